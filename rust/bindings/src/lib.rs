@@ -1,0 +1,50 @@
+//! The Python extension module `albert_fast._native`: converts arguments, releases the GIL, calls the core.
+// PyO3 gives owned arguments: a reference in the signature would be extracted otherwise, or not at all.
+#![allow(clippy::needless_pass_by_value)]
+// Doc comments on what Python sees are its docstrings, and follow Python's customs.
+#![allow(clippy::doc_markdown)]
+
+mod error;
+mod lines;
+mod progress;
+mod records;
+mod tokenizer;
+
+use pyo3::prelude::*;
+
+/// The Rust core of albert-fast; see `_native.pyi` for the signatures.
+#[pymodule(name = "_native")]
+mod native {
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use super::error::AlbertFastError;
+    #[pymodule_export]
+    use super::lines::Lines;
+    #[pymodule_export]
+    use super::records::{RecordFile, instances, make_records, tokenize};
+    #[pymodule_export]
+    use super::tokenizer::{PyTokenizer, preprocess};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// The number of threads asked for, or as many as the machine has.
+fn threads(num_threads: Option<usize>) -> PyResult<usize> {
+    match num_threads {
+        Some(0) => Err(error::rule("num_threads must be at least 1; it is 0")),
+        Some(count) => Ok(count),
+        None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+    }
+}
+
+/// A pool for one call: the process may fork between calls, and threads do not survive that.
+fn pool(threads: usize) -> PyResult<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| error::rule(format!("cannot start {threads} threads: {error}")))
+}

@@ -1,0 +1,110 @@
+//! `Lines`: the preprocessed lines of text inputs, for training a tokenizer.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use albert_fast_core::input::{Block, BlockReader, MAX_LINE, OnBadUtf8, expand_inputs};
+use albert_fast_core::tokenizer::TextRules;
+use albert_fast_core::{Error, Result};
+use pyo3::prelude::*;
+
+use crate::error::{rule, to_python};
+use crate::records::{names, on_bad_utf8};
+
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Iterates over the non-blank lines of the inputs under the reference's text rules.
+///
+/// Raises AlbertFastError on an input that cannot be read and, with on_bad_utf8="error", on a line that is not UTF-8.
+#[pyclass(module = "albert_fast._native", frozen)]
+pub struct Lines {
+    inner: Mutex<Reader>,
+}
+
+struct Reader {
+    blocks: BlockReader,
+    block: Block,
+    ready: VecDeque<String>,
+    rules: TextRules,
+    on_bad_utf8: OnBadUtf8,
+}
+
+impl Reader {
+    fn next(&mut self) -> Result<Option<String>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            if !self.blocks.next_block(&mut self.block)? {
+                return Ok(None);
+            }
+            for piece in &self.block.pieces {
+                for (number, (line, _)) in (piece.start.line..).zip(piece.lines(&self.block.data)) {
+                    let text = match std::str::from_utf8(line) {
+                        Ok(text) => std::borrow::Cow::Borrowed(text),
+                        Err(_) if self.on_bad_utf8 == OnBadUtf8::Replace => String::from_utf8_lossy(line),
+                        Err(error) => {
+                            // A byte-order mark belongs to the first line as it stands in the file.
+                            let dropped = if number == piece.start.line { piece.dropped } else { 0 };
+                            return Err(Error::InvalidUtf8 {
+                                path: self.blocks.files()[piece.start.file].path.clone(),
+                                line: number,
+                                byte: error.valid_up_to() as u64 + 1 + dropped,
+                                value: line[error.valid_up_to()],
+                            });
+                        }
+                    };
+                    let mut out = String::new();
+                    self.rules.preprocess(&text, &mut out);
+                    if !out.is_empty() {
+                        self.ready.push_back(out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Lines {
+    #[new]
+    #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false, on_bad_utf8="error"))]
+    fn new(inputs: Vec<PathBuf>, lower_case: bool, keep_accents: bool, on_bad_utf8: &str) -> PyResult<Self> {
+        let files = expand_inputs(&names(inputs)).map_err(to_python)?;
+        Ok(Self {
+            inner: Mutex::new(Reader {
+                blocks: BlockReader::new(files, BLOCK_BYTES, MAX_LINE, false),
+                block: Block::default(),
+                ready: VecDeque::new(),
+                rules: TextRules { lower_case, keep_accents },
+                on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?,
+            }),
+        })
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        py.check_signals()?;
+        // A pipe may keep it waiting, and signals come to the main thread.
+        py.detach(|| {
+            let mut reader = self.inner.lock().map_err(|_| rule("the reader failed before"))?;
+            reader.next().map_err(to_python)
+        })
+    }
+
+    /// Bytes read so far, compressed where the file is.
+    #[getter]
+    fn bytes_read(&self) -> PyResult<u64> {
+        Ok(self.inner.lock().map_err(|_| rule("the reader failed before"))?.blocks.bytes_read())
+    }
+
+    /// Bytes of all inputs; 0 where unknown.
+    #[getter]
+    fn total_bytes(&self) -> PyResult<u64> {
+        Ok(self.inner.lock().map_err(|_| rule("the reader failed before"))?.blocks.bytes_total())
+    }
+}

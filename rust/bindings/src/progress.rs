@@ -1,0 +1,95 @@
+//! Long work on its own thread, while the calling thread shows progress and listens for Ctrl-C.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use albert_fast_core::{Error, Progress, Result};
+use pyo3::prelude::*;
+
+use crate::error::{rule, to_python};
+
+/// How often progress is shown and signals are looked for.
+const TICK: Duration = Duration::from_millis(100);
+
+type Report = (&'static str, &'static str, u64, u64);
+
+#[derive(Default)]
+struct Shared {
+    latest: Mutex<Option<Report>>,
+    stop: AtomicBool,
+}
+
+struct Sender(Arc<Shared>);
+
+impl Progress for Sender {
+    fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, total: u64) -> bool {
+        if let Ok(mut latest) = self.0.latest.lock() {
+            *latest = Some((stage, unit, done, total));
+        }
+        !self.0.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs `work` on a pool of `num_threads` without the GIL; `callback(stage, unit, done, total)` is called from here.
+///
+/// An exception from the callback or a signal stops the work at its next safe place; that exception is raised then, a
+/// `KeyboardInterrupt` with the work's own words on how to go on.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    num_threads: Option<usize>,
+    callback: Option<Py<PyAny>>,
+    work: impl FnOnce(&mut dyn Progress) -> Result<T> + Send,
+) -> PyResult<T> {
+    let pool = crate::pool(crate::threads(num_threads)?)?;
+    let shared = Arc::new(Shared::default());
+    py.detach(|| {
+        std::thread::scope(|scope| {
+            let (done, result) = channel();
+            let mut sender = Sender(shared.clone());
+            let worker = scope.spawn(move || {
+                let outcome = pool.install(|| work(&mut sender));
+                // The other end waits until it has this.
+                let _ = done.send(outcome);
+            });
+            let mut raised = None;
+            let outcome = loop {
+                match result.recv_timeout(TICK) {
+                    Ok(outcome) => break Some(outcome),
+                    Err(RecvTimeoutError::Disconnected) => break None,
+                    Err(RecvTimeoutError::Timeout) if raised.is_none() => {
+                        raised = Python::attach(|py| tell(py, &shared, callback.as_ref()).err());
+                        shared.stop.store(raised.is_some(), Ordering::Relaxed);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+            };
+            if worker.join().is_err() {
+                return Err(rule("an internal error; please report it with the lines above"));
+            }
+            match (outcome, raised) {
+                (Some(Err(stopped @ Error::Interrupted(_))), Some(raised)) => {
+                    let interrupt =
+                        Python::attach(|py| raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py));
+                    Err(if interrupt { to_python(stopped) } else { raised })
+                }
+                (_, Some(raised)) => Err(raised),
+                (Some(outcome), None) => {
+                    Python::attach(|py| tell(py, &shared, callback.as_ref()))?;
+                    outcome.map_err(to_python)
+                }
+                (None, None) => Err(rule("an internal error: the work ended without a result")),
+            }
+        })
+    })
+}
+
+fn tell(py: Python<'_>, shared: &Shared, callback: Option<&Py<PyAny>>) -> PyResult<()> {
+    py.check_signals()?;
+    let latest = shared.latest.lock().ok().and_then(|mut latest| latest.take());
+    if let (Some(report), Some(callback)) = (latest, callback) {
+        callback.call1(py, report)?;
+    }
+    Ok(())
+}

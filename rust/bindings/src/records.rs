@@ -1,0 +1,252 @@
+//! `tokenize`, `make_records`, `instances` and `RecordFile`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use albert_fast_core::documents::{MemoryDocuments, UNKNOWN_JOINS};
+use albert_fast_core::example::{Example, Rules, Values, decode};
+use albert_fast_core::input::OnBadUtf8;
+use albert_fast_core::instance::Instance;
+use albert_fast_core::make::{LineEncoder, MakeOptions, make_records as make};
+use albert_fast_core::mask::Scratch;
+use albert_fast_core::options::{Compression, InstanceOptions, RngKind};
+use albert_fast_core::plan::Plan;
+use albert_fast_core::records::RecordsOptions;
+use albert_fast_core::tfrecord::RecordReader;
+use albert_fast_core::tokenize::{TokenizeOptions, tokenize as tokenize_text};
+use albert_fast_core::vocab::Vocab;
+use albert_fast_core::{Error, NoProgress, reference};
+use numpy::{IntoPyArray, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::error::{rule, to_python};
+use crate::progress::run;
+use crate::tokenizer::PyTokenizer;
+
+/// The value of a string option, by the names serde gives it.
+fn choice<T: serde::de::DeserializeOwned>(name: &str, value: &str, choices: &str) -> PyResult<T> {
+    serde_json::from_value(value.into()).map_err(|_| rule(format!("{name} must be {choices}; it is {value:?}")))
+}
+
+/// What `json.loads` makes of `value`.
+fn to_python_object(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<Py<PyAny>> {
+    let text = serde_json::to_string(value).map_err(|error| rule(error.to_string()))?;
+    Ok(py.import("json")?.call_method1("loads", (text,))?.unbind())
+}
+
+pub fn on_bad_utf8(value: &str) -> PyResult<OnBadUtf8> {
+    choice("on_bad_utf8", value, "\"error\" or \"replace\"")
+}
+
+/// Inputs as the core takes them: any name that the system allows.
+pub fn names(inputs: Vec<PathBuf>) -> Vec<OsString> {
+    inputs.into_iter().map(PathBuf::into_os_string).collect()
+}
+
+/// Tokenizes text inputs into a token store, without the GIL; stopped and called again it goes on.
+///
+/// Returns what the store holds, and "warnings". Raises AlbertFastError (bad input, output that is something else) and
+/// KeyboardInterrupt. See _native.pyi.
+#[pyfunction]
+#[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", overwrite=false, progress=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+pub fn tokenize(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    output_dir: PathBuf,
+    tokenizer: &PyTokenizer,
+    num_threads: Option<usize>,
+    on_bad_utf8: &str,
+    overwrite: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let options =
+        TokenizeOptions { overwrite, on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?, ..TokenizeOptions::default() };
+    let inputs = names(inputs);
+    let tokenizer = tokenizer.inner.clone();
+    let summary = run(py, num_threads, progress, |progress| {
+        let encoder = LineEncoder { tokenizer: &tokenizer, reference: false };
+        tokenize_text(&inputs, &encoder, &output_dir, &options, progress)
+    })?;
+    let result = to_python_object(py, &summary)?.into_bound(py).cast_into::<PyDict>()?;
+    result.set_item("warnings", summary.notes)?;
+    Ok(result.into_any().unbind())
+}
+
+/// Text inputs, or one token store, to TFRecord shards with dataset.json beside them, without the GIL.
+///
+/// options_json holds the fields of albert_fast.reference.Options, and "rng" and "word_boundary". Returns dataset.json's
+/// content and what the run did. Raises AlbertFastError and KeyboardInterrupt. See _native.pyi.
+#[pyfunction]
+#[pyo3(signature = (inputs, output_dir, tokenizer, options_json, *, num_shards=None, compression="none",
+                    num_threads=None, on_bad_utf8="error", keep_store=false, overwrite=false, progress=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+pub fn make_records(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    output_dir: PathBuf,
+    tokenizer: &PyTokenizer,
+    options_json: &str,
+    num_shards: Option<u64>,
+    compression: &str,
+    num_threads: Option<usize>,
+    on_bad_utf8: &str,
+    keep_store: bool,
+    overwrite: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let options = MakeOptions {
+        records: RecordsOptions {
+            instances: instance_options(options_json)?,
+            num_shards,
+            compression: choice::<Compression>("compression", compression, "\"none\" or \"gzip\"")?,
+            overwrite,
+            ..RecordsOptions::default()
+        },
+        text: TokenizeOptions { on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?, ..TokenizeOptions::default() },
+        keep_store,
+    };
+    let inputs = names(inputs);
+    let tokenizer = tokenizer.inner.clone();
+    let made = run(py, num_threads, progress, |progress| make(&inputs, &output_dir, &tokenizer, &options, progress))?;
+    let result = to_python_object(py, &made.records.dataset)?.into_bound(py).cast_into::<PyDict>()?;
+    result.set_item("already_complete", made.records.already_complete)?;
+    result.set_item("resumed_shards", made.records.resumed_shards)?;
+    result.set_item("replaced", made.replaced)?;
+    result.set_item("store", made.store)?;
+    let seconds = PyDict::new(py);
+    for (stage, value) in made.seconds {
+        seconds.set_item(stage, value)?;
+    }
+    result.set_item("seconds", seconds)?;
+    result.set_item("warnings", made.notes)?;
+    Ok(result.into_any().unbind())
+}
+
+fn instance_options(json: &str) -> PyResult<InstanceOptions> {
+    serde_json::from_str(json).map_err(|error| rule(format!("options: {error}")))
+}
+
+/// The instances of documents of ids in memory, in output order: what the tests compare with albert_fast.reference.
+#[pyfunction]
+#[pyo3(signature = (documents, word_start, ordinary, special, options_json))]
+pub fn instances<'py>(
+    py: Python<'py>,
+    documents: Vec<Vec<Vec<u32>>>,
+    word_start: PyReadonlyArray1<'py, bool>,
+    ordinary: Vec<u32>,
+    special: std::collections::HashMap<String, u32>,
+    options_json: &str,
+) -> PyResult<Bound<'py, PyList>> {
+    let options = instance_options(options_json)?;
+    options.validate().map_err(to_python)?;
+    let id = |name: &str| special.get(name).copied().ok_or_else(|| rule(format!("special lacks {name:?}")));
+    let word_start = word_start.as_array().to_vec();
+    let vocab = Vocab {
+        size: word_start.len() as u32,
+        pad: id("pad")?,
+        unk: id("unk")?,
+        cls: id("cls")?,
+        sep: id("sep")?,
+        mask: id("mask")?,
+        word_start,
+        ordinary,
+    };
+    let mut memory = MemoryDocuments::new();
+    for (number, document) in documents.iter().enumerate() {
+        for segment in document {
+            if let Some(id) = segment.iter().find(|&&id| id & !UNKNOWN_JOINS >= vocab.size) {
+                return Err(rule(format!(
+                    "document {number}: ids must be below the vocabulary's size, {}; one is {id}",
+                    vocab.size
+                )));
+            }
+            memory.push_segment(segment);
+        }
+        memory.end_document();
+    }
+    let made = py.detach(|| match options.rng {
+        RngKind::Reference => reference::instances(&mut memory, &vocab, &options, &mut NoProgress),
+        RngKind::Fast => {
+            let plan = Plan::build(&memory, &vocab, &options, 0..options.dupe_factor, &mut NoProgress)?;
+            let mut scratch = Scratch::default();
+            Ok((0..plan.len())
+                .map(|position| {
+                    let mut instance = Instance::default();
+                    plan.instance(position, &mut scratch, &mut instance);
+                    instance
+                })
+                .collect())
+        }
+    });
+    let list = PyList::empty(py);
+    for instance in made.map_err(to_python)? {
+        let item = PyDict::new(py);
+        item.set_item("tokens", instance.tokens.into_pyarray(py))?;
+        item.set_item("word_starts", instance.word_starts.into_pyarray(py))?;
+        item.set_item("first_length", instance.first_length)?;
+        item.set_item("is_random_next", instance.is_random_next)?;
+        item.set_item("masked_positions", instance.masked_positions.into_pyarray(py))?;
+        item.set_item("masked_labels", instance.masked_labels.into_pyarray(py))?;
+        list.append(item)?;
+    }
+    Ok(list)
+}
+
+/// Iterates over the records of one TFRecord file, plain or gzip: (number, features, problems).
+///
+/// problems is empty where the checksums, the features and, if given, vocab_size and cls_sep hold. Raises AlbertFastError
+/// where the file cannot be read.
+#[pyclass(module = "albert_fast._native", frozen)]
+pub struct RecordFile {
+    inner: Mutex<(RecordReader, Rules)>,
+}
+
+#[pymethods]
+impl RecordFile {
+    #[new]
+    #[pyo3(signature = (path, *, vocab_size=None, cls_sep=None))]
+    fn new(path: PathBuf, vocab_size: Option<u32>, cls_sep: Option<(u32, u32)>) -> PyResult<Self> {
+        let reader = RecordReader::open(path).map_err(to_python)?;
+        Ok(Self { inner: Mutex::new((reader, Rules { vocab_size, cls_sep, lengths: None })) })
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[expect(clippy::type_complexity, reason = "an iterator's item")]
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(u64, Bound<'py, PyDict>, Vec<String>)>> {
+        let mut guard = self.inner.lock().map_err(|_| rule("the reader failed before"))?;
+        let (reader, rules) = &mut *guard;
+        let (number, example, problems) = match reader.read() {
+            Ok(None) => return Ok(None),
+            Ok(Some(record)) => match decode(record.data) {
+                Ok(example) => {
+                    rules.lengths = rules.lengths.or_else(|| Rules::lengths_of(&example));
+                    let problems = rules.check(&example);
+                    (record.index, example, problems)
+                }
+                Err(reason) => (record.index, Example::default(), vec![reason]),
+            },
+            // The reader can go on after data that fails its checksum; after anything else its next answer is the end.
+            Err(Error::Record { record, offset, reason, .. }) => {
+                let example = Example::default();
+                (record, example, vec![format!("at byte {offset}: {reason}")])
+            }
+            Err(error) => return Err(to_python(error)),
+        };
+        let features = PyDict::new(py);
+        for (name, values) in example.0 {
+            match values {
+                Values::Ints(values) => features.set_item(name, values.into_pyarray(py))?,
+                Values::Floats(values) => features.set_item(name, values.into_pyarray(py))?,
+                // Among the problems already.
+                Values::Bytes(_) | Values::Nothing => {}
+            }
+        }
+        Ok(Some((number, features, problems)))
+    }
+}

@@ -1,0 +1,331 @@
+//! `Tokenizer` and `preprocess`.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use albert_fast_core::options::WordBoundary;
+use albert_fast_core::tokenizer::{State, TextRules, Tokenizer};
+use albert_fast_core::vocab::Vocab;
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use rayon::prelude::*;
+
+use crate::error::{rule, to_python};
+
+/// Texts a thread takes at a time.
+const BATCH: usize = 256;
+
+/// Bytes of text for each thread that are copied out of Python's strings at a time.
+const PIECE_BYTES: usize = 1 << 18;
+
+/// A SentencePiece unigram or WordPiece tokenizer: immutable, and safe to share between threads.
+#[pyclass(name = "Tokenizer", module = "albert_fast._native", frozen)]
+pub struct PyTokenizer {
+    pub inner: Arc<Tokenizer>,
+    states: Mutex<Vec<State>>,
+    vocab: OnceLock<Vocab>,
+}
+
+impl PyTokenizer {
+    fn new(inner: Tokenizer) -> Self {
+        Self { inner: Arc::new(inner), states: Mutex::new(Vec::new()), vocab: OnceLock::new() }
+    }
+
+    /// The special pieces' ids; an error where one is missing.
+    fn special(&self) -> PyResult<&Vocab> {
+        if let Some(vocab) = self.vocab.get() {
+            return Ok(vocab);
+        }
+        let vocab = self.inner.vocab(WordBoundary::Unicode).map_err(to_python)?;
+        Ok(self.vocab.get_or_init(|| vocab))
+    }
+
+    /// Runs `work` with one of the kept word caches.
+    fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let kept = self.states.lock().ok().and_then(|mut states| states.pop());
+        let mut state = kept.unwrap_or_else(|| self.inner.state(false));
+        let result = work(&mut state);
+        if let Ok(mut states) = self.states.lock() {
+            states.push(state);
+        }
+        result
+    }
+
+    /// Appends the ids of texts that stand one after the other, and where those of each end.
+    fn encode_texts(&self, mut texts: Texts<'_>, ids: &mut Vec<u32>, offsets: &mut Vec<u64>) {
+        self.with_state(|state| {
+            ids.reserve(texts.bytes.len() / 4);
+            for &end in texts.ends {
+                let (text, rest) = texts.bytes.split_at(end - texts.start);
+                self.inner.encode(state, text, ids);
+                offsets.push(ids.len() as u64);
+                (texts.bytes, texts.start) = (rest, end);
+            }
+        });
+    }
+
+    /// As [`Self::encode_texts`], by the threads of `pool`.
+    fn encode_texts_in(&self, pool: &rayon::ThreadPool, texts: Texts<'_>, ids: &mut Vec<u32>, offsets: &mut Vec<u64>) {
+        let parts: Vec<(Vec<u32>, Vec<u64>)> = pool.install(|| {
+            texts
+                .ends
+                .par_chunks(BATCH)
+                .enumerate()
+                .map(|(index, ends)| {
+                    let start = if index == 0 { 0 } else { texts.ends[index * BATCH - 1] };
+                    let bytes = &texts.bytes[start..ends.last().copied().unwrap_or(start)];
+                    let (mut ids, mut offsets) = (Vec::new(), Vec::with_capacity(ends.len()));
+                    self.encode_texts(Texts { bytes, start, ends }, &mut ids, &mut offsets);
+                    (ids, offsets)
+                })
+                .collect()
+        });
+        for (more, ends) in parts {
+            let base = ids.len() as u64;
+            ids.extend_from_slice(&more);
+            offsets.extend(ends.into_iter().map(|end| base + end));
+        }
+    }
+}
+
+/// Texts one after the other: the bytes from `start` on, and where each ends.
+#[derive(Clone, Copy)]
+struct Texts<'a> {
+    bytes: &'a str,
+    start: usize,
+    ends: &'a [usize],
+}
+
+/// The word boundary of that name.
+pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
+    match name {
+        "unicode" => Ok(WordBoundary::Unicode),
+        "albert" => Ok(WordBoundary::Albert),
+        _ => Err(rule(format!("word_boundary must be \"unicode\" or \"albert\"; it is {name:?}"))),
+    }
+}
+
+#[pymethods]
+impl PyTokenizer {
+    /// Loads a SentencePiece unigram model.
+    ///
+    /// With text_rules="albert" ids are those of the reference's preprocess_text and encode_pieces; with "none" those of
+    /// sentencepiece.SentencePieceProcessor.encode, version 0.2.3. Raises AlbertFastError: no such file, a model of
+    /// another kind, cut short or corrupt, or (with "albert") without [CLS], [SEP], [MASK] or <pad>.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, lower_case=true, keep_accents=false, text_rules="albert"))]
+    fn from_file(
+        py: Python<'_>,
+        path: PathBuf,
+        lower_case: bool,
+        keep_accents: bool,
+        text_rules: &str,
+    ) -> PyResult<Self> {
+        let rules = match text_rules {
+            "albert" => Some(TextRules { lower_case, keep_accents }),
+            "none" => None,
+            _ => return Err(rule(format!("text_rules must be \"albert\" or \"none\"; it is {text_rules:?}"))),
+        };
+        py.detach(|| Tokenizer::from_model(&path, rules)).map(Self::new).map_err(to_python)
+    }
+
+    /// Loads a BERT WordPiece vocabulary, one entry a line (FullTokenizer without a SentencePiece model).
+    ///
+    /// Raises AlbertFastError: no such file, no UTF-8, or [UNK], [CLS], [SEP], [MASK] or [PAD] is missing.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, lower_case=true, keep_accents=false))]
+    fn from_vocab_file(py: Python<'_>, path: PathBuf, lower_case: bool, keep_accents: bool) -> PyResult<Self> {
+        py.detach(|| Tokenizer::from_vocabulary(&path, TextRules { lower_case, keep_accents }))
+            .map(Self::new)
+            .map_err(to_python)
+    }
+
+    /// The ids of a text. Raises UnicodeEncodeError on a surrogate.
+    fn encode(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        self.with_state(|state| self.inner.encode(state, text, &mut ids));
+        ids
+    }
+
+    /// The pieces of a text: an unknown run is its surface, with WordPiece it is "[UNK]".
+    fn encode_pieces(&self, text: &str) -> Vec<String> {
+        self.with_state(|state| self.inner.encode_pieces(state, text))
+    }
+
+    /// The ids of many texts, without the GIL: ids uint32 [tokens] and offsets uint64 [texts + 1].
+    ///
+    /// Text i has ids[offsets[i]:offsets[i + 1]], as encode(texts[i]) gives them. num_threads: None for all processors.
+    #[pyo3(signature = (texts, *, num_threads=None))]
+    #[expect(clippy::type_complexity, reason = "a pair of arrays")]
+    fn encode_batch<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyAny>,
+        num_threads: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u64>>)> {
+        if texts.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("texts must be a sequence of str; it is one str"));
+        }
+        let threads = crate::threads(num_threads)?;
+        let pool = if threads == 1 { None } else { Some(crate::pool(threads)?) };
+        let mut texts = texts.try_iter()?;
+        let (mut ids, mut offsets) = (Vec::new(), vec![0]);
+        // Copied a piece at a time: nothing of Python's is held while others may change it.
+        let (mut bytes, mut ends) = (String::new(), Vec::new());
+        loop {
+            bytes.clear();
+            ends.clear();
+            while bytes.len() < threads * PIECE_BYTES
+                && let Some(text) = texts.next()
+            {
+                bytes.push_str(text?.cast::<PyString>()?.to_str()?);
+                ends.push(bytes.len());
+            }
+            if ends.is_empty() {
+                break;
+            }
+            py.detach(|| {
+                let texts = Texts { bytes: &bytes, start: 0, ends: &ends };
+                match &pool {
+                    None => self.encode_texts(texts, &mut ids, &mut offsets),
+                    Some(pool) => self.encode_texts_in(pool, texts, &mut ids, &mut offsets),
+                }
+            });
+        }
+        Ok((ids.into_pyarray(py), offsets.into_pyarray(py)))
+    }
+
+    /// The text of ids: control symbols are left out. Raises AlbertFastError on an id outside the vocabulary.
+    fn decode(&self, ids: Vec<u32>) -> PyResult<String> {
+        self.inner.decode(&ids).map_err(to_python)
+    }
+
+    /// The text under the text rules, before it is segmented; itself with text_rules="none".
+    fn preprocess(&self, text: &str) -> String {
+        let mut out = String::new();
+        match self.inner.text_rules() {
+            Some(rules) => rules.preprocess(text, &mut out),
+            None => out.push_str(text),
+        }
+        out
+    }
+
+    /// The piece of an id. Raises AlbertFastError on an id outside the vocabulary.
+    fn id_to_piece(&self, id: u32) -> PyResult<String> {
+        self.inner.pieces().get(id as usize).cloned().ok_or_else(|| {
+            rule(format!("id must be below the vocabulary's size, {}; it is {id}", self.inner.pieces().len()))
+        })
+    }
+
+    /// The id of a piece, None where it is none; control symbols have ids too.
+    fn piece_to_id(&self, piece: &str) -> Option<u32> {
+        self.inner.piece_to_id(piece)
+    }
+
+    /// For each id, bool [vocab_size], whether the piece begins a word: by "unicode" or, as in the reference, "albert".
+    #[pyo3(signature = (word_boundary="unicode"))]
+    fn word_starts<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        Ok(self.inner.word_starts(self::word_boundary(word_boundary)?).into_pyarray(py))
+    }
+
+    /// Number of pieces.
+    #[getter]
+    fn vocab_size(&self) -> usize {
+        self.inner.pieces().len()
+    }
+
+    /// The pieces in id order.
+    #[getter]
+    fn pieces(&self) -> Vec<String> {
+        self.inner.pieces().to_vec()
+    }
+
+    /// "unigram" or "wordpiece".
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    /// SHA-256 (hex) over the file and the text rules: equal digests give equal ids.
+    #[getter]
+    fn digest(&self) -> &str {
+        self.inner.digest()
+    }
+
+    /// The model or vocabulary file.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.inner.path().to_path_buf()
+    }
+
+    /// Whether text is lower-cased.
+    #[getter]
+    fn lower_case(&self) -> bool {
+        self.inner.text_rules().is_some_and(|rules| rules.lower_case)
+    }
+
+    /// Whether accents stay.
+    #[getter]
+    fn keep_accents(&self) -> bool {
+        self.inner.text_rules().is_none_or(|rules| rules.keep_accents)
+    }
+
+    /// "albert" or "none".
+    #[getter]
+    fn text_rules(&self) -> &'static str {
+        if self.inner.text_rules().is_some() { "albert" } else { "none" }
+    }
+
+    /// Id of <pad> or [PAD]. Raises AlbertFastError where there is none.
+    #[getter]
+    fn pad_id(&self) -> PyResult<u32> {
+        Ok(self.special()?.pad)
+    }
+
+    /// Id of the unknown piece.
+    #[getter]
+    fn unk_id(&self) -> u32 {
+        self.inner.unknown_id()
+    }
+
+    /// Id of [CLS]. Raises AlbertFastError where there is none.
+    #[getter]
+    fn cls_id(&self) -> PyResult<u32> {
+        Ok(self.special()?.cls)
+    }
+
+    /// Id of [SEP]. Raises AlbertFastError where there is none.
+    #[getter]
+    fn sep_id(&self) -> PyResult<u32> {
+        Ok(self.special()?.sep)
+    }
+
+    /// Id of [MASK]. Raises AlbertFastError where there is none.
+    #[getter]
+    fn mask_id(&self) -> PyResult<u32> {
+        Ok(self.special()?.mask)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Tokenizer({:?}, kind={:?}, vocab_size={})",
+            self.inner.path().display(),
+            self.inner.kind(),
+            self.inner.pieces().len()
+        )
+    }
+}
+
+/// A line as the SentencePiece model gets it (the reference's preprocess_text).
+///
+/// White space, as str.split sees it, becomes single spaces; NFKD, and combining marks are dropped, unless keep_accents;
+/// str.lower(), unless not lower_case. Raises UnicodeEncodeError on a surrogate.
+#[pyfunction]
+#[pyo3(signature = (text, *, lower_case=true, keep_accents=false))]
+pub fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
+    let mut out = String::new();
+    TextRules { lower_case, keep_accents }.preprocess(text, &mut out);
+    out
+}

@@ -1,0 +1,131 @@
+//! Tokenized documents: what every stage after the tokenizer reads, from a token store or from memory.
+
+/// Set on a token of an in-memory document that is the unknown piece but whose surface does not begin a word under the
+/// reference's rule: its surface is gone by then, and the rule reads the surface (`is_start_piece`).
+pub const UNKNOWN_JOINS: u32 = 1 << 31;
+
+/// The ids of a part, as they are stored.
+#[derive(Debug, Clone, Copy)]
+pub enum Ids<'a> {
+    /// Vocabularies of up to 65,536 pieces.
+    U16(&'a [u16]),
+    /// All others, and documents in memory (which may carry [`UNKNOWN_JOINS`]).
+    U32(&'a [u32]),
+}
+
+impl Ids<'_> {
+    /// Appends `ids[range]` to `out`.
+    pub fn extend_into(&self, range: std::ops::Range<usize>, out: &mut Vec<u32>) {
+        match self {
+            Self::U16(ids) => out.extend(ids[range].iter().map(|&id| u32::from(id))),
+            Self::U32(ids) => out.extend_from_slice(&ids[range]),
+        }
+    }
+
+    /// The id at `index`.
+    pub fn get(&self, index: usize) -> u32 {
+        match self {
+            Self::U16(ids) => u32::from(ids[index]),
+            Self::U32(ids) => ids[index],
+        }
+    }
+}
+
+/// One document: consecutive segments (sentences), each of at least one token, over a shared array of ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// The array that holds the document's tokens and, usually, its neighbours'.
+    pub ids: Ids<'a>,
+    /// Where the first segment begins in `ids`.
+    pub start: u64,
+    /// Where each segment ends (exclusive) in `ids`, ascending.
+    pub ends: &'a [u64],
+}
+
+impl Document<'_> {
+    /// Number of segments, at least 1.
+    pub fn segments(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Where segment `index` begins in `ids`; `index == segments()` gives the document's end.
+    pub fn segment_start(&self, index: usize) -> u64 {
+        if index == 0 { self.start } else { self.ends[index - 1] }
+    }
+
+    /// Tokens in segments `range`.
+    pub fn tokens_in(&self, range: std::ops::Range<usize>) -> u64 {
+        self.segment_start(range.end) - self.segment_start(range.start)
+    }
+}
+
+/// A numbered set of documents that many threads read at once.
+pub trait Documents: Sync {
+    /// How many documents there are.
+    fn num_documents(&self) -> u64;
+    /// Document `index`, from 0.
+    fn document(&self, index: u64) -> Document<'_>;
+    /// Gives back memory that reading has taken and can take again; may be called while others read.
+    fn release(&self) {}
+}
+
+/// Documents held in memory: the reference mode, tests and small corpora.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryDocuments {
+    ids: Vec<u32>,
+    sentence_ends: Vec<u64>,
+    /// End of each document in `sentence_ends`, in the order in which documents are numbered.
+    documents: Vec<std::ops::Range<usize>>,
+    open: usize,
+}
+
+impl MemoryDocuments {
+    /// No documents.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a segment to the open document; an empty one is ignored.
+    pub fn push_segment(&mut self, ids: &[u32]) {
+        if !ids.is_empty() {
+            self.ids.extend_from_slice(ids);
+            self.sentence_ends.push(self.ids.len() as u64);
+        }
+    }
+
+    /// Closes the open document; without segments it is dropped.
+    pub fn end_document(&mut self) {
+        if self.sentence_ends.len() > self.open {
+            self.documents.push(self.open..self.sentence_ends.len());
+            self.open = self.sentence_ends.len();
+        }
+    }
+
+    /// XXH3-128 of all tokens and borders, in hexadecimal.
+    pub fn digest(&self) -> String {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        hash.update(bytemuck::cast_slice(&self.ids));
+        hash.update(bytemuck::cast_slice(&self.sentence_ends));
+        for document in &self.documents {
+            hash.update(&(document.end as u64).to_le_bytes());
+        }
+        format!("{:032x}", hash.digest128())
+    }
+
+    /// Renumbers the documents: document `i` is now what `order[i]` was.
+    pub fn reorder(&mut self, order: &[u32]) {
+        self.documents = order.iter().map(|&i| self.documents[i as usize].clone()).collect();
+    }
+}
+
+impl Documents for MemoryDocuments {
+    fn num_documents(&self) -> u64 {
+        self.documents.len() as u64
+    }
+
+    fn document(&self, index: u64) -> Document<'_> {
+        let range = self.documents[index as usize].clone();
+        let start = if range.start == 0 { 0 } else { self.sentence_ends[range.start - 1] };
+        Document { ids: Ids::U32(&self.ids), start, ends: &self.sentence_ends[range] }
+    }
+}

@@ -1,0 +1,139 @@
+//! Opening one input: what it holds by its first bytes, and its bytes decompressed.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::{InputFile, InputKind};
+use crate::{Error, Result};
+
+const BUFFER: usize = 256 << 10;
+
+/// What the first bytes say a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The format, or a name for one that is not read.
+fn sniff(head: &[u8]) -> Result<Format, &'static str> {
+    match head {
+        [0x1F, 0x8B, ..] => Ok(Format::Gzip),
+        // A zstd frame, or a skippable frame as parallel compressors write first.
+        [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Ok(Format::Zstd),
+        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Err("xz data"),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Err("bzip2 data"),
+        [b'P', b'K', 3, 4, ..] => Err("a zip archive"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err("UTF-16 text"),
+        _ => Ok(Format::Plain),
+    }
+}
+
+/// Counts the bytes that leave the disk, before they are decompressed: what progress is measured in.
+struct Counting<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.count.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// An open input.
+pub(super) struct Source {
+    pub reader: Box<dyn BufRead + Send>,
+    /// Decompressed bytes that the caller has to pass over to reach the offset it asked for.
+    pub skip: u64,
+    format: Format,
+}
+
+impl Source {
+    /// Opens `file` to be read from decompressed byte `offset`; `stdin` stands in for standard input.
+    pub fn open(
+        file: &InputFile,
+        stdin: Option<Box<dyn Read + Send>>,
+        offset: u64,
+        count: &Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let error = |e| Error::io("cannot read", &file.path, e);
+        if file.kind == InputKind::File {
+            let mut raw = File::open(&file.path).map_err(error)?;
+            let mut head = Vec::new();
+            (&mut raw).take(16).read_to_end(&mut head).map_err(error)?;
+            let format = Self::format(file, &head)?;
+            let start = if format == Format::Plain { offset } else { 0 };
+            raw.seek(SeekFrom::Start(start)).map_err(error)?;
+            count.fetch_add(start, Ordering::Relaxed);
+            let buffer = usize::try_from(file.bytes).unwrap_or(BUFFER).saturating_add(1).clamp(64, BUFFER);
+            return Self::decode(file, raw, format, offset - start, buffer, count);
+        }
+        let mut raw: Box<dyn Read + Send> = match (file.kind, stdin) {
+            (InputKind::Stdin, Some(reader)) => reader,
+            (InputKind::Stdin, None) => Box::new(io::stdin()),
+            _ => Box::new(File::open(&file.path).map_err(error)?),
+        };
+        let mut head = Vec::new();
+        (&mut raw).take(16).read_to_end(&mut head).map_err(error)?;
+        let format = Self::format(file, &head)?;
+        Self::decode(file, Cursor::new(head).chain(raw), format, offset, BUFFER, count)
+    }
+
+    fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
+        sniff(head).map_err(|what| {
+            let advice = "give UTF-8 text, plain or compressed with gzip or zstd";
+            Error::data(&file.path, format!("this is {what}, which is not read; {advice}"))
+        })
+    }
+
+    fn decode(
+        file: &InputFile,
+        raw: impl Read + Send + 'static,
+        format: Format,
+        skip: u64,
+        buffer: usize,
+        count: &Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let raw = BufReader::with_capacity(buffer, Counting { inner: raw, count: Arc::clone(count) });
+        let reader: Box<dyn BufRead + Send> = match format {
+            Format::Plain => Box::new(raw),
+            Format::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(raw))),
+            Format::Zstd => {
+                let error = |e| Error::io("cannot read", &file.path, e);
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(error)?;
+                // What `zstd --long=31` writes, as published corpora often are.
+                decoder.window_log_max(31).map_err(error)?;
+                Box::new(BufReader::with_capacity(BUFFER, decoder))
+            }
+        };
+        Ok(Self { reader, skip, format })
+    }
+
+    /// What a failed read means: the system's refusal, or compressed data that is damaged.
+    pub fn error(&self, file: &InputFile, error: io::Error) -> Error {
+        if self.format == Format::Plain || error.raw_os_error().is_some() {
+            return Error::io("cannot read", &file.path, error);
+        }
+        let name = self.format.name();
+        let what = if error.kind() == io::ErrorKind::UnexpectedEof { "truncated" } else { "damaged" };
+        Error::data(&file.path, format!("the {name} data is {what} ({error}); fetch or compress the file again"))
+    }
+}

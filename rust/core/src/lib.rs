@@ -1,0 +1,23 @@
+//! Raw text in, ALBERT pretraining instances out: the stages of albert-fast, one module each, without Python.
+
+pub mod atomic;
+pub mod documents;
+pub mod error;
+pub mod example;
+pub mod input;
+pub mod instance;
+pub mod make;
+pub mod mask;
+pub mod options;
+pub mod permute;
+pub mod plan;
+pub mod records;
+pub mod reference;
+pub mod rng;
+pub mod store;
+pub mod tfrecord;
+pub mod tokenize;
+pub mod tokenizer;
+pub mod vocab;
+
+pub use error::{Error, NoProgress, Progress, Result};

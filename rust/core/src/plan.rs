@@ -1,0 +1,592 @@
+//! The plan: which instances exist and in which order, known without generating them.
+//!
+//! Instances are numbered by duplicate, then document, then chunk. Where a chunk begins follows from the segments'
+//! lengths and the generators keyed by (seed, duplicate, document), so a checkpoint every so many chunks is all that
+//! has to be remembered; a keyed permutation of the numbers is the global shuffle. Any instance can be made on its own,
+//! by any thread, at any time. Where the checkpoints are never shows in what comes out.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::documents::Documents;
+use crate::instance::{Chunk, Instance, assemble, following, gather, gives_instance, target_length};
+use crate::mask::{Masker, Scratch};
+use crate::options::InstanceOptions;
+use crate::permute::Permutation;
+use crate::rng::FastRng;
+use crate::vocab::Vocab;
+use crate::{Error, Progress, Result};
+
+/// The chunk number whose generator belongs to the document as a whole.
+const WHOLE_DOCUMENT: u64 = u64::MAX;
+
+/// How the building of a plan is cut up. Memory and time depend on it, the instances do not.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    /// Most checkpoints kept (40 bytes each).
+    max_checkpoints: usize,
+    /// Most documents that one task walks.
+    task_documents: u64,
+    /// Tasks between two reports of progress.
+    wave_tasks: usize,
+}
+
+impl Layout {
+    fn for_documents(documents: u64) -> Self {
+        Self { max_checkpoints: 1 << 20, task_documents: (documents / 1024).clamp(1, 4096), wave_tasks: 64 }
+    }
+}
+
+/// A place in the walk over duplicates, documents and chunks: that of a chunk, or past a document's last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    duplicate: u64,
+    document: u64,
+    chunk: u64,
+    segment: usize,
+}
+
+/// The numbers of some instances and where they lie.
+#[derive(Debug, Default)]
+struct Checkpoints {
+    instances: Vec<u64>,
+    places: Vec<Place>,
+}
+
+impl Checkpoints {
+    fn push(&mut self, instance: u64, place: Place) {
+        self.instances.push(instance);
+        self.places.push(place);
+    }
+
+    fn len(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Forgets every second one; the first stays.
+    fn thin(&mut self) {
+        let mut index = 0;
+        self.instances.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+        index = 0;
+        self.places.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+    }
+
+    /// The last one whose instance is at most `instance`.
+    fn find(&self, instance: u64) -> (u64, Place) {
+        let index = self.instances.partition_point(|&first| first <= instance) - 1;
+        (self.instances[index], self.places[index])
+    }
+}
+
+/// What one task found in its range of documents, for one duplicate.
+#[derive(Debug, Default)]
+struct Walked {
+    /// Instance numbers count from the task's first.
+    checkpoints: Checkpoints,
+    instances: u64,
+    short_documents: u64,
+}
+
+/// Walks over the chunks that become instances.
+struct Walk<'a, D> {
+    documents: &'a D,
+    options: &'a InstanceOptions,
+}
+
+impl<D: Documents> Walk<'_, D> {
+    /// Calls `visit` for the chunks of one document from `place` on that become instances, until it returns false;
+    /// returns whether it never did. `place` is then past the last chunk, and otherwise at the one where it stopped.
+    fn document(&self, place: &mut Place, mut visit: impl FnMut(Place, &Chunk) -> bool) -> bool {
+        let seed = self.options.random_seed;
+        let document = self.documents.document(place.document);
+        let mut whole = FastRng::keyed(seed, place.duplicate, place.document, WHOLE_DOCUMENT);
+        let target = target_length(self.options, &mut whole);
+        while place.segment < document.segments() {
+            let segments = place.segment..gather(&document, place.segment, target);
+            let mut next = segments.end;
+            if gives_instance(&document, &segments, self.options) {
+                if self.options.random_next_sentence && segments.len() > 1 {
+                    let mut rng = FastRng::keyed(seed, place.duplicate, place.document, place.chunk);
+                    next = following(&segments, self.options, &mut rng);
+                }
+                if !visit(*place, &Chunk { document: place.document, segments, target }) {
+                    return false;
+                }
+            }
+            place.segment = next;
+            place.chunk += 1;
+        }
+        true
+    }
+
+    /// The chunk that is `skip` instances after the one at `place`, and its place; from there to `end` documents.
+    fn nth(&self, mut place: Place, mut skip: u64) -> Option<(Place, Chunk)> {
+        let mut found = None;
+        loop {
+            let unfinished = !self.document(&mut place, |place, chunk| {
+                if skip == 0 {
+                    found = Some((place, chunk.clone()));
+                    return false;
+                }
+                skip -= 1;
+                true
+            });
+            if unfinished {
+                return found;
+            }
+            place = Place { document: place.document + 1, chunk: 0, segment: 0, ..place };
+            if place.document == self.documents.num_documents() {
+                place = Place { duplicate: place.duplicate.checked_add(1)?, document: 0, ..place };
+            }
+        }
+    }
+
+    fn gives_any(&self, duplicate: u64, document: u64) -> bool {
+        !self.document(&mut Place { duplicate, document, chunk: 0, segment: 0 }, |_, _| false)
+    }
+
+    /// Counts the instances of a range of documents in one duplicate, with up to `budget` checkpoints at least `stride`
+    /// steps apart.
+    fn range(
+        &self,
+        duplicate: u64,
+        documents: Range<u64>,
+        duplicates: &Range<u64>,
+        (budget, mut stride): (usize, u64),
+    ) -> Walked {
+        let mut walked = Walked::default();
+        // Chunks and documents walked since the last checkpoint: what finding an instance from it costs.
+        let mut steps = u64::MAX;
+        for document in documents {
+            let before = walked.instances;
+            let mut place = Place { duplicate, document, chunk: 0, segment: 0 };
+            let mut seen = 0;
+            self.document(&mut place, |place, _| {
+                steps = steps.saturating_add(place.chunk - seen);
+                seen = place.chunk;
+                if steps >= stride {
+                    walked.checkpoints.push(walked.instances, place);
+                    steps = 0;
+                    if walked.checkpoints.len() > budget {
+                        walked.checkpoints.thin();
+                        stride = stride.saturating_mul(2);
+                    }
+                }
+                walked.instances += 1;
+                true
+            });
+            steps = steps.saturating_add(place.chunk - seen + 1);
+            if walked.instances == before && duplicate == duplicates.start {
+                // A document of one segment fares alike in every duplicate.
+                let mut others = duplicates.start + 1..duplicates.end;
+                let ever = self.documents.document(document).segments() > 1
+                    && others.any(|other| self.gives_any(other, document));
+                walked.short_documents += u64::from(!ever);
+            }
+        }
+        walked
+    }
+}
+
+/// All instances of some duplicates of a corpus, in shuffled order, each made when it is asked for.
+///
+/// For given documents, options and range of duplicates, an instance is a pure function of its position: the bytes do
+/// not depend on threads, on the order of the calls, or on the machine.
+///
+/// ```
+/// use albert_fast_core::documents::MemoryDocuments;
+/// use albert_fast_core::instance::Instance;
+/// use albert_fast_core::mask::Scratch;
+/// use albert_fast_core::options::InstanceOptions;
+/// use albert_fast_core::plan::Plan;
+/// use albert_fast_core::vocab::Vocab;
+///
+/// let (word_start, ordinary) = (vec![true; 10], (5..10).collect());
+/// let vocab = Vocab { size: 10, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, ordinary };
+/// let mut documents = MemoryDocuments::new();
+/// documents.push_segment(&[5, 6, 7]);
+/// documents.push_segment(&[8, 9]);
+/// documents.end_document();
+///
+/// let options = InstanceOptions::default();
+/// let plan = Plan::build(&documents, &vocab, &options, 0..2, &mut albert_fast_core::NoProgress)?;
+/// let (mut scratch, mut instance) = (Scratch::default(), Instance::default());
+/// plan.instance(1, &mut scratch, &mut instance);
+/// assert_eq!(plan.len(), 2);
+/// assert_eq!(instance.tokens.len(), 3 + 5);
+/// assert_eq!(instance.masked_labels.len(), 1);
+/// # Ok::<(), albert_fast_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Plan<'a, D> {
+    documents: &'a D,
+    vocab: &'a Vocab,
+    options: InstanceOptions,
+    masker: Masker,
+    checkpoints: Checkpoints,
+    shuffle: Permutation,
+    short_documents: u64,
+}
+
+impl<'a, D: Documents> Plan<'a, D> {
+    /// Walks over all chunks of all `duplicates` (`0..dupe_factor`, or a range of epochs), on as many threads as the
+    /// current rayon pool has.
+    ///
+    /// The shuffle depends on the seed and on the range of duplicates. Progress is reported in documents, each counted
+    /// once for every duplicate. An error where the options are out of range or contradict the vocabulary
+    /// ([`Masker::new`]), or where `progress` stops it.
+    pub fn build(
+        documents: &'a D,
+        vocab: &'a Vocab,
+        options: &InstanceOptions,
+        duplicates: Range<u64>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let layout = Layout::for_documents(documents.num_documents());
+        Self::build_with(layout, documents, vocab, options, duplicates, progress)
+    }
+
+    fn build_with(
+        layout: Layout,
+        documents: &'a D,
+        vocab: &'a Vocab,
+        options: &InstanceOptions,
+        duplicates: Range<u64>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let masker = Masker::new(options, vocab)?;
+        let walk = Walk { documents, options };
+        let count = documents.num_documents();
+        let total = count.saturating_mul(duplicates.end.saturating_sub(duplicates.start));
+        let mut tasks = duplicates.clone().flat_map(|duplicate| {
+            let starts = (0..count).step_by(layout.task_documents as usize);
+            starts.map(move |start| (duplicate, start..(start + layout.task_documents).min(count)))
+        });
+        let (mut checkpoints, mut instances, mut short_documents) = (Checkpoints::default(), 0, 0);
+        let (mut done, mut stride) = (0, 1);
+        let budget = (layout.max_checkpoints / layout.wave_tasks).max(1);
+        loop {
+            if !progress.report("plan", "documents", done, total) {
+                return Err(Error::Interrupted("the plan is not kept; start again to make it anew".into()));
+            }
+            let wave: Vec<_> = tasks.by_ref().take(layout.wave_tasks).collect();
+            if wave.is_empty() {
+                break;
+            }
+            done += wave.iter().map(|(_, range)| range.end - range.start).sum::<u64>();
+            let all_walked: Vec<Walked> = wave
+                .into_par_iter()
+                .map(|(duplicate, range)| walk.range(duplicate, range, &duplicates, (budget, stride)))
+                .collect();
+            for walked in all_walked {
+                checkpoints.instances.extend(walked.checkpoints.instances.iter().map(|first| instances + first));
+                checkpoints.places.extend(walked.checkpoints.places);
+                instances += walked.instances;
+                short_documents += walked.short_documents;
+            }
+            while checkpoints.len() > layout.max_checkpoints.max(1) {
+                checkpoints.thin();
+                stride = stride.saturating_mul(2);
+            }
+        }
+        let key = FastRng::keyed(options.random_seed, duplicates.start, u64::MAX, duplicates.end).next_u64();
+        Ok(Self {
+            documents,
+            vocab,
+            options: options.clone(),
+            masker,
+            checkpoints,
+            shuffle: Permutation::new(instances, key),
+            short_documents,
+        })
+    }
+
+    /// Number of instances.
+    pub fn len(&self) -> u64 {
+        self.shuffle.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.shuffle.is_empty()
+    }
+
+    /// Documents that give no instance in any duplicate: too short, or left out by `single_segment`.
+    pub fn short_documents(&self) -> u64 {
+        self.short_documents
+    }
+
+    /// What the plan is of.
+    pub fn documents(&self) -> &D {
+        self.documents
+    }
+
+    /// Makes `out` the masked instance at `position` of the shuffled order, from 0.
+    ///
+    /// # Panics
+    /// Where `position` is not below [`Plan::len`].
+    pub fn instance(&self, position: u64, scratch: &mut Scratch, out: &mut Instance) {
+        let mut rng = self.unmasked(position, out);
+        self.masker.mask(out, &mut rng, scratch);
+    }
+
+    /// Makes `out` the same instance before it is masked.
+    ///
+    /// # Panics
+    /// Where `position` is not below [`Plan::len`].
+    pub fn instance_unmasked(&self, position: u64, out: &mut Instance) {
+        self.unmasked(position, out);
+    }
+
+    /// The instance before it is masked, and the generator that its masks go on with.
+    fn unmasked(&self, position: u64, out: &mut Instance) -> FastRng {
+        let number = self.shuffle.apply(position);
+        let (first, place) = self.checkpoints.find(number);
+        let walk = Walk { documents: self.documents, options: &self.options };
+        let (place, chunk) = walk.nth(place, number - first).expect("a number below len has a chunk");
+        let mut rng = FastRng::keyed(self.options.random_seed, place.duplicate, place.document, place.chunk);
+        assemble(self.documents, self.vocab, &self.options, &chunk, &mut rng, out);
+        rng
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::NoProgress;
+    use crate::documents::MemoryDocuments;
+    use crate::options::SingleSegment;
+
+    fn vocab() -> Vocab {
+        let word_start = (0..50).map(|id| id % 3 != 0).collect();
+        Vocab { size: 50, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, ordinary: (5..50).collect() }
+    }
+
+    /// Documents of segments of the given lengths.
+    fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
+        let mut documents = MemoryDocuments::new();
+        let mut next = 0;
+        for document in lengths {
+            for &length in document {
+                let ids: Vec<u32> = (next..next + length as u32).map(|id| 5 + id.wrapping_mul(7919) % 45).collect();
+                next += length as u32;
+                documents.push_segment(&ids);
+            }
+            documents.end_document();
+        }
+        documents
+    }
+
+    fn all<D: Documents>(plan: &Plan<'_, D>) -> Vec<Instance> {
+        let mut scratch = Scratch::default();
+        (0..plan.len())
+            .map(|position| {
+                let mut out = Instance::default();
+                plan.instance(position, &mut scratch, &mut out);
+                out
+            })
+            .collect()
+    }
+
+    fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {
+        instances.sort_by_cached_key(|instance| format!("{instance:?}"));
+        instances
+    }
+
+    prop_compose! {
+        fn options()(
+            max_seq_length in 8..40_usize,
+            short_seq_prob in 0.0..1.0,
+            random_next_sentence: bool,
+            do_permutation: bool,
+            random_seed: u64,
+            single_segment in prop::sample::select(vec![
+                SingleSegment::Split, SingleSegment::Random, SingleSegment::Drop,
+            ]),
+        ) -> InstanceOptions {
+            InstanceOptions {
+                max_seq_length, max_predictions_per_seq: 5, short_seq_prob, random_next_sentence, do_permutation,
+                random_seed, single_segment, ..InstanceOptions::default()
+            }
+        }
+    }
+
+    fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
+        prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 1..12)
+    }
+
+    /// Every layout that could matter: checkpoints at each instance and nearly none, tasks and waves of one and of all.
+    fn layouts() -> impl Strategy<Value = Layout> {
+        (1..40_usize, 1..20_u64, 1..20_usize).prop_map(|(max_checkpoints, task_documents, wave_tasks)| Layout {
+            max_checkpoints,
+            task_documents,
+            wave_tasks,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn layout_and_threads_do_not_show(
+            lengths in corpus(), options in options(), layout in layouts(), dupes in 1..4_u64,
+        ) {
+            let (documents, vocab) = (documents(&lengths), vocab());
+            let plan = Plan::build(&documents, &vocab, &options, 0..dupes, &mut NoProgress).unwrap();
+            let expected = all(&plan);
+            for threads in [1, 2, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let other = pool.install(|| {
+                    Plan::build_with(layout, &documents, &vocab, &options, 0..dupes, &mut NoProgress).unwrap()
+                });
+                prop_assert!(other.checkpoints.len() <= layout.max_checkpoints);
+                prop_assert_eq!(other.short_documents(), plan.short_documents());
+                prop_assert_eq!(other.len(), plan.len());
+                let made: Vec<Instance> = pool.install(|| {
+                    (0..other.len()).into_par_iter().map_init(Scratch::default, |scratch, position| {
+                        let mut out = Instance::default();
+                        other.instance(position, scratch, &mut out);
+                        out
+                    }).collect()
+                });
+                prop_assert!(made == expected);
+            }
+        }
+
+        #[test]
+        fn instances_are_those_of_a_plain_walk(lengths in corpus(), options in options(), dupes in 1..4_u64) {
+            let (documents, vocab) = (documents(&lengths), vocab());
+            let plan = Plan::build(&documents, &vocab, &options, 0..dupes, &mut NoProgress).unwrap();
+            let masker = Masker::new(&options, &vocab).unwrap();
+            let (mut expected, mut used) = (Vec::new(), vec![false; lengths.len()]);
+            for duplicate in 0..dupes {
+                for number in 0..documents.num_documents() {
+                    let document = documents.document(number);
+                    let keyed = |chunk| FastRng::keyed(options.random_seed, duplicate, number, chunk);
+                    let target = target_length(&options, &mut keyed(u64::MAX));
+                    let mut segment = 0;
+                    for chunk in 0.. {
+                        if segment == document.segments() {
+                            break;
+                        }
+                        let segments = segment..gather(&document, segment, target);
+                        segment = segments.end;
+                        if gives_instance(&document, &segments, &options) {
+                            let mut rng = keyed(chunk);
+                            let mut out = Instance::default();
+                            let chunk = Chunk { document: number, segments, target };
+                            segment = assemble(&documents, &vocab, &options, &chunk, &mut rng, &mut out);
+                            masker.mask(&mut out, &mut rng, &mut Scratch::default());
+                            expected.push(out);
+                            used[number as usize] = true;
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(plan.short_documents(), used.iter().filter(|&&used| !used).count() as u64);
+            prop_assert!(sorted(all(&plan)) == sorted(expected));
+        }
+
+        #[test]
+        fn a_duplicate_is_the_same_in_any_range(lengths in corpus(), options in options()) {
+            let (documents, vocab) = (documents(&lengths), vocab());
+            let build = |range| all(&Plan::build(&documents, &vocab, &options, range, &mut NoProgress).unwrap());
+            let apart = (5..8).flat_map(|duplicate| build(duplicate..duplicate + 1)).collect();
+            prop_assert!(sorted(build(5..8)) == sorted(apart));
+        }
+
+        #[test]
+        fn unmasked_is_what_masks_restore(lengths in corpus(), options in options()) {
+            let (documents, vocab) = (documents(&lengths), vocab());
+            let plan = Plan::build(&documents, &vocab, &options, 0..1, &mut NoProgress).unwrap();
+            let mut plain = Instance::default();
+            for (position, mut masked) in all(&plan).into_iter().enumerate() {
+                plan.instance_unmasked(position as u64, &mut plain);
+                prop_assert!(plain.masked_positions.is_empty());
+                // Where every word is longer than the budget, nothing is masked: so it is in the reference.
+                prop_assert!(options.do_whole_word_mask || !masked.masked_positions.is_empty());
+                for (&position, &label) in masked.masked_positions.iter().zip(&masked.masked_labels) {
+                    masked.tokens[position as usize] = label;
+                }
+                masked.masked_positions.clear();
+                masked.masked_labels.clear();
+                prop_assert_eq!(&masked, &plain);
+            }
+        }
+    }
+
+    #[test]
+    fn epochs_differ_in_order_and_masks() {
+        let (documents, vocab) = (documents(&vec![vec![6; 40]; 30]), vocab());
+        let options = InstanceOptions { max_seq_length: 32, ..InstanceOptions::default() };
+        let epoch = |number| {
+            let plan = Plan::build(&documents, &vocab, &options, number..number + 1, &mut NoProgress).unwrap();
+            (plan.shuffle.apply(0), all(&plan))
+        };
+        let (first, second) = (epoch(0), epoch(1));
+        assert_ne!(first.0, second.0);
+        assert!(sorted(first.1) != sorted(second.1));
+    }
+
+    #[test]
+    fn a_long_document_has_checkpoints_inside() {
+        let (documents, vocab) = (documents(&[vec![1], vec![5; 20_000], vec![1]]), vocab());
+        let options = InstanceOptions { max_seq_length: 32, short_seq_prob: 0.0, ..InstanceOptions::default() };
+        let layout = Layout { max_checkpoints: 640, task_documents: 4, wave_tasks: 1 };
+        let plan = Plan::build_with(layout, &documents, &vocab, &options, 0..1, &mut NoProgress).unwrap();
+        let gaps = plan.checkpoints.instances.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(plan.len() > 3000);
+        assert!(gaps.max().is_some_and(|gap| gap <= 32), "{:?}", plan.checkpoints.instances);
+        assert_eq!(plan.short_documents(), 2);
+    }
+
+    #[test]
+    fn barren_stretches_are_not_walked_again() {
+        let mut lengths = vec![vec![1]; 10_000];
+        lengths[0] = vec![5, 5];
+        lengths[9_999] = vec![6, 6];
+        let (documents, vocab) = (documents(&lengths), vocab());
+        let layout = Layout { max_checkpoints: 8, task_documents: 1 << 20, wave_tasks: 1 };
+        let options = InstanceOptions::default();
+        let plan = Plan::build_with(layout, &documents, &vocab, &options, 0..1, &mut NoProgress).unwrap();
+        assert_eq!(plan.len(), 2);
+        assert_eq!(plan.checkpoints.instances, [0, 1]);
+        assert_eq!(plan.checkpoints.places[1].document, 9_999);
+    }
+
+    #[test]
+    fn no_documents_no_duplicates_no_instances() {
+        let (none, some, vocab) = (MemoryDocuments::new(), documents(&[vec![3, 3]]), vocab());
+        let options = InstanceOptions::default();
+        assert!(Plan::build(&none, &vocab, &options, 0..3, &mut NoProgress).unwrap().is_empty());
+        assert!(Plan::build(&some, &vocab, &options, 3..3, &mut NoProgress).unwrap().is_empty());
+    }
+
+    #[test]
+    fn reports_and_stops() {
+        struct Stop(Vec<(u64, u64)>, usize);
+        impl Progress for Stop {
+            fn report(&mut self, _: &'static str, _: &'static str, done: u64, total: u64) -> bool {
+                self.0.push((done, total));
+                self.0.len() < self.1
+            }
+        }
+        let (documents, vocab) = (documents(&vec![vec![3, 3]; 5]), vocab());
+        let layout = Layout { max_checkpoints: 8, task_documents: 1, wave_tasks: 2 };
+        let options = InstanceOptions::default();
+        let mut run = Stop(Vec::new(), usize::MAX);
+        Plan::build_with(layout, &documents, &vocab, &options, 0..2, &mut run).unwrap();
+        assert_eq!(run.0, [(0, 10), (2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]);
+        let mut stop = Stop(Vec::new(), 2);
+        let result = Plan::build_with(layout, &documents, &vocab, &options, 0..2, &mut stop);
+        assert!(matches!(result, Err(Error::Interrupted(_))));
+        assert_eq!(stop.0, [(0, 10), (2, 10)]);
+    }
+}

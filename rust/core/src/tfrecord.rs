@@ -1,0 +1,341 @@
+//! `TFRecord` files: framing records, and reading them back with every checksum verified.
+//!
+//! A frame, all integers little-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | length of the data, u64 |
+//! | 4 | masked CRC-32C of those 8 bytes |
+//! | length | the data |
+//! | 4 | masked CRC-32C of the data |
+//!
+//! where masked(crc) = rotate right by 15, plus 0xa282ead8 (`TensorFlow`'s `tsl/lib/io/record_writer`). A file may be
+//! gzipped as a whole.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Bytes before the data: its length and the length's checksum.
+pub const HEADER_BYTES: usize = 12;
+/// Bytes after the data: its checksum.
+pub const FOOTER_BYTES: usize = 4;
+
+/// No record of an `Example` comes near this; a longer one is damage whose checksum happens to fit.
+const MAX_RECORD_BYTES: u64 = 1 << 30;
+
+/// The masked CRC-32C of `bytes`.
+pub fn masked_crc(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// Appends a frame to `out` whose data `write` appends: nothing is moved or copied afterwards.
+#[inline]
+pub fn frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    write(out);
+    let length = ((out.len() - start - HEADER_BYTES) as u64).to_le_bytes();
+    out[start..start + 8].copy_from_slice(&length);
+    out[start + 8..start + HEADER_BYTES].copy_from_slice(&masked_crc(&length).to_le_bytes());
+    let crc = masked_crc(&out[start + HEADER_BYTES..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// One record of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number, from 0.
+    pub index: u64,
+    /// Where its frame begins in the (decompressed) file, in bytes.
+    pub offset: u64,
+    /// The data.
+    pub data: &'a [u8],
+}
+
+/// Reads the records of a file, plain or gzipped (also of several members), in order.
+///
+/// After a record whose *data* fails its checksum reading can go on: [`RecordReader::read`] returns the error, and the
+/// next call the record after it. After any other damage (a length that fails its checksum, a file that ends within a
+/// record, a broken gzip stream) nothing can be told of what follows: the error is returned once, then the end.
+pub struct RecordReader {
+    path: PathBuf,
+    source: Box<dyn BufRead + Send>,
+    data: Vec<u8>,
+    index: u64,
+    offset: u64,
+    ended: bool,
+}
+
+impl std::fmt::Debug for RecordReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordReader").field("path", &self.path).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl RecordReader {
+    /// Opens `path`; that it is gzipped is seen by its first bytes, whatever its name.
+    ///
+    /// A plain file whose first record's length begins with gzip's magic bytes is told apart by that length's checksum.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let cannot_read = |source| Error::io("cannot read", &path, source);
+        let file = File::open(&path).map_err(cannot_read)?;
+        if file.metadata().map_err(cannot_read)?.is_dir() {
+            return Err(Error::data(&path, "a folder, not a record file"));
+        }
+        let mut plain = BufReader::with_capacity(1 << 18, file);
+        let start = plain.fill_buf().map_err(cannot_read)?;
+        let framed = start.len() >= HEADER_BYTES && start[8..HEADER_BYTES] == masked_crc(&start[..8]).to_le_bytes();
+        let source: Box<dyn BufRead + Send> = if start.starts_with(&[0x1f, 0x8b]) && !framed {
+            Box::new(BufReader::with_capacity(1 << 18, flate2::bufread::MultiGzDecoder::new(plain)))
+        } else {
+            Box::new(plain)
+        };
+        Ok(Self { path, source, data: Vec::new(), index: 0, offset: 0, ended: false })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next record, or `None` at the end.
+    pub fn read(&mut self) -> Result<Option<Record<'_>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        // Cleared only where this record's end is known.
+        self.ended = true;
+        let (index, offset) = (self.index, self.offset);
+        let mut header = [0; HEADER_BYTES];
+        let got = self.read_up_to(HEADER_BYTES as u64)?;
+        if got == 0 {
+            return Ok(None);
+        }
+        if got < HEADER_BYTES as u64 {
+            return Err(self.damage(format!("the file ends {got} bytes into the 12-byte header of a record")));
+        }
+        header.copy_from_slice(&self.data);
+        let length = u64::from_le_bytes([
+            header[0], header[1], header[2], header[3], header[4], header[5], header[6], header[7],
+        ]);
+        if header[8..] != masked_crc(&header[..8]).to_le_bytes() {
+            let hint = if index == 0 { "this is no TFRecord file, or its start is damaged" } else { "damaged" };
+            return Err(
+                self.damage(format!("the length ({length}) fails its CRC: {hint}; nothing after it can be read"))
+            );
+        }
+        if length > MAX_RECORD_BYTES {
+            return Err(self.damage(format!("a length of {length} bytes, over the {MAX_RECORD_BYTES} that make sense")));
+        }
+        let wanted = length + FOOTER_BYTES as u64;
+        let got = self.read_up_to(wanted)?;
+        if got < wanted {
+            return Err(self.damage(format!("the file ends {got} bytes into the {wanted} of the record and its CRC")));
+        }
+        self.ended = false;
+        self.index += 1;
+        self.offset += HEADER_BYTES as u64 + wanted;
+        let (data, crc) = self.data.split_at(length as usize);
+        if crc != masked_crc(data).to_le_bytes() {
+            let reason = format!("the data ({length} bytes) fails its CRC");
+            return Err(Error::Record { path: self.path.clone(), record: index, offset, reason });
+        }
+        Ok(Some(Record { index, offset, data: &self.data[..length as usize] }))
+    }
+
+    /// Fills `self.data` with the next `count` bytes, or as many as there are.
+    fn read_up_to(&mut self, count: u64) -> Result<u64> {
+        self.data.clear();
+        // `read_to_end` grows by what it really gets: a false length cannot make it ask for memory.
+        match (&mut self.source).take(count).read_to_end(&mut self.data) {
+            Ok(got) => Ok(got as u64),
+            Err(source) if source.raw_os_error().is_some() => Err(Error::io("cannot read", &self.path, source)),
+            Err(source) => Err(self.damage(format!("the gzip stream is cut off or damaged ({source})"))),
+        }
+    }
+
+    fn damage(&self, reason: String) -> Error {
+        Error::Record { path: self.path.clone(), record: self.index, offset: self.offset, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(records: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for record in records {
+            frame(&mut out, |out| out.extend_from_slice(record));
+        }
+        out
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn file_of(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file.flush().unwrap();
+        file
+    }
+
+    /// What comes of reading `bytes` to the end: data, or `None` for an error.
+    fn read_all(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
+        let file = file_of(bytes);
+        let mut reader = RecordReader::open(file.path()).unwrap();
+        let mut all = Vec::new();
+        loop {
+            match reader.read() {
+                Ok(None) => return all,
+                Ok(Some(record)) => all.push(Some(record.data.to_vec())),
+                Err(Error::Record { .. }) => all.push(None),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    fn some(records: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+        records.iter().cloned().map(Some).collect()
+    }
+
+    #[test]
+    fn the_frame_of_known_bytes() {
+        // RFC 3720, B.4: the CRC-32C of 32 zero bytes is 0x8a9136aa.
+        assert_eq!(masked_crc(&[0; 32]), 0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8));
+        // A record of no data: 8 zero bytes and their CRC, then the CRC of nothing, which is 0 before masking.
+        let empty = framed(&[vec![]]);
+        assert_eq!(empty.len(), 16);
+        assert_eq!(empty[..8], [0; 8]);
+        assert_eq!(empty[12..], 0xa282_ead8_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn records_have_numbers_and_offsets() {
+        let file = file_of(&framed(&[b"one".to_vec(), b"three".to_vec()]));
+        let mut reader = RecordReader::open(file.path()).unwrap();
+        assert_eq!(reader.read().unwrap(), Some(Record { index: 0, offset: 0, data: b"one" }));
+        assert_eq!(reader.read().unwrap(), Some(Record { index: 1, offset: 19, data: b"three" }));
+        assert_eq!(reader.read().unwrap(), None);
+        assert_eq!(reader.read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_bad_record_does_not_hide_the_next() {
+        let records = [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+        let mut bytes = framed(&records);
+        bytes[19 + HEADER_BYTES] ^= 1;
+        let file = file_of(&bytes);
+        let mut reader = RecordReader::open(file.path()).unwrap();
+        assert_eq!(reader.read().unwrap().unwrap().data, b"one");
+        let error = reader.read().unwrap_err().to_string();
+        assert!(error.ends_with("record 1 at byte 19: the data (3 bytes) fails its CRC"), "{error}");
+        assert_eq!(reader.read().unwrap().unwrap(), Record { index: 2, offset: 38, data: b"three" });
+        assert_eq!(reader.read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_bad_length_ends_the_file() {
+        let mut bytes = framed(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
+        bytes[19] ^= 1;
+        assert_eq!(read_all(&bytes), [Some(b"one".to_vec()), None]);
+    }
+
+    #[test]
+    fn a_length_that_makes_no_sense_asks_for_no_memory() {
+        for length in [u64::MAX, MAX_RECORD_BYTES + 1, MAX_RECORD_BYTES] {
+            let mut bytes = length.to_le_bytes().to_vec();
+            bytes.extend_from_slice(&masked_crc(&length.to_le_bytes()).to_le_bytes());
+            bytes.extend_from_slice(b"abc");
+            assert_eq!(read_all(&bytes), [None]);
+        }
+    }
+
+    #[test]
+    fn text_is_no_record_file() {
+        let file = file_of(b"Just some text, in a file of another kind.\n");
+        let error = RecordReader::open(file.path()).unwrap().read().unwrap_err().to_string();
+        assert!(error.contains("this is no TFRecord file"), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_begins_like_gzip_is_plain() {
+        let records = [vec![7; 0x8b1f]];
+        assert_eq!(read_all(&framed(&records)), some(&records));
+    }
+
+    #[test]
+    fn gzip_in_several_members() {
+        let records = [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+        let bytes = framed(&records);
+        // Cut within a record: members need not end where records do.
+        let mut zipped = gzip(&bytes[..30]);
+        zipped.extend(gzip(&bytes[30..]));
+        assert_eq!(read_all(&zipped), some(&records));
+    }
+
+    #[test]
+    fn a_cut_or_damaged_gzip_file_is_a_record_error() {
+        let records: Vec<Vec<u8>> = (0..50_u8).map(|i| vec![i; 100]).collect();
+        let zipped = gzip(&framed(&records));
+        let cut = read_all(&zipped[..zipped.len() / 2]);
+        assert_eq!(cut.last(), Some(&None));
+        let mut damaged = zipped.clone();
+        // The CRC of the whole stream, in its trailer.
+        let at = damaged.len() - 8;
+        damaged[at] ^= 1;
+        let read = read_all(&damaged);
+        assert_eq!(read.last(), Some(&None));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_framed_is_read(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20), zip in any::<bool>(),
+        ) {
+            let bytes = framed(&records);
+            prop_assert_eq!(read_all(&if zip { gzip(&bytes) } else { bytes }), some(&records));
+        }
+
+        #[test]
+        fn any_changed_byte_is_seen(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..6),
+            at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+        ) {
+            let mut bytes = framed(&records);
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let read = read_all(&bytes);
+            prop_assert_eq!(read.iter().filter(|record| record.is_none()).count(), 1);
+        }
+
+        #[test]
+        fn any_cut_is_seen(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..6),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let bytes = framed(&records);
+            let cut = at.index(bytes.len());
+            let read = read_all(&bytes[..cut]);
+            let mut end = 0;
+            let ends: Vec<usize> =
+                records.iter().map(|record| { end += record.len() + 16; end }).collect();
+            let whole = ends.iter().filter(|&&end| end <= cut).count();
+            let clean = cut == 0 || ends.contains(&cut);
+            prop_assert_eq!(&read[..whole], &some(&records)[..whole]);
+            prop_assert_eq!(read.len(), whole + usize::from(!clean));
+        }
+    }
+}

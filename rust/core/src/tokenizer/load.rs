@@ -1,0 +1,167 @@
+//! Loading models and vocabularies, and saying what is wrong with those that cannot be used.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::normalizer::Normalizer;
+use super::proto::{ModelProto, ModelType, PieceType};
+use super::text::TextRules;
+use super::unigram::Unigram;
+use super::wordpiece::WordPiece;
+use super::{Engine, Tokenizer, UnigramEngine};
+use crate::{Error, Result};
+
+impl Tokenizer {
+    /// Loads a `SentencePiece` unigram model. With `text_rules`, text first goes through the reference's
+    /// `preprocess_text`, pieces through its digit-comma rule, and the model must have ALBERT's special pieces.
+    pub fn from_model(path: &Path, text_rules: Option<TextRules>) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let broken = |reason: String| Error::tokenizer(path, reason);
+        let not_a_model = |what: String| {
+            broken(format!(
+                "{what}; it should be the .model file that SentencePiece's trainer or `albert-fast train-tokenizer` \
+                 writes (a WordPiece vocabulary goes with --vocab-file)"
+            ))
+        };
+        if bytes.is_empty() {
+            return Err(not_a_model("the file is empty".into()));
+        }
+        let model = ModelProto::decode(&bytes[..])
+            .map_err(|error| not_a_model(format!("not a SentencePiece model, or cut short or corrupt ({error})")))?;
+        if model.pieces.is_empty() || model.trainer_spec.is_none() || model.normalizer_spec.is_none() {
+            return Err(not_a_model(format!(
+                "not a SentencePiece model, or cut short: {} pieces, trainer settings {}, normalizer settings {}",
+                model.pieces.len(),
+                if model.trainer_spec.is_some() { "found" } else { "missing" },
+                if model.normalizer_spec.is_some() { "found" } else { "missing" },
+            )));
+        }
+        let trainer = model.trainer_spec.clone().unwrap_or_default();
+        if trainer.model_type() != ModelType::Unigram {
+            return Err(broken(format!(
+                "a {:?} model; ALBERT needs a unigram one: train it with --model_type=unigram (SentencePiece's default) \
+                 or with `albert-fast train-tokenizer`",
+                trainer.model_type()
+            )));
+        }
+        let kinds: Vec<PieceType> = model.pieces.iter().map(super::proto::Piece::r#type).collect();
+        let unknown = match kinds.iter().filter(|&&kind| kind == PieceType::Unknown).count() {
+            1 => kinds.iter().position(|&kind| kind == PieceType::Unknown).unwrap_or_default() as u32,
+            count => return Err(broken(format!("{count} unknown pieces; a model has exactly one"))),
+        };
+        let mut by_piece = HashMap::with_capacity(model.pieces.len());
+        for (id, piece) in model.pieces.iter().enumerate() {
+            if piece.piece().is_empty() || piece.piece().contains('\0') {
+                return Err(broken(format!("piece {id} is empty or holds a NUL byte")));
+            }
+            if !piece.score().is_finite() {
+                return Err(broken(format!("the score of piece {id}, {:?}, is {}", piece.piece(), piece.score())));
+            }
+            if let Some(first) = by_piece.insert(piece.piece().to_owned(), id as u32) {
+                return Err(broken(format!("pieces {first} and {id} are both {:?}", piece.piece())));
+            }
+        }
+        let bytes_of_pieces = if trainer.byte_fallback.unwrap_or(false) {
+            let mut ids = Box::new([0; 256]);
+            for byte in 0..256usize {
+                let name = format!("<0x{byte:02X}>");
+                ids[byte] = *by_piece
+                    .get(&name)
+                    .ok_or_else(|| broken(format!("byte_fallback is set but {name} is missing")))?;
+            }
+            Some(ids)
+        } else {
+            None
+        };
+        let normalizer = Normalizer::new(&model).map_err(&broken)?;
+        let unigram = Unigram::new(&model, unknown).map_err(&broken)?;
+        let space_is_a_piece = by_piece
+            .get("▁")
+            .is_some_and(|&id| matches!(kinds[id as usize], PieceType::Normal | PieceType::UserDefined));
+        let cacheable = normalizer.is_word_local() && unigram.keeps_words() && space_is_a_piece;
+        let tokenizer = Self {
+            path: path.to_path_buf(),
+            engine: Engine::Unigram(Box::new(UnigramEngine {
+                normalizer,
+                model: unigram,
+                bytes: bytes_of_pieces,
+                cacheable,
+            })),
+            pieces: model.pieces.iter().map(|piece| piece.piece().to_owned()).collect(),
+            kinds,
+            by_piece,
+            unknown,
+            text_rules,
+            digest: digest(&bytes, "sentencepiece", text_rules),
+        };
+        if text_rules.is_some() {
+            tokenizer.vocab(crate::options::WordBoundary::default())?;
+        }
+        Ok(tokenizer)
+    }
+
+    /// Loads a BERT `WordPiece` vocabulary, one entry a line.
+    pub fn from_vocabulary(path: &Path, rules: TextRules) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            Error::InvalidUtf8 {
+                path: path.to_path_buf(),
+                line: 1 + memchr::memchr_iter(b'\n', before).count() as u64,
+                byte: (before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)) as u64 + 1,
+                value: bytes[error.valid_up_to()],
+            }
+        })?;
+        let entries = WordPiece::entries(text);
+        let by_piece: HashMap<String, u32> =
+            entries.iter().enumerate().map(|(id, entry)| (entry.clone(), id as u32)).collect();
+        let Some(&unknown) = by_piece.get("[UNK]") else {
+            return Err(Error::tokenizer(
+                path,
+                format!(
+                    "none of its {} entries is [UNK]; a WordPiece vocabulary has one entry a line, [PAD], [UNK], \
+                     [CLS], [SEP] and [MASK] among them (a SentencePiece model goes with --tokenizer)",
+                    entries.len()
+                ),
+            ));
+        };
+        let kinds = entries
+            .iter()
+            .map(|entry| match entry.as_str() {
+                "[UNK]" => PieceType::Unknown,
+                "[PAD]" | "[CLS]" | "[SEP]" | "[MASK]" => PieceType::Control,
+                _ => PieceType::Normal,
+            })
+            .collect();
+        let tokenizer = Self {
+            path: path.to_path_buf(),
+            engine: Engine::WordPiece(WordPiece::new(&entries, unknown, rules.lower_case, rules.keep_accents)),
+            kinds,
+            pieces: entries,
+            by_piece,
+            unknown,
+            text_rules: Some(rules),
+            digest: digest(&bytes, "wordpiece", Some(rules)),
+        };
+        tokenizer.vocab(crate::options::WordBoundary::default())?;
+        Ok(tokenizer)
+    }
+}
+
+fn digest(file: &[u8], kind: &str, rules: Option<TextRules>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(file);
+    hash.update(match rules {
+        None => format!("\0{kind} none"),
+        Some(rules) => format!("\0{kind} lower={} keep_accents={}", rules.lower_case, rules.keep_accents),
+    });
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// The byte that a piece such as `<0x0A>` stands for.
+pub(super) fn byte_of_piece(piece: &str) -> Option<u8> {
+    u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
+}

@@ -1,0 +1,201 @@
+//! The reference's text rules (`tokenization.py`: `preprocess_text`, `is_start_piece`), with Python's notions of white
+//! space, lower case and digits.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::canonical_combining_class;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
+
+/// White space for Python's `str.split`: Unicode's, and U+001C to U+001F.
+pub fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// Python's `str.isdigit` for one character: `Numeric_Type` Decimal or Digit.
+pub(super) fn is_python_digit(c: char) -> bool {
+    // Numeric_Type=Digit is closed: Unicode gives it to no further characters.
+    const DIGITS: [(u32, u32); 20] = [
+        (0xB2, 0xB3),
+        (0xB9, 0xB9),
+        (0x1369, 0x1371),
+        (0x19DA, 0x19DA),
+        (0x2070, 0x2070),
+        (0x2074, 0x2079),
+        (0x2080, 0x2089),
+        (0x2460, 0x2468),
+        (0x2474, 0x247C),
+        (0x2488, 0x2490),
+        (0x24EA, 0x24EA),
+        (0x24F5, 0x24FD),
+        (0x24FF, 0x24FF),
+        (0x2776, 0x277E),
+        (0x2780, 0x2788),
+        (0x278A, 0x2792),
+        (0x10A40, 0x10A43),
+        (0x10E60, 0x10E68),
+        (0x11052, 0x1105A),
+        (0x1F100, 0x1F10A),
+    ];
+    c.is_ascii_digit()
+        || (!c.is_ascii()
+            && (c.general_category() == GeneralCategory::DecimalNumber
+                || DIGITS.iter().any(|&(first, last)| (first..=last).contains(&u32::from(c)))))
+}
+
+/// Which of the reference's text rules apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextRules {
+    /// `str.lower()`.
+    pub lower_case: bool,
+    /// Leaves out NFKD and the dropping of combining marks.
+    pub keep_accents: bool,
+}
+
+impl TextRules {
+    /// `preprocess_text`: white space to single spaces; NFKD, and every character with a combining class dropped; lower
+    /// case. Writes to `out` (cleared first). Spaces that NFKD creates stay.
+    ///
+    /// The result of a text is that of its words, joined by spaces.
+    pub fn preprocess(self, text: &str, out: &mut String) {
+        out.clear();
+        if text.is_ascii() {
+            for word in text.split(is_python_space).filter(|word| !word.is_empty()) {
+                if !out.is_empty() {
+                    out.push(' ');
+                }
+                out.push_str(word);
+            }
+            if self.lower_case {
+                out.make_ascii_lowercase();
+            }
+            return;
+        }
+        for (index, word) in text.split(is_python_space).filter(|word| !word.is_empty()).enumerate() {
+            if index > 0 {
+                out.push(' ');
+            }
+            if self.keep_accents {
+                out.push_str(word);
+            } else {
+                out.extend(word.nfkd().filter(|&c| canonical_combining_class(c) == 0));
+            }
+        }
+        if self.lower_case {
+            // Over the whole text, as in Python: a final sigma looks at its neighbours.
+            *out = out.to_lowercase();
+        }
+    }
+}
+
+/// The single characters that begin a word under the reference's rule.
+const START_PUNCTUATION: &str = "!\"#$%&()*+,-./:;?@[\\]^_`{|}~";
+
+/// The reference's `_is_start_piece_sp`: whether a piece begins a word. Everything that is not ASCII letters and
+/// punctuation does, digits and apostrophes too.
+pub fn is_start_piece(piece: &str) -> bool {
+    let plain = |c: char| {
+        let mut lower = c.to_lowercase();
+        let first = lower.next();
+        lower.next().is_none() && first.is_some_and(|c| c.is_ascii_lowercase() || START_PUNCTUATION.contains(c))
+    };
+    let mut characters = piece.chars();
+    let single = characters.next().is_some_and(|c| START_PUNCTUATION.contains(c)) && characters.next().is_none();
+    single || piece.starts_with('▁') || piece.starts_with('<') || !piece.chars().all(plain)
+}
+
+/// Whether a piece begins a word by what Unicode says of it: after a space; punctuation and symbols (not the
+/// apostrophes, which stand inside words); scripts written without spaces.
+pub fn is_word_start(piece: &str) -> bool {
+    let is_mark = |c: char| {
+        !matches!(c, '\'' | '’')
+            && matches!(c.general_category_group(), GeneralCategoryGroup::Punctuation | GeneralCategoryGroup::Symbol)
+    };
+    piece.starts_with('▁')
+        || piece.chars().next().is_some_and(is_written_without_spaces)
+        || (!piece.is_empty() && piece.chars().all(is_mark))
+}
+
+/// Scripts whose words are not set off by spaces (UAX #14 classes SA and ID).
+fn is_written_without_spaces(c: char) -> bool {
+    use Script::{
+        Balinese, Bopomofo, Han, Hiragana, Javanese, Katakana, Khmer, Lao, Myanmar, New_Tai_Lue, Nushu, Tai_Le,
+        Tai_Tham, Tai_Viet, Tangut, Thai, Tibetan, Yi,
+    };
+    matches!(
+        c.script(),
+        Balinese
+            | Bopomofo
+            | Han
+            | Hiragana
+            | Javanese
+            | Katakana
+            | Khmer
+            | Lao
+            | Myanmar
+            | New_Tai_Lue
+            | Nushu
+            | Tai_Le
+            | Tai_Tham
+            | Tai_Viet
+            | Tangut
+            | Thai
+            | Tibetan
+            | Yi
+    ) || c == 'ー'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
+        let mut out = String::new();
+        TextRules { lower_case, keep_accents }.preprocess(text, &mut out);
+        out
+    }
+
+    #[test]
+    fn white_space_is_pythons() {
+        assert_eq!(preprocess("\t a\u{1c}b\u{a0}c\u{3000}d\u{200b}e\r\n", true, false), "a b c d\u{200b}e");
+        assert_eq!(preprocess(" \u{85}\u{2028} ", true, false), "");
+    }
+
+    #[test]
+    fn accents_and_case() {
+        assert_eq!(preprocess("Ångström ﬁn", true, false), "angstrom fin");
+        assert_eq!(preprocess("Ångström ﬁn", false, false), "Angstrom fin");
+        assert_eq!(preprocess("Ångström ﬁn", true, true), "ångström ﬁn");
+        assert_eq!(preprocess("ΟΔΟΣ ΣΑΣ", true, true), "οδος σας");
+        assert_eq!(preprocess("a ´ b", false, false), "a   b", "the space in the decomposition of U+00B4 stays");
+    }
+
+    #[test]
+    fn start_pieces_of_the_reference() {
+        for piece in ["▁a", "<unk>", "!", "a1", "'", "'s", "é", "`", "=", "K'"] {
+            assert!(is_start_piece(piece), "{piece}");
+        }
+        for piece in ["a", "ING", "a-b", "..", "-s", "\u{212a}"] {
+            assert!(!is_start_piece(piece), "{piece}");
+        }
+    }
+
+    #[test]
+    fn word_starts_by_unicode() {
+        for piece in ["▁a", "!", "...", "=", "漢字", "ก", "ー", "€", "“"] {
+            assert!(is_word_start(piece), "{piece}");
+        }
+        for piece in ["a", "é", "'", "’", "'s", "12", "ия", "-a", "한"] {
+            assert!(!is_word_start(piece), "{piece}");
+        }
+    }
+
+    #[test]
+    fn digits_are_pythons() {
+        for c in "0٣७²①፩𐩀".chars() {
+            assert!(is_python_digit(c), "{c}");
+        }
+        for c in "a½Ⅷ三,\0".chars() {
+            assert!(!is_python_digit(c), "{c}");
+        }
+    }
+}

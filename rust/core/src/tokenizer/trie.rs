@@ -1,0 +1,213 @@
+//! A double-array trie over bytes, in the layout of Darts-clone, which `SentencePiece` models carry for their
+//! normalization rules and which we build for the pieces.
+
+use yada::builder::DoubleArrayBuilder;
+
+/// Units of 32 bits: label in bits 0 to 7, "has a value" in bit 8, offset in bits 10 to 30 (shifted by 8 where bit 9 is
+/// set), or, with bit 31 set, a value.
+#[derive(Debug, Clone)]
+pub struct Trie {
+    units: Vec<Unit>,
+}
+
+/// A unit and, where a key ends, that key's weight: beside it, so that it comes with the same cache line.
+#[derive(Debug, Default, Clone, Copy)]
+struct Unit {
+    bits: u32,
+    weight: f32,
+}
+
+/// A place in a [`Trie`].
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor {
+    position: u32,
+    unit: Unit,
+}
+
+impl Cursor {
+    /// Whether a key ends here.
+    #[inline]
+    pub fn has_value(self) -> bool {
+        self.unit.bits >> 8 & 1 == 1
+    }
+
+    /// The weight of the key that ends here.
+    #[inline]
+    pub fn weight(self) -> f32 {
+        self.unit.weight
+    }
+
+    /// A number for this place, for [`Trie::value_at`].
+    #[inline]
+    pub fn position(self) -> u32 {
+        self.position
+    }
+}
+
+const BLOCK: usize = 256;
+const LABEL: u32 = (1 << 31) | 0xFF;
+
+const fn offset(unit: u32) -> u32 {
+    (unit >> 10) << ((unit & (1 << 9)) >> 6)
+}
+
+impl Trie {
+    /// Builds from keys with values below 2^31 and weights; keys are non-empty, distinct and free of NUL bytes.
+    pub fn build(keys: &[(&[u8], u32, f32)]) -> Result<Self, String> {
+        let mut sorted: Vec<(&[u8], u32)> = keys.iter().map(|&(key, value, _)| (key, value)).collect();
+        sorted.sort_unstable();
+        let bytes = DoubleArrayBuilder::build(&sorted).map_err(|error| format!("cannot build the trie: {error}"))?;
+        let mut trie = Self::from_bytes(&bytes)?;
+        for &(key, _, weight) in keys {
+            let mut cursor = trie.root();
+            if key.iter().all(|&byte| trie.step(&mut cursor, byte)) {
+                trie.units[cursor.position as usize].weight = weight;
+            }
+        }
+        Ok(trie)
+    }
+
+    /// Reads little-endian units, as they stand in a model's `precompiled_charsmap`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (words, rest) = bytes.as_chunks::<4>();
+        if words.is_empty() || !rest.is_empty() {
+            return Err(format!("a double-array trie of {} bytes", bytes.len()));
+        }
+        let mut units: Vec<Unit> =
+            words.iter().map(|word| Unit { bits: u32::from_le_bytes(*word), weight: 0.0 }).collect();
+        units.resize(units.len().next_multiple_of(BLOCK), Unit::default());
+        // With whole blocks, a root that is no value, and every offset inside, no step can leave the array: a unit that
+        // is a value has no label.
+        if units[0].bits >> 31 == 1 {
+            return Err("a double-array trie without a root".into());
+        }
+        for (index, unit) in units.iter().enumerate() {
+            if unit.bits >> 31 == 0 && (offset(unit.bits) as usize ^ index) >= units.len() {
+                return Err(format!("a double-array trie whose unit {index} points outside"));
+            }
+        }
+        Ok(Self { units })
+    }
+
+    /// The empty prefix.
+    #[inline]
+    pub fn root(&self) -> Cursor {
+        Cursor { position: 0, unit: self.units[0] }
+    }
+
+    /// Follows `byte`; false where no key goes on that way.
+    #[inline]
+    pub fn step(&self, cursor: &mut Cursor, byte: u8) -> bool {
+        let position = cursor.position ^ offset(cursor.unit.bits) ^ u32::from(byte);
+        let unit = self.units[position as usize];
+        if unit.bits & LABEL != u32::from(byte) || byte == 0 {
+            return false;
+        }
+        *cursor = Cursor { position, unit };
+        true
+    }
+
+    /// The value of the key that ends here, if one does.
+    #[inline]
+    pub fn value(&self, cursor: Cursor) -> Option<u32> {
+        cursor.has_value().then(|| self.value_at(cursor.position))
+    }
+
+    /// The value of the key that ends at that [`Cursor::position`].
+    pub fn value_at(&self, position: u32) -> u32 {
+        let leaf = position ^ offset(self.units[position as usize].bits);
+        self.units[leaf as usize].bits & !(1 << 31)
+    }
+
+    /// The longest key that `text` begins with: its length in bytes and its value.
+    pub fn longest_prefix(&self, text: &[u8]) -> Option<(usize, u32)> {
+        let mut cursor = self.root();
+        let mut found = None;
+        for (index, &byte) in text.iter().enumerate() {
+            if !self.step(&mut cursor, byte) {
+                break;
+            }
+            if let Some(value) = self.value(cursor) {
+                found = Some((index + 1, value));
+            }
+        }
+        found
+    }
+
+    /// Shows `visit` every key of up to 64 bytes.
+    pub fn for_each_key(&self, visit: &mut dyn FnMut(&[u8])) {
+        self.visit_below(self.root(), &mut Vec::new(), &mut 0, visit);
+    }
+
+    fn visit_below(&self, cursor: Cursor, key: &mut Vec<u8>, visited: &mut usize, visit: &mut dyn FnMut(&[u8])) {
+        // No normalization rule is longer, and a tree has each unit once: a corrupt array with cycles ends too.
+        *visited += 1;
+        if key.len() == 64 || *visited > self.units.len() {
+            return;
+        }
+        for byte in 1..=255 {
+            let mut next = cursor;
+            if self.step(&mut next, byte) {
+                key.push(byte);
+                if self.value(next).is_some() {
+                    visit(key);
+                }
+                self.visit_below(next, key, visited, visit);
+                key.pop();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn finds_the_longest_prefix(
+            keys in prop::collection::btree_set("[a-c]{1,6}", 1..40),
+            text in "[a-d]{0,12}",
+        ) {
+            let trie = Trie::build(&keys.iter().enumerate().map(|(i, k)| (k.as_bytes(), i as u32, 0.0)).collect::<Vec<_>>()).unwrap();
+            let expected = keys
+                .iter()
+                .enumerate()
+                .filter(|(_, key)| text.starts_with(key.as_str()))
+                .max_by_key(|(_, key)| key.len())
+                .map(|(i, key)| (key.len(), i as u32));
+            prop_assert_eq!(trie.longest_prefix(text.as_bytes()), expected);
+        }
+
+        #[test]
+        fn arbitrary_units_never_lead_outside(bytes in prop::collection::vec(any::<u8>(), 0..4096), text in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(trie) = Trie::from_bytes(&bytes) {
+                trie.longest_prefix(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_a_value_is_refused() {
+        assert!(Trie::from_bytes(&[0xFF; 1024]).is_err());
+        assert!(Trie::from_bytes(&[0; 1024]).is_ok());
+    }
+
+    #[test]
+    fn a_cyclic_array_is_walked_to_an_end() {
+        // Every unit is labelled with its byte, and its offset leads back into the same block.
+        let bytes: Vec<u8> = (0..256u32).flat_map(|byte| (byte | 1 << 8).to_le_bytes()).collect();
+        let trie = Trie::from_bytes(&bytes).expect("no unit points outside");
+        let mut keys = 0;
+        trie.for_each_key(&mut |_| keys += 1);
+        assert!(keys <= 256 * 256, "{keys}");
+    }
+
+    #[test]
+    fn nul_matches_nothing() {
+        let trie = Trie::build(&[(b"a", 7, 0.0)]).unwrap();
+        assert_eq!(trie.longest_prefix(b"a\0"), Some((1, 7)));
+        assert_eq!(trie.longest_prefix(b"\0"), None);
+    }
+}
