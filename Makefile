@@ -1,0 +1,69 @@
+# `make demo` and `make test` need Python 3.10 or later, cargo and make; everything else is set up in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint bench clean rust-test python-test stubs wheel-test
+
+help:
+	@echo 'make demo   collect text, train a tokenizer, make records, inspect them (into demo/)'
+	@echo 'make test   Rust tests, Python tests, type stubs, the built wheel'
+	@echo 'make lint   rustfmt, clippy, ruff, mypy'
+	@echo 'make bench  speed against sentencepiece and dd, in one run (BENCH_ARGS="--text FILE" for your own text)'
+	@echo 'make build  the virtual environment .venv with albert-fast in it'
+	@echo 'make clean  remove what the above made'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'make: no python3 found; install Python 3.11, or pass PYTHON=/path/to/python3'; exit 1; }
+	@command -v cargo >/dev/null || { echo 'make: no cargo found; install Rust 1.89 or later (https://rustup.rs)'; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# Tools, libraries and extension the first time and when pyproject.toml changed; else the extension alone.
+$(VENV)/extension: $(BIN)/python pyproject.toml $(RUST)
+	@if [ $(VENV)/installed -nt pyproject.toml ]; then \
+	  echo 'building the extension'; $(PIP) --no-deps --no-build-isolation --editable .; \
+	else \
+	  echo 'installing tools and libraries, building the extension'; $(PIP) --editable '.[dev]' && touch $(VENV)/installed; \
+	fi
+	@touch $@
+
+build: $(VENV)/extension
+
+demo: build
+	$(BIN)/albert-fast demo --output-dir demo
+
+test: rust-test python-test stubs wheel-test
+
+rust-test:
+	cargo test --locked
+
+python-test: build
+	$(BIN)/python -m pytest
+
+stubs: build
+	$(BIN)/python -m mypy.stubtest albert_fast._native
+
+# From another folder, so that the wheel is imported and not this checkout.
+wheel-test: build
+	rm -rf build/wheel build/smoke
+	$(BIN)/maturin build --quiet --release --locked --out build/wheel
+	$(PIP) --no-deps --target build/smoke build/wheel/*.whl
+	cd build && ../$(BIN)/python ../tests/wheel_smoke.py smoke
+
+lint: build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: build
+	$(BIN)/python benches/bench.py $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist demo target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f albert_fast/_native*.so

@@ -1,0 +1,14 @@
+r"""Raw text to ALBERT pretraining records: exact, fast, restartable.
+
+The tokenizer, the token store, the masks and the record writer are the compiled module ``albert_fast._native``; this
+package is its public face. It imports neither TensorFlow nor the libraries of the command line.
+
+Example:
+    >>> from albert_fast import preprocess
+    >>> preprocess("  Ein  schönes\tHaus ")
+    'ein schones haus'
+"""
+
+from albert_fast._native import AlbertFastError, Tokenizer, __version__, preprocess
+
+__all__ = ["AlbertFastError", "Tokenizer", "__version__", "preprocess"]

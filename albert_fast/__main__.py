@@ -1,0 +1,17 @@
+"""`albert-fast`, and `python -m albert_fast`."""
+
+import sys
+
+
+def main() -> int:
+    """Runs the command line. Loading it takes long enough for a Ctrl-C to fall into it."""
+    try:
+        from albert_fast import cli
+    except KeyboardInterrupt:
+        print("albert-fast: stopped", file=sys.stderr)
+        return 130
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""The compiled part of albert-fast.
+
+Long work runs without the GIL and answers Ctrl-C within a second. Where a rule comes from google-research/ALBERT, the
+function of the reference is named.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+__all__ = [
+    "AlbertFastError",
+    "Lines",
+    "RecordFile",
+    "Tokenizer",
+    "__version__",
+    "instances",
+    "make_records",
+    "preprocess",
+    "tokenize",
+]
+
+__version__: str
+
+class AlbertFastError(ValueError):
+    """An error of albert-fast: one line that names the rule, the value and the place (file, line, byte)."""
+
+def preprocess(text: str, *, lower_case: bool = True, keep_accents: bool = False) -> str:
+    """A line as the SentencePiece model gets it (tokenization.py: preprocess_text).
+
+    White space, as `str.split` sees it, becomes single spaces, none at the ends. Unless `keep_accents`, NFKD takes
+    characters apart and those of a combining class other than 0 are dropped; spaces that NFKD creates stay. Then
+    `str.lower`, unless not `lower_case`. Characters newer than Unicode 14 follow the Unicode tables of this module,
+    not those of the running Python.
+
+    Raises:
+        UnicodeEncodeError: the text holds a surrogate.
+    """
+
+@final
+class Tokenizer:
+    """A SentencePiece unigram model or a WordPiece vocabulary: immutable, safe to share between threads.
+
+    It keeps a cache of words for each thread at work at a time, 19 MiB whatever the input. The properties for special
+    ids raise `AlbertFastError` where the model has no such piece, which only a model with `text_rules="none"` can lack.
+    """
+
+    @staticmethod
+    def from_file(
+        path: str | os.PathLike[str],
+        *,
+        lower_case: bool = True,
+        keep_accents: bool = False,
+        text_rules: str = "albert",
+    ) -> Tokenizer:
+        """Loads a SentencePiece unigram model (`.model`).
+
+        With `text_rules="albert"` text goes through `preprocess`, and a piece of digits and a comma is taken apart
+        (tokenization.py: encode_pieces). With `"none"` ids are those of `sentencepiece.SentencePieceProcessor.encode`,
+        version 0.2.3, and `lower_case` and `keep_accents` mean nothing.
+
+        Raises:
+            AlbertFastError: no such file; a BPE, char or word model; a file cut short or corrupt; with "albert",
+                a model without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`.
+        """
+
+    @staticmethod
+    def from_vocab_file(
+        path: str | os.PathLike[str], *, lower_case: bool = True, keep_accents: bool = False
+    ) -> Tokenizer:
+        """Loads a WordPiece vocabulary: an entry a line, its first field (tokenization.py: load_vocab, FullTokenizer).
+
+        Raises:
+            AlbertFastError: no such file, no UTF-8, or `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` is missing.
+        """
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; no `[CLS]` or `[SEP]` is added.
+
+        Raises:
+            UnicodeEncodeError: the text holds a surrogate.
+        """
+
+    def encode_pieces(self, text: str) -> list[str]:
+        """The pieces of a text: a run of unknown characters is itself, or its bytes' pieces; `[UNK]` with WordPiece.
+
+        Raises:
+            UnicodeEncodeError: the text holds a surrogate.
+        """
+
+    def encode_batch(
+        self, texts: Sequence[str], *, num_threads: int | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """The ids of many texts, without the GIL, on `num_threads` threads (None: one a processor).
+
+        Returns:
+            Ids, uint32 of shape [tokens], and offsets, uint64 of shape [texts + 1]: text i has
+            `ids[offsets[i]:offsets[i + 1]]`, which is what `encode` gives.
+
+        Raises:
+            TypeError: `texts` is no sequence of `str`, or is a single one.
+            UnicodeEncodeError: a text holds a surrogate.
+            AlbertFastError: `num_threads` is 0.
+        """
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids: pieces joined, `▁` as a space, control symbols left out, unknown pieces as ` ⁇ `.
+
+        Raises:
+            AlbertFastError: an id outside the vocabulary.
+        """
+
+    def preprocess(self, text: str) -> str:
+        """The text under this tokenizer's text rules, before it is segmented; itself with `text_rules="none"`."""
+
+    def id_to_piece(self, id: int) -> str:
+        """The piece of an id.
+
+        Raises:
+            AlbertFastError: an id outside the vocabulary.
+        """
+
+    def piece_to_id(self, piece: str) -> int | None:
+        """The id of a piece, control symbols included; None where it is none."""
+
+    def word_starts(self, word_boundary: str = "unicode") -> NDArray[np.bool_]:
+        """Whether each piece begins a word for whole-word masks: bool of shape [vocab_size].
+
+        `"albert"` is the reference's rule (tokenization.py: is_start_piece): everything that is not all ASCII letters
+        and punctuation does. `"unicode"`: `▁`, punctuation and symbols, and the scripts written without spaces. With
+        WordPiece, either way, what does not begin with `##`.
+
+        Raises:
+            AlbertFastError: another name.
+        """
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces."""
+
+    @property
+    def pieces(self) -> list[str]:
+        """The pieces in id order: a new list each time."""
+
+    @property
+    def kind(self) -> str:
+        """`"unigram"` or `"wordpiece"`."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over the file and the text rules: equal digests give equal ids."""
+
+    @property
+    def pad_id(self) -> int:
+        """Id of `<pad>` or `[PAD]`."""
+
+    @property
+    def unk_id(self) -> int:
+        """Id of the unknown piece."""
+
+    @property
+    def cls_id(self) -> int:
+        """Id of `[CLS]`."""
+
+    @property
+    def sep_id(self) -> int:
+        """Id of `[SEP]`."""
+
+    @property
+    def mask_id(self) -> int:
+        """Id of `[MASK]`."""
+
+    @property
+    def lower_case(self) -> bool:
+        """Whether text is lower-cased."""
+
+    @property
+    def keep_accents(self) -> bool:
+        """Whether accents stay."""
+
+    @property
+    def text_rules(self) -> str:
+        """`"albert"` or `"none"`."""
+
+    @property
+    def path(self) -> Path:
+        """The model or vocabulary file."""
+
+@final
+class Lines:
+    """Iterates over the lines of text inputs that are not empty under `preprocess`: what a tokenizer is trained on.
+
+    Inputs are files, globs and folders, plain, `.gz` or `.zst`, or `-`.
+    """
+
+    def __new__(
+        cls,
+        inputs: Sequence[str | os.PathLike[str]],
+        *,
+        lower_case: bool = True,
+        keep_accents: bool = False,
+        on_bad_utf8: str = "error",
+    ) -> Self:
+        """Finds the inputs; `on_bad_utf8` is `"error"` or `"replace"`.
+
+        Raises:
+            AlbertFastError: an input that matches nothing or cannot be read.
+        """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> str:
+        """The next line, preprocessed.
+
+        Raises:
+            AlbertFastError: an input cannot be read; a line is not UTF-8 (file, line and byte are named) or too long.
+        """
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files read so far, as they lie on the disk."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all inputs; 0 where one is a stream."""
+
+@final
+class RecordFile:
+    """Iterates over the records of a TFRecord file, plain or gzip, whoever wrote it, and checks each.
+
+    An item is `(number, features, problems)`: the record's number from 0; its features by name, int64 or float32 of
+    shape [length], None for one of another type; and what is wrong with it, empty where nothing is: checksums, names,
+    lengths of features, and, where `vocab_size` and `cls_sep` (two ids) are given, ids and frames.
+    """
+
+    def __new__(
+        cls, path: str | os.PathLike[str], *, vocab_size: int | None = None, cls_sep: tuple[int, int] | None = None
+    ) -> Self:
+        """Opens the file.
+
+        Raises:
+            AlbertFastError: it cannot be read.
+        """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[int, dict[str, NDArray[Any]], list[str]]:
+        """The next record; after damage that hides where records begin, the end.
+
+        Raises:
+            AlbertFastError: the file cannot be read.
+        """
+
+def tokenize(
+    inputs: Sequence[str | os.PathLike[str]],
+    output_dir: str | os.PathLike[str],
+    tokenizer: Tokenizer,
+    *,
+    num_threads: int | None = None,
+    on_bad_utf8: str = "error",
+    overwrite: bool = False,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Tokenizes text into a token store. Stopped and called again with the same arguments it goes on where it was.
+
+    `progress` is called now and then with stage, unit, done and total (0 where unknown).
+
+    Returns:
+        What the store holds, and `"warnings"`.
+
+    Raises:
+        AlbertFastError: an input that cannot be read, text that is not UTF-8 (unless `on_bad_utf8="replace"`), a
+            folder that holds something else (unless `overwrite`), a full disk.
+        KeyboardInterrupt: Ctrl-C; the message says how to go on.
+    """
+
+def make_records(
+    inputs: Sequence[str | os.PathLike[str]],
+    output_dir: str | os.PathLike[str],
+    tokenizer: Tokenizer,
+    options_json: str,
+    *,
+    num_shards: int | None = None,
+    compression: str = "none",
+    num_threads: int | None = None,
+    on_bad_utf8: str = "error",
+    keep_store: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Text inputs, or one token store, to TFRecord shards and `dataset.json` (create_pretraining_data.py).
+
+    `options_json` is a JSON object of the fields of `albert_fast.reference.Options`, `rng` (`"fast"` or `"reference"`)
+    and `word_boundary` (`"unicode"` or `"albert"`); what is left out has its default. The bytes of the shards depend on
+    inputs, tokenizer, options, `num_shards` and `compression` (`"none"` or `"gzip"`), never on `num_threads`. Stopped
+    and called again with the same arguments it goes on where it was. `progress` is as in `tokenize`.
+
+    Returns:
+        What `dataset.json` says, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (bad bytes replaced),
+        `"store"` (the token store, where one was kept), `"seconds"` by stage, `"warnings"`.
+
+    Raises:
+        AlbertFastError: as `tokenize`; an option outside its rule; a token store of another tokenizer.
+        KeyboardInterrupt: Ctrl-C; the message says how to go on.
+    """
+
+def instances(
+    documents: Sequence[Sequence[Sequence[int]]],
+    word_start: NDArray[np.bool_],
+    ordinary: Sequence[int],
+    special: Mapping[str, int],
+    options_json: str,
+) -> list[dict[str, Any]]:
+    """The instances of documents of segments of ids, in output order, as `albert_fast.reference` makes them.
+
+    `word_start` is bool of shape [vocab_size]; `ordinary` lists the ids that may replace a word; `special` has the ids
+    "pad", "unk", "cls", "sep", "mask". Bit 31 of an unknown id says that its surface begins no word.
+
+    Returns:
+        For each: `tokens` uint32 [length], `word_starts` bool [length], `first_length` (`[CLS]`, A and `[SEP]`),
+        `is_random_next`, `masked_positions` and `masked_labels` uint32 [predictions].
+
+    Raises:
+        AlbertFastError: an option outside its rule, an id outside the vocabulary.
+    """

@@ -1,0 +1,136 @@
+"""The command line: `albert-fast COMMAND`.
+
+One file a command. `main` is the only place that prints errors and chooses exit codes: 0, 1 (an error, one line),
+2 (usage or configuration), 130 (Ctrl-C).
+"""
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from albert_fast import AlbertFastError, __version__
+from albert_fast.cli.common import CommandError, Stopped, describe_os_error, one_line
+from albert_fast.cli.demo import demo
+from albert_fast.cli.inspect_records import inspect_records
+from albert_fast.cli.make_records import make_records
+from albert_fast.cli.tokenize import tokenize
+from albert_fast.cli.train_tokenizer import train_tokenizer
+from albert_fast.tokenizer_training import WORKER
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train-tokenizer": train_tokenizer,
+    "tokenize": tokenize,
+    "make-records": make_records,
+    "inspect-records": inspect_records,
+    "demo": demo,
+}
+
+app = typer.Typer(
+    help="Raw text to ALBERT pretraining records: exact, fast, restartable.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+for _name, _function in COMMANDS.items():
+    app.command(_name)(_function)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"albert-fast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Raw text to ALBERT pretraining records: exact, fast, restartable."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code.
+
+    Args:
+        arguments: the words after `albert-fast`; `sys.argv[1:]` by default.
+    """
+    # A piece or a file name that the terminal's encoding lacks is no reason to stop.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has what it wanted (`| head`); Python's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"albert-fast: error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 1
+    if any(thread.name == WORKER for thread in threading.enumerate()):
+        # SentencePiece cannot be stopped, and aborts noisily where Python tears down its thread.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        result = app(list(arguments) if arguments is not None else None, prog_name="albert-fast", standalone_mode=False)
+    except Stopped as error:
+        return _fail(f"stopped; {error}", 130, label="")
+    except KeyboardInterrupt:
+        return _fail("stopped", 130, label="")
+    except (CommandError, AlbertFastError) as error:
+        if _debug():
+            raise
+        return _fail(str(error), getattr(error, "exit_code", 1))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if _debug():
+            raise
+        return _fail(describe_os_error(error), 1)
+    except typer.Abort:
+        return _fail("stopped", 130, label="")
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        # typer's own errors: click's classes in older versions, a copy of them in newer ones.
+        if isinstance(error, Exception) and hasattr(error, "format_message"):
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context is not None else "albert-fast"
+            message = error.format_message() or "give a command"
+            if type(error).__name__ == "NoArgsIsHelpError":
+                print(message, file=sys.stderr)
+                return 2
+            return _fail(f"{message} (see `{path} --help`)", getattr(error, "exit_code", 2))
+        if _debug():
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error}; run with ALBERT_FAST_DEBUG=1 for the traceback", 1)
+    # typer gives Ctrl-C and typer.Exit as a return value.
+    if result == 130:
+        return _fail("stopped", 130, label="")
+    return result if isinstance(result, int) else 0
+
+
+def _debug() -> bool:
+    return os.environ.get("ALBERT_FAST_DEBUG", "") not in {"", "0"}
+
+
+def _fail(message: str, code: int, label: str = "error: ") -> int:
+    print(f"albert-fast: {label}{one_line(message)}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

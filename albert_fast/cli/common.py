@@ -1,0 +1,147 @@
+"""What every command shares: errors, messages, files that appear whole, the configuration beside an output."""
+
+import contextlib
+import enum
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from albert_fast import __version__
+
+
+class CommandError(Exception):
+    """Something the user can mend: printed as one line, exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(CommandError):
+    """A command line or a configuration that contradicts itself or a rule: exit code 2."""
+
+    exit_code = 2
+
+
+class Stopped(Exception):  # noqa: N818 - it is not an error
+    """Ctrl-C, with a message that says how to go on: exit code 130."""
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of white space, line ends above all, as one space."""
+    return " ".join(text.split())
+
+
+def describe_os_error(error: OSError) -> str:
+    """`error` as "FILE: reason", without Python's error number."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def info(message: str) -> None:
+    """A line for the reader, on standard error so that standard output holds results only."""
+    print(f"albert-fast: {message}", file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """A warning, one line."""
+    info(f"warning: {one_line(message)}")
+
+
+def warn_of_replaced(result: Mapping[str, Any]) -> None:
+    """The count that `--on-bad-utf8 replace` promises."""
+    if result.get("replaced"):
+        warn(f"{result['replaced']:,} invalid UTF-8 sequences became U+FFFD")
+
+
+@contextlib.contextmanager
+def interruptible(how_to_go_on: str) -> Iterator[None]:
+    """Turns Ctrl-C within the block into `Stopped`, which says how to go on: as the core does, where it says so."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(str(error).removeprefix("stopped; ") or how_to_go_on) from None
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes `path` whole or not at all: temporary name, sync, rename, sync of the folder.
+
+    The temporary has the same name each time, so that what a killed run leaves is gone after the next.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def check_output_dir(output_dir: Path) -> None:
+    """Refuses, before any work, an output folder that could not be written. Changes nothing."""
+    existing = output_dir.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise CommandError(f"cannot write to {output_dir}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise CommandError(f"cannot write to {output_dir}: no permission to write in {existing}")
+
+
+def make_output_dir(output_dir: Path) -> None:
+    """Creates `output_dir` and its parents where they are missing."""
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot create {output_dir}: {error.strerror or error}") from error
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON knows it: paths and choices as strings, tuples as lists."""
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def write_config(output_dir: Path, command: str, options: Mapping[str, Any]) -> Path:
+    """Writes the resolved options of `command` to `output_dir`/COMMAND.config.json, which `--config` reads again."""
+    path = output_dir / f"{command}.config.json"
+    content = {"albert_fast_version": __version__, command: plain(options)}
+    # A file name that is not UTF-8 is in Python's strings as lone surrogates, and in JSON as their escapes.
+    write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+    return path
+
+
+def positional(context: typer.Context, name: str, values: list[str] | None) -> list[str]:
+    """The values of a command's argument, from the command line, else from `--config`.
+
+    Older versions of click do not look into the configuration for arguments that take many values.
+
+    Raises:
+        UsageError: neither has any.
+    """
+    found = values or (context.default_map or {}).get(name)
+    if not found:
+        metavar = "PATH" if name == "paths" else "INPUT"
+        raise UsageError(f"missing argument {metavar}... (see `{context.command_path} --help`)")
+    return list(found)

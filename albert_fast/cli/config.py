@@ -1,0 +1,274 @@
+"""`--config FILE`: options of any command from YAML or JSON; flags win.
+
+The file's keys are option names, in snake case or kebab case. Three more kinds of key are read:
+
+- a command's name, holding options for that command alone, which win over those beside it;
+- ``albert_config``, the model's configuration of the public ALBERT guide, whose ``vocab_size`` is the default of
+  ``train-tokenizer``; the guide's run keys stand beside it, and those of commands other than the one running are left
+  alone;
+- ``albert_fast_version``, which the configurations written beside every output hold.
+"""
+
+import difflib
+import enum
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from albert_fast.cli.common import UsageError
+
+ALBERT_CONFIG_KEYS = frozenset(
+    [
+        "attention_probs_dropout_prob",
+        "classifier_dropout_prob",
+        "down_scale_factor",
+        "embedding_size",
+        "gap_size",
+        "hidden_act",
+        "hidden_dropout_prob",
+        "hidden_size",
+        "initializer_range",
+        "inner_group_num",
+        "intermediate_size",
+        "layers_to_keep",
+        "ln_type",
+        "max_position_embeddings",
+        "model_type",
+        "net_structure_type",
+        "num_attention_heads",
+        "num_hidden_groups",
+        "num_hidden_layers",
+        "num_memory_blocks",
+        "type_vocab_size",
+        "vocab_size",
+    ]
+)
+"""The model's configuration: the reference's `albert_config.json` and the guide's."""
+
+RUN_KEYS = frozenset(
+    [
+        "albert_config_file",
+        "batch_size",
+        "do_eval",
+        "do_train",
+        "eval_batch_size",
+        "init_checkpoint",
+        "input_file",
+        "keep_checkpoint_max",
+        "learning_rate",
+        "max_eval_steps",
+        "num_train_steps",
+        "num_warmup_steps",
+        "optimizer",
+        "poly_power",
+        "save_checkpoints_steps",
+        "train_batch_size",
+        "weight_decay",
+    ]
+)
+"""The guide's run keys that no command has yet: those of pretraining."""
+
+Commands = Mapping[str, Callable[..., Any]]
+
+
+class Parameter(typing.NamedTuple):
+    """One option or argument of a command, as its function declares it."""
+
+    kind: Any
+    """The Python type, `Optional` and `list` removed."""
+    many: bool
+    """Whether it takes a list."""
+    low: float | None
+    high: float | None
+
+
+def parameters(command: Callable[..., Any]) -> dict[str, Parameter]:
+    """The options and arguments of a command's function, `--config` itself left out."""
+    found: dict[str, Parameter] = {}
+    for name, hint in typing.get_type_hints(command, include_extras=True).items():
+        if typing.get_origin(hint) is not Annotated or name == "config":
+            continue
+        kind, *metadata = typing.get_args(hint)
+        if typing.get_origin(kind) in {types.UnionType, typing.Union}:
+            kind = next(part for part in typing.get_args(kind) if part is not type(None))
+        many = typing.get_origin(kind) is list
+        if many:
+            (kind,) = typing.get_args(kind)
+        found[name] = Parameter(kind, many, getattr(metadata[0], "min", None), getattr(metadata[0], "max", None))
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML or JSON file holds.
+
+    Raises:
+        UsageError: the file cannot be read, is not YAML, or holds something other than a mapping.
+    """
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}, byte {error.start + 1}: a configuration must be UTF-8") from error
+    try:
+        # JSON is read as JSON: YAML would take its tabs and some of its numbers for something else.
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UsageError(f"{path}{place}: not YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not a YAML or JSON file: {error}") from error
+    try:
+        json.dumps(content, default=str, skipkeys=True)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: a value must not contain itself, nor be nested thousands deep") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: must hold a mapping of option names to values; it holds a {_type_name(content)}")
+    return content
+
+
+def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
+    """The options that the configuration `path` sets for `command`, checked and converted.
+
+    Raises:
+        UsageError: an unknown key (with the nearest known one), a value of the wrong type or outside its range.
+    """
+    by_command = {name: parameters(function) for name, function in commands.items()}
+    known = {key for found in by_command.values() for key in found} | RUN_KEYS
+    shared: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    vocab_size: Any = None
+    for key, value in _normalized(path, "", read(path)).items():
+        section = key.replace("_", "-")
+        if section in by_command:
+            content = _normalized(path, f"{section}.", _mapping(path, section, value))
+            _refuse_unknown(path, f"{section}.", content, by_command[section])
+            if section == command:
+                own = {name: (f"{section}.{name}", item) for name, item in content.items()}
+        elif key == "albert_config":
+            content = _normalized(path, "albert_config.", _mapping(path, key, value))
+            _refuse_unknown(path, "albert_config.", content, ALBERT_CONFIG_KEYS)
+            vocab_size = content.get("vocab_size")
+        elif key != "albert_fast_version":
+            _refuse_unknown(path, "", {key: value}, known | {"albert_config", *by_command}, by_command[command])
+            shared[key] = (key, value)
+    mine = by_command[command]
+    if vocab_size is not None and "vocab_size" in mine:
+        shared.setdefault("vocab_size", ("albert_config.vocab_size", vocab_size))
+    merged = {**shared, **own}
+    return {
+        name: _convert(path, key, value, mine[name])
+        for name, (key, value) in merged.items()
+        if name in mine and value is not None
+    }
+
+
+def _normalized(path: Path, prefix: str, content: Mapping[Any, Any]) -> dict[str, Any]:
+    normalized: dict[str, Any] = {}
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise UsageError(f"{path}: {prefix}{key}: a key must be an option's name, not a {_type_name(key)}")
+        name = key.replace("-", "_")
+        if name in normalized:
+            raise UsageError(f"{path}: {prefix}{name} is given twice, in snake case and in kebab case")
+        normalized[name] = value
+    return normalized
+
+
+def _mapping(path: Path, key: str, value: Any) -> Mapping[Any, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: {key} must hold a mapping; it holds a {_type_name(value)}")
+    return value
+
+
+def _refuse_unknown(
+    path: Path, prefix: str, content: Mapping[str, Any], known: typing.Iterable[str], first: typing.Iterable[str] = ()
+) -> None:
+    """Refuses keys that are not `known`; the nearest of `first`, else of `known`, is named."""
+    known = set(known)
+    for key in content:
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(first), n=1) or difflib.get_close_matches(
+                key, sorted(known), n=1
+            )
+            hint = f"; did you mean {prefix}{near[0]}?" if near else ""
+            raise UsageError(f"{path}: unknown key {prefix}{key}{hint}")
+
+
+def _convert(path: Path, key: str, value: Any, parameter: Parameter) -> Any:
+    if parameter.many:
+        items = value if isinstance(value, list) else [value]
+        return [_convert_one(path, key, item, parameter) for item in items]
+    return _convert_one(path, key, value, parameter)
+
+
+def _convert_one(path: Path, key: str, value: Any, parameter: Parameter) -> Any:
+    kind = parameter.kind
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise _wrong(path, key, "true or false", value)
+    if kind is int or kind is float:
+        number = _number(value)
+        if number is None or (kind is int and number != int(number)):
+            raise _wrong(path, key, "a whole number" if kind is int else "a number", value)
+        low, high = parameter.low, parameter.high
+        if (low is not None and number < low) or (high is not None and number > high):
+            rule = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
+            raise UsageError(f"{path}: {key} must be {rule}; it is {value}")
+        return int(number) if kind is int else float(number)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        choices = [str(choice.value) for choice in kind]
+        # YAML reads a bare `none` as a string, but `null`, `no` and `off` as something else.
+        if isinstance(value, str) and value in choices:
+            return value
+        raise _wrong(path, key, f"one of {', '.join(choices)}", value)
+    if isinstance(value, str):
+        return value
+    raise _wrong(path, key, "a string", value)
+
+
+def _number(value: Any) -> int | float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        # YAML 1.1 takes 1e-3, which has no point, for a string.
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, int):
+        return value
+    return value if isinstance(value, float) and value - value == 0 else None
+
+
+def _wrong(path: Path, key: str, wanted: str, value: Any) -> UsageError:
+    return UsageError(f"{path}: {key} must be {wanted}; it is {json.dumps(value, default=str)} ({_type_name(value)})")
+
+
+def _type_name(value: Any) -> str:
+    names = {bool: "switch", int: "number", float: "number", str: "string", list: "list", dict: "mapping"}
+    return names.get(type(value), "null" if value is None else type(value).__name__)
+
+
+def callback(context: typer.Context, value: Path | None) -> Path | None:
+    """The `--config` option's callback: makes the file's values the defaults of the command's parameters."""
+    if value is not None and not context.resilient_parsing:
+        from albert_fast.cli import COMMANDS
+
+        context.default_map = {**(context.default_map or {}), **options_for(value, str(context.info_name), COMMANDS)}
+    return value

@@ -1,0 +1,132 @@
+"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+    from typing_extensions import Self
+
+LINE_EVERY = 5.0
+"""Seconds between two plain lines."""
+
+
+def quantity(value: float, unit: str) -> str:
+    """`value` with its unit, as a reader wants it: "12.3 MB", "45,678 records"."""
+    if unit != "bytes":
+        return f"{value:,.0f} {unit}"
+    for prefix, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f} {prefix}"
+    return f"{value:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as "45s", "3m 05s" or "2h 07m"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+
+
+def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0) -> str:
+    """One line of a log. `done_before`: what an earlier run had done, which says nothing about this run's rate."""
+    rate = (done - done_before) / elapsed if elapsed > 0 else 0.0
+    amount = quantity(done, unit)
+    if total > 0:
+        amount += f" of {quantity(total, unit)} ({100 * done / total:.0f} %)"
+    line = f"{stage}: {amount}"
+    if rate > 0:
+        line += f", {quantity(rate, unit)}/s"
+        if total > done:
+            line += f", {duration((total - done) / rate)} left"
+    return line
+
+
+class Progress:
+    """Shows progress on standard error; an instance is the callback that the native functions take.
+
+    Args:
+        stream: where to write; standard error by default.
+        terminal: whether to draw a bar; by default whether `stream` is a terminal.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        terminal: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._terminal = self._stream.isatty() if terminal is None else terminal
+        self._clock = clock
+        self._stage = ""
+        self._started = 0.0
+        self._done_before = 0
+        self._last_line = 0.0
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes or finishes the bar, so that what is printed next begins on its own line."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, stage: str, unit: str, done: int, total: int) -> None:
+        """Reports that `done` of `total` (0 where unknown) `unit`s of `stage` are done."""
+        now = self._clock()
+        if stage != self._stage:
+            self.close()
+            self._stage, self._started, self._done_before, self._last_line = stage, now, done, now
+            if self._terminal:
+                self._open_bar(stage, unit, done, total)
+        if self._terminal:
+            if self._bar is not None and self._task is not None:
+                rate = self._rate(unit, done, now)
+                self._bar.update(
+                    self._task, completed=done, total=total or None, amount=quantity(done, unit), rate=rate
+                )
+        elif now - self._last_line >= LINE_EVERY:
+            self._last_line = now
+            line = plain_line(stage, unit, done, total, now - self._started, self._done_before)
+            print(f"albert-fast: {line}", file=self._stream, flush=True)
+
+    def _rate(self, unit: str, done: int, now: float) -> str:
+        elapsed = now - self._started
+        return f"{quantity((done - self._done_before) / elapsed, unit)}/s" if elapsed > 0.5 else ""
+
+    def _open_bar(self, stage: str, unit: str, done: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[amount]}", markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+            console=Console(file=self._stream, force_terminal=True),
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(
+            stage, completed=done, total=total or None, amount=quantity(done, unit), rate=""
+        )

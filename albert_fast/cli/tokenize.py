@@ -1,0 +1,69 @@
+"""`albert-fast tokenize`."""
+
+import typer
+
+from albert_fast import _native
+from albert_fast.cli import options
+from albert_fast.cli.common import (
+    check_output_dir,
+    info,
+    interruptible,
+    plain,
+    positional,
+    warn,
+    warn_of_replaced,
+    write_config,
+)
+from albert_fast.cli.progress import Progress
+from albert_fast.cli.tokenizer_file import open_tokenizer
+
+
+def tokenize(
+    context: typer.Context,
+    output_dir: options.OutputDir,
+    inputs: options.Inputs = None,
+    tokenizer: options.TokenizerFile = None,
+    vocab_file: options.VocabFile = None,
+    do_lower_case: options.DoLowerCase = None,
+    keep_accents: options.KeepAccents = None,
+    on_bad_utf8: options.Bad = options.OnBadUtf8.error,
+    num_threads: options.NumThreads = None,
+    overwrite: options.Overwrite = False,
+    config: options.Config = None,
+) -> None:
+    """Tokenize text once, into a token store that make-records takes as its input.
+
+    Example: albert-fast tokenize corpus/*.txt.gz --tokenizer tokenizer/spiece.model --output-dir store
+    """
+    inputs = positional(context, "inputs", inputs)
+    check_output_dir(output_dir)
+    opened = open_tokenizer(tokenizer, vocab_file, do_lower_case=do_lower_case, keep_accents=keep_accents)
+    with interruptible("run the same command again"), Progress() as progress:
+        result = _native.tokenize(
+            inputs,
+            str(output_dir),
+            opened,
+            num_threads=num_threads,
+            on_bad_utf8=on_bad_utf8.value,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    write_config(
+        output_dir,
+        "tokenize",
+        {
+            "inputs": inputs,
+            "output_dir": output_dir,
+            "tokenizer": tokenizer,
+            "vocab_file": vocab_file,
+            "do_lower_case": opened.lower_case,
+            "keep_accents": opened.keep_accents,
+            "on_bad_utf8": plain(on_bad_utf8),
+            "num_threads": num_threads,
+        },
+    )
+    for message in result.get("warnings", []):
+        warn(message)
+    warn_of_replaced(result)
+    counts = ", ".join(f"{result[key]:,} {key}" for key in ("documents", "sentences", "tokens") if key in result)
+    info(f"{counts or 'done'}: {output_dir}")

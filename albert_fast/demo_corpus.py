@@ -1,0 +1,116 @@
+"""Real English text that any machine with Python has: the docstrings of its standard library and packages.
+
+Modules are parsed, never imported. A module is a document, a sentence a line; doctests, code, tables and field lists
+are left out. The same installation gives the same text.
+"""
+
+import ast
+import re
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_CODE = re.compile(r"^\s*(>>>|\.\.\.|\$ |[-=~^*+|]{3,}|\.\. |:\w+|@\w+|[|+].*[|+]\s*$|#)")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]`]*\s+(?=[\"'(\[`]*[A-Z])")
+_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|Fig|Eq|No|pp?|al|Dr|Mr|St)\.$")
+_SKIPPED_FOLDERS = {"test", "tests", "testing", "__pycache__", "idle_test", "lib2to3", "site-packages", "dist-packages"}
+
+
+def source_folders() -> list[Path]:
+    """The folders of the standard library and of the installed packages, that of the library first."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys(Path(paths[name]) for name in ("stdlib", "purelib", "platlib")))
+
+
+def source_files(folder: Path) -> Iterator[Path]:
+    """The modules under `folder`, in sorted order, tests left out."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.is_dir():
+            if path.name not in _SKIPPED_FOLDERS and not path.is_symlink():
+                yield from source_files(path)
+        elif path.suffix == ".py" and path.is_file():
+            yield path
+
+
+def docstrings(source: str) -> Iterator[str]:
+    """The docstrings of a module, its classes and functions, in order; none where it does not parse."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    yield from _docstrings(tree)
+
+
+def _docstrings(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        text = ast.get_docstring(node, clean=True)
+        if text:
+            yield text
+    # Definitions are statements: walking every expression as well would take most of the time.
+    for name in ("body", "handlers", "orelse", "finalbody"):
+        for child in getattr(node, name, ()):
+            if isinstance(child, ast.stmt | ast.ExceptHandler):
+                yield from _docstrings(child)
+
+
+def sentences(docstring: str) -> Iterator[str]:
+    """The sentences of a docstring's prose, one string each, without line ends."""
+    for paragraph in re.split(r"\n\s*\n", docstring):
+        lines = paragraph.splitlines()
+        if any(_CODE.match(line) for line in lines):
+            continue
+        text = " ".join(paragraph.split())
+        pending = ""
+        for part in _SENTENCE_END.split(text):
+            pending = f"{pending} {part}" if pending else part
+            if not _ABBREVIATION.search(pending):
+                if _is_prose(pending):
+                    yield pending
+                pending = ""
+        if pending and _is_prose(pending):
+            yield pending
+
+
+def _is_prose(text: str) -> bool:
+    letters = sum(character.isalpha() or character == " " for character in text)
+    return len(text) >= 20 and " " in text and letters >= 0.75 * len(text)
+
+
+def document(source: str) -> list[str]:
+    """The sentences of a module's docstrings, each once."""
+    return list(dict.fromkeys(sentence for text in docstrings(source) for sentence in sentences(text)))
+
+
+def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None = None) -> tuple[str, int, int]:
+    """Text of up to about `max_bytes` bytes from this Python's modules.
+
+    Args:
+        max_bytes: stop after the document that reaches this many bytes.
+        report: takes progress, in bytes.
+
+    Returns:
+        The text (one sentence a line, a blank line after each document), the number of documents and that of sentences.
+    """
+    parts: list[str] = []
+    size = documents = lines = 0
+    for folder in source_folders():
+        for path in source_files(folder) if folder.is_dir() else ():
+            try:
+                source = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+            found = document(source)
+            if len(found) < 2:
+                continue
+            parts.append("\n".join(found) + "\n\n")
+            size += len(parts[-1].encode())
+            documents += 1
+            lines += len(found)
+            if report is not None:
+                report("collecting docstrings", "bytes", min(size, max_bytes), max_bytes)
+            if size >= max_bytes:
+                return "".join(parts), documents, lines
+    return "".join(parts), documents, lines

@@ -1,0 +1,310 @@
+"""Reads ALBERT pretraining records, shows instances as the public ALBERT guide does, and checks every record.
+
+The checks of a record by itself (framing and CRC, feature names, types and lengths, ids within the vocabulary, padding)
+are the compiled part's. Here are those that need the tokenizer, or the other records: the frame
+``[CLS] A [SEP] B [SEP]``, masks that restore to text, one set of lengths throughout.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albert_fast._native import AlbertFastError, RecordFile, Tokenizer
+
+Features = dict[str, NDArray[Any]]
+
+PRINTED = (
+    "input_ids",
+    "input_mask",
+    "segment_ids",
+    "token_boundary",
+    "masked_lm_positions",
+    "masked_lm_ids",
+    "masked_lm_weights",
+    "next_sentence_labels",
+)
+"""The features in the guide's order."""
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a walk over the records found."""
+
+    files: int = 0
+    records: int = 0
+    bad_records: int = 0
+    bad_files: int = 0
+    problems: list[str] = dataclasses.field(default_factory=list)
+    """The first problems, each with its file and record."""
+    tokens: int = 0
+    predictions: int = 0
+    masks: int = 0
+    """Predictions whose token is ``[MASK]``; counted where the tokenizer is known."""
+    kept: int = 0
+    """Predictions whose token is the label itself."""
+    label_one: int = 0
+    """Records whose ``next_sentence_labels`` is 1."""
+    longest: int = 0
+    max_seq_length: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether there was something, and nothing was wrong with it."""
+        return self.records > 0 and self.bad_records == 0 and self.bad_files == 0
+
+
+def find_files(paths: Sequence[str]) -> list[Path]:
+    """The record files that `paths` (files, globs, folders) name, in order, each once.
+
+    A folder stands for its ``*.tfrecord*`` files.
+
+    Raises:
+        AlbertFastError: a path that names nothing.
+    """
+    import glob
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        if Path(path).is_dir():
+            matches = sorted(name for name in Path(path).glob("*.tfrecord*") if not name.name.startswith("."))
+            if not matches:
+                raise AlbertFastError(f"{path}: the folder holds no *.tfrecord* file; name the files, or use a glob")
+        elif Path(path).exists():
+            matches = [Path(path)]
+        else:
+            matches = sorted(Path(name) for name in glob.glob(path, recursive=True) if not Path(name).is_dir())
+            if not matches:
+                what = "no file matches" if glob.has_magic(path) else "no such file or folder"
+                raise AlbertFastError(f"{path}: {what}")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def surface(pieces: Iterable[str]) -> str:
+    """The text of consecutive pieces of one word: ``▁`` is a space, ``##`` joins."""
+    text = ""
+    for piece in pieces:
+        text += piece.removeprefix("##")
+    return text.replace("▁", " ").strip() or "▁"
+
+
+class Pieces:
+    """The pieces of a tokenizer, as a list, and the ids that frame an instance."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.names = tokenizer.pieces
+        self.cls, self.sep, self.mask, self.pad = (
+            tokenizer.cls_id,
+            tokenizer.sep_id,
+            tokenizer.mask_id,
+            tokenizer.pad_id,
+        )
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index] if 0 <= index < len(self.names) else f"<{index}?>"
+
+
+def predictions_of(features: Features) -> int:
+    """How many of the ``masked_lm_*`` values are predictions rather than padding."""
+    return int(np.count_nonzero(features["masked_lm_weights"]))
+
+
+def restored(features: Features) -> NDArray[Any]:
+    """The tokens before masking, padding left out."""
+    count = predictions_of(features)
+    ids = features["input_ids"].copy()
+    ids[features["masked_lm_positions"][:count]] = features["masked_lm_ids"][:count]
+    tokens: NDArray[Any] = ids[: int(features["input_mask"].sum())]
+    return tokens
+
+
+def check_against(pieces: Pieces, features: Features) -> list[str]:
+    """What is wrong with a record that is well-formed by itself, given its tokenizer."""
+    problems = []
+    tokens = restored(features)
+    first = len(tokens) - int(features["segment_ids"].sum())
+    if not len(tokens) or tokens[0] != pieces.cls:
+        problems.append("input_ids: the first token is not [CLS]")
+    if not 1 < first < len(tokens) or tokens[first - 1] != pieces.sep or tokens[-1] != pieces.sep:
+        problems.append(f"the two segments, of {first} and {len(tokens) - first} tokens, do not each end in [SEP]")
+    for name, index, wanted in (("[CLS]", pieces.cls, 1), ("[SEP]", pieces.sep, 2), ("[MASK]", pieces.mask, 0)):
+        found = int(np.count_nonzero(tokens == index))
+        if found != wanted:
+            problems.append(f"with the masks restored there are {found} {name} where there should be {wanted}")
+    if np.count_nonzero(tokens == pieces.pad):
+        problems.append("with the masks restored there is padding among the tokens")
+    return problems
+
+
+def format_instance(features: Features, pieces: Pieces | None) -> list[str]:
+    """An instance as the guide shows it, a line a feature, then each mask with the word it hides.
+
+    Args:
+        features: the record's features; missing ones are left out.
+        pieces: of the tokenizer; without it there are ids only.
+    """
+    lines = []
+    ids = features.get("input_ids")
+    if pieces is not None and ids is not None and ids.dtype.kind == "i":
+        mask = features.get("input_mask")
+        length = int(np.count_nonzero(mask)) if mask is not None else len(ids)
+        lines.append("tokens: " + " ".join(pieces[int(index)] for index in ids[:length]))
+    for name in PRINTED:
+        if name in features:
+            values = features[name]
+            text = (str(float(value)) if values.dtype.kind == "f" else str(int(value)) for value in values)
+            lines.append(f"{name}: {' '.join(text)}")
+    return lines
+
+
+def hidden_words(features: Features, pieces: Pieces) -> list[str]:
+    """Each mask of a well-formed record with the word it hides: a line a word, positions first."""
+    count = predictions_of(features)
+    positions = [int(value) for value in features["masked_lm_positions"][:count]]
+    labels = [int(value) for value in features["masked_lm_ids"][:count]]
+    ids, starts = features["input_ids"], features["token_boundary"]
+    lines = []
+    for begin, end in _words(positions, starts):
+        span = positions[begin:end]
+        shown = " ".join(pieces[int(ids[position])] for position in span)
+        word = surface(pieces[label] for label in labels[begin:end])
+        place = f"position {span[0]}" if len(span) == 1 else f"positions {span[0]}-{span[-1]}"
+        kept = [int(ids[position]) for position in span] == labels[begin:end]
+        lines.append(f"  {place}: {shown} {'is kept and stands for' if kept else 'hides'} {word!r}")
+    return lines
+
+
+def _words(positions: list[int], starts: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Runs of neighbouring positions, cut where a word begins, as ranges of indices into `positions`."""
+    begin = 0
+    for index in range(1, len(positions) + 1):
+        if index == len(positions) or positions[index] != positions[index - 1] + 1 or starts[positions[index]]:
+            yield begin, index
+            begin = index
+
+
+def inspect(
+    files: Sequence[Path],
+    tokenizer: Tokenizer | None = None,
+    *,
+    show: int = 0,
+    emit: Callable[[str], None] = print,
+    max_problems: int = 10,
+    report: Callable[[str, str, int, int], None] | None = None,
+) -> Summary:
+    """Checks every record of every file and shows the first few.
+
+    Args:
+        files: TFRecord files, gzipped or not.
+        tokenizer: that of the records; without it nothing that needs pieces is shown or checked.
+        show: how many instances to show.
+        emit: takes the lines of these instances.
+        max_problems: how many problems to keep; all are counted.
+        report: takes progress, in records.
+    """
+    summary = Summary()
+    pieces = Pieces(tokenizer) if tokenizer is not None else None
+    lengths: tuple[int, int] | None = None
+    for file in files:
+        summary.files += 1
+        try:
+            records = RecordFile(str(file), vocab_size=tokenizer.vocab_size if tokenizer is not None else None)
+            for number, features, found in records:
+                problems = list(found)
+                if not problems:
+                    these = (len(features["input_ids"]), len(features["masked_lm_ids"]))
+                    lengths = lengths or these
+                    if these != lengths:
+                        problems.append(
+                            f"max_seq_length and max_predictions_per_seq are {these[0]} and {these[1]}; those of the "
+                            f"first record are {lengths[0]} and {lengths[1]}"
+                        )
+                    if pieces is not None:
+                        problems += check_against(pieces, features)
+                if summary.records < show:
+                    _show(emit, file, number, features, problems, pieces)
+                summary.records += 1
+                if problems:
+                    summary.bad_records += 1
+                    if len(summary.problems) < max_problems:
+                        summary.problems.append(f"{file}, record {number}: {'; '.join(problems)}")
+                else:
+                    _count(summary, features, pieces)
+                if report is not None and summary.records % 512 == 0:
+                    report("checking records", "records", summary.records, 0)
+        except AlbertFastError as error:
+            summary.bad_files += 1
+            if len(summary.problems) < max_problems:
+                summary.problems.append(str(error))
+    return summary
+
+
+def _show(
+    emit: Callable[[str], None],
+    file: Path,
+    number: int,
+    features: Features,
+    problems: list[str],
+    pieces: Pieces | None,
+) -> None:
+    emit(f"*** {file}, record {number} ***")
+    for line in format_instance(features, pieces):
+        emit(line)
+    if pieces is not None and not problems:
+        words = hidden_words(features, pieces)
+        emit(f"masks: {len(words)} words, {predictions_of(features)} tokens")
+        for line in words:
+            emit(line)
+    for problem in problems:
+        emit(f"PROBLEM: {problem}")
+    emit("")
+
+
+def _count(summary: Summary, features: Features, pieces: Pieces | None) -> None:
+    length = int(features["input_mask"].sum())
+    count = predictions_of(features)
+    summary.tokens += length
+    summary.predictions += count
+    summary.longest = max(summary.longest, length)
+    summary.max_seq_length = len(features["input_ids"])
+    summary.label_one += int(features["next_sentence_labels"][0])
+    shown = features["input_ids"][features["masked_lm_positions"][:count]]
+    summary.kept += int(np.count_nonzero(shown == features["masked_lm_ids"][:count]))
+    if pieces is not None:
+        summary.masks += int(np.count_nonzero(shown == pieces.mask))
+
+
+def format_summary(summary: Summary, *, with_tokenizer: bool) -> list[str]:
+    """The summary as lines."""
+    lines = [
+        f"files:            {summary.files:,}" + (f" ({summary.bad_files:,} unreadable)" if summary.bad_files else "")
+    ]
+    lines.append(f"records:          {summary.records:,} ({summary.bad_records:,} bad)")
+    good = summary.records - summary.bad_records
+    if good:
+        lines.append(
+            f"tokens:           {summary.tokens:,}, {summary.tokens / good:.1f} a record, at most {summary.longest} "
+            f"of {summary.max_seq_length}"
+        )
+        share = 100 * summary.predictions / max(1, summary.tokens)
+        lines.append(f"predictions:      {summary.predictions:,}, {share:.2f} % of tokens")
+        if summary.predictions:
+            kept = 100 * summary.kept / summary.predictions
+            masks = 100 * summary.masks / summary.predictions
+            other = 100 - masks - kept
+            lines.append(
+                f"shown as:         [MASK] {masks:.1f} %, the word itself {kept:.1f} %, another {other:.1f} %"
+                if with_tokenizer
+                else f"shown as:         the word itself {kept:.1f} %, [MASK] or another {100 - kept:.1f} %"
+            )
+        ones = 100 * summary.label_one / good
+        lines.append(f"sentence order:   label 0 {100 - ones:.1f} %, label 1 {ones:.1f} %")
+    lines += [f"problem:          {problem}" for problem in summary.problems]
+    bad = summary.bad_records + summary.bad_files
+    if bad > len(summary.problems):
+        lines.append(f"                  and {bad - len(summary.problems):,} more")
+    return lines

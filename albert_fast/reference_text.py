@@ -1,0 +1,222 @@
+"""Text to tokens as the reference does it, in slow, readable Python: the front end of `albert_fast.reference`.
+
+Functions that have a counterpart in google-research/ALBERT's tokenization.py carry its name or name it. Its behaviour
+under Python 3 is meant, with what follows from `str` methods and from the Unicode tables of the Python that runs it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from albert_fast.reference import Document, Token, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from os import PathLike
+
+    from sentencepiece import SentencePieceProcessor
+
+# --- text with a SentencePiece model ---------------------------------------------------------------------------------
+
+
+def preprocess_text(text: str, lower: bool, keep_accents: bool = False) -> str:
+    """A line as the SentencePiece model gets it (preprocess_text).
+
+    White space, as `str.split` sees it, becomes single spaces, none at the ends. Then NFKD takes characters apart and
+    accents are dropped, unless `keep_accents`. Spaces that NFKD creates stay.
+    """
+    text = " ".join(text.split())
+    if not keep_accents:
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return text.lower() if lower else text
+
+
+def encode_pieces(processor: SentencePieceProcessor, text: str) -> list[str]:
+    """The pieces of preprocessed text (encode_pieces).
+
+    A piece such as `1,` is taken apart, so that the comma is a token of its own and the digits are the pieces that they
+    are without one. The digits are encoded as a text of their own and keep the `▁` that this puts before them, whether
+    the piece began a word or not: so it is in the reference under Python 3.
+    """
+    pieces = []
+    for piece in processor.EncodeAsPieces(text):
+        if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit():
+            pieces += [*processor.EncodeAsPieces(piece[:-1].replace("▁", "")), ","]
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+PUNCTUATION_PIECES = frozenset('!"#$%&()*+,-./:;?@[\\]^_`{|}~')
+JOINING_CHARACTERS = PUNCTUATION_PIECES | frozenset("abcdefghijklmnopqrstuvwxyz")
+
+
+def is_start_piece(piece: str) -> bool:
+    """Whether a SentencePiece piece begins a word in the reference (_is_start_piece_sp).
+
+    `▁` marks a word start. Besides, everything is one that is not all ASCII letters and punctuation: digits, an
+    apostrophe, and any other letter, so that outside of English most pieces are words. `<` begins `<unk>` and its like.
+    """
+    if piece.startswith(("▁", "<")) or piece in PUNCTUATION_PIECES:
+        return True
+    return not all(character.lower() in JOINING_CHARACTERS for character in piece)
+
+
+def piece_vocabulary(processor: SentencePieceProcessor) -> Vocabulary:
+    """The `Vocabulary` of a SentencePiece model that has `[CLS]`, `[SEP]` and `[MASK]`."""
+    p = processor
+    size = p.GetPieceSize()
+    tests = (p.IsControl, p.IsUnknown, p.IsUnused, p.IsByte)
+    ordinary = [i for i in range(size) if not any(test(i) for test in tests)]
+    return Vocabulary(size, p.PieceToId("[CLS]"), p.PieceToId("[SEP]"), p.PieceToId("[MASK]"), ordinary)
+
+
+# --- text with a WordPiece vocabulary --------------------------------------------------------------------------------
+
+UNKNOWN_WORD = "[UNK]"
+MAX_WORD_LENGTH = 200
+CJK_BLOCKS = (
+    range(0x4E00, 0xA000),
+    range(0x3400, 0x4DC0),
+    range(0x20000, 0x2A6E0),
+    range(0x2A700, 0x2B740),
+    range(0x2B740, 0x2B820),
+    range(0x2B820, 0x2CEB0),
+    range(0xF900, 0xFB00),
+    range(0x2F800, 0x2FA20),
+)
+
+
+def load_vocab(lines: Iterable[str]) -> dict[str, int]:
+    """WordPiece entries and their ids (load_vocab): a line's first field, one number for each different entry."""
+    vocab: dict[str, int] = {}
+    for line in lines:
+        entry = line.split()[0] if line.strip() else " "
+        vocab.setdefault(entry, len(vocab))
+    return vocab
+
+
+def wordpiece_vocabulary(vocab: dict[str, int]) -> Vocabulary:
+    """The `Vocabulary` of WordPiece entries that have `[CLS]`, `[SEP]` and `[MASK]`."""
+    special = {"[PAD]", UNKNOWN_WORD, "[CLS]", "[SEP]", "[MASK]"}
+    ordinary = [index for entry, index in vocab.items() if entry not in special]
+    return Vocabulary(len(vocab), vocab["[CLS]"], vocab["[SEP]"], vocab["[MASK]"], ordinary)
+
+
+def wordpiece_tokenize(vocab: dict[str, int], text: str, lower: bool) -> list[str]:
+    """The WordPiece entries of a text (FullTokenizer.tokenize without a SentencePiece model)."""
+    return [piece for word in basic_tokenize(text, lower) for piece in split_word(vocab, word)]
+
+
+def basic_tokenize(text: str, lower: bool) -> list[str]:
+    """Words and single punctuation characters (BasicTokenizer.tokenize)."""
+    spaced = "".join(f" {c} " if is_cjk(c) else c for c in text if not is_dropped(c))
+    words = []
+    for word in spaced.split():
+        folded = strip_accents(word.lower()) if lower else word
+        words += "".join(f" {c} " if is_punctuation(c) else c for c in folded).split()
+    return words
+
+
+def strip_accents(text: str) -> str:
+    """Text without its non-spacing marks (_run_strip_accents)."""
+    return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+
+
+def split_word(vocab: dict[str, int], word: str) -> list[str]:
+    """The longest entries from left to right, all but the first with `##` (WordpieceTokenizer.tokenize)."""
+    if len(word) > MAX_WORD_LENGTH:
+        return [UNKNOWN_WORD]
+    pieces = []
+    start = 0
+    while start < len(word):
+        prefix = "##" if start else ""
+        ends = (end for end in range(len(word), start, -1) if prefix + word[start:end] in vocab)
+        end = next(ends, None)
+        if end is None:
+            return [UNKNOWN_WORD]
+        pieces.append(prefix + word[start:end])
+        start = end
+    return pieces
+
+
+def is_dropped(character: str) -> bool:
+    """NUL, U+FFFD and control characters that are no white space (_clean_text)."""
+    if character in "\t\n\r":
+        return False
+    return character in "\0\ufffd" or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def is_cjk(character: str) -> bool:
+    """The CJK ideographs, each a word (_is_chinese_char)."""
+    return any(ord(character) in block for block in CJK_BLOCKS)
+
+
+def is_punctuation(character: str) -> bool:
+    """Unicode punctuation, and every ASCII character that is neither letter, digit nor space (_is_punctuation)."""
+    if character in "$+<=>^`|~":
+        return True
+    return unicodedata.category(character).startswith("P")
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PieceTokenizer:
+    """Lines to tokens by a SentencePiece model."""
+
+    processor: SentencePieceProcessor
+    lower: bool = True
+    keep_accents: bool = False
+    starts_word: Callable[[str], bool] = is_start_piece
+
+    def clean(self, line: str) -> str:
+        """The text of a line; empty where it ends a document."""
+        return preprocess_text(line, self.lower, self.keep_accents)
+
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of cleaned text. A run of unknown characters begins a word or not by its own characters."""
+        pieces = encode_pieces(self.processor, text)
+        return [(self.processor.PieceToId(piece), self.starts_word(piece)) for piece in pieces]
+
+
+@dataclass(frozen=True)
+class WordPieceTokenizer:
+    """Lines to tokens by a WordPiece vocabulary."""
+
+    vocab: dict[str, int]
+    lower: bool = True
+
+    def clean(self, line: str) -> str:
+        """The text of a line; empty where it ends a document."""
+        return line.strip()
+
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of cleaned text."""
+        pieces = wordpiece_tokenize(self.vocab, text, self.lower)
+        return [(self.vocab[piece], not piece.startswith("##")) for piece in pieces]
+
+
+def read_documents(
+    paths: Iterable[str | PathLike[str]], tokenizer: PieceTokenizer | WordPieceTokenizer
+) -> list[Document]:
+    """The documents of text files in UTF-8, one sentence a line, a blank line between documents.
+
+    The files are one stream: one that does not end in a blank line runs on into the next one's first document. Raises
+    UnicodeDecodeError on a line that is not UTF-8.
+    """
+    documents: list[Document] = [[]]
+    for path in paths:
+        # Only "\n" ends a line; other white space at a line's end is cleaned away.
+        with Path(path).open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                text = tokenizer.clean(line)
+                if not text:
+                    documents.append([])
+                elif tokens := tokenizer.tokens(text):
+                    documents[-1].append(tokens)
+    return [document for document in documents if document]
