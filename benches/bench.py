@@ -1,0 +1,607 @@
+"""Speed and memory as ratios, each measured side by side in this run: `make bench`.
+
+A and B take turns, and medians over the rounds are compared; the range over the rounds stands beside them. Absolute
+rates drift with the machine and what else runs on it, ratios less.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import sentencepiece
+from corpus import Corpus, build, part
+from rich.console import Console
+from rich.table import Table
+
+import albert_fast
+from albert_fast import Tokenizer
+from albert_fast.cli.tokenizer_file import trained_rules
+
+MB = 1_000_000
+MIB = 1 << 20
+CHILD = str(Path(__file__).with_name("child.py"))
+CHUNK = 4 * MB
+REFERENCE = 59
+"""The reference script makes 1/59 as much text x dupe a second as sentencepiece encodes on one thread beside it."""
+
+Ids = list[list[int]]
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    what: str
+    measured: str
+    must: str
+    aim: str
+    reached: bool | None
+    """None where there is no target."""
+    aim_reached: bool | None
+    against: str
+
+
+class Time(NamedTuple):
+    """What something took, in seconds."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: object) -> "Time":
+        assert isinstance(other, Time)
+        return Time(self.wall + other.wall, self.cpu + other.cpu)
+
+
+class Comparison(NamedTuple):
+    """Ours against sentencepiece, a value a round."""
+
+    ours: list[float]
+    """Bytes a second, wall clock."""
+    theirs: list[float]
+    wall: list[float]
+    """Ratios."""
+    cpu: list[float]
+    lines: int
+    """Lines that both encoded in this comparison."""
+    different: int
+    """Those whose ids differ."""
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, Time]:
+    """What `work` returns, and its time."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return result, Time(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def say(message: str) -> None:
+    """Progress, on standard error."""
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+def size_of(lines: Sequence[str]) -> int:
+    """Bytes of `lines` with their line ends."""
+    return sum(len(line.encode()) for line in lines) + len(lines)
+
+
+def chunks_of(path: Path) -> list[list[str]]:
+    """The lines of a corpus in chunks of about 4 MB, blank ones left out."""
+    chunks: list[list[str]] = [[]]
+    size = 0
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            if line == "\n":
+                continue
+            if size >= CHUNK:
+                chunks.append([])
+                size = 0
+            size += len(line.encode())
+            chunks[-1].append(line[:-1])
+    return chunks
+
+
+def differing(theirs: Ids, ids: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> int:
+    """Lines whose ids are not the same."""
+    ends = np.cumsum([len(line) for line in theirs])
+    flat = np.fromiter(chain.from_iterable(theirs), dtype=np.uint32, count=int(ends[-1]))
+    if np.array_equal(ends, offsets[1:]) and np.array_equal(flat, ids):
+        return 0
+    return sum(
+        line != ids[start:end].tolist() for line, start, end in zip(theirs, offsets[:-1], offsets[1:], strict=True)
+    )
+
+
+def compare(
+    new: Callable[[], Tokenizer],
+    ours: list[list[str]],
+    processor: sentencepiece.SentencePieceProcessor,
+    theirs: list[list[str]],
+    *,
+    threads: int,
+    rounds: int,
+    share: float = 1.0,
+) -> Comparison:
+    """Times our encode_batch and sentencepiece's encode, the two in turn.
+
+    Ours goes over all chunks in every round, with a fresh tokenizer (a cold cache) each time; sentencepiece's over
+    another random part of them in every round.
+
+    Args:
+        new: makes our tokenizer.
+        ours: chunks of lines.
+        processor: sentencepiece's.
+        theirs: the same chunks as sentencepiece gets them.
+        threads: for both.
+        rounds: how often; with `share` 1 sentencepiece sees each chunk in one of them.
+        share: how much of the chunks sentencepiece sees, all rounds together; at least one chunk a round.
+    """
+    order = random.Random(3).sample(range(len(theirs)), len(theirs))
+    seen = max(rounds, round(share * len(order)))
+    turns: list[set[int]] = [set() for _ in range(rounds)]
+    for index in range(seen):
+        turns[index % rounds].add(order[index % len(order)])
+    our_sizes, their_sizes = ([size_of(chunk) for chunk in chunks] for chunks in (ours, theirs))
+    found = Comparison([], [], [], [], 0, 0)
+    lines = different = 0
+    for turn in turns:
+        tokenizer = new()
+        our_time = their_time = Time(0, 0)
+        their_bytes = 0
+        for index, (our_lines, their_lines) in enumerate(zip(ours, theirs, strict=True)):
+
+            def encode(our_lines: list[str] = our_lines, tokenizer: Tokenizer = tokenizer) -> Any:
+                return tokenizer.encode_batch(our_lines, num_threads=threads)
+
+            def encode_theirs(their_lines: list[str] = their_lines) -> Any:
+                return processor.encode(their_lines, out_type=int, num_threads=threads)
+
+            if index not in turn:
+                our_time += timed(encode)[1]
+                continue
+            if index % 2:
+                (ids, offsets), our_spent = timed(encode)
+                their_ids, their_spent = timed(encode_theirs)
+            else:
+                their_ids, their_spent = timed(encode_theirs)
+                (ids, offsets), our_spent = timed(encode)
+            our_time += our_spent
+            their_time += their_spent
+            their_bytes += their_sizes[index]
+            lines += len(their_ids)
+            different += differing(their_ids, ids, offsets)
+        our_bytes = sum(our_sizes)
+        found.ours.append(our_bytes / our_time.wall)
+        found.theirs.append(their_bytes / their_time.wall)
+        found.wall.append(found.ours[-1] / found.theirs[-1])
+        found.cpu.append(our_bytes / our_time.cpu / (their_bytes / their_time.cpu))
+    return found._replace(lines=lines, different=different)
+
+
+def ratio(values: list[float]) -> str:
+    """Median and range."""
+    digits = 0 if min(values) >= 100 else 1 if min(values) >= 1 else 2
+    median, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{median}x ({low} to {high})"
+
+
+def rate(values: list[float]) -> str:
+    """Median, in MB a second."""
+    median = statistics.median(values) / MB
+    return f"{median:.1f} MB/s" if median >= 1 else f"{median:.3f} MB/s"
+
+
+def run_child(arguments: list[str]) -> dict[str, Any]:
+    """What a process of child.py says."""
+    done = subprocess.run([sys.executable, CHILD, *arguments], stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
+    """A command's time and peak memory, started by a small process; its messages are shown if it fails."""
+    with log.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, CHILD, "launch", *command], stdout=subprocess.PIPE, stderr=file, check=True
+        )
+    found: dict[str, float] = json.loads(done.stdout)
+    if found["code"]:
+        sys.exit(f"bench: {' '.join(command)} failed:\n{log.read_text()[-2000:]}")
+    return found
+
+
+def train(folder: Path, corpus: Corpus) -> Path:
+    """A tokenizer of 30,000 pieces, trained on a sample of the corpus by albert-fast; kept for the next run."""
+    output = folder / f"tokenizer-{corpus.key}"
+    if not (output / "spiece.model").exists():
+        sample = part(corpus, 20 * MB, seed=5)
+        say("training a tokenizer of 30,000 pieces on 20 MB of the text (kept for the next run)")
+        command = ["train-tokenizer", str(sample), "--output-dir", str(output), "--vocab-size", "30000"]
+        found = launch_fresh([sys.executable, "-m", "albert_fast", *command], folder / "train.log")
+        say(f"trained in {found['wall']:.0f} s")
+    return output / "spiece.model"
+
+
+def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row], dict[str, Any]]:
+    """Tokenizing against sentencepiece."""
+    rules = trained_rules(model)
+    lower_case = rules.lower_case is not False
+    keep_accents = rules.keep_accents is True
+
+    def plain() -> Tokenizer:
+        return Tokenizer.from_file(model, text_rules="none")
+
+    def albert() -> Tokenizer:
+        return Tokenizer.from_file(model, lower_case=lower_case, keep_accents=keep_accents)
+
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    raw = chunks_of(corpus.path)
+    preprocess = albert().preprocess
+    prepared = [[preprocess(line) for line in chunk] for chunk in raw]
+    size = sum(map(size_of, prepared))
+    count = f"{size / MB:.0f} MB, {sum(map(len, prepared)):,} lines"
+    # The collector would look at sentencepiece's lists again and again: a cost that is not sentencepiece's.
+    gc.collect()
+    gc.disable()
+    say(f"tokenizing, 1 thread: {count}, {rounds} rounds")
+    one = compare(plain, prepared, processor, prepared, threads=1, rounds=rounds)
+    say("tokenizing: ALBERT's text rules, raw text, 2 threads")
+    with_rules = compare(albert, raw, processor, prepared, threads=1, rounds=rounds, share=0.2)
+    as_is = compare(plain, raw, processor, raw, threads=1, rounds=rounds, share=0.2)
+    two = compare(plain, prepared, processor, prepared, threads=2, rounds=rounds, share=0.2)
+    gc.enable()
+
+    value = min(statistics.median(one.cpu), statistics.median(one.wall))
+    large_enough = size >= 50 * MB
+    rows = [
+        Row(
+            f"tokenizing, 1 thread, {count}" + ("" if large_enough else " (less than 50 MB: all that was found)"),
+            f"{ratio(one.cpu)} in CPU time, {ratio(one.wall)} in wall time; {rate(one.ours)}",
+            "8x",
+            "12x",
+            value >= 8 and large_enough,
+            value >= 12 and large_enough,
+            f"sentencepiece's encode, 1 thread, {rate(one.theirs)}, each round on another {100 / rounds:.0f} % of the "
+            "text, ours on all of it with a cold cache",
+        ),
+        Row(
+            "the same ids on every line",
+            f"{one.different:,} of {one.lines:,} lines differ",
+            "0",
+            "",
+            one.different == 0,
+            None,
+            "sentencepiece's ids",
+        ),
+        Row(
+            "with ALBERT's text rules on raw text, 1 thread",
+            f"{ratio(with_rules.cpu)} in CPU time; {rate(with_rules.ours)}",
+            "",
+            "",
+            None,
+            None,
+            f"sentencepiece on text prepared beforehand, {rate(with_rules.theirs)} ({with_rules.different:,} of "
+            f"{with_rules.lines:,} lines differ: the rule for commas after digits)",
+        ),
+        Row(
+            "raw text (capitals are not in a lower-casing tokenizer), 1 thread",
+            f"{ratio(as_is.cpu)} in CPU time; {rate(as_is.ours)}; {as_is.different:,} of {as_is.lines:,} lines differ",
+            "",
+            "",
+            None,
+            None,
+            f"sentencepiece, 1 thread, {rate(as_is.theirs)}",
+        ),
+        Row(
+            "tokenizing, 2 threads",
+            f"{ratio(two.wall)} in wall time; {rate(two.ours)}",
+            "",
+            "",
+            None,
+            None,
+            f"sentencepiece, 2 threads, {rate(two.theirs)}",
+        ),
+    ]
+    figures = {
+        "tokenizing": one._asdict() | {"bytes": size},
+        "tokenizing_albert_rules": with_rules._asdict(),
+        "tokenizing_raw_text": as_is._asdict(),
+        "tokenizing_two_threads": two._asdict(),
+    }
+    return rows, figures
+
+
+class Records(NamedTuple):
+    """One run of make-records."""
+
+    wall: float
+    peak: float
+    anonymous: float
+    """Of that, what is not pages of mapped files, which the system can take back; sampled."""
+    bytes: int
+    """Of all shards."""
+    records_seconds: float
+    """Of the stage that writes them."""
+
+
+def make_records(text: Path, model: Path, folder: Path) -> Records:
+    """Runs the command on `text`; removes what it wrote."""
+    output, seconds = folder / "records", folder / "seconds.json"
+    shutil.rmtree(output, ignore_errors=True)
+    options = [
+        "--dupe-factor",
+        "10",
+        "--max-seq-length",
+        "512",
+        "--max-predictions-per-seq",
+        "77",
+        "--num-threads",
+        "2",
+    ]
+    arguments = [str(text), "--tokenizer", str(model), "--output-dir", str(output), *options]
+    os.sync()
+    found = launch_fresh(
+        [sys.executable, CHILD, "make-records", str(seconds), *arguments], folder.parent / "make-records.log"
+    )
+    written = sum(shard["bytes"] for shard in json.loads((output / "dataset.json").read_text())["shards"])
+    stages = json.loads(seconds.read_text())
+    shutil.rmtree(output)
+    return Records(found["wall"], found["peak"], found["anonymous"], written, stages["records"])
+
+
+def dd_rate(size: int, folder: Path) -> float:
+    """Bytes a second of dd writing `size` bytes of zeros, fsync included; removes them."""
+    blocks = -(-size // MIB)
+    target = folder / "zeros"
+    target.unlink(missing_ok=True)
+    os.sync()
+    start = time.perf_counter()
+    subprocess.run(
+        ["dd", "if=/dev/zero", f"of={target}", "bs=1M", f"count={blocks}", "conv=fsync"],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    seconds = time.perf_counter() - start
+    target.unlink()
+    return blocks * MIB / seconds
+
+
+def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tuple[list[Row], dict[str, Any]]:
+    """make-records: its rate, that of writing, its memory."""
+    dupe = 10
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    preprocess = Tokenizer.from_file(model).preprocess
+    chunks = random.Random(4).sample(chunks_of(corpus.path), 1 if corpus.size < 2 * CHUNK else 2)
+    lines = [preprocess(line) for chunk in chunks for line in chunk]
+    sample_size = size_of(lines)
+
+    def encode() -> Any:
+        return processor.encode(lines, out_type=int, num_threads=1)
+
+    small_text = part(corpus, corpus.size // 5)
+    small_size = small_text.stat().st_size
+    say(f"make-records on {small_size / MB:.0f} MB, then on {corpus.size / MB:.0f} MB, {rounds} rounds with dd")
+    small = make_records(small_text, model, folder)
+    speeds, ours, writing, dd, shares, standins = [], [], [], [], [], []
+    peak = anonymous = 0.0
+    for index in range(rounds):
+        _, spent = timed(encode)
+        made = make_records(corpus.path, model, folder)
+        zeros = dd_rate(made.bytes, folder)
+        ours.append(corpus.size * dupe / made.wall)
+        standins.append(sample_size / spent.wall / REFERENCE)
+        speeds.append(ours[-1] / standins[-1])
+        writing.append(made.bytes / made.records_seconds)
+        dd.append(zeros)
+        shares.append(writing[-1] / zeros)
+        peak, anonymous = max(peak, made.peak), max(anonymous, made.anonymous)
+        say(f"round {index + 1}: {made.wall:.1f} s, {made.bytes / MB:,.0f} MB of records")
+    speed, share = statistics.median(speeds), statistics.median(shares)
+    large_enough = corpus.size >= 99 * MB
+    growth = peak / small.peak
+    rows = [
+        Row(
+            f"make-records, {corpus.size / MB:.0f} MB, dupe 10, seq 512, 2 threads, from start to exit"
+            + ("" if large_enough else " (less than 100 MB: all that was found)"),
+            f"{ratio(speeds)}; {rate(ours)} of text x dupe",
+            "500x",
+            "1,500x",
+            speed >= 500,
+            speed >= 1500,
+            f"the reference script, for which 1/{REFERENCE} of sentencepiece's rate stands in: {rate(standins)}",
+        ),
+        Row(
+            f"writing shards, {made.bytes / MB:,.0f} MB",
+            f"{ratio(shares)}; {rate(writing)}, masking included",
+            "0.25x",
+            "0.5x",
+            share >= 0.25,
+            share >= 0.5,
+            f"dd of zeros to the same folder, conv=fsync, {rate(dd)}",
+        ),
+        Row(
+            f"peak memory of make-records, {corpus.size / MB:.0f} MB",
+            f"{peak / MIB:.0f} MiB ({anonymous / MIB:.0f} MiB of it not pages of mapped files)",
+            "under 1,024 MiB",
+            "500 MiB",
+            peak < 1024 * MIB,
+            peak <= 500 * MIB,
+            "maximum resident set of the process",
+        ),
+        Row(
+            f"the same, on a fifth of the text ({small_size / MB:.0f} MB)",
+            f"{small.peak / MIB:.0f} MiB ({small.anonymous / MIB:.0f} MiB); {growth:.2f} times as much for 5 times "
+            "the text",
+            "not growing with the corpus (at most 1.25 times)",
+            "",
+            growth <= 1.25,
+            None,
+            "",
+        ),
+    ]
+    figures = {
+        "make_records": {"ratio": speeds, "ours": ours, "standin": standins, "bytes": corpus.size},
+        "writing": {"ratio": shares, "ours": writing, "dd": dd, "bytes": made.bytes},
+        "peak_memory": {
+            "text": [small_size, corpus.size],
+            "peak": [small.peak, peak],
+            "anonymous": [small.anonymous, anonymous],
+        },
+    }
+    return rows, figures
+
+
+def cache_row(model: Path) -> tuple[Row, dict[str, Any]]:
+    """The word cache's memory."""
+    words = 2_000_000
+    say(f"word cache: {words:,} distinct words")
+    found = run_child(["word-cache", str(model), str(words)])
+    before, after = found["before"], found["after"]
+    growth = max(after) - after[1]
+    row = Row(
+        f"the word cache, {words:,} distinct words",
+        f"{(after[1] - before) / MIB:.0f} MiB after {words // 10:,} words, then {growth / MIB:+.1f} MiB",
+        "bounded (at most 8 MiB more after the first tenth)",
+        "",
+        growth <= 8 * MIB,
+        None,
+        "resident memory of a process that tokenizes them on 1 thread",
+    )
+    return row, {"word_cache": found}
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions."""
+    cpu = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "sentencepiece": sentencepiece.__version__,
+        "albert_fast": albert_fast.__version__,
+        "load": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def verdict(row: Row) -> str:
+    """What became of a row's targets."""
+    if row.reached is None:
+        return "(for information)"
+    must = "reached" if row.reached else "not reached"
+    if row.aim_reached is None:
+        return must
+    return f"{must}; aim {'reached' if row.aim_reached else 'not reached'}"
+
+
+def show(rows: list[Row], title: str, caption: str) -> None:
+    """Prints the table, as wide as a terminal or, into a file, wide enough to be read."""
+    table = Table(
+        title=title, caption=caption, show_lines=True, expand=True, title_justify="left", caption_justify="left"
+    )
+    for name, share in (("what", 3), ("measured", 3), ("must", 2), ("aim", 1), ("", 2), ("against", 3)):
+        table.add_column(name, ratio=share)
+    for row in rows:
+        style = {True: "green", False: "red", None: "dim"}[row.reached]
+        table.add_row(row.what, row.measured, row.must, row.aim, f"[{style}]{verdict(row)}[/]", row.against)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--text",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="your own text: one sentence "
+        "a line, a blank line between documents (default: collected from this machine)",
+    )
+    parser.add_argument("--megabytes", type=int, default=100, metavar="MB", help="text to use (default: %(default)s)")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="spiece.model (default: trained on the text)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of tokenizing (default: %(default)s)")
+    parser.add_argument("--record-rounds", type=int, default=3, help="rounds of make-records (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("build/bench"),
+        metavar="DIR",
+        help="for corpus, tokenizer and records (default: %(default)s)",
+    )
+    found = parser.parse_args()
+    if min(found.megabytes, found.rounds, found.record_rounds) < 1:
+        parser.error("--megabytes, --rounds and --record-rounds must be at least 1")
+    for path in [*found.text, *([found.tokenizer] if found.tokenizer else [])]:
+        if not path.is_file():
+            parser.error(f"{path} is not a file")
+    return found
+
+
+def main() -> int:
+    """Measures, prints the table, removes what was written on the way."""
+    given = options()
+    started = time.perf_counter()
+    before = environment()
+    folder: Path = given.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    say("reading the text")
+    corpus = build(folder, given.text, given.megabytes * MB)
+    # Records take about 25 bytes for each byte of text at dupe 10; dd writes as much after them.
+    if (free := shutil.disk_usage(folder).free) < 35 * corpus.size:
+        sys.exit(f"bench: {35 * corpus.size / MB:,.0f} MB of disk are needed, {free / MB:,.0f} are free: --megabytes")
+    model = given.tokenizer or train(folder, corpus)
+    work = folder / "work"
+    try:
+        work.mkdir(exist_ok=True)
+        rows, figures = tokenizing_rows(model, corpus, given.rounds)
+        for more_rows, more_figures in (records_rows(model, corpus, work, given.record_rounds),):
+            rows += more_rows
+            figures |= more_figures
+        row, more = cache_row(model)
+        rows.append(row)
+        figures |= more
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    load = [round(value, 2) for value in os.getloadavg()]
+    title = (
+        f"{before['cpu']}, {before['cores']} cores; albert-fast {before['albert_fast']}, sentencepiece "
+        f"{before['sentencepiece']}, Python {before['python']}; load average "
+        f"{before['load'][0]} before, {load[0]} after"
+    )
+    seconds = time.perf_counter() - started
+    caption = (
+        f"Text: {corpus.origin}, {corpus.size / MB:.0f} MB, no line twice. Ratios are medians of {given.rounds} rounds "
+        f"(records: {given.record_rounds}) in turn, with their range. {seconds:.0f} s in all."
+    )
+    show(rows, title, caption)
+    if given.json:
+        content = {
+            "environment": before | {"load_after": load},
+            "corpus": {"origin": corpus.origin, "bytes": corpus.size},
+            "rows": [row._asdict() for row in rows],
+            "figures": figures,
+        }
+        given.json.write_text(json.dumps(content, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

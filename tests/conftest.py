@@ -1,0 +1,57 @@
+"""Fixtures that the tests share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from albert_fast.cli import main
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+class Result(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of an error, its label removed; fails where there is not exactly one line."""
+        (line,) = self.err.splitlines()
+        assert line.startswith("albert-fast: error: "), line
+        return line.removeprefix("albert-fast: error: ")
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Runs `albert-fast` with the arguments given, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "COLUMNS", "120")
+    monkeypatch.delenv("ALBERT_FAST_DEBUG", raising=False)
+
+    def run(*arguments: object) -> Result:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """A SentencePiece model of 2,000 pieces."""
+    return GOLDEN / "tokenizer" / "spiece.model"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The text that the model was trained on: one sentence a line, blank lines between documents."""
+    return GOLDEN / "corpus" / "part-a.txt"

@@ -1,0 +1,245 @@
+"""`--config`: what it reads, what it refuses, and that what is written beside an output reads again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from albert_fast import _native
+from albert_fast.cli import COMMANDS
+from albert_fast.cli.common import UsageError, write_config
+from albert_fast.cli.config import options_for, parameters
+
+GUIDE = """
+albert_config:
+  attention_probs_dropout_prob: 0.1
+  hidden_act: gelu
+  hidden_dropout_prob: 0.1
+  embedding_size: 128
+  hidden_size: 1024
+  initializer_range: 0.02
+  intermediate_size: 4096
+  max_position_embeddings: 512
+  num_attention_heads: 16
+  num_hidden_layers: 24
+  num_hidden_groups: 1
+  net_structure_type: 0
+  gap_size: 0
+  num_memory_blocks: 0
+  inner_group_num: 1
+  down_scale_factor: 1
+  type_vocab_size: 2
+  vocab_size: 25000
+do_lower_case: true
+max_predictions_per_seq: 20
+random_seed: 12345
+dupe_factor: 2
+masked_lm_prob: 0.15
+short_seq_prob: 0.2
+do_permutation: false
+random_next_sentence: false
+do_whole_word_mask: true
+favor_shorter_ngram: true
+ngram: 3
+optimizer: lamb
+poly_power: 1.0
+learning_rate: 0.00176
+max_seq_length: 512
+num_train_steps: 125000
+num_warmup_steps: 3125
+save_checkpoints_steps: 5000
+keep_checkpoint_max: 5
+"""
+
+
+def read(tmp_path: Path, text: str, command: str = "make-records", name: str = "config.yaml") -> dict[str, Any]:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return options_for(path, command, COMMANDS)
+
+
+def refusal(tmp_path: Path, text: str, command: str = "make-records", name: str = "config.yaml") -> str:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text, command, name)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / name)), message
+    assert "\n" not in message
+    return message.removeprefix(str(tmp_path / name))
+
+
+def test_the_guides_file_reads_as_it_stands(tmp_path: Path) -> None:
+    assert read(tmp_path, GUIDE) == {
+        "do_lower_case": True,
+        "max_predictions_per_seq": 20,
+        "random_seed": 12345,
+        "dupe_factor": 2,
+        "masked_lm_prob": 0.15,
+        "short_seq_prob": 0.2,
+        "do_permutation": False,
+        "random_next_sentence": False,
+        "do_whole_word_mask": True,
+        "favor_shorter_ngram": True,
+        "ngram": 3,
+        "max_seq_length": 512,
+    }
+    assert read(tmp_path, GUIDE, "train-tokenizer") == {"do_lower_case": True, "vocab_size": 25000}
+    assert read(tmp_path, GUIDE, "inspect-records") == {}
+
+
+def test_vocab_size_beside_the_models_wins(tmp_path: Path) -> None:
+    text = "albert_config: {vocab_size: 100}\nvocab-size: 200\n"
+    assert read(tmp_path, text, "train-tokenizer") == {"vocab_size": 200}
+
+
+def test_json_and_yaml_kebab_and_snake_say_the_same(tmp_path: Path) -> None:
+    expected = {"max_seq_length": 128, "rng": "reference", "inputs": ["a.txt", "b.txt"]}
+    assert read(tmp_path, "max-seq-length: 128\nrng: reference\ninputs: [a.txt, b.txt]\n") == expected
+    assert read(tmp_path, json.dumps(expected), name="config.json") == expected
+    assert read(tmp_path, json.dumps({"make_records": expected}), name="config.json") == expected
+
+
+def test_a_commands_own_section_wins_and_is_its_own(tmp_path: Path) -> None:
+    text = "output_dir: shared\nmake-records:\n  output-dir: records\ntokenize:\n  output_dir: store\n"
+    assert read(tmp_path, text) == {"output_dir": "records"}
+    assert read(tmp_path, text, "tokenize") == {"output_dir": "store"}
+    assert read(tmp_path, text, "train-tokenizer") == {"output_dir": "shared"}
+
+
+def test_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
+    assert read(tmp_path, "masked_lm_prob: 2e-1\nshort_seq_prob: 0\n") == {"masked_lm_prob": 0.2, "short_seq_prob": 0.0}
+    assert read(tmp_path, "input_sentence_size: 1e6\n", "train-tokenizer") == {"input_sentence_size": 1_000_000}
+    assert read(tmp_path, f"random_seed: {2**64 - 1}\n") == {"random_seed": 2**64 - 1}
+
+
+def test_null_and_an_empty_file_leave_the_defaults(tmp_path: Path) -> None:
+    assert read(tmp_path, "num_shards: null\nalbert_config:\n") == {}
+    assert read(tmp_path, "") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_sequence_length: 5", ": unknown key max_sequence_length; did you mean max_seq_length?"),
+        ("quux: 5", ": unknown key quux"),
+        (
+            "albert_config: {hidden_sise: 5}",
+            ": unknown key albert_config.hidden_sise; did you mean albert_config.hidden_size?",
+        ),
+        ("make-records: {vocab_size: 5}", ": unknown key make-records.vocab_size"),
+        ("make-records: 5", ": make-records must hold a mapping; it holds a number"),
+        ("ngram: 3\nalbert_config: [1]", ": albert_config must hold a mapping; it holds a list"),
+        ("dupe-factor: 1\ndupe_factor: 2", ": dupe_factor is given twice, in snake case and in kebab case"),
+        ("ngram: three", ': ngram must be a whole number; it is "three" (string)'),
+        ("ngram: 2.5", ": ngram must be a whole number; it is 2.5 (number)"),
+        ("ngram: true", ": ngram must be a whole number; it is true (switch)"),
+        ("ngram: [3]", ": ngram must be a whole number; it is [3] (list)"),
+        ("ngram: 0", ": ngram must be from 1 to 64; it is 0"),
+        ("masked_lm_prob: .nan", ": masked_lm_prob must be a number; it is NaN (number)"),
+        ("masked_lm_prob: 1.5", ": masked_lm_prob must be from 0.0 to 1.0; it is 1.5"),
+        ("do_permutation: 1", ": do_permutation must be true or false; it is 1 (number)"),
+        ('do_permutation: "false"', ': do_permutation must be true or false; it is "false" (string)'),
+        ("rng: quick", ': rng must be one of fast, reference; it is "quick" (string)'),
+        ("tokenizer: 5", ": tokenizer must be a string; it is 5 (number)"),
+        ("inputs: [a.txt, 5]", ": inputs must be a string; it is 5 (number)"),
+        ("5: x", ": 5: a key must be an option's name, not a number"),
+        ("- a", ": must hold a mapping of option names to values; it holds a list"),
+    ],
+)
+def test_refusals_name_file_key_and_value(tmp_path: Path, text: str, message: str) -> None:
+    assert refusal(tmp_path, text).startswith(message)
+
+
+def test_refusals_of_syntax_name_the_line(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "ngram: 3\n a: [\n").startswith(", line 2, column")
+    assert refusal(tmp_path, '{"ngram": 3,\n "a": }', name="config.json").startswith(", line 2, column 7: not JSON")
+    (tmp_path / "latin.yaml").write_bytes(b"ngram: 3 # \xe4\n")
+    with pytest.raises(UsageError, match="byte 12: a configuration must be UTF-8"):
+        options_for(tmp_path / "latin.yaml", "make-records", COMMANDS)
+    with pytest.raises(UsageError, match=r"cannot read the configuration .*none\.yaml: No such file"):
+        options_for(tmp_path / "none.yaml", "make-records", COMMANDS)
+
+
+@given(st.text(max_size=60))
+def test_no_text_at_all_gives_another_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        options_for(path, "make-records", COMMANDS)
+    except UsageError:
+        return
+
+
+def test_options_of_the_same_name_have_the_same_type_in_every_command() -> None:
+    kinds: dict[str, Any] = {}
+    for function in COMMANDS.values():
+        for name, parameter in parameters(function).items():
+            assert kinds.setdefault(name, (parameter.kind, parameter.many)) == (parameter.kind, parameter.many), name
+
+
+def test_flags_win_over_the_file(
+    command: Command, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def native(inputs: list[str], output_dir: str, tokenizer: object, options: str, **rest: Any) -> dict[str, Any]:
+        seen.update(json.loads(options), inputs=inputs, **rest)
+        Path(output_dir).mkdir(exist_ok=True)
+        return {}
+
+    monkeypatch.setattr(_native, "make_records", native)
+    (tmp_path / "c.yaml").write_text(
+        f"inputs: {corpus}\noutput_dir: out\ntokenizer: {model}\nngram: 1\nmax_seq_length: 64\ndo_permutation: true\n"
+        "compression: gzip\nnum-threads: 3\n"
+    )
+    result = command("make-records", "--config", "c.yaml", "--ngram", 2, "--no-do-permutation")
+    assert result.code == 0, result.err
+    assert seen["inputs"] == [str(corpus)]
+    assert (seen["ngram"], seen["max_seq_length"], seen["do_permutation"]) == (2, 64, False)
+    assert (seen["compression"], seen["num_threads"]) == ("gzip", 3)
+    assert command("make-records", "other.txt", "--config", "c.yaml").code == 0
+    assert seen["inputs"] == ["other.txt"]
+
+
+def test_the_written_configuration_repeats_the_run(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    def native(
+        inputs: list[str], output_dir: str, tokenizer: _native.Tokenizer, options: str, **rest: Any
+    ) -> dict[str, Any]:
+        del rest["progress"]
+        calls.append((inputs, output_dir, tokenizer.lower_case, json.loads(options), rest))
+        Path(output_dir).mkdir(exist_ok=True)
+        return {}
+
+    monkeypatch.setattr(_native, "make_records", native)
+    given_flags = [
+        "--rng",
+        "reference",
+        "--no-do-lower-case",
+        "--dupe-factor",
+        7,
+        "--masked-lm-prob",
+        0.1,
+        "--num-shards",
+        3,
+    ]
+    assert command("make-records", "a.txt", "--tokenizer", model, "--output-dir", "out", *given_flags).code == 0
+    assert command("make-records", "--config", "out/make-records.config.json").code == 0
+    assert calls[0] == calls[1]
+
+
+def test_written_configurations_are_whole(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "tokenize", {"output_dir": tmp_path, "inputs": ["ä.txt"], "num_threads": None})
+    assert [name.name for name in tmp_path.iterdir()] == ["tokenize.config.json"]
+    assert options_for(path, "tokenize", COMMANDS) == {"output_dir": str(tmp_path), "inputs": ["ä.txt"]}
+
+
+def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="contain itself"):
+        read(tmp_path, "ngram: &a [*a]")

@@ -1,0 +1,152 @@
+"""One clear line, the right exit code, never a traceback."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+
+from albert_fast import AlbertFastError, __version__, _native
+from albert_fast.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["make-records", "a.txt", "--frobnicate"], "--frobnicate"),
+        (["make-records", "a.txt", "--output-dir", "out", "--ngram", "0"], "--ngram"),
+        (["make-records", "a.txt", "--output-dir", "out", "--rng", "quick"], "--rng"),
+        (["make-records", "a.txt"], "--output-dir"),
+        (["make-records", "--output-dir", "out"], "missing argument INPUT"),
+        (["inspect-records"], "missing argument PATH"),
+        (["make-records", "a.txt", "--output-dir", "out"], "pass --tokenizer spiece.model, or --vocab-file"),
+        (["tokenize", "a.txt", "--output-dir", "out", "--tokenizer", "a", "--vocab-file", "b"], "are two tokenizers"),
+        (["make-records", "a.txt", "--output-dir", "out", "--vocab-file", "b", "--keep-accents"], "--keep-accents"),
+        (["make-records", "a", "--output-dir", "o", "--max-seq-length", "16", "--max-predictions-per-seq", "17"], "17"),
+        (["make-records", "a.txt", "--output-dir", "out", "--config", "none.yaml"], "none.yaml"),
+    ],
+)
+def test_usage_errors_are_one_line_and_exit_2(
+    command: Command, tmp_path: Path, arguments: list[str], part: str
+) -> None:
+    result = command(*arguments)
+    assert result.code == 2
+    assert part in result.error
+    assert result.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_command_shows_the_help(command: Command) -> None:
+    result = command()
+    assert result.code == 2
+    assert "make-records" in result.out + result.err
+
+
+def test_version(command: Command) -> None:
+    assert command("--version") == (0, f"albert-fast {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        (AlbertFastError("a.txt, line 3: bad"), "a.txt, line 3: bad"),
+        (OSError(errno.ENOSPC, "No space left on device", "out/x"), "out/x: No space left on device"),
+        (ZeroDivisionError("two\nlines"), "unexpected ZeroDivisionError: two lines; run with ALBERT_FAST_DEBUG=1"),
+        (MemoryError(), "unexpected MemoryError"),
+    ],
+)
+def test_errors_are_one_line_and_exit_1(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, line: str
+) -> None:
+    def native(*_: Any, **__: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(_native, "tokenize", native)
+    arguments = ["tokenize", "a.txt", "--tokenizer", model, "--output-dir", "out"]
+    result = command(*arguments)
+    assert result.code == 1
+    assert result.error.startswith(line)
+    assert not Path("out").exists(), "an output that was refused must not be touched"
+    monkeypatch.setenv("ALBERT_FAST_DEBUG", "1")
+    with pytest.raises(type(raised)):
+        main([str(argument) for argument in arguments])
+
+
+def test_a_panic_of_the_compiled_part_is_one_line_too(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def native(*_: Any, **__: Any) -> None:
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr(_native, "tokenize", native)
+    result = command("tokenize", "a.txt", "--tokenizer", model, "--output-dir", "out")
+    assert result.code == 1
+    assert result.error.startswith("unexpected PanicException: index out of bounds")
+
+
+def test_ctrl_c_says_how_to_go_on(command: Command, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def native(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_native, "make_records", native)
+    flags = ["--max-predictions-per-seq", 77]
+    result = command("make-records", "a.txt", "--tokenizer", model, "--output-dir", "out", *flags)
+    assert result.code == 130
+    assert result.err == (
+        "albert-fast: stopped; what is finished is kept: run the same command again to go on, or with --overwrite to "
+        "start afresh\n"
+    )
+
+
+def test_a_file_where_the_output_folder_should_be(command: Command, model: Path) -> None:
+    Path("out").write_text("precious")
+    result = command("tokenize", "a.txt", "--tokenizer", model, "--output-dir", "out/store")
+    assert result.code == 1
+    assert "out is not a folder" in result.error
+    assert Path("out").read_text() == "precious"
+
+
+def test_a_missing_or_broken_tokenizer(command: Command) -> None:
+    Path("broken.model").write_bytes(b"not a model")
+    for name in ("none.model", "broken.model"):
+        result = command("tokenize", "a.txt", "--tokenizer", name, "--output-dir", "out")
+        assert result.code == 1
+        assert name in result.error
+        assert not Path("out").exists()
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path, model: Path) -> None:
+    golden = model.parent.parent / "records" / "default-128-00000-of-00001.tfrecord.gz"
+    script = "import sys; from albert_fast.cli import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "inspect-records", str(golden), "-n", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_the_trainer_says_that_it_is_not_there_yet() -> None:
+    process = subprocess.run([sys.executable, "-m", "trainer"], check=False, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert "not written yet" in process.stderr
+
+
+def test_importing_the_package_is_light() -> None:
+    script = (
+        "import sys, albert_fast; "
+        "print({'tensorflow', 'typer', 'rich', 'sentencepiece', 'yaml', 'click'} & set(sys.modules))"
+    )
+    process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert process.stdout == "set()\n"

@@ -1,0 +1,76 @@
+"""The help texts, and that the flags are those that users of the reference know."""
+
+from typing import Any
+
+import pytest
+import typer.main
+from conftest import Command
+
+from albert_fast.cli import COMMANDS, app
+from albert_fast.cli.config import parameters
+
+MAKE_RECORDS = {
+    "max-seq-length": "512",
+    "max-predictions-per-seq": "20",
+    "masked-lm-prob": "0.15",
+    "short-seq-prob": "0.2",
+    "dupe-factor": "2",
+    "random-seed": "12345",
+    "ngram": "3",
+    "favor-shorter-ngram": "favor-shorter-ngram",
+    "do-lower-case": "as the tokenizer was trained; else on",
+    "do-whole-word-mask": "do-whole-word-mask",
+    "do-permutation": "no-do-permutation",
+    "random-next-sentence": "no-random-next-sentence",
+    "num-shards": "",
+    "num-threads": "one per processor",
+    "compression": "none",
+    "rng": "fast",
+    "word-boundary": "unicode",
+    "single-segment": "split",
+    "keep-accents": "as the tokenizer was trained; else off",
+    "on-bad-utf8": "error",
+    "overwrite": "no-overwrite",
+}
+TRAIN_TOKENIZER = {
+    "vocab-size": "30000",
+    "character-coverage": "0.99995",
+    "input-sentence-size": "10000000",
+    "user-defined-symbols": "( ) ” - . – £ €",
+    "do-lower-case": "do-lower-case",
+    "keep-accents": "no-keep-accents",
+}
+
+
+def click_parameters(name: str) -> dict[str, Any]:
+    root: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in root.commands[name].params}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_and_every_option(command: Command, name: str) -> None:
+    result = command(name, "--help")
+    assert result.code == 0
+    words = " ".join(result.out.split())
+    assert f"Example: albert-fast {name} " in words
+    assert set(click_parameters(name)) - {"help"} == {*parameters(COMMANDS[name]), "config"}
+    for parameter in click_parameters(name).values():
+        if parameter.param_type_name == "option":
+            assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_switch_has_its_no_form(name: str) -> None:
+    for parameter in click_parameters(name).values():
+        if getattr(parameter, "is_flag", False) and parameter.name not in {"help", "no_user_defined_symbols"}:
+            option = parameter.opts[0].removeprefix("--")
+            assert parameter.secondary_opts == [f"--no-{option}"]
+
+
+@pytest.mark.parametrize(("name", "flags"), [("make-records", MAKE_RECORDS), ("train-tokenizer", TRAIN_TOKENIZER)])
+def test_flags_and_defaults_are_the_references(command: Command, name: str, flags: dict[str, str]) -> None:
+    words = "".join(command(name, "--help").out.split())
+    for flag, default in flags.items():
+        assert f"--{flag}" in words
+        tail = words[words.index(f"--{flag}") :]
+        assert f"[default:{default.replace(' ', '')}" in tail, flag
