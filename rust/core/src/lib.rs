@@ -1,6 +1,7 @@
 //! Raw text in, ALBERT pretraining instances out: the stages of albert-fast, one module each, without Python.
 
 pub mod atomic;
+pub mod batch;
 pub mod documents;
 pub mod error;
 pub mod example;

@@ -1,0 +1,284 @@
+//! Batches: instances side by side in zero-padded arrays, made in parallel, any of them by its number alone.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::instance::Instance;
+use crate::{Error, Result};
+
+/// Rows that a thread takes at a time, at least: fewer are not worth waking another one.
+const MIN_ROWS: usize = 8;
+
+/// One row of a batch, all zeros before it is filled. S is the sequence length, P the number of predictions.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Ids, masks in place; S values.
+    pub input_ids: &'a mut [i32],
+    /// 1 on tokens; S values.
+    pub input_mask: &'a mut [i32],
+    /// 0 up to and including the first `[SEP]`, then 1, on padding 0; S values.
+    pub segment_ids: &'a mut [i32],
+    /// 1 where a word begins; S values.
+    pub token_boundary: &'a mut [i32],
+    /// Where the predictions are, ascending; P values.
+    pub masked_lm_positions: &'a mut [i32],
+    /// The original ids there; P values.
+    pub masked_lm_ids: &'a mut [i32],
+    /// 1.0 on predictions; P values.
+    pub masked_lm_weights: &'a mut [f32],
+    /// 1 where the second segment is a random document's or the two changed places.
+    pub next_sentence_label: &'a mut i32,
+}
+
+impl Row<'_> {
+    /// Fills the row.
+    ///
+    /// # Panics
+    /// Where the instance has more tokens than S or more predictions than P.
+    pub fn write(&mut self, instance: &Instance) {
+        let tokens = instance.tokens.len();
+        for (to, &from) in self.input_ids[..tokens].iter_mut().zip(&instance.tokens) {
+            *to = from as i32;
+        }
+        self.input_mask[..tokens].fill(1);
+        self.segment_ids[instance.first_length..tokens].fill(1);
+        for (to, &from) in self.token_boundary[..tokens].iter_mut().zip(&instance.word_starts) {
+            *to = i32::from(from);
+        }
+        let predictions = instance.masked_positions.len();
+        for (to, &from) in self.masked_lm_positions[..predictions].iter_mut().zip(&instance.masked_positions) {
+            *to = from as i32;
+        }
+        for (to, &from) in self.masked_lm_ids[..predictions].iter_mut().zip(&instance.masked_labels) {
+            *to = from as i32;
+        }
+        self.masked_lm_weights[..predictions].fill(1.0);
+        *self.next_sentence_label = i32::from(instance.is_random_next);
+    }
+}
+
+/// An endless sequence of instances, epoch after epoch, each a pure function of its position.
+pub trait Source: Send + Sync {
+    /// What a thread keeps from one instance to the next.
+    type Scratch: Default + Send;
+    /// Instances of the first epoch, at least 1.
+    fn epoch_len(&self) -> u64;
+    /// S: tokens of a row.
+    fn seq_length(&self) -> usize;
+    /// P: predictions of a row.
+    fn predictions(&self) -> usize;
+    /// Fills `row`, which is all zeros, with the instance at `position`.
+    fn fill(&self, position: u64, scratch: &mut Self::Scratch, row: &mut Row<'_>) -> Result<()>;
+}
+
+/// The instances of one of several consumers: every `count`-th from `index` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, below `count`.
+    pub index: u64,
+    /// Of how many, at least 1.
+    pub count: u64,
+}
+
+impl Shard {
+    /// All instances.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// Part `index` of `count` of this one.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where there is no such part.
+    pub fn part(self, index: u64, count: u64) -> Result<Self> {
+        if index >= count {
+            return Err(Error::Option(format!(
+                "shard: index must be below count, and count at least 1; they are {index} and {count}"
+            )));
+        }
+        let parts = self.count.checked_mul(count).filter(|&parts| parts <= u64::from(u32::MAX));
+        let count =
+            parts.ok_or_else(|| Error::Option(format!("shard: {} times {count} shards are too many", self.count)))?;
+        Ok(Self { index: self.index + self.count * index, count })
+    }
+
+    /// How many of `instances` are this shard's.
+    pub fn len_of(self, instances: u64) -> u64 {
+        instances.saturating_sub(self.index).div_ceil(self.count)
+    }
+}
+
+/// A batch: B rows of S tokens and P predictions, row after row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// B.
+    pub rows: usize,
+    /// S.
+    pub seq_length: usize,
+    /// P.
+    pub predictions: usize,
+    /// [B, S]; see [`Row`], as for all that follow.
+    pub input_ids: Vec<i32>,
+    /// [B, S].
+    pub input_mask: Vec<i32>,
+    /// [B, S].
+    pub segment_ids: Vec<i32>,
+    /// [B, S].
+    pub token_boundary: Vec<i32>,
+    /// [B, P].
+    pub masked_lm_positions: Vec<i32>,
+    /// [B, P].
+    pub masked_lm_ids: Vec<i32>,
+    /// [B, P].
+    pub masked_lm_weights: Vec<f32>,
+    /// [B].
+    pub next_sentence_labels: Vec<i32>,
+}
+
+impl Batch {
+    fn zeros(rows: usize, seq_length: usize, predictions: usize) -> Self {
+        let (tokens, masks) = (rows * seq_length, rows * predictions);
+        Self {
+            rows,
+            seq_length,
+            predictions,
+            input_ids: vec![0; tokens],
+            input_mask: vec![0; tokens],
+            segment_ids: vec![0; tokens],
+            token_boundary: vec![0; tokens],
+            masked_lm_positions: vec![0; masks],
+            masked_lm_ids: vec![0; masks],
+            masked_lm_weights: vec![0.0; masks],
+            next_sentence_labels: vec![0; rows],
+        }
+    }
+
+    /// Row `index` is the instance at `position(index)`; on the threads of the current rayon pool.
+    fn fill<S: Source + ?Sized>(&mut self, source: &S, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
+        let (s, p) = (self.seq_length, self.predictions);
+        let rows = (
+            self.input_ids.par_chunks_exact_mut(s),
+            self.input_mask.par_chunks_exact_mut(s),
+            self.segment_ids.par_chunks_exact_mut(s),
+            self.token_boundary.par_chunks_exact_mut(s),
+            self.masked_lm_positions.par_chunks_exact_mut(p),
+            self.masked_lm_ids.par_chunks_exact_mut(p),
+            self.masked_lm_weights.par_chunks_exact_mut(p),
+            self.next_sentence_labels.par_iter_mut(),
+        );
+        let filled: Vec<Error> = rows
+            .into_par_iter()
+            .with_min_len(MIN_ROWS)
+            .enumerate()
+            .map_init(S::Scratch::default, |scratch, (index, row)| {
+                let (
+                    input_ids,
+                    input_mask,
+                    segment_ids,
+                    token_boundary,
+                    masked_lm_positions,
+                    masked_lm_ids,
+                    masked_lm_weights,
+                    next_sentence_label,
+                ) = row;
+                let mut row = Row {
+                    input_ids,
+                    input_mask,
+                    segment_ids,
+                    token_boundary,
+                    masked_lm_positions,
+                    masked_lm_ids,
+                    masked_lm_weights,
+                    next_sentence_label,
+                };
+                source.fill(position(index), scratch, &mut row)
+            })
+            .filter_map(Result::err)
+            .collect();
+        // In the order of the rows: which error is told does not depend on the threads.
+        filled.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// Numbered batches, without end.
+pub trait Batches: Send + Sync {
+    /// Batch `k`, from 0: a pure function of `k`, made on the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// Those of the source; [`Error::Option`] where `k` is beyond what 64 bits can count.
+    fn batch(&self, k: u64) -> Result<Batch>;
+    /// B: rows of a batch.
+    fn batch_size(&self) -> usize;
+    /// S: tokens of a row.
+    fn seq_length(&self) -> usize;
+    /// P: predictions of a row.
+    fn predictions(&self) -> usize;
+    /// Instances of the first epoch.
+    fn epoch_len(&self) -> u64;
+    /// Part `index` of `count`, with batches of the same size: row `j` of its batch `k` is instance
+    /// `index + count * (k * B + j)` of this one.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where there is no such part.
+    fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>>;
+}
+
+/// The batches of a [`Source`], or of one shard of it.
+pub struct Batched<S> {
+    source: Arc<S>,
+    batch_size: usize,
+    shard: Shard,
+}
+
+impl<S: Source> Batched<S> {
+    /// Batches of `batch_size` rows.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where `batch_size` is 0, or so large that a batch's arrays would not fit into memory.
+    pub fn new(source: Arc<S>, batch_size: usize) -> Result<Self> {
+        const MAX_TOKENS: usize = 1 << 31;
+        let most = MAX_TOKENS / source.seq_length().max(source.predictions()).max(1);
+        if !(1..=most).contains(&batch_size) {
+            return Err(Error::Option(format!(
+                "batch_size must be from 1 to {most} ({MAX_TOKENS} tokens); it is {batch_size}"
+            )));
+        }
+        Ok(Self { source, batch_size, shard: Shard::WHOLE })
+    }
+}
+
+impl<S: Source + 'static> Batches for Batched<S> {
+    fn batch(&self, k: u64) -> Result<Batch> {
+        let rows = self.batch_size as u64;
+        let end =
+            k.checked_add(1).and_then(|next| next.checked_mul(rows)).and_then(|end| end.checked_mul(self.shard.count));
+        // One more shard's worth, so that no position of this batch can overflow.
+        if end.and_then(|end| end.checked_add(self.shard.count)).is_none() {
+            return Err(Error::Option(format!("the number of a batch must be below 2**64 / instances; it is {k}")));
+        }
+        let mut batch = Batch::zeros(self.batch_size, self.source.seq_length(), self.source.predictions());
+        let Shard { index, count } = self.shard;
+        batch.fill(&*self.source, |row| index + count * (k * rows + row as u64))?;
+        Ok(batch)
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    fn seq_length(&self) -> usize {
+        self.source.seq_length()
+    }
+
+    fn predictions(&self) -> usize {
+        self.source.predictions()
+    }
+
+    fn epoch_len(&self) -> u64 {
+        self.shard.len_of(self.source.epoch_len())
+    }
+
+    fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>> {
+        let shard = self.shard.part(index, count)?;
+        Ok(Arc::new(Self { source: self.source.clone(), batch_size: self.batch_size, shard }))
+    }
+}
