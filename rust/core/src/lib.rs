@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod batch;
+pub mod chunks;
 pub mod documents;
 pub mod error;
 pub mod example;
@@ -16,6 +17,7 @@ pub mod records;
 pub mod reference;
 pub mod rng;
 pub mod store;
+pub mod stream;
 pub mod tfrecord;
 pub mod tokenize;
 pub mod tokenizer;
