@@ -13,6 +13,7 @@ pub mod mask;
 pub mod options;
 pub mod permute;
 pub mod plan;
+pub mod prefetch;
 pub mod records;
 pub mod reference;
 pub mod rng;

@@ -225,3 +225,219 @@ impl<D: Documents + Send> Source for InstanceStream<D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::{Batch, Batched, Batches};
+    use crate::documents::MemoryDocuments;
+    use crate::options::SingleSegment;
+    use crate::plan::Plan;
+
+    fn vocab() -> Vocab {
+        let word_start = (0..50).map(|id| id % 3 != 0).collect();
+        Vocab { size: 50, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, ordinary: (5..50).collect() }
+    }
+
+    /// Documents of segments of the given lengths; ids differ between neighbours.
+    fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
+        let mut documents = MemoryDocuments::new();
+        let mut next = 0;
+        for document in lengths {
+            for &length in document {
+                let ids: Vec<u32> = (next..next + length as u32).map(|id| 5 + id.wrapping_mul(7919) % 45).collect();
+                next += length as u32;
+                documents.push_segment(&ids);
+            }
+            documents.end_document();
+        }
+        documents
+    }
+
+    fn stream(lengths: &[Vec<usize>], options: &InstanceOptions) -> Result<InstanceStream<MemoryDocuments>> {
+        InstanceStream::new(documents(lengths), vocab(), options.clone(), &mut NoProgress)
+    }
+
+    prop_compose! {
+        fn options()(
+            max_seq_length in 8..40_usize,
+            short_seq_prob in 0.0..1.0,
+            random_next_sentence: bool,
+            do_permutation: bool,
+            random_seed: u64,
+            single_segment in prop::sample::select(vec![
+                SingleSegment::Split, SingleSegment::Random, SingleSegment::Drop,
+            ]),
+        ) -> InstanceOptions {
+            InstanceOptions {
+                max_seq_length, max_predictions_per_seq: 5, short_seq_prob, random_next_sentence, do_permutation,
+                random_seed, single_segment, ..InstanceOptions::default()
+            }
+        }
+    }
+
+    fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
+        prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 1..8)
+    }
+
+    /// The instances at `positions`, as rows.
+    fn rows(stream: &InstanceStream<MemoryDocuments>, positions: Range<u64>) -> Vec<Vec<i32>> {
+        let stretch = stream.prepare(positions.clone()).unwrap();
+        let mut scratch = Scratch::default();
+        positions
+            .map(|position| {
+                let (epoch, within, index) = stretch.locate(position);
+                stream.make(epoch, within, index, &mut scratch);
+                row(&scratch.instance)
+            })
+            .collect()
+    }
+
+    /// All that an instance is, as numbers.
+    fn row(instance: &Instance) -> Vec<i32> {
+        let lists = [&instance.tokens, &instance.masked_positions, &instance.masked_labels];
+        let mut row: Vec<i32> = lists.into_iter().flatten().map(|&value| value as i32).collect();
+        row.extend(instance.word_starts.iter().map(|&start| i32::from(start)));
+        row.extend([instance.first_length as i32, i32::from(instance.is_random_next)]);
+        row
+    }
+
+    /// Row `index` of a batch: everything in it, without padding.
+    fn batch_row(batch: &Batch, index: usize) -> Vec<i32> {
+        let (s, p) = (batch.seq_length, batch.predictions);
+        let tokens = batch.input_mask[index * s..(index + 1) * s].iter().filter(|&&one| one == 1).count();
+        let masks = batch.masked_lm_weights[index * p..(index + 1) * p].iter().filter(|&&one| one > 0.0).count();
+        let mut row = batch.input_ids[index * s..][..tokens].to_vec();
+        row.extend(&batch.masked_lm_positions[index * p..][..masks]);
+        row.extend(&batch.masked_lm_ids[index * p..][..masks]);
+        row.extend(&batch.token_boundary[index * s..][..tokens]);
+        row.push(batch.segment_ids[index * s..][..tokens].iter().filter(|&&segment| segment == 0).count() as i32);
+        row.push(batch.next_sentence_labels[index]);
+        row
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_first_epochs_are_plans(lengths in corpus(), options in options()) {
+            let Ok(stream) = stream(&lengths, &options) else { return Ok(()) };
+            let (documents, vocab) = (documents(&lengths), vocab());
+            let (mut expected, mut instance) = (Vec::new(), Instance::default());
+            for epoch in 0..4 {
+                let plan = Plan::build(&documents, &vocab, &options, epoch..epoch + 1, &mut NoProgress).unwrap();
+                for position in 0..plan.len() {
+                    plan.instance(position, &mut mask::Scratch::default(), &mut instance);
+                    expected.push(row(&instance));
+                }
+            }
+            prop_assert_eq!(rows(&stream, 0..expected.len() as u64), expected);
+        }
+
+        #[test]
+        fn a_batch_is_a_function_of_its_number(
+            lengths in corpus(), options in options(), size in 1..30_usize, ks in prop::collection::vec(any::<u32>(), 1..6),
+        ) {
+            let Ok(first) = stream(&lengths, &options) else { return Ok(()) };
+            let first = Batched::new(Arc::new(first), size).unwrap();
+            for threads in [1, 2, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let fresh = Batched::new(Arc::new(stream(&lengths, &options).unwrap()), size).unwrap();
+                for &k in &ks {
+                    prop_assert!(pool.install(|| fresh.batch(u64::from(k))).unwrap() == first.batch(u64::from(k)).unwrap());
+                }
+            }
+        }
+
+        #[test]
+        fn shards_together_are_the_whole(
+            lengths in corpus(), options in options(), size in 1..7_usize, count in 1..6_u64, k in 0..40_u64,
+        ) {
+            let Ok(whole) = stream(&lengths, &options) else { return Ok(()) };
+            let whole = Arc::new(whole);
+            let all = Batched::new(whole.clone(), size * count as usize).unwrap().batch(k).unwrap();
+            let one = Batched::new(whole.clone(), size).unwrap();
+            let mut instances = 0;
+            for index in 0..count {
+                let shard = one.shard(index, count).unwrap();
+                let batch = shard.batch(k).unwrap();
+                for row in 0..size {
+                    prop_assert_eq!(batch_row(&batch, row), batch_row(&all, row * count as usize + index as usize));
+                }
+                instances += shard.epoch_len();
+            }
+            prop_assert_eq!(instances, whole.epoch_len());
+            let (outer, inner) = (one.shard(k % count, count).unwrap(), one.shard(k % count + count, 2 * count).unwrap());
+            prop_assert!(outer.shard(1, 2).unwrap().batch(k).unwrap() == inner.batch(k).unwrap());
+        }
+    }
+
+    #[test]
+    fn later_cycles_have_the_same_chunks_and_other_draws() {
+        // Segments of one token, so that nothing is ever cut off; no masks, so that splits alone can differ.
+        let options = InstanceOptions {
+            max_seq_length: 40,
+            masked_lm_prob: 0.0,
+            short_seq_prob: 0.5,
+            ..InstanceOptions::default()
+        };
+        let stream = stream(&vec![vec![1; 300]; 20], &options).unwrap();
+        let starts = stream.prepare(0..u64::MAX / 2).unwrap().starts;
+        let cycle = starts[CHUNKINGS as usize];
+        let epoch = |start: u64, number: usize| {
+            let rows = rows(&stream, start..start + starts[number + 1] - starts[number]);
+            let mut chunks: Vec<Vec<i32>> = rows
+                .iter()
+                .map(|row| {
+                    // Ids, word starts, the length of the first segment, the label.
+                    let mut ids = row[..(row.len() - 2) / 2].to_vec();
+                    ids.sort_unstable();
+                    ids
+                })
+                .collect();
+            chunks.sort();
+            (rows, chunks)
+        };
+        let (first, second, later) = (epoch(0, 0), epoch(starts[1], 1), epoch(cycle, 0));
+        assert_eq!(first.1, later.1);
+        assert_ne!(first.1, second.1);
+        let same = first.0.iter().filter(|row| later.0.contains(row)).count();
+        assert!(same < first.0.len() / 4, "{same} of {}", first.0.len());
+    }
+
+    #[test]
+    fn far_batches_and_numbers_out_of_range() {
+        let stream = Arc::new(stream(&[vec![3, 3]], &InstanceOptions::default()).unwrap());
+        let batches = Batched::new(stream, 64).unwrap();
+        assert!(batches.batch(u64::MAX / 64 - 1).is_ok());
+        for k in [u64::MAX, u64::MAX / 64] {
+            let message = batches.batch(k).unwrap_err().to_string();
+            assert!(message.contains(&k.to_string()), "{message}");
+        }
+        assert!(batches.shard(2, 2).err().unwrap().to_string().contains("they are 2 and 2"));
+        assert!(batches.shard(0, 0).err().unwrap().to_string().contains("they are 0 and 0"));
+        assert!(batches.shard(0, 1 << 31).unwrap().shard(0, 4).is_err());
+    }
+
+    #[test]
+    fn what_gives_no_instance_or_cannot_be_drawn_singly_is_refused() {
+        let options = InstanceOptions::default();
+        let message = stream(&[vec![1], vec![1]], &options).unwrap_err().to_string();
+        assert!(message.contains("none of the store's 2 documents"), "{message}");
+        let message = stream(&[vec![3, 3]], &options.reference()).unwrap_err().to_string();
+        assert!(message.contains("rng must be \"fast\""), "{message}");
+        let empty = InstanceStream::new(MemoryDocuments::new(), vocab(), InstanceOptions::default(), &mut NoProgress);
+        assert!(empty.unwrap_err().to_string().contains("none of the store's 0 documents"));
+    }
+
+    #[test]
+    fn batch_sizes_out_of_range() {
+        let stream = Arc::new(stream(&[vec![3, 3]], &InstanceOptions::default()).unwrap());
+        for size in [0, 1 << 40] {
+            let message = Batched::new(stream.clone(), size).err().unwrap().to_string();
+            assert!(message.contains("batch_size") && message.contains(&size.to_string()), "{message}");
+        }
+    }
+}
