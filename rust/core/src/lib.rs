@@ -12,6 +12,8 @@ pub mod mask;
 pub mod options;
 pub mod permute;
 pub mod plan;
+pub mod record_index;
+pub mod record_source;
 pub mod records;
 pub mod reference;
 pub mod rng;
