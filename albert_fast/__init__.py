@@ -9,6 +9,17 @@ Example:
     'ein schones haus'
 """
 
-from albert_fast._native import AlbertFastError, Tokenizer, __version__, preprocess
+from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
+from albert_fast.batches import Batch, BatchSource, InstanceStream
 
-__all__ = ["AlbertFastError", "Tokenizer", "__version__", "preprocess"]
+__all__ = [
+    "AlbertFastError",
+    "Batch",
+    "BatchSource",
+    "InstanceStream",
+    "TokenStore",
+    "Tokenizer",
+    "__version__",
+    "preprocess",
+    "tokenize",
+]

@@ -13,12 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from albert_fast.batches import Batch
+
 __all__ = [
     "AlbertFastError",
+    "BatchIterator",
+    "Batches",
     "Lines",
     "RecordFile",
+    "TokenStore",
     "Tokenizer",
     "__version__",
+    "instance_batches",
     "instances",
     "make_records",
     "preprocess",
@@ -192,6 +198,147 @@ class Tokenizer:
         """The model or vocabulary file."""
 
 @final
+class TokenStore:
+    """A token store, open for reading: tokenized documents in memory-mapped files, written by `tokenize`.
+
+    It can be pickled: opened again from the same folder, it must hold the same. `len` is the number of documents.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
+        """Opens the store in a folder.
+
+        With `verify`, every byte is read once and compared with the store's checksums. Without it only the description,
+        sizes, headers and borders are checked: for stores that take long to read and have not been copied since they
+        were last verified.
+
+        Raises:
+            AlbertFastError: no store, or one that is damaged, cut short or of another version; the file is named.
+            KeyboardInterrupt: Ctrl-C.
+        """
+
+    def __len__(self) -> int:
+        """Number of documents."""
+
+    def __reduce__(self) -> tuple[Callable[[str, str], TokenStore], tuple[Path, str]]: ...
+    @staticmethod
+    def _reopen(path: str | os.PathLike[str], digest: str) -> TokenStore: ...
+    def document(self, index: int) -> list[NDArray[np.uint16] | NDArray[np.uint32]]:
+        """The sentences of a document: an array of ids, of shape [tokens], for each.
+
+        uint16 where the vocabulary has at most 65,536 pieces, otherwise uint32.
+
+        Raises:
+            AlbertFastError: `index` is not from 0 to `num_documents` - 1.
+        """
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the store was made with, from the copy that lies in the store.
+
+        Raises:
+            AlbertFastError: a store made before there was a copy, or one whose copy was changed.
+        """
+
+    def verify(self) -> None:
+        """Reads every byte and compares it with the checksums.
+
+        Raises:
+            AlbertFastError: damage; the part is named.
+            KeyboardInterrupt: Ctrl-C.
+        """
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def num_documents(self) -> int:
+        """Number of documents."""
+
+    @property
+    def num_sentences(self) -> int:
+        """Number of sentences."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Pieces of the vocabulary; every id is below it."""
+
+    @property
+    def tokenizer_digest(self) -> str:
+        """`Tokenizer.digest` of the tokenizer that made it."""
+
+    @property
+    def digest(self) -> str:
+        """Digest (hex) of the tokens and borders: equal digests, equal contents."""
+
+@final
+class Batches:
+    """Numbered batches without end: what `albert_fast.BatchSource` gives a face to."""
+
+    def __len__(self) -> int:
+        """Instances of the first epoch."""
+
+    def batch(self, k: int, *, num_threads: int | None = None) -> Batch:
+        """Batch `k`, from 0, without the GIL, on `num_threads` threads (None: one a processor).
+
+        Raises:
+            AlbertFastError: the data cannot be read; `k` is too large.
+            OverflowError: `k` is no 64-bit number.
+        """
+
+    def ahead(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        step: int = 1,
+        *,
+        num_threads: int | None = None,
+        prefetch: int = 4,
+    ) -> BatchIterator:
+        """Iterates over batches `start`, `start + step`, ... below `stop`, of which up to `prefetch` are made ahead.
+
+        Raises:
+            AlbertFastError: `step`, `prefetch` or `num_threads` is 0.
+            OverflowError: a number that does not fit 64 bits.
+        """
+
+    def shard(self, index: int, count: int) -> Batches:
+        """Every `count`-th instance, from `index` on, in batches of the same size.
+
+        Raises:
+            AlbertFastError: `index` is not below `count`.
+            OverflowError: a number that does not fit 64 bits.
+        """
+
+    @property
+    def batch_size(self) -> int:
+        """B: rows of a batch."""
+
+    @property
+    def max_seq_length(self) -> int:
+        """S: tokens of a row."""
+
+    @property
+    def max_predictions(self) -> int:
+        """P: predictions of a row."""
+
+@final
+class BatchIterator:
+    """The batches of `Batches.ahead`. After a fork it goes on in the child, with threads of its own."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Batch:
+        """The next batch; waits for it without the GIL.
+
+        Raises:
+            AlbertFastError: the data cannot be read; there are no more batches then.
+            KeyboardInterrupt: Ctrl-C.
+        """
+
+@final
 class Lines:
     """Iterates over the lines of text inputs that are not empty under `preprocess`: what a tokenizer is trained on.
 
@@ -305,6 +452,24 @@ def make_records(
     Raises:
         AlbertFastError: as `tokenize`; an option outside its rule; a token store of another tokenizer.
         KeyboardInterrupt: Ctrl-C; the message says how to go on.
+    """
+
+def instance_batches(
+    store: TokenStore,
+    batch_size: int,
+    options_json: str,
+    *,
+    tokenizer: Tokenizer | None = None,
+    num_threads: int | None = None,
+) -> Batches:
+    """The batches of all epochs of a token store: `albert_fast.InstanceStream`.
+
+    `options_json` is as in `make_records`. Without `tokenizer` the store's own copy tells which pieces begin words.
+
+    Raises:
+        AlbertFastError: a tokenizer other than the one the store was made with; an option outside its rule; no document
+            that gives an instance.
+        KeyboardInterrupt: Ctrl-C.
     """
 
 def instances(

@@ -125,7 +125,7 @@ pub fn make_records(
     Ok(result.into_any().unbind())
 }
 
-fn instance_options(json: &str) -> PyResult<InstanceOptions> {
+pub fn instance_options(json: &str) -> PyResult<InstanceOptions> {
     serde_json::from_str(json).map_err(|error| rule(format!("options: {error}")))
 }
 

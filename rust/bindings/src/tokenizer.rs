@@ -29,7 +29,7 @@ pub struct PyTokenizer {
 }
 
 impl PyTokenizer {
-    fn new(inner: Tokenizer) -> Self {
+    pub fn new(inner: Tokenizer) -> Self {
         Self { inner: Arc::new(inner), states: Mutex::new(Vec::new()), vocab: OnceLock::new() }
     }
 

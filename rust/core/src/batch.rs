@@ -1,5 +1,6 @@
 //! Batches: instances side by side in zero-padded arrays, made in parallel, any of them by its number alone.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -62,14 +63,24 @@ impl Row<'_> {
 pub trait Source: Send + Sync {
     /// What a thread keeps from one instance to the next.
     type Scratch: Default + Send;
+    /// What the instances of a stretch of positions have in common.
+    type Stretch: Sync;
     /// Instances of the first epoch, at least 1.
     fn epoch_len(&self) -> u64;
     /// S: tokens of a row.
     fn seq_length(&self) -> usize;
     /// P: predictions of a row.
     fn predictions(&self) -> usize;
+    /// What [`Source::fill`] needs for these positions, of which there is at least one.
+    fn prepare(&self, positions: Range<u64>) -> Result<Self::Stretch>;
     /// Fills `row`, which is all zeros, with the instance at `position`.
-    fn fill(&self, position: u64, scratch: &mut Self::Scratch, row: &mut Row<'_>) -> Result<()>;
+    fn fill(
+        &self,
+        position: u64,
+        stretch: &Self::Stretch,
+        scratch: &mut Self::Scratch,
+        row: &mut Row<'_>,
+    ) -> Result<()>;
 }
 
 /// The instances of one of several consumers: every `count`-th from `index` on.
@@ -153,7 +164,8 @@ impl Batch {
     }
 
     /// Row `index` is the instance at `position(index)`; on the threads of the current rayon pool.
-    fn fill<S: Source + ?Sized>(&mut self, source: &S, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
+    fn fill<S: Source>(&mut self, source: &S, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
+        let stretch = source.prepare(position(0)..position(self.rows - 1) + 1)?;
         let (s, p) = (self.seq_length, self.predictions);
         let rows = (
             self.input_ids.par_chunks_exact_mut(s),
@@ -190,7 +202,7 @@ impl Batch {
                     masked_lm_weights,
                     next_sentence_label,
                 };
-                source.fill(position(index), scratch, &mut row)
+                source.fill(position(index), &stretch, scratch, &mut row)
             })
             .filter_map(Result::err)
             .collect();

@@ -129,3 +129,17 @@ impl Documents for MemoryDocuments {
         Document { ids: Ids::U32(&self.ids), start, ends: &self.sentence_ends[range] }
     }
 }
+
+impl<T: Documents + Send + ?Sized> Documents for std::sync::Arc<T> {
+    fn num_documents(&self) -> u64 {
+        (**self).num_documents()
+    }
+
+    fn document(&self, index: u64) -> Document<'_> {
+        (**self).document(index)
+    }
+
+    fn release(&self) {
+        (**self).release();
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod batch;
+pub mod chunks;
 pub mod documents;
 pub mod error;
 pub mod example;
@@ -12,12 +13,14 @@ pub mod mask;
 pub mod options;
 pub mod permute;
 pub mod plan;
+pub mod prefetch;
 pub mod record_index;
 pub mod record_source;
 pub mod records;
 pub mod reference;
 pub mod rng;
 pub mod store;
+pub mod stream;
 pub mod tfrecord;
 pub mod tokenize;
 pub mod tokenizer;

@@ -14,9 +14,9 @@ use crate::mask::Scratch;
 use crate::options::RngKind;
 use crate::plan::Plan;
 use crate::records::{self, Found, InstanceSource, Origin, RecordsOptions};
-use crate::store::TokenStore;
+use crate::store::{META_FILE, MODEL_FILE, TokenStore, VOCABULARY_FILE};
 use crate::tokenize::{Encode, TokenizeOptions, read_documents, tokenize};
-use crate::tokenizer::{State, Tokenizer, is_python_space};
+use crate::tokenizer::{State, TextRules, Tokenizer, is_python_space};
 use crate::vocab::Vocab;
 use crate::{Error, Progress, Result, atomic, reference};
 
@@ -69,6 +69,64 @@ impl Encode for LineEncoder<'_> {
             "digest": self.tokenizer.digest(),
         })
     }
+
+    fn file(&self) -> Option<(&'static str, &[u8])> {
+        let name = if self.tokenizer.kind() == "wordpiece" { VOCABULARY_FILE } else { MODEL_FILE };
+        Some((name, self.tokenizer.file_bytes()))
+    }
+}
+
+/// The tokenizer that `store` was made with, from the copy that lies in it.
+///
+/// # Errors
+/// [`Error::Data`] where the store has no copy, or one that is not what its description says; those of loading it.
+pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
+    let meta = store.meta();
+    let Some(name) = &meta.tokenizer_file else {
+        return Err(Error::data(
+            store.folder().join(META_FILE),
+            "the store has no copy of its tokenizer: give the one that it was made with, or make the store again",
+        ));
+    };
+    let rules = TextRules {
+        lower_case: meta.tokenizer["lower_case"] == true,
+        keep_accents: meta.tokenizer["keep_accents"] == true,
+    };
+    // The name comes from a file that anybody may have written.
+    let path = store.folder().join(Path::new(name).file_name().unwrap_or_default());
+    let tokenizer = if name == VOCABULARY_FILE {
+        Tokenizer::from_vocabulary(&path, rules)
+    } else {
+        Tokenizer::from_model(&path, (meta.tokenizer["text_rules"] == "albert").then_some(rules))
+    }?;
+    if tokenizer.digest() != meta.tokenizer_digest {
+        return Err(Error::data(
+            path,
+            format!(
+                "not the tokenizer that the store was made with (digest {}, {META_FILE} says {}): copy or make the store again",
+                tokenizer.digest(),
+                meta.tokenizer_digest
+            ),
+        ));
+    }
+    Ok(tokenizer)
+}
+
+/// Refuses a tokenizer other than the one that `store` was made with.
+///
+/// # Errors
+/// [`Error::Option`].
+pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> {
+    if store.tokenizer_digest() == tokenizer.digest() {
+        return Ok(());
+    }
+    Err(Error::Option(format!(
+        "{}: made by another tokenizer or with other text rules ({} there, {} now); give the one it was made with, or the \
+         text",
+        store.folder().display(),
+        store.meta().tokenizer,
+        LineEncoder { tokenizer, reference: false }.description(),
+    )))
 }
 
 impl<D: Documents> InstanceSource for Plan<'_, D> {
@@ -203,7 +261,7 @@ impl Job<'_> {
 
     fn with_store(mut self, folder: &Path, progress: &mut dyn Progress) -> Result<Made> {
         let store = TokenStore::open(folder)?;
-        self.check_tokenizer(&store)?;
+        check_tokenizer(&store, self.encoder.tokenizer)?;
         // It may have been copied, or lain on a disk for long.
         self.timed("verify", |_| store.verify())?;
         store.release();
@@ -211,19 +269,6 @@ impl Job<'_> {
         let records = self.write(&store, identity, progress)?;
         let replaced = store.meta().replaced;
         Ok(self.done(records, Some(folder.to_path_buf()), replaced))
-    }
-
-    fn check_tokenizer(&self, store: &TokenStore) -> Result<()> {
-        if store.tokenizer_digest() == self.encoder.digest() {
-            return Ok(());
-        }
-        Err(Error::Option(format!(
-            "{}: made by another tokenizer or with other text rules ({} there, {} now); give the one it was made with, or \
-             the text",
-            store.folder().display(),
-            store.meta().tokenizer,
-            self.encoder.description(),
-        )))
     }
 
     fn with_text(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
@@ -341,7 +386,8 @@ fn input_identity(files: &[InputFile]) -> Result<Value> {
     Ok(json!({ "files": records.len(), "bytes": bytes, "xxh3_128_of_the_list": format!("{digest:032x}") }))
 }
 
-fn store_digest(store: &TokenStore) -> String {
+/// A digest of a store's contents.
+pub fn store_digest(store: &TokenStore) -> String {
     let parts: Vec<&str> = store.meta().parts.iter().map(|part| part.xxh3_128.as_str()).collect();
     format!("{:032x}", xxh3_128(parts.join(",").as_bytes()))
 }

@@ -1,198 +1,23 @@
 //! The plan: which instances exist and in which order, known without generating them.
 //!
-//! Instances are numbered by duplicate, then document, then chunk. Where a chunk begins follows from the segments'
-//! lengths and the generators keyed by (seed, duplicate, document), so a checkpoint every so many chunks is all that
-//! has to be remembered; a keyed permutation of the numbers is the global shuffle. Any instance can be made on its own,
-//! by any thread, at any time. Where the checkpoints are never shows in what comes out.
+//! Instances are numbered by duplicate, then document, then chunk; a keyed permutation of the numbers is the global
+//! shuffle. Any instance can be made on its own, by any thread, at any time.
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use crate::chunks::{ChunkIndex, Layout};
 use crate::documents::Documents;
-use crate::instance::{Chunk, Instance, assemble, following, gather, gives_instance, target_length};
+use crate::instance::{Instance, assemble};
 use crate::mask::{Masker, Scratch};
 use crate::options::InstanceOptions;
 use crate::permute::Permutation;
 use crate::rng::FastRng;
 use crate::vocab::Vocab;
-use crate::{Error, Progress, Result};
+use crate::{Progress, Result};
 
-/// The chunk number whose generator belongs to the document as a whole.
-const WHOLE_DOCUMENT: u64 = u64::MAX;
-
-/// How the building of a plan is cut up. Memory and time depend on it, the instances do not.
-#[derive(Debug, Clone, Copy)]
-struct Layout {
-    /// Most checkpoints kept (40 bytes each).
-    max_checkpoints: usize,
-    /// Most documents that one task walks.
-    task_documents: u64,
-    /// Tasks between two reports of progress.
-    wave_tasks: usize,
-}
-
-impl Layout {
-    fn for_documents(documents: u64) -> Self {
-        Self { max_checkpoints: 1 << 20, task_documents: (documents / 1024).clamp(1, 4096), wave_tasks: 64 }
-    }
-}
-
-/// A place in the walk over duplicates, documents and chunks: that of a chunk, or past a document's last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    duplicate: u64,
-    document: u64,
-    chunk: u64,
-    segment: usize,
-}
-
-/// The numbers of some instances and where they lie.
-#[derive(Debug, Default)]
-struct Checkpoints {
-    instances: Vec<u64>,
-    places: Vec<Place>,
-}
-
-impl Checkpoints {
-    fn push(&mut self, instance: u64, place: Place) {
-        self.instances.push(instance);
-        self.places.push(place);
-    }
-
-    fn len(&self) -> usize {
-        self.instances.len()
-    }
-
-    /// Forgets every second one; the first stays.
-    fn thin(&mut self) {
-        let mut index = 0;
-        self.instances.retain(|_| {
-            index += 1;
-            index % 2 == 1
-        });
-        index = 0;
-        self.places.retain(|_| {
-            index += 1;
-            index % 2 == 1
-        });
-    }
-
-    /// The last one whose instance is at most `instance`.
-    fn find(&self, instance: u64) -> (u64, Place) {
-        let index = self.instances.partition_point(|&first| first <= instance) - 1;
-        (self.instances[index], self.places[index])
-    }
-}
-
-/// What one task found in its range of documents, for one duplicate.
-#[derive(Debug, Default)]
-struct Walked {
-    /// Instance numbers count from the task's first.
-    checkpoints: Checkpoints,
-    instances: u64,
-    short_documents: u64,
-}
-
-/// Walks over the chunks that become instances.
-struct Walk<'a, D> {
-    documents: &'a D,
-    options: &'a InstanceOptions,
-}
-
-impl<D: Documents> Walk<'_, D> {
-    /// Calls `visit` for the chunks of one document from `place` on that become instances, until it returns false;
-    /// returns whether it never did. `place` is then past the last chunk, and otherwise at the one where it stopped.
-    fn document(&self, place: &mut Place, mut visit: impl FnMut(Place, &Chunk) -> bool) -> bool {
-        let seed = self.options.random_seed;
-        let document = self.documents.document(place.document);
-        let mut whole = FastRng::keyed(seed, place.duplicate, place.document, WHOLE_DOCUMENT);
-        let target = target_length(self.options, &mut whole);
-        while place.segment < document.segments() {
-            let segments = place.segment..gather(&document, place.segment, target);
-            let mut next = segments.end;
-            if gives_instance(&document, &segments, self.options) {
-                if self.options.random_next_sentence && segments.len() > 1 {
-                    let mut rng = FastRng::keyed(seed, place.duplicate, place.document, place.chunk);
-                    next = following(&segments, self.options, &mut rng);
-                }
-                if !visit(*place, &Chunk { document: place.document, segments, target }) {
-                    return false;
-                }
-            }
-            place.segment = next;
-            place.chunk += 1;
-        }
-        true
-    }
-
-    /// The chunk that is `skip` instances after the one at `place`, and its place; from there to `end` documents.
-    fn nth(&self, mut place: Place, mut skip: u64) -> Option<(Place, Chunk)> {
-        let mut found = None;
-        loop {
-            let unfinished = !self.document(&mut place, |place, chunk| {
-                if skip == 0 {
-                    found = Some((place, chunk.clone()));
-                    return false;
-                }
-                skip -= 1;
-                true
-            });
-            if unfinished {
-                return found;
-            }
-            place = Place { document: place.document + 1, chunk: 0, segment: 0, ..place };
-            if place.document == self.documents.num_documents() {
-                place = Place { duplicate: place.duplicate.checked_add(1)?, document: 0, ..place };
-            }
-        }
-    }
-
-    fn gives_any(&self, duplicate: u64, document: u64) -> bool {
-        !self.document(&mut Place { duplicate, document, chunk: 0, segment: 0 }, |_, _| false)
-    }
-
-    /// Counts the instances of a range of documents in one duplicate, with up to `budget` checkpoints at least `stride`
-    /// steps apart.
-    fn range(
-        &self,
-        duplicate: u64,
-        documents: Range<u64>,
-        duplicates: &Range<u64>,
-        (budget, mut stride): (usize, u64),
-    ) -> Walked {
-        let mut walked = Walked::default();
-        // Chunks and documents walked since the last checkpoint: what finding an instance from it costs.
-        let mut steps = u64::MAX;
-        for document in documents {
-            let before = walked.instances;
-            let mut place = Place { duplicate, document, chunk: 0, segment: 0 };
-            let mut seen = 0;
-            self.document(&mut place, |place, _| {
-                steps = steps.saturating_add(place.chunk - seen);
-                seen = place.chunk;
-                if steps >= stride {
-                    walked.checkpoints.push(walked.instances, place);
-                    steps = 0;
-                    if walked.checkpoints.len() > budget {
-                        walked.checkpoints.thin();
-                        stride = stride.saturating_mul(2);
-                    }
-                }
-                walked.instances += 1;
-                true
-            });
-            steps = steps.saturating_add(place.chunk - seen + 1);
-            if walked.instances == before && duplicate == duplicates.start {
-                // A document of one segment fares alike in every duplicate.
-                let mut others = duplicates.start + 1..duplicates.end;
-                let ever = self.documents.document(document).segments() > 1
-                    && others.any(|other| self.gives_any(other, document));
-                walked.short_documents += u64::from(!ever);
-            }
-        }
-        walked
-    }
+/// The key of the shuffle of some duplicates.
+pub(crate) fn shuffle_key(seed: u64, duplicates: &Range<u64>) -> u64 {
+    FastRng::keyed(seed, duplicates.start, u64::MAX, duplicates.end).next_u64()
 }
 
 /// All instances of some duplicates of a corpus, in shuffled order, each made when it is asked for.
@@ -230,9 +55,8 @@ pub struct Plan<'a, D> {
     vocab: &'a Vocab,
     options: InstanceOptions,
     masker: Masker,
-    checkpoints: Checkpoints,
+    index: ChunkIndex,
     shuffle: Permutation,
-    short_documents: u64,
 }
 
 impl<'a, D: Documents> Plan<'a, D> {
@@ -262,50 +86,9 @@ impl<'a, D: Documents> Plan<'a, D> {
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         let masker = Masker::new(options, vocab)?;
-        let walk = Walk { documents, options };
-        let count = documents.num_documents();
-        let total = count.saturating_mul(duplicates.end.saturating_sub(duplicates.start));
-        let mut tasks = duplicates.clone().flat_map(|duplicate| {
-            let starts = (0..count).step_by(layout.task_documents as usize);
-            starts.map(move |start| (duplicate, start..(start + layout.task_documents).min(count)))
-        });
-        let (mut checkpoints, mut instances, mut short_documents) = (Checkpoints::default(), 0, 0);
-        let (mut done, mut stride) = (0, 1);
-        let budget = (layout.max_checkpoints / layout.wave_tasks).max(1);
-        loop {
-            if !progress.report("plan", "documents", done, total) {
-                return Err(Error::Interrupted("the plan is not kept; start again to make it anew".into()));
-            }
-            let wave: Vec<_> = tasks.by_ref().take(layout.wave_tasks).collect();
-            if wave.is_empty() {
-                break;
-            }
-            done += wave.iter().map(|(_, range)| range.end - range.start).sum::<u64>();
-            let all_walked: Vec<Walked> = wave
-                .into_par_iter()
-                .map(|(duplicate, range)| walk.range(duplicate, range, &duplicates, (budget, stride)))
-                .collect();
-            for walked in all_walked {
-                checkpoints.instances.extend(walked.checkpoints.instances.iter().map(|first| instances + first));
-                checkpoints.places.extend(walked.checkpoints.places);
-                instances += walked.instances;
-                short_documents += walked.short_documents;
-            }
-            while checkpoints.len() > layout.max_checkpoints.max(1) {
-                checkpoints.thin();
-                stride = stride.saturating_mul(2);
-            }
-        }
-        let key = FastRng::keyed(options.random_seed, duplicates.start, u64::MAX, duplicates.end).next_u64();
-        Ok(Self {
-            documents,
-            vocab,
-            options: options.clone(),
-            masker,
-            checkpoints,
-            shuffle: Permutation::new(instances, key),
-            short_documents,
-        })
+        let index = ChunkIndex::build(documents, options, duplicates.clone(), layout, progress)?;
+        let shuffle = Permutation::new(index.len(), shuffle_key(options.random_seed, &duplicates));
+        Ok(Self { documents, vocab, options: options.clone(), masker, index, shuffle })
     }
 
     /// Number of instances.
@@ -320,7 +103,7 @@ impl<'a, D: Documents> Plan<'a, D> {
 
     /// Documents that give no instance in any duplicate: too short, or left out by `single_segment`.
     pub fn short_documents(&self) -> u64 {
-        self.short_documents
+        self.index.short_documents()
     }
 
     /// What the plan is of.
@@ -348,9 +131,7 @@ impl<'a, D: Documents> Plan<'a, D> {
     /// The instance before it is masked, and the generator that its masks go on with.
     fn unmasked(&self, position: u64, out: &mut Instance) -> FastRng {
         let number = self.shuffle.apply(position);
-        let (first, place) = self.checkpoints.find(number);
-        let walk = Walk { documents: self.documents, options: &self.options };
-        let (place, chunk) = walk.nth(place, number - first).expect("a number below len has a chunk");
+        let (place, chunk) = self.index.find(self.documents, &self.options, number);
         let mut rng = FastRng::keyed(self.options.random_seed, place.duplicate, place.document, place.chunk);
         assemble(self.documents, self.vocab, &self.options, &chunk, &mut rng, out);
         rng
@@ -360,11 +141,13 @@ impl<'a, D: Documents> Plan<'a, D> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rayon::prelude::*;
 
     use super::*;
-    use crate::NoProgress;
     use crate::documents::MemoryDocuments;
+    use crate::instance::{Chunk, gather, gives_instance, target_length};
     use crate::options::SingleSegment;
+    use crate::{Error, NoProgress};
 
     fn vocab() -> Vocab {
         let word_start = (0..50).map(|id| id % 3 != 0).collect();
@@ -446,7 +229,7 @@ mod tests {
                 let other = pool.install(|| {
                     Plan::build_with(layout, &documents, &vocab, &options, 0..dupes, &mut NoProgress).unwrap()
                 });
-                prop_assert!(other.checkpoints.len() <= layout.max_checkpoints);
+                prop_assert!(other.index.checkpoints.len() <= layout.max_checkpoints);
                 prop_assert_eq!(other.short_documents(), plan.short_documents());
                 prop_assert_eq!(other.len(), plan.len());
                 let made: Vec<Instance> = pool.install(|| {
@@ -541,9 +324,9 @@ mod tests {
         let options = InstanceOptions { max_seq_length: 32, short_seq_prob: 0.0, ..InstanceOptions::default() };
         let layout = Layout { max_checkpoints: 640, task_documents: 4, wave_tasks: 1 };
         let plan = Plan::build_with(layout, &documents, &vocab, &options, 0..1, &mut NoProgress).unwrap();
-        let gaps = plan.checkpoints.instances.windows(2).map(|pair| pair[1] - pair[0]);
+        let gaps = plan.index.checkpoints.instances.windows(2).map(|pair| pair[1] - pair[0]);
         assert!(plan.len() > 3000);
-        assert!(gaps.max().is_some_and(|gap| gap <= 32), "{:?}", plan.checkpoints.instances);
+        assert!(gaps.max().is_some_and(|gap| gap <= 32), "{:?}", plan.index.checkpoints.instances);
         assert_eq!(plan.short_documents(), 2);
     }
 
@@ -557,8 +340,8 @@ mod tests {
         let options = InstanceOptions::default();
         let plan = Plan::build_with(layout, &documents, &vocab, &options, 0..1, &mut NoProgress).unwrap();
         assert_eq!(plan.len(), 2);
-        assert_eq!(plan.checkpoints.instances, [0, 1]);
-        assert_eq!(plan.checkpoints.places[1].document, 9_999);
+        assert_eq!(plan.index.checkpoints.instances, [0, 1]);
+        assert_eq!(plan.index.checkpoints.places[1].document, 9_999);
     }
 
     #[test]

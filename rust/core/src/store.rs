@@ -21,6 +21,10 @@ use crate::{Error, Result};
 
 /// The file that makes a folder a token store; written last.
 pub const META_FILE: &str = "meta.json";
+/// The SentencePiece model that a store was made with, beside its parts.
+pub const MODEL_FILE: &str = "tokenizer-copy.model";
+/// The WordPiece vocabulary that a store was made with, beside its parts.
+pub const VOCABULARY_FILE: &str = "tokenizer-copy.txt";
 /// Version of the folder's layout and of the parts.
 pub const VERSION: u32 = 1;
 /// `format` in [`META_FILE`].
@@ -43,6 +47,10 @@ pub struct StoreMeta {
     pub tokenizer_digest: String,
     /// The tokenizer in words.
     pub tokenizer: Value,
+    /// The tokenizer's file, in the same folder: [`MODEL_FILE`] or [`VOCABULARY_FILE`]. Stores made before there was a
+    /// copy have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_file: Option<String>,
     /// Pieces of the vocabulary; every id is below it.
     pub vocab_size: u32,
     /// Bytes of an id in the parts: 2 or 4.

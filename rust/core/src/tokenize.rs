@@ -45,6 +45,11 @@ pub trait Encode: Sync {
 
     /// The tokenizer in words, for the store's description.
     fn description(&self) -> Value;
+
+    /// The name and the bytes of the file that the store takes along, so that the tokenizer can be had from it.
+    fn file(&self) -> Option<(&'static str, &[u8])> {
+        None
+    }
 }
 
 /// How text is read and tokens are stored.
@@ -159,6 +164,7 @@ fn tokenize_from<E: Encode>(
         digest: encoder.digest().into(),
         description: encoder.description(),
         vocab_size: encoder.vocab_size(),
+        file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
     };
     let mut journal = Journal::new(output, &info, options.settings(), records);
     atomic::create_folder(output)?;

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Bytes of a store that may be resident as a whole while documents are read at random.
 const MAY_STAY: u64 = 256 << 20;
 
-/// A token store, open for reading: a folder of `meta.json` ([`StoreMeta`]) and parts.
+/// A token store, open for reading: a folder of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's file.
 ///
 /// # Parts
 ///

@@ -11,7 +11,7 @@ use crate::documents::{Documents, Ids, MemoryDocuments};
 type Corpus = Vec<Vec<Vec<u32>>>;
 
 fn write(folder: &Path, corpus: &Corpus, vocab_size: u32, part_tokens: u64) -> StoreMeta {
-    let tokenizer = TokenizerInfo { digest: "abc".into(), description: json!({"kind": "toy"}), vocab_size };
+    let tokenizer = TokenizerInfo { digest: "abc".into(), description: json!({"kind": "toy"}), vocab_size, file: None };
     let mut writer = StoreWriter::new(folder, tokenizer, part_tokens, Vec::new()).unwrap();
     for document in corpus {
         for sentence in document {
@@ -213,7 +213,7 @@ fn descriptions_that_cannot_be_used() {
 #[test]
 fn ids_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let tokenizer = TokenizerInfo { digest: String::new(), description: json!(null), vocab_size: 100 };
+    let tokenizer = TokenizerInfo { digest: String::new(), description: json!(null), vocab_size: 100, file: None };
     let mut writer = StoreWriter::new(folder.path(), tokenizer, 10, Vec::new()).unwrap();
     let error = writer.push_sentences(Ids::U32(&[1, 65_536]), 0, &[2]).unwrap_err();
     assert!(error.to_string().contains("65536"), "{error}");

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::files::checksum;
 use super::{
-    FORMAT, HEADER_BYTES, Header, META_FILE, PartMeta, StoreMeta, TokenStore, VERSION, check_endianness, id_bytes,
-    part_name,
+    FORMAT, HEADER_BYTES, Header, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
+    check_endianness, id_bytes, part_name,
 };
 use crate::documents::Ids;
 use crate::input::InputRecord;
@@ -26,6 +26,8 @@ pub struct TokenizerInfo {
     pub description: Value,
     /// Pieces of the vocabulary.
     pub vocab_size: u32,
+    /// Name and bytes of its file, of which the store keeps a copy.
+    pub file: Option<(String, Vec<u8>)>,
 }
 
 /// Writes a token store. Ids go to the disk as they come and ends are spooled, so memory does not grow with a document.
@@ -92,12 +94,16 @@ impl StoreWriter {
     pub fn finish(mut self, inputs: Vec<InputRecord>, settings: Value, replaced: u64) -> Result<StoreMeta> {
         self.end_document()?;
         self.close_part()?;
+        if let Some((name, bytes)) = &self.tokenizer.file {
+            atomic::write(self.folder.join(name), bytes)?;
+        }
         let sum = |value: fn(&PartMeta) -> u64| self.parts.iter().map(value).sum();
         let meta = StoreMeta {
             format: FORMAT.into(),
             version: VERSION,
             tokenizer_digest: self.tokenizer.digest,
             tokenizer: self.tokenizer.description,
+            tokenizer_file: self.tokenizer.file.map(|(name, _)| name),
             vocab_size: self.tokenizer.vocab_size,
             id_bytes: id_bytes(self.tokenizer.vocab_size),
             documents: sum(|p| p.documents),
@@ -118,6 +124,9 @@ impl TokenStore {
     /// Removes every file that a store or an unfinished one in `folder` consists of, its description first.
     pub fn remove(folder: &Path) -> Result<()> {
         atomic::remove(&folder.join(META_FILE))?;
+        for name in [MODEL_FILE, VOCABULARY_FILE] {
+            atomic::remove(&folder.join(name))?;
+        }
         Self::remove_parts(folder, 0)
     }
 

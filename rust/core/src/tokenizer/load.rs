@@ -96,6 +96,7 @@ impl Tokenizer {
             unknown,
             text_rules,
             digest: digest(&bytes, "sentencepiece", text_rules),
+            file: bytes,
         };
         if text_rules.is_some() {
             tokenizer.vocab(crate::options::WordBoundary::default())?;
@@ -145,6 +146,7 @@ impl Tokenizer {
             unknown,
             text_rules: Some(rules),
             digest: digest(&bytes, "wordpiece", Some(rules)),
+            file: bytes,
         };
         tokenizer.vocab(crate::options::WordBoundary::default())?;
         Ok(tokenizer)

@@ -40,6 +40,8 @@ pub struct Tokenizer {
     unknown: u32,
     text_rules: Option<TextRules>,
     digest: String,
+    /// The file's bytes: a token store takes them along.
+    file: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,11 @@ impl Tokenizer {
     /// The model or vocabulary file.
     pub fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// The bytes of the model or vocabulary file.
+    pub fn file_bytes(&self) -> &[u8] {
+        &self.file
     }
 
     /// SHA-256 (hex) over the file and the text rules: equal digests give equal ids.

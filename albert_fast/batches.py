@@ -1,0 +1,290 @@
+"""Batches for training: fresh instances from a token store, or the records of TFRecord files.
+
+Both are endless sequences of numbered batches. Batch k is a pure function of the data, the options, the seed and k, so
+a trainer that knows its step number knows everything that it needs to go on.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
+
+from albert_fast import _native
+from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+
+class Batch(TypedDict):
+    """B instances of S tokens and P predictions, zero-padded, by the names of the records' features.
+
+    Padding is 0 everywhere, whatever the id of `<pad>`, as in records.
+    """
+
+    input_ids: NDArray[np.int32]
+    """[B, S]: `[CLS] A [SEP] B [SEP]`, masks in place."""
+    input_mask: NDArray[np.int32]
+    """[B, S]: 1 on tokens, 0 on padding."""
+    segment_ids: NDArray[np.int32]
+    """[B, S]: 0 up to and including the first `[SEP]`, then 1, on padding 0."""
+    token_boundary: NDArray[np.int32]
+    """[B, S]: 1 where a word begins."""
+    masked_lm_positions: NDArray[np.int32]
+    """[B, P]: positions of the predictions, ascending."""
+    masked_lm_ids: NDArray[np.int32]
+    """[B, P]: the original ids there."""
+    masked_lm_weights: NDArray[np.float32]
+    """[B, P]: 1.0 on predictions, 0.0 on padding."""
+    next_sentence_labels: NDArray[np.int32]
+    """[B, 1]: 0 where A and B stand in order, 1 where they changed places (or B is a random document's)."""
+
+
+def checked_seed(seed: SupportsIndex) -> int:
+    """`seed` as an int.
+
+    Raises:
+        AlbertFastError: it is no integer from 0 to 2**64 - 1.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if isinstance(seed, bool) or not 0 <= number < 1 << 64:
+        msg = f"seed must be an integer from 0 to 2**64 - 1; it is {seed!r}"
+        raise AlbertFastError(msg)
+    return number
+
+
+def _count(name: str, value: SupportsIndex, least: int = 0) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number < 1 << 63:
+        msg = f"{name} must be an integer of at least {least}; it is {value!r}"
+        raise AlbertFastError(msg)
+    return number
+
+
+class BatchSource:
+    """Numbered batches without end: what `InstanceStream` and `RecordReader` have in common.
+
+    Iterating gives batch 0, 1, 2, ... and never ends: epochs flow into each other. `len` is the number of instances of
+    an epoch (of the first, where epochs differ), not of batches; that is `steps_per_epoch`. A source can be pickled,
+    and used by several threads and after a fork.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], num_threads: int | None) -> None:
+        """Opens the source that `arguments` describe.
+
+        Args:
+            arguments: what `_open` takes, and what is pickled.
+            num_threads: threads that make batches; None for one a processor.
+        """
+        self.num_threads = None if num_threads is None else _count("num_threads", num_threads, 1)
+        self._arguments = dict(arguments)
+        self._shards: tuple[tuple[int, int], ...] = ()
+        self._batches = self._open(**self._arguments)
+
+    def _open(self, **arguments: Any) -> _native.Batches:
+        raise NotImplementedError
+
+    def __getstate__(self) -> tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...]]:
+        return self._arguments, self.num_threads, self._shards
+
+    def __setstate__(self, state: tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...]]) -> None:
+        self._arguments, self.num_threads, self._shards = state
+        self._batches = self._open(**self._arguments)
+        for index, count in self._shards:
+            self._batches = self._batches.shard(index, count)
+
+    def __len__(self) -> int:
+        """Instances of the first epoch; of a shard, its own."""
+        return len(self._batches)
+
+    @property
+    def batch_size(self) -> int:
+        """B: rows of a batch. Every batch is full."""
+        return self._batches.batch_size
+
+    @property
+    def max_seq_length(self) -> int:
+        """S: tokens of a row, padding included."""
+        return self._batches.max_seq_length
+
+    @property
+    def max_predictions(self) -> int:
+        """P: width of the `masked_lm_*` arrays; `max_predictions_per_seq`, or twice that with `do_permutation`."""
+        return self._batches.max_predictions
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches after which every instance of the first epoch has been seen: `len` / `batch_size`, rounded up."""
+        return -(-len(self) // self.batch_size)
+
+    def batch(self, k: int) -> Batch:
+        """Batch `k`, from 0, in any order and any number of times: the same bytes each time.
+
+        Raises:
+            AlbertFastError: `k` is negative or beyond what 64 bits count; the data cannot be read.
+        """
+        return self._batches.batch(_count("k", k), num_threads=self.num_threads)
+
+    def batches(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        step: int = 1,
+        *,
+        prefetch: int = 4,
+        num_threads: int | None = None,
+    ) -> Iterator[Batch]:
+        """Batches `start`, `start + step`, ... below `stop` (None: without end), made ahead by threads of their own.
+
+        Args:
+            start: the first; what a trainer that goes on passes is its step.
+            stop: where to end.
+            step: from one to the next.
+            prefetch: most finished batches that wait, at least 1.
+            num_threads: threads; None for the source's.
+
+        Raises:
+            AlbertFastError: a number out of range; while iterating, as `batch`.
+        """
+        return self._batches.ahead(
+            _count("start", start),
+            None if stop is None else _count("stop", stop),
+            _count("step", step, 1),
+            prefetch=_count("prefetch", prefetch, 1),
+            num_threads=self.num_threads if num_threads is None else _count("num_threads", num_threads, 1),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All batches from 0 on, without end."""
+        return self.batches()
+
+    def shard(self, index: int, count: int) -> Self:
+        """Part `index` of `count`, for data parallelism, with batches of the same size.
+
+        It has every `count`-th instance, from `index` on: row j of its batch k is row `index + count * j` of batch k of
+        the whole with batches of `count * batch_size`. Together the shards are the whole, and no two of them ever share
+        an instance.
+
+        Raises:
+            AlbertFastError: `index` is not below `count`.
+        """
+        part = object.__new__(type(self))
+        index, count = _count("index", index), _count("count", count)
+        part.__dict__.update(self.__dict__)
+        part._shards = (*self._shards, (index, count))
+        part._batches = self._batches.shard(index, count)
+        return part
+
+    def __repr__(self) -> str:
+        shards = "".join(f".shard({index}, {count})" for index, count in self._shards)
+        return (
+            f"<{type(self).__name__}{shards}: {len(self)} instances an epoch, batches of {self.batch_size} x "
+            f"{self.max_seq_length} tokens, {self.max_predictions} predictions>"
+        )
+
+
+class InstanceStream(BatchSource):
+    """Batches made from a token store as they are asked for, with other splits, masks and order every epoch.
+
+    Instances and masks are those of `make-records`: the first epochs are, but for the order, duplicates 0, 1, ... of
+    the records of the same options and seed. Where documents are cut into chunks repeats after 16 epochs; where a chunk
+    is split into A and B, whether these change places, the masks and the order never do. (With `random_next_sentence`
+    the splits, on which the cuts depend there, repeat with them.)
+
+    Args:
+        store: a `TokenStore`, or its folder.
+        batch_size: B, rows of a batch.
+        max_seq_length: S, tokens of an instance, padding included; from 8 to 65536.
+        tokenizer: the one that the store was made with; None for the store's own copy.
+        max_predictions_per_seq: most masked tokens of an instance. None, the default, for `masked_lm_prob` of
+            `max_seq_length`: 77 of 512. (`make-records` has the reference's 20.)
+        masked_lm_prob: share of tokens to mask.
+        short_seq_prob: share of documents cut to a random shorter target length.
+        ngram: longest n-gram, in words, masked as one.
+        favor_shorter_ngram: whether an n-gram of n words has weight 1/n; otherwise the weights are reversed.
+        do_whole_word_mask: whether the tokens of a word are masked together.
+        do_permutation: whether as many further tokens again change places and are predicted.
+        random_next_sentence: next-sentence prediction with random documents instead of sentence order.
+        word_boundary: which pieces begin a word, "unicode" or, as in the reference, "albert".
+        single_segment: what becomes of a chunk of one sentence, "split", "random" (the reference) or "drop".
+        cross_segment_words: whether words and n-grams may run across `[SEP]`, as in the reference.
+        replace_with_special: whether a random replacement may be any piece, as in the reference.
+        seed: from 0 to 2**64 - 1.
+        num_threads: threads that make batches; None for one a processor. It never shows in what they are.
+
+    Raises:
+        AlbertFastError: no such store, a damaged one, or one made by another tokenizer; an option outside its rule; no
+            document that gives an instance.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore | str | os.PathLike[str],
+        batch_size: int,
+        max_seq_length: int = 512,
+        *,
+        tokenizer: Tokenizer | None = None,
+        max_predictions_per_seq: int | None = None,
+        masked_lm_prob: float = 0.15,
+        short_seq_prob: float = 0.2,
+        ngram: int = 3,
+        favor_shorter_ngram: bool = True,
+        do_whole_word_mask: bool = True,
+        do_permutation: bool = False,
+        random_next_sentence: bool = False,
+        word_boundary: Literal["unicode", "albert"] = "unicode",
+        single_segment: Literal["split", "random", "drop"] = "split",
+        cross_segment_words: bool = False,
+        replace_with_special: bool = False,
+        seed: int = 12345,
+        num_threads: int | None = None,
+    ) -> None:
+        if not isinstance(store, TokenStore):
+            store = TokenStore(store)
+        if max_predictions_per_seq is None:
+            max_predictions_per_seq = max(1, round(masked_lm_prob * max_seq_length))
+        options = {
+            "max_seq_length": max_seq_length,
+            "max_predictions_per_seq": max_predictions_per_seq,
+            "masked_lm_prob": masked_lm_prob,
+            "short_seq_prob": short_seq_prob,
+            "random_seed": checked_seed(seed),
+            "ngram": ngram,
+            "favor_shorter_ngram": favor_shorter_ngram,
+            "do_whole_word_mask": do_whole_word_mask,
+            "do_permutation": do_permutation,
+            "random_next_sentence": random_next_sentence,
+            "word_boundary": word_boundary,
+            "single_segment": single_segment,
+            "cross_segment_words": cross_segment_words,
+            "replace_with_special": replace_with_special,
+        }
+        arguments = {"store": store, "batch_size": batch_size, "options": json.dumps(options), "tokenizer": tokenizer}
+        super().__init__(arguments, num_threads)
+
+    def _open(self, **arguments: Any) -> _native.Batches:
+        return _native.instance_batches(
+            arguments["store"],
+            _count("batch_size", arguments["batch_size"], 1),
+            arguments["options"],
+            tokenizer=arguments["tokenizer"],
+            num_threads=self.num_threads,
+        )
+
+    @property
+    def store(self) -> TokenStore:
+        """The store that the instances are made from."""
+        store: TokenStore = self._arguments["store"]
+        return store

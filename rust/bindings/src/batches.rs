@@ -1,0 +1,199 @@
+//! `Batches` and their iterator: instances side by side as NumPy arrays, from a token store or from records.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use albert_fast_core::batch::{Batch, Batched, Batches};
+use albert_fast_core::make::{check_tokenizer, tokenizer_of};
+use albert_fast_core::options::InstanceOptions;
+use albert_fast_core::prefetch::{Ahead, Next, Prefetch};
+use albert_fast_core::stream::InstanceStream;
+use numpy::{IntoPyArray, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::{rule, to_python};
+use crate::progress::run;
+use crate::records::instance_options;
+use crate::store::PyTokenStore;
+use crate::tokenizer::PyTokenizer;
+
+/// How often a consumer that waits looks for signals.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The arrays of a batch by the names of the records' features, without copying.
+fn to_arrays(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, PyDict>> {
+    let (rows, s, p) = (batch.rows, batch.seq_length, batch.predictions);
+    let dict = PyDict::new(py);
+    for (name, values, columns) in [
+        ("input_ids", batch.input_ids, s),
+        ("input_mask", batch.input_mask, s),
+        ("segment_ids", batch.segment_ids, s),
+        ("token_boundary", batch.token_boundary, s),
+        ("masked_lm_positions", batch.masked_lm_positions, p),
+        ("masked_lm_ids", batch.masked_lm_ids, p),
+        ("next_sentence_labels", batch.next_sentence_labels, 1),
+    ] {
+        dict.set_item(name, values.into_pyarray(py).reshape([rows, columns])?)?;
+    }
+    dict.set_item("masked_lm_weights", batch.masked_lm_weights.into_pyarray(py).reshape([rows, p])?)?;
+    Ok(dict)
+}
+
+/// Numbered batches without end: what InstanceStream and RecordReader are thin faces of. See _native.pyi.
+#[pyclass(name = "Batches", module = "albert_fast._native", frozen)]
+pub struct PyBatches {
+    inner: Arc<dyn Batches>,
+}
+
+impl PyBatches {
+    pub fn new(inner: Arc<dyn Batches>) -> Self {
+        Self { inner }
+    }
+}
+
+#[pymethods]
+impl PyBatches {
+    /// Batch k as a dict of arrays, made without the GIL on num_threads threads.
+    #[pyo3(signature = (k, *, num_threads=None))]
+    fn batch<'py>(&self, py: Python<'py>, k: u64, num_threads: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
+        let threads = crate::threads(num_threads)?;
+        let pool = crate::shared_pool(threads)?;
+        let batch = py.detach(|| pool.install(|| self.inner.batch(k))).map_err(to_python)?;
+        to_arrays(py, batch)
+    }
+
+    /// Iterates over batches start, start + step, ... below stop, made ahead.
+    #[pyo3(signature = (start=0, stop=None, step=1, *, num_threads=None, prefetch=4))]
+    fn ahead(
+        &self,
+        start: u64,
+        stop: Option<u64>,
+        step: u64,
+        num_threads: Option<usize>,
+        prefetch: usize,
+    ) -> PyResult<BatchIterator> {
+        let ahead = Ahead { start, step, stop, depth: prefetch, threads: crate::threads(num_threads)? };
+        let prefetch = Prefetch::start(self.inner.clone(), &ahead).map_err(to_python)?;
+        let running = Running { prefetch: Some(prefetch), process: std::process::id(), next: start };
+        Ok(BatchIterator { batches: self.inner.clone(), ahead, running: Mutex::new(running) })
+    }
+
+    /// Part index of count.
+    fn shard(&self, index: u64, count: u64) -> PyResult<Self> {
+        self.inner.shard(index, count).map(Self::new).map_err(to_python)
+    }
+
+    /// Instances of the first epoch.
+    fn __len__(&self) -> usize {
+        self.inner.epoch_len() as usize
+    }
+
+    /// B.
+    #[getter]
+    fn batch_size(&self) -> usize {
+        self.inner.batch_size()
+    }
+
+    /// S.
+    #[getter]
+    fn max_seq_length(&self) -> usize {
+        self.inner.seq_length()
+    }
+
+    /// P.
+    #[getter]
+    fn max_predictions(&self) -> usize {
+        self.inner.predictions()
+    }
+}
+
+/// The batches of Batches.ahead.
+#[pyclass(module = "albert_fast._native", frozen)]
+pub struct BatchIterator {
+    batches: Arc<dyn Batches>,
+    ahead: Ahead,
+    running: Mutex<Running>,
+}
+
+struct Running {
+    /// None once it has ended.
+    prefetch: Option<Prefetch>,
+    /// Threads do not survive a fork: in another process they are started anew.
+    process: u32,
+    next: u64,
+}
+
+impl BatchIterator {
+    fn advance(&self, running: &mut Running) -> PyResult<Option<Batch>> {
+        if running.process != std::process::id() {
+            let ahead = Ahead { start: running.next, ..self.ahead.clone() };
+            // What it holds belongs to threads that are not there: it is not even dropped.
+            std::mem::forget(running.prefetch.take());
+            running.prefetch = Some(Prefetch::start(self.batches.clone(), &ahead).map_err(to_python)?);
+            running.process = std::process::id();
+        }
+        let Some(prefetch) = &running.prefetch else { return Ok(None) };
+        loop {
+            match prefetch.next(TICK) {
+                Ok(Next::Batch(batch)) => {
+                    running.next = running.next.saturating_add(self.ahead.step);
+                    return Ok(Some(batch));
+                }
+                Ok(Next::Waiting) => Python::attach(|py| py.check_signals())?,
+                Ok(Next::End) => {
+                    running.prefetch = None;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    running.prefetch = None;
+                    return Err(to_python(error));
+                }
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl BatchIterator {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// The next batch.
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let batch = py.detach(|| {
+            let mut running = self.running.lock().map_err(|_| rule("the iterator failed before"))?;
+            self.advance(&mut running)
+        })?;
+        batch.map(|batch| to_arrays(py, batch)).transpose()
+    }
+}
+
+/// The batches of all epochs of a token store.
+#[pyfunction]
+#[pyo3(signature = (store, batch_size, options_json, *, tokenizer=None, num_threads=None))]
+pub fn instance_batches(
+    py: Python<'_>,
+    store: &PyTokenStore,
+    batch_size: usize,
+    options_json: &str,
+    tokenizer: Option<&PyTokenizer>,
+    num_threads: Option<usize>,
+) -> PyResult<PyBatches> {
+    let options: InstanceOptions = instance_options(options_json)?;
+    let given = tokenizer.map(|tokenizer| tokenizer.inner.clone());
+    let store = store.inner.clone();
+    let batches = run(py, num_threads, None, |progress| {
+        let tokenizer = match given {
+            Some(tokenizer) => {
+                check_tokenizer(&store, &tokenizer)?;
+                tokenizer
+            }
+            None => Arc::new(tokenizer_of(&store)?),
+        };
+        let vocab = tokenizer.vocab(options.word_boundary)?;
+        Batched::new(Arc::new(InstanceStream::new(store, vocab, options, progress)?), batch_size)
+    })?;
+    Ok(PyBatches::new(Arc::new(batches)))
+}

@@ -1,0 +1,142 @@
+//! `TokenStore`: a token store, open for reading.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use albert_fast_core::documents::{Documents, Ids};
+use albert_fast_core::make::{store_digest, tokenizer_of};
+use albert_fast_core::store::TokenStore;
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use crate::error::{rule, to_python};
+use crate::progress::run;
+use crate::tokenizer::PyTokenizer;
+
+/// A token store: tokenized documents in memory-mapped files. See _native.pyi.
+#[pyclass(name = "TokenStore", module = "albert_fast._native", frozen)]
+pub struct PyTokenStore {
+    pub inner: Arc<TokenStore>,
+}
+
+#[pymethods]
+impl PyTokenStore {
+    /// Opens the store in a folder; verify reads all of it once and checks it.
+    #[new]
+    #[pyo3(signature = (path, *, verify=true))]
+    fn new(py: Python<'_>, path: PathBuf, verify: bool) -> PyResult<Self> {
+        let store = run(py, None, None, |_| {
+            let store = TokenStore::open(&path)?;
+            if verify {
+                store.verify()?;
+            }
+            Ok(store)
+        })?;
+        Ok(Self { inner: Arc::new(store) })
+    }
+
+    /// Opens a pickled store again, which must hold what it held.
+    #[staticmethod]
+    fn _reopen(py: Python<'_>, path: PathBuf, digest: &str) -> PyResult<Self> {
+        let store = Self::new(py, path, false)?;
+        let found = store_digest(&store.inner);
+        if found != digest {
+            return Err(rule(format!(
+                "{}: another store than the one that was pickled (digest {found} now, {digest} then)",
+                store.inner.folder().display()
+            )));
+        }
+        Ok(store)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf, String))> {
+        let path = std::path::absolute(self.inner.folder())?;
+        Ok((PyType::new::<Self>(py).getattr("_reopen")?, (path, self.digest())))
+    }
+
+    /// Number of documents.
+    fn __len__(&self) -> usize {
+        self.inner.num_documents() as usize
+    }
+
+    /// The sentences of a document: a list of arrays of ids, uint16 or uint32.
+    fn document<'py>(&self, py: Python<'py>, index: i64) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let count = self.inner.num_documents();
+        let number = u64::try_from(index).ok().filter(|&number| number < count);
+        let number = number
+            .ok_or_else(|| rule(format!("index must be from 0 to {}; it is {index}", count.saturating_sub(1))))?;
+        let document = self.inner.document(number);
+        (0..document.segments())
+            .map(|segment| {
+                let range = document.segment_start(segment) as usize..document.segment_start(segment + 1) as usize;
+                Ok(match document.ids {
+                    Ids::U16(ids) => PyArray1::from_slice(py, &ids[range]).into_any(),
+                    Ids::U32(ids) => PyArray1::from_slice(py, &ids[range]).into_any(),
+                })
+            })
+            .collect()
+    }
+
+    /// The tokenizer that the store was made with, from its own copy.
+    fn tokenizer(&self, py: Python<'_>) -> PyResult<PyTokenizer> {
+        py.detach(|| tokenizer_of(&self.inner)).map(PyTokenizer::new).map_err(to_python)
+    }
+
+    /// Reads all of the store and checks it.
+    fn verify(&self, py: Python<'_>) -> PyResult<()> {
+        run(py, None, None, |_| self.inner.verify())
+    }
+
+    /// The folder.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.inner.folder().to_path_buf()
+    }
+
+    /// Number of documents.
+    #[getter]
+    fn num_documents(&self) -> u64 {
+        self.inner.num_documents()
+    }
+
+    /// Number of sentences.
+    #[getter]
+    fn num_sentences(&self) -> u64 {
+        self.inner.num_sentences()
+    }
+
+    /// Number of tokens.
+    #[getter]
+    fn num_tokens(&self) -> u64 {
+        self.inner.num_tokens()
+    }
+
+    /// Pieces of the vocabulary.
+    #[getter]
+    fn vocab_size(&self) -> u32 {
+        self.inner.meta().vocab_size
+    }
+
+    /// Digest of the tokenizer that made it.
+    #[getter]
+    fn tokenizer_digest(&self) -> &str {
+        self.inner.tokenizer_digest()
+    }
+
+    /// Digest of its contents.
+    #[getter]
+    fn digest(&self) -> String {
+        store_digest(&self.inner)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "TokenStore({:?}, documents={}, sentences={}, tokens={})",
+            self.inner.folder().display().to_string(),
+            self.inner.num_documents(),
+            self.inner.num_sentences(),
+            self.inner.num_tokens()
+        )
+    }
+}
