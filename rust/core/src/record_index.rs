@@ -5,6 +5,9 @@ mod parallel;
 mod stored;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;

@@ -1,5 +1,9 @@
 //! Batches from record files: their instances as they are, or masked anew each epoch.
 
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::batch::{Row, Source};
@@ -124,6 +128,8 @@ impl RecordSource {
 
 impl Source for RecordSource {
     type Scratch = RecordScratch;
+    /// Nothing: how many epochs the positions run through has no bound, and an order is cheap to make.
+    type Stretch = ();
 
     fn epoch_len(&self) -> u64 {
         self.index.len()
@@ -137,7 +143,11 @@ impl Source for RecordSource {
         self.remask.as_ref().map_or(self.lengths.1, Masker::max_predictions)
     }
 
-    fn fill(&self, position: u64, scratch: &mut RecordScratch, row: &mut Row<'_>) -> Result<()> {
+    fn prepare(&self, _: Range<u64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn fill(&self, position: u64, (): &(), scratch: &mut RecordScratch, row: &mut Row<'_>) -> Result<()> {
         let RecordScratch { buffer, order, lists, instance, masks } = scratch;
         let (number, epoch) = self.locate(position, order);
         let Some(masker) = &self.remask else { return self.decode(number, buffer, row) };
@@ -175,7 +185,7 @@ fn joined(problems: &[String]) -> String {
 }
 
 /// The lists of one record.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Lists {
     input_ids: Vec<i32>,
     input_mask: Vec<i32>,

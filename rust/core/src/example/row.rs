@@ -31,6 +31,12 @@ pub fn decode_row(data: &[u8], vocab_size: Option<u32>, row: &mut Row<'_>) -> Re
     if read(data, row).is_some() && is_good(row, ids) { Ok(()) } else { decode_any(data, ids, row) }
 }
 
+/// Whether `data` is read without a message in between.
+#[cfg(test)]
+pub(super) fn is_quick(data: &[u8], row: &mut Row<'_>) -> bool {
+    read(data, row).is_some()
+}
+
 #[cold]
 fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<(), Vec<String>> {
     let mut example = decode(data).map_err(|problem| vec![problem])?;
