@@ -7,11 +7,10 @@ a trainer that knows its step number knows everything that it needs to go on.
 from __future__ import annotations
 
 import json
-import operator
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from albert_fast import _native
-from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
+from albert_fast import _checks, _native
+from albert_fast._native import Tokenizer, TokenStore
 
 if TYPE_CHECKING:
     import os
@@ -46,33 +45,6 @@ class Batch(TypedDict):
     """[B, 1]: 0 where A and B stand in order, 1 where they changed places (or B is a random document's)."""
 
 
-def checked_seed(seed: SupportsIndex) -> int:
-    """`seed` as an int.
-
-    Raises:
-        AlbertFastError: it is no integer from 0 to 2**64 - 1.
-    """
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = -1
-    if isinstance(seed, bool) or not 0 <= number < 1 << 64:
-        msg = f"seed must be an integer from 0 to 2**64 - 1; it is {seed!r}"
-        raise AlbertFastError(msg)
-    return number
-
-
-def _count(name: str, value: SupportsIndex, least: int = 0) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or not least <= number < 1 << 63:
-        msg = f"{name} must be an integer of at least {least}; it is {value!r}"
-        raise AlbertFastError(msg)
-    return number
-
-
 class BatchSource:
     """Numbered batches without end: what `InstanceStream` and `RecordReader` have in common.
 
@@ -88,7 +60,7 @@ class BatchSource:
             arguments: what `_open` takes, and what is pickled.
             num_threads: threads that make batches; None for one a processor.
         """
-        self.num_threads = None if num_threads is None else _count("num_threads", num_threads, 1)
+        self.num_threads = _checks.threads(num_threads)
         self._arguments = dict(arguments)
         self._shards: tuple[tuple[int, int], ...] = ()
         self._batches = self._open(**self._arguments)
@@ -135,7 +107,7 @@ class BatchSource:
         Raises:
             AlbertFastError: `k` is negative or beyond what 64 bits count; the data cannot be read.
         """
-        return self._batches.batch(_count("k", k), num_threads=self.num_threads)
+        return self._batches.batch(_checks.integer("k", k, 0), num_threads=self.num_threads)
 
     def batches(
         self,
@@ -159,11 +131,11 @@ class BatchSource:
             AlbertFastError: a number out of range; while iterating, as `batch`.
         """
         return self._batches.ahead(
-            _count("start", start),
-            None if stop is None else _count("stop", stop),
-            _count("step", step, 1),
-            prefetch=_count("prefetch", prefetch, 1),
-            num_threads=self.num_threads if num_threads is None else _count("num_threads", num_threads, 1),
+            _checks.integer("start", start, 0),
+            None if stop is None else _checks.integer("stop", stop, 0),
+            _checks.integer("step", step, 1),
+            prefetch=_checks.integer("prefetch", prefetch, 1, 2**16),
+            num_threads=self.num_threads if num_threads is None else _checks.threads(num_threads),
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -181,7 +153,7 @@ class BatchSource:
             AlbertFastError: `index` is not below `count`.
         """
         part = object.__new__(type(self))
-        index, count = _count("index", index), _count("count", count)
+        index, count = _checks.integer("index", index, 0), _checks.integer("count", count, 1)
         part.__dict__.update(self.__dict__)
         part._shards = (*self._shards, (index, count))
         part._batches = self._batches.shard(index, count)
@@ -253,31 +225,41 @@ class InstanceStream(BatchSource):
     ) -> None:
         if not isinstance(store, TokenStore):
             store = TokenStore(store)
+        length = _checks.integer("max_seq_length", max_seq_length, 8, 65_536)
+        masked = _checks.share("masked_lm_prob", masked_lm_prob)
         if max_predictions_per_seq is None:
-            max_predictions_per_seq = max(1, round(masked_lm_prob * max_seq_length))
-        options = {
-            "max_seq_length": max_seq_length,
-            "max_predictions_per_seq": max_predictions_per_seq,
-            "masked_lm_prob": masked_lm_prob,
-            "short_seq_prob": short_seq_prob,
-            "random_seed": checked_seed(seed),
-            "ngram": ngram,
+            max_predictions_per_seq = max(1, round(masked * length))
+        flags = {
             "favor_shorter_ngram": favor_shorter_ngram,
             "do_whole_word_mask": do_whole_word_mask,
             "do_permutation": do_permutation,
             "random_next_sentence": random_next_sentence,
-            "word_boundary": word_boundary,
-            "single_segment": single_segment,
             "cross_segment_words": cross_segment_words,
             "replace_with_special": replace_with_special,
         }
-        arguments = {"store": store, "batch_size": batch_size, "options": json.dumps(options), "tokenizer": tokenizer}
+        options = {
+            "max_seq_length": length,
+            "max_predictions_per_seq": _checks.integer("max_predictions_per_seq", max_predictions_per_seq, 1, length),
+            "masked_lm_prob": masked,
+            "short_seq_prob": _checks.share("short_seq_prob", short_seq_prob),
+            "random_seed": _checks.seed(seed),
+            "ngram": _checks.integer("ngram", ngram, 1, 64),
+            "word_boundary": _checks.choice("word_boundary", word_boundary, ("unicode", "albert")),
+            "single_segment": _checks.choice("single_segment", single_segment, ("split", "random", "drop")),
+            **{name: _checks.flag(name, value) for name, value in flags.items()},
+        }
+        arguments = {
+            "store": store,
+            "batch_size": _checks.integer("batch_size", batch_size, 1),
+            "options": json.dumps(options),
+            "tokenizer": tokenizer,
+        }
         super().__init__(arguments, num_threads)
 
     def _open(self, **arguments: Any) -> _native.Batches:
         return _native.instance_batches(
             arguments["store"],
-            _count("batch_size", arguments["batch_size"], 1),
+            arguments["batch_size"],
             arguments["options"],
             tokenizer=arguments["tokenizer"],
             num_threads=self.num_threads,

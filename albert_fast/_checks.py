@@ -1,0 +1,86 @@
+"""Checks of arguments, with errors that name the argument, the rule and the value."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from albert_fast._native import AlbertFastError
+
+MAX_THREADS = 1024
+
+
+def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
+    """An integer from `low` to `high`, of Python or NumPy.
+
+    Raises:
+        AlbertFastError: it is none, or out of range.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # what is none raises TypeError
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool | np.bool_) or not low <= number <= high:
+        limits = f"from {low} to {high}" if high < 2**32 else f"from {low} to 2**{high.bit_length()} - 1"
+        msg = f"{name} must be an integer {limits}; it is {value!r:.200}"
+        raise AlbertFastError(msg)
+    return number
+
+
+def seed(value: object) -> int:
+    """An integer from 0 to 2**64 - 1.
+
+    Raises:
+        AlbertFastError: it is none, or out of range.
+    """
+    return integer("seed", value, 0, 2**64 - 1)
+
+
+def threads(value: object) -> int | None:
+    """A number of threads, or None.
+
+    Raises:
+        AlbertFastError: it is neither, or out of range.
+    """
+    return None if value is None else integer("num_threads", value, 1, MAX_THREADS)
+
+
+def flag(name: str, value: object) -> bool:
+    """A bool, of Python or NumPy.
+
+    Raises:
+        AlbertFastError: it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        msg = f"{name} must be True or False; it is {value!r:.200}"
+        raise AlbertFastError(msg)
+    return bool(value)
+
+
+def share(name: str, value: object) -> float:
+    """A number from 0 to 1.
+
+    Raises:
+        AlbertFastError: it is none, or out of range.
+    """
+    try:
+        number = -1.0 if isinstance(value, str | bytes | bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if not 0 <= number <= 1:
+        msg = f"{name} must be a number from 0 to 1; it is {value!r:.200}"
+        raise AlbertFastError(msg)
+    return number
+
+
+def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """One of some names.
+
+    Raises:
+        AlbertFastError: it is another.
+    """
+    if not isinstance(value, str) or value not in choices:
+        msg = f"{name} must be one of {', '.join(choices)}; it is {value!r:.200}"
+        raise AlbertFastError(msg)
+    return value
