@@ -14,6 +14,8 @@ pub mod options;
 pub mod permute;
 pub mod plan;
 pub mod prefetch;
+pub mod record_index;
+pub mod record_source;
 pub mod records;
 pub mod reference;
 pub mod rng;

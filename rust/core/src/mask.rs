@@ -162,6 +162,16 @@ impl Masker {
         ((tokens as f64 * self.masked_lm_prob).round_ties_even() as usize).max(1).min(self.max_predictions)
     }
 
+    /// Most predictions of an instance, those of the permutation counted.
+    pub fn max_predictions(&self) -> usize {
+        if self.permutation { 2 * self.max_predictions } else { self.max_predictions }
+    }
+
+    /// Number of pieces of the vocabulary.
+    pub fn vocab_size(&self) -> u32 {
+        self.size
+    }
+
     /// Masks `instance` in place and fills `masked_positions` and `masked_labels`; whatever these held is forgotten.
     ///
     /// The rules, and the order of the draws, are the reference's `create_masked_lm_predictions`, but for what
