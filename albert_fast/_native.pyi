@@ -28,6 +28,7 @@ __all__ = [
     "instances",
     "make_records",
     "preprocess",
+    "record_batches",
     "tokenize",
 ]
 
@@ -469,6 +470,27 @@ def instance_batches(
     Raises:
         AlbertFastError: a tokenizer other than the one the store was made with; an option outside its rule; no document
             that gives an instance.
+        KeyboardInterrupt: Ctrl-C.
+    """
+
+def record_batches(
+    files: Sequence[str | os.PathLike[str]],
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool = True,
+    masker: Masker | None = None,
+    max_seq_length: int | None = None,
+    vocab_size: int | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
+) -> Batches:
+    """The batches of all epochs of TFRecord files: `albert_fast.RecordReader`.
+
+    With `masker`, each record's tokens are restored and masked anew.
+
+    Raises:
+        AlbertFastError: a file that cannot be read, is damaged, or holds other records; an option outside its rule.
         KeyboardInterrupt: Ctrl-C.
     """
 

@@ -23,7 +23,7 @@ mod native {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use super::batches::{BatchIterator, PyBatches, instance_batches};
+    use super::batches::{BatchIterator, PyBatches, instance_batches, record_batches};
     #[pymodule_export]
     use super::error::AlbertFastError;
     #[pymodule_export]
