@@ -10,5 +10,6 @@ Example:
 """
 
 from albert_fast._native import AlbertFastError, Tokenizer, __version__, preprocess
+from albert_fast.masking import Masker
 
-__all__ = ["AlbertFastError", "Tokenizer", "__version__", "preprocess"]
+__all__ = ["AlbertFastError", "Masker", "Tokenizer", "__version__", "preprocess"]

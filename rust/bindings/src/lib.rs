@@ -6,11 +6,15 @@
 
 mod error;
 mod lines;
+mod masker;
 mod progress;
 mod records;
 mod tokenizer;
 
+use std::sync::{Arc, Mutex};
+
 use pyo3::prelude::*;
+use rayon::ThreadPool;
 
 /// The Rust core of albert-fast; see `_native.pyi` for the signatures.
 #[pymodule(name = "_native")]
@@ -22,9 +26,11 @@ mod native {
     #[pymodule_export]
     use super::lines::Lines;
     #[pymodule_export]
+    use super::masker::PyMasker;
+    #[pymodule_export]
     use super::records::{RecordFile, instances, make_records, tokenize};
     #[pymodule_export]
-    use super::tokenizer::{PyTokenizer, preprocess};
+    use super::tokenizer::{PyTokenizer, preprocess, restore_tokenizer};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -42,9 +48,35 @@ fn threads(num_threads: Option<usize>) -> PyResult<usize> {
 }
 
 /// A pool for one call: the process may fork between calls, and threads do not survive that.
-fn pool(threads: usize) -> PyResult<rayon::ThreadPool> {
+fn pool(threads: usize) -> PyResult<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
         .map_err(|error| error::rule(format!("cannot start {threads} threads: {error}")))
+}
+
+/// The pool of the last call of [`shared_pool`], the process that it is of, and its number of threads.
+static SHARED: Mutex<Option<(u32, usize, Arc<ThreadPool>)>> = Mutex::new(None);
+
+/// A pool for calls that are shorter than starting threads takes: kept as long as it is asked for by the same process with
+/// the same number of threads.
+fn shared_pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
+    // Never waits: a process may be forked while another thread, which it then does not have, holds the lock.
+    let Ok(mut shared) = SHARED.try_lock() else {
+        return pool(threads).map(Arc::new);
+    };
+    let process = std::process::id();
+    if let Some((of, count, kept)) = &*shared
+        && (*of, *count) == (process, threads)
+    {
+        return Ok(kept.clone());
+    }
+    let fresh = Arc::new(pool(threads)?);
+    if let Some((of, _, old)) = shared.replace((process, threads, fresh.clone()))
+        && of != process
+    {
+        // Its threads are the parent's: there is nobody to hear that it ends.
+        std::mem::forget(old);
+    }
+    Ok(fresh)
 }

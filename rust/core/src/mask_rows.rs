@@ -21,7 +21,7 @@ pub const TASK_TOKENS: usize = 16_384;
 /// Longest row.
 pub const MAX_WIDTH: usize = 1 << 24;
 
-/// Bits of a token's kind.
+/// Bits of a token's kind; [`START`] counts as a number too.
 const START: u8 = 1;
 const SPECIAL: u8 = 2;
 const BORDER: u8 = 4;
@@ -271,11 +271,13 @@ impl RowMasker {
         kinds.extend(ids[..length].iter().map(|&id| self.kinds[id as usize]));
         if !context.word_starts.is_empty() {
             for (kind, &start) in kinds.iter_mut().zip(&context.word_starts[..length]) {
-                *kind = *kind & !START | u8::from(start != 0) * START;
+                *kind = (*kind & !START) | (u8::from(start != 0) * START);
             }
         }
         if !self.whole_words {
-            kinds.iter_mut().for_each(|kind| *kind |= START);
+            for kind in kinds.iter_mut() {
+                *kind |= START;
+            }
         }
         let mut attended = length;
         if has_mask {
@@ -289,20 +291,20 @@ impl RowMasker {
 
         let (candidates, starts, borders) = words.word_buffers(length);
         let (mut num_candidates, mut num_words) = (0, 0);
-        // Whether what comes next cannot go on with a word.
-        let mut cut = true;
+        // 1 where what comes next cannot go on with a word.
+        let mut cut = 1;
         // Every token is written down and counted only where it counts: whether it does is hard to predict.
         for (position, &kind) in kinds.iter().enumerate() {
-            cut |= kind & BORDER != 0;
-            let is_candidate = kind & SPECIAL == 0;
-            if cut && is_candidate && num_words > 0 {
+            cut |= u8::from(kind & BORDER != 0);
+            let is_candidate = u8::from(kind & SPECIAL == 0);
+            if cut & is_candidate != 0 && num_words > 0 {
                 borders.push(num_words as u32);
             }
             candidates[num_candidates] = position as u32;
             starts[num_words] = num_candidates as u32;
-            num_words += usize::from(is_candidate & (cut | (kind & START != 0)));
+            num_words += usize::from(is_candidate & (cut | (kind & START)));
             num_candidates += usize::from(is_candidate);
-            cut &= !is_candidate;
+            cut &= 1 - is_candidate;
         }
         words.set_words(num_candidates, num_words);
         Ok(attended)
@@ -353,15 +355,14 @@ impl RowMasker {
             }
             None
         };
-        let failed = match pool {
-            Some(pool) => pool.install(|| {
+        let failed = if let Some(pool) = pool {
+            pool.install(|| {
                 let found = tasks.into_par_iter().map_init(Default::default, run);
                 found.flatten_iter().min_by_key(|&(row, _)| row)
-            }),
-            None => {
-                let mut buffers = Default::default();
-                tasks.into_iter().find_map(|task| run(&mut buffers, task))
-            }
+            })
+        } else {
+            let mut buffers = Default::default();
+            tasks.into_iter().find_map(|task| run(&mut buffers, task))
         };
         failed.map_or(Ok(()), Err)
     }

@@ -72,7 +72,7 @@ fn masked(masker: &RowMasker, ids: &[i32], context: &RowContext, rng: &mut impl 
         labels: Some(&mut labels),
     };
     masker.mask_with(&mut ids, context, rng, &mut RowScratch::default(), &mut out).unwrap();
-    let found = weights.iter().take_while(|&&weight| weight == 1.0).count();
+    let found = weights.iter().take_while(|&&weight| weight.to_bits() == 1_f32.to_bits()).count();
     assert!(weights[found..].iter().all(|&weight| weight == 0.0));
     assert!(positions[found..].iter().chain(&originals[found..]).all(|&value| value == 0));
     positions.truncate(found);
