@@ -102,22 +102,17 @@ def masks(vocabulary: str, text: str) -> dict[str, Any]:
             ends = np.cumsum(np.where(starts[row], 2, 1))
             offsets = [(int(end) - 1, int(end)) for end in ends]
             offsets[0] = offsets[-1] = (0, 0)
-            special = [1, *[0] * width, 1]
-            examples.append({"input_ids": row, "special_tokens_mask": special, "offset_mapping": offsets})
+            no_masks = [1, *[0] * width, 1]
+            examples.append({"input_ids": row, "special_tokens_mask": no_masks, "offset_mapping": offsets})
     special_ids = [tokenizer.unk_token_id]
-    masker = Masker.from_vocab(
-        len(pieces),
-        starts,
-        pad_id=tokenizer.pad_token_id,
-        cls_id=cls,
-        sep_id=sep,
-        mask_id=tokenizer.mask_token_id,
-        special_ids=special_ids,
-    )
+    special = {"pad_id": tokenizer.pad_token_id, "cls_id": cls, "sep_id": sep, "mask_id": tokenizer.mask_token_id}
     array = np.array(ids, dtype=np.int32)
     theirs: list[float] = []
     ours: dict[int, list[float]] = {1: [], 2: []}
-    makers = {threads: masker.with_threads(threads) for threads in ours}
+    makers = {
+        threads: Masker.from_vocab(len(pieces), starts, **special, special_ids=special_ids, num_threads=threads)
+        for threads in ours
+    }
     share = 0.0
     for turn in range(ROUNDS):
         part = examples[turn * 64 : (turn + 1) * 64]

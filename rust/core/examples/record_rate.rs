@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use albert_fast_core::batch::{Batched, Batches, Source};
-use albert_fast_core::mask::Masker;
-use albert_fast_core::options::InstanceOptions;
+use albert_fast_core::mask_rows::{MaskOptions, RowMasker};
 use albert_fast_core::record_source::{RecordOptions, RecordSource};
 use albert_fast_core::vocab::Vocab;
 use albert_fast_core::{Error, NoProgress, Result};
@@ -54,7 +53,7 @@ fn main() -> Result<()> {
         word_start: vec![true; size as usize],
         ordinary: (5..size).collect(),
     };
-    let masker = Masker::new(&InstanceOptions::default(), &vocab)?;
+    let masker = RowMasker::new(&MaskOptions::default(), &vocab, &[])?;
     for (name, shuffle, remask) in
         [("in order", false, None), ("shuffled", true, None), ("shuffled, masked anew", true, Some(masker))]
     {

@@ -10,6 +10,7 @@ pub mod input;
 pub mod instance;
 pub mod make;
 pub mod mask;
+pub mod mask_rows;
 pub mod options;
 pub mod permute;
 pub mod plan;

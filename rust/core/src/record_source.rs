@@ -8,8 +8,7 @@ use std::path::PathBuf;
 
 use crate::batch::{Row, Source};
 use crate::example::{Rules, decode, decode_row};
-use crate::instance::Instance;
-use crate::mask::{self, Masker};
+use crate::mask_rows::{Predictions, RowContext, RowMasker, RowScratch};
 use crate::permute::Permutation;
 use crate::record_index::{ReadBuffer, RecordIndex};
 use crate::rng::FastRng;
@@ -28,7 +27,7 @@ pub struct RecordOptions {
     /// Whether each epoch has an order of its own; otherwise that of the files.
     pub shuffle: bool,
     /// Restores the original tokens and masks them anew, otherwise in every epoch.
-    pub remask: Option<Masker>,
+    pub remask: Option<RowMasker>,
     /// Every id must be below it, and below the size of the masker's vocabulary.
     pub vocab_size: Option<u32>,
     /// The sequence length that the records must have; otherwise that of the first.
@@ -50,7 +49,7 @@ pub struct RecordSource {
     index: RecordIndex,
     seed: u64,
     shuffle: bool,
-    remask: Option<Masker>,
+    remask: Option<RowMasker>,
     vocab_size: Option<u32>,
     /// S and P of the records.
     lengths: (usize, usize),
@@ -63,8 +62,8 @@ pub struct RecordScratch {
     /// The last epoch and its order.
     order: Option<(u64, Permutation)>,
     lists: Lists,
-    instance: Instance,
-    masks: mask::Scratch,
+    context: RowContext,
+    masks: RowScratch,
 }
 
 impl RecordSource {
@@ -80,7 +79,7 @@ impl RecordSource {
             return Err(Error::Option("vocab_size must be at least 1; it is 0".into()));
         }
         let index = RecordIndex::open(paths, index_dir.as_deref(), threads, progress)?;
-        let vocab_size = match (vocab_size, remask.as_ref().map(Masker::vocab_size)) {
+        let vocab_size = match (vocab_size, remask.as_ref().map(|masker| masker.vocab_size() as u32)) {
             (Some(size), Some(other)) => Some(size.min(other)),
             (size, other) => size.or(other),
         };
@@ -140,7 +139,7 @@ impl Source for RecordSource {
     }
 
     fn predictions(&self) -> usize {
-        self.remask.as_ref().map_or(self.lengths.1, Masker::max_predictions)
+        self.remask.as_ref().map_or(self.lengths.1, |masker| masker.predictions(self.lengths.0))
     }
 
     fn prepare(&self, _: Range<u64>) -> Result<()> {
@@ -148,15 +147,23 @@ impl Source for RecordSource {
     }
 
     fn fill(&self, position: u64, (): &(), scratch: &mut RecordScratch, row: &mut Row<'_>) -> Result<()> {
-        let RecordScratch { buffer, order, lists, instance, masks } = scratch;
+        let RecordScratch { buffer, order, lists, context, masks } = scratch;
         let (number, epoch) = self.locate(position, order);
         let Some(masker) = &self.remask else { return self.decode(number, buffer, row) };
         lists.resize(self.lengths);
         self.decode(number, buffer, &mut lists.row())?;
-        lists.restore(instance);
-        masker.mask(instance, &mut FastRng::keyed(self.seed, epoch, number, MASKS), masks);
-        row.write(instance);
-        Ok(())
+        lists.restore_into(row, context);
+        let mut out = Predictions {
+            positions: row.masked_lm_positions,
+            ids: row.masked_lm_ids,
+            weights: row.masked_lm_weights,
+            labels: None,
+        };
+        let mut rng = FastRng::keyed(self.seed, epoch, number, MASKS);
+        masker.mask_with(row.input_ids, context, &mut rng, masks, &mut out).map_err(|outside| {
+            let problem = format!("input_ids: {} at position {} is not in the vocabulary", outside.id, outside.column);
+            self.index.error(number, problem)
+        })
     }
 }
 
@@ -227,20 +234,22 @@ impl Lists {
         }
     }
 
-    /// Makes `out` the instance before it was masked. The lists are those of a good record.
+    /// Makes `row` the record before it was masked, without predictions, and `context` what masking needs besides. The lists
+    /// are those of a good record.
     ///
     /// A label is the token that was there, whether it was masked, replaced, kept, or moved by the permutation.
-    fn restore(&self, out: &mut Instance) {
-        let count = |list: &[i32]| list.iter().sum::<i32>() as usize;
-        let tokens = count(&self.input_mask);
-        out.clear();
-        out.tokens.extend(self.input_ids[..tokens].iter().map(|&id| id as u32));
+    fn restore_into(&self, row: &mut Row<'_>, context: &mut RowContext) {
+        row.input_ids.copy_from_slice(&self.input_ids);
+        row.input_mask.copy_from_slice(&self.input_mask);
+        row.segment_ids.copy_from_slice(&self.segment_ids);
+        row.token_boundary.copy_from_slice(&self.token_boundary);
+        *row.next_sentence_label = self.next_sentence_label;
         let predictions = self.masked_lm_weights.iter().take_while(|&&weight| weight > 0.5).count();
         for (&position, &label) in self.masked_lm_positions.iter().zip(&self.masked_lm_ids).take(predictions) {
-            out.tokens[position as usize] = label as u32;
+            row.input_ids[position as usize] = label;
         }
-        out.word_starts.extend(self.token_boundary[..tokens].iter().map(|&start| start != 0));
-        out.first_length = tokens - count(&self.segment_ids);
-        out.is_random_next = self.next_sentence_label != 0;
+        context.length = self.input_mask.iter().sum::<i32>() as usize;
+        context.word_starts.clear();
+        context.word_starts.extend(self.token_boundary.iter().map(|&start| start as u8));
     }
 }

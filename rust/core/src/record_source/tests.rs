@@ -11,6 +11,9 @@ use super::*;
 use crate::NoProgress;
 use crate::batch::{Batch, Batched, Batches};
 use crate::example::encode;
+use crate::instance::Instance;
+use crate::mask::{self, Masker};
+use crate::mask_rows::MaskOptions;
 use crate::options::InstanceOptions;
 use crate::tfrecord::frame;
 use crate::vocab::Vocab;
@@ -23,8 +26,8 @@ fn options(s: usize) -> InstanceOptions {
     InstanceOptions { max_seq_length: s, max_predictions_per_seq: 8, ..InstanceOptions::default() }
 }
 
-fn masker(options: &InstanceOptions) -> Masker {
-    let vocab = Vocab {
+fn vocab() -> Vocab {
+    Vocab {
         size: SIZE,
         pad: 0,
         unk: 1,
@@ -33,8 +36,21 @@ fn masker(options: &InstanceOptions) -> Masker {
         mask: 4,
         word_start: vec![true; SIZE as usize],
         ordinary: (5..SIZE).collect(),
+    }
+}
+
+fn masker(options: &InstanceOptions) -> Masker {
+    Masker::new(options, &vocab()).unwrap()
+}
+
+/// The same for rows.
+fn row_masker(options: &InstanceOptions) -> RowMasker {
+    let options = MaskOptions {
+        max_predictions_per_seq: Some(options.max_predictions_per_seq),
+        do_permutation: options.do_permutation,
+        ..MaskOptions::default()
     };
-    Masker::new(options, &vocab).unwrap()
+    RowMasker::new(&options, &vocab(), &[]).unwrap()
 }
 
 /// An instance that says which it is: its first token is `5 + number`, the others follow from it.
@@ -163,7 +179,7 @@ fn batches_are_a_function_of_files_seed_and_number() {
         })
         .collect();
     let index_dir = Some(folder.path().join("indexes"));
-    for remask in [None, Some(masker(&options(64)))] {
+    for remask in [None, Some(row_masker(&options(64)))] {
         let of = |paths: &[PathBuf], index_dir: Option<PathBuf>, threads| {
             let options =
                 RecordOptions { seed: 3, shuffle: true, remask: remask.clone(), index_dir, ..RecordOptions::default() };
@@ -185,7 +201,8 @@ fn remasked_records_are_the_same_instances_with_other_masks() {
     let plain = options(64);
     for (from, to) in [(&plain, &plain), (&permuted, &plain), (&plain, &permuted), (&permuted, &permuted)] {
         let path = put(&folder, "a", &records(0..50, from));
-        let options = RecordOptions { remask: Some(masker(to)), vocab_size: Some(SIZE), ..RecordOptions::default() };
+        let options =
+            RecordOptions { remask: Some(row_masker(to)), vocab_size: Some(SIZE), ..RecordOptions::default() };
         let source = open(std::slice::from_ref(&path), options).unwrap();
         assert_eq!(source.predictions(), to.max_predictions());
         let as_it_is = open(&[path], RecordOptions::default()).unwrap();
@@ -250,7 +267,7 @@ fn ids_beyond_the_vocabulary_are_refused() {
     let with = |vocab_size, remask| {
         open(std::slice::from_ref(&path), RecordOptions { remask, vocab_size, ..RecordOptions::default() })
     };
-    for remask in [None, Some(masker(&options(64)))] {
+    for remask in [None, Some(row_masker(&options(64)))] {
         assert!(with(Some(SIZE), remask.clone()).is_ok());
         let error = with(Some(7), remask.clone()).unwrap_err().to_string();
         assert!(error.contains("ids must be from 0 to 6, the vocabulary's last"), "{error}");
@@ -260,7 +277,7 @@ fn ids_beyond_the_vocabulary_are_refused() {
     // By the masker's vocabulary.
     let vocab =
         Vocab { size: 6, pad: 0, unk: 1, cls: CLS, sep: SEP, mask: 4, word_start: vec![true; 6], ordinary: vec![5] };
-    let small = Masker::new(&options(64), &vocab).unwrap();
+    let small = RowMasker::new(&MaskOptions::default(), &vocab, &[]).unwrap();
     let error = with(None, Some(small)).unwrap_err().to_string();
     assert!(error.contains("ids must be from 0 to 5, the vocabulary's last"), "{error}");
 }
