@@ -16,6 +16,10 @@ const FLOAT_LIST: u8 = 0x12;
 /// `Feature.int64_list`: field 3.
 const INT64_LIST: u8 = 0x1a;
 
+/// Varints are taken from blocks of this many bytes, with as many bytes before it as a varint can have besides its last.
+const BLOCK: usize = 64;
+const BEFORE: usize = 3;
+
 /// Rows hold ids as `i32`.
 const MOST_IDS: u32 = 1 << 31;
 
@@ -168,52 +172,38 @@ impl Field<'_> {
             // As many bytes as values: each is one, unless a value goes on into the next.
             return (bytes.iter().fold(0, |all, &byte| all | byte) < 0x80).then_some(());
         }
-        let mut out = out;
-        let mut start = self.at;
-        let (blocks, rest) = bytes.as_chunks::<64>();
-        for (index, block) in blocks.iter().enumerate() {
-            let ends = ends_in(block);
-            let (now, later) = out.split_at_mut_checked(ends.count_ones() as usize)?;
-            out = later;
-            let base = self.at + 64 * index;
-            if ends == u64::MAX && start == base {
+        // Each block with the three bytes before it: a value that ends at its first byte may begin there. Before a list there
+        // are always tags and lengths.
+        let before = self.at.checked_sub(BEFORE)?;
+        let mut todo = &mut *out;
+        // Where the next value begins, counted from the block, and the length of the longest.
+        let (mut start, mut longest) = (0, 0);
+        for (index, block) in bytes.chunks(BLOCK).enumerate() {
+            let mut padded = [0; BEFORE + BLOCK];
+            let window = &self.data[before + BLOCK * index..][..BEFORE + block.len()];
+            let window = window.first_chunk().unwrap_or_else(|| {
+                padded[..window.len()].copy_from_slice(window);
+                &padded
+            });
+            let ends = ends_in(window) & u64::MAX >> (BLOCK - block.len());
+            let (now, later) = todo.split_at_mut_checked(ends.count_ones() as usize)?;
+            todo = later;
+            if ends == u64::MAX && start == 0 {
                 widen(block, now);
-                start = base + 64;
-            } else {
-                start = self.varints(start, base, ends, now)?;
+                continue;
             }
+            (start, longest) = words(window, ends, start, longest, now);
+            start -= block.len() as i32;
         }
-        let ends = rest.iter().rev().fold(0, |ends, &byte| ends << 1 | u64::from(byte < 0x80));
-        if ends.count_ones() as usize != out.len() {
+        if !todo.is_empty() || start != 0 || longest > 4 {
             return None;
         }
-        start = self.varints(start, self.end - rest.len(), ends, out)?;
-        (start == self.end).then_some(())
-    }
-
-    /// The varints that end at bit `i` of `ends`, byte `base + i`, the first beginning at byte `start`; as many as `out`
-    /// has. Returns where the next one begins.
-    ///
-    /// How long a varint is cannot be foretold: with all ends known beforehand, nothing waits for it and no branch depends
-    /// on it.
-    #[inline]
-    fn varints(self, mut start: usize, base: usize, mut ends: u64, out: &mut [i32]) -> Option<usize> {
         for to in out {
-            let last = base + ends.trailing_zeros() as usize;
-            ends &= ends - 1;
-            let length = last + 1 - start;
-            if length > 4 {
-                return None;
-            }
-            // Up to its last byte rather than from its first: before a list there are always tags and lengths, but after it
-            // there may be nothing. Those bytes are shifted out.
-            let bytes = self.data[..=last].last_chunk::<4>()?;
-            let word = u32::from_le_bytes(*bytes) >> (32 - 8 * length);
+            let word = *to as u32;
             let value = (word & 0x7f) | (word >> 1 & 0x7f << 7) | (word >> 2 & 0x7f << 14) | (word >> 3 & 0x7f << 21);
             *to = value as i32;
-            start = last + 1;
         }
-        Some(start)
+        Some(())
     }
 }
 
@@ -223,15 +213,43 @@ fn widen(bytes: &[u8], out: &mut [i32]) {
     }
 }
 
-/// Bit `i` is set where a varint ends with byte `i`: where its top bit is not.
+/// Bit `i` is set where a varint ends with byte `i` of the block: where its top bit is not.
 #[inline]
-fn ends_in(block: &[u8; 64]) -> u64 {
-    let (words, _) = block.as_chunks::<8>();
+fn ends_in(window: &[u8; BEFORE + BLOCK]) -> u64 {
+    let (words, _) = window[BEFORE..].as_chunks();
     words.iter().enumerate().fold(0, |ends, (index, &word)| {
         let bits = !u64::from_le_bytes(word) >> 7 & 0x0101_0101_0101_0101;
         // Adds bit `8 j` up to bit `56 + j`; no two of the products meet anywhere, so nothing carries.
         ends | bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * index)
     })
+}
+
+/// The bytes of the varints that end at the bits of `ends`, the first beginning at byte `start` of the block, each as a
+/// number; as many as `out` has, one a bit. Returns where the next one begins, and the length of the longest, `longest`
+/// included: of one longer than four bytes the number is not its bytes.
+///
+/// How long a varint is cannot be foretold: with all ends known beforehand, nothing waits for it and no branch depends on
+/// it.
+#[inline]
+fn words(
+    window: &[u8; BEFORE + BLOCK],
+    mut ends: u64,
+    mut start: i32,
+    mut longest: i32,
+    out: &mut [i32],
+) -> (i32, i32) {
+    for to in out {
+        // The mask tells the compiler what it cannot see.
+        let last = ends.trailing_zeros() as usize & (BLOCK - 1);
+        ends &= ends.wrapping_sub(1);
+        let length = last as i32 + 1 - start;
+        longest = longest.max(length);
+        // Up to the last byte rather than from the first; bytes before the first are shifted out.
+        let bytes = [window[last], window[last + 1], window[last + 2], window[last + BEFORE]];
+        *to = u32::from_le_bytes(bytes).wrapping_shr((32 - 8 * length) as u32) as i32;
+        start = last as i32 + 1;
+    }
+    (start, longest)
 }
 
 /// Whether the row that was just read satisfies the rules. Its ints are from 0 to 2^28 - 1.
