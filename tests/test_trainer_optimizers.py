@@ -39,7 +39,7 @@ class OffTpu(Albert):
 
 
 OWN_RATE = {"tiny/lamb": {6, 11}}
-"""Steps of the golden runs with the rate of their own number; the others had the next one's.
+"""Steps of the golden runs with the rate of their own number; the others had the next one's (step 3's two are equal).
 
 optimization.py assigns global_step + 1 without ordering that against the read for the learning rate, so either can come
 first. Which did shows in the losses of the step after: the other choice is off by 0.004 or more.

@@ -86,8 +86,8 @@ class LayerNorm(tf.Module):
 def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """The tanh approximation of GELU (arXiv 1606.08415, section 2), as the reference's gelu has it.
 
-    The gradient is written out so that a training step keeps x alone, and not the five intermediate results that
-    automatic differentiation would keep of the widest activation there is.
+    The gradient is written out so that a training step keeps x alone, and not the intermediate results that automatic
+    differentiation would keep of the widest activation there is.
     """
     slope, cubic = math.sqrt(2 / math.pi), 0.044715
 
