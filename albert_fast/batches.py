@@ -323,7 +323,8 @@ class RecordReader(BatchSource):
         if _checks.flag("remask", remask) and masker is None:
             msg = "remask=True needs masker=Masker(tokenizer, ...), of the tokenizer that the records were made with"
             raise AlbertFastError(msg)
-        if masker is not None and not isinstance(masker, Masker):
+        given_masker: object = masker
+        if given_masker is not None and not isinstance(given_masker, Masker):
             msg = f"masker must be an albert_fast.Masker; it is {masker!r:.200}"
             raise AlbertFastError(msg)
         given = [files] if isinstance(files, str | PathLike) else list(files)

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import sentencepiece
+from batches import batch_rows
+from common import CHILD, MB, MIB, Row, run_child, say
 from corpus import Corpus, build, part
 from rich.console import Console
 from rich.table import Table
@@ -30,27 +32,11 @@ import albert_fast
 from albert_fast import Tokenizer
 from albert_fast.cli.tokenizer_file import trained_rules
 
-MB = 1_000_000
-MIB = 1 << 20
-CHILD = str(Path(__file__).with_name("child.py"))
 CHUNK = 4 * MB
 REFERENCE = 59
 """The reference script makes 1/59 as much text x dupe a second as sentencepiece encodes on one thread beside it."""
 
 Ids = list[list[int]]
-
-
-class Row(NamedTuple):
-    """A line of the table."""
-
-    what: str
-    measured: str
-    must: str
-    aim: str
-    reached: bool | None
-    """None where there is no target."""
-    aim_reached: bool | None
-    against: str
 
 
 class Time(NamedTuple):
@@ -84,11 +70,6 @@ def timed(work: Callable[[], Any]) -> tuple[Any, Time]:
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, Time(time.perf_counter() - wall, time.process_time() - cpu)
-
-
-def say(message: str) -> None:
-    """Progress, on standard error."""
-    print(f"bench: {message}", file=sys.stderr, flush=True)
 
 
 def size_of(lines: Sequence[str]) -> int:
@@ -200,13 +181,6 @@ def rate(values: list[float]) -> str:
     """Median, in MB a second."""
     median = statistics.median(values) / MB
     return f"{median:.1f} MB/s" if median >= 1 else f"{median:.3f} MB/s"
-
-
-def run_child(arguments: list[str]) -> dict[str, Any]:
-    """What a process of child.py says."""
-    done = subprocess.run([sys.executable, CHILD, *arguments], stdout=subprocess.PIPE, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
@@ -466,7 +440,7 @@ def cache_row(model: Path) -> tuple[Row, dict[str, Any]]:
     """The word cache's memory."""
     words = 2_000_000
     say(f"word cache: {words:,} distinct words")
-    found = run_child(["word-cache", str(model), str(words)])
+    found = run_child(CHILD, ["word-cache", str(model), str(words)])
     before, after = found["before"], found["after"]
     growth = max(after) - after[1]
     row = Row(
@@ -538,6 +512,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="spiece.model (default: trained on the text)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of tokenizing (default: %(default)s)")
     parser.add_argument("--record-rounds", type=int, default=3, help="rounds of make-records (default: %(default)s)")
+    parser.add_argument(
+        "--torch-python",
+        default=sys.executable,
+        metavar="FILE",
+        help="a Python that has NumPy, PyTorch and transformers, to compare masks with (default: this one, if it has)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument(
         "--folder",
@@ -572,7 +552,10 @@ def main() -> int:
     try:
         work.mkdir(exist_ok=True)
         rows, figures = tokenizing_rows(model, corpus, given.rounds)
-        for more_rows, more_figures in (records_rows(model, corpus, work, given.record_rounds),):
+        for more_rows, more_figures in (
+            records_rows(model, corpus, work, given.record_rounds),
+            batch_rows(model, corpus, work, given.torch_python),
+        ):
             rows += more_rows
             figures |= more_figures
         row, more = cache_row(model)

@@ -74,12 +74,18 @@ def records(folder: str, seconds: float) -> dict[str, Any]:
 
 def masks(vocabulary: str, text: str) -> dict[str, Any]:
     """Times `Masker.mask_batch` and transformers' whole-word collator in turn, on the same rows of WordPieces."""
+    import tokenizers
     import torch
     import transformers
 
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
-    tokenizer = transformers.BertTokenizerFast(vocab_file=vocabulary)
+    words = tokenizers.Tokenizer(tokenizers.models.WordPiece.from_file(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    special_tokens = {name: f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, **{f"{name}_token": token for name, token in special_tokens.items()}
+    )
     tokens: list[int] = []
     lines = Path(text).read_text(encoding="utf-8").split("\n")
     for line in lines:

@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import pickle
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from albert_fast import AlbertFastError, BatchSource, Masker, RecordReader, Toke
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from albert_fast import Batch
 
@@ -75,12 +77,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+def arrays(batch: Batch) -> dict[str, NDArray[Any]]:
+    return dict(cast("Any", batch))
+
+
 def rows(batch: Batch) -> list[Record]:
     """Each row as the lists of a record."""
-    return [
-        {name: array[row].tolist() for name, array in batch.items()}  # type: ignore[attr-defined]
-        for row in range(len(batch["input_ids"]))
-    ]
+    named = arrays(batch)
+    return [{name: array[row].tolist() for name, array in named.items()} for row in range(len(batch["input_ids"]))]
 
 
 def first_rows(source: BatchSource, count: int) -> list[Record]:
@@ -116,15 +120,12 @@ def test_in_file_order_the_rows_are_the_records(files: list[Path]) -> None:
     # Epochs flow into each other.
     assert first_rows(reader, 250) == (RECORDS * 3)[:250]
     batch = reader.batch(0)
-    assert (
-        {name: (array.dtype.name, array.shape[1]) for name, array in batch.items()}
-        == {  # type: ignore[attr-defined]
-            **dict.fromkeys(FEATURES[:4], ("int32", S)),
-            **dict.fromkeys(FEATURES[4:], ("int32", P)),
-            "masked_lm_weights": ("float32", P),
-            "next_sentence_labels": ("int32", 1),
-        }
-    )
+    assert {name: (array.dtype.name, array.shape[1]) for name, array in arrays(batch).items()} == {
+        **dict.fromkeys(FEATURES[:4], ("int32", S)),
+        **dict.fromkeys(FEATURES[4:], ("int32", P)),
+        "masked_lm_weights": ("float32", P),
+        "next_sentence_labels": ("int32", 1),
+    }
 
 
 def test_shuffled_every_record_once_an_epoch_in_another_order(files: list[Path]) -> None:
