@@ -10,13 +10,16 @@ Example:
 """
 
 from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
-from albert_fast.batches import Batch, BatchSource, InstanceStream
+from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
+from albert_fast.masking import Masker
 
 __all__ = [
     "AlbertFastError",
     "Batch",
     "BatchSource",
     "InstanceStream",
+    "Masker",
+    "RecordReader",
     "TokenStore",
     "Tokenizer",
     "__version__",

@@ -20,6 +20,7 @@ __all__ = [
     "BatchIterator",
     "Batches",
     "Lines",
+    "Masker",
     "RecordFile",
     "TokenStore",
     "Tokenizer",
@@ -28,6 +29,8 @@ __all__ = [
     "instances",
     "make_records",
     "preprocess",
+    "record_batches",
+    "restore_tokenizer",
     "tokenize",
 ]
 
@@ -51,6 +54,8 @@ def preprocess(text: str, *, lower_case: bool = True, keep_accents: bool = False
 @final
 class Tokenizer:
     """A SentencePiece unigram model or a WordPiece vocabulary: immutable, safe to share between threads.
+
+    It can be pickled: what is kept is the absolute path of its file, and the digest: see `restore_tokenizer`.
 
     It keeps a cache of words for each thread at work at a time, 19 MiB whatever the input. The properties for special
     ids raise `AlbertFastError` where the model has no such piece, which only a model with `text_rules="none"` can lack.
@@ -196,6 +201,100 @@ class Tokenizer:
     @property
     def path(self) -> Path:
         """The model or vocabulary file."""
+
+    def __reduce__(self) -> tuple[Callable[..., Tokenizer], tuple[Path, str, str, bool, bool, str]]: ...
+
+def restore_tokenizer(
+    path: str | os.PathLike[str], kind: str, text_rules: str, lower_case: bool, keep_accents: bool, digest: str
+) -> Tokenizer:
+    """The `Tokenizer` that was pickled: what `pickle.loads` calls.
+
+    Raises:
+        AlbertFastError: the file is gone, or has changed since: its digest is another.
+    """
+
+@final
+class Masker:
+    """Masks rows of ids; behind `albert_fast.Masker`, whose docstrings say what is masked and what is returned.
+
+    `options_json` is a JSON object of `max_predictions_per_seq` (null for no limit), `masked_lm_prob`, `ngram`,
+    `favor_shorter_ngram`, `do_whole_word_mask`, `do_permutation`, `cross_segment_words` and `replace_with_special`;
+    what is left out has its default.
+    """
+
+    @staticmethod
+    def from_tokenizer(
+        tokenizer: Tokenizer, options_json: str, word_boundary: str, special_ids: NDArray[np.uint32]
+    ) -> Masker:
+        """A masker of a tokenizer's ids; `special_ids`, of shape [ids], are never masked.
+
+        Raises:
+            AlbertFastError: an option outside its rule, an id outside the vocabulary, a tokenizer without `[CLS]`,
+                `[SEP]`, `[MASK]` or `<pad>`.
+        """
+
+    @staticmethod
+    def from_vocab(
+        word_starts: NDArray[np.bool_],
+        options_json: str,
+        *,
+        pad_id: int,
+        cls_id: int,
+        sep_id: int,
+        mask_id: int,
+        ordinary: NDArray[np.uint32] | None,
+        special_ids: NDArray[np.uint32],
+    ) -> Masker:
+        """A masker of ids below the length of `word_starts`, of which `ordinary` (None: all) may replace others.
+
+        Raises:
+            AlbertFastError: an option outside its rule, an id outside the vocabulary, no ordinary piece.
+        """
+
+    def mask(
+        self,
+        input_ids: NDArray[np.int32],
+        *,
+        seed: int,
+        row: int = 0,
+        labels: bool = False,
+        word_starts: NDArray[np.bool_] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Masks one row, int32 of shape [tokens].
+
+        Raises:
+            AlbertFastError: another dtype or shape, an id outside the vocabulary.
+            MemoryError: no room for the result.
+        """
+
+    def mask_batch(
+        self,
+        input_ids: NDArray[np.int32],
+        *,
+        seed: int,
+        lengths: NDArray[np.integer[Any]] | None = None,
+        attention_mask: NDArray[np.integer[Any]] | NDArray[np.bool_] | None = None,
+        first_row: int = 0,
+        labels: bool = False,
+        word_starts: NDArray[np.bool_] | None = None,
+        num_threads: int | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Masks the rows of int32 of shape [rows, tokens], without the GIL, on `num_threads` threads.
+
+        None: one a processor. With both `lengths` and `attention_mask` the latter counts.
+
+        Raises:
+            AlbertFastError: another dtype or shape, an id outside the vocabulary, a length outside the row, an
+                attention mask of other numbers than 0 and 1.
+            MemoryError: no room for the result.
+        """
+
+    def predictions(self, tokens: int) -> int:
+        """Length of the `masked_lm_*` arrays of a row of so many tokens."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces."""
 
 @final
 class TokenStore:
@@ -469,6 +568,27 @@ def instance_batches(
     Raises:
         AlbertFastError: a tokenizer other than the one the store was made with; an option outside its rule; no document
             that gives an instance.
+        KeyboardInterrupt: Ctrl-C.
+    """
+
+def record_batches(
+    files: Sequence[str | os.PathLike[str]],
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool = True,
+    masker: Masker | None = None,
+    max_seq_length: int | None = None,
+    vocab_size: int | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
+) -> Batches:
+    """The batches of all epochs of TFRecord files: `albert_fast.RecordReader`.
+
+    With `masker`, each record's tokens are restored and masked anew.
+
+    Raises:
+        AlbertFastError: a file that cannot be read, is damaged, or holds other records; an option outside its rule.
         KeyboardInterrupt: Ctrl-C.
     """
 

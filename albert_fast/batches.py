@@ -7,18 +7,22 @@ a trainer that knows its step number knows everything that it needs to go on.
 from __future__ import annotations
 
 import json
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from albert_fast import _checks, _native
-from albert_fast._native import Tokenizer, TokenStore
+from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
+from albert_fast.inspection import find_files
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
+
+    from albert_fast.masking import Masker
 
 
 class Batch(TypedDict):
@@ -270,3 +274,78 @@ class InstanceStream(BatchSource):
         """The store that the instances are made from."""
         store: TokenStore = self._arguments["store"]
         return store
+
+
+class RecordReader(BatchSource):
+    """Batches from TFRecord files of ALBERT records, ours or anyone's, plain or gzipped, every checksum verified.
+
+    Record files are indexed when they are opened, so that any record can be read by itself: an epoch has every record
+    once, in an order of its own, and batch k needs nothing of those before it. Gzipped files, in which nothing can be
+    found, are decompressed once.
+
+    With `remask` the original tokens are put back from the labels and masked anew each epoch, words from
+    `token_boundary`: one duplicate of a corpus is enough for any number of epochs.
+
+    Args:
+        files: a file, a glob, a folder of `*.tfrecord*` files, or a sequence of these.
+        batch_size: B, rows of a batch.
+        seed: of the order and of new masks, from 0 to 2**64 - 1.
+        shuffle: whether each epoch has an order of its own; otherwise that of the files.
+        remask: whether records are masked anew; needs `masker`.
+        masker: of the vocabulary that the records are of, with the options of the new masks. P is then the masker's,
+            which may differ from the files'. Without `remask`, it is not used.
+        max_seq_length: S that the records must have; None for that of the first.
+        vocab_size: pieces of the vocabulary, below which every id must be; None for the masker's, or none.
+        index_dir: a folder that keeps indexes (8 bytes a record, mapped) and decompressed files for the next time; made
+            where it is missing. None: an index is made each time and kept in memory, and decompressed files in temporary
+            files without names.
+        num_threads: threads that make batches; None for one a processor. It never shows in what they are.
+
+    Raises:
+        AlbertFastError: nothing matches `files`; a file that is no TFRecord file, damaged (file, record and byte are
+            named) or of other lengths than the first; no records; an option outside its rule. While reading too, where
+            damage is met then.
+    """
+
+    def __init__(
+        self,
+        files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        batch_size: int,
+        *,
+        seed: int = 12345,
+        shuffle: bool = True,
+        remask: bool = False,
+        masker: Masker | None = None,
+        max_seq_length: int | None = None,
+        vocab_size: int | None = None,
+        index_dir: str | os.PathLike[str] | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        if _checks.flag("remask", remask) and masker is None:
+            msg = "remask=True needs masker=Masker(tokenizer, ...), of the tokenizer that the records were made with"
+            raise AlbertFastError(msg)
+        given = [files] if isinstance(files, str | PathLike) else list(files)
+        arguments = {
+            "files": [str(file) for file in find_files([fspath(file) for file in given])],
+            "batch_size": _checks.integer("batch_size", batch_size, 1),
+            "seed": _checks.seed(seed),
+            "shuffle": _checks.flag("shuffle", shuffle),
+            "masker": masker if remask else None,
+            "max_seq_length": None
+            if max_seq_length is None
+            else _checks.integer("max_seq_length", max_seq_length, 1, 65_536),
+            "vocab_size": None if vocab_size is None else _checks.integer("vocab_size", vocab_size, 1, 2**31),
+            "index_dir": None if index_dir is None else fspath(index_dir),
+        }
+        super().__init__(arguments, num_threads)
+
+    def _open(self, **arguments: Any) -> _native.Batches:
+        masker: Masker | None = arguments["masker"]
+        native = None if masker is None else masker._native
+        return _native.record_batches(**{**arguments, "masker": native}, num_threads=self.num_threads)
+
+    @property
+    def files(self) -> list[str]:
+        """The record files, in the order in which their records are numbered."""
+        files: list[str] = self._arguments["files"]
+        return [*files]

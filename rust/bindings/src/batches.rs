@@ -1,5 +1,6 @@
 //! `Batches` and their iterator: instances side by side as NumPy arrays, from a token store or from records.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,12 +8,14 @@ use albert_fast_core::batch::{Batch, Batched, Batches};
 use albert_fast_core::make::{check_tokenizer, tokenizer_of};
 use albert_fast_core::options::InstanceOptions;
 use albert_fast_core::prefetch::{Ahead, Next, Prefetch};
+use albert_fast_core::record_source::{RecordOptions, RecordSource};
 use albert_fast_core::stream::InstanceStream;
 use numpy::{IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{rule, to_python};
+use crate::masker::PyMasker;
 use crate::progress::run;
 use crate::records::instance_options;
 use crate::store::PyTokenStore;
@@ -194,6 +197,38 @@ pub fn instance_batches(
         };
         let vocab = tokenizer.vocab(options.word_boundary)?;
         Batched::new(Arc::new(InstanceStream::new(store, vocab, options, progress)?), batch_size)
+    })?;
+    Ok(PyBatches::new(Arc::new(batches)))
+}
+
+/// The batches of all epochs of record files.
+#[pyfunction]
+#[pyo3(signature = (files, batch_size, *, seed, shuffle=true, masker=None, max_seq_length=None, vocab_size=None,
+                    index_dir=None, num_threads=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+pub fn record_batches(
+    py: Python<'_>,
+    files: Vec<PathBuf>,
+    batch_size: usize,
+    seed: u64,
+    shuffle: bool,
+    masker: Option<&PyMasker>,
+    max_seq_length: Option<usize>,
+    vocab_size: Option<u32>,
+    index_dir: Option<PathBuf>,
+    num_threads: Option<usize>,
+) -> PyResult<PyBatches> {
+    let options = RecordOptions {
+        seed,
+        shuffle,
+        remask: masker.map(|masker| masker.inner.clone()),
+        vocab_size,
+        seq_length: max_seq_length,
+        index_dir,
+        threads: crate::threads(num_threads)?,
+    };
+    let batches = run(py, num_threads, None, |progress| {
+        Batched::new(Arc::new(RecordSource::open(&files, options, progress)?), batch_size)
     })?;
     Ok(PyBatches::new(Arc::new(batches)))
 }

@@ -7,6 +7,7 @@
 mod batches;
 mod error;
 mod lines;
+mod masker;
 mod progress;
 mod records;
 mod store;
@@ -23,17 +24,19 @@ mod native {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use super::batches::{BatchIterator, PyBatches, instance_batches};
+    use super::batches::{BatchIterator, PyBatches, instance_batches, record_batches};
     #[pymodule_export]
     use super::error::AlbertFastError;
     #[pymodule_export]
     use super::lines::Lines;
     #[pymodule_export]
+    use super::masker::PyMasker;
+    #[pymodule_export]
     use super::records::{RecordFile, instances, make_records, tokenize};
     #[pymodule_export]
     use super::store::PyTokenStore;
     #[pymodule_export]
-    use super::tokenizer::{PyTokenizer, preprocess};
+    use super::tokenizer::{PyTokenizer, preprocess, restore_tokenizer};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

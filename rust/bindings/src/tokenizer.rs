@@ -9,7 +9,7 @@ use albert_fast_core::vocab::Vocab;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 use rayon::prelude::*;
 
 use crate::error::{rule, to_python};
@@ -316,6 +316,15 @@ impl PyTokenizer {
             self.inner.pieces().len()
         )
     }
+
+    /// A tokenizer is pickled as the name of its file and what it must have been: see restore_tokenizer.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let restore = py.import("albert_fast._native")?.getattr("restore_tokenizer")?;
+        // Another process may stand in another folder.
+        let path = std::path::absolute(self.inner.path())?;
+        let state = (path, self.kind(), self.text_rules(), self.lower_case(), self.keep_accents(), self.digest());
+        Ok((restore, state.into_pyobject(py)?))
+    }
 }
 
 /// A line as the SentencePiece model gets it (the reference's preprocess_text).
@@ -328,4 +337,32 @@ pub fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
     let mut out = String::new();
     TextRules { lower_case, keep_accents }.preprocess(text, &mut out);
     out
+}
+
+/// The tokenizer that was pickled: what pickle.loads calls.
+///
+/// Raises AlbertFastError where the file is gone, or is no longer the one of that digest.
+#[pyfunction]
+pub fn restore_tokenizer(
+    py: Python<'_>,
+    path: PathBuf,
+    kind: &str,
+    text_rules: &str,
+    lower_case: bool,
+    keep_accents: bool,
+    digest: &str,
+) -> PyResult<PyTokenizer> {
+    let tokenizer = if kind == "wordpiece" {
+        PyTokenizer::from_vocab_file(py, path, lower_case, keep_accents)?
+    } else {
+        PyTokenizer::from_file(py, path, lower_case, keep_accents, text_rules)?
+    };
+    if tokenizer.digest() != digest {
+        return Err(rule(format!(
+            "{}: the file has changed since the tokenizer was pickled (its digest was {digest}, now it is {}); load it anew",
+            tokenizer.inner.path().display(),
+            tokenizer.digest()
+        )));
+    }
+    Ok(tokenizer)
 }

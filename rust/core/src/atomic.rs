@@ -4,7 +4,7 @@
 //! any moment leaves the old state, or the new one, and at worst a temporary file that [`remove_stale`] clears away. The
 //! leading dot keeps temporaries out of globs such as `records-*`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,24 @@ impl AtomicFile {
         Ok(Self { path, temporary, file: Some(file) })
     }
 
+    /// The same under a temporary name of its own, for folders that several processes may write to at once.
+    pub fn create_apart(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let (folder, mut prefix) = (folder_of(&path), OsString::from("."));
+        prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
+        prefix.push(".");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(SUFFIX);
+        // Others may read what comes of it; the process's umask applies.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let (file, temporary) = builder
+            .tempfile_in(folder)
+            .and_then(|file| file.keep().map_err(|error| error.error))
+            .map_err(|source| Error::io("cannot write", &path, source))?;
+        Ok(Self { path, temporary, file: Some(file) })
+    }
+
     /// The name the file will have.
     pub fn path(&self) -> &Path {
         &self.path
@@ -49,19 +67,25 @@ impl AtomicFile {
 
     /// Syncs the file and gives it its name, replacing what had it. Takes as long as the disk needs.
     pub fn commit(mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        let result = file
-            .sync_all()
-            .and_then(|()| {
-                drop(file);
-                std::fs::rename(&self.temporary, &self.path)
-            })
-            .map_err(|source| Error::io("cannot write", &self.path, source));
-        if result.is_err() {
-            discard(&self.temporary);
+        if let Some(file) = &self.file {
+            file.sync_all().map_err(|source| Error::io("cannot write", &self.path, source))?;
         }
-        result?;
+        self.rename()?;
         sync_folder_of(&self.path)
+    }
+
+    /// Gives the file its name without waiting for the disk: for what carries a checksum and can be made again.
+    pub fn commit_unsynced(mut self) -> Result<()> {
+        self.rename()
+    }
+
+    fn rename(&mut self) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        drop(file);
+        std::fs::rename(&self.temporary, &self.path).map_err(|source| {
+            discard(&self.temporary);
+            Error::io("cannot write", &self.path, source)
+        })
     }
 }
 
@@ -129,10 +153,7 @@ pub fn remove_stale(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()>
 
 /// Makes the names in `path`'s folder durable: a rename is only safe once its folder is on the disk.
 pub fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         // Some network and FUSE file systems have no such call; the rename itself has happened.
         Err(source) if matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
@@ -142,8 +163,15 @@ pub fn sync_folder_of(path: &Path) -> Result<()> {
     }
 }
 
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 fn temporary_of(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or(OsStr::new("file")));
     name.push(SUFFIX);
     path.with_file_name(name)
@@ -200,6 +228,23 @@ mod tests {
         std::fs::write(path.join("inside"), b"").unwrap();
         let error = file.commit().unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot write {}: ", path.display())), "{error}");
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn two_writers_of_one_name_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut one = AtomicFile::create_apart(&path).unwrap();
+        let mut two = AtomicFile::create_apart(&path).unwrap();
+        one.write(b"one").unwrap();
+        two.write(b"other").unwrap();
+        assert_eq!(names(folder.path()).len(), 2);
+        two.commit().unwrap();
+        one.commit_unsynced().unwrap();
+        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        drop(AtomicFile::create_apart(&path).unwrap());
         assert_eq!(names(folder.path()), ["a"]);
     }
 

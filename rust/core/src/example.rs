@@ -15,17 +15,19 @@
 //! | `token_boundary` | S int64 | 1 where a word begins |
 //!
 //! [`encode`] writes the bytes of protobuf's deterministic serialization: packed lists, map keys in sorted order.
-//! [`decode`] reads any `Example`, and [`Rules::check`] says what is wrong with one.
+//! [`decode`] reads any `Example`, and [`Rules::check`] says what is wrong with one; [`decode_row`] reads good ones quickly.
 //!
 //! [`InstanceOptions::max_predictions`]: crate::options::InstanceOptions::max_predictions
 
 mod check;
 mod decode;
 mod encode;
+mod row;
 
 pub use check::Rules;
 pub use decode::{Example, Values, decode};
 pub use encode::{Encoder, encode};
+pub use row::decode_row;
 
 /// The names of the features, sorted.
 pub const FEATURES: [&str; 8] = [

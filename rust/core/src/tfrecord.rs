@@ -24,7 +24,7 @@ pub const HEADER_BYTES: usize = 12;
 pub const FOOTER_BYTES: usize = 4;
 
 /// No record of an `Example` comes near this; a longer one is damage whose checksum happens to fit.
-const MAX_RECORD_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_RECORD_BYTES: u64 = 1 << 30;
 
 /// The masked CRC-32C of `bytes`.
 pub fn masked_crc(bytes: &[u8]) -> u32 {
@@ -42,6 +42,44 @@ pub fn frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out[start + 8..start + HEADER_BYTES].copy_from_slice(&masked_crc(&length).to_le_bytes());
     let crc = masked_crc(&out[start + HEADER_BYTES..]);
     out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// The length that the header of record `index` gives, or what is wrong with it.
+pub(crate) fn data_length(header: &[u8; HEADER_BYTES], index: u64) -> Result<u64, String> {
+    let (length, crc) = header.split_at(8);
+    let value = length.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    if crc != masked_crc(length).to_le_bytes() {
+        let hint = if index == 0 { "this is no TFRecord file, or its start is damaged" } else { "damaged" };
+        return Err(format!("the length ({value}) fails its CRC: {hint}; nothing after it can be read"));
+    }
+    if value > MAX_RECORD_BYTES {
+        return Err(format!("a length of {value} bytes, over the {MAX_RECORD_BYTES} that make sense"));
+    }
+    Ok(value)
+}
+
+/// The bytes that `file` stands for, gzipped (of one member or several) or plain, and whether it is gzipped.
+///
+/// Seen by the first bytes, whatever the name; a plain file whose first record's length begins with gzip's magic bytes is
+/// told apart by that length's checksum.
+pub(crate) fn decompressed(file: impl Read + Send + 'static) -> std::io::Result<(Box<dyn BufRead + Send>, bool)> {
+    let mut plain = BufReader::with_capacity(1 << 18, file);
+    let start = plain.fill_buf()?;
+    let framed = start.len() >= HEADER_BYTES && start[8..HEADER_BYTES] == masked_crc(&start[..8]).to_le_bytes();
+    if start.starts_with(&[0x1f, 0x8b]) && !framed {
+        Ok((Box::new(BufReader::with_capacity(1 << 18, flate2::bufread::MultiGzDecoder::new(plain))), true))
+    } else {
+        Ok((Box::new(plain), false))
+    }
+}
+
+/// Why reading failed: what the system said, or damage of a gzip stream at `damaged`'s record.
+pub(crate) fn read_error(path: &Path, source: std::io::Error, damaged: impl FnOnce(String) -> Error) -> Error {
+    if source.raw_os_error().is_some() {
+        Error::io("cannot read", path, source)
+    } else {
+        damaged(format!("the gzip stream is cut off or damaged ({source})"))
+    }
 }
 
 /// One record of a file.
@@ -77,8 +115,6 @@ impl std::fmt::Debug for RecordReader {
 
 impl RecordReader {
     /// Opens `path`; that it is gzipped is seen by its first bytes, whatever its name.
-    ///
-    /// A plain file whose first record's length begins with gzip's magic bytes is told apart by that length's checksum.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let cannot_read = |source| Error::io("cannot read", &path, source);
@@ -86,14 +122,7 @@ impl RecordReader {
         if file.metadata().map_err(cannot_read)?.is_dir() {
             return Err(Error::data(&path, "a folder, not a record file"));
         }
-        let mut plain = BufReader::with_capacity(1 << 18, file);
-        let start = plain.fill_buf().map_err(cannot_read)?;
-        let framed = start.len() >= HEADER_BYTES && start[8..HEADER_BYTES] == masked_crc(&start[..8]).to_le_bytes();
-        let source: Box<dyn BufRead + Send> = if start.starts_with(&[0x1f, 0x8b]) && !framed {
-            Box::new(BufReader::with_capacity(1 << 18, flate2::bufread::MultiGzDecoder::new(plain)))
-        } else {
-            Box::new(plain)
-        };
+        let (source, _) = decompressed(file).map_err(cannot_read)?;
         Ok(Self { path, source, data: Vec::new(), index: 0, offset: 0, ended: false })
     }
 
@@ -119,18 +148,7 @@ impl RecordReader {
             return Err(self.damage(format!("the file ends {got} bytes into the 12-byte header of a record")));
         }
         header.copy_from_slice(&self.data);
-        let length = u64::from_le_bytes([
-            header[0], header[1], header[2], header[3], header[4], header[5], header[6], header[7],
-        ]);
-        if header[8..] != masked_crc(&header[..8]).to_le_bytes() {
-            let hint = if index == 0 { "this is no TFRecord file, or its start is damaged" } else { "damaged" };
-            return Err(
-                self.damage(format!("the length ({length}) fails its CRC: {hint}; nothing after it can be read"))
-            );
-        }
-        if length > MAX_RECORD_BYTES {
-            return Err(self.damage(format!("a length of {length} bytes, over the {MAX_RECORD_BYTES} that make sense")));
-        }
+        let length = data_length(&header, index).map_err(|reason| self.damage(reason))?;
         let wanted = length + FOOTER_BYTES as u64;
         let got = self.read_up_to(wanted)?;
         if got < wanted {
@@ -153,8 +171,7 @@ impl RecordReader {
         // `read_to_end` grows by what it really gets: a false length cannot make it ask for memory.
         match (&mut self.source).take(count).read_to_end(&mut self.data) {
             Ok(got) => Ok(got as u64),
-            Err(source) if source.raw_os_error().is_some() => Err(Error::io("cannot read", &self.path, source)),
-            Err(source) => Err(self.damage(format!("the gzip stream is cut off or damaged ({source})"))),
+            Err(source) => Err(read_error(&self.path, source, |reason| self.damage(reason))),
         }
     }
 

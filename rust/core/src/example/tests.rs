@@ -1,5 +1,7 @@
 //! Golden records, a second protobuf implementation, and whatever bytes there are.
 
+mod rows;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

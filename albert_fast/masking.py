@@ -1,0 +1,366 @@
+"""Masks for a training loop of one's own: NumPy arrays of ids in, masked ids and predictions out.
+
+The rules, and the code, are those of the records that ``make-records`` writes: n-grams of whole words of length n with
+probability (1/n) / sum(1/k) (ALBERT, Lan et al. 2019, section 4.1), of whose tokens 80 % become ``[MASK]``, 10 % stay
+and 10 % become a random piece (BERT, Devlin et al. 2018, section 3.1). In google-research/ALBERT that is
+create_pretraining_data.py: create_masked_lm_predictions; ``albert_fast.reference`` explains it line by line.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albert_fast import _checks, _native
+from albert_fast._native import AlbertFastError, Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+__all__ = ["Masker"]
+
+
+def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
+    """Ids of the vocabulary, in any sequence, as an array of their own."""
+    try:
+        ids = np.asarray(values)
+    except (TypeError, ValueError):
+        ids = np.empty((0, 0))
+    if ids.size == 0 and ids.ndim == 1:
+        return np.empty(0, dtype=np.uint32)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise AlbertFastError(f"{name} must be a sequence of ids; it is {values!r:.200}")
+    outside = (ids < 0) | (ids >= vocab_size)
+    if outside.any():
+        raise AlbertFastError(f"{name} must be below the vocabulary's size, {vocab_size}; {ids[outside][0]} is not")
+    return ids.astype(np.uint32)
+
+
+def _int32(name: str, values: Sequence[int]) -> NDArray[np.int32]:
+    """A list of integers as the array that it stands for."""
+    try:
+        wide = np.asarray(values)
+    except (TypeError, ValueError):
+        wide = np.empty((0, 0))
+    if wide.size == 0 and wide.ndim == 1:
+        return np.empty(0, dtype=np.int32)
+    if wide.ndim == 1 and wide.dtype.kind in "iu":
+        narrow = wide.astype(np.int32)
+        if np.array_equal(narrow, wide):
+            return narrow
+    raise AlbertFastError(f"{name} must be integers of 32 bits, if it is a list; it is {values!r:.200}")
+
+
+def _options(
+    max_predictions_per_seq: int | None,
+    masked_lm_prob: float,
+    ngram: int,
+    favor_shorter_ngram: bool,
+    do_whole_word_mask: bool,
+    do_permutation: bool,
+    cross_segment_words: bool,
+    replace_with_special: bool,
+) -> dict[str, Any]:
+    """The options as the compiled part takes them, and as they are pickled."""
+    if max_predictions_per_seq is not None:
+        max_predictions_per_seq = _checks.integer("max_predictions_per_seq", max_predictions_per_seq, 1, 65_536)
+    return {
+        "max_predictions_per_seq": max_predictions_per_seq,
+        "masked_lm_prob": _checks.share("masked_lm_prob", masked_lm_prob),
+        "ngram": _checks.integer("ngram", ngram, 1, 64),
+        "favor_shorter_ngram": _checks.flag("favor_shorter_ngram", favor_shorter_ngram),
+        "do_whole_word_mask": _checks.flag("do_whole_word_mask", do_whole_word_mask),
+        "do_permutation": _checks.flag("do_permutation", do_permutation),
+        "cross_segment_words": _checks.flag("cross_segment_words", cross_segment_words),
+        "replace_with_special": _checks.flag("replace_with_special", replace_with_special),
+    }
+
+
+class Masker:
+    """Masks rows of ids, one or many at a time: immutable, safe to share between threads, and it pickles.
+
+    What is masked depends on the row's ids, its padding, the seed and the row's number alone: not on the other rows, on
+    threads, or on the machine.
+
+    - The *budget* of a row is `masked_lm_prob` of its tokens, halves rounded to even: special tokens counted, padding
+      not; at least 1 and at most `max_predictions_per_seq`. Where `masked_lm_prob` is 0 nothing is masked. Where no
+      n-gram fits into what is left of the budget, less is masked.
+    - *Never masked*: `[CLS]`, `[SEP]`, `[MASK]`, `<pad>`, `special_ids`, and padding. An unknown piece is a token like
+      any other, as in the reference.
+    - A *word* is a token that begins one and those after it that do not. What follows a special token or padding begins
+      one, and neither words nor n-grams run across these; with `cross_segment_words` they run across `[CLS]` and
+      `[SEP]`.
+
+    `Masker(...)` is of a tokenizer, `Masker.from_vocab(...)` of any vocabulary.
+
+    Args:
+        tokenizer: whose ids the rows hold.
+        max_predictions_per_seq: most masked tokens of a row, from 1 to 65536; None: what `masked_lm_prob` gives.
+        masked_lm_prob: share of tokens to mask, from 0 to 1.
+        ngram: longest n-gram, in words, from 1 to 64.
+        favor_shorter_ngram: whether n has weight 1/n; otherwise the weights are reversed.
+        do_whole_word_mask: whether the tokens of a word are masked together.
+        do_permutation: whether up to as many further tokens change places, and are predicted too.
+        word_boundary: which pieces begin a word, `"unicode"` or, as in the reference, `"albert"`: see
+            `Tokenizer.word_starts`.
+        cross_segment_words: whether words and n-grams may run across `[CLS]` and `[SEP]`, as in the reference.
+        replace_with_special: whether a random replacement may be any piece, `[CLS]` and `<pad>` included, as in the
+            reference.
+        special_ids: further ids that are never masked.
+        num_threads: threads of `mask_batch`; None: one a processor. Batches of few tokens are masked by the calling
+            thread.
+
+    Raises:
+        AlbertFastError: an option outside its rule; an id outside the vocabulary; a tokenizer without `[CLS]`, `[SEP]`,
+            `[MASK]` or `<pad>`.
+
+    Example:
+        >>> masker = Masker.from_vocab(100, [True] * 100, pad_id=0, cls_id=2, sep_id=3, mask_id=4, masked_lm_prob=0.5)
+        >>> masked = masker.mask([2, 50, 51, 52, 53, 3], seed=1)
+        >>> masked["input_ids"].shape, masked["masked_lm_positions"].shape, int(masked["masked_lm_weights"].sum())
+        ((6,), (3,), 3)
+        >>> sorted(masker.mask_batch(np.full((8, 128), 7, dtype=np.int32), seed=1))
+        ['input_ids', 'masked_lm_ids', 'masked_lm_positions', 'masked_lm_weights']
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        max_predictions_per_seq: int | None = None,
+        masked_lm_prob: float = 0.15,
+        ngram: int = 3,
+        favor_shorter_ngram: bool = True,
+        do_whole_word_mask: bool = True,
+        do_permutation: bool = False,
+        word_boundary: str = "unicode",
+        cross_segment_words: bool = False,
+        replace_with_special: bool = False,
+        special_ids: Sequence[int] = (),
+        num_threads: int | None = None,
+    ) -> None:
+        if not isinstance(tokenizer, Tokenizer):
+            raise AlbertFastError(
+                f"tokenizer must be an albert_fast.Tokenizer (for others: Masker.from_vocab); it is {tokenizer!r:.200}"
+            )
+        options = _options(
+            max_predictions_per_seq,
+            masked_lm_prob,
+            ngram,
+            favor_shorter_ngram,
+            do_whole_word_mask,
+            do_permutation,
+            cross_segment_words,
+            replace_with_special,
+        )
+        if not isinstance(word_boundary, str):
+            raise AlbertFastError(f'word_boundary must be "unicode" or "albert"; it is {word_boundary!r}')
+        special = _ids("special_ids", special_ids, tokenizer.vocab_size)
+        native = _native.Masker.from_tokenizer(tokenizer, json.dumps(options), word_boundary, special)
+        options |= {"word_boundary": word_boundary, "special_ids": special}
+        self._set(native, type(self), (tokenizer,), options, num_threads)
+
+    @classmethod
+    def from_vocab(  # noqa: D417  # the others are explained with the class
+        cls,
+        vocab_size: int,
+        word_starts: Sequence[bool] | NDArray[np.bool_],
+        *,
+        pad_id: int,
+        cls_id: int,
+        sep_id: int,
+        mask_id: int,
+        ordinary: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+        max_predictions_per_seq: int | None = None,
+        masked_lm_prob: float = 0.15,
+        ngram: int = 3,
+        favor_shorter_ngram: bool = True,
+        do_whole_word_mask: bool = True,
+        do_permutation: bool = False,
+        cross_segment_words: bool = False,
+        replace_with_special: bool = False,
+        special_ids: Sequence[int] = (),
+        num_threads: int | None = None,
+    ) -> Self:
+        """A masker of any vocabulary; the options that are not explained here are those of the class.
+
+        Args:
+            vocab_size: number of pieces; ids are from 0 to one less.
+            word_starts: for each id whether the piece begins a word: bool of shape [vocab_size].
+            pad_id: id of `<pad>`.
+            cls_id: id of `[CLS]`.
+            sep_id: id of `[SEP]`.
+            mask_id: id of `[MASK]`.
+            ordinary: ids that may stand in for a masked token; None: all. Special ones among them do not count.
+
+        Raises:
+            AlbertFastError: an option outside its rule; an id outside the vocabulary; no ordinary piece.
+        """
+        options = _options(
+            max_predictions_per_seq,
+            masked_lm_prob,
+            ngram,
+            favor_shorter_ngram,
+            do_whole_word_mask,
+            do_permutation,
+            cross_segment_words,
+            replace_with_special,
+        )
+        size = _checks.integer("vocab_size", vocab_size, 1, 2**31 - 1)
+        try:
+            starts = np.array(word_starts)
+        except (TypeError, ValueError):
+            starts = np.empty(0)
+        if starts.dtype != np.bool_ or starts.shape != (size,):
+            raise AlbertFastError(
+                f"word_starts must be bool of shape [{size}], one for each id; "
+                f"it has dtype {starts.dtype} and shape {list(starts.shape)}"
+            )
+        named = {"pad_id": pad_id, "cls_id": cls_id, "sep_id": sep_id, "mask_id": mask_id}
+        named = {name: _checks.integer(name, id_, 0, size - 1) for name, id_ in named.items()}
+        special = _ids("special_ids", special_ids, size)
+        choice = None if ordinary is None else _ids("ordinary", ordinary, size)
+        native = _native.Masker.from_vocab(starts, json.dumps(options), **named, ordinary=choice, special_ids=special)
+        options |= {**named, "ordinary": choice, "special_ids": special}
+        masker = cls.__new__(cls)
+        masker._set(native, cls.from_vocab, (size, starts), options, num_threads)  # noqa: SLF001
+        return masker
+
+    def _set(
+        self,
+        native: _native.Masker,
+        make: Callable[..., Masker],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        num_threads: int | None,
+    ) -> None:
+        """Keeps the compiled part, and `make(*arguments, **options)` to pickle and to show."""
+        if num_threads is not None:
+            num_threads = _checks.threads(num_threads)
+        self._native = native
+        self._num_threads = num_threads
+        self._recipe = functools.partial(make, **options, num_threads=num_threads), arguments
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces."""
+        return self._native.vocab_size
+
+    def predictions(self, tokens: int) -> int:
+        """Length P of the `masked_lm_*` arrays of a row of S tokens, padding included.
+
+        `max_predictions_per_seq`, or without one `max(1, round(masked_lm_prob * S))`; twice that with `do_permutation`.
+
+        Raises:
+            AlbertFastError: `tokens` is no integer from 1 to 16777216.
+        """
+        return self._native.predictions(_checks.integer("tokens", tokens, 1, 1 << 24))
+
+    def mask(
+        self,
+        input_ids: NDArray[np.int32] | Sequence[int],
+        seed: int,
+        *,
+        row: int = 0,
+        labels: bool = False,
+        word_starts: NDArray[np.bool_] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Masks one row without padding, but for pieces `<pad>` in it, which count as tokens.
+
+        Args:
+            input_ids: int32 of shape [S], read where it lies and not changed, or a list.
+            seed: from 0 to 2**64 - 1.
+            row: the row's number, from 0: `mask(ids[r], seed, row=r)` is row r of `mask_batch(ids, None, seed)`.
+            labels: whether to give `labels` too.
+            word_starts: bool of shape [S], whether each token begins a word, where the vocabulary cannot say so.
+
+        Returns:
+            What `mask_batch` returns, its arrays of one dimension.
+
+        Raises:
+            AlbertFastError: another dtype or shape, an id outside the vocabulary, a number outside its range.
+            MemoryError: no room for the result.
+        """
+        ids: Any = input_ids
+        return self._native.mask(
+            _int32("input_ids", ids) if isinstance(ids, list | tuple) else ids,
+            seed=_checks.seed(seed),
+            row=_checks.integer("row", row, 0, 2**63 - 1),
+            labels=_checks.flag("labels", labels),
+            word_starts=word_starts,
+        )
+
+    def mask_batch(
+        self,
+        input_ids: NDArray[np.int32],
+        lengths: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int] | None = None,
+        seed: int | None = None,
+        *,
+        attention_mask: NDArray[np.integer[Any]] | NDArray[np.bool_] | None = None,
+        first_row: int = 0,
+        labels: bool = False,
+        word_starts: NDArray[np.bool_] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Masks B rows of S tokens, in parallel and without the GIL.
+
+        Args:
+            input_ids: int32 of shape [B, S] in any strides, read where it lies and not changed. Padding must be ids of
+                the vocabulary too.
+            lengths: what of each row is no padding: int32 or int64 of shape [B], the number of tokens at its beginning;
+                or of shape [B, S], an attention mask; None: all.
+            seed: from 0 to 2**64 - 1; to be given.
+            attention_mask: instead of `lengths`, bool, int32 or int64 of shape [B, S], 1 for a token and 0 for padding,
+                which may be anywhere.
+            first_row: number of the first row: `mask_batch(ids[a:b], lengths[a:b], seed, first_row=a)` gives rows a to
+                b of `mask_batch(ids, lengths, seed)`.
+            labels: whether to give `labels` too.
+            word_starts: bool of shape [B, S], whether each token begins a word, where the vocabulary cannot say so.
+
+        Returns:
+            New arrays, with P as `predictions(S)` gives it, each row's predictions ascending and zero-padded:
+            `input_ids` int32 [B, S], with replacements in place; `masked_lm_positions` int32 [B, P];
+            `masked_lm_ids` int32 [B, P], the original ids there; `masked_lm_weights` float32 [B, P], 1.0 for a
+            prediction and 0.0 for padding; with `labels` as Hugging Face's models take them: `labels` int64 [B, S], the
+            original id of each prediction and -100 elsewhere.
+
+        Raises:
+            AlbertFastError: another dtype or shape, an id outside the vocabulary, a length outside the row, an
+                attention mask of other numbers, a number outside its range.
+            MemoryError: no room for the result.
+        """
+        if seed is None:
+            raise AlbertFastError("seed must be given: mask_batch(input_ids, lengths, seed)")
+        attended: Any = lengths
+        if attended is not None and attention_mask is not None:
+            raise AlbertFastError("lengths and attention_mask say the same; only one of them can be given")
+        if isinstance(attended, list | tuple):
+            attended = _int32("lengths", attended)
+        if isinstance(attended, np.ndarray) and attended.ndim == 2:
+            attended, attention_mask = None, attended
+        return self._native.mask_batch(
+            input_ids,
+            seed=_checks.seed(seed),
+            lengths=attended,
+            attention_mask=attention_mask,
+            first_row=_checks.integer("first_row", first_row, 0, 2**63 - 1),
+            labels=_checks.flag("labels", labels),
+            word_starts=word_starts,
+            num_threads=self._num_threads,
+        )
+
+    def __repr__(self) -> str:
+        again, (of, *_) = self._recipe
+        # Tables are long; special_ids are few.
+        shown = {**again.keywords, "special_ids": again.keywords["special_ids"].tolist()}
+        options = [f"{name}={value!r}" for name, value in shown.items() if name != "ordinary"]
+        name = "Masker" if isinstance(of, Tokenizer) else "Masker.from_vocab"
+        return f"{name}({', '.join([repr(of), *options])})"
+
+    def __reduce__(self) -> tuple[Callable[..., Masker], tuple[Any, ...]]:
+        return self._recipe

@@ -1,0 +1,425 @@
+//! `Masker`: arrays in, arrays out, no Python in between.
+
+use albert_fast_core::mask_rows::{
+    MAX_WIDTH, MaskOptions, OutsideVocabulary, Predictions, RowContext, RowError, RowMasker, TASK_TOKENS,
+};
+use albert_fast_core::vocab::Vocab;
+use numpy::ndarray::{Array2, ArrayView2, Axis, Dimension};
+use numpy::{
+    Element, IntoPyArray, Ix1, Ix2, IxDyn, PyArray, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray,
+    PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods, dtype,
+};
+use pyo3::exceptions::PyMemoryError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::{rule, to_python};
+use crate::tokenizer::{PyTokenizer, word_boundary};
+
+/// What `value` is, to end an error with.
+fn describe(value: &Bound<'_, PyAny>) -> String {
+    match value.cast::<PyUntypedArray>() {
+        Ok(array) => format!("it has dtype {} and {} dimensions, {:?}", array.dtype(), array.ndim(), array.shape()),
+        Err(_) => match value.get_type().name() {
+            Ok(name) => format!("it is of type {name}"),
+            Err(_) => "it is none".to_owned(),
+        },
+    }
+}
+
+/// `value` as an array of that type and rank, which may lie anywhere and in any strides; none where it is another.
+fn array<'py, T: Element, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
+    let Ok(array) = value.cast::<PyArray<T, D>>() else {
+        return Ok(None);
+    };
+    let borrowed = if value.getattr("flags")?.getattr("aligned")?.is_truthy()? {
+        array.try_readonly()
+    } else {
+        // Such as a field of packed records: only NumPy reads these.
+        value.call_method0("copy")?.cast::<PyArray<T, D>>()?.try_readonly()
+    };
+    borrowed.map(Some).map_err(|error| rule(format!("an array is being written to: {error}")))
+}
+
+/// As [`array`], of booleans, whose bytes may hold anything.
+fn bytes<'py, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<Option<PyReadonlyArray<'py, u8, D>>> {
+    match value.cast::<PyUntypedArray>() {
+        Ok(of) if of.dtype().is_equiv_to(&dtype::<bool>(value.py())) => array(&value.call_method1("view", ("u1",))?),
+        _ => Ok(None),
+    }
+}
+
+/// An attention mask.
+enum Mask<'py> {
+    Bytes(PyReadonlyArray2<'py, u8>),
+    Ints(PyReadonlyArray2<'py, i32>),
+    Longs(PyReadonlyArray2<'py, i64>),
+}
+
+/// Its content, which threads can share.
+enum MaskView<'a> {
+    Bytes(ArrayView2<'a, u8>),
+    Ints(ArrayView2<'a, i32>),
+    Longs(ArrayView2<'a, i64>),
+}
+
+impl<'py> Mask<'py> {
+    fn new(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Some(mask) = bytes(value)? {
+            Ok(Self::Bytes(mask))
+        } else if let Some(mask) = array::<i32, _>(value)? {
+            Ok(Self::Ints(mask))
+        } else if let Some(mask) = array::<i64, _>(value)? {
+            Ok(Self::Longs(mask))
+        } else {
+            Err(rule(format!(
+                "attention_mask must be a bool, int32 or int64 array of shape [rows, tokens]; {}",
+                describe(value)
+            )))
+        }
+    }
+
+    fn view(&self) -> MaskView<'_> {
+        match self {
+            Self::Bytes(mask) => MaskView::Bytes(mask.as_array()),
+            Self::Ints(mask) => MaskView::Ints(mask.as_array()),
+            Self::Longs(mask) => MaskView::Longs(mask.as_array()),
+        }
+    }
+}
+
+impl MaskView<'_> {
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Bytes(mask) => mask.shape(),
+            Self::Ints(mask) => mask.shape(),
+            Self::Longs(mask) => mask.shape(),
+        }
+    }
+
+    /// Copies a row; column and value where one is neither 0 nor 1.
+    fn copy_row(&self, row: usize, out: &mut Vec<u8>) -> Result<(), (usize, i64)> {
+        fn copy<T: Copy + Into<i64>>(
+            mask: &ArrayView2<'_, T>,
+            row: usize,
+            out: &mut Vec<u8>,
+        ) -> Result<(), (usize, i64)> {
+            out.clear();
+            let mut bad = None;
+            out.extend(mask.row(row).iter().enumerate().map(|(column, &value)| {
+                let value = value.into();
+                if value & !1 != 0 {
+                    bad = bad.or(Some((column, value)));
+                }
+                value as u8
+            }));
+            bad.map_or(Ok(()), Err)
+        }
+        match self {
+            Self::Bytes(mask) => {
+                out.clear();
+                out.extend(mask.row(row));
+                Ok(())
+            }
+            Self::Ints(mask) => copy(mask, row, out),
+            Self::Longs(mask) => copy(mask, row, out),
+        }
+    }
+}
+
+/// The lengths of rows of `width` tokens.
+fn lengths(value: &Bound<'_, PyAny>, rows: usize, width: usize) -> PyResult<Vec<usize>> {
+    let lengths: Vec<i64> = if let Some(lengths) = array::<i32, Ix1>(value)? {
+        lengths.as_array().iter().map(|&length| length.into()).collect()
+    } else if let Some(lengths) = array::<i64, Ix1>(value)? {
+        lengths.as_array().iter().copied().collect()
+    } else {
+        return Err(rule(format!("lengths must be an int32 or int64 array of shape [rows]; {}", describe(value))));
+    };
+    if lengths.len() != rows {
+        return Err(rule(format!(
+            "lengths must have one number for each of the {rows} rows; it has {}",
+            lengths.len()
+        )));
+    }
+    if let Some(row) = lengths.iter().position(|&length| !(0..=width as i64).contains(&length)) {
+        return Err(rule(format!(
+            "lengths must be from 0 to the rows' length, {width}; lengths[{row}] is {}",
+            lengths[row]
+        )));
+    }
+    Ok(lengths.into_iter().map(|length| length as usize).collect())
+}
+
+/// What may accompany the ids of a batch, and how they are masked.
+struct Call<'a, 'py> {
+    lengths: Option<&'a Bound<'py, PyAny>>,
+    attention_mask: Option<&'a Bound<'py, PyAny>>,
+    word_starts: Option<PyReadonlyArray<'py, u8, IxDyn>>,
+    key: (u64, u64),
+    labels: bool,
+    num_threads: Option<usize>,
+}
+
+/// `length` zeros; `MemoryError` where there is no room.
+fn zeros<T: bytemuck::Zeroable>(length: Option<usize>) -> PyResult<Vec<T>> {
+    length
+        .and_then(|length| bytemuck::allocation::try_zeroed_vec(length).ok())
+        .ok_or_else(|| PyMemoryError::new_err("no memory for the masked rows; pass fewer rows at a time"))
+}
+
+/// Masks rows of ids; see albert_fast.Masker. Immutable, and safe to share between threads.
+#[pyclass(name = "Masker", module = "albert_fast._native", frozen)]
+pub struct PyMasker {
+    pub inner: RowMasker,
+}
+
+impl PyMasker {
+    fn new(options_json: &str, vocab: &Vocab, special_ids: &[u32]) -> PyResult<Self> {
+        let options: MaskOptions =
+            serde_json::from_str(options_json).map_err(|error| rule(format!("options: {error}")))?;
+        Ok(Self { inner: RowMasker::new(&options, vocab, special_ids).map_err(to_python)? })
+    }
+
+    /// The masked rows, as a dict of arrays; of one dimension less for a `single` row.
+    fn masked<'py>(
+        &self,
+        py: Python<'py>,
+        ids: ArrayView2<'_, i32>,
+        single: bool,
+        call: &Call<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (rows, width) = ids.dim();
+        if !(1..=MAX_WIDTH).contains(&width) {
+            return Err(rule(format!("rows of input_ids must have from 1 to {MAX_WIDTH} tokens; they have {width}")));
+        }
+        if call.key.1.checked_add(rows as u64).is_none() {
+            return Err(rule(format!("rows must have numbers below 2**64; {rows} from {} have not", call.key.1)));
+        }
+        let lengths = call.lengths.map(|value| lengths(value, rows, width)).transpose()?;
+        let mask = call.attention_mask.map(Mask::new).transpose()?;
+        let mask = mask.as_ref().map(Mask::view);
+        if let Some(mask) = &mask
+            && mask.shape() != [rows, width]
+        {
+            return Err(rule(format!(
+                "attention_mask must have the shape of input_ids, [{rows}, {width}]; it has {:?}",
+                mask.shape()
+            )));
+        }
+        let starts = call.word_starts.as_ref().map(PyReadonlyArray::as_array);
+        let starts = match &starts {
+            None => None,
+            Some(starts) => {
+                let wide = if single { starts.view().insert_axis(Axis(0)) } else { starts.view() };
+                let shape = starts.shape().to_vec();
+                Some(wide.into_dimensionality::<Ix2>().ok().filter(|wide| wide.dim() == ids.dim()).ok_or_else(
+                    || {
+                        let wanted = if single { format!("[{width}]") } else { format!("[{rows}, {width}]") };
+                        rule(format!("word_starts must have the shape of input_ids, {wanted}; it has {shape:?}"))
+                    },
+                )?)
+            }
+        };
+
+        let predictions = self.inner.predictions(width);
+        let (tokens, slots) = (rows.checked_mul(width), rows.checked_mul(predictions));
+        let (mut input_ids, mut positions, mut masked_ids) = (zeros(tokens)?, zeros(slots)?, zeros(slots)?);
+        let mut weights = zeros(slots)?;
+        let mut labels = if call.labels { Some(zeros(tokens)?) } else { None };
+        let threads = crate::threads(call.num_threads)?;
+        let pool =
+            if threads > 1 && input_ids.len() > 2 * TASK_TOKENS { Some(crate::shared_pool(threads)?) } else { None };
+        let read = |row: usize, out: &mut [i32], context: &mut RowContext| {
+            for (out, &id) in out.iter_mut().zip(ids.row(row)) {
+                *out = id;
+            }
+            context.length = lengths.as_ref().map_or(width, |lengths| lengths[row]);
+            if let Some(starts) = &starts {
+                context.word_starts.clear();
+                context.word_starts.extend(starts.row(row));
+            }
+            mask.as_ref().map_or(Ok(()), |mask| mask.copy_row(row, &mut context.attention_mask))
+        };
+        let out = Predictions {
+            positions: &mut positions,
+            ids: &mut masked_ids,
+            weights: &mut weights,
+            labels: labels.as_deref_mut(),
+        };
+        let (inner, key) = (&self.inner, call.key);
+        py.detach(|| inner.mask_rows((&mut input_ids, width), key, out, pool.as_deref(), read)).map_err(
+            |(row, error)| {
+                let place = |column| if single { format!("[{column}]") } else { format!("[{row}, {column}]") };
+                rule(match error {
+                    RowError::Id(OutsideVocabulary { column, id }) => format!(
+                        "input_ids must be from 0 to {}, the ids of the vocabulary; input_ids{} is {id}",
+                        inner.vocab_size() - 1,
+                        place(column)
+                    ),
+                    RowError::Read((column, value)) => {
+                        format!("attention_mask must hold 0 and 1 alone; attention_mask{} is {value}", place(column))
+                    }
+                })
+            },
+        )?;
+
+        let shape = |width| if single { (1, width) } else { (rows, width) };
+        let result = PyDict::new(py);
+        result.set_item("input_ids", shaped(py, input_ids, shape(width), single)?)?;
+        result.set_item("masked_lm_positions", shaped(py, positions, shape(predictions), single)?)?;
+        result.set_item("masked_lm_ids", shaped(py, masked_ids, shape(predictions), single)?)?;
+        result.set_item("masked_lm_weights", shaped(py, weights, shape(predictions), single)?)?;
+        if let Some(labels) = labels {
+            result.set_item("labels", shaped(py, labels, shape(width), single)?)?;
+        }
+        Ok(result)
+    }
+}
+
+/// `values` as an array, which takes them over as they lie.
+fn shaped<T: Element>(
+    py: Python<'_>,
+    values: Vec<T>,
+    shape: (usize, usize),
+    single: bool,
+) -> PyResult<Bound<'_, PyAny>> {
+    if single {
+        return Ok(values.into_pyarray(py).into_any());
+    }
+    let array = Array2::from_shape_vec(shape, values).map_err(|error| rule(error.to_string()))?;
+    Ok(array.into_pyarray(py).into_any())
+}
+
+/// The word starts of `rank` dimensions.
+fn word_starts<'py>(
+    value: Option<&Bound<'py, PyAny>>,
+    rank: &str,
+) -> PyResult<Option<PyReadonlyArray<'py, u8, IxDyn>>> {
+    value
+        .map(|value| {
+            bytes(value)?
+                .ok_or_else(|| rule(format!("word_starts must be a bool array of shape {rank}; {}", describe(value))))
+        })
+        .transpose()
+}
+
+/// The ids of rows; a batch may be of no rows.
+fn input_ids<'py, D: Dimension>(value: &Bound<'py, PyAny>, rank: &str) -> PyResult<PyReadonlyArray<'py, i32, D>> {
+    array(value)?.ok_or_else(|| {
+        rule(format!(
+            "input_ids must be an int32 array of shape {rank}; {}{}",
+            describe(value),
+            match value.cast::<PyUntypedArray>() {
+                Ok(of) if !of.dtype().is_equiv_to(&dtype::<i32>(value.py())) => ": pass input_ids.astype(np.int32)",
+                _ => "",
+            }
+        ))
+    })
+}
+
+#[pymethods]
+impl PyMasker {
+    /// A masker of a tokenizer's ids. Raises AlbertFastError: a special piece is missing, an id outside the vocabulary, an
+    /// option outside its rule.
+    #[staticmethod]
+    fn from_tokenizer(
+        tokenizer: &PyTokenizer,
+        options_json: &str,
+        word_boundary: &str,
+        special_ids: PyReadonlyArray1<'_, u32>,
+    ) -> PyResult<Self> {
+        let vocab = tokenizer.inner.vocab(self::word_boundary(word_boundary)?).map_err(to_python)?;
+        Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
+    }
+
+    /// A masker of any ids below the length of word_starts. Raises AlbertFastError: an id outside the vocabulary, an
+    /// option outside its rule.
+    #[staticmethod]
+    #[pyo3(signature = (word_starts, options_json, *, pad_id, cls_id, sep_id, mask_id, ordinary, special_ids))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn from_vocab(
+        word_starts: &Bound<'_, PyAny>,
+        options_json: &str,
+        pad_id: u32,
+        cls_id: u32,
+        sep_id: u32,
+        mask_id: u32,
+        ordinary: Option<PyReadonlyArray1<'_, u32>>,
+        special_ids: PyReadonlyArray1<'_, u32>,
+    ) -> PyResult<Self> {
+        let starts: PyReadonlyArray1<'_, u8> = bytes(word_starts)?.ok_or_else(|| {
+            rule(format!("word_starts must be a bool array of shape [vocab_size]; {}", describe(word_starts)))
+        })?;
+        let word_start: Vec<bool> = starts.as_array().iter().map(|&start| start != 0).collect();
+        if word_start.len() > i32::MAX as usize {
+            return Err(rule(format!("vocab_size must be below 2**31; it is {}", word_start.len())));
+        }
+        let size = word_start.len() as u32;
+        let ordinary = ordinary.map_or_else(|| (0..size).collect(), |ids| ids.as_array().to_vec());
+        if let Some(id) = ordinary.iter().find(|&&id| id >= size) {
+            return Err(rule(format!("ordinary must be below the vocabulary's size, {size}; {id} is not")));
+        }
+        // Masks treat an unknown piece as any other.
+        let vocab = Vocab { size, pad: pad_id, unk: 0, cls: cls_id, sep: sep_id, mask: mask_id, word_start, ordinary };
+        Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
+    }
+
+    /// Masks one row, int32 [tokens]: a dict of arrays of one dimension. Raises AlbertFastError and MemoryError.
+    #[pyo3(signature = (input_ids, *, seed, row=0, labels=false, word_starts=None))]
+    fn mask<'py>(
+        &self,
+        py: Python<'py>,
+        input_ids: &Bound<'py, PyAny>,
+        seed: u64,
+        row: u64,
+        labels: bool,
+        word_starts: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let ids = self::input_ids::<Ix1>(input_ids, "[tokens]")?;
+        let call = Call {
+            lengths: None,
+            attention_mask: None,
+            word_starts: self::word_starts(word_starts, "[tokens]")?,
+            key: (seed, row),
+            labels,
+            num_threads: Some(1),
+        };
+        self.masked(py, ids.as_array().insert_axis(Axis(0)), true, &call)
+    }
+
+    /// Masks the rows of int32 [rows, tokens] without the GIL: a dict of arrays of two dimensions.
+    ///
+    /// num_threads: None for all processors. Raises AlbertFastError and MemoryError.
+    #[pyo3(signature = (input_ids, *, seed, lengths=None, attention_mask=None, first_row=0, labels=false,
+                        word_starts=None, num_threads=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn mask_batch<'py>(
+        &self,
+        py: Python<'py>,
+        input_ids: &Bound<'py, PyAny>,
+        seed: u64,
+        lengths: Option<&Bound<'py, PyAny>>,
+        attention_mask: Option<&Bound<'py, PyAny>>,
+        first_row: u64,
+        labels: bool,
+        word_starts: Option<&Bound<'py, PyAny>>,
+        num_threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let ids = self::input_ids::<Ix2>(input_ids, "[rows, tokens]")?;
+        let word_starts = self::word_starts(word_starts, "[rows, tokens]")?;
+        let call = Call { lengths, attention_mask, word_starts, key: (seed, first_row), labels, num_threads };
+        self.masked(py, ids.as_array(), false, &call)
+    }
+
+    /// Number of pieces of the vocabulary.
+    #[getter]
+    fn vocab_size(&self) -> usize {
+        self.inner.vocab_size()
+    }
+
+    /// Length of the masked_lm_* arrays of a row of so many tokens.
+    fn predictions(&self, tokens: usize) -> usize {
+        self.inner.predictions(tokens)
+    }
+}

@@ -1,0 +1,222 @@
+"""`albert_fast.Masker` refuses bad input with the rule and the value, and trips over none."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from maskers import CLS, EXTRA, FIELDS, SIZE, SPECIAL, STARTS, Arrays, assert_equal, masker, restored
+
+from albert_fast import AlbertFastError, Masker, Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+# What is passed here has wrong types on purpose.
+LooseMasker: Any = Masker
+
+
+def loose(**options: Any) -> Any:
+    return masker(**options)
+
+
+IDS = np.full((3, 8), 7, dtype=np.int32)
+BATCHES: list[tuple[Callable[[], object], str]] = [
+    (lambda: loose().mask_batch(IDS.astype(np.int64), None, 1), "int32.*dtype int64.*input_ids.astype"),
+    (lambda: loose().mask_batch(IDS.astype(">i4"), None, 1), "int32.*dtype >i4.*input_ids.astype"),
+    (lambda: loose().mask_batch(IDS[0], None, 1), r"shape \[rows, tokens\].*1 dimensions, \[8\]"),
+    (lambda: loose().mask(IDS, 1), r"shape \[tokens\].*2 dimensions, \[3, 8\]"),
+    (lambda: loose().mask_batch(IDS.tolist(), None, 1), "int32 array of shape.*list"),
+    (lambda: loose().mask_batch(IDS[:, :0], None, 1), "from 1 to 16777216 tokens; they have 0"),
+    (lambda: loose().mask([], 1), "from 1 to 16777216 tokens; they have 0"),
+    (lambda: loose().mask([1, 2.5], 1), r"input_ids must be integers.*2\.5"),
+    (lambda: loose().mask([1, 2**32], 1), "input_ids must be integers of 32 bits.*4294967296"),
+    (lambda: loose().mask([1, True, "x"], 1), "input_ids must be integers"),
+    (lambda: loose().mask([7, 60], 1), r"from 0 to 59.*input_ids\[1\] is 60"),
+    (lambda: loose().mask_batch(IDS * [[1], [1], [-1]], None, 1), "int32.*dtype int64"),
+    (lambda: loose().mask_batch(-IDS, None, 1), r"from 0 to 59.*input_ids\[0, 0\] is -7"),
+    (lambda: loose().mask_batch(IDS, [8, 9, 10], 1), r"from 0 to the rows' length, 8; lengths\[1\] is 9"),
+    (lambda: loose().mask_batch(IDS, [8, 8, -1], 1), r"lengths\[2\] is -1"),
+    (lambda: loose().mask_batch(IDS, [8, 8], 1), "one number for each of the 3 rows; it has 2"),
+    (lambda: loose().mask_batch(IDS, [8, 8, 7.5], 1), "lengths must be integers"),
+    (lambda: loose().mask_batch(IDS, np.array([8.0, 8, 8]), 1), "int32 or int64.*dtype float64"),
+    (lambda: loose().mask_batch(IDS, np.array([8, 8, 8], dtype=np.uint8), 1), "int32 or int64.*dtype uint8"),
+    (lambda: loose().mask_batch(IDS, np.array(8), 1), r"shape \[rows\].*0 dimensions"),
+    (lambda: loose().mask_batch(IDS, IDS, 1), r"0 and 1 alone; attention_mask\[0, 0\] is 7"),
+    (lambda: loose().mask_batch(IDS, -(IDS > 0).astype(np.int64), 1), r"attention_mask\[0, 0\] is -1"),
+    (lambda: loose().mask_batch(IDS, IDS[:, :7], 1), r"shape of input_ids, \[3, 8\]; it has \[3, 7\]"),
+    (lambda: loose().mask_batch(IDS, (IDS > 0).astype(np.float32), 1), "bool, int32 or int64.*dtype float32"),
+    (
+        lambda: loose().mask_batch(IDS, seed=1, attention_mask=np.ones(8, dtype=np.bool_)),
+        "attention_mask must be.*1 dim",
+    ),
+    (lambda: loose().mask_batch(IDS, [8, 8, 8], 1, attention_mask=IDS > 0), "only one of them"),
+    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS), "bool array.*dtype int32"),
+    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS[0] > 0), r"input_ids, \[3, 8\]; it has \[8\]"),
+    (lambda: loose().mask(IDS[0], 1, word_starts=IDS[0, :5] > 0), r"input_ids, \[8\]; it has \[5\]"),
+    (lambda: loose().mask(IDS[0], 1, word_starts=np.array(True)), r"input_ids, \[8\]; it has \[\]"),
+    (lambda: loose().mask_batch(IDS), "seed must be given"),
+    (lambda: loose().mask_batch(IDS, None, -1), r"seed must be an integer from 0 to 2\*\*64 - 1; it is -1"),
+    (lambda: loose().mask_batch(IDS, None, 2**64), "seed.*18446744073709551616"),
+    (lambda: loose().mask_batch(IDS, None, True), "seed.*it is True"),
+    (lambda: loose().mask_batch(IDS, None, 1.0), "seed.*it is 1.0"),
+    (lambda: loose().mask(IDS[0], np.float64(1)), "seed must be"),
+    (lambda: loose().mask_batch(IDS, None, 1, first_row=-1), r"first_row.*2\*\*63 - 1; it is -1"),
+    (lambda: loose().mask(IDS[0], 1, row=2**63), "row must be"),
+    (lambda: loose().mask(IDS[0], 1, labels=1), "labels must be True or False; it is 1"),
+    (lambda: loose().predictions(0), "tokens must be an integer from 1 to 16777216; it is 0"),
+]
+MAKERS: list[tuple[Callable[[], object], str]] = [
+    (lambda: loose(max_predictions_per_seq=0), "max_predictions_per_seq must be an integer from 1 to 65536; it is 0"),
+    (lambda: loose(masked_lm_prob=1.1), r"masked_lm_prob must be a number from 0 to 1; it is 1\.1"),
+    (lambda: loose(masked_lm_prob=math.nan), "masked_lm_prob.*nan"),
+    (lambda: loose(masked_lm_prob="0.5"), "masked_lm_prob.*'0.5'"),
+    (lambda: loose(ngram=0), "ngram must be an integer from 1 to 64; it is 0"),
+    (lambda: loose(do_permutation="no"), "do_permutation must be True or False; it is 'no'"),
+    (lambda: loose(num_threads=0), "num_threads must be an integer from 1 to 1024; it is 0"),
+    (lambda: loose(special_ids=[3, 60]), "special_ids must be below the vocabulary's size, 60; 60 is not"),
+    (lambda: loose(special_ids=[-1]), "special_ids.*-1 is not"),
+    (lambda: loose(special_ids=["a"]), "special_ids must be a sequence of ids"),
+    (lambda: loose(special_ids=[[1], [2, 3]]), "special_ids must be a sequence of ids"),
+    (lambda: loose(ordinary=[99]), "ordinary must be below the vocabulary's size, 60; 99 is not"),
+    (lambda: loose(ordinary=[]), "must have an ordinary piece"),
+    (lambda: loose(ordinary=[CLS, EXTRA]), "must have an ordinary piece"),
+    (lambda: loose(mask_id=60), "mask_id must be an integer from 0 to 59; it is 60"),
+    (lambda: loose(mask_id=None), "mask_id must be an integer.*None"),
+    (lambda: LooseMasker.from_vocab(0, [], **SPECIAL), "vocab_size must be an integer from 1 to 2147483647; it is 0"),
+    (lambda: LooseMasker.from_vocab(61, STARTS, **SPECIAL), r"word_starts must be bool of shape \[61\].*\[60\]"),
+    (lambda: LooseMasker.from_vocab(2, [1, 0], **SPECIAL), "word_starts must be bool.*dtype int64"),
+    (lambda: LooseMasker("spiece.model"), "tokenizer must be an albert_fast.Tokenizer.*'spiece.model'"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BATCHES + MAKERS, ids=lambda case: str(case)[:30])
+def test_bad_input_is_told(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(AlbertFastError, match=message) as raised:
+        call()
+    assert isinstance(raised.value, ValueError)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_bad_word_boundary_is_told(model: Path) -> None:
+    tokenizer = Tokenizer.from_file(model)
+    for name in ("ascii", None):
+        with pytest.raises(AlbertFastError, match=f'word_boundary must be "unicode" or "albert"; it is .*{name}'):
+            LooseMasker(tokenizer, word_boundary=name)
+    with pytest.raises(
+        AlbertFastError, match=f"special_ids must be below the vocabulary's size, {tokenizer.vocab_size}"
+    ):
+        Masker(tokenizer, special_ids=[tokenizer.vocab_size])
+
+
+def test_numpys_integers_are_integers() -> None:
+    made = loose(ngram=np.int8(2), max_predictions_per_seq=np.uint16(3), masked_lm_prob=np.float32(0.5))
+    expected = loose(ngram=2, max_predictions_per_seq=3, masked_lm_prob=0.5).mask(IDS[0], 2**64 - 1, row=3)
+    assert_equal(made.mask(IDS[0], np.uint64(2**64 - 1), row=np.int64(3)), expected)
+
+
+def test_room_that_there_is_not_is_a_memory_error() -> None:
+    endless = np.broadcast_to(np.int32(7), (2**37, 2**10))
+    with pytest.raises(MemoryError, match="fewer rows"):
+        masker().mask_batch(endless, None, 1)
+    with pytest.raises(AlbertFastError, match="from 1 to 16777216 tokens; they have 16777217"):
+        masker().mask(np.broadcast_to(np.int32(7), 2**24 + 1), 1)
+
+
+ANY_ARRAY = hnp.arrays(
+    st.one_of(
+        hnp.integer_dtypes(endianness="?"),
+        hnp.unsigned_integer_dtypes(endianness="?"),
+        hnp.floating_dtypes(endianness="?"),
+        hnp.boolean_dtypes(),
+        hnp.unicode_string_dtypes(),
+        hnp.datetime64_dtypes(),
+        hnp.array_dtypes(),
+        st.just(np.dtype(np.int32)),
+    ),
+    hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6),
+)
+INT32 = hnp.arrays(
+    np.int32,
+    hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=20),
+    elements=st.integers(0, SIZE - 1) | st.integers(-(2**31), 2**31 - 1),
+    fill=st.integers(0, SIZE - 1),
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.complex_numbers(),
+)
+LISTS = st.lists(st.one_of(st.integers(-1, 70), SCALARS), max_size=8)
+ANYTHING = st.one_of(ANY_ARRAY, INT32, LISTS, SCALARS, st.lists(LISTS, max_size=3), st.dictionaries(st.text(), SCALARS))
+
+
+def accepted(call: Callable[..., Arrays], *arguments: Any, **options: Any) -> Arrays | None:
+    """What a call returns; None where it is refused. A panic would be neither."""
+    try:
+        return call(*arguments, **options)
+    except (ValueError, TypeError):
+        return None
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
+    """Ids and what may go with them: up to two of them anything, the others right."""
+    wrong = draw(
+        st.sets(st.sampled_from(["ids", "seed", "lengths", "attention_mask", "word_starts", "labels"]), max_size=2)
+    )
+    rank = draw(st.sampled_from([1, 2]))
+    shape = draw(hnp.array_shapes(min_dims=rank, max_dims=rank, min_side=1, max_side=20))
+    right: dict[str, st.SearchStrategy[Any]] = {
+        "ids": hnp.arrays(np.int32, shape, elements=st.integers(0, SIZE - 1)),
+        "seed": st.integers(0, 2**64 - 1),
+        "lengths": st.none() | hnp.arrays(np.int64, shape[0], elements=st.integers(0, shape[-1])),
+        "attention_mask": st.none()
+        | hnp.arrays(np.bool_, shape)
+        | hnp.arrays(np.int32, shape, elements=st.integers(0, 1)),
+        "word_starts": st.none() | hnp.arrays(np.bool_, shape),
+        "labels": st.booleans(),
+    }
+    values = {name: draw((INT32 | ANYTHING) if name in wrong else value) for name, value in right.items()}
+    return values.pop("ids"), values
+
+
+@settings(SETTINGS, max_examples=200)
+@given(calls())
+def test_nothing_trips_a_call(call: tuple[Any, dict[str, Any]]) -> None:
+    ids, options = call
+    made = masker(num_threads=2)
+    for name in ("lengths", "attention_mask"):
+        masked = accepted(made.mask_batch, ids, **{**options, name: None})
+        if masked is not None:
+            np.testing.assert_array_equal(restored(masked), ids)
+    masked = accepted(made.mask, ids, **{name: options[name] for name in ("seed", "word_starts", "labels")})
+    if masked is not None:
+        assert masked["input_ids"].shape == np.shape(ids)
+
+
+@settings(SETTINGS, max_examples=200)
+@given(st.data())
+def test_nothing_trips_the_options(data: st.DataObject) -> None:
+    names = [*SPECIAL, "ordinary", "special_ids", "num_threads", *FIELDS]
+    options = data.draw(st.dictionaries(st.sampled_from(names), ANYTHING, max_size=3))
+    size = data.draw(st.just(SIZE) | ANYTHING)
+    starts = data.draw(st.just(STARTS) | ANYTHING)
+    try:
+        made = LooseMasker.from_vocab(size, starts, **{**SPECIAL, **options})
+    except (ValueError, TypeError):
+        return
+    assert repr(made).startswith(f"Masker.from_vocab({size}, ")
+    assert made.mask([0] * 9, 1)["input_ids"].shape == (9,)
