@@ -60,7 +60,7 @@ def huggingface(batch: Batch) -> dict[str, torch.Tensor]:
     labels = np.full(batch["input_ids"].shape, IGNORED, dtype=np.int64)
     rows, columns = np.nonzero(batch["masked_lm_weights"])
     labels[rows, batch["masked_lm_positions"][rows, columns]] = batch["masked_lm_ids"][rows, columns]
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "input_ids": batch["input_ids"],
         "attention_mask": batch["input_mask"],
         "token_type_ids": batch["segment_ids"],
@@ -94,7 +94,7 @@ class BatchDataset(IterableDataset):
             if self.form == "huggingface":
                 yield huggingface(batch)
             else:
-                yield {name: torch.from_numpy(array) for name, array in batch.items()}  # type: ignore[attr-defined]
+                yield {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def __len__(self) -> int:
         """Number of batches, in all workers together.
@@ -156,10 +156,12 @@ def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
         wide = np.empty((0, 0))
     if wide.ndim == 1 and wide.size == 0:
         return np.empty(0, dtype=np.int32)
-    if wide.ndim != 1 or wide.dtype.kind not in "biu" or np.abs(wide.astype(np.int64)).max() >= 1 << 31:
-        msg = f"{name} must be a list of integers of 32 bits for each row; in row {number} it is {value!r:.200}"
-        raise AlbertFastError(msg)
-    return wide.astype(np.int32, copy=False)
+    if wide.ndim == 1 and wide.dtype.kind in "biu":
+        narrow = wide.astype(np.int32, copy=False)
+        if np.array_equal(narrow, wide):
+            return narrow
+    msg = f"{name} must be a list of integers of 32 bits for each row; in row {number} it is {value!r:.200}"
+    raise AlbertFastError(msg)
 
 
 def _scalars(name: str, values: list[object]) -> torch.Tensor:
@@ -175,8 +177,9 @@ def _scalars(name: str, values: list[object]) -> torch.Tensor:
 
 
 SPACELESS_SCRIPTS = (
-    "BALINESE", "BOPOMOFO", "CJK", "HENTAIGANA", "HIRAGANA", "IDEOGRAPHIC", "JAVANESE", "KANGXI", "KATAKANA", "KHMER",
-    "LAO", "MYANMAR", "NEW TAI LUE", "NUSHU", "TAI LE", "TAI THAM", "TAI VIET", "TANGUT", "THAI", "TIBETAN", "YI",
+    "BALINESE", "BOPOMOFO", "CJK", "HALFWIDTH KATAKANA LETTER", "HANGZHOU", "HENTAIGANA", "HIRAGANA",
+    "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC NUMBER", "JAVANESE", "KANGXI", "KATAKANA", "KHMER", "LAO", "MYANMAR",
+    "NEW TAI LUE", "NUSHU", "TAI LE", "TAI THAM", "TAI VIET", "TANGUT", "THAI", "TIBETAN", "YI",
 )  # fmt: skip
 """How the names of the characters begin that are written without spaces between words."""
 
@@ -248,12 +251,14 @@ class Collator:
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        if isinstance(self.masker, Tokenizer):
-            self.pad_id = self.masker.pad_id if self.pad_id is None else self.pad_id
-            self.masker = Masker(self.masker)
-        if not isinstance(self.masker, Masker):
-            msg = f"masker must be an albert_fast.Masker or Tokenizer; it is {self.masker!r:.200}"
+        given: object = self.masker
+        if isinstance(given, Tokenizer):
+            self.pad_id = given.pad_id if self.pad_id is None else self.pad_id
+            given = Masker(given)
+        if not isinstance(given, Masker):
+            msg = f"masker must be an albert_fast.Masker or Tokenizer; it is {given!r:.200}"
             raise AlbertFastError(msg)
+        self.masker = given
         self.pad_id = _checks.integer(
             "pad_id", 0 if self.pad_id is None else self.pad_id, 0, self.masker.vocab_size - 1
         )
@@ -280,28 +285,31 @@ class Collator:
         """A collator for the ids of a transformers tokenizer.
 
         Special tokens are never masked, the unknown piece apart. Which pieces begin a word is read off the vocabulary:
-        with SentencePiece as `Tokenizer.word_starts("unicode")` has it; with WordPiece what does not begin with `##`;
-        with byte-level BPE what begins with `Ġ`.
+        with SentencePiece `▁`, punctuation and symbols, and the scripts written without spaces, as with
+        `Tokenizer.word_starts`; with WordPiece what does not begin with `##`; with byte-level BPE what begins with `Ġ`.
 
         Args:
             tokenizer: a `transformers.PreTrainedTokenizerBase` with pad, cls, sep and mask tokens.
             max_length: as in the class.
             pad_to_multiple_of: as in the class.
             seed: as in the class.
-            **options: those of `Masker.from_vocab`, such as `masked_lm_prob`.
+            **options: those of `Masker`, such as `masked_lm_prob`; `special_ids` are further ones.
 
         Raises:
             AlbertFastError: an option outside its rule; a token that the tokenizer lacks.
         """
-        named: dict[str, int] = {}
+        named: dict[str, Any] = {}
         for name in ("pad", "cls", "sep", "mask"):
-            id_ = getattr(tokenizer, f"{name}_token_id")
+            id_ = getattr(tokenizer, f"{name}_token_id", None)
             if id_ is None:
                 msg = f"masking needs a {name} token, which the tokenizer lacks: {tokenizer!r:.200}"
                 raise AlbertFastError(msg)
             named[f"{name}_id"] = id_
-        pieces: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        special = set(tokenizer.all_special_ids)
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+        pieces: list[str | None] = [None] * (max(vocabulary.values()) + 1)
+        for piece, id_ in vocabulary.items():
+            pieces[id_] = piece
+        special = {*tokenizer.all_special_ids, *options.pop("special_ids", ())}
         plain = [
             id_
             for id_, piece in enumerate(pieces)
@@ -335,7 +343,7 @@ class Collator:
         multiple = self.pad_to_multiple_of or 1
         return -(-longest // multiple) * multiple
 
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    def __call__(self, features: Sequence[Any]) -> dict[str, torch.Tensor]:
         """The batch of these rows.
 
         Raises:

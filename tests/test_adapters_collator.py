@@ -322,6 +322,16 @@ def test_of_a_sentencepiece_tokenizer(adapter: Any, transformers: Any, tokenizer
     assert all(adapter.torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+def test_further_special_ids(adapter: Any, transformers: Any, tmp_path: Path) -> None:
+    hf = wordpiece(transformers, tmp_path)
+    comma = hf.convert_tokens_to_ids(",")
+    rows = [dict(hf("ein, ein, ein"))]
+    for special, found in (((), True), ((comma,), False)):
+        batch = adapter.Collator.from_hf(hf, masked_lm_prob=1.0, special_ids=special, seed=1)(rows)
+        assert (comma in batch["labels"]) is found
+        assert hf.convert_tokens_to_ids("ein") in batch["labels"]
+
+
 def test_word_starts_are_the_tokenizers(adapter: Any, tokenizer: Tokenizer) -> None:
     special = {tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id}
     assert np.array_equal(adapter.word_starts(tokenizer.pieces, special), tokenizer.word_starts())
@@ -330,7 +340,10 @@ def test_word_starts_are_the_tokenizers(adapter: Any, tokenizer: Tokenizer) -> N
 @pytest.mark.parametrize(
     ("pieces", "starts"),
     [
-        (["▁a", "a", "é", ",", "...", "'", "-a", "漢字", "の", "ー", "ไ", "한", "12", ""], "10011001111001"),
+        (
+            ["▁a", "a", "é", ",", "...", "'", "-a", "漢字", "の", "ー", "々", "ﾊ", "ไ", "한", "12", ""],
+            "1001100111111001",
+        ),
         (["Ġthe", "Ġa", "the", ",", "'s", None], "110101"),
         (["the", "##s", "##e", ",", "▁"], "10011"),
         (["a", "b"], "11"),

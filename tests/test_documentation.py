@@ -178,10 +178,9 @@ def test_the_table_of_arrays_is_true(store: TokenStore) -> None:
     rows = re.findall(r"^\| `(\w+)` \| \[B, (\w)\] \| (\w+) \|", PAGE, re.MULTILINE)
     stream = InstanceStream(store, 3, 32)
     sizes = {"S": stream.max_seq_length, "P": stream.max_predictions, "1": 1}
-    batch = stream.batch(0)
+    batch: dict[str, Any] = dict(stream.batch(0))
     assert {name: ((3, sizes[size]), dtype) for name, size, dtype in rows} == {
-        name: (array.shape, array.dtype.name)
-        for name, array in batch.items()  # type: ignore[attr-defined]
+        name: (array.shape, array.dtype.name) for name, array in batch.items()
     }
 
 
