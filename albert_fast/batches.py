@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from albert_fast import _checks, _native
 from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
 from albert_fast.inspection import find_files
+from albert_fast.masking import Masker
 
 if TYPE_CHECKING:
     import os
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
-
-    from albert_fast.masking import Masker
 
 
 class Batch(TypedDict):
@@ -297,8 +296,8 @@ class RecordReader(BatchSource):
         max_seq_length: S that the records must have; None for that of the first.
         vocab_size: pieces of the vocabulary, below which every id must be; None for the masker's, or none.
         index_dir: a folder that keeps indexes (8 bytes a record, mapped) and decompressed files for the next time; made
-            where it is missing. None: an index is made each time and kept in memory, and decompressed files in temporary
-            files without names.
+            where it is missing. None: an index is made each time and kept in memory, and what is decompressed in
+            temporary files without names.
         num_threads: threads that make batches; None for one a processor. It never shows in what they are.
 
     Raises:
@@ -324,6 +323,9 @@ class RecordReader(BatchSource):
         if _checks.flag("remask", remask) and masker is None:
             msg = "remask=True needs masker=Masker(tokenizer, ...), of the tokenizer that the records were made with"
             raise AlbertFastError(msg)
+        if masker is not None and not isinstance(masker, Masker):
+            msg = f"masker must be an albert_fast.Masker; it is {masker!r:.200}"
+            raise AlbertFastError(msg)
         given = [files] if isinstance(files, str | PathLike) else list(files)
         arguments = {
             "files": [str(file) for file in find_files([fspath(file) for file in given])],
@@ -341,7 +343,7 @@ class RecordReader(BatchSource):
 
     def _open(self, **arguments: Any) -> _native.Batches:
         masker: Masker | None = arguments["masker"]
-        native = None if masker is None else masker._native
+        native = None if masker is None else masker.native
         return _native.record_batches(**{**arguments, "masker": native}, num_threads=self.num_threads)
 
     @property

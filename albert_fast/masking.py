@@ -241,11 +241,15 @@ class Masker:
         num_threads: int | None,
     ) -> None:
         """Keeps the compiled part, and `make(*arguments, **options)` to pickle and to show."""
-        if num_threads is not None:
-            num_threads = _checks.threads(num_threads)
+        num_threads = _checks.threads(num_threads)
         self._native = native
         self._num_threads = num_threads
         self._recipe = functools.partial(make, **options, num_threads=num_threads), arguments
+
+    @property
+    def native(self) -> _native.Masker:
+        """The compiled masker behind this one."""
+        return self._native
 
     @property
     def vocab_size(self) -> int:

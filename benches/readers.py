@@ -73,7 +73,7 @@ def records(folder: str, seconds: float) -> dict[str, Any]:
 
 
 def masks(vocabulary: str, text: str) -> dict[str, Any]:
-    """Times `Masker.mask_batch` and transformers' whole-word collator in turn on the same rows of a WordPiece vocabulary."""
+    """Times `Masker.mask_batch` and transformers' whole-word collator in turn, on the same rows of WordPieces."""
     import torch
     import transformers
 

@@ -24,6 +24,11 @@ use crate::tokenizer::PyTokenizer;
 /// How often a consumer that waits looks for signals.
 const TICK: Duration = Duration::from_millis(100);
 
+/// For [`Python::attach`], which takes a function for any lifetime.
+fn check_signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
+}
+
 /// The arrays of a batch by the names of the records' features, without copying.
 fn to_arrays(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, PyDict>> {
     let (rows, s, p) = (batch.rows, batch.seq_length, batch.predictions);
@@ -141,9 +146,9 @@ impl BatchIterator {
             match prefetch.next(TICK) {
                 Ok(Next::Batch(batch)) => {
                     running.next = running.next.saturating_add(self.ahead.step);
-                    return Ok(Some(batch));
+                    return Ok(Some(*batch));
                 }
-                Ok(Next::Waiting) => Python::attach(|py| py.check_signals())?,
+                Ok(Next::Waiting) => Python::attach(check_signals)?,
                 Ok(Next::End) => {
                     running.prefetch = None;
                     return Ok(None);

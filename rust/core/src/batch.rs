@@ -106,7 +106,7 @@ impl Shard {
                 "shard: index must be below count, and count at least 1; they are {index} and {count}"
             )));
         }
-        let parts = self.count.checked_mul(count).filter(|&parts| parts <= u64::from(u32::MAX));
+        let parts = self.count.checked_mul(count).filter(|&parts| u32::try_from(parts).is_ok());
         let count =
             parts.ok_or_else(|| Error::Option(format!("shard: {} times {count} shards are too many", self.count)))?;
         Ok(Self { index: self.index + self.count * index, count })

@@ -26,7 +26,7 @@ pub struct Ahead {
 #[derive(Debug)]
 pub enum Next {
     /// The next batch.
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// None yet.
     Waiting,
     /// There are no more.
@@ -81,7 +81,7 @@ impl Prefetch {
     /// That of the batch; after it there are no more.
     pub fn next(&self, patience: Duration) -> Result<Next> {
         match self.ready.recv_timeout(patience) {
-            Ok(batch) => batch.map(Next::Batch),
+            Ok(batch) => batch.map(|batch| Next::Batch(Box::new(batch))),
             Err(RecvTimeoutError::Timeout) => Ok(Next::Waiting),
             Err(RecvTimeoutError::Disconnected) => Ok(Next::End),
         }

@@ -109,9 +109,17 @@ fn row(source: &RecordSource, position: u64) -> Lists {
 }
 
 fn restored(lists: &Lists) -> Instance {
-    let mut instance = Instance::default();
-    lists.restore(&mut instance);
-    instance
+    let mut original = Lists::new((lists.input_ids.len(), lists.masked_lm_ids.len()));
+    let mut context = RowContext::default();
+    lists.restore_into(&mut original.row(), &mut context);
+    let tokens = context.length;
+    Instance {
+        tokens: original.input_ids[..tokens].iter().map(|&id| id as u32).collect(),
+        word_starts: context.word_starts[..tokens].iter().map(|&start| start == 1).collect(),
+        first_length: original.segment_ids[..tokens].iter().filter(|&&segment| segment == 0).count(),
+        is_random_next: original.next_sentence_label == 1,
+        ..Instance::default()
+    }
 }
 
 /// Which instance a row is, once its tokens are back.

@@ -1,0 +1,169 @@
+"""The model's configuration. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import GOLDEN
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.config import ACTIVATIONS, PLAIN_ALBERT, PRESETS, ModelConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY = PRESETS["tiny"]
+GUIDE: dict[str, Any] = {
+    "attention_probs_dropout_prob": 0.1,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "embedding_size": 128,
+    "hidden_size": 1024,
+    "initializer_range": 0.02,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 512,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+    "num_hidden_groups": 1,
+    "net_structure_type": 0,
+    "gap_size": 0,
+    "num_memory_blocks": 0,
+    "inner_group_num": 1,
+    "down_scale_factor": 1,
+    "type_vocab_size": 2,
+    "vocab_size": 30000,
+}
+
+
+def test_presets_are_the_published_sizes() -> None:
+    sizes = {
+        name: (c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size)
+        for name, c in PRESETS.items()
+    }
+    assert sizes == {
+        "tiny": (128, 4, 4, 512),
+        "base": (768, 12, 12, 3072),
+        "large": (1024, 24, 16, 4096),
+        "xlarge": (2048, 24, 16, 8192),
+        "xxlarge": (4096, 12, 64, 16384),
+    }
+    for name, config in PRESETS.items():
+        assert config.hidden_dropout_prob == config.attention_probs_dropout_prob == 0
+        assert config.embedding_size == (64 if name == "tiny" else 128)
+        assert ModelConfig.preset(name) == config
+        assert ModelConfig.preset(name, 25_000) == replace(config, vocab_size=25_000)
+    with pytest.raises(ValueError, match="one of tiny, base, large, xlarge, xxlarge, not 'huge'"):
+        ModelConfig.preset("huge")
+
+
+def test_guide_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "albert_config.json"
+    path.write_text(json.dumps(GUIDE))
+    config = ModelConfig.from_file(path)
+    large = replace(PRESETS["large"], hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    assert config == large
+    assert ModelConfig.from_mapping({"albert_config": GUIDE, "optimizer": "lamb", "learning_rate": 0.00176}) == large
+    # The file that a Windows editor saved.
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(GUIDE).encode())
+    assert ModelConfig.from_file(path) == large
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", ["tiny", "groups", "square"])
+def test_reference_files_are_read(name: str) -> None:
+    path = GOLDEN / "model" / name / "albert_config.json"
+    config = ModelConfig.from_file(path)
+    stored = json.loads(path.read_text())
+    assert {key: value for key, value in stored.items() if key not in PLAIN_ALBERT} == asdict(config)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> ModelConfig:
+    heads, layers = draw(st.integers(1, 16)), draw(st.integers(1, 30))
+    return ModelConfig(
+        vocab_size=draw(st.integers(1, 10**6)),
+        hidden_size=heads * draw(st.integers(1, 64)),
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=draw(st.integers(1, 10**4)),
+        embedding_size=draw(st.integers(1, 500)),
+        num_hidden_groups=draw(st.integers(1, layers)),
+        inner_group_num=draw(st.integers(1, 4)),
+        hidden_act=draw(st.sampled_from(ACTIVATIONS)),
+        hidden_dropout_prob=draw(st.floats(0, 1, exclude_max=True)),
+        attention_probs_dropout_prob=draw(st.floats(0, 1, exclude_max=True)),
+        max_position_embeddings=draw(st.integers(1, 4096)),
+        type_vocab_size=draw(st.integers(1, 4)),
+        initializer_range=draw(st.floats(1e-4, 1)),
+    )
+
+
+@given(configs())
+def test_json_round_trip(config: ModelConfig) -> None:
+    assert ModelConfig.from_json(config.to_json()) == config
+    assert ModelConfig.from_mapping(asdict(config)) == config
+    assert set(PLAIN_ALBERT) < set(json.loads(config.to_json()))
+
+
+@given(configs())
+def test_groups_are_used_in_order(config: ModelConfig) -> None:
+    groups = [config.group_of_layer(layer) for layer in range(config.num_hidden_layers)]
+    assert groups[0] == 0
+    assert groups == sorted(groups)
+    assert groups[-1] < config.num_hidden_groups
+
+
+def test_groups_follow_the_reference_in_floating_point() -> None:
+    config = replace(TINY, num_hidden_layers=22, num_hidden_groups=22)
+    assert config.group_of_layer(15) == 14
+    assert config.group_of_layer(16) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, not 0"),
+        ({"vocab_size": None}, "vocab_size must be a whole number of at least 1, not None"),
+        ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, not True"),
+        ({"hidden_size": 128.0}, "hidden_size must be a whole number of at least 1, not 128.0"),
+        ({"hidden_size": 130}, "hidden_size must be a multiple of num_attention_heads, not 130 with 4 heads"),
+        ({"num_hidden_groups": 5}, "num_hidden_groups must be at most num_hidden_layers (4), not 5"),
+        ({"hidden_dropout_prob": 1}, "hidden_dropout_prob must be in [0, 1), not 1.0"),
+        ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be in [0, 1), not -0.1"),
+        ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob must be a finite number, not '0.1'"),
+        ({"initializer_range": float("nan")}, "initializer_range must be a finite number, not nan"),
+        ({"initializer_range": 0}, "initializer_range must be above 0, not 0.0"),
+        ({"hidden_act": "gelu_new"}, "hidden_act must be one of gelu, relu, tanh, not 'gelu_new'"),
+        ({"net_structure_type": 1}, "net_structure_type must be 0, that of plain ALBERT, not 1"),
+        ({"gap_size": 2}, "gap_size must be 0, that of plain ALBERT, not 2"),
+        ({"num_memory_blocks": 3}, "num_memory_blocks must be 0, that of plain ALBERT, not 3"),
+        ({"down_scale_factor": 2}, "down_scale_factor must be 1, that of plain ALBERT, not 2"),
+        ({"down_scale_factor": True}, "down_scale_factor must be 1, that of plain ALBERT, not True"),
+        ({"hiden_size": 12}, "unknown key 'hiden_size' in the model's configuration (value 12)"),
+        ({"albert_config": 7}, "albert_config must hold the model's keys, not 7"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ModelConfig.from_mapping(asdict(TINY) | change)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "the model's configuration must be a JSON object, not [1]"),
+        ("{", "not JSON: Expecting property name"),
+        ('{"gap_size": 0, "gap_size": 0}', "key 'gap_size' stands there twice"),
+        ('{"vocab_size": 100, "hidden_size": 8}', "the model's configuration lacks num_hidden_layers, num_attention"),
+    ],
+)
+def test_wrong_files_are_refused_by_path(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}[^\\n]*$"):
+        ModelConfig.from_file(path)

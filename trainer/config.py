@@ -1,0 +1,196 @@
+"""The shape of an ALBERT: `ModelConfig`, its presets, and the albert_config.json that it reads and writes.
+
+Names and meanings are those of AlbertConfig in google-research/ALBERT's modeling.py, so that its users' files are read
+as they stand. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+ACTIVATIONS = ("gelu", "relu", "tanh")
+"""What `hidden_act` may be; "gelu" is the tanh approximation, as in the reference."""
+
+PLAIN_ALBERT: dict[str, int] = {
+    "net_structure_type": 0,
+    "gap_size": 0,
+    "num_memory_blocks": 0,
+    "down_scale_factor": 1,
+}
+"""Keys of published files that select variants which the reference never builds, each with the value it has there."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides a model's variables and arithmetic.
+
+    Fields without a default must be in every file: in the reference they fall back to xxlarge's, which nobody means.
+
+    Raises:
+        ValueError: a field breaks its rule; the message is one line with the rule and the value.
+    """
+
+    vocab_size: int
+    """Pieces of the tokenizer, specials included."""
+    hidden_size: int
+    """Width H of the hidden states; a multiple of `num_attention_heads`."""
+    num_hidden_layers: int
+    """Layers of the unrolled encoder; their weights are shared within a group."""
+    num_attention_heads: int
+    """Attention heads; each is hidden_size / num_attention_heads wide."""
+    intermediate_size: int
+    """Width of the feed-forward layer between its two products."""
+    embedding_size: int = 128
+    """Width E of the embeddings. Where it equals `hidden_size` there is no mapping from E to H."""
+    num_hidden_groups: int = 1
+    """Sets of weights the layers are divided among; at most `num_hidden_layers`."""
+    inner_group_num: int = 1
+    """Blocks (attention and feed-forward), each with weights of its own, that a layer runs one after another."""
+    hidden_act: str = "gelu"
+    """Activation of the feed-forward layer and the masked-LM head: one of `ACTIVATIONS`."""
+    hidden_dropout_prob: float = 0.0
+    """Dropout of the embeddings and of each block's two outputs, in [0, 1)."""
+    attention_probs_dropout_prob: float = 0.0
+    """Dropout of the attention probabilities, in [0, 1)."""
+    max_position_embeddings: int = 512
+    """Longest sequence the model can take, in tokens."""
+    type_vocab_size: int = 2
+    """Segment ids the model tells apart; records have two."""
+    initializer_range: float = 0.02
+    """Standard deviation of the truncated normal distribution that matrices start from."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int":
+                if type(value) is not int or value < 1:
+                    raise ValueError(f"{field.name} must be a whole number of at least 1, not {value!r}")
+            elif field.type == "float":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(f"{field.name} must be a finite number, not {value!r}")
+                object.__setattr__(self, field.name, float(value))
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
+        if self.initializer_range <= 0:
+            raise ValueError(f"initializer_range must be above 0, not {self.initializer_range!r}")
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, not {self.hidden_act!r}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads, not {self.hidden_size} with "
+                f"{self.num_attention_heads} heads"
+            )
+        if self.num_hidden_groups > self.num_hidden_layers:
+            raise ValueError(
+                f"num_hidden_groups must be at most num_hidden_layers ({self.num_hidden_layers}), "
+                f"not {self.num_hidden_groups}"
+            )
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    def group_of_layer(self, layer: int) -> int:
+        """The group whose weights `layer`, counted from 0, uses.
+
+        In floating point, as transformer_model of the reference has it: of 22 layers in 22 groups layer 15 takes group
+        14, and group 15 is never built.
+        """
+        return int(layer / self.num_hidden_layers * self.num_hidden_groups)
+
+    @classmethod
+    def preset(cls, name: str, vocab_size: int = 30_000) -> ModelConfig:
+        """One of `PRESETS` for a vocabulary of `vocab_size`.
+
+        Raises:
+            ValueError: there is no preset of that name.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"the model must be one of {', '.join(PRESETS)}, not {name!r}")
+        return replace(PRESETS[name], vocab_size=vocab_size)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The model that the keys of an albert_config.json describe.
+
+        A mapping with a key "albert_config" is a file of model and run in one; the model is what stands under that key.
+        The keys of `PLAIN_ALBERT` are accepted at their values there.
+
+        Raises:
+            ValueError: a key is unknown, missing, or selects a variant; or a value breaks its rule.
+        """
+        if "albert_config" in values:
+            values = values["albert_config"]
+            if not isinstance(values, Mapping):
+                raise ValueError(f"albert_config must hold the model's keys, not {values!r}")
+        known = {field.name for field in fields(cls)}
+        for key, value in values.items():
+            if key in PLAIN_ALBERT:
+                if isinstance(value, bool) or value != PLAIN_ALBERT[key]:
+                    raise ValueError(f"{key} must be {PLAIN_ALBERT[key]}, that of plain ALBERT, not {value!r}")
+            elif key not in known:
+                raise ValueError(f"unknown key {key!r} in the model's configuration (value {value!r})")
+        missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]
+        if missing:
+            raise ValueError(f"the model's configuration lacks {', '.join(missing)}")
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """The model that the text of an albert_config.json describes; see `from_mapping`.
+
+        Raises:
+            ValueError: the text is not a JSON object, or as in `from_mapping`.
+        """
+        try:
+            values = json.loads(text, object_pairs_hook=_object_without_repeats)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"the model's configuration must be a JSON object, not {values!r}")
+        return cls.from_mapping(values)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> ModelConfig:
+        """The model that an albert_config.json, in UTF-8, describes; see `from_mapping`.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: as in `from_json`, the file's path before the message.
+        """
+        data = Path(path).read_bytes()
+        try:
+            return cls.from_json(data.decode("utf-8-sig"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def to_json(self) -> str:
+        """An albert_config.json that the reference and `from_json` read, keys sorted, with a final newline."""
+        return json.dumps(asdict(self) | PLAIN_ALBERT, indent=2, sort_keys=True) + "\n"
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; Python's own reader would let the last of two equal keys win without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in names if names.count(key) > 1)!r} stands there twice")
+    return values
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(30_000, 128, 4, 4, 512, embedding_size=64),
+    "base": ModelConfig(30_000, 768, 12, 12, 3072),
+    "large": ModelConfig(30_000, 1024, 24, 16, 4096),
+    "xlarge": ModelConfig(30_000, 2048, 24, 16, 8192),
+    "xxlarge": ModelConfig(30_000, 4096, 12, 64, 16_384),
+}
+"""The published sizes in version 2, where every dropout is 0 (table 1 and section 4.8 of arXiv 1909.11942, and the
+repository's README), and "tiny", a size of our own for trying things out on a processor."""

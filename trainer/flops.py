@@ -1,0 +1,40 @@
+"""How many floating-point operations a training step takes, for tokens/s to become a share of the hardware's peak.
+
+Counted are the matrix products of the unrolled layers, 2 operations for a multiply-add; all else is a few per cent and
+by custom not counted, and shared weights cost as much as separate ones. With S tokens and P predictions of a sequence,
+L layers of K blocks, and E, H, I, V as in `trainer.model`, the forward pass of one sequence takes
+
+    mapping             2 S E H                        (absent where E == H)
+    a block             8 S H^2                        query, key, value and output
+                        4 S^2 H                        scores, and probabilities times values
+                        4 S H I                        the feed-forward layer's two products
+    pooler and order    2 H^2 + 4 H
+    masked LM           2 P H E + 2 P E V
+
+that is L K (8 S H^2 + 4 S^2 H + 4 S H I) and the rest. The backward pass takes twice that: every product has two
+factors with a gradient each. Padding counts like tokens, since the hardware multiplies it all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.config import ModelConfig
+
+
+def forward_flops(config: ModelConfig, length: int, predictions: int) -> int:
+    """Operations of the forward pass of one sequence of `length` tokens with `predictions` masked positions."""
+    size, hidden = config.embedding_size, config.hidden_size
+    mapping = 2 * length * size * hidden if size != hidden else 0
+    attention = 8 * length * hidden**2 + 4 * length**2 * hidden
+    feed_forward = 4 * length * hidden * config.intermediate_size
+    blocks = config.num_hidden_layers * config.inner_group_num
+    sentence_order = 2 * hidden**2 + 4 * hidden
+    masked_lm = 2 * predictions * size * (hidden + config.vocab_size)
+    return mapping + blocks * (attention + feed_forward) + sentence_order + masked_lm
+
+
+def training_flops(config: ModelConfig, length: int, predictions: int) -> int:
+    """Operations of the forward and backward pass of one sequence; see `forward_flops`."""
+    return 3 * forward_flops(config, length, predictions)

@@ -1,0 +1,97 @@
+"""LAMB and AdamW as google-research/ALBERT has them (lamb_optimizer.py and optimization.py).
+
+They differ from what goes by these names elsewhere: there is no bias correction, the weight decay is part of the update
+whose norm LAMB compares, and the gradients are clipped by their global norm first. With g the clipped gradient:
+
+    m = 0.9 m + 0.1 g        v = 0.999 v + 0.001 g^2        u = m / (sqrt(v) + 1e-6) + 0.01 w
+    AdamW: w = w - rate * u
+    LAMB:  w = w - rate * (|w| / |u|) * u, the ratio 1 where a norm is 0 (arXiv 1904.00962, algorithm 2)
+
+Variables whose name matches LayerNorm, layer_norm or bias have neither decay nor ratio.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXCLUDED = re.compile("LayerNorm|layer_norm|bias")
+"""Names of variables without weight decay and trust ratio."""
+
+
+class AdamW(tf.Module):
+    """Adam with decoupled weight decay and without bias correction (AdamWeightDecayOptimizer of the reference).
+
+    Args:
+        variables: what to train, by name: float32. The names decide what is `EXCLUDED`.
+        weight_decay: share of a weight that is added to its update.
+        beta_1: decay of the mean of the gradients.
+        beta_2: decay of the mean of their squares.
+        epsilon: added to the root of the latter.
+        clip_norm: global norm that the gradients are scaled down to where theirs is larger.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, tf.Variable],
+        weight_decay: float = 0.01,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        clip_norm: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight_decay, self.beta_1, self.beta_2 = weight_decay, beta_1, beta_2
+        self.epsilon, self.clip_norm = epsilon, clip_norm
+        self.targets = dict(variables)
+        self.m = {name: _slot(variable, f"{name}/adam_m") for name, variable in variables.items()}
+        self.v = {name: _slot(variable, f"{name}/adam_v") for name, variable in variables.items()}
+
+    def apply(self, gradients: Mapping[str, tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
+        """Changes every variable and its slots by one step.
+
+        Args:
+            gradients: for every variable's name the gradient of the whole step's loss, summed over micro-batches and
+                replicas before it comes here: clipping the parts would clip something else. Of tf.IndexedSlices every
+                row counts in the norm by itself; make them dense to have the norm of their sum.
+            learning_rate: float32 scalar.
+
+        Returns:
+            The gradients' global norm before clipping, float32. Where it is not finite the variables are lost.
+        """
+        names = list(self.targets)
+        clipped, norm = tf.clip_by_global_norm([gradients[name] for name in names], self.clip_norm)
+        for name, gradient in zip(names, clipped, strict=True):
+            self._update(name, tf.convert_to_tensor(gradient), learning_rate)
+        return norm
+
+    def _update(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor) -> None:
+        weight, m, v = self.targets[name], self.m[name], self.v[name]
+        mean = m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)
+        square = v.assign(self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient))
+        update = mean / (tf.sqrt(square) + self.epsilon)
+        if not EXCLUDED.search(name):
+            update += self.weight_decay * weight
+            learning_rate *= self._ratio(weight, update)
+        weight.assign_sub(learning_rate * update)
+
+    def _ratio(self, weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor | float:  # noqa: ARG002
+        return 1.0
+
+
+class Lamb(AdamW):
+    """LAMB without bias correction (LAMBOptimizer of the reference); arguments as `AdamW`."""
+
+    def _ratio(self, weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor | float:
+        weight_norm, update_norm = tf.norm(weight), tf.norm(update)
+        defined = (weight_norm > 0) & (update_norm > 0)
+        return tf.where(defined, weight_norm / tf.where(defined, update_norm, 1.0), 1.0)
+
+
+def _slot(variable: tf.Variable, name: str) -> tf.Variable:
+    return tf.Variable(tf.zeros(variable.shape), trainable=False, name=name)

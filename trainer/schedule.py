@@ -1,0 +1,59 @@
+"""The learning rate of a step: linear warm-up, then polynomial decay to 0 (create_optimizer of the reference)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up and polynomial decay. Steps are counted from 0; the decay counts the warm-up's steps too.
+
+    Raises:
+        ValueError: a field breaks its rule.
+    """
+
+    learning_rate: float = 0.00176
+    """The rate that the warm-up climbs towards and the decay starts from, above 0."""
+    num_train_steps: int = 125_000
+    """The step at which the rate reaches 0, at least 1."""
+    num_warmup_steps: int = 3_125
+    """Steps of warm-up: at step k below it the rate is learning_rate * k / num_warmup_steps. 0 for none."""
+    poly_power: float = 1.0
+    """The decay's exponent, above 0; 1 is a straight line."""
+    start_warmup_step: int = 0
+    """The step that the warm-up counts from, for training that goes on from another's step. Without
+    warm-up it has no meaning."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "poly_power"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a number above 0, not {value!r}")
+        for name, least in (("num_train_steps", 1), ("num_warmup_steps", 0), ("start_warmup_step", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        if self.start_warmup_step + self.num_warmup_steps > self.num_train_steps:
+            raise ValueError(
+                f"the warm-up must end within num_train_steps ({self.num_train_steps}), "
+                f"not at step {self.start_warmup_step + self.num_warmup_steps}"
+            )
+
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """The rate of `step`, an integer scalar: float32; 0 from num_train_steps on.
+
+        Before start_warmup_step, where the reference's rate would be negative, it is 0.
+        """
+        step = tf.cast(step, tf.int64)
+        # What is left, counted in whole steps: 1 - step / num_train_steps loses its digits towards the end.
+        left = tf.cast(tf.maximum(self.num_train_steps - step, 0), tf.float32)
+        decayed = self.learning_rate * tf.pow(left / self.num_train_steps, self.poly_power)
+        if self.num_warmup_steps == 0:
+            return decayed
+        warm = tf.cast(tf.maximum(step - self.start_warmup_step, 0), tf.float32)
+        warming = self.learning_rate * (warm / self.num_warmup_steps)
+        return tf.where(step - self.start_warmup_step < self.num_warmup_steps, warming, decayed)
