@@ -1,43 +1,51 @@
-"""README and docstrings: what they tell the reader to type exists and runs."""
+"""README, docs/ and docstrings: what they tell the reader to type exists and runs."""
 
 from __future__ import annotations
 
 import doctest
-import importlib
 import inspect
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from adapters import framework
 
 import albert_fast
-from albert_fast import _native
+from albert_fast import InstanceStream, Tokenizer, TokenStore, _native, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     from conftest import Command
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 COMMANDS = ["train-tokenizer", "tokenize", "make-records", "inspect-records", "demo"]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def fences(text: str) -> list[tuple[str, str]]:
+    """The language and the content of each code block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return [content for found, content in fences(text) if found == language]
 
 
 def command_lines() -> Iterator[list[str]]:
     """Every line of a code block that runs `albert-fast`, and every `albert-fast ...` within the text."""
-    for block in blocks(""):
+    for block in [*blocks(""), *blocks("", PAGE)]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0].endswith("albert-fast"):
                 yield words[1:]
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", README + PAGE, flags=re.MULTILINE | re.DOTALL)
     for line in re.findall(r"`albert-fast ([^`]*)`", prose):
         yield shlex.split(line)
 
@@ -81,30 +89,121 @@ def test_every_command_is_in_the_table(command: Command) -> None:
 
 
 def test_every_make_target_exists() -> None:
-    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     typed = "\n".join([*blocks(""), *re.findall(r"`(make [a-z]+)`", README)])
     named = set(re.findall(r"^make ([a-z-]+)$", typed, re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
 
 
-def test_python_of_the_readme(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_of_the_readme(tmp_path: Path, model: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "spiece.model").write_bytes(model.read_bytes())
+    (tmp_path / "corpus.txt").write_bytes(corpus.read_bytes())
     examples = blocks("python")
     assert examples
+    names: dict[str, Any] = {}
     for example in examples:
-        exec(compile(example, "README.md", "exec"), {})
+        exec(compile(example, "README.md", "exec"), names)
 
 
-def modules() -> list[ModuleType]:
-    names = [info.name for info in pkgutil.walk_packages(albert_fast.__path__, "albert_fast.")]
-    return [albert_fast, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
+class Block(NamedTuple):
+    """A code block of docs/python.md."""
+
+    language: str
+    code: str
+
+    @property
+    def framework(self) -> str | None:
+        """The framework that it imports."""
+        found = re.search(
+            r"^(?:import albert_fast\.(tf|torch)|(?:import|from) (tensorflow|torch))\b", self.code, re.MULTILINE
+        )
+        return None if found is None else {"tf": "tensorflow"}.get(found[1] or found[2], found[1] or found[2])
+
+    def run(self, names: dict[str, Any]) -> None:
+        """Runs it in the working folder."""
+        if self.language == "python":
+            exec(compile(self.code, "docs/python.md", "exec"), names)
+            return
+        for line in self.code.splitlines():
+            name, *words = shlex.split(line)
+            if name == "pip":
+                continue
+            start = {"python": [], "albert-fast": ["-m", "albert_fast"]}[name]
+            subprocess.run([sys.executable, *start, *words], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
-def test_examples_of_docstrings(module: ModuleType) -> None:
+PAGE_BLOCKS = [Block(*found) for found in fences(PAGE)]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], list[int]]:
+    """The folder of docs/python.md, its names, and the numbers of the blocks that have been run."""
+    return tmp_path_factory.mktemp("page"), {}, []
+
+
+@pytest.mark.parametrize("number", range(len(PAGE_BLOCKS)), ids=lambda number: PAGE_BLOCKS[number].code.split("\n")[0])
+def test_blocks_of_the_python_page(
+    number: int, page: tuple[Path, dict[str, Any], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, names, done = page
+    monkeypatch.chdir(folder)
+    block = PAGE_BLOCKS[number]
+    if block.framework is not None:
+        framework(f"albert_fast.{'tf' if block.framework == 'tensorflow' else 'torch'}", block.framework)
+    # Blocks follow from those before them, whichever tests are selected; those of frameworks from no other framework.
+    for before in range(number):
+        if before not in done and PAGE_BLOCKS[before].framework is None:
+            done.append(before)
+            PAGE_BLOCKS[before].run(names)
+    if number not in done:
+        done.append(number)
+        block.run(names)
+
+
+def test_the_python_page_names_what_exists() -> None:
+    titles = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
+    links = re.findall(r"^- \[(.*)\]\(#(.*)\)$", PAGE, re.MULTILINE)
+    assert [title for title, _ in links] == titles
+    assert [anchor for _, anchor in links] == [title.lower().replace(" ", "-") for title in titles]
+    named = re.findall(r"`(examples/[a-z_]+\.py)`", PAGE)
+    assert len(named) == 3
+    assert all((ROOT / name).is_file() for name in named)
+    assert "(docs/python.md)" in README
+
+
+def test_the_table_of_arrays_is_true(store: TokenStore) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| \[B, (\w)\] \| (\w+) \|", PAGE, re.MULTILINE)
+    stream = InstanceStream(store, 3, 32)
+    sizes = {"S": stream.max_seq_length, "P": stream.max_predictions, "1": 1}
+    batch: dict[str, Any] = dict(stream.batch(0))
+    assert {name: ((3, sizes[size]), dtype) for name, size, dtype in rows} == {
+        name: (array.shape, array.dtype.name) for name, array in batch.items()
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path, model: Path, corpus: Path) -> TokenStore:
+    tokenize([corpus], tmp_path / "store", Tokenizer.from_file(model))
+    return TokenStore(tmp_path / "store")
+
+
+ADAPTERS = {"albert_fast.tf": "tensorflow", "albert_fast.torch": "torch"}
+MODULES = [
+    "albert_fast",
+    *(
+        info.name
+        for info in pkgutil.walk_packages(albert_fast.__path__, "albert_fast.")
+        if not info.name.endswith("__main__")
+    ),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings(name: str) -> None:
+    module = framework(name, *filter(None, [ADAPTERS.get(name)]))
     assert doctest.testmod(module).failed == 0
 
 

@@ -19,9 +19,9 @@ def main(folder: Path) -> None:
         assert folder in found.parents, f"{module.__name__} was imported from {found}, not from {folder}"
     assert albert_fast.preprocess(" Ein  Haus ") == "ein haus"
     assert issubclass(albert_fast.AlbertFastError, ValueError)
-    heavy = {"tensorflow", "typer", "rich", "sentencepiece", "yaml"} & set(sys.modules)
+    heavy = {"tensorflow", "torch", "typer", "rich", "sentencepiece", "yaml"} & set(sys.modules)
     assert not heavy, f"import albert_fast imported {heavy}"
-    for name in ("py.typed", "_native.pyi", "cli/__init__.py", "../trainer/__main__.py"):
+    for name in ("py.typed", "_native.pyi", "cli/__init__.py", "tf.py", "torch.py", "../trainer/__main__.py"):
         assert (folder / "albert_fast" / name).is_file(), f"the wheel lacks albert_fast/{name}"
     script = f"import sys; sys.path.insert(0, {str(folder)!r}); from albert_fast.cli import main; sys.exit(main())"
     for arguments in (["--version"], ["make-records", "--help"]):

@@ -1,0 +1,96 @@
+"""Batches as a `tf.data.Dataset`; needs TensorFlow (`pip install tensorflow`), which albert-fast does not install.
+
+Example:
+    >>> import albert_fast.tf
+    >>> from albert_fast import InstanceStream
+    >>> def first_batch(store, step):  # one that was stopped goes on with its step
+    ...     dataset = albert_fast.tf.dataset(InstanceStream(store, batch_size=32), start=step)
+    ...     return next(iter(dataset))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from albert_fast import _checks
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    msg = f"albert_fast.tf needs TensorFlow (pip install tensorflow): {error}"
+    raise ImportError(msg) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from albert_fast import Batch, BatchSource
+
+__all__ = ["dataset", "element_spec"]
+
+
+def element_spec(source: BatchSource) -> dict[str, Any]:
+    """The `tf.TensorSpec` of each array of a batch of `source`, by name, all dimensions known."""
+    rows, tokens, predictions = source.batch_size, source.max_seq_length, source.max_predictions
+    shapes = {
+        "input_ids": (rows, tokens),
+        "input_mask": (rows, tokens),
+        "segment_ids": (rows, tokens),
+        "token_boundary": (rows, tokens),
+        "masked_lm_positions": (rows, predictions),
+        "masked_lm_ids": (rows, predictions),
+        "masked_lm_weights": (rows, predictions),
+        "next_sentence_labels": (rows, 1),
+    }
+    return {
+        name: tf.TensorSpec(shape, tf.float32 if name == "masked_lm_weights" else tf.int32, name)
+        for name, shape in shapes.items()
+    }
+
+
+def dataset(
+    source: BatchSource, *, start: int = 0, stop: int | None = None, step: int = 1, prefetch: int = 4
+) -> tf.data.Dataset:
+    """Batches `start`, `start + step`, ... below `stop` (None: without end), made ahead while the model computes.
+
+    Each iteration begins at `start` again; each has threads of its own. The order is always the same. A trainer that
+    goes on passes the number of batches that it has had as `start`; nothing is skipped through.
+
+    Args:
+        source: an `InstanceStream` or a `RecordReader`.
+        start: the first batch.
+        stop: where to end.
+        step: from one to the next.
+        prefetch: most finished batches that wait, from 1 to 65536; one more waits in TensorFlow.
+
+    Returns:
+        Dictionaries by the names of `albert_fast.Batch`, int32 (`masked_lm_weights`: float32) with static shapes
+        [B, S], [B, P] and, for `next_sentence_labels`, [B, 1].
+
+    Raises:
+        AlbertFastError: a number outside its range. What fails while iterating, such as a disk, is a
+            `tf.errors.InvalidArgumentError` with the same text, as TensorFlow makes it of any ValueError.
+
+    Example:
+        Under a `tf.distribute` strategy `batch_size` is that of one replica, and each input pipeline, of which there is
+        one a worker, takes its shard. Every replica takes one batch a step:
+
+        >>> def distributed(strategy, source, steps_done=0):
+        ...     def pipeline(context):
+        ...         replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        ...         shard = source.shard(context.input_pipeline_id, context.num_input_pipelines)
+        ...         return albert_fast.tf.dataset(shard, start=steps_done * replicas)
+        ...
+        ...     return strategy.distribute_datasets_from_function(pipeline)
+    """
+    start = _checks.integer("start", start, 0)
+    stop = None if stop is None else _checks.integer("stop", stop, 0)
+    step = _checks.integer("step", step, 1)
+    prefetch = _checks.integer("prefetch", prefetch, 1, 2**16)
+
+    def batches() -> Iterator[Batch]:
+        return source.batches(start, stop, step, prefetch=prefetch)
+
+    found = tf.data.Dataset.from_generator(batches, output_signature=element_spec(source))
+    count = tf.data.INFINITE_CARDINALITY if stop is None else len(range(start, stop, step))
+    # The one that waits in TensorFlow is copied and converted outside the training step.
+    return found.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)

@@ -1,0 +1,396 @@
+"""Batches for PyTorch and Hugging Face Transformers; needs PyTorch (`pip install torch`), which is not installed along.
+
+`dataset` feeds a `DataLoader` with the batches of an `InstanceStream` or a `RecordReader`. `Collator` masks tokens of
+one's own, in a `DataLoader` or a Hugging Face `Trainer`.
+
+Example:
+    >>> import albert_fast.torch
+    >>> from albert_fast import InstanceStream
+    >>> from torch.utils.data import DataLoader
+    >>> def loader(store, step):  # one that was stopped goes on with its step
+    ...     source = InstanceStream(store, batch_size=32)
+    ...     return DataLoader(albert_fast.torch.dataset(source, start=step), batch_size=None, num_workers=2)
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albert_fast import _checks
+from albert_fast._native import AlbertFastError, Tokenizer
+from albert_fast.masking import Masker
+
+try:
+    import torch
+    from torch.utils.data import IterableDataset, get_worker_info
+except ImportError as error:
+    msg = f"albert_fast.torch needs PyTorch (pip install torch): {error}"
+    raise ImportError(msg) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from albert_fast import Batch, BatchSource
+
+__all__ = ["BatchDataset", "Collator", "dataset", "huggingface"]
+
+IGNORED = -100
+"""The label of what is not predicted: what PyTorch's cross entropy leaves out unless told otherwise."""
+
+FORMS = ("huggingface", "albert")
+
+
+def huggingface(batch: Batch) -> dict[str, torch.Tensor]:
+    """A batch by the names that transformers' `AlbertForPreTraining` takes, all int64.
+
+    Returns:
+        `input_ids`, `attention_mask` and `token_type_ids` [B, S]; `labels` [B, S], the original id of each prediction
+        and -100 elsewhere; `sentence_order_label` [B], 0 where the segments stand in order and 1 where they changed
+        places.
+    """
+    labels = np.full(batch["input_ids"].shape, IGNORED, dtype=np.int64)
+    rows, columns = np.nonzero(batch["masked_lm_weights"])
+    labels[rows, batch["masked_lm_positions"][rows, columns]] = batch["masked_lm_ids"][rows, columns]
+    arrays: dict[str, NDArray[Any]] = {
+        "input_ids": batch["input_ids"],
+        "attention_mask": batch["input_mask"],
+        "token_type_ids": batch["segment_ids"],
+        "labels": labels,
+        "sentence_order_label": batch["next_sentence_labels"][:, 0],
+    }
+    return {name: torch.from_numpy(array.astype(np.int64, copy=False)) for name, array in arrays.items()}
+
+
+class BatchDataset(IterableDataset):
+    """What `dataset` gives; it can be pickled, so workers may be forked or spawned."""
+
+    def __init__(self, source: BatchSource, start: int, stop: int | None, step: int, form: str, prefetch: int) -> None:
+        super().__init__()
+        self.source = source
+        self.start = _checks.integer("start", start, 0)
+        self.stop = None if stop is None else _checks.integer("stop", stop, 0)
+        self.step = _checks.integer("step", step, 1)
+        self.form = _checks.choice("form", form, FORMS)
+        self.prefetch = _checks.integer("prefetch", prefetch, 1, 2**16)
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        start, step, num_threads = self.start, self.step, self.source.num_threads
+        worker = get_worker_info()
+        if worker is not None:
+            # A DataLoader takes from its workers in turn, so that these shares give the order of a single process.
+            start, step = start + worker.id * step, step * worker.num_workers
+            # Workers are processes: with a thread for every processor in each they would stand in each other's way.
+            num_threads = num_threads or 1
+        for batch in self.source.batches(start, self.stop, step, prefetch=self.prefetch, num_threads=num_threads):
+            if self.form == "huggingface":
+                yield huggingface(batch)
+            else:
+                yield {name: torch.from_numpy(array) for name, array in batch.items()}
+
+    def __len__(self) -> int:
+        """Number of batches, in all workers together.
+
+        Raises:
+            TypeError: there is no end.
+        """
+        if self.stop is None:
+            msg = "batches without end have no len; pass stop to albert_fast.torch.dataset"
+            raise TypeError(msg)
+        return len(range(self.start, self.stop, self.step))
+
+
+def dataset(
+    source: BatchSource,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    step: int = 1,
+    form: str = "huggingface",
+    prefetch: int = 4,
+) -> BatchDataset:
+    """Batches `start`, `start + step`, ... below `stop` (None: without end), as tensors, for a `DataLoader`.
+
+    Pass it with `batch_size=None`: an item is a whole batch. With any number of workers, forked or spawned, the
+    DataLoader gives the same batches in the same order as with none, each made once (unless it is told
+    `in_order=False`). Each iteration begins at `start` again.
+
+    Without workers the batches are made ahead by threads of `source`, which is usually fast enough. In a worker there
+    is one thread, unless `source` was given `num_threads`.
+
+    Args:
+        source: an `InstanceStream` or a `RecordReader`.
+        start: the first batch; what a trainer that goes on passes is the number of batches that it has had.
+        stop: where to end; with it the dataset has a `len`.
+        step: from one to the next.
+        form: "huggingface" for what `huggingface` returns; "albert" for the arrays of `albert_fast.Batch`, which are
+            not copied: int32, `masked_lm_weights` float32.
+        prefetch: most finished batches that wait, in each worker, from 1 to 65536.
+
+    Raises:
+        AlbertFastError: a number outside its range, another form; while iterating, the data cannot be read.
+
+    Example:
+        With data parallelism each process takes its shard:
+
+        >>> def shard_loader(source, steps_done=0):
+        ...     shard = source.shard(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        ...     return DataLoader(albert_fast.torch.dataset(shard, start=steps_done), batch_size=None)
+    """
+    return BatchDataset(source, start, stop, step, form, prefetch)
+
+
+def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
+    """A list, array or tensor of integers as int32 of shape [tokens]."""
+    try:
+        wide = np.asarray(value)
+    except (TypeError, ValueError):
+        wide = np.empty((0, 0))
+    if wide.ndim == 1 and wide.size == 0:
+        return np.empty(0, dtype=np.int32)
+    if wide.ndim == 1 and wide.dtype.kind in "biu":
+        narrow = wide.astype(np.int32, copy=False)
+        if np.array_equal(narrow, wide):
+            return narrow
+    msg = f"{name} must be a list of integers of 32 bits for each row; in row {number} it is {value!r:.200}"
+    raise AlbertFastError(msg)
+
+
+def _scalars(name: str, values: list[object]) -> torch.Tensor:
+    try:
+        found = np.asarray([np.asarray(value) for value in values])
+    except (TypeError, ValueError):
+        found = np.empty((0, 0))
+    if found.ndim != 1 or found.dtype.kind not in "biuf":
+        msg = f"beside lists of tokens a row may hold numbers; {name} is {values[0]!r:.200}: remove it from the rows"
+        raise AlbertFastError(msg)
+    wanted = {"b": np.bool_, "f": np.float32}.get(found.dtype.kind, np.int64)
+    return torch.from_numpy(found.astype(wanted))
+
+
+SPACELESS_SCRIPTS = (
+    "BALINESE", "BOPOMOFO", "CJK", "HALFWIDTH KATAKANA LETTER", "HANGZHOU", "HENTAIGANA", "HIRAGANA",
+    "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC NUMBER", "JAVANESE", "KANGXI", "KATAKANA", "KHMER", "LAO", "MYANMAR",
+    "NEW TAI LUE", "NUSHU", "TAI LE", "TAI THAM", "TAI VIET", "TANGUT", "THAI", "TIBETAN", "YI",
+)  # fmt: skip
+"""How the names of the characters begin that are written without spaces between words."""
+
+
+def _is_mark(character: str) -> bool:
+    """Punctuation or a symbol, but no apostrophe: these stand inside words."""
+    return character not in "'’" and unicodedata.category(character)[0] in "PS"
+
+
+def word_starts(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -> NDArray[np.bool_]:
+    """Whether each piece of a vocabulary begins a word for whole-word masks: bool of shape [len(pieces)].
+
+    What marks word starts is told by what most pieces begin with: `▁` as in SentencePiece, `Ġ` as in byte-level BPE, or
+    `##`, which in WordPiece marks the others. With the first two, punctuation and symbols begin words too; with `▁`
+    so does what begins with a character of a script that is written without spaces. Special pieces do, and gaps (None).
+    """
+    prefixes = Counter(prefix for piece in pieces for prefix in ("▁", "Ġ", "##") if piece and piece.startswith(prefix))
+    (mark, _), *_ = prefixes.most_common(1) or [("##", 0)]
+
+    def begins(piece: str) -> bool:
+        if mark == "##":
+            return not piece.startswith(mark)
+        spaceless = mark == "▁" and unicodedata.name(piece[0], "").startswith(SPACELESS_SCRIPTS)
+        return piece.startswith(mark) or spaceless or all(map(_is_mark, piece))
+
+    return np.array([not piece or id_ in special_ids or begins(piece) for id_, piece in enumerate(pieces)])
+
+
+PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "special_tokens_mask")
+
+
+@dataclass
+class Collator:
+    """Pads rows of ids and masks them: a data collator for a `transformers.Trainer` and any `DataLoader`.
+
+    A row is a mapping with `input_ids`, a list, array or tensor with the special tokens in place. It may have, of the
+    same length, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask` (1 for what is never to be
+    masked beyond what the masker knows; such tokens do not count towards the budget); `labels` are replaced; numbers,
+    such as `sentence_order_label`, become a tensor of shape [B].
+
+    Masks are drawn anew each time a row is seen. A call returns int64 tensors of shape [B, S]: `input_ids` with masks
+    in place, `attention_mask`, `token_type_ids` (0 where a row has none), and `labels`, the original id of each
+    prediction and -100 elsewhere. Calls raise `AlbertFastError` for rows of other things, other lengths, or ids
+    outside the vocabulary.
+
+    Raises:
+        AlbertFastError: an option outside its rule; a tokenizer without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`.
+
+    Example:
+        >>> masker = Masker.from_vocab(100, [True] * 100, pad_id=0, cls_id=2, sep_id=3, mask_id=4)
+        >>> batch = Collator(masker, seed=1)([{"input_ids": [2, 50, 51, 52, 3]}, {"input_ids": [2, 60, 3]}])
+        >>> {name: list(tensor.shape) for name, tensor in batch.items()}
+        {'input_ids': [2, 5], 'attention_mask': [2, 5], 'token_type_ids': [2, 5], 'labels': [2, 5]}
+    """
+
+    masker: Masker | Tokenizer
+    """What masks; of a tokenizer a `Masker` with its defaults is made."""
+    pad_id: int | None = None
+    """The id to pad with; None: the tokenizer's, or 0, ALBERT's `<pad>`, if it was a masker that was given."""
+    max_length: int | None = None
+    """Tokens S of every row, padding included; None: those of the longest row."""
+    pad_to_multiple_of: int | None = None
+    """Of what S shall be a multiple, such as 8 for tensor cores. Not with `max_length`."""
+    seed: int | None = None
+    """None: each batch draws its seed from PyTorch's generator, so that `torch.manual_seed` and `transformers.set_seed`
+    reproduce a run and the workers of a DataLoader differ. Otherwise seeds follow from this number, the worker and the
+    count of its batches alone; workers that are started anew for each epoch begin their count anew."""
+    _calls: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        given: object = self.masker
+        if isinstance(given, Tokenizer):
+            self.pad_id = given.pad_id if self.pad_id is None else self.pad_id
+            given = Masker(given)
+        if not isinstance(given, Masker):
+            msg = f"masker must be an albert_fast.Masker or Tokenizer; it is {given!r:.200}"
+            raise AlbertFastError(msg)
+        self.masker = given
+        self.pad_id = _checks.integer(
+            "pad_id", 0 if self.pad_id is None else self.pad_id, 0, self.masker.vocab_size - 1
+        )
+        if self.max_length is not None:
+            self.max_length = _checks.integer("max_length", self.max_length, 1)
+        if self.pad_to_multiple_of is not None:
+            self.pad_to_multiple_of = _checks.integer("pad_to_multiple_of", self.pad_to_multiple_of, 1)
+            if self.max_length is not None:
+                msg = "max_length and pad_to_multiple_of both say how long rows are; only one of them can be given"
+                raise AlbertFastError(msg)
+        if self.seed is not None:
+            self.seed = _checks.seed(self.seed)
+
+    @classmethod
+    def from_hf(
+        cls,
+        tokenizer: Any,
+        *,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """A collator for the ids of a transformers tokenizer.
+
+        Special tokens are never masked, the unknown piece apart. Which pieces begin a word is read off the vocabulary:
+        with SentencePiece `▁`, punctuation and symbols, and the scripts written without spaces, as with
+        `Tokenizer.word_starts`; with WordPiece what does not begin with `##`; with byte-level BPE what begins with `Ġ`.
+
+        Args:
+            tokenizer: a `transformers.PreTrainedTokenizerBase` with pad, cls, sep and mask tokens.
+            max_length: as in the class.
+            pad_to_multiple_of: as in the class.
+            seed: as in the class.
+            **options: those of `Masker`, such as `masked_lm_prob`; `special_ids` are further ones.
+
+        Raises:
+            AlbertFastError: an option outside its rule; a token that the tokenizer lacks.
+        """
+        named: dict[str, Any] = {}
+        for name in ("pad", "cls", "sep", "mask"):
+            id_ = getattr(tokenizer, f"{name}_token_id", None)
+            if id_ is None:
+                msg = f"masking needs a {name} token, which the tokenizer lacks: {tokenizer!r:.200}"
+                raise AlbertFastError(msg)
+            named[f"{name}_id"] = id_
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+        pieces: list[str | None] = [None] * (max(vocabulary.values()) + 1)
+        for piece, id_ in vocabulary.items():
+            pieces[id_] = piece
+        special = {*tokenizer.all_special_ids, *options.pop("special_ids", ())}
+        plain = [
+            id_
+            for id_, piece in enumerate(pieces)
+            # Without its own text a piece is a gap, or stands for one byte, or for nothing yet.
+            if id_ not in special and piece and not piece.startswith(("[unused", "<0x"))
+        ]
+        masker = Masker.from_vocab(
+            len(pieces),
+            word_starts(pieces, special),
+            **named,
+            ordinary=plain,
+            special_ids=sorted(special - {tokenizer.unk_token_id}),
+            **options,
+        )
+        return cls(masker, named["pad_id"], max_length, pad_to_multiple_of, seed)
+
+    def _next_seed(self) -> int:
+        if self.seed is None:
+            return int(torch.randint(2**63 - 1, ()))
+        worker = get_worker_info()
+        key = (0 if worker is None else worker.id + 1, self._calls)
+        self._calls += 1
+        return int(np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1, np.uint64)[0])
+
+    def _length(self, longest: int) -> int:
+        if self.max_length is not None:
+            if longest > self.max_length:
+                msg = f"a row has {longest} tokens; max_length is {self.max_length}"
+                raise AlbertFastError(msg)
+            return self.max_length
+        multiple = self.pad_to_multiple_of or 1
+        return -(-longest // multiple) * multiple
+
+    def __call__(self, features: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """The batch of these rows.
+
+        Raises:
+            AlbertFastError: rows of other things, other lengths, or ids outside the vocabulary.
+        """
+        assert isinstance(self.masker, Masker)
+        assert self.pad_id is not None
+        if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):
+            msg = f"rows must be mappings with input_ids, at least one of them; they are {features!r:.200}"
+            raise AlbertFastError(msg)
+        names = features[0].keys()
+        for number, row in enumerate(features):
+            if row.keys() != names:
+                msg = f"all rows must have the same keys; row 0 has {sorted(names)}, row {number} {sorted(row)}"
+                raise AlbertFastError(msg)
+        tokens = [_row("input_ids", row["input_ids"], number) for number, row in enumerate(features)]
+        shape = len(tokens), self._length(max(1, *(len(row) for row in tokens)))
+
+        def padded(name: str, padding: int) -> NDArray[np.int32]:
+            array = np.full(shape, padding, dtype=np.int32)
+            for number, (row, ids) in enumerate(zip(features, tokens, strict=True)):
+                values = ids if name == "input_ids" else _row(name, row[name], number)
+                if len(values) != len(ids):
+                    msg = f"{name} must be as long as input_ids, {len(ids)}; in row {number} it has {len(values)}"
+                    raise AlbertFastError(msg)
+                array[number, : len(values)] = values
+            return array
+
+        ids = padded("input_ids", self.pad_id)
+        if "attention_mask" in names:
+            attention = padded("attention_mask", 0)
+        else:
+            lengths = np.asarray([len(row) for row in tokens])
+            attention = (np.arange(shape[1]) < lengths[:, None]).astype(np.int32)
+        types = padded("token_type_ids", 0) if "token_type_ids" in names else np.zeros(shape, dtype=np.int32)
+        eligible = attention
+        if "special_tokens_mask" in names:
+            eligible = attention * (padded("special_tokens_mask", 1) == 0)
+        masked = self.masker.mask_batch(ids, eligible, self._next_seed(), labels=True)
+        arrays = {
+            "input_ids": masked["input_ids"],
+            "attention_mask": attention,
+            "token_type_ids": types,
+            "labels": masked["labels"],
+        }
+        batch = {name: torch.from_numpy(array.astype(np.int64, copy=False)) for name, array in arrays.items()}
+        for name in names:
+            if name not in PER_TOKEN and name != "labels":
+                batch[name] = _scalars(name, [row[name] for row in features])
+        return batch

@@ -1,0 +1,70 @@
+"""Masks for a Hugging Face Trainer: `Collator` as its data_collator; needs `pip install torch transformers accelerate`.
+
+Trains a small AlbertForMaskedLM for three steps on the CPU. Each time a row is seen it is masked anew, by n-grams of
+whole words.
+"""
+
+import tempfile
+from pathlib import Path
+
+from transformers import AlbertConfig, AlbertForMaskedLM, Trainer, TrainingArguments, set_seed
+
+import albert_fast.torch
+from albert_fast import Tokenizer, demo_corpus
+from albert_fast.tokenizer_training import TrainingOptions, train
+
+
+def main() -> None:
+    """Trains three steps."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # Your own text: one sentence a line, a blank line after each document. Here: what this Python's modules say.
+        text = folder / "text.txt"
+        text.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
+        spiece = folder / "spiece.model"
+        spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
+        tokenizer = Tokenizer.from_file(spiece)
+        lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line]
+        # Of 64 tokens at most, which is what the model below has positions for.
+        rows = [{"input_ids": [tokenizer.cls_id, *tokenizer.encode(line)[:62], tokenizer.sep_id]} for line in lines]
+
+        # A transformers tokenizer has its collator from Collator.from_hf(tokenizer).
+        collator = albert_fast.torch.Collator(tokenizer, pad_to_multiple_of=8)
+        batch = collator(rows[:4])
+        print(f"{len(rows)} rows; four of them padded and masked:")
+        for ids in batch["input_ids"].tolist():
+            print(" ", " ".join(tokenizer.id_to_piece(id_) for id_ in ids))
+
+        # Seeds everything, the masks too.
+        set_seed(1)
+        config = AlbertConfig(
+            vocab_size=tokenizer.vocab_size,
+            embedding_size=32,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=128,
+            max_position_embeddings=64,
+            pad_token_id=tokenizer.pad_id,
+            bos_token_id=tokenizer.cls_id,
+            eos_token_id=tokenizer.sep_id,
+        )
+        arguments = TrainingArguments(
+            output_dir=str(folder / "run"),
+            max_steps=3,
+            per_device_train_batch_size=16,
+            logging_steps=1,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        trainer = Trainer(AlbertForMaskedLM(config), arguments, data_collator=collator, train_dataset=rows)
+        trainer.train()
+        for entry in trainer.state.log_history:
+            if "loss" in entry:
+                print(f"step {entry['step']}: loss {float(entry['loss']):.3f}")
+
+
+if __name__ == "__main__":
+    main()

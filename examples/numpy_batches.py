@@ -1,0 +1,53 @@
+"""Batches and masks as NumPy arrays: albert-fast alone.
+
+Makes a little text, a tokenizer and a token store in a temporary folder. Then it takes batches from the store, any of
+them by its number, and masks rows of its own.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from albert_fast import InstanceStream, Masker, Tokenizer, TokenStore, demo_corpus, tokenize
+from albert_fast.tokenizer_training import TrainingOptions, train
+
+
+def main() -> None:
+    """Shows a batch, a resumed run, and masks of one's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # Your own text: one sentence a line, a blank line after each document. Here: what this Python's modules say.
+        text = folder / "text.txt"
+        text.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
+        spiece = folder / "spiece.model"
+        spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
+        tokenizer = Tokenizer.from_file(spiece)
+        tokenize([text], folder / "store", tokenizer)
+        stream = InstanceStream(TokenStore(folder / "store"), batch_size=16, max_seq_length=64)
+        print(stream)
+        print(f"an epoch has {len(stream)} instances, which takes {stream.steps_per_epoch} batches\n")
+
+        batch = stream.batch(0)
+        for name_of_array, array in batch.items():
+            print(f"{name_of_array:22}{array.dtype.name:9}{list(array.shape)}")  # type: ignore[attr-defined]
+        tokens = int(batch["input_mask"][0].sum())
+        print("\nrow 0:", " ".join(tokenizer.id_to_piece(int(id_)) for id_ in batch["input_ids"][0, :tokens]))
+        predicted = batch["masked_lm_ids"][0][batch["masked_lm_weights"][0] > 0]
+        print("to be predicted:", " ".join(tokenizer.id_to_piece(int(id_)) for id_ in predicted))
+
+        # A trainer that stopped after 7 steps goes on with batch 7: its step number is all it needs to have kept.
+        resumed = next(stream.batches(start=7))
+        print("\nbatch 7 again:", np.array_equal(resumed["input_ids"], stream.batch(7)["input_ids"]))
+
+        masker = Masker(tokenizer)
+        sentence = "Returns the number of bytes that were written to the file."
+        ids = [tokenizer.cls_id, *tokenizer.encode(sentence), tokenizer.sep_id]
+        print("\nthe same sentence, masked with three seeds:")
+        for seed in range(3):
+            masked = masker.mask(np.array(ids, dtype=np.int32), seed)
+            print(" ", " ".join(tokenizer.id_to_piece(int(id_)) for id_ in masked["input_ids"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""albert_fast imports no framework, and says which one an adapter lacks."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["albert_fast", "albert_fast.batches"])
+def test_frameworks_stay_out(module: str) -> None:
+    loaded = python(f"import sys, {module}; print(*(name.split('.')[0] for name in sys.modules))")
+    assert "numpy" in loaded.split()
+    assert not {"tensorflow", "keras", "torch", "transformers"} & set(loaded.split())
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "framework"), [("tf", "TensorFlow", "tensorflow"), ("torch", "PyTorch", "torch")]
+)
+def test_what_to_install_is_said(module: str, name: str, framework: str) -> None:
+    code = f"""
+import sys
+sys.modules["{framework}"] = None
+try:
+    import albert_fast.{module}
+except ImportError as error:
+    print(error)
+"""
+    assert python(code).startswith(f"albert_fast.{module} needs {name} (pip install {framework}): ")
