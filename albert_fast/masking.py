@@ -164,7 +164,7 @@ class Masker:
         special = _ids("special_ids", special_ids, tokenizer.vocab_size)
         native = _native.Masker.from_tokenizer(tokenizer, json.dumps(options), word_boundary, special)
         options |= {"word_boundary": word_boundary, "special_ids": special}
-        self._set(native, type(self), (tokenizer,), options, num_threads)
+        self._set(native, type(self), (tokenizer,), options, num_threads, tokenizer.pad_id)
 
     @classmethod
     def from_vocab(  # noqa: D417  # the others are explained with the class
@@ -229,7 +229,9 @@ class Masker:
         native = _native.Masker.from_vocab(starts, json.dumps(options), **named, ordinary=choice, special_ids=special)
         options |= {**named, "ordinary": choice, "special_ids": special}
         masker = cls.__new__(cls)
-        masker._set(native, cls.from_vocab, (size, starts), options, num_threads)  # noqa: SLF001
+        masker._set(  # noqa: SLF001
+            native, cls.from_vocab, (size, starts), options, num_threads, named["pad_id"]
+        )
         return masker
 
     def _set(
@@ -239,10 +241,12 @@ class Masker:
         arguments: tuple[Any, ...],
         options: dict[str, Any],
         num_threads: int | None,
+        pad_id: int,
     ) -> None:
         """Keeps the compiled part, and `make(*arguments, **options)` to pickle and to show."""
         num_threads = _checks.threads(num_threads)
         self._native = native
+        self._pad_id = pad_id
         self._num_threads = num_threads
         self._recipe = functools.partial(make, **options, num_threads=num_threads), arguments
 
@@ -250,6 +254,11 @@ class Masker:
     def native(self) -> _native.Masker:
         """The compiled masker behind this one."""
         return self._native
+
+    @property
+    def pad_id(self) -> int:
+        """Id of `<pad>`."""
+        return self._pad_id
 
     @property
     def vocab_size(self) -> int:

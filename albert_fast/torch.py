@@ -238,7 +238,7 @@ class Collator:
     masker: Masker | Tokenizer
     """What masks; of a tokenizer a `Masker` with its defaults is made."""
     pad_id: int | None = None
-    """The id to pad with; None: the tokenizer's, or 0, ALBERT's `<pad>`, if it was a masker that was given."""
+    """The id to pad with; None: that of the masker's `<pad>`."""
     max_length: int | None = None
     """Tokens S of every row, padding included; None: those of the longest row."""
     pad_to_multiple_of: int | None = None
@@ -253,15 +253,13 @@ class Collator:
         """Checks the options."""
         given: object = self.masker
         if isinstance(given, Tokenizer):
-            self.pad_id = given.pad_id if self.pad_id is None else self.pad_id
             given = Masker(given)
         if not isinstance(given, Masker):
             msg = f"masker must be an albert_fast.Masker or Tokenizer; it is {given!r:.200}"
             raise AlbertFastError(msg)
         self.masker = given
-        self.pad_id = _checks.integer(
-            "pad_id", 0 if self.pad_id is None else self.pad_id, 0, self.masker.vocab_size - 1
-        )
+        pad_id = self.masker.pad_id if self.pad_id is None else self.pad_id
+        self.pad_id = _checks.integer("pad_id", pad_id, 0, self.masker.vocab_size - 1)
         if self.max_length is not None:
             self.max_length = _checks.integer("max_length", self.max_length, 1)
         if self.pad_to_multiple_of is not None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from adapters import equal, framework, make_source
 
-from albert_fast import AlbertFastError, BatchSource, InstanceStream
+from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from conftest import Command
 
 pytestmark = pytest.mark.tensorflow
 
@@ -135,3 +137,28 @@ def test_an_error_keeps_its_text(
     assert equal(next(elements), source.batch(0))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"records\.tfrecord: record 7 is damaged"):
         next(elements)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_tensorflow_reads_our_records_as_we_do(
+    compression: str, tf: Any, command: Command, model: Path, corpus: Path, tmp_path: Path
+) -> None:
+    options = ["--max-seq-length", 64, "--num-shards", 2, "--compression", compression]
+    assert command("make-records", corpus, "--tokenizer", model, "--output-dir", "records", *options).code == 0
+    reader = RecordReader("records", 10, shuffle=False)
+    spec = {
+        name: tf.io.FixedLenFeature([size], tf.float32 if name == "masked_lm_weights" else tf.int64)
+        for name, size in {
+            **dict.fromkeys(("input_ids", "input_mask", "segment_ids", "token_boundary"), 64),
+            **dict.fromkeys(("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"), 20),
+            "next_sentence_labels": 1,
+        }.items()
+    }
+    records = tf.data.TFRecordDataset(reader.files, "GZIP" if compression == "gzip" else "")
+    seen = 0
+    for k, batch in enumerate(records.batch(10, drop_remainder=True)):
+        parsed = tf.io.parse_example(batch, spec)
+        theirs = {name: tf.cast(value, reader.batch(k)[name].dtype) for name, value in parsed.items()}  # type: ignore[literal-required]
+        assert equal(theirs, reader.batch(k))
+        seen += 10
+    assert len(reader) - 10 < seen <= len(reader)

@@ -521,3 +521,9 @@ def test_a_tokenizers_masker_knows_its_pieces(model: Path) -> None:
         masked_lm_prob=0.5,
     )
     assert_equal(by_table.mask_batch(ids, None, 1), masked)
+
+
+def test_the_id_of_padding_is_known() -> None:
+    starts = np.ones(10, dtype=np.bool_)
+    masker = Masker.from_vocab(10, starts, pad_id=7, cls_id=2, sep_id=3, mask_id=4)
+    assert masker.pad_id == pickle.loads(pickle.dumps(masker)).pad_id == 7
