@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from albert_fast import _checks, _native
@@ -329,7 +330,7 @@ class RecordReader(BatchSource):
             raise AlbertFastError(msg)
         given = [files] if isinstance(files, str | PathLike) else list(files)
         arguments = {
-            "files": [str(file) for file in find_files([fspath(file) for file in given])],
+            "files": [str(file.absolute()) for file in find_files([fspath(file) for file in given])],
             "batch_size": _checks.integer("batch_size", batch_size, 1),
             "seed": _checks.seed(seed),
             "shuffle": _checks.flag("shuffle", shuffle),
@@ -338,7 +339,7 @@ class RecordReader(BatchSource):
             if max_seq_length is None
             else _checks.integer("max_seq_length", max_seq_length, 1, 65_536),
             "vocab_size": None if vocab_size is None else _checks.integer("vocab_size", vocab_size, 1, 2**31),
-            "index_dir": None if index_dir is None else fspath(index_dir),
+            "index_dir": None if index_dir is None else str(Path(index_dir).absolute()),
         }
         super().__init__(arguments, num_threads)
 

@@ -159,6 +159,15 @@ def test_shards_are_the_whole(files: list[Path], count: int) -> None:
     assert sorted(itertools.chain.from_iterable(epoch)) == list(range(100))
 
 
+def test_files_are_found_from_another_folder(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(files[0].parent)
+    reader = RecordReader([path.name for path in files], 7)
+    monkeypatch.chdir(tmp_path)
+    assert same(pickle.loads(pickle.dumps(reader)).batch(2), reader.batch(2))
+
+
 @pytest.mark.parametrize("name", ["folder", "glob", "one", "several"])
 def test_ways_to_name_files(files: list[Path], name: str) -> None:
     folder = files[0].parent

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,6 +223,61 @@ def test_a_fork_goes_on_with_threads_of_its_own(stream: InstanceStream, monkeypa
     assert numbers(stream, iterator) == expected
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_an_iterator_that_a_thread_waits_for_is_not_waited_for_after_a_fork(store: TokenStore) -> None:
+    # Batches so large that the other thread is inside `next` when the process forks.
+    iterator = InstanceStream(store, 20_000, 64).batches(num_threads=1, prefetch=1)
+    inside = threading.Event()
+
+    def take() -> None:
+        inside.set()
+        for _ in range(3):
+            next(iterator)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        # Either it could have the lock and goes on, or it is told that it cannot.
+        signal.alarm(60)
+        code = 1
+        with contextlib.suppress(AlbertFastError):
+            next(iterator)
+        code = 0
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    thread.join()
+    assert status == 0
+
+
+def test_a_signal_handler_may_use_the_iterator(stream: InstanceStream, store: TokenStore) -> None:
+    iterator = InstanceStream(store, 20_000, 64).batches(num_threads=1, prefetch=1)
+    taken: list[Batch] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: taken.append(next(iterator)))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        taken.append(next(iterator))
+        while len(taken) < 2:
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(taken) == 2
+
+
+def test_a_store_is_found_from_another_folder(
+    store: TokenStore, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(store.path, tmp_path / "here" / "store")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    copy = TokenStore("store")
+    stream = InstanceStream("store", 2, 64)
+    monkeypatch.chdir(tmp_path / "there")
+    assert copy.tokenizer().digest == tokenizer.digest
+    assert same(pickle.loads(pickle.dumps(stream)).batch(0), stream.batch(0))
+
+
 def test_spawned_children(stream: InstanceStream) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply_async(numbers, (stream,)).get(timeout=60) == numbers(stream)
@@ -351,6 +410,18 @@ def test_a_damaged_store(store: TokenStore, tmp_path: Path) -> None:
         TokenStore(folder)
     with pytest.raises(AlbertFastError, match=r"part-00000\.tokens.*XXH3-128"):
         TokenStore(folder, verify=False).verify()
+    # Ends that are no longer ends are found without reading the tokens too.
+    header = np.frombuffer(bytes(content[24:48]), dtype="<u8")
+    sentence_ends = (64 + 2 * int(header[0]) + 63) // 64 * 64
+    for value in (1 << 40, 0):
+        bad = bytearray((store.path / part.name).read_bytes())
+        bad[sentence_ends + 80 : sentence_ends + 88] = value.to_bytes(8, "little")
+        part.write_bytes(bad)
+        opened = TokenStore(folder, verify=False)
+        with pytest.raises(AlbertFastError, match=r"part-00000\.tokens: the ends of document \d+ do not ascend"):
+            InstanceStream(opened, 2)
+        with pytest.raises(AlbertFastError, match="do not ascend"):
+            [opened.document(number) for number in range(len(opened))]
     part.write_bytes(content[:-9])
     with pytest.raises(AlbertFastError, match="cut short"):
         TokenStore(folder, verify=False)
@@ -402,7 +473,7 @@ def test_options_out_of_range(store: TokenStore, arguments: dict[str, Any], mess
 
 def test_numbers_out_of_range(stream: InstanceStream, store: TokenStore) -> None:
     for k in (-1, 1 << 64, 1.5, "1", True, None, (1 << 63) - 1):
-        with pytest.raises(AlbertFastError, match=r"k must be an integer|the number of a batch must be below"):
+        with pytest.raises(AlbertFastError, match=r"k must be an integer|k, the number of a batch, must be below \d+"):
             stream.batch(k)  # type: ignore[arg-type]
     for index, count in ((2, 2), (0, 0), (-1, 2), (0, 1 << 40)):
         with pytest.raises(AlbertFastError, match=r"shard|(index|count) must be"):

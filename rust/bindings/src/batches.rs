@@ -1,10 +1,12 @@
 //! `Batches` and their iterator: instances side by side as NumPy arrays, from a token store or from records.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
-use albert_fast_core::batch::{Batch, Batched, Batches};
+use albert_fast_core::batch::{Batch, Batched, Batches, guarded};
 use albert_fast_core::make::{check_tokenizer, tokenizer_of};
 use albert_fast_core::options::InstanceOptions;
 use albert_fast_core::prefetch::{Ahead, Next, Prefetch};
@@ -23,6 +25,10 @@ use crate::tokenizer::PyTokenizer;
 
 /// How often a consumer that waits looks for signals.
 const TICK: Duration = Duration::from_millis(100);
+/// How often one that waits for its turn looks whether it has come.
+const SHORT_TICK: Duration = Duration::from_millis(1);
+/// How many of these another thread of a forked process has for starting the iterator's threads anew.
+const FORKED_TICKS: u32 = 5_000;
 
 /// For [`Python::attach`], which takes a function for any lifetime.
 fn check_signals(py: Python<'_>) -> PyResult<()> {
@@ -67,7 +73,21 @@ impl PyBatches {
     fn batch<'py>(&self, py: Python<'py>, k: u64, num_threads: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
         let threads = crate::threads(num_threads)?;
         let pool = crate::shared_pool(threads)?;
-        let batch = py.detach(|| pool.install(|| self.inner.batch(k))).map_err(to_python)?;
+        let (sender, result) = channel();
+        let batches = self.inner.clone();
+        pool.spawn(move || {
+            // Whoever asked may have been interrupted.
+            let _ = sender.send(guarded(&*batches, k));
+        });
+        let batch = py.detach(move || {
+            loop {
+                match result.recv_timeout(TICK) {
+                    Ok(batch) => return batch.map_err(to_python),
+                    Err(RecvTimeoutError::Timeout) => Python::attach(check_signals)?,
+                    Err(RecvTimeoutError::Disconnected) => return Err(rule("an internal error: no batch was made")),
+                }
+            }
+        })?;
         to_arrays(py, batch)
     }
 
@@ -83,8 +103,9 @@ impl PyBatches {
     ) -> PyResult<BatchIterator> {
         let ahead = Ahead { start, step, stop, depth: prefetch, threads: crate::threads(num_threads)? };
         let prefetch = Prefetch::start(self.inner.clone(), &ahead).map_err(to_python)?;
-        let running = Running { prefetch: Some(prefetch), process: std::process::id(), next: start };
-        Ok(BatchIterator { batches: self.inner.clone(), ahead, running: Mutex::new(running) })
+        let process = std::process::id();
+        let running = Mutex::new(Running { prefetch: Some(prefetch), process, next: start });
+        Ok(BatchIterator { batches: self.inner.clone(), ahead, process: AtomicU32::new(process), running })
     }
 
     /// Part index of count.
@@ -121,6 +142,8 @@ impl PyBatches {
 pub struct BatchIterator {
     batches: Arc<dyn Batches>,
     ahead: Ahead,
+    /// [`Running::process`], for those that cannot have the lock.
+    process: AtomicU32,
     running: Mutex<Running>,
 }
 
@@ -132,32 +155,61 @@ struct Running {
     next: u64,
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The threads that it belongs to may not be there.
+        if self.process != std::process::id() {
+            std::mem::forget(self.prefetch.take());
+        }
+    }
+}
+
 impl BatchIterator {
-    fn advance(&self, running: &mut Running) -> PyResult<Option<Batch>> {
+    /// The next batch, if there is one within a [`TICK`].
+    fn advance(&self, running: &mut Running) -> PyResult<Next> {
         if running.process != std::process::id() {
             let ahead = Ahead { start: running.next, ..self.ahead.clone() };
             // What it holds belongs to threads that are not there: it is not even dropped.
             std::mem::forget(running.prefetch.take());
             running.prefetch = Some(Prefetch::start(self.batches.clone(), &ahead).map_err(to_python)?);
             running.process = std::process::id();
+            self.process.store(running.process, Ordering::Release);
         }
-        let Some(prefetch) = &running.prefetch else { return Ok(None) };
+        let Some(prefetch) = &running.prefetch else { return Ok(Next::End) };
+        let next = prefetch.next(TICK);
+        match next {
+            Ok(Next::Batch(_)) => running.next = running.next.saturating_add(self.ahead.step),
+            Ok(Next::Waiting) => {}
+            Ok(Next::End) | Err(_) => running.prefetch = None,
+        }
+        next.map_err(to_python)
+    }
+
+    /// The next batch, however long it takes. Signals are looked for without the lock: their handlers may want it.
+    fn wait(&self) -> PyResult<Option<Batch>> {
+        let mut patience = FORKED_TICKS;
         loop {
-            match prefetch.next(TICK) {
-                Ok(Next::Batch(batch)) => {
-                    running.next = running.next.saturating_add(self.ahead.step);
-                    return Ok(Some(*batch));
-                }
-                Ok(Next::Waiting) => Python::attach(check_signals)?,
-                Ok(Next::End) => {
-                    running.prefetch = None;
-                    return Ok(None);
-                }
-                Err(error) => {
-                    running.prefetch = None;
-                    return Err(to_python(error));
+            match self.running.try_lock() {
+                Ok(mut running) => match self.advance(&mut running)? {
+                    Next::Batch(batch) => return Ok(Some(*batch)),
+                    Next::End => return Ok(None),
+                    Next::Waiting => {}
+                },
+                Err(TryLockError::Poisoned(_)) => return Err(rule("the iterator failed before")),
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(SHORT_TICK);
+                    if self.process.load(Ordering::Acquire) != std::process::id() {
+                        patience -= 1;
+                        if patience == 0 {
+                            return Err(rule(
+                                "another thread was waiting for this iterator's next batch when the process forked: \
+                                 call batches(start) in the child",
+                            ));
+                        }
+                    }
                 }
             }
+            Python::attach(check_signals)?;
         }
     }
 }
@@ -170,10 +222,7 @@ impl BatchIterator {
 
     /// The next batch.
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let batch = py.detach(|| {
-            let mut running = self.running.lock().map_err(|_| rule("the iterator failed before"))?;
-            self.advance(&mut running)
-        })?;
+        let batch = py.detach(|| self.wait())?;
         batch.map(|batch| to_arrays(py, batch)).transpose()
     }
 }

@@ -40,6 +40,8 @@ mod native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // NumPy's interface is fetched when it is first used, by Python code: a Ctrl-C that came then would be a panic.
+        let _ = numpy::dtype::<i32>(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -26,6 +26,8 @@ impl PyTokenStore {
     #[new]
     #[pyo3(signature = (path, *, verify=true))]
     fn new(py: Python<'_>, path: PathBuf, verify: bool) -> PyResult<Self> {
+        // It is opened again by its path: for its tokenizer, and where it was pickled.
+        let path = std::path::absolute(&path).unwrap_or(path);
         let store = run(py, None, None, |_| {
             let store = TokenStore::open(&path)?;
             if verify {
@@ -51,7 +53,7 @@ impl PyTokenStore {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf, String))> {
-        let path = std::path::absolute(self.inner.folder())?;
+        let path = self.inner.folder().to_path_buf();
         Ok((PyType::new::<Self>(py).getattr("_reopen")?, (path, self.digest())))
     }
 
@@ -66,6 +68,7 @@ impl PyTokenStore {
         let number = u64::try_from(index).ok().filter(|&number| number < count);
         let number = number
             .ok_or_else(|| rule(format!("index must be from 0 to {}; it is {index}", count.saturating_sub(1))))?;
+        self.inner.check(number).map_err(to_python)?;
         let document = self.inner.document(number);
         (0..document.segments())
             .map(|segment| {

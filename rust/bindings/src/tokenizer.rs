@@ -14,6 +14,9 @@ use rayon::prelude::*;
 
 use crate::error::{rule, to_python};
 
+/// Word caches that are kept from one call to the next, of 19 MiB each.
+const MAX_STATES: usize = 8;
+
 /// Texts a thread takes at a time.
 const BATCH: usize = 256;
 
@@ -24,13 +27,16 @@ const PIECE_BYTES: usize = 1 << 18;
 #[pyclass(name = "Tokenizer", module = "albert_fast._native", frozen)]
 pub struct PyTokenizer {
     pub inner: Arc<Tokenizer>,
+    /// Where the file is: the process may stand in another folder when it is pickled.
+    absolute: PathBuf,
     states: Mutex<Vec<State>>,
     vocab: OnceLock<Vocab>,
 }
 
 impl PyTokenizer {
     pub fn new(inner: Tokenizer) -> Self {
-        Self { inner: Arc::new(inner), states: Mutex::new(Vec::new()), vocab: OnceLock::new() }
+        let absolute = std::path::absolute(inner.path()).unwrap_or_else(|_| inner.path().to_path_buf());
+        Self { inner: Arc::new(inner), absolute, states: Mutex::new(Vec::new()), vocab: OnceLock::new() }
     }
 
     /// The special pieces' ids; an error where one is missing.
@@ -44,10 +50,13 @@ impl PyTokenizer {
 
     /// Runs `work` with one of the kept word caches.
     fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        let kept = self.states.lock().ok().and_then(|mut states| states.pop());
+        // Never waits: a process may be forked while another thread holds the lock.
+        let kept = self.states.try_lock().ok().and_then(|mut states| states.pop());
         let mut state = kept.unwrap_or_else(|| self.inner.state(false));
         let result = work(&mut state);
-        if let Ok(mut states) = self.states.lock() {
+        if let Ok(mut states) = self.states.try_lock()
+            && states.len() < MAX_STATES
+        {
             states.push(state);
         }
         result
@@ -320,9 +329,14 @@ impl PyTokenizer {
     /// A tokenizer is pickled as the name of its file and what it must have been: see restore_tokenizer.
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let restore = py.import("albert_fast._native")?.getattr("restore_tokenizer")?;
-        // Another process may stand in another folder.
-        let path = std::path::absolute(self.inner.path())?;
-        let state = (path, self.kind(), self.text_rules(), self.lower_case(), self.keep_accents(), self.digest());
+        let state = (
+            self.absolute.clone(),
+            self.kind(),
+            self.text_rules(),
+            self.lower_case(),
+            self.keep_accents(),
+            self.digest(),
+        );
         Ok((restore, state.into_pyobject(py)?))
     }
 }

@@ -1,13 +1,19 @@
 //! Batches: instances side by side in zero-padded arrays, made in parallel, any of them by its number alone.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytemuck::allocation::try_zeroed_vec;
 use rayon::prelude::*;
 
 use crate::instance::Instance;
 use crate::{Error, Result};
 
+/// Most tokens, and most predictions, of a batch, padding included: its largest arrays are of 8 GiB.
+pub const MAX_BATCH: usize = 1 << 31;
+/// Most shards, those of shards counted.
+pub const MAX_SHARDS: u64 = 1 << 32;
 /// Rows that a thread takes at a time, at least: fewer are not worth waking another one.
 const MIN_ROWS: usize = 8;
 
@@ -106,9 +112,10 @@ impl Shard {
                 "shard: index must be below count, and count at least 1; they are {index} and {count}"
             )));
         }
-        let parts = self.count.checked_mul(count).filter(|&parts| u32::try_from(parts).is_ok());
-        let count =
-            parts.ok_or_else(|| Error::Option(format!("shard: {} times {count} shards are too many", self.count)))?;
+        let parts = self.count.checked_mul(count).filter(|&parts| parts <= MAX_SHARDS);
+        let count = parts.ok_or_else(|| {
+            Error::Option(format!("shard: there can be {MAX_SHARDS} shards; {} times {count} are more", self.count))
+        })?;
         Ok(Self { index: self.index + self.count * index, count })
     }
 
@@ -146,21 +153,23 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn zeros(rows: usize, seq_length: usize, predictions: usize) -> Self {
+    /// `None` where there is no memory for it.
+    fn zeros(rows: usize, seq_length: usize, predictions: usize) -> Option<Self> {
         let (tokens, masks) = (rows * seq_length, rows * predictions);
-        Self {
+        let zeros = |length| try_zeroed_vec::<i32>(length).ok();
+        Some(Self {
             rows,
             seq_length,
             predictions,
-            input_ids: vec![0; tokens],
-            input_mask: vec![0; tokens],
-            segment_ids: vec![0; tokens],
-            token_boundary: vec![0; tokens],
-            masked_lm_positions: vec![0; masks],
-            masked_lm_ids: vec![0; masks],
-            masked_lm_weights: vec![0.0; masks],
-            next_sentence_labels: vec![0; rows],
-        }
+            input_ids: zeros(tokens)?,
+            input_mask: zeros(tokens)?,
+            segment_ids: zeros(tokens)?,
+            token_boundary: zeros(tokens)?,
+            masked_lm_positions: zeros(masks)?,
+            masked_lm_ids: zeros(masks)?,
+            masked_lm_weights: try_zeroed_vec(masks).ok()?,
+            next_sentence_labels: zeros(rows)?,
+        })
     }
 
     /// Row `index` is the instance at `position(index)`; on the threads of the current rayon pool.
@@ -177,7 +186,7 @@ impl Batch {
             self.masked_lm_weights.par_chunks_exact_mut(p),
             self.next_sentence_labels.par_iter_mut(),
         );
-        let filled: Vec<Error> = rows
+        let failures: Vec<Error> = rows
             .into_par_iter()
             .with_min_len(MIN_ROWS)
             .enumerate()
@@ -207,7 +216,7 @@ impl Batch {
             .filter_map(Result::err)
             .collect();
         // In the order of the rows: which error is told does not depend on the threads.
-        filled.into_iter().next().map_or(Ok(()), Err)
+        failures.into_iter().next().map_or(Ok(()), Err)
     }
 }
 
@@ -234,6 +243,19 @@ pub trait Batches: Send + Sync {
     fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>>;
 }
 
+/// Batch `k` of `batches`; a panic on the way becomes an error.
+///
+/// # Errors
+/// Those of [`Batches::batch`].
+pub fn guarded(batches: &dyn Batches, k: u64) -> Result<Batch> {
+    // Nothing of a failed batch is kept but whole entries of caches.
+    catch_unwind(AssertUnwindSafe(|| batches.batch(k))).unwrap_or_else(|_| {
+        Err(Error::Input(format!(
+            "an internal error in batch {k}; please report it with the lines above, and with what the batch was made from"
+        )))
+    })
+}
+
 /// The batches of a [`Source`], or of one shard of it.
 pub struct Batched<S> {
     source: Arc<S>,
@@ -245,13 +267,17 @@ impl<S: Source> Batched<S> {
     /// Batches of `batch_size` rows.
     ///
     /// # Errors
-    /// [`Error::Option`] where `batch_size` is 0, or so large that a batch's arrays would not fit into memory.
+    /// [`Error::Option`] where `batch_size` is 0, a batch would be over [`MAX_BATCH`], or rows have no tokens or no
+    /// predictions.
     pub fn new(source: Arc<S>, batch_size: usize) -> Result<Self> {
-        const MAX_TOKENS: usize = 1 << 31;
-        let most = MAX_TOKENS / source.seq_length().max(source.predictions()).max(1);
+        let (s, p) = (source.seq_length(), source.predictions());
+        if s == 0 || p == 0 {
+            return Err(Error::Option(format!("rows must have tokens and predictions; they have {s} and {p}")));
+        }
+        let most = MAX_BATCH / s.max(p);
         if !(1..=most).contains(&batch_size) {
             return Err(Error::Option(format!(
-                "batch_size must be from 1 to {most} ({MAX_TOKENS} tokens); it is {batch_size}"
+                "batch_size must be from 1 to {most}, so that a batch has at most {MAX_BATCH} tokens; it is {batch_size}"
             )));
         }
         Ok(Self { source, batch_size, shard: Shard::WHOLE })
@@ -265,9 +291,14 @@ impl<S: Source + 'static> Batches for Batched<S> {
             k.checked_add(1).and_then(|next| next.checked_mul(rows)).and_then(|end| end.checked_mul(self.shard.count));
         // One more shard's worth, so that no position of this batch can overflow.
         if end.and_then(|end| end.checked_add(self.shard.count)).is_none() {
-            return Err(Error::Option(format!("the number of a batch must be below 2**64 / instances; it is {k}")));
+            let limit = u64::MAX / rows / self.shard.count - 1;
+            return Err(Error::Option(format!("k, the number of a batch, must be below {limit}; it is {k}")));
         }
-        let mut batch = Batch::zeros(self.batch_size, self.source.seq_length(), self.source.predictions());
+        let (s, p) = (self.source.seq_length(), self.source.predictions());
+        let mut batch = Batch::zeros(self.batch_size, s, p).ok_or_else(|| {
+            let bytes = 4 * self.batch_size * (4 * s + 3 * p + 1);
+            Error::Option(format!("no memory for a batch of {} x {s} tokens, {bytes} bytes", self.batch_size))
+        })?;
         let Shard { index, count } = self.shard;
         batch.fill(&*self.source, |row| index + count * (k * rows + row as u64))?;
         Ok(batch)

@@ -161,11 +161,12 @@ impl<D: Documents> Walk<'_, D> {
         documents: Range<u64>,
         duplicates: &Range<u64>,
         (budget, mut stride): (usize, u64),
-    ) -> Walked {
+    ) -> Result<Walked> {
         let mut walked = Walked::default();
         // Chunks and documents walked since the last checkpoint: what finding an instance from it costs.
         let mut steps = u64::MAX;
         for document in documents {
+            self.documents.check(document)?;
             let before = walked.instances;
             let mut place = Place { duplicate, document, chunk: 0, segment: 0 };
             let mut seen = 0;
@@ -192,7 +193,7 @@ impl<D: Documents> Walk<'_, D> {
                 walked.short_documents += u64::from(!ever);
             }
         }
-        walked
+        Ok(walked)
     }
 }
 
@@ -207,7 +208,8 @@ pub struct ChunkIndex {
 impl ChunkIndex {
     /// Walks over all chunks of all `duplicates`, on as many threads as the current rayon pool has.
     ///
-    /// Progress is reported in documents, each counted once for every duplicate. An error where `progress` stops it.
+    /// Progress is reported in documents, each counted once for every duplicate. An error where `progress` stops it, or a
+    /// document is damaged.
     pub fn build<D: Documents>(
         documents: &D,
         options: &InstanceOptions,
@@ -237,7 +239,7 @@ impl ChunkIndex {
             let all_walked: Vec<Walked> = wave
                 .into_par_iter()
                 .map(|(duplicate, range)| walk.range(duplicate, range, &duplicates, (budget, stride)))
-                .collect();
+                .collect::<Result<_>>()?;
             for walked in all_walked {
                 checkpoints.instances.extend(walked.checkpoints.instances.iter().map(|first| instances + first));
                 checkpoints.places.extend(walked.checkpoints.places);

@@ -65,6 +65,10 @@ pub trait Documents: Sync {
     fn num_documents(&self) -> u64;
     /// Document `index`, from 0.
     fn document(&self, index: u64) -> Document<'_>;
+    /// Whether document `index` can be read: an error for one that is damaged, where that is not known already.
+    fn check(&self, _index: u64) -> crate::Result<()> {
+        Ok(())
+    }
     /// Gives back memory that reading has taken and can take again; may be called while others read.
     fn release(&self) {}
 }
@@ -137,6 +141,10 @@ impl<T: Documents + Send + ?Sized> Documents for std::sync::Arc<T> {
 
     fn document(&self, index: u64) -> Document<'_> {
         (**self).document(index)
+    }
+
+    fn check(&self, index: u64) -> crate::Result<()> {
+        (**self).check(index)
     }
 
     fn release(&self) {

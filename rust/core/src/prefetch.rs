@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use crate::batch::{Batch, Batches};
+use crate::batch::{Batch, Batches, guarded};
 use crate::{Error, Result};
 
 /// Which batches, in which order, and how far ahead.
@@ -61,7 +61,7 @@ impl Prefetch {
         let work = move || {
             let mut k = start;
             while stop.is_none_or(|stop| k < stop) {
-                let batch = pool.install(|| batches.batch(k));
+                let batch = pool.install(|| guarded(&*batches, k));
                 let failed = batch.is_err();
                 // Nobody waits for more, or can go on after an error.
                 if sender.send(batch).is_err() || failed {
@@ -98,6 +98,7 @@ mod tests {
     struct Counting {
         made: AtomicU64,
         fails_at: Option<u64>,
+        panics_at: Option<u64>,
     }
 
     impl Batches for Counting {
@@ -106,6 +107,7 @@ mod tests {
             if self.fails_at == Some(k) {
                 return Err(Error::Input("no more".into()));
             }
+            assert_ne!(self.panics_at, Some(k), "as the test wants it");
             let empty = || vec![0; 1];
             Ok(Batch {
                 rows: 1,
@@ -144,7 +146,7 @@ mod tests {
     }
 
     fn counting(fails_at: Option<u64>) -> Arc<Counting> {
-        Arc::new(Counting { made: AtomicU64::new(0), fails_at })
+        Arc::new(Counting { made: AtomicU64::new(0), fails_at, panics_at: None })
     }
 
     const AHEAD: Ahead = Ahead { start: 0, step: 1, stop: None, depth: 3, threads: 2 };
@@ -191,6 +193,15 @@ mod tests {
         assert_eq!(label(prefetch.next(LONG).unwrap()), Some(1));
         assert_eq!(prefetch.next(LONG).unwrap_err().to_string(), "no more");
         assert!(label(prefetch.next(LONG).unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_not_an_end() {
+        let batches = Arc::new(Counting { made: AtomicU64::new(0), fails_at: None, panics_at: Some(1) });
+        let prefetch = Prefetch::start(batches, &AHEAD).unwrap();
+        assert_eq!(label(prefetch.next(LONG).unwrap()), Some(0));
+        let message = prefetch.next(LONG).unwrap_err().to_string();
+        assert!(message.starts_with("an internal error in batch 1"), "{message}");
     }
 
     #[test]

@@ -20,10 +20,10 @@ use crate::{Error, NoProgress, Progress, Result};
 /// Finding the epoch of a position needs the lengths of the epochs before it, and each costs a walk over the corpus.
 /// With a cycle any position of any run is found after so many walks at most.
 pub const CHUNKINGS: u64 = 16;
-/// Indexes kept in memory; each can be made again.
-const KEPT: usize = 3;
 /// Checkpoints of an index, so that an index takes 10 MiB at most.
 const MAX_CHECKPOINTS: usize = 1 << 18;
+/// Checkpoints of all indexes that are kept, 80 MiB; an index that is not kept is made again.
+const MAX_KEPT: usize = 1 << 21;
 
 /// Instances per chunking, as far as known, and some of the indexes.
 #[derive(Debug, Default)]
@@ -115,10 +115,13 @@ impl<D: Documents + Send> InstanceStream<D> {
         if known.lengths.len() as u64 == chunking {
             known.lengths.push(index.len());
         }
-        if known.indexes.len() == KEPT {
+        // Another thread may have made it in the meantime.
+        known.indexes.retain(|&(number, _)| number != chunking);
+        known.indexes.push((chunking, index.clone()));
+        let size = |known: &Known| known.indexes.iter().map(|(_, index)| index.checkpoints.len()).sum::<usize>();
+        while size(&known) > MAX_KEPT && known.indexes.len() > 1 {
             known.indexes.remove(0);
         }
-        known.indexes.push((chunking, index.clone()));
         Ok(index)
     }
 

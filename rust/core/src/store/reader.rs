@@ -208,6 +208,26 @@ impl Documents for TokenStore {
         self.meta.documents
     }
 
+    /// That the document's sentences lie in its part one after the other, which opening a store does not look at.
+    fn check(&self, index: u64) -> Result<()> {
+        let part = self.first_documents.partition_point(|&first| first <= index) - 1;
+        let within = (index - self.first_documents[part]) as usize;
+        let Part { ids: _, sentence_ends, document_ends } = self.parts[part].arrays();
+        let (first, last) = (if within == 0 { 0 } else { document_ends[within - 1] }, document_ends[within]);
+        let ends = if first < last { sentence_ends.get(first as usize..last as usize) } else { None };
+        let start = if first == 0 { Some(0) } else { sentence_ends.get(first as usize - 1).copied() };
+        let good = ends.zip(start).is_some_and(|(ends, start)| {
+            let mut before = start;
+            let ascend = ends.iter().all(|&end| std::mem::replace(&mut before, end) < end);
+            ascend && before <= self.parts[part].header.tokens
+        });
+        if good {
+            return Ok(());
+        }
+        let path = &self.parts[part].path;
+        Err(Error::data(path, format!("the ends of document {within} do not ascend; copy or make the store again")))
+    }
+
     /// # Panics
     /// If `index` is not below [`Documents::num_documents`], or if the file was damaged in a way that only
     /// [`TokenStore::verify`] sees.
