@@ -446,7 +446,7 @@ class Lines:
 
     def __new__(
         cls,
-        inputs: Sequence[str | os.PathLike[str]],
+        inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
         lower_case: bool = True,
         keep_accents: bool = False,
@@ -501,7 +501,7 @@ class RecordFile:
         """
 
 def tokenize(
-    inputs: Sequence[str | os.PathLike[str]],
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
     tokenizer: Tokenizer,
     *,
@@ -512,6 +512,9 @@ def tokenize(
 ) -> dict[str, Any]:
     """Tokenizes text into a token store. Stopped and called again with the same arguments it goes on where it was.
 
+    `inputs` are files, globs and folders, or one of these; plain, `.gz` or `.zst`; one sentence a line, a blank line
+    between documents. The store's files are put beside whatever else the folder holds.
+
     `progress` is called now and then with stage, unit, done and total (0 where unknown).
 
     Returns:
@@ -519,12 +522,12 @@ def tokenize(
 
     Raises:
         AlbertFastError: an input that cannot be read, text that is not UTF-8 (unless `on_bad_utf8="replace"`), a
-            folder that holds something else (unless `overwrite`), a full disk.
+            folder that holds a store of something else (unless `overwrite`), a full disk.
         KeyboardInterrupt: Ctrl-C; the message says how to go on.
     """
 
 def make_records(
-    inputs: Sequence[str | os.PathLike[str]],
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
     tokenizer: Tokenizer,
     options_json: str,

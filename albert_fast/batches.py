@@ -68,16 +68,23 @@ class BatchSource:
         self._arguments = dict(arguments)
         self._shards: tuple[tuple[int, int], ...] = ()
         self._batches = self._open(**self._arguments)
+        self._instances = len(self._batches)
 
     def _open(self, **arguments: Any) -> _native.Batches:
         raise NotImplementedError
 
-    def __getstate__(self) -> tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...]]:
-        return self._arguments, self.num_threads, self._shards
+    def __getstate__(self) -> tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...], int]:
+        return self._arguments, self.num_threads, self._shards, self._instances
 
-    def __setstate__(self, state: tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...]]) -> None:
-        self._arguments, self.num_threads, self._shards = state
+    def __setstate__(self, state: tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...], int]) -> None:
+        self._arguments, self.num_threads, self._shards, self._instances = state
         self._batches = self._open(**self._arguments)
+        if len(self._batches) != self._instances:
+            msg = (
+                f"{type(self).__name__}: it has {len(self._batches)} instances an epoch, and had {self._instances} when it "
+                "was pickled: its files have changed"
+            )
+            raise AlbertFastError(msg)
         for index, count in self._shards:
             self._batches = self._batches.shard(index, count)
 
@@ -102,8 +109,14 @@ class BatchSource:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches after which every instance of the first epoch has been seen: `len` / `batch_size`, rounded up."""
-        return -(-len(self) // self.batch_size)
+        """Batches after which every instance of the first epoch has been seen: `len` / `batch_size`, rounded up.
+
+        Of shards, the longest one's, so that it is the same for all shards of a whole.
+        """
+        longest = self._instances
+        for _, count in self._shards:
+            longest = -(-longest // count)
+        return -(-longest // self.batch_size)
 
     def batch(self, k: int) -> Batch:
         """Batch `k`, from 0, in any order and any number of times: the same bytes each time.
@@ -229,6 +242,10 @@ class InstanceStream(BatchSource):
     ) -> None:
         if not isinstance(store, TokenStore):
             store = TokenStore(store)
+        given_tokenizer: object = tokenizer
+        if given_tokenizer is not None and not isinstance(given_tokenizer, Tokenizer):
+            msg = f"tokenizer must be an albert_fast.Tokenizer; it is {tokenizer!r:.200}"
+            raise AlbertFastError(msg)
         length = _checks.integer("max_seq_length", max_seq_length, 8, 65_536)
         masked = _checks.share("masked_lm_prob", masked_lm_prob)
         if max_predictions_per_seq is None:

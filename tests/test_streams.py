@@ -527,3 +527,31 @@ def test_whatever_is_passed_is_an_error_or_works(store: TokenStore, arguments: d
     except (ValueError, TypeError):
         return
     assert batch["input_ids"].shape == (stream.batch_size, stream.max_seq_length)
+
+
+def test_steps_per_epoch_are_the_same_for_all_shards(store: TokenStore) -> None:
+    for count in (2, 3, 7, 1000):
+        shards = [InstanceStream(store, 1, 64).shard(index, count) for index in range(count)]
+        assert len({shard.steps_per_epoch for shard in shards}) == 1
+        assert shards[0].steps_per_epoch == max(len(shard) for shard in shards)
+
+
+def test_one_path_or_several(tokenizer: Tokenizer, corpus: Path, tmp_path: Path) -> None:
+    for name, inputs in (("one", corpus), ("str", str(corpus)), ("list", [corpus])):
+        assert tokenize(inputs, tmp_path / name, tokenizer)["documents"] > 1
+
+
+@pytest.mark.parametrize("number", [0, -1, 1025, 10**6])
+def test_numbers_of_threads(number: int, tokenizer: Tokenizer, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(AlbertFastError, match=f"num_threads must be an integer from 1 to 1024; it is {number}"):
+        tokenizer.encode_batch(["a"], num_threads=number)
+    with pytest.raises(AlbertFastError, match="num_threads must be an integer from 1 to 1024"):
+        tokenize([corpus], tmp_path / "store", tokenizer, num_threads=number)
+
+
+def test_ids_outside_the_vocabulary(tokenizer: Tokenizer) -> None:
+    for id_ in (-1, 2000, 1 << 40):
+        with pytest.raises(AlbertFastError, match=f"id must be from 0 to 1999, the vocabulary's last; it is {id_}"):
+            tokenizer.id_to_piece(id_)
+        with pytest.raises(AlbertFastError, match="id must be from 0 to 1999"):
+            tokenizer.decode([5, id_])

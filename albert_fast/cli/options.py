@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from albert_fast._checks import MAX_THREADS
 from albert_fast.cli.config import callback
 
 
@@ -101,7 +102,7 @@ NumThreads = Annotated[
     int | None,
     typer.Option(
         min=1,
-        max=4096,
+        max=MAX_THREADS,
         help="Threads; the output does not depend on it.  [default: one per processor]",
         show_default=False,
         rich_help_panel=OUTPUT,

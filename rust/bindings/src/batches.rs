@@ -70,7 +70,7 @@ impl PyBatches {
 impl PyBatches {
     /// Batch k as a dict of arrays, made without the GIL on num_threads threads.
     #[pyo3(signature = (k, *, num_threads=None))]
-    fn batch<'py>(&self, py: Python<'py>, k: u64, num_threads: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
+    fn batch<'py>(&self, py: Python<'py>, k: u64, num_threads: Option<i64>) -> PyResult<Bound<'py, PyDict>> {
         let threads = crate::threads(num_threads)?;
         let pool = crate::shared_pool(threads)?;
         let (sender, result) = channel();
@@ -98,7 +98,7 @@ impl PyBatches {
         start: u64,
         stop: Option<u64>,
         step: u64,
-        num_threads: Option<usize>,
+        num_threads: Option<i64>,
         prefetch: usize,
     ) -> PyResult<BatchIterator> {
         let ahead = Ahead { start, step, stop, depth: prefetch, threads: crate::threads(num_threads)? };
@@ -236,7 +236,7 @@ pub fn instance_batches(
     batch_size: usize,
     options_json: &str,
     tokenizer: Option<&PyTokenizer>,
-    num_threads: Option<usize>,
+    num_threads: Option<i64>,
 ) -> PyResult<PyBatches> {
     let options: InstanceOptions = instance_options(options_json)?;
     let given = tokenizer.map(|tokenizer| tokenizer.inner.clone());
@@ -270,7 +270,7 @@ pub fn record_batches(
     max_seq_length: Option<usize>,
     vocab_size: Option<u32>,
     index_dir: Option<PathBuf>,
-    num_threads: Option<usize>,
+    num_threads: Option<i64>,
 ) -> PyResult<PyBatches> {
     let options = RecordOptions {
         seed,

@@ -46,11 +46,16 @@ mod native {
     }
 }
 
+/// Most threads of a call: starting more takes longer than they can save.
+const MAX_THREADS: i64 = 1024;
+
 /// The number of threads asked for, or as many as the machine has.
-fn threads(num_threads: Option<usize>) -> PyResult<usize> {
+fn threads(num_threads: Option<i64>) -> PyResult<usize> {
     match num_threads {
-        Some(0) => Err(error::rule("num_threads must be at least 1; it is 0")),
-        Some(count) => Ok(count),
+        Some(count) if !(1..=MAX_THREADS).contains(&count) => {
+            Err(error::rule(format!("num_threads must be an integer from 1 to {MAX_THREADS}; it is {count}")))
+        }
+        Some(count) => Ok(count as usize),
         None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
     }
 }

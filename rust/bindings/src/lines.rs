@@ -1,7 +1,6 @@
 //! `Lines`: the preprocessed lines of text inputs, for training a tokenizer.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use albert_fast_core::input::{Block, BlockReader, MAX_LINE, OnBadUtf8, expand_inputs};
@@ -10,7 +9,7 @@ use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
 
 use crate::error::{rule, to_python};
-use crate::records::{names, on_bad_utf8};
+use crate::records::{Inputs, names, on_bad_utf8};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -70,7 +69,7 @@ impl Reader {
 impl Lines {
     #[new]
     #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false, on_bad_utf8="error"))]
-    fn new(inputs: Vec<PathBuf>, lower_case: bool, keep_accents: bool, on_bad_utf8: &str) -> PyResult<Self> {
+    fn new(inputs: Inputs, lower_case: bool, keep_accents: bool, on_bad_utf8: &str) -> PyResult<Self> {
         let files = expand_inputs(&names(inputs)).map_err(to_python)?;
         Ok(Self {
             inner: Mutex::new(Reader {

@@ -158,7 +158,7 @@ struct Call<'a, 'py> {
     word_starts: Option<PyReadonlyArray<'py, u8, IxDyn>>,
     key: (u64, u64),
     labels: bool,
-    num_threads: Option<usize>,
+    num_threads: Option<i64>,
 }
 
 /// `length` zeros; `MemoryError` where there is no room.
@@ -404,7 +404,7 @@ impl PyMasker {
         first_row: u64,
         labels: bool,
         word_starts: Option<&Bound<'py, PyAny>>,
-        num_threads: Option<usize>,
+        num_threads: Option<i64>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let ids = self::input_ids::<Ix2>(input_ids, "[rows, tokens]")?;
         let word_starts = self::word_starts(word_starts, "[rows, tokens]")?;

@@ -38,7 +38,7 @@ impl Progress for Sender {
 /// `KeyboardInterrupt` with the work's own words on how to go on.
 pub fn run<T: Send>(
     py: Python<'_>,
-    num_threads: Option<usize>,
+    num_threads: Option<i64>,
     callback: Option<Py<PyAny>>,
     work: impl FnOnce(&mut dyn Progress) -> Result<T> + Send,
 ) -> PyResult<T> {

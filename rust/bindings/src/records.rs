@@ -41,8 +41,19 @@ pub fn on_bad_utf8(value: &str) -> PyResult<OnBadUtf8> {
 }
 
 /// Inputs as the core takes them: any name that the system allows.
-pub fn names(inputs: Vec<PathBuf>) -> Vec<OsString> {
-    inputs.into_iter().map(PathBuf::into_os_string).collect()
+pub fn names(inputs: Inputs) -> Vec<OsString> {
+    let paths = match inputs {
+        Inputs::One(path) => vec![path],
+        Inputs::Many(paths) => paths,
+    };
+    paths.into_iter().map(PathBuf::into_os_string).collect()
+}
+
+/// One path, or several.
+#[derive(FromPyObject)]
+pub enum Inputs {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
 }
 
 /// Tokenizes text inputs into a token store, without the GIL; stopped and called again it goes on.
@@ -54,10 +65,10 @@ pub fn names(inputs: Vec<PathBuf>) -> Vec<OsString> {
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn tokenize(
     py: Python<'_>,
-    inputs: Vec<PathBuf>,
+    inputs: Inputs,
     output_dir: PathBuf,
     tokenizer: &PyTokenizer,
-    num_threads: Option<usize>,
+    num_threads: Option<i64>,
     on_bad_utf8: &str,
     overwrite: bool,
     progress: Option<Py<PyAny>>,
@@ -85,13 +96,13 @@ pub fn tokenize(
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn make_records(
     py: Python<'_>,
-    inputs: Vec<PathBuf>,
+    inputs: Inputs,
     output_dir: PathBuf,
     tokenizer: &PyTokenizer,
     options_json: &str,
     num_shards: Option<u64>,
     compression: &str,
-    num_threads: Option<usize>,
+    num_threads: Option<i64>,
     on_bad_utf8: &str,
     keep_store: bool,
     overwrite: bool,

@@ -39,6 +39,15 @@ impl PyTokenizer {
         Self { inner: Arc::new(inner), absolute, states: Mutex::new(Vec::new()), vocab: OnceLock::new() }
     }
 
+    /// `id` as one of the vocabulary.
+    fn checked(&self, id: i64) -> PyResult<u32> {
+        let size = self.inner.pieces().len();
+        u32::try_from(id)
+            .ok()
+            .filter(|&id| (id as usize) < size)
+            .ok_or_else(|| rule(format!("id must be from 0 to {}, the vocabulary's last; it is {id}", size - 1)))
+    }
+
     /// The special pieces' ids; an error where one is missing.
     fn special(&self) -> PyResult<&Vocab> {
         if let Some(vocab) = self.vocab.get() {
@@ -172,7 +181,7 @@ impl PyTokenizer {
         &self,
         py: Python<'py>,
         texts: &Bound<'py, PyAny>,
-        num_threads: Option<usize>,
+        num_threads: Option<i64>,
     ) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u64>>)> {
         if texts.is_instance_of::<PyString>() {
             return Err(PyTypeError::new_err("texts must be a sequence of str; it is one str"));
@@ -207,7 +216,8 @@ impl PyTokenizer {
     }
 
     /// The text of ids: control symbols are left out. Raises AlbertFastError on an id outside the vocabulary.
-    fn decode(&self, ids: Vec<u32>) -> PyResult<String> {
+    fn decode(&self, ids: Vec<i64>) -> PyResult<String> {
+        let ids = ids.into_iter().map(|id| self.checked(id)).collect::<PyResult<Vec<u32>>>()?;
         self.inner.decode(&ids).map_err(to_python)
     }
 
@@ -222,10 +232,8 @@ impl PyTokenizer {
     }
 
     /// The piece of an id. Raises AlbertFastError on an id outside the vocabulary.
-    fn id_to_piece(&self, id: u32) -> PyResult<String> {
-        self.inner.pieces().get(id as usize).cloned().ok_or_else(|| {
-            rule(format!("id must be below the vocabulary's size, {}; it is {id}", self.inner.pieces().len()))
-        })
+    fn id_to_piece(&self, id: i64) -> PyResult<String> {
+        Ok(self.inner.pieces()[self.checked(id)? as usize].clone())
     }
 
     /// The id of a piece, None where it is none; control symbols have ids too.
