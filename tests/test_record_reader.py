@@ -352,6 +352,15 @@ def test_another_vocabulary(files: list[Path], tokenizer: Tokenizer) -> None:
         RecordReader(files, 100, remask=True, masker=small).batch(0)
 
 
+def test_a_pickled_reader_must_find_the_same_files(files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "some.tfrecord"
+    path.write_bytes(files[0].read_bytes())
+    pickled = pickle.dumps(RecordReader(path, 4))
+    path.write_bytes(files[2].read_bytes())
+    with pytest.raises(AlbertFastError, match="59 instances an epoch, and had 40 when it was pickled"):
+        pickle.loads(pickled)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

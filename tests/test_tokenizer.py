@@ -291,7 +291,7 @@ def test_decode_gives_the_text_back() -> None:
     assert tokenizer.decode([]) == ""
     special = [tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id, tokenizer.pad_id]
     assert tokenizer.decode([*special, *tokenizer.encode("a b"), *special]) == "a b"
-    with pytest.raises(AlbertFastError, match=r"below the vocabulary's size, \d+; one is 4294967295"):
+    with pytest.raises(AlbertFastError, match=r"id must be from 0 to 1999, .* it is 4294967295"):
         tokenizer.decode([2**32 - 1])
 
 
