@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stored::StoredOffsets;
 
@@ -21,8 +22,11 @@ use crate::{Error, Progress, Result};
 /// Bytes of a frame besides its data.
 const FRAME_BYTES: u64 = (HEADER_BYTES + FOOTER_BYTES) as u64;
 
-/// Files that stay open. Systems allow a process 1,024 (some only 256); those beyond are opened for a read.
+/// Files of all indexes that stay open. Systems allow a process 1,024 (some only 256); those beyond are opened for a read.
 const MAX_OPEN: usize = 200;
+
+/// That of this process.
+static BUDGET: Budget = Budget(AtomicUsize::new(MAX_OPEN));
 
 /// The records of a list of files, numbered from 0 in the order of the files.
 ///
@@ -49,7 +53,9 @@ const MAX_OPEN: usize = 200;
 /// | 56..64 | zero |
 /// | from 64 | *n* + 1 of u64: where each record's frame begins in the (decompressed) file, and where the last one ends |
 ///
-/// An index that is damaged, of another version, or of a file of another size or time is built again.
+/// An index that is damaged, of another version, or of a file of another size or time is built again. A decompressed file is
+/// known by its size alone, and made again where it is gone: its records are checked when they are read, as all are, and the
+/// error names it.
 #[derive(Debug)]
 pub struct RecordIndex {
     files: Vec<IndexedFile>,
@@ -64,16 +70,43 @@ pub struct RecordIndex {
 struct IndexedFile {
     /// As given; errors name it.
     path: PathBuf,
+    /// The decompressed file in the index folder, where that is what is read.
+    copy: Option<PathBuf>,
     data: Data,
     offsets: Offsets,
+}
+
+/// How many more files may stay open.
+#[derive(Debug)]
+struct Budget(AtomicUsize);
+
+impl Budget {
+    /// `file`, to stay open; or it is closed.
+    fn keep(&'static self, file: File) -> Option<Kept> {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
+        Some(Kept { file, budget: self })
+    }
+}
+
+/// A file that stays open, and counts as that.
+#[derive(Debug)]
+struct Kept {
+    file: File,
+    budget: &'static Budget,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Where a file's records are read from.
 #[derive(Debug)]
 enum Data {
     /// From a file that stays open.
-    Open(File),
-    /// From a file that is opened for a read, and must then be the one that was indexed.
+    Open(Kept),
+    /// From a file, by its absolute path, that is opened for a read, and must then be the one that was indexed.
     Closed(PathBuf, Stamp),
     /// From a spool: its number, and the byte there that is the file's first.
     Spooled(usize, u64),
@@ -145,7 +178,17 @@ impl RecordIndex {
     /// `folder` cannot be written to or there is no room to decompress; [`Error::Data`] for what is no regular file;
     /// [`Error::Input`] where there is not one record; [`Error::Interrupted`].
     pub fn open(paths: &[PathBuf], folder: Option<&Path>, threads: usize, progress: &mut dyn Progress) -> Result<Self> {
-        let (files, spools) = build::files(paths, folder, threads, progress)?;
+        Self::open_within(paths, folder, threads, progress, &BUDGET)
+    }
+
+    fn open_within(
+        paths: &[PathBuf],
+        folder: Option<&Path>,
+        threads: usize,
+        progress: &mut dyn Progress,
+        budget: &'static Budget,
+    ) -> Result<Self> {
+        let (files, spools) = build::files(paths, folder, threads, progress, budget)?;
         let mut records = 0;
         let first_records = files
             .iter()
@@ -193,7 +236,7 @@ impl RecordIndex {
         let (number, index) = self.locate(number);
         let file = &self.files[number];
         let (start, end) = (file.offsets.get(index), file.offsets.get(index + 1));
-        let damage = |reason: String| file.damage(index, reason);
+        let damage = |reason: String| file.damage(index, file.blame_copy(reason));
 
         let bytes = (end - start) as usize;
         let ReadBuffer { frame, last } = buffer;
@@ -203,8 +246,8 @@ impl RecordIndex {
         }
         let frame = &mut frame[..bytes];
         let (data, base) = match &file.data {
-            Data::Open(data) => (data, 0),
-            Data::Closed(path, stamp) => (reopen(number, path, stamp, last)?, 0),
+            Data::Open(kept) => (&kept.file, 0),
+            Data::Closed(path, stamp) => (file.reopen(number, path, stamp, last)?, 0),
             Data::Spooled(spool, base) => (&self.spools[*spool], *base),
         };
         data.read_exact_at(frame, base + start).map_err(|source| match source.kind() {
@@ -212,7 +255,7 @@ impl RecordIndex {
                 let was = file.offsets.end();
                 damage(format!("the file now ends within this record; it had {was} bytes when it was indexed"))
             }
-            _ => Error::io("cannot read", &file.path, source),
+            _ => Error::io("cannot read", file.read_path(), source),
         })?;
 
         let frame = &*frame;
@@ -250,25 +293,45 @@ impl IndexedFile {
     fn damage(&self, index: usize, reason: String) -> Error {
         Error::Record { path: self.path.clone(), record: index as u64, offset: self.offsets.get(index), reason }
     }
-}
-
-/// File `number`, at `path`, which is opened unless it is the last one that was.
-fn reopen<'l>(number: usize, path: &Path, stamp: &Stamp, last: &'l mut Option<(usize, File)>) -> Result<&'l File> {
-    if last.as_ref().is_none_or(|(open, _)| *open != number) {
-        let cannot_read = |source| Error::io("cannot read", path, source);
-        let file = File::open(path).map_err(cannot_read)?;
-        let now = Stamp::of(&file).map_err(cannot_read)?;
-        if now != *stamp {
-            let (now, was) = (now.bytes, stamp.bytes);
-            return Err(Error::data(
-                path,
-                format!("it was changed after it was indexed ({was} bytes then, {now} now)"),
-            ));
-        }
-        *last = Some((number, file));
+    /// What is read, by the name that it was given.
+    fn read_path(&self) -> &Path {
+        self.copy.as_deref().unwrap_or(&self.path)
     }
-    match last {
-        Some((_, file)) => Ok(file),
-        None => Err(Error::data(path, "it could not be opened")),
+
+    /// `reason`, found in what was read: a decompressed copy rather than the file itself can be damaged.
+    fn blame_copy(&self, reason: String) -> String {
+        match &self.copy {
+            None => reason,
+            Some(copy) => format!(
+                "{reason}; it was read from the decompressed copy {}: delete it, it is made again (where that does not help, \
+                 the file itself is damaged)",
+                copy.display()
+            ),
+        }
+    }
+
+    /// This file, the index's `number`th, at `path`: opened, unless it is the last one that was.
+    fn reopen<'l>(
+        &self,
+        number: usize,
+        path: &Path,
+        stamp: &Stamp,
+        last: &'l mut Option<(usize, File)>,
+    ) -> Result<&'l File> {
+        let file = match last.take() {
+            Some((open, file)) if open == number => file,
+            _ => {
+                let cannot_read = |source| Error::io("cannot read", self.read_path(), source);
+                let file = File::open(path).map_err(cannot_read)?;
+                let now = Stamp::of(&file).map_err(cannot_read)?;
+                if now != *stamp {
+                    let (now, was) = (now.bytes, stamp.bytes);
+                    let reason = format!("it was changed after it was indexed ({was} bytes then, {now} now)");
+                    return Err(Error::data(&self.path, self.blame_copy(reason)));
+                }
+                file
+            }
+        };
+        Ok(&last.insert((number, file)).1)
     }
 }

@@ -11,6 +11,8 @@ use crate::batch::Row;
 const FIELD_1: u8 = 0x0a;
 /// An entry's value: field 2.
 const VALUE: u8 = 0x12;
+/// `Feature.bytes_list`: field 1.
+const BYTES_LIST: u8 = 0x0a;
 /// `Feature.float_list`: field 2.
 const FLOAT_LIST: u8 = 0x12;
 /// `Feature.int64_list`: field 3.
@@ -73,8 +75,11 @@ fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<(), Vec<String
     Ok(())
 }
 
-/// Fills `row`, or gives up where the layout is another one, a feature is missing, or a list has another length.
+/// Fills `row`, or gives up where the layout is another one, a feature is missing, or a list has another length or none.
 fn read(data: &[u8], row: &mut Row<'_>) -> Option<()> {
+    if row.input_ids.is_empty() || row.masked_lm_ids.is_empty() {
+        return None;
+    }
     let mut features = Field { data, at: 0, end: data.len() }.only(FIELD_1)?;
     let mut seen = 0_u8;
     while features.at < features.end {
@@ -91,6 +96,7 @@ fn read(data: &[u8], row: &mut Row<'_>) -> Option<()> {
             b"token_boundary" => 7,
             other => {
                 std::str::from_utf8(other).ok()?;
+                entry.only(VALUE)?.pass_feature()?;
                 continue;
             }
         };
@@ -151,6 +157,35 @@ impl Field<'_> {
     fn only(mut self, tag: u8) -> Option<Self> {
         let content = self.enter(tag)?;
         (self.at == self.end).then_some(content)
+    }
+
+    /// Checks a feature that no row takes as a message would: a record is damaged wherever the damage is.
+    fn pass_feature(self) -> Option<()> {
+        let Some(&kind) = self.data[self.at..self.end].first() else { return Some(()) };
+        let mut list = self.only(kind)?;
+        if kind == BYTES_LIST {
+            while list.at < list.end {
+                list.enter(FIELD_1)?;
+            }
+            return Some(());
+        }
+        let values = list.only(FIELD_1)?;
+        let bytes = &self.data[values.at..values.end];
+        match kind {
+            FLOAT_LIST => bytes.len().is_multiple_of(4).then_some(()),
+            INT64_LIST => {
+                // Bytes of a value that is not at its end; a tenth one has room for a single bit.
+                let mut before = 0;
+                for &byte in bytes {
+                    if before == 9 && byte > 1 {
+                        return None;
+                    }
+                    before = if byte < 0x80 { 0 } else { before + 1 };
+                }
+                (before == 0).then_some(())
+            }
+            _ => None,
+        }
     }
 
     fn floats(self, out: &mut [f32]) -> Option<()> {

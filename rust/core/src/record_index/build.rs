@@ -1,6 +1,6 @@
 //! Indexing files: loading what a folder has, building the rest.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::parallel::{Meter, Stop, in_parallel, interrupted};
 use super::stored::{Header, Names, StoredOffsets, write};
 use super::walk::Walk;
-use super::{Data, IndexedFile, MAX_OPEN, Offsets, Stamp};
-use crate::atomic::{self, AtomicFile};
+use super::{Budget, Data, IndexedFile, Offsets, Stamp};
+use crate::atomic::{self, AtomicFile, FolderLock};
 use crate::{Error, Progress, Result};
 
 /// How often it is asked whether another process is done with the folder.
@@ -23,11 +23,13 @@ pub(super) fn files(
     folder: Option<&Path>,
     threads: usize,
     progress: &mut dyn Progress,
+    budget: &'static Budget,
 ) -> Result<(Vec<IndexedFile>, Vec<File>)> {
     let done = Arc::new(AtomicU64::new(0));
     let sizes = paths.iter().map(|path| size_of(path)).collect::<Result<Vec<u64>>>()?;
     let mut meter = Meter { progress, done: &done, total: sizes.iter().sum() };
-    let builder = Builder { paths, folder, done: &done, spools: Mutex::default(), next_spool: AtomicUsize::new(0) };
+    let builder =
+        Builder { paths, folder, done: &done, budget, spools: Mutex::default(), next_spool: AtomicUsize::new(0) };
     let mut found: Vec<Option<IndexedFile>> = match folder {
         None => paths.iter().map(|_| None).collect(),
         Some(folder) => {
@@ -37,7 +39,7 @@ pub(super) fn files(
     };
     let missing: Vec<usize> = (0..paths.len()).filter(|&number| found[number].is_none()).collect();
     let lock = match folder {
-        Some(folder) if !missing.is_empty() => lock(folder, &mut meter)?,
+        Some(folder) if !missing.is_empty() => Some(lock(folder, &mut meter)?),
         _ => None,
     };
     let built =
@@ -65,19 +67,19 @@ fn size_of(path: &Path) -> Result<u64> {
 }
 
 /// Waits until no other process is writing to `folder`, so that several that start together do not all do the same work.
-/// `None` where the file system has no locks: then they do, and the last one's files stay.
-fn lock(folder: &Path, meter: &mut Meter<'_>) -> Result<Option<File>> {
-    let file = File::open(folder).map_err(|source| Error::io("cannot open the folder", folder, source))?;
+/// Where the file system has no locks, they do, and the last one's files stay.
+fn lock(folder: &Path, meter: &mut Meter<'_>) -> Result<FolderLock> {
     loop {
-        match file.try_lock() {
-            Ok(()) => {
+        if let Some(lock) = FolderLock::take(folder)? {
+            if lock.is_exclusive() {
                 atomic::remove_stale(folder, Names::is_ours)?;
-                return Ok(Some(file));
             }
-            Err(TryLockError::Error(_)) => return Ok(None),
-            Err(TryLockError::WouldBlock) if !meter.report() => return Err(interrupted()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
+            return Ok(lock);
         }
+        if !meter.report() {
+            return Err(interrupted());
+        }
+        std::thread::sleep(POLL);
     }
 }
 
@@ -95,6 +97,7 @@ struct Builder<'a> {
     folder: Option<&'a Path>,
     /// Bytes of the record files that are dealt with.
     done: &'a Arc<AtomicU64>,
+    budget: &'static Budget,
     /// Those that no thread is writing to; there are never more than threads.
     spools: Mutex<Vec<Spool>>,
     next_spool: AtomicUsize,
@@ -116,14 +119,14 @@ impl Builder<'_> {
             if stamp.bytes != offsets.end() {
                 return Ok(None);
             }
-            keep(number, data, &names.data, stamp)
+            self.keep(data, &names.data, stamp)?
         } else if offsets.end() == stamp.bytes {
-            keep(number, file, path, stamp)
+            self.keep(file, path, stamp)?
         } else {
             return Ok(None);
         };
         self.done.fetch_add(stamp.bytes, Ordering::Relaxed);
-        Ok(Some(IndexedFile { path: path.clone(), data, offsets }))
+        Ok(Some(IndexedFile { path: path.clone(), copy: header.is_gzip.then_some(names.data), data, offsets }))
     }
 
     fn load_or_build(&self, number: usize, stop: &Stop) -> Result<IndexedFile> {
@@ -147,7 +150,7 @@ impl Builder<'_> {
                 if offsets.last() != Some(&stamp.bytes) {
                     return Err(Error::data(path, "it became shorter while it was indexed"));
                 }
-                (keep(number, file, path, stamp), offsets)
+                (self.keep(file, path, stamp)?, offsets)
             }
             Some(names) => {
                 let mut out = AtomicFile::create_apart(&names.data)?;
@@ -157,14 +160,24 @@ impl Builder<'_> {
                 let cannot_read = |source| Error::io("cannot read", &names.data, source);
                 let data = File::open(&names.data).map_err(cannot_read)?;
                 let stamp = Stamp::of(&data).map_err(cannot_read)?;
-                (keep(number, data, &names.data, stamp), offsets)
+                (self.keep(data, &names.data, stamp)?, offsets)
             }
             None => self.spool(walk, stop)?,
         };
         if let Some(names) = &names {
             write(&names.index, &Header { is_gzip, stamp }, &offsets)?;
         }
-        Ok(IndexedFile { path: path.clone(), data, offsets: Offsets::Memory(offsets) })
+        let copy = names.filter(|_| is_gzip).map(|names| names.data);
+        Ok(IndexedFile { path: path.clone(), copy, data, offsets: Offsets::Memory(offsets) })
+    }
+
+    /// The file that is open at `path`: it stays open, or is opened for a read wherever the process is by then.
+    fn keep(&self, file: File, path: &Path, stamp: Stamp) -> Result<Data> {
+        if let Some(kept) = self.budget.keep(file) {
+            return Ok(Data::Open(kept));
+        }
+        let whole = std::path::absolute(path).map_err(|source| Error::io("cannot read", path, source))?;
+        Ok(Data::Closed(whole, stamp))
     }
 
     /// Decompresses into a spool.
@@ -189,9 +202,4 @@ impl Builder<'_> {
         self.spools.lock().unwrap_or_else(PoisonError::into_inner).push(spool);
         Ok((data, offsets))
     }
-}
-
-/// File `number`, open at `path`: one of those that stay open, or not.
-fn keep(number: usize, file: File, path: &Path, stamp: Stamp) -> Data {
-    if number < MAX_OPEN { Data::Open(file) } else { Data::Closed(path.into(), stamp) }
 }

@@ -39,7 +39,8 @@ impl Meter<'_> {
 
 /// `work(0)` to `work(jobs - 1)`, in order, made on `threads` threads of its own: rayon's do not survive a fork.
 ///
-/// Of several errors the first job's is returned.
+/// An error stops the other jobs, earlier ones too. Where several fail before that, the error of the first in order is
+/// returned.
 pub(super) fn in_parallel<T: Send>(
     jobs: usize,
     threads: usize,

@@ -43,10 +43,15 @@ impl Names {
         Ok(Self { index: with(INDEX), data: with(DATA) })
     }
 
-    /// Whether such a name, as temporary files have it, is that of one of ours.
+    /// Whether such a name, as temporary files have it, is that of one of ours: `.NAME-HASH` and a suffix.
     pub fn is_ours(name: &str) -> bool {
+        let is_hash =
+            |hash: &str| hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         // What makes the temporary's name its own follows.
-        name.rsplit_once('.').is_some_and(|(name, _)| [INDEX, DATA].iter().any(|&suffix| name.ends_with(suffix)))
+        name.rsplit_once('.')
+            .and_then(|(name, _)| name.strip_suffix(INDEX).or_else(|| name.strip_suffix(DATA)))
+            .and_then(|name| name.strip_prefix('.')?.rsplit_once('-'))
+            .is_some_and(|(_, hash)| is_hash(hash))
     }
 }
 

@@ -35,8 +35,17 @@ fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+/// A budget of its own: tests run at the same time.
+fn budget(files: usize) -> &'static Budget {
+    Box::leak(Box::new(Budget(AtomicUsize::new(files))))
+}
+
 fn open(paths: &[PathBuf], folder: Option<&Path>) -> Result<RecordIndex> {
-    RecordIndex::open(paths, folder, 2, &mut NoProgress)
+    open_within(paths, folder, budget(MAX_OPEN))
+}
+
+fn open_within(paths: &[PathBuf], folder: Option<&Path>, budget: &'static Budget) -> Result<RecordIndex> {
+    RecordIndex::open_within(paths, folder, 2, &mut NoProgress, budget)
 }
 
 fn read_all(index: &RecordIndex) -> Vec<Vec<u8>> {
@@ -106,11 +115,15 @@ fn an_index_is_used_again() {
 
     // Leftovers of killed runs go, and nothing of anybody else's.
     std::fs::write(indexes.path().join(format!(".{}.x1Y2z3.tmp", written[0])), b"left").unwrap();
-    std::fs::write(indexes.path().join(".records-0.tfrecord.tmp"), b"other").unwrap();
+    let foreign = [".foo-0123456789abcdeX.index.bar.tmp", ".foo.index.bar.tmp", ".records-0.tfrecord.tmp"];
+    for name in foreign {
+        std::fs::write(indexes.path().join(name), b"other").unwrap();
+    }
     std::fs::remove_file(indexes.path().join(&written[1])).unwrap();
     open(&paths, Some(indexes.path())).unwrap();
     let mut wanted = written.clone();
-    wanted.push(".records-0.tfrecord.tmp".into());
+    wanted.extend(foreign.map(str::to_owned));
+    wanted.sort();
     assert_eq!(names(indexes.path()), wanted);
 
     // A decompressed file that is gone or short is made again.
@@ -265,7 +278,7 @@ fn a_file_that_changes_under_its_index_is_an_error() {
 #[test]
 fn more_files_than_may_stay_open() {
     let folder = tempfile::tempdir().unwrap();
-    let count = MAX_OPEN + 5;
+    let count = 25;
     let paths: Vec<_> = (0..count)
         .map(|number| {
             let bytes = framed(&numbered(2 * number, 2));
@@ -273,24 +286,102 @@ fn more_files_than_may_stay_open() {
         })
         .collect();
     let indexes = tempfile::tempdir().unwrap();
-    for folder in [None, Some(indexes.path()), Some(indexes.path())] {
-        let index = open(&paths, folder).unwrap();
-        let open = index.files.iter().filter(|file| matches!(file.data, Data::Open(_))).count() + index.spools.len();
-        assert!(open <= MAX_OPEN + 2, "{open}");
+    for (folder, most) in [(None, 10), (None, 0), (Some(indexes.path()), 0), (Some(indexes.path()), 10)] {
+        let index = open_within(&paths, folder, budget(most)).unwrap();
+        let kept = index.files.iter().filter(|file| matches!(file.data, Data::Open(_))).count();
+        assert_eq!(kept, most);
+        assert!(index.spools.len() <= 2);
         assert_eq!(read_all(&index), numbered(0, 2 * count));
-        // Back and forth between two of those that are opened for a read.
+        // Back and forth between two files.
         let mut buffer = ReadBuffer::default();
         let last = index.len() - 1;
         for number in [last, last - 4, last, last - 4] {
             assert_eq!(index.read(number, &mut buffer).unwrap().data, numbered(number as usize, 1)[0]);
         }
     }
-    let index = open(&paths, None).unwrap();
-    let path = &paths[MAX_OPEN + 2];
-    assert!(matches!(index.files[MAX_OPEN + 2].data, Data::Closed(..)));
-    File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
-    let error = index.read(2 * (MAX_OPEN as u64 + 2), &mut ReadBuffer::default()).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{}: it was changed after it was indexed", path.display())), "{error}");
+}
+
+#[test]
+fn all_indexes_together_keep_so_many_files_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..6).map(|number| put(&folder, &number.to_string(), &framed(&numbered(number, 1)))).collect();
+    let budget = budget(8);
+    let kept = |index: &RecordIndex| index.files.iter().filter(|file| matches!(file.data, Data::Open(_))).count();
+    let one = open_within(&paths, None, budget).unwrap();
+    let two = open_within(&paths, None, budget).unwrap();
+    assert_eq!((kept(&one), kept(&two)), (6, 2));
+    assert_eq!(read_all(&two), numbered(0, 6));
+    drop(one);
+    let three = open_within(&paths, None, budget).unwrap();
+    assert_eq!((kept(&two), kept(&three)), (2, 6));
+    drop((two, three));
+    assert_eq!(budget.0.load(Ordering::Relaxed), 8);
+}
+
+/// `path` as seen from the current folder, without a slash before it.
+fn relative(path: &Path) -> PathBuf {
+    let up = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect::<PathBuf>();
+    up.join(path.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn files_that_are_opened_for_a_read_are_found_from_any_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = relative(&put(&folder, "a", &framed(&numbered(1, 3))));
+    let zipped = relative(&put(&folder, "b", &gzip(&framed(&numbered(4, 3)))));
+    let indexes = relative(&folder.path().join("indexes"));
+    let paths = [plain, zipped];
+    for _ in 0..2 {
+        let index = open_within(&paths, Some(&indexes), budget(0)).unwrap();
+        assert_eq!(read_all(&index), numbered(1, 6));
+        for file in &index.files {
+            // The tests of a process share its working folder, and cannot change it.
+            assert!(matches!(&file.data, Data::Closed(path, _) if path.is_absolute()), "{:?}", file.data);
+        }
+    }
+    // Errors name files as they were given.
+    let index = open_within(&paths, Some(&indexes), budget(0)).unwrap();
+    let copy = index.files[1].copy.clone().unwrap();
+    assert!(copy.starts_with(&indexes));
+    for path in [&paths[0], &copy] {
+        File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
+    }
+    let mut buffer = ReadBuffer::default();
+    for (number, path) in [(0, &paths[0]), (3, &paths[1])] {
+        let error = index.read(number, &mut buffer).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: it was changed after it was indexed", path.display())), "{error}");
+        assert_eq!(error.contains(&format!("copy {}: delete it, it is made again", copy.display())), number == 3);
+    }
+    std::fs::remove_file(&copy).unwrap();
+    let error = index.read(3, &mut buffer).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot read {}: ", copy.display())), "{error}");
+    std::fs::remove_file(&paths[0]).unwrap();
+    let error = index.read(0, &mut buffer).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot read {}: ", paths[0].display())), "{error}");
+}
+
+#[test]
+fn a_damaged_copy_is_named_and_can_be_made_again() {
+    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = [put(&folder, "a.gz", &gzip(&framed(&[b"one".to_vec(), b"two".to_vec()])))];
+    let copy = open(&paths, Some(indexes.path())).unwrap().files[0].copy.clone().unwrap();
+    for (at, wanted) in [(19 + HEADER_BYTES, "the data (3 bytes) fails its CRC"), (19 + 8, "fails its CRC")] {
+        File::options().write(true).open(&copy).unwrap().write_all_at(b"x", at as u64).unwrap();
+        for files in [0, 1] {
+            let index = open_within(&paths, Some(indexes.path()), budget(files)).unwrap();
+            let error = index.read(1, &mut ReadBuffer::default()).unwrap_err();
+            let Error::Record { path, record: 1, offset: 19, reason } = error else { panic!("{error}") };
+            assert_eq!(path, paths[0]);
+            assert!(reason.contains(wanted), "{reason}");
+            let advice = format!("read from the decompressed copy {}: delete it, it is made again", copy.display());
+            assert!(reason.contains(&advice), "{reason}");
+            // Of what a whole record says the copy is innocent.
+            assert!(index.error(1, "bad".into()).to_string().ends_with(": bad"));
+        }
+        std::fs::remove_file(&copy).unwrap();
+        let index = open(&paths, Some(indexes.path())).unwrap();
+        assert_eq!(read_all(&index), [b"one", b"two"]);
+    }
 }
 
 #[test]

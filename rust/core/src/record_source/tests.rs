@@ -322,6 +322,21 @@ fn damage_behind_the_first_record_is_told_when_it_is_read() {
 }
 
 #[test]
+fn records_without_predictions_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = InstanceOptions { max_predictions_per_seq: 0, ..options(64) };
+    let mut bytes = Vec::new();
+    frame(&mut bytes, |out| encode(&unmasked(1, 64), &none, out));
+    let path = put(&folder, "a", &bytes);
+    for remask in [None, Some(row_masker(&options(64)))] {
+        let options = RecordOptions { remask, ..RecordOptions::default() };
+        let error = open(std::slice::from_ref(&path), options).unwrap_err();
+        let Error::Record { record: 0, reason, .. } = error else { panic!("{error}") };
+        assert_eq!(reason, "input_ids has 64 values and masked_lm_ids 0: neither may be empty");
+    }
+}
+
+#[test]
 fn the_reference_s_records_are_read() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/records");
     let path = golden.join("default-128-00000-of-00001.tfrecord.gz");

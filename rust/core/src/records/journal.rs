@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::dataset::{self, Dataset, Shard, is_shard_name, shard_name};
 use super::{RecordsOptions, atomic};
+use crate::atomic::FolderLock;
 use crate::options::Compression;
 use crate::{Error, Result};
 
@@ -219,7 +220,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Journal {
@@ -228,7 +229,7 @@ impl Journal {
         folder: &Path,
         header: &Header,
         complete: impl Iterator<Item = &'a Shard>,
-        lock: File,
+        lock: FolderLock,
     ) -> Result<Self> {
         atomic::remove_stale(folder, is_ours)?;
         let path = folder.join(FILE);

@@ -168,6 +168,24 @@ proptest! {
         assert_same_verdict(&bytes, None, (3, 1));
     }
 
+    /// An empty list is there, packed into no bytes, and is of the length that the row has.
+    #[test]
+    fn records_without_tokens_or_predictions_are_refused(instance in instances(4, 3), s in 0..5_usize, p in 0..4_usize) {
+        let mut example = lists(&with_ids_below(instance, 100), 4, 3);
+        for (index, name) in FEATURES.iter().enumerate() {
+            let length = [s, s, p, p, p, 1, s, s][index];
+            match example.0.get_mut(*name) {
+                Some(Values::Ints(values)) => values.truncate(length),
+                Some(Values::Floats(values)) => values.truncate(length),
+                other => panic!("{other:?}"),
+            }
+        }
+        let bytes = serialize(example.0.iter(), true);
+        prop_assert_eq!(is_quick(&bytes, (s, p)), s > 0 && p > 0);
+        prop_assert!((s > 0 && p > 0) || read(&bytes, None, (s, p)).is_err());
+        assert_same_verdict(&bytes, None, (s, p));
+    }
+
     /// Lists of the right lengths whose values break a rule, or nearly do.
     #[test]
     fn any_values_have_the_same_verdict(
@@ -277,4 +295,101 @@ fn errors_are_those_of_the_rules() {
     let mut missing = good();
     missing.0.remove("token_boundary");
     assert_eq!(read(&serialize(missing.0.iter(), true), None, (8, 3)).unwrap_err(), ["token_boundary is missing"]);
+}
+
+#[test]
+fn a_foreign_feature_is_judged_like_any_other() {
+    // Its eight entries, without the tag and the length (of two bytes) before them.
+    let good = serialize(good().0.iter(), true);
+    let entries = &good[3..];
+    assert_eq!(field(0x0a, entries), good);
+    let ints = |values: &[u8]| field(0x12, &field(0x1a, &field(0x0a, values)));
+    let minus_one = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    let mut too_large = minus_one;
+    too_large[9] = 2;
+    // What follows the key, whether the record is good, and whether it is read quickly.
+    for (what, value, is_good, quick) in [
+        ("nothing", vec![], true, false),
+        ("an empty feature", field(0x12, &[]), true, true),
+        ("ints", ints(&[&[3, 0x80, 0x01][..], &minus_one].concat()), true, true),
+        ("no ints", ints(&[]), true, true),
+        ("a list without its field", field(0x12, &field(0x1a, &[])), true, false),
+        ("two floats", field(0x12, &field(0x12, &field(0x0a, &[0; 8]))), true, true),
+        ("texts", field(0x12, &field(0x0a, &field(0x0a, b"abc").repeat(3))), true, true),
+        ("a field of a later version", field(0x12, &field(0x22, b"abc")), true, false),
+        ("an unpacked int", field(0x12, &field(0x1a, &[0x08, 0x07])), true, false),
+        ("a value that is cut off", vec![0x12, 0x05, 0x1a], false, false),
+        ("an unknown wire type", vec![0x17], false, false),
+        ("field 0", vec![0x02, 0x00], false, false),
+        ("no feature", field(0x12, b"junk"), false, false),
+        ("a feature that is cut off", field(0x12, &[0x1a]), false, false),
+        ("a list of another wire type", field(0x12, &[0x18, 0x01]), false, false),
+        ("ints that are cut off", ints(&[1, 0x80]), false, false),
+        ("an int of more than 64 bits", ints(&too_large), false, false),
+        ("an int that never ends", ints(&[0x80; 30]), false, false),
+        ("an int of eleven bytes", ints(&[&[0x80; 10][..], &[0]].concat()), false, false),
+        ("a float of three bytes", field(0x12, &field(0x12, &field(0x0a, &[0; 3]))), false, false),
+        ("a text that is cut off", field(0x12, &field(0x0a, &[0x0a, 0x09, b'a'])), false, false),
+        ("bytes where a text begins", field(0x12, &field(0x0a, &[0x09, 0x0a])), false, false),
+        ("a value and damage", [ints(&[1]), vec![0x12]].concat(), false, false),
+    ] {
+        let extra = field(0x0a, &[field(0x0a, b"extra"), value].concat());
+        for bytes in [field(0x0a, &[entries, &extra].concat()), field(0x0a, &[&extra, entries].concat())] {
+            assert_eq!(is_quick(&bytes, (8, 3)), quick, "{what}");
+            assert_eq!(read(&bytes, None, (8, 3)).is_ok(), is_good, "{what}");
+            assert_same_verdict(&bytes, None, (8, 3));
+        }
+    }
+}
+
+#[test]
+fn broken_records_are_refused_by_both_judges() {
+    let ints = |values: &[i64]| Some(Values::Ints(values.to_vec()));
+    let floats = |values: &[f32]| Some(Values::Floats(values.to_vec()));
+    for (index, values) in [
+        (0, None),
+        (0, ints(&[2, 10, 4, 3, 4, 3, 5, 0])),
+        (0, ints(&[2, -1, 4, 3, 4, 3, 0, 0])),
+        (0, ints(&[2, 10, 4, 3, 4, 20, 0, 0])),
+        (0, ints(&[2, 10, 4, 3, 4, 3])),
+        (0, ints(&[])),
+        (0, floats(&[2.0; 8])),
+        (1, ints(&[1, 1, 1, 1, 1, 1, 0, 1])),
+        (1, ints(&[1, 1, 1, 1, 1, 2, 0, 0])),
+        (1, ints(&[0, 1, 1, 1, 1, 1, 1, 0])),
+        (1, ints(&[0; 8])),
+        (1, ints(&[9; 8])),
+        (2, ints(&[11, 12, 1])),
+        (2, ints(&[11, 20, 0])),
+        (2, ints(&[])),
+        (3, ints(&[4, 2, 0])),
+        (3, ints(&[2, 2, 0])),
+        (3, ints(&[2, 6, 0])),
+        (3, ints(&[2, 4, 5])),
+        (4, ints(&[1, 1, 0])),
+        (4, floats(&[1.0, 0.5, 0.0])),
+        (4, floats(&[1.0, 0.0, 1.0])),
+        (4, floats(&[f32::NAN; 3])),
+        (4, floats(&[1.0; 2])),
+        (5, ints(&[2])),
+        (5, ints(&[])),
+        (5, ints(&[0, 0])),
+        (6, ints(&[0, 0, 0, 0, 1, 0, 0, 0])),
+        (6, ints(&[0, 0, 0, 0, 1, 1, 1, 0])),
+        (6, ints(&[0, 0, 0, 0, 0, 2, 0, 0])),
+        (7, ints(&[1, 2, 0, 1, 1, 1, 0, 0])),
+        (7, ints(&[1, 1, 0, 1, 1, 1, 1, 0])),
+        (7, Some(Values::Bytes(8))),
+        (7, Some(Values::Nothing)),
+    ] {
+        let mut example = good();
+        let name = FEATURES[index];
+        match &values {
+            Some(values) => example.0.insert(name.to_owned(), values.clone()),
+            None => example.0.remove(name),
+        };
+        let bytes = serialize(example.0.iter(), true);
+        assert!(read(&bytes, Some(20), (8, 3)).is_err(), "{name} {values:?}");
+        assert!(read_slowly(&bytes, Some(20), (8, 3)).is_err(), "{name} {values:?}");
+    }
 }
