@@ -81,8 +81,8 @@ class BatchSource:
         self._batches = self._open(**self._arguments)
         if len(self._batches) != self._instances:
             msg = (
-                f"{type(self).__name__}: it has {len(self._batches)} instances an epoch, and had {self._instances} when "
-                "it was pickled: its files have changed"
+                f"{type(self).__name__}: it has {len(self._batches)} instances an epoch, and had {self._instances} "
+                "when it was pickled: its files have changed"
             )
             raise AlbertFastError(msg)
         for index, count in self._shards:

@@ -347,6 +347,10 @@ def test_another_vocabulary(files: list[Path], tokenizer: Tokenizer) -> None:
     with pytest.raises(AlbertFastError, match="ids must be from 0 to 49"):
         RecordReader(files, 100, vocab_size=50).batch(0)
     starts = np.ones(50, dtype=np.bool_)
+    # Whose special pieces are others.
+    other = Masker.from_vocab(2000, np.ones(2000, dtype=np.bool_), pad_id=0, cls_id=900, sep_id=901, mask_id=902)
+    with pytest.raises(AlbertFastError, match=r"begin with id 2 and end with 3; the masker's .* are 900 and 901"):
+        RecordReader(files, 100, remask=True, masker=other).batch(0)
     small = Masker.from_vocab(50, starts, pad_id=0, cls_id=2, sep_id=3, mask_id=4)
     with pytest.raises(AlbertFastError, match="ids must be from 0 to 49"):
         RecordReader(files, 100, remask=True, masker=small).batch(0)

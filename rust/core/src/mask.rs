@@ -195,6 +195,11 @@ impl Masker {
         })
     }
 
+    /// The ids of `[CLS]` and `[SEP]`.
+    pub(crate) fn frame(&self) -> (u32, u32) {
+        (self.cls, self.sep)
+    }
+
     /// How many tokens of `tokens` (`[CLS]` and `[SEP]` counted) are to be masked: `masked_lm_prob` of them, halves
     /// rounded to even, at least 1 and at most `max_predictions_per_seq`; none where the probability is 0.
     pub fn to_predict(&self, tokens: usize) -> usize {

@@ -187,6 +187,11 @@ impl RowMasker {
         })
     }
 
+    /// The ids of `[CLS]` and `[SEP]`.
+    pub fn frame(&self) -> (u32, u32) {
+        self.masker.frame()
+    }
+
     /// Number of pieces of the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.kinds.len()

@@ -119,6 +119,20 @@ impl RecordSource {
         (order.apply(index), epoch)
     }
 
+    /// A masker of another vocabulary would mask `[CLS]` and `[SEP]`, and put in another piece as `[MASK]`.
+    fn check_frame(&self, masker: &RowMasker, tokens: &[i32], number: u64) -> Result<()> {
+        let (cls, sep) = masker.frame();
+        let (first, last) = (tokens.first().copied().unwrap_or_default(), tokens.last().copied().unwrap_or_default());
+        if (first, last) == (cls as i32, sep as i32) {
+            return Ok(());
+        }
+        let problem = format!(
+            "its tokens begin with id {first} and end with {last}; the masker's [CLS] and [SEP] are {cls} and {sep}: give a \
+             masker of the vocabulary that the records were made with"
+        );
+        Err(self.index.error(number, problem))
+    }
+
     fn decode(&self, number: u64, buffer: &mut ReadBuffer, row: &mut Row<'_>) -> Result<()> {
         let record = self.index.read(number, buffer)?;
         decode_row(record.data, self.vocab_size, row).map_err(|problems| self.index.error(number, joined(&problems)))
@@ -153,6 +167,7 @@ impl Source for RecordSource {
         lists.resize(self.lengths);
         self.decode(number, buffer, &mut lists.row())?;
         lists.restore_into(row, context);
+        self.check_frame(masker, &row.input_ids[..context.length], number)?;
         let mut out = Predictions {
             positions: row.masked_lm_positions,
             ids: row.masked_lm_ids,
