@@ -100,7 +100,8 @@ def test_python_of_the_readme(tmp_path: Path, model: Path, corpus: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "spiece.model").write_bytes(model.read_bytes())
-    (tmp_path / "corpus.txt").write_bytes(corpus.read_bytes())
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "part-a.txt").write_bytes(corpus.read_bytes())
     examples = blocks("python")
     assert examples
     names: dict[str, Any] = {}
