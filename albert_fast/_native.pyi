@@ -57,9 +57,9 @@ class Tokenizer:
 
     It can be pickled: what is kept is the absolute path of its file, and the digest: see `restore_tokenizer`.
 
-    It keeps a cache of words for each thread at work at a time, at most 19 MiB whatever the input, and up to 8 from call
-    to call. The properties for special ids raise `AlbertFastError` where the model has no such piece, which only a model
-    with `text_rules="none"` can lack.
+    It keeps a cache of words for each thread at work at a time, at most 19 MiB whatever the input, and up to 8 from
+    call to call. The properties for special ids raise `AlbertFastError` where the model has no such piece, which only a
+    model with `text_rules="none"` can lack.
     """
 
     @staticmethod

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ except ImportError as error:
     raise ImportError(msg) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from typing_extensions import Self
@@ -372,13 +372,13 @@ class Collator:
             raise AlbertFastError(msg)
         return self._max_length
 
-    def __call__(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Iterable[Any]) -> dict[str, torch.Tensor]:
         """The batch of these rows.
 
         Raises:
             AlbertFastError: rows of other things, other lengths, or ids outside the vocabulary.
         """
-        features = [*rows] if isinstance(rows, Iterable) else [rows]
+        features: list[Any] = [*rows] if hasattr(rows, "__iter__") else [rows]
         if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):
             msg = f"rows must be mappings with input_ids, at least one of them; they are {features!r:.200}"
             raise AlbertFastError(msg)
