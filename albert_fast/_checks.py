@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import operator
+from typing import TypeVar
 
 import numpy as np
 
 from albert_fast._native import AlbertFastError
 
 MAX_THREADS = 1024
+
+T = TypeVar("T")
+
+
+def instance(name: str, value: object, kinds: type[T], rule: str) -> T:
+    """An instance of a class; `rule` says of which.
+
+    Raises:
+        AlbertFastError: it is another thing.
+    """
+    if not isinstance(value, kinds):
+        msg = f"{name} must be {rule}; it is {value!r:.200}"
+        raise AlbertFastError(msg)
+    return value
 
 
 def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:

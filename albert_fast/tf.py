@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from albert_fast import _checks
+from albert_fast import BatchSource, _checks
 
 try:
     import tensorflow as tf
@@ -23,7 +23,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from albert_fast import Batch, BatchSource
+    from albert_fast import Batch
 
 __all__ = ["dataset", "element_spec"]
 
@@ -67,7 +67,7 @@ def dataset(
         [B, S], [B, P] and, for `next_sentence_labels`, [B, 1].
 
     Raises:
-        AlbertFastError: a number outside its range. What fails while iterating, such as a disk, is a
+        AlbertFastError: another source, a number outside its range. What fails while iterating, such as a disk, is a
             `tf.errors.InvalidArgumentError` with the same text, as TensorFlow makes it of any ValueError.
 
     Example:
@@ -82,6 +82,7 @@ def dataset(
         ...
         ...     return strategy.distribute_datasets_from_function(pipeline)
     """
+    _checks.instance("source", source, BatchSource, "an InstanceStream or a RecordReader")
     start = _checks.integer("start", start, 0)
     stop = None if stop is None else _checks.integer("stop", stop, 0)
     step = _checks.integer("step", step, 1)

@@ -17,14 +17,13 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albert_fast import _checks
+from albert_fast import BatchSource, _checks
 from albert_fast._native import AlbertFastError, Tokenizer
-from albert_fast.masking import Masker
+from albert_fast.masking import Masker, _ids
 
 try:
     import torch
@@ -34,12 +33,12 @@ except ImportError as error:
     raise ImportError(msg) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from albert_fast import Batch, BatchSource
+    from albert_fast import Batch
 
 __all__ = ["BatchDataset", "Collator", "dataset", "huggingface"]
 
@@ -75,7 +74,7 @@ class BatchDataset(IterableDataset):
 
     def __init__(self, source: BatchSource, start: int, stop: int | None, step: int, form: str, prefetch: int) -> None:
         super().__init__()
-        self.source = source
+        self.source = _checks.instance("source", source, BatchSource, "an InstanceStream or a RecordReader")
         self.start = _checks.integer("start", start, 0)
         self.stop = None if stop is None else _checks.integer("stop", stop, 0)
         self.step = _checks.integer("step", step, 1)
@@ -136,7 +135,8 @@ def dataset(
         prefetch: most finished batches that wait, in each worker, from 1 to 65536.
 
     Raises:
-        AlbertFastError: a number outside its range, another form; while iterating, the data cannot be read.
+        AlbertFastError: another source, a number outside its range, another form; while iterating, the data cannot be
+            read.
 
     Example:
         With data parallelism each process takes its shard:
@@ -148,30 +148,48 @@ def dataset(
     return BatchDataset(source, start, stop, step, form, prefetch)
 
 
-def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
-    """A list, array or tensor of integers as int32 of shape [tokens]."""
+def _array(value: object) -> NDArray[Any]:
+    """A list, array, tensor or number as an array; an object where it is none of them."""
     try:
-        wide = np.asarray(value)
+        return np.asarray(value)
     except (TypeError, ValueError):
-        wide = np.empty((0, 0))
+        return np.asarray(None)
+
+
+def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
+    """A list, array or tensor of integers as int32 of shape [tokens]: ids, or flags, which may be bools."""
+    flags = name != "input_ids"
+    wide = _array(value)
     if wide.ndim == 1 and wide.size == 0:
         return np.empty(0, dtype=np.int32)
-    if wide.ndim == 1 and wide.dtype.kind in "biu":
+    # NumPy takes the bools of [True, 5] for integers.
+    hidden = isinstance(value, list | tuple) and not {bool, np.bool_}.isdisjoint(map(type, value))
+    if wide.ndim == 1 and wide.dtype.kind in "biu" and (flags or not (hidden or wide.dtype.kind == "b")):
         narrow = wide.astype(np.int32, copy=False)
-        if np.array_equal(narrow, wide):
+        if np.array_equal(narrow, wide) and not (flags and ((narrow < 0) | (narrow > 1)).any()):
             return narrow
-    msg = f"{name} must be a list of integers of 32 bits for each row; in row {number} it is {value!r:.200}"
+    rule = "a list of 0 and 1" if flags else "a list of integers of 32 bits"
+    msg = f"{name} must be {rule} for each row; in row {number} it is {value!r:.200}"
     raise AlbertFastError(msg)
 
 
-def _scalars(name: str, values: list[object]) -> torch.Tensor:
-    try:
-        found = np.asarray([np.asarray(value) for value in values])
-    except (TypeError, ValueError):
-        found = np.empty((0, 0))
-    if found.ndim != 1 or found.dtype.kind not in "biuf":
-        msg = f"beside lists of tokens a row may hold numbers; {name} is {values[0]!r:.200}: remove it from the rows"
+def _scalar(name: str, value: object, number: int) -> NDArray[Any]:
+    array = _array(value)
+    if array.dtype.kind == "u":
+        signed = array.astype(np.int64)
+        if (signed >= 0).all():
+            array = signed
+    if array.ndim != 0 or array.dtype.kind not in "bif":
+        msg = (
+            f"beside lists of tokens a row may hold numbers, integers of 64 bits with a sign; "
+            f"in row {number} {name} is {value!r:.200}: remove it from the rows"
+        )
         raise AlbertFastError(msg)
+    return array
+
+
+def _scalars(name: str, values: list[object]) -> torch.Tensor:
+    found = np.asarray([_scalar(name, value, number) for number, value in enumerate(values)])
     wanted = {"b": np.bool_, "f": np.float32}.get(found.dtype.kind, np.int64)
     return torch.from_numpy(found.astype(wanted))
 
@@ -208,22 +226,35 @@ def word_starts(pieces: Sequence[str | None], special_ids: Collection[int] = ())
     return np.array([not piece or id_ in special_ids or begins(piece) for id_, piece in enumerate(pieces)])
 
 
+MAX_TOKENS = 1 << 24
+"""Most tokens of a row that a `Masker` takes."""
+
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "special_tokens_mask")
 
 
-@dataclass
 class Collator:
     """Pads rows of ids and masks them: a data collator for a `transformers.Trainer` and any `DataLoader`.
 
     A row is a mapping with `input_ids`, a list, array or tensor with the special tokens in place. It may have, of the
-    same length, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask` (1 for what is never to be
-    masked beyond what the masker knows; such tokens do not count towards the budget); `labels` are replaced; numbers,
-    such as `sentence_order_label`, become a tensor of shape [B].
+    same length and of 0 and 1 alone, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask` (1
+    for what is never to be masked beyond what the masker knows; such tokens do not count towards the budget); `labels`
+    are replaced; numbers, such as `sentence_order_label`, become a tensor of shape [B].
 
     Masks are drawn anew each time a row is seen. A call returns int64 tensors of shape [B, S]: `input_ids` with masks
     in place, `attention_mask`, `token_type_ids` (0 where a row has none), and `labels`, the original id of each
     prediction and -100 elsewhere. Calls raise `AlbertFastError` for rows of other things, other lengths, or ids
     outside the vocabulary.
+
+    Args:
+        masker: what masks; of a tokenizer a `Masker` with its defaults is made.
+        pad_id: the id to pad with; None: that of the masker's `<pad>`.
+        max_length: tokens S of every row, padding included, up to 16777216; None: those of the longest row.
+        pad_to_multiple_of: of what S shall be a multiple, such as 8 for tensor cores. Not with `max_length`.
+        seed: None: each batch draws its seed from PyTorch's generator, so that `torch.manual_seed` and
+            `transformers.set_seed` reproduce a run and the workers of a DataLoader differ. Otherwise PyTorch's
+            generator is left alone, and seeds follow from this number and the count of calls; in a worker of a
+            DataLoader also from the worker's own seed, which the DataLoader draws from PyTorch's generator whenever it
+            starts workers: epochs differ, and `torch.manual_seed` reproduces them.
 
     Raises:
         AlbertFastError: an option outside its rule; a tokenizer without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`.
@@ -235,40 +266,37 @@ class Collator:
         {'input_ids': [2, 5], 'attention_mask': [2, 5], 'token_type_ids': [2, 5], 'labels': [2, 5]}
     """
 
-    masker: Masker | Tokenizer
-    """What masks; of a tokenizer a `Masker` with its defaults is made."""
-    pad_id: int | None = None
-    """The id to pad with; None: that of the masker's `<pad>`."""
-    max_length: int | None = None
-    """Tokens S of every row, padding included; None: those of the longest row."""
-    pad_to_multiple_of: int | None = None
-    """Of what S shall be a multiple, such as 8 for tensor cores. Not with `max_length`."""
-    seed: int | None = None
-    """None: each batch draws its seed from PyTorch's generator, so that `torch.manual_seed` and `transformers.set_seed`
-    reproduce a run and the workers of a DataLoader differ. Otherwise seeds follow from this number, the worker and the
-    count of its batches alone; workers that are started anew for each epoch begin their count anew."""
-    _calls: int = field(default=0, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Checks the options."""
-        given: object = self.masker
-        if isinstance(given, Tokenizer):
-            given = Masker(given)
-        if not isinstance(given, Masker):
-            msg = f"masker must be an albert_fast.Masker or Tokenizer; it is {given!r:.200}"
+    def __init__(
+        self,
+        masker: Masker | Tokenizer,
+        pad_id: int | None = None,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        made = Masker(masker) if isinstance(masker, Tokenizer) else masker
+        self._masker = _checks.instance("masker", made, Masker, "an albert_fast.Masker or Tokenizer")
+        self._pad_id = _checks.integer(
+            "pad_id", self._masker.pad_id if pad_id is None else pad_id, 0, self._masker.vocab_size - 1
+        )
+        if max_length is not None and pad_to_multiple_of is not None:
+            msg = "max_length and pad_to_multiple_of both say how long rows are; only one of them can be given"
             raise AlbertFastError(msg)
-        self.masker = given
-        pad_id = self.masker.pad_id if self.pad_id is None else self.pad_id
-        self.pad_id = _checks.integer("pad_id", pad_id, 0, self.masker.vocab_size - 1)
-        if self.max_length is not None:
-            self.max_length = _checks.integer("max_length", self.max_length, 1)
-        if self.pad_to_multiple_of is not None:
-            self.pad_to_multiple_of = _checks.integer("pad_to_multiple_of", self.pad_to_multiple_of, 1)
-            if self.max_length is not None:
-                msg = "max_length and pad_to_multiple_of both say how long rows are; only one of them can be given"
-                raise AlbertFastError(msg)
-        if self.seed is not None:
-            self.seed = _checks.seed(self.seed)
+        self._max_length = None if max_length is None else _checks.integer("max_length", max_length, 1, MAX_TOKENS)
+        multiple = 1 if pad_to_multiple_of is None else pad_to_multiple_of
+        self._multiple = _checks.integer("pad_to_multiple_of", multiple, 1, MAX_TOKENS)
+        self._seed = None if seed is None else _checks.seed(seed)
+        self._calls = 0
+
+    @property
+    def masker(self) -> Masker:
+        """What masks."""
+        return self._masker
+
+    @property
+    def pad_id(self) -> int:
+        """The id to pad with."""
+        return self._pad_id
 
     @classmethod
     def from_hf(
@@ -307,7 +335,10 @@ class Collator:
         pieces: list[str | None] = [None] * (max(vocabulary.values()) + 1)
         for piece, id_ in vocabulary.items():
             pieces[id_] = piece
-        special = {*tokenizer.all_special_ids, *options.pop("special_ids", ())}
+        special = {
+            *tokenizer.all_special_ids,
+            *_ids("special_ids", options.pop("special_ids", ()), len(pieces)).tolist(),
+        }
         plain = [
             id_
             for id_, piece in enumerate(pieces)
@@ -325,30 +356,29 @@ class Collator:
         return cls(masker, named["pad_id"], max_length, pad_to_multiple_of, seed)
 
     def _next_seed(self) -> int:
-        if self.seed is None:
+        if self._seed is None:
             return int(torch.randint(2**63 - 1, ()))
         worker = get_worker_info()
-        key = (0 if worker is None else worker.id + 1, self._calls)
+        # A worker that is started anew counts from 0 again, but its seed is another.
+        key = (0 if worker is None else worker.seed, self._calls)
         self._calls += 1
-        return int(np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1, np.uint64)[0])
+        return int(np.random.SeedSequence(self._seed, spawn_key=key).generate_state(1, np.uint64)[0])
 
     def _length(self, longest: int) -> int:
-        if self.max_length is not None:
-            if longest > self.max_length:
-                msg = f"a row has {longest} tokens; max_length is {self.max_length}"
-                raise AlbertFastError(msg)
-            return self.max_length
-        multiple = self.pad_to_multiple_of or 1
-        return -(-longest // multiple) * multiple
+        if self._max_length is None:
+            return -(-longest // self._multiple) * self._multiple
+        if longest > self._max_length:
+            msg = f"a row has {longest} tokens; max_length is {self._max_length}"
+            raise AlbertFastError(msg)
+        return self._max_length
 
-    def __call__(self, features: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Iterable[Any]) -> dict[str, torch.Tensor]:
         """The batch of these rows.
 
         Raises:
             AlbertFastError: rows of other things, other lengths, or ids outside the vocabulary.
         """
-        assert isinstance(self.masker, Masker)
-        assert self.pad_id is not None
+        features: list[Any] = [*rows] if hasattr(rows, "__iter__") else [rows]
         if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):
             msg = f"rows must be mappings with input_ids, at least one of them; they are {features!r:.200}"
             raise AlbertFastError(msg)
@@ -370,7 +400,7 @@ class Collator:
                 array[number, : len(values)] = values
             return array
 
-        ids = padded("input_ids", self.pad_id)
+        ids = padded("input_ids", self._pad_id)
         if "attention_mask" in names:
             attention = padded("attention_mask", 0)
         else:
@@ -380,7 +410,7 @@ class Collator:
         eligible = attention
         if "special_tokens_mask" in names:
             eligible = attention * (padded("special_tokens_mask", 1) == 0)
-        masked = self.masker.mask_batch(ids, eligible, self._next_seed(), labels=True)
+        masked = self._masker.mask_batch(ids, eligible, self._next_seed(), labels=True)
         arrays = {
             "input_ids": masked["input_ids"],
             "attention_mask": attention,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,15 @@ def framework(name: str, *needs: str) -> Any:
         for module in needs:
             pytest.importorskip(module, reason=f"{module} is not installed")
         return importlib.import_module(name)
+
+
+def docstring_names(module: Any) -> dict[str, Any]:
+    """What the examples of the module's docstrings define, those of a page one after the other."""
+    names = dict(vars(module))
+    for test in doctest.DocTestFinder().find(module):
+        for example in test.examples:
+            exec(example.source, names)
+    return names
 
 
 def make_source(model: Path, corpus: Path, folder: Path, **options: Any) -> InstanceStream:

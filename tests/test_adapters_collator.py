@@ -197,6 +197,24 @@ def test_workers(method: str, seed: int | None, adapter: Any, torch: Any) -> Non
     assert epoch() == labels
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_epochs_of_workers_differ(persistent: bool, adapter: Any, torch: Any) -> None:
+    from torch.utils.data import DataLoader
+
+    rows = [{"input_ids": row_of(60)}] * 8
+    collator = adapter.Collator(masker_of(adapter), seed=7)
+
+    def two_epochs(seed: int) -> list[list[int]]:
+        torch.manual_seed(seed)
+        loader = DataLoader(rows, 2, collate_fn=collator, num_workers=2, persistent_workers=persistent, timeout=60)
+        return [row for _ in range(2) for batch in loader for row in batch["labels"].tolist()]
+
+    labels = two_epochs(3)
+    assert len({str(row) for row in labels}) == 16
+    assert two_epochs(3) == labels
+    assert two_epochs(4) != labels
+
+
 def test_collators_pickle(adapter: Any, torch: Any) -> None:
     collator = adapter.Collator(masker_of(adapter, masked_lm_prob=0.3), pad_to_multiple_of=8, seed=1)
     rows = [{"input_ids": row_of(30)}]
@@ -210,6 +228,7 @@ def test_collators_pickle(adapter: Any, torch: Any) -> None:
         ({"masker": 5}, "masker must be an albert_fast.Masker or Tokenizer; it is 5"),
         ({"pad_id": VOCAB}, "pad_id must be an integer from 0 to 99"),
         ({"max_length": 0}, "max_length must be an integer from 1"),
+        ({"max_length": 10**12}, "max_length must be an integer from 1 to 16777216; it is 1000000000000"),
         ({"pad_to_multiple_of": 0}, "pad_to_multiple_of must be an integer from 1"),
         ({"max_length": 8, "pad_to_multiple_of": 8}, "only one of them can be given"),
         ({"seed": -1}, "seed must be an integer from 0"),
@@ -224,6 +243,7 @@ def test_options_are_checked(options: dict[str, Any], message: str, adapter: Any
     ("rows", "message"),
     [
         ([], "at least one of them"),
+        (5, r"rows must be mappings with input_ids, at least one of them; they are \[5\]"),
         ([[2, 3]], "rows must be mappings with input_ids"),
         ([{"ids": [2, 3]}], "rows must be mappings with input_ids"),
         ([{"input_ids": [2, 3]}, {"input_ids": [2, 3], "id": 1}], "all rows must have the same keys"),
@@ -236,13 +256,29 @@ def test_options_are_checked(options: dict[str, Any], message: str, adapter: Any
         ),
         ([{"input_ids": [2, VOCAB]}], "100"),
         ([{"input_ids": [2, 2**40]}], "input_ids must be a list of integers of 32 bits"),
+        ([{"input_ids": [True, False]}], r"input_ids must be a list of integers.*in row 0 it is \[True, False\]"),
+        ([{"input_ids": [2, True]}], r"input_ids must be a list of integers.*in row 0 it is \[2, True\]"),
+        ([{"input_ids": np.array([True])}], "input_ids must be a list of integers"),
+        ([{"input_ids": [2, 3], "token_type_ids": [-1, 7]}], r"token_type_ids must be a list of 0 and 1.*\[-1, 7\]"),
+        ([{"input_ids": [2, 3], "attention_mask": [1, 2]}], "attention_mask must be a list of 0 and 1"),
+        ([{"input_ids": [2, 3], "special_tokens_mask": [1, 2]}], "special_tokens_mask must be a list of 0 and 1"),
         ([{"input_ids": [2, 3], "text": "Ein Haus"}], "text is 'Ein Haus': remove it"),
         ([{"input_ids": [2, 3], "words": [0, 1]}], r"words is \[0, 1\]: remove it"),
+        ([{"input_ids": [2, 3], "n": 1}, {"input_ids": [2], "n": 2**64 - 1}], "in row 1 n is 18446744073709551615"),
+        ([{"input_ids": [2, 3], "n": 2**64}], "in row 0 n is 18446744073709551616: remove it"),
     ],
 )
 def test_rows_are_checked(rows: list[Any], message: str, adapter: Any) -> None:
     with pytest.raises(AlbertFastError, match=message):
         adapter.Collator(masker_of(adapter), max_length=16)(rows)
+
+
+def test_rows_of_a_generator(adapter: Any, torch: Any) -> None:
+    rows: list[dict[str, Any]] = [{"input_ids": row_of(20), "attention_mask": [True] * 20, "n": np.uint64(7)}] * 2
+    made, same = (adapter.Collator(masker_of(adapter), seed=1)(given) for given in (rows, (row for row in rows)))
+    assert all(torch.equal(made[name], same[name]) for name in made)
+    assert made["attention_mask"].all()
+    assert made["n"].tolist() == [7, 7]
 
 
 def test_empty_rows(adapter: Any) -> None:
@@ -330,6 +366,12 @@ def test_further_special_ids(adapter: Any, transformers: Any, tmp_path: Path) ->
         batch = adapter.Collator.from_hf(hf, masked_lm_prob=1.0, special_ids=special, seed=1)(rows)
         assert (comma in batch["labels"]) is found
         assert hf.convert_tokens_to_ids("ein") in batch["labels"]
+
+
+@pytest.mark.parametrize("special", ["ab", 5, [10**6]])
+def test_special_ids_are_checked(special: Any, adapter: Any, transformers: Any, tmp_path: Path) -> None:
+    with pytest.raises(AlbertFastError, match="special_ids must be"):
+        adapter.Collator.from_hf(wordpiece(transformers, tmp_path), special_ids=special)
 
 
 def test_word_starts_are_the_tokenizers(adapter: Any, tokenizer: Tokenizer) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from adapters import equal, framework, make_source
+from adapters import docstring_names, equal, framework, make_source
 
 from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Command
 
 pytestmark = pytest.mark.tensorflow
@@ -100,6 +102,55 @@ def test_shards_of_a_strategy(adapter: Any, source: InstanceStream, tf: Any) -> 
     for index in range(2):
         context = tf.distribute.InputContext(2, index, 2)
         assert_batches(pipeline(context), source.shard(index, 2), range(1, 3))
+
+
+RESUMED = """
+import pickle, sys
+import tensorflow as tf
+import albert_fast.tf
+from adapters import docstring_names, equal
+
+# Before anything else: devices are made once in a process.
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+
+source = pickle.load(sys.stdin.buffer)
+distributed = docstring_names(albert_fast.tf)["distributed"]
+for steps_done in (0, 3):
+    steps = iter(distributed(strategy, source, steps_done))
+    for step in range(steps_done, 5):
+        batch = next(steps)
+        for replica in range(2):
+            own = {name: strategy.experimental_local_results(values)[replica] for name, values in batch.items()}
+            assert equal(own, source.batch(2 * step + replica)), (steps_done, step, replica)
+print("resumed")
+"""
+
+
+def test_a_strategy_of_two_replicas_goes_on(source: InstanceStream) -> None:
+    # In a process of its own, as the number of devices is set before TensorFlow's first use.
+    done = subprocess.run(
+        [sys.executable, "-c", RESUMED],
+        input=pickle.dumps(source),
+        capture_output=True,
+        cwd=Path(__file__).parent,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.split() == [b"resumed"], done.stderr.decode()[-2000:]
+
+
+def test_the_docstrings_examples_run(adapter: Any, source: InstanceStream) -> None:
+    first = docstring_names(adapter)["first_batch"](source.store, 3)
+    assert equal(first, InstanceStream(source.store, batch_size=32).batch(3))
+
+
+@pytest.mark.parametrize("given", [5, "x", None])
+def test_the_source_is_checked(given: Any, adapter: Any) -> None:
+    with pytest.raises(AlbertFastError, match=f"source must be an InstanceStream or a RecordReader; it is {given!r}"):
+        adapter.dataset(given)
 
 
 def test_datasets_transform(adapter: Any, source: InstanceStream, tf: Any) -> None:

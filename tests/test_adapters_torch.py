@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from adapters import equal, framework, make_source
+from adapters import docstring_names, equal, framework, make_source
 
 from albert_fast import AlbertFastError, InstanceStream
 
@@ -173,6 +173,23 @@ def test_options_are_checked_at_once(
 ) -> None:
     with pytest.raises(AlbertFastError, match=message):
         adapter.dataset(source, **options)
+
+
+@pytest.mark.parametrize("given", [5, "x", None])
+def test_the_source_is_checked(given: Any, adapter: Any) -> None:
+    with pytest.raises(AlbertFastError, match=f"source must be an InstanceStream or a RecordReader; it is {given!r}"):
+        adapter.dataset(given)
+
+
+def test_the_docstrings_examples_run(adapter: Any, source: InstanceStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = docstring_names(adapter)
+    first = next(iter(names["loader"](source.store, 3)))
+    assert equal(first, as_huggingface(InstanceStream(source.store, batch_size=32).batch(3)))
+    # Rank 1 of 2.
+    monkeypatch.setattr(adapter.torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(adapter.torch.distributed, "get_world_size", lambda: 2)
+    first = next(iter(names["shard_loader"](source, 4)))
+    assert equal(first, as_huggingface(source.shard(1, 2).batch(4)))
 
 
 def test_a_transformers_model_takes_them(adapter: Any, loader: Any, source: InstanceStream) -> None:

@@ -100,7 +100,8 @@ def test_python_of_the_readme(tmp_path: Path, model: Path, corpus: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "spiece.model").write_bytes(model.read_bytes())
-    (tmp_path / "corpus.txt").write_bytes(corpus.read_bytes())
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "part-a.txt").write_bytes(corpus.read_bytes())
     examples = blocks("python")
     assert examples
     names: dict[str, Any] = {}
@@ -115,12 +116,11 @@ class Block(NamedTuple):
     code: str
 
     @property
-    def framework(self) -> str | None:
-        """The framework that it imports."""
-        found = re.search(
-            r"^(?:import albert_fast\.(tf|torch)|(?:import|from) (tensorflow|torch))\b", self.code, re.MULTILINE
-        )
-        return None if found is None else {"tf": "tensorflow"}.get(found[1] or found[2], found[1] or found[2])
+    def frameworks(self) -> list[str]:
+        """The frameworks that it imports."""
+        imports = r"^(?:import|from) (?:albert_fast\.)?(tf|tensorflow|torch|transformers)\b"
+        found = re.findall(imports, self.code, re.MULTILINE)
+        return ["tensorflow" if name == "tf" else name for name in found]
 
     def run(self, names: dict[str, Any]) -> None:
         """Runs it in the working folder."""
@@ -144,6 +144,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return tmp_path_factory.mktemp("page"), {}, []
 
 
+# A Trainer pins memory for an accelerator that may not be there.
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
 @pytest.mark.parametrize("number", range(len(PAGE_BLOCKS)), ids=lambda number: PAGE_BLOCKS[number].code.split("\n")[0])
 def test_blocks_of_the_python_page(
     number: int, page: tuple[Path, dict[str, Any], list[int]], monkeypatch: pytest.MonkeyPatch
@@ -151,11 +153,13 @@ def test_blocks_of_the_python_page(
     folder, names, done = page
     monkeypatch.chdir(folder)
     block = PAGE_BLOCKS[number]
-    if block.framework is not None:
-        framework(f"albert_fast.{'tf' if block.framework == 'tensorflow' else 'torch'}", block.framework)
+    if block.frameworks:
+        # A Trainer needs accelerate.
+        needed = [*block.frameworks, *(["accelerate"] if "transformers" in block.frameworks else [])]
+        framework(f"albert_fast.{'tf' if 'tensorflow' in needed else 'torch'}", *needed)
     # Blocks follow from those before them, whichever tests are selected; those of frameworks from no other framework.
     for before in range(number):
-        if before not in done and PAGE_BLOCKS[before].framework is None:
+        if before not in done and not PAGE_BLOCKS[before].frameworks:
             done.append(before)
             PAGE_BLOCKS[before].run(names)
     if number not in done:

@@ -172,8 +172,8 @@ def accepted(call: Callable[..., Arrays], *arguments: Any, **options: Any) -> Ar
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
-    """Ids and what may go with them: up to two of them anything, the others right."""
+def calls(draw: st.DrawFn) -> tuple[set[str], Any, dict[str, Any]]:
+    """Names of up to two arguments that may be anything; ids and what may go with them, but for these right."""
     wrong = draw(
         st.sets(st.sampled_from(["ids", "seed", "lengths", "attention_mask", "word_starts", "labels"]), max_size=2)
     )
@@ -190,33 +190,50 @@ def calls(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
         "labels": st.booleans(),
     }
     values = {name: draw((INT32 | ANYTHING) if name in wrong else value) for name, value in right.items()}
-    return values.pop("ids"), values
+    return wrong, values.pop("ids"), values
 
 
 @settings(SETTINGS, max_examples=200)
 @given(calls())
-def test_nothing_trips_a_call(call: tuple[Any, dict[str, Any]]) -> None:
-    ids, options = call
+def test_nothing_trips_a_call(call: tuple[set[str], Any, dict[str, Any]]) -> None:
+    wrong, ids, options = call
     made = masker(num_threads=2)
-    for name in ("lengths", "attention_mask"):
-        masked = accepted(made.mask_batch, ids, **{**options, name: None})
+    for left_out in ("lengths", "attention_mask"):
+        masked = accepted(made.mask_batch, ids, **{**options, left_out: None})
         if masked is not None:
             np.testing.assert_array_equal(restored(masked), ids)
+        elif wrong <= {left_out}:
+            assert ids.ndim == 1, "a call with nothing wrong is refused"
     masked = accepted(made.mask, ids, **{name: options[name] for name in ("seed", "word_starts", "labels")})
     if masked is not None:
         assert masked["input_ids"].shape == np.shape(ids)
+    elif wrong <= {"lengths", "attention_mask"}:
+        assert ids.ndim == 2, "a call with nothing wrong is refused"
+
+
+OPTIONS: dict[str, st.SearchStrategy[Any]] = {
+    **{name: st.just(id_) for name, id_ in SPECIAL.items()},
+    "ordinary": st.none() | st.lists(st.integers(0, SIZE - 1)).map(lambda ids: [*ids, SIZE - 1]),
+    "special_ids": st.lists(st.integers(0, SIZE - 2)),
+    "num_threads": st.none() | st.integers(1, 4),
+    "max_predictions_per_seq": st.none() | st.integers(1, 65_536),
+    "masked_lm_prob": st.floats(0, 1),
+    "ngram": st.integers(1, 64),
+    **dict.fromkeys(FIELDS[3:], st.booleans()),
+}
 
 
 @settings(SETTINGS, max_examples=200)
 @given(st.data())
 def test_nothing_trips_the_options(data: st.DataObject) -> None:
-    names = [*SPECIAL, "ordinary", "special_ids", "num_threads", *FIELDS]
-    options = data.draw(st.dictionaries(st.sampled_from(names), ANYTHING, max_size=3))
-    size = data.draw(st.just(SIZE) | ANYTHING)
-    starts = data.draw(st.just(STARTS) | ANYTHING)
+    wrong = data.draw(st.sets(st.sampled_from(["vocab_size", "word_starts", *OPTIONS]), max_size=3))
+    given = {"vocab_size": st.just(SIZE), "word_starts": st.just(STARTS), **OPTIONS}
+    options = {name: data.draw(ANYTHING if name in wrong else right) for name, right in given.items()}
+    size, starts = options.pop("vocab_size"), options.pop("word_starts")
     try:
-        made = LooseMasker.from_vocab(size, starts, **{**SPECIAL, **options})
+        made = LooseMasker.from_vocab(size, starts, **options)
     except (ValueError, TypeError):
+        assert wrong, "options with nothing wrong are refused"
         return
     assert repr(made).startswith(f"Masker.from_vocab({size}, ")
     assert made.mask([0] * 9, 1)["input_ids"].shape == (9,)
