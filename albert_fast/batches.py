@@ -7,6 +7,7 @@ a trainer that knows its step number knows everything that it needs to go on.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -49,7 +50,7 @@ class Batch(TypedDict):
     """[B, 1]: 0 where A and B stand in order, 1 where they changed places (or B is a random document's)."""
 
 
-class BatchSource:
+class BatchSource(ABC):
     """Numbered batches without end: what `InstanceStream` and `RecordReader` have in common.
 
     Iterating gives batch 0, 1, 2, ... and never ends: epochs flow into each other. `len` is the number of instances of
@@ -70,8 +71,9 @@ class BatchSource:
         self._batches = self._open(**self._arguments)
         self._instances = len(self._batches)
 
+    @abstractmethod
     def _open(self, **arguments: Any) -> _native.Batches:
-        raise NotImplementedError
+        """The compiled batches that `arguments` describe."""
 
     def __getstate__(self) -> tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...], int]:
         return self._arguments, self.num_threads, self._shards, self._instances

@@ -58,8 +58,11 @@ pub enum Inputs {
 
 /// Tokenizes text inputs into a token store, without the GIL; stopped and called again it goes on.
 ///
-/// Returns what the store holds, and "warnings". Raises AlbertFastError (bad input, output that is something else) and
-/// KeyboardInterrupt. See _native.pyi.
+/// inputs is a path or a list of them: files, globs, folders; plain, .gz or .zst; one sentence a line, a blank line between
+/// documents. progress(stage, unit, done, total) is called now and then. Returns what the store holds: "documents",
+/// "sentences", "tokens", ..., and "warnings". Raises AlbertFastError (an input that cannot be read, text that is not UTF-8
+/// unless on_bad_utf8="replace", a folder that holds a store of something else unless overwrite, a full disk) and
+/// KeyboardInterrupt.
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", overwrite=false, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]

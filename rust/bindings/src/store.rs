@@ -14,7 +14,12 @@ use crate::error::{rule, to_python};
 use crate::progress::run;
 use crate::tokenizer::PyTokenizer;
 
-/// A token store: tokenized documents in memory-mapped files. See _native.pyi.
+/// A token store, open for reading: tokenized documents in memory-mapped files, as albert_fast.tokenize writes them.
+///
+/// TokenStore(path, *, verify=True) opens the one in a folder; with verify every byte is read once and compared with the
+/// store's checksums. len is the number of documents, document(i) the sentences of one: a list of arrays of ids, uint16 or
+/// uint32 [tokens]. It can be pickled. Raises AlbertFastError: no store, or one that is damaged, cut short or of another
+/// version.
 #[pyclass(name = "TokenStore", module = "albert_fast._native", frozen)]
 pub struct PyTokenStore {
     pub inner: Arc<TokenStore>,
