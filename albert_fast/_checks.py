@@ -14,13 +14,13 @@ MAX_THREADS = 1024
 T = TypeVar("T")
 
 
-def instance(name: str, value: object, kinds: type[T], rule: str) -> T:
-    """An instance of a class; `rule` says of which.
+def instance(name: str, value: T, kind: type, rule: str) -> T:
+    """`value`, an instance of a class; `rule` says of which.
 
     Raises:
         AlbertFastError: it is another thing.
     """
-    if not isinstance(value, kinds):
+    if not isinstance(value, kind):
         msg = f"{name} must be {rule}; it is {value!r:.200}"
         raise AlbertFastError(msg)
     return value

@@ -244,10 +244,8 @@ class InstanceStream(BatchSource):
     ) -> None:
         if not isinstance(store, TokenStore):
             store = TokenStore(store)
-        given_tokenizer: object = tokenizer
-        if given_tokenizer is not None and not isinstance(given_tokenizer, Tokenizer):
-            msg = f"tokenizer must be an albert_fast.Tokenizer; it is {tokenizer!r:.200}"
-            raise AlbertFastError(msg)
+        if tokenizer is not None:
+            _checks.instance("tokenizer", tokenizer, Tokenizer, "an albert_fast.Tokenizer")
         length = _checks.integer("max_seq_length", max_seq_length, 8, 65_536)
         masked = _checks.share("masked_lm_prob", masked_lm_prob)
         if max_predictions_per_seq is None:
@@ -343,10 +341,8 @@ class RecordReader(BatchSource):
         if _checks.flag("remask", remask) and masker is None:
             msg = "remask=True needs masker=Masker(tokenizer, ...), of the tokenizer that the records were made with"
             raise AlbertFastError(msg)
-        given_masker: object = masker
-        if given_masker is not None and not isinstance(given_masker, Masker):
-            msg = f"masker must be an albert_fast.Masker; it is {masker!r:.200}"
-            raise AlbertFastError(msg)
+        if masker is not None:
+            _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
         given = [files] if isinstance(files, str | PathLike) else list(files)
         arguments = {
             "files": [str(file.absolute()) for file in find_files([fspath(file) for file in given])],
