@@ -22,6 +22,8 @@ pub mod reference;
 pub mod rng;
 pub mod store;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod tfrecord;
 pub mod tokenize;
 pub mod tokenizer;

@@ -146,28 +146,8 @@ mod tests {
     use super::*;
     use crate::documents::MemoryDocuments;
     use crate::instance::{Chunk, gather, gives_instance, target_length};
-    use crate::options::SingleSegment;
+    use crate::testing::{corpus, documents, options, vocab};
     use crate::{Error, NoProgress};
-
-    fn vocab() -> Vocab {
-        let word_start = (0..50).map(|id| id % 3 != 0).collect();
-        Vocab { size: 50, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, ordinary: (5..50).collect() }
-    }
-
-    /// Documents of segments of the given lengths.
-    fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
-        let mut documents = MemoryDocuments::new();
-        let mut next = 0;
-        for document in lengths {
-            for &length in document {
-                let ids: Vec<u32> = (next..next + length as u32).map(|id| 5 + id.wrapping_mul(7919) % 45).collect();
-                next += length as u32;
-                documents.push_segment(&ids);
-            }
-            documents.end_document();
-        }
-        documents
-    }
 
     fn all<D: Documents>(plan: &Plan<'_, D>) -> Vec<Instance> {
         let mut scratch = Scratch::default();
@@ -183,28 +163,6 @@ mod tests {
     fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {
         instances.sort_by_cached_key(|instance| format!("{instance:?}"));
         instances
-    }
-
-    prop_compose! {
-        fn options()(
-            max_seq_length in 8..40_usize,
-            short_seq_prob in 0.0..1.0,
-            random_next_sentence: bool,
-            do_permutation: bool,
-            random_seed: u64,
-            single_segment in prop::sample::select(vec![
-                SingleSegment::Split, SingleSegment::Random, SingleSegment::Drop,
-            ]),
-        ) -> InstanceOptions {
-            InstanceOptions {
-                max_seq_length, max_predictions_per_seq: 5, short_seq_prob, random_next_sentence, do_permutation,
-                random_seed, single_segment, ..InstanceOptions::default()
-            }
-        }
-    }
-
-    fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
-        prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 1..12)
     }
 
     /// Every layout that could matter: checkpoints at each instance and nearly none, tasks and waves of one and of all.
