@@ -31,7 +31,7 @@ from trainer.layers import Dropout, activation, gelu
 from trainer.model import Albert, Logits
 from trainer.optimizers import Lamb
 from trainer.schedule import Schedule
-from trainer.step import dropout_key, make_step
+from trainer.step import NO_SIGNALS, Replica, dropout_key, make_step
 
 pytestmark = pytest.mark.tensorflow
 
@@ -319,8 +319,9 @@ def test_losses_of_parts_add_up() -> None:
 
 def after_steps(config: ModelConfig, micro_batch: int, jit: bool, steps: int = 3) -> tuple[Any, dict[str, Any]]:
     model = Albert(config, seed=5)
-    step = make_step(model, Lamb(model.named_variables), Schedule(0.01, 10, 0), micro_batch, seed=7, jit=jit)
-    reports = [step(batch(number), tf.constant(number, tf.int64)) for number in range(steps)]
+    replica = Replica(model, Lamb(model.named_variables))
+    step = make_step([replica], Schedule(0.01, 10, 0), micro_batch, seed=7, jit=jit)
+    reports = [step(batch(number), tf.constant(number, tf.int64), tf.constant(NO_SIGNALS)) for number in range(steps)]
     return reports, {name: variable.numpy() for name, variable in model.named_variables.items()}
 
 
@@ -353,9 +354,29 @@ def test_steps_with_dropout_can_be_repeated() -> None:
 
 def test_batch_must_be_a_multiple() -> None:
     model = Albert(SMALL)
-    step = make_step(model, Lamb(model.named_variables), Schedule(), 3)
+    step = make_step([Replica(model, Lamb(model.named_variables))], Schedule(), 3)
     with pytest.raises(ValueError, match=r"the batch must be a multiple of the micro-batch \(3\), not 8"):
-        step(batch(0), tf.constant(0, tf.int64))
+        step(batch(0), tf.constant(0, tf.int64), tf.constant(NO_SIGNALS))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_step_that_is_not_finite_changes_nothing(jit: bool) -> None:
+    model = Albert(SMALL, seed=5)
+    replica = Replica(model, Lamb(model.named_variables))
+    step = make_step([replica], Schedule(0.01, 10, 0), 4, jit=jit)
+    good = {name: feature % SMALL.vocab_size if name.endswith("ids") else feature for name, feature in batch(0).items()}
+    step(good, tf.constant(0, tf.int64), tf.constant(NO_SIGNALS))
+    before = {name: variable.numpy() for name, variable in replica.variables.items()}
+    bad = good | {"masked_lm_weights": good["masked_lm_weights"] * float("nan")}
+    report = step(bad, tf.constant(1, tf.int64), tf.constant([1.0, 0.0]))
+    assert np.isnan(float(report.metrics.loss))
+    assert np.isnan(float(report.gradient_norm))
+    assert report.signals.numpy().tolist() == [1, 0]
+    assert int(report.tokens) == int(tf.reduce_sum(bad["input_mask"]))
+    for name, values in before.items():
+        np.testing.assert_array_equal(replica.variables[name], values)
+    step(good, tf.constant(1, tf.int64), tf.constant(NO_SIGNALS))
+    assert difference(replica.variables["bert/pooler/dense/kernel"], before["bert/pooler/dense/kernel"]) > 0
 
 
 # --- operations ------------------------------------------------------------------------------------------------------

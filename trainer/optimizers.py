@@ -62,23 +62,34 @@ class AdamW(tf.Module):
             learning_rate: float32 scalar.
 
         Returns:
-            The gradients' global norm before clipping, float32. Where it is not finite the variables are lost.
+            The gradients' global norm before clipping, float32. Where it is not finite, nothing was changed.
         """
         names = list(self.targets)
         clipped, norm = tf.clip_by_global_norm([gradients[name] for name in names], self.clip_norm)
+        sound = tf.math.is_finite(norm)
         for name, gradient in zip(names, clipped, strict=True):
-            self._update(name, tf.convert_to_tensor(gradient), learning_rate)
+            self._update(name, tf.convert_to_tensor(gradient), learning_rate, sound)
         return norm
 
-    def _update(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor) -> None:
+    @property
+    def slots(self) -> dict[str, tf.Variable]:
+        """The optimizer's own variables, by their names in a TF1 checkpoint: NAME/adam_m and NAME/adam_v."""
+        return {
+            f"{name}/{slot}": variable
+            for slot, variables in (("adam_m", self.m), ("adam_v", self.v))
+            for name, variable in variables.items()
+        }
+
+    def _update(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor, sound: tf.Tensor) -> None:
         weight, m, v = self.targets[name], self.m[name], self.v[name]
-        mean = m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)
-        square = v.assign(self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient))
+        mean = self.beta_1 * m + (1 - self.beta_1) * gradient
+        square = self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient)
         update = mean / (tf.sqrt(square) + self.epsilon)
         if not EXCLUDED.search(name):
             update += self.weight_decay * weight
             learning_rate *= self._ratio(weight, update)
-        weight.assign_sub(learning_rate * update)
+        for variable, value in ((m, mean), (v, square), (weight, weight - learning_rate * update)):
+            variable.assign(tf.where(sound, value, variable))
 
     def _ratio(self, weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor | float:  # noqa: ARG002
         return 1.0

@@ -1,7 +1,11 @@
-"""A training step: the gradients of its micro-batches, their sum, one update.
+"""A training step: the gradients of its micro-batches, their sum over micro-batches and replicas, one update.
 
 Only what has to be global is: the losses' denominators come from the whole batch before its first micro-batch, the norm
-that clips from the whole gradient after its last. So the step's size, not the micro-batch's, decides what is learnt.
+that clips from the whole gradient after its last. So the step's size, not the micro-batch's nor the number of replicas,
+decides what is learnt.
+
+Each replica has a model and an optimizer of its own, made from the same seed. They stay equal, because every replica
+makes the same update from the same sum; nothing is sent but that sum, once a step, and before it the two denominators.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from trainer import losses
 from trainer.layers import GENERATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from trainer.model import Albert
     from trainer.optimizers import AdamW
@@ -23,19 +27,40 @@ if TYPE_CHECKING:
 Batch = dict[str, tf.Tensor]
 """The features of records: integers [B, S], [B, P] and [B, 1], and `masked_lm_weights` float32 [B, P]."""
 
-Share = tuple[losses.Sums, dict[str, tf.Tensor]]
-"""What a micro-batch adds: to the losses' numerators, and to the gradient of each variable by name."""
+NO_SIGNALS = (0.0, 0.0)
+"""What a step is given where nobody wants to stop."""
+
+
+class Replica(NamedTuple):
+    """What one device trains."""
+
+    model: Albert
+    optimizer: AdamW
+    """Over the model's `named_variables`."""
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """All that training changes, by name: the model's variables and the optimizer's slots, float32."""
+        return self.model.named_variables | self.optimizer.slots
 
 
 class Report(NamedTuple):
-    """What a step reports, besides changing the model: float32 scalars."""
+    """What a step reports, besides changing the model: float32 scalars, the same on every replica."""
 
     metrics: losses.Metrics
     """Losses and accuracies before the update."""
     gradient_norm: tf.Tensor
-    """Global norm of the gradient before clipping."""
+    """Global norm of the gradient before clipping. Where it is not finite, there was no update."""
     learning_rate: tf.Tensor
     """The rate of the update."""
+    tokens: tf.Tensor
+    """Tokens of the whole batch, padding left out."""
+    signals: tf.Tensor
+    """[2]: the sum of the signals that each worker gave to this step."""
+
+
+if TYPE_CHECKING:
+    Step = Callable[[Batch, tf.Tensor, tf.Tensor], Report]
 
 
 def dropout_key(seed: int, step: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
@@ -45,51 +70,110 @@ def dropout_key(seed: int, step: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 
 def make_step(
-    model: Albert, optimizer: AdamW, schedule: Schedule, micro_batch: int, seed: int = 0, jit: bool = True
-) -> Callable[[Batch, tf.Tensor], Report]:
-    """A function of a batch, its size a multiple of `micro_batch`, and its step's number, int64 and counted from 0.
+    replicas: Sequence[Replica],
+    schedule: Schedule,
+    micro_batch: int,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    seed: int = 0,
+    jit: bool = True,
+) -> Step:
+    """A function of a batch, its step's number and signals, which trains the replicas in place.
+
+    The batch is a replica's share, its size a multiple of `micro_batch`; under a strategy of several replicas the
+    features hold one value each. The number is an int64 scalar, counted from 0. The signals, float32 [2], are this
+    worker's; every worker's step reports their sum, so that all can stop after the same step.
 
     Args:
-        model: trained in place.
-        optimizer: over the model's `named_variables`.
+        replicas: one for each device of this worker, in the order of the strategy's, on that device.
         schedule: gives the learning rate.
-        micro_batch: sequences whose activations are held at a time.
-        seed: decides the dropout masks.
+        micro_batch: sequences whose activations a replica holds at a time.
+        strategy: how replicas add up; None for one replica.
+        seed: decides the dropout masks; from 0 to 2**31 - 1.
         jit: whether XLA compiles the gradient of a micro-batch and the update.
     """
-    variables = model.named_variables
+    strategy = strategy or tf.distribute.get_strategy()
+    parts = [_Part(replica, schedule, micro_batch, seed, jit) for replica in replicas]
 
-    @tf.function(jit_compile=jit)
-    def gradients(part: Batch, whole: losses.Totals, key: tf.Tensor) -> Share:
-        with tf.GradientTape() as tape:
-            sums = losses.sums(model(part, key), part)
-            loss = losses.loss(sums, whole)
-        return sums, {name: tf.convert_to_tensor(g) for name, g in tape.gradient(loss, variables).items()}
-
-    update = tf.function(optimizer.apply, jit_compile=jit)
+    def on_replica(batch: Batch, number: tf.Tensor, signals: tf.Tensor) -> Report:
+        # Known while tracing: each replica's part is its own.
+        place = int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
+        return parts[place % len(parts)](batch, number, signals, place)
 
     @tf.function
-    def step(batch: Batch, number: tf.Tensor) -> Report:
+    def step(batch: Batch, number: tf.Tensor, signals: tf.Tensor) -> Report:
+        reports = strategy.run(on_replica, args=(batch, number, signals))
+        report: Report = tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], reports)
+        return report
+
+    done: Step = step
+    return done
+
+
+class _Part:
+    """What one replica does in a step."""
+
+    def __init__(self, replica: Replica, schedule: Schedule, micro_batch: int, seed: int, jit: bool) -> None:
+        self.schedule, self.micro_batch, self.seed = schedule, micro_batch, seed
+        model, optimizer = replica
+        variables = model.named_variables
+        shapes = [variable.shape for variable in variables.values()]
+        sizes = [shape.num_elements() for shape in shapes]
+
+        @tf.function(jit_compile=jit)
+        def share(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                sums = losses.sums(model(part, key), part)
+                loss = losses.loss(sums, whole)
+            gradient = tape.gradient(loss, list(variables.values()))
+            return sums, tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradient], 0)
+
+        @tf.function(jit_compile=jit)
+        def update(gradient: tf.Tensor, rate: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+            # One place decides whether a step is sound: the optimizer, by the norm.
+            gradient = tf.where(tf.math.is_finite(loss), gradient, float("nan"))
+            pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
+            return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
+
+        self.share, self.update, self.size = share, update, sum(sizes)
+
+    def __call__(self, batch: Batch, number: tf.Tensor, signals: tf.Tensor, place: int) -> Report:
+        """The step of replica `place`."""
+        context = tf.distribute.get_replica_context()
         size = batch["input_ids"].shape[0]
-        if size is None or size % micro_batch:
-            raise ValueError(f"the batch must be a multiple of the micro-batch ({micro_batch}), not {size}")
-        whole = losses.totals(batch)
+        if size is None or size % self.micro_batch:
+            raise ValueError(f"the batch must be a multiple of the micro-batch ({self.micro_batch}), not {size}")
+        whole = losses.Totals(*tf.unstack(context.all_reduce("sum", tf.stack(losses.totals(batch)))))
+        sums, gradient = self._accumulate(batch, whole, number, place)
 
-        def part(index: int | tf.Tensor) -> Share:
-            rows = {name: feature[index * micro_batch :][:micro_batch] for name, feature in batch.items()}
+        # All in one vector, so that a step sends once.
+        tokens = tf.reduce_sum(tf.cast(batch["input_mask"], tf.float32))
+        tail = tf.concat([tf.stack([*sums, tokens]), tf.cast(signals, tf.float32)], 0)
+        total = context.all_reduce("sum", tf.concat([gradient, tail], 0))
+        gradient, (*summed, tokens), signals = total[: self.size], tf.unstack(total[self.size : -2]), total[-2:]
+
+        metrics = losses.metrics(losses.Sums(*summed), whole)
+        rate = self.schedule(number)
+        return Report(metrics, self.update(gradient, rate, metrics.loss), rate, tokens, signals)
+
+    def _accumulate(
+        self, batch: Batch, whole: losses.Totals, number: tf.Tensor, place: int
+    ) -> tuple[losses.Sums, tf.Tensor]:
+        """The sums, and the gradient float32 [parameters], of this replica's micro-batches."""
+        parts = batch["input_ids"].shape[0] // self.micro_batch
+
+        def part(index: int | tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
+            rows = {name: feature[index * self.micro_batch :][: self.micro_batch] for name, feature in batch.items()}
             for name, feature in rows.items():
-                rows[name] = tf.ensure_shape(feature, [micro_batch, *batch[name].shape[1:]])
-            share: Share = gradients(rows, whole, dropout_key(seed, number, index))
-            return share
+                rows[name] = tf.ensure_shape(feature, [self.micro_batch, *batch[name].shape[1:]])
+            found: tuple[losses.Sums, tf.Tensor] = self.share(
+                rows, whole, dropout_key(self.seed, number, place * parts + index)
+            )
+            return found
 
-        def add(index: tf.Tensor, so_far: Share) -> tuple[tf.Tensor, Share]:
+        def add(index: tf.Tensor, so_far: tuple[losses.Sums, tf.Tensor]) -> tuple[tf.Tensor, object]:
             return index + 1, tf.nest.map_structure(tf.add, so_far, part(index))
 
-        parts = size // micro_batch
-        _, (sums, gradient) = tf.while_loop(lambda index, _: index < parts, add, (1, part(0)), parallel_iterations=1)
-        rate = schedule(number)
-        norm = update(gradient, rate)
-        return Report(losses.metrics(sums, whole), norm, rate)
-
-    done: Callable[[Batch, tf.Tensor], Report] = step
-    return done
+        _, found = tf.while_loop(lambda index, _: index < parts, add, (1, part(0)), parallel_iterations=1)
+        done: tuple[losses.Sums, tf.Tensor] = found
+        return done
