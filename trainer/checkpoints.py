@@ -22,18 +22,18 @@ TensorFlow is imported where variables are written or read, and nowhere else: lo
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import math
-import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trainer.bundle import Reader, copies
 from trainer.config import ModelConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, some
+from trainer.files import checked, digest, measure, put, reason, remove, remove_tree, signed, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +54,6 @@ SLOTS = ("/adam_m", "/adam_v")
 
 _NAME = re.compile(r"step-([0-9]{8,})")
 _LEFT_OVER = re.compile(rf"\.{_NAME.pattern}\.(tmp|old)")
-_KEY = re.compile(rf"{PREFIX}/(.+)/\.ATTRIBUTES/VARIABLE_VALUE")
 
 
 class DamagedError(TrainerError):
@@ -132,7 +131,7 @@ def write(
     description: dict[str, Any] = {"format_version": FORMAT_VERSION, "step": step, "seed": seed, "facts": facts}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_tree(temporary)
+        remove_tree(temporary)
         temporary.mkdir()
         saved = tf.train.Checkpoint(
             step=tf.Variable(step, dtype=tf.int64),
@@ -144,22 +143,22 @@ def write(
             (temporary / file).write_bytes(data)
         listed = {}
         for path in sorted(temporary.iterdir()):
-            size, digest = _measure(path)
-            listed[path.name] = {"size": size, "sha256": digest}
+            size, sha256 = measure(path)
+            listed[path.name] = {"size": size, "sha256": sha256}
         description["files"] = listed
-        (temporary / DESCRIPTION).write_bytes(_signed(description))
+        (temporary / DESCRIPTION).write_bytes(signed(description))
         for path in temporary.iterdir():
-            _sync(path)
-        _sync(temporary)
+            sync(path)
+        sync(temporary)
         before = _read_or_none(final)
         if before is not None and _same(before, temporary):
-            _remove_tree(temporary)
+            remove_tree(temporary)
             return before
-        _put(temporary, final)
+        put(temporary, final)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError | tf.errors.OpError):
-            raise TrainerError(f"cannot write the checkpoint {final}: {_reason(error)}") from error
+            raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}") from error
         raise
     return read(final, verify=False)
 
@@ -174,18 +173,19 @@ def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Chec
         TrainerError: the file cannot be written.
     """
     # With the digest: where another checkpoint takes this one's place, this evaluation shall not count for it.
-    content = {"checkpoint": checkpoint.sha256, "evaluation": {name: float(value) for name, value in metrics.items()}}
+    evaluation = {name: float(value) for name, value in metrics.items()}
+    content = {"checkpoint": checkpoint.sha256, "evaluation": evaluation}
     path = checkpoint.path / EVALUATION
     temporary = path.with_name(f".{EVALUATION}.tmp")
     try:
-        temporary.write_bytes(_signed(content))
-        _sync(temporary)
+        temporary.write_bytes(signed(content))
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise TrainerError(f"cannot write {path}: {_reason(error)}") from error
-    return checkpoint._replace(evaluation=content["evaluation"])
+        raise TrainerError(f"cannot write {path}: {reason(error)}") from error
+    return checkpoint._replace(evaluation=evaluation)
 
 
 def prune(folder: Path, keep: int) -> list[Path]:
@@ -209,7 +209,7 @@ def prune(folder: Path, keep: int) -> list[Path]:
     for path in listing(folder):
         try:
             whole.append(read(path, verify=False))
-        except DamagedError:
+        except DamagedError:  # noqa: PERF203 - a few checkpoints at most
             damaged.append(path)
     top = best(whole)
     kept = {checkpoint.path for checkpoint in [*whole[:keep], *([top] if top else [])]}
@@ -217,12 +217,12 @@ def prune(folder: Path, keep: int) -> list[Path]:
     gone += [path for path in damaged if whole and step_of(path) < whole[0].step]
     try:
         for path in sorted(gone, key=step_of):
-            _remove(path)
+            remove(path)
         if folder.is_dir():
             for path in [path for path in folder.iterdir() if _LEFT_OVER.fullmatch(path.name)]:
-                _remove_tree(path)
+                remove_tree(path)
     except OSError as error:
-        raise TrainerError(f"cannot remove an old checkpoint from {folder}: {_reason(error)}") from error
+        raise TrainerError(f"cannot remove an old checkpoint from {folder}: {reason(error)}") from error
     return sorted(gone, key=step_of)
 
 
@@ -233,7 +233,8 @@ def listing(folder: Path) -> list[Path]:
     """The folders in `folder` that have a checkpoint's name, newest first. None where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=step_of, reverse=True)
+    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
+    return sorted(found, key=step_of, reverse=True)
 
 
 def step_of(path: Path) -> int:
@@ -314,9 +315,9 @@ def read(path: Path, verify: bool = True) -> Checkpoint:
     try:
         return _read(path, verify)
     except PermissionError as error:
-        raise TrainerError(f"cannot read the checkpoint {path}: {_reason(error)}") from error
+        raise TrainerError(f"cannot read the checkpoint {path}: {reason(error)}") from error
     except OSError as error:
-        raise _damaged(path, _reason(error)) from error
+        raise _damaged(path, reason(error)) from error
 
 
 def load(checkpoint: Checkpoint, variables: Mapping[str, tf.Variable], *, model_only: bool = False) -> None:
@@ -330,28 +331,24 @@ def load(checkpoint: Checkpoint, variables: Mapping[str, tf.Variable], *, model_
     Raises:
         TrainerError: names, shapes or dtypes differ (then nothing was assigned), or the file cannot be read.
     """
-    with _Reader(checkpoint, model_only) as reader:
-        for wrong, there in (
-            ("lacks", sorted(variables.keys() - reader.shapes.keys())),
-            ("also holds", sorted(reader.shapes.keys() - variables.keys())),
-        ):
-            if there:
-                rest = f" and {len(there) - 3} more" if len(there) > 3 else ""
-                raise TrainerError(
-                    f"checkpoint {checkpoint.path} is of another model or optimizer: it {wrong} "
-                    f"{', '.join(there[:3])}{rest}"
-                )
-        for name, variable in variables.items():
-            stored, wanted = (reader.shapes[name], reader.dtypes[name]), (variable.shape.as_list(), variable.dtype)
-            if stored != wanted:
-                raise TrainerError(
-                    f"checkpoint {checkpoint.path} is of another model: {name} is {stored[1].name} {stored[0]} there, "
-                    f"and {wanted[1].name} {wanted[0]} here"
-                )
-        for name, variable in variables.items():
-            value = reader.value(name)
-            for copy in copies(variable):
-                copy.assign(value)
+    reader = _reader(checkpoint)
+    names = _names(reader, model_only)
+    for wrong, which in (("lacks", variables.keys() - names), ("also holds", names - variables.keys())):
+        if which:
+            raise TrainerError(
+                f"checkpoint {checkpoint.path} is of another model or optimizer: it {wrong} {some(sorted(which))}"
+            )
+    for name, variable in variables.items():
+        stored, wanted = (reader.dtypes[name], reader.shapes[name]), (variable.dtype, variable.shape.as_list())
+        if stored != wanted:
+            raise TrainerError(
+                f"checkpoint {checkpoint.path} is of another model: {name} is {stored[0].name} {stored[1]} there, "
+                f"and {wanted[0].name} {wanted[1]} here"
+            )
+    for name, variable in variables.items():
+        value = reader.value(name)
+        for copy in copies(variable):
+            copy.assign(value)
 
 
 def model_values(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
@@ -360,61 +357,15 @@ def model_values(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     Raises:
         TrainerError: the file cannot be read.
     """
-    with _Reader(checkpoint, model_only=True) as reader:
-        return {name: reader.value(name) for name in sorted(reader.shapes)}
-
-
-def copies(variable: tf.Variable) -> tuple[tf.Variable, ...]:
-    """The plain variables that a variable is on this process's devices: itself, or a distributed one's copies."""
-    import tensorflow as tf
-
-    if isinstance(variable, tf.distribute.DistributedValues):
-        # Assigning to the copies, and saving one of them, is no communication; with the variable itself it may be.
-        return tuple(variable.distribute_strategy.experimental_local_results(variable))
-    return (variable,)
+    reader = _reader(checkpoint)
+    return {name: reader.value(name) for name in sorted(_names(reader, model_only=True))}
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-class _Reader:
-    """The variables in a checkpoint's files; TensorFlow's errors within its block become a `TrainerError`."""
-
-    def __init__(self, checkpoint: Checkpoint, model_only: bool) -> None:
-        import tensorflow as tf
-
-        self.error = tf.errors.OpError
-        self.path = checkpoint.path
-        with self:
-            self.reader = tf.train.load_checkpoint(str(checkpoint.path / PREFIX))
-            dtypes = self.reader.get_variable_to_dtype_map()
-            self.keys: dict[str, str] = {}
-            for key in dtypes:
-                match = _KEY.fullmatch(key)
-                if match:
-                    # tf.train.Checkpoint writes "/" in a name as ".S" and "." as "..".
-                    name = re.sub(r"\.[.S]", lambda escape: "/" if escape[0] == ".S" else ".", match[1])
-                    if not (model_only and name.endswith(SLOTS)):
-                        self.keys[name] = key
-            shapes = self.reader.get_variable_to_shape_map()
-            self.shapes: dict[str, list[int]] = {name: shapes[key] for name, key in self.keys.items()}
-            self.dtypes: dict[str, Any] = {name: dtypes[key] for name, key in self.keys.items()}
-
-    def __enter__(self) -> _Reader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        # tf.train.load_checkpoint and the reader it returns let some errors through as Python's own.
-        if isinstance(error, (self.error, RuntimeError, ValueError)):
-            raise _damaged(self.path, _reason(error)) from error
-
-    def value(self, name: str) -> Any:
-        """One variable as an array."""
-        return self.reader.get_tensor(self.keys[name])
-
-
 def _read(path: Path, verify: bool) -> Checkpoint:
-    description = _checked(path / DESCRIPTION)
+    description = checked(path / DESCRIPTION)
     if description is None:
         raise _damaged(path, f"{DESCRIPTION} is not what was written")
     version = description["format_version"]
@@ -431,23 +382,37 @@ def _read(path: Path, verify: bool) -> Checkpoint:
         size = file.stat().st_size
         if size != expected["size"]:
             raise _damaged(path, f"{name} has {size:,} bytes instead of {expected['size']:,}")
-        if verify and _measure(file)[1] != expected["sha256"]:
+        if verify and measure(file)[1] != expected["sha256"]:
             raise _damaged(path, f"{name} is not what was written: its SHA-256 differs")
     try:
         config = ModelConfig.from_file(path / CONFIG)
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return Checkpoint(
-        path, step, description["seed"], config, description["facts"], _evaluation(path, description), _digest(description)
+        path,
+        step,
+        description["seed"],
+        config,
+        description["facts"],
+        _evaluation(path, description),
+        digest(description),
     )
+
+
+def _reader(checkpoint: Checkpoint) -> Reader:
+    return Reader(checkpoint.path / PREFIX, partial(_damaged, checkpoint.path))
+
+
+def _names(reader: Reader, model_only: bool) -> set[str]:
+    return {name for name in reader.shapes if not (model_only and name.endswith(SLOTS))}
 
 
 def _evaluation(path: Path, description: dict[str, Any]) -> dict[str, float] | None:
     try:
-        content = _checked(path / EVALUATION)
+        content = checked(path / EVALUATION)
     except FileNotFoundError:
         return None
-    if content is None or content["checkpoint"] != _digest(description):
+    if content is None or content["checkpoint"] != digest(description):
         return None
     evaluation: dict[str, float] = content["evaluation"]
     return evaluation
@@ -462,98 +427,9 @@ def _read_or_none(path: Path) -> Checkpoint | None:
 
 def _same(checkpoint: Checkpoint, folder: Path) -> bool:
     """Whether `folder` holds what `checkpoint` does, apart from the facts."""
-    left, right = _checked(checkpoint.path / DESCRIPTION), _checked(folder / DESCRIPTION)
+    left, right = checked(checkpoint.path / DESCRIPTION), checked(folder / DESCRIPTION)
     return left is not None and right is not None and left | {"facts": None} == right | {"facts": None}
 
 
 def _damaged(path: Path, what: str) -> DamagedError:
     return DamagedError(f"checkpoint {path} is damaged ({what})")
-
-
-def _signed(content: dict[str, Any]) -> bytes:
-    """`content` with its digest, as the bytes of a file."""
-    return (json.dumps(content | {"sha256": _digest(content)}, indent=2) + "\n").encode()
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _checked(path: Path) -> dict[str, Any] | None:
-    """What `_signed` made the file of; None where the file is something else."""
-    try:
-        content = json.loads(path.read_bytes())
-        given = content.pop("sha256")
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return None
-    return content if given == _digest(content) else None
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            yield block
-
-
-def _measure(path: Path) -> tuple[int, str]:
-    """Size in bytes and SHA-256 of a file."""
-    size, digest = 0, hashlib.sha256()
-    for block in _blocks(path):
-        size += len(block)
-        digest.update(block)
-    return size, digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file's contents, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _put(temporary: Path, final: Path) -> None:
-    """Gives `temporary` its name, in place of a checkpoint that has it and is damaged or another one."""
-    hidden = _hide(final)
-    try:
-        temporary.rename(final)
-    except BaseException:
-        if hidden is not None:
-            hidden.rename(final)
-        raise
-    _sync(final.parent)
-    if hidden is not None:
-        _remove_tree(hidden)
-
-
-def _remove(path: Path) -> None:
-    """Removes a checkpoint so that a process killed meanwhile leaves nothing half under its name."""
-    hidden = _hide(path)
-    if hidden is not None:
-        _sync(path.parent)
-        _remove_tree(hidden)
-
-
-def _hide(path: Path) -> Path | None:
-    """Renames a checkpoint, where it is there, to a name that is none."""
-    if not path.exists():
-        return None
-    hidden = path.with_name(f".{path.name}.old")
-    _remove_tree(hidden)
-    path.rename(hidden)
-    return hidden
-
-
-def _remove_tree(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
-    if isinstance(error, OSError):
-        known = error.strerror or str(error)
-        return f"{error.filename}: {known}" if error.filename is not None else known
-    text = " ".join(str(getattr(error, "message", error)).split())
-    return os.strerror(errno.ENOSPC) if "No space left" in text else text[:300] or type(error).__name__
