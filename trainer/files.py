@@ -1,0 +1,105 @@
+"""Files and folders that survive a crash or show that they did not: synced, renamed into place, with digests."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def signed(content: dict[str, Any]) -> bytes:
+    """`content` with its digest, as the bytes of a file."""
+    return (json.dumps(content | {"sha256": digest(content)}, indent=2) + "\n").encode()
+
+
+def digest(content: dict[str, Any]) -> str:
+    """SHA-256 of `content` as JSON, keys sorted, with neither spaces nor line ends."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def checked(path: Path) -> dict[str, Any] | None:
+    """What `signed` made the file of; None where the file is something else."""
+    try:
+        content = json.loads(path.read_bytes())
+        given = content.pop("sha256")
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return None
+    return content if given == digest(content) else None
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256 of a file."""
+    size, sha256 = 0, hashlib.sha256()
+    for block in _blocks(path):
+        size += len(block)
+        sha256.update(block)
+    return size, sha256.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's contents, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put(temporary: Path, final: Path) -> None:
+    """Gives the folder `temporary` the name `final`, in place of one that has it."""
+    hidden = _hide(final)
+    try:
+        temporary.rename(final)
+    except BaseException:
+        if hidden is not None:
+            hidden.rename(final)
+        raise
+    sync(final.parent)
+    if hidden is not None:
+        remove_tree(hidden)
+
+
+def remove(path: Path) -> None:
+    """Removes a folder so that a process killed meanwhile leaves nothing half under its name."""
+    hidden = _hide(path)
+    if hidden is not None:
+        sync(path.parent)
+        remove_tree(hidden)
+
+
+def _hide(path: Path) -> Path | None:
+    """Renames a folder, where it is there, to one with a leading dot, and returns that."""
+    if not path.exists():
+        return None
+    hidden = path.with_name(f".{path.name}.old")
+    remove_tree(hidden)
+    path.rename(hidden)
+    return hidden
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder where it is there."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, OSError):
+        known = error.strerror or str(error)
+        return f"{error.filename}: {known}" if error.filename is not None else known
+    text = " ".join(str(getattr(error, "message", error)).split())
+    return os.strerror(errno.ENOSPC) if "No space left" in text else text[:300] or type(error).__name__
