@@ -66,12 +66,13 @@ def totals(batch: dict[str, tf.Tensor]) -> Totals:
     return Totals(tf.reduce_sum(weights), tf.cast(tf.size(batch["next_sentence_labels"]), tf.float32))
 
 
-def sums(logits: Logits, batch: dict[str, tf.Tensor]) -> Sums:
+def sums(logits: Logits, batch: dict[str, tf.Tensor], row_weights: tf.Tensor | float = 1.0) -> Sums:
     """The numerators of a batch.
 
     Args:
         logits: the model's answer, float32 [B, P, V] and [B, 2].
         batch: `masked_lm_ids` integers [B, P], `masked_lm_weights` [B, P], `next_sentence_labels` integers [B, 1].
+        row_weights: float32 [B], what the order of each sequence counts: 0 for those that only fill a batch up.
     """
     weights = tf.cast(batch["masked_lm_weights"], tf.float32)
     ids = batch["masked_lm_ids"]
@@ -81,8 +82,8 @@ def sums(logits: Logits, batch: dict[str, tf.Tensor]) -> Sums:
     return Sums(
         tf.reduce_sum(weights * masked_lm),
         tf.reduce_sum(weights * _hits(logits.masked_lm, ids)),
-        tf.reduce_sum(order),
-        tf.reduce_sum(_hits(logits.sentence_order, labels)),
+        tf.reduce_sum(row_weights * order),
+        tf.reduce_sum(row_weights * _hits(logits.sentence_order, labels)),
     )
 
 

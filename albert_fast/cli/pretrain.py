@@ -1,0 +1,425 @@
+"""`albert-fast pretrain`."""
+
+import enum
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from albert_fast.cli import options
+from albert_fast.cli.common import (
+    CommandError,
+    Stopped,
+    UsageError,
+    check_output_dir,
+    info,
+    make_output_dir,
+    warn,
+    write_atomic,
+    write_config,
+)
+from albert_fast.cli.training import model_config, require_tensorflow, trainer_errors
+
+if TYPE_CHECKING:
+    from trainer.config import ModelConfig
+    from trainer.data import Data
+    from trainer.loop import Outcome
+
+MODEL, STEPS, SPEED = "Model and data", "Training", "Device"
+OUTPUT = "Output"
+MARKER = "pretrain.config.json"
+INSTANCES = "Instances, with --tokens"
+
+
+class OptimizerKind(enum.Enum):
+    """How gradients become updates."""
+
+    lamb = "lamb"
+    adamw = "adamw"
+
+
+class Precision(enum.Enum):
+    """Of matrix products and hidden states."""
+
+    bf16 = "bf16"
+    float32 = "float32"
+
+
+def pretrain(
+    output_dir: options.OutputDir,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORE",
+            help="Token store (of tokenize, or make-records --keep-store) to train on, masked anew each epoch.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    records: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="TFRecord files to train on, ours or anyone's: a file, a glob, a folder; can be given again.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="base, large, xlarge, xxlarge (version 2, without dropout), tiny, or an albert_config.json.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    eval_records: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Held-out records: evaluated, all of them, at each checkpoint.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    init_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Weights to start from: a TF1 ALBERT checkpoint, a checkpoint or run of ours, or a Hugging Face folder.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --records: the spiece.model they were made with, to be kept with the model.  [default: not kept]",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    shuffle: Annotated[
+        bool,
+        typer.Option(
+            "--shuffle/--no-shuffle",
+            help="Take records in an order of each epoch's own; else in that of the files.",
+            rich_help_panel=MODEL,
+        ),
+    ] = True,
+    index_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that keeps the indexes of record files, and decompressed ones, for the next start.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    optimizer: Annotated[
+        OptimizerKind, typer.Option(help="As in the reference, without bias correction.", rich_help_panel=STEPS)
+    ] = OptimizerKind.lamb,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Sequences of a step, on all devices together.", rich_help_panel=STEPS)
+    ] = 4096,
+    learning_rate: Annotated[float, typer.Option(help="Rate that the warm-up climbs to.", rich_help_panel=STEPS)] = (
+        0.00176
+    ),
+    num_train_steps: Annotated[
+        int, typer.Option(min=1, help="Steps, at the end of which the rate is 0.", rich_help_panel=STEPS)
+    ] = 125_000,
+    num_warmup_steps: Annotated[int, typer.Option(min=0, help="Steps of warm-up.", rich_help_panel=STEPS)] = 3_125,
+    start_warmup_step: Annotated[
+        int, typer.Option(min=0, help="Step that the warm-up counts from.", rich_help_panel=STEPS)
+    ] = 0,
+    poly_power: Annotated[float, typer.Option(help="Exponent of the rate's decay.", rich_help_panel=STEPS)] = 1.0,
+    weight_decay: Annotated[
+        float, typer.Option(min=0.0, help="Share of a weight added to its update.", rich_help_panel=STEPS)
+    ] = 0.01,
+    random_seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.", rich_help_panel=STEPS)
+    ] = 12345,
+    max_seq_length: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=65_536,
+            help="Tokens of an instance, padding included.  [default: 512; that of the records]",
+            show_default=False,
+            rich_help_panel=INSTANCES,
+        ),
+    ] = None,
+    max_predictions_per_seq: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_536,
+            help="Most masked tokens of an instance.  [default: --masked-lm-prob of --max-seq-length]",
+            show_default=False,
+            rich_help_panel=INSTANCES,
+        ),
+    ] = None,
+    masked_lm_prob: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of tokens to mask.", rich_help_panel=INSTANCES)
+    ] = 0.15,
+    short_seq_prob: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of documents cut to a shorter length.", rich_help_panel=INSTANCES),
+    ] = 0.2,
+    ngram: Annotated[
+        int, typer.Option(min=1, max=64, help="Longest n-gram masked as one, in words.", rich_help_panel=INSTANCES)
+    ] = 3,
+    favor_shorter_ngram: Annotated[
+        bool,
+        typer.Option(
+            "--favor-shorter-ngram/--no-favor-shorter-ngram",
+            help="Draw an n-gram of n words with weight 1/n; else the other way round.",
+            rich_help_panel=INSTANCES,
+        ),
+    ] = True,
+    do_whole_word_mask: Annotated[
+        bool,
+        typer.Option(
+            "--do-whole-word-mask/--no-do-whole-word-mask",
+            help="Mask the tokens of a word together.",
+            rich_help_panel=INSTANCES,
+        ),
+    ] = True,
+    random_next_sentence: Annotated[
+        bool,
+        typer.Option(
+            "--random-next-sentence/--no-random-next-sentence",
+            help="Label 1 is a random document's text, not two segments that changed places.",
+            rich_help_panel=INSTANCES,
+        ),
+    ] = False,
+    word_boundary: Annotated[
+        options.WordBoundary, typer.Option(help="What begins a word; see make-records.", rich_help_panel=INSTANCES)
+    ] = options.WordBoundary.unicode,
+    single_segment: Annotated[
+        options.SingleSegment,
+        typer.Option(help="What becomes of a chunk of one segment; see make-records.", rich_help_panel=INSTANCES),
+    ] = options.SingleSegment.split,
+    micro_batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Sequences that a device takes at a time; their gradients are added up to the batch's.  [default: what "
+            "suits the device]",
+            show_default=False,
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Of matrix products and hidden states; weights, softmax, LayerNorm and losses are float32.  [default: "
+            "bf16 on GPUs that have it, else float32]",
+            show_default=False,
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    jit: Annotated[
+        bool | None,
+        typer.Option(
+            "--jit/--no-jit", help="Compile with XLA.  [default: jit]", show_default=False, rich_help_panel=SPEED
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic/--no-deterministic",
+            help="Make runs equal to the last bit.  [default: on processors; it slows GPUs down]",
+            show_default=False,
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    peak_tflops: Annotated[
+        float | None,
+        typer.Option(
+            help="A device's dense peak, in 10^12 operations a second, that MFU is a share of.  [default: known for "
+            "NVIDIA's from A100 on, in bf16]",
+            show_default=False,
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    num_threads: options.NumThreads = None,
+    save_checkpoints_steps: Annotated[
+        int, typer.Option(min=1, help="Steps from one checkpoint to the next.", rich_help_panel=OUTPUT)
+    ] = 5_000,
+    keep_checkpoint_max: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Newest checkpoints to keep, besides the best by masked-LM accuracy on --eval-records.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 5,
+    eval_batch_size: Annotated[
+        int, typer.Option(min=1, help="Sequences of a step of evaluation.", rich_help_panel=OUTPUT)
+    ] = 64,
+    log_steps: Annotated[
+        int, typer.Option(min=1, help="Steps that a line of metrics.jsonl is the mean of.", rich_help_panel=OUTPUT)
+    ] = 10,
+    max_hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Save and end after this many hours; the same command goes on.  [default: no limit]",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    config: options.Config = None,
+) -> None:
+    """Train an ALBERT from a token store or from records, on GPUs or processors.
+
+    The same command goes on from the newest checkpoint, however the last one ended. TF_CONFIG starts it on several
+    machines.
+
+    Example: albert-fast pretrain --tokens store --model base --output-dir run --eval-records held-out
+    --batch-size 4096 --micro-batch-size 64
+    """
+    given = dict(locals())
+    given.pop("config")
+    require_tensorflow("pretrain")
+    if (tokens is None) == (records is None):
+        raise UsageError("pass either --tokens STORE or --records GLOB to train on")
+    if model is None:
+        raise UsageError("pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json")
+    if tokens is not None and tokenizer is not None:
+        raise UsageError("--tokenizer goes with --records: a token store holds its own")
+    run(given)
+
+
+def run(given: Mapping[str, Any]) -> "Outcome":
+    """Trains with the values of `pretrain`'s parameters; says how it ended.
+
+    Raises:
+        CommandError: something does not fit, or went wrong.
+        Stopped: a signal ended it.
+    """
+    with trainer_errors():
+        return _run({name: value.value if isinstance(value, enum.Enum) else value for name, value in given.items()})
+
+
+def _run(given: Mapping[str, Any]) -> "Outcome":
+    from trainer.cluster import cluster
+    from trainer.options import Options
+
+    folder: Path = given["output_dir"]
+    chosen = Options(**{name: given[name] for name in Options.__dataclass_fields__})
+    check_output_dir(folder)
+    workers, worker = cluster()
+    if chosen.batch_size % workers:
+        raise UsageError(f"--batch-size {chosen.batch_size} must be a multiple of the {workers} workers of TF_CONFIG")
+    _check_folder(folder, given["overwrite"] and worker == 0)
+    training = _training_data(given, chosen.batch_size // workers)
+    name, model = model_config(given["model"], training.vocab_size)
+    held_out = _held_out(given, max(1, chosen.eval_batch_size // workers), model, training)
+    training.check(model)
+    # Records of unknown origin are checked as they are read; only now is it known against which vocabulary.
+    if training.kind == "records" and training.vocab_size is None:
+        training = _training_data(given, chosen.batch_size // workers, model.vocab_size)
+    if worker == 0:
+        make_output_dir(folder)
+        _leave_description(folder, given, model, training)
+
+    from trainer import hardware
+    from trainer.pretrain import Job, pretrain
+
+    job = Job(folder, name, model, chosen, training, held_out, given["init_checkpoint"])
+    outcome = pretrain(job, hardware.find(), warn)
+    if outcome.finished:
+        info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
+    elif outcome.stopped == "--max-hours":
+        info(f"--max-hours is over, after step {outcome.steps:,}; run the same command again to go on")
+    else:
+        raise Stopped(f"saved after step {outcome.steps:,}: run the same command again to go on")
+    return outcome
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuses a folder of something else; empties a run's where it is to be overwritten."""
+    import shutil
+
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / MARKER).exists():
+        raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
+    if overwrite:
+        # The description last: a half emptied folder must still be known for what it is.
+        for name in ("checkpoints", "tensorboard", "metrics.jsonl", "run.json", "report.html", MARKER):
+            path = folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | None = None) -> "Data":
+    from trainer import data
+
+    seed, threads = given["random_seed"], given["num_threads"]
+    if given["tokens"] is not None:
+        instances = {
+            name: given[name]
+            for name in (
+                "max_predictions_per_seq",
+                "masked_lm_prob",
+                "short_seq_prob",
+                "ngram",
+                "favor_shorter_ngram",
+                "do_whole_word_mask",
+                "random_next_sentence",
+                "word_boundary",
+                "single_segment",
+            )
+        }
+        instances["max_seq_length"] = given["max_seq_length"] or 512
+        return data.from_tokens(given["tokens"], batch_size, instances, seed, num_threads=threads)
+    found = data.from_records(
+        given["records"],
+        batch_size,
+        seed=seed,
+        shuffle=given["shuffle"],
+        vocab_size=vocab_size,
+        tokenizer=given["tokenizer"],
+        index_dir=given["index_dir"],
+        num_threads=threads,
+    )
+    for name, there in (
+        ("max_seq_length", found.source.max_seq_length),
+        ("max_predictions_per_seq", found.source.max_predictions),
+    ):
+        if given[name] not in {None, there}:
+            raise UsageError(f"--{name.replace('_', '-')} is {given[name]}, and the records of {found.path} have {there}")
+    return found
+
+
+def _held_out(given: Mapping[str, Any], batch_size: int, model: "ModelConfig", training: "Data") -> "Data | None":
+    from trainer import data
+
+    if given["eval_records"] is None:
+        return None
+    held_out = data.from_records(
+        given["eval_records"],
+        batch_size,
+        vocab_size=model.vocab_size,
+        index_dir=given["index_dir"],
+        num_threads=given["num_threads"],
+    )
+    held_out.check(model)
+    data.check_held_out(training, held_out)
+    return held_out
+
+
+def _leave_description(folder: Path, given: Mapping[str, Any], model: "ModelConfig", training: "Data") -> None:
+    """What the run is, beside what it will leave: options, model, tokenizer."""
+    write_config(folder, "pretrain", {name: value for name, value in given.items() if name != "overwrite"})
+    write_atomic(folder / "albert_config.json", model.to_json().encode())
+    for name, content in training.tokenizer_files.items():
+        write_atomic(folder / name, content)

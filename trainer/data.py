@@ -1,0 +1,244 @@
+"""Where batches come from: token stores and records, what is known of them, and what must fit the model.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from albert_fast import BatchSource, InstanceStream, RecordReader, TokenStore
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from albert_fast import Tokenizer
+    from trainer.config import ModelConfig
+
+SAMPLED_PREDICTIONS = 20_000
+"""Predictions that `sample` looks at."""
+
+
+class Data(NamedTuple):
+    """Batches and what is known of them."""
+
+    source: BatchSource
+    """All of it, in batches of this worker's size."""
+    kind: str
+    """"tokens" or "records"."""
+    path: str
+    """As given."""
+    vocab_size: int | None
+    """Pieces of the tokenizer; None for records of unknown origin."""
+    identity: dict[str, Any]
+    """What a run that goes on must find unchanged."""
+    figures: dict[str, Any]
+    """What a reader wants to know."""
+    tokenizer_files: dict[str, bytes]
+    """The tokenizer as `train-tokenizer` would leave it, by file name; empty where it is not known."""
+
+    def check(self, config: ModelConfig) -> None:
+        """Raises a TrainerError where the batches do not fit the model."""
+        if self.vocab_size is not None and self.vocab_size != config.vocab_size:
+            raise TrainerError(
+                f"vocab_size of the model must be that of the tokenizer: {self.path} has {self.vocab_size:,} pieces, "
+                f"the model's configuration says {config.vocab_size:,}"
+            )
+        if self.source.max_seq_length > config.max_position_embeddings:
+            raise TrainerError(
+                f"sequences must be at most max_position_embeddings ({config.max_position_embeddings}) long; those of "
+                f"{self.path} have {self.source.max_seq_length} tokens"
+            )
+        if config.type_vocab_size < 2:
+            raise TrainerError(f"type_vocab_size must be at least 2, for segments A and B; it is {config.type_vocab_size}")
+
+
+class Guess(NamedTuple):
+    """What guessing by frequency reaches: the best that a model can do which sees no text."""
+
+    loss: float
+    """Entropy of the masked pieces in nats: the masked-LM loss of their frequencies."""
+    accuracy: float
+    """Share of the most frequent."""
+    predictions: int
+    """Masked pieces counted."""
+
+
+def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any], seed: int, **how: Any) -> Data:
+    """A token store, masked anew each epoch.
+
+    Args:
+        store: its folder.
+        batch_size: rows of a batch.
+        instances: options of `InstanceStream` that decide the instances.
+        seed: of splits, order and masks.
+        how: options of `InstanceStream` that decide nothing.
+
+    Raises:
+        AlbertFastError: as `InstanceStream`.
+    """
+    opened = TokenStore(store)
+    stream = InstanceStream(opened, batch_size, seed=seed, **instances, **how)
+    tokenizer = opened.tokenizer()
+    figures = {
+        "source": "tokens",
+        "path": str(store),
+        "documents": opened.num_documents,
+        "sentences": opened.num_sentences,
+        "tokens": opened.num_tokens,
+        "vocab_size": opened.vocab_size,
+        **_shape(stream),
+    }
+    identity = {"kind": "tokens", "digest": opened.digest, **dict(instances), **_shape(stream)}
+    return Data(
+        stream, "tokens", str(store), opened.vocab_size, identity, figures, _files_of_store(Path(store), tokenizer)
+    )
+
+
+def from_records(
+    files: Sequence[str],
+    batch_size: int,
+    *,
+    seed: int = 0,
+    shuffle: bool = False,
+    vocab_size: int | None = None,
+    tokenizer: Path | None = None,
+    **how: Any,
+) -> Data:
+    """Records as they are, ours or anyone's.
+
+    Args:
+        files: files, globs or folders.
+        batch_size: rows of a batch.
+        seed: of the order.
+        shuffle: whether each epoch has an order of its own.
+        vocab_size: of the model, which every id must be below; None for that of the records, where it is known.
+        tokenizer: the SentencePiece model that they were made with, where it is to be kept with the model.
+        how: options of `RecordReader` that decide nothing.
+
+    Raises:
+        AlbertFastError: as `RecordReader`.
+        TrainerError: the tokenizer is not that of the records.
+    """
+    path = ", ".join(files)
+    reader = RecordReader(list(files), batch_size, seed=seed, shuffle=shuffle, vocab_size=vocab_size, **how)
+    sets = [found for folder in dict.fromkeys(Path(file).parent for file in reader.files) if (found := _dataset(folder))]
+    sizes = {found["tokenizer"]["vocab_size"]: found for found in sets if "vocab_size" in found.get("tokenizer", {})}
+    if len(sizes) > 1:
+        raise TrainerError(f"{path}: records of tokenizers of several sizes: {', '.join(map(str, sizes))} pieces")
+    known = next(iter(sizes), None)
+    kept: dict[str, bytes] = {}
+    if tokenizer is not None:
+        from albert_fast.cli.tokenizer_file import open_tokenizer
+
+        opened = open_tokenizer(tokenizer, None, do_lower_case=None, keep_accents=None)
+        if known is not None and known != opened.vocab_size:
+            raise TrainerError(
+                f"the records of {path} were made with a tokenizer of {known:,} pieces; {tokenizer} has "
+                f"{opened.vocab_size:,}"
+            )
+        known = opened.vocab_size
+        kept = _tokenizer_files(tokenizer.read_bytes(), opened)
+    figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
+    if known is not None:
+        figures["vocab_size"] = known
+    names = hashlib.sha256("\n".join(Path(file).name for file in reader.files).encode()).hexdigest()[:16]
+    identity = {"kind": "records", "shuffle": shuffle, "names": names, **_shape(reader)}
+    return Data(reader, "records", path, known, identity, figures, kept)
+
+
+def _shape(source: BatchSource) -> dict[str, int]:
+    return {
+        "instances": len(source),
+        "max_seq_length": source.max_seq_length,
+        "max_predictions": source.max_predictions,
+    }
+
+
+def _dataset(folder: Path) -> dict[str, Any] | None:
+    """What `make-records` wrote beside its records."""
+    try:
+        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and content.get("format") == "albert-fast records" else None
+
+
+def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
+    try:
+        return _tokenizer_files((store / "tokenizer-copy.model").read_bytes(), tokenizer)
+    except FileNotFoundError:  # a WordPiece vocabulary
+        return {"vocab.txt": (store / "tokenizer-copy.txt").read_bytes()}
+
+
+def _tokenizer_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
+    rules = {
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "lower_case": tokenizer.lower_case,
+        "keep_accents": tokenizer.keep_accents,
+    }
+    return {"spiece.model": model, "spiece.config.json": (json.dumps(rules, indent=2) + "\n").encode()}
+
+
+def check_held_out(training: Data, held_out: Data) -> None:
+    """Raises a TrainerError where records to evaluate on are also trained on, or have other sequences."""
+    if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
+        seen = {Path(file).resolve() for file in training.source.files}
+        for file in held_out.source.files:
+            if Path(file).resolve() in seen:
+                raise TrainerError(f"{file} is among the records to train on: evaluation needs records of its own")
+
+
+def sample(source: BatchSource) -> dict[str, float]:
+    """Figures of the first batches: mean tokens and predictions of a sequence, and what guessing reaches."""
+    rows = tokens = predictions = 0
+    counts = np.zeros(0, np.int64)
+    for batch in source.batches(0, -(-len(source) // source.batch_size), prefetch=1):
+        rows += len(batch["input_ids"])
+        tokens += int(batch["input_mask"].sum())
+        counts = _count(counts, batch)
+        predictions = int(counts.sum())
+        if predictions >= SAMPLED_PREDICTIONS:
+            break
+    guess = _guess(counts)
+    return {
+        "tokens_per_sequence": tokens / rows,
+        "predictions_per_sequence": predictions / rows,
+        "unigram_entropy": guess.loss,
+    }
+
+
+def guess(source: BatchSource) -> Guess:
+    """What guessing by frequency reaches on all of a source that is not shuffled."""
+    counts = np.zeros(0, np.int64)
+    left = len(source)
+    for batch in source.batches(0, -(-left // source.batch_size)):
+        # The last batch goes on with the next epoch.
+        counts = _count(counts, {name: array[:left] for name, array in batch.items()})  # type: ignore[index]
+        left -= source.batch_size
+    return _guess(counts)
+
+
+def _count(counts: np.ndarray[Any, np.dtype[np.int64]], batch: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    found = np.bincount(batch["masked_lm_ids"][batch["masked_lm_weights"] > 0])
+    if len(found) > len(counts):
+        counts, found = found, counts
+    counts = counts.copy()
+    counts[: len(found)] += found
+    return counts
+
+
+def _guess(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Guess:
+    total = int(counts.sum())
+    if total == 0:
+        return Guess(0.0, 0.0, 0)
+    shares = counts[counts > 0] / total
+    return Guess(float(-(shares * np.log(shares)).sum()), float(shares.max()), total)
+
+

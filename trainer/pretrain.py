@@ -1,0 +1,447 @@
+"""A run of pretraining from its options to its report: `albert-fast pretrain`.
+
+Folder of a run:
+
+    pretrain.config.json                resolved options
+    albert_config.json                  the model's configuration
+    spiece.model, spiece.config.json    the tokenizer, where it is known
+    checkpoints/step-00005000/          see `trainer.checkpoints`
+    metrics.jsonl                       see `trainer.journal`
+    tensorboard/                        the same figures for TensorBoard
+    run.json                            data, model, options and environment of the last start
+    report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tensorflow as tf
+
+from albert_fast.cli.common import write_atomic
+from albert_fast.cli.progress import duration, quantity
+from trainer import checkpoints, data, flops, initial, memory
+from trainer.errors import TrainerError
+from trainer.evaluation import Evaluator
+from trainer.hardware import Hardware, environment
+from trainer.journal import Journal
+from trainer.live import Live
+from trainer.loop import Listener, Outcome, Run, evaluate, train
+from trainer.model import Albert
+from trainer.optimizers import AdamW, Lamb
+from trainer.options import CHANGES_THE_RESULT, CHANGES_THE_ROUNDING, Options
+from trainer.report import write_report
+from trainer.schedule import Schedule
+from trainer.step import Replica
+from trainer.tensorboard import TensorBoard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import FrameType
+
+    from trainer.config import ModelConfig
+
+OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
+
+TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 4_096}
+"""Tokens of a micro-batch beyond which it is no faster."""
+
+PROCESSOR_RATE = 40e9
+"""Operations a second that a processor's core manages, roughly: for a first word on how long it takes."""
+
+
+class Job(NamedTuple):
+    """What is to be trained, on what."""
+
+    folder: Path
+    name: str
+    """What the reader calls the model: a preset, or the file of its configuration."""
+    config: ModelConfig
+    options: Options
+    training: data.Data
+    held_out: data.Data | None
+    init_checkpoint: Path | None
+
+
+class Resolved(NamedTuple):
+    """Options that depend on the device, decided."""
+
+    micro_batch: int
+    precision: str
+    jit: bool
+    deterministic: bool
+
+
+def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
+    """Trains, from the newest checkpoint where there is one, to the end or to where it is stopped.
+
+    Args:
+        job: what to train.
+        hardware: what on.
+        warn: takes a line of warning.
+
+    Raises:
+        TrainerError: something does not fit, or went wrong while training; the message is one line.
+        AlbertFastError: the data cannot be read.
+    """
+    folder = job.folder / "checkpoints"
+    with _locked(job.folder, hardware):
+        found = checkpoints.newest(folder, warn)
+        facts = _facts(job)
+        before: Mapping[str, Any] = {}
+        if found is not None:
+            before = found.facts
+            _check_goes_on(found, facts, job.options)
+        resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
+        if resolved.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        replicas = [_replica(job, device, resolved.precision) for device in hardware.devices]
+        start = found.step if found else 0
+        _agree(hardware, start)
+        with _shown(job, hardware, start) as (listener, hours):
+            _begin(job, replicas, found, listener)
+            _say_what(job, hardware, resolved, listener)
+            evaluator = None
+            if job.held_out is not None:
+                models = [replica.model for replica in replicas]
+                evaluator = Evaluator(models, job.held_out.source, hardware, jit=resolved.jit)
+            run = Run(
+                config=job.config,
+                options=job.options,
+                schedule=_schedule(job.options),
+                hardware=hardware,
+                replicas=replicas,
+                source=job.training.source,
+                micro_batch=resolved.micro_batch,
+                jit=resolved.jit,
+                peak_tflops=_peak(job, hardware, resolved),
+                folder=folder,
+                facts={**facts, "resolved": resolved._asdict()},
+                files=job.training.tokenizer_files,
+                evaluator=evaluator,
+                listener=listener,
+            )
+            described = _describe(job, hardware, resolved, run) if hardware.chief else {}
+            _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
+            if found is not None and found.evaluation is None:
+                evaluate(run, start, found)
+            with _Stops(job.options.max_hours) as stops:
+                try:
+                    outcome = train(run, start, hours, stops)
+                except BaseException:
+                    _write_run(job, hardware, described, Outcome(_newest_step(folder), False, "an error"))
+                    _report(job, hardware, lambda _: None)
+                    raise
+            _write_run(job, hardware, described, outcome)
+            _report(job, hardware, warn)
+    return outcome
+
+
+# --- what goes on, and what starts --------------------------------------------------------------------------------
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """What decides what a run computes: equal in all starts of one run."""
+    options = job.options.as_dict()
+    return {
+        "model": json.loads(job.config.to_json()),
+        "data": job.training.identity,
+        "options": {name: options[name] for name in CHANGES_THE_RESULT},
+        "init_checkpoint": None if job.init_checkpoint is None else str(job.init_checkpoint),
+    }
+
+
+def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any], options: Options) -> None:
+    """Raises a TrainerError where the run in the folder is another one."""
+    for part in ("model", "data", "options"):
+        then, now = found.facts.get(part, {}), facts[part]
+        for name in dict.fromkeys([*then, *now]):
+            if then.get(name) != now.get(name):
+                what = name if part != "data" or name not in {"digest", "names", "kind"} else "data"
+                change = f"{then.get(name)} then, {now.get(name)} now" if what == name else "other data than now"
+                raise TrainerError(
+                    f"{found.path.parent.parent} holds a run that was started with another {what} ({change}); go on "
+                    "with what it was started with, choose another --output-dir, or pass --overwrite to start afresh"
+                )
+    if found.step > options.num_train_steps:
+        raise TrainerError(f"{found.path} is beyond num_train_steps ({options.num_train_steps})")
+
+
+def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
+    """Decides what depends on the device; a run that goes on stays with what it had, unless told otherwise.
+
+    Raises:
+        TrainerError: batch, micro-batch and devices do not divide; the device has too little memory.
+    """
+    options, source = job.options, job.training.source
+    defaults = {"precision": "bf16" if hardware.bf16 else "float32", "jit": True, "deterministic": hardware.kind == "CPU"}
+    chosen = {}
+    for name, default in defaults.items():
+        given = getattr(options, name)
+        chosen[name] = given if given is not None else before.get(name, default)
+    share, rest = divmod(options.batch_size, hardware.replicas)
+    if rest:
+        raise TrainerError(
+            f"batch_size must be a multiple of the number of devices ({hardware.replicas}); it is {options.batch_size}"
+        )
+    shape = (source.max_seq_length, source.max_predictions, chosen["precision"])
+    room = hardware.memory_bytes
+    best = memory.fitting_micro_batch(job.config, share, *shape, room, TOKENS_AT_A_TIME[hardware.kind])
+    micro = options.micro_batch_size
+    if micro is None:
+        micro = before.get("micro_batch", best)
+        if share % micro:
+            micro = best
+    elif share % micro:
+        of = f", {share} on each of {hardware.replicas} devices" if hardware.replicas > 1 else ""
+        raise TrainerError(
+            f"batch_size must be a multiple of micro_batch_size: {options.batch_size}{of}, is no multiple of {micro}"
+        )
+    needed = memory.estimate(job.config, micro, *shape)
+    if room is not None and needed > room:
+        advice = f"--micro-batch-size {best}" if best < micro else "a smaller model or shorter sequences"
+        raise TrainerError(
+            f"a step takes about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
+            f"{shape[2]}, and {hardware.name} has {quantity(room, 'bytes')}: try {advice}"
+        )
+    resolved = Resolved(micro, chosen["precision"], chosen["jit"], chosen["deterministic"])
+    for name in CHANGES_THE_ROUNDING:
+        key = "micro_batch" if name == "micro_batch_size" else name
+        if key in before and before[key] != getattr(resolved, key):
+            warn(
+                f"{name} was {before[key]}, and is {getattr(resolved, key)} from now on: the run goes on, but not to "
+                "the same last bit"
+            )
+    return resolved
+
+
+def _replica(job: Job, device: str, precision: str) -> Replica:
+    with tf.device(device or None):
+        dtype = tf.bfloat16 if precision == "bf16" else tf.float32
+        model = Albert(job.config, dtype, seed=job.options.random_seed)
+        optimizer = OPTIMIZERS[job.options.optimizer](model.named_variables, weight_decay=job.options.weight_decay)
+        return Replica(model, optimizer)
+
+
+def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None, listener: Listener) -> None:
+    """Gives the variables their values at the step that the run starts from."""
+    if found is not None:
+        for replica in replicas:
+            checkpoints.load(found, replica.variables)
+        listener.say(f"going on from {found.path}, after step {found.step:,}")
+    elif job.init_checkpoint is not None:
+        loaded = initial.initial(job.init_checkpoint)
+        for replica in replicas:
+            fresh = initial.assign(loaded, replica.model.named_variables, job.config)
+        listener.say(f"starting from {loaded.origin}")
+        if fresh:
+            listener.say(f"it lacks {', '.join(fresh)}, which start at random")
+
+
+def _schedule(options: Options) -> Schedule:
+    return Schedule(
+        options.learning_rate,
+        options.num_train_steps,
+        options.num_warmup_steps,
+        options.poly_power,
+        options.start_warmup_step,
+    )
+
+
+def _agree(hardware: Hardware, start: int) -> None:
+    """Raises a TrainerError where workers would start from different steps."""
+    if hardware.workers == 1:
+        return
+
+    def spread() -> tf.Tensor:
+        step = tf.constant([start, start * start], tf.float64)
+        return tf.distribute.get_replica_context().all_reduce("sum", step)
+
+    found = hardware.strategy.run(tf.function(spread))
+    total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
+    if round(squares * hardware.replicas) != round(total * total):
+        raise TrainerError(
+            f"worker {hardware.worker} would go on from step {start}, and others from another one: --output-dir must be "
+            "a folder that all workers share"
+        )
+
+
+# --- what the reader sees ---------------------------------------------------------------------------------------------
+
+
+def _peak(job: Job, hardware: Hardware, resolved: Resolved) -> float | None:
+    if job.options.peak_tflops is not None:
+        return job.options.peak_tflops
+    return hardware.peak_tflops if resolved.precision == "bf16" else None
+
+
+def _say_what(job: Job, hardware: Hardware, resolved: Resolved, listener: Listener) -> None:
+    """In a few lines, what is about to be trained on what, and how much memory and time it takes."""
+    options, source = job.options, job.training.source
+    count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
+    epochs = options.num_train_steps * options.batch_size / len(source)
+    listener.say(
+        f"ALBERT {job.name}, {memory.parameters(job.config):,} parameters; {len(source):,} instances of "
+        f"{source.max_seq_length} tokens from {job.training.path}: {options.num_train_steps:,} steps of "
+        f"{options.batch_size:,} are {epochs:,.1f} epochs"
+    )
+    needed = memory.estimate(
+        job.config, resolved.micro_batch, source.max_seq_length, source.max_predictions, resolved.precision
+    )
+    room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
+    listener.say(
+        f"on {count}{hardware.name}, {resolved.precision}, micro-batches of {resolved.micro_batch}, about "
+        f"{quantity(needed, 'bytes')}{room} a device"
+    )
+    if hardware.kind == "CPU":
+        work = flops.training_flops(job.config, source.max_seq_length, source.max_predictions)
+        work *= options.num_train_steps * options.batch_size
+        rate = PROCESSOR_RATE * len(os.sched_getaffinity(0)) * hardware.workers
+        listener.say(
+            f"TensorFlow sees no GPU here: training runs on the processor and will take about {duration(work / rate)}"
+        )
+
+
+def _describe(job: Job, hardware: Hardware, resolved: Resolved, run: Run) -> dict[str, Any]:
+    """What run.json holds, but for how far the run is."""
+    source = job.training.source
+    shape = source.max_seq_length, source.max_predictions
+    figures = {**job.training.figures, **data.sample(source)}
+    if job.held_out is not None:
+        figures |= {"eval_records": job.held_out.path, "eval_instances": len(job.held_out.source)}
+        figures["unigram_entropy"] = data.guess(job.held_out.source).loss
+    return {
+        "data": figures,
+        "model": {
+            "name": job.name,
+            "parameters": memory.parameters(job.config),
+            "training_flops_per_sequence": flops.training_flops(job.config, *shape),
+            "memory_estimate_bytes": memory.estimate(job.config, resolved.micro_batch, *shape, resolved.precision),
+        },
+        "training": {
+            "optimizer": job.options.optimizer,
+            "batch_size": job.options.batch_size,
+            "micro_batch_size": resolved.micro_batch,
+            "replicas": hardware.replicas,
+            "workers": hardware.workers,
+            "precision": resolved.precision,
+            "xla": resolved.jit,
+            "init_checkpoint": None if job.init_checkpoint is None else str(job.init_checkpoint),
+        },
+        "environment": environment(hardware) | {"peak_tflops": run.peak_tflops},
+    }
+
+
+def _write_run(job: Job, hardware: Hardware, described: Mapping[str, Any], outcome: Outcome) -> None:
+    if not hardware.chief:
+        return
+    steps = {
+        "done": outcome.steps,
+        "total": job.options.num_train_steps,
+        "finished": outcome.finished,
+        "stopped": outcome.stopped,
+    }
+    content = json.dumps({**described, "steps": steps}, indent=2) + "\n"
+    write_atomic(job.folder / "run.json", content.encode(errors="backslashreplace"))
+
+
+def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
+    """Writes the report. What goes wrong with it must not hide how the run itself ended."""
+    if not hardware.chief:
+        return
+    try:
+        write_report(job.folder)
+    except (TrainerError, OSError) as error:
+        warn(f"no report: {error}")
+
+
+def _newest_step(folder: Path) -> int:
+    kept = checkpoints.listing(folder)
+    return checkpoints.step_of(kept[0]) if kept else 0
+
+
+class _Chief(Listener):
+    """Writes journal and TensorBoard's events, and shows the run."""
+
+    def __init__(self, journal: Journal, events: TensorBoard, live: Live) -> None:
+        self.journal, self.events, self.live = journal, events, live
+
+    def training(self, line: Mapping[str, Any]) -> None:
+        self.journal.append(line)
+        self.events.write(line)
+        self.live.update(line)
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        self.journal.append(line)
+        self.events.write(line)
+        self.live.evaluation(line)
+
+    def say(self, message: str) -> None:
+        self.live.say(message)
+
+
+@contextlib.contextmanager
+def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener, float]]:
+    """A listener, and the hours of training before this start."""
+    if not hardware.chief:
+        yield Listener(), 0.0
+        return
+    with (
+        Journal(job.folder, start) as journal,
+        TensorBoard(job.folder, journal.lines) as events,
+        Live(job.options.num_train_steps, batch_size=job.options.batch_size) as live,
+    ):
+        yield _Chief(journal, events, live), journal.hours
+
+
+# --- stopping -----------------------------------------------------------------------------------------------------
+
+
+class _Stops:
+    """Turns Ctrl-C, SIGTERM and a limit of hours into a reason to save and to end."""
+
+    def __init__(self, max_hours: float | None) -> None:
+        self.reason: str | None = None
+        self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stops:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> str | None:
+        if self.reason is None and self.deadline is not None and time.monotonic() >= self.deadline:
+            self.reason = "--max-hours"
+        return self.reason
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.reason == signal.Signals(number).name:
+            # Asked twice: what is on the disk is whole at any time.
+            raise KeyboardInterrupt
+        self.reason = signal.Signals(number).name
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, hardware: Hardware) -> Iterator[None]:
+    """Keeps a second process from training in the same folder."""
+    if not hardware.chief:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TrainerError(f"another process is training in {folder}: let it end, or choose another folder") from None
+        yield
