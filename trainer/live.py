@@ -1,0 +1,241 @@
+"""The live display of training on standard error: a table on a terminal, a plain line now and then elsewhere.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from albert_fast.cli.common import one_line
+from albert_fast.cli.progress import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from rich.live import Live as RichLive
+    from rich.table import Table
+    from typing_extensions import Self
+
+LINE_EVERY = 10.0
+"""Least seconds between two plain lines of training."""
+
+UNKNOWN = "n/a"
+"""Stands for a figure that is null, that is missing or was not finite."""
+
+
+def _number(line: Mapping[str, Any], name: str) -> float | None:
+    value = line.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def fixed(line: Mapping[str, Any], name: str) -> str:
+    """A loss or an accuracy, with three digits after the point."""
+    value = _number(line, name)
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def amount(value: float | None) -> str:
+    """A rate with about three digits: "0.42", "31.6", "2,411", "1.13M"."""
+    if value is None:
+        return UNKNOWN
+    for suffix, size in (("G", 1e9), ("M", 1e6)):
+        if value >= size:
+            return f"{value / size:.3g}{suffix}" if value < 999.5 * size else f"{value / size:,.0f}{suffix}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """A share, 0 to 1, in per cent."""
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+
+
+def learning_rate(line: Mapping[str, Any]) -> str:
+    """The learning rate with three digits."""
+    value = _number(line, "learning_rate")
+    return UNKNOWN if value is None else f"{value:.2e}"
+
+
+def speed(line: Mapping[str, Any]) -> str:
+    """Sequences and tokens a second; TFLOP/s and MFU where they are known; the share of time spent on input."""
+    parts = [
+        f"{amount(_number(line, 'sequences_per_second'))} seq/s",
+        f"{amount(_number(line, 'tokens_per_second'))} tokens/s",
+    ]
+    if (tflops := _number(line, "tflops")) is not None:
+        parts.append(f"{amount(tflops)} TFLOP/s")
+    if (mfu := _number(line, "mfu")) is not None:
+        parts.append(f"MFU {percent(mfu)}")
+    parts.append(f"input wait {percent(_number(line, 'input_wait'))}")
+    return ", ".join(parts)
+
+
+def step_of(step: int, total: int) -> str:
+    """How far it has come: "step 1,200 of 125,000 (1.0 %)"; 100 % only at the end."""
+    share = 100 * step / total if total else 100.0
+    return f"step {step:,} of {total:,} ({min(share, 99.9) if step < total else share:.1f} %)"
+
+
+def plain_line(line: Mapping[str, Any], total: int, left: float | None) -> str:
+    """A training line of a log; `left`: seconds, where they can be told."""
+    text = (
+        f"{step_of(line['step'], total)}: "
+        f"MLM loss {fixed(line, 'masked_lm_loss')} acc {fixed(line, 'masked_lm_accuracy')}, "
+        f"SOP loss {fixed(line, 'sentence_order_loss')} acc {fixed(line, 'sentence_order_accuracy')}, "
+        f"lr {learning_rate(line)}, {speed(line)}"
+    )
+    return text if left is None else f"{text}, {duration(left)} left"
+
+
+def evaluation_line(line: Mapping[str, Any]) -> str:
+    """An evaluation line of a log."""
+    found = line["evaluation"]
+    text = (
+        f"evaluation at step {line['step']:,}: "
+        f"MLM loss {fixed(found, 'masked_lm_loss')} acc {fixed(found, 'masked_lm_accuracy')}, "
+        f"SOP loss {fixed(found, 'sentence_order_loss')} acc {fixed(found, 'sentence_order_accuracy')}"
+    )
+    if (records := _number(found, "records")) is not None:
+        text += f", {records:,.0f} records"
+    if (seconds := _number(found, "seconds")) is not None:
+        text += f" in {duration(seconds)}"
+    return text
+
+
+class Live:
+    """Shows training while it runs; a context manager, so that the terminal is whole afterwards.
+
+    Args:
+        total: steps of the run in all.
+        batch_size: sequences a step; with it the first lines too can tell the time left.
+        stream: where to write; standard error by default.
+        terminal: whether to draw a table; by default whether `stream` is a terminal.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        batch_size: int | None = None,
+        stream: TextIO | None = None,
+        terminal: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total = total
+        self._batch_size = batch_size
+        self._stream = stream if stream is not None else sys.stderr
+        self._terminal = self._stream.isatty() if terminal is None else terminal
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
+        self._last_line: float | None = None
+        self._held_back: str | None = None
+        self._training: Mapping[str, Any] | None = None
+        self._evaluation: Mapping[str, Any] | None = None
+        self._left: float | None = None
+        self._live: RichLive | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def update(self, line: Mapping[str, Any]) -> None:
+        """Shows a training line of the journal: at once on a terminal, else where the last line is old enough."""
+        now = self._clock()
+        self._training, self._left = line, self._time_left(line, now)
+        if self._terminal:
+            self._draw()
+            return
+        text = plain_line(line, self._total, self._left)
+        if self._last_line is None or now - self._last_line >= LINE_EVERY:
+            self._last_line, self._held_back = now, None
+            self._print(text)
+        else:
+            self._held_back = text
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        """Shows an evaluation line of the journal."""
+        self._evaluation = line
+        self.say(evaluation_line(line))
+
+    def say(self, message: str) -> None:
+        """Writes `message` as a line of its own, above the table where there is one."""
+        text = f"albert-fast: {one_line(message)}"
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leaves the last figures standing; what is printed next begins on a line of its own."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._held_back is not None:
+            self._print(self._held_back)
+            self._held_back = None
+
+    def _print(self, text: str) -> None:
+        print(f"albert-fast: {text}", file=self._stream, flush=True)
+
+    def _time_left(self, line: Mapping[str, Any], now: float) -> float | None:
+        """Seconds to the last step, at the pace since the first line of this start, checkpoints and all included.
+
+        What came before that line, compiling above all, is not repeated and would mislead.
+        """
+        step = line["step"]
+        steps = max(0, self._total - step)
+        if self._first is None:
+            self._first = now, step
+        started, first_step = self._first
+        if step > first_step and now > started:
+            return (now - started) / (step - first_step) * steps
+        rate = _number(line, "sequences_per_second")
+        return steps * self._batch_size / rate if rate and self._batch_size else None
+
+    def _draw(self) -> None:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live as RichLive
+
+            # Redrawn at updates alone: a thread of its own would take time from the step.
+            console = Console(file=self._stream, force_terminal=True)
+            self._live = RichLive(console=console, auto_refresh=False, redirect_stdout=False)
+            self._live.start()
+        self._live.update(self._table(), refresh=True)
+
+    def _table(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        line = self._training or {}
+        head = Table.grid(padding=(0, 1))
+        left = "" if self._left is None else f"{duration(self._left)} left"
+        bar = ProgressBar(total=max(1, self._total), completed=line["step"], width=24)
+        head.add_row(Text(step_of(line["step"], self._total)), bar, Text(left))
+
+        tasks = Table.grid(padding=(0, 2))
+        evaluated: Mapping[str, Any] | None = self._evaluation["evaluation"] if self._evaluation else None
+        title = ["", "loss", "accuracy"]
+        if self._evaluation is not None:
+            title += [f"at {self._evaluation['step']:,} held out: loss", "accuracy"]
+        tasks.add_row(*(Text(text, style="dim") for text in title))
+        for name, key in (("masked LM", "masked_lm"), ("sentence order", "sentence_order")):
+            row = [name, fixed(line, f"{key}_loss"), fixed(line, f"{key}_accuracy")]
+            if evaluated is not None:
+                row += [fixed(evaluated, f"{key}_loss"), fixed(evaluated, f"{key}_accuracy")]
+            tasks.add_row(*row)
+
+        table = Table.grid()
+        table.add_row(head)
+        table.add_row(tasks)
+        table.add_row(Text(f"lr {learning_rate(line)}, {speed(line)}"))
+        return table

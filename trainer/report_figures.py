@@ -1,0 +1,227 @@
+"""The report's figures: SVG to stand within a page, with text as text and colours from the page's style sheet.
+
+Drawn by matplotlib, without pyplot, so that no display and no figure of the caller's is touched. Nothing here imports
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+POINTS = 800
+"""Most points of a drawn curve: more than a page has pixels for."""
+
+STARTS = 40
+"""Most starts that are marked; a figure with more would show nothing else."""
+
+COLOURS = {"#010203": "var(--ink)", "#010204": "var(--faint)", "#010205": "var(--first)", "#010206": "var(--second)"}
+"""What matplotlib is told, and what stands in the page instead, so that one figure suits a light and a dark page."""
+
+INK, FAINT, FIRST, SECOND = COLOURS
+
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "legend.fontsize": 10.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": FAINT,
+    "grid.alpha": 0.35,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "path.simplify_threshold": 0.3,
+}
+
+
+@dataclass
+class Curve:
+    """One line of a figure; without a label it is not in the legend."""
+
+    label: str
+    steps: Floats
+    values: Floats
+    """One for each step; NaN where there is none."""
+    second: bool = False
+    """Drawn in the second colour."""
+    points: bool = False
+    """Few values that each matter, drawn as points and not smoothed."""
+    exact: bool = False
+    """Has no noise to smooth."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(np.isfinite(self.values).any())
+
+
+@dataclass
+class Level:
+    """A horizontal line to compare with."""
+
+    label: str
+    value: float
+
+
+@dataclass
+class Plot:
+    """What a figure shows over the steps."""
+
+    name: str
+    """Letters and dashes, its own on the page."""
+    title: str
+    curves: Sequence[Curve]
+    levels: Sequence[Level] = ()
+    starts: Sequence[int] = ()
+    """Steps at which training went on after a stop."""
+    percent: bool = False
+    """Whether values are shares, shown in per cent."""
+    from_zero: bool = False
+    """Whether the axis begins at 0, as that of a rate should."""
+
+
+def smooth(values: Floats, window: int) -> Floats:
+    """Centred means over up to `window` values, NaN left out.
+
+    Towards the start the window narrows on both sides, so that the first, steep part stays as steep; at the end it has
+    its left side only, so that the last mean is no single noisy value.
+    """
+    count = len(values)
+    index = np.arange(count)
+    half = np.minimum(index, window // 2)
+    known = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    low, high = index - half, np.minimum(index + half + 1, count)
+    found = counts[high] - counts[low]
+    return np.where(found > 0, (sums[high] - sums[low]) / np.maximum(found, 1), np.nan)
+
+
+def thin(steps: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
+    """At most `points` of the curve's points: of each stretch the lowest and the highest, so that no peak is lost."""
+    known = np.isfinite(values)
+    steps, values = steps[known], values[known]
+    if len(values) <= points:
+        return steps, values
+    keep: list[int] = []
+    for part in np.array_split(np.arange(len(values)), points // 2):
+        keep += sorted({int(part[values[part].argmin()]), int(part[values[part].argmax()])})
+    # Ends decide how far the axis reaches.
+    keep[0], keep[-1] = 0, len(values) - 1
+    return steps[keep], values[keep]
+
+
+def draw(plot: Plot) -> str:
+    """`plot` as an SVG element.
+
+    Raises:
+        TrainerError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+    except ImportError:
+        raise TrainerError("the report needs matplotlib; install it with: pip install 'albert-fast[train]'") from None
+
+    with mpl.rc_context({**STYLE, "svg.hashsalt": plot.name}):
+        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        axes = figure.add_subplot()
+        for curve in plot.curves:
+            if curve.known:
+                _draw_curve(axes, curve)
+        for level in plot.levels:
+            axes.axhline(level.value, color=INK, linestyle=(0, (5, 3)), linewidth=1, label=level.label)
+        named = any(curve.label for curve in plot.curves)
+        for number, start in enumerate(plot.starts[-STARTS:]):
+            label = "resumed" if named and number == 0 else None
+            axes.axvline(start, color=FAINT, linestyle=":", linewidth=1.2, label=label)
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        if plot.percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        else:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        if plot.from_zero:
+            axes.set_ylim(bottom=0, top=None if axes.get_ylim()[1] > 0 else 1)
+        _, labels = axes.get_legend_handles_labels()
+        if labels:
+            # Above the axes, where it can hide no curve.
+            axes.legend(
+                loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0, columnspacing=1.2
+            )
+        written = io.StringIO()
+        figure.savefig(
+            written,
+            format="svg",
+            transparent=True,
+            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
+        )
+    return _for_page(written.getvalue(), plot)
+
+
+def short(value: float) -> str:
+    """A number for an axis: "0.0012", "800", "12.5k", "1.2M"."""
+    for suffix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= (size if size > 1e3 else 10 * size):
+            return f"{value / size:.6g}{suffix}"
+    return f"{value:.6g}"
+
+
+def _draw_curve(axes: Any, curve: Curve) -> None:
+    colour = SECOND if curve.second else FIRST
+    steps, values = thin(curve.steps, curve.values)
+    if curve.points:
+        axes.plot(steps, values, color=colour, marker="o", markersize=4.5, linewidth=0.8, label=curve.label or None, zorder=3)
+        return
+    count = int(np.isfinite(curve.values).sum())
+    if count < 20 or curve.exact:
+        marker = "." if count < 3 else None
+        axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, label=curve.label or None)
+        return
+    axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
+    smoothed = smooth(curve.values, max(5, count // 50))
+    axes.plot(*thin(curve.steps, smoothed), color=colour, linewidth=1.8, label=curve.label or None)
+
+
+def _for_page(svg: str, plot: Plot) -> str:
+    """Several figures share a page, so their ids get the plot's name; their size and colours are the page's."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*;\s*", "", svg)
+    svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
+    for told, meant in COLOURS.items():
+        svg = svg.replace(told, meant)
+    head, rest = svg.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return f'{head} role="img" aria-label="{html.escape(plot.title)}">{rest.strip()}'

@@ -1,0 +1,150 @@
+"""The report's page: its style sheet, and the few pieces of HTML it is made of. Every text is escaped here."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from albert_fast.cli.progress import quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #ffffff; --card: #f5f6f8; --ink: #1c2026; --soft: #5a6270; --faint: #a9b0bb;
+  --line: #dfe3e8; --first: #1f66c1; --second: #c2410c; --good: #1a7f4b; --warn: #a15c00; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171c; --card: #1d2229; --ink: #e6e9ee; --soft: #9aa4b2; --faint: #667080; --line: #2d343e;
+    --first: #6ea8fe; --second: #fb923c; --good: #4ade80; --warn: #fbbf24; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 70rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 .7rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: .95rem; margin: 0 0 .4rem; }
+p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere; }
+.soft, caption, .tile small { color: var(--soft); }
+.good { color: var(--good); } .warn { color: var(--warn); }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.1rem 0; }
+.tile { background: var(--card); border-radius: .5rem; padding: .65rem .8rem; }
+.tile b { display: block; font-size: 1.35rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.tile span { font-size: .85rem; } .tile small { display: block; font-size: .8rem; line-height: 1.35; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.4rem 1.6rem; }
+figure { margin: 0; min-width: 0; }
+svg { display: block; width: 100%; height: auto; }
+svg * { stroke-linejoin: round; stroke-linecap: butt; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: 600; } tbody th { font-weight: 400; color: var(--soft); min-width: 9rem; }
+td { overflow-wrap: anywhere; } .numbers td, .numbers th { text-align: right; white-space: nowrap; }
+.numbers tr > :first-child { text-align: left; } .numbers .best td { font-weight: 600; }
+details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
+@media print { details > * { display: block; } .plots { grid-template-columns: 1fr 1fr; } figure { break-inside: avoid; } }
+"""
+
+
+class Tile(NamedTuple):
+    """A figure of the summary."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+def escape(value: object) -> str:
+    """`value` as text of a page; what is no Unicode, as in file names, as its escapes."""
+    return html.escape(str(value).encode(errors="backslashreplace").decode())
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of plain text."""
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<p{attribute}>{escape(text)}</p>"
+
+
+def section(title: str, *content: str) -> str:
+    """A section with what of `content` is not empty; nothing where all of it is."""
+    found = [part for part in content if part]
+    return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *found, "</section>"]) if found else ""
+
+
+def tiles(found: Iterable[Tile]) -> str:
+    """The summary's figures."""
+    parts = [
+        f'<div class="tile"><span>{escape(tile.name)}</span><b>{escape(tile.value)}</b>'
+        f"<small>{escape(tile.note)}</small></div>"
+        for tile in found
+    ]
+    return "\n".join(['<div class="tiles">', *parts, "</div>"]) if parts else ""
+
+
+def figure(title: str, svg: str) -> str:
+    """A figure under its title."""
+    return f"<figure>\n<h3>{escape(title)}</h3>\n{svg}\n</figure>"
+
+
+def number_table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int | None = None) -> str:
+    """A table of figures, the row numbered `best` set off."""
+    lines = ['<div class="wide"><table class="numbers">', "<thead><tr>"]
+    lines += [f"<th>{escape(name)}</th>" for name in head]
+    lines.append("</tr></thead><tbody>")
+    for number, row in enumerate(rows):
+        lines.append('<tr class="best">' if number == best else "<tr>")
+        lines += [f"<td>{escape(value)}</td>" for value in row]
+        lines.append("</tr>")
+    return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def table(values: Mapping[str, Any], names: Mapping[str, str] | None = None, exact: bool = False) -> str:
+    """A table of names and values, those in `names` first and so called; null ones left out, nested ones flattened.
+
+    Args:
+        values: the table.
+        names: what a key is called; another key is called by its own name.
+        exact: whether keys and values stand as in the configuration, to be copied from there.
+    """
+    names = names or {}
+    flat = dict(_flatten(values))
+    order = [key for key in names if key in flat] + [key for key in flat if key not in names]
+    rows = [
+        (names.get(key, key), str(flat[key]))
+        if exact
+        else (names.get(key) or key.replace("_", " "), shown(key, flat[key]))
+        for key in order
+    ]
+    lines = [f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows]
+    return "\n".join(['<div class="wide"><table><tbody>', *lines, "</tbody></table></div>"]) if lines else ""
+
+
+def _flatten(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{before}{key}: ")
+        elif value is not None:
+            yield before + key, value
+
+
+def shown(key: str, value: Any) -> str:
+    """A value as a reader wants it; keys that end in "bytes" or "flops" have those units."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(shown("", item) for item in value) or "none"
+    if isinstance(value, int | float):
+        if key.endswith("bytes"):
+            return quantity(value, "bytes")
+        if "flops" in key and value >= 1e6:
+            return f"{value:.3g}"
+        return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return str(value)
+
+
+def whole(title: str, *sections: str) -> str:
+    """The page."""
+    head = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    )
+    return head + "\n".join(part for part in sections if part) + "\n</body>\n</html>\n"

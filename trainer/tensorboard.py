@@ -1,0 +1,137 @@
+"""The journal's figures as TensorBoard's scalars: RUN/tensorboard.
+
+TensorBoard does not forget the steps that a resumed run takes a second time, so every start writes the events of the
+whole journal again, with their old times, to a new file that takes the place of the old one.
+
+`tf.summary` gives each event the time of writing, which would be wrong for all but the newest start; and the writer in
+the package tensorboard sums in Python, a minute for a long journal. An event file is a TFRecord file of Event messages
+(tensorflow/core/util/event.proto), and TensorFlow writes those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+FOLDER = "tensorboard"
+"""The event files' place in the folder of a run."""
+
+SUFFIX = ".albert-fast"
+"""How our event files end, so that no other's is removed."""
+
+NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records"})
+"""Numbers of a line that are no curve."""
+
+
+def scalars(line: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a line of the journal by their tags: "train/loss", "eval/masked_lm_accuracy"; null ones left out.
+
+    The tags are those of the journal's keys; a line of a start has none.
+    """
+    if "start" in line:
+        return {}
+    group, figures = ("eval", line["evaluation"]) if "evaluation" in line else ("train", line)
+    return {
+        f"{group}/{name}": float(value)
+        for name, value in figures.items()
+        if name not in NO_SCALARS
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }
+
+
+class TensorBoard:
+    """The event file of this start.
+
+    Args:
+        run: the folder of the run.
+        lines: the journal's lines so far, `Journal.lines`.
+
+    Raises:
+        TrainerError: the file cannot be written.
+    """
+
+    def __init__(self, run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+        folder = run / FOLDER
+        # A new name each time: a TensorBoard that is running goes on reading a file it knows where it stopped.
+        self.path = folder / f"events.out.tfevents.{time.time_ns()}{SUFFIX}"
+        temporary = folder / f".rebuilt{SUFFIX}.tmp"
+        with self._errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = tf.io.TFRecordWriter(str(temporary))
+            try:
+                self._writer.write(
+                    tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
+                )
+                for line in lines:
+                    self._add(line)
+                self._writer.flush()
+                for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
+                    old.unlink()
+                temporary.rename(self.path)
+            except BaseException:
+                with contextlib.suppress(tf.errors.OpError):
+                    self._writer.close()
+                temporary.unlink(missing_ok=True)
+                raise
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Adds the figures of a line of the journal, to be seen at once.
+
+        Raises:
+            TrainerError: they cannot be written.
+        """
+        with self._errors():
+            self._add(line)
+            self._writer.flush()
+
+    def _add(self, line: Mapping[str, Any]) -> None:
+        values = [tf.compat.v1.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(line).items()]
+        if values:
+            # An event without a time would stand at 1970.
+            event = tf.compat.v1.Event(
+                wall_time=line.get("time") or time.time(),
+                step=line["step"],
+                summary=tf.compat.v1.Summary(value=values),
+            )
+            self._writer.write(event.SerializeToString())
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise TrainerError(f"cannot write {self.path}: {error.message}") from None
+        except OSError as error:
+            raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        """Closes the file.
+
+        Raises:
+            TrainerError: what was left to write cannot be written.
+        """
+        with self._errors():
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
