@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,22 @@ def test_a_tensorboard_folder_that_cannot_be_written_is_an_error(tmp_path: Path)
     (tmp_path / "tensorboard").write_text("a file")
     with pytest.raises(TrainerError, match=r"cannot write .*tensorboard.*: File exists"):
         TensorBoard(tmp_path, [])
+
+
+@pytest.mark.tensorflow
+def test_a_disk_that_fills_up_is_an_error_of_tensorboard_too(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    from trainer.tensorboard import TensorBoard
+
+    with TensorBoard(tmp_path, [training(10)]) as board:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (board.path.stat().st_size, hard))
+        try:
+            with pytest.raises(TrainerError, match=r"cannot write .*\.albert-fast: File too large$"):
+                board.write(training(20))
+            with pytest.raises(TrainerError, match=r"cannot write .*\.albert-fast: File too large$"):
+                TensorBoard(tmp_path, [training(10), training(20)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (tmp_path / "tensorboard").iterdir()] == [board.path.name]
+    board.close()
