@@ -190,13 +190,13 @@ class Live:
 
         What came before that line, compiling above all, is not repeated and would mislead.
         """
-        step = line["step"]
+        step = int(line["step"])
         steps = max(0, self._total - step)
         if self._first is None:
             self._first = now, step
         started, first_step = self._first
         if step > first_step and now > started:
-            return (now - started) / (step - first_step) * steps
+            return steps * (now - started) / (step - first_step)
         rate = _number(line, "sequences_per_second")
         return steps * self._batch_size / rate if rate and self._batch_size else None
 

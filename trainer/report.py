@@ -60,7 +60,7 @@ def write_report(run: Path) -> Path:
     found = Run.read(run)
     name = found.part("model").get("name")
     title = f"ALBERT {name}: pretraining" if isinstance(name, str) else "ALBERT: pretraining"
-    text = page.whole(title, _summary(found, title), _curves(found), _evaluations(found), *_tables(found))
+    text = page.whole(title, _summary(found, title), _curves(found), _evaluations(found), _tables(found))
     path = run / NAME
     try:
         write_atomic(path, text.encode())
@@ -72,7 +72,13 @@ def write_report(run: Path) -> Path:
 def _summary(run: Run, title: str) -> str:
     """What was trained, how far it came, and how good it is."""
     return "\n".join(
-        [f"<h1>{page.escape(title)}</h1>", _outcome(run), page.paragraph(_amounts(run)), page.tiles(_qualities(run)), page.tiles(_speeds(run))]
+        [
+            f"<h1>{page.escape(title)}</h1>",
+            _outcome(run),
+            page.paragraph(_amounts(run)),
+            page.tiles(_qualities(run)),
+            page.tiles(_speeds(run)),
+        ]
     )
 
 
@@ -99,7 +105,7 @@ def _amounts(run: Run) -> str:
         if mean := run.fact("data", "tokens_per_sequence"):
             text += f" with about {amount(sequences * mean)} tokens"
         if instances := run.fact("data", "instances"):
-            text += f", {amount(sequences / instances)} passes over the data's {instances:,.0f}"
+            text += f", {amount(sequences / instances)} passes over the data set's {instances:,.0f}"
         parts.append(text)
     if (hours := _hours(run)) is not None:
         parts.append(f"{duration(3600 * hours)} of training" if parts else f"Trained for {duration(3600 * hours)}")
@@ -158,7 +164,7 @@ def _quality(run: Run, name: str, title: str) -> list[Tile]:
     }.get(name)
     if guessing is not None:
         notes.append(f"{guessing:.3g} by guessing")
-    return [Tile(title, f"{value:.3f}", ("held out; " if last is not None else "training; ") + "; ".join(notes))]
+    return [Tile(title, f"{value:.3f}", "; ".join(["training" if last is None else "held out", *notes]))]
 
 
 def _curves(run: Run) -> str:
@@ -230,12 +236,12 @@ def _evaluations(run: Run) -> str:
     )
 
 
-def _tables(run: Run) -> list[str]:
+def _tables(run: Run) -> str:
     environment = {key: value for key, value in run.part("environment").items() if not key.startswith("host")}
     known = {"data", "model", "training", "environment", "steps"}
     others = {key: value for key, value in run.facts.items() if key not in known}
     options = run.options.get("pretrain")
-    return [
+    return page.columns(
         page.section("Data", page.table(run.part("data"), DATA)),
         page.section("Model", page.table(run.part("model"), MODEL), _details("albert_config.json", run.model)),
         page.section(
@@ -246,7 +252,7 @@ def _tables(run: Run) -> list[str]:
         page.section("Starts", _starts(run)),
         page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),
         page.section("More", page.table(others)),
-    ]
+    )
 
 
 def _versions(run: Run) -> dict[str, Any]:

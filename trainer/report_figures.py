@@ -151,7 +151,9 @@ def draw(plot: Plot) -> str:
     except ImportError:
         raise TrainerError("the report needs matplotlib; install it with: pip install 'albert-fast[train]'") from None
 
-    with mpl.rc_context({**STYLE, "svg.hashsalt": plot.name}):
+    # Newer versions of matplotlib type the names of their settings, and older ones do not.
+    style: Any = {**STYLE, "svg.hashsalt": plot.name}
+    with mpl.rc_context(style):
         figure = Figure(figsize=(5.2, 3.1), layout="constrained")
         axes = figure.add_subplot()
         for curve in plot.curves:
@@ -172,7 +174,8 @@ def draw(plot: Plot) -> str:
         else:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         if plot.from_zero:
-            axes.set_ylim(bottom=0, top=None if axes.get_ylim()[1] > 0 else 1)
+            highest = max((float(np.nanmax(curve.values)) for curve in plot.curves if curve.known), default=0.0)
+            axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
         _, labels = axes.get_legend_handles_labels()
         if labels:
             # Above the axes, where it can hide no curve.
@@ -190,9 +193,9 @@ def draw(plot: Plot) -> str:
 
 
 def short(value: float) -> str:
-    """A number for an axis: "0.0012", "800", "12.5k", "1.2M"."""
+    """A number for an axis: "0.0012", "800", "2.5k", "1.2M"."""
     for suffix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= (size if size > 1e3 else 10 * size):
+        if abs(value) >= size:
             return f"{value / size:.6g}{suffix}"
     return f"{value:.6g}"
 
@@ -201,7 +204,9 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
     colour = SECOND if curve.second else FIRST
     steps, values = thin(curve.steps, curve.values)
     if curve.points:
-        axes.plot(steps, values, color=colour, marker="o", markersize=4.5, linewidth=0.8, label=curve.label or None, zorder=3)
+        axes.plot(
+            steps, values, color=colour, marker="o", markersize=4.5, linewidth=0.8, label=curve.label or None, zorder=3
+        )
         return
     count = int(np.isfinite(curve.values).sum())
     if count < 20 or curve.exact:

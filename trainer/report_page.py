@@ -30,6 +30,7 @@ p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere; }
 .tile b { display: block; font-size: 1.35rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .tile span { font-size: .85rem; } .tile small { display: block; font-size: .8rem; line-height: 1.35; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.4rem 1.6rem; }
+.columns { columns: 26rem; column-gap: 1.6rem; } .columns section { break-inside: avoid; padding-top: .1rem; }
 figure { margin: 0; min-width: 0; }
 svg { display: block; width: 100%; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
@@ -39,8 +40,10 @@ th, td { text-align: left; padding: .28rem .9rem .28rem 0; border-bottom: 1px so
 th { font-weight: 600; } tbody th { font-weight: 400; color: var(--soft); min-width: 9rem; }
 td { overflow-wrap: anywhere; } .numbers td, .numbers th { text-align: right; white-space: nowrap; }
 .numbers tr > :first-child { text-align: left; } .numbers .best td { font-weight: 600; }
+@media (max-width: 34rem) { .numbers { font-size: .8rem; } .numbers th, .numbers td { padding-right: .5rem; }
+  .numbers th { white-space: normal; vertical-align: bottom; } }
 details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
-@media print { details > * { display: block; } .plots { grid-template-columns: 1fr 1fr; } figure { break-inside: avoid; } }
+@media print { .plots { grid-template-columns: 1fr 1fr; } figure { break-inside: avoid; } }
 """
 
 
@@ -67,6 +70,12 @@ def section(title: str, *content: str) -> str:
     """A section with what of `content` is not empty; nothing where all of it is."""
     found = [part for part in content if part]
     return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *found, "</section>"]) if found else ""
+
+
+def columns(*sections: str) -> str:
+    """Sections side by side where the page is wide enough."""
+    found = [part for part in sections if part]
+    return "\n".join(['<div class="columns">', *found, "</div>"]) if found else ""
 
 
 def tiles(found: Iterable[Tile]) -> str:
@@ -135,7 +144,7 @@ def shown(key: str, value: Any) -> str:
         if key.endswith("bytes"):
             return quantity(value, "bytes")
         if "flops" in key and value >= 1e6:
-            return f"{value:.3g}"
+            return f"{value / 1e9:,.4g} billion" if value < 1e12 else f"{value / 1e9:,.0f} billion"
         return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
     return str(value)
 

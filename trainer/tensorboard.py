@@ -115,7 +115,8 @@ class TensorBoard:
         try:
             yield
         except tf.errors.OpError as error:
-            raise TrainerError(f"cannot write {self.path}: {error.message}") from None
+            # "FILE; REASON", with the name that the file was opened under.
+            raise TrainerError(f"cannot write {self.path}: {error.message.rsplit('; ', 1)[-1]}") from None
         except OSError as error:
             raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None
 
