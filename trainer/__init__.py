@@ -1,7 +1,5 @@
-"""The TensorFlow 2 trainer: its parts, without the loop that would use them.
+"""The TensorFlow 2 trainer: ALBERT's model, losses, optimizers and schedule, the loop, and what a run leaves behind.
 
-Here are the model, the losses, the optimizers, the schedule and one step. When the loop is there,
-``albert-fast pretrain`` and ``python -m trainer`` will train an ALBERT from the records that
-``albert-fast make-records`` writes. Until then those records can be read by any trainer that reads the records of
-google-research/ALBERT.
+`albert-fast pretrain` and `albert-fast evaluate` are its face; ``python -m trainer`` is the same. What is computed is
+what google-research/ALBERT computes; tf.Module and tf.function with a loop of our own, and no Keras.
 """

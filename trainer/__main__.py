@@ -1,10 +1,10 @@
-"""``python -m trainer``: says that the trainer is not written yet."""
+"""``python -m trainer``: `albert-fast pretrain`, and with `evaluate` as its first word `albert-fast evaluate`."""
 
 import sys
 
-print(
-    "trainer: error: the trainer is not written yet; the records of `albert-fast make-records` can be read by any "
-    "trainer that reads those of google-research/ALBERT",
-    file=sys.stderr,
-)
-sys.exit(1)
+from albert_fast.cli import main
+
+arguments = sys.argv[1:]
+if arguments[:1] not in (["pretrain"], ["evaluate"]):
+    arguments = ["pretrain", *arguments]
+sys.exit(main(arguments))

@@ -56,7 +56,9 @@ class Data(NamedTuple):
                 f"{self.path} have {self.source.max_seq_length} tokens"
             )
         if config.type_vocab_size < 2:
-            raise TrainerError(f"type_vocab_size must be at least 2, for segments A and B; it is {config.type_vocab_size}")
+            raise TrainerError(
+                f"type_vocab_size must be at least 2, for segments A and B; it is {config.type_vocab_size}"
+            )
 
 
 class Guess(NamedTuple):
@@ -128,7 +130,9 @@ def from_records(
     """
     path = ", ".join(files)
     reader = RecordReader(list(files), batch_size, seed=seed, shuffle=shuffle, vocab_size=vocab_size, **how)
-    sets = [found for folder in dict.fromkeys(Path(file).parent for file in reader.files) if (found := _dataset(folder))]
+    sets = [
+        found for folder in dict.fromkeys(Path(file).parent for file in reader.files) if (found := _dataset(folder))
+    ]
     sizes = {found["tokenizer"]["vocab_size"]: found for found in sets if "vocab_size" in found.get("tokenizer", {})}
     if len(sizes) > 1:
         raise TrainerError(f"{path}: records of tokenizers of several sizes: {', '.join(map(str, sizes))} pieces")
@@ -240,5 +244,3 @@ def _guess(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Guess:
         return Guess(0.0, 0.0, 0)
     shares = counts[counts > 0] / total
     return Guess(float(-(shares * np.log(shares)).sum()), float(shares.max()), total)
-
-

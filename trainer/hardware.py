@@ -86,6 +86,11 @@ def find() -> Hardware:
     return _describe(strategy, devices, gpus, workers, worker)
 
 
+def one() -> Hardware:
+    """One device: the first GPU, or the processors."""
+    return _describe(tf.distribute.get_strategy(), ("",), tf.config.list_physical_devices("GPU"), 1, 0)
+
+
 def replicated(devices: list[str]) -> Hardware:
     """Replicas on devices by name, on this machine."""
     strategy = tf.distribute.MirroredStrategy(devices)

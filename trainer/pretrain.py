@@ -68,6 +68,8 @@ class Job(NamedTuple):
     training: data.Data
     held_out: data.Data | None
     init_checkpoint: Path | None
+    describe: Callable[[], None]
+    """Writes what the run is into its folder; called when it is known to fit what is there."""
 
 
 class Resolved(NamedTuple):
@@ -100,6 +102,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             before = found.facts
             _check_goes_on(found, facts, job.options)
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
+        if hardware.chief:
+            job.describe()
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
         replicas = [_replica(job, device, resolved.precision) for device in hardware.devices]
@@ -181,7 +185,11 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         TrainerError: batch, micro-batch and devices do not divide; the device has too little memory.
     """
     options, source = job.options, job.training.source
-    defaults = {"precision": "bf16" if hardware.bf16 else "float32", "jit": True, "deterministic": hardware.kind == "CPU"}
+    defaults = {
+        "precision": "bf16" if hardware.bf16 else "float32",
+        "jit": True,
+        "deterministic": hardware.kind == "CPU",
+    }
     chosen = {}
     for name, default in defaults.items():
         given = getattr(options, name)
@@ -443,5 +451,7 @@ def _locked(folder: Path, hardware: Hardware) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise TrainerError(f"another process is training in {folder}: let it end, or choose another folder") from None
+            raise TrainerError(
+                f"another process is training in {folder}: let it end, or choose another folder"
+            ) from None
         yield

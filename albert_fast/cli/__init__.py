@@ -16,8 +16,10 @@ import typer
 from albert_fast import AlbertFastError, __version__
 from albert_fast.cli.common import CommandError, Stopped, describe_os_error, one_line
 from albert_fast.cli.demo import demo
+from albert_fast.cli.evaluate import evaluate
 from albert_fast.cli.inspect_records import inspect_records
 from albert_fast.cli.make_records import make_records
+from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
 from albert_fast.tokenizer_training import WORKER
@@ -27,11 +29,13 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "tokenize": tokenize,
     "make-records": make_records,
     "inspect-records": inspect_records,
+    "pretrain": pretrain,
+    "evaluate": evaluate,
     "demo": demo,
 }
 
 app = typer.Typer(
-    help="Raw text to ALBERT pretraining records: exact, fast, restartable.",
+    help="Raw text in, an ALBERT of your own out: exact, fast, restartable.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -53,7 +57,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Raw text to ALBERT pretraining records: exact, fast, restartable."""
+    """Raw text in, an ALBERT of your own out: exact, fast, restartable."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

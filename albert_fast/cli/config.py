@@ -4,8 +4,8 @@ The file's keys are option names, in snake case or kebab case. Three more kinds 
 
 - a command's name, holding options for that command alone, which win over those beside it;
 - ``albert_config``, the model's configuration of the public ALBERT guide, whose ``vocab_size`` is the default of
-  ``train-tokenizer``; the guide's run keys stand beside it, and those of commands other than the one running are left
-  alone;
+  ``train-tokenizer`` and which is the model of ``pretrain``; the guide's run keys stand beside it, and those of
+  commands other than the one running are left alone;
 - ``albert_fast_version``, which the configurations written beside every output hold.
 """
 
@@ -50,28 +50,11 @@ ALBERT_CONFIG_KEYS = frozenset(
 )
 """The model's configuration: the reference's `albert_config.json` and the guide's."""
 
-RUN_KEYS = frozenset(
-    [
-        "albert_config_file",
-        "batch_size",
-        "do_eval",
-        "do_train",
-        "eval_batch_size",
-        "init_checkpoint",
-        "input_file",
-        "keep_checkpoint_max",
-        "learning_rate",
-        "max_eval_steps",
-        "num_train_steps",
-        "num_warmup_steps",
-        "optimizer",
-        "poly_power",
-        "save_checkpoints_steps",
-        "train_batch_size",
-        "weight_decay",
-    ]
-)
-"""The guide's run keys that no command has yet: those of pretraining."""
+RUN_KEYS = frozenset(["do_eval", "do_train", "max_eval_steps"])
+"""The guide's run keys that mean nothing here: `evaluate` is a command, and takes all records."""
+
+ALIASES = {"albert_config_file": "model", "input_file": "records", "train_batch_size": "batch_size"}
+"""The guide's names for options of `pretrain`."""
 
 Commands = Mapping[str, Callable[..., Any]]
 
@@ -146,10 +129,11 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
         UsageError: an unknown key (with the nearest known one), a value of the wrong type or outside its range.
     """
     by_command = {name: parameters(function) for name, function in commands.items()}
-    known = {key for found in by_command.values() for key in found} | RUN_KEYS
+    known = {key for found in by_command.values() for key in found} | RUN_KEYS | ALIASES.keys()
     shared: dict[str, Any] = {}
     own: dict[str, Any] = {}
     vocab_size: Any = None
+    has_model = False
     for key, value in _normalized(path, "", read(path)).items():
         section = key.replace("_", "-")
         if section in by_command:
@@ -161,12 +145,19 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
             content = _normalized(path, "albert_config.", _mapping(path, key, value))
             _refuse_unknown(path, "albert_config.", content, ALBERT_CONFIG_KEYS)
             vocab_size = content.get("vocab_size")
+            has_model = True
         elif key != "albert_fast_version":
             _refuse_unknown(path, "", {key: value}, known | {"albert_config", *by_command}, by_command[command])
-            shared[key] = (key, value)
+            name = ALIASES.get(key, key)
+            if name in shared:
+                raise UsageError(f"{path}: {name} is given twice, as {key} and as {shared[name][0]}")
+            shared[name] = (key, value)
     mine = by_command[command]
     if vocab_size is not None and "vocab_size" in mine:
         shared.setdefault("vocab_size", ("albert_config.vocab_size", vocab_size))
+    if has_model and "model" in mine:
+        # The command reads this file once more, for the model in it.
+        shared.setdefault("model", ("albert_config", str(path)))
     merged = {**shared, **own}
     return {
         name: _convert(path, key, value, mine[name])

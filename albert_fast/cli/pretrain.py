@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MODEL, STEPS, SPEED = "Model and data", "Training", "Device"
 OUTPUT = "Output"
-MARKER = "pretrain.config.json"
+MARKER, LOCK = "pretrain.config.json", ".lock"
 INSTANCES = "Instances, with --tokens"
 
 
@@ -326,12 +326,14 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
         training = _training_data(given, chosen.batch_size // workers, model.vocab_size)
     if worker == 0:
         make_output_dir(folder)
-        _leave_description(folder, given, model, training)
 
     from trainer import hardware
     from trainer.pretrain import Job, pretrain
 
-    job = Job(folder, name, model, chosen, training, held_out, given["init_checkpoint"])
+    def describe() -> None:
+        _leave_description(folder, given, model, training)
+
+    job = Job(folder, name, model, chosen, training, held_out, given["init_checkpoint"], describe)
     outcome = pretrain(job, hardware.find(), warn)
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
@@ -346,7 +348,7 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
     """Refuses a folder of something else; empties a run's where it is to be overwritten."""
     import shutil
 
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir() or not any(path.name != LOCK for path in folder.iterdir()):
         return
     if not (folder / MARKER).exists():
         raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
@@ -396,7 +398,9 @@ def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | 
         ("max_predictions_per_seq", found.source.max_predictions),
     ):
         if given[name] not in {None, there}:
-            raise UsageError(f"--{name.replace('_', '-')} is {given[name]}, and the records of {found.path} have {there}")
+            raise UsageError(
+                f"--{name.replace('_', '-')} is {given[name]}, and the records of {found.path} have {there}"
+            )
     return found
 
 

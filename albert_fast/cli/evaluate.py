@@ -1,0 +1,122 @@
+"""`albert-fast evaluate`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from albert_fast.cli import options
+from albert_fast.cli.common import CommandError, check_output_dir, info, make_output_dir, plain, warn, write_atomic
+from albert_fast.cli.pretrain import Precision
+from albert_fast.cli.progress import Progress, duration
+from albert_fast.cli.training import require_tensorflow, trainer_errors
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="A checkpoint of pretrain, or the output folder of a run, for its newest.",
+            show_default=False,
+        ),
+    ],
+    records: Annotated[
+        list[str],
+        typer.Option(
+            metavar="GLOB",
+            help="Held-out TFRecord files, ours or anyone's: a file, a glob, a folder; can be given again.",
+            show_default=False,
+        ),
+    ],
+    eval_batch_size: Annotated[
+        int, typer.Option(min=1, help="Sequences at a time. It does not change the figures.")
+    ] = 64,
+    precision: Annotated[Precision, typer.Option(help="Of matrix products and hidden states.")] = Precision.float32,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the figures to FILE too, as JSON.", show_default=False),
+    ] = None,
+    jit: Annotated[bool, typer.Option("--jit/--no-jit", help="Compile with XLA.")] = True,
+    num_threads: options.NumThreads = None,
+    config: options.Config = None,
+) -> None:
+    """Masked-LM and sentence-order losses and accuracies over all of the records.
+
+    Example: albert-fast evaluate --checkpoint run --records held-out
+    """
+    require_tensorflow("evaluate")
+    if output is not None:
+        check_output_dir(output.absolute().parent)
+    with trainer_errors():
+        found = run(checkpoint, records, eval_batch_size, precision.value, jit=jit, num_threads=num_threads)
+    show(found)
+    if output is not None:
+        make_output_dir(output.absolute().parent)
+        write_atomic(output, (json.dumps(plain(found), indent=2) + "\n").encode(errors="backslashreplace"))
+        info(f"written: {output}")
+
+
+def run(
+    checkpoint: Path,
+    records: list[str],
+    eval_batch_size: int,
+    precision: str,
+    *,
+    jit: bool = True,
+    num_threads: int | None = None,
+) -> dict[str, object]:
+    """What an evaluation of the checkpoint finds, and what guessing reaches.
+
+    Raises:
+        TrainerError, AlbertFastError: something does not fit, or cannot be read.
+    """
+    from trainer import checkpoints, data
+
+    found = checkpoints.find(checkpoint, warn)
+    held_out = data.from_records(records, eval_batch_size, vocab_size=found.config.vocab_size, num_threads=num_threads)
+    held_out.check(found.config)
+    if len(held_out.source) == 0:
+        raise CommandError(f"{held_out.path}: there are no records")
+    guess = data.guess(held_out.source)
+
+    import tensorflow as tf
+
+    from trainer import hardware
+    from trainer.evaluation import Evaluator
+    from trainer.model import Albert
+
+    device = hardware.one()
+    model = Albert(found.config, tf.bfloat16 if precision == "bf16" else tf.float32)
+    checkpoints.load(found, model.named_variables, model_only=True)
+    with Progress() as progress:
+        figures = Evaluator([model], held_out.source, device, jit=jit)(
+            lambda done, count: progress("evaluate", "batches", done, count)
+        )
+    return {
+        "checkpoint": str(found.path),
+        "step": found.step,
+        "records": held_out.path,
+        "precision": precision,
+        "evaluation": figures._asdict(),
+        "guessing": {"masked_lm_loss": guess.loss, "masked_lm_accuracy": guess.accuracy},
+    }
+
+
+def show(found: dict[str, object]) -> None:
+    """Prints the figures, and what guessing by frequency would give."""
+    figures, guessing = found["evaluation"], found["guessing"]
+    assert isinstance(figures, dict)
+    assert isinstance(guessing, dict)
+    print(f"{found['checkpoint']}, step {found['step']:,}, on {figures['records']:,} records of {found['records']}")
+    print(
+        f"masked_lm_loss           {figures['masked_lm_loss']:.4f}  (guessing by frequency {guessing['masked_lm_loss']:.4f})"
+    )
+    print(
+        f"masked_lm_accuracy       {figures['masked_lm_accuracy']:.4f}  (guessing by frequency "
+        f"{guessing['masked_lm_accuracy']:.4f})"
+    )
+    print(f"sentence_order_loss      {figures['sentence_order_loss']:.4f}  (guessing 0.6931)")
+    print(f"sentence_order_accuracy  {figures['sentence_order_accuracy']:.4f}  (guessing 0.5)")
+    info(f"{figures['predictions']:,} predictions in {duration(figures['seconds'])}")
