@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -95,10 +96,8 @@ class Feed:
         self._ended.set()
         while self._thread.is_alive():
             # It may be about to put one more.
-            try:
+            with contextlib.suppress(queue.Empty):
                 self._queue.get(timeout=0.05)
-            except queue.Empty:
-                continue
 
     def _run(self, batches: Any, names: tuple[str, ...], hardware: Hardware) -> None:
         try:
@@ -110,5 +109,5 @@ class Feed:
                 if self._ended.is_set():
                     return
             self._queue.put(StopIteration())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the batch is told
             self._queue.put(error)

@@ -258,7 +258,7 @@ class Meter:
         advice = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
         raise TrainerError(
             f"step {number} is not finite: masked-LM loss {float(metrics.masked_lm_loss):g}, sentence-order loss "
-            f"{float(metrics.sentence_order_loss):g}, gradient norm {float(report.gradient_norm):g}, on batch {number} of "
-            f"seed {self.run.options.random_seed}; nothing was updated with it, and {advice}. Try a lower "
+            f"{float(metrics.sentence_order_loss):g}, gradient norm {float(report.gradient_norm):g}, on batch {number} "
+            f"of seed {self.run.options.random_seed}; nothing was updated with it, and {advice}. Try a lower "
             "--learning-rate, a longer --num-warmup-steps, or --precision float32"
         )

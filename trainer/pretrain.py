@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from typing_extensions import Self
+
     from trainer.config import ModelConfig
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
@@ -276,8 +278,8 @@ def _agree(hardware: Hardware, start: int) -> None:
     total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
         raise TrainerError(
-            f"worker {hardware.worker} would go on from step {start}, and others from another one: --output-dir must be "
-            "a folder that all workers share"
+            f"worker {hardware.worker} would go on from step {start}, and others from another one: --output-dir must "
+            "be a folder that all workers share"
         )
 
 
@@ -420,7 +422,7 @@ class _Stops:
         self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
         self.before: dict[int, Any] = {}
 
-    def __enter__(self) -> _Stops:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self.before[number] = signal.signal(number, self._stop)
         return self
@@ -434,7 +436,7 @@ class _Stops:
             self.reason = "--max-hours"
         return self.reason
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, _: FrameType | None) -> None:
         if self.reason == signal.Signals(number).name:
             # Asked twice: what is on the disk is whole at any time.
             raise KeyboardInterrupt

@@ -1,6 +1,7 @@
 """`albert-fast evaluate`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from albert_fast.cli import options
 from albert_fast.cli.common import CommandError, check_output_dir, info, make_output_dir, plain, warn, write_atomic
 from albert_fast.cli.pretrain import Precision
 from albert_fast.cli.progress import Progress, duration
-from albert_fast.cli.training import require_tensorflow, trainer_errors
+from albert_fast.cli.training import quiet_start, require_tensorflow, trainer_errors
 
 
 def evaluate(
@@ -81,13 +82,14 @@ def run(
         raise CommandError(f"{held_out.path}: there are no records")
     guess = data.guess(held_out.source)
 
-    import tensorflow as tf
+    with quiet_start():
+        import tensorflow as tf
 
-    from trainer import hardware
-    from trainer.evaluation import Evaluator
-    from trainer.model import Albert
+        from trainer import hardware
+        from trainer.evaluation import Evaluator
+        from trainer.model import Albert
 
-    device = hardware.one()
+        device = hardware.one()
     model = Albert(found.config, tf.bfloat16 if precision == "bf16" else tf.float32)
     checkpoints.load(found, model.named_variables, model_only=True)
     with Progress() as progress:
@@ -110,13 +112,7 @@ def show(found: dict[str, object]) -> None:
     assert isinstance(figures, dict)
     assert isinstance(guessing, dict)
     print(f"{found['checkpoint']}, step {found['step']:,}, on {figures['records']:,} records of {found['records']}")
-    print(
-        f"masked_lm_loss           {figures['masked_lm_loss']:.4f}  (guessing by frequency {guessing['masked_lm_loss']:.4f})"
-    )
-    print(
-        f"masked_lm_accuracy       {figures['masked_lm_accuracy']:.4f}  (guessing by frequency "
-        f"{guessing['masked_lm_accuracy']:.4f})"
-    )
-    print(f"sentence_order_loss      {figures['sentence_order_loss']:.4f}  (guessing 0.6931)")
-    print(f"sentence_order_accuracy  {figures['sentence_order_accuracy']:.4f}  (guessing 0.5)")
+    chance = {**guessing, "sentence_order_loss": math.log(2), "sentence_order_accuracy": 0.5}
+    for name, guess in chance.items():
+        print(f"{name:<24} {figures[name]:.4f}  (guessing {guess:.4f})")
     info(f"{figures['predictions']:,} predictions in {duration(figures['seconds'])}")

@@ -19,7 +19,7 @@ from albert_fast.cli.common import (
     write_atomic,
     write_config,
 )
-from albert_fast.cli.training import model_config, require_tensorflow, trainer_errors
+from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
@@ -88,7 +88,7 @@ def pretrain(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Weights to start from: a TF1 ALBERT checkpoint, a checkpoint or run of ours, or a Hugging Face folder.",
+            help="Weights to start from: a TF1 ALBERT checkpoint, a checkpoint or run of ours, a Hugging Face folder.",
             show_default=False,
             rich_help_panel=MODEL,
         ),
@@ -97,7 +97,7 @@ def pretrain(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --records: the spiece.model they were made with, to be kept with the model.  [default: not kept]",
+            help="With --records: the spiece.model they were made with, to keep with the model.  [default: not kept]",
             show_default=False,
             rich_help_panel=MODEL,
         ),
@@ -207,8 +207,8 @@ def pretrain(
         int | None,
         typer.Option(
             min=1,
-            help="Sequences that a device takes at a time; their gradients are added up to the batch's.  [default: what "
-            "suits the device]",
+            help="Sequences that a device takes at a time; their gradients are added up to the batch's.  [default: "
+            "what suits the device]",
             show_default=False,
             rich_help_panel=SPEED,
         ),
@@ -327,14 +327,17 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     if worker == 0:
         make_output_dir(folder)
 
-    from trainer import hardware
-    from trainer.pretrain import Job, pretrain
+    with quiet_start():
+        from trainer import hardware
+        from trainer.pretrain import Job, pretrain
+
+        devices = hardware.find()
 
     def describe() -> None:
         _leave_description(folder, given, model, training)
 
     job = Job(folder, name, model, chosen, training, held_out, given["init_checkpoint"], describe)
-    outcome = pretrain(job, hardware.find(), warn)
+    outcome = pretrain(job, devices, warn)
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
     elif outcome.stopped == "--max-hours":

@@ -3,6 +3,8 @@
 import contextlib
 import importlib.util
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 NEEDED = ("tensorflow", "matplotlib", "safetensors")
 """What the extra `train` brings."""
+
+_SET_HERE: set[str] = set()
+"""Variables of the environment that the user left open."""
 
 
 def require_tensorflow(command: str) -> None:
@@ -30,7 +35,35 @@ def require_tensorflow(command: str) -> None:
             "TensorFlow with CUDA"
         )
     # TensorFlow's own remarks on its start; errors still show.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        _SET_HERE.add("TF_CPP_MIN_LOG_LEVEL")
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Holds back what TensorFlow's libraries write to standard error while they start.
+
+    They say on every start that they found no GPU, and which instructions they use, whatever TF_CPP_MIN_LOG_LEVEL is.
+    Shown it is where it can be of use: after an error, and where the machine has an NVIDIA device.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            said = file.read()
+            if said and (failed or Path("/dev/nvidiactl").exists() or "TF_CPP_MIN_LOG_LEVEL" not in _SET_HERE):
+                sys.stderr.write(said.decode(errors="backslashreplace"))
+                sys.stderr.flush()
 
 
 @contextlib.contextmanager
