@@ -36,7 +36,7 @@ from trainer.errors import TrainerError, some
 from trainer.files import checked, digest, measure, put, reason, remove, remove_tree, signed, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import tensorflow as tf
