@@ -152,7 +152,10 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
         write(tmp_path, -1)
     with pytest.raises(TypeError, match="not JSON serializable"):
         write(tmp_path, 1, facts={"path": tmp_path})
-    with tf.distribute.OneDeviceStrategy("CPU:0").scope(), pytest.raises(RuntimeError, match="outside of strategy.sc"):
+    with (
+        tf.distribute.OneDeviceStrategy("CPU:0").scope(),
+        pytest.raises(RuntimeError, match=r"outside of strategy\.sc"),
+    ):
         write(tmp_path, 1)
     assert names_in(tmp_path) == []
     # JSON makes these keys strings, which sort otherwise than the numbers.
@@ -371,7 +374,7 @@ def test_a_fault_leaves_everything_as_it_was(
                 write(tmp_path, 2)
         else:
             with pytest.raises(
-                TrainerError, match=rf"^cannot write the .*step-00000002: [^\n]*No space left on device$"
+                TrainerError, match=r"^cannot write the .*step-00000002: [^\n]*No space left on device$"
             ):
                 write(tmp_path, 2)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == contents
@@ -384,7 +387,7 @@ def test_a_fault_leaves_everything_as_it_was(
 def test_no_permission_to_write(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(TrainerError, match="cannot write the checkpoint .*Permission denied"):
+        with pytest.raises(TrainerError, match=r"cannot write the checkpoint .*Permission denied"):
             write(tmp_path, 1)
     finally:
         tmp_path.chmod(0o700)

@@ -167,7 +167,7 @@ def test_parts_of_a_model_and_other_heads() -> None:
     imported = weights.from_hugging_face(plain, SMALL)
     assert same(imported.values, {name: value for name, value in values.items() if name.startswith("bert/")})
     # An old AlbertForSequenceClassification
-    body = {name: value for name, value in tensors.items() if name.startswith("albert.")}
+    body: dict[str, NDArray[Any]] = {name: value for name, value in tensors.items() if name.startswith("albert.")}
     body |= {"classifier.weight": np.zeros((3, 12)), "classifier.bias": np.zeros(3)}
     body["albert.embeddings.position_ids"] = np.arange(16)[np.newaxis]
     imported = weights.from_hugging_face(body, SMALL)
