@@ -155,6 +155,7 @@ def write(
             remove_tree(temporary)
             return before
         put(temporary, final)
+        sync(folder.parent)  # which the folder may be new in
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError | tf.errors.OpError):
