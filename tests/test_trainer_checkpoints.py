@@ -383,6 +383,26 @@ def test_a_fault_leaves_everything_as_it_was(
     assert value_of(write(tmp_path, 2)) == 2
 
 
+@pytest.mark.parametrize("fault", [no_space, interrupt])
+def test_a_fault_between_two_renames_brings_the_other_checkpoint_back(
+    fault: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = write(tmp_path, 2, 9)
+    rename = Path.rename
+
+    def rename_but_not_the_new(path: Path, target: Path) -> Path:
+        if path.suffix == ".tmp":
+            fault()
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", rename_but_not_the_new)
+        with pytest.raises(KeyboardInterrupt if fault is interrupt else TrainerError):
+            write(tmp_path, 2)
+    assert names_in(tmp_path) == ["step-00000002"]
+    assert checkpoints.read(before.path) == before
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_no_permission_to_write(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
