@@ -1,4 +1,4 @@
-"""Variables in the files of tf.train.Checkpoint: by their names, as arrays. TensorFlow is imported where it is needed."""
+"""Variables in the files of tf.train.Checkpoint, by name. TensorFlow is imported where it is needed, not before."""
 
 from __future__ import annotations
 

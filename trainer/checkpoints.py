@@ -36,7 +36,7 @@ from trainer.errors import TrainerError, some
 from trainer.files import checked, digest, measure, put, reason, remove, remove_tree, signed, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import tensorflow as tf
@@ -155,6 +155,7 @@ def write(
             remove_tree(temporary)
             return before
         put(temporary, final)
+        sync(folder.parent)  # which the folder may be new in
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError | tf.errors.OpError):

@@ -54,17 +54,16 @@ class Initial(NamedTuple):
     origin: str
     """What was read, in one line without a full stop."""
     notes: tuple[str, ...] = ()
-    """Lines for the reader: what was left out, or chosen."""
+    """Lines for the reader: what was left out, chosen, or passed over as damaged."""
 
 
-def initial(source: Path, warn: Callable[[str], None] | None = None) -> Initial:
+def initial(source: Path) -> Initial:
     """Reads the weights at `source`.
 
     Args:
         source: a TF1 checkpoint (its prefix, such as `model.ckpt-0`, one of its files, or a folder with one, TF Hub's
             modules included); a checkpoint of ours or the output folder of a run (its newest whole one); or a Hugging
             Face folder with config.json and model.safetensors, in one file or several.
-        warn: gets a line for each damaged checkpoint that was passed over; they are among the notes in any case.
 
     Raises:
         TrainerError: there is none of these, it is damaged, or it is no plain ALBERT.
@@ -80,7 +79,7 @@ def initial(source: Path, warn: Callable[[str], None] | None = None) -> Initial:
             raise _pickle(source)
         raise TrainerError(f"{source} is neither a TF1 checkpoint nor a {TENSORS}")
     if checkpoints.is_checkpoint(source) or (source / "checkpoints").is_dir() or checkpoints.listing(source):
-        return _ours(source, warn)
+        return _ours(source)
     if (source / TENSORS).exists() or (source / INDEX).exists():
         return _hugging_face(source)
     if (source / "checkpoint").exists() or any(source.glob("*.index")) or (source / "variables").is_dir():
@@ -142,12 +141,9 @@ def remarks(start: Initial, config: ModelConfig) -> list[str]:
 # --- a checkpoint of ours --------------------------------------------------------------------------------------------
 
 
-def _ours(source: Path, warn: Callable[[str], None] | None) -> Initial:
+def _ours(source: Path) -> Initial:
     notes: list[str] = []
     found = checkpoints.find(source, notes.append)
-    if warn is not None:
-        for note in notes:
-            warn(note)
     values = checkpoints.model_values(found)
     return Initial(values, found.config, f"checkpoint {found.path} (step {found.step:,})", tuple(notes))
 
