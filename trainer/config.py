@@ -24,6 +24,9 @@ PLAIN_ALBERT: dict[str, int] = {
 }
 """Keys of published files that select variants which the reference never builds, each with the value it has there."""
 
+PASSED_OVER: dict[str, Any] = {"layers_to_keep": [], "ln_type": "postln"}
+"""Further such keys, which only some files have and which are not written."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -121,7 +124,7 @@ class ModelConfig:
         """The model that the keys of an albert_config.json describe.
 
         A mapping with a key "albert_config" is a file of model and run in one; the model is what stands under that key.
-        The keys of `PLAIN_ALBERT` are accepted at their values there.
+        The keys of `PLAIN_ALBERT` and `PASSED_OVER` are accepted at their values there.
 
         Raises:
             ValueError: a key is unknown, missing, or selects a variant; or a value breaks its rule.
@@ -131,10 +134,11 @@ class ModelConfig:
             if not isinstance(values, Mapping):
                 raise ValueError(f"albert_config must hold the model's keys, not {values!r}")
         known = {field.name for field in fields(cls)}
+        plain = PLAIN_ALBERT | PASSED_OVER
         for key, value in values.items():
-            if key in PLAIN_ALBERT:
-                if isinstance(value, bool) or value != PLAIN_ALBERT[key]:
-                    raise ValueError(f"{key} must be {PLAIN_ALBERT[key]}, that of plain ALBERT, not {value!r}")
+            if key in plain:
+                if isinstance(value, bool) or value != plain[key]:
+                    raise ValueError(f"{key} must be {plain[key]!r}, that of plain ALBERT, not {value!r}")
             elif key not in known:
                 raise ValueError(f"unknown key {key!r} in the model's configuration (value {value!r})")
         missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]
@@ -186,7 +190,7 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(30_000, 128, 4, 4, 512, embedding_size=64),
+    "tiny": ModelConfig(30_000, 128, 2, 4, 512, embedding_size=128, initializer_range=0.05),
     "base": ModelConfig(30_000, 768, 12, 12, 3072),
     "large": ModelConfig(30_000, 1024, 24, 16, 4096),
     "xlarge": ModelConfig(30_000, 2048, 24, 16, 8192),

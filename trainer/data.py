@@ -18,7 +18,9 @@ from trainer.errors import TrainerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from albert_fast import Tokenizer
+    from numpy.typing import NDArray
+
+    from albert_fast import Batch, Tokenizer
     from trainer.config import ModelConfig
 
 SAMPLED_PREDICTIONS = 20_000
@@ -206,7 +208,7 @@ def sample(source: BatchSource) -> dict[str, float]:
     for batch in source.batches(0, -(-len(source) // source.batch_size), prefetch=1):
         rows += len(batch["input_ids"])
         tokens += int(batch["input_mask"].sum())
-        counts = _count(counts, batch)
+        counts = _count(counts, batch, len(batch["input_ids"]))
         predictions = int(counts.sum())
         if predictions >= SAMPLED_PREDICTIONS:
             break
@@ -220,25 +222,30 @@ def sample(source: BatchSource) -> dict[str, float]:
 
 def guess(source: BatchSource) -> Guess:
     """What guessing by frequency reaches on all of a source that is not shuffled."""
+    return _guess(label_counts(source))
+
+
+def label_counts(source: BatchSource) -> NDArray[np.int64]:
+    """How often each id is to be predicted in an epoch: int64 [largest id + 1]."""
     counts = np.zeros(0, np.int64)
     left = len(source)
     for batch in source.batches(0, -(-left // source.batch_size)):
         # The last batch goes on with the next epoch.
-        counts = _count(counts, {name: array[:left] for name, array in batch.items()})  # type: ignore[index]
+        counts = _count(counts, batch, left)
         left -= source.batch_size
-    return _guess(counts)
-
-
-def _count(counts: np.ndarray[Any, np.dtype[np.int64]], batch: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-    found = np.bincount(batch["masked_lm_ids"][batch["masked_lm_weights"] > 0])
-    if len(found) > len(counts):
-        counts, found = found, counts
-    counts = counts.copy()
-    counts[: len(found)] += found
     return counts
 
 
-def _guess(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Guess:
+def _count(counts: NDArray[np.int64], batch: Batch, rows: int) -> NDArray[np.int64]:
+    """`counts` and those of the first rows of a batch."""
+    found = np.bincount(batch["masked_lm_ids"][:rows][batch["masked_lm_weights"][:rows] > 0])
+    total = np.zeros(max(len(found), len(counts)), np.int64)
+    total[: len(found)] += found
+    total[: len(counts)] += counts
+    return total
+
+
+def _guess(counts: NDArray[np.int64]) -> Guess:
     total = int(counts.sum())
     if total == 0:
         return Guess(0.0, 0.0, 0)

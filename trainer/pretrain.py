@@ -251,6 +251,8 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
         for replica in replicas:
             fresh = initial.assign(loaded, replica.model.named_variables, job.config)
         listener.say(f"starting from {loaded.origin}")
+        for remark in initial.remarks(loaded, job.config):
+            listener.say(remark)
         if fresh:
             listener.say(f"it lacks {', '.join(fresh)}, which start at random")
 

@@ -1,20 +1,41 @@
 """`albert-fast demo`: all of it, on text that any Python installation holds."""
 
+import math
 import time
+import zlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
-from albert_fast import Tokenizer
-from albert_fast.cli import inspect_records, make_records, options, train_tokenizer
+from albert_fast import InstanceStream, RecordReader, Tokenizer
+from albert_fast.cli import evaluate, inspect_records, make_records, options, pretrain, tokenize, train_tokenizer
 from albert_fast.cli.common import CommandError, check_output_dir, make_output_dir, write_atomic, write_config
 from albert_fast.cli.progress import Progress, quantity
+from albert_fast.cli.tokenizer_file import open_tokenizer
+from albert_fast.cli.training import missing
 from albert_fast.demo_corpus import collect
 from albert_fast.inspection import find_files
 from albert_fast.tokenizer_training import TrainingOptions
 
 MARKER = "demo.config.json"
+
+TRAIN_STEPS = 1500
+RECIPE: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 0.0005,
+    "num_warmup_steps": 200,
+    "batch_size": 16,
+    "short_seq_prob": 1.0,
+    "log_steps": 50,
+}
+"""What makes a tiny model learn something in minutes; DECISIONS.md says what else was tried."""
+
+MARGIN = 0.1
+"""Nats by which the masked-LM loss must beat guessing."""
+SIGMAS = 3.1
+"""Standard deviations by which the sentence order must beat chance: once in a thousand tries it does so by chance."""
 
 
 def demo(
@@ -23,13 +44,24 @@ def demo(
         float, typer.Option(min=0.1, max=1000, help="Most text to collect, in millions of bytes.")
     ] = 5.0,
     vocab_size: Annotated[int, typer.Option(min=500, max=100_000, help="Pieces of the tokenizer.")] = 8000,
-    max_seq_length: Annotated[int, typer.Option(min=16, max=65_536, help="Tokens of an instance.")] = 128,
+    max_seq_length: Annotated[int, typer.Option(min=16, max=512, help="Tokens of an instance.")] = 64,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train/--no-train",
+            help="Go on to pretraining and evaluation.  [default: where TensorFlow is installed]",
+            show_default=False,
+        ),
+    ] = True,
+    num_train_steps: Annotated[int, typer.Option(min=10, help="Steps of pretraining.")] = TRAIN_STEPS,
     config: options.Config = None,
 ) -> None:
-    """Collect text, train a tokenizer, make records and inspect them, in under two minutes.
+    """Collect text, train a tokenizer, make records, pretrain a tiny model and evaluate it, in a few minutes.
 
     The text is the docstrings of the installed Python standard library and packages: they are parsed, not imported.
-    Running the demo again replaces what it wrote before.
+    Every 20th document, by a hash of its text, is held out for evaluation. The exit code is 1 where the model did not
+    learn: where it predicts masked words no better than their frequencies do, or the order of segments no better than
+    chance. Running the demo again replaces what it wrote before.
 
     Example: albert-fast demo --output-dir demo
     """
@@ -42,64 +74,187 @@ def demo(
         "megabytes": megabytes,
         "vocab_size": vocab_size,
         "max_seq_length": max_seq_length,
+        "train": train,
+        "num_train_steps": num_train_steps,
     }
     write_config(output_dir, "demo", resolved)
-    corpus, tokenizer_dir, records = output_dir / "corpus.txt", output_dir / "tokenizer", output_dir / "records"
-    timings: list[tuple[str, float, str]] = []
-    clock = time.monotonic()
+    paths = Paths(output_dir)
+    steps = Steps()
+    predictions = max(1, round(0.15 * max_seq_length))
 
-    def done(what: str, result: str) -> None:
-        nonlocal clock
-        now = time.monotonic()
-        timings.append((what, now - clock, result))
-        clock = now
-
-    _headline("1. Text: the docstrings of this Python's modules, one sentence a line, a module a document")
+    steps.begin("Text: the docstrings of this Python's modules, one sentence a line, a module a document")
     with Progress() as progress:
         text, documents, lines = collect(round(megabytes * 1e6), progress)
-    size = len(text.encode())
-    write_atomic(corpus, text.encode())
-    done("collect text", f"{quantity(size, 'bytes')}, {documents:,} documents, {lines:,} sentences: {corpus}")
+    kept, held_out = split(text)
+    write_atomic(paths.corpus, kept.encode())
+    write_atomic(paths.held_out, held_out.encode())
+    size = quantity(len(text.encode()), "bytes")
+    steps.done(
+        "collect text", f"{size}, {documents:,} documents, {lines:,} sentences: {paths.corpus}, {paths.held_out}"
+    )
 
-    _headline(f"2. albert-fast train-tokenizer {corpus} --output-dir {tokenizer_dir} --vocab-size {vocab_size}")
-    model = train_tokenizer.run([str(corpus)], tokenizer_dir, TrainingOptions(vocab_size=vocab_size), overwrite=True)
-    done("train the tokenizer", f"{vocab_size:,} pieces: {model}")
+    steps.begin(f"albert-fast train-tokenizer {paths.corpus} --output-dir {paths.tokenizer} --vocab-size {vocab_size}")
+    model = train_tokenizer.run(
+        [str(paths.corpus)], paths.tokenizer, TrainingOptions(vocab_size=vocab_size), overwrite=True
+    )
+    steps.done("train the tokenizer", f"{vocab_size:,} pieces: {model}")
 
-    predictions = max(1, round(0.15 * max_seq_length))
-    _headline(
-        f"3. albert-fast make-records {corpus} --tokenizer {model} --output-dir {records} "
-        f"--max-seq-length {max_seq_length} --max-predictions-per-seq {predictions}"
+    steps.begin(f"albert-fast tokenize {paths.corpus} --tokenizer {model} --output-dir {paths.store}")
+    counts = tokenize.run([str(paths.corpus)], paths.store, open_tokenizer(model), overwrite=True)
+    steps.done("tokenize", f"{counts['documents']:,} documents, {counts['tokens']:,} tokens: {paths.store}")
+
+    steps.begin(
+        f"albert-fast make-records {paths.held_out} --tokenizer {model} --output-dir {paths.records} "
+        f"--max-seq-length {max_seq_length} --max-predictions-per-seq {predictions} --dupe-factor 1"
     )
     made = make_records.run(
-        [str(corpus)], records, demo_options(max_seq_length, predictions), tokenizer=model, overwrite=True
+        [str(paths.held_out)],
+        paths.records,
+        record_options(max_seq_length, predictions),
+        tokenizer=model,
+        overwrite=True,
     )
-    files = find_files([str(records)])
-    total = sum(file.stat().st_size for file in files)
-    done("make records", f"{quantity(total, 'bytes')} in {len(files)} files: {records}")
+    files = find_files([str(paths.records)])
+    total = quantity(sum(file.stat().st_size for file in files), "bytes")
+    steps.done("make records", f"{total} in {len(files)} files: {paths.records}")
 
-    _headline(f"4. albert-fast inspect-records {records} --tokenizer {model} -n 1")
+    steps.begin(f"albert-fast inspect-records {paths.records} --tokenizer {model} -n 1")
     summary = inspect_records.run(files, Tokenizer.from_file(model), show=1)
-    done("inspect records", f"{summary.records:,} records, {summary.bad_records:,} bad")
+    steps.done("inspect records", f"{summary.records:,} records, {summary.bad_records:,} bad")
 
-    print("\nWhat was done:")
-    for what, seconds, result in timings:
-        print(f"  {what:<20} {seconds:6.1f} s   {result}")
-    print(f"  {'all':<20} {sum(seconds for _, seconds, _ in timings):6.1f} s   {output_dir}")
-    if not summary.good or made.get("warnings"):
-        for message in made.get("warnings", []):
-            print(f"  warning: {message}")
-    if not summary.good:
+    lacking = missing() if train else []
+    learnt = True
+    if train and not lacking:
+        learnt = learn(paths, max_seq_length, num_train_steps, steps)
+    steps.show(output_dir)
+    for message in made.get("warnings", []):
+        print(f"  warning: {message}")
+    if lacking:
+        print(f'  pretraining was left out: {", ".join(lacking)} is not installed (pip install "albert-fast[train]")')
+    if not (summary.good and learnt):
         raise typer.Exit(1)
 
 
-def demo_options(max_seq_length: int, max_predictions_per_seq: int) -> dict[str, object]:
-    """The instance options of the demo: the defaults but for the lengths."""
+def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Steps") -> bool:
+    """Pretrains and evaluates; says, and returns, whether the model learnt."""
+    given = {
+        "tokens": paths.store,
+        "model": "tiny",
+        "output_dir": paths.run,
+        "eval_records": [str(paths.records)],
+        "max_seq_length": max_seq_length,
+        "num_train_steps": num_train_steps,
+        "save_checkpoints_steps": max(1, -(-num_train_steps // 3)),
+        **RECIPE,
+        "num_warmup_steps": min(RECIPE["num_warmup_steps"], num_train_steps // 5),
+    }
+    words = " ".join(
+        make_records.flag(name, value[0] if isinstance(value, list) else value) for name, value in given.items()
+    )
+    steps.begin(f"albert-fast pretrain {words}")
+    pretrain.run({**pretrain.defaults(), **given, "overwrite": True})
+    steps.done("pretrain", f"{num_train_steps:,} steps of {RECIPE['batch_size']}: {paths.run / 'report.html'}")
+
+    steps.begin(f"albert-fast evaluate --checkpoint {paths.run} --records {paths.records}")
+    found = evaluate.run(paths.run, [str(paths.records)], 64, "float32")
+    evaluate.show(found)
+    steps.done("evaluate", f"{found['evaluation']['records']:,} records that were not trained on")
+    return verdict(found, frequency_loss(paths.store, paths.records, max_seq_length))
+
+
+def verdict(found: dict[str, Any], by_frequency: float) -> bool:
+    """Whether an evaluation is clearly better than guessing; says so.
+
+    Args:
+        found: what `evaluate.run` returns.
+        by_frequency: masked-LM loss of guessing by the frequencies of the training text.
+    """
+    figures: dict[str, float] = found["evaluation"]
+    loss, accuracy, records = figures["masked_lm_loss"], figures["sentence_order_accuracy"], figures["records"]
+    # Chance is right 0.5 times, with a standard deviation of 0.5 / sqrt(n) over n records.
+    chance = 0.5 + SIGMAS * 0.5 / math.sqrt(records)
+    words, order = bool(loss < by_frequency - MARGIN), bool(accuracy > chance)
+    print(
+        f"\nMasked words: loss {loss:.3f}; guessing by their frequency in the training text gives {by_frequency:.3f}. "
+        + ("The model reads the context." if words else f"NOT LEARNT: it must be {MARGIN} below.")
+    )
+    print(
+        f"Sentence order: {100 * accuracy:.1f} % right of {records:,}; chance gives 50 %, and at most "
+        f"{100 * chance:.1f} % in all but one of a thousand tries. "
+        + ("The model tells them apart." if order else "NOT LEARNT.")
+    )
+    return words and order
+
+
+def frequency_loss(store: Path, records: Path, max_seq_length: int) -> float:
+    """Masked-LM loss on the records, in nats, of guessing by the training text's frequencies."""
+    from trainer.data import label_counts
+
+    seen = label_counts(InstanceStream(store, 64, max_seq_length))
+    asked = label_counts(RecordReader(records, 64, shuffle=False))
+    size = max(len(seen), len(asked))
+    # One more of each piece: those that never occurred are not impossible.
+    shares = np.ones(size)
+    shares[: len(seen)] += seen
+    logs = np.log(shares / shares.sum())
+    return float(-(asked * logs[: len(asked)]).sum() / asked.sum())
+
+
+def split(text: str) -> tuple[str, str]:
+    """Documents to train on, and every 20th, by a hash of its text, to evaluate on."""
+    kept: list[str] = []
+    held_out: list[str] = []
+    for document in text.split("\n\n"):
+        if document:
+            (kept if zlib.crc32(document.encode()) % 20 else held_out).append(f"{document}\n\n")
+    return "".join(kept), "".join(held_out)
+
+
+class Paths:
+    """What the demo writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.corpus = folder / "corpus.txt"
+        self.held_out = folder / "held-out.txt"
+        self.tokenizer = folder / "tokenizer"
+        self.store = folder / "tokens"
+        self.records = folder / "held-out-records"
+        self.run = folder / "run"
+
+
+class Steps:
+    """Announces and times the steps."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, float, str]] = []
+        self._clock = time.monotonic()
+
+    def begin(self, what: str) -> None:
+        """Says what comes."""
+        print(f"\n== {len(self._rows) + 1}. {what}", flush=True)
+
+    def done(self, what: str, result: str) -> None:
+        """Notes what came."""
+        now = time.monotonic()
+        self._rows.append((what, now - self._clock, result))
+        self._clock = now
+
+    def show(self, folder: Path) -> None:
+        """Says what was done, and how long it took."""
+        print("\nWhat was done:")
+        for what, seconds, result in self._rows:
+            print(f"  {what:<20} {seconds:6.1f} s   {result}")
+        print(f"  {'all':<20} {sum(seconds for _, seconds, _ in self._rows):6.1f} s   {folder}")
+
+
+def record_options(max_seq_length: int, max_predictions_per_seq: int) -> dict[str, object]:
+    """The instance options of the demo's records: the defaults but for the lengths, and each document once."""
     return {
         "max_seq_length": max_seq_length,
         "max_predictions_per_seq": max_predictions_per_seq,
         "masked_lm_prob": 0.15,
         "short_seq_prob": 0.2,
-        "dupe_factor": 2,
+        "dupe_factor": 1,
         "random_seed": 12345,
         "ngram": 3,
         "favor_shorter_ngram": True,
@@ -109,7 +264,3 @@ def demo_options(max_seq_length: int, max_predictions_per_seq: int) -> dict[str,
         "rng": "fast",
         **make_records.BETTER,
     }
-
-
-def _headline(text: str) -> None:
-    print(f"\n== {text}", flush=True)

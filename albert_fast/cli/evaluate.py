@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,7 +67,7 @@ def run(
     *,
     jit: bool = True,
     num_threads: int | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What an evaluation of the checkpoint finds, and what guessing reaches.
 
     Raises:
@@ -106,11 +106,9 @@ def run(
     }
 
 
-def show(found: dict[str, object]) -> None:
+def show(found: dict[str, Any]) -> None:
     """Prints the figures, and what guessing by frequency would give."""
     figures, guessing = found["evaluation"], found["guessing"]
-    assert isinstance(figures, dict)
-    assert isinstance(guessing, dict)
     print(f"{found['checkpoint']}, step {found['step']:,}, on {figures['records']:,} records of {found['records']}")
     chance = {**guessing, "sentence_order_loss": math.log(2), "sentence_order_accuracy": 0.5}
     for name, guess in chance.items():

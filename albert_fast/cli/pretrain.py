@@ -1,6 +1,7 @@
 """`albert-fast pretrain`."""
 
 import enum
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -283,8 +284,7 @@ def pretrain(
     Example: albert-fast pretrain --tokens store --model base --output-dir run --eval-records held-out
     --batch-size 4096 --micro-batch-size 64
     """
-    given = dict(locals())
-    given.pop("config")
+    given = {name: value for name, value in locals().items() if name != "config"}
     require_tensorflow("pretrain")
     if (tokens is None) == (records is None):
         raise UsageError("pass either --tokens STORE or --records GLOB to train on")
@@ -293,6 +293,15 @@ def pretrain(
     if tokens is not None and tokenizer is not None:
         raise UsageError("--tokenizer goes with --records: a token store holds its own")
     run(given)
+
+
+def defaults() -> dict[str, Any]:
+    """The values of `pretrain`'s options where they are left open."""
+    return {
+        name: None if parameter.default is inspect.Parameter.empty else parameter.default
+        for name, parameter in inspect.signature(pretrain).parameters.items()
+        if name != "config"
+    }
 
 
 def run(given: Mapping[str, Any]) -> "Outcome":

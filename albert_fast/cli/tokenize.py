@@ -1,14 +1,16 @@
 """`albert-fast tokenize`."""
 
+from pathlib import Path
+from typing import Any
+
 import typer
 
-from albert_fast import _native
+from albert_fast import Tokenizer, _native
 from albert_fast.cli import options
 from albert_fast.cli.common import (
     check_output_dir,
     info,
     interruptible,
-    plain,
     positional,
     warn,
     warn_of_replaced,
@@ -38,13 +40,38 @@ def tokenize(
     inputs = positional(context, "inputs", inputs)
     check_output_dir(output_dir)
     opened = open_tokenizer(tokenizer, vocab_file, do_lower_case=do_lower_case, keep_accents=keep_accents)
+    run(
+        inputs,
+        output_dir,
+        opened,
+        tokenizer=tokenizer,
+        vocab_file=vocab_file,
+        on_bad_utf8=on_bad_utf8.value,
+        num_threads=num_threads,
+        overwrite=overwrite,
+    )
+
+
+def run(
+    inputs: list[str],
+    output_dir: Path,
+    opened: Tokenizer,
+    *,
+    tokenizer: Path | None = None,
+    vocab_file: Path | None = None,
+    on_bad_utf8: str = "error",
+    num_threads: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Makes the store, writes the resolved configuration beside it, says so; returns what `_native.tokenize` does."""
+    check_output_dir(output_dir)
     with interruptible("run the same command again"), Progress() as progress:
         result = _native.tokenize(
             inputs,
             str(output_dir),
             opened,
             num_threads=num_threads,
-            on_bad_utf8=on_bad_utf8.value,
+            on_bad_utf8=on_bad_utf8,
             overwrite=overwrite,
             progress=progress,
         )
@@ -58,7 +85,7 @@ def tokenize(
             "vocab_file": vocab_file,
             "do_lower_case": opened.lower_case,
             "keep_accents": opened.keep_accents,
-            "on_bad_utf8": plain(on_bad_utf8),
+            "on_bad_utf8": on_bad_utf8,
             "num_threads": num_threads,
         },
     )
@@ -67,3 +94,4 @@ def tokenize(
     warn_of_replaced(result)
     counts = ", ".join(f"{result[key]:,} {key}" for key in ("documents", "sentences", "tokens") if key in result)
     info(f"{counts or 'done'}: {output_dir}")
+    return result

@@ -81,10 +81,10 @@ def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: b
 
 def open_tokenizer(
     tokenizer: Path | None,
-    vocab_file: Path | None,
+    vocab_file: Path | None = None,
     *,
-    do_lower_case: bool | None,
-    keep_accents: bool | None,
+    do_lower_case: bool | None = None,
+    keep_accents: bool | None = None,
     inputs: Sequence[str] = (),
     reference: bool = False,
 ) -> Tokenizer:

@@ -22,16 +22,20 @@ _SET_HERE: set[str] = set()
 """Variables of the environment that the user left open."""
 
 
+def missing() -> list[str]:
+    """What of `NEEDED` is not installed. Imports none of it."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
 def require_tensorflow(command: str) -> None:
     """Refuses, with what to install, where TensorFlow and its company are missing. Imports none of them.
 
     Raises:
         CommandError: something is missing.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    if lacking := missing():
         raise CommandError(
-            f'{command} needs {", ".join(missing)}: pip install "albert-fast[train]", or "albert-fast[gpu]" for '
+            f'{command} needs {", ".join(lacking)}: pip install "albert-fast[train]", or "albert-fast[gpu]" for '
             "TensorFlow with CUDA"
         )
     # TensorFlow's own remarks on its start; errors still show.
