@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from albert_fast import Batch, Tokenizer
     from trainer.config import ModelConfig
 
-SAMPLED_PREDICTIONS = 20_000
+SAMPLED_PREDICTIONS = 500_000
 """Predictions that `sample` looks at."""
 
 
@@ -64,10 +64,10 @@ class Data(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """What guessing by frequency reaches: the best that a model can do which sees no text."""
+    """What the best constant answer reaches, which knows how often each piece is the right one."""
 
     loss: float
-    """Entropy of the masked pieces in nats: the masked-LM loss of their frequencies."""
+    """Entropy of the masked pieces in nats. Of few records it is too low for a fair match: it has seen them."""
     accuracy: float
     """Share of the most frequent."""
     predictions: int
@@ -201,27 +201,45 @@ def check_held_out(training: Data, held_out: Data) -> None:
                 raise TrainerError(f"{file} is among the records to train on: evaluation needs records of its own")
 
 
-def sample(source: BatchSource) -> dict[str, float]:
-    """Figures of the first batches: mean tokens and predictions of a sequence, and what guessing reaches."""
-    rows = tokens = predictions = 0
+def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str, float]:
+    """Figures of the first batches: mean tokens and predictions of a sequence, and what guessing by frequency gives.
+
+    Args:
+        source: to train on.
+        held_out: to evaluate on; `unigram_entropy` is then the masked-LM loss on it of the frequencies seen in
+            `source`, else their own entropy. Both in nats.
+    """
+    rows = tokens = 0
     counts = np.zeros(0, np.int64)
     for batch in source.batches(0, -(-len(source) // source.batch_size), prefetch=1):
         rows += len(batch["input_ids"])
         tokens += int(batch["input_mask"].sum())
         counts = _count(counts, batch, len(batch["input_ids"]))
-        predictions = int(counts.sum())
-        if predictions >= SAMPLED_PREDICTIONS:
+        if counts.sum() >= SAMPLED_PREDICTIONS:
             break
-    guess = _guess(counts)
     return {
         "tokens_per_sequence": tokens / rows,
-        "predictions_per_sequence": predictions / rows,
-        "unigram_entropy": guess.loss,
+        "predictions_per_sequence": int(counts.sum()) / rows,
+        "unigram_entropy": _guess(counts).loss if held_out is None else frequency_loss(counts, label_counts(held_out)),
     }
 
 
+def frequency_loss(seen: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
+    """Masked-LM loss, in nats, of answering with the frequencies of some predictions where others are asked.
+
+    Args:
+        seen: how often each id was to be predicted where the frequencies are from.
+        asked: how often each is where the loss is of.
+    """
+    # One more of each piece: those that never occurred are not impossible.
+    shares = np.ones(max(len(seen), len(asked)))
+    shares[: len(seen)] += seen
+    logs = np.log(shares / shares.sum())
+    return float(-(asked * logs[: len(asked)]).sum() / max(1, asked.sum()))
+
+
 def guess(source: BatchSource) -> Guess:
-    """What guessing by frequency reaches on all of a source that is not shuffled."""
+    """What the best constant answer reaches on all of a source that is not shuffled."""
     return _guess(label_counts(source))
 
 

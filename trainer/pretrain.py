@@ -325,10 +325,10 @@ def _describe(job: Job, hardware: Hardware, resolved: Resolved, run: Run) -> dic
     """What run.json holds, but for how far the run is."""
     source = job.training.source
     shape = source.max_seq_length, source.max_predictions
-    figures = {**job.training.figures, **data.sample(source)}
+    held_out = None if job.held_out is None else job.held_out.source
+    figures = {**job.training.figures, **data.sample(source, held_out)}
     if job.held_out is not None:
         figures |= {"eval_records": job.held_out.path, "eval_instances": len(job.held_out.source)}
-        figures["unigram_entropy"] = data.guess(job.held_out.source).loss
     return {
         "data": figures,
         "model": {

@@ -6,7 +6,6 @@ import zlib
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from albert_fast import InstanceStream, RecordReader, Tokenizer
@@ -105,7 +104,8 @@ def demo(
 
     steps.begin(
         f"albert-fast make-records {paths.held_out} --tokenizer {model} --output-dir {paths.records} "
-        f"--max-seq-length {max_seq_length} --max-predictions-per-seq {predictions} --dupe-factor 1"
+        f"--max-seq-length {max_seq_length} --max-predictions-per-seq {predictions} --dupe-factor 1 "
+        f"--short-seq-prob {RECIPE['short_seq_prob']:g}"
     )
     made = make_records.run(
         [str(paths.held_out)],
@@ -137,6 +137,8 @@ def demo(
 
 def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Steps") -> bool:
     """Pretrains and evaluates; says, and returns, whether the model learnt."""
+    from trainer import data
+
     given = {
         "tokens": paths.store,
         "model": "tiny",
@@ -159,7 +161,9 @@ def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Ste
     found = evaluate.run(paths.run, [str(paths.records)], 64, "float32")
     evaluate.show(found)
     steps.done("evaluate", f"{found['evaluation']['records']:,} records that were not trained on")
-    return verdict(found, frequency_loss(paths.store, paths.records, max_seq_length))
+    seen = data.label_counts(InstanceStream(paths.store, 64, max_seq_length))
+    asked = data.label_counts(RecordReader(paths.records, 64, shuffle=False))
+    return verdict(found, data.frequency_loss(seen, asked))
 
 
 def verdict(found: dict[str, Any], by_frequency: float) -> bool:
@@ -184,20 +188,6 @@ def verdict(found: dict[str, Any], by_frequency: float) -> bool:
         + ("The model tells them apart." if order else "NOT LEARNT.")
     )
     return words and order
-
-
-def frequency_loss(store: Path, records: Path, max_seq_length: int) -> float:
-    """Masked-LM loss on the records, in nats, of guessing by the training text's frequencies."""
-    from trainer.data import label_counts
-
-    seen = label_counts(InstanceStream(store, 64, max_seq_length))
-    asked = label_counts(RecordReader(records, 64, shuffle=False))
-    size = max(len(seen), len(asked))
-    # One more of each piece: those that never occurred are not impossible.
-    shares = np.ones(size)
-    shares[: len(seen)] += seen
-    logs = np.log(shares / shares.sum())
-    return float(-(asked * logs[: len(asked)]).sum() / asked.sum())
 
 
 def split(text: str) -> tuple[str, str]:
@@ -248,12 +238,12 @@ class Steps:
 
 
 def record_options(max_seq_length: int, max_predictions_per_seq: int) -> dict[str, object]:
-    """The instance options of the demo's records: the defaults but for the lengths, and each document once."""
+    """The instance options of the demo's records: the defaults but for the lengths, each document once."""
     return {
         "max_seq_length": max_seq_length,
         "max_predictions_per_seq": max_predictions_per_seq,
         "masked_lm_prob": 0.15,
-        "short_seq_prob": 0.2,
+        "short_seq_prob": RECIPE["short_seq_prob"],
         "dupe_factor": 1,
         "random_seed": 12345,
         "ngram": 3,

@@ -112,5 +112,5 @@ def show(found: dict[str, Any]) -> None:
     print(f"{found['checkpoint']}, step {found['step']:,}, on {figures['records']:,} records of {found['records']}")
     chance = {**guessing, "sentence_order_loss": math.log(2), "sentence_order_accuracy": 0.5}
     for name, guess in chance.items():
-        print(f"{name:<24} {figures[name]:.4f}  (guessing {guess:.4f})")
+        print(f"{name:<24} {figures[name]:.4f}  (best constant answer {guess:.4f})")
     info(f"{figures['predictions']:,} predictions in {duration(figures['seconds'])}")
