@@ -10,10 +10,10 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 .PHONY: help build demo test lint bench clean rust-test python-test stubs wheel-test
 
 help:
-	@echo 'make demo   collect text, train a tokenizer, make records, inspect them (into demo/)'
+	@echo 'make demo   text, tokenizer, records, a tiny model pretrained and evaluated (into demo/)'
 	@echo 'make test   Rust tests, Python tests, type stubs, the built wheel'
 	@echo 'make lint   rustfmt, clippy, ruff, mypy'
-	@echo 'make bench  speed against sentencepiece and dd, in one run (BENCH_ARGS="--text FILE" for your own text)'
+	@echo 'make bench  speed against sentencepiece, dd and PyTorch, in one run (BENCH_ARGS="--text FILE" for your own text)'
 	@echo 'make build  the virtual environment .venv with albert-fast in it'
 	@echo 'make clean  remove what the above made'
 
@@ -27,7 +27,7 @@ $(VENV)/extension: $(BIN)/python pyproject.toml $(RUST)
 	@if [ $(VENV)/installed -nt pyproject.toml ]; then \
 	  echo 'building the extension'; $(PIP) --no-deps --no-build-isolation --editable .; \
 	else \
-	  echo 'installing tools and libraries, building the extension'; $(PIP) --editable '.[dev]' && touch $(VENV)/installed; \
+	  echo 'installing tools and libraries, building the extension'; $(PIP) --editable '.[dev,train]' && touch $(VENV)/installed; \
 	fi
 	@touch $@
 
@@ -41,8 +41,10 @@ test: rust-test python-test stubs wheel-test
 rust-test:
 	cargo test --locked
 
+# TensorFlow's threads and the tests that fork stay out of each other's processes.
 python-test: build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not tensorflow'
+	$(BIN)/python -m pytest -m tensorflow
 
 stubs: build
 	$(BIN)/python -m mypy.stubtest albert_fast._native

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from conftest import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from albert_fast.cli.demo import verdict
 from albert_fast.demo_corpus import collect, docstrings, document, sentences
 
 SOURCE = '''
@@ -53,21 +55,59 @@ def test_the_same_python_gives_the_same_text() -> None:
     assert sum(1 for line in text.splitlines() if line) == lines
 
 
-def test_the_demo_does_all_of_it(command: Command) -> None:
-    arguments = ["demo", "--output-dir", "out", "--megabytes", 0.3, "--vocab-size", 1000, "--max-seq-length", 64]
+SMALL = ["demo", "--output-dir", "out", "--megabytes", 0.3, "--vocab-size", 1000]
+
+
+def test_the_demo_makes_everything_up_to_records(command: Command) -> None:
     for _ in range(2):
-        result = command(*arguments)
+        result = command(*SMALL, "--no-train")
         assert result.code == 0, result.err
         assert "(0 bad)" in result.out
-        for what in ("collect text", "train the tokenizer", "make records", "inspect records"):
+        for what in ("collect text", "train the tokenizer", "tokenize", "make records", "inspect records"):
             assert what in result.out.split("What was done:")[1]
     written = {str(path.relative_to("out")) for path in Path("out").rglob("*.json")}
     assert written >= {
         "demo.config.json",
-        "records/make-records.config.json",
+        "held-out-records/make-records.config.json",
         "tokenizer/spiece.config.json",
         "tokenizer/train-tokenizer.config.json",
+        "tokens/tokenize.config.json",
     }
+    kept, held_out = Path("out/corpus.txt").read_text(), Path("out/held-out.txt").read_text()
+    assert not set(kept.split("\n\n")) & set(held_out.split("\n\n")) - {""}
+    assert len(kept) > 5 * len(held_out) > 0
+
+
+def test_the_demo_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("albert_fast.cli.training.NEEDED", ("no_such_module",))
+    result = command(*SMALL)
+    assert result.code == 0, result.err
+    assert "no_such_module is not installed (pip install \"albert-fast[train]\")" in result.out
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_the_demo_trains_and_fails_where_nothing_was_learnt(command: Command) -> None:
+    pytest.importorskip("tensorflow")
+    result = command(*SMALL, "--num-train-steps", 12)
+    assert result.code == 1, result.err
+    assert result.out.count("NOT LEARNT") == 2
+    assert Path("out/run/report.html").exists()
+    assert "evaluate" in result.out.split("What was done:")[1]
+
+
+def evaluation(loss: float, accuracy: float, records: int) -> dict[str, dict[str, float]]:
+    return {
+        "evaluation": {"masked_lm_loss": loss, "sentence_order_accuracy": accuracy, "records": records},
+    }
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "records", "learnt"),
+    [(5.9, 0.6, 1000, True), (6.0, 0.6, 1000, False), (5.9, 0.54, 1000, False), (5.9, 0.6, 100, False)],
+)
+def test_verdict(loss: float, accuracy: float, records: int, learnt: bool) -> None:
+    assert verdict(evaluation(loss, accuracy, records), 6.05) is learnt
 
 
 def test_the_demo_leaves_other_peoples_folders_alone(command: Command) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-COMMANDS = ["train-tokenizer", "tokenize", "make-records", "inspect-records", "demo"]
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+COMMANDS = ["train-tokenizer", "tokenize", "make-records", "inspect-records", "pretrain", "evaluate", "demo"]
 
 
 def fences(text: str) -> list[tuple[str, str]]:
@@ -40,12 +41,14 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 def command_lines() -> Iterator[list[str]]:
     """Every line of a code block that runs `albert-fast`, and every `albert-fast ...` within the text."""
-    for block in [*blocks(""), *blocks("", PAGE)]:
+    for block in [*blocks(""), *blocks("", PAGE), *blocks("", TRAINING)]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
+            if words and words[0].startswith("TF_CONFIG="):
+                del words[0]
             if words and words[0].endswith("albert-fast"):
                 yield words[1:]
-    prose = re.sub(r"^```.*?^```$", "", README + PAGE, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", README + PAGE + TRAINING, flags=re.MULTILINE | re.DOTALL)
     for line in re.findall(r"`albert-fast ([^`]*)`", prose):
         yield shlex.split(line)
 

@@ -46,7 +46,7 @@ def test_presets_are_the_published_sizes() -> None:
         for name, c in PRESETS.items()
     }
     assert sizes == {
-        "tiny": (128, 4, 4, 512),
+        "tiny": (128, 2, 4, 512),
         "base": (768, 12, 12, 3072),
         "large": (1024, 24, 16, 4096),
         "xlarge": (2048, 24, 16, 8192),
@@ -54,7 +54,7 @@ def test_presets_are_the_published_sizes() -> None:
     }
     for name, config in PRESETS.items():
         assert config.hidden_dropout_prob == config.attention_probs_dropout_prob == 0
-        assert config.embedding_size == (64 if name == "tiny" else 128)
+        assert config.embedding_size == 128
         assert ModelConfig.preset(name) == config
         assert ModelConfig.preset(name, 25_000) == replace(config, vocab_size=25_000)
     with pytest.raises(ValueError, match="one of tiny, base, large, xlarge, xxlarge, not 'huge'"):
@@ -132,7 +132,7 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
         ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, not True"),
         ({"hidden_size": 128.0}, "hidden_size must be a whole number of at least 1, not 128.0"),
         ({"hidden_size": 130}, "hidden_size must be a multiple of num_attention_heads, not 130 with 4 heads"),
-        ({"num_hidden_groups": 5}, "num_hidden_groups must be at most num_hidden_layers (4), not 5"),
+        ({"num_hidden_groups": 5}, "num_hidden_groups must be at most num_hidden_layers (2), not 5"),
         ({"hidden_dropout_prob": 1}, "hidden_dropout_prob must be in [0, 1), not 1.0"),
         ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be in [0, 1), not -0.1"),
         ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob must be a finite number, not '0.1'"),
