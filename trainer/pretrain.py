@@ -70,8 +70,11 @@ class Job(NamedTuple):
     training: data.Data
     held_out: data.Data | None
     init_checkpoint: Path | None
+    goes_on: bool
+    """Whether checkpoints in the folder are gone on from; else they are as if they were not there."""
     describe: Callable[[], None]
-    """Writes what the run is into its folder; called when it is known to fit what is there."""
+    """Writes what the run is into its folder; called when it is known to fit what is there, and the folder is this
+    process's alone."""
 
 
 class Resolved(NamedTuple):
@@ -97,7 +100,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
     """
     folder = job.folder / "checkpoints"
     with _locked(job.folder, hardware):
-        found = checkpoints.newest(folder, warn)
+        found = checkpoints.newest(folder, warn) if job.goes_on else None
         facts = _facts(job)
         before: Mapping[str, Any] = {}
         if found is not None:
@@ -166,7 +169,8 @@ def _facts(job: Job) -> dict[str, Any]:
 
 def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any], options: Options) -> None:
     """Raises a TrainerError where the run in the folder is another one."""
-    for part in ("model", "data", "options"):
+    # The data last: the seed alone makes another number of instances.
+    for part in ("model", "options", "data"):
         then, now = found.facts.get(part, {}), facts[part]
         for name in dict.fromkeys([*then, *now]):
             if then.get(name) != now.get(name):
