@@ -32,7 +32,7 @@ from trainer.evaluation import Evaluator
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
-from trainer.loop import Listener, Outcome, Run, evaluate, train
+from trainer.loop import TIME_IS_UP, Listener, Outcome, Run, evaluate, train
 from trainer.model import Albert
 from trainer.optimizers import AdamW, Lamb
 from trainer.options import CHANGES_THE_RESULT, CHANGES_THE_ROUNDING, Options
@@ -437,7 +437,7 @@ class _Stops:
 
     def __call__(self) -> str | None:
         if self.reason is None and self.deadline is not None and time.monotonic() >= self.deadline:
-            self.reason = "--max-hours"
+            self.reason = TIME_IS_UP
         return self.reason
 
     def _stop(self, number: int, _: FrameType | None) -> None:
