@@ -308,10 +308,14 @@ def run(given: Mapping[str, Any]) -> "Outcome":
 
 def _run(given: Mapping[str, Any]) -> "Outcome":
     from trainer.cluster import cluster
+    from trainer.errors import TrainerError
     from trainer.options import Options
 
     folder: Path = given["output_dir"]
-    chosen = Options(**{name: given[name] for name in Options.__dataclass_fields__})
+    try:
+        chosen = Options(**{name: given[name] for name in Options.__dataclass_fields__})
+    except TrainerError as error:
+        raise UsageError(str(error)) from None
     check_output_dir(folder)
     workers, worker = cluster()
     if chosen.batch_size % workers:
