@@ -42,6 +42,9 @@ class Listener:
     def evaluation(self, line: Mapping[str, Any]) -> None:
         """A line of metrics.jsonl: an evaluation."""
 
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        """What is known of the checkpoint that this start goes on from. Its line lacks where a kill came before it."""
+
     def say(self, message: str) -> None:
         """Something for the reader."""
 

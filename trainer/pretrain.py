@@ -141,6 +141,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
             if found is not None and found.evaluation is None:
                 evaluate(run, start, found)
+            elif found is not None and found.evaluation is not None:
+                listener.evaluated(start, found.evaluation)
             with _Stops(job.options.max_hours) as stops:
                 try:
                     outcome = train(run, start, hours, stops)
@@ -396,6 +398,11 @@ class _Chief(Listener):
         self.journal.append(line)
         self.events.write(line)
         self.live.evaluation(line)
+
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        if not any("evaluation" in line and line["step"] == step for line in self.journal.lines):
+            whole = {name: round(figures[name]) for name in ("records", "predictions") if name in figures}
+            self.evaluation({"step": step, "time": time.time(), "evaluation": {**figures, **whole}})
 
     def say(self, message: str) -> None:
         self.live.say(message)
