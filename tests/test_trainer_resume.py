@@ -111,7 +111,7 @@ def test_a_killed_run_ends_with_the_same_bits(kind: str, material: Material, tmp
     finish(start(arguments(material, whole, **options(kind, material))))
     words = arguments(material, run, **options(kind, material))
     kills = 0
-    for moment in [rng.choice(MOMENTS) for _ in range(KILLS if kind == "tokens" else (KILLS + 1) // 2)]:
+    for moment in [rng.choice(MOMENTS) for _ in range(KILLS if kind == "tokens" else (KILLS + 2) // 3)]:
         killed = kill(start(words), run, moment, rng.choice([0.0, 0.0, rng.random() * 0.05]))
         print(f"{kind}: {moment[0]}: {'killed' if killed else 'was quicker'}, {steps_seen(run)}")
         kills += killed
@@ -123,6 +123,27 @@ def test_a_killed_run_ends_with_the_same_bits(kind: str, material: Material, tmp
     assert [step for step, *_ in training(run)] == sorted([*range(2, 41, 2), *range(5, 41, 10)])
     assert evaluations(run) == evaluations(whole)
     assert (len(evaluations(run)) == 8) == (kind == "tokens")
+
+
+def test_a_kill_between_an_evaluation_and_its_line(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = arguments(material, Path("run"), num_train_steps=2, eval_records=material.held_out, eval_batch_size=109)
+    append = Journal.append
+
+    def killed(self: Journal, line: Mapping[str, Any]) -> None:
+        if "evaluation" in line:
+            raise KeyboardInterrupt
+        append(self, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", killed)
+        assert command(*words).code == 130
+    assert steps(Path("run")) == [2]
+    for _ in range(2):
+        assert command(*words).code == 0
+        (figures,) = evaluations(Path("run")).values()
+        assert figures["records"] == 436
 
 
 # --- stopped ---------------------------------------------------------------------------------------------------------

@@ -126,8 +126,8 @@ def test_the_tokenizer_is_kept_with_the_model(command: Command, material: Materi
 
 @slow
 def test_without_shuffle_records_come_in_the_order_of_the_files(whole: Path, material: Material) -> None:
-    """The first two losses of the journal, by the model as it starts: warm-up begins at rate 0, so it is the same."""
-    batches = RecordReader([str(material.records)], 8).batches(0, 2)
+    """The first two losses by the model as it starts: warm-up begins at rate 0, so the second meets it unchanged."""
+    batches = RecordReader([str(material.records)], 8, shuffle=False).batches(0, 2)
     model = Albert(ModelConfig.from_file(material.small), seed=12345)
     found = []
     for batch in batches:
@@ -135,7 +135,6 @@ def test_without_shuffle_records_come_in_the_order_of_the_files(whole: Path, mat
         sums = reference.sums(model(features), features)
         found.append(float(reference.metrics(sums, reference.totals(features)).loss))
     (_, first), *_ = [(line["step"], line["loss"]) for line in lines(whole) if "loss" in line]
-    # The second step's rate is half of the whole; its loss is that of weights which have not changed.
     assert first == pytest.approx(np.mean(found), abs=1e-5)
 
 
@@ -146,7 +145,7 @@ def test_records_are_taken_as_they_are_told_to(material: Material) -> None:
         source = data.from_records(files, 8, seed=3, **how).source
         return [row.tobytes() for batch in source.batches(0, 101) for row in batch["input_ids"]]
 
-    in_order = [batch["input_ids"][0].tobytes() for batch in RecordReader(files, 1).batches(0, 808)]
+    in_order = [batch["input_ids"][0].tobytes() for batch in RecordReader(files, 1, shuffle=False).batches(0, 808)]
     assert rows() == in_order
     shuffled = rows(shuffle=True)
     assert shuffled == rows(shuffle=True)
@@ -200,10 +199,9 @@ def test_bf16_follows_float32(material: Material, command: Command) -> None:
 
 
 @slow
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_a_loss_that_is_not_finite_ends_the_run(optimizer: str, material: Material, command: Command) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(material: Material, command: Command) -> None:
     run = Path("run")
-    words = arguments(material, run, optimizer=optimizer, num_train_steps=40, save_checkpoints_steps=1, log_steps=1)
+    words = arguments(material, run, optimizer="adamw", num_train_steps=40, save_checkpoints_steps=1, log_steps=1)
     refused = command(*words, "--learning-rate", 1e30, "--num-warmup-steps", 0)
     assert refused.code == 1
     (told,) = [line for line in refused.err.splitlines() if "error" in line]
