@@ -3,9 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from trainer_runs import Material
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -56,3 +59,11 @@ def model() -> Path:
 def corpus() -> Path:
     """The text that the model was trained on: one sentence a line, blank lines between documents."""
     return GOLDEN / "corpus" / "part-a.txt"
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> "Material":
+    """What the trainer's runs are fed with."""
+    import trainer_runs
+
+    return trainer_runs.make(tmp_path_factory.mktemp("material"))

@@ -6,6 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from trainer import checkpoints, flops
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from trainer.schedule import Schedule
     from trainer.step import Replica, Report, Step
 
-STOP, TIME_IS_UP = 0, 1
-"""Places of the signals that workers send each other with a step."""
+TIME_IS_UP = "--max-hours"
+"""The reason to stop that is no interruption."""
+SIGNALS = {"another worker": (1.0, 0.0), TIME_IS_UP: (0.0, 1.0)}
+"""What workers send each other with a step, so that all stop after it, by what the others take for the reason."""
 
 
 class Listener:
@@ -38,6 +41,9 @@ class Listener:
 
     def evaluation(self, line: Mapping[str, Any]) -> None:
         """A line of metrics.jsonl: an evaluation."""
+
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        """What is known of the checkpoint that this start goes on from. Its line lacks where a kill came before it."""
 
     def say(self, message: str) -> None:
         """Something for the reader."""
@@ -51,7 +57,7 @@ class Outcome(NamedTuple):
     finished: bool
     """Whether these are all."""
     stopped: str | None
-    """What ended it before: "a signal" or "--max-hours"."""
+    """What ended it before: a signal's name, "--max-hours" or "another worker"."""
 
 
 class Run(NamedTuple):
@@ -114,28 +120,28 @@ def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) ->
             reason = reason or stop()
             report = _take(step, feed, done, reason, run)
             # While a device works on this step, the last one's figures are looked at.
-            signalled = False
             if hardware.kind == "GPU":
-                signalled = waiting is not None and meter.add(*waiting)
+                ended = meter.add(*waiting) if waiting is not None else None
                 waiting = (done, report)
             else:
-                signalled = meter.add(done, report)
+                ended = meter.add(done, report)
             done += 1
-            if signalled or done == total or done % options.save_checkpoints_steps == 0:
+            if ended or done == total or done % options.save_checkpoints_steps == 0:
                 if waiting is not None:
-                    signalled |= meter.add(*waiting)
+                    ended = meter.add(*waiting) or ended
                     waiting = None
                 meter.flush()
                 _save(run, done)
                 meter.began(feed)
-                if signalled:
+                if ended:
+                    reason = reason or ended
                     break
     finished = done == total
-    return Outcome(done, finished, None if finished else reason or "another worker")
+    return Outcome(done, finished, None if finished else reason)
 
 
 def _take(step: Step, feed: Feed, number: int, reason: str | None, run: Run) -> Report:
-    signals = NO_SIGNALS if reason is None else (1.0, 0.0)
+    signals = NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
     try:
         return step(feed.next(), tf.constant(number, tf.int64), tf.constant(signals))
     except tf.errors.ResourceExhaustedError as error:
@@ -206,8 +212,8 @@ class Meter:
         """Time is counted from now on."""
         self.feed, self.clock, self.waited = feed, time.perf_counter(), feed.waited
 
-    def add(self, number: int, report: Report) -> bool:
-        """Takes a step's report; whether a worker wants to stop.
+    def add(self, number: int, report: Report) -> str | None:
+        """Takes a step's report; the reason for which a worker wants to stop, or None.
 
         Raises:
             TrainerError: the step was not finite.
@@ -218,7 +224,8 @@ class Meter:
         self.reports.append((number, report))
         if (number + 1) % self.run.options.log_steps == 0:
             self.flush()
-        return bool(tf.reduce_sum(report.signals) > 0)
+        sent = report.signals.numpy()
+        return next((reason for reason, signals in SIGNALS.items() if np.dot(sent, signals) > 0), None)
 
     def flush(self) -> None:
         """A line of what has been added since the last one."""

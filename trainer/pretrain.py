@@ -32,7 +32,7 @@ from trainer.evaluation import Evaluator
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
-from trainer.loop import Listener, Outcome, Run, evaluate, train
+from trainer.loop import TIME_IS_UP, Listener, Outcome, Run, evaluate, train
 from trainer.model import Albert
 from trainer.optimizers import AdamW, Lamb
 from trainer.options import CHANGES_THE_RESULT, CHANGES_THE_ROUNDING, Options
@@ -70,8 +70,11 @@ class Job(NamedTuple):
     training: data.Data
     held_out: data.Data | None
     init_checkpoint: Path | None
+    goes_on: bool
+    """Whether checkpoints in the folder are gone on from; else they are as if they were not there."""
     describe: Callable[[], None]
-    """Writes what the run is into its folder; called when it is known to fit what is there."""
+    """Writes what the run is into its folder; called when it is known to fit what is there, and the folder is this
+    process's alone."""
 
 
 class Resolved(NamedTuple):
@@ -97,7 +100,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
     """
     folder = job.folder / "checkpoints"
     with _locked(job.folder, hardware):
-        found = checkpoints.newest(folder, warn)
+        found = checkpoints.newest(folder, warn) if job.goes_on else None
         facts = _facts(job)
         before: Mapping[str, Any] = {}
         if found is not None:
@@ -138,6 +141,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
             if found is not None and found.evaluation is None:
                 evaluate(run, start, found)
+            elif found is not None and found.evaluation is not None:
+                listener.evaluated(start, found.evaluation)
             with _Stops(job.options.max_hours) as stops:
                 try:
                     outcome = train(run, start, hours, stops)
@@ -166,7 +171,8 @@ def _facts(job: Job) -> dict[str, Any]:
 
 def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any], options: Options) -> None:
     """Raises a TrainerError where the run in the folder is another one."""
-    for part in ("model", "data", "options"):
+    # The data last: the seed alone makes another number of instances.
+    for part in ("model", "options", "data"):
         then, now = found.facts.get(part, {}), facts[part]
         for name in dict.fromkeys([*then, *now]):
             if then.get(name) != now.get(name):
@@ -395,6 +401,11 @@ class _Chief(Listener):
         self.events.write(line)
         self.live.evaluation(line)
 
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        if not any("evaluation" in line and line["step"] == step for line in self.journal.lines):
+            whole = {name: round(figures[name]) for name in ("records", "predictions") if name in figures}
+            self.evaluation({"step": step, "time": time.time(), "evaluation": {**figures, **whole}})
+
     def say(self, message: str) -> None:
         self.live.say(message)
 
@@ -435,7 +446,7 @@ class _Stops:
 
     def __call__(self) -> str | None:
         if self.reason is None and self.deadline is not None and time.monotonic() >= self.deadline:
-            self.reason = "--max-hours"
+            self.reason = TIME_IS_UP
         return self.reason
 
     def _stop(self, number: int, _: FrameType | None) -> None:

@@ -317,15 +317,19 @@ def run(given: Mapping[str, Any]) -> "Outcome":
 
 def _run(given: Mapping[str, Any]) -> "Outcome":
     from trainer.cluster import cluster
+    from trainer.errors import TrainerError
     from trainer.options import Options
 
     folder: Path = given["output_dir"]
-    chosen = Options(**{name: given[name] for name in Options.__dataclass_fields__})
+    try:
+        chosen = Options(**{name: given[name] for name in Options.__dataclass_fields__})
+    except TrainerError as error:
+        raise UsageError(str(error)) from None
     check_output_dir(folder)
     workers, worker = cluster()
     if chosen.batch_size % workers:
         raise UsageError(f"--batch-size {chosen.batch_size} must be a multiple of the {workers} workers of TF_CONFIG")
-    _check_folder(folder, given["overwrite"] and worker == 0)
+    _check_folder(folder)
     training = _training_data(given, chosen.batch_size // workers)
     name, model = model_config(given["model"], training.vocab_size)
     held_out = _held_out(given, max(1, chosen.eval_batch_size // workers), model, training)
@@ -343,9 +347,13 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
         devices = hardware.find()
 
     def describe() -> None:
+        if given["overwrite"]:
+            _empty(folder)
         _leave_description(folder, given, model, training)
 
-    job = Job(folder, name, model, chosen, training, held_out, given["init_checkpoint"], describe)
+    job = Job(
+        folder, name, model, chosen, training, held_out, given["init_checkpoint"], not given["overwrite"], describe
+    )
     outcome = pretrain(job, devices, warn)
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
@@ -356,22 +364,24 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     return outcome
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuses a folder of something else; empties a run's where it is to be overwritten."""
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder of something else."""
+    # What the first moments of a run may leave is no something else.
+    own = {LOCK, f".{MARKER}.tmp"}
+    if folder.is_dir() and not (folder / MARKER).exists() and any(path.name not in own for path in folder.iterdir()):
+        raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
+
+
+def _empty(folder: Path) -> None:
+    """Removes what a run leaves, but for its description: a half emptied folder must still be known for what it is."""
     import shutil
 
-    if not folder.is_dir() or not any(path.name != LOCK for path in folder.iterdir()):
-        return
-    if not (folder / MARKER).exists():
-        raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
-    if overwrite:
-        # The description last: a half emptied folder must still be known for what it is.
-        for name in ("checkpoints", "tensorboard", "metrics.jsonl", "run.json", "report.html", MARKER):
-            path = folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+    for name in ("checkpoints", "tensorboard"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    tokenizer = ("spiece.model", "spiece.config.json", "vocab.txt")
+    for name in ("metrics.jsonl", "run.json", "report.html", "albert_config.json", *tokenizer):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | None = None) -> "Data":

@@ -1,0 +1,216 @@
+"""`albert-fast evaluate`: every record once, and what does not fit is told in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import tensorflow as tf
+from conftest import GOLDEN
+from trainer_runs import Material, arguments, checkpoint, damage, evaluations, weights
+
+from albert_fast import RecordReader
+from trainer import checkpoints
+from trainer.config import ModelConfig
+from trainer.model import Albert
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+TOKENIZER = GOLDEN / "tokenizer" / "spiece.model"
+
+
+@pytest.fixture(scope="module")
+def run(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that evaluated after step 4 and after step 8."""
+    from albert_fast.cli import main
+
+    folder = tmp_path_factory.mktemp("evaluate") / "run"
+    words = arguments(
+        material,
+        folder,
+        eval_records=material.held_out,
+        num_train_steps=8,
+        learning_rate=0.02,
+        deterministic=False,
+        optimizer="adamw",
+    )
+    assert main(words) == 0
+    return folder
+
+
+def evaluate(command: Command, *words: object) -> dict[str, float]:
+    """The figures that `evaluate` finds, without the seconds."""
+    done = command("evaluate", *words, "--no-jit", "--output", "found.json")
+    assert done.code == 0, done.err
+    found = json.loads(Path("found.json").read_text())
+    for name, value in found["evaluation"].items():
+        if "loss" in name or "accuracy" in name:
+            assert f"{name:<24} {value:.4f}" in done.out
+    figures: dict[str, float] = found["evaluation"]
+    del figures["seconds"]
+    return figures
+
+
+def plainly(folder: Path, records: Path) -> dict[str, float]:
+    """The same by NumPy in float64 from the model's logits, one record at a time."""
+    model = Albert(ModelConfig.from_file(folder / "albert_config.json"))
+    checkpoints.load(checkpoints.read(folder), model.named_variables, model_only=True)
+    forward = tf.function(model)
+    source = RecordReader([str(records)], 1)
+    found: list[tuple[float, float, float, float, float]] = []
+    for batch in source.batches(0, len(source)):
+        logits = forward({name: tf.constant(array) for name, array in batch.items()})
+        masked, order = (np.asarray(part, np.float64)[0] for part in logits)
+        weight, ids, label = (
+            batch["masked_lm_weights"][0],
+            batch["masked_lm_ids"][0],
+            int(batch["next_sentence_labels"]),
+        )
+        entropies = np.log(np.exp(masked).sum(-1)) - masked[np.arange(len(ids)), ids]
+        found.append(
+            (
+                float((weight * entropies).sum()),
+                float((weight * (masked.argmax(-1) == ids)).sum()),
+                float(weight.sum()),
+                float(np.log(np.exp(order).sum()) - order[label]),
+                float(order.argmax() == label),
+            )
+        )
+    sums = np.sum(found, 0)
+    return {
+        "masked_lm_loss": sums[0] / sums[2],
+        "masked_lm_accuracy": sums[1] / sums[2],
+        "sentence_order_loss": sums[3] / len(found),
+        "sentence_order_accuracy": sums[4] / len(found),
+        "records": len(found),
+        "predictions": sums[2],
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning")
+def test_the_figures_are_those_of_all_records(run: Path, material: Material, command: Command) -> None:
+    expected = plainly(checkpoint(run, 8), material.held_out)
+    assert expected["records"] == 436
+    for size in (7, 64, 1000):
+        found = evaluate(command, "--checkpoint", run, "--records", material.held_out, "--eval-batch-size", size)
+        assert found == pytest.approx(expected, abs=1e-5), size
+        assert (found["records"], found["predictions"]) == (436, expected["predictions"])
+    # As the run found by itself, at this checkpoint and at an older one.
+    assert evaluations(run)[8] == pytest.approx(expected, abs=1e-5)
+    older = evaluate(command, "--checkpoint", checkpoint(run, 4), "--records", material.held_out)
+    assert evaluations(run)[4] == pytest.approx(older, abs=1e-5)
+    assert older["masked_lm_loss"] != pytest.approx(expected["masked_lm_loss"], abs=1e-3)
+
+
+def test_bf16_is_close(run: Path, material: Material, command: Command) -> None:
+    found = evaluate(command, "--checkpoint", run, "--records", material.held_out, "--precision", "bf16")
+    for name, value in evaluations(run)[8].items():
+        assert found[name] == pytest.approx(value, abs=0.03), name
+
+
+def test_what_it_writes(run: Path, material: Material, command: Command) -> None:
+    done = command("evaluate", "--checkpoint", run, "--records", material.held_out, "--output", "new/found.json")
+    assert done.code == 0
+    found = json.loads(Path("new/found.json").read_text())
+    assert found["step"] == 8
+    assert found["checkpoint"] == str(checkpoint(run, 8))
+    ids = [
+        identifier
+        for batch in RecordReader([str(material.held_out)], 1).batches(0, 436)
+        for identifier in batch["masked_lm_ids"][batch["masked_lm_weights"] > 0].tolist()
+    ]
+    shares = np.bincount(ids)[np.bincount(ids) > 0] / len(ids)
+    assert found["guessing"]["masked_lm_loss"] == pytest.approx(-(shares * np.log(shares)).sum())
+    assert found["guessing"]["masked_lm_accuracy"] == pytest.approx(shares.max())
+    assert f"(guessing {math.log(2):.4f})" in done.out
+    assert done.err.splitlines()[-1] == "albert-fast: written: new/found.json"
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_unless_named(
+    run: Path, material: Material, command: Command
+) -> None:
+    shutil.copytree(run, "run")
+    damage(checkpoint(Path("run"), 8) / "variables.data-00000-of-00001")
+    done = command("evaluate", "--checkpoint", "run", "--records", material.held_out, "--no-jit")
+    assert done.code == 0
+    assert done.out.startswith("run/checkpoints/step-00000004, step 4, on 436 records")
+    assert "warning: checkpoint run/checkpoints/step-00000008 is damaged" in done.err
+    refused = command("evaluate", "--checkpoint", "run/checkpoints/step-00000008", "--records", material.held_out)
+    assert refused.code == 1
+    assert "step-00000008 is damaged" in refused.error
+
+
+def records(command: Command, name: str, length: int, tokenizer: Path = TOKENIZER) -> Path:
+    text = GOLDEN / "corpus" / "part-b.txt"
+    rules = ["--max-seq-length", length, "--max-predictions-per-seq", 10, "--dupe-factor", 1]
+    assert command("make-records", text, "--tokenizer", tokenizer, "--output-dir", name, *rules).code == 0
+    return Path(name)
+
+
+def test_records_that_do_not_fit(run: Path, material: Material, command: Command) -> None:
+    def refused(*words: object) -> str:
+        done = command("evaluate", "--checkpoint", run, *words)
+        assert done.code in {1, 2}
+        assert done.out == ""
+        assert not Path("found.json").exists()
+        return done.error
+
+    long = records(command, "long", 128)
+    told = refused("--records", long, "--output", "found.json")
+    assert told == "sequences must be at most max_position_embeddings (64) long; those of long have 128 tokens"
+
+    text = GOLDEN / "corpus" / "part-b.txt"
+    trained = command("train-tokenizer", text, "--output-dir", "other", "--vocab-size", 900)
+    assert trained.code == 0
+    small = records(command, "small", 64, Path("other/spiece.model"))
+    told = refused("--records", small)
+    assert told.startswith("vocab_size of the model must be that of the tokenizer: small has 900 pieces")
+
+    # Of unknown origin, the ids themselves are looked at.
+    tiny = Path("run")
+    words = arguments(material, tiny, records=small, model="small.json", num_train_steps=1, num_warmup_steps=0)
+    Path("small.json").write_text(material.small.read_text().replace("2000", "900"))
+    assert command(*words).code == 0
+    Path("unknown").mkdir()
+    for file in material.held_out.glob("*tfrecord*"):
+        shutil.copy(file, "unknown")
+    done = command("evaluate", "--checkpoint", tiny, "--records", "unknown")
+    assert done.code == 1
+    assert "below the vocabulary" in done.error or "900" in done.error
+
+    Path("empty").mkdir()
+    assert "empty" in refused("--records", "empty")
+    assert "nowhere" in refused("--records", "nowhere")
+
+
+def test_checkpoints_that_are_none(run: Path, material: Material, command: Command) -> None:
+    for path in (Path("nowhere"), material.held_out, material.small, checkpoint(run, 5)):
+        done = command("evaluate", "--checkpoint", path, "--records", material.held_out)
+        assert done.code == 1
+        assert done.error.startswith(f"{path} ")
+        assert "it must be the output folder of a run, or one of its checkpoints" in done.error
+
+
+def test_held_out_records_are_none_to_train_on(material: Material, command: Command) -> None:
+    words = arguments(material, Path("run"), records=material.records, eval_records=material.records)
+    refused = command(*words)
+    assert refused.code == 1
+    assert "is among the records to train on: evaluation needs records of its own" in refused.error
+    assert not Path("run").exists()
+
+
+def test_evaluation_changes_no_weight(run: Path, material: Material, command: Command) -> None:
+    before = weights(run, 8)
+    evaluate(command, "--checkpoint", run, "--records", material.held_out)
+    assert all((value == before[name]).all() for name, value in weights(run, 8).items())

@@ -1,0 +1,355 @@
+"""Runs that were killed, stopped, or found damaged, and go on: with the bits of a run that never ended."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from trainer_runs import (
+    ADVICE,
+    Material,
+    arguments,
+    assert_same,
+    checkpoint,
+    contents,
+    damage,
+    evaluations,
+    finish,
+    lines,
+    start,
+    steps,
+    training,
+    wait_for,
+    weights,
+)
+
+from trainer.journal import Journal
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator, Mapping
+
+    from conftest import Command
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+KILLS = int(os.environ.get("ALBERT_FAST_KILL_TRIALS", "3"))
+SEED = int(os.environ.get("ALBERT_FAST_KILL_SEED", "1"))
+
+
+@pytest.fixture(autouse=True)
+def _free() -> Iterator[None]:
+    """What a run in this process has set for all of it."""
+    yield
+    from tensorflow.python.util import _pywrap_determinism
+
+    _pywrap_determinism.enable(False)
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+Moment = tuple[str, "Callable[[Path, int], bool]"]
+
+
+def _last_step(run: Path) -> int:
+    return max((line["step"] for line in lines(run)), default=0)
+
+
+MOMENTS: list[Moment] = [
+    ("a step is done", lambda run, before: _last_step(run) > before),
+    ("a checkpoint is being written", lambda run, _: any((run / "checkpoints").glob(".*.tmp"))),
+    ("variables are being written", lambda run, _: any((run / "checkpoints").glob(".*.tmp/variables*"))),
+    ("a checkpoint has its name", lambda run, before: max(steps_seen(run), default=0) > before),
+    ("an old one goes", lambda run, _: any((run / "checkpoints").glob(".*.old"))),
+    ("an evaluation is being written", lambda run, _: any((run / "checkpoints").glob("*/.evaluation.json.tmp"))),
+    ("some steps are done", lambda run, before: _last_step(run) > before + 7),
+]
+
+
+def steps_seen(run: Path) -> list[int]:
+    return [int(path.name[5:]) for path in (run / "checkpoints").glob("step-*")]
+
+
+def kill(process: subprocess.Popen[str], run: Path, moment: Moment, delay: float) -> bool:
+    """Kills the run at a moment, or `delay` seconds after; false where it was quicker."""
+    before = max(steps_seen(run), default=0)
+    wait_for(process, lambda: moment[1](run, before))
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def options(kind: str, material: Material) -> dict[str, Any]:
+    """A run long enough to be killed in, which drops out and keeps few checkpoints."""
+    found: dict[str, Any] = {
+        "model": material.dropout,
+        "num_train_steps": 40,
+        "save_checkpoints_steps": 5,
+        "keep_checkpoint_max": 2,
+        "micro_batch_size": 4,
+        "log_steps": 2,
+    }
+    if kind == "tokens":
+        return found | {"eval_records": material.held_out}
+    return found | {"records": material.records, "jit": True, "batch_size": 32, "micro_batch_size": 16}
+
+
+@pytest.mark.parametrize("kind", ["tokens", "records"])
+def test_a_killed_run_ends_with_the_same_bits(kind: str, material: Material, tmp_path: Path) -> None:
+    rng = random.Random(f"{SEED} {kind}")
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    finish(start(arguments(material, whole, **options(kind, material))))
+    words = arguments(material, run, **options(kind, material))
+    kills = 0
+    for moment in [rng.choice(MOMENTS) for _ in range(KILLS if kind == "tokens" else (KILLS + 2) // 3)]:
+        killed = kill(start(words), run, moment, rng.choice([0.0, 0.0, rng.random() * 0.05]))
+        print(f"{kind}: {moment[0]}: {'killed' if killed else 'was quicker'}, {steps_seen(run)}")
+        kills += killed
+    finish(start(words))
+    assert kills > 0 or KILLS == 0
+    assert steps(run) == steps(whole)
+    assert_same(weights(run), weights(whole))
+    assert training(run) == training(whole)
+    assert [step for step, *_ in training(run)] == sorted([*range(2, 41, 2), *range(5, 41, 10)])
+    assert evaluations(run) == evaluations(whole)
+    assert (len(evaluations(run)) == 8) == (kind == "tokens")
+
+
+def test_a_kill_between_an_evaluation_and_its_line(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = arguments(material, Path("run"), num_train_steps=2, eval_records=material.held_out, eval_batch_size=109)
+    append = Journal.append
+
+    def killed(self: Journal, line: Mapping[str, Any]) -> None:
+        if "evaluation" in line:
+            raise KeyboardInterrupt
+        append(self, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", killed)
+        assert command(*words).code == 130
+    assert steps(Path("run")) == [2]
+    for _ in range(2):
+        assert command(*words).code == 0
+        (figures,) = evaluations(Path("run")).values()
+        assert figures["records"] == 436
+
+
+# --- stopped ---------------------------------------------------------------------------------------------------------
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    """Does something when the journal gets the training line of `step`."""
+    append = Journal.append
+
+    def watched(self: Journal, line: Mapping[str, Any]) -> None:
+        append(self, line)
+        if line["step"] == step and "loss" in line:
+            act()
+
+    monkeypatch.setattr(Journal, "append", watched)
+
+
+@pytest.fixture(scope="module")
+def whole(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing happened to."""
+    from albert_fast.cli import main
+
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert main(arguments(material, run, model=material.dropout)) == 0
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(
+    number: signal.Signals, command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = arguments(material, Path("run"), model=material.dropout)
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, lambda: os.kill(os.getpid(), number))
+        stopped = command(*words)
+    assert stopped.code == 130
+    (*_, last) = stopped.err.splitlines()
+    assert last == f"albert-fast: stopped; saved after step 7: {ADVICE}"
+    assert stopped.out == ""
+    assert steps(Path("run")) == [4, 7]
+    # The handlers are those from before.
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    again = command(*words)
+    assert again.code == 0, again.err
+    assert f"going on from {checkpoint(Path('run'), 7)}, after step 7" in again.err
+    assert_same(weights(Path("run")), weights(whole))
+    assert [line["start"] for line in lines(Path("run")) if "start" in line] == ["new", "resumed"]
+    assert [step for step, *_ in training(Path("run"))] == [2, 4, 6, 7, 8, 10, 12]
+
+
+def test_a_second_signal_ends_at_once(
+    command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = arguments(material, Path("run"), model=material.dropout)
+
+    def twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, twice)
+        stopped = command(*words)
+    assert stopped.code == 130
+    assert steps(Path("run")) == [4]
+    assert command(*words).code == 0
+    assert_same(weights(Path("run")), weights(whole))
+
+
+def test_max_hours(command: Command, material: Material, whole: Path) -> None:
+    words = arguments(material, Path("run"), model=material.dropout)
+    reached = []
+    for _ in range(2):
+        found = command(*words, "--max-hours", 1e-9)
+        assert found.code == 0
+        reached.append(steps(Path("run"))[-1])
+        assert f"--max-hours is over, after step {reached[-1]}; {ADVICE}" in found.err.splitlines()[-1]
+    assert reached == [1, 2]
+    assert command(*words).code == 0
+    assert_same(weights(Path("run")), weights(whole))
+    assert [step for step, *_ in training(Path("run"))] == [1, 2, 4, 6, 8, 10, 12]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_second_process_is_refused(
+    overwrite: bool, command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    shutil.copytree(whole, "run")
+    before = contents(Path("run"))
+    with Path("run/.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused = command(*arguments(material, Path("run"), model=material.dropout), *["--overwrite"] * overwrite)
+    assert refused.code == 1
+    assert refused.error == "another process is training in run: let it end, or choose another folder"
+    assert contents(Path("run")) == before
+
+
+# --- damaged ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_checkpoint_is_passed_over(command: Command, material: Material, whole: Path) -> None:
+    shutil.copytree(whole, "run")
+    damage(checkpoint(Path("run"), 12) / "variables.data-00000-of-00001")
+    again = command(*arguments(material, Path("run"), model=material.dropout))
+    assert again.code == 0, again.err
+    (told,) = [line for line in again.err.splitlines() if "warning" in line]
+    assert f"{checkpoint(Path('run'), 12)} is damaged" in told
+    assert told.endswith("going on from step-00000008")
+    assert steps(Path("run")) == [4, 8, 12]
+    assert_same(weights(Path("run")), weights(whole))
+    assert training(Path("run")) == training(whole)
+
+
+def test_nothing_but_damaged_checkpoints_is_an_error(command: Command, material: Material, whole: Path) -> None:
+    shutil.copytree(whole, "run")
+    for step in steps(Path("run")):
+        damage(checkpoint(Path("run"), step) / "checkpoint.json")
+    before = contents(Path("run"))
+    refused = command(*arguments(material, Path("run"), model=material.dropout))
+    assert refused.code == 1
+    assert "every checkpoint in run/checkpoints is damaged" in refused.error
+    assert contents(Path("run")) == before
+
+
+# --- another run -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"batch_size": 16}, "batch_size (8 then, 16 now)"),
+        ({"random_seed": 7}, "random_seed (12345 then, 7 now)"),
+        ({"learning_rate": 0.1}, "learning_rate (0.00176 then, 0.1 now)"),
+        ({"num_train_steps": 20}, "num_train_steps (12 then, 20 now)"),
+        ({"optimizer": "adamw"}, "optimizer (lamb then, adamw now)"),
+        ({"max_seq_length": 32}, "max_seq_length (64 then, 32 now)"),
+        ({"ngram": 2}, "ngram (3 then, 2 now)"),
+        ({"model": "other.json"}, "hidden_size (32 then, 16 now)"),
+        ({"tokens": "other"}, "data (other data than now)"),
+        ({"records": "RECORDS"}, "data (other data than now)"),
+    ],
+)
+def test_another_run_is_refused(
+    changes: dict[str, Any], named: str, command: Command, material: Material, whole: Path
+) -> None:
+    shutil.copytree(whole, "run")
+    Path("other.json").write_text(material.dropout.read_text().replace('"hidden_size": 32', '"hidden_size": 16'))
+    if "tokens" in changes:
+        text = Path(__file__).parent / "golden" / "corpus" / "part-b.txt"
+        tokenizer = Path(__file__).parent / "golden" / "tokenizer" / "spiece.model"
+        assert command("tokenize", text, "--tokenizer", tokenizer, "--output-dir", "other").code == 0
+    if "records" in changes:
+        changes = {"records": material.records}
+    before = contents(Path("run"))
+    refused = command(*arguments(material, Path("run"), **{"model": material.dropout, **changes}))
+    assert refused.code == 1
+    assert f"run holds a run that was started with another {named}" in refused.error
+    assert "--overwrite" in refused.error
+    assert contents(Path("run")) == before
+
+
+def test_a_finished_run_says_so(command: Command, material: Material, whole: Path) -> None:
+    shutil.copytree(whole, "run")
+    again = command(*arguments(material, Path("run"), model=material.dropout))
+    assert again.code == 0
+    assert "trained for 12 steps" in again.err.splitlines()[-1]
+    assert training(Path("run")) == training(whole)
+    assert_same(weights(Path("run")), weights(whole))
+
+
+def test_overwrite_starts_afresh(command: Command, material: Material, whole: Path) -> None:
+    shutil.copytree(whole, "run")
+    words = arguments(material, Path("run"), model=material.dropout, batch_size=4, num_train_steps=3)
+    found = command(*words, "--overwrite")
+    assert found.code == 0, found.err
+    assert steps(Path("run")) == [3]
+    assert [line["start"] for line in lines(Path("run")) if "start" in line] == ["new"]
+    assert [step for step, *_ in training(Path("run"))] == [2, 3]
+    # What it was started with is what it goes on with.
+    assert command(*words).code == 0
+
+
+def test_overwrite_that_fails_a_check_leaves_the_run(command: Command, material: Material, whole: Path) -> None:
+    shutil.copytree(whole, "run")
+    before = contents(Path("run"))
+    words = arguments(material, Path("run"), model="tiny", max_seq_length=1024)
+    assert command(*words, "--overwrite").code == 1
+    assert command(*arguments(material, Path("run"), batch_size=8, micro_batch_size=3), "--overwrite").code == 1
+    assert contents(Path("run")) == before
+
+
+def test_a_folder_of_something_else_is_left_alone(command: Command, material: Material) -> None:
+    Path("home").mkdir()
+    Path("home/letters.txt").write_text("precious")
+    for more in ([], ["--overwrite"]):
+        refused = command(*arguments(material, Path("home")), *more)
+        assert refused.code == 1
+        assert refused.error == "home is not empty, and holds no run of pretrain: pass another --output-dir"
+        assert contents(Path("home")) == {"letters.txt": b"precious"}
+
+
+@pytest.mark.parametrize("left", [".lock", ".pretrain.config.json.tmp"])
+def test_what_the_first_moments_leave_is_no_other_folder(left: str, command: Command, material: Material) -> None:
+    Path("run").mkdir()
+    (Path("run") / left).write_text("{")
+    refused = command(*arguments(material, Path("run"), micro_batch_size=3))
+    assert "must be a multiple of micro_batch_size" in refused.error

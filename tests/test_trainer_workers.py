@@ -1,0 +1,152 @@
+"""Several workers, and several devices, learn what one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from trainer_runs import (
+    ADVICE,
+    ROOT,
+    Material,
+    arguments,
+    evaluations,
+    finish,
+    lines,
+    losses,
+    start,
+    steps,
+    training,
+    wait_for,
+    weights,
+    worst,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+CLOSE = 1e-5
+"""Of losses, absolute, and of weights, relative: sums in another order."""
+
+
+def ports(count: int) -> list[int]:
+    """Free ones; another process may take them before they are used, which seldom happens."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    found = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return found
+
+
+def start_workers(words: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
+    addresses = [f"localhost:{port}" for port in ports(count)]
+    return [
+        start(
+            words,
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}},
+            ),
+        )
+        for worker in range(count)
+    ]
+
+
+def options(material: Material) -> dict[str, Any]:
+    return {"eval_records": material.held_out, "eval_batch_size": 50, "micro_batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def one(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run of one worker on one device."""
+    from tensorflow.python.util import _pywrap_determinism
+
+    from albert_fast.cli import main
+
+    run = tmp_path_factory.mktemp("one") / "run"
+    assert main(arguments(material, run, **options(material))) == 0
+    yield run
+    _pywrap_determinism.enable(False)
+
+
+def assert_equal(run: Path, one: Path) -> None:
+    apart = float(np.abs(losses(run) - losses(one)).max())
+    most, name = worst(weights(run), weights(one))
+    print(f"losses differ by {apart:.2g} at most, weights by {most:.2g} of their norm ({name})")
+    assert apart < CLOSE
+    assert most < CLOSE, name
+    expected = evaluations(one)
+    assert evaluations(run).keys() == expected.keys()
+    for step, figures in evaluations(run).items():
+        assert figures == pytest.approx(expected[step], abs=CLOSE)
+        assert figures["records"] == 436
+
+
+def test_two_workers_equal_one(material: Material, one: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = arguments(material, run, **options(material))
+    first, second = (finish(process) for process in start_workers(words))
+    assert_equal(run, one)
+    assert steps(run) == steps(one)
+    assert [line["start"] for line in lines(run) if "start" in line] == ["new"]
+    assert "trained for 12 steps" in first
+    assert "trained for 12 steps" in second
+    assert "checkpoint" in first
+    assert "checkpoint" not in second
+    assert json.loads((run / "run.json").read_text())["training"]["workers"] == 2
+
+
+def test_a_signal_to_one_worker_stops_all(material: Material, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = arguments(material, run, num_train_steps=100_000, save_checkpoints_steps=100_000)
+    workers = start_workers(words)
+    assert wait_for(workers[1], lambda: len(training(run)) > 0, 0.05)
+    workers[1].send_signal(signal.SIGTERM)
+    first, second = (finish(process, 130) for process in workers)
+    (step,) = steps(run)
+    for said in (first, second):
+        assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step {step:,}: {ADVICE}"
+    # They go on together, and a limit of hours that one of them reaches is one for both.
+    first, second = (finish(process) for process in start_workers([*words, "--max-hours", "1e-9"]))
+    assert steps(run) == [step, step + 1]
+    for said in (first, second):
+        assert said.splitlines()[-1] == f"albert-fast: --max-hours is over, after step {step + 1:,}; {ADVICE}"
+
+
+REPLICATED = """
+import sys
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from albert_fast.cli import main
+from trainer import hardware
+
+hardware.find = lambda: hardware.replicated(["CPU:0", "CPU:1"])
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_two_devices_equal_one(material: Material, one: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", REPLICATED, *arguments(material, run, **options(material))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "on 2 x " in finish(process)
+    assert_equal(run, one)
