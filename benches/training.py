@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ class Stepper:
     def __init__(self, python: str, arguments: list[str]) -> None:
         # Another Python finds the trainer in the checkout.
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "TRANSFORMERS_VERBOSITY": "error"}
+        # A file: nobody reads a pipe while the process works, and a full one would stop it.
+        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [python, STEPS, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._messages,
             text=True,
             env=environment,
         )
@@ -42,7 +45,9 @@ class Stepper:
         if line:
             self.about = json.loads(line)
         else:
-            messages = self._process.communicate()[1].strip().splitlines()
+            self._process.wait()
+            self._messages.seek(0)
+            messages = self._messages.read().strip().splitlines()
             self.missing = messages[-1] if messages else "no message"
 
     def turn(self, seconds: float) -> list[float]:
@@ -56,6 +61,7 @@ class Stepper:
     def close(self) -> None:
         """Ends the process."""
         self._process.communicate()
+        self._messages.close()
 
 
 def _range(values: list[float], digits: int = 2) -> str:
@@ -92,7 +98,8 @@ def _step_row(name: str, size: int, torch_python: str, rounds: int) -> tuple[Row
     about, their_about = opened[0].about, opened[1 + best].about
     row = Row(
         what,
-        f"{_range(ratios)}; {1000 * own:,.0f} ms, {size / own:,.1f} sequences a second; the first step {about['first']:.0f} s",
+        f"{_range(ratios)}; {1000 * own:,.0f} ms, {size / own:,.1f} sequences a second; "
+        f"the first step {about['first']:.0f} s",
         "1.0x",
         "1.15x",
         ratio >= 1,
@@ -127,7 +134,7 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
         "",
         0.9 <= share <= 1.1,
         None,
-        "trainer/flops.py, which the trainer's share of the peak comes from; counted in StableHLO, before XLA changes it",
+        "trainer/flops.py, from which the trainer has its share of the peak; counted in StableHLO, as XLA gets it",
     )
     return row, found
 
