@@ -27,6 +27,7 @@ from common import CHILD, MB, MIB, Row, run_child, say
 from corpus import Corpus, build, part
 from rich.console import Console
 from rich.table import Table
+from training import training_rows
 
 import albert_fast
 from albert_fast import Tokenizer
@@ -513,10 +514,14 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of tokenizing (default: %(default)s)")
     parser.add_argument("--record-rounds", type=int, default=3, help="rounds of make-records (default: %(default)s)")
     parser.add_argument(
+        "--training-rounds", type=int, default=5, help="rounds of training steps (default: %(default)s)"
+    )
+    parser.add_argument(
         "--torch-python",
         default=sys.executable,
         metavar="FILE",
-        help="a Python that has NumPy, PyTorch and transformers, to compare masks with (default: this one, if it has)",
+        help="a Python that has NumPy, PyTorch and transformers, to compare masks and training steps with "
+        "(default: this one, if it has)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument(
@@ -527,8 +532,8 @@ def options() -> argparse.Namespace:
         help="for corpus, tokenizer and records (default: %(default)s)",
     )
     found = parser.parse_args()
-    if min(found.megabytes, found.rounds, found.record_rounds) < 1:
-        parser.error("--megabytes, --rounds and --record-rounds must be at least 1")
+    if min(found.megabytes, found.rounds, found.record_rounds, found.training_rounds) < 1:
+        parser.error("--megabytes, --rounds, --record-rounds and --training-rounds must be at least 1")
     for path in [*found.text, *([found.tokenizer] if found.tokenizer else [])]:
         if not path.is_file():
             parser.error(f"{path} is not a file")
@@ -555,6 +560,7 @@ def main() -> int:
         for more_rows, more_figures in (
             records_rows(model, corpus, work, given.record_rounds),
             batch_rows(model, corpus, work, given.torch_python),
+            training_rows(given.torch_python, given.training_rounds),
         ):
             rows += more_rows
             figures |= more_figures
@@ -572,7 +578,8 @@ def main() -> int:
     seconds = time.perf_counter() - started
     caption = (
         f"Text: {corpus.origin}, {corpus.size / MB:.0f} MB, no line twice. Ratios are medians of {given.rounds} rounds "
-        f"(records: {given.record_rounds}) in turn, with their range. {seconds:.0f} s in all."
+        f"(records: {given.record_rounds}, training: {given.training_rounds}) in turn, with their range. "
+        f"{seconds:.0f} s in all."
     )
     show(rows, title, caption)
     if given.json:

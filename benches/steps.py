@@ -1,0 +1,229 @@
+"""A training step on the processor, in a process of its own. Messages are lines of JSON on standard output.
+
+steps.py ours MODEL BATCH               a step of the trainer; needs TensorFlow
+steps.py theirs MODEL BATCH ATTENTION   one of transformers' AlbertForPreTraining; needs PyTorch and transformers
+steps.py products MODEL BATCH           the matrix products of the compiled step; needs TensorFlow
+
+The first two say what they are when they have done two steps, and how long these took. Then they wait: each line on
+standard input, a number of seconds, is answered with the seconds of every step done in that time, 3 at least. So two
+processes take turns, and none compiles twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.config import ModelConfig
+from trainer.flops import training_flops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+LENGTH = 128
+PREDICTIONS = 20
+THREADS = 2
+RATE = 1e-4
+MASK = 4
+
+
+def batch(config: ModelConfig, size: int) -> dict[str, NDArray[Any]]:
+    """A batch of records full of random pieces, the same for both sides."""
+    rng = np.random.default_rng(1)
+    ids = rng.integers(5, config.vocab_size, (size, LENGTH), dtype=np.int32)
+    positions = np.sort(np.stack([rng.permutation(LENGTH)[:PREDICTIONS] for _ in range(size)])).astype(np.int32)
+    masked = np.take_along_axis(ids, positions, 1)
+    np.put_along_axis(ids, positions, MASK, 1)
+    return {
+        "input_ids": ids,
+        "input_mask": np.ones_like(ids),
+        "segment_ids": np.tile(np.arange(LENGTH, dtype=np.int32) >= LENGTH // 2, (size, 1)).astype(np.int32),
+        "masked_lm_positions": positions,
+        "masked_lm_ids": masked,
+        "masked_lm_weights": np.ones(masked.shape, np.float32),
+        "next_sentence_labels": rng.integers(0, 2, (size, 1), dtype=np.int32),
+    }
+
+
+def without_dropout(name: str) -> ModelConfig:
+    """The preset `name` without dropout, as the published second version has it anyway."""
+    return replace(ModelConfig.preset(name), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+
+def answer(step: Callable[[], float], about: dict[str, Any]) -> None:
+    """Says `about` after two steps, then answers standard input; `step` returns its loss, so that it has ended."""
+    begin = time.perf_counter()
+    step()
+    first = time.perf_counter() - begin
+    step()
+    print(json.dumps(about | {"first": first}), flush=True)
+    for line in sys.stdin:
+        spent: list[float] = []
+        loss = 0.0
+        while sum(spent) < float(line) or len(spent) < 3:
+            begin = time.perf_counter()
+            loss = step()
+            spent.append(time.perf_counter() - begin)
+        print(json.dumps({"steps": spent, "loss": loss}), flush=True)
+
+
+def _tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    return tf
+
+
+def ours(name: str, size: int) -> None:
+    """The trainer's step: gradients of one micro-batch, clipping, AdamW."""
+    tf = _tensorflow()
+    from trainer.model import Albert
+    from trainer.optimizers import AdamW
+    from trainer.schedule import Schedule
+    from trainer.step import make_step
+
+    config = without_dropout(name)
+    model = Albert(config)
+    optimizer = AdamW(model.named_variables)
+    one_step = make_step(model, optimizer, Schedule(RATE, 10**6, 0), size, jit=True)
+    features = {key: tf.constant(value) for key, value in batch(config, size).items()}
+    done = iter(range(10**6))
+
+    def step() -> float:
+        return float(one_step(features, tf.constant(next(done), tf.int64)).metrics.loss)
+
+    answer(step, {"what": f"TensorFlow {tf.__version__}, XLA"})
+
+
+def theirs(name: str, size: int, attention: str) -> None:
+    """A step in PyTorch: forward, backward, AdamW; eager, without clipping."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import torch
+    import transformers
+
+    torch.set_num_threads(THREADS)
+    config = without_dropout(name)
+    shape = {
+        key: getattr(config, key)
+        for key in (
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "embedding_size",
+            "max_position_embeddings",
+        )
+    }
+    # The same function as "gelu_new", as one operation: faster.
+    settings = transformers.AlbertConfig(
+        **shape,
+        hidden_act="gelu_pytorch_tanh",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        attn_implementation=attention,
+    )
+    model = transformers.AlbertForPreTraining(settings).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01, fused=True)
+    features = {key: torch.from_numpy(value).long() for key, value in batch(config, size).items()}
+    labels = torch.full((size, LENGTH), -100)
+    labels.scatter_(1, features["masked_lm_positions"], features["masked_lm_ids"])
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = model(
+            input_ids=features["input_ids"],
+            attention_mask=features["input_mask"],
+            token_type_ids=features["segment_ids"],
+            labels=labels,
+            sentence_order_label=features["next_sentence_labels"][:, 0],
+        ).loss
+        loss.backward()
+        optimizer.step()
+        return float(loss)
+
+    answer(step, {"what": f"transformers {transformers.__version__}, torch {torch.__version__}, {attention} attention"})
+
+
+DOT = re.compile(r"stablehlo\.dot(_general)?\b.*:\s*\((.*)\)\s*->\s*(.*?)\s*(?:loc\(.*)?$")
+CONTRACTING = re.compile(r"contracting_dims = \[([\d, ]*)\]")
+TENSOR = re.compile(r"tensor<([\dx]*?)x?(f32|bf16|f64|i32|i64|i1)>")
+
+
+def _sizes(text: str) -> list[list[int]]:
+    return [[int(size) for size in shape.split("x") if size] for shape, _ in TENSOR.findall(text)]
+
+
+def count_products(text: str) -> dict[str, int]:
+    """What the matrix products of a StableHLO program take, each counted once where it stands.
+
+    Operations are 2 for a multiply-add; bytes are those of both factors and the result, each once, at 4 a value.
+
+    Raises:
+        ValueError: a product that cannot be read.
+    """
+    operations = values = products = 0
+    for line in text.splitlines():
+        if "stablehlo.dot" not in line:
+            continue
+        found, contracted = DOT.search(line), CONTRACTING.search(line)
+        if not found or (found[1] and not contracted):
+            raise ValueError(f"cannot read this product: {line.strip()}")
+        left, right, out = _sizes(found[2] + found[3])
+        axes = [int(axis) for axis in contracted[1].split(",") if axis.strip()] if contracted else [len(left) - 1]
+        depth = int(np.prod([left[axis] for axis in axes]))
+        operations += 2 * int(np.prod(out)) * depth
+        values += sum(int(np.prod(shape)) for shape in (left, right, out))
+        products += 1
+    return {"operations": operations, "bytes": 4 * values, "products": products}
+
+
+def products(name: str, size: int) -> None:
+    """The matrix products of the gradient of one micro-batch, as XLA gets it, and the operations counted by hand."""
+    tf = _tensorflow()
+    from trainer import losses
+    from trainer.model import Albert
+
+    config = without_dropout(name)
+    model = Albert(config)
+    features = {key: tf.constant(value) for key, value in batch(config, size).items()}
+
+    def gradient(part: dict[str, Any]) -> Any:
+        with tf.GradientTape() as tape:
+            loss = losses.loss(losses.sums(model(part), part), losses.totals(part))
+        return tape.gradient(loss, model.named_variables)
+
+    compiled = tf.function(gradient, jit_compile=True)
+    text = compiled.experimental_get_compiler_ir(features)(stage="stablehlo")
+    by_hand = size * training_flops(config, LENGTH, PREDICTIONS)
+    print(json.dumps(count_products(text) | {"by_hand": by_hand}))
+
+
+def _main(arguments: list[str]) -> int:
+    match arguments:
+        case ["ours", model, size]:
+            ours(model, int(size))
+        case ["theirs", model, size, attention]:
+            theirs(model, int(size), attention)
+        case ["products", model, size]:
+            products(model, int(size))
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,152 @@
+"""The rows of the bench on the training step."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import Row, say
+
+STEPS = str(Path(__file__).with_name("steps.py"))
+SECONDS = 4.0
+"""Of every turn."""
+CASES = (("tiny", 8), ("tiny", 32), ("base", 8))
+"""Models and sequences of a batch."""
+ATTENTION = ("sdpa", "eager")
+"""PyTorch's ways to attend; which is faster depends on the machine."""
+
+
+class Stepper:
+    """A process of steps.py that answers turn by turn; `missing` says why there is none."""
+
+    def __init__(self, python: str, arguments: list[str]) -> None:
+        # Another Python finds the trainer in the checkout.
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "TRANSFORMERS_VERBOSITY": "error"}
+        # A file: nobody reads a pipe while the process works, and a full one would stop it.
+        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [python, STEPS, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            text=True,
+            env=environment,
+        )
+        self.about: dict[str, Any] = {}
+        self.missing = ""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if line:
+            self.about = json.loads(line)
+        else:
+            self._process.wait()
+            self._messages.seek(0)
+            messages = self._messages.read().strip().splitlines()
+            self.missing = messages[-1] if messages else "no message"
+
+    def turn(self, seconds: float) -> list[float]:
+        """The seconds of every step done in `seconds`."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(seconds, file=self._process.stdin, flush=True)
+        steps: list[float] = json.loads(self._process.stdout.readline())["steps"]
+        return steps
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+        self._messages.close()
+
+
+def _range(values: list[float], digits: int = 2) -> str:
+    return f"{statistics.median(values):.{digits}f}x ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _step_row(name: str, size: int, torch_python: str, rounds: int) -> tuple[Row, dict[str, Any]]:
+    what = f"a training step of {name}, float32, {size} x 128 tokens, 20 predictions each, 2 threads"
+    say(f"training: {name}, {size} sequences, {rounds} rounds")
+    opened: list[Stepper] = []
+    try:
+        for python, arguments in (
+            (sys.executable, ["ours"]),
+            *((torch_python, ["theirs", attention]) for attention in ATTENTION),
+        ):
+            opened.append(Stepper(python, [arguments[0], name, str(size), *arguments[1:]]))
+            if opened[-1].missing:
+                reason = f"not measured: {opened[-1].missing}"
+                hint = "pip install tensorflow" if arguments == ["ours"] else "--torch-python"
+                return Row(what, reason, "1.0x", "1.15x", None, None, hint), {}
+        times: list[list[float]] = [[] for _ in opened]
+        for _ in range(rounds):
+            for index, stepper in enumerate(opened):
+                # The fastest: two threads that wait for each other suffer most from whatever else runs.
+                times[index].append(min(stepper.turn(SECONDS)))
+    finally:
+        for stepper in opened:
+            stepper.close()
+    mine, others = times[0], times[1:]
+    # Theirs at its best: the way to attend that is faster here.
+    best = min(range(len(others)), key=lambda index: statistics.median(others[index]))
+    ratios = [theirs / ours for ours, theirs in zip(mine, others[best], strict=True)]
+    ratio, own = statistics.median(ratios), statistics.median(mine)
+    about, their_about = opened[0].about, opened[1 + best].about
+    row = Row(
+        what,
+        f"{_range(ratios)}; {1000 * own:,.0f} ms, {size / own:,.1f} sequences a second; "
+        f"the first step {about['first']:.0f} s",
+        "1.0x",
+        "1.15x",
+        ratio >= 1,
+        ratio >= 1.15,
+        f"AlbertForPreTraining, {their_about['what']}, eager mode, masked LM at all positions, fused AdamW: "
+        f"{1000 * statistics.median(others[best]):,.0f} ms",
+    )
+    figures = {
+        "ours": {"seconds": mine} | about,
+        "theirs": [{"seconds": seconds} | one.about for one, seconds in zip(opened[1:], others, strict=True)],
+        "ratios": ratios,
+    }
+    return row, figures
+
+
+def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
+    what = f"operations of the compiled gradient's matrix products ({name}, {size} x 128 tokens), by the count by hand"
+    say("training: the compiled step's products")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, STEPS, "products", name, str(size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Row(what, f"not measured: {reason}", "0.9 to 1.1", "", None, None, "pip install tensorflow"), {}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    share = found["operations"] / found["by_hand"]
+    row = Row(
+        what,
+        f"{share:.3f}; {found['operations'] / 1e9:,.1f} GFLOP in {found['products']} products, whose factors and "
+        f"results are {found['bytes'] / 1e9:.2f} GB: {found['operations'] / found['bytes']:.0f} FLOP a byte",
+        "0.9 to 1.1",
+        "",
+        0.9 <= share <= 1.1,
+        None,
+        "trainer/flops.py, from which the trainer has its share of the peak; counted in StableHLO, as XLA gets it",
+    )
+    return row, found
+
+
+def training_rows(torch_python: str, rounds: int) -> tuple[list[Row], dict[str, Any]]:
+    """A step against transformers', where `torch_python` has it, in turns; and what its products take."""
+    rows: list[Row] = []
+    figures: dict[str, Any] = {}
+    for name, size in CASES:
+        row, figures[f"step_{name}_{size}"] = _step_row(name, size, torch_python, rounds)
+        rows.append(row)
+    for name in ("tiny", "base"):
+        row, figures[f"products_{name}"] = _products_row(name, 8)
+        rows.append(row)
+    return rows, {"training": figures}
