@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.config import ModelConfig
-from trainer.flops import training_flops
+from trainer.flops import training_flops, training_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,17 +92,17 @@ def ours(name: str, size: int) -> None:
     from trainer.model import Albert
     from trainer.optimizers import AdamW
     from trainer.schedule import Schedule
-    from trainer.step import make_step
+    from trainer.step import NO_SIGNALS, Replica, make_step
 
     config = without_dropout(name)
     model = Albert(config)
-    optimizer = AdamW(model.named_variables)
-    one_step = make_step(model, optimizer, Schedule(RATE, 10**6, 0), size, jit=True)
+    replica = Replica(model, AdamW(model.named_variables))
+    one_step = make_step([replica], Schedule(RATE, 10**6, 0), size, jit=True)
     features = {key: tf.constant(value) for key, value in batch(config, size).items()}
     done = iter(range(10**6))
 
     def step() -> float:
-        return float(one_step(features, tf.constant(next(done), tf.int64)).metrics.loss)
+        return float(one_step(features, tf.constant(next(done), tf.int64), tf.constant(NO_SIGNALS)).metrics.loss)
 
     answer(step, {"what": f"TensorFlow {tf.__version__}, XLA"})
 
@@ -195,20 +195,20 @@ def products(name: str, size: int) -> None:
     tf = _tensorflow()
     from trainer import losses
     from trainer.model import Albert
+    from trainer.step import make_gradient
 
     config = without_dropout(name)
     model = Albert(config)
     features = {key: tf.constant(value) for key, value in batch(config, size).items()}
 
-    def gradient(part: dict[str, Any]) -> Any:
-        with tf.GradientTape() as tape:
-            loss = losses.loss(losses.sums(model(part), part), losses.totals(part))
-        return tape.gradient(loss, model.named_variables)
-
-    compiled = tf.function(gradient, jit_compile=True)
-    text = compiled.experimental_get_compiler_ir(features)(stage="stablehlo")
-    by_hand = size * training_flops(config, LENGTH, PREDICTIONS)
-    print(json.dumps(count_products(text) | {"by_hand": by_hand}))
+    compiled: Any = make_gradient(model)
+    arguments = features, losses.totals(features), tf.constant([0, 0])
+    text = compiled.experimental_get_compiler_ir(*arguments)(stage="stablehlo")
+    by_hand = {
+        "operations_by_hand": size * training_flops(config, LENGTH, PREDICTIONS),
+        "bytes_by_hand": 4 * training_values(config, size, LENGTH, PREDICTIONS),
+    }
+    print(json.dumps(count_products(text) | by_hand))
 
 
 def _main(arguments: list[str]) -> int:

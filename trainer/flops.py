@@ -38,3 +38,33 @@ def forward_flops(config: ModelConfig, length: int, predictions: int) -> int:
 def training_flops(config: ModelConfig, length: int, predictions: int) -> int:
     """Operations of the forward and backward pass of one sequence; see `forward_flops`."""
     return 3 * forward_flops(config, length, predictions)
+
+
+def training_values(config: ModelConfig, batch: int, length: int, predictions: int) -> int:
+    """Numbers in the factors and results of all matrix products of a step's forward and backward pass.
+
+    Times the bytes of a number, what a device reads and writes at least where no product stays in its caches. A product
+    of [m, k] and [k, n] has m k + k n + m n of them, and so has each of its two gradients.
+
+    Args:
+        config: the model.
+        batch: sequences.
+        length: tokens of a sequence.
+        predictions: masked positions of a sequence.
+    """
+    size, hidden, wide = config.embedding_size, config.hidden_size, config.intermediate_size
+    tokens, masked, head = batch * length, batch * predictions, config.head_size
+
+    def product(rows: int, depth: int, columns: int, times: int = 1) -> int:
+        return times * (rows * depth + depth * columns + rows * columns)
+
+    heads = batch * config.num_attention_heads
+    block = product(tokens, hidden, hidden, 4) + product(tokens, hidden, wide) + product(tokens, wide, hidden)
+    block += product(length, head, length, heads) + product(length, length, head, heads)
+    total = config.num_hidden_layers * config.inner_group_num * block
+    if size != hidden:
+        total += product(tokens, size, hidden)
+    total += product(batch, hidden, hidden) + product(batch, hidden, 2)
+    total += product(masked, hidden, size) + product(masked, size, config.vocab_size)
+    # Segment ids have no gradient.
+    return 3 * total + 2 * product(tokens, config.type_vocab_size, size)

@@ -110,6 +110,32 @@ def make_step(
     return done
 
 
+def make_gradient(
+    model: Albert, *, jit: bool = True
+) -> Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]]:
+    """The function that a step spends its time in: a micro-batch's sums, and its share of the step's gradient.
+
+    Its arguments are the micro-batch, the step's denominators and the dropout key, int32 [2]. The gradient is float32
+    [parameters]: that of every variable in the order of `named_variables`, flattened.
+
+    Args:
+        model: whose gradient.
+        jit: whether XLA compiles it.
+    """
+    variables = list(model.named_variables.values())
+
+    @tf.function(jit_compile=jit)
+    def share(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            sums = losses.sums(model(part, key), part)
+            loss = losses.loss(sums, whole)
+        gradient = tape.gradient(loss, variables)
+        return sums, tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradient], 0)
+
+    found: Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]] = share
+    return found
+
+
 class _Part:
     """What one replica does in a step."""
 
@@ -121,21 +147,13 @@ class _Part:
         sizes = [shape.num_elements() for shape in shapes]
 
         @tf.function(jit_compile=jit)
-        def share(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
-            with tf.GradientTape() as tape:
-                sums = losses.sums(model(part, key), part)
-                loss = losses.loss(sums, whole)
-            gradient = tape.gradient(loss, list(variables.values()))
-            return sums, tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradient], 0)
-
-        @tf.function(jit_compile=jit)
         def update(gradient: tf.Tensor, rate: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
             # One place decides whether a step is sound: the optimizer, by the norm.
             gradient = tf.where(tf.math.is_finite(loss), gradient, float("nan"))
             pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
             return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
 
-        self.share, self.update, self.size = share, update, sum(sizes)
+        self.share, self.update, self.size = make_gradient(model, jit=jit), update, sum(sizes)
 
     def __call__(self, batch: Batch, number: tf.Tensor, signals: tf.Tensor, place: int) -> Report:
         """The step of replica `place`."""
