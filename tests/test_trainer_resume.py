@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -208,6 +209,9 @@ def test_a_second_signal_ends_at_once(
         at_step(patch, 6, twice)
         stopped = command(*words)
     assert stopped.code == 130
+    told = f"albert-fast: stopped; {ADVICE} from the newest checkpoint"
+    assert stopped.err.splitlines()[-1] == told
+    assert json.loads(Path("run/run.json").read_text())["steps"]["stopped"] == "Ctrl-C"
     assert steps(Path("run")) == [4]
     assert command(*words).code == 0
     assert_same(weights(Path("run")), weights(whole))

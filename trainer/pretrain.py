@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from albert_fast.cli.common import write_atomic
+from albert_fast.cli.common import CommandError, write_atomic
 from albert_fast.cli.progress import duration, quantity
 from trainer import checkpoints, data, flops, initial, memory
 from trainer.errors import TrainerError
@@ -146,8 +146,13 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             with _Stops(job.options.max_hours) as stops:
                 try:
                     outcome = train(run, start, hours, stops)
-                except BaseException:
-                    _write_run(job, hardware, described, Outcome(_newest_step(folder), False, "an error"))
+                except BaseException as error:
+                    why = "an error" if isinstance(error, Exception) else "Ctrl-C"
+                    try:
+                        _write_run(job, hardware, described, Outcome(_newest_step(folder), False, why))
+                    except CommandError as second:
+                        # It must not stand in for what went wrong first.
+                        warn(str(second))
                     _report(job, hardware, lambda _: None)
                     raise
             _write_run(job, hardware, described, outcome)

@@ -15,6 +15,7 @@ from albert_fast.cli.common import (
     UsageError,
     check_output_dir,
     info,
+    interruptible,
     make_output_dir,
     warn,
     write_atomic,
@@ -354,7 +355,8 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     job = Job(
         folder, name, model, chosen, training, held_out, given["init_checkpoint"], not given["overwrite"], describe
     )
-    outcome = pretrain(job, devices, warn)
+    with interruptible("run the same command again to go on from the newest checkpoint"):
+        outcome = pretrain(job, devices, warn)
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
     elif outcome.stopped == "--max-hours":
