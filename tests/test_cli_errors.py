@@ -137,10 +137,12 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path, model: Path) -> None:
         assert process.stderr.read() == b""
 
 
-def test_the_trainer_says_that_it_is_not_there_yet() -> None:
+def test_the_trainer_is_the_command() -> None:
     process = subprocess.run([sys.executable, "-m", "trainer"], check=False, capture_output=True, text=True)
-    assert process.returncode == 1
-    assert "not written yet" in process.stderr
+    assert process.returncode == 2
+    assert process.stdout == ""
+    told = "albert-fast: error: Missing option '--output-dir'. (see `albert-fast pretrain --help`)\n"
+    assert process.stderr == told
 
 
 def test_importing_the_package_is_light() -> None:

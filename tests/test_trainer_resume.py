@@ -109,8 +109,13 @@ def options(kind: str, material: Material) -> dict[str, Any]:
 def test_a_killed_run_ends_with_the_same_bits(kind: str, material: Material, tmp_path: Path) -> None:
     rng = random.Random(f"{SEED} {kind}")
     whole, run = tmp_path / "whole", tmp_path / "run"
-    finish(start(arguments(material, whole, **options(kind, material))))
-    words = arguments(material, run, **options(kind, material))
+    given = options(kind, material)
+    if given.get("jit"):
+        # One layer: compiling it is what takes the time.
+        given["model"] = tmp_path / "model.json"
+        given["model"].write_text(json.dumps(json.loads(material.dropout.read_text()) | {"num_hidden_layers": 1}))
+    finish(start(arguments(material, whole, **given)))
+    words = arguments(material, run, **given)
     kills = 0
     for moment in [rng.choice(MOMENTS) for _ in range(KILLS if kind == "tokens" else (KILLS + 2) // 3)]:
         killed = kill(start(words), run, moment, rng.choice([0.0, 0.0, rng.random() * 0.05]))
@@ -196,9 +201,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert [step for step, *_ in training(Path("run"))] == [2, 4, 6, 7, 8, 10, 12]
 
 
-def test_a_second_signal_ends_at_once(
-    command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_signal_ends_at_once(command: Command, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     words = arguments(material, Path("run"), model=material.dropout)
 
     def twice() -> None:
@@ -213,19 +216,14 @@ def test_a_second_signal_ends_at_once(
     assert stopped.err.splitlines()[-1] == told
     assert json.loads(Path("run/run.json").read_text())["steps"]["stopped"] == "Ctrl-C"
     assert steps(Path("run")) == [4]
-    assert command(*words).code == 0
-    assert_same(weights(Path("run")), weights(whole))
 
 
 def test_max_hours(command: Command, material: Material, whole: Path) -> None:
     words = arguments(material, Path("run"), model=material.dropout)
-    reached = []
-    for _ in range(2):
-        found = command(*words, "--max-hours", 1e-9)
-        assert found.code == 0
-        reached.append(steps(Path("run"))[-1])
-        assert f"--max-hours is over, after step {reached[-1]}; {ADVICE}" in found.err.splitlines()[-1]
-    assert reached == [1, 2]
+    found = command(*words, "--max-hours", 1e-9)
+    assert found.code == 0
+    assert steps(Path("run")) == [1]
+    assert found.err.splitlines()[-1] == f"albert-fast: --max-hours is over, after step 1; {ADVICE}"
     assert command(*words).code == 0
     assert_same(weights(Path("run")), weights(whole))
     assert [step for step, *_ in training(Path("run"))] == [1, 2, 4, 6, 8, 10, 12]

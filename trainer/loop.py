@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from trainer.losses import Metrics
 from trainer.step import NO_SIGNALS, make_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from albert_fast import BatchSource
@@ -142,22 +143,34 @@ def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) ->
 
 def _take(step: Step, feed: Feed, number: int, reason: str | None, run: Run) -> Report:
     signals = NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
-    try:
+    size = f"with micro-batches of {run.micro_batch} x {run.source.max_seq_length} tokens"
+    advice = f", on {run.hardware.name}, {size}: pass a smaller --micro-batch-size"
+    with device_errors(f"in step {number}", advice):
         return step(feed.next(), tf.constant(number, tf.int64), tf.constant(signals))
+
+
+@contextlib.contextmanager
+def device_errors(where: str, out_of_memory: str = "") -> Iterator[None]:
+    """Turns what TensorFlow raises where memory is short, or another worker ended, into a line.
+
+    Raises:
+        TrainerError: instead of those.
+    """
+    try:
+        yield
     except tf.errors.ResourceExhaustedError as error:
-        raise TrainerError(
-            f"out of memory on {run.hardware.name} in step {number}, with micro-batches of {run.micro_batch} x "
-            f"{run.source.max_seq_length} tokens: pass a smaller --micro-batch-size ({_first_line(error)})"
-        ) from error
+        raise TrainerError(f"out of memory {where}{out_of_memory} ({_first_line(error)})") from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise TrainerError(
-            f"another worker is gone, in step {number}: start all of them again, and they go on from the newest "
+            f"another worker is gone, {where}: start all of them again, and they go on from the newest "
             f"checkpoint ({_first_line(error)})"
         ) from error
 
 
 def _first_line(error: tf.errors.OpError) -> str:
-    lines = str(error.message).strip().splitlines()
+    """The first line that is not about where in the graph it was."""
+    noise = ("Graph execution error", "Detected at node", "<stack traces", "  ", "\t")
+    lines = [line.strip() for line in str(error.message).splitlines() if line.strip() and not line.startswith(noise)]
     return lines[0][:200] if lines else type(error).__name__
 
 
@@ -190,7 +203,8 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None) -> None:
     """
     if run.evaluator is None:
         return
-    figures = run.evaluator()._asdict()
+    with device_errors(f"in the evaluation after step {step}", ": pass a smaller --eval-batch-size"):
+        figures = run.evaluator()._asdict()
     if saved is not None:
         checkpoints.set_evaluation(saved, figures)
         run.listener.evaluation({"step": step, "time": time.time(), "evaluation": figures})
