@@ -174,10 +174,21 @@ def _first_line(error: tf.errors.OpError) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
+def _check_finite(run: Run, step: int) -> None:
+    """Raises a TrainerError where an update made a variable infinite: only the next step's loss would show it."""
+    for name, variable in run.replicas[0].variables.items():
+        if not bool(tf.reduce_all(tf.math.is_finite(variable))):
+            raise TrainerError(
+                f"{name} is not finite after step {step}: no checkpoint of it was written. Try a lower --learning-rate, in "
+                "another --output-dir"
+            )
+
+
 def _save(run: Run, step: int) -> None:
     """A checkpoint, its evaluation, and away with what is too old."""
     saved = None
     if run.hardware.chief:
+        _check_finite(run, step)
         saved = checkpoints.write(
             run.folder,
             run.replicas[0].variables,
@@ -280,6 +291,7 @@ class Meter:
         raise TrainerError(
             f"step {number} is not finite: masked-LM loss {float(metrics.masked_lm_loss):g}, sentence-order loss "
             f"{float(metrics.sentence_order_loss):g}, gradient norm {float(report.gradient_norm):g}, on batch {number} "
-            f"of seed {self.run.options.random_seed}; nothing was updated with it, and {advice}. Try a lower "
-            "--learning-rate, a longer --num-warmup-steps, or --precision float32"
+            f"of seed {self.run.options.random_seed}; nothing was updated with it, and {advice}. Another "
+            "--output-dir with a lower --learning-rate, a longer --num-warmup-steps or --precision float32 may do; "
+            "--init-checkpoint takes the weights over"
         )

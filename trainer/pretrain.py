@@ -84,6 +84,7 @@ class Resolved(NamedTuple):
     precision: str
     jit: bool
     deterministic: bool
+    devices: int
 
 
 def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
@@ -232,7 +233,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
             f"a step takes about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
             f"{shape[2]}, and {hardware.name} has {quantity(room, 'bytes')}: try {advice}"
         )
-    resolved = Resolved(micro, chosen["precision"], chosen["jit"], chosen["deterministic"])
+    resolved = Resolved(micro, chosen["precision"], chosen["jit"], chosen["deterministic"], hardware.replicas)
     for name in CHANGES_THE_ROUNDING:
         key = "micro_batch" if name == "micro_batch_size" else name
         if key in before and before[key] != getattr(resolved, key):
