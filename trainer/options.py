@@ -25,8 +25,8 @@ CHANGES_THE_RESULT = (
 """Options that decide what a run computes: another value is another run."""
 
 CHANGES_THE_ROUNDING = ("micro_batch_size", "precision", "jit", "deterministic", "devices")
-"""Options, and the number of devices, that decide how a run computes it. One that goes on with another value of these does not end with the same
-bits, and else as it would have."""
+"""Options, and the number of devices, that decide how a run computes it. One that goes on with another value of these
+does not end with the same bits, and else as it would have."""
 
 
 @dataclass(frozen=True)
