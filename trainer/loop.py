@@ -179,7 +179,7 @@ def _check_finite(run: Run, step: int) -> None:
     for name, variable in run.replicas[0].variables.items():
         if not bool(tf.reduce_all(tf.math.is_finite(variable))):
             raise TrainerError(
-                f"{name} is not finite after step {step}: no checkpoint of it was written. Try a lower --learning-rate, "
+                f"{name} is not finite after step {step}: no checkpoint of it was written. Try a lower --learning-rate "
                 "in another --output-dir"
             )
 
