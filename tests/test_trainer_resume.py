@@ -337,6 +337,30 @@ def test_overwrite_that_fails_a_check_leaves_the_run(command: Command, material:
     assert contents(Path("run")) == before
 
 
+@pytest.mark.parametrize(
+    ("init", "code", "told"),
+    [
+        ("typo", 1, "typo does not exist"),
+        ("run", 2, "--overwrite would remove --init-checkpoint run, which is in run"),
+        ("run/checkpoints/step-00000004", 2, "--overwrite would remove --init-checkpoint"),
+        ("other", 1, "does not fit this model"),
+    ],
+)
+def test_overwrite_with_weights_that_cannot_be_had_leaves_the_run(
+    init: str, code: int, told: str, command: Command, material: Material, whole: Path
+) -> None:
+    shutil.copytree(whole, "run")
+    if init == "other":
+        shutil.copytree(whole, "other")
+    model = "narrow.json" if init == "other" else material.dropout
+    Path("narrow.json").write_text(material.dropout.read_text().replace('"hidden_size": 32', '"hidden_size": 16'))
+    before = contents(Path("run"))
+    refused = command(*arguments(material, Path("run"), model=model, init_checkpoint=init), "--overwrite")
+    assert refused.code == code
+    assert told in refused.error
+    assert contents(Path("run")) == before
+
+
 def test_a_folder_of_something_else_is_left_alone(command: Command, material: Material) -> None:
     Path("home").mkdir()
     Path("home/letters.txt").write_text("precious")

@@ -107,20 +107,23 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             before = found.facts
             _check_goes_on(found, facts, job.options)
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
-        if hardware.chief:
-            job.describe()
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
         replicas = [_replica(job, device, resolved.precision) for device in hardware.devices]
         start = found.step if found else 0
+        origin = _begin(job, replicas, found)
+        evaluator = None
+        if job.held_out is not None:
+            models = [replica.model for replica in replicas]
+            evaluator = Evaluator(models, job.held_out.source, hardware, jit=resolved.jit)
         _agree(hardware, start)
+        # Last, because --overwrite removes what was there: what is refused before this must not cost it.
+        if hardware.chief:
+            job.describe()
         with _shown(job, hardware, start) as (listener, hours):
-            _begin(job, replicas, found, listener)
+            for line in origin:
+                listener.say(line)
             _say_what(job, hardware, resolved, listener)
-            evaluator = None
-            if job.held_out is not None:
-                models = [replica.model for replica in replicas]
-                evaluator = Evaluator(models, job.held_out.source, hardware, jit=resolved.jit)
             run = Run(
                 config=job.config,
                 options=job.options,
@@ -246,21 +249,21 @@ def _replica(job: Job, device: str, precision: str) -> Replica:
         return Replica(model, optimizer)
 
 
-def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None, listener: Listener) -> None:
-    """Gives the variables their values at the step that the run starts from."""
+def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None) -> list[str]:
+    """Gives the variables their values at the step that the run starts from; lines that say where they are from."""
     if found is not None:
         for replica in replicas:
             checkpoints.load(found, replica.variables)
-        listener.say(f"going on from {found.path}, after step {found.step:,}")
-    elif job.init_checkpoint is not None:
-        loaded = initial.initial(job.init_checkpoint)
-        for replica in replicas:
-            fresh = initial.assign(loaded, replica.model.named_variables, job.config)
-        listener.say(f"starting from {loaded.origin}")
-        for remark in initial.remarks(loaded, job.config):
-            listener.say(remark)
-        if fresh:
-            listener.say(f"it lacks {', '.join(fresh)}, which start at random")
+        return [f"going on from {found.path}, after step {found.step:,}"]
+    if job.init_checkpoint is None:
+        return []
+    loaded = initial.initial(job.init_checkpoint)
+    for replica in replicas:
+        fresh = initial.assign(loaded, replica.model.named_variables, job.config)
+    said = [f"starting from {loaded.origin}", *initial.remarks(loaded, job.config)]
+    if fresh:
+        said.append(f"it lacks {', '.join(fresh)}, which start at random")
+    return said
 
 
 def _schedule(options: Options) -> Schedule:
