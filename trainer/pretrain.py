@@ -32,7 +32,7 @@ from trainer.evaluation import Evaluator
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
-from trainer.loop import TIME_IS_UP, Listener, Outcome, Run, evaluate, train
+from trainer.loop import TIME_IS_UP, Listener, Outcome, Run, device_errors, evaluate, train
 from trainer.model import Albert
 from trainer.optimizers import AdamW, Lamb
 from trainer.options import CHANGES_THE_RESULT, CHANGES_THE_ROUNDING, Options
@@ -285,8 +285,10 @@ def _agree(hardware: Hardware, start: int) -> None:
         step = tf.constant([start, start * start], tf.float64)
         return tf.distribute.get_replica_context().all_reduce("sum", step)
 
-    found = hardware.strategy.run(tf.function(spread))
-    total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
+    # What another worker refuses, it says itself; here it is seen only that it is gone.
+    with device_errors("before the first step", hardware, "with the model alone"):
+        found = hardware.strategy.run(tf.function(spread))
+        total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
         raise TrainerError(
             f"worker {hardware.worker} would go on from step {start}, and others from another one: --output-dir must "
