@@ -243,6 +243,27 @@ def test_a_second_process_is_refused(
     assert contents(Path("run")) == before
 
 
+def test_a_disk_that_is_full_is_what_is_told(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not what then fails of telling it."""
+    from albert_fast.cli import common
+    from trainer import pretrain
+    from trainer.errors import TrainerError
+
+    def full(*_: object, **__: object) -> None:
+        monkeypatch.setattr(pretrain, "write_atomic", fails)
+        raise TrainerError("cannot write the checkpoint: No space left on device")
+
+    def fails(path: Path, _: bytes) -> None:
+        raise common.CommandError(f"cannot write {path}")
+
+    monkeypatch.setattr("trainer.checkpoints.write", full)
+    refused = command(*arguments(material, Path("run"), num_train_steps=2))
+    assert refused.code == 1
+    assert refused.err.splitlines()[-1] == "albert-fast: error: cannot write the checkpoint: No space left on device"
+
+
 # --- damaged ---------------------------------------------------------------------------------------------------------
 
 

@@ -150,7 +150,9 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 try:
                     outcome = train(run, start, hours, stops)
                 except BaseException:
-                    _write_run(job, hardware, described, Outcome(_newest_step(folder), False, "an error"))
+                    # On a full disk this fails too, and what it says must not take the place of the error's.
+                    with contextlib.suppress(Exception):
+                        _write_run(job, hardware, described, Outcome(_newest_step(folder), False, "an error"))
                     _report(job, hardware, lambda _: None)
                     raise
             _write_run(job, hardware, described, outcome)
@@ -381,7 +383,7 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
         return
     try:
         write_report(job.folder)
-    except (TrainerError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - matplotlib's are of any kind
         warn(f"no report: {error}")
 
 
