@@ -243,6 +243,22 @@ def test_a_second_process_is_refused(
     assert contents(Path("run")) == before
 
 
+def test_a_file_system_without_locks_is_used_without(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lustre and some NFS mounts, which several machines share."""
+    import errno
+    import fcntl
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    found = command(*arguments(material, Path("run"), num_train_steps=2))
+    assert found.code == 0
+    assert "warning: run cannot be locked" in found.err
+
+
 def test_a_disk_that_is_full_is_what_is_told(
     command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ from albert_fast.cli.progress import duration, quantity
 from trainer import checkpoints, data, flops, initial, memory
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
+from trainer.files import reason
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
@@ -99,7 +100,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         AlbertFastError: the data cannot be read.
     """
     folder = job.folder / "checkpoints"
-    with _locked(job.folder, hardware):
+    with _locked(job.folder, hardware, warn):
         found = checkpoints.newest(folder, warn) if job.goes_on else None
         facts = _facts(job)
         before: Mapping[str, Any] = {}
@@ -464,7 +465,7 @@ class _Stops:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, hardware: Hardware) -> Iterator[None]:
+def _locked(folder: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
     """Keeps a second process from training in the same folder."""
     if not hardware.chief:
         yield
@@ -472,8 +473,10 @@ def _locked(folder: Path, hardware: Hardware) -> Iterator[None]:
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise TrainerError(
                 f"another process is training in {folder}: let it end, or choose another folder"
             ) from None
+        except OSError as error:
+            warn(f"{folder} cannot be locked ({reason(error)}): start no second process in it")
         yield
