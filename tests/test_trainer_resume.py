@@ -227,6 +227,14 @@ def test_max_hours(command: Command, material: Material, whole: Path) -> None:
     assert [step for step, *_ in training(Path("run"))] == [1, 2, 4, 6, 8, 10, 12]
 
 
+def test_with_overwrite_the_same_command_does_not_go_on(command: Command, material: Material) -> None:
+    words = arguments(material, Path("run"), max_hours=1e-9)
+    stopped = command(*words, "--overwrite")
+    assert stopped.err.splitlines()[-1].endswith("; run the same command again, without --overwrite, to go on")
+    assert command(*words).code == 0
+    assert steps(Path("run")) == [1, 2]
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_second_process_is_refused(
     overwrite: bool, command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch

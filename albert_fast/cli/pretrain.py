@@ -357,12 +357,13 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
         folder, name, model, chosen, training, held_out, given["init_checkpoint"], not given["overwrite"], describe
     )
     outcome = pretrain(job, devices, warn)
+    again = f"run the same command again{', without --overwrite,' if given['overwrite'] else ''} to go on"
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
     elif outcome.stopped == "--max-hours":
-        info(f"--max-hours is over, after step {outcome.steps:,}; run the same command again to go on")
+        info(f"--max-hours is over, after step {outcome.steps:,}; {again}")
     else:
-        raise Stopped(f"saved after step {outcome.steps:,}: run the same command again to go on")
+        raise Stopped(f"saved after step {outcome.steps:,}: {again}")
     return outcome
 
 
