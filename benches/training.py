@@ -129,7 +129,8 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
     row = Row(
         what,
         f"{shares[0]:.3f}, {shares[1]:.3f}; {found['operations'] / 1e9:,.1f} GFLOP in {found['products']} products, "
-        f"factors and results {found['bytes'] / 1e9:.2f} GB, {found['operations'] / found['bytes']:.0f} FLOP a byte",
+        f"their factors and results {found['bytes'] / 1e9:.2f} GB: {found['operations'] / found['bytes']:.0f} FLOP "
+        "a byte",
         "0.9 to 1.1",
         "",
         all(0.9 <= share <= 1.1 for share in shares),

@@ -214,3 +214,23 @@ def test_evaluation_changes_no_weight(run: Path, material: Material, command: Co
     before = weights(run, 8)
     evaluate(command, "--checkpoint", run, "--records", material.held_out)
     assert all((value == before[name]).all() for name, value in weights(run, 8).items())
+
+
+def test_an_evaluation_without_memory_says_what_to_do(
+    run: Path, material: Material, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.evaluation import Evaluator
+
+    def full(*_: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
+
+    monkeypatch.setattr(Evaluator, "__call__", full)
+    words = arguments(material, Path("run"), eval_records=material.held_out, num_train_steps=2)
+    trained = command(*words)
+    assert (
+        "in the evaluation after step 2, with --eval-batch-size 64: pass a smaller one" in trained.err.splitlines()[-1]
+    )
+    assert checkpoint(Path("run"), 2).exists()
+    found = command("evaluate", "--checkpoint", run, "--records", material.held_out)
+    assert "in the evaluation, with --eval-batch-size 64: pass a smaller one" in found.err.splitlines()[-1]
+    assert (trained.code, found.code) == (1, 1)

@@ -229,6 +229,14 @@ def test_max_hours(command: Command, material: Material, whole: Path) -> None:
     assert [step for step, *_ in training(Path("run"))] == [1, 2, 4, 6, 8, 10, 12]
 
 
+def test_with_overwrite_the_same_command_does_not_go_on(command: Command, material: Material) -> None:
+    words = arguments(material, Path("run"), max_hours=1e-9)
+    stopped = command(*words, "--overwrite")
+    assert stopped.err.splitlines()[-1].endswith("; run the same command again, without --overwrite, to go on")
+    assert command(*words).code == 0
+    assert steps(Path("run")) == [1, 2]
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_second_process_is_refused(
     overwrite: bool, command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
@@ -243,6 +251,43 @@ def test_a_second_process_is_refused(
     assert refused.code == 1
     assert refused.error == "another process is training in run: let it end, or choose another folder"
     assert contents(Path("run")) == before
+
+
+def test_a_file_system_without_locks_is_used_without(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lustre and some NFS mounts, which several machines share."""
+    import errno
+    import fcntl
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    found = command(*arguments(material, Path("run"), num_train_steps=2))
+    assert found.code == 0
+    assert "warning: run cannot be locked" in found.err
+
+
+def test_a_disk_that_is_full_is_what_is_told(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not what then fails of telling it."""
+    from albert_fast.cli import common
+    from trainer import pretrain
+    from trainer.errors import TrainerError
+
+    def full(*_: object, **__: object) -> None:
+        monkeypatch.setattr(pretrain, "write_atomic", fails)
+        raise TrainerError("cannot write the checkpoint: No space left on device")
+
+    def fails(path: Path, _: bytes) -> None:
+        raise common.CommandError(f"cannot write {path}")
+
+    monkeypatch.setattr("trainer.checkpoints.write", full)
+    refused = command(*arguments(material, Path("run"), num_train_steps=2))
+    assert refused.code == 1
+    assert refused.err.splitlines()[-1] == "albert-fast: error: cannot write the checkpoint: No space left on device"
 
 
 # --- damaged ---------------------------------------------------------------------------------------------------------
@@ -336,6 +381,30 @@ def test_overwrite_that_fails_a_check_leaves_the_run(command: Command, material:
     words = arguments(material, Path("run"), model="tiny", max_seq_length=1024)
     assert command(*words, "--overwrite").code == 1
     assert command(*arguments(material, Path("run"), batch_size=8, micro_batch_size=3), "--overwrite").code == 1
+    assert contents(Path("run")) == before
+
+
+@pytest.mark.parametrize(
+    ("init", "code", "told"),
+    [
+        ("typo", 1, "typo does not exist"),
+        ("run", 2, "--overwrite would remove --init-checkpoint run, which is in run"),
+        ("run/checkpoints/step-00000004", 2, "--overwrite would remove --init-checkpoint"),
+        ("other", 1, "does not fit this model"),
+    ],
+)
+def test_overwrite_with_weights_that_cannot_be_had_leaves_the_run(
+    init: str, code: int, told: str, command: Command, material: Material, whole: Path
+) -> None:
+    shutil.copytree(whole, "run")
+    if init == "other":
+        shutil.copytree(whole, "other")
+    model = "narrow.json" if init == "other" else material.dropout
+    Path("narrow.json").write_text(material.dropout.read_text().replace('"hidden_size": 32', '"hidden_size": 16'))
+    before = contents(Path("run"))
+    refused = command(*arguments(material, Path("run"), model=model, init_checkpoint=init), "--overwrite")
+    assert refused.code == code
+    assert told in refused.error
     assert contents(Path("run")) == before
 
 

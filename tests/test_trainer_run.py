@@ -241,6 +241,30 @@ def test_the_number_of_weights_is_that_of_the_model(config: ModelConfig) -> None
     assert memory.parameters(config) == made
 
 
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H200", 989.4),
+        ("NVIDIA H100 80GB HBM3", 989.4),
+        ("NVIDIA H100 PCIe", 756.0),
+        ("NVIDIA H100 NVL", 835.0),
+        ("NVIDIA A100-SXM4-80GB", 312.0),
+        ("NVIDIA A10G", 70.0),
+        ("NVIDIA A10", 125.0),
+        ("NVIDIA L40S", 362.0),
+        ("NVIDIA GeForce RTX 4090", 165.2),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA RTX A4000", None),
+        ("NVIDIA H20", None),
+    ],
+)
+def test_the_peak_is_that_of_the_very_device(name: str, peak: float | None) -> None:
+    from trainer.hardware import peak_of
+
+    assert peak_of(name) == peak
+
+
 def test_too_large_for_the_device(material: Material, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer import hardware
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -123,6 +124,16 @@ def test_a_signal_to_one_worker_stops_all(material: Material, tmp_path: Path) ->
     assert steps(run) == [step, step + 1]
     for said in (first, second):
         assert said.splitlines()[-1] == f"albert-fast: --max-hours is over, after step {step + 1:,}; {ADVICE}"
+
+
+def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with (run / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        first, second = (finish(process, 1) for process in start_workers(arguments(material, run)))
+    assert "another process is training in" in first.splitlines()[-1]
+    assert "another worker is gone, before the first step" in second.splitlines()[-1]
 
 
 REPLICATED = """

@@ -15,22 +15,26 @@ import tensorflow as tf
 from trainer.cluster import cluster
 
 PEAK_TFLOPS = {
-    r"B200|GB200": 2250.0,
-    r"H200|GH200|H100.*(HBM3|SXM)|H800": 989.4,
-    r"H100 NVL": 835.0,
-    r"H100": 756.0,
-    r"A100|A800": 312.0,
-    r"L40S": 362.0,
-    r"L40": 181.0,
-    r"A40": 149.7,
-    r"A30": 165.0,
-    r"A10G?\b": 125.0,
+    r"\b(B200|GB200)\b": 2250.0,
+    r"\b(H200|GH200|H800)\b|\bH100\b.*(HBM3|SXM)": 989.4,
+    r"\bH100 NVL\b": 835.0,
+    r"\bH100\b": 756.0,
+    r"\b(A100|A800)\b": 312.0,
+    r"\bL40S\b": 362.0,
+    r"\bL40\b": 181.0,
+    r"\bA40\b": 149.7,
+    r"\bA30\b": 165.0,
+    r"\bA10\b": 125.0,
+    r"\bA10G\b": 70.0,
     r"\bL4\b": 121.0,
-    r"RTX 6000 Ada": 364.0,
-    r"RTX 4090": 165.2,
-    r"RTX 3090": 71.0,
+    r"\bRTX 6000 Ada\b": 364.0,
+    r"\bRTX 4090$": 165.2,
+    r"\bRTX 3090$": 71.0,
 }
-"""Dense bfloat16 rates with float32 sums, from the makers' data sheets, by patterns of the device's name."""
+"""Dense bfloat16 rates with float32 sums, from the makers' data sheets, by patterns of the device's name.
+
+Whole words: an RTX A1000 is no A100, and an RTX A4000 no A40.
+"""
 
 
 class Hardware(NamedTuple):
@@ -106,8 +110,12 @@ def _describe(
     details = tf.config.experimental.get_device_details(gpus[0])
     name = details.get("device_name", "GPU")
     bf16 = tuple(details.get("compute_capability") or (0, 0)) >= (8, 0)
-    peak = next((rate for pattern, rate in PEAK_TFLOPS.items() if re.search(pattern, name)), None)
-    return Hardware(strategy, devices, "GPU", name, bf16, peak, _gpu_memory(), workers, worker)
+    return Hardware(strategy, devices, "GPU", name, bf16, peak_of(name), _gpu_memory(), workers, worker)
+
+
+def peak_of(name: str) -> float | None:
+    """The dense bfloat16 rate of the GPU of that name, in 10^12 operations a second; None where it is not known."""
+    return next((rate for pattern, rate in PEAK_TFLOPS.items() if re.search(pattern, name)), None)
 
 
 def environment(hardware: Hardware) -> dict[str, Any]:

@@ -143,27 +143,29 @@ def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) ->
 
 def _take(step: Step, feed: Feed, number: int, reason: str | None, run: Run) -> Report:
     signals = NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
-    size = f"with micro-batches of {run.micro_batch} x {run.source.max_seq_length} tokens"
-    advice = f", on {run.hardware.name}, {size}: pass a smaller --micro-batch-size"
-    with device_errors(f"in step {number}", advice):
+    shape = f"{run.micro_batch} x {run.source.max_seq_length}"
+    advice = f"with micro-batches of {shape} tokens: pass a smaller --micro-batch-size"
+    with device_errors(f"in step {number}", run.hardware, advice):
         return step(feed.next(), tf.constant(number, tf.int64), tf.constant(signals))
 
 
 @contextlib.contextmanager
-def device_errors(where: str, out_of_memory: str = "") -> Iterator[None]:
-    """Turns what TensorFlow raises where memory is short, or another worker ended, into a line.
+def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]:
+    """Turns what a device, or the loss of another worker, ends a computation with into a TrainerError.
 
-    Raises:
-        TrainerError: instead of those.
+    Args:
+        where: what was being computed.
+        hardware: what on.
+        advice: what took the memory, and what to do about it.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise TrainerError(f"out of memory {where}{out_of_memory} ({_first_line(error)})") from error
+        raise TrainerError(f"out of memory on {hardware.name} {where}, {advice} ({_first_line(error)})") from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise TrainerError(
-            f"another worker is gone, {where}: start all of them again, and they go on from the newest "
-            f"checkpoint ({_first_line(error)})"
+            f"another worker is gone, {where}: start all of them again, and they go on from the newest checkpoint "
+            f"({_first_line(error)})"
         ) from error
 
 
@@ -214,7 +216,8 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None) -> None:
     """
     if run.evaluator is None:
         return
-    with device_errors(f"in the evaluation after step {step}", ": pass a smaller --eval-batch-size"):
+    advice = f"with --eval-batch-size {run.options.eval_batch_size}: pass a smaller one, which changes no figure"
+    with device_errors(f"in the evaluation after step {step}", run.hardware, advice):
         figures = run.evaluator()._asdict()
     if saved is not None:
         checkpoints.set_evaluation(saved, figures)

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from albert_fast.cli.common import CommandError, write_atomic
+from albert_fast.cli.common import write_atomic
 from albert_fast.cli.progress import duration, quantity
 from trainer import checkpoints, data, flops, initial, memory
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
+from trainer.files import reason
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
@@ -100,7 +101,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         AlbertFastError: the data cannot be read.
     """
     folder = job.folder / "checkpoints"
-    with _locked(job.folder, hardware):
+    with _locked(job.folder, hardware, warn):
         found = checkpoints.newest(folder, warn) if job.goes_on else None
         facts = _facts(job)
         before: Mapping[str, Any] = {}
@@ -108,20 +109,23 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             before = found.facts
             _check_goes_on(found, facts, job.options)
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
-        if hardware.chief:
-            job.describe()
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
         replicas = [_replica(job, device, resolved.precision) for device in hardware.devices]
         start = found.step if found else 0
+        origin = _begin(job, replicas, found)
+        evaluator = None
+        if job.held_out is not None:
+            models = [replica.model for replica in replicas]
+            evaluator = Evaluator(models, job.held_out.source, hardware, jit=resolved.jit)
         _agree(hardware, start)
+        # Last, because --overwrite removes what was there: what is refused before this must not cost it.
+        if hardware.chief:
+            job.describe()
         with _shown(job, hardware, start) as (listener, hours):
-            _begin(job, replicas, found, listener)
+            for line in origin:
+                listener.say(line)
             _say_what(job, hardware, resolved, listener)
-            evaluator = None
-            if job.held_out is not None:
-                models = [replica.model for replica in replicas]
-                evaluator = Evaluator(models, job.held_out.source, hardware, jit=resolved.jit)
             run = Run(
                 config=job.config,
                 options=job.options,
@@ -149,11 +153,9 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                     outcome = train(run, start, hours, stops)
                 except BaseException as error:
                     why = "an error" if isinstance(error, Exception) else "Ctrl-C"
-                    try:
+                    # On a full disk this fails too, and what it says must not take the place of the error's.
+                    with contextlib.suppress(Exception):
                         _write_run(job, hardware, described, Outcome(_newest_step(folder), False, why))
-                    except CommandError as second:
-                        # It must not stand in for what went wrong first.
-                        warn(str(second))
                     _report(job, hardware, lambda _: None)
                     raise
             _write_run(job, hardware, described, outcome)
@@ -252,21 +254,21 @@ def _replica(job: Job, device: str, precision: str) -> Replica:
         return Replica(model, optimizer)
 
 
-def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None, listener: Listener) -> None:
-    """Gives the variables their values at the step that the run starts from."""
+def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None) -> list[str]:
+    """Gives the variables their values at the step that the run starts from; lines that say where they are from."""
     if found is not None:
         for replica in replicas:
             checkpoints.load(found, replica.variables)
-        listener.say(f"going on from {found.path}, after step {found.step:,}")
-    elif job.init_checkpoint is not None:
-        loaded = initial.initial(job.init_checkpoint)
-        for replica in replicas:
-            fresh = initial.assign(loaded, replica.model.named_variables, job.config)
-        listener.say(f"starting from {loaded.origin}")
-        for remark in initial.remarks(loaded, job.config):
-            listener.say(remark)
-        if fresh:
-            listener.say(f"it lacks {', '.join(fresh)}, which start at random")
+        return [f"going on from {found.path}, after step {found.step:,}"]
+    if job.init_checkpoint is None:
+        return []
+    loaded = initial.initial(job.init_checkpoint)
+    for replica in replicas:
+        fresh = initial.assign(loaded, replica.model.named_variables, job.config)
+    said = [f"starting from {loaded.origin}", *initial.remarks(loaded, job.config)]
+    if fresh:
+        said.append(f"it lacks {', '.join(fresh)}, which start at random")
+    return said
 
 
 def _schedule(options: Options) -> Schedule:
@@ -288,7 +290,8 @@ def _agree(hardware: Hardware, start: int) -> None:
         step = tf.constant([start, start * start], tf.float64)
         return tf.distribute.get_replica_context().all_reduce("sum", step)
 
-    with device_errors("before the first step"):
+    # What another worker refuses, it says itself; here it is seen only that it is gone.
+    with device_errors("before the first step", hardware, "with the model alone"):
         found = hardware.strategy.run(tf.function(spread))
         total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
@@ -383,7 +386,7 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
         return
     try:
         write_report(job.folder)
-    except (TrainerError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - matplotlib's are of any kind
         warn(f"no report: {error}")
 
 
@@ -464,7 +467,7 @@ class _Stops:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, hardware: Hardware) -> Iterator[None]:
+def _locked(folder: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
     """Keeps a second process from training in the same folder."""
     if not hardware.chief:
         yield
@@ -472,8 +475,10 @@ def _locked(folder: Path, hardware: Hardware) -> Iterator[None]:
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise TrainerError(
                 f"another process is training in {folder}: let it end, or choose another folder"
             ) from None
+        except OSError as error:
+            warn(f"{folder} cannot be locked ({reason(error)}): start no second process in it")
         yield

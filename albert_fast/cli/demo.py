@@ -10,7 +10,7 @@ import typer
 
 from albert_fast import InstanceStream, RecordReader, Tokenizer
 from albert_fast.cli import evaluate, inspect_records, make_records, options, pretrain, tokenize, train_tokenizer
-from albert_fast.cli.common import CommandError, check_output_dir, make_output_dir, write_atomic, write_config
+from albert_fast.cli.common import CommandError, Stopped, check_output_dir, make_output_dir, write_atomic, write_config
 from albert_fast.cli.progress import Progress, quantity
 from albert_fast.cli.tokenizer_file import open_tokenizer
 from albert_fast.cli.training import missing
@@ -154,7 +154,10 @@ def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Ste
         make_records.flag(name, value[0] if isinstance(value, list) else value) for name, value in given.items()
     )
     steps.begin(f"albert-fast pretrain {words}")
-    pretrain.run({**pretrain.defaults(), **given, "overwrite": True})
+    try:
+        pretrain.run({**pretrain.defaults(), **given, "overwrite": True})
+    except Stopped:
+        raise Stopped("the demo starts anew where it is run again") from None
     steps.done("pretrain", f"{num_train_steps:,} steps of {RECIPE['batch_size']}: {paths.run / 'report.html'}")
 
     steps.begin(f"albert-fast evaluate --checkpoint {paths.run} --records {paths.records}")

@@ -87,12 +87,14 @@ def run(
 
         from trainer import hardware
         from trainer.evaluation import Evaluator
+        from trainer.loop import device_errors
         from trainer.model import Albert
 
         device = hardware.one()
     model = Albert(found.config, tf.bfloat16 if precision == "bf16" else tf.float32)
     checkpoints.load(found, model.named_variables, model_only=True)
-    with Progress() as progress:
+    advice = f"with --eval-batch-size {eval_batch_size}: pass a smaller one, which changes no figure"
+    with device_errors("in the evaluation", device, advice), Progress() as progress:
         figures = Evaluator([model], held_out.source, device, jit=jit)(
             lambda done, count: progress("evaluate", "batches", done, count)
         )

@@ -331,6 +331,8 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     if chosen.batch_size % workers:
         raise UsageError(f"--batch-size {chosen.batch_size} must be a multiple of the {workers} workers of TF_CONFIG")
     _check_folder(folder)
+    if given["overwrite"] and given["init_checkpoint"] is not None:
+        _check_kept(folder, given["init_checkpoint"])
     training = _training_data(given, chosen.batch_size // workers)
     name, model = model_config(given["model"], training.vocab_size)
     held_out = _held_out(given, max(1, chosen.eval_batch_size // workers), model, training)
@@ -355,14 +357,15 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     job = Job(
         folder, name, model, chosen, training, held_out, given["init_checkpoint"], not given["overwrite"], describe
     )
-    with interruptible("run the same command again to go on from the newest checkpoint"):
+    again = f"run the same command again{', without --overwrite,' if given['overwrite'] else ''} to go on"
+    with interruptible(f"{again} from the newest checkpoint"):
         outcome = pretrain(job, devices, warn)
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
     elif outcome.stopped == "--max-hours":
-        info(f"--max-hours is over, after step {outcome.steps:,}; run the same command again to go on")
+        info(f"--max-hours is over, after step {outcome.steps:,}; {again}")
     else:
-        raise Stopped(f"saved after step {outcome.steps:,}: run the same command again to go on")
+        raise Stopped(f"saved after step {outcome.steps:,}: {again}")
     return outcome
 
 
@@ -372,6 +375,16 @@ def _check_folder(folder: Path) -> None:
     own = {LOCK, f".{MARKER}.tmp"}
     if folder.is_dir() and not (folder / MARKER).exists() and any(path.name not in own for path in folder.iterdir()):
         raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
+
+
+def _check_kept(folder: Path, init_checkpoint: Path) -> None:
+    """Refuses weights to start from that --overwrite would remove."""
+    kept = init_checkpoint.resolve()
+    if kept == folder.resolve() or kept.is_relative_to((folder / "checkpoints").resolve()):
+        raise UsageError(
+            f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}: pass another "
+            "--output-dir"
+        )
 
 
 def _empty(folder: Path) -> None:
