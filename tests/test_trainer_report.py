@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 
 from trainer.errors import TrainerError
 from trainer.report import write_report
+from trainer.report_data import Run
 from trainer.report_figures import Curve, Level, Plot, draw, short, smooth, thin
 
 FACTS: dict[str, Any] = {
@@ -289,3 +290,12 @@ def test_figures_take_their_colours_from_the_page() -> None:
 )
 def test_numbers_of_an_axis(value: float, text: str) -> None:
     assert short(value) == text
+
+
+def test_speeds_are_means_over_time() -> None:
+    """Not over lines: one of a single step, measured too short, would outweigh the rest of the run."""
+    lines = [training(10, sequences_per_second=100.0), training(20, sequences_per_second=50.0)]
+    lines.append(training(21, steps=1, sequences_per_second=1e6))
+    run = Run(lines, {}, {}, {})
+    assert run.mean("sequences_per_second") == pytest.approx(21 / (10 / 100 + 10 / 50 + 1 / 1e6))
+    assert Run([training(10, sequences_per_second=None)], {}, {}, {}).mean("mfu") is None

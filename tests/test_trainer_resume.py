@@ -354,6 +354,18 @@ def test_another_run_is_refused(
     assert contents(Path("run")) == before
 
 
+def test_other_weights_to_start_from_come_too_late(command: Command, material: Material, whole: Path) -> None:
+    """A run has started; what it started from stays what its files say."""
+    shutil.copytree(whole, "first")
+    words = arguments(material, Path("run"), model=material.dropout, num_train_steps=4)
+    assert command(*words, "--init-checkpoint", "first").code == 0
+    for more in ([], ["--init-checkpoint", "elsewhere"]):
+        again = command(*words, *more)
+        assert again.code == 0
+        assert ("--init-checkpoint elsewhere is not read" in again.err) == bool(more)
+        assert json.loads(Path("run/run.json").read_text())["training"]["init_checkpoint"] == "first"
+
+
 def test_a_finished_run_says_so(command: Command, material: Material, whole: Path) -> None:
     shutil.copytree(whole, "run")
     again = command(*arguments(material, Path("run"), model=material.dropout))

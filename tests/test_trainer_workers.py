@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,6 +136,31 @@ def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path:
         first, second = (finish(process, 1) for process in start_workers(arguments(material, run)))
     assert "another process is training in" in first.splitlines()[-1]
     assert "another worker is gone, before the first step" in second.splitlines()[-1]
+
+
+def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Material, tmp_path: Path) -> None:
+    port, missing = ports(2)
+    workers = [f"localhost:{port}", f"localhost:{missing}"]
+    config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
+    first = start(arguments(material, tmp_path / "run"), TF_CONFIG=json.dumps(config))
+    assert first.stdout
+    assert "worker 0: waiting until all 2 workers of TF_CONFIG are there" in first.stdout.readline()
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+            return True
+        return False
+
+    # Python is no longer what runs then.
+    assert wait_for(first, listens, 0.2)
+    time.sleep(1)
+    first.send_signal(signal.SIGINT)
+    try:
+        first.wait(60)
+    finally:
+        first.kill()
+        first.communicate()
+    assert first.returncode == -signal.SIGINT
 
 
 REPLICATED = """

@@ -193,7 +193,7 @@ def _tokenizer_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
 
 
 def check_held_out(training: Data, held_out: Data) -> None:
-    """Raises a TrainerError where records to evaluate on are also trained on, or have other sequences."""
+    """Raises a TrainerError where a file of records to evaluate on is also trained on."""
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
         seen = {Path(file).resolve() for file in training.source.files}
         for file in held_out.source.files:

@@ -6,13 +6,17 @@ import contextlib
 import os
 import platform
 import re
+import signal
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
 from trainer.cluster import cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PEAK_TFLOPS = {
     r"\b(B200|GB200)\b": 2250.0,
@@ -81,7 +85,8 @@ def find() -> Hardware:
     gpus = tf.config.list_physical_devices("GPU")
     if workers > 1:
         # Before any other operation: it starts the server that the workers talk through.
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with _interruptible():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
         devices = tuple(strategy.extended.worker_devices)
     elif len(gpus) > 1:
         strategy = tf.distribute.MirroredStrategy()
@@ -89,6 +94,16 @@ def find() -> Hardware:
     else:
         strategy, devices = tf.distribute.get_strategy(), ("",)
     return _describe(strategy, devices, gpus, workers, worker)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lets Ctrl-C end the process at once: while TensorFlow waits for other workers, Python's handler is not called."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def one() -> Hardware:

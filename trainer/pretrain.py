@@ -108,6 +108,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         if found is not None:
             before = found.facts
             _check_goes_on(found, facts, job.options)
+            facts["init_checkpoint"] = before.get("init_checkpoint")
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -259,7 +260,10 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
     if found is not None:
         for replica in replicas:
             checkpoints.load(found, replica.variables)
-        return [f"going on from {found.path}, after step {found.step:,}"]
+        said = [f"going on from {found.path}, after step {found.step:,}"]
+        if job.init_checkpoint is not None and str(job.init_checkpoint) != found.facts.get("init_checkpoint"):
+            said.append(f"--init-checkpoint {job.init_checkpoint} is not read: the run has weights of its own")
+        return said
     if job.init_checkpoint is None:
         return []
     loaded = initial.initial(job.init_checkpoint)
@@ -361,7 +365,7 @@ def _describe(job: Job, hardware: Hardware, resolved: Resolved, run: Run) -> dic
             "workers": hardware.workers,
             "precision": resolved.precision,
             "xla": resolved.jit,
-            "init_checkpoint": None if job.init_checkpoint is None else str(job.init_checkpoint),
+            "init_checkpoint": run.facts["init_checkpoint"],
         },
         "environment": environment(hardware) | {"peak_tflops": run.peak_tflops},
     }

@@ -104,9 +104,13 @@ class Run:
         return float(known[-max(1, round(RECENT * len(known))) :].mean()) if len(known) else None
 
     def mean(self, name: str) -> float | None:
-        """The mean of a training figure over all lines."""
+        """The mean over the time of training of a figure that is a rate or a share of time."""
         _, values = self.series(name)
-        return float(np.nanmean(values)) if np.isfinite(values).any() else None
+        _, steps = self.series("steps")
+        # Lines have steps and time of their own: the first has the compiling, the last before a checkpoint few steps.
+        seconds = steps / self.series("sequences_per_second")[1]  # times the batch size, which all share
+        known = np.isfinite(values) & np.isfinite(seconds) & (seconds > 0)
+        return float(np.average(values[known], weights=seconds[known])) if known.any() else None
 
     def best_of(self, name: str) -> tuple[int, float] | None:
         """Step and value of a figure's best evaluation: of a loss the lowest, of an accuracy the highest."""

@@ -343,6 +343,9 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     if worker == 0:
         make_output_dir(folder)
 
+    if workers > 1:
+        # TensorFlow waits for them without a word, and for as long as it takes.
+        info(f"worker {worker}: waiting until all {workers} workers of TF_CONFIG are there")
     with quiet_start():
         from trainer import hardware
         from trainer.pretrain import Job, pretrain
