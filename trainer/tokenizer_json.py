@@ -66,7 +66,7 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
             for index, piece in enumerate(pieces)
             if piece.type in (piece.CONTROL, piece.UNKNOWN)
         ],
-        "normalizer": {"type": "Sequence", "normalizers": _normalizers(parsed, lower_case, keep_accents)},
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(model, parsed, lower_case, keep_accents)},
         # The spaces are ▁ by now, and the one before the text is there.
         "pre_tokenizer": _metaspace("never", split=not any(SPACE in piece.piece[1:] for piece in pieces)),
         "post_processor": _template(ids),
@@ -137,8 +137,8 @@ def _parse(model: bytes) -> Any:
     return parsed
 
 
-def _normalizers(parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict[str, Any]]:
-    """The reference's text rules, then SentencePiece's normalizer, step by step."""
+def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict[str, Any]]:
+    """The reference's text rules, then SentencePiece's normalizer, step by step; what can be of the digit-comma rule."""
     spec = parsed.normalizer_spec
     strip = {"type": "Strip", "strip_left": True, "strip_right": True}
     # preprocess_text: Python's white space, which is more than the regular expressions' \s.
@@ -150,11 +150,8 @@ def _normalizers(parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict
         # Lowercase goes character by character.
         steps += [_replace(FINAL_SIGMA, "ς"), {"type": "Lowercase"}]
     if spec.precompiled_charsmap:
-        # Precompiled looks at one user-perceived character at a time, and at most at 5 bytes of it: Hangul in
-        # separate letters stays so, and a mark after a character with a rule is lost. What it needs to see together
-        # is put together first. Text with its accents may still hold characters with rules.
         if spec.name in NFKC_RULES:
-            steps += [{"type": "NFKC" if keep_accents else "NFC"}]
+            steps += _composition(spec.name, keep_accents)
         charsmap = base64.b64encode(spec.precompiled_charsmap).decode("ascii")
         steps += [{"type": "Precompiled", "precompiled_charsmap": charsmap}]
     if spec.remove_extra_whitespaces:
@@ -163,11 +160,49 @@ def _normalizers(parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict
     if spec.add_dummy_prefix:
         # Here and not in Metaspace, which leaves it out where the text begins with a ▁ of its own.
         steps += [{"type": "Prepend", "prepend": SPACE}]
-    steps += [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]
+    steps += [_literal(" ", SPACE)]
     if spec.remove_extra_whitespaces:
         # SentencePiece does not tell a ▁ at the end of the text from a space.
         steps += [_replace(f"{SPACE}+$", "")]
+    if spec.add_dummy_prefix and (places := _numbers_begun_anew(model, parsed)):
+        steps += [_replace(places, SPACE)]
     return steps
+
+
+def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
+    """A regular expression for the places in a word where the digit-comma rule begins a number with a ▁; "" for none.
+
+    Where text gives a piece such as ``12,``, the reference encodes ``12`` as a text of its own, which puts a ▁ before
+    it, even inside a word. That can be told from the text where the piece is a whole number; not where it is the end
+    of one, since that takes the scores.
+    """
+    from sentencepiece import SentencePieceProcessor
+
+    processor = SentencePieceProcessor(model_proto=model)
+    pieces = [piece.piece for piece in parsed.pieces if piece.type == piece.NORMAL]
+    numbers = sorted({piece[:-1] for piece in pieces if is_digits_and_comma(piece) and piece[:-1].isdecimal()})
+    places = []
+    # Pieces do not join letters and digits, so x stands for all that may be before a number inside a word.
+    for before, sample in ((rf"[^\p{{Nd}}{SPACE}]", "x"), (SPACE, "")):
+        begun = [n for n in numbers if processor.EncodeAsPieces(f"{sample}{n},")[-1] == f"{n},"]
+        if begun:
+            places.append(f"(?<={before})(?=(?:{'|'.join(begun)}),)")
+    return "|".join(places)
+
+
+def _composition(name: str, keep_accents: bool) -> list[dict[str, Any]]:
+    """What `Precompiled` does not do of the character map `name`, though the map says so.
+
+    It looks at one user-perceived character at a time, and at 5 bytes of it at most: Hangul in separate letters would
+    stay so, and a mark after a character with a rule would be lost. So both are dealt with before.
+    """
+    if not keep_accents:
+        return [{"type": "NFC"}]
+    if not name.startswith("nmt_"):
+        return [{"type": "NFKC"}]
+    # The one character that these maps leave as it is. The other is of the private use area.
+    tilde, instead = "\uff5e", "\U0010fffd"
+    return [_literal(tilde, instead), {"type": "NFKC"}, _literal(instead, tilde)]
 
 
 def _scores(pieces: Sequence[Any]) -> list[float]:
@@ -221,6 +256,10 @@ def _metaspace(prepend_scheme: str, *, split: bool) -> dict[str, Any]:
 
 def _replace(expression: str, content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {"Regex": expression}, "content": content}
+
+
+def _literal(text: str, content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": {"String": text}, "content": content}
 
 
 def _white_space() -> list[int]:
