@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import TrainerError
@@ -106,10 +108,11 @@ def is_digits_and_comma(piece: str) -> bool:
 
 def _parse(model: bytes) -> Any:
     """The ModelProto of `model`, of a kind that tokenizer.json can express."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece import sentencepiece_model_pb2
 
-    parsed = sentencepiece_model_pb2.ModelProto()
+    schema: Any = sentencepiece_model_pb2  # its classes are made when it is imported
+    parsed = schema.ModelProto()
     try:
         parsed.ParseFromString(model)
     except DecodeError as error:
@@ -138,7 +141,7 @@ def _parse(model: bytes) -> Any:
 
 
 def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict[str, Any]]:
-    """The reference's text rules, then SentencePiece's normalizer, step by step; what can be of the digit-comma rule."""
+    """The reference's text rules, SentencePiece's normalizer, and what can be of the digit-comma rule, in order."""
     spec = parsed.normalizer_spec
     strip = {"type": "Strip", "strip_left": True, "strip_right": True}
     # preprocess_text: Python's white space, which is more than the regular expressions' \s.
@@ -181,12 +184,25 @@ def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
     processor = SentencePieceProcessor(model_proto=model)
     pieces = [piece.piece for piece in parsed.pieces if piece.type == piece.NORMAL]
     numbers = sorted({piece[:-1] for piece in pieces if is_digits_and_comma(piece) and piece[:-1].isdecimal()})
+    after = ["", *"0123456789", "00", "000"]
+
+    def begun(before: str, number: str) -> list[bool]:
+        texts = [f"{before}{number},{end}" for end in after]
+        # Inside a word the piece has no ▁ of its own.
+        return [f"{number}," in pieces for pieces in processor.EncodeAsPieces(texts)]
+
+    # What pieces join with digits may decide, each in its own way; x stands for all other characters.
+    joined = {a for piece in pieces for a, b in pairwise(piece) if b.isdecimal() and not a.isdecimal()} - {SPACE}
+    rest = "".join(re.escape(character) for character in sorted(joined))
+    before = {rf"[^\p{{Nd}}{SPACE}{rest}]": "x", SPACE: ""} | {re.escape(c): f"x{c}" for c in sorted(joined)}
     places = []
-    # Pieces do not join letters and digits, so x stands for all that may be before a number inside a word.
-    for before, sample in ((rf"[^\p{{Nd}}{SPACE}]", "x"), (SPACE, "")):
-        begun = [n for n in numbers if processor.EncodeAsPieces(f"{sample}{n},")[-1] == f"{n},"]
-        if begun:
-            places.append(f"(?<={before})(?=(?:{'|'.join(begun)}),)")
+    for left, sample in before.items():
+        found = {number: begun(sample, number) for number in numbers}
+        always = [number for number, where in found.items() if all(where)]
+        at_end = [number for number, where in found.items() if where[0] and not all(where)]
+        for some, right in ((always, ""), (at_end, r"(?!\p{Nd})")):
+            if some:
+                places.append(f"(?<={left})(?=(?:{'|'.join(some)}),{right})")
     return "|".join(places)
 
 
