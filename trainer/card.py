@@ -1,4 +1,4 @@
-"""The model card, README.md of a Hugging Face folder: what the model is, what it was trained on and how, how good it is.
+"""The model card, README.md of a Hugging Face folder: what the model is, how it was trained, how good it is.
 
 Only what the checkpoint knows is said, and no path of the machine that trained it.
 """
@@ -97,8 +97,8 @@ class Card:
         groups = f" in {config.num_hidden_groups} groups" if config.num_hidden_groups > 1 else ""
         return (
             f"An ALBERT ([arXiv 1909.11942](https://arxiv.org/abs/1909.11942)) of {self.parameters:,} parameters: "
-            f"{config.num_hidden_layers} layers{groups} of {config.hidden_size}, {config.num_attention_heads} attention "
-            f"heads, embeddings of {config.embedding_size}, {config.vocab_size:,} pieces, texts of up to "
+            f"{config.num_hidden_layers} layers{groups} of {config.hidden_size}, {config.num_attention_heads} "
+            f"attention heads, embeddings of {config.embedding_size}, {config.vocab_size:,} pieces, texts of up to "
             f"{config.max_position_embeddings} tokens. Pretrained on masked words and on the order of sentences "
             "(label 0: in order, 1: exchanged)."
         )
@@ -123,8 +123,7 @@ class Card:
         if rows:
             lines += [
                 _table(rows),
-                "Trained with [albert-fast](https://pypi.org/project/albert-fast/), with the losses and optimizers of "
-                "google-research/ALBERT.",
+                "Trained with albert-fast, with the losses and optimizers of google-research/ALBERT.",
             ]
         return "\n\n".join(lines) or "Not known."
 

@@ -135,7 +135,7 @@ def to_tf1(trained: Trained, folder: Path) -> None:
         "checkpoint": f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'.encode(),
     }
     if trained.tokenizer is not None:
-        files |= _own_files(trained.tokenizer)
+        files |= own_tokenizer_files(trained.tokenizer)
     # As the reference's Estimator has it.
     values = {**trained.values, "global_step": np.asarray(trained.step, np.int64)}
     names = sorted(values)
@@ -170,7 +170,7 @@ def hugging_face_config(config: ModelConfig, tokenizer: Tokenizer, dtype: str = 
 
 def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     """The tokenizer's files in a Hugging Face folder, by name."""
-    files = _own_files(tokenizer)
+    files = own_tokenizer_files(tokenizer)
     if tokenizer.kind == "wordpiece":
         return files | {"tokenizer_config.json": _json(_wordpiece_config(tokenizer, max_length))}
     from trainer import tokenizer_json
@@ -184,7 +184,7 @@ def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     return {**made, **files}
 
 
-def _own_files(tokenizer: Tokenizer) -> dict[str, bytes]:
+def own_tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
     """The tokenizer as `train-tokenizer` leaves it."""
     from trainer.data import sentencepiece_files
 

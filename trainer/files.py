@@ -7,13 +7,13 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import TrainerError, some
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
     from pathlib import Path
 

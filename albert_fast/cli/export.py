@@ -64,7 +64,8 @@ def export(
     optimizer_state: Annotated[
         bool,
         typer.Option(
-            "--optimizer-state/--no-optimizer-state", help="With --to tf1: write adam_m and adam_v of each variable too."
+            "--optimizer-state/--no-optimizer-state",
+            help="With --to tf1: write adam_m and adam_v of each variable too.",
         ),
     ] = False,
     license: Annotated[  # noqa: A002 - it is the option's name
@@ -104,7 +105,9 @@ def export(
     """
     require_tensorflow("export")
     if to is Target.tf1 and dtype is not Dtype.float32:
-        raise UsageError(f"--dtype {dtype.value} goes with --to huggingface: google-research/ALBERT reads float32 alone")
+        raise UsageError(
+            f"--dtype {dtype.value} goes with --to huggingface: google-research/ALBERT reads float32 alone"
+        )
     if to is Target.huggingface and optimizer_state:
         raise UsageError("--optimizer-state goes with --to tf1: a Hugging Face folder holds none")
     check_output_dir(output_dir.absolute().parent)
