@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,6 +110,8 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
             save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
+            # safetensors makes a file that its owner alone can read.
+            shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
     except (OSError, SafetensorError) as error:
         raise _unwritten(folder, error) from error
 

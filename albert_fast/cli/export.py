@@ -9,7 +9,7 @@ import typer
 
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, warn
-from albert_fast.cli.training import require_tensorflow, trainer_errors
+from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
@@ -174,6 +174,7 @@ def run(
         raise UsageError(f"checkpoint {found.path} holds no tokenizer: pass the one it was trained with as --tokenizer")
     if opened is not None:
         exporter.check_vocabulary(opened, found.config)
+    start_tensorflow()
     values = checkpoints.values(found, model_only=not optimizer_state)
     if optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
         raise TrainerError(f"checkpoint {found.path} holds no optimizer state: leave --optimizer-state out")

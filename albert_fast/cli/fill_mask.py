@@ -11,7 +11,7 @@ import typer
 
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import CommandError, UsageError, one_line, warn
-from albert_fast.cli.training import quiet_start, require_tensorflow, trainer_errors
+from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
     from trainer.fill_mask import Filler, Word
@@ -87,9 +87,10 @@ def open_filler(
     Raises:
         TrainerError, CommandError, AlbertFastError: either is missing, is damaged, or does not fit the other.
     """
-    with quiet_start():
-        from trainer import fill_mask as filling
-        from trainer import initial
+    start_tensorflow()
+    from trainer import fill_mask as filling
+    from trainer import initial
+
     start = initial.initial(model_dir)
     opened = model_tokenizer.of_model(
         tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents

@@ -8,7 +8,7 @@ import typer
 
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, plain, warn
-from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
+from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
@@ -59,8 +59,9 @@ def import_checkpoint(
     require_tensorflow("import-checkpoint")
     check_output_dir(output_dir.absolute().parent)
     with trainer_errors():
-        with quiet_start():
-            from trainer import importing, initial
+        start_tensorflow()
+        from trainer import importing, initial
+
         final = output_dir.resolve()
         importing.check_output(final, overwrite)
         start = initial.initial(source)
@@ -119,6 +120,12 @@ def _tokenizer(
     opened = model_tokenizer.of_model(given, model_tokenizer.folders(source, checkpoint), do_lower_case, keep_accents)
     if opened is None:
         return None
+    if not model_tokenizer.rules_known(opened.path) and do_lower_case is None:
+        warn(
+            f"nothing beside {opened.path} says how its text was prepared: it is taken to be "
+            "lower-cased and without accents, as that of the published English models; "
+            "--no-do-lower-case and --keep-accents say otherwise"
+        )
     try:
         check_vocabulary(opened, config)
     except TrainerError as error:

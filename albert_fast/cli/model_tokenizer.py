@@ -69,6 +69,11 @@ def settings(folder: Path) -> TextRules:
     return TextRules(*(value if isinstance(value, bool) else None for value in values))
 
 
+def rules_known(path: Path) -> bool:
+    """Whether a file beside a tokenizer tells whether its text was lower-cased."""
+    return settings(path.parent).lower_case is not None or trained_rules(path).lower_case is not None
+
+
 def open_found(found: Found, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
     """The tokenizer, with the rules of the flags, else of its training, else of tokenizer_config.json.
 
