@@ -11,6 +11,9 @@ where n masks stand, so words of different n do not share one distribution, and 
 any case. They are therefore compared by the mean log-probability a piece (`Word.score`). That favours long words whose
 later pieces follow from the first; the probability of the whole word tells.
 
+What stands right after [MASK], as the full stop in "the [MASK].", gets the pieces that it would have after a word.
+(transformers puts a space in front of it, which the model never saw there; so for such texts its answers differ.)
+
 Left out is what cannot stand there:
 
 - special pieces, and others without a text of their own; the pieces of single bytes;
