@@ -31,7 +31,7 @@ from trainer_models import load
 from albert_fast import Tokenizer
 from trainer.config import ModelConfig
 from trainer.errors import TrainerError
-from trainer.fill_mask import Filler
+from trainer.fill_mask import MOST_PIECES, Filler
 from trainer.model import Albert
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ def test_a_word_in_its_place_is_what_the_tokenizer_makes_of_the_text(
     word = next(piece for piece in tokenizer.pieces if piece.startswith(SPACE) and len(piece) > 6)[1:]
     marked = text.replace("[MASK]", word)
     whole = [tokenizer.cls_id, *tokenizer.encode(marked), tokenizer.sep_id]
-    glued = not text.split("[MASK]", maxsplit=1)[0][-1:].strip()
-    inside = [tokenizer.piece_to_id(SPACE + word)] if glued else None
-    if inside is None:  # after a bracket the word has no space of its own
-        inside = whole[len(left) : len(whole) - len(right)]
-    other = [tokenizer.piece_to_id(SPACE + word) if i == tokenizer.mask_id else i for i in right]
+    begins = tokenizer.piece_to_id(SPACE + word)
+    assert begins is not None
+    # After a bracket the word has no space of its own.
+    after_space = not text.split("[MASK]", maxsplit=1)[0][-1:].strip()
+    inside = [begins] if after_space else whole[len(left) : len(whole) - len(right)]
+    other = [begins if i == tokenizer.mask_id else i for i in right]
     assert [*left, *inside, *other] == whole
 
 
@@ -252,12 +253,12 @@ def test_a_word_is_learnt_and_found(tokenizer: Tokenizer) -> None:
     known = [pieces[:count] + [mask] * (len(pieces) - count) for count in range(len(pieces))]
     # (ids, the mask's position, what it hides)
     lessons = [([*left, *part, *right], len(left) + count, pieces[count]) for count, part in enumerate(known)]
-    # One mask, and one more than the word has pieces, are for the others.
-    for count in (1, len(pieces) + 1):
+    # Any other number of masks is for the others.
+    counts = [count for count in range(1, MOST_PIECES + 1) if count != len(pieces)]
+    for count in counts:
         lessons += [([*left, *[mask] * count, *right], len(left), other) for other in others]
     variables = list(model.named_variables.values())
 
-    @tf.function
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = tf.add_n([entropy(model, *lesson) for lesson in lessons])
@@ -266,13 +267,14 @@ def test_a_word_is_learnt_and_found(tokenizer: Tokenizer) -> None:
             variable.assign_sub(0.01 * tf.sign(tf.convert_to_tensor(gradient)))
         return loss
 
-    losses = [float(step()) for _ in range(120)]
-    assert losses[-1] < 4 * math.log(2) + 0.3
+    compiled = tf.function(step)
+    losses = [float(compiled()) for _ in range(200)]
+    assert losses[-1] < 2 * math.log(2) * len(counts) + 0.5
     ((best, *rest),) = Filler(model, tokenizer).fill("Goung si [MASK] orrö.")
     assert best.word == word
     assert best.probability > 0.7
     assert best.text == f"Goung si {word} orrö."
-    assert {other.pieces for other in rest} >= {(tokenizer.id_to_piece(i),) for i in others}
+    assert {other.pieces for other in rest} & {(tokenizer.id_to_piece(i),) for i in others}
 
 
 def entropy(model: Albert, ids: list[int], position: int, target: int) -> tf.Tensor:

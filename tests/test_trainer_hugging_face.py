@@ -51,7 +51,8 @@ def _tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
 def logits(folder: Path, batch: dict[str, Any]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
     """transformers' logits for a batch of ours, and what it said on loading."""
     names = {"input_ids": "input_ids", "input_mask": "attention_mask", "segment_ids": "token_type_ids"}
-    np.savez("batch.npz", **{theirs: np.asarray(batch[ours]) for ours, theirs in names.items()})
+    given: dict[str, Any] = {theirs: np.asarray(batch[ours]) for ours, theirs in names.items()}
+    np.savez("batch.npz", **given)
     hugging_face.run("logits", folder, Path("batch.npz"), Path("logits.npz"))
     with np.load("logits.npz") as stored:
         found = {name: stored[name] for name in stored.files}
