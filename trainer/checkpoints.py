@@ -358,8 +358,17 @@ def model_values(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     Raises:
         TrainerError: the file cannot be read.
     """
+    return values(checkpoint, model_only=True)
+
+
+def values(checkpoint: Checkpoint, *, model_only: bool) -> dict[str, NDArray[np.float32]]:
+    """The variables of `checkpoint` by name, with or without the optimizer's.
+
+    Raises:
+        TrainerError: the file cannot be read.
+    """
     reader = _reader(checkpoint)
-    return {name: reader.value(name) for name in sorted(_names(reader, model_only=True))}
+    return {name: reader.value(name) for name in sorted(_names(reader, model_only=model_only))}
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------

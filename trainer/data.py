@@ -150,7 +150,7 @@ def from_records(
                 f"{opened.vocab_size:,}"
             )
         known = opened.vocab_size
-        kept = _tokenizer_files(tokenizer.read_bytes(), opened)
+        kept = sentencepiece_files(tokenizer.read_bytes(), opened)
     figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
     if known is not None:
         figures["vocab_size"] = known
@@ -178,12 +178,13 @@ def _dataset(folder: Path) -> dict[str, Any] | None:
 
 def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
     try:
-        return _tokenizer_files((store / "tokenizer-copy.model").read_bytes(), tokenizer)
+        return sentencepiece_files((store / "tokenizer-copy.model").read_bytes(), tokenizer)
     except FileNotFoundError:  # a WordPiece vocabulary
         return {"vocab.txt": (store / "tokenizer-copy.txt").read_bytes()}
 
 
-def _tokenizer_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
+def sentencepiece_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
+    """A SentencePiece model and its text rules as files, by the names that `train-tokenizer` gives them."""
     rules = {
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "lower_case": tokenizer.lower_case,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -9,7 +10,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from trainer.errors import TrainerError, some
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -103,3 +107,57 @@ def reason(error: BaseException) -> str:
         return f"{error.filename}: {known}" if error.filename is not None else known
     text = " ".join(str(getattr(error, "message", error)).split())
     return os.strerror(errno.ENOSPC) if "No space left" in text else text[:300] or type(error).__name__
+
+
+@contextlib.contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A folder to fill that gets the name `final`, in place of what has it, when the block ends without an error.
+
+    What a killed process leaves, `.NAME.tmp` beside it, is gone after the next.
+    """
+    temporary = final.with_name(f".{final.name}.tmp")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    remove_tree(temporary)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in temporary.rglob("*"):
+            sync(path)
+        sync(temporary)
+        put(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_replaceable(final: Path, own: re.Pattern[str], overwrite: bool) -> None:
+    """Refuses to write a folder where another would be lost. Changes nothing.
+
+    Args:
+        final: the folder to write.
+        own: full names of what a command of the same kind writes; an empty folder, or one with these alone, can be
+            replaced.
+        overwrite: whether the user agreed to that.
+
+    Raises:
+        TrainerError: `final` is a file, or a folder with something in it.
+    """
+    try:
+        found = sorted(path.name for path in final.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise TrainerError(f"cannot write to {final}: {reason(error)}") from error
+    foreign = [name for name in found if not own.fullmatch(name)]
+    if foreign and overwrite:
+        raise TrainerError(
+            f"{final} holds {some(foreign)}, which this command does not write: --overwrite would delete it; pass "
+            "another --output-dir"
+        )
+    if found and not overwrite:
+        raise TrainerError(f"{final} is not empty: pass another --output-dir" + ("" if foreign else ", or --overwrite"))
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder`, or in it."""
+    return path.resolve().is_relative_to(folder.resolve())

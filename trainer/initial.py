@@ -55,6 +55,13 @@ class Initial(NamedTuple):
     """What was read, in one line without a full stop."""
     notes: tuple[str, ...] = ()
     """Lines for the reader: what was left out, chosen, or passed over as damaged."""
+    path: Path | None = None
+    """The checkpoint of ours that was read, if it was one."""
+
+    @property
+    def kind(self) -> str:
+        """What was read, without its path."""
+        return " ".join(self.origin.split(" ", 2)[:2]) if self.path is None else "checkpoint of albert-fast"
 
 
 def initial(source: Path) -> Initial:
@@ -145,7 +152,7 @@ def _ours(source: Path) -> Initial:
     notes: list[str] = []
     found = checkpoints.find(source, notes.append)
     values = checkpoints.model_values(found)
-    return Initial(values, found.config, f"checkpoint {found.path} (step {found.step:,})", tuple(notes))
+    return Initial(values, found.config, f"checkpoint {found.path} (step {found.step:,})", tuple(notes), found.path)
 
 
 # --- TF1 -------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from albert_fast import AlbertFastError, __version__
 from albert_fast.cli.common import CommandError, Stopped, describe_os_error, one_line
 from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
+from albert_fast.cli.export import export
+from albert_fast.cli.fill_mask import fill_mask
+from albert_fast.cli.import_checkpoint import import_checkpoint
 from albert_fast.cli.inspect_records import inspect_records
 from albert_fast.cli.make_records import make_records
 from albert_fast.cli.pretrain import pretrain
@@ -31,6 +34,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "inspect-records": inspect_records,
     "pretrain": pretrain,
     "evaluate": evaluate,
+    "export": export,
+    "import-checkpoint": import_checkpoint,
+    "fill-mask": fill_mask,
     "demo": demo,
 }
 

@@ -70,6 +70,14 @@ def quiet_start() -> Iterator[None]:
                 sys.stderr.flush()
 
 
+def start_tensorflow() -> None:
+    """Imports TensorFlow and makes it look for devices, without its remarks on that."""
+    with quiet_start():
+        from trainer import hardware
+
+        hardware.one()
+
+
 @contextlib.contextmanager
 def trainer_errors() -> Iterator[None]:
     """Turns the trainer's errors into those of the command line."""

@@ -1,0 +1,219 @@
+"""`albert-fast export`."""
+
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from albert_fast.cli import model_tokenizer, options
+from albert_fast.cli.common import UsageError, check_output_dir, info, warn
+from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+
+if TYPE_CHECKING:
+    from albert_fast import Tokenizer
+    from trainer.checkpoints import Checkpoint
+
+CARD = "Model card"
+
+
+class Target(enum.Enum):
+    """What an export is for."""
+
+    huggingface = "huggingface"
+    tf1 = "tf1"
+
+
+class Dtype(enum.Enum):
+    """The type of exported weights."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def export(
+    checkpoint: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="A checkpoint of pretrain, or the output folder of a run, for its newest; or what import-checkpoint "
+            "made.",
+            show_default=False,
+        ),
+    ],
+    output_dir: Annotated[
+        Path, typer.Option(help="Folder to write, whole or not at all.", show_default=False, metavar="HF_DIR")
+    ],
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The tokenizer it was trained with: spiece.model, or a WordPiece vocab.txt.  [default: the "
+            "checkpoint's own]",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        Target,
+        typer.Option(help="huggingface: a folder for transformers. tf1: a checkpoint for google-research/ALBERT."),
+    ] = Target.huggingface,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Of the weights; bfloat16 halves the file and rounds them.")
+    ] = Dtype.float32,
+    optimizer_state: Annotated[
+        bool,
+        typer.Option(
+            "--optimizer-state/--no-optimizer-state",
+            help="With --to tf1: write adam_m and adam_v of each variable too.",
+        ),
+    ] = False,
+    license: Annotated[  # noqa: A002 - it is the option's name
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The model's licence, by Hugging Face's identifier, such as apache-2.0.",
+            show_default=False,
+            rich_help_panel=CARD,
+        ),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE",
+            help="The text's language, such as de; can be given again.",
+            show_default=False,
+            rich_help_panel=CARD,
+        ),
+    ] = None,
+    model_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Title of the card.  [default: HF_DIR's]", show_default=False, rich_help_panel=CARD
+        ),
+    ] = None,
+    do_lower_case: options.DoLowerCase = None,
+    keep_accents: options.KeepAccents = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite/--no-overwrite", help="Replace what an earlier export wrote there.")
+    ] = False,
+    config: options.Config = None,
+) -> None:
+    """Write a trained model as a Hugging Face folder, or as a TF1 checkpoint.
+
+    Example: albert-fast export --checkpoint run --output-dir my-albert --license apache-2.0 --language de
+    """
+    require_tensorflow("export")
+    if to is Target.tf1 and dtype is not Dtype.float32:
+        raise UsageError(
+            f"--dtype {dtype.value} goes with --to huggingface: google-research/ALBERT reads float32 alone"
+        )
+    if to is Target.huggingface and optimizer_state:
+        raise UsageError("--optimizer-state goes with --to tf1: a Hugging Face folder holds none")
+    check_output_dir(output_dir.absolute().parent)
+    with trainer_errors():
+        written = run(
+            checkpoint,
+            output_dir,
+            tokenizer,
+            to,
+            dtype,
+            optimizer_state=optimizer_state,
+            card={"license": license, "languages": language or [], "name": model_name},
+            do_lower_case=do_lower_case,
+            keep_accents=keep_accents,
+            overwrite=overwrite,
+        )
+    info(written)
+
+
+def run(
+    checkpoint: Path,
+    output_dir: Path,
+    tokenizer: Path | None = None,
+    to: Target = Target.huggingface,
+    dtype: Dtype = Dtype.float32,
+    *,
+    optimizer_state: bool = False,
+    card: dict[str, Any] | None = None,
+    do_lower_case: bool | None = None,
+    keep_accents: bool | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Exports; a line that says what was written.
+
+    Args:
+        checkpoint: a run or one of its checkpoints.
+        output_dir: where to.
+        tokenizer: its file; None for the checkpoint's own.
+        to: a Hugging Face folder or a TF1 checkpoint.
+        dtype: of a Hugging Face folder's tensors.
+        optimizer_state: whether a TF1 checkpoint gets adam_m and adam_v.
+        card: `license`, `languages` and `name` for the model card.
+        do_lower_case: as given; None where left open.
+        keep_accents: as given; None where left open.
+        overwrite: whether an earlier export is replaced.
+
+    Raises:
+        TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read or written.
+    """
+    from trainer import checkpoints
+    from trainer import export as exporter
+    from trainer.errors import TrainerError
+    from trainer.files import inside
+
+    final = output_dir.resolve()
+    exporter.check_output(final, overwrite)
+    found = checkpoints.find(checkpoint, warn)
+    if inside(found.path, final) or inside(final, found.path):
+        raise TrainerError(f"--output-dir {output_dir} must not be the checkpoint's own folder, nor hold it")
+    opened = model_tokenizer.of_model(
+        tokenizer, model_tokenizer.folders(checkpoint, found.path), do_lower_case, keep_accents
+    )
+    if opened is None and to is Target.huggingface:
+        raise UsageError(f"checkpoint {found.path} holds no tokenizer: pass the one it was trained with as --tokenizer")
+    if opened is not None:
+        exporter.check_vocabulary(opened, found.config)
+    start_tensorflow()
+    values = checkpoints.values(found, model_only=not optimizer_state)
+    if optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
+        raise TrainerError(f"checkpoint {found.path} holds no optimizer state: leave --optimizer-state out")
+    trained = exporter.Trained(values, found.config, found.step, opened)
+    if to is Target.tf1:
+        exporter.to_tf1(trained, final)
+        if opened is None:
+            warn(f"checkpoint {found.path} holds no tokenizer, and {output_dir} has none either")
+        return f"written: {output_dir / f'model.ckpt-{found.step}'} for TF1, of {found.path}"
+    assert opened is not None
+    chosen = card or {}
+    text = _card(found, opened, chosen.get("name") or final.name, chosen.get("license"), chosen.get("languages") or [])
+    exporter.to_hugging_face(trained, final, text, dtype.value)
+    return f"written: {output_dir} for Hugging Face's transformers, of {found.path}"
+
+
+def _card(found: "Checkpoint", tokenizer: "Tokenizer", name: str, license_id: str | None, languages: list[str]) -> str:
+    from trainer.card import Card
+    from trainer.memory import parameters
+
+    return Card(
+        name=name,
+        config=found.config,
+        parameters=parameters(found.config),
+        tokenizer=tokenizer,
+        step=found.step,
+        facts=found.facts,
+        figures=_figures(found.path),
+        evaluation=found.evaluation,
+        license=license_id,
+        languages=languages,
+    ).text()
+
+
+def _figures(checkpoint: Path) -> dict[str, Any]:
+    """What the run's run.json says of its data; nothing where the checkpoint was taken elsewhere."""
+    try:
+        content = json.loads((checkpoint.parent.parent / "run.json").read_text(encoding="utf-8"))
+        data = content["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return data if isinstance(data, dict) else {}

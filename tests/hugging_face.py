@@ -1,0 +1,84 @@
+"""transformers' side of the tests, as a process of its own: PyTorch and TensorFlow in one can end it.
+
+    python hugging_face.py logits FOLDER IN.npz OUT.npz     both heads' logits of AlbertForPreTraining
+    python hugging_face.py fill FOLDER IN.json OUT.json     the fill-mask pipeline on a list of texts
+    python hugging_face.py ids FOLDER IN.json OUT.json      AutoTokenizer's ids of a list of texts, and its class
+
+With PyTorch in another Python than the one that runs the tests, TORCH_PYTHON names that.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+NEEDS = ("torch", "transformers")
+
+
+def python() -> str | None:
+    """The Python that has PyTorch and transformers; None where there is none."""
+    if os.environ.get("TORCH_PYTHON"):
+        return os.environ["TORCH_PYTHON"]
+    return None if any(importlib.util.find_spec(name) is None for name in NEEDS) else sys.executable
+
+
+def run(what: str, folder: Path, given: Path, found: Path) -> None:
+    """One of the above; fails where it does."""
+    words = [python() or "", __file__, what, str(folder), str(given), str(found)]
+    # Without this checkout's path: it needs none of it.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def _logits(folder: str, given: str, found: str) -> None:
+    import numpy as np
+    import torch
+    from transformers import AlbertForMaskedLM, AlbertForPreTraining
+
+    with np.load(given) as stored:
+        batch = {name: torch.tensor(stored[name]).long() for name in stored.files}
+    answers: dict[str, Any] = {}
+    report = {}
+    for attention in ("eager", "sdpa"):
+        model, info = AlbertForPreTraining.from_pretrained(
+            folder, output_loading_info=True, attn_implementation=attention
+        )
+        report[attention] = {key: sorted(map(str, value)) for key, value in info.items()}
+        model.eval()
+        with torch.no_grad():
+            answer = model(**batch)
+        answers[f"masked_lm_{attention}"] = answer.prediction_logits.float().numpy()
+        answers[f"sentence_order_{attention}"] = answer.sop_logits.float().numpy()
+    model, info = AlbertForMaskedLM.from_pretrained(folder, output_loading_info=True, attn_implementation="eager")
+    report["masked_lm_only"] = {"missing_keys": sorted(map(str, info["missing_keys"]))}
+    model.eval()
+    with torch.no_grad():
+        answers["masked_lm_only"] = model(**batch).logits.float().numpy()
+    np.savez(found, report=json.dumps(report), **answers)
+
+
+def _fill(folder: str, given: str, found: str) -> None:
+    from transformers import pipeline
+
+    fill = pipeline("fill-mask", model=folder)
+    answers = [fill(text, top_k=2000) for text in json.loads(Path(given).read_text(encoding="utf-8"))]
+    Path(found).write_text(json.dumps(answers), encoding="utf-8")
+
+
+def _ids(folder: str, given: str, found: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = [tokenizer(text)["input_ids"] for text in json.loads(Path(given).read_text(encoding="utf-8"))]
+    answer = {"ids": ids, "class": type(tokenizer).__name__, "inputs": tokenizer.model_input_names}
+    Path(found).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    {"logits": _logits, "fill": _fill, "ids": _ids}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,338 @@
+"""`albert-fast import-checkpoint`: published models as checkpoints that every other command takes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+safetensors = pytest.importorskip("safetensors.numpy")
+
+import tensorflow as tf
+from exports import (
+    MODELS,
+    TOKENIZER,
+    WORDPIECE,
+    Values,
+    config_of,
+    fresh_values,
+    golden_values,
+    hugging_face_folder,
+    listing,
+    same,
+    stub_tokenizer_json,
+    tokenizer_files,
+    write_checkpoint,
+)
+from trainer_runs import Material, arguments
+
+from trainer import checkpoints, weights
+from trainer.config import ModelConfig
+
+if TYPE_CHECKING:
+    from conftest import Command, Result
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(autouse=True)
+def _tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_tokenizer_json(monkeypatch)
+
+
+def archive(path: Path, name: str = "tiny", prefix: str = "model.ckpt-best") -> Path:
+    """A folder as the published archives have it."""
+    path.mkdir(parents=True)
+    for part in ("index", "data-00000-of-00001"):
+        shutil.copy(MODELS / name / f"model.ckpt-0.{part}", path / f"{prefix}.{part}")
+    (path / f"{prefix}.meta").write_bytes(b"a graph")
+    shutil.copy(MODELS / name / "albert_config.json", path)
+    shutil.copy(TOKENIZER, path / "30k-clean.model")
+    (path / "30k-clean.vocab").write_text("")
+    return path
+
+
+def imported(command: Command, source: object, *words: object, into: str = "start") -> Result:
+    done = command("import-checkpoint", source, "--output-dir", into, *words)
+    assert done.code == 0, done.err
+    return done
+
+
+def refused(command: Command, *words: object, code: int = 1) -> str:
+    """The one line of an import that fails and leaves nothing. Its warnings come before."""
+    before = listing(Path())
+    done = command("import-checkpoint", *words)
+    assert done.code == code, done.err
+    assert listing(Path()) == before
+    return done.err.splitlines()[-1].removeprefix("albert-fast: error: ")
+
+
+def values(folder: str = "start") -> Values:
+    return checkpoints.model_values(checkpoints.find(Path(folder), print))
+
+
+def save_tf1(prefix: Path, arrays: dict[str, Any]) -> None:
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    names = sorted(arrays)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.constant(arrays[name]) for name in names],
+    )
+
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tiny", "groups", "square"])
+def test_a_published_archive(name: str, command: Command) -> None:
+    archive(Path("albert"), name)
+    done = imported(command, "albert")
+    assert listing(Path("start")) == [
+        "albert_config.json",
+        "checkpoints",
+        "import-checkpoint.config.json",
+        "spiece.config.json",
+        "spiece.model",
+    ]
+    assert listing(Path()) == ["albert", "start"]
+    assert same(values(), golden_values(name))
+    found = checkpoints.find(Path("start"), print)
+    assert (found.step, found.config) == (0, config_of(name))
+    assert found.facts == {"imported": "TF1 checkpoint", "initialised": []}
+    assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
+    assert (found.path / "spiece.model").read_bytes() == TOKENIZER.read_bytes()
+    # Nothing in the archive says so.
+    assert "it is taken to be lower-cased and without accents" in done.err
+    assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is True
+    imported(command, "albert/model.ckpt-best", "--no-do-lower-case", "--keep-accents", into="cased")
+    assert json.loads(Path("cased/spiece.config.json").read_text())["lower_case"] is False
+    assert same(values("cased"), values())
+
+
+@pytest.mark.parametrize("name", ["tiny", "groups"])
+def test_a_hugging_face_folder(name: str, command: Command) -> None:
+    hugging_face_folder(Path("hf"), name)
+    done = imported(command, "hf")
+    assert "warning" not in done.err
+    assert same(values(), golden_values(name))
+    assert checkpoints.find(Path("start"), print).config == config_of(name)
+    assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
+    # Hugging Face's own file says it where ours is not there.
+    Path("hf/spiece.config.json").unlink()
+    for lower in (True, False):
+        Path("hf/tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower, "keep_accents": not lower}))
+        done = imported(command, "hf", "--overwrite")
+        assert "warning" not in done.err
+        rules = json.loads(Path("start/spiece.config.json").read_text())
+        assert (rules["lower_case"], rules["keep_accents"]) == (lower, not lower)
+
+
+def test_a_training_of_the_reference_and_a_module_of_tensorflow_hub(command: Command) -> None:
+    arrays = golden_values("tiny")
+    slots = {f"{name}/adam_{part}": value for name, value in arrays.items() for part in "mv"}
+    save_tf1(Path("run/model.ckpt-9"), arrays | slots | {"global_step": np.asarray(9, np.int64)})
+    shutil.copy(MODELS / "tiny" / "albert_config.json", "run")
+    imported(command, "run")
+    assert same(values(), arrays)
+    save_tf1(Path("hub/variables/variables"), {f"module/{name}": value for name, value in arrays.items()})
+    Path("hub/assets").mkdir()
+    shutil.copy(MODELS / "tiny" / "albert_config.json", "hub/assets")
+    shutil.copy(TOKENIZER, "hub/assets/30k-clean.model")
+    imported(command, "hub", into="from-hub")
+    assert same(values("from-hub"), arrays)
+    assert Path("from-hub/spiece.model").is_file()
+
+
+@pytest.mark.parametrize("heads", [["cls/seq_relationship"], ["cls/", "bert/pooler"]])
+def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Command) -> None:
+    arrays = golden_values("tiny")
+    kept = {name: value for name, value in arrays.items() if not name.startswith(tuple(heads))}
+    save_tf1(Path("albert/model.ckpt-0"), kept)
+    shutil.copy(MODELS / "tiny" / "albert_config.json", "albert")
+    done = imported(command, "albert")
+    lacking = sorted(arrays.keys() - kept.keys())
+    assert f"TF1 checkpoint albert/model.ckpt-0 lacks {', '.join(lacking)}: random values were put there" in done.err
+    found = values()
+    fresh = fresh_values(config_of("tiny"), seed=12345)
+    for name, value in arrays.items():
+        assert np.array_equal(found[name], fresh[name] if name in lacking else value), name
+    assert checkpoints.find(Path("start"), print).facts["initialised"] == lacking
+    imported(command, "albert", "--random-seed", 4, into="other")
+    assert any(not np.array_equal(values("other")[name], found[name]) for name in lacking)
+
+
+def test_a_model_without_its_configuration(command: Command) -> None:
+    folder = archive(Path("albert"))
+    (folder / "albert_config.json").rename("model.json")
+    message = refused(command, "albert", "--output-dir", "start", code=2)
+    assert "has no albert_config.json beside it: pass --model base, large" in message
+    imported(command, "albert", "--model", "model.json")
+    assert same(values(), golden_values("tiny"))
+    assert checkpoints.find(Path("start"), print).config == config_of("tiny")
+    message = refused(command, "albert", "--model", "base", "--output-dir", "other")
+    assert "hidden_size is 64 there and 768 here" in message or "embedding_size is 32 there and 128 here" in message
+    message = refused(command, "albert", "--model", "huge", "--output-dir", "other", code=2)
+    assert message.startswith("--model must be one of tiny, base")
+    hugging_face_folder(Path("hf"))
+    message = refused(command, "hf", "--model", "base", "--output-dir", "other", code=2)
+    assert message == "Hugging Face folder hf has a configuration of its own, and --model base is another"
+
+
+def test_a_preset_takes_the_size_of_the_vocabulary(command: Command) -> None:
+    config = ModelConfig.preset("tiny", 50)
+    save_tf1(Path("albert/model"), dict(fresh_values(config)))
+    done = imported(command, "albert", "--model", "tiny")
+    assert checkpoints.find(Path("start"), print).config == config
+    assert "albert holds no tokenizer: pass it as --tokenizer" in done.err
+    assert listing(Path("start")) == ["albert_config.json", "checkpoints", "import-checkpoint.config.json"]
+
+
+def test_wordpiece(command: Command) -> None:
+    config = replace(config_of("tiny"), vocab_size=len(WORDPIECE.read_text().splitlines()))
+    write_checkpoint(Path("run"), fresh_values(config), config, files={"vocab.txt": WORDPIECE.read_bytes()})
+    assert command("export", "--checkpoint", "run", "--output-dir", "hf", "--no-do-lower-case").code == 0
+    imported(command, "hf")
+    assert Path("start/vocab.txt").read_bytes() == WORDPIECE.read_bytes()
+
+
+# --- what takes it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_every_command_takes_it_and_pretrain_does_not_go_on_with_it(command: Command, material: Material) -> None:
+    config = ModelConfig.from_file(material.small)
+    write_checkpoint(Path("trained"), fresh_values(config), config)
+    assert command("export", "--checkpoint", "trained", "--output-dir", "hf").code == 0
+    imported(command, "hf")
+    evaluated = command("evaluate", "--checkpoint", "start", "--records", material.held_out, "--no-jit")
+    assert evaluated.code == 0, evaluated.err
+    assert evaluated.out.startswith("start/checkpoints/step-00000000, step 0, on 436 records")
+    assert command("export", "--checkpoint", "start", "--output-dir", "again").code == 0
+    assert Path("again/model.safetensors").read_bytes() == Path("hf/model.safetensors").read_bytes()
+    filled = command("fill-mask", "start", "a [MASK]", "--json")
+    assert filled.code == 0, filled.err
+
+    before = {path: path.read_bytes() for path in Path("start").rglob("*") if path.is_file()}
+    for more in ((), ("--overwrite",)):
+        words = [*arguments(material, Path("start"), num_train_steps=2, num_warmup_steps=0), *more]
+        done = command(*words)
+        assert done.code == 1
+        assert done.error == "start is not empty, and holds no run of pretrain: pass another --output-dir"
+    assert {path: path.read_bytes() for path in Path("start").rglob("*") if path.is_file()} == before
+
+    run = arguments(material, Path("run"), num_train_steps=2, num_warmup_steps=0, init_checkpoint=Path("start"))
+    done = command(*run)
+    assert done.code == 0, done.err
+    assert "starting from checkpoint start/checkpoints/step-00000000 (step 0)" in done.err
+    # With nothing left to learn at, it is the same model.
+    still = arguments(
+        material,
+        Path("still"),
+        num_train_steps=1,
+        num_warmup_steps=1,
+        init_checkpoint=Path("start"),
+        learning_rate=0.01,
+    )
+    assert command(*still).code == 0
+    assert same(values("still"), values())
+    assert not same(values("run"), values())
+
+
+# --- what it refuses ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_stays(command: Command) -> None:
+    archive(Path("albert"))
+    imported(command, "albert")
+    message = refused(command, "albert", "--output-dir", "start")
+    assert message.endswith("start is not empty: pass another --output-dir, or --overwrite")
+    imported(command, "albert", "--overwrite")
+    Path("start/metrics.jsonl").write_text("")
+    message = refused(command, "albert", "--output-dir", "start", "--overwrite")
+    assert "start holds metrics.jsonl, which this command does not write" in message
+    Path("start/metrics.jsonl").unlink()
+    write_checkpoint(Path("start"), golden_values("tiny"), config_of("tiny"), step=5)
+    message = refused(command, "albert", "--output-dir", "start", "--overwrite")
+    assert message.endswith("start holds checkpoints of a training, which --overwrite would delete")
+    assert Path("start/checkpoints/step-00000005").is_dir()
+
+
+def test_a_tokenizer_of_another_size(command: Command) -> None:
+    archive(Path("albert"))
+    shutil.copy(WORDPIECE, "vocab.txt")
+    message = refused(command, "albert", "--output-dir", "start", "--tokenizer", "vocab.txt")
+    assert message.startswith("vocab.txt is not the tokenizer that the model was trained with, albert/30k-clean.model")
+    Path("albert/30k-clean.model").unlink()
+    message = refused(command, "albert", "--output-dir", "start", "--tokenizer", "vocab.txt")
+    assert message.startswith("vocab.txt has 1,429 pieces, and the model's vocab_size is 2,000")
+    Path("vocab.txt").rename("albert/vocab.txt")
+    message = refused(command, "albert", "--output-dir", "start")
+    assert message.startswith("albert/vocab.txt has 1,429 pieces")
+    assert message.endswith("; pass the right one as --tokenizer, or take it out of the folder")
+    for name in ("a.model", "b.model"):
+        shutil.copy(TOKENIZER, Path("albert", name))
+    message = refused(command, "albert", "--output-dir", "start")
+    assert message == "albert holds several tokenizers (a.model, b.model): choose one with --tokenizer"
+    Path("albert/vocab.txt").unlink()
+    Path("albert/a.model").write_bytes(b"not a model")
+    Path("albert/b.model").unlink()
+    assert "albert/a.model" in refused(command, "albert", "--output-dir", "start")
+
+
+class Explosive:
+    """Does something when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("exploded"),))
+
+
+def test_pickles_are_never_opened(command: Command) -> None:
+    Path("hf").mkdir()
+    shutil.copy(MODELS / "tiny" / "hf" / "config.json", "hf")
+    Path("hf/pytorch_model.bin").write_bytes(pickle.dumps(Explosive()))
+    for source in ("hf", "hf/pytorch_model.bin"):
+        for name in ("import-checkpoint", "fill-mask"):
+            rest = ["--output-dir", "start"] if name == "import-checkpoint" else ["a [MASK]"]
+            done = command(name, source, *rest)
+            assert done.code == 1
+            assert done.error.startswith("hf/pytorch_model.bin may be a pickle, which can run code when it is opened")
+    assert listing(Path()) == ["hf"]
+
+
+def test_other_models_and_damaged_files(command: Command) -> None:
+    hugging_face_folder(Path("hf"), model_type="bert")
+    assert refused(command, "hf", "--output-dir", "start") == "hf/config.json: model_type must be 'albert', not 'bert'"
+    zeros = np.zeros([2, 2], np.float32)
+    bert = {"bert/embeddings/word_embeddings": zeros, "bert/encoder/layer_0/attention/self/key/kernel": zeros}
+    save_tf1(Path("bert/bert_model.ckpt"), bert)
+    assert "is a BERT, not an ALBERT" in refused(command, "bert", "--output-dir", "start")
+    hugging_face_folder(Path("cut"))
+    weights_file = Path("cut/model.safetensors")
+    weights_file.write_bytes(weights_file.read_bytes()[:-9])
+    assert refused(command, "cut", "--output-dir", "start").startswith("cut/model.safetensors is damaged")
+    assert refused(command, "nowhere", "--output-dir", "start").startswith("nowhere does not exist")
+    # A configuration that is not that of the weights.
+    hugging_face_folder(Path("other"), hidden_size=128)
+    message = refused(command, "other", "--output-dir", "start")
+    assert "does not fit this model" in message
+    assert "hidden_size is 64 there and 128 here" in message
+    hugging_face_folder(Path("more"), num_hidden_groups=2)
+    assert "num_hidden_groups differs" in refused(command, "more", "--output-dir", "start")
+
+
+def test_a_folder_that_is_no_checkpoint_has_no_rules(command: Command) -> None:
+    hugging_face_folder(Path("hf"))
+    Path("hf/spiece.config.json").write_text("[]")
+    Path("hf/tokenizer_config.json").write_text("[1]")
+    assert "it is taken to be lower-cased" in imported(command, "hf").err
+    assert sorted(tokenizer_files()) == ["spiece.config.json", "spiece.model"]
+    assert list(weights.shapes(config_of("tiny"))) == sorted(values())
