@@ -93,7 +93,10 @@ def test_the_demo_trains_and_fails_where_nothing_was_learnt(command: Command) ->
     assert result.code == 1, result.err
     assert result.out.count("NOT LEARNT") == 2
     assert Path("out/run/report.html").exists()
-    assert "evaluate" in result.out.split("What was done:")[1]
+    assert {path.name for path in Path("out/model").iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+    assert result.out.count("[MASK]") >= 6
+    for what in ("evaluate", "export", "fill masks"):
+        assert what in result.out.split("What was done:")[1]
 
 
 def evaluation(loss: float, accuracy: float, records: int) -> dict[str, dict[str, float]]:

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from albert_fast import InstanceStream, RecordReader, Tokenizer
-from albert_fast.cli import evaluate, inspect_records, make_records, options, pretrain, tokenize, train_tokenizer
+from albert_fast.cli import (
+    evaluate,
+    export,
+    fill_mask,
+    inspect_records,
+    make_records,
+    options,
+    pretrain,
+    tokenize,
+    train_tokenizer,
+)
 from albert_fast.cli.common import CommandError, Stopped, check_output_dir, make_output_dir, write_atomic, write_config
 from albert_fast.cli.progress import Progress, quantity
 from albert_fast.cli.tokenizer_file import open_tokenizer
@@ -30,6 +40,13 @@ RECIPE: dict[str, Any] = {
     "log_steps": 50,
 }
 """What makes a tiny model learn something in minutes; DECISIONS.md says what else was tried."""
+
+TEXTS = (
+    "Return the [MASK] of the file.",
+    "This method is called when the [MASK] is closed.",
+    "If the argument is not given, the default [MASK] is used.",
+)
+"""What the model is asked at the end."""
 
 MARGIN = 0.1
 """Nats by which the masked-LM loss must beat guessing."""
@@ -55,7 +72,7 @@ def demo(
     num_train_steps: Annotated[int, typer.Option(min=10, help="Steps of pretraining.")] = TRAIN_STEPS,
     config: options.Config = None,
 ) -> None:
-    """Collect text, train a tokenizer, make records, pretrain a tiny model and evaluate it, in a few minutes.
+    """Collect text, train a tokenizer, make records, pretrain, evaluate and export a tiny model, in a few minutes.
 
     The text is the docstrings of the installed Python standard library and packages: they are parsed, not imported.
     Every 20th document, by a hash of its text, is held out for evaluation. The exit code is 1 where the model did not
@@ -136,7 +153,7 @@ def demo(
 
 
 def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Steps") -> bool:
-    """Pretrains and evaluates; says, and returns, whether the model learnt."""
+    """Pretrains, evaluates, exports and fills masks; says, and returns, whether the model learnt."""
     from trainer import data
 
     given = {
@@ -164,6 +181,16 @@ def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Ste
     found = evaluate.run(paths.run, [str(paths.records)], 64, "float32")
     evaluate.show(found)
     steps.done("evaluate", f"{found['evaluation']['records']:,} records that were not trained on")
+    steps.begin(f"albert-fast export --checkpoint {paths.run} --output-dir {paths.model}")
+    print(export.run(paths.run, paths.model, overwrite=paths.model.exists()))
+    steps.done("export", f"for Hugging Face's transformers: {paths.model}")
+
+    steps.begin(f"albert-fast fill-mask {paths.model} " + " ".join(f'"{text}"' for text in TEXTS))
+    filler = fill_mask.open_filler(paths.model)
+    for text in TEXTS:
+        fill_mask.show(text, filler.fill(text, top_k=3))
+    steps.done("fill masks", f"{len(TEXTS)} texts")
+
     seen = data.label_counts(InstanceStream(paths.store, 64, max_seq_length))
     asked = data.label_counts(RecordReader(paths.records, 64, shuffle=False))
     return verdict(found, data.frequency_loss(seen, asked))
@@ -213,6 +240,7 @@ class Paths:
         self.store = folder / "tokens"
         self.records = folder / "held-out-records"
         self.run = folder / "run"
+        self.model = folder / "model"
 
 
 class Steps:
