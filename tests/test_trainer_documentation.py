@@ -38,13 +38,7 @@ def test_titles_and_options_exist(command: Command) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_runs(
-    command: Command,
-    corpus: Path,
-    material: Material,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_page_runs(command: Command, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stub_tokenizer_json(monkeypatch)
     Path("corpus.txt").write_bytes(corpus.read_bytes())
     ran = []

