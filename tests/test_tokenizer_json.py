@@ -359,7 +359,7 @@ def hugging_face_folder(model: Path, folder: Path, **options: Any) -> Path:
 @pytest.mark.torch
 @pytest.mark.parametrize(("lower_case", "keep_accents"), RULES)
 def test_transformers(model: Path, tmp_path: Path, lower_case: bool, keep_accents: bool) -> None:
-    auto = framework("transformers").AutoTokenizer
+    auto = framework("transformers", "tokenizers", "transformers").AutoTokenizer
     pair = load(model, lower_case, keep_accents)
     folder = hugging_face_folder(model, tmp_path, lower_case=lower_case, keep_accents=keep_accents, max_length=64)
     loaded = auto.from_pretrained(folder)
@@ -372,7 +372,7 @@ def test_transformers(model: Path, tmp_path: Path, lower_case: bool, keep_accent
 
 @pytest.mark.torch
 def test_transformers_settings(model: Path, tmp_path: Path) -> None:
-    auto = framework("transformers").AutoTokenizer
+    auto = framework("transformers", "tokenizers", "transformers").AutoTokenizer
     ours = Tokenizer.from_file(model)
     hugging_face_folder(model, tmp_path, lower_case=True, keep_accents=False, max_length=64)
     auto.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")

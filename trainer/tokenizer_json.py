@@ -95,8 +95,7 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
         "sep_token": SEP,
         "pad_token": pad,
         "cls_token": CLS,
-        # As text alone it would lose its lstrip.
-        "mask_token": {"__type": "AddedToken"} | _special(MASK),
+        "mask_token": MASK,
     }
     return {"tokenizer.json": _json(tokenizer), "tokenizer_config.json": _json(config)}
 
