@@ -27,7 +27,18 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-COMMANDS = ["train-tokenizer", "tokenize", "make-records", "inspect-records", "pretrain", "evaluate", "demo"]
+COMMANDS = [
+    "train-tokenizer",
+    "tokenize",
+    "make-records",
+    "inspect-records",
+    "pretrain",
+    "evaluate",
+    "export",
+    "import-checkpoint",
+    "fill-mask",
+    "demo",
+]
 
 
 def fences(text: str) -> list[tuple[str, str]]:

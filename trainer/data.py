@@ -38,6 +38,8 @@ class Data(NamedTuple):
     """As given."""
     vocab_size: int | None
     """Pieces of the tokenizer; None for records of unknown origin."""
+    tokenizer_digest: str | None
+    """Of the tokenizer; None where it is not known."""
     identity: dict[str, Any]
     """What a run that goes on must find unchanged."""
     figures: dict[str, Any]
@@ -101,7 +103,14 @@ def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any]
     }
     identity = {"kind": "tokens", "digest": opened.digest, **dict(instances), **_shape(stream)}
     return Data(
-        stream, "tokens", str(store), opened.vocab_size, identity, figures, _files_of_store(Path(store), tokenizer)
+        stream,
+        "tokens",
+        str(store),
+        opened.vocab_size,
+        opened.tokenizer_digest,
+        identity,
+        figures,
+        _files_of_store(Path(store), tokenizer),
     )
 
 
@@ -139,6 +148,8 @@ def from_records(
     if len(sizes) > 1:
         raise TrainerError(f"{path}: records of tokenizers of several sizes: {', '.join(map(str, sizes))} pieces")
     known = next(iter(sizes), None)
+    digests = {found["tokenizer"].get("digest") for found in sets if isinstance(found.get("tokenizer"), dict)}
+    digest: str | None = digests.pop() if len(digests) == 1 else None
     kept: dict[str, bytes] = {}
     if tokenizer is not None:
         from albert_fast.cli.tokenizer_file import open_tokenizer
@@ -149,14 +160,17 @@ def from_records(
                 f"the records of {path} were made with a tokenizer of {known:,} pieces; {tokenizer} has "
                 f"{opened.vocab_size:,}"
             )
-        known = opened.vocab_size
+        if digest is not None and digest != opened.digest:
+            raise TrainerError(f"the records of {path} were made with another tokenizer than {tokenizer}")
+        known, digest = opened.vocab_size, opened.digest
         kept = sentencepiece_files(tokenizer.read_bytes(), opened)
     figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
     if known is not None:
         figures["vocab_size"] = known
     names = hashlib.sha256("\n".join(Path(file).name for file in reader.files).encode()).hexdigest()[:16]
-    identity = {"kind": "records", "shuffle": shuffle, "names": names, **_shape(reader)}
-    return Data(reader, "records", path, known, identity, figures, kept)
+    made = hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()[:16] if sets else None
+    identity = {"kind": "records", "shuffle": shuffle, "names": names, "digest": made, **_shape(reader)}
+    return Data(reader, "records", path, known, digest, identity, figures, kept)
 
 
 def _shape(source: BatchSource) -> dict[str, int]:
@@ -195,6 +209,12 @@ def sentencepiece_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
 
 def check_held_out(training: Data, held_out: Data) -> None:
     """Raises a TrainerError where a file of records to evaluate on is also trained on."""
+    one, other = training.tokenizer_digest, held_out.tokenizer_digest
+    if one is not None and other is not None and one != other:
+        raise TrainerError(
+            f"{held_out.path} and {training.path} were made with different tokenizers: an id of the one is another "
+            "piece of the other"
+        )
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
         seen = {Path(file).resolve() for file in training.source.files}
         for file in held_out.source.files:

@@ -171,8 +171,10 @@ def _memory() -> int:
 
 
 def _gpu_memory() -> int | None:
-    """Of the first GPU, by NVIDIA's own tool: TensorFlow tells what is used, and not of how much."""
+    """Of the first GPU in use, by NVIDIA's own tool: TensorFlow tells what is used, and not of how much."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    if first := os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip():
+        command.append(f"--id={first}")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
         return int(done.stdout.split()[0]) << 20

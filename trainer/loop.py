@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from albert_fast import AlbertFastError
+from albert_fast.cli.progress import duration
 from trainer import checkpoints, flops
 from trainer.errors import TrainerError
 from trainer.feed import FEATURES, Feed
@@ -115,28 +117,25 @@ def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) ->
     reason: str | None = None
     with Feed(part.batches(start, total), FEATURES, hardware) as feed:
         meter.began(feed)
-        waiting: tuple[int, Report] | None = None
-        done = start
-        while done < total:
-            reason = reason or stop()
-            report = _take(step, feed, done, reason, run)
-            # While a device works on this step, the last one's figures are looked at.
-            if hardware.kind == "GPU":
-                ended = meter.add(*waiting) if waiting is not None else None
-                waiting = (done, report)
-            else:
-                ended = meter.add(done, report)
-            done += 1
-            if ended or done == total or done % options.save_checkpoints_steps == 0:
-                if waiting is not None:
-                    ended = meter.add(*waiting) or ended
-                    waiting = None
-                meter.flush()
-                _save(run, done)
-                meter.began(feed)
-                if ended:
-                    reason = reason or ended
-                    break
+        done = saved = start
+        try:
+            while done < total:
+                reason = reason or stop()
+                ended = meter.add(done, _take(step, feed, done, reason, run))
+                done += 1
+                if ended or done == total or done % options.save_checkpoints_steps == 0:
+                    meter.flush()
+                    saved = done
+                    _save(run, done)
+                    meter.began(feed)
+                    if ended:
+                        reason = reason or ended
+                        break
+        except AlbertFastError:
+            # The data is at fault and not the weights: what was trained with the rest of it is kept.
+            if hardware.chief and saved < done:
+                _write(run, done)
+            raise
     finished = done == total
     return Outcome(done, finished, None if finished else reason)
 
@@ -188,22 +187,24 @@ def _check_finite(run: Run, step: int) -> None:
 
 def _save(run: Run, step: int) -> None:
     """A checkpoint, its evaluation, and away with what is too old."""
-    saved = None
-    if run.hardware.chief:
-        _check_finite(run, step)
-        saved = checkpoints.write(
-            run.folder,
-            run.replicas[0].variables,
-            step=step,
-            seed=run.options.random_seed,
-            config=run.config,
-            facts=run.facts,
-            files=run.files,
-        )
-        run.listener.say(f"checkpoint {saved.path}")
-    evaluate(run, step, saved)
+    evaluate(run, step, _write(run, step) if run.hardware.chief else None)
     if run.hardware.chief:
         checkpoints.prune(run.folder, run.options.keep_checkpoint_max)
+
+
+def _write(run: Run, step: int) -> checkpoints.Checkpoint:
+    _check_finite(run, step)
+    saved = checkpoints.write(
+        run.folder,
+        run.replicas[0].variables,
+        step=step,
+        seed=run.options.random_seed,
+        config=run.config,
+        facts=run.facts,
+        files=run.files,
+    )
+    run.listener.say(f"checkpoint {saved.path}")
+    return saved
 
 
 def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None) -> None:
@@ -233,6 +234,7 @@ class Meter:
         source = run.source
         self.operations = flops.training_flops(run.config, source.max_seq_length, source.max_predictions)
         self.reports: list[tuple[int, Report]] = []
+        self.first = True
         self.feed: Feed | None = None
         self.clock = self.waited = 0.0
 
@@ -250,6 +252,11 @@ class Meter:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._refuse(number, report)
         self.reports.append((number, report))
+        if self.first:
+            self.first = False
+            self.run.listener.say(
+                f"step {number + 1} took {duration(time.perf_counter() - self.clock)}, compiling included"
+            )
         if (number + 1) % self.run.options.log_steps == 0:
             self.flush()
         sent = report.signals.numpy()

@@ -56,6 +56,9 @@ OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 4_096}
 """Tokens of a micro-batch beyond which it is no faster."""
 
+SAME_SIGNAL = 1.0
+"""Seconds within which a second signal is taken for the first: some launchers send one to the process and its group."""
+
 PROCESSOR_RATE = 40e9
 """Operations a second that a processor's core manages, roughly: for a first word on how long it takes."""
 
@@ -107,7 +110,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         before: Mapping[str, Any] = {}
         if found is not None:
             before = found.facts
-            _check_goes_on(found, facts, job.options)
+            _check_goes_on(found, facts)
             facts["init_checkpoint"] = before.get("init_checkpoint")
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
         if resolved.deterministic:
@@ -145,12 +148,12 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             )
             described = _describe(job, hardware, resolved, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
-            if found is not None and found.evaluation is None:
-                evaluate(run, start, found)
-            elif found is not None and found.evaluation is not None:
-                listener.evaluated(start, found.evaluation)
             with _Stops(job.options.max_hours) as stops:
                 try:
+                    if found is not None and found.evaluation is None:
+                        evaluate(run, start, found)
+                    elif found is not None and found.evaluation is not None:
+                        listener.evaluated(start, found.evaluation)
                     outcome = train(run, start, hours, stops)
                 except BaseException as error:
                     why = "an error" if isinstance(error, Exception) else "Ctrl-C"
@@ -178,7 +181,7 @@ def _facts(job: Job) -> dict[str, Any]:
     }
 
 
-def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any], options: Options) -> None:
+def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> None:
     """Raises a TrainerError where the run in the folder is another one."""
     # The data last: the seed alone makes another number of instances.
     for part in ("model", "options", "data"):
@@ -191,8 +194,6 @@ def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any], opti
                     f"{found.path.parent.parent} holds a run that was started with another {what} ({change}); go on "
                     "with what it was started with, choose another --output-dir, or pass --overwrite to start afresh"
                 )
-    if found.step > options.num_train_steps:
-        raise TrainerError(f"{found.path} is beyond num_train_steps ({options.num_train_steps})")
 
 
 def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
@@ -231,11 +232,17 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         )
     needed = memory.estimate(job.config, micro, *shape)
     if room is not None and needed > room:
-        advice = f"--micro-batch-size {best}" if best < micro else "a smaller model or shorter sequences"
-        raise TrainerError(
+        what = (
             f"a step takes about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
-            f"{shape[2]}, and {hardware.name} has {quantity(room, 'bytes')}: try {advice}"
+            f"{shape[2]}, and {hardware.name} has {quantity(room, 'bytes')}"
         )
+        if options.micro_batch_size is None:
+            raise TrainerError(
+                f"{what}: take a smaller model or shorter sequences, or pass --micro-batch-size {micro} to try it all "
+                "the same"
+            )
+        # It is an estimate, and the user has decided.
+        warn(f"{what}: --micro-batch-size {best} would fit" if best < micro else what)
     resolved = Resolved(micro, chosen["precision"], chosen["jit"], chosen["deterministic"], hardware.replicas)
     for name in CHANGES_THE_ROUNDING:
         key = "micro_batch" if name == "micro_batch_size" else name
@@ -447,6 +454,7 @@ class _Stops:
     def __init__(self, max_hours: float | None) -> None:
         self.reason: str | None = None
         self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
+        self.asked = 0.0
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -464,9 +472,11 @@ class _Stops:
         return self.reason
 
     def _stop(self, number: int, _: FrameType | None) -> None:
-        if self.reason == signal.Signals(number).name:
+        now = time.monotonic()
+        if self.asked and now > self.asked + SAME_SIGNAL:
             # Asked twice: what is on the disk is whole at any time.
             raise KeyboardInterrupt
+        self.asked = self.asked or now
         self.reason = signal.Signals(number).name
 
 

@@ -149,7 +149,7 @@ def draw(plot: Plot) -> str:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
     except ImportError:
-        raise TrainerError("the report needs matplotlib; install it with: pip install 'albert-fast[train]'") from None
+        raise TrainerError("the report needs matplotlib: pip install '.[train]' in the checkout") from None
 
     # Newer versions of matplotlib type the names of their settings, and older ones do not.
     style: Any = {**STYLE, "svg.hashsalt": plot.name}

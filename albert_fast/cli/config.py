@@ -149,6 +149,8 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
         elif key != "albert_fast_version":
             _refuse_unknown(path, "", {key: value}, known | {"albert_config", *by_command}, by_command[command])
             name = ALIASES.get(key, key)
+            if key == "input_file" and isinstance(value, str):
+                value = value.split(",")  # noqa: PLW2901 - as the reference reads it
             if name in shared:
                 raise UsageError(f"{path}: {name} is given twice, as {key} and as {shared[name][0]}")
             shared[name] = (key, value)

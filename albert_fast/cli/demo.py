@@ -102,6 +102,8 @@ def demo(
     with Progress() as progress:
         text, documents, lines = collect(round(megabytes * 1e6), progress)
     kept, held_out = split(text)
+    if not (kept and held_out):
+        raise CommandError(f"{documents:,} documents are too few to hold some out: pass more --megabytes")
     write_atomic(paths.corpus, kept.encode())
     write_atomic(paths.held_out, held_out.encode())
     size = quantity(len(text.encode()), "bytes")
@@ -147,7 +149,9 @@ def demo(
     for message in made.get("warnings", []):
         print(f"  warning: {message}")
     if lacking:
-        print(f'  pretraining was left out: {", ".join(lacking)} is not installed (pip install "albert-fast[train]")')
+        print(
+            f'  pretraining was left out: {", ".join(lacking)} is not installed (pip install ".[train]" in the checkout)'
+        )
     if not (summary.good and learnt):
         raise typer.Exit(1)
 

@@ -335,6 +335,11 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
         _check_kept(folder, given["init_checkpoint"])
     training = _training_data(given, chosen.batch_size // workers)
     name, model = model_config(given["model"], training.vocab_size)
+    if training.vocab_size is None:
+        warn(
+            f"{training.path} does not say how many pieces its tokenizer has: {model.vocab_size:,} are taken, as "
+            f"--model {name} has it (--tokenizer tells)"
+        )
     held_out = _held_out(given, max(1, chosen.eval_batch_size // workers), model, training)
     training.check(model)
     # Records of unknown origin are checked as they are read; only now is it known against which vocabulary.

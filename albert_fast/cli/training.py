@@ -35,7 +35,7 @@ def require_tensorflow(command: str) -> None:
     """
     if lacking := missing():
         raise CommandError(
-            f'{command} needs {", ".join(lacking)}: pip install "albert-fast[train]", or "albert-fast[gpu]" for '
+            f'{command} needs {", ".join(lacking)}: pip install ".[train]" in the checkout, or ".[gpu]" for '
             "TensorFlow with CUDA"
         )
     # TensorFlow's own remarks on its start; errors still show.
