@@ -560,7 +560,7 @@ def main() -> int:
         for more_rows, more_figures in (
             records_rows(model, corpus, work, given.record_rounds),
             batch_rows(model, corpus, work, given.torch_python),
-            training_rows(given.torch_python, given.training_rounds),
+            training_rows(given.torch_python, given.training_rounds, work / "batches" / "tokens", work),
         ):
             rows += more_rows
             figures |= more_figures

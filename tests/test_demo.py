@@ -82,7 +82,7 @@ def test_the_demo_says_what_to_install(command: Command, monkeypatch: pytest.Mon
     monkeypatch.setattr("albert_fast.cli.training.NEEDED", ("no_such_module",))
     result = command(*SMALL)
     assert result.code == 0, result.err
-    assert 'no_such_module is not installed (pip install ".[train]" in the checkout)' in result.out
+    assert 'no_such_module is missing (pip install ".[train]" in the checkout)' in result.out
 
 
 @pytest.mark.tensorflow

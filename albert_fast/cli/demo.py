@@ -149,9 +149,7 @@ def demo(
     for message in made.get("warnings", []):
         print(f"  warning: {message}")
     if lacking:
-        print(
-            f'  pretraining was left out: {", ".join(lacking)} is not installed (pip install ".[train]" in the checkout)'
-        )
+        print(f'  pretraining was left out: {", ".join(lacking)} is missing (pip install ".[train]" in the checkout)')
     if not (summary.good and learnt):
         raise typer.Exit(1)
 
