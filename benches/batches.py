@@ -88,7 +88,6 @@ def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> 
         check=False,
         env=environment,
     )
-    shutil.rmtree(output)
     what = "Masker.mask_batch, rows of 512 tokens, labels included, 2 threads"
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import pytest
     from numpy.typing import NDArray
 
 MODELS = GOLDEN / "model"
@@ -31,19 +27,6 @@ WORDPIECE = GOLDEN / "tokenizer" / "wordpiece.txt"
 NAMES = ("tiny", "groups", "square")
 
 Values = dict[str, "NDArray[np.float32]"]
-
-
-def stub_tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts something in the place of trainer.tokenizer_json where that is not there."""
-    if importlib.util.find_spec("trainer.tokenizer_json") is None:
-        stub = types.ModuleType("trainer.tokenizer_json")
-
-        def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int) -> dict[str, bytes]:
-            settings = {"do_lower_case": lower_case, "keep_accents": keep_accents, "model_max_length": max_length}
-            return {"tokenizer.json": b"{}", "tokenizer_config.json": json.dumps(settings).encode()}
-
-        stub.files = files  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "trainer.tokenizer_json", stub)
 
 
 def config_of(name: str) -> ModelConfig:

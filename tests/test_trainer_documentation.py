@@ -14,7 +14,6 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import hugging_face
-from exports import stub_tokenizer_json
 
 from albert_fast.cli import COMMANDS
 
@@ -39,7 +38,6 @@ def test_titles_and_options_exist(command: Command) -> None:
 
 @pytest.mark.slow
 def test_the_page_runs(command: Command, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stub_tokenizer_json(monkeypatch)
     Path("corpus.txt").write_bytes(corpus.read_bytes())
     ran = []
     for language, code in BLOCKS:

@@ -30,7 +30,6 @@ from exports import (
     golden_values,
     listing,
     same,
-    stub_tokenizer_json,
     tokenizer_files,
     write_checkpoint,
 )
@@ -53,11 +52,6 @@ HUGGING_FACE = [
     "tokenizer.json",
     "tokenizer_config.json",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    stub_tokenizer_json(monkeypatch)
 
 
 def export(command: Command, *words: object) -> Result:

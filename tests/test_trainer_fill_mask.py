@@ -23,7 +23,6 @@ from exports import (
     golden_run,
     golden_values,
     hugging_face_folder,
-    stub_tokenizer_json,
     write_checkpoint,
 )
 from trainer_models import load
@@ -41,11 +40,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.tensorflow
 
 SPACE = "▁"
-
-
-@pytest.fixture(autouse=True)
-def _tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    stub_tokenizer_json(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from exports import (
     config_of,
     fresh_values,
     golden_run,
-    stub_tokenizer_json,
     write_checkpoint,
 )
 from trainer_models import arrays, difference, forward_batch, load
@@ -41,11 +40,6 @@ pytestmark = [
     pytest.mark.torch,
     pytest.mark.skipif(hugging_face.python() is None, reason="PyTorch or transformers is not installed"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    stub_tokenizer_json(monkeypatch)
 
 
 def logits(folder: Path, batch: dict[str, Any]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:

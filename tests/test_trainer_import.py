@@ -27,7 +27,6 @@ from exports import (
     hugging_face_folder,
     listing,
     same,
-    stub_tokenizer_json,
     tokenizer_files,
     write_checkpoint,
 )
@@ -40,11 +39,6 @@ if TYPE_CHECKING:
     from conftest import Command, Result
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(autouse=True)
-def _tokenizer_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    stub_tokenizer_json(monkeypatch)
 
 
 def archive(path: Path, name: str = "tiny", prefix: str = "model.ckpt-best") -> Path:
