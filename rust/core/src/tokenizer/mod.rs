@@ -285,9 +285,13 @@ impl Tokenizer {
                 let ids_tell = self.emit(engine, scratch, *mark_unknown);
                 // Along a line that has summed up S, every addition of a score rounds by up to |S| * 2^-24; two
                 // paths over this word hold at most one addition a byte each. The lead must be larger than what
-                // these can add up to, with a factor of 4 to spare.
-                let limit =
-                    if literal { -1.0 } else { outcome.gap * (1 << 21) as f32 / scratch.normal.len().max(1) as f32 };
+                // these can add up to, with a factor of 4 to spare. In a deep word the sums may start anew, even where
+                // a way loses in the end, and then its score does not tell what came before the next word.
+                let limit = if literal || outcome.deep {
+                    -1.0
+                } else {
+                    outcome.gap * (1 << 21) as f32 / scratch.normal.len().max(1) as f32
+                };
                 let score = -outcome.score.abs();
                 Facts { score: if ids_tell { score } else { score.abs().max(f32::MIN_POSITIVE) }, limit }
             }

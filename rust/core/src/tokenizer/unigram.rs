@@ -11,6 +11,9 @@ const UNKNOWN: u32 = u32::MAX;
 /// Sums beyond this are brought back to 0 (`kScoreResetThreshold`).
 const RESET_SCORE: f32 = 100_000.0;
 
+/// From here on a text counts as deep: with 90,000 before it, some way through it may come near [`RESET_SCORE`].
+const DEEP_SCORE: f32 = 9_500.0;
+
 /// Pieces and scores.
 #[derive(Debug)]
 pub struct Unigram {
@@ -63,6 +66,9 @@ pub struct Outcome {
     pub score: f32,
     /// The smallest lead, over the places on the best path, over the next best way there; infinite without rivals.
     pub gap: f32,
+    /// Whether some way through the text, not only the best, summed up more than [`DEEP_SCORE`] together with the score
+    /// before it.
+    pub deep: bool,
 }
 
 impl Unigram {
@@ -129,11 +135,15 @@ impl Unigram {
         nodes.clear();
         nodes.resize(text.len() + 1, UNREACHED);
         nodes[0].score = score;
+        let mut deep = false;
         let mut start = 0;
         while start < text.len() {
-            if nodes[start].score.abs() > RESET_SCORE {
-                let frontier = text.len().min(start + self.longest_piece);
-                reset(&mut nodes[start..=frontier]);
+            if nodes[start].score.abs() > DEEP_SCORE {
+                deep = true;
+                if nodes[start].score.abs() > RESET_SCORE {
+                    let frontier = text.len().min(start + self.longest_piece);
+                    reset(&mut nodes[start..=frontier]);
+                }
             }
             let till_here = nodes[start].score;
             let length = char_length(text[start]).min(text.len() - start);
@@ -174,7 +184,7 @@ impl Unigram {
             end = node.start as usize;
         }
         spans[first..].reverse();
-        Outcome { score: nodes[text.len()].score, gap }
+        Outcome { score: nodes[text.len()].score, gap, deep }
     }
 }
 
