@@ -282,6 +282,36 @@ def test_a_tokenizer_of_another_size(command: Command) -> None:
     assert "albert/a.model" in refused(command, "albert", "--output-dir", "start")
 
 
+def test_the_named_tokenizer_takes_the_place_of_one_that_cannot_be_the_models(command: Command) -> None:
+    archive(Path("albert"))
+    own = Path("albert/30k-clean.model").rename("albert/a.model")
+    shutil.copy(own, "albert/b.model")
+    imported(command, "albert", "--tokenizer", TOKENIZER)
+    Path("albert/b.model").unlink()
+    own.write_bytes(TOKENIZER.read_bytes()[:500])
+    imported(command, "albert", "--tokenizer", TOKENIZER, "--overwrite")
+    own.unlink()
+    shutil.copy(WORDPIECE, "albert/vocab.txt")
+    imported(command, "albert", "--tokenizer", TOKENIZER, "--overwrite")
+    assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["beside the named one", "in the source"])
+def test_the_text_rules_of_a_named_tokenizer(place: str, command: Command) -> None:
+    """They are found in tokenizer_config.json, which is all that a folder from elsewhere has."""
+    archive(Path("albert"))
+    Path("albert/30k-clean.model").rename("spiece.model")
+    folder = Path()
+    if place == "in the source":
+        folder = Path("albert")
+        shutil.copy("spiece.model", folder)
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "keep_accents": true}')
+    done = imported(command, "albert", "--tokenizer", "spiece.model")
+    assert "warning" not in done.err
+    rules = json.loads(Path("start/spiece.config.json").read_text())
+    assert (rules["lower_case"], rules["keep_accents"]) == (False, True)
+
+
 class Explosive:
     """Does something when it is unpickled."""
 

@@ -92,9 +92,10 @@ def open_filler(
     from trainer import initial
 
     start = initial.initial(model_dir)
-    opened = model_tokenizer.of_model(
-        tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents
-    )
+    size = None if start.path is not None or start.config is None else start.config.vocab_size
+    opened = model_tokenizer.choose(
+        tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents, size
+    ).tokenizer
     if opened is None:
         raise CommandError(f"{model_dir} holds no tokenizer: pass the one it was trained with as --tokenizer")
     model, remarks = filling.load(start)
