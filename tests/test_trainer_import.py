@@ -117,6 +117,7 @@ def test_a_hugging_face_folder(name: str, command: Command) -> None:
     hugging_face_folder(Path("hf"), name)
     done = imported(command, "hf")
     assert "warning" not in done.err
+    assert checkpoints.find(Path("start"), print).facts["imported"] == "Hugging Face folder"
     assert same(values(), golden_values(name))
     assert checkpoints.find(Path("start"), print).config == config_of(name)
     assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
@@ -160,6 +161,12 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
     for name, value in arrays.items():
         assert np.array_equal(found[name], fresh[name] if name in lacking else value), name
     assert checkpoints.find(Path("start"), print).facts["initialised"] == lacking
+    if "bert/pooler" not in heads:
+        shutil.copy(TOKENIZER, "spiece.model")
+        exported = command("export", "--checkpoint", "start", "--output-dir", "hf", "--tokenizer", "spiece.model")
+        assert exported.code == 0, exported.err
+        card = Path("hf/README.md").read_text()
+        assert f"had no {', '.join(f'`{name}`' for name in lacking)}: their values here are random" in card
     imported(command, "albert", "--random-seed", 4, into="other")
     assert any(not np.array_equal(values("other")[name], found[name]) for name in lacking)
 
