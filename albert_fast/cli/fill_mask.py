@@ -137,6 +137,8 @@ def _lines(texts: list[str]) -> Iterator[str]:
     """The texts, those of standard input in place of -; blank lines there are passed over."""
     for text in texts:
         if text != "-":
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise CommandError(f"not UTF-8: {one_line(text)}")
             yield text
             continue
         for number, line in enumerate(sys.stdin.buffer, 1):
