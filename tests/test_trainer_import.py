@@ -261,6 +261,10 @@ def test_what_is_there_stays(command: Command) -> None:
     message = refused(command, "albert", "--output-dir", "start", "--overwrite")
     assert "start holds metrics.jsonl, which this command does not write" in message
     Path("start/metrics.jsonl").unlink()
+    Path("start/checkpoints/mine").mkdir()
+    message = refused(command, "albert", "--output-dir", "start", "--overwrite")
+    assert "start/checkpoints holds mine, which this command does not write" in message
+    Path("start/checkpoints/mine").rmdir()
     write_checkpoint(Path("start"), golden_values("tiny"), config_of("tiny"), step=5)
     message = refused(command, "albert", "--output-dir", "start", "--overwrite")
     assert message.endswith("start holds checkpoints of a training, which --overwrite would delete")
