@@ -138,7 +138,7 @@ def _lines(texts: list[str]) -> Iterator[str]:
     for text in texts:
         if text != "-":
             if any("\ud800" <= character <= "\udfff" for character in text):
-                raise CommandError(f"not UTF-8: {one_line(text)}")
+                raise CommandError(f"not UTF-8: {one_line(text.encode(errors='backslashreplace').decode())}")
             yield text
             continue
         for number, line in enumerate(sys.stdin.buffer, 1):
