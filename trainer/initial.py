@@ -259,7 +259,7 @@ def _tensors(file: Path) -> dict[str, NDArray[Any]]:
             return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dict
     except OSError as error:
         raise TrainerError(f"cannot read {file}: {error.strerror or error}") from error
-    except (SafetensorError, TypeError, KeyError) as error:
+    except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last for float8
         raise TrainerError(f"{file} is damaged, or of a type that NumPy has not: {error}") from error
 
 
