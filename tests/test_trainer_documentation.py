@@ -66,8 +66,8 @@ def evaluated(command: Command, words: list[str]) -> list[str]:
 
 
 def python(code: str) -> None:
-    """Runs a block where PyTorch and transformers are, and the real tokenizer.json is."""
-    if hugging_face.python() is None or Path("my-albert/tokenizer.json").stat().st_size < 100:
+    """Runs a block where PyTorch and transformers are."""
+    if hugging_face.python() is None:
         return
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(

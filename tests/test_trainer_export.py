@@ -317,6 +317,11 @@ def test_what_is_there_stays(command: Command) -> None:
     Path("out/notes.txt").unlink()
     export(command, "--overwrite", "--to", "tf1")
     assert not Path("out/model.safetensors").exists()
+    # Names that an export writes too, but no export.
+    Path("project").mkdir()
+    Path("project/README.md").write_text("mine")
+    message = refused(command, "--checkpoint", "run", "--output-dir", "project", "--overwrite")
+    assert "project holds README.md, which this command does not write" in message
     Path("file").write_text("")
     assert refused(command, "--checkpoint", "run", "--output-dir", "file").endswith("file: Not a directory")
     Path("empty").mkdir()

@@ -367,6 +367,7 @@ def test_what_the_command_refuses(command: Command) -> None:
         (["run"], 2, "missing argument TEXT..."),
         (["run", "no mask"], 1, 'the text has no [MASK]: "no mask"'),
         (["run", ""], 1, "the text is empty"),
+        (["run", "\udcff [MASK]"], 1, "not UTF-8: "),
         (["run", "vel " * 200 + "[MASK]"], 1, "the text has 203 tokens"),
         (["run", "[MASK]", "--masks-per-word", "many"], 2, "--masks-per-word must be auto, or a number from 1 to 64"),
         (["run", "[MASK]", "--masks-per-word", "0"], 2, "--masks-per-word must be auto, or a number from 1 to 64"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -112,9 +111,6 @@ def test_bfloat16_loads_and_is_close(command: Command) -> None:
 TEXTS = ["Goung si [MASK] plyrcusttest.", "[MASK] orrö vel", "Goung, si [MASK]", "Goung\u00a0si  [MASK] (orrö)"]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("trainer.tokenizer_json") is None, reason="trainer.tokenizer_json is not there"
-)
 def test_fill_mask_is_that_of_the_pipeline(command: Command) -> None:
     golden_run(Path("run"))
     Path("texts.json").write_text(json.dumps(TEXTS))

@@ -117,6 +117,7 @@ def test_a_hugging_face_folder(name: str, command: Command) -> None:
     hugging_face_folder(Path("hf"), name)
     done = imported(command, "hf")
     assert "warning" not in done.err
+    assert checkpoints.find(Path("start"), print).facts["imported"] == "Hugging Face folder"
     assert same(values(), golden_values(name))
     assert checkpoints.find(Path("start"), print).config == config_of(name)
     assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
@@ -160,6 +161,12 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
     for name, value in arrays.items():
         assert np.array_equal(found[name], fresh[name] if name in lacking else value), name
     assert checkpoints.find(Path("start"), print).facts["initialised"] == lacking
+    if "bert/pooler" not in heads:
+        shutil.copy(TOKENIZER, "spiece.model")
+        exported = command("export", "--checkpoint", "start", "--output-dir", "hf", "--tokenizer", "spiece.model")
+        assert exported.code == 0, exported.err
+        card = Path("hf/README.md").read_text()
+        assert f"had no {', '.join(f'`{name}`' for name in lacking)}: their values here are random" in card
     imported(command, "albert", "--random-seed", 4, into="other")
     assert any(not np.array_equal(values("other")[name], found[name]) for name in lacking)
 
@@ -254,6 +261,10 @@ def test_what_is_there_stays(command: Command) -> None:
     message = refused(command, "albert", "--output-dir", "start", "--overwrite")
     assert "start holds metrics.jsonl, which this command does not write" in message
     Path("start/metrics.jsonl").unlink()
+    Path("start/checkpoints/mine").mkdir()
+    message = refused(command, "albert", "--output-dir", "start", "--overwrite")
+    assert "start/checkpoints holds mine, which this command does not write" in message
+    Path("start/checkpoints/mine").rmdir()
     write_checkpoint(Path("start"), golden_values("tiny"), config_of("tiny"), step=5)
     message = refused(command, "albert", "--output-dir", "start", "--overwrite")
     assert message.endswith("start holds checkpoints of a training, which --overwrite would delete")
@@ -280,6 +291,36 @@ def test_a_tokenizer_of_another_size(command: Command) -> None:
     Path("albert/a.model").write_bytes(b"not a model")
     Path("albert/b.model").unlink()
     assert "albert/a.model" in refused(command, "albert", "--output-dir", "start")
+
+
+def test_the_named_tokenizer_takes_the_place_of_one_that_cannot_be_the_models(command: Command) -> None:
+    archive(Path("albert"))
+    own = Path("albert/30k-clean.model").rename("albert/a.model")
+    shutil.copy(own, "albert/b.model")
+    imported(command, "albert", "--tokenizer", TOKENIZER)
+    Path("albert/b.model").unlink()
+    own.write_bytes(TOKENIZER.read_bytes()[:500])
+    imported(command, "albert", "--tokenizer", TOKENIZER, "--overwrite")
+    own.unlink()
+    shutil.copy(WORDPIECE, "albert/vocab.txt")
+    imported(command, "albert", "--tokenizer", TOKENIZER, "--overwrite")
+    assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["beside the named one", "in the source"])
+def test_the_text_rules_of_a_named_tokenizer(place: str, command: Command) -> None:
+    """They are found in tokenizer_config.json, which is all that a folder from elsewhere has."""
+    archive(Path("albert"))
+    Path("albert/30k-clean.model").rename("spiece.model")
+    folder = Path()
+    if place == "in the source":
+        folder = Path("albert")
+        shutil.copy("spiece.model", folder)
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "keep_accents": true}')
+    done = imported(command, "albert", "--tokenizer", "spiece.model")
+    assert "warning" not in done.err
+    rules = json.loads(Path("start/spiece.config.json").read_text())
+    assert (rules["lower_case"], rules["keep_accents"]) == (False, True)
 
 
 class Explosive:

@@ -56,7 +56,7 @@ class Card:
     step: int
     """Steps of training."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Of the checkpoint: `data`, `options` and `imported`, where they are known."""
+    """Of the checkpoint: `data`, `options`, `imported`, `initialised`, where they are known."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     """Of the data, from run.json."""
     evaluation: Mapping[str, float] | None = None
@@ -118,6 +118,9 @@ class Card:
         lines = []
         if self.facts.get("imported"):
             lines.append(f"The weights were imported from another model: a {self.facts['imported']}.")
+        if self.facts.get("initialised"):
+            names = ", ".join(f"`{name}`" for name in self.facts["initialised"])
+            lines.append(f"That model had no {names}: their values here are random, and nothing trained them.")
         if self.facts.get("init_checkpoint"):
             lines.append("Training started from the weights of another model, not from random ones.")
         if rows:

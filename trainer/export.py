@@ -47,6 +47,7 @@ OWN = re.compile(
     r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 )
 """What an export writes; a folder with anything else in it is never replaced."""
+_MARK = re.compile(r"model\.safetensors|model\.ckpt-\d+\.index")
 
 
 class Trained(NamedTuple):
@@ -66,7 +67,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         TrainerError: as in `trainer.files.check_replaceable`.
     """
-    check_replaceable(folder, OWN, overwrite)
+    check_replaceable(folder, OWN, _MARK, overwrite)
 
 
 def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "float32") -> None:

@@ -130,13 +130,15 @@ def whole_folder(final: Path) -> Iterator[Path]:
         raise
 
 
-def check_replaceable(final: Path, own: re.Pattern[str], overwrite: bool) -> None:
+def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], overwrite: bool) -> None:
     """Refuses to write a folder where another would be lost. Changes nothing.
 
     Args:
         final: the folder to write.
         own: full names of what a command of the same kind writes; an empty folder, or one with these alone, can be
             replaced.
+        mark: full names of which one at least is in all that such a command writes: without it, the others are
+            somebody else's, such as a README.md alone.
         overwrite: whether the user agreed to that.
 
     Raises:
@@ -148,7 +150,8 @@ def check_replaceable(final: Path, own: re.Pattern[str], overwrite: bool) -> Non
         return
     except OSError as error:
         raise TrainerError(f"cannot write to {final}: {reason(error)}") from error
-    foreign = [name for name in found if not own.fullmatch(name)]
+    written = any(map(mark.fullmatch, found))
+    foreign = [name for name in found if not (written and own.fullmatch(name))]
     if foreign and overwrite:
         raise TrainerError(
             f"{final} holds {some(foreign)}, which this command does not write: --overwrite would delete it; pass "

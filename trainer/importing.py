@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import tensorflow as tf
 
 from trainer import checkpoints, initial
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, some
 from trainer.files import check_replaceable, reason, whole_folder
 from trainer.model import Albert
 
@@ -30,6 +30,7 @@ OWN = re.compile(
     r"checkpoints|albert_config\.json|spiece\.(model|config\.json)|vocab\.txt|import-checkpoint\.config\.json"
 )
 """What an import writes; a folder with anything else in it is never replaced."""
+_MARK = re.compile("checkpoints")
 
 
 class Imported(NamedTuple):
@@ -47,7 +48,15 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         TrainerError: as in `trainer.files.check_replaceable`; or the folder holds checkpoints of a training.
     """
-    check_replaceable(folder, OWN, overwrite)
+    check_replaceable(folder, OWN, _MARK, overwrite)
+    inner = folder / "checkpoints"
+    if inner.is_dir():
+        foreign = sorted(path.name for path in inner.iterdir() if path not in checkpoints.listing(inner))
+        if foreign:
+            raise TrainerError(
+                f"{inner} holds {some(foreign)}, which this command does not write: --overwrite would delete it; pass "
+                "another --output-dir"
+            )
     if any(checkpoints.step_of(path) for path in checkpoints.listing(folder / "checkpoints")):
         raise TrainerError(f"{folder} holds checkpoints of a training, which --overwrite would delete")
 

@@ -29,6 +29,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 TENSORS = "model.safetensors"
 INDEX = f"{TENSORS}.index.json"
 
+_TF1, _HUGGING_FACE = "TF1 checkpoint", "Hugging Face folder"
 _PARTS = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _BERT = re.compile(
     r"(^|[./])(layer_\d+/(attention|output|intermediate)/|layer\.\d+\.(attention|output|intermediate)\.)"
@@ -61,7 +62,9 @@ class Initial(NamedTuple):
     @property
     def kind(self) -> str:
         """What was read, without its path."""
-        return " ".join(self.origin.split(" ", 2)[:2]) if self.path is None else "checkpoint of albert-fast"
+        if self.path is not None:
+            return "checkpoint of albert-fast"
+        return next(kind for kind in (_TF1, _HUGGING_FACE) if self.origin.startswith(kind))
 
 
 def initial(source: Path) -> Initial:
@@ -160,7 +163,7 @@ def _ours(source: Path) -> Initial:
 
 def _tf1(source: Path) -> Initial:
     prefix = _prefix_of(source) or _prefix_in(source)
-    origin = f"TF1 checkpoint {prefix}"
+    origin = f"{_TF1} {prefix}"
 
     def unreadable(reason: str) -> TrainerError:
         return TrainerError(f"cannot read the {origin}: {reason}")
@@ -213,7 +216,7 @@ def _prefix_in(folder: Path) -> Path:
 
 
 def _hugging_face(folder: Path) -> Initial:
-    origin = f"Hugging Face folder {folder}"
+    origin = f"{_HUGGING_FACE} {folder}"
     path = folder / "config.json"
     try:
         stored = json.loads(path.read_bytes())
@@ -256,7 +259,7 @@ def _tensors(file: Path) -> dict[str, NDArray[Any]]:
             return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dict
     except OSError as error:
         raise TrainerError(f"cannot read {file}: {error.strerror or error}") from error
-    except (SafetensorError, TypeError, KeyError) as error:
+    except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last for float8
         raise TrainerError(f"{file} is damaged, or of a type that NumPy has not: {error}") from error
 
 

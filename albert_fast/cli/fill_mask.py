@@ -92,9 +92,10 @@ def open_filler(
     from trainer import initial
 
     start = initial.initial(model_dir)
-    opened = model_tokenizer.of_model(
-        tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents
-    )
+    size = None if start.path is not None or start.config is None else start.config.vocab_size
+    opened = model_tokenizer.choose(
+        tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents, size
+    ).tokenizer
     if opened is None:
         raise CommandError(f"{model_dir} holds no tokenizer: pass the one it was trained with as --tokenizer")
     model, remarks = filling.load(start)
@@ -136,6 +137,8 @@ def _lines(texts: list[str]) -> Iterator[str]:
     """The texts, those of standard input in place of -; blank lines there are passed over."""
     for text in texts:
         if text != "-":
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise CommandError(f"not UTF-8: {one_line(text.encode(errors='backslashreplace').decode())}")
             yield text
             continue
         for number, line in enumerate(sys.stdin.buffer, 1):

@@ -117,10 +117,14 @@ def _tokenizer(
     from trainer.errors import TrainerError
     from trainer.export import check_vocabulary
 
-    opened = model_tokenizer.of_model(given, model_tokenizer.folders(source, checkpoint), do_lower_case, keep_accents)
+    # A checkpoint of ours holds its own; anything else may hold any.
+    size = config.vocab_size if checkpoint is None else None
+    opened, known = model_tokenizer.choose(
+        given, model_tokenizer.folders(source, checkpoint), do_lower_case, keep_accents, size
+    )
     if opened is None:
         return None
-    if not model_tokenizer.rules_known(opened.path) and do_lower_case is None:
+    if not known:
         warn(
             f"nothing beside {opened.path} says how its text was prepared: it is taken to be "
             "lower-cased and without accents, as that of the published English models; "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from albert_fast import Tokenizer
+from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, warn
 from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
 
@@ -108,6 +108,26 @@ def of_model(
     do_lower_case: bool | None = None,
     keep_accents: bool | None = None,
 ) -> Tokenizer | None:
+    """The tokenizer of `choose`."""
+    return choose(given, places, do_lower_case, keep_accents).tokenizer
+
+
+class Chosen(NamedTuple):
+    """A tokenizer for a model."""
+
+    tokenizer: Tokenizer | None
+    """None where none was given, and none is known."""
+    rules_known: bool
+    """Whether something tells whether its text was lower-cased: a flag, or a file beside it or the model's own."""
+
+
+def choose(
+    given: Path | None,
+    places: Sequence[Path],
+    do_lower_case: bool | None = None,
+    keep_accents: bool | None = None,
+    vocab_size: int | None = None,
+) -> Chosen:
     """The tokenizer that the user names, which must be the model's own; else the model's own.
 
     Args:
@@ -115,22 +135,32 @@ def of_model(
         places: where the model's own may be.
         do_lower_case: as given; None where left open.
         keep_accents: as given; None where left open.
-
-    Returns:
-        None where none was given, and none is known.
+        vocab_size: the model's, where `places` may hold a tokenizer that is not its own: published folders. One that
+            is damaged, of another size, or not the only one is passed over there for `given`.
 
     Raises:
         CommandError: it is not the one in the checkpoint: its pieces, or their order, differ, so that ids mean
             something else. Other bytes or text rules with the same pieces are a warning.
         UsageError, AlbertFastError: as `open_tokenizer`.
     """
-    found = find(places)
     if given is None:
-        return None if found is None else open_found(found, do_lower_case, keep_accents)
-    if found is None:
-        return open_file(given, do_lower_case, keep_accents)
-    own = open_found(found)
-    beside = trained_rules(given)
+        found = find(places)
+        if found is None:
+            return Chosen(None, rules_known=False)
+        return Chosen(
+            open_found(found, do_lower_case, keep_accents), do_lower_case is not None or rules_known(found.path)
+        )
+    known = do_lower_case is not None or rules_known(given)
+    try:
+        found = find(places)
+        own = None if found is None else open_found(found)
+    except (CommandError, AlbertFastError):
+        if vocab_size is None:
+            raise
+        own = None
+    if own is None or found is None or (vocab_size is not None and own.vocab_size != vocab_size):
+        return Chosen(open_found(Found(given, settings(given.parent)), do_lower_case, keep_accents), known)
+    beside = TextRules(*map(_first, trained_rules(given), settings(given.parent)))
     if own.kind == "unigram":
         # The checkpoint knows what its text was like; a model file by itself does not.
         do_lower_case = _first(_first(do_lower_case, beside.lower_case), own.lower_case)
@@ -145,4 +175,4 @@ def of_model(
         warn(f"{given} is used with other text rules than the model was trained with (see {found.path})")
     elif opened.digest != own.digest:
         warn(f"{given} has the pieces of {found.path}, but differs from it in other things")
-    return opened
+    return Chosen(opened, known or rules_known(found.path))
