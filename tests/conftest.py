@@ -1,7 +1,8 @@
 """Fixtures that the tests share."""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +48,16 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         return Result(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _no_determinism_left() -> Iterator[None]:
+    """Pretraining on a processor makes TensorFlow's operations deterministic for the rest of the process."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.util import _pywrap_determinism
+
+        _pywrap_determinism.enable(False)
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ def test_what_it_writes(run: Path, material: Material, command: Command) -> None
     shares = np.bincount(ids)[np.bincount(ids) > 0] / len(ids)
     assert found["guessing"]["masked_lm_loss"] == pytest.approx(-(shares * np.log(shares)).sum())
     assert found["guessing"]["masked_lm_accuracy"] == pytest.approx(shares.max())
-    assert f"(guessing {math.log(2):.4f})" in done.out
+    assert f"(best constant answer {math.log(2):.4f})" in done.out
     assert done.err.splitlines()[-1] == "albert-fast: written: new/found.json"
 
 

@@ -210,12 +210,25 @@ def test_a_second_signal_ends_at_once(command: Command, material: Material, monk
 
     with monkeypatch.context() as patch:
         at_step(patch, 6, twice)
+        patch.setattr("trainer.pretrain.SAME_SIGNAL", -1.0)
         stopped = command(*words)
     assert stopped.code == 130
     told = f"albert-fast: stopped; {ADVICE} from the newest checkpoint"
     assert stopped.err.splitlines()[-1] == told
     assert json.loads(Path("run/run.json").read_text())["steps"]["stopped"] == "Ctrl-C"
     assert steps(Path("run")) == [4]
+
+
+def test_two_signals_at_once_are_one(command: Command, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, twice)
+        stopped = command(*arguments(material, Path("run"), model=material.dropout))
+    assert stopped.code == 130
+    assert max(steps(Path("run"))) >= 6
 
 
 def test_max_hours(command: Command, material: Material, whole: Path) -> None:
