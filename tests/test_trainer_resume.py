@@ -37,7 +37,7 @@ from trainer.journal import Journal
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from conftest import Command
 
@@ -45,15 +45,6 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 KILLS = int(os.environ.get("ALBERT_FAST_KILL_TRIALS", "3"))
 SEED = int(os.environ.get("ALBERT_FAST_KILL_SEED", "1"))
-
-
-@pytest.fixture(autouse=True)
-def _free() -> Iterator[None]:
-    """What a run in this process has set for all of it."""
-    yield
-    from tensorflow.python.util import _pywrap_determinism
-
-    _pywrap_determinism.enable(False)
 
 
 # --- killed ----------------------------------------------------------------------------------------------------------

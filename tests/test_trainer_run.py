@@ -33,8 +33,6 @@ from trainer.config import PRESETS, ModelConfig
 from trainer.model import Albert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Command
 
 pytestmark = pytest.mark.tensorflow
@@ -42,15 +40,6 @@ slow = pytest.mark.slow
 
 BF16 = 0.05
 """Bound of the difference of two losses, in nats, over 30 steps in which the loss falls by more than ten times that."""
-
-
-@pytest.fixture(autouse=True)
-def _free() -> Iterator[None]:
-    """What a run in this process has set for all of it."""
-    yield
-    from tensorflow.python.util import _pywrap_determinism
-
-    _pywrap_determinism.enable(False)
 
 
 @pytest.fixture(scope="module")
