@@ -19,7 +19,7 @@ help:
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'make: no python3 found; install Python 3.11, or pass PYTHON=/path/to/python3'; exit 1; }
-	@command -v cargo >/dev/null || { echo 'make: no cargo found; install Rust 1.89 or later (https://rustup.rs)'; exit 1; }
+	@command -v cargo >/dev/null || { echo 'make: no cargo found; install Rust 1.91 or later (https://rustup.rs)'; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
 # Tools, libraries and extension the first time and when pyproject.toml changed; else the extension alone.

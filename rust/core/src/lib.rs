@@ -15,6 +15,7 @@ pub mod options;
 pub mod permute;
 pub mod plan;
 pub mod prefetch;
+pub mod prepare;
 pub mod record_index;
 pub mod record_source;
 pub mod records;
