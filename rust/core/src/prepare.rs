@@ -1,4 +1,6 @@
 //! Raw text to sentences: what people have in, one sentence a line and a blank line after each document out.
 
+pub mod language;
 pub mod mediawiki;
 pub mod raw;
+pub mod sentences;
