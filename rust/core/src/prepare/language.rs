@@ -1,9 +1,14 @@
 //! The language of a document: given, or guessed from its first characters.
 
+use std::collections::BTreeMap;
+
 use crate::{Error, Result};
 
 /// Bytes of a document that are looked at. More make the guess a little better and much slower.
 const SAMPLE: usize = 768;
+
+/// Documents of an input that are looked at.
+const DOCUMENTS: usize = 16;
 
 /// The code that stands for no language in particular: the rules of Unicode alone.
 pub const UNDETERMINED: &str = "und";
@@ -11,34 +16,30 @@ pub const UNDETERMINED: &str = "und";
 /// What decides the language of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LanguageRule {
-    /// The input's own word where it has one (a dump's header), else a guess.
-    Detect,
+    /// One for each input: its own word where it has one (a dump's header), else a guess from its first documents.
+    EachInput,
+    /// The same for each document: slower.
+    EachDocument,
     /// The same for all.
     Given(String),
 }
 
 impl LanguageRule {
-    /// From `auto`, `und`, or a code of ISO 639-1 or 639-3.
+    /// From `auto`, `each`, `und`, or a code of ISO 639-1 or 639-3.
     ///
     /// # Errors
     /// [`Error::Option`] for anything else.
     pub fn parse(text: &str) -> Result<Self> {
-        if text == "auto" {
-            return Ok(Self::Detect);
+        match text {
+            "auto" => return Ok(Self::EachInput),
+            "each" => return Ok(Self::EachDocument),
+            _ => {}
         }
         normalize(text).map(Self::Given).ok_or_else(|| {
             Error::Option(format!(
-                "--language must be auto, und, or a language's code in ISO 639-1 or 639-3 (de, deu); it is {text:?}"
+                "--language must be auto, each, und, or a language's code in ISO 639-1 or 639-3 (de, deu); it is {text:?}"
             ))
         })
-    }
-
-    /// The language of `text`, for which the input gives `said`.
-    pub fn of<'a>(&'a self, text: &str, said: Option<&'a str>) -> &'a str {
-        match self {
-            Self::Given(code) => code,
-            Self::Detect => said.unwrap_or_else(|| detect(text)),
-        }
     }
 }
 
@@ -73,8 +74,20 @@ fn macro_language(code: &str) -> Option<&'static str> {
     })
 }
 
+/// The language of most of an input's first documents; [`UNDETERMINED`] where less than three quarters of those that tell
+/// one reliably agree.
+pub fn of_most<'a>(texts: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut votes: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for text in texts.take(DOCUMENTS) {
+        *votes.entry(detect(text)).or_default() += 1;
+    }
+    votes.remove(UNDETERMINED);
+    let all: usize = votes.values().sum();
+    votes.into_iter().find(|&(_, count)| 4 * count >= 3 * all).map_or(UNDETERMINED, |(code, _)| code)
+}
+
 /// The language of the text's first characters, or [`UNDETERMINED`] where they do not tell it reliably.
-fn detect(text: &str) -> &'static str {
+pub fn detect(text: &str) -> &'static str {
     let sample = &text[..text.floor_char_boundary(SAMPLE)];
     let Some(info) = whatlang::detect(sample).filter(whatlang::Info::is_reliable) else { return UNDETERMINED };
     let code = info.lang().code();
@@ -112,6 +125,10 @@ mod tests {
         ] {
             assert_eq!(detect(text), code, "{text}");
         }
-        assert_eq!(LanguageRule::Detect.of("The committee", Some("fr")), "fr");
+        let english = "The committee met on Tuesday and decided that nothing at all would change before the winter.";
+        let german = "Der Ausschuss traf sich am Dienstag und beschloss, dass sich vor dem Winter nichts ändern würde.";
+        assert_eq!(of_most([english, german, english, "1", english].into_iter()), "en");
+        assert_eq!(of_most([english, german].into_iter()), "und");
+        assert_eq!(of_most([].into_iter()), "und");
     }
 }
