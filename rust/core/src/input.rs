@@ -1,9 +1,12 @@
 //! Raw text in: which files an argument names, what they hold, and their lines in blocks.
 
 mod blocks;
+#[cfg(test)]
+pub(crate) mod compress;
 mod source;
 
 pub use blocks::{Block, BlockReader, Piece, Position};
+pub(crate) use source::Source;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -127,14 +127,12 @@ impl<'a> Cleaner<'a> {
     ) {
         let mut paragraph = std::mem::take(&mut self.paragraph);
         paragraph.clear();
-        for line in document.text.split(['\n', '\r']) {
+        let lines = document.text.split('\n');
+        // A carriage return before the newline belongs to the line end; one by itself is a line end of old.
+        for line in lines.flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
             let trimmed = line.trim();
             if trimmed.is_empty() {
-                // The \r of \r\n gives an empty line too.
-                let is_line_end = line.is_empty() && ends_with_carriage_return(&document.text, line);
-                if !is_line_end {
-                    self.lines_of(&mut paragraph, language, out, counts, removed);
-                }
+                self.lines_of(&mut paragraph, language, out, counts, removed);
                 continue;
             }
             if self.boilerplate.is_some_and(|patterns| patterns.is_match(trimmed)) {
@@ -195,12 +193,6 @@ impl<'a> Cleaner<'a> {
             push(text.trim());
         }
     }
-}
-
-/// Whether `line`, which is empty, lies between the \r and the \n of one line end.
-fn ends_with_carriage_return(text: &str, line: &str) -> bool {
-    let at = line.as_ptr() as usize - text.as_ptr() as usize;
-    at > 0 && text.as_bytes()[at - 1] == b'\r' && text.as_bytes().get(at) == Some(&b'\n')
 }
 
 /// Appends the next line of a paragraph: after a space, but for scripts that are written without.
@@ -268,7 +260,7 @@ fn needs_repair(text: &str) -> bool {
             return true;
         }
         if byte >= 0x80 {
-            return !text.is_ascii() && needs_repair_beyond_ascii(text);
+            return needs_repair_beyond_ascii(text);
         }
         last = byte;
     }
