@@ -24,4 +24,4 @@ mod tests;
 mod wikiextractor;
 pub mod wikitext;
 
-pub use run::prepare;
+pub use run::{Outputs, prepare};

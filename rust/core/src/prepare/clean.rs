@@ -235,7 +235,9 @@ fn mend(c: char) -> Mend {
         '\u{E0020}'..='\u{E007F}' => Mend::Keep,
         _ if c.is_ascii() => Mend::Drop,
         _ => match c.general_category() {
-            GeneralCategory::Control | GeneralCategory::Unassigned if is_noncharacter(c) || c.is_control() => Mend::Drop,
+            GeneralCategory::Control | GeneralCategory::Unassigned if is_noncharacter(c) || c.is_control() => {
+                Mend::Drop
+            }
             GeneralCategory::Format if !is_visible_format(c) => Mend::Drop,
             _ => Mend::Keep,
         },
@@ -248,8 +250,10 @@ fn is_noncharacter(c: char) -> bool {
 
 /// Format characters that are seen: the number signs of Arabic, Syriac and Kaithi, and those of hieroglyphs.
 fn is_visible_format(c: char) -> bool {
-    matches!(c, '\u{600}'..='\u{605}' | '\u{6DD}' | '\u{70F}' | '\u{890}' | '\u{891}' | '\u{8E2}' | '\u{110BD}' | '\u{110CD}')
-        || matches!(c, '\u{13430}'..='\u{1343F}')
+    matches!(
+        c,
+        '\u{600}'..='\u{605}' | '\u{6DD}' | '\u{70F}' | '\u{890}' | '\u{891}' | '\u{8E2}' | '\u{110BD}' | '\u{110CD}'
+    ) || matches!(c, '\u{13430}'..='\u{1343F}')
 }
 
 /// Whether [`repair`] would change anything.

@@ -189,10 +189,13 @@ impl Dedup {
 impl Spill {
     fn open(folder: &Path) -> Result<Self> {
         let error = |source| Error::io("cannot write", folder, source);
-        let folder = tempfile::Builder::new().prefix(".prepare-text-").suffix(".tmp").tempdir_in(folder).map_err(error)?;
+        let folder =
+            tempfile::Builder::new().prefix(".prepare-text-").suffix(".tmp").tempdir_in(folder).map_err(error)?;
         let create = |name: String| {
             let path = folder.path().join(name);
-            File::create(&path).map(|file| BufWriter::with_capacity(16 << 10, file)).map_err(|e| Error::io("cannot write", path, e))
+            File::create(&path)
+                .map(|file| BufWriter::with_capacity(16 << 10, file))
+                .map_err(|e| Error::io("cannot write", path, e))
         };
         let partitions = (0..PARTITIONS).map(|index| create(index.to_string())).collect::<Result<Vec<_>>>()?;
         let spool = zstd::stream::write::Encoder::new(create("spool".into())?, 1).map_err(error)?;
@@ -341,7 +344,8 @@ mod tests {
             |spooled| {
                 if !spooled.duplicate {
                     let text = spooled.lines.text.lines();
-                    let document: Vec<u8> = text.map(|line| line.strip_prefix("line ").unwrap().parse().unwrap()).collect();
+                    let document: Vec<u8> =
+                        text.map(|line| line.strip_prefix("line ").unwrap().parse().unwrap()).collect();
                     kept.push(without(&document, spooled.repeated));
                 }
                 Ok(())

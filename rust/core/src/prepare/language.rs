@@ -91,9 +91,7 @@ pub fn detect(text: &str) -> &'static str {
     let sample = &text[..text.floor_char_boundary(SAMPLE)];
     let Some(info) = whatlang::detect(sample).filter(whatlang::Info::is_reliable) else { return UNDETERMINED };
     let code = info.lang().code();
-    macro_language(code)
-        .or_else(|| isolang::Language::from_639_3(code)?.to_639_1())
-        .unwrap_or(code)
+    macro_language(code).or_else(|| isolang::Language::from_639_3(code)?.to_639_1()).unwrap_or(code)
 }
 
 #[cfg(test)]
@@ -102,7 +100,8 @@ mod tests {
 
     #[test]
     fn codes() {
-        for (given, code) in [("de", "de"), ("DEU", "de"), ("cmn", "zh"), ("und", "und"), ("nds", "nds"), ("en", "en")] {
+        for (given, code) in [("de", "de"), ("DEU", "de"), ("cmn", "zh"), ("und", "und"), ("nds", "nds"), ("en", "en")]
+        {
             assert_eq!(LanguageRule::parse(given).unwrap(), LanguageRule::Given(code.into()), "{given}");
         }
         for bad in ["", "german", "xx", "qqq", "d", "日本"] {

@@ -15,8 +15,8 @@ const LONGEST_FOR_ALL_RULES: usize = 16 << 10;
 
 /// The languages that `sentencex` has rules of its own for.
 const WITH_RULES: [&str; 32] = [
-    "am", "ar", "bg", "bn", "ca", "da", "de", "el", "en", "es", "fi", "fr", "gu", "hi", "hy", "it", "ja", "kk", "kn", "ml",
-    "mr", "my", "nl", "pa", "pl", "pt", "ru", "sk", "ta", "te", "uk", "zh",
+    "am", "ar", "bg", "bn", "ca", "da", "de", "el", "en", "es", "fi", "fr", "gu", "hi", "hy", "it", "ja", "kk", "kn",
+    "ml", "mr", "my", "nl", "pa", "pl", "pt", "ru", "sk", "ta", "te", "uk", "zh",
 ];
 
 /// The rules of one language.
@@ -38,7 +38,8 @@ impl Rules {
 /// among whose abbreviations are words of other languages.
 fn has_rules(code: &str, depth: usize) -> bool {
     WITH_RULES.contains(&code)
-        || (depth < 4 && get_fallbacks(code).is_some_and(|codes| codes.first().is_some_and(|it| has_rules(it, depth + 1))))
+        || (depth < 4
+            && get_fallbacks(code).is_some_and(|codes| codes.first().is_some_and(|it| has_rules(it, depth + 1))))
 }
 
 /// Splits paragraphs. Not shared between threads; making one costs little.
