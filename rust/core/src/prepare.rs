@@ -2,3 +2,4 @@
 
 pub mod mediawiki;
 pub mod raw;
+pub mod wikitext;
