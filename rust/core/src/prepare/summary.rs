@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::options::Reason;
 
@@ -102,7 +103,7 @@ pub struct Summary {
     #[serde(flatten)]
     pub kept: Written,
     /// What was held out: documents, sentences and bytes.
-    #[serde(skip)]
+    #[serde(flatten, serialize_with = "held_out")]
     pub held_out: Written,
     /// Documents of each language.
     pub languages: BTreeMap<String, u64>,
@@ -111,11 +112,26 @@ pub struct Summary {
     /// In a dry run, samples of what each step takes.
     pub samples: BTreeMap<Reason, Vec<String>>,
     /// The files written for training.
+    #[serde(serialize_with = "names")]
     pub outputs: Vec<PathBuf>,
     /// The files that hold what is held out.
+    #[serde(serialize_with = "names")]
     pub eval_outputs: Vec<PathBuf>,
     /// Whether hashes went through files.
     pub spilled: bool,
     /// What the reader of the summary should know.
     pub warnings: Vec<String>,
+}
+
+fn held_out<S: Serializer>(written: &Written, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(3))?;
+    map.serialize_entry("eval_documents", &written.documents)?;
+    map.serialize_entry("eval_sentences", &written.sentences)?;
+    map.serialize_entry("eval_bytes", &written.bytes)?;
+    map.end()
+}
+
+/// File names that are not text have U+FFFD where they are not.
+fn names<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
