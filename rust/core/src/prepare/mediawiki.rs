@@ -1,4 +1,4 @@
-//! MediaWiki dumps: a stand-in that knows the elements it needs and nothing more.
+//! `MediaWiki` dumps: a stand-in that knows the elements it needs and nothing more.
 
 /// What a dump's header says of the site.
 #[derive(Debug, Default)]

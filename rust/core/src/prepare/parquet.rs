@@ -172,10 +172,10 @@ fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
 }
 
 fn is_text(column: &ColumnDescriptor) -> bool {
-    let is_string = match (column.logical_type_ref(), column.converted_type()) {
-        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE) => true,
-        _ => false,
-    };
+    let is_string = matches!(
+        (column.logical_type_ref(), column.converted_type()),
+        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE)
+    );
     is_string && column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0
 }
 

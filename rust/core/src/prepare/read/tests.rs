@@ -340,13 +340,14 @@ proptest! {
         let expected: Vec<String> = sizes.iter().enumerate().map(|(i, &n)| format!("{i} {}", "ab ".repeat(n / 3))).collect();
         let mut text = String::new();
         for (i, it) in expected.iter().enumerate() {
-            text += &match form {
+            let record = match form {
                 0 => format!("{}\n{}\n", it, "\n".repeat(i % 3)),
                 1 => format!("{it}\n---\n"),
                 2 => format!("{{\"text\": \"{it}\"}}\n"),
                 3 => format!("<doc id=\"{i}\" url=\"\" title=\"T\">\nT\n\n{it}\n</doc>\n"),
                 _ => format!("<page>\n<title>{i}</title><text>{it}</text>\n</page>\n"),
             };
+            text.push_str(&record);
         }
         if form == 4 {
             text = format!("<mediawiki>\n{text}</mediawiki>");
