@@ -269,7 +269,11 @@ impl RawReader {
             Found::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
             Found::Mediawiki => {
                 let header = window.take_before(b"<page>", MAX_HEADER)?;
-                let site = Site::parse(&header).map_err(|reason| Error::data(&file.path, reason))?;
+                let site = Site::parse(&header).map_err(|reason| {
+                    let reason =
+                        if window.is_empty() { "the dump is cut short within its header".into() } else { reason };
+                    Error::data(&file.path, reason)
+                })?;
                 (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
             }
             Found::Parquet => {

@@ -19,18 +19,26 @@ const WITH_RULES: [&str; 32] = [
     "ml", "mr", "my", "nl", "pa", "pl", "pt", "ru", "sk", "ta", "te", "uk", "zh",
 ];
 
+/// The languages in which "19." is "19th".
+const WITH_ORDINALS: [&str; 23] = [
+    "bs", "cs", "da", "de", "et", "fi", "fo", "gsw", "hr", "hu", "is", "lb", "lv", "nb", "nds", "nn", "no", "pl", "sh",
+    "sk", "sl", "sr", "tr",
+];
+
 /// The rules of one language.
 struct Rules {
     /// None where no list of abbreviations is known, not even a related language's.
     language: Option<Box<dyn Language>>,
     /// Whether `sentencex` may add boundaries.
     adds: bool,
+    /// Whether a period makes an ordinal of a number.
+    ordinals: bool,
 }
 
 impl Rules {
     fn of(code: &str) -> Self {
         let language = has_rules(code, 0).then(|| sentencex::language_factory(code));
-        Self { language, adds: code == "en" }
+        Self { language, adds: code == "en", ordinals: WITH_ORDINALS.contains(&code) }
     }
 }
 
@@ -102,16 +110,22 @@ impl Splitter {
         self.ends.clear();
         let mut start = 0;
         for end in self.unicode.segment_str(paragraph).skip(1) {
+            let end = before_openers(paragraph, end);
+            if end <= start {
+                continue;
+            }
             let head = paragraph[..end].trim_end();
             if end < paragraph.len() && rules.join(head, &paragraph[head.len()..]) {
                 continue;
             }
+            add_after_ellipses(&paragraph[start..end], start, &mut self.ends);
             if let Some(language) = rules.language.as_deref().filter(|_| rules.adds) {
                 add_ends(language, &paragraph[start..end], start, &mut self.ends);
             }
             self.ends.push(end);
             start = end;
         }
+        self.ends.sort_unstable();
         if self.ends.last() != Some(&paragraph.len()) {
             self.ends.push(paragraph.len());
         }
@@ -129,6 +143,9 @@ impl Rules {
 
     /// Whether the period between `before` and `after` ends an abbreviation, an ordinal or an initial, not a sentence.
     fn is_abbreviation(&self, before: &str, after: &str) -> bool {
+        if self.ordinals && ends_in_ordinal(before) {
+            return true;
+        }
         let Some(language) = &self.language else { return is_initial(before, after) };
         let last_word = language.get_last_word(before);
         let next = language.get_next_word_approx(after, 0);
@@ -144,6 +161,37 @@ fn goes_on(head: &str, after: &str) -> bool {
     let is_closer = |c: char| matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '»' | '“' | '‘' | '«');
     let inner = head.trim_end_matches(is_closer);
     inner.len() < head.len() && inner.ends_with(['?', '!', '…']) && after.trim_start().starts_with(char::is_lowercase)
+}
+
+/// `end`, or the place before the opening marks that stand there without a space: Unicode's rules take all brackets and
+/// quotes for closing ones, so that they keep 「 with the sentence before.
+fn before_openers(paragraph: &str, end: usize) -> usize {
+    use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+    let opens = |c: char| {
+        matches!(c.general_category(), GeneralCategory::OpenPunctuation | GeneralCategory::InitialPunctuation)
+    };
+    if end == paragraph.len() || paragraph[end..].starts_with(char::is_whitespace) {
+        return end;
+    }
+    paragraph[..end].trim_end_matches(opens).len()
+}
+
+/// Whether `before` ends in a number of one or two digits that is no part of a longer one.
+fn ends_in_ordinal(before: &str) -> bool {
+    let head = before.trim_end_matches(|c: char| c.is_ascii_digit());
+    matches!(before.len() - head.len(), 1 | 2) && !head.ends_with(['.', ',', ':', '-', '–', '/', '+', '%'])
+}
+
+/// Adds the ends after an ellipsis of one character, which Unicode's rules do not know: before a capital.
+fn add_after_ellipses(piece: &str, start: usize, ends: &mut Vec<usize>) {
+    for (at, ellipsis) in piece.match_indices('…') {
+        let rest = &piece[at + ellipsis.len()..];
+        let rest = rest.trim_start_matches(['"', '\'', ')', ']', '”', '’', '»', '“', '…']);
+        let next = rest.trim_start();
+        if next.len() < rest.len() && next.starts_with(char::is_uppercase) {
+            ends.push(start + piece.len() - next.len());
+        }
+    }
 }
 
 /// Adds the ends that `sentencex` sees within `piece`, which begins at `start` of its paragraph.
@@ -252,9 +300,10 @@ mod tests {
             ("en", "Dr. Smith paid $3.50 to J. R. R. Tolkien, e.g. in St. Louis, No. 5 of the U.S. Army.|He left."),
             ("en", "\"Is it so?\"|She laughed.|(It was late.)|Nobody came."),
             ("en", "it was late.|nobody came."),
+            ("en", "He left…|They stayed… and waited."),
             ("en", "\"Is it far?\" he asked.|They left (why?) early.|They came!|we saw."),
             ("en", "Well... perhaps.|No!|Version 2.0 of example.com is out."),
-            ("de", "Am 3. Oktober kam z. B. Dr. Maier.|Er blieb ca. 5 Tage."),
+            ("de", "Am 3. Oktober kam z. B. Dr. Maier.|Er blieb ca. 5 Tage.|Im 19. Jahrhundert starb er 1850.|Gut."),
             ("fr", "M. Dupont est parti.|« Vraiment ? »|Oui."),
             ("ru", "А. С. Пушкин родился в Москве.|Он писал стихи."),
             ("ja", "彼は来た。|「本当？」|はい。"),

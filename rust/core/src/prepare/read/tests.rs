@@ -66,8 +66,8 @@ fn options() -> ReadOptions {
 }
 
 const DUMP: &str = "<?xml version=\"1.0\"?>\n<mediawiki xml:lang=\"de\">\n<siteinfo/>\n\
-    <page><title>A</title><ns>0</ns><text>one</text></page>\n<page><title>B</title><redirect/></page>\n\
-    <page><title>C</title><ns>1</ns><text>x</text></page>\n<page><title>D</title><ns>0</ns><text>two</text></page>\n</mediawiki>\n";
+    <page><title>A</title><ns>0</ns><revision><text>one</text></revision></page>\n<page><title>B</title><redirect/></page>\n\
+    <page><title>C</title><ns>1</ns><revision><text>x</text></revision></page>\n<page><title>D</title><ns>0</ns><revision><text>two</text></revision></page>\n</mediawiki>\n";
 
 const WIKIEXTRACTOR: &str = "<doc id=\"1\" url=\"u?a=1&b=2\" title=\"A \"b\" & c\">\nA \"b\" & c\n\nx &lt;y&gt; &amp;amp; ?a=1&copy=2\nz\n\n\
     </doc>\n<doc id=\"2\" url=\"v\" title=\"D\">\nNo title.\n</doc>\n";
@@ -224,14 +224,14 @@ fn bad_records_stop_it_or_are_left_out() {
 #[test]
 fn invalid_utf8_is_named_or_mended() {
     let json = [b"{\"text\": \"a\"}\n{\"text\": \"".as_slice(), b"b\xFF\xFE\"}\n"].concat();
-    let dump = DUMP.replace("two", "\u{1}").into_bytes();
+    let dump = DUMP.replace("two", "two\u{1}").into_bytes();
     let dump: Vec<u8> = dump.iter().map(|&b| if b == 1 { 0xFF } else { b }).collect();
     let replace = ReadOptions { on_bad_utf8: OnBadUtf8::Replace, ..options() };
     for (bytes, place, text, count) in [
         (b"\xEF\xBB\xBFa\xC3\nb".as_slice(), "line 1, byte 5", "a\u{FFFD}\nb", 1),
         (b"a\nb\xC3\nb", "line 2, byte 2", "a\nb\u{FFFD}\nb", 1),
         (&json, "line 2, byte 12", "b\u{FFFD}\u{FFFD}", 2),
-        (&dump, "line 7, byte 39", "\u{FFFD}", 1),
+        (&dump, "line 7, byte 52", "two\u{FFFD}\n", 1),
     ] {
         let message = read(&[bytes], &options()).unwrap_err();
         assert!(message.starts_with(&format!("000, {place}: invalid UTF-8")), "{message}");
@@ -337,7 +337,7 @@ proptest! {
         form in 0..5,
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
     ) {
-        let expected: Vec<String> = sizes.iter().enumerate().map(|(i, &n)| format!("{i} {}", "ab ".repeat(n / 3))).collect();
+        let expected: Vec<String> = sizes.iter().enumerate().map(|(i, &n)| format!("{i} x {}", "ab ".repeat(n / 3))).collect();
         let mut text = String::new();
         for (i, it) in expected.iter().enumerate() {
             let record = match form {
@@ -345,7 +345,7 @@ proptest! {
                 1 => format!("{it}\n---\n"),
                 2 => format!("{{\"text\": \"{it}\"}}\n"),
                 3 => format!("<doc id=\"{i}\" url=\"\" title=\"T\">\nT\n\n{it}\n</doc>\n"),
-                _ => format!("<page>\n<title>{i}</title><text>{it}</text>\n</page>\n"),
+                _ => format!("<page>\n<title>{i}</title><ns>0</ns><revision><text>{it}</text></revision>\n</page>\n"),
             };
             text.push_str(&record);
         }

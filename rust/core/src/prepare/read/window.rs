@@ -145,6 +145,11 @@ impl Window {
         Ok((&self.ahead[self.begin..], whole))
     }
 
+    /// Whether nothing is read ahead: after [`Window::take_before`], whether the input ended without the mark.
+    pub fn is_empty(&self) -> bool {
+        self.begin >= self.ahead.len()
+    }
+
     /// The bytes before `mark`, or before a dump's end where there is none; an error where `limit` bytes are without it.
     pub fn take_before(&mut self, mark: &[u8], limit: usize) -> Result<Vec<u8>> {
         let mut data = Vec::new();
