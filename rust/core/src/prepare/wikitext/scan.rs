@@ -290,7 +290,11 @@ impl Scanner<'_> {
             return self.show(1, "<");
         };
         match tags::tag(tag.name) {
-            Some(Tag::Inline) => {}
+            // An address or a formula in angle brackets is text.
+            None if tag.attributes && !self.bytes[at..tag.end].contains(&b'=') => {
+                self.begins_line = false;
+                return self.show(1, "<");
+            }
             Some(Tag::Break) => {
                 let again = self.break_end.is_some_and(|end| self.bytes[end..at].trim_ascii().is_empty());
                 if again {
@@ -308,12 +312,7 @@ impl Scanner<'_> {
                     self.begins_line = false;
                 }
             }
-            // An address or a formula in angle brackets is text.
-            None if tag.attributes && !self.bytes[at..tag.end].contains(&b'=') => {
-                self.begins_line = false;
-                return self.show(1, "<");
-            }
-            None => {}
+            Some(Tag::Inline) | None => {}
         }
         self.at = tag.end;
     }

@@ -152,10 +152,11 @@ impl Finder<'_> {
         if tag.name.eq_ignore_ascii_case(b"table") {
             if !tag.closes && !tag.empty {
                 self.push(Open::HtmlTable { start: at });
-            } else if tag.closes && self.unwind(HTML_TABLE) {
-                if let Some(Open::HtmlTable { start }) = self.pop() {
-                    self.drop_span(start, tag.end, What::Block);
-                }
+            } else if tag.closes
+                && self.unwind(HTML_TABLE)
+                && let Some(Open::HtmlTable { start }) = self.pop()
+            {
+                self.drop_span(start, tag.end, What::Block);
             }
             return tag.end;
         }
