@@ -46,12 +46,12 @@ pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
             let byte = gap[next];
             let count = run(gap, next, byte);
             at = next + count;
+            // Of three the first is text, or closes an external link in the label.
             for pair in 0..count / 2 {
                 if byte == b'[' {
-                    // Of three the first is text, or opens an external link that nobody closes as one.
                     open.push(from + next + count % 2 + 2 * pair);
                 } else if let Some(start) = open.pop() {
-                    found.push((start, from + next + 2 * pair));
+                    found.push((start, from + next + count % 2 + 2 * pair));
                 }
             }
         }
