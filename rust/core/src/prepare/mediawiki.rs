@@ -6,166 +6,35 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 
 /// Names that a dump's header does not list, since they are aliases of the file namespaces: the English names, which every
 /// site knows, and what sites in other languages call or once called theirs.
+#[rustfmt::skip]
 const FILE_NAMES: &[&str] = &[
-    "afbeelding",
-    "archivo",
-    "arquivo",
-    "attēls",
-    "berkas",
-    "bestand",
-    "bild",
-    "billede",
-    "datei",
-    "dosya",
-    "datoteka",
-    "fichier",
-    "ficheiro",
-    "fil",
-    "file",
-    "fitxer",
-    "fișier",
-    "fájl",
-    "gambar",
-    "grafika",
-    "image",
-    "imagem",
-    "imagen",
-    "immagine",
-    "imatge",
-    "imagine",
-    "kuva",
-    "kép",
-    "lêer",
-    "media",
-    "mynd",
-    "obrázok",
-    "plik",
-    "resim",
-    "slika",
-    "soubor",
-    "súbor",
-    "tập tin",
-    "tiedosto",
-    "hình",
-    "vaizdas",
-    "αρχείο",
-    "εικόνα",
-    "выява",
-    "датотека",
-    "зображення",
-    "изображение",
-    "картинка",
-    "слика",
-    "сүрөт",
-    "сурет",
-    "файл",
-    "պատկեր",
-    "קובץ",
-    "תמונה",
-    "تصویر",
-    "تصوير",
-    "صورة",
-    "ملف",
-    "پرونده",
-    "चित्र",
-    "চিত্র",
-    "படிமம்",
-    "ไฟล์",
-    "ภาพ",
-    "ファイル",
-    "画像",
-    "图像",
-    "圖像",
-    "圖片",
-    "图片",
-    "文件",
-    "档案",
-    "檔案",
-    "파일",
-    "그림",
+    "afbeelding", "archivo", "arquivo", "attēls", "berkas", "bestand", "bild", "billede", "datei", "dosya",
+    "datoteka", "fichier", "ficheiro", "fil", "file", "fitxer", "fișier", "fájl", "gambar", "grafika", "image",
+    "imagem", "imagen", "immagine", "imatge", "imagine", "kuva", "kép", "lêer", "media", "mynd", "obrázok", "plik",
+    "resim", "slika", "soubor", "súbor", "tập tin", "tiedosto", "hình", "vaizdas", "αρχείο", "εικόνα", "выява",
+    "датотека", "зображення", "изображение", "картинка", "слика", "сүрөт", "сурет", "файл", "պատկեր", "קובץ", "תמונה",
+    "تصویر", "تصوير", "صورة", "ملف", "پرونده", "चित्र", "চিত্র", "படிமம்", "ไฟล์", "ภาพ", "ファイル", "画像", "图像", "圖像",
+    "圖片", "图片", "文件", "档案", "檔案", "파일", "그림",
 ];
 
 /// The same of the category namespace.
+#[rustfmt::skip]
 const CATEGORY_NAMES: &[&str] = &[
-    "categoria",
-    "categorie",
-    "category",
-    "categoría",
-    "catégorie",
-    "danh mục",
-    "flokkur",
-    "kategori",
-    "kategoria",
-    "kategorie",
-    "kategorija",
-    "kategória",
-    "kategorio",
-    "luokka",
-    "thể loại",
-    "κατηγορία",
-    "категорија",
-    "категорія",
-    "категория",
-    "катэгорыя",
-    "կատեգորիա",
-    "קטגוריה",
-    "تصنيف",
-    "رده",
-    "श्रेणी",
-    "বিষয়শ্রেণী",
-    "หมวดหมู่",
-    "カテゴリ",
-    "分类",
-    "分類",
-    "분류",
+    "categoria", "categorie", "category", "categoría", "catégorie", "danh mục", "flokkur", "kategori", "kategoria",
+    "kategorie", "kategorija", "kategória", "kategorio", "luokka", "thể loại", "κατηγορία", "категорија", "категорія",
+    "категория", "катэгорыя", "կատեգորիա", "קטגוריה", "تصنيف", "رده", "श्रेणी", "বিষয়শ্রেণী", "หมวดหมู่", "カテゴリ",
+    "分类", "分類", "분류",
 ];
 
 /// What the first word of a redirect is, after `#`, in lower case; a page's `<redirect>` element tells without it.
+#[rustfmt::skip]
 const REDIRECT_WORDS: &[&str] = &[
-    "redirect",
-    "redirection",
-    "redirecionamento",
-    "redirección",
-    "redireccion",
-    "redirecció",
-    "rinvia",
-    "weiterleitung",
-    "doorverwijzing",
-    "omdirigering",
-    "omdiriger",
-    "viderestilling",
-    "ohjaus",
-    "uudelleenohjaus",
-    "patrz",
-    "przekieruj",
-    "přesměruj",
-    "presmeruj",
-    "átirányítás",
-    "yönlendirme",
-    "yönlendi̇rme",
-    "alih",
-    "đổi",
-    "перенаправление",
-    "перенапр",
-    "перенаправлення",
-    "перанакіраванне",
-    "пренасочване",
-    "виж",
-    "преусмери",
-    "преусмјери",
-    "ανακατευθυνση",
-    "ανακατεύθυνση",
-    "הפניה",
-    "تحويل",
-    "تغییر_مسیر",
-    "تغییرمسیر",
-    "転送",
-    "リダイレクト",
-    "重定向",
-    "넘겨주기",
-    "पुनर्प्रेषित",
-    "পুনর্নির্দেশ",
-    "เปลี่ยนทาง",
+    "redirect", "redirection", "redirecionamento", "redirección", "redireccion", "redirecció", "rinvia",
+    "weiterleitung", "doorverwijzing", "omdirigering", "omdiriger", "viderestilling", "ohjaus", "uudelleenohjaus",
+    "patrz", "przekieruj", "přesměruj", "presmeruj", "átirányítás", "yönlendirme", "yönlendi̇rme", "alih", "đổi",
+    "перенаправление", "перенапр", "перенаправлення", "перанакіраванне", "пренасочване", "виж", "преусмери",
+    "преусмјери", "ανακατευθυνση", "ανακατεύθυνση", "הפניה", "تحويل", "تغییر_مسیر", "تغییرمسیر", "転送", "リダイレクト",
+    "重定向", "넘겨주기", "पुनर्प्रेषित", "পুনর্নির্দেশ", "เปลี่ยนทาง",
 ];
 
 /// What a dump's header says of the site.
@@ -447,4 +316,123 @@ fn is_redirect(text: &str) -> bool {
     let word = rest[..end].to_lowercase();
     REDIRECT_WORDS.contains(&word.as_str())
         && rest[end..].trim_start_matches([' ', '\t', '\n', ':', '：']).starts_with("[[")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+<!-- dump -->
+<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="bg">
+  <siteinfo>
+    <sitename>Уикипедия &amp; Co</sitename>
+    <namespaces>
+      <namespace key="-2" case="first-letter">Медия</namespace>
+      <namespace key="0" case="first-letter" />
+      <namespace key="4" case="first-letter">Уики_педия</namespace>
+      <namespace key="6" case="first-letter">Снимка &quot;x&quot;</namespace>
+      <namespace key="14" case="first-letter">Чекмедже</namespace>
+    </namespaces>
+  </siteinfo>
+  "#;
+
+    fn site() -> Site {
+        Site::parse(HEADER.as_bytes()).unwrap()
+    }
+
+    fn article(xml: &str) -> (String, String) {
+        match page(xml.as_bytes(), &site()) {
+            Ok(Page::Article { title, text }) => (title, text),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_header() {
+        let site = site();
+        assert_eq!(site.language.as_deref(), Some("bg"));
+        assert!(site.is_file("медия") && site.is_file("снимка \"x\"") && site.is_file("file"));
+        assert!(site.is_category("чекмедже") && site.is_category("category") && !site.is_category("file"));
+        assert!(site.is_namespace("уики педия") && !site.is_namespace("x") && !site.is_namespace(""));
+    }
+
+    #[test]
+    fn headers_that_are_none() {
+        assert!(Site::parse(b"<html><body>").unwrap_err().contains("<html>"));
+        assert!(Site::parse(b"").unwrap_err().contains("no <mediawiki>"));
+        assert!(Site::parse(b"<mediawiki \xff>").unwrap_err().contains("not UTF-8"));
+        assert!(Site::parse(b"<mediawiki></x>").unwrap_err().contains("not XML"));
+    }
+
+    #[test]
+    fn languages() {
+        for (site, code) in
+            [("en", "en"), ("simple", "en"), ("zh-Hans", "zh"), ("deu", "de"), ("als", "als"), ("bat-smg", "bat-smg")]
+        {
+            assert_eq!(language_code(site).as_deref(), Some(code));
+        }
+        assert_eq!(language_code(""), None);
+    }
+
+    #[test]
+    fn the_last_revision_counts() {
+        let (title, text) = article(
+            "<page><title>A &amp; B</title><ns>0</ns><id>1</id><revision><id>1</id><model>x</model><text>old</text></revision>\
+             <revision><contributor><username>x</username></contributor><model>wikitext</model><format>text/x-wiki</format>\
+             <text bytes=\"3\">a &lt;b&gt; &amp;nbsp; &#65;&foo;<![CDATA[<c> &amp;]]>\n</text>\
+             <content><model>json</model><text>slot</text></content></revision></page>",
+        );
+        assert_eq!((title.as_str(), text.as_str()), ("A & B", "a <b> &nbsp; A&foo;<c> &amp;\n"));
+    }
+
+    #[test]
+    fn pages_that_are_no_articles() {
+        let of = |head: &str, text: &str| {
+            let xml = format!("<page><title>T</title>{head}<revision><text>{text}</text></revision></page>");
+            page(xml.as_bytes(), &site()).unwrap()
+        };
+        assert_eq!(of("<ns>1</ns>", "x"), Page::Other);
+        assert_eq!(of("<ns>0</ns>", ""), Page::Other);
+        assert_eq!(of("<ns>0</ns><redirect title=\"x\" />", "x"), Page::Redirect);
+        assert_eq!(of("<ns>0</ns><redirect title=\"x\"></redirect>", "x"), Page::Redirect);
+        assert_eq!(of("", "#REDIRECT [[x]]"), Page::Redirect);
+        assert_eq!(of("", "\n#Пренасочване: [[x]]"), Page::Redirect);
+        assert!(matches!(of("", "#redirecting is hard"), Page::Article { .. }));
+        let old = "<page><title>Чекмедже:x</title><revision><text>x</text></revision></page>";
+        assert_eq!(page(old.as_bytes(), &site()), Ok(Page::Other));
+        let module = "<page><title>x</title><ns>0</ns><revision><model>css</model><text>x</text></revision></page>";
+        assert_eq!(page(module.as_bytes(), &site()), Ok(Page::Other));
+        let deleted = "<page><title>x</title><ns>0</ns><revision><text deleted=\"deleted\" /></revision></page>";
+        assert_eq!(page(deleted.as_bytes(), &site()), Ok(Page::Other));
+    }
+
+    #[test]
+    fn pages_that_cannot_be_read() {
+        let error = page(b"<page><title>x\xff", &site()).unwrap_err();
+        assert_eq!((error.offset, error.reason.as_str()), (14, "invalid UTF-8"));
+        let error = page(b"<page><title>x</title>", &site()).unwrap_err();
+        assert!(error.reason.contains("</page>"), "{error:?}");
+        let error = page(b"<page><title>x</titel></page>", &site()).unwrap_err();
+        assert_eq!(error.offset, 14, "{error:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(parts in proptest::collection::vec(proptest::sample::select(
+            ["<page>", "</page>", "<title>", "</title>", "<revision>", "</revision>", "<text>", "</text>", "<", ">", "&", ";", "&amp;",
+             "<![CDATA[", "]]>", "<!--", "-->", "<redirect/>", "#REDIRECT", "[[", "é", "\""].as_slice()), 0..30)) {
+            let text = parts.concat();
+            let _ = page(text.as_bytes(), &site());
+            let _ = Site::parse(text.as_bytes());
+        }
+
+        #[test]
+        fn text_is_unescaped_once(text in "[a-z&<>\"';# \n\u{e9}]{1,40}[a-z]") {
+            let xml = format!("<page><title>x</title><ns>0</ns><revision><text>{}</text></revision></page>", quick_xml::escape::escape(&text));
+            prop_assert_eq!(article(&xml).1, text);
+        }
+    }
 }

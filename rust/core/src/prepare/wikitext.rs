@@ -4,7 +4,7 @@
 //! headings, files, categories, links to other languages, magic words, and list items that are not sentences. What stays
 //! as text: paragraphs, labels of links, what HTML elements hold, list items that read as prose.
 //!
-//! Nothing here is MediaWiki's parser: templates are not expanded, and what a page fails to close is cut as short as one
+//! Nothing here is MediaWiki's parser: templates are not expanded (a few [`templates`] keep their words), and what a page fails to close is cut as short as one
 //! can tell. In exchange the work is linear in the text, whatever the text is, and needs no stack of calls:
 //!
 //! 1. [`spans`] finds what is left out as a whole: elements, templates and tables, nested in each other, innermost first;
@@ -17,6 +17,7 @@ mod links;
 mod scan;
 mod spans;
 mod tags;
+mod templates;
 #[cfg(test)]
 mod tests;
 

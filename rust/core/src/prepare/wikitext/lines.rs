@@ -36,12 +36,14 @@ pub(super) struct Lines<'a> {
     kind: Kind,
     gap: Option<Gap>,
     quotes: bool,
+    /// Where in the line the first link to another site stands.
+    external: Option<usize>,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(out: &'a mut String) -> Self {
         let (paragraph, line) = (String::new(), String::new());
-        Self { out, paragraph, line, kind: Kind::Text, gap: None, quotes: false }
+        Self { out, paragraph, line, kind: Kind::Text, gap: None, quotes: false, external: None }
     }
 
     /// Says what the line is that begins.
@@ -84,9 +86,16 @@ impl<'a> Lines<'a> {
         self.quotes = true;
     }
 
+    /// A link to another site begins here.
+    pub(super) fn external(&mut self) {
+        self.external.get_or_insert(self.line.len());
+    }
+
     /// The line ends.
     pub(super) fn end_line(&mut self) {
-        if std::mem::take(&mut self.quotes) {
+        let quotes = std::mem::take(&mut self.quotes);
+        let external = self.external.take();
+        if quotes {
             drop_quotes(&mut self.line);
         }
         let gap = self.gap.take();
@@ -105,7 +114,9 @@ impl<'a> Lines<'a> {
                 self.end_paragraph();
                 let start = self.out.len();
                 tidy(&self.line, self.out);
-                if reads_as_prose(&self.out[start..]) {
+                let item = &self.out[start..];
+                let names_title = quotes || external.is_some() || item.contains(['"', '“', '«']);
+                if reads_as_prose(item) && external != Some(0) && !is_source(item, names_title) {
                     self.out.push('\n');
                 } else {
                     self.out.truncate(start);
@@ -240,6 +251,11 @@ fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, out: &mut St
                 *space = false;
             }
             return word;
+        } else if c == '"' && last == Some('"') && !*space {
+            out.pop();
+            *space = out[start..].ends_with(' ');
+            trim_end(out, start);
+            word = rest;
         } else if last.is_some_and(is_opening) {
             *space = false;
             return word;
@@ -286,4 +302,17 @@ fn reads_as_prose(text: &str) -> bool {
     let ends = end.ends_with(['.', '!', '?', '…', '。', '！', '？', '．', '।', '॥', '؟', '۔', '։', '።', '။', '។']);
     ends && (text.split(' ').filter(|word| word.contains(char::is_alphabetic)).nth(WORDS - 1).is_some()
         || text.chars().filter(|c| is_written_without_spaces(*c)).nth(CHARACTERS - 1).is_some())
+}
+
+/// Whether an item of a list is a book or paper: such items end with a full stop in many a bibliography. What tells is a
+/// number of a book, or an author before a comma, a year, and a title that is set off.
+fn is_source(text: &str, names_title: bool) -> bool {
+    const AUTHOR: usize = 40;
+    if ["ISBN", "ISSN"].iter().any(|word| text.contains(word)) {
+        return true;
+    }
+    let comma = text.find(", ").is_some_and(|at| at < AUTHOR && text[..at].split(' ').count() < 4);
+    names_title
+        && comma
+        && text.split(|c: char| !c.is_ascii_digit()).any(|n| n.len() == 4 && ("1500".."2100").contains(&n))
 }

@@ -6,171 +6,19 @@ use super::spans::{Span, run};
 use crate::prepare::mediawiki::Site;
 
 /// Codes of Wikipedias that are not ISO 639-1's, by which `[[code:title]]` leads to the page in another language.
+#[rustfmt::skip]
 const WIKIS: &[&str] = &[
-    "ace",
-    "ady",
-    "alt",
-    "ami",
-    "ang",
-    "anp",
-    "arc",
-    "ary",
-    "arz",
-    "ast",
-    "atj",
-    "avk",
-    "awa",
-    "azb",
-    "bar",
-    "bat-smg",
-    "bbc",
-    "bcl",
-    "bdr",
-    "be-tarask",
-    "be-x-old",
-    "bew",
-    "bjn",
-    "blk",
-    "bpy",
-    "btm",
-    "bug",
-    "bxr",
-    "cbk-zam",
-    "cdo",
-    "ceb",
-    "chr",
-    "chy",
-    "ckb",
-    "crh",
-    "csb",
-    "dag",
-    "din",
-    "diq",
-    "dsb",
-    "dtp",
-    "dty",
-    "eml",
-    "ext",
-    "fat",
-    "fiu-vro",
-    "fon",
-    "frp",
-    "frr",
-    "fur",
-    "gag",
-    "gan",
-    "gcr",
-    "glk",
-    "gom",
-    "gor",
-    "got",
-    "gpe",
-    "guc",
-    "gur",
-    "guw",
-    "hak",
-    "haw",
-    "hif",
-    "hsb",
-    "hyw",
-    "iba",
-    "ilo",
-    "inh",
-    "jam",
-    "jbo",
-    "kaa",
-    "kab",
-    "kbd",
-    "kbp",
-    "kcg",
-    "kge",
-    "koi",
-    "krc",
-    "ksh",
-    "lad",
-    "lbe",
-    "lez",
-    "lfn",
-    "lij",
-    "lld",
-    "lmo",
-    "ltg",
-    "mad",
-    "mai",
-    "map-bms",
-    "mdf",
-    "mhr",
-    "min",
-    "mnw",
-    "mos",
-    "mrj",
-    "mwl",
-    "myv",
-    "mzn",
-    "nah",
-    "nap",
-    "nds",
-    "nds-nl",
-    "new",
-    "nia",
-    "nov",
-    "nqo",
-    "nrm",
-    "nso",
-    "olo",
-    "pag",
-    "pam",
-    "pap",
-    "pcd",
-    "pcm",
-    "pdc",
-    "pfl",
-    "pih",
-    "pms",
-    "pnb",
-    "pnt",
-    "pwn",
-    "rmy",
-    "roa-rup",
-    "roa-tara",
-    "rsk",
-    "rue",
-    "sah",
-    "sat",
-    "scn",
-    "sco",
-    "shi",
-    "shn",
-    "simple",
-    "skr",
-    "smn",
-    "srn",
-    "stq",
-    "szl",
-    "szy",
-    "tay",
-    "tcy",
-    "tdd",
-    "tet",
-    "tig",
-    "tly",
-    "tpi",
-    "trv",
-    "tum",
-    "tyv",
-    "udm",
-    "vec",
-    "vep",
-    "vls",
-    "war",
-    "wuu",
-    "xal",
-    "xmf",
-    "zea",
-    "zgh",
-    "zh-classical",
-    "zh-min-nan",
-    "zh-yue",
+    "ace", "ady", "alt", "ami", "ang", "anp", "arc", "ary", "arz", "ast", "atj", "avk", "awa", "azb", "bar",
+    "bat-smg", "bbc", "bcl", "bdr", "be-tarask", "be-x-old", "bew", "bjn", "blk", "bpy", "btm", "bug", "bxr",
+    "cbk-zam", "cdo", "ceb", "chr", "chy", "ckb", "crh", "csb", "dag", "din", "diq", "dsb", "dtp", "dty", "eml",
+    "ext", "fat", "fiu-vro", "fon", "frp", "frr", "fur", "gag", "gan", "gcr", "glk", "gom", "gor", "got", "gpe",
+    "guc", "gur", "guw", "hak", "haw", "hif", "hsb", "hyw", "iba", "ilo", "inh", "jam", "jbo", "kaa", "kab", "kbd",
+    "kbp", "kcg", "kge", "koi", "krc", "ksh", "lad", "lbe", "lez", "lfn", "lij", "lld", "lmo", "ltg", "mad", "mai",
+    "map-bms", "mdf", "mhr", "min", "mnw", "mos", "mrj", "mwl", "myv", "mzn", "nah", "nap", "nds", "nds-nl", "new",
+    "nia", "nov", "nqo", "nrm", "nso", "olo", "pag", "pam", "pap", "pcd", "pcm", "pdc", "pfl", "pih", "pms", "pnb",
+    "pnt", "pwn", "rmy", "roa-rup", "roa-tara", "rsk", "rue", "sah", "sat", "scn", "sco", "shi", "shn", "simple",
+    "skr", "smn", "srn", "stq", "szl", "szy", "tay", "tcy", "tdd", "tet", "tig", "tly", "tpi", "trv", "tum", "tyv",
+    "udm", "vec", "vep", "vls", "war", "wuu", "xal", "xmf", "zea", "zgh", "zh-classical", "zh-min-nan", "zh-yue",
 ];
 
 /// What the text inside `[[` and `]]` asks for.
@@ -198,12 +46,12 @@ pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
             let byte = gap[next];
             let count = run(gap, next, byte);
             at = next + count;
+            // Of three the first is text, or closes an external link in the label.
             for pair in 0..count / 2 {
                 if byte == b'[' {
-                    // Of three the first is text, or opens an external link that nobody closes as one.
                     open.push(from + next + count % 2 + 2 * pair);
                 } else if let Some(start) = open.pop() {
-                    found.push((start, from + next + 2 * pair));
+                    found.push((start, from + next + count % 2 + 2 * pair));
                 }
             }
         }
@@ -213,11 +61,11 @@ pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
     found
 }
 
-/// What the link between `start` and `end` (after its `[[`, before its `]]`) shows.
-pub(super) fn read(text: &str, start: usize, end: usize, site: &Site) -> Link {
+/// What the link between `start` and `end` (after its `[[`, before its `]]`) shows; `dropped` is what is from there on.
+pub(super) fn read(text: &str, start: usize, end: usize, dropped: &[Span], site: &Site) -> Link {
     let inside = &text[start..end];
     let head = &inside.as_bytes()[..inside.len().min(LONGEST_TARGET)];
-    let pipe = memchr::memchr(b'|', head);
+    let pipe = find_pipe(head, start, dropped);
     // Where the pipe is too far away for a target there is none: what stands there is text in brackets.
     let target = &inside[..pipe.unwrap_or(inside.len())];
     let blank = target.len() - target.trim_start().len();
@@ -237,6 +85,20 @@ pub(super) fn read(text: &str, start: usize, end: usize, site: &Site) -> Link {
         return Link::Shown(shown + from, shown + to);
     }
     Link::Shown(start + pipe + 1, end)
+}
+
+/// The first `|` of `head`, which begins at `start`, outside what is dropped.
+fn find_pipe(head: &[u8], start: usize, dropped: &[Span]) -> Option<usize> {
+    let mut dropped = dropped.iter().peekable();
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr(b'|', head.get(from..)?)?;
+        while dropped.next_if(|span| span.end <= start + at).is_some() {}
+        match dropped.peek() {
+            Some(span) if span.start <= start + at => from = span.end - start,
+            _ => return Some(at),
+        }
+    }
 }
 
 /// A title has 255 bytes at most; entities and blanks come to that.
@@ -290,6 +152,6 @@ fn without_qualifiers(target: &str, site: &Site) -> (usize, usize) {
     };
     let title = &target[from..];
     let brackets = title.trim_end().strip_suffix(')').and_then(|inside| inside.rfind('('));
-    let end = brackets.or_else(|| title.find(", ")).unwrap_or(title.len());
+    let end = brackets.or_else(|| title.find(", ")).map_or(title.len(), |end| title[..end].trim_end().len());
     if end == 0 { (from, target.len()) } else { (from, from + end) }
 }

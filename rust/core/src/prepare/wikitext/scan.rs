@@ -1,6 +1,6 @@
 //! The walk through a page: text to the lines, jumps over what is left out.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 use super::lines::{Gap, Kind, Lines};
 use super::links::{self, Link};
@@ -40,7 +40,6 @@ pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usiz
         begins_line: true,
         break_end: None,
         line_end: Ahead::new(b'\n'),
-        bracket: Ahead::new(b']'),
         lines: Lines::new(out),
     };
     while scanner.at < text.len() {
@@ -89,7 +88,6 @@ struct Scanner<'a> {
     /// Where the last `<br>` ended.
     break_end: Option<usize>,
     line_end: Ahead,
-    bracket: Ahead,
     lines: Lines<'a>,
 }
 
@@ -167,6 +165,10 @@ impl Scanner<'_> {
         if let Some(variant) = self.variants.first() {
             limit = limit.min(variant.0);
         }
+        // A template whose words are shown goes on in the middle of them.
+        if let Some(span) = self.spans.first() {
+            limit = limit.min(span.start);
+        }
         let length = self.bytes[at + 1..limit].iter().take_while(|b| !SPECIAL[usize::from(**b)]).count();
         self.show(1 + length, &self.text[at..=at + length]);
     }
@@ -200,6 +202,8 @@ impl Scanner<'_> {
         match span.what {
             What::Comment | What::Inline => self.lines.gap(Gap::Inline),
             What::Block => self.lines.gap(Gap::Block),
+            What::Nothing => {}
+            What::Space => self.lines.text(" "),
             What::Literal(start, end) => {
                 self.begins_line = false;
                 self.lines.literal(&htmlize::unescape(&self.text[start..end]));
@@ -215,7 +219,7 @@ impl Scanner<'_> {
             self.links = &self.links[1..];
         }
         match self.links.first() {
-            Some(&(start, end)) if start == at => match links::read(self.text, at + 2, end, self.site) {
+            Some(&(start, end)) if start == at => match links::read(self.text, at + 2, end, self.spans, self.site) {
                 Link::Hidden => {
                     self.begins_line = begins_line;
                     self.leave_out(end + 2, Gap::Block);
@@ -240,26 +244,42 @@ impl Scanner<'_> {
     }
 
     fn external(&mut self) {
-        const LONGEST: usize = 4 << 10;
         let at = self.at;
-        let line_end = self.line_end.from(at, self.bytes);
-        let mut close = self.bracket.from(at, self.bytes);
-        // The label may hold links of its own.
-        if let Some(&(_, inner)) = self.links.iter().find(|link| link.0 > at)
-            && inner == close
-        {
-            let rest = inner + 2..line_end.min(inner + LONGEST).max(inner + 2);
-            close = memchr(b']', &self.bytes[rest]).map_or(line_end, |found| inner + 2 + found);
-        }
-        if close >= line_end {
-            return self.show(1, "[");
-        }
+        let Some(close) = self.external_end() else { return self.show(1, "[") };
+        self.lines.external();
         match memchr(b' ', &self.bytes[at..close]) {
             Some(space) => {
                 self.jumps.push((close, close + 1));
                 self.at += space + 1;
             }
             None => self.leave_out(close + 1, Gap::Inline),
+        }
+    }
+
+    /// Where the `]` of the external link at hand is: in its line, and neither that of a link in the label nor left out.
+    fn external_end(&self) -> Option<usize> {
+        const LONGEST: usize = 4 << 10;
+        let limit = (self.at + LONGEST).min(self.bytes.len());
+        let mut spans = self.spans.iter().peekable();
+        let mut links = 0_usize;
+        let mut from = self.at + 1;
+        loop {
+            let found = from + memchr3(b'[', b']', b'\n', self.bytes.get(from..limit)?)?;
+            while spans.next_if(|span| span.end <= found).is_some() {}
+            if let Some(span) = spans.peek()
+                && span.start <= found
+            {
+                from = span.end;
+                continue;
+            }
+            let twice = self.bytes.get(found + 1) == Some(&self.bytes[found]);
+            match self.bytes[found] {
+                b'\n' => return None,
+                b'[' => links += usize::from(twice),
+                _ if twice && links > 0 => links -= 1,
+                _ => return Some(found),
+            }
+            from = found + 1 + usize::from(twice);
         }
     }
 
@@ -270,7 +290,11 @@ impl Scanner<'_> {
             return self.show(1, "<");
         };
         match tags::tag(tag.name) {
-            Some(Tag::Inline) => {}
+            // An address or a formula in angle brackets is text.
+            None if tag.attributes && !self.bytes[at..tag.end].contains(&b'=') => {
+                self.begins_line = false;
+                return self.show(1, "<");
+            }
             Some(Tag::Break) => {
                 let again = self.break_end.is_some_and(|end| self.bytes[end..at].trim_ascii().is_empty());
                 if again {
@@ -288,12 +312,7 @@ impl Scanner<'_> {
                     self.begins_line = false;
                 }
             }
-            // An address or a formula in angle brackets is text.
-            None if tag.attributes && !self.bytes[at..tag.end].contains(&b'=') => {
-                self.begins_line = false;
-                return self.show(1, "<");
-            }
-            None => {}
+            Some(Tag::Inline) | None => {}
         }
         self.at = tag.end;
     }

@@ -3,6 +3,7 @@
 use memchr::{memchr, memchr3_iter, memmem};
 
 use super::tags::{self, ELEMENTS, Element};
+use super::templates;
 
 /// Why a stretch of wikitext is not read as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub(super) enum What {
     Block,
     /// The text between these bytes is shown as it stands.
     Literal(usize, usize),
+    /// Marks of a template whose text is shown.
+    Nothing,
+    /// The mark between two values of such a template, which is a space there.
+    Space,
 }
 
 /// A stretch of wikitext, from its first byte to the one after its last.
@@ -129,6 +134,13 @@ impl Finder<'_> {
         dropped.push(Span { start, end, what });
     }
 
+    /// The place among what is dropped of the first stretch at `start` or later, as far as templates that are shown ask.
+    fn first_inside(&self, start: usize) -> usize {
+        let dropped = &self.spans.dropped;
+        let inside = dropped.iter().rev().take(templates::MOST_INSIDE + 1).take_while(|span| span.start >= start);
+        dropped.len() - inside.count()
+    }
+
     fn angle(&mut self, at: usize) -> usize {
         let text = self.text;
         if text[at..].starts_with(b"<!--") {
@@ -140,10 +152,11 @@ impl Finder<'_> {
         if tag.name.eq_ignore_ascii_case(b"table") {
             if !tag.closes && !tag.empty {
                 self.push(Open::HtmlTable { start: at });
-            } else if tag.closes && self.unwind(HTML_TABLE) {
-                if let Some(Open::HtmlTable { start }) = self.pop() {
-                    self.drop_span(start, tag.end, What::Block);
-                }
+            } else if tag.closes
+                && self.unwind(HTML_TABLE)
+                && let Some(Open::HtmlTable { start }) = self.pop()
+            {
+                self.drop_span(start, tag.end, What::Block);
             }
             return tag.end;
         }
@@ -227,7 +240,11 @@ impl Finder<'_> {
             let Some(Open::Braces { start, count: open }) = self.pop() else { break };
             let taken = if open > 2 && left > 2 { 3 } else { 2 };
             left -= taken;
-            self.drop_span(start + open - taken, at + count - left, What::Block);
+            let (from, to) = (start + open - taken, at + count - left);
+            let inside = self.first_inside(from);
+            if taken == 3 || !templates::show(text, from, to, inside, &mut self.spans.dropped) {
+                self.drop_span(from, to, What::Block);
+            }
             if open - taken > 1 {
                 self.push(Open::Braces { start, count: open - taken });
             }
