@@ -186,7 +186,7 @@ def test_options_of_the_same_name_have_the_same_type_in_every_command() -> None:
     kinds: dict[str, Any] = {}
     for function in COMMANDS.values():
         for name, parameter in parameters(function).items():
-            # Text has more kinds of compression than records, a model card several languages: `gzip` and `de` suit both.
+            # Text has more kinds of compression than records, a model card many languages: `gzip` and `de` suit both.
             kind = enum.Enum if name == "compression" else parameter.kind
             many = False if name == "language" else parameter.many
             assert kinds.setdefault(name, (kind, many)) == (kind, many), name
