@@ -67,12 +67,13 @@ def prepare_text(
             `"auto"`: blank lines for plain text, unless they separate documents, and lines for the other formats.
         on_bad_utf8: `"error"` or `"replace"` (U+FFFD).
         skip_bad: whether records that cannot be read (broken JSON, no such field, null) are left out and counted.
-        language: ISO 639 code of the text ("de", "deu"), `"auto"` (what the input says, else detected by document) or
-            `"und"` (the rules of Unicode, of no language).
+        language: ISO 639 code of the text ("de", "deu"); `"auto"` (an input's own word, as a dump has it, else a guess
+            from its first documents); `"each"` (a guess for each document, slower); or `"und"` (the rules of Unicode
+            alone).
         sentences: whether paragraphs are split into sentences.
-        max_sentence_bytes: longer sentences are cut at a word boundary; in bytes of UTF-8.
+        max_sentence_bytes: longer sentences are cut at a word boundary; in bytes of UTF-8, at least 64.
         repair: whether white space becomes single spaces, and control and invisible characters go.
-        min_document_chars: documents of fewer characters go.
+        min_document_chars: documents of fewer characters, line ends not counted, go.
         min_document_sentences: documents of fewer sentences go.
         max_non_letters: documents with a larger share of characters other than letters go, from 0 to 1; white space is
             not counted.
@@ -80,7 +81,8 @@ def prepare_text(
         dedup_documents: whether a document that repeats another goes.
         dedup_lines: whether an output line that repeats another goes.
         dedup_memory: MiB for the hashes of what was seen; beyond that they go to the disk, beside the output.
-        eval_fraction: share of the documents, chosen by a hash of their text, that goes into `eval_output`; 0 to 1.
+        eval_fraction: share of the documents, chosen by a hash of their text, that goes into `eval_output`; from 0
+            to below 1.
         eval_output: the file or folder for them; by default `output` with `eval-` before its name.
         num_shards: files to write into the folder `output`.
         compression: `"none"`, `"gzip"`, `"zstd"`, or `"auto"`: by the suffix of `output`, and none in a folder.
@@ -114,7 +116,7 @@ def prepare_text(
         "skip_bad": _checks.flag("skip_bad", skip_bad),
         "language": _checks.instance("language", language, str, "a string"),
         "sentences": _checks.flag("sentences", sentences),
-        "max_sentence_bytes": _checks.integer("max_sentence_bytes", max_sentence_bytes, 1),
+        "max_sentence_bytes": _checks.integer("max_sentence_bytes", max_sentence_bytes, 64),
         "repair": _checks.flag("repair", repair),
         "min_document_chars": _checks.integer("min_document_chars", min_document_chars, 0),
         "min_document_sentences": _checks.integer("min_document_sentences", min_document_sentences, 0),

@@ -269,7 +269,7 @@ def test_files_of_patterns_that_cannot_be_read(command: Command, native: Native)
         ({"language": None}, "language must be a string"),
         ({"skip_bad": 1}, "skip_bad must be True or False"),
         ({"sentences": "yes"}, "sentences must be True or False"),
-        ({"max_sentence_bytes": 0}, "max_sentence_bytes must be an integer from 1"),
+        ({"max_sentence_bytes": 63}, "max_sentence_bytes must be an integer from 64"),
         ({"min_document_chars": 1.5}, "min_document_chars must be an integer from 0"),
         ({"max_non_letters": -0.1}, "max_non_letters must be a number from 0 to 1; it is -0.1"),
         ({"boilerplate": "^Page$"}, "boilerplate must be a sequence of regular expressions; it is '^Page$'"),

@@ -2,7 +2,6 @@
 
 import enum
 import json
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -164,8 +163,9 @@ def prepare_text(
         str,
         typer.Option(
             metavar="CODE",
-            help="Language of the text, by its ISO 639 code (de, deu), for the abbreviations before which a sentence "
-            "does not end; auto takes what a dump says of itself, or detects each document's; und: none.",
+            help="Language of the text, by its ISO 639 code (de, deu), for the abbreviations after which a sentence "
+            "goes on; auto takes a dump's own word, or guesses from an input's first documents; each guesses for each "
+            "document, which is slower; und takes the rules of Unicode alone.",
             rich_help_panel=SENTENCES,
         ),
     ] = "auto",
@@ -180,7 +180,7 @@ def prepare_text(
     max_sentence_bytes: Annotated[
         int,
         typer.Option(
-            min=1,
+            min=64,
             metavar="BYTES",
             help="Cut longer sentences, at a word boundary.",
             rich_help_panel=SENTENCES,
@@ -207,7 +207,10 @@ def prepare_text(
     min_document_chars: Annotated[
         int,
         typer.Option(
-            min=0, metavar="CHARACTERS", help="Leave out documents of fewer characters.", rich_help_panel=CLEANING
+            min=0,
+            metavar="CHARACTERS",
+            help="Leave out documents of fewer characters, line ends not counted.",
+            rich_help_panel=CLEANING,
         ),
     ] = 0,
     min_document_sentences: Annotated[
@@ -222,8 +225,7 @@ def prepare_text(
             min=0.0,
             max=1.0,
             metavar="SHARE",
-            help="Leave out documents with a larger share of digits, punctuation and symbols; white space is not "
-            "counted.",
+            help="Leave out documents of whose characters, white space not counted, a larger share are no letters.",
             rich_help_panel=CLEANING,
         ),
     ] = 1.0,
@@ -387,7 +389,7 @@ def run(
                 progress=progress,
             )
         except AlbertFastError as error:
-            raise _placed(error, boilerplate, list(patterns)) from None
+            raise _placed(error, boilerplate, patterns) from None
     seconds = time.monotonic() - started
     if not dry_run:
         _write_beside(
@@ -418,12 +420,14 @@ def read_patterns(path: Path) -> dict[int, str]:
     return {number: line for number, line in lines if line.strip() and not line.startswith("#")}
 
 
-def _placed(error: AlbertFastError, path: Path | None, lines: list[int]) -> Exception:
-    """The error of a regular expression with its file and line; any other as it is."""
-    found = re.match(r"boilerplate\[(\d+)\]:? ?", str(error))
-    if not found or path is None:
-        return error
-    return CommandError(f"{path}, line {lines[int(found[1])]}: {str(error)[found.end() :]}")
+def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, str]) -> Exception:
+    """The error about a regular expression with its file and line; any other as it is."""
+    message = str(error).removeprefix("--boilerplate: ")
+    for line, pattern in patterns.items():
+        # The compiled part quotes as JSON does.
+        if message.startswith(f"{json.dumps(pattern, ensure_ascii=False)} is not "):
+            return CommandError(f"{path}, line {line}: {message}")
+    return error
 
 
 def _write_beside(folder: Path, prefix: str, resolved: Mapping[str, Any], result: Mapping[str, Any]) -> None:
