@@ -443,7 +443,7 @@ class BatchIterator:
 class Lines:
     """Iterates over the lines of text inputs that are not empty under `preprocess`: what a tokenizer is trained on.
 
-    Inputs are files, globs and folders, plain, `.gz` or `.zst`, or `-`.
+    Inputs are files, globs and folders, plain, gzip, bzip2, xz or zstd, or `-`.
     """
 
     def __new__(
@@ -538,8 +538,8 @@ def tokenize(
 ) -> dict[str, Any]:
     """Tokenizes text into a token store. Stopped and called again with the same arguments it goes on where it was.
 
-    `inputs` are files, globs and folders, or one of these; plain, `.gz` or `.zst`; one sentence a line, a blank line
-    between documents. The store's files are put beside whatever else the folder holds.
+    `inputs` are files, globs and folders, or one of these; plain, gzip, bzip2, xz or zstd; one sentence a line, a blank
+    line between documents. The store's files are put beside whatever else the folder holds.
 
     `progress` is called now and then with stage, unit, done and total (0 where unknown).
 

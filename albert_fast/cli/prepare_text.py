@@ -98,7 +98,7 @@ def prepare_text(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Raw text: files, globs, folders, or - for standard input; plain, .gz, .bz2, .xz or .zst, by content.",
+            help="Raw text: files, globs, folders, or - for standard input; plain, gzip, bzip2, xz or zstd.",
             show_default=False,
         ),
     ] = None,
