@@ -8,6 +8,7 @@ mod batches;
 mod error;
 mod lines;
 mod masker;
+mod prepare;
 mod progress;
 mod records;
 mod store;
@@ -31,6 +32,8 @@ mod native {
     use super::lines::Lines;
     #[pymodule_export]
     use super::masker::PyMasker;
+    #[pymodule_export]
+    use super::prepare::prepare_text;
     #[pymodule_export]
     use super::records::{RecordFile, instances, make_records, tokenize};
     #[pymodule_export]

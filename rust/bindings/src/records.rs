@@ -26,12 +26,12 @@ use crate::progress::run;
 use crate::tokenizer::PyTokenizer;
 
 /// The value of a string option, by the names serde gives it.
-fn choice<T: serde::de::DeserializeOwned>(name: &str, value: &str, choices: &str) -> PyResult<T> {
+pub fn choice<T: serde::de::DeserializeOwned>(name: &str, value: &str, choices: &str) -> PyResult<T> {
     serde_json::from_value(value.into()).map_err(|_| rule(format!("{name} must be {choices}; it is {value:?}")))
 }
 
 /// What `json.loads` makes of `value`.
-fn to_python_object(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<Py<PyAny>> {
+pub fn to_python_object(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<Py<PyAny>> {
     let text = serde_json::to_string(value).map_err(|error| rule(error.to_string()))?;
     Ok(py.import("json")?.call_method1("loads", (text,))?.unbind())
 }

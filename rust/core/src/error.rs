@@ -72,6 +72,36 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
+    /// A line of an input that cannot be used.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// What was found and what to do.
+        reason: String,
+    },
+    /// A row of a Parquet file that cannot be used.
+    #[error("{}, row {row}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Row number over all row groups, from 0.
+        row: u64,
+        /// What was found and what to do.
+        reason: String,
+    },
+    /// A place in an input that cannot be used.
+    #[error("{}, byte {byte}: {reason}", path.display())]
+    Byte {
+        /// The file.
+        path: PathBuf,
+        /// Byte offset in the decompressed file, from 0.
+        byte: u64,
+        /// What was found and what to do.
+        reason: String,
+    },
     /// An option outside its rule, or options that contradict each other.
     #[error("{0}")]
     Option(String),
@@ -92,6 +122,21 @@ impl Error {
     /// An [`Error::Data`] with its path.
     pub fn data(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Data { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+
+    /// An [`Error::Line`] with its path.
+    pub fn line(path: impl AsRef<Path>, line: u64, reason: impl Into<String>) -> Self {
+        Self::Line { path: path.as_ref().to_path_buf(), line, reason: reason.into() }
+    }
+
+    /// An [`Error::Row`] with its path.
+    pub fn row(path: impl AsRef<Path>, row: u64, reason: impl Into<String>) -> Self {
+        Self::Row { path: path.as_ref().to_path_buf(), row, reason: reason.into() }
+    }
+
+    /// An [`Error::Byte`] with its path.
+    pub fn byte(path: impl AsRef<Path>, byte: u64, reason: impl Into<String>) -> Self {
+        Self::Byte { path: path.as_ref().to_path_buf(), byte, reason: reason.into() }
     }
 
     /// An [`Error::Tokenizer`] with its path.

@@ -1,9 +1,12 @@
 //! Raw text in: which files an argument names, what they hold, and their lines in blocks.
 
 mod blocks;
+#[cfg(test)]
+pub(crate) mod compress;
 mod source;
 
 pub use blocks::{Block, BlockReader, Piece, Position};
+pub(crate) use source::Source;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::prepare::output::is_sidecar;
 use crate::{Error, Result};
 
 /// Longest line in bytes, without its newline, unless the caller says otherwise: 16 MiB.
@@ -101,7 +105,8 @@ fn fingerprint(path: &Path) -> std::io::Result<String> {
 
 /// The files that `inputs` name, in the order in which they are read.
 ///
-/// Each argument is a file, a folder (all files below it, sorted by path, hidden ones left out), a glob pattern (what it
+/// Each argument is a file, a folder (all files below it, sorted by path, hidden ones and those in which prepare-text notes
+/// what it did left out), a glob pattern (what it
 /// matches, folders opened up, sorted by path, each file once) or `-` (standard input, once at most). A name that exists
 /// is never taken for a pattern. A file that is named by two arguments is read twice.
 ///
@@ -172,7 +177,7 @@ fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
         let metadata = fs::metadata(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         if metadata.is_dir() {
             walk(&path, &mut Vec::new(), &mut found)?;
-        } else if metadata.is_file() {
+        } else if metadata.is_file() && !path.file_name().is_some_and(is_sidecar) {
             found.insert(path);
         }
     }
@@ -189,7 +194,7 @@ fn is_pattern(input: &str) -> bool {
     input.contains(['*', '?', '['])
 }
 
-/// Refuses an output folder that `inputs`, folders and patterns, take in: what is written there would be the next run's
+/// Refuses an output that `inputs`, folders and patterns, take in: what is written there would be the next run's
 /// input. A hidden one is not read, so it may lie there.
 ///
 /// # Errors
@@ -213,8 +218,7 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
         };
         if takes_in {
             return Err(Error::Option(format!(
-                "the output folder {} lies in the input {}, so that what is written would be read as text; choose another \
-                 folder",
+                "the output {} lies in the input {}, so that what is written would be read as text; choose another place",
                 output.display(),
                 input.display()
             )));
@@ -244,7 +248,8 @@ fn walk(folder: &Path, parents: &mut Vec<PathBuf>, found: &mut BTreeSet<PathBuf>
     parents.push(real);
     for entry in fs::read_dir(folder).map_err(error)? {
         let entry = entry.map_err(error)?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") || is_sidecar(&name) {
             continue;
         }
         let path = entry.path();

@@ -1,4 +1,27 @@
 //! Raw text to sentences: what people have in, one sentence a line and a blank line after each document out.
+//!
+//! While one wave of blocks is taken apart and cleaned on all threads, the next is read, and of the one before duplicates
+//! are dropped and the rest is written. Only the order of the input decides what is written, and where.
 
+pub mod clean;
+pub mod dedup;
+mod format;
+mod jsonl;
+pub mod language;
 pub mod mediawiki;
+pub mod options;
+pub mod output;
+mod parquet;
+pub mod parse;
+mod plain;
 pub mod raw;
+pub mod read;
+mod run;
+pub mod sentences;
+pub mod summary;
+#[cfg(test)]
+mod tests;
+mod wikiextractor;
+pub mod wikitext;
+
+pub use run::{Outputs, prepare};

@@ -5,7 +5,9 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use liblzma::bufread::XzDecoder;
 
 use super::{InputFile, InputKind};
 use crate::{Error, Result};
@@ -14,9 +16,11 @@ const BUFFER: usize = 256 << 10;
 
 /// What the first bytes say a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+enum Format {
     Plain,
     Gzip,
+    Bzip2,
+    Xz,
     Zstd,
 }
 
@@ -25,6 +29,8 @@ impl Format {
         match self {
             Self::Plain => "plain",
             Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
             Self::Zstd => "zstd",
         }
     }
@@ -36,13 +42,24 @@ fn sniff(head: &[u8]) -> Result<Format, &'static str> {
         [0x1F, 0x8B, ..] => Ok(Format::Gzip),
         // A zstd frame, or a skippable frame as parallel compressors write first.
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Ok(Format::Zstd),
-        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Err("xz data"),
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Err("bzip2 data"),
         [b'P', b'K', 3, 4, ..] => Err("a zip archive"),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err("UTF-16 text"),
+        // A file that is cut short within its first bytes is recognised by these.
+        [0xFD, b'7', b'z', b'X', rest @ ..] if b"Z\0".starts_with(&rest[..rest.len().min(2)]) => Ok(Format::Xz),
+        [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..] => {
+            let start = &rest[..rest.len().min(6)];
+            let is_bzip2 = [BZIP2_BLOCK, BZIP2_END].iter().any(|magic| magic.starts_with(start));
+            Ok(if is_bzip2 { Format::Bzip2 } else { Format::Plain })
+        }
         _ => Ok(Format::Plain),
     }
 }
+
+/// What follows `BZh1` to `BZh9`: a block of data.
+const BZIP2_BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
+
+/// Or the end of an empty stream.
+const BZIP2_END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
 /// Counts the bytes that leave the disk, before they are decompressed: what progress is measured in.
 struct Counting<R> {
@@ -59,7 +76,7 @@ impl<R: Read> Read for Counting<R> {
 }
 
 /// An open input.
-pub(super) struct Source {
+pub(crate) struct Source {
     pub reader: Box<dyn BufRead + Send>,
     /// Decompressed bytes that the caller has to pass over to reach the offset it asked for.
     pub skip: u64,
@@ -99,7 +116,7 @@ impl Source {
 
     fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
         sniff(head).map_err(|what| {
-            let advice = "give UTF-8 text, plain or compressed with gzip or zstd";
+            let advice = "give UTF-8 text, plain or compressed with gzip, bzip2, xz or zstd";
             Error::data(&file.path, format!("this is {what}, which is not read; {advice}"))
         })
     }
@@ -116,6 +133,8 @@ impl Source {
         let reader: Box<dyn BufRead + Send> = match format {
             Format::Plain => Box::new(raw),
             Format::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(raw))),
+            Format::Bzip2 => Box::new(BufReader::with_capacity(BUFFER, MultiBzDecoder::new(raw))),
+            Format::Xz => Box::new(BufReader::with_capacity(BUFFER, XzDecoder::new_multi_decoder(raw))),
             Format::Zstd => {
                 let error = |e| Error::io("cannot read", &file.path, e);
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(error)?;
@@ -125,6 +144,11 @@ impl Source {
             }
         };
         Ok(Self { reader, skip, format })
+    }
+
+    /// Whether what is read lies on the disk in another form.
+    pub fn is_compressed(&self) -> bool {
+        self.format != Format::Plain
     }
 
     /// What a failed read means: the system's refusal, or compressed data that is damaged.

@@ -1,8 +1,450 @@
-//! MediaWiki dumps.
+//! MediaWiki dumps: what the header says of the site, and the text of one page.
+
+use quick_xml::Reader;
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+
+/// Names that a dump's header does not list, since they are aliases of the file namespaces: the English names, which every
+/// site knows, and what sites in other languages call or once called theirs.
+const FILE_NAMES: &[&str] = &[
+    "afbeelding",
+    "archivo",
+    "arquivo",
+    "attēls",
+    "berkas",
+    "bestand",
+    "bild",
+    "billede",
+    "datei",
+    "dosya",
+    "datoteka",
+    "fichier",
+    "ficheiro",
+    "fil",
+    "file",
+    "fitxer",
+    "fișier",
+    "fájl",
+    "gambar",
+    "grafika",
+    "image",
+    "imagem",
+    "imagen",
+    "immagine",
+    "imatge",
+    "imagine",
+    "kuva",
+    "kép",
+    "lêer",
+    "media",
+    "mynd",
+    "obrázok",
+    "plik",
+    "resim",
+    "slika",
+    "soubor",
+    "súbor",
+    "tập tin",
+    "tiedosto",
+    "hình",
+    "vaizdas",
+    "αρχείο",
+    "εικόνα",
+    "выява",
+    "датотека",
+    "зображення",
+    "изображение",
+    "картинка",
+    "слика",
+    "сүрөт",
+    "сурет",
+    "файл",
+    "պատկեր",
+    "קובץ",
+    "תמונה",
+    "تصویر",
+    "تصوير",
+    "صورة",
+    "ملف",
+    "پرونده",
+    "चित्र",
+    "চিত্র",
+    "படிமம்",
+    "ไฟล์",
+    "ภาพ",
+    "ファイル",
+    "画像",
+    "图像",
+    "圖像",
+    "圖片",
+    "图片",
+    "文件",
+    "档案",
+    "檔案",
+    "파일",
+    "그림",
+];
+
+/// The same of the category namespace.
+const CATEGORY_NAMES: &[&str] = &[
+    "categoria",
+    "categorie",
+    "category",
+    "categoría",
+    "catégorie",
+    "danh mục",
+    "flokkur",
+    "kategori",
+    "kategoria",
+    "kategorie",
+    "kategorija",
+    "kategória",
+    "kategorio",
+    "luokka",
+    "thể loại",
+    "κατηγορία",
+    "категорија",
+    "категорія",
+    "категория",
+    "катэгорыя",
+    "կատեգորիա",
+    "קטגוריה",
+    "تصنيف",
+    "رده",
+    "श्रेणी",
+    "বিষয়শ্রেণী",
+    "หมวดหมู่",
+    "カテゴリ",
+    "分类",
+    "分類",
+    "분류",
+];
+
+/// What the first word of a redirect is, after `#`, in lower case; a page's `<redirect>` element tells without it.
+const REDIRECT_WORDS: &[&str] = &[
+    "redirect",
+    "redirection",
+    "redirecionamento",
+    "redirección",
+    "redireccion",
+    "redirecció",
+    "rinvia",
+    "weiterleitung",
+    "doorverwijzing",
+    "omdirigering",
+    "omdiriger",
+    "viderestilling",
+    "ohjaus",
+    "uudelleenohjaus",
+    "patrz",
+    "przekieruj",
+    "přesměruj",
+    "presmeruj",
+    "átirányítás",
+    "yönlendirme",
+    "yönlendi̇rme",
+    "alih",
+    "đổi",
+    "перенаправление",
+    "перенапр",
+    "перенаправлення",
+    "перанакіраванне",
+    "пренасочване",
+    "виж",
+    "преусмери",
+    "преусмјери",
+    "ανακατευθυνση",
+    "ανακατεύθυνση",
+    "הפניה",
+    "تحويل",
+    "تغییر_مسیر",
+    "تغییرمسیر",
+    "転送",
+    "リダイレクト",
+    "重定向",
+    "넘겨주기",
+    "पुनर्प्रेषित",
+    "পুনর্নির্দেশ",
+    "เปลี่ยนทาง",
+];
 
 /// What a dump's header says of the site.
 #[derive(Debug, Default)]
 pub struct Site {
-    /// ISO 639-1 code of the content's language.
+    /// ISO 639-1 code of the content's language; the site's own code where ISO 639-1 has none for it.
     pub language: Option<String>,
+    files: Vec<String>,
+    categories: Vec<String>,
+    others: Vec<String>,
+}
+
+impl Site {
+    /// Reads a header: what stands before the first `<page>`.
+    ///
+    /// # Errors
+    /// In words, where the header is not XML, or is not that of a MediaWiki dump.
+    pub fn parse(header: &[u8]) -> Result<Self, String> {
+        let header = str::from_utf8(header)
+            .map_err(|e| format!("the dump's header is not UTF-8 at byte {}", e.valid_up_to()))?;
+        let mut reader = Reader::from_str(header.trim_start_matches('\u{feff}'));
+        let mut site = Self::default();
+        let mut root = false;
+        let mut key: Option<i64> = None;
+        let mut name = String::new();
+        loop {
+            let event = reader
+                .read_event()
+                .map_err(|e| format!("the dump's header is not XML, at byte {}: {e}", reader.error_position()))?;
+            match event {
+                Event::Start(start) if !root => {
+                    let element = start.name();
+                    if element.as_ref() != "mediawiki" {
+                        return Err(format!("not a MediaWiki dump: its first element is <{}>", element.as_ref()));
+                    }
+                    root = true;
+                    site.language = attribute(&start, "xml:lang").as_deref().and_then(language_code);
+                }
+                Event::Start(start) if start.name().as_ref() == "namespace" => {
+                    key = attribute(&start, "key").and_then(|k| k.trim().parse().ok());
+                    name.clear();
+                }
+                Event::Text(text) if key.is_some() => name.push_str(&text),
+                Event::GeneralRef(reference) if key.is_some() => push_reference(&reference, &mut name),
+                Event::End(end) if end.name().as_ref() == "namespace" => {
+                    if let Some(key) = key.take() {
+                        site.add_namespace(key, &name);
+                    }
+                }
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        if root { Ok(site) } else { Err("not a MediaWiki dump: it has no <mediawiki> element".into()) }
+    }
+
+    /// Whether links to this namespace show a file, sound or image. `name` in lower case, with spaces and not underscores.
+    pub fn is_file(&self, name: &str) -> bool {
+        FILE_NAMES.contains(&name) || self.files.iter().any(|n| n == name)
+    }
+
+    /// Whether links to this namespace put the page into a category. `name` as for [`Site::is_file`].
+    pub fn is_category(&self, name: &str) -> bool {
+        CATEGORY_NAMES.contains(&name) || self.categories.iter().any(|n| n == name)
+    }
+
+    /// Whether the site has a namespace of this name. `name` as for [`Site::is_file`].
+    pub fn is_namespace(&self, name: &str) -> bool {
+        self.others.iter().any(|n| n == name) || self.is_file(name) || self.is_category(name)
+    }
+
+    /// Whether the site's pages are written in one variant of a language and shown in others, as `-{..}-` says it.
+    pub fn has_variants(&self) -> bool {
+        const CODES: &[&str] =
+            &["ban", "crh", "gan", "iu", "kk", "ku", "sh", "shi", "sr", "tg", "tly", "uz", "wuu", "zh"];
+        self.language.as_deref().is_some_and(|code| CODES.contains(&code))
+    }
+
+    fn add_namespace(&mut self, key: i64, name: &str) {
+        let name = name.trim().to_lowercase().replace('_', " ");
+        match key {
+            _ if name.is_empty() => {}
+            6 | -2 => self.files.push(name),
+            14 => self.categories.push(name),
+            _ => self.others.push(name),
+        }
+    }
+}
+
+/// One page of a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// A page of the article namespace.
+    Article {
+        /// Its title.
+        title: String,
+        /// The wikitext of its last revision.
+        text: String,
+    },
+    /// A page that only leads to another.
+    Redirect,
+    /// A page of another namespace, one that is not wikitext, or one without text.
+    Other,
+}
+
+/// Why a page cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageError {
+    /// Byte within the page, from 0.
+    pub offset: usize,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// What the character data of an element belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Title,
+    Namespace,
+    Model,
+    Format,
+    Text,
+}
+
+#[derive(Default)]
+struct Fields {
+    title: String,
+    namespace: String,
+    model: String,
+    format: String,
+    text: String,
+    redirect: bool,
+}
+
+impl Fields {
+    fn of(&mut self, field: Field) -> &mut String {
+        match field {
+            Field::Title => &mut self.title,
+            Field::Namespace => &mut self.namespace,
+            Field::Model => &mut self.model,
+            Field::Format => &mut self.format,
+            Field::Text => &mut self.text,
+        }
+    }
+
+    fn begin_revision(&mut self) {
+        for field in [Field::Model, Field::Format, Field::Text] {
+            self.of(field).clear();
+        }
+    }
+}
+
+/// Takes one `<page>..</page>` apart. Of several revisions the last counts.
+///
+/// # Errors
+/// Where the bytes are not UTF-8 or not well-formed XML.
+pub fn page(xml: &[u8], site: &Site) -> Result<Page, PageError> {
+    let xml = str::from_utf8(xml).map_err(|e| PageError { offset: e.valid_up_to(), reason: "invalid UTF-8".into() })?;
+    let fields = read_page(xml)?;
+    let in_articles = match fields.namespace.trim() {
+        "" => !fields.title.split_once(':').is_some_and(|(prefix, _)| site.is_namespace(&prefix.to_lowercase())),
+        key => key == "0",
+    };
+    let wikitext = matches!(fields.model.trim(), "" | "wikitext") && matches!(fields.format.trim(), "" | "text/x-wiki");
+    Ok(if !in_articles || !wikitext {
+        Page::Other
+    } else if fields.redirect || is_redirect(&fields.text) {
+        Page::Redirect
+    } else if fields.text.trim().is_empty() {
+        Page::Other
+    } else {
+        Page::Article { title: fields.title, text: fields.text }
+    })
+}
+
+fn read_page(xml: &str) -> Result<Fields, PageError> {
+    let mut reader = Reader::from_str(xml);
+    let mut fields = Fields::default();
+    let mut depth = 0_usize;
+    let mut in_revision = false;
+    let mut field = None;
+    loop {
+        let event = reader
+            .read_event()
+            .map_err(|e| PageError { offset: reader.error_position() as usize, reason: e.to_string() })?;
+        match event {
+            Event::Start(start) => {
+                depth += 1;
+                field = enter(&start, depth, in_revision, &mut fields);
+                if depth == 2 && start.name().as_ref() == "revision" {
+                    in_revision = true;
+                    fields.begin_revision();
+                }
+            }
+            Event::Empty(element) => fields.redirect |= depth == 1 && element.name().as_ref() == "redirect",
+            Event::End(_) => {
+                field = None;
+                in_revision &= depth != 2;
+                depth = depth.saturating_sub(1);
+            }
+            Event::Text(text) => {
+                if let Some(field) = field {
+                    fields.of(field).push_str(&text);
+                }
+            }
+            Event::CData(text) => {
+                if let Some(field) = field {
+                    fields.of(field).push_str(&text);
+                }
+            }
+            Event::GeneralRef(reference) => {
+                if let Some(field) = field {
+                    push_reference(&reference, fields.of(field));
+                }
+            }
+            Event::Eof if depth > 0 => {
+                return Err(PageError { offset: xml.len(), reason: "the page ends before its </page>".into() });
+            }
+            Event::Eof => return Ok(fields),
+            _ => {}
+        }
+    }
+}
+
+/// Slots other than the main one have elements of the same names, one level deeper; they are not this page's text.
+fn enter(start: &BytesStart, depth: usize, in_revision: bool, fields: &mut Fields) -> Option<Field> {
+    match (depth, start.name().as_ref()) {
+        (2, "title") => Some(Field::Title),
+        (2, "ns") => Some(Field::Namespace),
+        (2, "redirect") => {
+            fields.redirect = true;
+            None
+        }
+        (3, "model") if in_revision => Some(Field::Model),
+        (3, "format") if in_revision => Some(Field::Format),
+        (3, "text") if in_revision => Some(Field::Text),
+        _ => None,
+    }
+}
+
+/// A reference that XML does not define stays as it stands: the wikitext may have meant it.
+fn push_reference(reference: &BytesRef, out: &mut String) {
+    if let Ok(Some(c)) = reference.resolve_char_ref() {
+        out.push(c);
+    } else if let Some(text) = quick_xml::escape::resolve_predefined_entity(reference) {
+        out.push_str(text);
+    } else {
+        out.push('&');
+        out.push_str(reference);
+        out.push(';');
+    }
+}
+
+fn attribute(element: &BytesStart, name: &str) -> Option<String> {
+    let found = element.try_get_attribute(name).ok()??;
+    Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
+}
+
+/// ISO 639-1 has no code for some languages; those keep the site's.
+fn language_code(site: &str) -> Option<String> {
+    let site = site.trim().to_lowercase();
+    if site == "simple" {
+        return Some("en".into());
+    }
+    let primary = site.split('-').next().unwrap_or_default();
+    match primary.len() {
+        0 => None,
+        2 => Some(primary.into()),
+        _ => {
+            let short = isolang::Language::from_639_3(&site).and_then(|language| language.to_639_1());
+            Some(short.map_or(site.clone(), Into::into))
+        }
+    }
+}
+
+fn is_redirect(text: &str) -> bool {
+    let Some(rest) = text.trim_start().strip_prefix('#') else { return false };
+    let end = rest.find(|c: char| c == '[' || c == ':' || c == '：' || c.is_whitespace()).unwrap_or(rest.len());
+    let word = rest[..end].to_lowercase();
+    REDIRECT_WORDS.contains(&word.as_str())
+        && rest[end..].trim_start_matches([' ', '\t', '\n', ':', '：']).starts_with("[[")
 }

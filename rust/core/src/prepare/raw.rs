@@ -15,6 +15,8 @@ pub struct RawBlock {
     pub data: Vec<u8>,
     /// Where each text ends in `data`; only of Parquet, whose rows nothing separates.
     pub ends: Vec<usize>,
+    /// Indices in `ends` of the rows that are null; only of Parquet.
+    pub nulls: Vec<usize>,
     /// Decompressed byte of the input at which `data` begins, from 0.
     pub offset: u64,
     /// Number of the first line (from 1), or of the first row (from 0) of Parquet.
@@ -29,6 +31,10 @@ pub enum RawKind {
     Text,
     /// Documents of plain text with blank lines between them.
     BlankLines,
+    /// Documents of plain text with lines between them that equal [`ReadOptions::document_separator`].
+    ///
+    /// [`ReadOptions::document_separator`]: super::read::ReadOptions::document_separator
+    Separated,
     /// One JSON object a line.
     JsonLines,
     /// `<doc ...>` elements of wikiextractor.

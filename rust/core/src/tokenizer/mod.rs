@@ -9,7 +9,7 @@ mod cache;
 mod load;
 mod normalizer;
 mod proto;
-mod text;
+pub(crate) mod text;
 mod trie;
 mod unigram;
 mod wordpiece;

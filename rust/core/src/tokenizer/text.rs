@@ -116,7 +116,7 @@ pub fn is_word_start(piece: &str) -> bool {
 }
 
 /// Scripts whose words are not set off by spaces (UAX #14 classes SA and ID).
-fn is_written_without_spaces(c: char) -> bool {
+pub(crate) fn is_written_without_spaces(c: char) -> bool {
     use Script::{
         Balinese, Bopomofo, Han, Hiragana, Javanese, Katakana, Khmer, Lao, Myanmar, New_Tai_Lue, Nushu, Tai_Le,
         Tai_Tham, Tai_Viet, Tangut, Thai, Tibetan, Yi,

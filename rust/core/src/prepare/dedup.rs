@@ -1,0 +1,381 @@
+//! Documents and lines that were there before, in bounded memory.
+//!
+//! Every document, and where asked every line, is known by an XXH3-128 hash of its text. Hashes are kept in a table until
+//! it has the size that was allowed. From then on the table stays as it is: what it holds is still recognised at once;
+//! everything else goes, compressed, to a *spool* on the disk, and its hashes, with running numbers, to one of 256 files
+//! by their first byte. When the input has ended, each of these files is sorted by itself and tells which numbers are
+//! repetitions: a bit for each. Then the spool is read once, without these. So the first occurrence in the order of the
+//! input stays, whatever the memory, and two different texts are taken for one only if 128 bits agree by chance.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::clean::{Kept, Lines};
+use crate::{Error, Result};
+
+/// Files that hashes are spread over.
+const PARTITIONS: usize = 256;
+
+/// Bytes of a hash and its number in these files.
+const ENTRY: usize = 24;
+
+/// The hashes are their own hashes.
+#[derive(Debug, Default, Clone, Copy)]
+struct Low(u64);
+
+impl Hasher for Low {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut low = [0; 8];
+        low.copy_from_slice(&bytes[..8]);
+        self.0 = u64::from_le_bytes(low);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+}
+
+/// What is to be done with a document.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was there before.
+    Duplicate,
+    /// It is new; of its lines those at these positions (from 0) were there before.
+    New(Vec<usize>),
+    /// That is known when the input has ended: [`Dedup::finish`] hands it out.
+    Later,
+}
+
+/// Recognises what was there before.
+pub struct Dedup {
+    documents: bool,
+    lines: bool,
+    seen: HashSet<u128, BuildHasherDefault<Low>>,
+    most: usize,
+    /// Where files go, once they are needed.
+    folder: PathBuf,
+    spill: Option<Spill>,
+}
+
+struct Spill {
+    folder: tempfile::TempDir,
+    partitions: Vec<BufWriter<File>>,
+    spool: zstd::stream::write::Encoder<'static, BufWriter<File>>,
+    /// Hashes written so far.
+    hashes: u64,
+    spooled: u64,
+}
+
+/// A document of the spool, and whether it, and which of its lines, were there before.
+pub struct Spooled<'a> {
+    /// The document and its lines.
+    pub lines: &'a Lines,
+    /// Whether the document was there before.
+    pub duplicate: bool,
+    /// The positions of the lines that were.
+    pub repeated: &'a [usize],
+}
+
+impl Dedup {
+    /// `memory` in bytes for the table; files go into a folder of their own in `folder`.
+    pub fn new(documents: bool, lines: bool, memory: u64, folder: &Path) -> Self {
+        // While the table grows, the old one and one of twice the size are there; each place takes 17 bytes, and seven of
+        // eight are used.
+        let places = (memory / (17 + 17 / 2)).max(16);
+        let places = 1_u64 << (63 - places.leading_zeros());
+        let most = usize::try_from(places / 8 * 7).unwrap_or(usize::MAX);
+        Self { documents, lines, seen: HashSet::default(), most, folder: folder.to_path_buf(), spill: None }
+    }
+
+    /// Whether there is anything to do.
+    pub fn is_off(&self) -> bool {
+        !(self.documents || self.lines)
+    }
+
+    /// Whether lines are compared.
+    pub fn compares_lines(&self) -> bool {
+        self.lines
+    }
+
+    /// Whether files were needed.
+    pub fn spilled(&self) -> bool {
+        self.spill.is_some()
+    }
+
+    /// Decides about document `kept` of `lines`. The order of the calls is the order of the input.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the disk does not take the files.
+    pub fn decide(&mut self, lines: &Lines, kept: &Kept) -> Result<Verdict> {
+        if self.spill.is_none() {
+            let room = 1 + if self.lines { kept.lines.len() } else { 0 };
+            if self.seen.len() + room <= self.most {
+                return Ok(self.decide_in_memory(lines, kept));
+            }
+            self.spill = Some(Spill::open(&self.folder)?);
+        }
+        let Some(spill) = &mut self.spill else { return Ok(Verdict::Later) };
+        if self.documents && self.seen.contains(&kept.hash) {
+            return Ok(Verdict::Duplicate);
+        }
+        let hashes = if self.lines { &lines.hashes[kept.lines.clone()] } else { &[] };
+        let known: Vec<bool> = hashes.iter().map(|hash| self.seen.contains(hash)).collect();
+        spill.put(lines, kept, self.documents, hashes, &known)?;
+        Ok(Verdict::Later)
+    }
+
+    fn decide_in_memory(&mut self, lines: &Lines, kept: &Kept) -> Verdict {
+        if self.documents && !self.seen.insert(kept.hash) {
+            return Verdict::Duplicate;
+        }
+        let hashes = if self.lines { &lines.hashes[kept.lines.clone()] } else { &[] };
+        let repeated = hashes.iter().enumerate().filter(|&(_, &hash)| !self.seen.insert(hash)).map(|(at, _)| at);
+        Verdict::New(repeated.collect())
+    }
+
+    /// Hands out the documents for which the verdict was [`Verdict::Later`], in order. `tick` is told how many of how many
+    /// were, and ends it by `false`: then the result is `false` too.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the files, and what `each` returns.
+    pub fn finish(
+        &mut self,
+        mut each: impl FnMut(Spooled<'_>) -> Result<()>,
+        mut tick: impl FnMut(u64, u64) -> bool,
+    ) -> Result<bool> {
+        self.seen = HashSet::default();
+        let Some(spill) = self.spill.take() else { return Ok(true) };
+        let (documents, total) = (self.documents, spill.spooled);
+        let (bits, folder, path) = spill.resolve(|| tick(0, total))?;
+        let Some(bits) = bits else { return Ok(false) };
+        let error = |source| Error::io("cannot read", &path, source);
+        let file = File::open(&path).map_err(error)?;
+        let mut reader = SpoolReader(zstd::stream::read::Decoder::new(BufReader::new(file)).map_err(error)?);
+        let (mut lines, mut repeated) = (Lines::default(), Vec::new());
+        let mut number = 0;
+        for done in 0..total {
+            if done % 4096 == 0 && !tick(done, total) {
+                return Ok(false);
+            }
+            let known = reader.next(&mut lines).map_err(error)?;
+            let is_set = |number: u64| bits[(number / 64) as usize] >> (number % 64) & 1 == 1;
+            let duplicate = documents && is_set(number);
+            number += u64::from(documents);
+            repeated.clear();
+            for (at, known) in known.iter().enumerate() {
+                if *known {
+                    repeated.push(at);
+                } else if self.lines {
+                    if is_set(number) {
+                        repeated.push(at);
+                    }
+                    number += 1;
+                }
+            }
+            each(Spooled { lines: &lines, duplicate, repeated: &repeated })?;
+        }
+        drop(folder);
+        Ok(true)
+    }
+}
+
+impl Spill {
+    fn open(folder: &Path) -> Result<Self> {
+        let error = |source| Error::io("cannot write", folder, source);
+        let folder =
+            tempfile::Builder::new().prefix(".prepare-text-").suffix(".tmp").tempdir_in(folder).map_err(error)?;
+        let create = |name: String| {
+            let path = folder.path().join(name);
+            File::create(&path)
+                .map(|file| BufWriter::with_capacity(16 << 10, file))
+                .map_err(|e| Error::io("cannot write", path, e))
+        };
+        let partitions = (0..PARTITIONS).map(|index| create(index.to_string())).collect::<Result<Vec<_>>>()?;
+        let spool = zstd::stream::write::Encoder::new(create("spool".into())?, 1).map_err(error)?;
+        Ok(Self { folder, partitions, spool, hashes: 0, spooled: 0 })
+    }
+
+    fn put(&mut self, lines: &Lines, kept: &Kept, document: bool, hashes: &[u128], known: &[bool]) -> Result<()> {
+        let mut write = || -> std::io::Result<()> {
+            let unknown = hashes.iter().zip(known).filter(|(_, known)| !**known).map(|(hash, _)| hash);
+            for hash in document.then_some(&kept.hash).into_iter().chain(unknown) {
+                let partition = &mut self.partitions[(hash >> 120) as usize];
+                partition.write_all(&hash.to_le_bytes())?;
+                partition.write_all(&self.hashes.to_le_bytes())?;
+                self.hashes += 1;
+            }
+            self.spool.write_all(&(kept.lines.len() as u64).to_le_bytes())?;
+            self.spool.write_all(&kept.hash.to_le_bytes())?;
+            for (at, index) in kept.lines.clone().enumerate() {
+                let line = lines.line(index).as_bytes();
+                self.spool.write_all(&(line.len() as u32).to_le_bytes())?;
+                self.spool.write_all(&[u8::from(known.get(at).copied().unwrap_or(false))])?;
+                self.spool.write_all(line)?;
+            }
+            Ok(())
+        };
+        write().map_err(|source| Error::io("cannot write", self.folder.path(), source))?;
+        self.spooled += 1;
+        Ok(())
+    }
+
+    /// The bits of the numbers whose hashes were there before, or none where `go_on` says no.
+    fn resolve(self, mut go_on: impl FnMut() -> bool) -> Result<(Option<Vec<u64>>, tempfile::TempDir, PathBuf)> {
+        let Self { folder, partitions, spool, hashes, .. } = self;
+        let path = folder.path().join("spool");
+        let error = |source| Error::io("cannot write", folder.path(), source);
+        spool.finish().and_then(|mut file| file.flush()).map_err(error)?;
+        let mut bits = vec![0_u64; (hashes / 64 + 1) as usize];
+        for (index, mut partition) in partitions.into_iter().enumerate() {
+            if !go_on() {
+                return Ok((None, folder, path));
+            }
+            partition.flush().map_err(error)?;
+            drop(partition);
+            let name = folder.path().join(index.to_string());
+            let bytes = std::fs::read(&name).map_err(|source| Error::io("cannot read", &name, source))?;
+            let mut entries: Vec<(u128, u64)> = bytes.chunks_exact(ENTRY).map(entry).collect();
+            drop(bytes);
+            entries.sort_unstable();
+            for pair in entries.windows(2) {
+                if pair[0].0 == pair[1].0 {
+                    let number = pair[1].1;
+                    bits[(number / 64) as usize] |= 1 << (number % 64);
+                }
+            }
+            crate::atomic::remove(&name)?;
+        }
+        Ok((Some(bits), folder, path))
+    }
+}
+
+fn entry(bytes: &[u8]) -> (u128, u64) {
+    let (mut hash, mut number) = ([0; 16], [0; 8]);
+    hash.copy_from_slice(&bytes[..16]);
+    number.copy_from_slice(&bytes[16..]);
+    (u128::from_le_bytes(hash), u64::from_le_bytes(number))
+}
+
+struct SpoolReader<R: std::io::BufRead>(zstd::stream::read::Decoder<'static, R>);
+
+impl<R: std::io::BufRead> SpoolReader<R> {
+    /// The next document, as the only one of `lines`; and of each line whether it was known.
+    fn next(&mut self, lines: &mut Lines) -> std::io::Result<Vec<bool>> {
+        lines.clear();
+        let count = u64::from_le_bytes(self.bytes()?) as usize;
+        let hash = u128::from_le_bytes(self.bytes()?);
+        let mut known = Vec::with_capacity(count);
+        for _ in 0..count {
+            let length = u32::from_le_bytes(self.bytes()?);
+            known.push(self.bytes::<1>()? == [1]);
+            (&mut self.0).take(u64::from(length)).read_to_string(&mut lines.text)?;
+            lines.ends.push(lines.text.len());
+        }
+        lines.documents.push(Kept { lines: 0..count, hash });
+        Ok(known)
+    }
+
+    fn bytes<const N: usize>(&mut self) -> std::io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+    use super::*;
+
+    fn lines(documents: &[Vec<u8>]) -> Lines {
+        let mut lines = Lines::default();
+        for document in documents {
+            let (first, start) = (lines.ends.len(), lines.text.len());
+            for line in document {
+                lines.text.push_str(&format!("line {line}\n"));
+                lines.ends.push(lines.text.len());
+                lines.hashes.push(xxh3_128_with_seed(&[*line], 1));
+            }
+            let hash = xxh3_128(lines.text[start..].as_bytes());
+            lines.documents.push(Kept { lines: first..lines.ends.len(), hash });
+        }
+        lines
+    }
+
+    /// What stays, by the obvious method.
+    fn expected(documents: &[Vec<u8>], by_document: bool, by_line: bool) -> Vec<Vec<u8>> {
+        let (mut seen, mut seen_lines) = (HashSet::new(), HashSet::new());
+        let mut kept = Vec::new();
+        for document in documents {
+            if by_document && !seen.insert(document.clone()) {
+                continue;
+            }
+            kept.push(document.iter().copied().filter(|line| !by_line || seen_lines.insert(*line)).collect());
+        }
+        kept
+    }
+
+    fn found(documents: &[Vec<u8>], by_document: bool, by_line: bool, most: usize) -> (Vec<Vec<u8>>, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut dedup = Dedup::new(by_document, by_line, 0, folder.path());
+        dedup.most = most;
+        let all = lines(documents);
+        let mut kept = Vec::new();
+        let without = |document: &[u8], repeated: &[usize]| {
+            document.iter().enumerate().filter(|(at, _)| !repeated.contains(at)).map(|(_, line)| *line).collect()
+        };
+        for (document, about) in documents.iter().zip(&all.documents) {
+            match dedup.decide(&all, about).unwrap() {
+                Verdict::New(repeated) => kept.push(without(document, &repeated)),
+                Verdict::Duplicate | Verdict::Later => {}
+            }
+        }
+        let spilled = dedup.spilled();
+        let done = dedup.finish(
+            |spooled| {
+                if !spooled.duplicate {
+                    let text = spooled.lines.text.lines();
+                    let document: Vec<u8> =
+                        text.map(|line| line.strip_prefix("line ").unwrap().parse().unwrap()).collect();
+                    kept.push(without(&document, spooled.repeated));
+                }
+                Ok(())
+            },
+            |_, _| true,
+        );
+        assert!(done.unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "temporary files are gone");
+        (kept, spilled)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_first_of_each_stays_whatever_the_memory(
+            documents in prop::collection::vec(prop::collection::vec(0..12_u8, 1..5), 0..30),
+            most in 0..40_usize,
+            by_document: bool,
+            by_line: bool,
+        ) {
+            prop_assume!(by_document || by_line);
+            let (kept, spilled) = found(&documents, by_document, by_line, most);
+            prop_assert_eq!(kept, expected(&documents, by_document, by_line));
+            prop_assert!(!documents.is_empty() || !spilled);
+        }
+    }
+
+    #[test]
+    fn memory_bounds_the_table() {
+        let dedup = Dedup::new(true, false, 512 << 20, Path::new("."));
+        assert_eq!(dedup.most, (1 << 24) / 8 * 7);
+    }
+}

@@ -1,0 +1,172 @@
+//! What an input holds, by its first bytes after decompression.
+
+use memchr::memmem;
+use serde::de::IgnoredAny;
+
+use super::plain::is_blank;
+use super::read::{Format, ReadOptions};
+
+/// What an input holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Text,
+    Jsonl,
+    Wikiextractor,
+    Mediawiki,
+    Parquet,
+}
+
+impl Found {
+    /// The name that the option has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Jsonl => "jsonl",
+            Self::Wikiextractor => "wikiextractor",
+            Self::Mediawiki => "mediawiki",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::Text => "plain text",
+            Self::Jsonl => "JSON Lines",
+            Self::Wikiextractor => "wikiextractor's output",
+            Self::Mediawiki => "a MediaWiki dump",
+            Self::Parquet => "Parquet",
+        }
+    }
+}
+
+/// What the data are that cannot be read, and what to do.
+struct Unread {
+    what: &'static str,
+    advice: &'static str,
+    /// Whether someone may call it text all the same.
+    perhaps_text: bool,
+}
+
+const fn unread(what: &'static str, advice: &'static str) -> Unread {
+    Unread { what, advice, perhaps_text: false }
+}
+
+/// What to read an input as that begins with `head`, of which `whole` says whether it is all.
+///
+/// # Errors
+/// What the data look like and what to do, where they are not what the options say, or nothing that is read.
+pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Found, String> {
+    let wanted = match options.format {
+        Format::Auto => {
+            return detect(head, whole).map_err(|it| format!("this is {}, which is not read; {}", it.what, it.advice));
+        }
+        Format::Text => Found::Text,
+        Format::Jsonl => Found::Jsonl,
+        Format::Wikiextractor => Found::Wikiextractor,
+        Format::Mediawiki => Found::Mediawiki,
+        Format::Parquet => Found::Parquet,
+    };
+    let looks = match detect(head, whole) {
+        Ok(found) if found == wanted => return Ok(wanted),
+        // Whoever calls it text wants it as it is.
+        Ok(found) if wanted == Found::Text && found != Found::Parquet => return Ok(wanted),
+        Err(it) if wanted == Found::Text && it.perhaps_text => return Ok(wanted),
+        // The first line may be one of the bad ones.
+        Ok(Found::Text)
+            if wanted == Found::Jsonl && (options.skip_bad || head.trim_ascii_start().starts_with(b"{")) =>
+        {
+            return Ok(wanted);
+        }
+        Ok(found) => found.description(),
+        Err(it) => it.what,
+    };
+    let wanted = wanted.description();
+    Err(format!(
+        "this is not {wanted}, as the options say, but looks like {looks}; leave the format out to have it found out"
+    ))
+}
+
+fn detect(head: &[u8], whole: bool) -> Result<Found, Unread> {
+    match head {
+        [b'P', b'A', b'R', b'1', ..] => return Ok(Found::Parquet),
+        [b'P', b'A', b'R', b'E', ..] => return Err(unread("encrypted Parquet", "decrypt it first")),
+        [b'%', b'P', b'D', b'F', b'-', ..] => return Err(unread("a PDF", "extract its text first (pdftotext)")),
+        [b'P', b'K', 3, 4, ..] => return Err(unread("a zip archive", "unpack it first")),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+            return Err(unread("UTF-16 text", "convert it first (iconv -f UTF-16 -t UTF-8)"));
+        }
+        [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => {
+            return Err(unread("data compressed twice", "decompress it once"));
+        }
+        _ if head.get(257..262) == Some(b"ustar") => return Err(unread("a tar archive", "unpack it first (tar -x)")),
+        _ if head.contains(&0) => {
+            let what = "binary data (it has NUL bytes)";
+            return Err(Unread { what, advice: "give UTF-8 text", perhaps_text: true });
+        }
+        _ => {}
+    }
+    let text = head.trim_ascii_start();
+    if is_dump(text) {
+        return Ok(Found::Mediawiki);
+    }
+    if text.starts_with(b"<doc ") {
+        return Ok(Found::Wikiextractor);
+    }
+    if starts_with_ignoring_case(text, b"<!doctype html") || starts_with_ignoring_case(text, b"<html") {
+        let advice = "extract its text first (trafilatura, say), or give the format text to take it with all its tags";
+        return Err(Unread { what: "HTML", advice, perhaps_text: true });
+    }
+    match text {
+        [b'{' | b'[', ..] => detect_json(text, whole),
+        _ => Ok(Found::Text),
+    }
+}
+
+fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
+}
+
+/// Whether the first element is `<mediawiki>`; a declaration and comments may come before it.
+fn is_dump(mut text: &[u8]) -> bool {
+    loop {
+        let end: &[u8] = match text {
+            [b'<', b'?', ..] => b"?>",
+            [b'<', b'!', b'-', b'-', ..] => b"-->",
+            _ => return text.starts_with(b"<mediawiki"),
+        };
+        let Some(at) = memmem::find(text, end) else { return false };
+        text = text[at + end.len()..].trim_ascii_start();
+    }
+}
+
+fn detect_json(text: &[u8], whole: bool) -> Result<Found, Unread> {
+    let end = memchr::memchr(b'\n', text);
+    let line = &text[..end.unwrap_or(text.len())];
+    if line.starts_with(b"{") {
+        match serde_json::from_slice::<IgnoredAny>(line) {
+            Ok(_) => return Ok(Found::Jsonl),
+            // The line goes on behind the head.
+            Err(error) if error.is_eof() && end.is_none() && !whole => return Ok(Found::Jsonl),
+            Err(_) => {}
+        }
+    }
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    let is_json = match values.next() {
+        Some(Ok(_)) => text.starts_with(b"{") || is_blank(&text[values.byte_offset()..]),
+        Some(Err(error)) => error.is_eof() && !whole,
+        None => false,
+    };
+    match text {
+        [b'{', ..] if is_json => Err(Unread {
+            what: "JSON over several lines",
+            advice: "JSON Lines has one object a line: jq -c . FILE writes it so",
+            perhaps_text: true,
+        }),
+        [b'[', rest @ ..] if is_json && matches!(rest.trim_ascii_start(), [b'{' | b'[' | b'"', ..]) => Err(Unread {
+            what: "a JSON array",
+            advice: "JSON Lines has one object a line: jq -c '.[]' FILE writes it so",
+            perhaps_text: true,
+        }),
+        _ => Ok(Found::Text),
+    }
+}

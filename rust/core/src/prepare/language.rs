@@ -1,0 +1,133 @@
+//! The language of a document: given, or guessed from its first characters.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Result};
+
+/// Bytes of a document that are looked at. More make the guess a little better and much slower.
+const SAMPLE: usize = 768;
+
+/// Documents of an input that are looked at.
+const DOCUMENTS: usize = 16;
+
+/// The code that stands for no language in particular: the rules of Unicode alone.
+pub const UNDETERMINED: &str = "und";
+
+/// What decides the language of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LanguageRule {
+    /// One for each input: its own word where it has one (a dump's header), else a guess from its first documents.
+    EachInput,
+    /// The same for each document: slower.
+    EachDocument,
+    /// The same for all.
+    Given(String),
+}
+
+impl LanguageRule {
+    /// From `auto`, `each`, `und`, or a code of ISO 639-1 or 639-3.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "auto" => return Ok(Self::EachInput),
+            "each" => return Ok(Self::EachDocument),
+            _ => {}
+        }
+        normalize(text).map(Self::Given).ok_or_else(|| {
+            Error::Option(format!(
+                "--language must be auto, each, und, or a language's code in ISO 639-1 or 639-3 (de, deu); it is {text:?}"
+            ))
+        })
+    }
+}
+
+/// The code by which a language is known here: that of ISO 639-1 where it has one; none for what is no code at all.
+pub fn normalize(code: &str) -> Option<String> {
+    let code = code.to_ascii_lowercase();
+    if code == UNDETERMINED {
+        return Some(code);
+    }
+    let language = match code.len() {
+        2 => isolang::Language::from_639_1(&code),
+        3 => isolang::Language::from_639_3(&code),
+        _ => None,
+    }?;
+    Some(macro_language(language.to_639_3()).or(language.to_639_1()).unwrap_or(language.to_639_3()).to_owned())
+}
+
+/// The two-letter code of the language that a language without one is a part of: what lists of abbreviations are kept by.
+fn macro_language(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "cmn" => "zh",
+        "pes" => "fa",
+        "arb" => "ar",
+        "azj" => "az",
+        "uzn" => "uz",
+        "lvs" => "lv",
+        "ydd" => "yi",
+        "plt" => "mg",
+        "npi" => "ne",
+        "ory" => "or",
+        _ => return None,
+    })
+}
+
+/// The language of most of an input's first documents; [`UNDETERMINED`] where less than three quarters of those that tell
+/// one reliably agree.
+pub fn of_most<'a>(texts: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut votes: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for text in texts.take(DOCUMENTS) {
+        *votes.entry(detect(text)).or_default() += 1;
+    }
+    votes.remove(UNDETERMINED);
+    let all: usize = votes.values().sum();
+    votes.into_iter().find(|&(_, count)| 4 * count >= 3 * all).map_or(UNDETERMINED, |(code, _)| code)
+}
+
+/// The language of the text's first characters, or [`UNDETERMINED`] where they do not tell it reliably.
+pub fn detect(text: &str) -> &'static str {
+    let sample = &text[..text.floor_char_boundary(SAMPLE)];
+    let Some(info) = whatlang::detect(sample).filter(whatlang::Info::is_reliable) else { return UNDETERMINED };
+    let code = info.lang().code();
+    macro_language(code).or_else(|| isolang::Language::from_639_3(code)?.to_639_1()).unwrap_or(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes() {
+        for (given, code) in [("de", "de"), ("DEU", "de"), ("cmn", "zh"), ("und", "und"), ("nds", "nds"), ("en", "en")]
+        {
+            assert_eq!(LanguageRule::parse(given).unwrap(), LanguageRule::Given(code.into()), "{given}");
+        }
+        for bad in ["", "german", "xx", "qqq", "d", "日本"] {
+            let error = LanguageRule::parse(bad).unwrap_err().to_string();
+            assert!(error.contains(&format!("{bad:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn guesses() {
+        for (text, code) in [
+            ("The committee met on Tuesday and decided that nothing at all would change before the winter.", "en"),
+            ("Der Ausschuss traf sich am Dienstag und beschloss, dass sich vor dem Winter nichts ändern würde.", "de"),
+            ("Комитет собрался во вторник и решил, что до зимы ничего не изменится.", "ru"),
+            ("委員会は火曜日に集まり、冬までは何も変えないことを決めました。", "ja"),
+            ("委员会星期二开会决定在冬天之前不作任何改变。", "zh"),
+            ("คณะกรรมการประชุมกันเมื่อวันอังคาร", "th"),
+            ("12 34", "und"),
+            ("", "und"),
+        ] {
+            assert_eq!(detect(text), code, "{text}");
+        }
+        let english = "The committee met on Tuesday and decided that nothing at all would change before the winter.";
+        let german = "Der Ausschuss traf sich am Dienstag und beschloss, dass sich vor dem Winter nichts ändern würde.";
+        assert_eq!(of_most([english, german, english, "1", english].into_iter()), "en");
+        assert_eq!(of_most([english, german].into_iter()), "und");
+        assert_eq!(of_most([].into_iter()), "und");
+    }
+}

@@ -1,0 +1,176 @@
+//! What a run of prepare-text is asked to do.
+
+use regex::RegexSet;
+use serde::{Deserialize, Serialize};
+
+use super::clean::share_of_non_letters;
+use super::language::LanguageRule;
+use super::read::ReadOptions;
+use crate::{Error, Result};
+
+/// Why a document or a line goes, or is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A line that a pattern matches.
+    #[serde(rename = "boilerplate_lines")]
+    Boilerplate,
+    /// A sentence longer than `max_sentence_bytes`: it is cut, not removed.
+    #[serde(rename = "sentences_cut")]
+    SentenceCut,
+    /// A document of which no line is left.
+    EmptyDocuments,
+    /// A document of fewer characters than `min_document_chars`.
+    ShortDocuments,
+    /// A document of fewer sentences than `min_document_sentences`.
+    FewSentences,
+    /// A document with a greater share of non-letters than `max_non_letters`.
+    NonLetters,
+    /// A document that was there before.
+    DuplicateDocuments,
+    /// A line that was there before.
+    DuplicateLines,
+}
+
+/// What becomes of a document, each for itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CleanOptions {
+    /// `auto`, `each`, `und` or a code of ISO 639: see [`LanguageRule`].
+    pub language: String,
+    /// Whether paragraphs are split into sentences; else each is one line.
+    pub sentences: bool,
+    /// Longer sentences are cut between words; in bytes.
+    pub max_sentence_bytes: usize,
+    /// Whether white space becomes single spaces, and control and invisible characters go.
+    pub repair: bool,
+    /// Documents of fewer characters, line ends not counted, go.
+    pub min_document_chars: usize,
+    /// Documents of fewer sentences go.
+    pub min_document_sentences: usize,
+    /// Documents of which a greater share of the characters, white space not counted, are neither letters nor marks go.
+    pub max_non_letters: f64,
+    /// Lines of the input that one of these regular expressions matches go, before paragraphs are split.
+    pub boilerplate: Vec<String>,
+}
+
+impl Default for CleanOptions {
+    fn default() -> Self {
+        Self {
+            language: "auto".into(),
+            sentences: true,
+            max_sentence_bytes: 4096,
+            repair: true,
+            min_document_chars: 0,
+            min_document_sentences: 1,
+            max_non_letters: 1.0,
+            boilerplate: Vec::new(),
+        }
+    }
+}
+
+impl CleanOptions {
+    /// Why a document of `lines` lines, `text` with its newlines, goes; none where it stays.
+    pub fn rejects(&self, lines: usize, text: &str) -> Option<Reason> {
+        if lines == 0 {
+            return Some(Reason::EmptyDocuments);
+        }
+        // Most documents have as many bytes as would do for characters of any width.
+        if text.len() < 5 * self.min_document_chars && text.chars().count() - lines < self.min_document_chars {
+            return Some(Reason::ShortDocuments);
+        }
+        if lines < self.min_document_sentences {
+            return Some(Reason::FewSentences);
+        }
+        (self.max_non_letters < 1.0 && share_of_non_letters(text) > self.max_non_letters).then_some(Reason::NonLetters)
+    }
+
+    /// The patterns, compiled; none where there are none.
+    pub(super) fn patterns(&self) -> Result<Option<RegexSet>> {
+        if self.boilerplate.is_empty() {
+            return Ok(None);
+        }
+        for pattern in &self.boilerplate {
+            regex::Regex::new(pattern).map_err(|error| {
+                let reason = error.to_string();
+                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                Error::Option(format!("--boilerplate: {pattern:?} is not a regular expression: {reason}"))
+            })?;
+        }
+        let set = RegexSet::new(&self.boilerplate);
+        set.map(Some).map_err(|error| Error::Option(format!("--boilerplate: the patterns together: {error}")))
+    }
+
+    fn check(&self) -> Result<()> {
+        LanguageRule::parse(&self.language)?;
+        if self.max_sentence_bytes < 64 {
+            return Err(Error::Option(format!(
+                "--max-sentence-bytes must be at least 64; it is {}",
+                self.max_sentence_bytes
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.max_non_letters) {
+            return Err(Error::Option(format!(
+                "--max-non-letters is a share, from 0 to 1; it is {}",
+                self.max_non_letters
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// All that decides what is written, besides the inputs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrepareOptions {
+    /// How the inputs are read.
+    #[serde(flatten)]
+    pub read: ReadOptions,
+    /// What becomes of each document.
+    #[serde(flatten)]
+    pub clean: CleanOptions,
+    /// Whether a document goes that was there before, line for line.
+    pub dedup_documents: bool,
+    /// Whether a line goes that was there before, in whatever document.
+    pub dedup_lines: bool,
+    /// MiB for the hashes of documents and lines; what does not fit goes through files beside the output.
+    pub dedup_memory: u64,
+    /// Share of the documents that are held out, by a hash of their text.
+    pub eval_fraction: f64,
+    /// Of what goes, this many samples for each reason are reported in a dry run.
+    pub samples: usize,
+}
+
+impl Default for PrepareOptions {
+    fn default() -> Self {
+        Self {
+            read: ReadOptions::default(),
+            clean: CleanOptions::default(),
+            dedup_documents: true,
+            dedup_lines: false,
+            dedup_memory: 512,
+            eval_fraction: 0.0,
+            samples: 3,
+        }
+    }
+}
+
+impl PrepareOptions {
+    /// Whether each value follows its rule.
+    ///
+    /// # Errors
+    /// [`Error::Option`] naming the first that does not.
+    pub fn check(&self) -> Result<()> {
+        self.clean.check()?;
+        if !(0.0..1.0).contains(&self.eval_fraction) {
+            return Err(Error::Option(format!(
+                "--eval-fraction is a share of the documents, from 0 to below 1; it is {}",
+                self.eval_fraction
+            )));
+        }
+        if self.dedup_memory == 0 {
+            return Err(Error::Option("--dedup-memory must be at least 1 (MiB); it is 0".into()));
+        }
+        Ok(())
+    }
+}

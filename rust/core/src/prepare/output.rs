@@ -1,0 +1,476 @@
+//! Where the text goes: one file, or a folder of shards, plain or compressed; whole or not at all.
+//!
+//! Everything is written in a hidden folder beside the output, `.NAME.prepare-text.tmp`, which is locked meanwhile, and
+//! gets its name when it is whole and on the disk. What a killed run leaves there is cleared away by the next.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use crate::atomic::{FolderLock, sync_folder_of};
+use crate::{Error, Result};
+
+/// Bytes of text in a gzip member or zstd frame, where there are few shards.
+const CHUNK: usize = 4 << 20;
+/// Bytes of text that wait to be written, about, over all shards.
+const PENDING: usize = 64 << 20;
+/// Most shards: their numbers have five digits.
+const MAX_SHARDS: u64 = 99_999;
+
+/// How text is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum TextCompression {
+    /// As the file's name ends, `.gz` or `.zst`; a folder's shards are plain.
+    #[default]
+    Auto,
+    /// Not at all.
+    None,
+    /// gzip, in members that are decompressed one after the other.
+    Gzip,
+    /// zstd, in frames that are decompressed one after the other.
+    Zstd,
+}
+
+impl TextCompression {
+    fn of(self, path: &Path, is_folder: bool) -> Self {
+        match (self, path.extension().and_then(OsStr::to_str)) {
+            (Self::Auto, Some("gz")) if !is_folder => Self::Gzip,
+            (Self::Auto, Some("zst")) if !is_folder => Self::Zstd,
+            (Self::Auto, _) => Self::None,
+            (given, _) => given,
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+            Self::None | Self::Auto => "",
+        }
+    }
+
+    fn compress(self, text: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                encoder.write_all(text)?;
+                encoder.finish()
+            }
+            Self::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 0)?;
+                encoder.include_checksum(true)?;
+                encoder.set_pledged_src_size(Some(text.len() as u64))?;
+                encoder.write_all(text)?;
+                encoder.finish()
+            }
+            Self::None | Self::Auto => Ok(text.to_vec()),
+        }
+    }
+}
+
+/// Where text goes.
+#[derive(Debug, Clone)]
+pub struct Target {
+    path: PathBuf,
+    shards: Option<u64>,
+    compression: TextCompression,
+}
+
+impl Target {
+    /// A file, or a folder of `shards` files.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a number of shards outside its rule, and for a name that no file can have.
+    pub fn new(path: &Path, shards: Option<u64>, compression: TextCompression) -> Result<Self> {
+        if path == Path::new("-") {
+            return Err(Error::Option(
+                "--output: text is not written to standard output; name a file, or a folder with --num-shards".into(),
+            ));
+        }
+        if path.file_name().is_none() {
+            return Err(Error::Option(format!("--output must end in a name; it is {:?}", path.display())));
+        }
+        if let Some(count) = shards.filter(|count| !(1..=MAX_SHARDS).contains(count)) {
+            return Err(Error::Option(format!("--num-shards must be from 1 to {MAX_SHARDS}; it is {count}")));
+        }
+        let path = path.components().collect::<PathBuf>();
+        let compression = compression.of(&path, shards.is_some());
+        Ok(Self { path, shards, compression })
+    }
+
+    /// Beside `self`, of the same kind: the one for what is held out.
+    #[must_use]
+    pub fn held_out(&self, path: Option<&Path>, compression: TextCompression) -> Self {
+        let path = path.map_or_else(|| self.named("eval-", ""), |path| path.components().collect());
+        let compression = if path.extension() == self.path.extension() {
+            self.compression
+        } else {
+            compression.of(&path, self.shards.is_some())
+        };
+        Self { path, shards: self.shards, compression }
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that the output is in, or will be.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    fn named(&self, prefix: &str, suffix: &str) -> PathBuf {
+        let mut name = OsString::from(prefix);
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(suffix);
+        self.path.with_file_name(name)
+    }
+
+    /// The files that are written, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self.shards {
+            None => vec![self.path.clone()],
+            Some(count) => (0..count).map(|index| self.path.join(self.shard_name(index, count))).collect(),
+        }
+    }
+
+    fn shard_name(&self, index: u64, count: u64) -> String {
+        format!("corpus-{index:05}-of-{count:05}.txt{}", self.compression.suffix())
+    }
+
+    /// Refuses an output that is there already, unless `overwrite`, and anything that is not ours.
+    ///
+    /// # Errors
+    /// [`Error::Option`] saying what is there.
+    pub fn check(&self, overwrite: bool) -> Result<()> {
+        let name = self.path.display();
+        let refuse = |reason: String| Err(Error::Option(format!("{name}: {reason}")));
+        let Ok(metadata) = fs::metadata(&self.path) else { return Ok(()) };
+        if self.shards.is_none() {
+            if metadata.is_dir() {
+                return refuse(
+                    "this is a folder; name a file, or pass --num-shards to write files into a folder".into(),
+                );
+            }
+            if !metadata.is_file() {
+                return refuse("this is neither a file nor a folder; name another output".into());
+            }
+            if !overwrite {
+                return refuse("this file exists; pass --overwrite to replace it, or name another output".into());
+            }
+            return Ok(());
+        }
+        if !metadata.is_dir() {
+            return refuse("this is a file; --num-shards writes a folder: name another output".into());
+        }
+        let error = |source| Error::io("cannot read the folder", &self.path, source);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(error)? {
+            entries.push(entry.map_err(error)?.file_name());
+        }
+        entries.sort();
+        if let Some(foreign) = entries.iter().find(|name| !name.to_str().is_some_and(is_ours)) {
+            return refuse(format!(
+                "the folder holds {:?}, which is not of prepare-text; name an empty or a new folder",
+                Path::new(foreign).display()
+            ));
+        }
+        if !entries.is_empty() && !overwrite {
+            return refuse(
+                "the folder holds an earlier output; pass --overwrite to replace it, or name another".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether prepare-text writes files of this name into its folders.
+fn is_ours(name: &str) -> bool {
+    let shard = name.strip_prefix("corpus-").and_then(|rest| {
+        let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
+        let (index, count) = rest.strip_suffix(".txt")?.split_once("-of-")?;
+        let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+        Some(is_number(index) && is_number(count))
+    });
+    shard == Some(true) || matches!(name, "prepare-text.config.json" | "prepare-text.summary.json")
+}
+
+/// What of an input is a file of prepare-text's own, and no text.
+pub fn is_sidecar(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    [&b"prepare-text.config.json"[..], b"prepare-text.summary.json"]
+        .iter()
+        .any(|own| name.strip_suffix(*own).is_some_and(|rest| rest.is_empty() || rest.ends_with(b".")))
+}
+
+/// Writes documents; [`Writer::commit`] gives the output its name, dropping it without that leaves nothing.
+pub struct Writer {
+    target: Target,
+    staging: Staging,
+    shards: Vec<Shard>,
+    /// The shards by the bytes of text they have: the next document goes to the first.
+    least: BinaryHeap<Reverse<(u64, usize)>>,
+    chunk: usize,
+}
+
+struct Shard {
+    file: File,
+    pending: Vec<u8>,
+}
+
+/// The hidden folder.
+struct Staging {
+    folder: PathBuf,
+    _lock: FolderLock,
+}
+
+impl Staging {
+    fn open(target: &Target) -> Result<Self> {
+        let folder = target.named(".", ".prepare-text.tmp");
+        crate::atomic::create_folder(&folder)?;
+        let lock = FolderLock::take(&folder)?.ok_or_else(|| {
+            Error::data(&target.path, "another run is writing this output; wait for it, or name another")
+        })?;
+        let this = Self { folder, _lock: lock };
+        this.clear().map_err(|source| Error::io("cannot clear", &this.folder, source))?;
+        Ok(this)
+    }
+
+    /// What a killed run left.
+    fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // The error that led here, if any, is the one worth reporting; the next run clears what is left.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Writer {
+    /// Makes the hidden folder and opens the files in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] where another run is writing the same output.
+    pub fn create(target: Target) -> Result<Self> {
+        crate::atomic::create_folder(target.folder())?;
+        let staging = Staging::open(&target)?;
+        let inside = staging.folder.join("files");
+        fs::create_dir(&inside).map_err(|source| cannot_write(&target.path, source))?;
+        let mut shards = Vec::new();
+        for file in target.files() {
+            let path = inside.join(file.file_name().unwrap_or_default());
+            let file = File::create(&path).map_err(|source| cannot_write(&target.path, source))?;
+            shards.push(Shard { file, pending: Vec::new() });
+        }
+        let least = (0..shards.len()).map(|index| Reverse((0, index))).collect();
+        let chunk = (PENDING / shards.len()).clamp(64 << 10, CHUNK);
+        Ok(Self { target, staging, shards, least, chunk })
+    }
+
+    /// The hidden folder, for other files that shall not outlive the run.
+    pub fn folder(&self) -> &Path {
+        &self.staging.folder
+    }
+
+    /// Adds a document, to the shard with the least text: its lines, each with its newline.
+    pub fn push<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
+        let Some(mut first) = self.least.peek_mut() else { return };
+        let Reverse((bytes, index)) = &mut *first;
+        let pending = &mut self.shards[*index].pending;
+        let before = pending.len();
+        for line in lines {
+            pending.extend_from_slice(line.as_bytes());
+        }
+        pending.push(b'\n');
+        *bytes += (pending.len() - before) as u64;
+    }
+
+    /// Writes what fills whole chunks, or with `all` everything.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the output; [`Error::Data`] where the disk is full.
+    pub fn flush(&mut self, all: bool) -> Result<()> {
+        let (chunk, compression) = (self.chunk, self.target.compression);
+        let result = self.shards.par_iter_mut().try_for_each(|shard| {
+            let whole = if all { shard.pending.len() } else { shard.pending.len() / chunk * chunk };
+            if whole == 0 {
+                return Ok(());
+            }
+            if compression.suffix().is_empty() {
+                shard.file.write_all(&shard.pending[..whole])?;
+            } else {
+                let parts: Vec<_> =
+                    shard.pending[..whole].par_chunks(chunk).map(|text| compression.compress(text)).collect();
+                for part in parts {
+                    shard.file.write_all(&part?)?;
+                }
+            }
+            shard.pending.drain(..whole);
+            Ok(())
+        });
+        result.map_err(|source: io::Error| cannot_write(&self.target.path, source))
+    }
+
+    /// Writes the rest, waits for the disk, and gives the output its name.
+    ///
+    /// # Errors
+    /// As [`Writer::flush`]; the output is then as it was before.
+    pub fn commit(mut self) -> Result<()> {
+        self.flush(true)?;
+        let error = |source| cannot_write(&self.target.path, source);
+        for shard in &mut self.shards {
+            if self.target.compression != TextCompression::None && shard.file.metadata().map_err(error)?.len() == 0 {
+                // Nothing at all is no gzip or zstd file.
+                let empty = self.target.compression.compress(b"").map_err(error)?;
+                shard.file.write_all(&empty).map_err(error)?;
+            }
+            shard.file.sync_all().map_err(error)?;
+        }
+        let inside = self.staging.folder.join("files");
+        if self.target.shards.is_some() {
+            let is_there = fs::read_dir(&self.target.path).is_ok_and(|mut entries| entries.next().is_some());
+            let old = self.staging.folder.join("old");
+            if is_there {
+                fs::rename(&self.target.path, &old).map_err(error)?;
+            }
+            fs::rename(&inside, &self.target.path).map_err(|source| {
+                if is_there {
+                    // Back to what was; the first error is the one to tell.
+                    let _ = fs::rename(&old, &self.target.path);
+                }
+                error(source)
+            })?;
+        } else {
+            let name = self.target.path.file_name().unwrap_or_default();
+            fs::rename(inside.join(name), &self.target.path).map_err(error)?;
+        }
+        sync_folder_of(&self.target.path)
+    }
+}
+
+fn cannot_write(path: &Path, source: io::Error) -> Error {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    if matches!(source.kind(), StorageFull | QuotaExceeded) {
+        return Error::data(
+            path,
+            format!("cannot write: {source}; nothing was kept: make room and run the same command again"),
+        );
+    }
+    Error::io("cannot write", path, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn write(target: Target, documents: &[&str]) {
+        let mut writer = Writer::create(target).unwrap();
+        for document in documents {
+            writer.push(document.split_inclusive('\n'));
+            writer.flush(false).unwrap();
+        }
+        writer.commit().unwrap();
+    }
+
+    #[test]
+    fn nothing_has_its_name_before_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::new(&folder.path().join("new/corpus.txt"), None, TextCompression::Auto).unwrap();
+        let mut writer = Writer::create(target.clone()).unwrap();
+        writer.push(["a\n", "b\n"].into_iter());
+        writer.flush(true).unwrap();
+        assert_eq!(names(&folder.path().join("new")), [".corpus.txt.prepare-text.tmp"]);
+        assert!(Writer::create(target.clone()).is_err_and(|error| error.to_string().contains("another run")));
+        drop(writer);
+        assert!(names(&folder.path().join("new")).is_empty());
+        write(target.clone(), &["a\nb\n", "c\n"]);
+        assert_eq!(fs::read_to_string(target.path()).unwrap(), "a\nb\n\nc\n\n");
+        assert_eq!(names(&folder.path().join("new")), ["corpus.txt"]);
+    }
+
+    #[test]
+    fn shards_get_the_same_amount() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("corpus");
+        let target = Target::new(&path, Some(3), TextCompression::None).unwrap();
+        write(target.clone(), &["long document\n", "a\n", "b\n", "c\n"]);
+        let texts: Vec<_> = target.files().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        assert_eq!(texts, ["long document\n\n", "a\n\nc\n\n", "b\n\n"]);
+        assert!(target.check(false).is_err() && target.check(true).is_ok());
+        let other = Target::new(&path, Some(1), TextCompression::Gzip).unwrap();
+        write(other, &["d\n"]);
+        assert_eq!(names(&path), ["corpus-00000-of-00001.txt.gz"], "the earlier shards are gone");
+        fs::write(path.join("mine.txt"), "x").unwrap();
+        assert!(target.check(true).is_err_and(|error| error.to_string().contains("mine.txt")));
+    }
+
+    #[test]
+    fn compressed_chunks_are_one_stream() {
+        use std::io::Read;
+        let folder = tempfile::tempdir().unwrap();
+        let text = "some text and more of it\n".repeat(1 << 19);
+        for name in ["corpus.txt.gz", "corpus.txt.zst"] {
+            let path = folder.path().join(name);
+            write(Target::new(&path, None, TextCompression::Auto).unwrap(), &[&text]);
+            let file = File::open(&path).unwrap();
+            let mut found = String::new();
+            if name.ends_with("gz") {
+                flate2::read::MultiGzDecoder::new(file).read_to_string(&mut found).unwrap();
+            } else {
+                zstd::stream::read::Decoder::new(file).unwrap().read_to_string(&mut found).unwrap();
+            }
+            assert!(found == format!("{text}\n"), "{name}");
+            write(Target::new(&path, None, TextCompression::Auto).unwrap(), &[]);
+            assert!(fs::metadata(&path).unwrap().len() > 0, "an empty {name} is one all the same");
+        }
+    }
+
+    #[test]
+    fn outputs_that_cannot_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = |name: &str, shards| Target::new(&folder.path().join(name), shards, TextCompression::Auto);
+        assert!(new("a", Some(0)).is_err() && new("a", Some(100_000)).is_err());
+        assert!(Target::new(Path::new("-"), None, TextCompression::Auto).is_err());
+        assert!(Target::new(Path::new("/"), None, TextCompression::Auto).is_err());
+        assert!(new("", None).unwrap().check(true).is_err(), "a folder is no file");
+        assert!(Target::new(Path::new("/dev/null"), None, TextCompression::Auto).unwrap().check(true).is_err());
+        fs::write(folder.path().join("a"), "x").unwrap();
+        assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is no folder");
+        assert!(new("a", None).unwrap().check(false).is_err() && new("a", None).unwrap().check(true).is_ok());
+    }
+
+    #[test]
+    fn sidecars() {
+        for name in ["prepare-text.config.json", "corpus.txt.prepare-text.summary.json"] {
+            assert!(is_sidecar(OsStr::new(name)), "{name}");
+        }
+        for name in ["corpus.txt", "my-prepare-text.config.json", "config.json"] {
+            assert!(!is_sidecar(OsStr::new(name)), "{name}");
+        }
+    }
+}

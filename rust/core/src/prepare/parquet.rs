@@ -1,0 +1,202 @@
+//! Parquet: the texts of one column, row after row.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::fs::File;
+use std::path::PathBuf;
+
+use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::column::reader::{ColumnReader as AnyReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+
+use super::parse::{Records, decode};
+use super::raw::{RawBlock, RawKind, ReadCounts};
+use super::read::BLOCK_BYTES;
+use crate::input::InputFile;
+use crate::{Error, Result};
+
+/// Rows that are decoded at once; their texts stay in the pages they lie in.
+const BATCH: usize = 64;
+
+/// Rows in a block at most, whatever their length.
+const BLOCK_ROWS: usize = 64 << 10;
+
+/// Reads one column of a file.
+pub(super) struct ColumnReader {
+    path: PathBuf,
+    bytes: u64,
+    file: SerializedFileReader<File>,
+    leaf: usize,
+    next_group: usize,
+    group: Option<ColumnReaderImpl<ByteArrayType>>,
+    /// Rows of the group that are not decoded yet.
+    left: usize,
+    /// Decoded and not handed out; none is null.
+    ready: VecDeque<Option<ByteArray>>,
+    /// Rows handed out, and rows there are.
+    row: u64,
+    rows: u64,
+}
+
+impl ColumnReader {
+    /// Opens `file` for its column `field`.
+    pub fn open(file: &InputFile, field: &str) -> Result<Self> {
+        let path = file.path.clone();
+        let handle = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        let reader = SerializedFileReader::new(handle).map_err(|e| {
+            let reason =
+                format!("the Parquet footer cannot be read ({e}); the file is cut short or damaged: fetch it again");
+            Error::data(&path, reason)
+        })?;
+        let metadata = reader.metadata();
+        let leaf = find(metadata.file_metadata().schema_descr(), field).map_err(|reason| Error::data(&path, reason))?;
+        let rows = metadata.row_groups().iter().map(|group| group.num_rows().max(0) as u64).sum();
+        Ok(Self {
+            path,
+            bytes: file.bytes,
+            leaf,
+            next_group: 0,
+            group: None,
+            left: 0,
+            ready: VecDeque::new(),
+            row: 0,
+            rows,
+            file: reader,
+        })
+    }
+
+    /// The file's share of the rows that are read.
+    pub fn bytes_read(&self) -> u64 {
+        if self.row == self.rows {
+            return self.bytes;
+        }
+        (u128::from(self.bytes) * u128::from(self.row) / u128::from(self.rows)) as u64
+    }
+
+    /// Fills the empty `block`; false at the end.
+    pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
+        block.kind = RawKind::Parquet;
+        block.offset = 0;
+        block.line = self.row;
+        while block.data.len() < BLOCK_BYTES && block.ends.len() < BLOCK_ROWS {
+            match self.ready.pop_front() {
+                Some(Some(text)) => block.data.extend_from_slice(text.data()),
+                Some(None) => block.nulls.push(block.ends.len()),
+                None if self.read_batch()? => continue,
+                None => break,
+            }
+            block.ends.push(block.data.len());
+            self.row += 1;
+        }
+        Ok(!block.ends.is_empty())
+    }
+
+    /// Decodes the next rows; false where there are none.
+    fn read_batch(&mut self) -> Result<bool> {
+        while self.left == 0 {
+            if self.next_group == self.file.num_row_groups() {
+                return Ok(false);
+            }
+            let group = self.file.get_row_group(self.next_group).map_err(|e| self.damaged(&e))?;
+            self.left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+            match group.get_column_reader(self.leaf).map_err(|e| self.damaged(&e))? {
+                AnyReader::ByteArrayColumnReader(reader) => self.group = Some(reader),
+                _ => return Err(self.damaged(&"a column whose type changes")),
+            }
+            self.next_group += 1;
+        }
+        let Some(reader) = &mut self.group else { return Ok(false) };
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let read = reader.read_records(self.left.min(BATCH), Some(&mut levels), None, &mut values);
+        let (rows, ..) = read.map_err(|e| self.damaged(&e))?;
+        if rows == 0 {
+            return Err(self.damaged(&format!("{} rows are missing", self.left)));
+        }
+        self.left -= rows.min(self.left);
+        let full = self.file.metadata().file_metadata().schema_descr().column(self.leaf).max_def_level();
+        if full == 0 {
+            self.ready.extend(values.into_iter().map(Some));
+        } else {
+            let mut values = values.into_iter();
+            self.ready.extend(levels.into_iter().map(|level| if level == full { values.next() } else { None }));
+        }
+        Ok(true)
+    }
+
+    fn damaged(&self, error: &dyn Display) -> Error {
+        let row = self.row + self.ready.len() as u64;
+        Error::row(
+            &self.path,
+            row,
+            format!("the Parquet data is damaged here or later ({error}); fetch the file again"),
+        )
+    }
+}
+
+/// The leaf column that `field` names.
+fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
+    const ADVICE: &str = "name the column with the text (--text-field)";
+    let mut named: Vec<usize> =
+        (0..schema.num_columns()).filter(|&i| schema.column(i).path().string() == field).collect();
+    // A column of that very name comes before a field within a struct.
+    named.sort_by_key(|&i| schema.column(i).path().parts().len());
+    let Some(&leaf) = named.first() else {
+        let columns: Vec<String> =
+            schema.columns().iter().take(50).map(|it| format!("{:?} ({})", it.path().string(), describe(it))).collect();
+        let columns = columns.join(", ");
+        return Err(format!("no column {field:?}; those there are: {columns}; {ADVICE}"));
+    };
+    let column = schema.column(leaf);
+    if !is_text(&column) {
+        return Err(format!("the column {field:?} is {}, not text; {ADVICE}", describe(&column)));
+    }
+    Ok(leaf)
+}
+
+fn is_text(column: &ColumnDescriptor) -> bool {
+    let is_string = match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE) => true,
+        _ => false,
+    };
+    is_string && column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0
+}
+
+/// A column's type, for messages.
+fn describe(column: &ColumnDescriptor) -> String {
+    let name = match (column.logical_type_ref(), column.converted_type()) {
+        _ if column.max_rep_level() > 0 => return "a list".into(),
+        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8) => return "text".into(),
+        (Some(logical), _) => format!("{logical:?}"),
+        (None, ConvertedType::NONE) => column.physical_type().to_string(),
+        (None, converted) => converted.to_string(),
+    };
+    name.to_lowercase()
+}
+
+/// Hands over the text of each row.
+pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
+    let block = records.block;
+    let mut nulls = block.nulls.iter().copied().peekable();
+    let mut begin = 0;
+    for (i, &end) in block.ends.iter().enumerate() {
+        let bytes = &block.data[begin..end];
+        begin = end;
+        let row = block.line + i as u64;
+        if nulls.next_if_eq(&i).is_some() {
+            let field = &records.options.text_field;
+            let reason = || format!("the column {field:?} is null; leave such rows out with --skip-bad");
+            records.bad(counts, || Error::row(records.path, row, reason()))?;
+            continue;
+        }
+        let text = decode(bytes, records.options.on_bad_utf8, counts).map_err(|at| {
+            let value = bytes[at];
+            let byte = at + 1;
+            let advice = "mend the file, or pass --on-bad-utf8 replace to put U+FFFD there";
+            Error::row(records.path, row, format!("byte {byte}: invalid UTF-8 (0x{value:02X}); {advice}"))
+        })?;
+        document(text.into_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,365 @@
+//! Raw text of any form in: the files one after the other, each recognised by what it holds, in blocks of whole documents.
+//!
+//! Where a block ends depends on the bytes alone, never on threads, on the sizes of reads or on time.
+
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memchr::{memmem, memrchr};
+use serde::{Deserialize, Serialize};
+
+use self::window::{Ends, Taken, Window};
+use super::format::{self, Found};
+use super::mediawiki::Site;
+use super::parquet::ColumnReader;
+use super::plain;
+use super::raw::{MAX_DOCUMENT, RawBlock, RawKind};
+use crate::input::{InputFile, InputKind, OnBadUtf8};
+use crate::{Error, Result};
+
+/// Bytes of a block, or one document where that is longer.
+pub const BLOCK_BYTES: usize = 512 << 10;
+
+/// Longest line of JSON, `<doc>` and `<page>` in bytes: 256 MiB.
+pub const MAX_RECORD: usize = 256 << 20;
+
+/// A dump's header is some tens of kilobytes.
+const MAX_HEADER: usize = 16 << 20;
+
+/// What an input holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// What its first bytes say.
+    #[default]
+    Auto,
+    /// Plain text.
+    Text,
+    /// One JSON object a line.
+    Jsonl,
+    /// What wikiextractor writes without `--json`.
+    Wikiextractor,
+    /// An XML dump of a MediaWiki site.
+    Mediawiki,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// What a document of plain text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum DocumentRule {
+    /// A file.
+    #[default]
+    File,
+    /// What lies between blank lines.
+    BlankLine,
+}
+
+/// What a paragraph of a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParagraphRule {
+    /// What lies between blank lines, in plain text whose documents these do not separate; else a line.
+    #[default]
+    Auto,
+    /// A line.
+    Line,
+    /// What lies between blank lines.
+    BlankLine,
+}
+
+/// How raw text is read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReadOptions {
+    /// What the inputs hold.
+    pub format: Format,
+    /// The field (JSON Lines) or column (Parquet) with the text. Dots lead into nested objects and structs, unless there is
+    /// a field of that very name.
+    pub text_field: String,
+    /// What a document of plain text is.
+    pub documents: DocumentRule,
+    /// The line that separates documents of plain text, white space at its ends not counted; it comes before `documents`.
+    pub document_separator: Option<String>,
+    /// What a paragraph is.
+    pub paragraphs: ParagraphRule,
+    /// What becomes of bytes that are not UTF-8.
+    pub on_bad_utf8: OnBadUtf8,
+    /// Leave out records that cannot be read, and count them, rather than stop.
+    pub skip_bad: bool,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            format: Format::Auto,
+            text_field: "text".into(),
+            documents: DocumentRule::File,
+            document_separator: None,
+            paragraphs: ParagraphRule::Auto,
+            on_bad_utf8: OnBadUtf8::Error,
+            skip_bad: false,
+        }
+    }
+}
+
+impl ReadOptions {
+    /// # Errors
+    /// [`Error::Option`] naming the first option outside its rule.
+    pub fn check(&self) -> Result<()> {
+        if self.text_field.is_empty() {
+            return Err(Error::Option("the name of the text field is empty; name a field, such as text".into()));
+        }
+        match &self.document_separator {
+            Some(line) if line.trim().is_empty() => Err(Error::Option(
+                "the document separator is blank; give a line of text, or let blank lines separate documents".into(),
+            )),
+            Some(line) if line.trim().contains('\n') => {
+                Err(Error::Option(format!("the document separator {line:?} is more than one line; give one line")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads inputs one after the other, in blocks of whole documents.
+pub struct RawReader {
+    files: Vec<InputFile>,
+    options: Arc<ReadOptions>,
+    stdin: Option<Box<dyn Read + Send>>,
+    /// The file that is open, or is opened next.
+    file: usize,
+    open: Option<Open>,
+    /// Compressed bytes of the files before `file`.
+    before: u64,
+    count: Arc<AtomicU64>,
+    cuts: u64,
+    formats: BTreeMap<&'static str, u64>,
+}
+
+/// A file that is being read.
+enum Open {
+    Bytes { window: Window, ends: Ends, kind: RawKind, limit: usize },
+    Parquet(ColumnReader),
+}
+
+impl RawReader {
+    /// A reader of `files`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] as [`ReadOptions::check`].
+    pub fn new(files: Vec<InputFile>, options: Arc<ReadOptions>) -> Result<Self> {
+        options.check()?;
+        Ok(Self {
+            files,
+            options,
+            stdin: None,
+            file: 0,
+            open: None,
+            before: 0,
+            count: Arc::default(),
+            cuts: 0,
+            formats: BTreeMap::new(),
+        })
+    }
+
+    /// Reads `stdin` in place of the process's standard input.
+    #[must_use]
+    pub fn with_stdin(mut self, stdin: Box<dyn Read + Send>) -> Self {
+        self.stdin = Some(stdin);
+        self
+    }
+
+    /// Bytes read so far as they lie on the disk.
+    pub fn bytes_read(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all inputs, or 0 where one of them is a stream.
+    pub fn total_bytes(&self) -> u64 {
+        if self.files.iter().all(InputFile::is_seekable) { self.files.iter().map(|f| f.bytes).sum() } else { 0 }
+    }
+
+    /// The path of input `file`, as it was given or found.
+    pub fn path(&self, file: usize) -> &Path {
+        &self.files[file].path
+    }
+
+    /// How often documents of plain text were cut because they were too long.
+    pub fn cuts(&self) -> u64 {
+        self.cuts
+    }
+
+    /// How many of the files opened so far hold what; empty files hold nothing.
+    pub fn formats(&self) -> &BTreeMap<&'static str, u64> {
+        &self.formats
+    }
+
+    /// Fills `block` with about [`BLOCK_BYTES`] of whole documents, never of two files; false when there are none left, and
+    /// after an error.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Data`] for what is damaged, cut short or not text, [`Error::Line`] and [`Error::Byte`] for
+    /// documents that are too long or not whole.
+    pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
+        let result = self.fill(block);
+        if result.is_err() {
+            self.file = self.files.len();
+            self.open = None;
+        }
+        result
+    }
+
+    fn fill(&mut self, block: &mut RawBlock) -> Result<bool> {
+        while self.file < self.files.len() {
+            if self.open.is_none() {
+                self.open = self.open_next()?;
+            }
+            block.file = self.file;
+            block.data.clear();
+            block.ends.clear();
+            block.nulls.clear();
+            let more = match &mut self.open {
+                None => false,
+                Some(Open::Parquet(column)) => {
+                    let more = column.next_block(block)?;
+                    self.count.store(self.before + column.bytes_read(), Ordering::Relaxed);
+                    more
+                }
+                Some(Open::Bytes { window, ends, kind, limit }) => {
+                    next_bytes(window, ends, kind, *limit, block, &mut self.cuts)?
+                }
+            };
+            if more {
+                return Ok(true);
+            }
+            self.open = None;
+            self.before += self.files[self.file].bytes;
+            self.file += 1;
+        }
+        Ok(false)
+    }
+
+    /// Opens the file whose turn it is; none where it is empty.
+    fn open_next(&mut self) -> Result<Option<Open>> {
+        let file = &self.files[self.file];
+        let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
+        let mut window = Window::open(file, stdin, &self.count)?;
+        let (head, whole) = window.head()?;
+        if head.is_empty() {
+            return Ok(None);
+        }
+        let found = format::find(head, whole, &self.options).map_err(|reason| Error::data(&file.path, reason))?;
+        *self.formats.entry(found.name()).or_default() += 1;
+        let (ends, kind, limit) = match found {
+            Found::Text => match (&self.options.document_separator, self.options.documents) {
+                (Some(line), _) => (Ends::Separator(line.trim().into()), RawKind::Separated, MAX_DOCUMENT),
+                (None, DocumentRule::BlankLine) => (Ends::BlankLine, RawKind::BlankLines, MAX_DOCUMENT),
+                (None, DocumentRule::File) => (Ends::File, RawKind::Text, MAX_DOCUMENT),
+            },
+            Found::Jsonl => (Ends::Line, RawKind::JsonLines, MAX_RECORD),
+            Found::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
+            Found::Mediawiki => {
+                let header = window.take_before(b"<page>", MAX_HEADER)?;
+                let site = Site::parse(&header).map_err(|reason| Error::data(&file.path, reason))?;
+                (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
+            }
+            Found::Parquet => {
+                if window.is_compressed() || !file.is_seekable() {
+                    let reason = "this is Parquet within another compression or a pipe, where its end cannot be read first; \
+                                  give the Parquet file itself, which is compressed inside";
+                    return Err(Error::data(&file.path, reason));
+                }
+                self.count.store(self.before, Ordering::Relaxed);
+                return Ok(Some(Open::Parquet(ColumnReader::open(file, &self.options.text_field)?)));
+            }
+        };
+        Ok(Some(Open::Bytes { window, ends, kind, limit }))
+    }
+}
+
+fn next_bytes(
+    window: &mut Window,
+    ends: &Ends,
+    kind: &RawKind,
+    limit: usize,
+    block: &mut RawBlock,
+    cuts: &mut u64,
+) -> Result<bool> {
+    block.kind = kind.clone();
+    (block.offset, block.line) = (window.offset, window.line);
+    let end = match window.take(&mut block.data, ends, limit)? {
+        Taken::Nothing => return at_end(window, &[], kind).map(|()| false),
+        Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
+        Taken::Documents(end) => end,
+        Taken::TooLong => match (kind, memrchr(b'\n', &block.data[..limit])) {
+            (RawKind::Text | RawKind::BlankLines | RawKind::Separated, Some(newline)) => {
+                *cuts += 1;
+                newline + 1
+            }
+            _ => return Err(too_long(window, kind, limit, &block.data)),
+        },
+    };
+    window.give_back(&mut block.data, end);
+    Ok(true)
+}
+
+fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error {
+    let path = &window.file.path;
+    match kind {
+        RawKind::MediaWiki(_) => {
+            Error::byte(path, window.offset, format!("no </page> within {limit} bytes{}", last_title(data)))
+        }
+        RawKind::Wikiextractor => Error::line(path, window.line, format!("no </doc> within {limit} bytes")),
+        RawKind::JsonLines => {
+            let reason = format!("longer than {limit} bytes; JSON Lines has one object a line (jq -c . writes it so)");
+            Error::line(path, window.line, reason)
+        }
+        _ => {
+            let reason = format!(
+                "longer than {limit} bytes without a line end; such a file is not prose, or its line ends are lost"
+            );
+            Error::line(path, window.line, reason)
+        }
+    }
+}
+
+/// Whether a file may end as it does: `rest` is what follows its last document.
+fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
+    let path = &window.file.path;
+    match kind {
+        RawKind::MediaWiki(_) if memmem::find(rest, b"</mediawiki>").is_none() => {
+            let byte = window.offset + rest.len() as u64;
+            let title = last_title(rest);
+            Err(Error::byte(
+                path,
+                byte,
+                format!("the dump is cut short here: no </mediawiki>{title}; fetch the file again"),
+            ))
+        }
+        RawKind::Wikiextractor if !plain::is_blank(rest) => {
+            let reason = "the file is cut short: no </doc> for what begins here; run wikiextractor again";
+            let blank = rest.iter().take_while(|b| b.is_ascii_whitespace());
+            let line = window.line + blank.filter(|&&b| b == b'\n').count() as u64;
+            Err(Error::line(path, line, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names the page that `rest` begins, if it got as far as that.
+fn last_title(rest: &[u8]) -> String {
+    let title = memmem::find(rest, b"<title>").and_then(|begin| {
+        let title = &rest[begin + b"<title>".len()..];
+        Some(&title[..memmem::find(title, b"</title>")?])
+    });
+    title.map_or_else(String::new, |title| format!(", within the page {:?}", String::from_utf8_lossy(title)))
+}

@@ -1,0 +1,244 @@
+//! The decompressed bytes of one input, and where its documents end.
+
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use memchr::{memchr, memchr_iter, memmem, memrchr};
+
+use super::BLOCK_BYTES;
+use crate::Result;
+use crate::input::{InputFile, Source};
+use crate::prepare::plain;
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// Bytes from which a format is told.
+const HEAD: usize = 64 << 10;
+
+/// Bytes read on at a time in search of a long document's end.
+const STEP: usize = 256 << 10;
+
+const PAGE_TAG: &[u8] = b"</page>";
+
+/// What ends a document.
+#[derive(Debug, Clone)]
+pub(super) enum Ends {
+    /// The file's end.
+    File,
+    /// A line's end.
+    Line,
+    /// A line of white space.
+    BlankLine,
+    /// This line, its ends trimmed.
+    Separator(String),
+    /// A line `</doc>`.
+    DocTag,
+    /// `</page>`.
+    PageTag,
+}
+
+impl Ends {
+    fn is_end(&self, line: &[u8]) -> bool {
+        match self {
+            Self::Line => true,
+            Self::BlankLine => plain::is_blank(line),
+            Self::Separator(separator) => plain::equals_trimmed(line, separator),
+            Self::DocTag => line.trim_ascii() == b"</doc>",
+            Self::File | Self::PageTag => false,
+        }
+    }
+
+    /// Whether a file may end without this.
+    fn is_optional(&self) -> bool {
+        !matches!(self, Self::DocTag | Self::PageTag)
+    }
+
+    /// Behind the last end in `data`.
+    fn last(&self, data: &[u8]) -> Option<usize> {
+        match self {
+            Self::File => return None,
+            Self::PageTag => return Some(memmem::rfind(data, PAGE_TAG)? + PAGE_TAG.len()),
+            _ => {}
+        }
+        let mut end = memrchr(b'\n', data)?;
+        loop {
+            let before = memrchr(b'\n', &data[..end]);
+            if self.is_end(&data[before.map_or(0, |i| i + 1)..end]) {
+                return Some(end + 1);
+            }
+            end = before?;
+        }
+    }
+
+    /// Behind the first end in `data` that is not wholly before `from`, which is moved on past what is searched.
+    fn first(&self, data: &[u8], from: &mut usize) -> Option<usize> {
+        match self {
+            Self::File => return None,
+            Self::PageTag => {
+                let found = memmem::find(&data[*from..], PAGE_TAG).map(|at| *from + at + PAGE_TAG.len());
+                *from = data.len().saturating_sub(PAGE_TAG.len() - 1);
+                return found;
+            }
+            // A line as long as a record may be is looked through once, not once a step.
+            Self::Line => {
+                let found = memchr(b'\n', &data[*from..]).map(|at| *from + at + 1);
+                *from = data.len();
+                return found;
+            }
+            _ => {}
+        }
+        while let Some(at) = memchr(b'\n', &data[*from..]) {
+            let line = &data[*from..*from + at];
+            *from += at + 1;
+            if self.is_end(line) {
+                return Some(*from);
+            }
+        }
+        None
+    }
+}
+
+/// What [`Window::take`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Whole documents up to this byte of the data.
+    Documents(usize),
+    /// What follows the file's last end, where documents need one.
+    Rest,
+    /// More bytes than the limit, and no end among them.
+    TooLong,
+    /// The file's end.
+    Nothing,
+}
+
+/// An open input and what was read of it ahead.
+pub(super) struct Window {
+    pub file: InputFile,
+    source: Source,
+    /// Read, and from `begin` on not handed out.
+    ahead: Vec<u8>,
+    begin: usize,
+    /// Decompressed byte, from 0, and line, from 1, at which the next block begins.
+    pub offset: u64,
+    pub line: u64,
+}
+
+impl Window {
+    pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, count: &Arc<AtomicU64>) -> Result<Self> {
+        let source = Source::open(file, stdin, 0, count)?;
+        Ok(Self { file: file.clone(), source, ahead: Vec::new(), begin: 0, offset: 0, line: 1 })
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.source.is_compressed()
+    }
+
+    /// The first bytes without a byte-order mark, and whether they are all there are.
+    pub fn head(&mut self) -> Result<(&[u8], bool)> {
+        let mut head = Vec::new();
+        self.fill(&mut head, HEAD)?;
+        let whole = head.len() < HEAD;
+        self.begin = if head.starts_with(BOM) { BOM.len() } else { 0 };
+        self.offset = self.begin as u64;
+        self.ahead = head;
+        Ok((&self.ahead[self.begin..], whole))
+    }
+
+    /// The bytes before `mark`, or before a dump's end where there is none; an error where `limit` bytes are without it.
+    pub fn take_before(&mut self, mark: &[u8], limit: usize) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        let mut from = 0;
+        let end = loop {
+            let wanted = data.len() + STEP;
+            self.fill(&mut data, wanted)?;
+            if let Some(at) = memmem::find(&data[from..], mark) {
+                break from + at;
+            }
+            if data.len() < wanted {
+                break memmem::find(&data, b"</mediawiki>").unwrap_or(data.len());
+            }
+            if data.len() > limit {
+                let mark = String::from_utf8_lossy(mark);
+                let reason = format!("no {mark} within the first {limit} bytes; this is not a dump of pages");
+                return Err(crate::Error::data(&self.file.path, reason));
+            }
+            from = data.len() + 1 - mark.len();
+        };
+        self.give_back(&mut data, end);
+        Ok(data)
+    }
+
+    /// Reads into `data`, which is empty, up to the last end within [`BLOCK_BYTES`], or else the first after that.
+    ///
+    /// More than is taken may be in `data`; [`Window::give_back`] has to follow where documents are.
+    pub fn take(&mut self, data: &mut Vec<u8>, ends: &Ends, limit: usize) -> Result<Taken> {
+        let block = BLOCK_BYTES.min(limit);
+        self.fill(data, block)?;
+        if data.len() < block {
+            return Ok(at_end(data, ends));
+        }
+        if let Some(end) = ends.last(data) {
+            return Ok(Taken::Documents(end));
+        }
+        let mut from = 0;
+        loop {
+            let wanted = (data.len() + STEP).min(limit + 1);
+            self.fill(data, wanted)?;
+            if let Some(end) = ends.first(data, &mut from) {
+                return Ok(Taken::Documents(end));
+            }
+            if data.len() < wanted {
+                return Ok(at_end(data, ends));
+            }
+            if data.len() > limit {
+                return Ok(Taken::TooLong);
+            }
+        }
+    }
+
+    /// Takes back what follows byte `end` of `data`, which was filled from here.
+    pub fn give_back(&mut self, data: &mut Vec<u8>, end: usize) {
+        let rest = &data[end..];
+        if self.begin < self.ahead.len() {
+            // All of it came from there.
+            self.begin -= rest.len();
+        } else {
+            self.ahead.clear();
+            self.ahead.extend_from_slice(rest);
+            self.begin = 0;
+        }
+        data.truncate(end);
+        self.offset += data.len() as u64;
+        self.line += memchr_iter(b'\n', data).count() as u64;
+    }
+
+    /// Appends to `data` until it has `length` bytes, or the file ends.
+    fn fill(&mut self, data: &mut Vec<u8>, length: usize) -> Result<()> {
+        let wanted = length.saturating_sub(data.len()).min(self.ahead.len() - self.begin);
+        data.extend_from_slice(&self.ahead[self.begin..self.begin + wanted]);
+        self.begin += wanted;
+        while data.len() < length {
+            let available = match self.source.reader.fill_buf() {
+                Ok([]) => break,
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(self.source.error(&self.file, e)),
+            };
+            let taken = &available[..available.len().min(length - data.len())];
+            data.extend_from_slice(taken);
+            let n = taken.len();
+            self.source.reader.consume(n);
+        }
+        Ok(())
+    }
+}
+
+fn at_end(data: &[u8], ends: &Ends) -> Taken {
+    match ends.last(data) {
+        _ if data.is_empty() => Taken::Nothing,
+        _ if ends.is_optional() => Taken::Documents(data.len()),
+        Some(end) => Taken::Documents(end),
+        None => Taken::Rest,
+    }
+}

@@ -1,0 +1,553 @@
+//! The whole of prepare-text: waves of blocks through reading, cleaning, comparing and writing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use regex::RegexSet;
+
+use super::clean::{Cleaner, Kept, Lines};
+use super::dedup::{Dedup, Verdict};
+use super::language::{self, LanguageRule, UNDETERMINED};
+use super::options::{CleanOptions, PrepareOptions, Reason};
+use super::output::{Target, Writer};
+use super::parse::parse;
+use super::raw::{Document, MAX_DOCUMENT, RawBlock, ReadCounts};
+use super::read::{BLOCK_BYTES, DocumentRule, RawReader};
+use super::summary::{Counts, Summary, Written};
+use crate::input::{InputFile, expand_inputs, refuse_output_in_input};
+use crate::{Error, Progress, Result};
+
+/// Blocks a thread gets in a wave.
+const BLOCKS_A_THREAD: usize = 4;
+/// Bytes of text in a wave, about, at most.
+const WAVE_BYTES: usize = 48 << 20;
+/// A single document of more bytes than this is likely to be more than one.
+const LONE_DOCUMENT: u64 = 1 << 20;
+/// Bytes of a sample in a dry run.
+const SAMPLE: usize = 400;
+
+/// Where a run writes, and whether it does.
+#[derive(Debug, Clone)]
+pub struct Outputs {
+    /// What is for training.
+    pub training: Target,
+    /// What is held out, where something is.
+    pub held_out: Option<Target>,
+    /// Replace what is there.
+    pub overwrite: bool,
+    /// Write nothing, and collect samples of what goes.
+    pub dry_run: bool,
+}
+
+/// Reads `inputs`, and writes their documents, cleaned, one sentence a line and a blank line after each.
+///
+/// What is written depends on the inputs and the options alone, not on the number of threads: those of the rayon pool that
+/// this is called in.
+///
+/// # Errors
+/// Inputs that cannot be read, with their place; options outside their rule; no document left; a disk that is full. In all
+/// these cases the outputs are as they were before.
+pub fn prepare<S: AsRef<OsStr>>(
+    inputs: &[S],
+    outputs: &Outputs,
+    options: &PrepareOptions,
+    progress: &mut dyn Progress,
+) -> Result<Summary> {
+    options.check()?;
+    let rule = LanguageRule::parse(&options.clean.language)?;
+    let patterns = options.clean.patterns()?;
+    let files = expand_inputs(inputs)?;
+    let targets = [Some(&outputs.training), outputs.held_out.as_ref()].into_iter().flatten();
+    for target in targets {
+        if !outputs.dry_run {
+            target.check(outputs.overwrite)?;
+        }
+        refuse_output_in_input(inputs, target.path())?;
+        let written = target.path().canonicalize().ok();
+        if let Some(file) = files.iter().find(|file| written.is_some() && file.path.canonicalize().ok() == written) {
+            return Err(Error::Option(format!("{}: this input is the output too; name another", file.path.display())));
+        }
+    }
+    if let Some(held_out) = outputs.held_out.as_ref().filter(|it| it.path() == outputs.training.path()) {
+        return Err(Error::Option(format!(
+            "{}: the output for training and the one for evaluation are the same; name another --eval-output",
+            held_out.path().display()
+        )));
+    }
+    let shared = Shared {
+        options,
+        rule,
+        patterns,
+        files: files.clone(),
+        samples: if outputs.dry_run { options.samples } else { 0 },
+    };
+    let mut reader = RawReader::new(files, Arc::new(options.read.clone()))?;
+    let mut sink = Sink::open(outputs, options, shared.samples)?;
+    pipeline(&mut reader, &mut sink, &shared, progress)?;
+    sink.counts.documents_cut += reader.cuts();
+    let mut summary = Summary {
+        inputs: shared.files.len() as u64,
+        formats: reader.formats().clone(),
+        bytes_read: reader.bytes_read(),
+        ..Summary::default()
+    };
+    sink.finish(&mut summary, outputs, options, progress)?;
+    Ok(summary)
+}
+
+fn stopped() -> Error {
+    Error::Interrupted("nothing was written; run the same command again to start afresh".into())
+}
+
+fn pipeline(reader: &mut RawReader, sink: &mut Sink, shared: &Shared<'_>, progress: &mut dyn Progress) -> Result<()> {
+    let total = reader.total_bytes();
+    let blocks = (rayon::current_num_threads() * BLOCKS_A_THREAD).min(WAVE_BYTES / BLOCK_BYTES);
+    let (mut reading, mut cleaning, mut writing) = (Wave::default(), Wave::default(), Wave::default());
+    let mut language = InputLanguage::default();
+    let mut end = None;
+    loop {
+        if !progress.report("preparing text", "bytes", reader.bytes_read(), total) {
+            return Err(stopped());
+        }
+        let (written, ()) = rayon::join(
+            || {
+                let written = writing.write(sink);
+                reading.read(reader, blocks, &mut end);
+                written
+            },
+            || cleaning.clean(shared, &mut language),
+        );
+        written?;
+        std::mem::swap(&mut writing, &mut cleaning);
+        std::mem::swap(&mut cleaning, &mut reading);
+        if cleaning.used == 0
+            && writing.used == 0
+            && let Some(end) = end
+        {
+            return end;
+        }
+    }
+}
+
+/// What the threads share.
+struct Shared<'a> {
+    options: &'a PrepareOptions,
+    rule: LanguageRule,
+    patterns: Option<RegexSet>,
+    files: Vec<InputFile>,
+    /// Samples for each reason that are kept.
+    samples: usize,
+}
+
+/// The language of the input that a wave ended in.
+#[derive(Debug, Default)]
+struct InputLanguage {
+    file: Option<usize>,
+    code: String,
+}
+
+/// A block and what became of it. The buffers are reused.
+#[derive(Default)]
+struct Work {
+    block: RawBlock,
+    documents: Vec<Document>,
+    lines: Lines,
+    /// What the block's first documents are written in, where they may decide it for the input.
+    guess: &'static str,
+    /// The language of the input.
+    language: String,
+    languages: BTreeMap<String, u64>,
+    counts: Counts,
+    text_bytes: u64,
+    samples: Vec<(Reason, String)>,
+    failed: Option<Error>,
+}
+
+#[derive(Default)]
+struct Wave {
+    works: Vec<Work>,
+    used: usize,
+}
+
+impl Wave {
+    /// Fills the wave. What ends the input, an error or nothing more, goes to `end`.
+    fn read(&mut self, reader: &mut RawReader, blocks: usize, end: &mut Option<Result<()>>) {
+        self.used = 0;
+        let mut bytes = 0;
+        while end.is_none() && self.used < blocks && bytes < blocks * BLOCK_BYTES {
+            if self.works.len() == self.used {
+                self.works.push(Work::default());
+            }
+            let block = &mut self.works[self.used].block;
+            match reader.next_block(block) {
+                Ok(true) => {
+                    bytes += block.data.len();
+                    self.used += 1;
+                }
+                Ok(false) => *end = Some(Ok(())),
+                Err(error) => *end = Some(Err(error)),
+            }
+        }
+    }
+
+    /// Takes the blocks apart and cleans what is in them, on all threads.
+    fn clean(&mut self, shared: &Shared<'_>, language: &mut InputLanguage) {
+        let works = &mut self.works[..self.used];
+        let mut before = language.file;
+        let begins: Vec<bool> =
+            works.iter().map(|work| before.replace(work.block.file) != Some(work.block.file)).collect();
+        works.par_iter_mut().zip(&begins).for_each(|(work, &begins)| work.parse(shared, begins));
+        for (work, begins) in works.iter_mut().zip(begins) {
+            if begins {
+                *language = InputLanguage { file: Some(work.block.file), code: work.guess.to_owned() };
+            }
+            work.language.clone_from(&language.code);
+        }
+        works.par_iter_mut().for_each(|work| work.clean(shared));
+    }
+
+    fn write(&mut self, sink: &mut Sink) -> Result<()> {
+        for work in &mut self.works[..self.used] {
+            sink.take(work)?;
+        }
+        self.used = 0;
+        Ok(())
+    }
+}
+
+impl Work {
+    fn parse(&mut self, shared: &Shared<'_>, begins_input: bool) {
+        self.documents.clear();
+        self.counts = Counts::default();
+        let mut read = ReadCounts::default();
+        let path = &shared.files[self.block.file].path;
+        self.failed = parse(&self.block, path, &shared.options.read, &mut read, &mut self.documents).err();
+        self.counts.replaced = read.replaced;
+        self.counts.bad_records = read.bad_records;
+        self.counts.redirects = read.redirects;
+        self.counts.other_pages = read.other_pages;
+        self.guess = UNDETERMINED;
+        if begins_input && shared.rule == LanguageRule::EachInput {
+            let unsaid = self.documents.iter().filter(|document| document.language.is_none());
+            self.guess = language::of_most(unsaid.map(|document| document.text.as_str()));
+        }
+        // What one block of a long document has swollen.
+        self.block.data = Vec::new();
+    }
+
+    fn clean(&mut self, shared: &Shared<'_>) {
+        self.lines.clear();
+        self.languages.clear();
+        self.samples.clear();
+        self.text_bytes = 0;
+        let hash_lines = shared.options.dedup_lines;
+        let mut cleaner = Cleaner::new(&shared.options.clean, shared.patterns.as_ref(), hash_lines);
+        let (samples, most) = (&mut self.samples, shared.samples);
+        let mut removed = |reason: Reason, text: &str| {
+            if most > 0 && samples.iter().filter(|(known, _)| *known == reason).count() < most {
+                samples.push((reason, sample(text)));
+            }
+        };
+        for document in self.documents.drain(..) {
+            let language = match (&shared.rule, &document.language) {
+                (LanguageRule::Given(code), _) => code,
+                (LanguageRule::EachInput, Some(said)) => said,
+                (LanguageRule::EachInput, None) => &self.language,
+                (LanguageRule::EachDocument, _) => language::detect(&document.text),
+            };
+            self.text_bytes += document.text.len() as u64;
+            match self.languages.get_mut(language) {
+                Some(count) => *count += 1,
+                None => drop(self.languages.insert(language.to_owned(), 1)),
+            }
+            cleaner.clean(&document, language, &mut self.lines, &mut self.counts, &mut removed);
+        }
+    }
+}
+
+fn sample(text: &str) -> String {
+    let end = text.floor_char_boundary(SAMPLE);
+    let mut sample = text[..end].trim_end().to_owned();
+    if end < text.len() {
+        sample.push('…');
+    }
+    sample
+}
+
+/// Where cleaned documents go, in the order of the input.
+struct Sink {
+    counts: Counts,
+    dedup: Dedup,
+    out: Out,
+    languages: BTreeMap<String, u64>,
+    documents_read: u64,
+    text_bytes: u64,
+    samples: BTreeMap<Reason, Vec<String>>,
+    most_samples: usize,
+}
+
+/// What the documents that stay are written with.
+struct Out {
+    clean: CleanOptions,
+    eval_fraction: f64,
+    /// None in a dry run.
+    training: Option<Writer>,
+    held_out: Option<Writer>,
+    kept: Written,
+    kept_out: Written,
+}
+
+impl Sink {
+    fn open(outputs: &Outputs, options: &PrepareOptions, most_samples: usize) -> Result<Self> {
+        let create = |target: &Target| (!outputs.dry_run).then(|| Writer::create(target.clone())).transpose();
+        let training = create(&outputs.training)?;
+        let held_out = outputs.held_out.as_ref().map(create).transpose()?.flatten();
+        let folder = training.as_ref().map_or_else(std::env::temp_dir, |writer| writer.folder().to_path_buf());
+        Ok(Self {
+            counts: Counts::default(),
+            dedup: Dedup::new(options.dedup_documents, options.dedup_lines, options.dedup_memory << 20, &folder),
+            out: Out {
+                clean: options.clean.clone(),
+                eval_fraction: options.eval_fraction,
+                training,
+                held_out,
+                kept: Written::default(),
+                kept_out: Written::default(),
+            },
+            languages: BTreeMap::new(),
+            documents_read: 0,
+            text_bytes: 0,
+            samples: BTreeMap::new(),
+            most_samples,
+        })
+    }
+
+    fn take(&mut self, work: &mut Work) -> Result<()> {
+        if let Some(error) = work.failed.take() {
+            return Err(error);
+        }
+        self.counts.add(&work.counts);
+        self.text_bytes += work.text_bytes;
+        for (language, count) in &work.languages {
+            *self.languages.entry(language.clone()).or_default() += count;
+            self.documents_read += count;
+        }
+        for (reason, text) in work.samples.drain(..) {
+            add_sample(&mut self.samples, self.most_samples, reason, || text);
+        }
+        let lines = &work.lines;
+        for kept in &lines.documents {
+            let verdict =
+                if self.dedup.is_off() { Verdict::New(Vec::new()) } else { self.dedup.decide(lines, kept)? };
+            let found = match verdict {
+                Verdict::Later => continue,
+                Verdict::Duplicate => Found { lines, kept, duplicate: true, repeated: &[] },
+                Verdict::New(ref repeated) => Found { lines, kept, duplicate: false, repeated },
+            };
+            self.out.put(&found, &mut self.counts, &mut self.samples, self.most_samples);
+        }
+        self.out.flush()
+    }
+
+    fn finish(
+        mut self,
+        summary: &mut Summary,
+        outputs: &Outputs,
+        options: &PrepareOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        summary.spilled = self.dedup.spilled();
+        let (out, counts, samples, most) = (&mut self.out, &mut self.counts, &mut self.samples, self.most_samples);
+        let mut count = 0_u64;
+        let done = self.dedup.finish(
+            |it| {
+                let kept = &it.lines.documents[0];
+                out.put(
+                    &Found { lines: it.lines, kept, duplicate: it.duplicate, repeated: it.repeated },
+                    counts,
+                    samples,
+                    most,
+                );
+                count += 1;
+                if count % 1024 == 0 { out.flush() } else { Ok(()) }
+            },
+            |done, total| progress.report("dropping duplicates", "documents", done, total),
+        )?;
+        if !done {
+            return Err(stopped());
+        }
+        summary.documents_read = self.documents_read;
+        summary.text_bytes = self.text_bytes;
+        summary.languages = self.languages;
+        summary.counts = self.counts;
+        summary.samples = self.samples;
+        summary.kept = self.out.kept;
+        summary.held_out = self.out.kept_out;
+        nothing_left(summary, options)?;
+        warn(summary, options);
+        // What is held out first: where the other is there, both are.
+        if let Some(writer) = self.out.held_out {
+            writer.commit()?;
+            summary.eval_outputs = outputs.held_out.as_ref().map(Target::files).unwrap_or_default();
+        }
+        if let Some(writer) = self.out.training {
+            writer.commit()?;
+            summary.outputs = outputs.training.files();
+        }
+        Ok(())
+    }
+}
+
+/// A document of which is known what was there before.
+struct Found<'a> {
+    lines: &'a Lines,
+    kept: &'a Kept,
+    duplicate: bool,
+    repeated: &'a [usize],
+}
+
+impl Out {
+    fn put(
+        &mut self,
+        found: &Found<'_>,
+        counts: &mut Counts,
+        samples: &mut BTreeMap<Reason, Vec<String>>,
+        most: usize,
+    ) {
+        let Found { lines, kept, duplicate, repeated } = *found;
+        let range = kept.lines.clone();
+        if duplicate {
+            counts.reject(Reason::DuplicateDocuments);
+            add_sample(samples, most, Reason::DuplicateDocuments, || sample(lines.text_of(range)));
+            return;
+        }
+        if repeated.is_empty() {
+            let text = lines.text_of(range.clone());
+            self.write(kept.hash, std::iter::once(text), range.len() as u64, text.len());
+            return;
+        }
+        counts.duplicate_lines += repeated.len() as u64;
+        let mut left = Vec::with_capacity(range.len() - repeated.len());
+        let mut gone = repeated.iter().peekable();
+        for (at, index) in range.enumerate() {
+            let line = lines.line(index);
+            if gone.next_if(|&&it| it == at).is_some() {
+                add_sample(samples, most, Reason::DuplicateLines, || sample(line.trim_end()));
+            } else {
+                left.push(line);
+            }
+        }
+        let text = left.concat();
+        if let Some(reason) = self.clean.rejects(left.len(), &text) {
+            counts.reject(reason);
+            add_sample(samples, most, reason, || sample(&text));
+            return;
+        }
+        self.write(kept.hash, left.iter().copied(), left.len() as u64, text.len());
+    }
+
+    fn write<'a>(&mut self, hash: u128, lines: impl Iterator<Item = &'a str>, sentences: u64, bytes: usize) {
+        // The hash is as good as a random number between 0 and 1 that belongs to the text.
+        let is_held_out = ((hash >> 64) as u64 as f64) < self.eval_fraction * 2_f64.powi(64);
+        let (writer, written) =
+            if is_held_out { (&mut self.held_out, &mut self.kept_out) } else { (&mut self.training, &mut self.kept) };
+        written.documents += 1;
+        written.sentences += sentences;
+        written.bytes += bytes as u64 + 1;
+        if let Some(writer) = writer {
+            writer.push(lines);
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        for writer in [&mut self.training, &mut self.held_out].into_iter().flatten() {
+            writer.flush(false)?;
+        }
+        Ok(())
+    }
+}
+
+fn add_sample(samples: &mut BTreeMap<Reason, Vec<String>>, most: usize, reason: Reason, text: impl FnOnce() -> String) {
+    if most > 0 {
+        let known = samples.entry(reason).or_default();
+        if known.len() < most {
+            known.push(text());
+        }
+    }
+}
+
+/// An error that says what took the documents, where none is left.
+fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Result<()> {
+    if summary.kept.documents > 0 {
+        return Ok(());
+    }
+    let counts = &summary.counts;
+    if summary.documents_read == 0 {
+        let mut why = Vec::new();
+        for (count, what) in [
+            (counts.bad_records, "records that could not be read (--skip-bad)"),
+            (counts.redirects, "redirects"),
+            (counts.other_pages, "pages that are no articles"),
+        ] {
+            if count > 0 {
+                why.push(format!("{count} {what}"));
+            }
+        }
+        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
+        return Err(Error::Input(format!("the input ({} files) holds no document{why}", summary.inputs)));
+    }
+    let clean = &options.clean;
+    let mut took = vec![
+        (counts.empty_documents, "have no line of text".to_owned()),
+        (counts.short_documents, format!("are shorter than --min-document-chars {}", clean.min_document_chars)),
+        (
+            counts.few_sentences,
+            format!("have fewer sentences than --min-document-sentences {}", clean.min_document_sentences),
+        ),
+        (
+            counts.non_letters,
+            format!("have a greater share of non-letters than --max-non-letters {}", clean.max_non_letters),
+        ),
+        (counts.duplicate_documents, "are duplicates (--dedup-documents)".to_owned()),
+        (summary.held_out.documents, format!("are held out (--eval-fraction {})", options.eval_fraction)),
+    ];
+    took.retain(|(count, _)| *count > 0);
+    took.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let mut reasons: Vec<_> = took.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
+    for (count, what) in [
+        (counts.boilerplate_lines, "lines matched --boilerplate"),
+        (counts.duplicate_lines, "lines were duplicates (--dedup-lines)"),
+    ] {
+        if count > 0 {
+            reasons.push(format!("{count} {what}"));
+        }
+    }
+    Err(Error::Input(format!("no document is left of {}: {}", summary.documents_read, reasons.join(", "))))
+}
+
+/// Notes what the reader of the summary should know.
+fn warn(summary: &mut Summary, options: &PrepareOptions) {
+    let advice = "pass --documents blank-line if blank lines separate documents, or --document-separator";
+    let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
+    if summary.counts.documents_cut > 0 {
+        summary.warnings.push(format!(
+            "documents of more than {} MiB were cut, {} times; {advice}",
+            MAX_DOCUMENT >> 20,
+            summary.counts.documents_cut
+        ));
+    } else if by_file
+        && summary.documents_read == 1
+        && summary.text_bytes > LONE_DOCUMENT
+        && summary.formats.contains_key("text")
+    {
+        summary.warnings.push(format!("all of the text is one document, as it is one file; {advice}"));
+    }
+    if options.eval_fraction > 0.0 && summary.held_out.documents == 0 {
+        summary.warnings.push(format!(
+            "no document is held out: {} are too few for --eval-fraction {}",
+            summary.kept.documents, options.eval_fraction
+        ));
+    }
+}

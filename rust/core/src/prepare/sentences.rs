@@ -1,0 +1,293 @@
+//! Paragraphs to sentences.
+//!
+//! Boundaries are those of Unicode's UAX #29 (ICU4X), of which `sentencex`, Wikimedia's segmenter, takes back those after
+//! the abbreviations and initials of the language, by its lists. In English it also adds the boundaries that it alone
+//! sees: UAX #29 never breaks before a lower-case letter. docs/corpus.md has what each does on paragraphs whose sentences
+//! are known.
+
+use std::collections::HashMap;
+
+use icu_segmenter::{GraphemeClusterSegmenter, SentenceSegmenter, SentenceSegmenterBorrowed};
+use sentencex::languages::{Language, get_fallbacks};
+
+/// Longest paragraph in bytes in which `sentencex` looks for boundaries of its own: its time grows faster than the text.
+const LONGEST_FOR_ALL_RULES: usize = 16 << 10;
+
+/// The languages that `sentencex` has rules of its own for.
+const WITH_RULES: [&str; 32] = [
+    "am", "ar", "bg", "bn", "ca", "da", "de", "el", "en", "es", "fi", "fr", "gu", "hi", "hy", "it", "ja", "kk", "kn",
+    "ml", "mr", "my", "nl", "pa", "pl", "pt", "ru", "sk", "ta", "te", "uk", "zh",
+];
+
+/// The rules of one language.
+struct Rules {
+    /// None where no list of abbreviations is known, not even a related language's.
+    language: Option<Box<dyn Language>>,
+    /// Whether `sentencex` may add boundaries.
+    adds: bool,
+}
+
+impl Rules {
+    fn of(code: &str) -> Self {
+        let language = has_rules(code, 0).then(|| sentencex::language_factory(code));
+        Self { language, adds: code == "en" }
+    }
+}
+
+/// Whether `sentencex` has rules for a language, or for one that it falls back to. Otherwise it would take English ones,
+/// among whose abbreviations are words of other languages.
+fn has_rules(code: &str, depth: usize) -> bool {
+    WITH_RULES.contains(&code)
+        || (depth < 4
+            && get_fallbacks(code).is_some_and(|codes| codes.first().is_some_and(|it| has_rules(it, depth + 1))))
+}
+
+/// Splits paragraphs. Not shared between threads; making one costs little.
+pub struct Splitter {
+    unicode: SentenceSegmenterBorrowed<'static>,
+    rules: HashMap<String, Rules>,
+    ends: Vec<usize>,
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        Self { unicode: SentenceSegmenter::new(Default::default()), rules: HashMap::new(), ends: Vec::new() }
+    }
+}
+
+impl Splitter {
+    /// Hands over the sentences of `paragraph` in order, without the white space around them.
+    ///
+    /// What holds neither a letter nor a digit is no sentence by itself: it stays with the one before.
+    pub fn split<'a>(&mut self, language: &str, paragraph: &'a str, mut sentence: impl FnMut(&'a str)) {
+        self.find_ends(language, paragraph);
+        let mut from = 0;
+        let mut open: Option<(usize, usize)> = None;
+        for &end in &self.ends {
+            let piece = &paragraph[from..end];
+            let begin = from + (piece.len() - piece.trim_start().len());
+            let finish = from + piece.trim_end().len();
+            from = end;
+            if begin >= finish {
+                continue;
+            }
+            match &mut open {
+                Some((_, last)) if !paragraph[begin..finish].contains(char::is_alphanumeric) => *last = finish,
+                _ => {
+                    if let Some((start, last)) = open.replace((begin, finish)) {
+                        sentence(&paragraph[start..last]);
+                    }
+                }
+            }
+        }
+        if let Some((start, last)) = open {
+            sentence(&paragraph[start..last]);
+        }
+    }
+
+    /// Where the pieces of `paragraph` end, ascending, the last at its end.
+    fn find_ends(&mut self, language: &str, paragraph: &str) {
+        if !self.rules.contains_key(language) {
+            self.rules.insert(language.to_owned(), Rules::of(language));
+        }
+        let rules = &self.rules[language];
+        self.ends.clear();
+        // Whether there may be a boundary that Unicode's rules do not have.
+        let mut more = false;
+        let mut start = 0;
+        for end in self.unicode.segment_str(paragraph).skip(1) {
+            more |= rules.adds && has_end_inside(&paragraph[start..end]);
+            start = end;
+            let (head, tail) = (paragraph[..end].trim_end(), &paragraph[end..]);
+            if tail.is_empty() || !head.strip_suffix('.').is_some_and(|before| rules.joins(before, tail)) {
+                self.ends.push(end);
+            }
+        }
+        if let Some(language) = &rules.language
+            && more
+            && paragraph.len() <= LONGEST_FOR_ALL_RULES
+        {
+            let mut end = 0;
+            self.ends.extend(language.segment(paragraph).iter().map(|piece| {
+                end += piece.len();
+                end
+            }));
+            self.ends.retain(|&end| paragraph.is_char_boundary(end));
+            self.ends.sort_unstable();
+            self.ends.dedup();
+        }
+        if self.ends.last() != Some(&paragraph.len()) {
+            self.ends.push(paragraph.len());
+        }
+    }
+}
+
+impl Rules {
+    /// Whether the period between `before` and `after` ends an abbreviation or an initial, not a sentence.
+    fn joins(&self, before: &str, after: &str) -> bool {
+        let Some(language) = &self.language else { return is_initial(before, after) };
+        let last_word = language.get_last_word(before);
+        let next = language.get_next_word_approx(after, 0);
+        let is_ordinal = before.ends_with(|c: char| c.is_ascii_digit());
+        language.period_suppresses_boundary(before, last_word, next)
+            || (is_ordinal && language.continue_in_next_word(next))
+            || (is_initial(before, after) && !language.next_word_is_sentence_starter(next))
+    }
+}
+
+/// Whether `before` ends in a single capital of a name: at the beginning, after a word with a capital, or before another
+/// such letter. `sentencex` knows those of ASCII only.
+fn is_initial(before: &str, after: &str) -> bool {
+    let mut characters = before.chars().rev();
+    let is_capital = characters.next().is_some_and(char::is_uppercase);
+    let is_alone = characters.next().is_none_or(|c| !c.is_alphanumeric());
+    if !(is_capital && is_alone) {
+        return false;
+    }
+    let mut next = after.chars();
+    if next.next().is_some_and(char::is_uppercase) && next.next() == Some('.') {
+        return true;
+    }
+    let head = before.trim_end_matches(|c: char| c.is_uppercase() || c.is_whitespace() || c == '.');
+    let word = head.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    word.is_empty() || word.starts_with(char::is_uppercase)
+}
+
+/// Whether a terminator and then white space stand within `piece`, before its end.
+fn has_end_inside(piece: &str) -> bool {
+    let bytes = piece.trim_end().as_bytes();
+    memchr::memchr3_iter(b'.', b'!', b'?', bytes).any(|at| {
+        let after = bytes[at + 1..].iter().find(|byte| !matches!(byte, b'"' | b'\'' | b')' | b']'));
+        after.is_some_and(u8::is_ascii_whitespace)
+    })
+}
+
+/// Cuts a sentence into pieces of at most `limit` bytes (no less than 4): after the last white space that fits, else
+/// after the last punctuation mark, else between two characters as readers see them.
+pub fn cut(sentence: &str, limit: usize, mut piece: impl FnMut(&str)) {
+    let limit = limit.max(4);
+    let mut rest = sentence.trim();
+    while rest.len() > limit {
+        let fitting = &rest[..rest.floor_char_boundary(limit)];
+        let next_is_space = rest[fitting.len()..].starts_with(char::is_whitespace);
+        let at = if next_is_space { Some(fitting.len()) } else { fitting.rfind(char::is_whitespace) };
+        let at = at
+            .or_else(|| fitting.rfind(is_mark).map(|at| at + fitting[at..].chars().next().map_or(1, char::len_utf8)))
+            .filter(|&at| at > 0)
+            .unwrap_or_else(|| last_cluster(rest, fitting.len()));
+        let head = rest[..at].trim_end();
+        if !head.is_empty() {
+            piece(head);
+        }
+        rest = rest[at..].trim_start();
+    }
+    if !rest.is_empty() {
+        piece(rest);
+    }
+}
+
+fn is_mark(c: char) -> bool {
+    use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+    c.general_category_group() == GeneralCategoryGroup::Punctuation
+}
+
+/// The end of the last whole grapheme cluster of `text` that ends at `most` or before; `most` where there is none.
+fn last_cluster(text: &str, most: usize) -> usize {
+    let window = &text[..text.floor_char_boundary(most + 64)];
+    let ends = GraphemeClusterSegmenter::new().segment_str(window).take_while(|&end| end <= most);
+    ends.last().filter(|&end| end > 0).unwrap_or(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(language: &str, paragraph: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        Splitter::default().split(language, paragraph, |sentence| found.push(sentence.to_owned()));
+        found
+    }
+
+    #[test]
+    fn abbreviations_numbers_quotes_and_ellipses() {
+        for (language, text) in [
+            ("en", "Dr. Smith paid $3.50 to J. R. R. Tolkien, e.g. in St. Louis, No. 5 of the U.S. Army.|He left."),
+            ("en", "\"Is it so?\"|She laughed.|(It was late.)|Nobody came."),
+            ("en", "it was late.|nobody came."),
+            ("en", "Well... perhaps.|No!|Version 2.0 of example.com is out."),
+            ("de", "Am 3. Oktober kam z. B. Dr. Maier.|Er blieb ca. 5 Tage."),
+            ("fr", "M. Dupont est parti.|« Vraiment ? »|Oui."),
+            ("ru", "А. С. Пушкин родился в Москве.|Он писал стихи."),
+            ("ja", "彼は来た。|「本当？」|はい。"),
+            ("zh", "他来了。|真的吗？|是的！"),
+            ("hi", "वह आया।|वह गया।"),
+            ("ar", "هل جاء؟|نعم."),
+            ("und", "One came.|Two went."),
+            ("xx-unknown", "One came.|Two went."),
+        ] {
+            let expected: Vec<_> = text.split('|').collect();
+            let space = if matches!(language, "ja" | "zh") { "" } else { " " };
+            assert_eq!(split(language, &expected.join(space)), expected, "{language}");
+        }
+    }
+
+    #[test]
+    fn languages_without_rules_do_not_get_english_ones() {
+        // "no." is an abbreviation in English.
+        assert_eq!(split("und", "Ha detto di no. Poi basta.").len(), 2);
+        assert_eq!(split("sw", "Alisema no. Kisha basi.").len(), 2);
+        assert!(has_rules("gsw", 0) && has_rules("en", 0) && !has_rules("sw", 0) && !has_rules("und", 0));
+    }
+
+    #[test]
+    fn marks_alone_are_no_sentences() {
+        assert_eq!(split("en", "He came. *** ? !! Then he left. \""), ["He came. *** ? !!", "Then he left. \""]);
+        assert_eq!(split("en", "..."), ["..."]);
+        assert!(split("en", "  \t ").is_empty());
+    }
+
+    #[test]
+    fn long_sentences_are_cut_between_words() {
+        let cuts = |text: &str, limit| {
+            let mut pieces = Vec::new();
+            cut(text, limit, |piece| pieces.push(piece.to_owned()));
+            pieces
+        };
+        assert_eq!(cuts("one two three", 7), ["one two", "three"]);
+        assert_eq!(cuts("one two three", 8), ["one two", "three"]);
+        assert_eq!(cuts("one,two,three", 8), ["one,two,", "three"]);
+        assert_eq!(cuts("abcdefgh", 4), ["abcd", "efgh"]);
+        assert_eq!(cuts("日本語の文", 7), ["日本", "語の", "文"]);
+        assert_eq!(cuts("e\u{301}e\u{301}e\u{301}", 4), ["e\u{301}", "e\u{301}", "e\u{301}"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(
+            text in "[ .!?a-zA-Z\"'()\\[\\]0-9,;éßЖ।。「」…\u{301}\u{200d}\t]{0,200}",
+            language in prop::sample::select(vec!["en", "de", "ru", "ja", "und", "el", "hy"]),
+        ) {
+            let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(squeeze(&split(language, &text).concat()), squeeze(&text));
+        }
+
+        #[test]
+        fn any_text_is_split(text in any::<String>(), language in prop::sample::select(WITH_RULES.to_vec())) {
+            let count = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+            prop_assert_eq!(count(&split(language, &text).concat()), count(&text));
+        }
+
+        #[test]
+        fn cuts_fit(text in any::<String>(), limit in 64_usize..100) {
+            let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let mut all = String::new();
+            cut(&text, limit, |piece| {
+                assert!(piece.len() <= limit && !piece.is_empty());
+                all.push_str(piece);
+            });
+            prop_assert_eq!(squeeze(&all), squeeze(&text));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Elements of HTML and of MediaWiki's extensions, as far as they matter to prose.
+
+/// What becomes of an element that stands with all it holds between its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Element {
+    /// It goes, out of the middle of a sentence.
+    Inline,
+    /// It goes, and a paragraph with it.
+    Block,
+    /// What it holds is text, not markup.
+    Literal,
+    /// It goes where it runs over lines; else its tags go.
+    Code,
+}
+
+/// Elements whose content is not wikitext, or not this page's prose; MediaWiki reads none of their braces and brackets.
+pub(super) const ELEMENTS: [(&str, Element); 37] = [
+    ("ref", Element::Inline),
+    ("math", Element::Inline),
+    ("nowiki", Element::Literal),
+    ("code", Element::Code),
+    ("references", Element::Block),
+    ("gallery", Element::Block),
+    ("syntaxhighlight", Element::Block),
+    ("source", Element::Block),
+    ("pre", Element::Block),
+    ("chem", Element::Inline),
+    ("ce", Element::Inline),
+    ("timeline", Element::Block),
+    ("score", Element::Block),
+    ("imagemap", Element::Block),
+    ("hiero", Element::Inline),
+    ("graph", Element::Block),
+    ("templatedata", Element::Block),
+    ("templatestyles", Element::Inline),
+    ("poem", Element::Block),
+    ("includeonly", Element::Inline),
+    ("mapframe", Element::Block),
+    ("maplink", Element::Inline),
+    ("inputbox", Element::Block),
+    ("categorytree", Element::Block),
+    ("charinsert", Element::Block),
+    ("indicator", Element::Block),
+    ("phonos", Element::Inline),
+    ("section", Element::Inline),
+    ("style", Element::Block),
+    ("script", Element::Block),
+    ("select", Element::Block),
+    ("rt", Element::Inline),
+    ("rp", Element::Inline),
+    ("h2", Element::Block),
+    ("h3", Element::Block),
+    ("h4", Element::Block),
+    ("dynamicpagelist", Element::Block),
+];
+
+/// The index in [`ELEMENTS`] of a name.
+pub(super) fn element(name: &[u8]) -> Option<usize> {
+    ELEMENTS.iter().position(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// What a tag that stands by itself does to the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// Nothing.
+    Inline,
+    /// It ends a line of text.
+    Break,
+    /// It ends a paragraph.
+    Block,
+    /// It begins an item of a list.
+    Item,
+}
+
+const INLINE: &[&str] = &[
+    "a",
+    "abbr",
+    "b",
+    "bdi",
+    "bdo",
+    "big",
+    "cite",
+    "code",
+    "data",
+    "del",
+    "dfn",
+    "em",
+    "font",
+    "i",
+    "img",
+    "ins",
+    "kbd",
+    "mark",
+    "noinclude",
+    "onlyinclude",
+    "q",
+    "rb",
+    "rbc",
+    "rtc",
+    "ruby",
+    "s",
+    "samp",
+    "small",
+    "span",
+    "strike",
+    "strong",
+    "sub",
+    "sup",
+    "time",
+    "tt",
+    "u",
+    "var",
+    "wbr",
+];
+
+const BLOCK: &[&str] = &[
+    "blockquote",
+    "caption",
+    "center",
+    "dir",
+    "div",
+    "dl",
+    "h1",
+    "h5",
+    "h6",
+    "hr",
+    "menu",
+    "ol",
+    "p",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "ul",
+];
+
+/// What a tag does; none where the name is no known element's.
+pub(super) fn tag(name: &[u8]) -> Option<Tag> {
+    let is = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
+    if INLINE.iter().any(is) {
+        Some(Tag::Inline)
+    } else if is(&"br") {
+        Some(Tag::Break)
+    } else if BLOCK.iter().any(is) {
+        Some(Tag::Block)
+    } else if ["li", "dd", "dt"].iter().any(is) {
+        Some(Tag::Item)
+    } else {
+        element(name).map(|_| Tag::Inline)
+    }
+}
+
+/// A tag as it stands in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RawTag<'a> {
+    pub name: &'a [u8],
+    pub closes: bool,
+    /// Whether it is `<name/>`.
+    pub empty: bool,
+    /// Where what follows it begins.
+    pub end: usize,
+    /// Whether there is anything but the name.
+    pub attributes: bool,
+}
+
+/// The tag that begins at `at`, where `<` stands. It ends at the next `>`, and another `<` before that says that it is none.
+pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
+    let closes = text.get(at + 1) == Some(&b'/');
+    let start = at + 1 + usize::from(closes);
+    let length = text[start..].iter().take(24).take_while(|b| b.is_ascii_alphanumeric()).count();
+    let name = &text[start..start + length];
+    if !name.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let rest = &text[start + length..];
+    if !matches!(rest.first()?, b'>' | b'/' | b' ' | b'\t' | b'\n' | b'\r') {
+        return None;
+    }
+    let close = memchr::memchr2(b'>', b'<', rest)?;
+    if rest[close] == b'<' {
+        return None;
+    }
+    let inside = rest[..close].trim_ascii();
+    let empty = inside.last() == Some(&b'/');
+    let attributes = !inside.is_empty() && inside != b"/";
+    Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes })
+}
