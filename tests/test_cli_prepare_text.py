@@ -198,7 +198,7 @@ def test_the_summary(command: Command, native: Native) -> None:
     assert result.out == ""
     assert result.err.splitlines() == [
         "albert-fast: warning: something else",
-        "albert-fast: read 3 files (1 jsonl, 2 text), 5.0 MB, 1,000 documents in 0s",
+        "albert-fast: read 3 files (1 jsonl, 2 text), 5.0 MB, 1,000 documents in 0.0s",
         "albert-fast:   documents by language: en 900, de 10, fr 9, it 8, nl 7, 2 others 11",
         "albert-fast:   invalid UTF-8 sequences became U+FFFD: 2 (--on-bad-utf8 replace)",
         "albert-fast:   cuts in sentences too long: 3 (--max-sentence-bytes 4096)",

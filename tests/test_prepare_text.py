@@ -607,6 +607,15 @@ def test_an_evaluation_text_of_its_own_name(command: Command) -> None:
     assert command("prepare-text", "raw.jsonl", "--output", "out.txt", *flags).code == 1
 
 
+@pytest.mark.parametrize(("output", "held_out"), [("out", "out/eval"), ("eval/out", "eval")])
+def test_outputs_within_each_other(command: Command, output: str, held_out: str) -> None:
+    Path("raw.jsonl").write_text(many(100))
+    for flags in ([], ["--num-shards", 2]):
+        both = ["--output", output, "--eval-fraction", 0.2, "--eval-output", held_out]
+        assert command("prepare-text", "raw.jsonl", *both, *flags).code == 1
+        assert [path.name for path in Path().iterdir()] == ["raw.jsonl"]
+
+
 # Faults
 
 

@@ -438,9 +438,9 @@ def _write_beside(folder: Path, prefix: str, resolved: Mapping[str, Any], result
 
 def report(result: Mapping[str, Any], output: Path, settings: Mapping[str, Any], seconds: float) -> None:
     """Says what was read, what each step took, and what is left."""
-    rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text a second" if seconds >= 1 else ""
+    rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text a second" if seconds >= 0.1 else ""
     amount = f"{quantity(result['bytes_read'], 'bytes')}, {_number(result['documents_read'], 'document')}"
-    info(f"read {_files(result)}, {amount} in {duration(seconds)}{rate}")
+    info(f"read {_files(result)}, {amount} in {_time(seconds)}{rate}")
     for line in [*_languages(result["languages"]), *_steps(result, settings)]:
         info(f"  {line}")
     dry_run = bool(settings.get("dry_run"))
@@ -451,6 +451,10 @@ def report(result: Mapping[str, Any], output: Path, settings: Mapping[str, Any],
         info(f"{'would hold' if dry_run else 'held'} out {_amount(result, 'eval_')}{paths}")
     if dry_run:
         info("nothing was written (--dry-run)")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < 10 else duration(seconds)
 
 
 def _files(result: Mapping[str, Any]) -> str:
