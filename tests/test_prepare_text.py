@@ -628,7 +628,7 @@ def start(*flags: object) -> subprocess.Popen[str]:
     "flags", [["--output", "out/corpus.txt.gz"], ["--output", "out", "--num-shards", 3]], ids=["file", "folder"]
 )
 def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
-    Path("raw.jsonl").write_text(many(30_000))
+    Path("raw.jsonl").write_text(many(10_000))
     flags = ["raw.jsonl", *flags, "--eval-fraction", 0.2, "--dedup-lines", "--dedup-memory", 1, "--language", "en"]
 
     def finals() -> dict[str, bytes]:
@@ -636,8 +636,8 @@ def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
         # What is being written lies in hidden folders.
         return {str(path): path.read_bytes() for path in found if not any(part[0] == "." for part in path.parts)}
 
-    def run() -> dict[str, bytes]:
-        process = start(*flags)
+    def run(*more: str) -> dict[str, bytes]:
+        process = start(*flags, *more)
         output, _ = process.communicate()
         assert process.returncode == 0, output
         return finals()
@@ -647,18 +647,18 @@ def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
     usual = time.monotonic() - began
     beside = sorted(str(path) for path in Path().rglob("*"))
     rng = random.Random(5)
-    for _ in range(int(os.environ.get("ALBERT_FAST_KILL_TRIALS", "5"))):
+    for _ in range(int(os.environ.get("ALBERT_FAST_KILL_TRIALS", "4"))):
         for folder in (Path("out"), Path("eval-out")):
             shutil.rmtree(folder, ignore_errors=True)
         process = start(*flags)
         time.sleep(usual * rng.uniform(0.2, 1.0))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        for name, data in finals().items():
+        left = finals()
+        for name, data in left.items():
             assert data == whole[name], name
-        # What stands under its final name is whole, so that replacing it loses nothing.
-        flags = [*flags, "--overwrite"] if "--overwrite" not in flags else flags
-        assert run() == whole
+        # Where it was killed between its last steps, some outputs are there, and whole.
+        assert run(*(["--overwrite"] if left else [])) == whole
         assert sorted(str(path) for path in Path().rglob("*")) == beside
 
 
