@@ -1,6 +1,7 @@
 //! Raw text in: which files an argument names, what they hold, and their lines in blocks.
 
 mod blocks;
+mod bzip2;
 #[cfg(test)]
 pub(crate) mod compress;
 mod source;

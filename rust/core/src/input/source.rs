@@ -5,11 +5,10 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 
-use super::{InputFile, InputKind};
+use super::{InputFile, InputKind, bzip2};
 use crate::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
@@ -46,20 +45,10 @@ fn sniff(head: &[u8]) -> Result<Format, &'static str> {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err("UTF-16 text"),
         // A file that is cut short within its first bytes is recognised by these.
         [0xFD, b'7', b'z', b'X', rest @ ..] if b"Z\0".starts_with(&rest[..rest.len().min(2)]) => Ok(Format::Xz),
-        [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..] => {
-            let start = &rest[..rest.len().min(6)];
-            let is_bzip2 = [BZIP2_BLOCK, BZIP2_END].iter().any(|magic| magic.starts_with(start));
-            Ok(if is_bzip2 { Format::Bzip2 } else { Format::Plain })
-        }
+        _ if head.len() > 3 && bzip2::is_start(head) => Ok(Format::Bzip2),
         _ => Ok(Format::Plain),
     }
 }
-
-/// What follows `BZh1` to `BZh9`: a block of data.
-const BZIP2_BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
-
-/// Or the end of an empty stream.
-const BZIP2_END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
 /// Counts the bytes that leave the disk, before they are decompressed: what progress is measured in.
 struct Counting<R> {
@@ -133,7 +122,7 @@ impl Source {
         let reader: Box<dyn BufRead + Send> = match format {
             Format::Plain => Box::new(raw),
             Format::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(raw))),
-            Format::Bzip2 => Box::new(BufReader::with_capacity(BUFFER, MultiBzDecoder::new(raw))),
+            Format::Bzip2 => Box::new(bzip2::MultiStream::new(raw)),
             Format::Xz => Box::new(BufReader::with_capacity(BUFFER, XzDecoder::new_multi_decoder(raw))),
             Format::Zstd => {
                 let error = |e| Error::io("cannot read", &file.path, e);

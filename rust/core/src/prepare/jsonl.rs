@@ -80,7 +80,7 @@ impl Field<'_> {
 struct Extract<'f>(&'f str);
 
 impl Extract<'_> {
-    fn deserialize_line<'de>(self, line: &'de str) -> serde_json::Result<Field<'de>> {
+    fn deserialize_line(self, line: &str) -> serde_json::Result<Field<'_>> {
         let mut json = serde_json::Deserializer::from_str(line);
         let field = json.deserialize_map(self)?;
         json.end()?;
@@ -208,12 +208,10 @@ impl<'de> Visitor<'de> for Held<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        match self.0 {
-            Some(field) => Extract(field).visit_map(map),
-            None => {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Field::Other("an object"))
-            }
+        if let Some(field) = self.0 {
+            return Extract(field).visit_map(map);
         }
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Other("an object"))
     }
 }

@@ -1,8 +1,11 @@
 //! Parquet: the texts of one column, row after row.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
-use std::fmt::Display;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
@@ -45,7 +48,7 @@ impl ColumnReader {
     pub fn open(file: &InputFile, field: &str) -> Result<Self> {
         let path = file.path.clone();
         let handle = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        let reader = SerializedFileReader::new(handle).map_err(|e| {
+        let reader = guarded(|| SerializedFileReader::new(handle)).map_err(|e| {
             let reason =
                 format!("the Parquet footer cannot be read ({e}); the file is cut short or damaged: fetch it again");
             Error::data(&path, reason)
@@ -99,20 +102,25 @@ impl ColumnReader {
             if self.next_group == self.file.num_row_groups() {
                 return Ok(false);
             }
-            let group = self.file.get_row_group(self.next_group).map_err(|e| self.damaged(&e))?;
-            self.left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-            match group.get_column_reader(self.leaf).map_err(|e| self.damaged(&e))? {
-                AnyReader::ByteArrayColumnReader(reader) => self.group = Some(reader),
-                _ => return Err(self.damaged(&"a column whose type changes")),
-            }
+            let column = guarded(|| {
+                let group = self.file.get_row_group(self.next_group)?;
+                Ok((group.metadata().num_rows(), group.get_column_reader(self.leaf)?))
+            });
+            let (rows, column) = column.map_err(|e| self.damaged(&e))?;
+            let AnyReader::ByteArrayColumnReader(column) = column else {
+                return Err(self.damaged("a column whose type changes"));
+            };
+            self.group = Some(column);
+            self.left = usize::try_from(rows).unwrap_or(0);
             self.next_group += 1;
         }
         let Some(reader) = &mut self.group else { return Ok(false) };
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        let read = reader.read_records(self.left.min(BATCH), Some(&mut levels), None, &mut values);
+        let wanted = self.left.min(BATCH);
+        let read = guarded(|| reader.read_records(wanted, Some(&mut levels), None, &mut values));
         let (rows, ..) = read.map_err(|e| self.damaged(&e))?;
         if rows == 0 {
-            return Err(self.damaged(&format!("{} rows are missing", self.left)));
+            return Err(self.damaged(&format!("{} rows of a group are missing", self.left)));
         }
         self.left -= rows.min(self.left);
         let full = self.file.metadata().file_metadata().schema_descr().column(self.leaf).max_def_level();
@@ -125,13 +133,21 @@ impl ColumnReader {
         Ok(true)
     }
 
-    fn damaged(&self, error: &dyn Display) -> Error {
+    fn damaged(&self, error: &str) -> Error {
         let row = self.row + self.ready.len() as u64;
         Error::row(
             &self.path,
             row,
             format!("the Parquet data is damaged here or later ({error}); fetch the file again"),
         )
+    }
+}
+
+/// What `work` gives, or why not. The crate checks much of what a damaged file holds, but not all of it.
+fn guarded<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("what it says of itself contradicts itself".into()),
     }
 }
 
@@ -156,10 +172,10 @@ fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
 }
 
 fn is_text(column: &ColumnDescriptor) -> bool {
-    let is_string = match (column.logical_type_ref(), column.converted_type()) {
-        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE) => true,
-        _ => false,
-    };
+    let is_string = matches!(
+        (column.logical_type_ref(), column.converted_type()),
+        (Some(LogicalType::String), _) | (None, ConvertedType::UTF8 | ConvertedType::NONE)
+    );
     is_string && column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0
 }
 
@@ -168,7 +184,11 @@ fn describe(column: &ColumnDescriptor) -> String {
     let name = match (column.logical_type_ref(), column.converted_type()) {
         _ if column.max_rep_level() > 0 => return "a list".into(),
         (Some(LogicalType::String), _) | (None, ConvertedType::UTF8) => return "text".into(),
-        (Some(logical), _) => format!("{logical:?}"),
+        (Some(logical), _) => {
+            // Without the parameters.
+            let name = format!("{logical:?}");
+            name.split('(').next().unwrap_or_default().to_owned()
+        }
         (None, ConvertedType::NONE) => column.physical_type().to_string(),
         (None, converted) => converted.to_string(),
     };

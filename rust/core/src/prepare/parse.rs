@@ -26,10 +26,10 @@ pub fn parse(
     documents: &mut Vec<Document>,
 ) -> Result<()> {
     let records = Records { block, path, options };
-    let paragraph_a_line = match (options.paragraphs, &block.kind) {
-        (ParagraphRule::Line, _) => true,
-        (ParagraphRule::BlankLine, _) | (ParagraphRule::Auto, RawKind::Text | RawKind::Separated) => false,
-        (ParagraphRule::Auto, _) => true,
+    let paragraph_a_line = match options.paragraphs {
+        ParagraphRule::Auto => !matches!(block.kind, RawKind::Text | RawKind::Separated),
+        ParagraphRule::Line => true,
+        ParagraphRule::BlankLine => false,
     };
     let mut push = |text: String| documents.push(Document { text, paragraph_a_line, language: None });
     match &block.kind {

@@ -39,7 +39,7 @@ pub enum RawKind {
     JsonLines,
     /// `<doc ...>` elements of wikiextractor.
     Wikiextractor,
-    /// `<page>` elements of a MediaWiki dump, and what its header says of the site.
+    /// `<page>` elements of a `MediaWiki` dump, and what its header says of the site.
     MediaWiki(Arc<Site>),
     /// Texts of a Parquet column.
     Parquet,

@@ -46,7 +46,7 @@ pub enum Format {
     Jsonl,
     /// What wikiextractor writes without `--json`.
     Wikiextractor,
-    /// An XML dump of a MediaWiki site.
+    /// An XML dump of a `MediaWiki` site.
     Mediawiki,
     /// Apache Parquet.
     Parquet,
@@ -148,7 +148,7 @@ pub struct RawReader {
 /// A file that is being read.
 enum Open {
     Bytes { window: Window, ends: Ends, kind: RawKind, limit: usize },
-    Parquet(ColumnReader),
+    Parquet(Box<ColumnReader>),
 }
 
 impl RawReader {
@@ -279,7 +279,7 @@ impl RawReader {
                     return Err(Error::data(&file.path, reason));
                 }
                 self.count.store(self.before, Ordering::Relaxed);
-                return Ok(Some(Open::Parquet(ColumnReader::open(file, &self.options.text_field)?)));
+                return Ok(Some(Open::Parquet(Box::new(ColumnReader::open(file, &self.options.text_field)?))));
             }
         };
         Ok(Some(Open::Bytes { window, ends, kind, limit }))

@@ -70,11 +70,17 @@ pub fn prepare<S: AsRef<OsStr>>(
             return Err(Error::Option(format!("{}: this input is the output too; name another", file.path.display())));
         }
     }
-    if let Some(held_out) = outputs.held_out.as_ref().filter(|it| it.path() == outputs.training.path()) {
-        return Err(Error::Option(format!(
-            "{}: the output for training and the one for evaluation are the same; name another --eval-output",
-            held_out.path().display()
-        )));
+    if let Some(held_out) = &outputs.held_out {
+        let absolute = |target: &Target| std::path::absolute(target.path()).unwrap_or_else(|_| target.path().into());
+        let (training, held_out) = (absolute(&outputs.training), absolute(held_out));
+        if training.starts_with(&held_out) || held_out.starts_with(&training) {
+            return Err(Error::Option(format!(
+                "{}: the output for evaluation and that for training, {}, are the same or one lies in the other; name \
+                 another --eval-output",
+                held_out.display(),
+                training.display()
+            )));
+        }
     }
     let shared = Shared {
         options,
@@ -385,7 +391,12 @@ impl Sink {
         summary.samples = self.samples;
         summary.kept = self.out.kept;
         summary.held_out = self.out.kept_out;
-        nothing_left(summary, options)?;
+        match nothing_left(summary, options) {
+            // In a dry run the counts and samples are what is wanted.
+            Some(why) if outputs.dry_run => summary.warnings.push(why),
+            Some(why) => return Err(Error::Input(why)),
+            None => {}
+        }
         warn(summary, options);
         // What is held out first: where the other is there, both are.
         if let Some(writer) = self.out.held_out {
@@ -478,10 +489,10 @@ fn add_sample(samples: &mut BTreeMap<Reason, Vec<String>>, most: usize, reason: 
     }
 }
 
-/// An error that says what took the documents, where none is left.
-fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Result<()> {
+/// What took the documents, where none is left.
+fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     if summary.kept.documents > 0 {
-        return Ok(());
+        return None;
     }
     let counts = &summary.counts;
     if summary.documents_read == 0 {
@@ -496,7 +507,8 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Result<()> {
             }
         }
         let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
-        return Err(Error::Input(format!("the input ({} files) holds no document{why}", summary.inputs)));
+        let files = if summary.inputs == 1 { "1 file".to_owned() } else { format!("{} files", summary.inputs) };
+        return Some(format!("the input ({files}) holds no document{why}"));
     }
     let clean = &options.clean;
     let mut took = vec![
@@ -524,7 +536,7 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Result<()> {
             reasons.push(format!("{count} {what}"));
         }
     }
-    Err(Error::Input(format!("no document is left of {}: {}", summary.documents_read, reasons.join(", "))))
+    Some(format!("no document is left of {}: {}", summary.documents_read, reasons.join(", ")))
 }
 
 /// Notes what the reader of the summary should know.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use icu_segmenter::{GraphemeClusterSegmenter, SentenceSegmenter, SentenceSegmenterBorrowed};
 use sentencex::languages::{Language, get_fallbacks};
 
-/// Longest paragraph in bytes in which `sentencex` looks for boundaries of its own: its time grows faster than the text.
+/// Longest sentence of Unicode's rules, in bytes, in which `sentencex` looks for boundaries of its own: its time grows faster than the text.
 const LONGEST_FOR_ALL_RULES: usize = 16 << 10;
 
 /// The languages that `sentencex` has rules of its own for.
@@ -64,7 +64,15 @@ impl Splitter {
         let mut from = 0;
         let mut open: Option<(usize, usize)> = None;
         for &end in &self.ends {
-            let piece = &paragraph[from..end];
+            if end <= from {
+                continue;
+            }
+            let mut piece = &paragraph[from..end];
+            if let (Some((_, last)), Some(closer)) = (&mut open, leading_closer(piece)) {
+                *last = from + closer;
+                piece = &piece[closer..];
+                from = *last;
+            }
             let begin = from + (piece.len() - piece.trim_start().len());
             let finish = from + piece.trim_end().len();
             from = end;
@@ -92,29 +100,17 @@ impl Splitter {
         }
         let rules = &self.rules[language];
         self.ends.clear();
-        // Whether there may be a boundary that Unicode's rules do not have.
-        let mut more = false;
         let mut start = 0;
         for end in self.unicode.segment_str(paragraph).skip(1) {
-            more |= rules.adds && has_end_inside(&paragraph[start..end]);
-            start = end;
-            let (head, tail) = (paragraph[..end].trim_end(), &paragraph[end..]);
-            if tail.is_empty() || !head.strip_suffix('.').is_some_and(|before| rules.joins(before, tail)) {
-                self.ends.push(end);
+            let head = paragraph[..end].trim_end();
+            if end < paragraph.len() && rules.join(head, &paragraph[head.len()..]) {
+                continue;
             }
-        }
-        if let Some(language) = &rules.language
-            && more
-            && paragraph.len() <= LONGEST_FOR_ALL_RULES
-        {
-            let mut end = 0;
-            self.ends.extend(language.segment(paragraph).iter().map(|piece| {
-                end += piece.len();
-                end
-            }));
-            self.ends.retain(|&end| paragraph.is_char_boundary(end));
-            self.ends.sort_unstable();
-            self.ends.dedup();
+            if let Some(language) = rules.language.as_deref().filter(|_| rules.adds) {
+                add_ends(language, &paragraph[start..end], start, &mut self.ends);
+            }
+            self.ends.push(end);
+            start = end;
         }
         if self.ends.last() != Some(&paragraph.len()) {
             self.ends.push(paragraph.len());
@@ -123,8 +119,16 @@ impl Splitter {
 }
 
 impl Rules {
-    /// Whether the period between `before` and `after` ends an abbreviation or an initial, not a sentence.
-    fn joins(&self, before: &str, after: &str) -> bool {
+    /// Whether no sentence ends between `head` and `after`, although Unicode's rules say so.
+    fn join(&self, head: &str, after: &str) -> bool {
+        match head.strip_suffix('.') {
+            Some(before) => self.is_abbreviation(before, after),
+            None => goes_on(head, after),
+        }
+    }
+
+    /// Whether the period between `before` and `after` ends an abbreviation, an ordinal or an initial, not a sentence.
+    fn is_abbreviation(&self, before: &str, after: &str) -> bool {
         let Some(language) = &self.language else { return is_initial(before, after) };
         let last_word = language.get_last_word(before);
         let next = language.get_next_word_approx(after, 0);
@@ -132,6 +136,27 @@ impl Rules {
         language.period_suppresses_boundary(before, last_word, next)
             || (is_ordinal && language.continue_in_next_word(next))
             || (is_initial(before, after) && !language.next_word_is_sentence_starter(next))
+    }
+}
+
+/// Whether a question or an exclamation in quotes or brackets stands within a sentence: "Why?" he asked.
+fn goes_on(head: &str, after: &str) -> bool {
+    let is_closer = |c: char| matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '»' | '“' | '‘' | '«');
+    let inner = head.trim_end_matches(is_closer);
+    inner.len() < head.len() && inner.ends_with(['?', '!', '…']) && after.trim_start().starts_with(char::is_lowercase)
+}
+
+/// Adds the ends that `sentencex` sees within `piece`, which begins at `start` of its paragraph.
+fn add_ends(language: &dyn Language, piece: &str, start: usize, ends: &mut Vec<usize>) {
+    if piece.len() > LONGEST_FOR_ALL_RULES || !has_end_inside(piece) {
+        return;
+    }
+    let mut end = 0;
+    for sentence in language.segment(piece) {
+        end += sentence.len();
+        if end < piece.len() && piece.is_char_boundary(end) {
+            ends.push(start + end);
+        }
     }
 }
 
@@ -144,13 +169,24 @@ fn is_initial(before: &str, after: &str) -> bool {
     if !(is_capital && is_alone) {
         return false;
     }
-    let mut next = after.chars();
+    let mut next = after.trim_start().chars();
     if next.next().is_some_and(char::is_uppercase) && next.next() == Some('.') {
         return true;
     }
     let head = before.trim_end_matches(|c: char| c.is_uppercase() || c.is_whitespace() || c == '.');
     let word = head.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     word.is_empty() || word.starts_with(char::is_uppercase)
+}
+
+/// Where a closing mark that stands alone at the beginning of `piece` ends, as in French quotations: « Oui. »
+fn leading_closer(piece: &str) -> Option<usize> {
+    use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+    let mut characters = piece.char_indices();
+    let (_, first) = characters.next()?;
+    let closes =
+        matches!(first.general_category(), GeneralCategory::FinalPunctuation | GeneralCategory::ClosePunctuation);
+    let end = characters.next().map_or(piece.len(), |(at, _)| at);
+    (closes && (end == piece.len() || piece[end..].starts_with(char::is_whitespace))).then_some(end)
 }
 
 /// Whether a terminator and then white space stand within `piece`, before its end.
@@ -216,6 +252,7 @@ mod tests {
             ("en", "Dr. Smith paid $3.50 to J. R. R. Tolkien, e.g. in St. Louis, No. 5 of the U.S. Army.|He left."),
             ("en", "\"Is it so?\"|She laughed.|(It was late.)|Nobody came."),
             ("en", "it was late.|nobody came."),
+            ("en", "\"Is it far?\" he asked.|They left (why?) early.|They came!|we saw."),
             ("en", "Well... perhaps.|No!|Version 2.0 of example.com is out."),
             ("de", "Am 3. Oktober kam z. B. Dr. Maier.|Er blieb ca. 5 Tage."),
             ("fr", "M. Dupont est parti.|« Vraiment ? »|Oui."),

@@ -1,1 +1,306 @@
+//! The whole of it, on small inputs.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::options::{CleanOptions, PrepareOptions, Reason};
+use super::output::{Target, TextCompression};
+use super::read::{DocumentRule, ParagraphRule, ReadOptions};
+use super::summary::Summary;
+use super::{Outputs, prepare};
+use crate::{Error, NoProgress, Progress, Result};
+
+struct Case {
+    folder: tempfile::TempDir,
+    options: PrepareOptions,
+    dry_run: bool,
+}
+
+impl Case {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join("in").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let clean = CleanOptions { language: "en".into(), ..CleanOptions::default() };
+        Self { folder, options: PrepareOptions { clean, ..PrepareOptions::default() }, dry_run: false }
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.path().join("corpus.txt")
+    }
+
+    fn run_with(&self, threads: usize, shards: Option<u64>, progress: &mut (dyn Progress + Send)) -> Result<Summary> {
+        let path = if shards.is_some() { self.folder.path().join("corpus") } else { self.output() };
+        let training = Target::new(&path, shards, TextCompression::Auto)?;
+        let held_out = (self.options.eval_fraction > 0.0).then(|| training.held_out(None, TextCompression::Auto));
+        let outputs = Outputs { training, held_out, overwrite: true, dry_run: self.dry_run };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| prepare(&[self.folder.path().join("in")], &outputs, &self.options, progress))
+    }
+
+    fn run(&self) -> Result<Summary> {
+        self.run_with(2, None, &mut NoProgress)
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.output()).unwrap()
+    }
+
+    fn error(&self) -> String {
+        let error = self.run().unwrap_err().to_string();
+        assert!(!self.output().exists(), "{error}");
+        assert_eq!(names(self.folder.path()), ["in"], "{error}");
+        error
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Documents of all sizes, many of them the same, some lines in many.
+fn many_documents() -> String {
+    let mut text = String::new();
+    for index in 0..6000_u32 {
+        let number = index.wrapping_mul(2_654_435_761) % 4000;
+        let mut document = format!("Document {number} begins here. Read on at any time.");
+        for sentence in 0..number % 40 {
+            document.push_str(&format!(" Sentence {sentence} of number {} follows, Mr. Reader.", number / 2));
+        }
+        text.push_str(&format!("{}\n", serde_json::json!({ "text": document })));
+    }
+    text
+}
+
+#[test]
+fn a_document_a_file_and_paragraphs_between_blank_lines() {
+    let case = Case::new(&[
+        ("a.txt", "One paragraph over\r\ntwo lines. A second sentence.\r\n\r\nAnother\u{a0}\u{200b} paragraph.\n"),
+        ("b.txt", "  \n\n"),
+        ("c/d.txt", "Third file."),
+    ]);
+    let summary = case.run().unwrap();
+    assert_eq!(case.text(), "One paragraph over two lines.\nA second sentence.\nAnother paragraph.\n\nThird file.\n\n");
+    assert_eq!((summary.kept.documents, summary.kept.sentences), (2, 4));
+    assert_eq!(summary.kept.bytes, case.text().len() as u64);
+    assert_eq!(summary.counts.repaired_characters, 3, "two become one space, and one is dropped");
+    assert_eq!(names(case.folder.path()), ["corpus.txt", "in"]);
+}
+
+#[test]
+fn what_it_wrote_gives_the_same_again() {
+    let mut case = Case::new(&[("a.txt", "One. Two.\nThree.\n\n\nFour.")]);
+    case.options.read = ReadOptions { documents: DocumentRule::BlankLine, ..ReadOptions::default() };
+    case.run().unwrap();
+    let first = case.text();
+    assert_eq!(first, "One.\nTwo.\nThree.\n\nFour.\n\n");
+    fs::write(case.folder.path().join("in/a.txt"), &first).unwrap();
+    case.run().unwrap();
+    assert_eq!(case.text(), first);
+    case.options.read.paragraphs = ParagraphRule::BlankLine;
+    case.options.clean.sentences = false;
+    case.run().unwrap();
+    assert_eq!(case.text(), "One. Two. Three.\n\nFour.\n\n");
+}
+
+#[test]
+fn the_same_bytes_for_any_threads_and_memory() {
+    let mut case = Case::new(&[("a.jsonl", &many_documents()), ("b.txt", "Last of all. It ends.")]);
+    case.options.dedup_lines = true;
+    case.options.eval_fraction = 0.1;
+    case.options.clean.min_document_sentences = 2;
+    let eval = case.folder.path().join("eval-corpus.txt");
+    let mut found = Vec::new();
+    for (threads, memory) in [(1, 512), (2, 512), (5, 512), (3, 1)] {
+        case.options.dedup_memory = memory;
+        let summary = case.run_with(threads, None, &mut NoProgress).unwrap();
+        let (kept, held_out) = (case.text(), fs::read_to_string(&eval).unwrap());
+        assert_eq!(summary.kept.documents as usize, kept.matches("\n\n").count());
+        assert_eq!(summary.held_out.documents as usize, held_out.matches("\n\n").count());
+        assert!(summary.held_out.documents > 0 && summary.held_out.documents < summary.kept.documents);
+        found.push((kept, held_out, summary.counts));
+    }
+    let counts = found[0].2;
+    assert!(found.iter().all(|other| *other == found[0]));
+    let distinct: std::collections::HashSet<_> = many_documents().lines().map(str::to_owned).collect();
+    assert_eq!(counts.duplicate_documents as usize, 6000 - distinct.len());
+    assert!(counts.duplicate_lines > 10_000 && counts.few_sentences > 0, "{counts:?}");
+    let mut lines: Vec<_> = found[0].0.lines().chain(found[0].1.lines()).filter(|line| !line.is_empty()).collect();
+    let all = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), all, "no line twice, neither in training nor in evaluation");
+}
+
+#[test]
+fn shards_hold_all_of_it() {
+    let case = Case::new(&[("a.jsonl", &many_documents())]);
+    case.run().unwrap();
+    let mut documents: Vec<_> = case.text().split_terminator("\n\n").map(str::to_owned).collect();
+    let summary = case.run_with(3, Some(4), &mut NoProgress).unwrap();
+    let mut sizes = Vec::new();
+    let mut sharded = Vec::new();
+    for path in &summary.outputs {
+        let text = fs::read_to_string(path).unwrap();
+        sizes.push(text.len());
+        sharded.extend(text.split_terminator("\n\n").map(str::to_owned));
+    }
+    assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() < 4096, "{sizes:?}");
+    documents.sort_unstable();
+    sharded.sort_unstable();
+    assert!(documents == sharded);
+}
+
+#[test]
+fn each_filter_takes_and_counts() {
+    let long = "x".repeat(300);
+    let mut case = Case::new(&[(
+        "a.jsonl",
+        &[
+            "Short.",
+            "A long document of one sentence, which is long enough",
+            "12 34 56 78 90. 12 34 56 78 90. 12 34 56 78 90. 12 34 56.",
+            "A good document. It has two sentences, and is long enough.\nRetrieved from the web.",
+            "A good document. It has two sentences, and is long enough.",
+            " \u{200b} ",
+            &format!("Another one. {long} {long}"),
+        ]
+        .map(|text| format!("{}\n", serde_json::json!({ "text": text })))
+        .concat(),
+    )]);
+    case.options.clean = CleanOptions {
+        min_document_chars: 40,
+        min_document_sentences: 2,
+        max_non_letters: 0.5,
+        max_sentence_bytes: 400,
+        boilerplate: vec!["^Retrieved from".into(), "(?i)all rights reserved".into()],
+        ..case.options.clean
+    };
+    let counts = case.run().unwrap().counts;
+    assert_eq!(
+        case.text(),
+        format!("A good document.\nIt has two sentences, and is long enough.\n\nAnother one.\n{long}\n{long}\n\n")
+    );
+    assert_eq!(
+        (counts.short_documents, counts.few_sentences, counts.non_letters, counts.duplicate_documents),
+        (1, 1, 1, 1)
+    );
+    assert_eq!((counts.boilerplate_lines, counts.sentences_cut, counts.empty_documents), (1, 1, 1));
+    assert_eq!(counts.repaired_characters, 1);
+
+    let written = case.text();
+    case.dry_run = true;
+    let summary = case.run().unwrap();
+    assert_eq!(case.text(), written);
+    assert_eq!(summary.samples[&Reason::Boilerplate], ["Retrieved from the web."]);
+    assert_eq!(summary.samples[&Reason::ShortDocuments], ["Short."]);
+    assert_eq!(summary.samples[&Reason::DuplicateDocuments].len(), 1);
+    assert_eq!(summary.counts, counts);
+    assert!(summary.outputs.is_empty());
+}
+
+#[test]
+fn languages_of_inputs_and_of_documents() {
+    let english =
+        "It was on a bright cold day in April that the clocks of the town were striking thirteen. He said no. Then.";
+    let german =
+        "Am 3. Oktober kam z. B. Dr. Maier aus dem Süden in die kleine Stadt, und alle freuten sich. Er blieb.";
+    let lines = |texts: &[&str]| -> String {
+        texts.iter().map(|text| format!("{}\n", serde_json::json!({ "text": text }))).collect()
+    };
+    let mut case = Case::new(&[
+        ("de.jsonl", &lines(&[german, german, german, german, english])),
+        ("en.jsonl", &lines(&[english, english])),
+        ("mixed.jsonl", &lines(&[english, german])),
+    ]);
+    case.options.dedup_documents = false;
+    for (language, expected) in [
+        ("auto", [("de", 5), ("en", 2), ("und", 2)].as_slice()),
+        ("each", &[("de", 5), ("en", 4)]),
+        ("fra", &[("fr", 9)]),
+    ] {
+        case.options.clean.language = language.into();
+        let found = case.run().unwrap().languages;
+        let found: Vec<_> = found.iter().map(|(code, count)| (code.as_str(), *count)).collect();
+        assert_eq!(found, expected, "{language}");
+    }
+}
+
+#[test]
+fn nothing_left_says_why() {
+    let mut case = Case::new(&[("a.txt", "A text. Another.")]);
+    case.options.clean.min_document_chars = 100;
+    let error = case.error();
+    assert_eq!(error.as_str(), "no document is left of 1: 1 are shorter than --min-document-chars 100");
+    case.dry_run = true;
+    assert_eq!(case.run().unwrap().warnings, [error]);
+    let empty = Case::new(&[("a.txt", ""), ("b.txt", "\n \n")]);
+    assert_eq!(empty.error(), "the input (2 files) holds no document");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    for (change, words) in [
+        ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "--language"),
+        (|o| o.clean.boilerplate = vec!["ok".into(), "(".into()], "\"(\""),
+        (|o| o.clean.max_non_letters = 1.5, "--max-non-letters"),
+        (|o| o.clean.max_non_letters = f64::NAN, "--max-non-letters"),
+        (|o| o.eval_fraction = 1.0, "--eval-fraction"),
+        (|o| o.clean.max_sentence_bytes = 10, "--max-sentence-bytes"),
+        (|o| o.dedup_memory = 0, "--dedup-memory"),
+    ] {
+        let mut case = Case::new(&[("a.txt", "A text. Another.")]);
+        change(&mut case.options);
+        let error = case.error();
+        assert!(error.contains(words), "{error}");
+    }
+    let mut broken = Case::new(&[("a.jsonl", "{\"text\": \"One.\"}\n{\"text\": \n"), ("b.txt", "Text.")]);
+    assert!(broken.error().contains("a.jsonl, line 2"));
+    broken.options.read.skip_bad = true;
+    assert_eq!(broken.run().unwrap().counts.bad_records, 1);
+}
+
+#[test]
+fn the_output_is_no_input() {
+    let case = Case::new(&[("a.txt", "A text.")]);
+    let input = case.folder.path().join("in/a.txt");
+    for output in [input.clone(), case.folder.path().join("in/b.txt")] {
+        let training = Target::new(&output, None, TextCompression::Auto).unwrap();
+        let outputs = Outputs { training, held_out: None, overwrite: true, dry_run: false };
+        for input in [input.clone(), case.folder.path().join("in")] {
+            let error = prepare(&[&input], &outputs, &case.options, &mut NoProgress);
+            match error {
+                Err(Error::Option(_)) => {}
+                Ok(_) if output != input => fs::remove_file(&output).unwrap(),
+                other => panic!("{output:?} {input:?}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(fs::read_to_string(input).unwrap(), "A text.");
+}
+
+#[test]
+fn stopping_leaves_nothing() {
+    struct Stop(u32);
+    impl Progress for Stop {
+        fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {
+            self.0 = self.0.saturating_sub(1);
+            self.0 > 0
+        }
+    }
+    let mut case = Case::new(&[("a.jsonl", &many_documents())]);
+    case.options.dedup_memory = 1;
+    case.options.dedup_lines = true;
+    for after in [1, 2, 3, 4, 100] {
+        match case.run_with(1, None, &mut Stop(after)) {
+            Err(Error::Interrupted(_)) => assert_eq!(names(case.folder.path()), ["in"], "{after}"),
+            other => panic!("{after}: {other:?}"),
+        }
+    }
+}

@@ -29,11 +29,10 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
                 })?;
             }
         } else if line.trim_start() == "</doc>" {
-            match open.take() {
-                Some(open) => document(open.text),
-                None => {
-                    records.bad_line(line_number, counts, || "</doc> without <doc>; run wikiextractor again".into())?
-                }
+            if let Some(open) = open.take() {
+                document(open.text);
+            } else {
+                records.bad_line(line_number, counts, || "</doc> without <doc>; run wikiextractor again".into())?;
             }
         } else if let Some(open) = &mut open {
             open.push(&text[at..end]);

@@ -65,26 +65,305 @@ fn options() -> ReadOptions {
     ReadOptions::default()
 }
 
+const DUMP: &str = "<?xml version=\"1.0\"?>\n<mediawiki xml:lang=\"de\">\n<siteinfo/>\n\
+    <page><title>A</title><ns>0</ns><text>one</text></page>\n<page><title>B</title><redirect/></page>\n\
+    <page><title>C</title><ns>1</ns><text>x</text></page>\n<page><title>D</title><ns>0</ns><text>two</text></page>\n</mediawiki>\n";
+
+const WIKIEXTRACTOR: &str = "<doc id=\"1\" url=\"u?a=1&b=2\" title=\"A \"b\" & c\">\nA \"b\" & c\n\nx &lt;y&gt; &amp;amp; ?a=1&copy=2\nz\n\n\
+    </doc>\n<doc id=\"2\" url=\"v\" title=\"D\">\nNo title.\n</doc>\n";
+
 #[test]
 fn each_form_in_each_compression() {
     for (bytes, format, expected) in [
         ("First.\n\nSecond.\n", "text", vec!["First.\n\nSecond.\n"]),
         ("\u{FEFF}One.\r\nTwo", "text", vec!["One.\r\nTwo"]),
         ("{\"text\": \"a\\nb\"}\n\n{\"id\": 1, \"text\": \"c\"}", "jsonl", vec!["a\nb", "c"]),
-        (
-            "<doc id=\"1\" url=\"u\" title=\"A \"b\" &amp; c\">\nA \"b\" & c\n\nx &lt;y&gt; &amp;amp;\nz\n\n</doc>\n<doc>\n",
-            "wikiextractor",
-            vec![],
-        ),
+        (WIKIEXTRACTOR, "wikiextractor", vec!["\nx <y> &amp; ?a=1&copy=2\nz\n\n", "No title.\n"]),
+        (DUMP, "mediawiki", vec!["one", "two"]),
     ] {
         for compress in [|b: &[u8]| b.to_vec(), gzip, bzip2, xz, zst] {
             let stored = compress(bytes.as_bytes());
-            if expected.is_empty() {
-                continue;
-            }
             let read = read(&[b"", &stored, b"\xEF\xBB\xBF"], &options()).unwrap();
             assert_eq!(read.texts, expected);
             assert_eq!(read.formats, [(format, 1)]);
+            assert!(with_stdin(&stored, &options()).unwrap().texts == expected, "{format}");
+            // Compressed data that is cut short is never taken for a shorter file.
+            if stored != bytes.as_bytes() {
+                let error = self::read(&[&stored[..stored.len() - 3]], &options()).unwrap_err();
+                assert!(error.contains("000") && error.contains("truncated"), "{error}");
+            }
         }
+    }
+    let counts = read(&[DUMP.as_bytes()], &options()).unwrap().counts;
+    assert_eq!((counts.redirects, counts.other_pages), (1, 1));
+}
+
+fn with_stdin(bytes: &[u8], options: &ReadOptions) -> Result<Read> {
+    let files = expand_inputs(&["-"]).unwrap();
+    let reader = RawReader::new(files, Arc::new(options.clone()))?;
+    let mut reader = reader.with_stdin(Box::new(Cursor::new(bytes.to_vec())));
+    assert_eq!(reader.total_bytes(), 0);
+    read_all(&mut reader, options).map(|(read, _)| read)
+}
+
+#[test]
+fn documents_of_plain_text() {
+    let text = "a\nb\n\n \u{3000}\nc\r\n\r\n<end>\nd\n  <end>\t\n\n<end>\ne <end>";
+    let lines = ReadOptions { documents: DocumentRule::BlankLine, ..options() };
+    assert_eq!(texts(&[text.as_bytes()], &lines), ["a\nb\n", "c\r\n", "<end>\nd\n  <end>\t\n", "<end>\ne <end>"]);
+    let separator = ReadOptions { document_separator: Some(" <end>".into()), ..lines };
+    assert_eq!(texts(&[text.as_bytes()], &separator), ["a\nb\n\n \u{3000}\nc\r\n\r\n", "d\n", "e <end>"]);
+    assert_eq!(texts(&[text.as_bytes(), b" \n\n"], &options()), [text]);
+}
+
+#[test]
+fn paragraphs_are_lines_or_lie_between_blank_lines() {
+    let documents = |bytes: &[u8], options: &ReadOptions| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), bytes).unwrap();
+        let files = expand_inputs(&[folder.path()]).unwrap();
+        let mut reader = RawReader::new(files, Arc::new(options.clone())).unwrap();
+        read_all(&mut reader, options).unwrap().1
+    };
+    let blank = ReadOptions { documents: DocumentRule::BlankLine, ..options() };
+    let separator = ReadOptions { document_separator: Some("---".into()), ..options() };
+    for (bytes, options, auto) in [
+        ("a\n", &options(), false),
+        ("a\n", &separator, false),
+        ("a\n", &blank, true),
+        ("{\"text\":\"a\"}\n", &blank, true),
+        (WIKIEXTRACTOR, &options(), true),
+        (DUMP, &options(), true),
+    ] {
+        for (paragraphs, expected) in
+            [(ParagraphRule::Auto, auto), (ParagraphRule::Line, true), (ParagraphRule::BlankLine, false)]
+        {
+            let options = ReadOptions { paragraphs, ..options.clone() };
+            assert_eq!(documents(bytes.as_bytes(), &options)[0].paragraph_a_line, expected, "{bytes} {paragraphs:?}");
+        }
+    }
+    assert_eq!(documents(DUMP.as_bytes(), &options())[0].language.as_deref(), Some("de"));
+}
+
+#[test]
+fn text_that_is_too_long_is_cut_between_lines() {
+    let line = format!("{}\n", "x".repeat(999));
+    let count = 2 * MAX_DOCUMENT / line.len() + 10;
+    let long = line.repeat(count);
+    let lines = ReadOptions { documents: DocumentRule::BlankLine, ..options() };
+    for (text, options) in [(long.clone(), options()), (format!("a\n\n{long}\nb\n"), lines)] {
+        let read = read(&[text.as_bytes()], &options).unwrap();
+        assert_eq!(read.counts.cuts, 2);
+        assert_eq!(
+            read.texts.iter().filter(|it| it.len() > 999).map(String::len).max(),
+            Some(MAX_DOCUMENT / 1000 * 1000)
+        );
+        assert_eq!(read.texts.concat().len(), text.len() - 2 * usize::from(text.starts_with('a')));
+    }
+    let just = "x".repeat(MAX_DOCUMENT);
+    assert_eq!(texts(&[just.as_bytes()], &options()), [just.as_str()]);
+    let message = read(&[format!("a\n{just}x").as_bytes()], &options()).unwrap_err();
+    assert!(message.starts_with("000, line 2: longer than 16777216 bytes"), "{message}");
+}
+
+#[test]
+fn fields_of_json_lines() {
+    let with = |field: &str, line: &str| {
+        read(&[line.as_bytes()], &ReadOptions { text_field: field.into(), ..options() }).map(|it| it.texts.concat())
+    };
+    for (field, line) in [
+        ("text", r#"{"a": [1, {"text": 2}], "text": "yes"}"#),
+        ("a.b", r#"{"a": {"b": "yes"}}"#),
+        ("a.b", r#"{"a": {"b": "no"}, "a.b": "yes"}"#),
+        ("a.b", r#"{"a.b": "yes", "a": {"b": "no"}}"#),
+        ("a.b.c", r#"{"a": 1, "a.b": {"c": "yes"}}"#),
+        ("a.b.c", r#"{"a": {"b.c": "yes"}}"#),
+        ("\u{e9}", r#"{"\u00e9": "y\u0065s"}"#),
+    ] {
+        assert_eq!(with(field, line).unwrap(), "yes", "{line}");
+    }
+    for (field, line, expected) in [
+        ("text", r#"{"id": 1, "body": "x"}"#, r#"no field "text"; those there are: "body", "id""#),
+        ("text", "{}", "there are none"),
+        ("a.b", r#"{"a": "x"}"#, r#"no field "a.b""#),
+        ("text", r#"{"text": null}"#, "is null, not a string"),
+        ("text", r#"{"text": ["x"]}"#, "is an array, not a string"),
+        ("text", r#"{"text": {"x": 1}}"#, "is an object, not a string"),
+        ("text", r#"{"text": -1.5}"#, "is a number, not a string"),
+    ] {
+        let message = with(field, &format!("{line}\n{line}")).unwrap_err();
+        assert!(message.starts_with("000, line 1: ") && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn bad_records_stop_it_or_are_left_out() {
+    let lines = [
+        "{\"text\": \"a\"}",
+        "{\"text\": \"b",
+        "",
+        "[1]",
+        "{\"text\": \"\\uD800\"}",
+        "{\"text\": null}",
+        "{\"text\": \"c\"} x",
+        "{\"text\": \"d\"}\r",
+    ];
+    let skip = ReadOptions { skip_bad: true, ..options() };
+    let read_lines = |lines: &[&str], options: &ReadOptions| read(&[lines.join("\n").as_bytes()], options);
+    let read = read_lines(&lines, &skip).unwrap();
+    assert_eq!((read.texts, read.counts.bad_records), (vec!["a".into(), "d".into()], 5));
+    for bad in [1, 3, 4, 5, 6] {
+        let message = read_lines(&["", lines[0], "", lines[bad]], &options()).unwrap_err();
+        assert!(message.starts_with("000, line 4: "), "{message}");
+        assert!(bad == 5 || message.contains("not a JSON object: "), "{message}");
+    }
+    let first_bad = ReadOptions { format: Format::Jsonl, ..skip };
+    assert_eq!(read_lines(&["oops", lines[0]], &first_bad).unwrap().texts, ["a"]);
+}
+
+#[test]
+fn invalid_utf8_is_named_or_mended() {
+    let json = [b"{\"text\": \"a\"}\n{\"text\": \"".as_slice(), b"b\xFF\xFE\"}\n"].concat();
+    let dump = DUMP.replace("two", "\u{1}").into_bytes();
+    let dump: Vec<u8> = dump.iter().map(|&b| if b == 1 { 0xFF } else { b }).collect();
+    let replace = ReadOptions { on_bad_utf8: OnBadUtf8::Replace, ..options() };
+    for (bytes, place, text, count) in [
+        (b"\xEF\xBB\xBFa\xC3\nb".as_slice(), "line 1, byte 5", "a\u{FFFD}\nb", 1),
+        (b"a\nb\xC3\nb", "line 2, byte 2", "a\nb\u{FFFD}\nb", 1),
+        (&json, "line 2, byte 12", "b\u{FFFD}\u{FFFD}", 2),
+        (&dump, "line 7, byte 39", "\u{FFFD}", 1),
+    ] {
+        let message = read(&[bytes], &options()).unwrap_err();
+        assert!(message.starts_with(&format!("000, {place}: invalid UTF-8")), "{message}");
+        let read = read(&[bytes], &replace).unwrap();
+        assert_eq!((read.texts.last().map(String::as_str), read.counts.replaced), (Some(text), count));
+    }
+}
+
+#[test]
+fn what_is_no_text_is_named() {
+    let mut tar = vec![b'x'; 600];
+    tar[257..262].copy_from_slice(b"ustar");
+    let pretty = format!("{{\n  \"text\": \"{}\"\n}}\n", "x".repeat(100_000));
+    for (bytes, expected) in [
+        (b"%PDF-1.7\n".as_slice(), "a PDF"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\xFF\xFEa\0", "UTF-16"),
+        (b"\x00\x01\x02", "binary"),
+        (&tar, "a tar archive (tar -x)"),
+        (&gzip(&tar), "a tar archive"),
+        (&gzip(&gzip(b"text")), "compressed twice"),
+        (&bzip2(b"\xFE\xFF\0a"), "UTF-16"),
+        (b" <!doctype HTML><html>", "HTML"),
+        (b"[\n {\"text\": \"a\"},\n {\"text\": \"b\"}\n]\n", "jq -c '.[]'"),
+        (b"[{\"text\": \"a\"}]", "a JSON array"),
+        (b"{\n \"text\": \"a\"\n}\n", "jq -c ."),
+        (pretty.as_bytes(), "jq -c ."),
+        (&gzip(b"PAR1PAR1"), "give the Parquet file itself"),
+        (b"PAR1", "footer"),
+    ] {
+        let message = read(&[b"fine\n", bytes], &options()).unwrap_err();
+        let expected = expected.replace(" (tar -x)", "");
+        assert!(message.starts_with("001: ") && message.contains(&expected), "{message}");
+    }
+    for text in
+        ["[1] A note.\n", "{{stub}}\n", "{", "[", "[{", "<docs>", "PAR", "<?xml?><html>", "{\"a\": 1\n", "<!-- x"]
+    {
+        assert_eq!(texts(&[text.as_bytes()], &options()), [text]);
+    }
+    let start = format!("{{\"text\": \"{}\"}}\n", "x".repeat(100_000));
+    assert_eq!(read(&[start.as_bytes()], &options()).unwrap().formats, [("jsonl", 1)]);
+}
+
+#[test]
+fn a_named_format_is_obeyed() {
+    let as_text = ReadOptions { format: Format::Text, ..options() };
+    for text in ["<html>\n", "{\"text\": 1}\n", DUMP, WIKIEXTRACTOR, "[{}]", "a\0b"] {
+        assert_eq!(texts(&[text.as_bytes()], &as_text), [text]);
+    }
+    for (format, bytes, looks) in [
+        (Format::Jsonl, DUMP, "a MediaWiki dump"),
+        (Format::Jsonl, "Plain.\n", "plain text"),
+        (Format::Jsonl, "[{}]", "a JSON array"),
+        (Format::Mediawiki, WIKIEXTRACTOR, "wikiextractor's output"),
+        (Format::Wikiextractor, "{\"text\": \"\"}", "JSON Lines"),
+        (Format::Parquet, "Plain.\n", "plain text"),
+        (Format::Text, "%PDF-1", "a PDF"),
+    ] {
+        let message = read(&[bytes.as_bytes()], &ReadOptions { format, ..options() }).unwrap_err();
+        assert!(message.contains("this is not ") && message.contains(looks), "{message}");
+    }
+}
+
+#[test]
+fn options_outside_their_rules_are_refused() {
+    for bad in [
+        ReadOptions { text_field: String::new(), ..options() },
+        ReadOptions { document_separator: Some(" ".into()), ..options() },
+        ReadOptions { document_separator: Some("a\nb".into()), ..options() },
+    ] {
+        assert!(matches!(RawReader::new(Vec::new(), Arc::new(bad)), Err(Error::Option(_))));
+    }
+}
+
+#[test]
+fn files_that_are_cut_short_are_named() {
+    for (text, place) in [
+        (DUMP, "the dump is cut short here: no </mediawiki>, within the page \"D\""),
+        (WIKIEXTRACTOR, "000, line 8: the file is cut short"),
+    ] {
+        let end = text.rfind("</text>").or(text.rfind("</doc>")).unwrap();
+        let message = read(&[&text.as_bytes()[..end]], &options()).unwrap_err();
+        assert!(message.contains(place), "{message}");
+    }
+    let whole_pages = &DUMP[..DUMP.rfind("</mediawiki>").unwrap()];
+    let message = read(&[whole_pages.as_bytes()], &options()).unwrap_err();
+    assert!(message.starts_with(&format!("000, byte {}: ", whole_pages.len())), "{message}");
+    let message = read(&[&DUMP.as_bytes()[..50]], &options()).unwrap_err();
+    assert!(message.contains("cut short"), "{message}");
+    let stray = "<doc id=\"1\" title=\"\">\na\n<doc id=\"2\" title=\"\">\nb\n</doc>\nc\n</doc>\n";
+    assert!(read(&[stray.as_bytes()], &options()).unwrap_err().starts_with("000, line 1: no </doc> before"));
+    let read = read(&[stray.as_bytes()], &ReadOptions { skip_bad: true, ..options() }).unwrap();
+    assert_eq!((read.texts, read.counts.bad_records), (vec!["b\n".to_owned()], 3));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Sizes around a block's, so that documents lie across its end, and streams across documents.
+    #[test]
+    fn blocks_neither_lose_nor_invent_documents(
+        sizes in prop::collection::vec(prop_oneof![1_usize..100, 1000_usize..90_000, 500_000_usize..600_000], 1..30),
+        form in 0..5,
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+    ) {
+        let expected: Vec<String> = sizes.iter().enumerate().map(|(i, &n)| format!("{i} {}", "ab ".repeat(n / 3))).collect();
+        let mut text = String::new();
+        for (i, it) in expected.iter().enumerate() {
+            let record = match form {
+                0 => format!("{}\n{}\n", it, "\n".repeat(i % 3)),
+                1 => format!("{it}\n---\n"),
+                2 => format!("{{\"text\": \"{it}\"}}\n"),
+                3 => format!("<doc id=\"{i}\" url=\"\" title=\"T\">\nT\n\n{it}\n</doc>\n"),
+                _ => format!("<page>\n<title>{i}</title><text>{it}</text>\n</page>\n"),
+            };
+            text.push_str(&record);
+        }
+        if form == 4 {
+            text = format!("<mediawiki>\n{text}</mediawiki>");
+        }
+        let options = match form {
+            0 => ReadOptions { documents: DocumentRule::BlankLine, ..options() },
+            1 => ReadOptions { document_separator: Some("---".into()), ..options() },
+            _ => options(),
+        };
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len())).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let streams: Vec<u8> = cuts.windows(2).flat_map(|it| bzip2(&text.as_bytes()[it[0]..it[1]])).collect();
+        let plain = read(&[text.as_bytes()], &options).unwrap();
+        prop_assert!(plain.texts.iter().map(|it| it.trim()).eq(expected.iter().map(|it| it.trim())));
+        prop_assert!(plain.blocks >= text.len() / (1200 << 10));
+        prop_assert_eq!(read(&[&streams], &options).unwrap(), plain);
     }
 }
