@@ -481,7 +481,9 @@ def test_shards(command: Command) -> None:
         assert all(split(text) for text in texts)
 
 
-@pytest.mark.parametrize(("name", "magic"), [("c.txt.gz", b"\x1f\x8b"), ("c.txt.zst", b"\x28\xb5\x2f\xfd")])
+@pytest.mark.parametrize(
+    ("name", "magic"), [("c.txt.gz", b"\x1f\x8b"), ("c.txt.zst", b"\x28\xb5\x2f\xfd")], ids=["gz", "zst"]
+)
 def test_compressed_outputs_are_inputs_of_the_other_commands(
     command: Command, model: Path, corpus: Path, name: str, magic: bytes
 ) -> None:
