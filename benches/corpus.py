@@ -94,6 +94,8 @@ def prose(path: Path) -> list[str]:
         text = data.decode()
     except (OSError, EOFError, ValueError, zlib.error):
         return []
+    if "\0" in text:
+        return []
     suffix = _suffix(path)
     if suffix == ".py":
         found: Iterable[str] = demo_corpus.document(text)
