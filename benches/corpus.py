@@ -7,6 +7,7 @@ installed packages, and the documentation of the system and of Rust.
 import gzip
 import hashlib
 import html.parser
+import json
 import random
 import re
 import shutil
@@ -93,8 +94,6 @@ def prose(path: Path) -> list[str]:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = data.decode()
     except (OSError, EOFError, ValueError, zlib.error):
-        return []
-    if "\0" in text:
         return []
     suffix = _suffix(path)
     if suffix == ".py":
@@ -209,9 +208,10 @@ def build(folder: Path, texts: list[Path], limit: int) -> Corpus:
         if texts:
             _write(path, _distinct(_read(texts), limit))
         else:
-            raw = path.with_suffix(".raw")
-            _write(raw, _collect(limit))
-            prepare_text(raw, path, documents="blank-line", language="en", dedup_lines=True)
+            raw = path.with_suffix(".jsonl")
+            rows = ({"text": "\n".join(paragraphs)} for paragraphs in _collect(limit))
+            raw.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            prepare_text(raw, path, language="en", dedup_lines=True)
             raw.unlink()
     return Corpus(path, key, path.stat().st_size, origin)
 
