@@ -11,6 +11,7 @@ Example:
 
 from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
 from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
+from albert_fast.corpus import prepare_text
 from albert_fast.masking import Masker
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TokenStore",
     "Tokenizer",
     "__version__",
+    "prepare_text",
     "preprocess",
     "tokenize",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "instance_batches",
     "instances",
     "make_records",
+    "prepare_text",
     "preprocess",
     "record_batches",
     "restore_tokenizer",
@@ -442,7 +443,7 @@ class BatchIterator:
 class Lines:
     """Iterates over the lines of text inputs that are not empty under `preprocess`: what a tokenizer is trained on.
 
-    Inputs are files, globs and folders, plain, `.gz` or `.zst`, or `-`.
+    Inputs are files, globs and folders, plain, gzip, bzip2, xz or zstd, or `-`.
     """
 
     def __new__(
@@ -501,6 +502,30 @@ class RecordFile:
             AlbertFastError: the file cannot be read.
         """
 
+def prepare_text(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    options_json: str,
+    *,
+    eval_output: str | os.PathLike[str] | None = None,
+    num_shards: int | None = None,
+    compression: str = "auto",
+    num_threads: int | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Raw text to one sentence a line, a blank line after each document: behind `albert_fast.prepare_text`.
+
+    `options_json` is a JSON object of the other arguments of `albert_fast.prepare_text`, which says what they do and
+    what is returned; what is left out has its default. `progress` is as in `tokenize`.
+
+    Raises:
+        AlbertFastError: an option outside its rule; an input that cannot be read, is damaged or cut short; a broken
+            record; text that is not UTF-8; an output that exists; no document left; a full disk.
+        KeyboardInterrupt: Ctrl-C.
+    """
+
 def tokenize(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
@@ -513,8 +538,8 @@ def tokenize(
 ) -> dict[str, Any]:
     """Tokenizes text into a token store. Stopped and called again with the same arguments it goes on where it was.
 
-    `inputs` are files, globs and folders, or one of these; plain, `.gz` or `.zst`; one sentence a line, a blank line
-    between documents. The store's files are put beside whatever else the folder holds.
+    `inputs` are files, globs and folders, or one of these; plain, gzip, bzip2, xz or zstd; one sentence a line, a blank
+    line between documents. The store's files are put beside whatever else the folder holds.
 
     `progress` is called now and then with stage, unit, done and total (0 where unknown).
 

@@ -1,10 +1,11 @@
 """Real English text that any machine with Python has: the docstrings of its standard library and packages.
 
-Modules are parsed, never imported. A module is a document, a sentence a line; doctests, code, tables and field lists
-are left out. The same installation gives the same text.
+Modules are parsed, never imported. A module is a document: a JSON object a line, a paragraph a line of its text;
+doctests, code, tables and field lists are left out. The same installation gives the same text.
 """
 
 import ast
+import json
 import re
 import sysconfig
 import warnings
@@ -12,8 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _CODE = re.compile(r"^\s*(>>>|\.\.\.|\$ |[-=~^*+|]{3,}|\.\. |:\w+|@\w+|[|+].*[|+]\s*$|#)")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]`]*\s+(?=[\"'(\[`]*[A-Z])")
-_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|Fig|Eq|No|pp?|al|Dr|Mr|St)\.$")
 _SKIPPED_FOLDERS = {"test", "tests", "testing", "__pycache__", "idle_test", "lib2to3", "site-packages", "dist-packages"}
 
 
@@ -56,22 +55,13 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
                 yield from _docstrings(child)
 
 
-def sentences(docstring: str) -> Iterator[str]:
-    """The sentences of a docstring's prose, one string each, without line ends."""
+def paragraphs(docstring: str) -> Iterator[str]:
+    """The paragraphs of a docstring's prose, one string each, without line ends."""
     for paragraph in re.split(r"\n\s*\n", docstring):
-        lines = paragraph.splitlines()
-        if any(_CODE.match(line) for line in lines):
-            continue
-        text = " ".join(paragraph.split())
-        pending = ""
-        for part in _SENTENCE_END.split(text):
-            pending = f"{pending} {part}" if pending else part
-            if not _ABBREVIATION.search(pending):
-                if _is_prose(pending):
-                    yield pending
-                pending = ""
-        if pending and _is_prose(pending):
-            yield pending
+        if not any(_CODE.match(line) for line in paragraph.splitlines()):
+            text = " ".join(paragraph.split())
+            if _is_prose(text):
+                yield text
 
 
 def _is_prose(text: str) -> bool:
@@ -80,22 +70,23 @@ def _is_prose(text: str) -> bool:
 
 
 def document(source: str) -> list[str]:
-    """The sentences of a module's docstrings, each once."""
-    return list(dict.fromkeys(sentence for text in docstrings(source) for sentence in sentences(text)))
+    """The paragraphs of a module's docstrings, each once."""
+    return list(dict.fromkeys(paragraph for text in docstrings(source) for paragraph in paragraphs(text)))
 
 
-def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None = None) -> tuple[str, int, int]:
-    """Text of up to about `max_bytes` bytes from this Python's modules.
+def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None = None) -> tuple[str, int]:
+    """Text of up to about `max_bytes` bytes from this Python's modules, as `prepare-text` reads it.
 
     Args:
         max_bytes: stop after the document that reaches this many bytes.
         report: takes progress, in bytes.
 
     Returns:
-        The text (one sentence a line, a blank line after each document), the number of documents and that of sentences.
+        JSON Lines of `name`, the module's file within its folder of packages, and `text`, its paragraphs, one a line;
+        and the number of documents.
     """
     parts: list[str] = []
-    size = documents = lines = 0
+    size = 0
     for folder in source_folders():
         for path in source_files(folder) if folder.is_dir() else ():
             try:
@@ -103,14 +94,13 @@ def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None 
             except (OSError, UnicodeDecodeError):
                 continue
             found = document(source)
-            if len(found) < 2:
+            if not found:
                 continue
-            parts.append("\n".join(found) + "\n\n")
-            size += len(parts[-1].encode())
-            documents += 1
-            lines += len(found)
+            row = {"name": path.relative_to(folder).as_posix(), "text": "\n".join(found)}
+            parts.append(json.dumps(row, ensure_ascii=False) + "\n")
+            size += len(row["text"].encode())
             if report is not None:
                 report("collecting docstrings", "bytes", min(size, max_bytes), max_bytes)
             if size >= max_bytes:
-                return "".join(parts), documents, lines
-    return "".join(parts), documents, lines
+                return "".join(parts), len(parts)
+    return "".join(parts), len(parts)

@@ -7,6 +7,7 @@ installed packages, and the documentation of the system and of Rust.
 import gzip
 import hashlib
 import html.parser
+import json
 import random
 import re
 import shutil
@@ -18,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from albert_fast import demo_corpus
+from albert_fast import demo_corpus, prepare_text
 
 _TEXT_SUFFIXES = {"", ".txt", ".md", ".rst"}
 _HTML_SUFFIXES = {".html", ".htm", ".xhtml"}
@@ -86,7 +87,7 @@ class _Prose(html.parser.HTMLParser):
 
 
 def prose(path: Path) -> list[str]:
-    """The English sentences of a Python module, a page of HTML or a text, each once; none where it cannot be read."""
+    """The English paragraphs of a Python module, a page of HTML or a text, each once; none where it cannot be read."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
             return []
@@ -101,10 +102,10 @@ def prose(path: Path) -> list[str]:
         page = _Prose()
         page.feed(text)
         page.close()
-        found = demo_corpus.sentences("".join(page.parts))
+        found = demo_corpus.paragraphs("".join(page.parts))
     else:
-        found = demo_corpus.sentences(text)
-    return [sentence for sentence in dict.fromkeys(found) if _ENGLISH.search(sentence)]
+        found = demo_corpus.paragraphs(text)
+    return [paragraph for paragraph in dict.fromkeys(found) if _ENGLISH.search(paragraph)]
 
 
 def _suffix(path: Path) -> str:
@@ -200,14 +201,18 @@ def build(folder: Path, texts: list[Path], limit: int) -> Corpus:
         key = _key(limit, [str(path.resolve()) for path in texts], [(stat.st_size, stat.st_mtime_ns) for stat in stats])
         origin = ", ".join(path.name for path in texts)
     else:
-        key = _key(limit, "collected", 1)
+        key = _key(limit, "collected", 2)
         origin = "docstrings and documentation of this machine"
     path = folder / f"corpus-{key}.txt"
     if not path.exists():
         if texts:
             _write(path, _distinct(_read(texts), limit))
         else:
-            _write(path, _collect(limit))
+            raw = path.with_suffix(".jsonl")
+            rows = ({"text": "\n".join(paragraphs)} for paragraphs in _collect(limit))
+            raw.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            prepare_text(raw, path, language="en", dedup_lines=True)
+            raw.unlink()
     return Corpus(path, key, path.stat().st_size, origin)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albert_fast import InstanceStream, Masker, Tokenizer, TokenStore, demo_corpus, tokenize
+from albert_fast import InstanceStream, Masker, Tokenizer, TokenStore, demo_corpus, prepare_text, tokenize
 from albert_fast.tokenizer_training import TrainingOptions, train
 
 
@@ -17,9 +17,11 @@ def main() -> None:
     """Shows a batch, a resumed run, and masks of one's own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text: one sentence a line, a blank line after each document. Here: what this Python's modules say.
+        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        raw = folder / "docstrings.jsonl"
+        raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"
-        text.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
+        prepare_text(raw, text, language="en")
         spiece = folder / "spiece.model"
         spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)

@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 import albert_fast.tf
-from albert_fast import InstanceStream, Tokenizer, demo_corpus, tokenize
+from albert_fast import InstanceStream, Tokenizer, demo_corpus, prepare_text, tokenize
 from albert_fast.tokenizer_training import TrainingOptions, train
 
 
@@ -23,9 +23,11 @@ def main() -> None:
     """Trains 60 steps, in two runs of which the second goes on where the first was stopped."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text: one sentence a line, a blank line after each document. Here: what this Python's modules say.
+        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        raw = folder / "docstrings.jsonl"
+        raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"
-        text.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
+        prepare_text(raw, text, language="en")
         spiece = folder / "spiece.model"
         spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from transformers import AlbertConfig, AlbertForPreTraining
 
 import albert_fast.torch
-from albert_fast import InstanceStream, Tokenizer, demo_corpus, tokenize
+from albert_fast import InstanceStream, Tokenizer, demo_corpus, prepare_text, tokenize
 from albert_fast.tokenizer_training import TrainingOptions, train
 
 
@@ -19,9 +19,11 @@ def main() -> None:
     """Trains two steps."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text: one sentence a line, a blank line after each document. Here: what this Python's modules say.
+        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        raw = folder / "docstrings.jsonl"
+        raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"
-        text.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
+        prepare_text(raw, text, language="en")
         spiece = folder / "spiece.model"
         spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)

@@ -1,5 +1,6 @@
 """The demo: prose out of docstrings, and the whole of it on a little text."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from albert_fast.cli.demo import verdict
-from albert_fast.demo_corpus import collect, docstrings, document, sentences
+from albert_fast.demo_corpus import collect, docstrings, document, paragraphs
 
 SOURCE = '''
 """Reads the text of a file. It is e.g. Used in
@@ -30,29 +31,29 @@ if True:
 '''
 
 
-def test_a_module_is_a_document_of_sentences() -> None:
+def test_a_module_is_a_document_of_paragraphs() -> None:
     assert document(SOURCE) == [
-        "Reads the text of a file.",
-        "It is e.g. Used in many places, and never closed.",
+        "Reads the text of a file. It is e.g. Used in many places, and never closed.",
         "Holds a file that was opened before it.",
+        "Reads the text of a file.",
     ]
     assert list(docstrings("def broken(:")) == []
 
 
 @given(st.text())
-def test_a_sentence_is_one_line(text: str) -> None:
-    for sentence in sentences(text):
-        assert len(sentence.splitlines()) == 1
-        assert sentence == sentence.strip() != ""
+def test_a_paragraph_is_one_line(text: str) -> None:
+    for paragraph in paragraphs(text):
+        assert len(paragraph.splitlines()) == 1
+        assert paragraph == paragraph.strip() != ""
 
 
 def test_the_same_python_gives_the_same_text() -> None:
     first, second = collect(100_000), collect(100_000)
     assert first == second
-    text, documents, lines = first
-    assert len(text.encode()) >= 100_000
-    assert text.count("\n\n") == documents
-    assert sum(1 for line in text.splitlines() if line) == lines
+    text, documents = first
+    rows = [json.loads(line) for line in text.split("\n")[:-1]]
+    assert len(rows) == len({row["name"] for row in rows}) == documents
+    assert sum(len(row["text"].encode()) for row in rows) >= 100_000
 
 
 SMALL = ["demo", "--output-dir", "out", "--megabytes", 0.3, "--vocab-size", 1000]
@@ -63,10 +64,20 @@ def test_the_demo_makes_everything_up_to_records(command: Command) -> None:
         result = command(*SMALL, "--no-train")
         assert result.code == 0, result.err
         assert "(0 bad)" in result.out
-        for what in ("collect text", "train the tokenizer", "tokenize", "make records", "inspect records"):
+        for what in (
+            "collect text",
+            "prepare the text",
+            "train the tokenizer",
+            "tokenize",
+            "make records",
+            "inspect records",
+        ):
             assert what in result.out.split("What was done:")[1]
+    assert "albert-fast prepare-text out/docstrings.jsonl --output out/corpus.txt --language en " in result.out
     written = {str(path.relative_to("out")) for path in Path("out").rglob("*.json")}
     assert written >= {
+        "corpus.txt.prepare-text.config.json",
+        "corpus.txt.prepare-text.summary.json",
         "demo.config.json",
         "held-out-records/make-records.config.json",
         "tokenizer/spiece.config.json",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import gzip
 import inspect
+import json
 import pkgutil
 import re
 import shlex
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+import raw_text
 from adapters import framework
 
 import albert_fast
@@ -27,7 +30,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+CORPUS = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
 COMMANDS = [
+    "prepare-text",
     "train-tokenizer",
     "tokenize",
     "make-records",
@@ -52,14 +57,14 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 def command_lines() -> Iterator[list[str]]:
     """Every line of a code block that runs `albert-fast`, and every `albert-fast ...` within the text."""
-    for block in [*blocks(""), *blocks("", PAGE), *blocks("", TRAINING)]:
+    for block in [*blocks(""), *blocks("", PAGE), *blocks("", TRAINING), *blocks("", CORPUS)]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0].startswith("TF_CONFIG="):
                 del words[0]
             if words and words[0].endswith("albert-fast"):
                 yield words[1:]
-    prose = re.sub(r"^```.*?^```$", "", README + PAGE + TRAINING, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", README + PAGE + TRAINING + CORPUS, flags=re.MULTILINE | re.DOTALL)
     for line in re.findall(r"`albert-fast ([^`]*)`", prose):
         yield shlex.split(line)
 
@@ -90,7 +95,7 @@ def test_command_lines_parse(words: list[str], command: Command) -> None:
 
 def test_every_option_named_exists(command: Command) -> None:
     known = set().union(*(options_of(command, name) for name in COMMANDS))
-    for option in re.findall(r"`(--[a-z][a-z0-9-]*)", README):
+    for option in re.findall(r"`(--[a-z][a-z0-9-]*)", README + CORPUS):
         assert option in known, option
 
 
@@ -190,6 +195,39 @@ def test_the_python_page_names_what_exists() -> None:
     assert len(named) == 3
     assert all((ROOT / name).is_file() for name in named)
     assert "(docs/python.md)" in README
+
+
+def test_the_corpus_page_names_its_parts() -> None:
+    titles = re.findall(r"^## (.*)$", CORPUS, re.MULTILINE)
+    links = re.findall(r"^- \[(.*)\]\(#(.*)\)$", CORPUS, re.MULTILINE)
+    assert links == [(title, title.lower().replace(" ", "-")) for title in titles]
+    assert "(docs/corpus.md)" in README
+
+
+def test_the_corpus_page_runs(command: Command, corpus: Path) -> None:
+    documents = [[line.split(" | ") for line in text.split("\n")] for text in corpus.read_text().strip().split("\n\n")]
+    dump = Path("dewiki-latest-pages-articles-multistream.xml.bz2")
+    dump.write_bytes(raw_text.multistream(documents))
+    for name in ("texts", "dataset", "extracted"):
+        Path(name).mkdir()
+    Path("texts/one.txt").write_text(raw_text.plain(documents[0]))
+    Path("dataset/rows.parquet").write_bytes((ROOT / "tests" / "golden" / "raw" / "rows.parquet").read_bytes())
+    Path("extracted/wiki_00").write_text(raw_text.wikiextractor(documents))
+    Path("books.txt").write_text("*****\n".join(raw_text.plain(document) for document in documents))
+    Path("news.txt").write_text(corpus.read_text())
+    rows = [{"article": {"body": "\n".join(raw_text.paragraphs(document))}} for document in documents]
+    Path("articles.jsonl.gz").write_bytes(gzip.compress("".join(f"{json.dumps(row)}\n" for row in rows).encode()))
+    names: dict[str, Any] = {}
+    for language, code in fences(CORPUS):
+        if language == "python":
+            exec(compile(code, "docs/corpus.md", "exec"), names)
+        for line in code.splitlines() if language == "" else ():
+            name, *words = shlex.split(line)
+            if name == "albert-fast":
+                done = command(*(word.replace("30000", "500") for word in words))
+                assert done.code == 0, f"{line}\n{done.err}"
+    assert names["result"]["eval_documents"] > 0
+    assert Path("tokenizer/spiece.model").exists()
 
 
 def test_the_table_of_arrays_is_true(store: TokenStore) -> None:

@@ -1,7 +1,11 @@
 """What the commands take as input, from the outside: streams, and stores that are no text."""
 
+import bz2
+import gzip
+import lzma
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,3 +64,18 @@ def test_a_bad_byte_after_a_byte_order_mark_is_where_the_file_has_it(tmp_path: P
     for command in (("tokenize", text, "--tokenizer", MODEL), ("train-tokenizer", text, "--vocab-size", 100)):
         code, said = run(*command, "--output-dir", tmp_path / "out")
         assert (code, "line 1, byte 6: invalid UTF-8 (0xFF)" in said) == (1, True), said
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_compressed_text_is_text(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "plain").write_bytes(TEXT)
+    # Two members, streams or frames, one after the other; the name says nothing.
+    half = len(TEXT) // 2
+    (tmp_path / "small").write_bytes(compress(TEXT[:half]) + compress(TEXT[half:]))
+    for name in ("plain", "small"):
+        assert run("tokenize", tmp_path / name, "--tokenizer", MODEL, "--output-dir", tmp_path / f"of-{name}")[0] == 0
+    tokens = [(tmp_path / f"of-{name}" / "part-00000.tokens").read_bytes() for name in ("plain", "small")]
+    assert tokens[0] == tokens[1]
+    (tmp_path / "cut").write_bytes(compress(TEXT)[:-30])
+    code, said = run("tokenize", tmp_path / "cut", "--tokenizer", MODEL, "--output-dir", tmp_path / "of-cut")
+    assert (code, "cut" in said, (tmp_path / "of-cut" / "meta.json").exists()) == (1, True, False), said

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from albert_fast import prepare_text
 from albert_fast.demo_corpus import collect
 
 TRIALS = int(os.environ.get("ALBERT_FAST_KILL_TRIALS", "3"))
@@ -86,9 +87,10 @@ def contents(out: Path) -> dict[str, Any]:
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if TEXT:
         return Path(TEXT)
-    path = tmp_path_factory.mktemp("kill") / "text.txt"
-    path.write_text(collect(1_000_000)[0], encoding="utf-8")
-    return path
+    folder = tmp_path_factory.mktemp("kill")
+    (folder / "raw.jsonl").write_text(collect(1_000_000)[0], encoding="utf-8")
+    prepare_text(folder / "raw.jsonl", folder / "text.txt", language="en")
+    return folder / "text.txt"
 
 
 def kill_once(process: "subprocess.Popen[str]", rng: random.Random, usual: float, out: Path) -> bool:

@@ -22,12 +22,14 @@ from albert_fast.cli.fill_mask import fill_mask
 from albert_fast.cli.import_checkpoint import import_checkpoint
 from albert_fast.cli.inspect_records import inspect_records
 from albert_fast.cli.make_records import make_records
+from albert_fast.cli.prepare_text import prepare_text
 from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
 from albert_fast.tokenizer_training import WORKER
 
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "prepare-text": prepare_text,
     "train-tokenizer": train_tokenizer,
     "tokenize": tokenize,
     "make-records": make_records,

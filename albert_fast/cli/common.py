@@ -123,9 +123,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_config(output_dir: Path, command: str, options: Mapping[str, Any]) -> Path:
-    """Writes the resolved options of `command` to `output_dir`/COMMAND.config.json, which `--config` reads again."""
-    path = output_dir / f"{command}.config.json"
+def write_config(output_dir: Path, command: str, options: Mapping[str, Any], *, prefix: str = "") -> Path:
+    """Writes the resolved options of `command` to `output_dir`/COMMAND.config.json, which `--config` reads again.
+
+    `prefix` goes before the name: that of the output and a dot, where the output is a file.
+    """
+    path = output_dir / f"{prefix}{command}.config.json"
     content = {"albert_fast_version": __version__, command: plain(options)}
     # A file name that is not UTF-8 is in Python's strings as lone surrogates, and in JSON as their escapes.
     write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))

@@ -56,6 +56,9 @@ RUN_KEYS = frozenset(["do_eval", "do_train", "max_eval_steps"])
 ALIASES = {"albert_config_file": "model", "input_file": "records", "train_batch_size": "batch_size"}
 """The guide's names for options of `pretrain`."""
 
+SPELLINGS = {"text_column": "text_field"}
+"""Options that have two names, by the second."""
+
 Commands = Mapping[str, Callable[..., Any]]
 
 
@@ -173,9 +176,11 @@ def _normalized(path: Path, prefix: str, content: Mapping[Any, Any]) -> dict[str
     for key, value in content.items():
         if not isinstance(key, str):
             raise UsageError(f"{path}: {prefix}{key}: a key must be an option's name, not a {_type_name(key)}")
-        name = key.replace("-", "_")
+        snake = key.replace("-", "_")
+        name = SPELLINGS.get(snake, snake)
         if name in normalized:
-            raise UsageError(f"{path}: {prefix}{name} is given twice, in snake case and in kebab case")
+            how = "in snake case and in kebab case" if name == snake else f"once as {snake}"
+            raise UsageError(f"{path}: {prefix}{name} is given twice, {how}")
         normalized[name] = value
     return normalized
 

@@ -2,7 +2,6 @@
 
 import math
 import time
-import zlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from albert_fast.cli import (
     inspect_records,
     make_records,
     options,
+    prepare_text,
     pretrain,
     tokenize,
     train_tokenizer,
@@ -48,6 +48,15 @@ TEXTS = (
 )
 """What the model is asked at the end."""
 
+CLEANING: dict[str, Any] = {
+    "language": "en",
+    "min_document_sentences": 2,
+    "max_non_letters": 0.4,
+    "dedup_lines": True,
+    "eval_fraction": 0.05,
+}
+"""Docstrings repeat each other, above all those of methods that override others."""
+
 MARGIN = 0.1
 """Nats by which the masked-LM loss must beat guessing."""
 SIGMAS = 3.1
@@ -75,9 +84,9 @@ def demo(
     """Collect text, train a tokenizer, make records, pretrain, evaluate and export a tiny model, in a few minutes.
 
     The text is the docstrings of the installed Python standard library and packages: they are parsed, not imported.
-    Every 20th document, by a hash of its text, is held out for evaluation. The exit code is 1 where the model did not
-    learn: where it predicts masked words no better than their frequencies do, or the order of segments no better than
-    chance. Running the demo again replaces what it wrote before.
+    One document in twenty, by a hash of its text, is held out for evaluation. The exit code is 1 where the model did
+    not learn: where it predicts masked words no better than their frequencies do, or the order of segments no better
+    than chance. Running the demo again replaces what it wrote before.
 
     Example: albert-fast demo --output-dir demo
     """
@@ -98,17 +107,21 @@ def demo(
     steps = Steps()
     predictions = max(1, round(0.15 * max_seq_length))
 
-    steps.begin("Text: the docstrings of this Python's modules, one sentence a line, a module a document")
+    steps.begin("Text: the docstrings of this Python's modules, a JSON object a module")
     with Progress() as progress:
-        text, documents, lines = collect(round(megabytes * 1e6), progress)
-    kept, held_out = split(text)
-    if not (kept and held_out):
-        raise CommandError(f"{documents:,} documents are too few to hold some out: pass more --megabytes")
-    write_atomic(paths.corpus, kept.encode())
-    write_atomic(paths.held_out, held_out.encode())
-    size = quantity(len(text.encode()), "bytes")
+        text, documents = collect(round(megabytes * 1e6), progress)
+    write_atomic(paths.raw, text.encode())
+    steps.done("collect text", f"{quantity(len(text.encode()), 'bytes')}, {documents:,} modules: {paths.raw}")
+
+    cleaning = {**CLEANING, "eval_output": paths.held_out}
+    words = " ".join(make_records.flag(name, value) for name, value in cleaning.items())
+    steps.begin(f"albert-fast prepare-text {paths.raw} --output {paths.corpus} {words}")
+    prepared = prepare_text.run([str(paths.raw)], paths.corpus, cleaning, overwrite=True)
+    if not prepared["eval_documents"]:
+        raise CommandError(f"{prepared['documents']:,} documents are too few to hold some out: pass more --megabytes")
     steps.done(
-        "collect text", f"{size}, {documents:,} documents, {lines:,} sentences: {paths.corpus}, {paths.held_out}"
+        "prepare the text",
+        f"{prepared['documents']:,} documents, {prepared['sentences']:,} sentences: {paths.corpus}, {paths.held_out}",
     )
 
     steps.begin(f"albert-fast train-tokenizer {paths.corpus} --output-dir {paths.tokenizer} --vocab-size {vocab_size}")
@@ -222,20 +235,11 @@ def verdict(found: dict[str, Any], by_frequency: float) -> bool:
     return words and order
 
 
-def split(text: str) -> tuple[str, str]:
-    """Documents to train on, and every 20th, by a hash of its text, to evaluate on."""
-    kept: list[str] = []
-    held_out: list[str] = []
-    for document in text.split("\n\n"):
-        if document:
-            (kept if zlib.crc32(document.encode()) % 20 else held_out).append(f"{document}\n\n")
-    return "".join(kept), "".join(held_out)
-
-
 class Paths:
     """What the demo writes."""
 
     def __init__(self, folder: Path) -> None:
+        self.raw = folder / "docstrings.jsonl"
         self.corpus = folder / "corpus.txt"
         self.held_out = folder / "held-out.txt"
         self.tokenizer = folder / "tokenizer"

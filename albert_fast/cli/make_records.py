@@ -89,8 +89,8 @@ def make_records(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Text (files, globs, folders, or - for standard input; plain, .gz or .zst; one sentence a line, a "
-            "blank line between documents), or one token store.",
+            help="Text (files, globs, folders, or - for standard input; plain, gzip, bzip2, xz or zstd; one sentence a "
+            "line, a blank line between documents), or one token store.",
             show_default=False,
         ),
     ] = None,

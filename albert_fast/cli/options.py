@@ -55,8 +55,8 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="INPUT...",
-        help="Text: files, globs, folders, or - for standard input; plain, .gz or .zst. One sentence a line, a blank "
-        "line between documents.",
+        help="Text: files, globs, folders, or - for standard input; plain, gzip, bzip2, xz or zstd. One sentence a "
+        "line, a blank line between documents.",
         show_default=False,
     ),
 ]

@@ -1,0 +1,288 @@
+"""prepare-text: what reaches the compiled part, what is said, what is written beside the output."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+
+from albert_fast import AlbertFastError, _native, prepare_text
+from albert_fast.cli import COMMANDS
+from albert_fast.cli.prepare_text import STEPS, read_patterns
+
+DEFAULTS: dict[str, Any] = {
+    "format": "auto",
+    "text_field": "text",
+    "documents": "file",
+    "document_separator": None,
+    "paragraphs": "auto",
+    "on_bad_utf8": "error",
+    "skip_bad": False,
+    "language": "auto",
+    "sentences": True,
+    "max_sentence_bytes": 4096,
+    "repair": True,
+    "min_document_chars": 0,
+    "min_document_sentences": 1,
+    "max_non_letters": 1.0,
+    "boilerplate": [],
+    "dedup_documents": True,
+    "dedup_lines": False,
+    "dedup_memory": 512,
+    "eval_fraction": 0.0,
+    "samples": 3,
+}
+REST: dict[str, Any] = {
+    "eval_output": None,
+    "num_shards": None,
+    "compression": "auto",
+    "num_threads": None,
+    "overwrite": False,
+    "dry_run": False,
+}
+
+
+class Native:
+    """Stands in for `_native.prepare_text` and remembers its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[str], str, dict[str, Any], dict[str, Any]]] = []
+        self.result: dict[str, Any] = {
+            "inputs": 3,
+            "formats": {"jsonl": 1, "text": 2},
+            "bytes_read": 5_000_000,
+            "text_bytes": 12_000_000,
+            "documents_read": 1_000,
+            "documents": 900,
+            "sentences": 45_000,
+            "bytes": 9_876_543,
+            "eval_documents": 0,
+            "eval_sentences": 0,
+            "eval_bytes": 0,
+            "languages": {"de": 10, "en": 900, "fr": 9, "it": 8, "nl": 7, "pl": 6, "pt": 5},
+            "counts": dict.fromkeys(STEPS, 0),
+            "samples": {},
+            "outputs": ["corpus.txt"],
+            "eval_outputs": [],
+            "spilled": False,
+            "warnings": [],
+        }
+
+    def __call__(self, inputs: list[str], output: str, options: str, **rest: Any) -> dict[str, Any]:
+        assert callable(rest.pop("progress"))
+        self.calls.append((inputs, output, json.loads(options), rest))
+        if rest["num_shards"] and not rest["dry_run"]:
+            Path(output).mkdir(exist_ok=True)
+        return self.result
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> Native:
+    stand_in = Native()
+    monkeypatch.setattr(_native, "prepare_text", stand_in)
+    return stand_in
+
+
+def test_the_defaults_of_the_command_are_those_of_the_function(command: Command, native: Native) -> None:
+    assert command("prepare-text", "a.txt", "--output", "corpus.txt").code == 0
+    assert native.calls == [(["a.txt"], "corpus.txt", DEFAULTS, REST)]
+    prepare_text(["a.txt"], "corpus.txt", progress=lambda *_: None)
+    assert native.calls[1] == native.calls[0]
+    function = {name: value.default for name, value in inspect.signature(prepare_text).parameters.items()}
+    shown = {name: value.default for name, value in inspect.signature(COMMANDS["prepare-text"]).parameters.items()}
+    for name in (DEFAULTS.keys() | REST.keys()) - {"boilerplate"}:
+        assert getattr(shown[name], "value", shown[name]) == function[name], name
+
+
+def test_every_flag_reaches_the_function(command: Command, native: Native) -> None:
+    Path("patterns.txt").write_text("# page numbers\n\n^Page \\d+$\r\n  ^Contents$\n#\n")
+    given: dict[str, Any] = {
+        "format": "jsonl",
+        "text_field": "body.text",
+        "documents": "blank-line",
+        "document_separator": "***",
+        "paragraphs": "line",
+        "on_bad_utf8": "replace",
+        "skip_bad": True,
+        "language": "deu",
+        "sentences": False,
+        "max_sentence_bytes": 100,
+        "repair": False,
+        "min_document_chars": 1,
+        "min_document_sentences": 2,
+        "max_non_letters": 0.5,
+        "dedup_documents": False,
+        "dedup_lines": True,
+        "dedup_memory": 7,
+        "eval_fraction": 0.25,
+        "samples": 9,
+        "eval_output": "held-out",
+        "num_shards": 4,
+        "compression": "zstd",
+        "num_threads": 3,
+        "overwrite": True,
+        "dry_run": True,
+    }
+    flags: list[object] = ["--boilerplate", "patterns.txt"]
+    for name, value in given.items():
+        kebab = name.replace("_", "-")
+        if isinstance(value, bool):
+            flags.append(f"--{kebab}" if value else f"--no-{kebab}")
+        else:
+            flags += [f"--{kebab}", value]
+    result = command("prepare-text", "a", "-", "--output", "out", *flags)
+    assert result.code == 0, result.err
+    inputs, output, options, rest = native.calls[0]
+    assert (inputs, output) == (["a", "-"], "out")
+    assert {**options, **rest} == {**given, "boilerplate": ["^Page \\d+$", "  ^Contents$"]}
+    assert {**DEFAULTS, **REST}.keys() == {**options, **rest}.keys()
+
+
+def test_a_parquet_file_has_columns(command: Command, native: Native) -> None:
+    assert command("prepare-text", "a", "--output", "out", "--text-column", "body").code == 0
+    assert native.calls[0][2]["text_field"] == "body"
+
+
+@pytest.mark.parametrize(
+    ("output", "flags", "beside"),
+    [
+        ("texts/corpus.txt.gz", [], "texts/corpus.txt.gz."),
+        ("corpus.txt", [], "corpus.txt."),
+        ("folder", ["--num-shards", 2], "folder/"),
+    ],
+)
+def test_the_configuration_and_the_counts_lie_beside_the_output(
+    command: Command, native: Native, output: str, flags: list[object], beside: str
+) -> None:
+    Path("texts").mkdir()
+    Path("patterns.txt").write_text("^Page\n")
+    flags = [*flags, "--boilerplate", "patterns.txt", "--language", "de", "--no-repair", "--eval-fraction", 0.1]
+    assert command("prepare-text", "ä.txt", "--output", output, *flags).code == 0
+    assert json.loads(Path(f"{beside}prepare-text.summary.json").read_text(encoding="utf-8")) == native.result
+    config = f"{beside}prepare-text.config.json"
+    assert json.loads(Path(config).read_text(encoding="utf-8"))["prepare-text"]["inputs"] == ["ä.txt"]
+    assert command("prepare-text", "--config", config).code == 0
+    assert native.calls[1] == native.calls[0]
+
+
+def test_a_dry_run_writes_nothing(command: Command, native: Native, tmp_path: Path) -> None:
+    native.result["counts"] = {"replaced": 0, "boilerplate_lines": 12, "short_documents": 3}
+    native.result["samples"] = {"boilerplate_lines": ["Page 1", "x" * 1000], "short_documents": ["two\nlines", "ok"]}
+    native.result["outputs"] = []
+    Path("patterns").write_text("^Page")
+    flags = ["--dry-run", "--eval-fraction", 0.1, "--min-document-chars", 20, "--boilerplate", "patterns"]
+    result = command("prepare-text", "a.txt", "--output", "none/corpus.txt", *flags)
+    assert result.code == 0, result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["patterns"]
+    assert result.err.splitlines()[2:] == [
+        "albert-fast:   boilerplate lines left out: 12 (--boilerplate patterns)",
+        "albert-fast:     | Page 1",
+        f"albert-fast:     | {'x' * 109}…",
+        "albert-fast:   documents of too few characters left out: 3 (--min-document-chars 20)",
+        "albert-fast:     | two lines",
+        "albert-fast:     | ok",
+        "albert-fast: would keep 900 documents, 45,000 sentences, 9.9 MB",
+        "albert-fast: would hold out 0 documents, 0 sentences, 0 bytes",
+        "albert-fast: nothing was written (--dry-run)",
+    ]
+
+
+def test_the_summary(command: Command, native: Native) -> None:
+    native.result["counts"].update(replaced=2, sentences_cut=3, duplicate_documents=1234)
+    native.result |= {"eval_documents": 1, "eval_sentences": 20, "eval_bytes": 1500, "warnings": ["something else"]}
+    native.result["eval_outputs"] = ["eval-corpus.txt"]
+    flags = ["--on-bad-utf8", "replace", "--eval-fraction", 0.001]
+    result = command("prepare-text", "a.txt", "--output", "corpus.txt", *flags)
+    assert result.out == ""
+    assert result.err.splitlines() == [
+        "albert-fast: warning: something else",
+        "albert-fast: read 3 files (1 jsonl, 2 text), 5.0 MB, 1,000 documents in 0.0s",
+        "albert-fast:   documents by language: en 900, de 10, fr 9, it 8, nl 7, 2 others 11",
+        "albert-fast:   invalid UTF-8 sequences became U+FFFD: 2 (--on-bad-utf8 replace)",
+        "albert-fast:   cuts in sentences too long: 3 (--max-sentence-bytes 4096)",
+        "albert-fast:   documents that repeat another left out: 1,234 (--dedup-documents)",
+        "albert-fast: kept 900 documents, 45,000 sentences, 9.9 MB: corpus.txt",
+        "albert-fast: held out 1 document, 20 sentences, 1.5 kB: eval-corpus.txt",
+    ]
+
+
+def test_shards_are_counted_and_not_listed(command: Command, native: Native) -> None:
+    native.result["outputs"] = ["out/corpus-00000-of-00002.txt", "out/corpus-00001-of-00002.txt"]
+    result = command("prepare-text", "a.txt", "--output", "out", "--num-shards", 2)
+    assert result.err.endswith("kept 900 documents, 45,000 sentences, 9.9 MB: 2 files in out\n")
+
+
+def test_ctrl_c_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def native(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_native, "prepare_text", native)
+    result = command("prepare-text", "a.txt", "--output", "corpus.txt")
+    assert result.code == 130
+    assert result.err == "albert-fast: stopped; nothing was written; run the same command again to start afresh\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        ([], "--output"),
+        (["--output", "o", "--format", "docx"], "--format"),
+        (["--output", "o", "--eval-output", "e"], "--eval-output needs an --eval-fraction above 0"),
+        (["--output", "o", "--max-non-letters", "1.5"], "--max-non-letters"),
+        (["--output", "o", "--dedup-memory", "0"], "--dedup-memory"),
+        (["--output", "o", "--num-shards", "0"], "--num-shards"),
+    ],
+)
+def test_usage_errors(command: Command, tmp_path: Path, flags: list[str], part: str) -> None:
+    result = command("prepare-text", "a.txt", *flags)
+    assert result.code == 2
+    assert part in result.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_patterns_that_cannot_be_read(command: Command, native: Native) -> None:
+    assert "cannot read none.txt" in command("prepare-text", "a", "--output", "o", "--boilerplate", "none.txt").error
+    Path("latin.txt").write_bytes(b"^S\xfcd$\n")
+    result = command("prepare-text", "a", "--output", "o", "--boilerplate", "latin.txt")
+    assert (result.code, result.error) == (1, "latin.txt, byte 3: a file of patterns must be UTF-8")
+    Path("bom.txt").write_bytes(b"\xef\xbb\xbf^a$")
+    assert read_patterns(Path("bom.txt")) == {1: "^a$"}
+    assert not native.calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"format": "docx"},
+            "format must be one of auto, text, jsonl, wikiextractor, parquet, mediawiki; it is 'docx'",
+        ),
+        ({"documents": None}, "documents must be one of file, blank-line; it is None"),
+        ({"paragraphs": "file"}, "paragraphs must be one of auto, line, blank-line"),
+        ({"on_bad_utf8": "ignore"}, "on_bad_utf8 must be one of error, replace"),
+        ({"compression": "bzip2"}, "compression must be one of auto, none, gzip, zstd"),
+        ({"text_field": 1}, "text_field must be a string"),
+        ({"document_separator": 1}, "document_separator must be a string or None"),
+        ({"language": None}, "language must be a string"),
+        ({"skip_bad": 1}, "skip_bad must be True or False"),
+        ({"sentences": "yes"}, "sentences must be True or False"),
+        ({"max_sentence_bytes": 63}, "max_sentence_bytes must be an integer from 64"),
+        ({"min_document_chars": 1.5}, "min_document_chars must be an integer from 0"),
+        ({"max_non_letters": -0.1}, "max_non_letters must be a number from 0 to 1; it is -0.1"),
+        ({"boilerplate": "^Page$"}, "boilerplate must be a sequence of regular expressions; it is '^Page$'"),
+        ({"boilerplate": [1]}, "boilerplate must be a sequence of regular expressions; it is 1"),
+        ({"eval_fraction": "0.1"}, "eval_fraction must be a number from 0 to 1"),
+        ({"eval_output": "e"}, "eval_output needs an eval_fraction above 0"),
+        ({"num_shards": 0}, "num_shards must be an integer from 1"),
+        ({"num_threads": 0}, "num_threads must be an integer from 1 to 1024"),
+        ({"samples": -1}, "samples must be an integer from 0"),
+    ],
+)
+def test_arguments_outside_their_rule(native: Native, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(AlbertFastError) as caught:
+        prepare_text("a.txt", "o.txt", **arguments)
+    assert str(caught.value).startswith(message)
+    assert not native.calls
