@@ -79,7 +79,7 @@ fn each_form_in_each_compression() {
         ("\u{FEFF}One.\r\nTwo", "text", vec!["One.\r\nTwo"]),
         ("{\"text\": \"a\\nb\"}\n\n{\"id\": 1, \"text\": \"c\"}", "jsonl", vec!["a\nb", "c"]),
         (WIKIEXTRACTOR, "wikiextractor", vec!["\nx <y> &amp; ?a=1&copy=2\nz\n\n", "No title.\n"]),
-        (DUMP, "mediawiki", vec!["one", "two"]),
+        (DUMP, "mediawiki", vec!["one\n", "two\n"]),
     ] {
         for compress in [|b: &[u8]| b.to_vec(), gzip, bzip2, xz, zst] {
             let stored = compress(bytes.as_bytes());
