@@ -150,7 +150,7 @@ mod tests {
     }
 
     const AHEAD: Ahead = Ahead { start: 0, step: 1, stop: None, depth: 3, threads: 2 };
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn label(next: Next) -> Option<i32> {
         match next {

@@ -227,12 +227,14 @@ fn mend(c: char) -> Mend {
         return Mend::Space;
     }
     match c {
-        // Joiners decide how Persian and Indic words are written, and hold emoji together.
-        '\u{200C}' | '\u{200D}' => Mend::Keep,
-        // Fills in Hangul and Mongolian, which are seen as nothing but belong to words.
-        '\u{180B}'..='\u{180F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' => Mend::Keep,
-        // Tags make flags of emoji.
-        '\u{E0020}'..='\u{E007F}' => Mend::Keep,
+        // Joiners decide how Persian and Indic words are written, and hold emoji together; variation selectors and the
+        // separators of Mongolian belong to words; tags make flags of emoji.
+        '\u{200C}'
+        | '\u{200D}'
+        | '\u{180B}'..='\u{180F}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{E0100}'..='\u{E01EF}'
+        | '\u{E0020}'..='\u{E007F}' => Mend::Keep,
         _ if c.is_ascii() => Mend::Drop,
         _ => match c.general_category() {
             GeneralCategory::Control | GeneralCategory::Unassigned if is_noncharacter(c) || c.is_control() => {

@@ -89,7 +89,7 @@ impl Dedup {
         // While the table grows, the old one and one of twice the size are there; each place takes 17 bytes, and seven of
         // eight are used.
         let places = (memory / (17 + 17 / 2)).max(16);
-        let places = 1_u64 << (63 - places.leading_zeros());
+        let places = 1_u64 << places.ilog2();
         let most = usize::try_from(places / 8 * 7).unwrap_or(usize::MAX);
         Self { documents, lines, seen: HashSet::default(), most, folder: folder.to_path_buf(), spill: None }
     }
@@ -301,11 +301,11 @@ mod tests {
         for document in documents {
             let (first, start) = (lines.ends.len(), lines.text.len());
             for line in document {
-                lines.text.push_str(&format!("line {line}\n"));
+                lines.text.extend(["line ", &line.to_string(), "\n"]);
                 lines.ends.push(lines.text.len());
                 lines.hashes.push(xxh3_128_with_seed(&[*line], 1));
             }
-            let hash = xxh3_128(lines.text[start..].as_bytes());
+            let hash = xxh3_128(&lines.text.as_bytes()[start..]);
             lines.documents.push(Kept { lines: first..lines.ends.len(), hash });
         }
         lines

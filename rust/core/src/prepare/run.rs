@@ -300,16 +300,16 @@ struct Out {
     eval_fraction: f64,
     /// None in a dry run.
     training: Option<Writer>,
-    held_out: Option<Writer>,
-    kept: Written,
-    kept_out: Written,
+    evaluation: Option<Writer>,
+    for_training: Written,
+    for_evaluation: Written,
 }
 
 impl Sink {
     fn open(outputs: &Outputs, options: &PrepareOptions, most_samples: usize) -> Result<Self> {
         let create = |target: &Target| (!outputs.dry_run).then(|| Writer::create(target.clone())).transpose();
         let training = create(&outputs.training)?;
-        let held_out = outputs.held_out.as_ref().map(create).transpose()?.flatten();
+        let evaluation = outputs.held_out.as_ref().map(create).transpose()?.flatten();
         let folder = training.as_ref().map_or_else(std::env::temp_dir, |writer| writer.folder().to_path_buf());
         Ok(Self {
             counts: Counts::default(),
@@ -318,9 +318,9 @@ impl Sink {
                 clean: options.clean.clone(),
                 eval_fraction: options.eval_fraction,
                 training,
-                held_out,
-                kept: Written::default(),
-                kept_out: Written::default(),
+                evaluation,
+                for_training: Written::default(),
+                for_evaluation: Written::default(),
             },
             languages: BTreeMap::new(),
             documents_read: 0,
@@ -377,7 +377,7 @@ impl Sink {
                     most,
                 );
                 count += 1;
-                if count % 1024 == 0 { out.flush() } else { Ok(()) }
+                if count.is_multiple_of(1024) { out.flush() } else { Ok(()) }
             },
             |done, total| progress.report("dropping duplicates", "documents", done, total),
         )?;
@@ -389,8 +389,8 @@ impl Sink {
         summary.languages = self.languages;
         summary.counts = self.counts;
         summary.samples = self.samples;
-        summary.kept = self.out.kept;
-        summary.held_out = self.out.kept_out;
+        summary.kept = self.out.for_training;
+        summary.held_out = self.out.for_evaluation;
         match nothing_left(summary, options) {
             // In a dry run the counts and samples are what is wanted.
             Some(why) if outputs.dry_run => summary.warnings.push(why),
@@ -399,7 +399,7 @@ impl Sink {
         }
         warn(summary, options);
         // What is held out first: where the other is there, both are.
-        if let Some(writer) = self.out.held_out {
+        if let Some(writer) = self.out.evaluation {
             writer.commit()?;
             summary.eval_outputs = outputs.held_out.as_ref().map(Target::files).unwrap_or_default();
         }
@@ -462,8 +462,11 @@ impl Out {
     fn write<'a>(&mut self, hash: u128, lines: impl Iterator<Item = &'a str>, sentences: u64, bytes: usize) {
         // The hash is as good as a random number between 0 and 1 that belongs to the text.
         let is_held_out = ((hash >> 64) as u64 as f64) < self.eval_fraction * 2_f64.powi(64);
-        let (writer, written) =
-            if is_held_out { (&mut self.held_out, &mut self.kept_out) } else { (&mut self.training, &mut self.kept) };
+        let (writer, written) = if is_held_out {
+            (&mut self.evaluation, &mut self.for_evaluation)
+        } else {
+            (&mut self.training, &mut self.for_training)
+        };
         written.documents += 1;
         written.sentences += sentences;
         written.bytes += bytes as u64 + 1;
@@ -473,7 +476,7 @@ impl Out {
     }
 
     fn flush(&mut self) -> Result<()> {
-        for writer in [&mut self.training, &mut self.held_out].into_iter().flatten() {
+        for writer in [&mut self.training, &mut self.evaluation].into_iter().flatten() {
             writer.flush(false)?;
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use icu_segmenter::options::SentenceBreakInvariantOptions;
 use icu_segmenter::{GraphemeClusterSegmenter, SentenceSegmenter, SentenceSegmenterBorrowed};
 use sentencex::languages::{Language, get_fallbacks};
 
@@ -59,7 +60,11 @@ pub struct Splitter {
 
 impl Default for Splitter {
     fn default() -> Self {
-        Self { unicode: SentenceSegmenter::new(Default::default()), rules: HashMap::new(), ends: Vec::new() }
+        Self {
+            unicode: SentenceSegmenter::new(SentenceBreakInvariantOptions::default()),
+            rules: HashMap::new(),
+            ends: Vec::new(),
+        }
     }
 }
 

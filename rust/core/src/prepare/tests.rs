@@ -64,6 +64,10 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+fn json_line(text: &str) -> String {
+    format!("{}\n", serde_json::json!({ "text": text }))
+}
+
 /// Documents of all sizes, many of them the same, some lines in many.
 fn many_documents() -> String {
     let mut text = String::new();
@@ -71,9 +75,10 @@ fn many_documents() -> String {
         let number = index.wrapping_mul(2_654_435_761) % 4000;
         let mut document = format!("Document {number} begins here. Read on at any time.");
         for sentence in 0..number % 40 {
-            document.push_str(&format!(" Sentence {sentence} of number {} follows, Mr. Reader.", number / 2));
+            let number = (number / 2).to_string();
+            document.extend([" Sentence ", &sentence.to_string(), " of number ", &number, " follows, Mr. Reader."]);
         }
-        text.push_str(&format!("{}\n", serde_json::json!({ "text": document })));
+        text.push_str(&json_line(&document));
     }
     text
 }
@@ -171,7 +176,7 @@ fn each_filter_takes_and_counts() {
             " \u{200b} ",
             &format!("Another one. {long} {long}"),
         ]
-        .map(|text| format!("{}\n", serde_json::json!({ "text": text })))
+        .map(json_line)
         .concat(),
     )]);
     case.options.clean = CleanOptions {
@@ -211,9 +216,7 @@ fn languages_of_inputs_and_of_documents() {
         "It was on a bright cold day in April that the clocks of the town were striking thirteen. He said no. Then.";
     let german =
         "Am 3. Oktober kam z. B. Dr. Maier aus dem Süden in die kleine Stadt, und alle freuten sich. Er blieb.";
-    let lines = |texts: &[&str]| -> String {
-        texts.iter().map(|text| format!("{}\n", serde_json::json!({ "text": text }))).collect()
-    };
+    let lines = |texts: &[&str]| -> String { texts.iter().map(|text| json_line(text)).collect() };
     let mut case = Case::new(&[
         ("de.jsonl", &lines(&[german, german, german, german, english])),
         ("en.jsonl", &lines(&[english, english])),

@@ -32,7 +32,7 @@ const MAX_WAVE_UNITS: usize = 128;
 const RELEASE_EVERY: u64 = 2048;
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 /// How long a stop waits for the writer to clear its temporary away; tests look at what it leaves.
-const STOP_WITHIN: Duration = if cfg!(test) { Duration::from_secs(60) } else { Duration::from_millis(700) };
+const STOP_WITHIN: Duration = if cfg!(test) { Duration::from_mins(1) } else { Duration::from_millis(700) };
 
 /// Which instances are in which shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
