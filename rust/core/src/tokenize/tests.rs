@@ -435,12 +435,12 @@ fn the_output_folder_is_no_input() {
     let output = case.dir.path().join("text/store");
     // The first run would go well, and the next one read what it made.
     let error = tokenize(&case.inputs, &TOY, &output, &small(), &mut NoProgress).unwrap_err().to_string();
-    assert!(error.contains("output folder"), "{error}");
+    assert!(error.contains("lies in the input"), "{error}");
     assert!(!output.exists());
     fs::create_dir(&output).unwrap();
     fs::write(output.join("a.txt"), "a b c\n").unwrap();
     let error = tokenize(&[output.join("a.txt")], &TOY, &output, &small(), &mut NoProgress).unwrap_err().to_string();
-    assert!(error.contains("output folder"), "{error}");
+    assert!(error.contains("lies in the input"), "{error}");
 }
 
 #[test]
