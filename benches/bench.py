@@ -27,6 +27,7 @@ from common import CHILD, MB, MIB, Row, run_child, say
 from corpus import Corpus, build, part
 from rich.console import Console
 from rich.table import Table
+from sentences import sentence_rows
 from training import training_rows
 
 import albert_fast
@@ -523,6 +524,12 @@ def options() -> argparse.Namespace:
         help="a Python that has NumPy, PyTorch and transformers, to compare masks and training steps with "
         "(default: this one, if it has)",
     )
+    parser.add_argument(
+        "--sentence-python",
+        default=sys.executable,
+        metavar="FILE",
+        help="a Python that has nltk, pysbd and sentencex, to compare prepare-text with (default: this one, if it has)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument(
         "--folder",
@@ -560,6 +567,7 @@ def main() -> int:
         for more_rows, more_figures in (
             records_rows(model, corpus, work, given.record_rounds),
             batch_rows(model, corpus, work, given.torch_python),
+            sentence_rows(work / "raw", given.sentence_python, given.record_rounds, min(given.megabytes, 20)),
             training_rows(given.torch_python, given.training_rounds, work / "batches" / "tokens", work),
         ):
             rows += more_rows

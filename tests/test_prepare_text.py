@@ -180,7 +180,15 @@ def test_paragraphs_may_stay_whole() -> None:
     [
         ("en", ["Mr. Brown met Dr. Grey at 3.30 p.m. in St. Ives.", "It was not…", "They left… and waited."]),
         ("en", ["“Is it far?” he asked.", "“It is not.”", "They left."]),
-        ("de", ["Das kostet z. B. 3.50 Euro.", "Am 3. Oktober ist frei.", "Im 19. Jahrhundert war es so.", "„Wirklich?“, fragte sie."]),
+        (
+            "de",
+            [
+                "Das kostet z. B. 3.50 Euro.",
+                "Am 3. Oktober ist frei.",
+                "Im 19. Jahrhundert war es so.",
+                "„Wirklich?“, fragte sie.",
+            ],
+        ),
         ("ja", ["これは文です。", "終わりですか？", "はい。"]),
         ("hi", ["यह एक वाक्य है।", "यह दूसरा है।"]),
     ],
