@@ -19,7 +19,7 @@ import pytest
 import raw_text
 from raw_text import COMPRESSED, DOCUMENTS, FOOTER, HEADER, corpus, json_lines, many, split, text_of
 
-from albert_fast import AlbertFastError, prepare_text
+from albert_fast import AlbertFastError, TokenStore, prepare_text
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -30,16 +30,17 @@ ROWS = Path(__file__).parent / "golden" / "raw" / "rows.parquet"
 def prepared(text: str | bytes, name: str = "raw.txt", **options: Any) -> tuple[str, dict[str, Any]]:
     """What becomes of one input in the working folder, and the result."""
     Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
-    result = prepare_text(name, "out.txt", **{"language": "en", "overwrite": True, **options})
-    return text_of(Path("out.txt")), result
+    output = options.pop("output", "out.txt")
+    result = prepare_text(name, output, **{"language": "en", "overwrite": True, **options})
+    return text_of(Path(output)), result
 
 
-def refusal(text: str | bytes, name: str = "raw.txt", **options: Any) -> str:
+def refusal(text: str | bytes, name: str = "raw.txt", output: str = "out.txt", **options: Any) -> str:
     """The error that one input ends with; nothing may be left."""
     Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
     before = sorted(Path().iterdir())
     with pytest.raises(AlbertFastError) as caught:
-        prepare_text(name, "out.txt", **options)
+        prepare_text(name, output, **options)
     assert sorted(Path().iterdir()) == before
     message = str(caught.value)
     assert "\n" not in message
@@ -99,6 +100,22 @@ def test_standard_input(kind: str) -> None:
     done = subprocess.run(words, input=gzip.compress(FORMATS[kind].encode()), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert Path("corpus.txt").read_text() == corpus()
+
+
+def test_the_last_line_needs_no_end() -> None:
+    assert prepared(raw_text.wikiextractor().removesuffix("\n"))[0] == corpus()
+    assert prepared(json_lines().removesuffix("\n"))[0] == corpus()
+
+
+def test_json_lines_compressed_with_zstandard() -> None:
+    # Our own output is the only Zstandard at hand: lines that prepare-text leaves as they are.
+    as_they_are: dict[str, Any] = {"format": "text", "paragraphs": "line", "sentences": False, "repair": False}
+    Path("raw").write_text(many(300))
+    prepare_text("raw", "raw.zst", max_sentence_bytes=1 << 20, **as_they_are)
+    assert Path("raw.zst").read_bytes().startswith(b"\x28\xb5\x2f\xfd")
+    result = prepare_text("raw.zst", "out.txt", language="en")
+    assert result["formats"] == {"jsonl": 1}
+    assert Path("out.txt").read_text() == prepared(many(300), "plain", output="plain.txt")[0]
 
 
 def test_wikiextractors_json(command: Command) -> None:
@@ -203,8 +220,9 @@ def test_sentences(language: str, sentences: list[str]) -> None:
 def test_codes_of_three_letters_and_unknown_ones() -> None:
     text = "Das kostet z. B. drei Euro. Gut."
     assert prepared(text, language="deu") == prepared(text, language="de")
-    assert prepared(text, language="und")[0].endswith("Gut.\n\n")
-    assert "'xx'" in refusal(text, language="xx").replace('"', "'")
+    assert prepared(text, language="de")[0] == "Das kostet z. B. drei Euro.\nGut.\n\n"
+    assert prepared(text, language="und")[0] == "Das kostet z.\nB. drei Euro.\nGut.\n\n"
+    assert refusal(text, language="xx").endswith('it is "xx"')
 
 
 GERMAN = "Die Katze schläft den ganzen Tag, und in der Nacht geht sie auf die Jagd. Am Morgen kommt sie zurück. "
@@ -219,6 +237,37 @@ def test_the_language_is_guessed() -> None:
     ):
         rows = "".join(json.dumps({"text": text}) + "\n" for text in texts)
         assert prepared(rows, language=language)[1]["languages"] == found
+
+
+def short_german(i: int) -> str:
+    """A document of some 60 bytes, too short to tell its language by itself; its abbreviations end no sentence."""
+    return f"Das Haus Nr. {i} steht z. B. am Markt. Es ist alt und schön."
+
+
+def check_german(result: dict[str, Any]) -> None:
+    assert result["languages"] == {"de": 300}
+    assert result["warnings"] == []
+    expected = "".join(f"Das Haus Nr. {i} steht z. B. am Markt.\nEs ist alt und schön.\n\n" for i in range(300))
+    assert Path("out.txt").read_text() == expected
+
+
+def test_short_documents_are_guessed_together() -> None:
+    rows = "".join(json.dumps({"text": short_german(i)}) + "\n" for i in range(300))
+    check_german(prepared(rows, language="auto")[1])
+
+
+def test_short_files_are_guessed_together() -> None:
+    Path("raw").mkdir()
+    for i in range(300):
+        Path(f"raw/{i:03}.txt").write_text(short_german(i) + "\n")
+    check_german(prepare_text("raw", "out.txt"))
+
+
+def test_a_language_that_is_not_told_is_warned_of() -> None:
+    _, result = prepared("Ok. 7 x 8.", language="auto")
+    assert result["languages"] == {"und": 1}
+    (warning,) = result["warnings"]
+    assert "was not recognised; pass --language CODE" in warning
 
 
 def test_long_sentences_are_cut_at_a_word_boundary() -> None:
@@ -324,8 +373,8 @@ def test_a_dry_run_shows_what_would_go(command: Command) -> None:
     )
     result = command("prepare-text", "raw.jsonl", "--output", "c.txt", "--min-document-chars", 5, "--dry-run")
     assert result.code == 0, result.err
-    assert "documents that repeat another left out: 1 (--dedup-documents)\nalbert-fast:     | It repeats" in result.err
-    assert "few characters left out: 1 (--min-document-chars 5)\nalbert-fast:     | No." in result.err
+    assert "document that repeats another left out: 1 (--dedup-documents)\nalbert-fast:     | It repeats" in result.err
+    assert "document of too few characters left out: 1 (--min-document-chars 5)\nalbert-fast:     | No." in result.err
     assert "would keep 2 documents" in result.err
     assert [path.name for path in Path().iterdir()] == ["raw.jsonl"]
     found = prepare_text("raw.jsonl", "c.txt", min_document_chars=100, dry_run=True, samples=1)
@@ -339,7 +388,10 @@ def test_invalid_utf8() -> None:
     assert refusal(b"One line.\nAnd \xff one.\n").startswith("raw.txt, line 2, byte 5: invalid UTF-8 (0xFF)")
     message = refusal(b'{"text": "One."}\n{"text": "\xe4"}\n', "raw.jsonl")
     assert message.startswith("raw.jsonl, line 2, byte 11: invalid UTF-8 (0xE4)")
-    assert "dump.xml" in refusal(raw_text.mediawiki().encode().replace(b"Grey", b"Gr\xe4y"), "dump.xml")
+    dump = raw_text.mediawiki().encode().replace(b"Grey", b"Gr\xe4y")
+    before = dump[: dump.index(b"\xe4")].split(b"\n")
+    message = refusal(dump, "dump.xml")
+    assert message.startswith(f"dump.xml, line {len(before)}, byte {len(before[-1]) + 1}: invalid UTF-8 (0xE4)")
     for text in (b"One line.\nAnd \xff\xfe one.\n", b'{"text": "One \xff\xfe two."}\n'):
         replaced, result = prepared(text, on_bad_utf8="replace")
         assert replaced.count("\ufffd") == result["counts"]["replaced"] == 2
@@ -348,22 +400,31 @@ def test_invalid_utf8() -> None:
 @pytest.mark.parametrize(
     ("row", "part"),
     [
-        ('{"text": "cut', ""),
-        ('{"text": 7}', "text"),
-        ('{"text": null}', "text"),
-        ('{"title": "Cats", "body": "They sleep."}', "body"),
-        ("[1]", ""),
-        ('{"text": "\\ud800"}', ""),
+        ('{"text": "cut', "not a JSON object: "),
+        ('{"text": 7}', 'the field "text" is a number, not a string; '),
+        ('{"text": null}', 'the field "text" is null, not a string; '),
+        ('{"title": "Cats", "body": "They sleep."}', 'no field "text"; those there are: "body", "title"; '),
+        ("[1]", "not a JSON object: "),
+        ('{"text": "\\ud800"}', "not a JSON object: "),
     ],
 )
 def test_broken_records(row: str, part: str) -> None:
     rows = f'{{"text": "One is."}}\n\n{row}\n{{"text": "Two are."}}\n'
     message = refusal(rows, "raw.jsonl")
-    assert message.startswith("raw.jsonl, line 3: ")
-    assert part in message
+    assert message.startswith(f"raw.jsonl, line 3: {part}")
+    assert message.endswith("--skip-bad")
     text, result = prepared(rows, "raw.jsonl", skip_bad=True)
     assert text == "One is.\n\nTwo are.\n\n"
     assert result["counts"]["bad_records"] == 1
+
+
+@pytest.mark.parametrize("row", ['{"text": "cut', '{"text": 7}', '{"body": "One is."}'])
+def test_a_first_line_that_is_broken(row: str) -> None:
+    rows = f'{row}\n{{"text": "Two are."}}\n'
+    assert refusal(rows, "raw").startswith("raw, line 1: ")
+    text, result = prepared(rows, "raw", skip_bad=True)
+    assert (text, result["counts"]["bad_records"]) == ("Two are.\n\n", 1)
+    assert result["formats"] == {"jsonl": 1}
 
 
 def test_rows_of_parquet_that_cannot_be_used() -> None:
@@ -411,21 +472,32 @@ def test_a_dump_cut_short() -> None:
     assert "rows.parquet" in refusal(ROWS.read_bytes()[:-100], "rows.parquet")
 
 
+@pytest.mark.parametrize("between", [raw_text.mediawiki(), '<page id="7">\n</page>\n', "One is here.\n"])
+def test_text_between_the_pages_of_a_dump(between: str) -> None:
+    whole = raw_text.mediawiki()
+    at = len(whole) if between == whole else whole.index("  <page>", len(whole) // 2)
+    message = refusal(whole[:at] + between + whole[at:], "dump.xml")
+    assert message.startswith("dump.xml")
+    assert "byte" in message
+
+
 @pytest.mark.parametrize(
     ("data", "part"),
     [
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
         (b"PK\x03\x04\x14\x00\x00\x00\x08\x00", "zip"),
         ("A text.\n".encode("utf-16"), "UTF-16"),
-        (b"\x7fELF\x02\x01\x01" + bytes(100), ""),
+        (b"\x7fELF\x02\x01\x01" + bytes(100), "binary data"),
+        (b"{\\rtf1\\ansi One is here.}\n", "RTF"),
+        (b'<?xml version="1.0"?>\n<feed><entry>One is here.</entry></feed>\n', "XML"),
         (b'[{"text": "One."},\n {"text": "Two."}]\n', "JSON Lines"),
         (b'{\n  "text": "One."\n}\n', "JSON Lines"),
     ],
 )
 def test_what_is_no_text(data: bytes, part: str) -> None:
     message = refusal(data, "raw")
-    assert message.startswith("raw")
-    assert part in message
+    assert message.startswith("raw: ")
+    assert part in message.removeprefix("raw: ")
 
 
 def test_a_format_that_is_not_the_files() -> None:
@@ -445,17 +517,16 @@ def test_nothing_to_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "flag"),
+    ("options", "reasons"),
     [
-        ({"min_document_chars": 1000}, "--min-document-chars"),
-        ({"min_document_sentences": 100}, "--min-document-sentences"),
-        ({"max_non_letters": 0.0}, "--max-non-letters"),
-        ({"boilerplate": ["."]}, "--boilerplate"),
+        ({"min_document_chars": 1000}, "3 are shorter than --min-document-chars 1000"),
+        ({"min_document_sentences": 100}, "3 have fewer sentences than --min-document-sentences 100"),
+        ({"max_non_letters": 0.0}, "3 have a greater share of non-letters than --max-non-letters 0"),
+        ({"boilerplate": ["."]}, "3 have no line of text, 4 lines matched --boilerplate"),
     ],
 )
-def test_nothing_left_says_which_step_took_it(options: dict[str, Any], flag: str) -> None:
-    message = refusal(json_lines(), "raw.jsonl", **options)
-    assert flag in message or flag.removeprefix("--").replace("-", "_") in message
+def test_nothing_left_says_which_step_took_it(options: dict[str, Any], reasons: str) -> None:
+    assert refusal(json_lines(), "raw.jsonl", **options) == f"no document is left of 3: {reasons}"
 
 
 # Output
@@ -472,6 +543,35 @@ def test_threads_do_not_show(tmp_path: Path) -> None:
         names = [*plain.pop("outputs"), *plain.pop("eval_outputs")]
         found.append(([(Path(name).name, Path(name).read_bytes()) for name in names], plain))
     assert found[0] == found[1] == found[2]
+
+
+def numbered(number: int) -> list[tuple[tuple[str, ...], ...]]:
+    """So many documents, no two alike, of paragraphs of sentences."""
+    return [
+        ((f"The river {i} rises in the north.", f"It is {i} miles long."), (f"{i} bridges cross it.",) * (i % 3))
+        for i in range(number)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["multistream", "parquet", "files"])
+def test_threads_do_not_show_in_any_input(kind: str) -> None:
+    documents = numbered(3000)
+    if kind == "multistream":
+        Path("raw").write_bytes(raw_text.multistream(documents))
+    else:
+        Path("raw").mkdir()
+        for i, document in enumerate(documents[:600]):
+            Path(f"raw/{i:03}.txt").write_text(raw_text.plain(document))
+            if kind == "parquet":
+                shutil.copy(ROWS, f"raw/{i:03}.parquet")
+    found = []
+    for threads in (1, 2, 5):
+        options: dict[str, Any] = {"num_threads": threads, "dedup_documents": kind != "parquet", "overwrite": True}
+        result = prepare_text("raw", "out.txt", eval_fraction=0.1, **options)
+        found.append((Path("out.txt").read_bytes(), Path("eval-out.txt").read_bytes(), result))
+    assert found[0] == found[1] == found[2]
+    assert found[0][2]["documents_read"] == {"multistream": 3000, "parquet": 4 * 600, "files": 600}[kind]
+    assert found[0][2]["eval_documents"] > 0
 
 
 def test_shards(command: Command) -> None:
@@ -505,11 +605,19 @@ def test_compressed_outputs_are_inputs_of_the_other_commands(
         out = ["--output-dir", f"store-{source}"]
         assert command("tokenize", source, "--tokenizer", model, *out).code == 0
         assert command("train-tokenizer", source, "--output-dir", f"t-{source}", "--vocab-size", 500).code == 0
-    for part in Path("store-c.txt").glob("part-*"):
+    parts = sorted(Path("store-c.txt").glob("part-*"))
+    assert parts
+    for part in parts:
         assert part.read_bytes() == Path(f"store-{name}", part.name).read_bytes()
     assert Path("t-c.txt/spiece.model").read_bytes() == Path(f"t-{name}/spiece.model").read_bytes()
-    records = ["--max-predictions-per-seq", 77, "--output-dir", "records"]
-    assert command("make-records", name, "--tokenizer", model, *records).code == 0
+    counts = []
+    for source in ("c.txt", name):
+        records = ["--max-predictions-per-seq", 77, "--output-dir", f"records-{source}", "--keep-store"]
+        assert command("make-records", source, "--tokenizer", model, *records).code == 0
+        store = TokenStore(f"records-{source}/tokens")
+        counts.append((store.num_documents, store.num_sentences, store.num_tokens))
+    assert counts[0] == counts[1]
+    assert counts[0][0] == len(split(Path("c.txt").read_text()))
 
 
 def test_what_lies_beside_shards_is_no_text(command: Command, model: Path) -> None:
@@ -546,6 +654,33 @@ def test_an_output_that_exists(command: Command) -> None:
     assert command("prepare-text", "raw.txt", "--output", "out", "--num-shards", 2).code == 1
     assert command("prepare-text", "raw.txt", "--output", "out", "--num-shards", 2, "--overwrite").code == 0
     assert len(list(Path("out").glob("corpus-*"))) == 2
+
+
+@pytest.mark.parametrize("output", ["out/", "out.txt/", "new/out/"])
+def test_a_slash_at_the_end_is_that_of_a_folder(command: Command, output: str) -> None:
+    refusal("One is here.\n", "raw.txt", output=output)
+    result = command("prepare-text", "raw.txt", "--output", output)
+    assert result.code == 1
+    assert output in result.error
+    assert "--num-shards" in result.error
+    assert not Path(output).exists()
+    assert command("prepare-text", "raw.txt", "--output", output, "--num-shards", 2).code == 0
+    assert len(list(Path(output).glob("corpus-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        ("out.txt.bz2", {}),
+        ("out.txt.xz", {}),
+        ("out.txt.gz", {"compression": "zstd"}),
+        ("out.txt.zst", {"compression": "gzip"}),
+        ("out.gz", {"num_shards": 2}),
+        ("out.zst", {"num_shards": 2, "compression": "zstd"}),
+    ],
+)
+def test_suffixes_that_say_what_is_not_so(output: str, options: dict[str, Any]) -> None:
+    assert output in refusal("One is here.\n", output=output, **options)
 
 
 def test_an_output_that_is_an_input_is_refused(command: Command) -> None:
@@ -604,6 +739,16 @@ def test_held_out_documents_that_repeat_go_too() -> None:
     assert (text_of(Path("out.txt")), text_of(Path("eval-out.txt"))) == once
     prepared(rows + rows, "raw.jsonl", eval_fraction=0.5, dedup_documents=False)
     assert not set(split(text_of(Path("out.txt")))) & set(split(text_of(Path("eval-out.txt"))))
+
+
+def test_a_held_out_text_of_an_earlier_run_is_named() -> None:
+    rows = many(300)
+    assert prepared(rows, "raw.jsonl", eval_fraction=0.2)[1]["warnings"] == []
+    assert prepared(rows, "raw.jsonl", eval_fraction=0.1)[1]["warnings"] == []
+    earlier = Path("eval-out.txt").read_bytes()
+    (warning,) = prepared(rows, "raw.jsonl")[1]["warnings"]
+    assert "eval-out.txt" in warning
+    assert Path("eval-out.txt").read_bytes() == earlier
 
 
 def test_an_evaluation_text_of_its_own_name(command: Command) -> None:
