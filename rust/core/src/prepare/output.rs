@@ -583,7 +583,8 @@ mod tests {
         ] {
             assert!(Target::new(&folder.path().join(name), shards, compression).is_err(), "{name}");
         }
-        assert!(new("", None).unwrap().check(true).is_err(), "a folder is no file");
+        let at_folder = Target::new(folder.path(), None, TextCompression::Auto).unwrap();
+        assert!(at_folder.check(true).is_err(), "a folder is no file");
         assert!(Target::new(Path::new("/dev/null"), None, TextCompression::Auto).unwrap().check(true).is_err());
         fs::write(folder.path().join("a"), "x").unwrap();
         assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is no folder");
