@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from albert_fast import _checks, _native
 from albert_fast._native import AlbertFastError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 FORMATS = ("auto", "text", "jsonl", "wikiextractor", "parquet", "mediawiki")
 DOCUMENTS = ("file", "blank-line")
@@ -61,20 +62,23 @@ def prepare_text(
         output: a file; with `num_shards`, a folder.
         format: `"text"`, `"jsonl"`, `"wikiextractor"`, `"parquet"`, `"mediawiki"`, or `"auto"`: by the content of each.
         text_field: the JSON field or Parquet column that holds the text; dots go into nested objects.
-        documents: where documents of plain text end: `"file"` (one a file) or `"blank-line"`.
+        documents: where documents of plain text end: `"file"` (one a file) or `"blank-line"`. One of more than 16 MiB
+            is cut into several.
         document_separator: a line that separates documents of plain text; takes precedence over `documents`.
         paragraphs: `"line"` (each line is a paragraph), `"blank-line"` (the lines between blank lines are joined), or
             `"auto"`: blank lines for plain text, unless they separate documents, and lines for the other formats.
         on_bad_utf8: `"error"` or `"replace"` (U+FFFD).
         skip_bad: whether records that cannot be read (broken JSON, no such field, null) are left out and counted.
-        language: ISO 639 code of the text ("de", "deu"); `"auto"` (an input's own word, as a dump has it, else a guess
-            from its first documents); `"each"` (a guess for each document, slower); or `"und"` (the rules of Unicode
-            alone).
+        language: ISO 639-1 or 639-3 code of the text ("de", "deu"); `"auto"` (an input's own word, as a dump has it,
+            else a guess from its first texts, or, where these are too little to tell, from the first inputs together;
+            where that is not clear, as `"und"`); `"each"` (a guess for each document, slower); or `"und"` (the rules of
+            Unicode alone).
         sentences: whether paragraphs are split into sentences.
         max_sentence_bytes: longer sentences are cut at a word boundary; in bytes of UTF-8, at least 64.
         repair: whether white space becomes single spaces, and control and invisible characters go.
         min_document_chars: documents of fewer characters, line ends not counted, go.
-        min_document_sentences: documents of fewer sentences go.
+        min_document_sentences: documents of fewer sentences go. The three rules on documents, this, the one before and
+            the one after, are applied once more to what `dedup_lines` leaves of a document.
         max_non_letters: documents with a larger share of characters other than letters go, from 0 to 1; white space is
             not counted.
         boilerplate: regular expressions of Rust's `regex` crate; lines of the input that one of them matches go.
@@ -89,7 +93,7 @@ def prepare_text(
         num_threads: threads; one a processor by default.
         overwrite: whether an output that exists is replaced.
         dry_run: whether to count and to collect samples, and to write nothing.
-        samples: samples for each step of a dry run.
+        samples: samples of the documents and lines that each filter takes, in a dry run.
         progress: called now and then with stage, unit, done and total (0 where unknown).
 
     Returns:
@@ -97,7 +101,8 @@ def prepare_text(
         `"documents_read"`; `"documents"`, `"sentences"`, `"bytes"` of the output; `"eval_documents"`,
         `"eval_sentences"`, `"eval_bytes"` of what was held out; `"languages"` (documents by code); `"counts"` (by
         step); `"samples"` (of a dry run, by step); `"outputs"`, `"eval_outputs"` (paths); `"spilled"` (whether hashes
-        went to the disk); `"warnings"`.
+        went to the disk); `"warnings"`. The configuration and the summary, which the command writes beside its output,
+        are not written.
 
     Raises:
         AlbertFastError: an argument outside its rule; an input that cannot be read, is damaged or cut short; a broken
@@ -106,6 +111,8 @@ def prepare_text(
             took most of them; a full disk.
         KeyboardInterrupt: Ctrl-C; nothing was written.
     """
+    paths = _paths(inputs)
+    target = _path("output", output, "a path")
     options = {
         "format": _checks.choice("format", format, FORMATS),
         "text_field": _checks.instance("text_field", text_field, str, "a string"),
@@ -125,7 +132,7 @@ def prepare_text(
         "dedup_documents": _checks.flag("dedup_documents", dedup_documents),
         "dedup_lines": _checks.flag("dedup_lines", dedup_lines),
         "dedup_memory": _checks.integer("dedup_memory", dedup_memory, 1),
-        "eval_fraction": _checks.share("eval_fraction", eval_fraction),
+        "eval_fraction": _share_below_1("eval_fraction", eval_fraction),
         "samples": _checks.integer("samples", samples, 0),
     }
     if document_separator is not None:
@@ -133,11 +140,13 @@ def prepare_text(
     if eval_output is not None and not options["eval_fraction"]:
         msg = "eval_output needs an eval_fraction above 0"
         raise AlbertFastError(msg)
+    if progress is not None:
+        _checks.instance("progress", progress, Callable, "a function or None")  # type: ignore[arg-type]
     return _native.prepare_text(
-        inputs,
-        os.fspath(output),
+        paths,
+        target,
         json.dumps(options),
-        eval_output=None if eval_output is None else os.fspath(eval_output),
+        eval_output=None if eval_output is None else _path("eval_output", eval_output, "a path or None"),
         num_shards=None if num_shards is None else _checks.integer("num_shards", num_shards, 1),
         compression=_checks.choice("compression", compression, COMPRESSIONS),
         num_threads=_checks.threads(num_threads),
@@ -147,9 +156,32 @@ def prepare_text(
     )
 
 
+def _path(name: str, value: object, rule: str) -> str:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        msg = f"{name} must be {rule}; it is {path!r:.200}"
+        raise AlbertFastError(msg)
+    return path
+
+
+def _paths(inputs: object) -> list[str]:
+    rule = "a path or a sequence of paths"
+    if isinstance(inputs, str | bytes | os.PathLike) or not isinstance(inputs, Iterable):
+        return [_path("inputs", inputs, rule)]
+    return [_path("inputs", path, rule) for path in inputs]
+
+
+def _share_below_1(name: str, value: object) -> float:
+    number = _checks.share(name, value)
+    if number == 1:
+        msg = f"{name} must be below 1; it is {value!r:.200}"
+        raise AlbertFastError(msg)
+    return number
+
+
 def _patterns(boilerplate: Sequence[str]) -> list[str]:
     rule = "a sequence of regular expressions"
-    if isinstance(boilerplate, str | bytes):
+    if isinstance(boilerplate, str | bytes) or not isinstance(boilerplate, Iterable):
         msg = f"boilerplate must be {rule}; it is {boilerplate!r:.200}"
         raise AlbertFastError(msg)
     return [_checks.instance("boilerplate", pattern, str, rule) for pattern in boilerplate]

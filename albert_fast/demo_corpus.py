@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _CODE = re.compile(r"^\s*(>>>|\.\.\.|\$ |[-=~^*+|]{3,}|\.\. |:\w+|@\w+|[|+].*[|+]\s*$|#)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SKIPPED_FOLDERS = {"test", "tests", "testing", "__pycache__", "idle_test", "lib2to3", "site-packages", "dist-packages"}
 
 
@@ -56,7 +57,7 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
 
 
 def paragraphs(docstring: str) -> Iterator[str]:
-    """The paragraphs of a docstring's prose, one string each, without line ends."""
+    """The paragraphs of a docstring's prose, one string each, without line ends; none that UTF-8 cannot hold."""
     for paragraph in re.split(r"\n\s*\n", docstring):
         if not any(_CODE.match(line) for line in paragraph.splitlines()):
             text = " ".join(paragraph.split())
@@ -66,7 +67,7 @@ def paragraphs(docstring: str) -> Iterator[str]:
 
 def _is_prose(text: str) -> bool:
     letters = sum(character.isalpha() or character == " " for character in text)
-    return len(text) >= 20 and " " in text and letters >= 0.75 * len(text)
+    return len(text) >= 20 and " " in text and letters >= 0.75 * len(text) and not _SURROGATE.search(text)
 
 
 def document(source: str) -> list[str]:
@@ -96,7 +97,8 @@ def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None 
             found = document(source)
             if not found:
                 continue
-            row = {"name": path.relative_to(folder).as_posix(), "text": "\n".join(found)}
+            name = path.relative_to(folder).as_posix().encode(errors="replace").decode()
+            row = {"name": name, "text": "\n".join(found)}
             parts.append(json.dumps(row, ensure_ascii=False) + "\n")
             size += len(row["text"].encode())
             if report is not None:

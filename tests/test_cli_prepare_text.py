@@ -140,6 +140,22 @@ def test_every_flag_reaches_the_function(command: Command, native: Native) -> No
     assert {**DEFAULTS, **REST}.keys() == {**options, **rest}.keys()
 
 
+def test_inputs_are_any_paths(native: Native) -> None:
+    def nothing(*_: object) -> None:
+        pass
+
+    one = Path("a.txt")
+    for inputs in ("a.txt", one, [one], ("a.txt",), (path for path in [one])):
+        prepare_text(inputs, Path("o.txt"), progress=nothing)  # type: ignore[arg-type]  # a generator does as well
+    assert native.calls == 5 * [(["a.txt"], "o.txt", DEFAULTS, REST)]
+
+
+@pytest.mark.parametrize("output", ["folder/", "corpus.txt/"])
+def test_a_slash_at_the_end_reaches_the_function(command: Command, native: Native, output: str) -> None:
+    assert command("prepare-text", "a", "--output", output, "--eval-fraction", 0.1, "--eval-output", "e/").code == 0
+    assert (native.calls[0][1], native.calls[0][3]["eval_output"]) == (output, "e/")
+
+
 def test_a_parquet_file_has_columns(command: Command, native: Native) -> None:
     assert command("prepare-text", "a", "--output", "out", "--text-column", "body").code == 0
     assert native.calls[0][2]["text_field"] == "body"
@@ -190,10 +206,13 @@ def test_a_dry_run_writes_nothing(command: Command, native: Native, tmp_path: Pa
 
 
 def test_the_summary(command: Command, native: Native) -> None:
-    native.result["counts"].update(replaced=2, sentences_cut=3, duplicate_documents=1234)
+    # The order of the steps, whatever that of the counts is; one of a thing is not "1 things".
+    counts = {"duplicate_documents": 1234, "repaired_characters": 7, "boilerplate_lines": 1, "bad_records": 1}
+    native.result["counts"] = {**counts, "replaced": 2, "sentences_cut": 3}
     native.result |= {"eval_documents": 1, "eval_sentences": 20, "eval_bytes": 1500, "warnings": ["something else"]}
     native.result["eval_outputs"] = ["eval-corpus.txt"]
-    flags = ["--on-bad-utf8", "replace", "--eval-fraction", 0.001]
+    Path("patterns").write_text("^Page")
+    flags = ["--on-bad-utf8", "replace", "--skip-bad", "--boilerplate", "patterns", "--eval-fraction", 0.001]
     result = command("prepare-text", "a.txt", "--output", "corpus.txt", *flags)
     assert result.out == ""
     assert result.err.splitlines() == [
@@ -201,7 +220,10 @@ def test_the_summary(command: Command, native: Native) -> None:
         "albert-fast: read 3 files (1 jsonl, 2 text), 5.0 MB, 1,000 documents in 0.0s",
         "albert-fast:   documents by language: en 900, de 10, fr 9, it 8, nl 7, 2 others 11",
         "albert-fast:   invalid UTF-8 sequences became U+FFFD: 2 (--on-bad-utf8 replace)",
-        "albert-fast:   cuts in sentences too long: 3 (--max-sentence-bytes 4096)",
+        "albert-fast:   record that could not be read left out: 1 (--skip-bad)",
+        "albert-fast:   boilerplate line left out: 1 (--boilerplate patterns)",
+        "albert-fast:   characters repaired: 7 (--repair)",
+        "albert-fast:   sentences too long cut: 3 (--max-sentence-bytes 4096)",
         "albert-fast:   documents that repeat another left out: 1,234 (--dedup-documents)",
         "albert-fast: kept 900 documents, 45,000 sentences, 9.9 MB: corpus.txt",
         "albert-fast: held out 1 document, 20 sentences, 1.5 kB: eval-corpus.txt",
@@ -232,6 +254,7 @@ def test_ctrl_c_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPa
         (["--output", "o", "--format", "docx"], "--format"),
         (["--output", "o", "--eval-output", "e"], "--eval-output needs an --eval-fraction above 0"),
         (["--output", "o", "--max-non-letters", "1.5"], "--max-non-letters"),
+        (["--output", "o", "--eval-fraction", "1"], "--eval-fraction must be below 1"),
         (["--output", "o", "--dedup-memory", "0"], "--dedup-memory"),
         (["--output", "o", "--num-shards", "0"], "--num-shards"),
     ],
@@ -275,6 +298,16 @@ def test_files_of_patterns_that_cannot_be_read(command: Command, native: Native)
         ({"boilerplate": "^Page$"}, "boilerplate must be a sequence of regular expressions; it is '^Page$'"),
         ({"boilerplate": [1]}, "boilerplate must be a sequence of regular expressions; it is 1"),
         ({"eval_fraction": "0.1"}, "eval_fraction must be a number from 0 to 1"),
+        ({"boilerplate": None}, "boilerplate must be a sequence of regular expressions; it is None"),
+        ({"eval_fraction": 1}, "eval_fraction must be below 1; it is 1"),
+        ({"eval_fraction": 0.1, "eval_output": 3}, "eval_output must be a path or None; it is 3"),
+        ({"inputs": 5}, "inputs must be a path or a sequence of paths; it is 5"),
+        ({"inputs": None}, "inputs must be a path or a sequence of paths; it is None"),
+        ({"inputs": b"a.txt"}, "inputs must be a path or a sequence of paths; it is b'a.txt'"),
+        ({"inputs": ["a.txt", 1]}, "inputs must be a path or a sequence of paths; it is 1"),
+        ({"output": None}, "output must be a path; it is None"),
+        ({"output": b"o"}, "output must be a path; it is b'o'"),
+        ({"progress": 3}, "progress must be a function or None; it is 3"),
         ({"eval_output": "e"}, "eval_output needs an eval_fraction above 0"),
         ({"num_shards": 0}, "num_shards must be an integer from 1"),
         ({"num_threads": 0}, "num_threads must be an integer from 1 to 1024"),
@@ -283,6 +316,6 @@ def test_files_of_patterns_that_cannot_be_read(command: Command, native: Native)
 )
 def test_arguments_outside_their_rule(native: Native, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(AlbertFastError) as caught:
-        prepare_text("a.txt", "o.txt", **arguments)
+        prepare_text(**{"inputs": "a.txt", "output": "o.txt", **arguments})
     assert str(caught.value).startswith(message)
     assert not native.calls

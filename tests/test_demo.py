@@ -40,11 +40,18 @@ def test_a_module_is_a_document_of_paragraphs() -> None:
     assert list(docstrings("def broken(:")) == []
 
 
-@given(st.text())
+def test_what_utf8_cannot_hold_is_left_out() -> None:
+    source = '"""Holds a lone \\ud800 that no file can take.\n\nReads the text of a file."""'
+    assert document(source) == ["Reads the text of a file."]
+    assert [*docstrings(source)][0].startswith("Holds a lone \ud800")
+
+
+@given(st.text(st.characters(exclude_categories=())))
 def test_a_paragraph_is_one_line(text: str) -> None:
     for paragraph in paragraphs(text):
         assert len(paragraph.splitlines()) == 1
         assert paragraph == paragraph.strip() != ""
+        assert paragraph.encode()
 
 
 def test_the_same_python_gives_the_same_text() -> None:

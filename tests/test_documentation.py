@@ -221,7 +221,7 @@ def test_the_corpus_page_runs(command: Command, corpus: Path) -> None:
     for language, code in fences(CORPUS):
         if language == "python":
             exec(compile(code, "docs/corpus.md", "exec"), names)
-        for line in code.splitlines() if language == "" else ():
+        for line in code.replace("\\\n", " ").splitlines() if language == "" else ():
             name, *words = shlex.split(line)
             if name == "albert-fast":
                 done = command(*(word.replace("30000", "500") for word in words))

@@ -66,23 +66,37 @@ INPUT = "Input"
 SENTENCES = "Sentences"
 CLEANING = "Cleaning"
 
-STEPS: dict[str, tuple[str, str]] = {
-    "replaced": ("invalid UTF-8 sequences became U+FFFD", "on_bad_utf8"),
-    "bad_records": ("records that could not be read left out", "skip_bad"),
-    "redirects": ("redirects of a wiki left out", ""),
-    "other_pages": ("pages of a wiki that are no articles left out", ""),
-    "documents_cut": ("cuts in documents of more than 16 MiB", ""),
-    "repaired_characters": ("characters repaired", "repair"),
-    "boilerplate_lines": ("boilerplate lines left out", "boilerplate"),
-    "sentences_cut": ("cuts in sentences too long", "max_sentence_bytes"),
-    "empty_documents": ("documents without text left out", ""),
-    "short_documents": ("documents of too few characters left out", "min_document_chars"),
-    "few_sentences": ("documents of too few sentences left out", "min_document_sentences"),
-    "non_letters": ("documents of too few letters left out", "max_non_letters"),
-    "duplicate_documents": ("documents that repeat another left out", "dedup_documents"),
-    "duplicate_lines": ("lines that repeat another left out", "dedup_lines"),
+STEPS: dict[str, tuple[str, str, str]] = {
+    "replaced": ("invalid UTF-8 sequence", "invalid UTF-8 sequences", "became U+FFFD"),
+    "bad_records": ("record that could not be read", "records that could not be read", "left out"),
+    "redirects": ("redirect of a wiki", "redirects of a wiki", "left out"),
+    "other_pages": ("page of a wiki that is no article", "pages of a wiki that are no articles", "left out"),
+    "documents_cut": ("cut in documents of more than 16 MiB", "cuts in documents of more than 16 MiB", ""),
+    "boilerplate_lines": ("boilerplate line", "boilerplate lines", "left out"),
+    "repaired_characters": ("character", "characters", "repaired"),
+    "sentences_cut": ("sentence too long", "sentences too long", "cut"),
+    "empty_documents": ("document without text", "documents without text", "left out"),
+    "short_documents": ("document of too few characters", "documents of too few characters", "left out"),
+    "few_sentences": ("document of too few sentences", "documents of too few sentences", "left out"),
+    "non_letters": ("document of too few letters", "documents of too few letters", "left out"),
+    "duplicate_documents": ("document that repeats another", "documents that repeat another", "left out"),
+    "duplicate_lines": ("line that repeats another", "lines that repeat another", "left out"),
 }
-"""What the counts of a result mean, in the order of the steps, and the option that each step follows."""
+"""What the counts of a result mean, for one and for several, and what became of them; in the order of the steps."""
+
+FOLLOWS: dict[str, str] = {
+    "replaced": "on_bad_utf8",
+    "bad_records": "skip_bad",
+    "boilerplate_lines": "boilerplate",
+    "repaired_characters": "repair",
+    "sentences_cut": "max_sentence_bytes",
+    "short_documents": "min_document_chars",
+    "few_sentences": "min_document_sentences",
+    "non_letters": "max_non_letters",
+    "duplicate_documents": "dedup_documents",
+    "duplicate_lines": "dedup_lines",
+}
+"""The option that a step follows."""
 
 SAMPLE_WIDTH = 110
 """Characters of a sample that are shown."""
@@ -91,7 +105,7 @@ SAMPLE_WIDTH = 110
 def prepare_text(
     context: typer.Context,
     output: Annotated[
-        Path,
+        str,  # not a Path, which would lose a slash at the end
         typer.Option(metavar="PATH", help="File to write; with --num-shards, a folder.", show_default=False),
     ],
     inputs: Annotated[
@@ -123,7 +137,9 @@ def prepare_text(
     documents: Annotated[
         Documents,
         typer.Option(
-            help="Where a document of plain text ends: with its file, or at a blank line.", rich_help_panel=INPUT
+            help="Where a document of plain text ends: with its file, or at a blank line. One of more than 16 MiB is "
+            "cut into several.",
+            rich_help_panel=INPUT,
         ),
     ] = Documents.file,
     document_separator: Annotated[
@@ -163,9 +179,10 @@ def prepare_text(
         str,
         typer.Option(
             metavar="CODE",
-            help="Language of the text, by its ISO 639 code (de, deu), for the abbreviations after which a sentence "
-            "goes on; auto takes a dump's own word, or guesses from an input's first documents; each guesses for each "
-            "document, which is slower; und takes the rules of Unicode alone.",
+            help="Language of the text, by its ISO 639-1 or 639-3 code (de, deu), for the abbreviations after which a "
+            "sentence goes on; auto takes a dump's own word, or guesses from an input's first texts, which is not sure "
+            "where they are short; each guesses for each document, which is slower; und takes the rules of Unicode "
+            "alone.",
             rich_help_panel=SENTENCES,
         ),
     ] = "auto",
@@ -241,7 +258,8 @@ def prepare_text(
         bool,
         typer.Option(
             "--dedup-lines/--no-dedup-lines",
-            help="Leave out lines of the output that repeat an earlier one, of any document.",
+            help="Leave out lines of the output that repeat an earlier one, of any document; the minima are then "
+            "applied again.",
             rich_help_panel=CLEANING,
         ),
     ] = False,
@@ -258,13 +276,13 @@ def prepare_text(
         bool,
         typer.Option(
             "--dry-run/--no-dry-run",
-            help="Write nothing; say what each step would take, with samples.",
+            help="Write nothing; count what each step would take, with samples of the documents and lines that go.",
             rich_help_panel=CLEANING,
         ),
     ] = False,
     samples: Annotated[
         int,
-        typer.Option(min=0, max=1000, help="Samples for each step of a dry run.", rich_help_panel=CLEANING),
+        typer.Option(min=0, max=1000, help="Samples for each filter in a dry run.", rich_help_panel=CLEANING),
     ] = 3,
     eval_fraction: Annotated[
         float,
@@ -272,12 +290,12 @@ def prepare_text(
             min=0.0,
             max=1.0,
             metavar="SHARE",
-            help="Share of the documents, chosen by a hash of their text, to hold out for evaluation.",
+            help="Share of the documents, chosen by a hash of their text, to hold out for evaluation; below 1.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = 0.0,
     eval_output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="PATH",
             help="File or folder for them.  [default: --output with eval- before its name]",
@@ -310,11 +328,10 @@ def prepare_text(
     """Turn raw text into a corpus: cleaned, one sentence a line, a blank line after each document.
 
     The steps, in their order: documents are read, boilerplate lines go, white space and characters are repaired,
-    paragraphs are split into sentences, documents that are too short or hold too few letters go, then those that repeat
-    an earlier one. --dry-run shows what each would take.
+    paragraphs are split into sentences, documents that are too short or hold too few letters go, then documents and
+    lines that repeat an earlier one. --dry-run counts what each would take.
 
-    Example: albert-fast prepare-text dewiki-latest-pages-articles-multistream.xml.bz2 --output corpus.txt.zst
-    --eval-fraction 0.005
+    Example: albert-fast prepare-text articles.jsonl.gz --output corpus.txt --language de
     """
     run(
         positional(context, "inputs", inputs),
@@ -352,7 +369,7 @@ def prepare_text(
 
 def run(
     inputs: list[str],
-    output: Path,
+    output: str | Path,
     settings: Mapping[str, Any],
     *,
     boilerplate: Path | None = None,
@@ -370,10 +387,13 @@ def run(
     Returns:
         What `albert_fast.prepare_text` does.
     """
-    folder = output if settings.get("num_shards") else output.parent
+    path = Path(output)
+    folder = path if settings.get("num_shards") else path.parent
     dry_run = bool(settings.get("dry_run"))
     if settings.get("eval_output") and not settings.get("eval_fraction"):
         raise UsageError("--eval-output needs an --eval-fraction above 0")
+    if settings.get("eval_fraction") == 1:
+        raise UsageError("--eval-fraction must be below 1: something has to be left to train on")
     if not dry_run:
         check_output_dir(folder)
     patterns = read_patterns(boilerplate) if boilerplate else {}
@@ -394,13 +414,13 @@ def run(
     if not dry_run:
         _write_beside(
             folder,
-            "" if folder == output else f"{output.name}.",
+            "" if folder == path else f"{path.name}.",
             {"inputs": inputs, "output": output, **settings, "boilerplate": boilerplate},
             result,
         )
     for message in result.get("warnings", []):
         warn(message)
-    report(result, output, {**settings, "boilerplate": boilerplate}, seconds)
+    report(result, path, {**settings, "boilerplate": boilerplate}, seconds)
     return result
 
 
@@ -492,11 +512,15 @@ def _languages(found: Mapping[str, int]) -> list[str]:
 def _steps(result: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     """A line for each step that took or mended something, each followed by its samples."""
     lines: list[str] = []
-    for name, count in result["counts"].items():
+    counts = result["counts"]
+    for name in [*STEPS, *(name for name in counts if name not in STEPS)]:
+        count = counts.get(name, 0)
         if not count:
             continue
-        what, option = STEPS.get(name, (name.replace("_", " "), ""))
+        one, several, became = STEPS.get(name, (name.replace("_", " "), name.replace("_", " "), ""))
+        option = FOLLOWS.get(name, "")
         value = settings.get(option, True)
+        what = f"{one if count == 1 else several} {became}".rstrip()
         lines.append(f"{what}: {count:,}" + (f" ({flag(option, value)})" if option else ""))
         lines += [f"  | {_shortened(sample)}" for sample in result.get("samples", {}).get(name, [])]
     return lines
