@@ -324,7 +324,7 @@ def test_a_dry_run_shows_what_would_go(command: Command) -> None:
     )
     result = command("prepare-text", "raw.jsonl", "--output", "c.txt", "--min-document-chars", 5, "--dry-run")
     assert result.code == 0, result.err
-    assert "documents that repeat another left out: 1 (--dedup-documents)\nalbert-fast:     | It repeats" in result.err
+    assert "document that repeats another left out: 1 (--dedup-documents)\nalbert-fast:     | It repeats" in result.err
     assert "few characters left out: 1 (--min-document-chars 5)\nalbert-fast:     | No." in result.err
     assert "would keep 2 documents" in result.err
     assert [path.name for path in Path().iterdir()] == ["raw.jsonl"]
