@@ -74,6 +74,12 @@ pub fn run<T: Send>(
                         Python::attach(|py| raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py));
                     Err(if interrupt { to_python(stopped) } else { raised })
                 }
+                // It was done before it could stop: what it made is there.
+                (Some(Ok(done)), Some(raised))
+                    if Python::attach(|py| raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py)) =>
+                {
+                    Ok(done)
+                }
                 (_, Some(raised)) => Err(raised),
                 (Some(outcome), None) => {
                     Python::attach(|py| tell(py, &shared, callback.as_ref()))?;

@@ -139,6 +139,20 @@ impl FolderLock {
         }
     }
 
+    /// Whether the folder that is locked is the one that has this name now.
+    pub fn is_of(&self, folder: &Path) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let key = |it: std::fs::Metadata| (it.dev(), it.ino());
+            self.file.metadata().map(key).ok() == std::fs::metadata(folder).map(key).ok()
+        }
+        #[cfg(not(unix))]
+        {
+            folder.is_dir()
+        }
+    }
+
     /// Whether this keeps others out: not where the file system has no locks, and there is no telling who else is there.
     pub fn is_exclusive(&self) -> bool {
         self.owner.is_some()

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::guard::quietly;
 use crate::prepare::output::is_sidecar;
 use crate::{Error, Result};
 
@@ -170,6 +171,10 @@ fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
     let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
         .map_err(|e| Error::Input(format!("{pattern}: not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
     let mut found = BTreeSet::new();
+    let matches = quietly(|| matches.collect::<Vec<_>>()).ok_or_else(|| {
+        let reason = "a file name where this pattern looks is not UTF-8; name the folder, or rename the file";
+        Error::Input(format!("{pattern}: {reason}"))
+    })?;
     for entry in matches {
         let path = entry.map_err(|e| {
             let path = e.path().to_path_buf();
@@ -234,7 +239,7 @@ fn reads_into(folder: &Path, inner: &Path) -> bool {
 }
 
 /// The absolute `path` without links: where it exists, or as it will be where it does not.
-fn canonical(path: &Path) -> Option<PathBuf> {
+pub(crate) fn canonical(path: &Path) -> Option<PathBuf> {
     let (there, real) = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)))?;
     Some(real.join(path.strip_prefix(there).ok()?))
 }
@@ -348,6 +353,11 @@ mod tests {
         assert!(matches!(expand_inputs(&[&name]), Err(Error::Input(_))));
         fs::write(&name, "text").unwrap();
         assert_eq!(expand_inputs(&[&name]).unwrap()[0].path, name);
+        // The pattern looks at that name too.
+        match expand_inputs(&[dir.path().join("*.txt")]) {
+            Err(Error::Input(reason)) => assert!(reason.contains("not UTF-8"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

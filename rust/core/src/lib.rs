@@ -6,6 +6,7 @@ pub mod chunks;
 pub mod documents;
 pub mod error;
 pub mod example;
+mod guard;
 pub mod input;
 pub mod instance;
 pub mod make;

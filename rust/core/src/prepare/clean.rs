@@ -44,6 +44,14 @@ impl Lines {
         self.documents.clear();
     }
 
+    /// Lets go of memory beyond what `bytes` of text need.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.text.shrink_to(bytes);
+        self.ends.shrink_to(bytes / 16);
+        self.hashes.shrink_to(bytes / 16);
+        self.documents.shrink_to(bytes / 16);
+    }
+
     /// Line `index`, newline included.
     pub fn line(&self, index: usize) -> &str {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);

@@ -14,10 +14,14 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::clean::{Kept, Lines};
+use super::output::cannot_write;
 use crate::{Error, Result};
 
 /// Files that hashes are spread over.
 const PARTITIONS: usize = 256;
+
+/// Hashes that are remembered after the table is full, so that a line that comes a million times is written a few times.
+const RECENT: usize = 1 << 17;
 
 /// Bytes of a hash and its number in these files.
 const ENTRY: usize = 24;
@@ -68,6 +72,8 @@ struct Spill {
     folder: tempfile::TempDir,
     partitions: Vec<BufWriter<File>>,
     spool: zstd::stream::write::Encoder<'static, BufWriter<File>>,
+    /// Some of those written: what comes very often is not written every time.
+    recent: HashSet<u128, BuildHasherDefault<Low>>,
     /// Hashes written so far.
     hashes: u64,
     spooled: u64,
@@ -122,11 +128,11 @@ impl Dedup {
             self.spill = Some(Spill::open(&self.folder)?);
         }
         let Some(spill) = &mut self.spill else { return Ok(Verdict::Later) };
-        if self.documents && self.seen.contains(&kept.hash) {
+        if self.documents && (self.seen.contains(&kept.hash) || spill.repeats(kept.hash)) {
             return Ok(Verdict::Duplicate);
         }
         let hashes = if self.lines { &lines.hashes[kept.lines.clone()] } else { &[] };
-        let known: Vec<bool> = hashes.iter().map(|hash| self.seen.contains(hash)).collect();
+        let known: Vec<bool> = hashes.iter().map(|hash| self.seen.contains(hash) || spill.repeats(*hash)).collect();
         spill.put(lines, kept, self.documents, hashes, &known)?;
         Ok(Verdict::Later)
     }
@@ -188,18 +194,24 @@ impl Dedup {
 
 impl Spill {
     fn open(folder: &Path) -> Result<Self> {
-        let error = |source| Error::io("cannot write", folder, source);
+        let error = |source| cannot_write(folder, source);
         let folder =
             tempfile::Builder::new().prefix(".prepare-text-").suffix(".tmp").tempdir_in(folder).map_err(error)?;
         let create = |name: String| {
             let path = folder.path().join(name);
-            File::create(&path)
-                .map(|file| BufWriter::with_capacity(16 << 10, file))
-                .map_err(|e| Error::io("cannot write", path, e))
+            File::create(&path).map(|file| BufWriter::with_capacity(16 << 10, file)).map_err(|e| cannot_write(&path, e))
         };
         let partitions = (0..PARTITIONS).map(|index| create(index.to_string())).collect::<Result<Vec<_>>>()?;
         let spool = zstd::stream::write::Encoder::new(create("spool".into())?, 1).map_err(error)?;
-        Ok(Self { folder, partitions, spool, hashes: 0, spooled: 0 })
+        Ok(Self { folder, partitions, spool, recent: HashSet::default(), hashes: 0, spooled: 0 })
+    }
+
+    /// Whether `hash` is known to have been written; notes that it will be.
+    fn repeats(&mut self, hash: u128) -> bool {
+        if self.recent.len() == RECENT {
+            self.recent.clear();
+        }
+        !self.recent.insert(hash)
     }
 
     fn put(&mut self, lines: &Lines, kept: &Kept, document: bool, hashes: &[u128], known: &[bool]) -> Result<()> {
@@ -221,7 +233,7 @@ impl Spill {
             }
             Ok(())
         };
-        write().map_err(|source| Error::io("cannot write", self.folder.path(), source))?;
+        write().map_err(|source| cannot_write(self.folder.path(), source))?;
         self.spooled += 1;
         Ok(())
     }
@@ -230,7 +242,7 @@ impl Spill {
     fn resolve(self, mut go_on: impl FnMut() -> bool) -> Result<(Option<Vec<u64>>, tempfile::TempDir, PathBuf)> {
         let Self { folder, partitions, spool, hashes, .. } = self;
         let path = folder.path().join("spool");
-        let error = |source| Error::io("cannot write", folder.path(), source);
+        let error = |source| cannot_write(folder.path(), source);
         spool.finish().and_then(|mut file| file.flush()).map_err(error)?;
         let mut bits = vec![0_u64; (hashes / 64 + 1) as usize];
         for (index, mut partition) in partitions.into_iter().enumerate() {

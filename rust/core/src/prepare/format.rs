@@ -106,13 +106,23 @@ fn detect(head: &[u8], whole: bool) -> Result<Found, Unread> {
         _ => {}
     }
     let text = head.trim_ascii_start();
-    if is_dump(text) {
+    let element = first_element(text);
+    if element.starts_with(b"<mediawiki") {
         return Ok(Found::Mediawiki);
     }
     if text.starts_with(b"<doc ") {
         return Ok(Found::Wikiextractor);
     }
-    if starts_with_ignoring_case(text, b"<!doctype html") || starts_with_ignoring_case(text, b"<html") {
+    if text.starts_with(b"{\\rtf") {
+        return Err(unread("RTF", "extract its text first"));
+    }
+    let is_html =
+        |text| starts_with_ignoring_case(text, b"<!doctype html") || starts_with_ignoring_case(text, b"<html");
+    if text.starts_with(b"<?xml") && !is_html(element) {
+        let advice = "of XML, dumps whose first element is <mediawiki> are; extract the text first";
+        return Err(Unread { what: "XML, but no dump of MediaWiki", advice, perhaps_text: true });
+    }
+    if is_html(text) || is_html(element) {
         let advice = "extract its text first (trafilatura, say), or give the format text to take it with all its tags";
         return Err(Unread { what: "HTML", advice, perhaps_text: true });
     }
@@ -126,15 +136,16 @@ fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
 }
 
-/// Whether the first element is `<mediawiki>`; a declaration and comments may come before it.
-fn is_dump(mut text: &[u8]) -> bool {
+/// What follows the declarations and comments that XML and HTML may begin with.
+fn first_element(mut text: &[u8]) -> &[u8] {
     loop {
         let end: &[u8] = match text {
             [b'<', b'?', ..] => b"?>",
             [b'<', b'!', b'-', b'-', ..] => b"-->",
-            _ => return text.starts_with(b"<mediawiki"),
+            [b'<', b'!', ..] if !starts_with_ignoring_case(text, b"<!doctype html") => b">",
+            _ => return text,
         };
-        let Some(at) = memmem::find(text, end) else { return false };
+        let Some(at) = memmem::find(text, end) else { return text };
         text = text[at + end.len()..].trim_ascii_start();
     }
 }
@@ -167,6 +178,8 @@ fn detect_json(text: &[u8], whole: bool) -> Result<Found, Unread> {
             advice: "JSON Lines has one object a line: jq -c '.[]' FILE writes it so",
             perhaps_text: true,
         }),
+        // Its first line may be a bad one: that is for the reader to say.
+        [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Ok(Found::Jsonl),
         _ => Ok(Found::Text),
     }
 }

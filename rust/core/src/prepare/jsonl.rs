@@ -21,7 +21,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     while !rest.is_empty() {
         let end = memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
         let record = &rest[..end];
-        match Extract(field).deserialize_line(record) {
+        match Extract(field).deserialize_line(record.trim_end_matches(['\n', '\r'])) {
             Ok(Field::Text(text)) => document(text.into_owned()),
             _ if is_blank(record.as_bytes()) => {}
             Ok(other) => records.bad_line(line, counts, || other.reason(field, record))?,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{Error, Result};
 
-/// Bytes of a document that are looked at. More make the guess a little better and much slower.
+/// Bytes of a sample. More make the guess a little better and much slower.
 const SAMPLE: usize = 768;
 
-/// Documents of an input that are looked at.
-const DOCUMENTS: usize = 16;
+/// Samples of an input that are looked at.
+const SAMPLES: usize = 16;
 
 /// The code that stands for no language in particular: the rules of Unicode alone.
 pub const UNDETERMINED: &str = "und";
@@ -74,16 +74,52 @@ fn macro_language(code: &str) -> Option<&'static str> {
     })
 }
 
-/// The language of most of an input's first documents; [`UNDETERMINED`] where less than three quarters of those that tell
-/// one reliably agree.
-pub fn of_most<'a>(texts: impl Iterator<Item = &'a str>) -> &'static str {
-    let mut votes: BTreeMap<&'static str, usize> = BTreeMap::new();
-    for text in texts.take(DOCUMENTS) {
-        *votes.entry(detect(text)).or_default() += 1;
+/// Votes for the language of an input: one for each sample of its first documents, short ones taken together.
+#[derive(Debug, Default)]
+pub struct Votes {
+    counts: BTreeMap<&'static str, usize>,
+    samples: usize,
+    pending: String,
+}
+
+impl Votes {
+    /// Counts `text` in; false when no more is needed.
+    pub fn add(&mut self, text: &str) -> bool {
+        if self.samples < SAMPLES {
+            if text.len() >= SAMPLE {
+                self.vote(detect(text));
+            } else {
+                self.pending.push_str(text);
+                self.pending.push('\n');
+                if self.pending.len() >= SAMPLE {
+                    self.vote(detect(&self.pending));
+                    self.pending.clear();
+                }
+            }
+        }
+        self.samples < SAMPLES
     }
-    votes.remove(UNDETERMINED);
-    let all: usize = votes.values().sum();
-    votes.into_iter().find(|&(_, count)| 4 * count >= 3 * all).map_or(UNDETERMINED, |(code, _)| code)
+
+    fn vote(&mut self, code: &'static str) {
+        self.samples += 1;
+        if code != UNDETERMINED {
+            *self.counts.entry(code).or_default() += 1;
+        }
+    }
+
+    /// The language of at least three quarters of the samples that tell one; [`UNDETERMINED`] where they disagree, none
+    /// where none tells.
+    pub fn result(mut self) -> Option<&'static str> {
+        if self.samples < SAMPLES && !self.pending.is_empty() {
+            self.vote(detect(&self.pending));
+        }
+        let all: usize = self.counts.values().sum();
+        if all == 0 {
+            return None;
+        }
+        let winner = self.counts.into_iter().find(|&(_, count)| 4 * count >= 3 * all);
+        Some(winner.map_or(UNDETERMINED, |(code, _)| code))
+    }
 }
 
 /// The language of the text's first characters, or [`UNDETERMINED`] where they do not tell it reliably.
@@ -97,6 +133,11 @@ pub fn detect(text: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GERMAN: &str = "Der Zug nach Hamburg fährt heute von Gleis sieben. Wir haben gestern lange auf dich gewartet. Im Garten \
+        blühen schon die ersten Rosen. Meine Schwester studiert Medizin in Leipzig. Das Buch liegt auf dem Tisch neben der Lampe. \
+        Niemand wusste, woher das Geräusch kam. Bei schlechtem Wetter bleiben die Kinder zu Hause. Er öffnete vorsichtig die alte \
+        Kiste. Die Regierung kündigte neue Maßnahmen an. Am Abend gingen sie schweigend durch den Wald. ";
 
     #[test]
     fn codes() {
@@ -124,10 +165,20 @@ mod tests {
         ] {
             assert_eq!(detect(text), code, "{text}");
         }
-        let english = "The committee met on Tuesday and decided that nothing at all would change before the winter.";
-        let german = "Der Ausschuss traf sich am Dienstag und beschloss, dass sich vor dem Winter nichts ändern würde.";
-        assert_eq!(of_most([english, german, english, "1", english].into_iter()), "en");
-        assert_eq!(of_most([english, german].into_iter()), "und");
-        assert_eq!(of_most([].into_iter()), "und");
+        let english =
+            "The committee met on Tuesday and decided that nothing at all would change before the winter. ".repeat(9);
+        let german =
+            "Der Ausschuss traf sich am Dienstag, und beschlossen wurde, dass sich nichts ändern würde. ".repeat(9);
+        let of = |texts: &[&str]| {
+            let mut votes = Votes::default();
+            texts.iter().all(|text| votes.add(text));
+            votes.result()
+        };
+        assert_eq!(of(&[&english, &german, &english, "1", &english]), Some("en"));
+        assert_eq!(of(&[&english, &german]), Some("und"));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["1", "2"]), None);
+        let short: Vec<_> = german.split_inclusive(' ').chain(GERMAN.split_inclusive(". ")).collect();
+        assert_eq!(of(&short), Some("de"), "short texts are taken together");
     }
 }

@@ -206,7 +206,13 @@ pub fn page(xml: &[u8], site: &Site) -> Result<Page, PageError> {
     } else if fields.text.trim().is_empty() {
         Page::Other
     } else {
-        Page::Article { title: fields.title, text: fields.text }
+        // A carriage return ends a line, as in XML.
+        let text = if fields.text.contains('\r') {
+            fields.text.replace("\r\n", "\n").replace('\r', "\n")
+        } else {
+            fields.text
+        };
+        Page::Article { title: fields.title, text }
     })
 }
 

@@ -76,7 +76,9 @@ impl CleanOptions {
             return Some(Reason::EmptyDocuments);
         }
         // Most documents have as many bytes as would do for characters of any width.
-        if text.len() < 5 * self.min_document_chars && text.chars().count() - lines < self.min_document_chars {
+        if text.len() < self.min_document_chars.saturating_mul(5)
+            && text.chars().count() - lines < self.min_document_chars
+        {
             return Some(Reason::ShortDocuments);
         }
         if lines < self.min_document_sentences {

@@ -100,6 +100,26 @@ impl Target {
         if let Some(count) = shards.filter(|count| !(1..=MAX_SHARDS).contains(count)) {
             return Err(Error::Option(format!("--num-shards must be from 1 to {MAX_SHARDS}; it is {count}")));
         }
+        let name = path.as_os_str().as_encoded_bytes();
+        if shards.is_none() && name.ends_with(b"/") {
+            let path = path.display();
+            return Err(Error::Option(format!("{path}: a folder takes --num-shards; without it --output is a file")));
+        }
+        let suffix = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let said = match suffix {
+            "gz" => Some(TextCompression::Gzip),
+            "zst" => Some(TextCompression::Zstd),
+            _ => None,
+        };
+        let contradicts = said.is_some_and(|said| {
+            shards.is_some() || !matches!(compression, TextCompression::Auto) && compression != said
+        });
+        if contradicts || matches!(suffix, "bz2" | "xz") {
+            let path = path.display();
+            return Err(Error::Option(format!(
+                "{path}: the suffix .{suffix} is not what would be written; .gz and .zst compress a file, --compression a folder's shards"
+            )));
+        }
         let path = path.components().collect::<PathBuf>();
         let compression = compression.of(&path, shards.is_some());
         Ok(Self { path, shards, compression })
@@ -156,7 +176,10 @@ impl Target {
     pub fn check(&self, overwrite: bool) -> Result<()> {
         let name = self.path.display();
         let refuse = |reason: String| Err(Error::Option(format!("{name}: {reason}")));
-        let Ok(metadata) = fs::metadata(&self.path) else { return Ok(()) };
+        let Ok(metadata) = fs::symlink_metadata(&self.path) else { return Ok(()) };
+        if metadata.is_symlink() {
+            return refuse("this is a link, which would be replaced, not followed; name what it leads to".into());
+        }
         if self.shards.is_none() {
             if metadata.is_dir() {
                 return refuse(
@@ -173,6 +196,12 @@ impl Target {
         }
         if !metadata.is_dir() {
             return refuse("this is a file; --num-shards writes a folder: name another output".into());
+        }
+        #[cfg(unix)]
+        if fs::metadata(self.folder()).is_ok_and(|above| device(&above) != device(&metadata)) {
+            return refuse(
+                "a file system is mounted here, and a folder is replaced as a whole; name a folder in it".into(),
+            );
         }
         let error = |source| Error::io("cannot read the folder", &self.path, source);
         let mut entries = Vec::new();
@@ -193,6 +222,11 @@ impl Target {
         }
         Ok(())
     }
+}
+
+#[cfg(unix)]
+fn device(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::dev(metadata)
 }
 
 /// Whether prepare-text writes files of this name into its folders.
@@ -222,6 +256,7 @@ pub struct Writer {
     /// The shards by the bytes of text they have: the next document goes to the first.
     least: BinaryHeap<Reverse<(u64, usize)>>,
     chunk: usize,
+    overwrite: bool,
 }
 
 struct Shard {
@@ -232,26 +267,57 @@ struct Shard {
 /// The hidden folder.
 struct Staging {
     folder: PathBuf,
+    output: PathBuf,
     _lock: FolderLock,
 }
 
 impl Staging {
     fn open(target: &Target) -> Result<Self> {
         let folder = target.named(".", ".prepare-text.tmp");
-        crate::atomic::create_folder(&folder)?;
-        let lock = FolderLock::take(&folder)?.ok_or_else(|| {
-            Error::data(&target.path, "another run is writing this output; wait for it, or name another")
-        })?;
-        let this = Self { folder, _lock: lock };
+        let busy = || Error::data(&target.path, "another run is writing this output; wait for it, or name another");
+        let lock = loop {
+            match fs::create_dir(&folder) {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(cannot_write(&target.path, source));
+                }
+                _ => {}
+            }
+            // A link would lead to somebody else's files.
+            if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
+                let reason =
+                    "this is in the way of the text while it is written, and no folder of prepare-text's; remove it";
+                return Err(Error::data(&folder, reason));
+            }
+            let lock = FolderLock::take(&folder)?.ok_or_else(busy)?;
+            // Else the run before has removed it meanwhile.
+            if lock.is_of(&folder) {
+                break lock;
+            }
+        };
+        let this = Self { folder, output: target.path.clone(), _lock: lock };
         this.clear().map_err(|source| Error::io("cannot clear", &this.folder, source))?;
         Ok(this)
     }
 
-    /// What a killed run left.
+    /// Where an output is while another takes its place.
+    fn old(&self) -> PathBuf {
+        self.folder.join("old")
+    }
+
+    /// Puts back an output that was moved away, and removes what else a killed run left: nothing that is not ours.
     fn clear(&self) -> io::Result<()> {
+        let old = self.old();
+        if old.exists() && fs::symlink_metadata(&self.output).is_err() {
+            fs::rename(&old, &self.output)?;
+        }
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_ours = matches!(&*name, "files" | "old") || name.starts_with(".prepare-text-");
+            if is_ours && entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
         Ok(())
     }
@@ -260,7 +326,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // The error that led here, if any, is the one worth reporting; the next run clears what is left.
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = self.clear().and_then(|()| fs::remove_dir(&self.folder));
     }
 }
 
@@ -269,7 +335,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] where another run is writing the same output.
-    pub fn create(target: Target) -> Result<Self> {
+    pub fn create(target: Target, overwrite: bool) -> Result<Self> {
         crate::atomic::create_folder(target.folder())?;
         let staging = Staging::open(&target)?;
         let inside = staging.folder.join("files");
@@ -281,8 +347,8 @@ impl Writer {
             shards.push(Shard { file, pending: Vec::new() });
         }
         let least = (0..shards.len()).map(|index| Reverse((0, index))).collect();
-        let chunk = (PENDING / shards.len()).clamp(64 << 10, CHUNK);
-        Ok(Self { target, staging, shards, least, chunk })
+        let chunk = (PENDING / shards.len()).clamp(4 << 10, CHUNK);
+        Ok(Self { target, staging, shards, least, chunk, overwrite })
     }
 
     /// The hidden folder, for other files that shall not outlive the run.
@@ -329,11 +395,11 @@ impl Writer {
         result.map_err(|source: io::Error| cannot_write(&self.target.path, source))
     }
 
-    /// Writes the rest, waits for the disk, and gives the output its name.
+    /// Writes the rest and waits for the disk.
     ///
     /// # Errors
-    /// As [`Writer::flush`]; the output is then as it was before.
-    pub fn commit(mut self) -> Result<()> {
+    /// As [`Writer::flush`].
+    pub fn finish(&mut self) -> Result<()> {
         self.flush(true)?;
         let error = |source| cannot_write(&self.target.path, source);
         for shard in &mut self.shards {
@@ -344,20 +410,24 @@ impl Writer {
             }
             shard.file.sync_all().map_err(error)?;
         }
+        Ok(())
+    }
+
+    /// Gives the output its name; [`Writer::finish`] comes before.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Option`] where something came to be there meanwhile. The output is then as it was before.
+    pub fn commit(self) -> Result<()> {
+        self.target.check(self.overwrite)?;
+        let error = |source| cannot_write(&self.target.path, source);
         let inside = self.staging.folder.join("files");
         if self.target.shards.is_some() {
             let is_there = fs::read_dir(&self.target.path).is_ok_and(|mut entries| entries.next().is_some());
-            let old = self.staging.folder.join("old");
             if is_there {
-                fs::rename(&self.target.path, &old).map_err(error)?;
+                fs::rename(&self.target.path, self.staging.old()).map_err(error)?;
             }
-            fs::rename(&inside, &self.target.path).map_err(|source| {
-                if is_there {
-                    // Back to what was; the first error is the one to tell.
-                    let _ = fs::rename(&old, &self.target.path);
-                }
-                error(source)
-            })?;
+            // Where this fails, what was there is put back when the staging folder goes.
+            fs::rename(&inside, &self.target.path).map_err(error)?;
         } else {
             let name = self.target.path.file_name().unwrap_or_default();
             fs::rename(inside.join(name), &self.target.path).map_err(error)?;
@@ -366,8 +436,13 @@ impl Writer {
     }
 }
 
-fn cannot_write(path: &Path, source: io::Error) -> Error {
+pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
+    if source.raw_os_error() == Some(libc::EMFILE) {
+        let reason =
+            format!("cannot write: {source}; pass fewer --num-shards, or raise the limit on open files (ulimit -n)");
+        return Error::data(path, reason);
+    }
     if matches!(source.kind(), StorageFull | QuotaExceeded) {
         return Error::data(
             path,
@@ -389,11 +464,12 @@ mod tests {
     }
 
     fn write(target: Target, documents: &[&str]) {
-        let mut writer = Writer::create(target).unwrap();
+        let mut writer = Writer::create(target, true).unwrap();
         for document in documents {
             writer.push(document.split_inclusive('\n'));
             writer.flush(false).unwrap();
         }
+        writer.finish().unwrap();
         writer.commit().unwrap();
     }
 
@@ -401,11 +477,11 @@ mod tests {
     fn nothing_has_its_name_before_the_commit() {
         let folder = tempfile::tempdir().unwrap();
         let target = Target::new(&folder.path().join("new/corpus.txt"), None, TextCompression::Auto).unwrap();
-        let mut writer = Writer::create(target.clone()).unwrap();
+        let mut writer = Writer::create(target.clone(), true).unwrap();
         writer.push(["a\n", "b\n"].into_iter());
         writer.flush(true).unwrap();
         assert_eq!(names(&folder.path().join("new")), [".corpus.txt.prepare-text.tmp"]);
-        assert!(Writer::create(target.clone()).is_err_and(|error| error.to_string().contains("another run")));
+        assert!(Writer::create(target.clone(), true).is_err_and(|error| error.to_string().contains("another run")));
         drop(writer);
         assert!(names(&folder.path().join("new")).is_empty());
         write(target.clone(), &["a\nb\n", "c\n"]);
@@ -450,6 +526,48 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_ours_stays() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("precious")).unwrap();
+        fs::write(at("precious/a"), "x").unwrap();
+        let target = Target::new(&at("c.txt"), None, TextCompression::Auto).unwrap();
+        symlink(at("precious"), at(".c.txt.prepare-text.tmp")).unwrap();
+        assert!(Writer::create(target.clone(), true).is_err());
+        assert_eq!(names(&at("precious")), ["a"]);
+        fs::remove_file(at(".c.txt.prepare-text.tmp")).unwrap();
+
+        symlink(at("elsewhere"), at("c.txt")).unwrap();
+        assert!(target.check(true).is_err_and(|error| error.to_string().contains("a link")));
+        fs::remove_file(at("c.txt")).unwrap();
+
+        // What comes to be there while the text is written.
+        let mut writer = Writer::create(target.clone(), false).unwrap();
+        writer.finish().unwrap();
+        fs::write(at("c.txt"), "mine").unwrap();
+        assert!(writer.commit().is_err());
+        assert_eq!(fs::read_to_string(at("c.txt")).unwrap(), "mine");
+        assert_eq!(names(folder.path()), ["c.txt", "precious"]);
+    }
+
+    #[test]
+    fn an_output_that_was_moved_away_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let target = Target::new(&path, Some(1), TextCompression::None).unwrap();
+        write(target.clone(), &["a\n"]);
+        // Killed between the two renames.
+        let staging = folder.path().join(".out.prepare-text.tmp");
+        fs::create_dir(&staging).unwrap();
+        fs::rename(&path, staging.join("old")).unwrap();
+        drop(Writer::create(target.clone(), true).unwrap());
+        assert_eq!(fs::read_to_string(&target.files()[0]).unwrap(), "a\n\n");
+        assert_eq!(names(folder.path()), ["out"]);
+    }
+
     #[test]
     fn outputs_that_cannot_be() {
         let folder = tempfile::tempdir().unwrap();
@@ -457,7 +575,16 @@ mod tests {
         assert!(new("a", Some(0)).is_err() && new("a", Some(100_000)).is_err());
         assert!(Target::new(Path::new("-"), None, TextCompression::Auto).is_err());
         assert!(Target::new(Path::new("/"), None, TextCompression::Auto).is_err());
-        assert!(new("", None).unwrap().check(true).is_err(), "a folder is no file");
+        for (name, shards, compression) in [
+            ("a/", None, TextCompression::Auto),
+            ("a.bz2", None, TextCompression::Auto),
+            ("a.txt.gz", None, TextCompression::Zstd),
+            ("a.gz", Some(2), TextCompression::Auto),
+        ] {
+            assert!(Target::new(&folder.path().join(name), shards, compression).is_err(), "{name}");
+        }
+        let at_folder = Target::new(folder.path(), None, TextCompression::Auto).unwrap();
+        assert!(at_folder.check(true).is_err(), "a folder is no file");
         assert!(Target::new(Path::new("/dev/null"), None, TextCompression::Auto).unwrap().check(true).is_err());
         fs::write(folder.path().join("a"), "x").unwrap();
         assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is no folder");

@@ -5,7 +5,6 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
@@ -17,6 +16,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use super::parse::{Records, decode};
 use super::raw::{RawBlock, RawKind, ReadCounts};
 use super::read::BLOCK_BYTES;
+use crate::guard::quietly;
 use crate::input::InputFile;
 use crate::{Error, Result};
 
@@ -145,10 +145,10 @@ impl ColumnReader {
 
 /// What `work` gives, or why not. The crate checks much of what a damaged file holds, but not all of it.
 fn guarded<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("what it says of itself contradicts itself".into()),
-    }
+    quietly(work).map_or_else(
+        || Err("what it says of itself contradicts itself".into()),
+        |result| result.map_err(|error| error.to_string()),
+    )
 }
 
 /// The leaf column that `field` names.

@@ -2,6 +2,7 @@
 //! alone.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use memchr::{memchr_iter, memmem, memrchr};
@@ -120,6 +121,7 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
     let mut at = 0;
     while let Some(begin) = memmem::find(&xml[at..], b"<page>") {
         let begin = at + begin;
+        between_pages(records, xml, at..begin, counts)?;
         let end = memmem::find(&xml[begin..], END).map_or(xml.len(), |end| begin + end + END.len());
         match mediawiki::page(&xml[begin..end], site) {
             Ok(Page::Article { text, .. }) => {
@@ -137,5 +139,14 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
         }
         at = end;
     }
-    Ok(())
+    between_pages(records, xml, at..xml.len(), counts)
+}
+
+/// Refuses what stands between pages, if it is anything but white space.
+fn between_pages(records: &Records<'_>, xml: &[u8], range: Range<usize>, counts: &mut ReadCounts) -> Result<()> {
+    let Some(at) = xml[range.clone()].iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(()) };
+    records.bad(counts, || {
+        let reason = "what stands here is no page; a file holds one dump, whose pages are <page> .. </page>";
+        Error::byte(records.path, records.block.offset + (range.start + at) as u64, reason)
+    })
 }

@@ -340,6 +340,13 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
 fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     let path = &window.file.path;
     match kind {
+        RawKind::MediaWiki(_)
+            if rest.trim_ascii() != b"</mediawiki>" && memmem::find(rest, b"</mediawiki>").is_some() =>
+        {
+            let reason = "what stands here is no page; a file holds one dump, whose pages are <page> .. </page>";
+            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            Err(Error::byte(path, window.offset + blank as u64, reason))
+        }
         RawKind::MediaWiki(_) if memmem::find(rest, b"</mediawiki>").is_none() => {
             let byte = window.offset + rest.len() as u64;
             let title = last_title(rest);

@@ -9,20 +9,22 @@ use regex::RegexSet;
 
 use super::clean::{Cleaner, Kept, Lines};
 use super::dedup::{Dedup, Verdict};
-use super::language::{self, LanguageRule, UNDETERMINED};
+use super::language::{self, LanguageRule, UNDETERMINED, Votes};
 use super::options::{CleanOptions, PrepareOptions, Reason};
-use super::output::{Target, Writer};
+use super::output::{Target, TextCompression, Writer};
 use super::parse::parse;
 use super::raw::{Document, MAX_DOCUMENT, RawBlock, ReadCounts};
-use super::read::{BLOCK_BYTES, DocumentRule, RawReader};
+use super::read::{BLOCK_BYTES, DocumentRule, RawReader, ReadOptions};
 use super::summary::{Counts, Summary, Written};
-use crate::input::{InputFile, expand_inputs, refuse_output_in_input};
+use crate::input::{InputFile, canonical, expand_inputs, refuse_output_in_input};
 use crate::{Error, Progress, Result};
 
 /// Blocks a thread gets in a wave.
 const BLOCKS_A_THREAD: usize = 4;
 /// Bytes of text in a wave, about, at most.
 const WAVE_BYTES: usize = 48 << 20;
+/// Inputs that are looked at for the language of all.
+const FIRST_INPUTS: usize = 64;
 /// A single document of more bytes than this is likely to be more than one.
 const LONE_DOCUMENT: u64 = 1 << 20;
 /// Bytes of a sample in a dry run.
@@ -71,8 +73,12 @@ pub fn prepare<S: AsRef<OsStr>>(
         }
     }
     if let Some(held_out) = &outputs.held_out {
-        let absolute = |target: &Target| std::path::absolute(target.path()).unwrap_or_else(|_| target.path().into());
-        let (training, held_out) = (absolute(&outputs.training), absolute(held_out));
+        // Links and `..` may lead to the same place.
+        let real = |target: &Target| {
+            let absolute = std::path::absolute(target.path()).unwrap_or_else(|_| target.path().into());
+            canonical(&absolute).unwrap_or(absolute)
+        };
+        let (training, held_out) = (real(&outputs.training), real(held_out));
         if training.starts_with(&held_out) || held_out.starts_with(&training) {
             return Err(Error::Option(format!(
                 "{}: the output for evaluation and that for training, {}, are the same or one lies in the other; name \
@@ -82,9 +88,14 @@ pub fn prepare<S: AsRef<OsStr>>(
             )));
         }
     }
+    let language = match rule {
+        LanguageRule::EachInput => language_of_all(&files, &options.read),
+        _ => UNDETERMINED,
+    };
     let shared = Shared {
         options,
         rule,
+        language,
         patterns,
         files: files.clone(),
         samples: if outputs.dry_run { options.samples } else { 0 },
@@ -141,6 +152,8 @@ fn pipeline(reader: &mut RawReader, sink: &mut Sink, shared: &Shared<'_>, progre
 struct Shared<'a> {
     options: &'a PrepareOptions,
     rule: LanguageRule,
+    /// What an input is in that does not tell.
+    language: &'static str,
     patterns: Option<RegexSet>,
     files: Vec<InputFile>,
     /// Samples for each reason that are kept.
@@ -161,7 +174,7 @@ struct Work {
     documents: Vec<Document>,
     lines: Lines,
     /// What the block's first documents are written in, where they may decide it for the input.
-    guess: &'static str,
+    guess: Option<&'static str>,
     /// The language of the input.
     language: String,
     languages: BTreeMap<String, u64>,
@@ -207,7 +220,8 @@ impl Wave {
         works.par_iter_mut().zip(&begins).for_each(|(work, &begins)| work.parse(shared, begins));
         for (work, begins) in works.iter_mut().zip(begins) {
             if begins {
-                *language = InputLanguage { file: Some(work.block.file), code: work.guess.to_owned() };
+                let code = work.guess.unwrap_or(shared.language).to_owned();
+                *language = InputLanguage { file: Some(work.block.file), code };
             }
             work.language.clone_from(&language.code);
         }
@@ -223,6 +237,9 @@ impl Wave {
     }
 }
 
+/// Usual size of a block's lines; what one long document has swollen is let go.
+const USUAL: usize = 4 * BLOCK_BYTES;
+
 impl Work {
     fn parse(&mut self, shared: &Shared<'_>, begins_input: bool) {
         self.documents.clear();
@@ -234,10 +251,11 @@ impl Work {
         self.counts.bad_records = read.bad_records;
         self.counts.redirects = read.redirects;
         self.counts.other_pages = read.other_pages;
-        self.guess = UNDETERMINED;
+        self.guess = None;
         if begins_input && shared.rule == LanguageRule::EachInput {
-            let unsaid = self.documents.iter().filter(|document| document.language.is_none());
-            self.guess = language::of_most(unsaid.map(|document| document.text.as_str()));
+            let mut votes = Votes::default();
+            vote(&self.documents, &mut votes);
+            self.guess = votes.result();
         }
         // What one block of a long document has swollen.
         self.block.data = Vec::new();
@@ -245,6 +263,7 @@ impl Work {
 
     fn clean(&mut self, shared: &Shared<'_>) {
         self.lines.clear();
+        self.lines.shrink_to(USUAL);
         self.languages.clear();
         self.samples.clear();
         self.text_bytes = 0;
@@ -256,7 +275,7 @@ impl Work {
                 samples.push((reason, sample(text)));
             }
         };
-        for document in self.documents.drain(..) {
+        for document in std::mem::take(&mut self.documents) {
             let language = match (&shared.rule, &document.language) {
                 (LanguageRule::Given(code), _) => code,
                 (LanguageRule::EachInput, Some(said)) => said,
@@ -271,6 +290,37 @@ impl Work {
             cleaner.clean(&document, language, &mut self.lines, &mut self.counts, &mut removed);
         }
     }
+}
+
+/// Lets the documents of which the input says no language vote; false when no more are needed.
+fn vote(documents: &[Document], votes: &mut Votes) -> bool {
+    documents.iter().filter(|document| document.language.is_none()).all(|document| votes.add(&document.text))
+}
+
+/// The language of the first inputs together: for those that have too little text to tell.
+fn language_of_all(files: &[InputFile], options: &ReadOptions) -> &'static str {
+    let files: Vec<_> = files.iter().filter(|file| file.is_seekable()).take(FIRST_INPUTS).cloned().collect();
+    let mut votes = Votes::default();
+    let look = || -> Result<()> {
+        let paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+        let mut reader = RawReader::new(files, Arc::new(options.clone()))?;
+        let (mut block, mut documents) = (RawBlock::default(), Vec::new());
+        for _ in 0..FIRST_INPUTS {
+            documents.clear();
+            if !reader.next_block(&mut block)? {
+                break;
+            }
+            parse(&block, &paths[block.file], options, &mut ReadCounts::default(), &mut documents)?;
+            let is_said = documents.iter().all(|document| document.language.is_some());
+            if (is_said && !documents.is_empty()) || !vote(&documents, &mut votes) {
+                break;
+            }
+        }
+        Ok(())
+    };
+    // What cannot be read is told when it is read for good.
+    let _ = look();
+    votes.result().unwrap_or(UNDETERMINED)
 }
 
 fn sample(text: &str) -> String {
@@ -307,7 +357,8 @@ struct Out {
 
 impl Sink {
     fn open(outputs: &Outputs, options: &PrepareOptions, most_samples: usize) -> Result<Self> {
-        let create = |target: &Target| (!outputs.dry_run).then(|| Writer::create(target.clone())).transpose();
+        let create =
+            |target: &Target| (!outputs.dry_run).then(|| Writer::create(target.clone(), outputs.overwrite)).transpose();
         let training = create(&outputs.training)?;
         let evaluation = outputs.held_out.as_ref().map(create).transpose()?.flatten();
         let folder = training.as_ref().map_or_else(std::env::temp_dir, |writer| writer.folder().to_path_buf());
@@ -398,6 +449,16 @@ impl Sink {
             None => {}
         }
         warn(summary, options);
+        let stale = outputs.training.held_out(None, TextCompression::Auto);
+        if outputs.held_out.is_none() && stale.path().exists() {
+            summary.warnings.push(format!(
+                "{} is of an earlier run; its documents may be in the training text now: remove it",
+                stale.path().display()
+            ));
+        }
+        for writer in [&mut self.out.training, &mut self.out.evaluation].into_iter().flatten() {
+            writer.finish()?;
+        }
         // What is held out first: where the other is there, both are.
         if let Some(writer) = self.out.evaluation {
             writer.commit()?;
@@ -548,7 +609,7 @@ fn warn(summary: &mut Summary, options: &PrepareOptions) {
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
     if summary.counts.documents_cut > 0 {
         summary.warnings.push(format!(
-            "documents of more than {} MiB were cut, {} times; {advice}",
+            "documents of more than {} MiB were cut into several, which makes {} more; {advice}",
             MAX_DOCUMENT >> 20,
             summary.counts.documents_cut
         ));
@@ -558,6 +619,13 @@ fn warn(summary: &mut Summary, options: &PrepareOptions) {
         && summary.formats.contains_key("text")
     {
         summary.warnings.push(format!("all of the text is one document, as it is one file; {advice}"));
+    }
+    let unknown = summary.languages.get(UNDETERMINED).copied().unwrap_or(0);
+    if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
+        summary.warnings.push(format!(
+            "the language of {unknown} of {} documents was not recognised; pass --language CODE for its abbreviations",
+            summary.documents_read
+        ));
     }
     if options.eval_fraction > 0.0 && summary.held_out.documents == 0 {
         summary.warnings.push(format!(

@@ -14,6 +14,9 @@ use sentencex::languages::{Language, get_fallbacks};
 /// Longest sentence of Unicode's rules, in bytes, in which `sentencex` looks for boundaries of its own: its time grows faster than the text.
 const LONGEST_FOR_ALL_RULES: usize = 16 << 10;
 
+/// Bytes before an initial in which the word before it is looked for.
+const LOOK_BACK: usize = 128;
+
 /// The languages that `sentencex` has rules of its own for.
 const WITH_RULES: [&str; 32] = [
     "am", "ar", "bg", "bn", "ca", "da", "de", "el", "en", "es", "fi", "fr", "gu", "hi", "hy", "it", "ja", "kk", "kn",
@@ -189,10 +192,16 @@ fn ends_in_ordinal(before: &str) -> bool {
 
 /// Adds the ends after an ellipsis of one character, which Unicode's rules do not know: before a capital.
 fn add_after_ellipses(piece: &str, start: usize, ends: &mut Vec<usize>) {
+    let mut passed = 0;
     for (at, ellipsis) in piece.match_indices('…') {
+        // A run of them is looked through once.
+        if at < passed {
+            continue;
+        }
         let rest = &piece[at + ellipsis.len()..];
         let rest = rest.trim_start_matches(['"', '\'', ')', ']', '”', '’', '»', '“', '…']);
         let next = rest.trim_start();
+        passed = piece.len() - next.len();
         if next.len() < rest.len() && next.starts_with(char::is_uppercase) {
             ends.push(start + piece.len() - next.len());
         }
@@ -226,7 +235,9 @@ fn is_initial(before: &str, after: &str) -> bool {
     if next.next().is_some_and(char::is_uppercase) && next.next() == Some('.') {
         return true;
     }
-    let head = before.trim_end_matches(|c: char| c.is_uppercase() || c.is_whitespace() || c == '.');
+    // Capitals and periods may go on for ever.
+    let near = &before[before.ceil_char_boundary(before.len().saturating_sub(LOOK_BACK))..];
+    let head = near.trim_end_matches(|c: char| c.is_uppercase() || c.is_whitespace() || c == '.');
     let word = head.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     word.is_empty() || word.starts_with(char::is_uppercase)
 }
@@ -330,6 +341,19 @@ mod tests {
         assert_eq!(split("und", "Ha detto di no. Poi basta.").len(), 2);
         assert_eq!(split("sw", "Alisema no. Kisha basi.").len(), 2);
         assert!(has_rules("gsw", 0) && has_rules("en", 0) && !has_rules("sw", 0) && !has_rules("und", 0));
+    }
+
+    #[test]
+    fn long_runs_take_no_longer_than_others() {
+        // Each took minutes while it was looked through again for each of its characters.
+        for run in ["…", "AA A. ", "A. ", ". ", "\" ", "(a. ", "Am 3. ", "Mr. ", "「", "» "] {
+            for language in ["en", "de", "und"] {
+                let text = run.repeat((1 << 20) / run.len());
+                let started = std::time::Instant::now();
+                split(language, &text);
+                assert!(started.elapsed().as_secs() < 20, "{run:?} {language}");
+            }
+        }
     }
 
     #[test]

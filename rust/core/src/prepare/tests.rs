@@ -213,20 +213,22 @@ fn each_filter_takes_and_counts() {
 #[test]
 fn languages_of_inputs_and_of_documents() {
     let english =
-        "It was on a bright cold day in April that the clocks of the town were striking thirteen. He said no. Then.";
+        "It was on a bright cold day in April that the clocks of the town were striking. He said no. Then. ".repeat(8);
     let german =
-        "Am 3. Oktober kam z. B. Dr. Maier aus dem Süden in die kleine Stadt, und alle freuten sich. Er blieb.";
+        "Am 3. Oktober kam z. B. Dr. Maier aus dem Süden in die Stadt, und alle freuten sich. Er blieb. ".repeat(9);
+    let (english, german) = (english.as_str(), german.as_str());
     let lines = |texts: &[&str]| -> String { texts.iter().map(|text| json_line(text)).collect() };
     let mut case = Case::new(&[
         ("de.jsonl", &lines(&[german, german, german, german, english])),
         ("en.jsonl", &lines(&[english, english])),
         ("mixed.jsonl", &lines(&[english, german])),
+        ("short.txt", "Kurz."),
     ]);
     case.options.dedup_documents = false;
     for (language, expected) in [
-        ("auto", [("de", 5), ("en", 2), ("und", 2)].as_slice()),
-        ("each", &[("de", 5), ("en", 4)]),
-        ("fra", &[("fr", 9)]),
+        ("auto", [("de", 5), ("en", 2), ("und", 3)].as_slice()),
+        ("each", &[("de", 5), ("en", 4), ("und", 1)]),
+        ("fra", &[("fr", 10)]),
     ] {
         case.options.clean.language = language.into();
         let found = case.run().unwrap().languages;

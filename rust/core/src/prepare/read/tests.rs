@@ -266,9 +266,7 @@ fn what_is_no_text_is_named() {
         let expected = expected.replace(" (tar -x)", "");
         assert!(message.starts_with("001: ") && message.contains(&expected), "{message}");
     }
-    for text in
-        ["[1] A note.\n", "{{stub}}\n", "{", "[", "[{", "<docs>", "PAR", "<?xml?><html>", "{\"a\": 1\n", "<!-- x"]
-    {
+    for text in ["[1] A note.\n", "{{stub}}\n", "{", "[", "[{", "<docs>", "PAR", "<!-- x"] {
         assert_eq!(texts(&[text.as_bytes()], &options()), [text]);
     }
     let start = format!("{{\"text\": \"{}\"}}\n", "x".repeat(100_000));
@@ -366,4 +364,30 @@ proptest! {
         prop_assert!(plain.blocks >= text.len() / (1200 << 10));
         prop_assert_eq!(read(&[&streams], &options).unwrap(), plain);
     }
+}
+
+#[test]
+fn what_is_nearly_a_format_is_named_or_read() {
+    // A first line that is broken is a record that is broken.
+    for first in ["{\"text\": \"A\" \"b\"}", "{\"score\": NaN, \"text\": \"a\"}", "{\"text\": \"cut"] {
+        let text = format!("{first}\n{{\"text\": \"b\"}}\n");
+        let message = read(&[text.as_bytes()], &options()).unwrap_err();
+        assert!(message.starts_with("000, line 1: not a JSON object"), "{message}");
+        let skipping = ReadOptions { skip_bad: true, ..options() };
+        assert_eq!(read(&[text.as_bytes()], &skipping).unwrap().texts, ["b"]);
+    }
+    let feed = "<?xml version=\"1.0\"?>\n<feed><doc><title>A</title></doc></feed>";
+    assert!(read(&[feed.as_bytes()], &options()).unwrap_err().contains("no dump of MediaWiki"));
+    let typed = DUMP.replace("<mediawiki", "<!DOCTYPE mediawiki>\n<mediawiki");
+    assert_eq!(read(&[typed.as_bytes()], &options()).unwrap().texts, ["one\n", "two\n"]);
+    for other in [
+        DUMP.replace("<page><title>C", "<page id=\"3\"><title>C"),
+        DUMP.replace("<page><title>C", "stray <page><title>C"),
+        format!("{DUMP}{DUMP}"),
+        DUMP.replace("</mediawiki>", "stray</mediawiki>"),
+    ] {
+        let message = read(&[other.as_bytes()], &options()).unwrap_err();
+        assert!(message.contains("what stands here is no page"), "{message}");
+    }
+    assert_eq!(read(&[WIKIEXTRACTOR.trim_end().as_bytes()], &options()).unwrap().texts.len(), 2);
 }

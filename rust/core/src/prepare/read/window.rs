@@ -243,6 +243,10 @@ fn at_end(data: &[u8], ends: &Ends) -> Taken {
     match ends.last(data) {
         _ if data.is_empty() => Taken::Nothing,
         _ if ends.is_optional() => Taken::Documents(data.len()),
+        // The last line may lack its newline.
+        _ if ends.is_end(&data[memrchr(b'\n', data).map_or(0, |newline| newline + 1)..]) => {
+            Taken::Documents(data.len())
+        }
         Some(end) => Taken::Documents(end),
         None => Taken::Rest,
     }

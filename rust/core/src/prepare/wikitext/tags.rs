@@ -134,5 +134,10 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     let inside = rest[..close].trim_ascii();
     let empty = inside.last() == Some(&b'/');
     let attributes = !inside.is_empty() && inside != b"/";
+    // "if a<b and c>d": a tag's attributes have values.
+    let is_inline = INLINE.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+    if attributes && !closes && is_inline && !inside.contains(&b'=') {
+        return None;
+    }
     Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes })
 }
