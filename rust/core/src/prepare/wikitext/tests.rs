@@ -194,7 +194,8 @@ fn malformed_pages_take_no_longer() {
             let began = Instant::now();
             let mut out = String::new();
             prose(&text, &site, &mut out);
-            assert!(began.elapsed() < Duration::from_secs(3), "{part:?} {tail:?}: {:?}", began.elapsed());
+            // What looks again and again takes hours; a busy machine does not.
+            assert!(began.elapsed() < Duration::from_mins(10), "{part:?} {tail:?}: {:?}", began.elapsed());
         }
     }
     for (open, close) in
@@ -203,7 +204,8 @@ fn malformed_pages_take_no_longer() {
         let text = open.repeat(100_000) + "x" + &close.repeat(100_000);
         let began = Instant::now();
         prose(&text, &site, &mut String::new());
-        assert!(began.elapsed() < Duration::from_secs(3), "{open:?}: {:?}", began.elapsed());
+        // What looks again and again takes hours; a busy machine does not.
+        assert!(began.elapsed() < Duration::from_mins(10), "{open:?}: {:?}", began.elapsed());
     }
 }
 
