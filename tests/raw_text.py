@@ -7,11 +7,15 @@ import gzip
 import html
 import json
 import lzma
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from albert_fast import AlbertFastError, prepare_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 DOCUMENTS = (
     (("Grey cats sleep all day.", "They hunt at night."),),
@@ -19,6 +23,8 @@ DOCUMENTS = (
     (("Bread is made of flour.", "It is baked for an hour."),),
 )
 """Paragraphs of sentences; those of `golden/raw/rows.parquet`."""
+
+ROWS = Path(__file__).parent / "golden" / "raw" / "rows.parquet"
 
 Texts: TypeAlias = "Sequence[Sequence[Sequence[str]]]"
 
@@ -149,3 +155,23 @@ def many(number: int, seed: int = 0) -> str:
         lines = [f"Sentence {j} of document {i} says that {seed} is a number." for j in range(size)]
         rows.append(json.dumps({"text": "\n".join(" ".join(lines[j : j + 5]) for j in range(0, size, 5))}) + "\n")
     return "".join(rows)
+
+
+def prepared(text: str | bytes, name: str = "raw.txt", **options: Any) -> tuple[str, dict[str, Any]]:
+    """What becomes of one input in the working folder, and the result."""
+    Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
+    output = options.pop("output", "out.txt")
+    result = prepare_text(name, output, **{"language": "en", "overwrite": True, **options})
+    return text_of(Path(output)), result
+
+
+def refusal(text: str | bytes, name: str = "raw.txt", output: str = "out.txt", **options: Any) -> str:
+    """The error that one input ends with; nothing may be left."""
+    Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
+    before = sorted(Path().iterdir())
+    with pytest.raises(AlbertFastError) as caught:
+        prepare_text(name, output, **options)
+    assert sorted(Path().iterdir()) == before
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
