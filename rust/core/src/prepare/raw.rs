@@ -67,9 +67,6 @@ pub struct ReadCounts {
     pub redirects: u64,
     /// Pages of a dump outside the article namespace, or not wikitext.
     pub other_pages: u64,
-    /// Plain documents that were longer than [`MAX_DOCUMENT`] and were cut: how many documents came of the cuts, less one
-    /// for each that was cut.
-    pub cuts: u64,
 }
 
 /// Longest document of plain text in bytes; a longer one is cut between lines. 16 MiB.

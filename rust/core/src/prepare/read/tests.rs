@@ -14,6 +14,7 @@ use crate::prepare::raw::{Document, ReadCounts};
 struct Read {
     texts: Vec<String>,
     counts: ReadCounts,
+    cuts: u64,
     blocks: usize,
     formats: Vec<(&'static str, u64)>,
 }
@@ -52,7 +53,7 @@ fn read_all(reader: &mut RawReader, options: &ReadOptions) -> Result<(Read, Vec<
     }
     assert!(!reader.next_block(&mut block).unwrap());
     found.texts = documents.iter().map(|it| it.text.clone()).collect();
-    found.counts.cuts = reader.cuts();
+    found.cuts = reader.cuts();
     found.formats = reader.formats().iter().map(|(&name, &n)| (name, n)).collect();
     Ok((found, documents))
 }
@@ -153,7 +154,7 @@ fn text_that_is_too_long_is_cut_between_lines() {
     let lines = ReadOptions { documents: DocumentRule::BlankLine, ..options() };
     for (text, options) in [(long.clone(), options()), (format!("a\n\n{long}\nb\n"), lines)] {
         let read = read(&[text.as_bytes()], &options).unwrap();
-        assert_eq!(read.counts.cuts, 2);
+        assert_eq!(read.cuts, 2);
         assert_eq!(
             read.texts.iter().filter(|it| it.len() > 999).map(String::len).max(),
             Some(MAX_DOCUMENT / 1000 * 1000)
