@@ -100,6 +100,11 @@ class ModelConfig:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
+    @property
+    def has_mapping(self) -> bool:
+        """Whether a dense layer maps the embeddings from E to H."""
+        return self.embedding_size != self.hidden_size
+
     def group_of_layer(self, layer: int) -> int:
         """The group whose weights `layer`, counted from 0, uses.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def forward_flops(config: ModelConfig, length: int, predictions: int) -> int:
     """Operations of the forward pass of one sequence of `length` tokens with `predictions` masked positions."""
     size, hidden = config.embedding_size, config.hidden_size
-    mapping = 2 * length * size * hidden if size != hidden else 0
+    mapping = 2 * length * size * hidden if config.has_mapping else 0
     attention = 8 * length * hidden**2 + 4 * length**2 * hidden
     feed_forward = 4 * length * hidden * config.intermediate_size
     blocks = config.num_hidden_layers * config.inner_group_num
@@ -62,7 +62,7 @@ def training_values(config: ModelConfig, batch: int, length: int, predictions: i
     block = product(tokens, hidden, hidden, 4) + product(tokens, hidden, wide) + product(tokens, wide, hidden)
     block += product(length, head, length, heads) + product(length, length, head, heads)
     total = config.num_hidden_layers * config.inner_group_num * block
-    if size != hidden:
+    if config.has_mapping:
         total += product(tokens, size, hidden)
     total += product(batch, hidden, hidden) + product(batch, hidden, 2)
     total += product(masked, hidden, size) + product(masked, size, config.vocab_size)

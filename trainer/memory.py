@@ -23,7 +23,7 @@ def parameters(config: ModelConfig) -> int:
         config.intermediate_size,
     )
     embeddings = (vocab + config.type_vocab_size + config.max_position_embeddings + 2) * size
-    mapping = size * hidden + hidden if size != hidden else 0
+    mapping = size * hidden + hidden if config.has_mapping else 0
     attention = 4 * (hidden * hidden + hidden) + 2 * hidden
     feed_forward = hidden * wide + wide + wide * hidden + hidden + 2 * hidden
     groups = len({config.group_of_layer(layer) for layer in range(config.num_hidden_layers)})

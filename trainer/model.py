@@ -89,7 +89,7 @@ class Albert(tf.Module):
         )
         self.embedding_norm = LayerNorm(weights, "bert/embeddings/LayerNorm", size)
         self.mapping = None
-        if size != hidden:
+        if config.has_mapping:
             self.mapping = Dense(weights, "bert/encoder/embedding_hidden_mapping_in", size, hidden)
         # A group that no layer falls into has no variables in the reference either.
         groups = {config.group_of_layer(layer) for layer in range(config.num_hidden_layers)}
