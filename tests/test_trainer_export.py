@@ -134,6 +134,29 @@ def test_dropout_and_other_sizes_come_back(command: Command) -> None:
         assert same(start.values, values)
 
 
+def test_a_mapping_of_equal_sizes_is_kept_everywhere(command: Command) -> None:
+    config = replace(config_of("square"), square_mapping=True)
+    values = fresh_values(config)
+    write_checkpoint(Path("run"), values, config)
+    for to in ("huggingface", "tf1"):
+        done = export(command, "--to", to, "--overwrite")
+        assert ("it would skip embedding_hidden_mapping_in" in done.err) == (to == "tf1")
+        start = initial.initial(Path("out"))
+        assert start.config == config
+        assert same(start.values, values)
+        assert command("import-checkpoint", "out", "--output-dir", "start", "--overwrite").code == 0
+        found = checkpoints.find(Path("start"), print)
+        assert found.config == config
+        assert same(checkpoints.model_values(found), values)
+    # A configuration from elsewhere does not know the key.
+    Path("out/albert_config.json").write_text(config_of("square").to_json())
+    assert initial.initial(Path("out")).config == config
+    Path("out/albert_config.json").rename("model.json")
+    done = command("import-checkpoint", "out", "--output-dir", "start", "--overwrite", "--model", "model.json")
+    assert done.code == 0, done.err
+    assert checkpoints.find(Path("start"), print).config == config
+
+
 def test_bfloat16_is_rounded_and_half_as_large(command: Command) -> None:
     import ml_dtypes
 

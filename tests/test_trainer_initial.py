@@ -344,7 +344,9 @@ def test_variables_that_differ_name_the_key() -> None:
         f"bert/encoder/embedding_hidden_mapping_in/{part}": np.zeros(1, np.float32) for part in ("kernel", "bias")
     }
     message = refused(square._replace(values=square.values | mapping), config)
-    assert message.endswith("; embedding_size equals hidden_size in only one of the two")
+    assert message.endswith(
+        "; embedding_size differs from hidden_size, or square_mapping is true, in only one of the two configurations"
+    )
 
 
 def test_what_no_shape_shows() -> None:

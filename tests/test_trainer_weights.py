@@ -105,6 +105,7 @@ def test_configurations_both_ways(name: str) -> None:
         SMALL,
         replace(SMALL, num_hidden_groups=3, inner_group_num=2),
         replace(SMALL, embedding_size=12),
+        replace(SMALL, embedding_size=12, square_mapping=True),
         replace(SMALL, num_hidden_layers=22, num_hidden_groups=22),
         replace(SMALL, num_hidden_layers=44, num_hidden_groups=44),
     ],
@@ -136,11 +137,42 @@ def test_mapping_of_equal_sizes_is_the_identity() -> None:
     tensors = weights.to_hugging_face(random_values(config), config)
     assert np.array_equal(tensors[f"{MAPPING}.weight"], np.eye(12))
     assert np.array_equal(tensors[f"{MAPPING}.bias"], np.zeros(12))
+    assert weights.fitted(config, tensors) == config
     for part in ("weight", "bias"):
         changed = {key: value.copy() for key, value in tensors.items()}
         changed[f"{MAPPING}.{part}"].flat[3] += 1e-3
-        with pytest.raises(ValueError, match=rf"mapping_in.{part} is not the identity; .*hidden_size \(12\)"):
+        with pytest.raises(ValueError, match=rf"mapping_in.{part} is not the identity, .*hidden_size \(12\)"):
             weights.from_hugging_face(changed, config)
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+@pytest.mark.parametrize("scope", ["albert.", ""])
+def test_a_changed_mapping_of_equal_sizes_is_a_variable(part: str, scope: str) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    config = replace(SMALL, embedding_size=12)
+    values = random_values(config)
+    tensors = weights.to_hugging_face(values, config)
+    tensors[f"{MAPPING}.{part}"].flat[3] += 0.5
+    named = {name.removeprefix("albert.") if not scope else name: value for name, value in tensors.items()}
+    if not scope:  # AlbertModel's names, which have no heads
+        named = {name: value for name, value in named.items() if not name.startswith(("predictions", "sop"))}
+    square = weights.fitted(config, named)
+    assert square == replace(config, square_mapping=True)
+    assert weights.fitted(square, named) == square
+    imported = weights.from_hugging_face(named, square)
+    assert imported.notes == ()
+    kernel, bias = (imported.values[f"bert/encoder/embedding_hidden_mapping_in/{leaf}"] for leaf in ("kernel", "bias"))
+    assert np.array_equal(kernel, tensors[f"{MAPPING}.weight"].T)
+    assert np.array_equal(bias, tensors[f"{MAPPING}.bias"])
+    # As TF1 has it, and back.
+    assert weights.fitted(config, imported.values) == square
+    if scope:
+        assert same(weights.to_hugging_face(imported.values, square), tensors)
+    halves = {name: value.astype(ml_dtypes.bfloat16) for name, value in named.items()}
+    assert weights.fitted(config, halves) == square
+    unchanged = {name: value for name, value in halves.items() if "mapping_in" not in name}
+    assert weights.fitted(config, unchanged) == config
+    assert weights.fitted(SMALL, named) == SMALL
 
 
 def test_groups_that_the_reference_never_builds() -> None:

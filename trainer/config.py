@@ -49,7 +49,7 @@ class ModelConfig:
     intermediate_size: int
     """Width of the feed-forward layer between its two products."""
     embedding_size: int = 128
-    """Width E of the embeddings. Where it equals `hidden_size` there is no mapping from E to H."""
+    """Width E of the embeddings. If it equals `hidden_size`, only `square_mapping` gives a mapping from E to H."""
     num_hidden_groups: int = 1
     """Sets of weights the layers are divided among; at most `num_hidden_layers`."""
     inner_group_num: int = 1
@@ -66,6 +66,12 @@ class ModelConfig:
     """Segment ids the model tells apart; records have two."""
     initializer_range: float = 0.02
     """Standard deviation of the truncated normal distribution that matrices start from."""
+    square_mapping: bool = False
+    """Whether a dense layer maps the embeddings to H although E == H.
+
+    The reference has no such layer; transformers always has one, and fine-tuning changes it. An albert_config.json
+    holds this key only if it is true.
+    """
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -77,6 +83,8 @@ class ModelConfig:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"{field.name} must be a finite number, not {value!r}")
                 object.__setattr__(self, field.name, float(value))
+            elif field.type == "bool" and type(value) is not bool:
+                raise ValueError(f"{field.name} must be true or false, not {value!r}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
@@ -94,6 +102,11 @@ class ModelConfig:
                 f"num_hidden_groups must be at most num_hidden_layers ({self.num_hidden_layers}), "
                 f"not {self.num_hidden_groups}"
             )
+        if self.square_mapping and self.embedding_size != self.hidden_size:
+            raise ValueError(
+                f"square_mapping must be false unless embedding_size ({self.embedding_size}) equals hidden_size "
+                f"({self.hidden_size}): sizes that differ have a mapping in any case"
+            )
 
     @property
     def head_size(self) -> int:
@@ -103,7 +116,7 @@ class ModelConfig:
     @property
     def has_mapping(self) -> bool:
         """Whether a dense layer maps the embeddings from E to H."""
-        return self.embedding_size != self.hidden_size
+        return self.square_mapping or self.embedding_size != self.hidden_size
 
     def group_of_layer(self, layer: int) -> int:
         """The group whose weights `layer`, counted from 0, uses.
@@ -182,7 +195,11 @@ class ModelConfig:
 
     def to_json(self) -> str:
         """An albert_config.json that the reference and `from_json` read, keys sorted, with a final newline."""
-        return json.dumps(asdict(self) | PLAIN_ALBERT, indent=2, sort_keys=True) + "\n"
+        values = asdict(self) | PLAIN_ALBERT
+        if not self.square_mapping:
+            # The key is ours. Without it, files stay those that the reference writes.
+            del values["square_mapping"]
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -184,6 +184,8 @@ def _tf1(source: Path) -> Initial:
     ]
     file = next((path for path in beside if path.is_file()), None)
     config = None if file is None else _explained(lambda: ModelConfig.from_file(file), "")
+    if config is not None:
+        config = weights.fitted(config, imported.values)
     return Initial(imported.values, config, origin, imported.notes)
 
 
@@ -234,6 +236,12 @@ def _hugging_face(folder: Path) -> Initial:
     for file in _files(folder):
         tensors |= _tensors(file)
     _check_kind(tensors, origin)
+    config = weights.fitted(config, tensors)
+    if config.square_mapping:
+        notes.append(
+            "embedding_hidden_mapping_in is not the identity, though embedding_size equals hidden_size "
+            f"({config.hidden_size}): the model keeps it, with square_mapping in its configuration"
+        )
     imported = _explained(lambda: weights.from_hugging_face(tensors, config), origin)
     return Initial(imported.values, config, origin, (*notes, *imported.notes))
 
@@ -292,7 +300,7 @@ def _explained(function: Callable[[], Any], origin: str) -> Any:
 
 def _check_shapes(start: Initial, variables: Mapping[str, tf.Variable], config: ModelConfig) -> None:
     keys = {size: key for key, size in _SIZES.items()}
-    symbolic = weights.shapes(replace(config, **_SIZES, num_attention_heads=1))
+    symbolic = weights.shapes(replace(config, **_SIZES, num_attention_heads=1, square_mapping=False))
     for name, variable in variables.items():
         here, there = variable.shape.as_list(), list(start.values[name].shape) if name in start.values else None
         if there is None or here == there:
@@ -309,7 +317,9 @@ def _check_shapes(start: Initial, variables: Mapping[str, tf.Variable], config: 
 def _cause(name: str) -> str:
     """The likely reason why one of two models has the variable `name`."""
     if "embedding_hidden_mapping_in" in name:
-        return "embedding_size equals hidden_size in only one of the two"
+        return (
+            "embedding_size differs from hidden_size, or square_mapping is true, in only one of the two configurations"
+        )
     match = re.search(r"/group_\d+/inner_group_(\d+)/", name)
     if match:
         return f"num_hidden_groups{' or inner_group_num' if match[1] != '0' else ''} differs"

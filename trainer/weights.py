@@ -3,7 +3,8 @@
 The two hold the same values, except that Hugging Face (transformers, modeling_albert.py)
 
 - stores the kernels of dense layers transposed, [outputs, inputs];
-- always has the mapping from E to H, which the reference leaves out where E == H: there it is the identity;
+- always has the mapping from E to H, which the reference omits if E == H. It is the identity then, until it is
+  fine-tuned: from then on it is a variable here too, and the configuration has `square_mapping`;
 - finds a layer's group as int(layer / (layers / groups)), the reference as int(layer / layers * groups). For some
   numbers of groups they differ in floating point, and the reference then never builds a group (see
   `ModelConfig.group_of_layer`). A group of Hugging Face's is therefore a copy of the one its layers have here;
@@ -15,6 +16,7 @@ Everything here is a function of NumPy arrays and configurations. Nothing import
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,6 +48,7 @@ _BLOCK = {
     "LayerNorm_1": "full_layer_layer_norm",
 }
 _MAPPING = "albert.encoder.embedding_hidden_mapping_in"
+_TF1_MAPPING = "bert/encoder/embedding_hidden_mapping_in"
 _WORDS = "albert.embeddings.word_embeddings.weight"
 _BIAS = "predictions.bias"
 _LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
@@ -79,8 +82,8 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         found[f"{scope}/gamma"] = found[f"{scope}/beta"] = (size,)
 
     norm("bert/embeddings/LayerNorm", embedding)
-    if embedding != hidden:
-        dense("bert/encoder/embedding_hidden_mapping_in", embedding, hidden)
+    if config.has_mapping:
+        dense(_TF1_MAPPING, embedding, hidden)
     for group in sorted({config.group_of_layer(layer) for layer in range(config.num_hidden_layers)}):
         for inner in range(config.inner_group_num):
             scope = f"bert/encoder/transformer/group_{group}/inner_group_{inner}"
@@ -145,10 +148,33 @@ def to_hugging_face(values: Mapping[str, NDArray[np.float32]], config: ModelConf
     for theirs, ours in _table(config).items():
         value = values[ours]
         tensors[theirs] = np.ascontiguousarray(value.T if ours.endswith("/kernel") else value)
-    if config.embedding_size == config.hidden_size:
+    if not config.has_mapping:
         tensors[f"{_MAPPING}.weight"] = np.eye(config.hidden_size, dtype=np.float32)
         tensors[f"{_MAPPING}.bias"] = np.zeros(config.hidden_size, np.float32)
     return dict(sorted(tensors.items()))
+
+
+def fitted(config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> ModelConfig:
+    """`config`, with `square_mapping` if the arrays have a mapping of E == H that is more than the identity.
+
+    Args:
+        config: a configuration of the model, which may not know about the mapping.
+        arrays: variables by their TF1 names, or tensors by Hugging Face's names.
+    """
+    if config.has_mapping or not any(_is_mapping(name, array) for name, array in arrays.items()):
+        return config
+    return replace(config, square_mapping=True)
+
+
+def _is_mapping(name: str, array: NDArray[Any]) -> bool:
+    """Whether this is a part of the mapping from E to H that changes the embeddings, or that the reference has."""
+    if name.startswith(f"{_TF1_MAPPING}/"):
+        return True
+    scope, _, leaf = name.rpartition(".")
+    if scope not in (_MAPPING, _MAPPING.removeprefix("albert.")):
+        return False
+    size = array.shape[-1] if array.shape else 0
+    return not np.array_equal(array, np.eye(size) if leaf == "weight" else np.zeros(size))
 
 
 def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) -> Imported:
@@ -159,11 +185,11 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
 
     Args:
         tensors: arrays of any floating-point type by name.
-        config: the model's; shapes are not compared with it here, numbers of groups are.
+        config: the model's, as `fitted` returns it; shapes are not compared with it here, numbers of groups are.
 
     Raises:
-        ValueError: this is not plain ALBERT (the decoder is untied, the mapping of E == H is not the identity, a
-            tensor of the model has an unknown name, or groups that are one here differ); or as in `from_tf1`.
+        ValueError: this is not plain ALBERT (the decoder is untied, a tensor of the model has an unknown name, or
+            groups that are one here differ); `config` has no mapping, and it is not the identity; or as in `from_tf1`.
     """
     if not any(re.match(r"(albert|predictions|sop_classifier)\.", name) for name in tensors):
         tensors = {f"albert.{name}": value for name, value in tensors.items()}
@@ -204,8 +230,8 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
         identity = np.eye(config.hidden_size) if name.endswith(".weight") else np.zeros(config.hidden_size)
         if not np.array_equal(value, identity):
             raise ValueError(
-                f"{name} is not the identity; with embedding_size equal to hidden_size ({config.hidden_size}) the "
-                "reference has no such mapping"
+                f"{name} is not the identity, and a model with embedding_size equal to hidden_size "
+                f"({config.hidden_size}) keeps such a mapping only if square_mapping is true"
             )
     return Imported(values, (*notes, *_left_out(left)))
 
@@ -239,7 +265,8 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig.from_mapping(kept)
 
 
-_SAME_KEYS = tuple(sorted(set(ModelConfig.__dataclass_fields__) - {"hidden_act"}))
+# The tensors tell about the mapping: see `fitted`.
+_SAME_KEYS = tuple(sorted(set(ModelConfig.__dataclass_fields__) - {"hidden_act", "square_mapping"}))
 _FIXED: dict[str, Any] = {"model_type": "albert", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
 _VARIANTS = {"layer_norm_eps", "position_embedding_type", *PLAIN_ALBERT}
 _WRITTEN: dict[str, Any] = {

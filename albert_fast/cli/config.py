@@ -44,6 +44,7 @@ ALBERT_CONFIG_KEYS = frozenset(
         "num_hidden_groups",
         "num_hidden_layers",
         "num_memory_blocks",
+        "square_mapping",
         "type_vocab_size",
         "vocab_size",
     ]

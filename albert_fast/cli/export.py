@@ -181,6 +181,12 @@ def run(
     trained = exporter.Trained(values, found.config, found.step, opened)
     if to is Target.tf1:
         exporter.to_tf1(trained, final)
+        if found.config.square_mapping:
+            warn(
+                "google-research/ALBERT has no mapping if embedding_size equals hidden_size "
+                f"({found.config.hidden_size}): it would skip embedding_hidden_mapping_in and compute something else. "
+                "Use the checkpoint with albert-fast only, or pass --to huggingface"
+            )
         if opened is None:
             warn(f"checkpoint {found.path} holds no tokenizer, and {output_dir} has none either")
         return f"written: {output_dir / f'model.ckpt-{found.step}'} for TF1, of {found.path}"

@@ -99,8 +99,11 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
                 "the file of its configuration"
             )
         return start.config
+    from trainer import weights
+
     words = start.values.get("bert/embeddings/word_embeddings")
     _, chosen = model_config(model, None if words is None else len(words))
+    chosen = weights.fitted(chosen, start.values)
     if start.config is not None and start.config != chosen:
         raise UsageError(f"{start.origin} has a configuration of its own, and --model {model} is another")
     return chosen
