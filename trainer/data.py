@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from albert_fast import BatchSource, InstanceStream, RecordReader, TokenStore
+from trainer import packing
 from trainer.errors import TrainerError
+from trainer.packing import Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SAMPLED_PREDICTIONS = 500_000
 """Predictions that `sample` looks at."""
+SAMPLED_ROWS = 4096
+"""Rows that `row_sizes` looks at."""
 
 
 class Data(NamedTuple):
@@ -243,6 +247,12 @@ def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str
         "predictions_per_sequence": int(counts.sum()) / rows,
         "unigram_entropy": _guess(counts).loss if held_out is None else frequency_loss(counts, label_counts(held_out)),
     }
+
+
+def row_sizes(source: BatchSource, rows: int = SAMPLED_ROWS) -> Sizes:
+    """The sizes of the first rows of a source, `rows` at least: the same at every start."""
+    found = [packing.sizes(batch) for batch in source.batches(0, -(-min(rows, len(source)) // source.batch_size))]
+    return Sizes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def frequency_loss(seen: NDArray[np.int64], asked: NDArray[np.int64]) -> float:

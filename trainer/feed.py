@@ -6,65 +6,117 @@ import contextlib
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
+from trainer import flops, packing
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from trainer.config import ModelConfig
     from trainer.hardware import Hardware
+    from trainer.packing import MicroBatch, Sizes, Width
 
-FEATURES = (
-    "input_ids",
-    "input_mask",
-    "segment_ids",
-    "masked_lm_positions",
-    "masked_lm_ids",
-    "masked_lm_weights",
-    "next_sentence_labels",
-)
-"""What the model reads of a batch."""
+T = TypeVar("T")
 
 
-def place(batch: Mapping[str, NDArray[Any]], names: Iterable[str], hardware: Hardware) -> Any:
-    """A worker's batch on its devices: to each its share of the rows, as the strategy takes it."""
-    count = len(hardware.devices)
+class Placed(NamedTuple):
+    """A micro-batch on its device."""
 
-    def share(index: int) -> dict[str, tf.Tensor]:
-        with tf.device(hardware.devices[index] or None):
-            return {name: tf.constant(np.array_split(batch[name], count)[index]) for name in names}
+    width: Width
+    features: dict[str, tf.Tensor]
+    """See `trainer.packing.cut`."""
 
-    if count == 1 and hardware.workers == 1:
-        return share(0)
-    return hardware.strategy.experimental_distribute_values_from_function(
-        lambda context: share(int(context.replica_id_in_sync_group) % count)
-    )
+
+class Work(NamedTuple):
+    """A batch, or a worker's share of one, in micro-batches on this worker's devices."""
+
+    parts: list[list[Placed]]
+    """Of each device."""
+    predictions: float
+    """Sum of the predictions' weights."""
+    sentences: int
+    """Rows."""
+    tokens: int
+    """Without padding."""
+    computed: int
+    """Tokens with padding and empty rows."""
+    operations: float
+    """Floating-point operations of the real tokens' forward and backward pass."""
+    busiest: float
+    """See `trainer.packing.Balance`."""
+
+
+class Packer:
+    """Cuts batches into micro-batches, and places them.
+
+    Args:
+        widths: shapes of micro-batches, narrowest first.
+        config: the model, whose work for a row decides which shape it goes into.
+        hardware: where to.
+    """
+
+    def __init__(self, widths: Sequence[Width], config: ModelConfig, hardware: Hardware) -> None:
+        self.widths, self.config, self.hardware = tuple(widths), config, hardware
+
+    def cost(self, tokens: int, predictions: int) -> float:
+        """The work of a row."""
+        return flops.training_flops(self.config, tokens, predictions)
+
+    def plan(self, found: Sizes) -> list[list[MicroBatch]]:
+        """See `trainer.packing.plan`."""
+        return packing.plan(found, self.widths, len(self.hardware.devices), self.cost)
+
+    def __call__(self, batch: Mapping[str, NDArray[Any]], weights: NDArray[np.float32] | None = None) -> Work:
+        """A worker's share of a batch on its devices; `weights` [B] are what each row counts, 1 by default."""
+        found = packing.sizes(batch)
+        dealt = self.plan(found)
+        # A worker's share of a step is every n-th row of it (`BatchSource.shard`).
+        hardware = self.hardware
+        numbers = (np.arange(len(found.tokens)) * hardware.workers + hardware.worker).astype(np.int32)
+        parts = []
+        for device, micro_batches in zip(hardware.devices, dealt, strict=True):
+            with tf.device(device or None):
+                parts.append([_placed(packing.cut(batch, one, numbers, weights), one.width) for one in micro_batches])
+        balance = packing.balance(dealt, found)
+        counts = np.count_nonzero(batch["masked_lm_weights"], axis=1)
+        return Work(
+            parts,
+            float(batch["masked_lm_weights"].sum(dtype=np.float64)),
+            len(found.tokens),
+            balance.real,
+            balance.computed,
+            float(np.sum(flops.training_flops(self.config, found.real, counts))),
+            balance.busiest,
+        )
+
+
+def _placed(features: Mapping[str, NDArray[Any]], width: Width) -> Placed:
+    return Placed(width, {name: tf.constant(array) for name, array in features.items()})
 
 
 class Feed:
-    """Places batches ahead, in a thread of its own, and knows how long it was waited for.
+    """Packs and places batches ahead, in a thread of its own, and knows how long it was waited for.
 
     Args:
-        batches: NumPy batches.
-        names: the arrays to place.
-        hardware: where to.
-        ahead: placed batches that wait.
+        batches: NumPy batches, or what `pack` takes.
+        pack: makes what `next` returns.
+        ahead: packed batches that wait.
     """
 
-    def __init__(
-        self, batches: Iterable[Mapping[str, Any]], names: Iterable[str], hardware: Hardware, ahead: int = 2
-    ) -> None:
+    def __init__(self, batches: Iterable[T], pack: Callable[[T], Work], ahead: int = 2) -> None:
         self.waited = 0.0
         """Seconds that `next` waited, in all."""
         self._queue: queue.Queue[Any] = queue.Queue(ahead)
         self._ended = threading.Event()
-        arguments = (iter(batches), tuple(names), hardware)
+        arguments = (iter(batches), pack)
         self._thread = threading.Thread(target=self._run, args=arguments, name="albert-fast feed", daemon=True)
         self._thread.start()
 
@@ -76,8 +128,8 @@ class Feed:
     ) -> None:
         self.close()
 
-    def next(self) -> Any:
-        """The next placed batch.
+    def next(self) -> Work:
+        """The next packed batch.
 
         Raises:
             StopIteration: there are no more.
@@ -89,7 +141,8 @@ class Feed:
         if isinstance(found, BaseException):
             self._queue.put(found)
             raise found
-        return found
+        done: Work = found
+        return done
 
     def close(self) -> None:
         """Ends the thread."""
@@ -99,10 +152,10 @@ class Feed:
             with contextlib.suppress(queue.Empty):
                 self._queue.get(timeout=0.05)
 
-    def _run(self, batches: Any, names: tuple[str, ...], hardware: Hardware) -> None:
+    def _run(self, batches: Any, pack: Callable[[Any], Work]) -> None:
         try:
             for batch in batches:
-                placed = place(batch, names, hardware)
+                placed = pack(batch)
                 if self._ended.is_set():
                     return
                 self._queue.put(placed)

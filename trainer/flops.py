@@ -12,19 +12,28 @@ L layers of K blocks, and E, H, I, V as in `trainer.model`, the forward pass of 
     masked LM           2 P H E + 2 P E V
 
 that is L K (8 S H^2 + 4 S^2 H + 4 S H I) and the rest. The backward pass takes twice that: every product has two
-factors with a gradient each. Padding counts like tokens, since the hardware multiplies it all the same.
+factors with a gradient each. The trainer counts a sequence's real tokens: what the hardware does for padding is no use
+to anybody, and has a figure of its own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
 
+Count = TypeVar("Count", int, NDArray[np.int64])
 
-def forward_flops(config: ModelConfig, length: int, predictions: int) -> int:
-    """Operations of the forward pass of one sequence of `length` tokens with `predictions` masked positions."""
+
+def forward_flops(config: ModelConfig, length: Count, predictions: Count) -> Count:
+    """Operations of the forward pass of one sequence of `length` tokens with `predictions` masked positions.
+
+    Of arrays of these, an array.
+    """
     size, hidden = config.embedding_size, config.hidden_size
     mapping = 2 * length * size * hidden if config.has_mapping else 0
     attention = 8 * length * hidden**2 + 4 * length**2 * hidden
@@ -35,7 +44,7 @@ def forward_flops(config: ModelConfig, length: int, predictions: int) -> int:
     return mapping + blocks * (attention + feed_forward) + sentence_order + masked_lm
 
 
-def training_flops(config: ModelConfig, length: int, predictions: int) -> int:
+def training_flops(config: ModelConfig, length: Count, predictions: Count) -> Count:
     """Operations of the forward and backward pass of one sequence; see `forward_flops`."""
     return 3 * forward_flops(config, length, predictions)
 

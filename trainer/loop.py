@@ -12,26 +12,31 @@ import tensorflow as tf
 
 from albert_fast import AlbertFastError
 from albert_fast.cli.progress import duration
-from trainer import checkpoints, flops
+from trainer import checkpoints
 from trainer.errors import TrainerError
-from trainer.feed import FEATURES, Feed
+from trainer.feed import Feed, Packer
 from trainer.losses import Metrics
-from trainer.step import NO_SIGNALS, make_step
+from trainer.packing import FEATURES
+from trainer.step import NO_SIGNALS, Step
+from trainer.stops import TIME_IS_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from albert_fast import BatchSource
+    from albert_fast import Batch, BatchSource
     from trainer.config import ModelConfig
     from trainer.evaluation import Evaluator
+    from trainer.feed import Work
     from trainer.hardware import Hardware
     from trainer.options import Options
+    from trainer.packing import Width
     from trainer.schedule import Schedule
-    from trainer.step import Replica, Report, Step
+    from trainer.step import Replica, Report
+    from trainer.stops import Stops
 
-TIME_IS_UP = "--max-hours"
-"""The reason to stop that is no interruption."""
+NEAR = 10.0
+"""Seconds within which a step that is asked to stop is still finished; else it is abandoned."""
 SIGNALS = {"another worker": (1.0, 0.0), TIME_IS_UP: (0.0, 1.0)}
 """What workers send each other with a step, so that all stop after it, by what the others take for the reason."""
 
@@ -73,8 +78,8 @@ class Run(NamedTuple):
     replicas: Sequence[Replica]
     source: BatchSource
     """All of the data, in batches of this worker's size."""
-    micro_batch: int
-    """Sequences that a device takes at a time."""
+    widths: tuple[Width, ...]
+    """Shapes of micro-batches."""
     jit: bool
     peak_tflops: float | None
     """Of a device."""
@@ -88,14 +93,14 @@ class Run(NamedTuple):
     listener: Listener
 
 
-def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) -> Outcome:
+def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
     """Trains from step `start` on.
 
     Args:
         run: with variables as they are after `start` steps.
         start: steps done.
         hours: of training before this start.
-        stop: asked at each step; the name of a reason to save and to end, or None.
+        stops: asked at each step, and within it.
 
     Raises:
         TrainerError: a loss that is not finite, a disk that is full, a device without memory for the step. What the
@@ -103,34 +108,44 @@ def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) ->
         AlbertFastError: the data cannot be read.
     """
     hardware, options = run.hardware, run.options
-    step = make_step(
+    step = Step(
         run.replicas,
         run.schedule,
-        run.micro_batch,
         strategy=hardware.strategy,
         seed=options.random_seed,
         jit=run.jit,
+        compiling=lambda width: run.listener.say(f"compiling the step for micro-batches of {width} tokens"),
     )
     part = run.source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else run.source
     total = options.num_train_steps
     meter = Meter(run, hours)
     reason: str | None = None
-    with Feed(part.batches(start, total), FEATURES, hardware) as feed:
+    with Feed(part.batches(start, total), _packer(run)) as feed:
         meter.began(feed)
         done = saved = start
         try:
             while done < total:
-                reason = reason or stop()
-                ended = meter.add(done, _take(step, feed, done, reason, run))
+                # Alone, a worker need not begin a step that it would have no time to finish.
+                if hardware.workers == 1 and done > start and (reason := stops(ahead=meter.seconds)) is not None:
+                    break
+                report = _take(step, feed, done, stops, run)
+                if float(report.abandoned):
+                    reason = stops() or "another worker"
+                    run.listener.say(f"step {done + 1} was not finished; the checkpoint is of step {done}")
+                    break
+                reason = meter.add(done, report)
                 done += 1
-                if ended or done == total or done % options.save_checkpoints_steps == 0:
+                if reason is not None:
+                    reason = stops() or reason
+                    break
+                if done == total or done % options.save_checkpoints_steps == 0:
                     meter.flush()
                     saved = done
-                    _save(run, done)
+                    stops.room = max(stops.room, _save(run, done, stops))
                     meter.began(feed)
-                    if ended:
-                        reason = reason or ended
-                        break
+            if saved < done:
+                meter.flush()
+                _save(run, done, stops)
         except AlbertFastError:
             # The data is at fault and not the weights: what was trained with the rest of it is kept.
             if hardware.chief and saved < done:
@@ -140,12 +155,22 @@ def train(run: Run, start: int, hours: float, stop: Callable[[], str | None]) ->
     return Outcome(done, finished, None if finished else reason)
 
 
-def _take(step: Step, feed: Feed, number: int, reason: str | None, run: Run) -> Report:
-    signals = NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
-    shape = f"{run.micro_batch} x {run.source.max_seq_length}"
-    advice = f"with micro-batches of {shape} tokens: pass a smaller --micro-batch-size"
+def _packer(run: Run) -> Callable[[Batch], Work]:
+    pack = Packer(run.widths, run.config, run.hardware)
+    return lambda batch: pack({name: batch[name] for name in FEATURES})  # type: ignore[literal-required]
+
+
+def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run) -> Report:
+    def signals() -> tuple[float, float]:
+        reason = stops()
+        return NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
+
+    def abandon(left: int) -> bool:
+        return stops() is not None and (step.seconds is None or left * step.seconds > NEAR)
+
+    advice = f"with micro-batches of {run.widths[-1]} tokens: pass a smaller --micro-batch-size"
     with device_errors(f"in step {number}", run.hardware, advice):
-        return step(feed.next(), tf.constant(number, tf.int64), tf.constant(signals))
+        return step(feed.next(), number, signals, abandon)
 
 
 @contextlib.contextmanager
@@ -185,11 +210,13 @@ def _check_finite(run: Run, step: int) -> None:
             )
 
 
-def _save(run: Run, step: int) -> None:
-    """A checkpoint, its evaluation, and away with what is too old."""
-    evaluate(run, step, _write(run, step) if run.hardware.chief else None)
+def _save(run: Run, step: int, stops: Stops) -> float:
+    """A checkpoint, its evaluation, and away with what is too old; the seconds that it took."""
+    began = time.perf_counter()
+    evaluate(run, step, _write(run, step) if run.hardware.chief else None, stops)
     if run.hardware.chief:
         checkpoints.prune(run.folder, run.options.keep_checkpoint_max)
+    return time.perf_counter() - began
 
 
 def _write(run: Run, step: int) -> checkpoints.Checkpoint:
@@ -207,20 +234,30 @@ def _write(run: Run, step: int) -> checkpoints.Checkpoint:
     return saved
 
 
-def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None) -> None:
+def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: Stops) -> None:
     """Evaluates, where there is something to evaluate on; on all workers together.
+
+    A signal ends it without figures: the next start evaluates the checkpoint that it goes on from.
 
     Args:
         run: the run.
         step: steps done.
         saved: the checkpoint of that step, to which the chief adds the figures.
+        stops: asked between batches.
     """
     if run.evaluator is None:
         return
+
+    def ended() -> bool:
+        return stops.reason not in {None, TIME_IS_UP}
+
     advice = f"with --eval-batch-size {run.options.eval_batch_size}: pass a smaller one, which changes no figure"
     with device_errors(f"in the evaluation after step {step}", run.hardware, advice):
-        figures = run.evaluator()._asdict()
-    if saved is not None:
+        found = run.evaluator(stop=ended)
+    if found is None:
+        run.listener.say(f"the evaluation after step {step:,} was not finished; the next start does it")
+    elif saved is not None:
+        figures = found._asdict()
         checkpoints.set_evaluation(saved, figures)
         run.listener.evaluation({"step": step, "time": time.time(), "evaluation": figures})
 
@@ -231,16 +268,17 @@ class Meter:
     def __init__(self, run: Run, hours: float) -> None:
         self.run = run
         self.hours = hours
-        source = run.source
-        self.operations = flops.training_flops(run.config, source.max_seq_length, source.max_predictions)
         self.reports: list[tuple[int, Report]] = []
-        self.first = True
+        self.seconds = 0.0
+        """What the last step took, from the report before to its own; 0 before the second step of a start."""
+        self.last: float | None = None
         self.feed: Feed | None = None
         self.clock = self.waited = 0.0
 
     def began(self, feed: Feed) -> None:
         """Time is counted from now on."""
         self.feed, self.clock, self.waited = feed, time.perf_counter(), feed.waited
+        self.last = None if self.last is None else self.clock
 
     def add(self, number: int, report: Report) -> str | None:
         """Takes a step's report; the reason for which a worker wants to stop, or None.
@@ -252,11 +290,12 @@ class Meter:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._refuse(number, report)
         self.reports.append((number, report))
-        if self.first:
-            self.first = False
-            self.run.listener.say(
-                f"step {number + 1} took {duration(time.perf_counter() - self.clock)}, compiling included"
-            )
+        now = time.perf_counter()
+        if self.last is None:
+            self.run.listener.say(f"step {number + 1} took {duration(now - self.clock)}, compilation included")
+        else:
+            self.seconds = now - self.last
+        self.last = now
         if (number + 1) % self.run.options.log_steps == 0:
             self.flush()
         sent = report.signals.numpy()
@@ -280,13 +319,17 @@ class Meter:
         for name in Metrics._fields:
             line[name] = mean([getattr(report.metrics, name) for _, report in self.reports])
         sequences = count * self.run.options.batch_size
-        tflops = sequences * self.operations / seconds / 1e12
-        peak = self.run.peak_tflops
+        tokens, computed, tflop = (
+            sum(float(getattr(report, name)) for _, report in self.reports)
+            for name in ("tokens", "computed", "operations")
+        )
+        peak, tflops = self.run.peak_tflops, tflop / seconds
         line |= {
             "learning_rate": float(last.learning_rate),
             "gradient_norm": mean([report.gradient_norm for _, report in self.reports]),
             "sequences_per_second": sequences / seconds,
-            "tokens_per_second": sum(float(report.tokens) for _, report in self.reports) / seconds,
+            "tokens_per_second": tokens / seconds,
+            "padding": 1 - tokens / computed if computed else 0.0,
             "tflops": tflops,
             "mfu": tflops / (peak * self.run.hardware.replicas) if peak else None,
             "input_wait": waited / seconds,

@@ -35,7 +35,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from trainer.layers import MASK_BIAS, Block, Dense, Dropout, LayerNorm, Pass, Weights, activation
+from trainer.attention import MASK_BIAS
+from trainer.dropout import Dropout
+from trainer.layers import Block, Dense, LayerNorm, Pass, Weights, activation
+from trainer.packing import ROW_NUMBERS
+from trainer.recompute import recomputed
 
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
@@ -69,17 +73,28 @@ class Albert(tf.Module):
         compute_dtype: tf.float32 or tf.bfloat16, of matrix products and hidden states. Weights, softmax, LayerNorm and
             logits are float32 in both.
         seed: decides the initial weights.
+        attention: how attention is computed: one of `trainer.options.ATTENTIONS`.
+        recompute: whether the backward pass computes each block's activations again instead of keeping them.
 
     Raises:
         ValueError: `compute_dtype` is neither of the two.
     """
 
-    def __init__(self, config: ModelConfig, compute_dtype: tf.DType = tf.float32, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        compute_dtype: tf.DType = tf.float32,
+        seed: int = 0,
+        *,
+        attention: str = "plain",
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
         if compute_dtype not in (tf.float32, tf.bfloat16):
             raise ValueError(f"compute_dtype must be float32 or bfloat16, not {compute_dtype!r}")
         self.config = config
         self.compute_dtype = compute_dtype
+        self.attention, self.recompute = attention, recompute
         weights = Weights(config.initializer_range, seed)
         size, hidden = config.embedding_size, config.hidden_size
         self.word_embeddings = weights.matrix("bert/embeddings/word_embeddings", [config.vocab_size, size])
@@ -117,17 +132,25 @@ class Albert(tf.Module):
 
         Args:
             batch: integers `input_ids`, `input_mask` and `segment_ids` [B, S], and `masked_lm_positions` [B, P]. Ids
-                out of range are not checked here: on a GPU they would go unseen in any case.
-            dropout_key: int32 [2], or None to leave dropout out.
+                out of range are not checked here: on a GPU they would go unseen in any case. With dropout also
+                `row_numbers` [B], each row's number in the step; without them rows are numbered from 0.
+            dropout_key: integers [2], seed and step, or None to leave dropout out.
         """
-        encoded = self.encode(batch["input_ids"], batch["input_mask"], batch["segment_ids"], dropout_key)
+        encoded = self.encode(
+            batch["input_ids"], batch["input_mask"], batch["segment_ids"], dropout_key, batch.get(ROW_NUMBERS)
+        )
         return Logits(
             self.masked_lm_logits(encoded.sequence_output, batch["masked_lm_positions"]),
             self.sentence_order_logits(encoded.pooled_output),
         )
 
     def encode(
-        self, input_ids: tf.Tensor, input_mask: tf.Tensor, segment_ids: tf.Tensor, dropout_key: tf.Tensor | None = None
+        self,
+        input_ids: tf.Tensor,
+        input_mask: tf.Tensor,
+        segment_ids: tf.Tensor,
+        dropout_key: tf.Tensor | None = None,
+        row_numbers: tf.Tensor | None = None,
     ) -> Encoded:
         """The model without its heads.
 
@@ -135,7 +158,8 @@ class Albert(tf.Module):
             input_ids: integers [B, S], S at most max_position_embeddings.
             input_mask: integers [B, S], 1 for tokens and 0 for padding.
             segment_ids: integers [B, S], below type_vocab_size.
-            dropout_key: int32 [2], or None to leave dropout out.
+            dropout_key: integers [2], seed and step, or None to leave dropout out.
+            row_numbers: integers [B], each row's number in the step; None for 0, 1, ...
 
         Raises:
             ValueError: S is known when the function is traced, and is over max_position_embeddings.
@@ -146,16 +170,19 @@ class Albert(tf.Module):
             raise ValueError(f"sequences must be at most max_position_embeddings ({limit}) long, not {length}")
         mask_bias = (1 - tf.cast(input_mask, tf.float32)) * MASK_BIAS
         mask_bias = tf.reshape(mask_bias, [batch, 1, 1, length])  # [B, S] -> [B, 1, 1, S]
-        forward = Pass(batch, length, mask_bias, Dropout(dropout_key))
+        lengths = tf.reduce_sum(tf.cast(input_mask, tf.int32), axis=1)
+        dropout = Dropout(dropout_key, tf.range(batch) if row_numbers is None else row_numbers)
+        forward = Pass(batch, length, mask_bias, lengths, dropout, self.attention)
 
-        embedded = forward.dropout(self._embed(input_ids, segment_ids, forward), self.config.hidden_dropout_prob)
+        embedded = self._embed(input_ids, segment_ids, forward)
+        embedded = dropout(embedded, self.config.hidden_dropout_prob, length)
         x = tf.reshape(embedded, [-1, self.config.embedding_size])  # [B, S, E] -> [B * S, E]
         x = tf.cast(x, self.compute_dtype)
         if self.mapping is not None:
             x = self.mapping(x)  # [B * S, E] -> [B * S, H]
         for layer in range(self.config.num_hidden_layers):
             for block in self.groups[f"group_{self.config.group_of_layer(layer)}"]:
-                x = block(x, forward)  # [B * S, H] -> [B * S, H]
+                x = recomputed(block, x, forward) if self.recompute else block(x, forward)  # [B * S, H] -> [B * S, H]
         hidden = tf.reshape(x, [batch, length, self.config.hidden_size])  # [B * S, H] -> [B, S, H]
         return Encoded(embedded, hidden, tf.tanh(self.pooler(hidden[:, 0])))
 

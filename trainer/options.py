@@ -9,7 +9,12 @@ from typing import Any
 from trainer.errors import TrainerError
 
 OPTIMIZERS = ("lamb", "adamw")
-PRECISIONS = ("bf16", "float32")
+PRECISIONS = ("bf16", "float32", "tf32")
+ATTENTIONS = ("plain", "autodiff", "cudnn")
+"""Ways to compute attention: products with a gradient of our own; the same with TensorFlow's gradient, which keeps more
+in memory; cuDNN's fused kernels, which need a GPU, bf16 and no attention dropout."""
+MOST_WIDTHS = 8
+"""Widths that a user may choose: each is compiled."""
 
 CHANGES_THE_RESULT = (
     "optimizer",
@@ -24,7 +29,16 @@ CHANGES_THE_RESULT = (
 )
 """Options that decide what a run computes: another value is another run."""
 
-CHANGES_THE_ROUNDING = ("micro_batch_size", "precision", "jit", "deterministic", "devices")
+CHANGES_THE_ROUNDING = (
+    "micro_batch_size",
+    "precision",
+    "jit",
+    "deterministic",
+    "devices",
+    "widths",
+    "attention",
+    "recompute",
+)
 """Options, and the number of devices, that decide how a run computes it. One that goes on with another value of these
 does not end with the same bits, and else as it would have."""
 
@@ -58,7 +72,14 @@ class Options:
     random_seed: int = 12345
     """Decides the initial weights, the order, the masks and dropout."""
     precision: str | None = None
-    """One of `PRECISIONS`: of matrix products and hidden states. None for bf16 where the device is fast in it."""
+    """One of `PRECISIONS`: of matrix products and hidden states. None for bf16 where the device is fast in it. With
+    "tf32" an NVIDIA GPU may round the factors of float32 products to 10 bits; "float32" keeps all 23."""
+    widths: str = "auto"
+    """Widths of micro-batches in tokens, separated by commas; "auto" for the few that suit the data."""
+    attention: str = "plain"
+    """One of `ATTENTIONS`."""
+    recompute: bool = False
+    """Whether the backward pass computes the activations of a block again instead of keeping them."""
     eval_batch_size: int = 64
     """Sequences of a step of evaluation, over all devices and machines. It does not change the figures."""
     save_checkpoints_steps: int = 5_000
@@ -77,7 +98,11 @@ class Options:
     """Dense peak rate of a device, in 10^12 operations a second, that MFU is a share of. None where it is known."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("optimizer", OPTIMIZERS), ("precision", (*PRECISIONS, None))):
+        for name, choices in (
+            ("optimizer", OPTIMIZERS),
+            ("precision", (*PRECISIONS, None)),
+            ("attention", ATTENTIONS),
+        ):
             if getattr(self, name) not in choices:
                 named = ", ".join(choice for choice in choices if choice)
                 raise TrainerError(f"{name} must be one of {named}; it is {getattr(self, name)!r}")
@@ -114,6 +139,27 @@ class Options:
                 f"num_warmup_steps must end within num_train_steps ({self.num_train_steps}); it ends at step "
                 f"{self.start_warmup_step + self.num_warmup_steps}"
             )
+
+        self.chosen_widths()  # refuses what it cannot read
+
+    def chosen_widths(self) -> tuple[int, ...] | None:
+        """The widths in tokens that the user has chosen; None for "auto".
+
+        Raises:
+            TrainerError: they are neither "auto" nor a few whole numbers.
+        """
+        if self.widths == "auto":
+            return None
+        parts = self.widths.split(",")
+        if not all(part.strip().isascii() and part.strip().isdigit() and int(part) >= 8 for part in parts):
+            raise TrainerError(
+                'widths must be "auto" or whole numbers of at least 8 separated by commas, such as 128,256,512, '
+                f"got {self.widths!r}"
+            )
+        found = tuple(sorted({int(part) for part in parts}))
+        if len(found) > MOST_WIDTHS:
+            raise TrainerError(f"widths must be at most {MOST_WIDTHS}, because each is compiled; got {len(found)}")
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """All options, for JSON."""

@@ -18,7 +18,6 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,38 +25,34 @@ import tensorflow as tf
 
 from albert_fast.cli.common import write_atomic
 from albert_fast.cli.progress import duration, quantity
-from trainer import checkpoints, data, flops, initial, memory
+from trainer import checkpoints, data, flops, initial, memory, packing
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
 from trainer.files import reason
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
-from trainer.loop import TIME_IS_UP, Listener, Outcome, Run, device_errors, evaluate, train
+from trainer.loop import Listener, Outcome, Run, device_errors, evaluate, train
 from trainer.model import Albert
 from trainer.optimizers import AdamW, Lamb
 from trainer.options import CHANGES_THE_RESULT, CHANGES_THE_ROUNDING, Options
+from trainer.packing import Width
 from trainer.report import write_report
 from trainer.schedule import Schedule
 from trainer.step import Replica
+from trainer.stops import Stops
 from trainer.tensorboard import TensorBoard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-    from types import FrameType
-
-    from typing_extensions import Self
 
     from trainer.config import ModelConfig
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
-TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 4_096}
+TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 1_024}
 """Tokens of a micro-batch beyond which it is no faster."""
-
-SAME_SIGNAL = 1.0
-"""Seconds within which a second signal is taken for the first: some launchers send one to the process and its group."""
 
 PROCESSOR_RATE = 40e9
 """Operations a second that a processor's core manages, roughly: for a first word on how long it takes."""
@@ -89,6 +84,9 @@ class Resolved(NamedTuple):
     jit: bool
     deterministic: bool
     devices: int
+    widths: tuple[Width, ...]
+    attention: str
+    recompute: bool
 
 
 def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
@@ -115,13 +113,17 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
-        replicas = [_replica(job, device, resolved.precision) for device in hardware.devices]
+        # TensorFlow's own default rounds the factors of float32 products on NVIDIA's GPUs.
+        tf.config.experimental.enable_tensor_float_32_execution(resolved.precision == "tf32")
+        replicas = [_replica(job, device, resolved) for device in hardware.devices]
         start = found.step if found else 0
         origin = _begin(job, replicas, found)
         evaluator = None
         if job.held_out is not None:
             models = [replica.model for replica in replicas]
-            evaluator = Evaluator(models, job.held_out.source, hardware, jit=resolved.jit)
+            evaluator = Evaluator(
+                models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
+            )
         _agree(hardware, start)
         # Last, because --overwrite removes what was there: what is refused before this must not cost it.
         if hardware.chief:
@@ -137,7 +139,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 hardware=hardware,
                 replicas=replicas,
                 source=job.training.source,
-                micro_batch=resolved.micro_batch,
+                widths=resolved.widths,
                 jit=resolved.jit,
                 peak_tflops=_peak(job, hardware, resolved),
                 folder=folder,
@@ -148,10 +150,10 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             )
             described = _describe(job, hardware, resolved, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
-            with _Stops(job.options.max_hours) as stops:
+            with Stops(job.options.max_hours) as stops:
                 try:
                     if found is not None and found.evaluation is None:
-                        evaluate(run, start, found)
+                        evaluate(run, start, found, stops)
                     elif found is not None and found.evaluation is not None:
                         listener.evaluated(start, found.evaluation)
                     outcome = train(run, start, hours, stops)
@@ -212,6 +214,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     for name, default in defaults.items():
         given = getattr(options, name)
         chosen[name] = given if given is not None else before.get(name, default)
+    _check_attention(job, hardware, chosen["precision"], jit=chosen["jit"])
     share, rest = divmod(options.batch_size, hardware.replicas)
     if rest:
         raise TrainerError(
@@ -243,21 +246,69 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
             )
         # It is an estimate, and the user has decided.
         warn(f"{what}: --micro-batch-size {best} would fit" if best < micro else what)
-    resolved = Resolved(micro, chosen["precision"], chosen["jit"], chosen["deterministic"], hardware.replicas)
+    widths = _widths(job, hardware, micro, before)
+    resolved = Resolved(
+        micro,
+        chosen["precision"],
+        chosen["jit"],
+        chosen["deterministic"],
+        hardware.replicas,
+        widths,
+        options.attention,
+        options.recompute,
+    )
     for name in CHANGES_THE_ROUNDING:
         key = "micro_batch" if name == "micro_batch_size" else name
-        if key in before and before[key] != getattr(resolved, key):
-            warn(
-                f"{name} was {before[key]}, and is {getattr(resolved, key)} from now on: the run goes on, but not to "
-                "the same last bit"
-            )
+        now = [list(width) for width in widths] if name == "widths" else getattr(resolved, key)
+        # Widths follow from the micro-batch, which has a line of its own.
+        if key in before and before[key] != now and (name != "widths" or before["micro_batch"] == micro):
+            warn(f"{name} was {before[key]} and is now {now}: the run resumes, but the last bits of its results change")
     return resolved
 
 
-def _replica(job: Job, device: str, precision: str) -> Replica:
+def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool) -> None:
+    """Raises a TrainerError where cuDNN's attention cannot do what is asked."""
+    if job.options.attention != "cudnn":
+        return
+    for met, rule in (
+        (hardware.kind == "GPU", f"an NVIDIA GPU, got {hardware.name}"),
+        (precision == "bf16", f"precision bf16, got {precision}"),
+        (jit, "XLA (jit), which is off"),
+        (
+            job.config.attention_probs_dropout_prob == 0,
+            f"attention_probs_dropout_prob 0, got {job.config.attention_probs_dropout_prob}",
+        ),
+    ):
+        if not met:
+            raise TrainerError(f"attention cudnn needs {rule}; use attention plain")
+
+
+def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any]) -> tuple[Width, ...]:
+    """The shapes of micro-batches; a run that resumes keeps those it had where it can."""
+    source, given = job.training.source, job.options.chosen_widths()
+    shape = source.max_seq_length, source.max_predictions, micro
+    if (
+        given is None
+        and "widths" in before
+        and (before["micro_batch"], before["devices"]) == (micro, hardware.replicas)
+    ):
+        return tuple(Width(*width) for width in before["widths"])
+    found = data.row_sizes(source)
+    if given is not None:
+        return packing.explicit(given, *shape, found)
+    return packing.choose(found, *shape, lambda *row: flops.training_flops(job.config, *row))
+
+
+def _replica(job: Job, device: str, resolved: Resolved) -> Replica:
     with tf.device(device or None):
-        dtype = tf.bfloat16 if precision == "bf16" else tf.float32
-        model = Albert(job.config, dtype, seed=job.options.random_seed)
+        dtype = tf.bfloat16 if resolved.precision == "bf16" else tf.float32
+        model = Albert(
+            job.config,
+            dtype,
+            seed=job.options.random_seed,
+            attention=resolved.attention,
+            recompute=resolved.recompute,
+        )
         optimizer = OPTIMIZERS[job.options.optimizer](model.named_variables, weight_decay=job.options.weight_decay)
         return Replica(model, optimizer)
 
@@ -443,41 +494,6 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
         Live(job.options.num_train_steps, batch_size=job.options.batch_size) as live,
     ):
         yield _Chief(journal, events, live), journal.hours
-
-
-# --- stopping -----------------------------------------------------------------------------------------------------
-
-
-class _Stops:
-    """Turns Ctrl-C, SIGTERM and a limit of hours into a reason to save and to end."""
-
-    def __init__(self, max_hours: float | None) -> None:
-        self.reason: str | None = None
-        self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
-        self.asked = 0.0
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.before[number] = signal.signal(number, self._stop)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def __call__(self) -> str | None:
-        if self.reason is None and self.deadline is not None and time.monotonic() >= self.deadline:
-            self.reason = TIME_IS_UP
-        return self.reason
-
-    def _stop(self, number: int, _: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.asked and now > self.asked + SAME_SIGNAL:
-            # Asked twice: what is on the disk is whole at any time.
-            raise KeyboardInterrupt
-        self.asked = self.asked or now
-        self.reason = signal.Signals(number).name
 
 
 @contextlib.contextmanager

@@ -5,30 +5,42 @@ that clips from the whole gradient after its last. So the step's size, not the m
 decides what is learnt.
 
 Each replica has a model and an optimizer of its own, made from the same seed. They stay equal, because every replica
-makes the same update from the same sum; nothing is sent but that sum, once a step, and before it the two denominators.
+makes the same update from the same sum; nothing is sent but that sum, once a step, and between machines before it the
+two denominators.
+
+Python starts each micro-batch when the one before it is done, or nearly so: only one is in memory at a time, devices
+need not have the same number of them, and between two of them a step can be abandoned.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
 from trainer import losses
-from trainer.layers import GENERATOR
+from trainer.aside import aside
+from trainer.packing import ROW_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from trainer.feed import Placed, Work
     from trainer.model import Albert
     from trainer.optimizers import AdamW
+    from trainer.packing import Width
     from trainer.schedule import Schedule
 
 Batch = dict[str, tf.Tensor]
-"""The features of records: integers [B, S], [B, P] and [B, 1], and `masked_lm_weights` float32 [B, P]."""
+"""The features of a micro-batch: integers [B, S], [B, P] and [B, 1], `masked_lm_weights` float32 [B, P]; `row_numbers`
+and `row_weights` [B] as `trainer.packing.cut` makes them."""
 
 NO_SIGNALS = (0.0, 0.0)
 """What a step is given where nobody wants to stop."""
+
+_TAIL = 6
+"""Figures that replicas add up beside gradient and sums: see the end of `Report`."""
 
 
 class Replica(NamedTuple):
@@ -54,60 +66,150 @@ class Report(NamedTuple):
     learning_rate: tf.Tensor
     """The rate of the update."""
     tokens: tf.Tensor
-    """Tokens of the whole batch, padding left out."""
+    """Tokens of the whole batch, without padding."""
+    computed: tf.Tensor
+    """Tokens that were computed, with padding and empty rows."""
+    operations: tf.Tensor
+    """Floating-point operations that the real tokens need, in 10^12."""
     signals: tf.Tensor
     """[2]: the sum of the signals that each worker gave to this step."""
+    abandoned: tf.Tensor
+    """Above 0 where a worker did not finish its share: there was no update, and the metrics mean nothing."""
 
 
-if TYPE_CHECKING:
-    Step = Callable[[Batch, tf.Tensor, tf.Tensor], Report]
-
-
-def dropout_key(seed: int, step: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
-    """int32 [2]: the key of micro-batch `part` of `step`, so that a resumed run draws what an unbroken one would."""
-    key = tf.random.fold_in(tf.constant([seed, 0]), step, alg=GENERATOR)
-    return tf.random.fold_in(key, part, alg=GENERATOR)
-
-
-def make_step(
-    replicas: Sequence[Replica],
-    schedule: Schedule,
-    micro_batch: int,
-    *,
-    strategy: tf.distribute.Strategy | None = None,
-    seed: int = 0,
-    jit: bool = True,
-) -> Step:
-    """A function of a batch, its step's number and signals, which trains the replicas in place.
-
-    The batch is a replica's share, its size a multiple of `micro_batch`; under a strategy of several replicas the
-    features hold one value each. The number is an int64 scalar, counted from 0. The signals, float32 [2], are this
-    worker's; every worker's step reports their sum, so that all can stop after the same step.
+class Step:
+    """Trains replicas in place, a batch a call.
 
     Args:
         replicas: one for each device of this worker, in the order of the strategy's, on that device.
         schedule: gives the learning rate.
-        micro_batch: sequences whose activations a replica holds at a time.
         strategy: how replicas add up; None for one replica.
         seed: decides the dropout masks; from 0 to 2**31 - 1.
         jit: whether XLA compiles the gradient of a micro-batch and the update.
+        compiling: is told of each width when its first micro-batch is about to be compiled.
     """
-    strategy = strategy or tf.distribute.get_strategy()
-    parts = [_Part(replica, schedule, micro_batch, seed, jit) for replica in replicas]
 
-    def on_replica(batch: Batch, number: tf.Tensor, signals: tf.Tensor) -> Report:
-        # Known while tracing: each replica's part is its own.
-        place = int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
-        return parts[place % len(parts)](batch, number, signals, place)
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        schedule: Schedule,
+        *,
+        strategy: tf.distribute.Strategy | None = None,
+        seed: int = 0,
+        jit: bool = True,
+        compiling: Callable[[Width], None] | None = None,
+    ) -> None:
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.schedule, self.seed, self.jit = schedule, seed, jit
+        self.compiling = compiling if jit else None
+        self.parts = [_Part(replica, jit) for replica in replicas]
+        self.widths: set[Width] = set()
+        """Widths of which a micro-batch was started."""
+        self.workers = self.strategy.num_replicas_in_sync // len(replicas)
+        self.seconds: float | None = None
+        """What a micro-batch took of late; None before the second of a kind."""
+        self._begin, self._finish = tf.function(self._all_totals), tf.function(self._reduce)
 
-    @tf.function
-    def step(batch: Batch, number: tf.Tensor, signals: tf.Tensor) -> Report:
-        reports = strategy.run(on_replica, args=(batch, number, signals))
-        report: Report = tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], reports)
+    def __call__(
+        self,
+        work: Work,
+        number: int,
+        signals: Callable[[], Sequence[float]] = lambda: NO_SIGNALS,
+        abandon: Callable[[int], bool] | None = None,
+    ) -> Report:
+        """Step `number`, counted from 0, on `work`, this worker's share of the batch.
+
+        While it runs, this thread does nothing but wait, so that it hears signals.
+
+        Args:
+            work: the batch in micro-batches, on the devices.
+            number: decides learning rate and dropout.
+            signals: gives [2], this worker's, when its micro-batches are done; every worker's report has their sum, so
+                that all can stop after the same step.
+            abandon: asked between micro-batches, with the number of those left to the device that has the most; where
+                it says so, the step ends without an update, on all workers.
+        """
+        counts = tf.constant([work.predictions, work.sentences], tf.float32)
+        if self.workers > 1:
+            [counts] = aside([lambda: self._begin(counts)])
+        whole = losses.Totals(*tf.unstack(counts))
+        left = [len(parts) for parts in work.parts]
+        abandoned = [False]
+
+        def share(place: int) -> Callable[[], None]:
+            def run() -> None:
+                part = self.parts[place]
+                part.reset()
+                before: tf.Tensor | None = None
+                for placed in work.parts[place]:
+                    if abandoned[0] or (abandon is not None and abandon(max(left))):
+                        abandoned[0] = True
+                        return
+                    before = self._micro_batch(part, placed, whole, number, before)
+                    left[place] -= 1
+
+            return run
+
+        aside([share(place) for place in range(len(self.parts))])
+        figures = (work.tokens, work.computed, work.operations / 1e12)
+        tail = tf.constant([*figures, *signals(), float(abandoned[0])], tf.float32)
+        reports: list[Report] = aside([lambda: self._finish(tf.constant(number, tf.int64), counts, tail)])
+        return reports[0]
+
+    def _micro_batch(
+        self, part: _Part, placed: Placed, whole: losses.Totals, number: int, before: tf.Tensor | None
+    ) -> tf.Tensor:
+        """Starts a micro-batch, and waits for the end of the one before it."""
+        width, features = placed
+        first = width not in self.widths
+        if first:
+            self.widths.add(width)
+            if self.compiling is not None:
+                self.compiling(width)
+        began = time.perf_counter()
+        # A GPU may still be at work when this returns. One more that waits keeps it busy; more could not be stopped.
+        started: tf.Tensor = part.add(width)(features, whole, tf.constant([self.seed, number], tf.int64))
+        (started if before is None else before).numpy()
+        if not first:
+            took = time.perf_counter() - began
+            self.seconds = took if self.seconds is None else 0.8 * self.seconds + 0.2 * took
+        return started
+
+    def _place(self) -> int:
+        """The replica that is traced; each one's part is its own."""
+        return int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)) % len(self.parts)
+
+    def _all_totals(self, counts: tf.Tensor) -> tf.Tensor:
+        """The sum of `counts`, float32 [n], over the workers."""
+
+        def on_replica(mine: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce("sum", mine if self._place() == 0 else tf.zeros_like(mine))
+
+        return self._first(self.strategy.run(on_replica, args=(counts,)))
+
+    def _reduce(self, number: tf.Tensor, counts: tf.Tensor, tail: tf.Tensor) -> Report:
+        """Adds up what the replicas have accumulated, and updates each."""
+        rate = self.schedule(number)
+
+        def on_replica(mine: tf.Tensor) -> Report:
+            context, part = tf.distribute.get_replica_context(), self.parts[self._place()]
+            # All in one vector, so that a step sends once.
+            mine = mine if self._place() == 0 else tf.zeros_like(mine)
+            total = context.all_reduce("sum", tf.concat([part.total, mine], 0))
+            gradient, sums = total[: part.size], tf.unstack(total[part.size : -_TAIL])
+            tokens, computed, operations, *sent, abandoned = tf.unstack(total[-_TAIL:])
+            metrics = losses.metrics(losses.Sums(*sums), losses.Totals(*tf.unstack(counts)))
+            sound = tf.math.is_finite(metrics.loss) & (abandoned == 0)
+            norm = part.update(gradient, rate, sound)
+            return Report(metrics, norm, rate, tokens, computed, operations, tf.stack(sent), abandoned)
+
+        reports = self.strategy.run(on_replica, args=(tail,))
+        report: Report = tf.nest.map_structure(self._first, reports)
         return report
 
-    done: Step = step
-    return done
+    def _first(self, value: tf.Tensor) -> tf.Tensor:
+        return self.strategy.experimental_local_results(value)[0]
 
 
 def make_gradient(
@@ -115,83 +217,65 @@ def make_gradient(
 ) -> Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]]:
     """The function that a step spends its time in: a micro-batch's sums, and its share of the step's gradient.
 
-    Its arguments are the micro-batch, the step's denominators and the dropout key, int32 [2]. The gradient is float32
-    [parameters]: that of every variable in the order of `named_variables`, flattened.
+    Its arguments are the micro-batch, the step's denominators and the dropout key, integers [2]: seed and step. The
+    gradient is float32 [parameters]: that of every variable in the order of `named_variables`, flattened.
 
     Args:
         model: whose gradient.
         jit: whether XLA compiles it.
     """
-    variables = list(model.named_variables.values())
-
-    @tf.function(jit_compile=jit)
-    def share(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            sums = losses.sums(model(part, key), part)
-            loss = losses.loss(sums, whole)
-        gradient = tape.gradient(loss, variables)
-        return sums, tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradient], 0)
-
-    found: Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]] = share
+    found: Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]] = tf.function(
+        lambda part, whole, key: _gradient(model, part, whole, key), jit_compile=jit
+    )
     return found
+
+
+def _gradient(model: Albert, part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
+    """See `make_gradient`."""
+    with tf.GradientTape() as tape:
+        sums = losses.sums(model(part, key), part, part.get(ROW_WEIGHTS, 1.0))
+        loss = losses.loss(sums, whole)
+    gradient = tape.gradient(loss, list(model.named_variables.values()))
+    return sums, tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradient], 0)
 
 
 class _Part:
     """What one replica does in a step."""
 
-    def __init__(self, replica: Replica, schedule: Schedule, micro_batch: int, seed: int, jit: bool) -> None:
-        self.schedule, self.micro_batch, self.seed = schedule, micro_batch, seed
-        model, optimizer = replica
-        variables = model.named_variables
+    def __init__(self, replica: Replica, jit: bool) -> None:
+        self.model, optimizer = replica
+        self.jit = jit
+        variables = self.model.named_variables
         shapes = [variable.shape for variable in variables.values()]
         sizes = [shape.num_elements() for shape in shapes]
+        self.size = sum(sizes)
+        with tf.device(next(iter(variables.values())).device):
+            self.total = tf.Variable(tf.zeros([self.size + len(losses.Sums._fields)]), trainable=False)
+            """What has been accumulated: the gradient, float32 [parameters], and the sums."""
+        self._adds: dict[Width, Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]] = {}
 
         @tf.function(jit_compile=jit)
-        def update(gradient: tf.Tensor, rate: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+        def update(gradient: tf.Tensor, rate: tf.Tensor, sound: tf.Tensor) -> tf.Tensor:
             # One place decides whether a step is sound: the optimizer, by the norm.
-            gradient = tf.where(tf.math.is_finite(loss), gradient, float("nan"))
+            gradient = tf.where(sound, gradient, float("nan"))
             pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
             return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
 
-        self.share, self.update, self.size = make_gradient(model, jit=jit), update, sum(sizes)
+        self.update = update
 
-    def __call__(self, batch: Batch, number: tf.Tensor, signals: tf.Tensor, place: int) -> Report:
-        """The step of replica `place`."""
-        context = tf.distribute.get_replica_context()
-        size = batch["input_ids"].shape[0]
-        if size is None or size % self.micro_batch:
-            raise ValueError(f"the batch must be a multiple of the micro-batch ({self.micro_batch}), not {size}")
-        whole = losses.Totals(*tf.unstack(context.all_reduce("sum", tf.stack(losses.totals(batch)))))
-        sums, gradient = self._accumulate(batch, whole, number, place)
+    def reset(self) -> None:
+        """Forgets what has been accumulated."""
+        self.total.assign(tf.zeros_like(self.total))
 
-        # All in one vector, so that a step sends once.
-        tokens = tf.reduce_sum(tf.cast(batch["input_mask"], tf.float32))
-        tail = tf.concat([tf.stack([*sums, tokens]), tf.cast(signals, tf.float32)], 0)
-        total = context.all_reduce("sum", tf.concat([gradient, tail], 0))
-        gradient, (*summed, tokens), signals = total[: self.size], tf.unstack(total[self.size : -2]), total[-2:]
+    def add(self, width: Width) -> Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]:
+        """The function that accumulates a micro-batch of that shape; its result is there when it is done."""
+        if width not in self._adds:
 
-        metrics = losses.metrics(losses.Sums(*summed), whole)
-        rate = self.schedule(number)
-        return Report(metrics, self.update(gradient, rate, metrics.loss), rate, tokens, signals)
+            @tf.function(jit_compile=self.jit)
+            def add(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tf.Tensor:
+                sums, gradient = _gradient(self.model, part, whole, key)
+                self.total.assign_add(tf.concat([gradient, tf.stack([*sums])], 0))
+                return sums.masked_lm
 
-    def _accumulate(
-        self, batch: Batch, whole: losses.Totals, number: tf.Tensor, place: int
-    ) -> tuple[losses.Sums, tf.Tensor]:
-        """The sums, and the gradient float32 [parameters], of this replica's micro-batches."""
-        parts = batch["input_ids"].shape[0] // self.micro_batch
-
-        def part(index: int | tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
-            rows = {name: feature[index * self.micro_batch :][: self.micro_batch] for name, feature in batch.items()}
-            for name, feature in rows.items():
-                rows[name] = tf.ensure_shape(feature, [self.micro_batch, *batch[name].shape[1:]])
-            found: tuple[losses.Sums, tf.Tensor] = self.share(
-                rows, whole, dropout_key(self.seed, number, place * parts + index)
-            )
-            return found
-
-        def add(index: tf.Tensor, so_far: tuple[losses.Sums, tf.Tensor]) -> tuple[tf.Tensor, object]:
-            return index + 1, tf.nest.map_structure(tf.add, so_far, part(index))
-
-        _, found = tf.while_loop(lambda index, _: index < parts, add, (1, part(0)), parallel_iterations=1)
-        done: tuple[losses.Sums, tf.Tensor] = found
-        return done
+            self._adds[width] = add
+        return self._adds[width]

@@ -98,6 +98,7 @@ def run(
         figures = Evaluator([model], held_out.source, device, jit=jit)(
             lambda done, count: progress("evaluate", "batches", done, count)
         )
+    assert figures is not None  # nothing stops it
     return {
         "checkpoint": str(found.path),
         "step": found.step,

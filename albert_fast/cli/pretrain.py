@@ -46,6 +46,15 @@ class Precision(enum.Enum):
 
     bf16 = "bf16"
     float32 = "float32"
+    tf32 = "tf32"
+
+
+class Attention(enum.Enum):
+    """How attention is computed."""
+
+    plain = "plain"
+    autodiff = "autodiff"
+    cudnn = "cudnn"
 
 
 def pretrain(
@@ -244,6 +253,41 @@ def pretrain(
         typer.Option(
             help="A device's dense peak, in 10^12 operations a second, that MFU is a share of.  [default: known for "
             "NVIDIA's from A100 on, in bf16]",
+            show_default=False,
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    widths: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N,N,...",
+            help="Cut micro-batches to the narrowest of these widths, in tokens, that holds their rows.",
+            rich_help_panel=SPEED,
+        ),
+    ] = "auto",
+    attention: Annotated[
+        Attention,
+        typer.Option(
+            help="Compute attention with matrix products (plain), the same with TensorFlow's gradient (autodiff), or "
+            "cuDNN's fused kernels (cudnn: bf16, no attention dropout; not yet run on a GPU).",
+            rich_help_panel=SPEED,
+        ),
+    ] = Attention.plain,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute/--no-recompute",
+            help="Compute each block's activations again in the backward pass instead of keeping them: less memory, "
+            "about a third more work, the same result.",
+            rich_help_panel=SPEED,
+        ),
+    ] = False,
+    compile_cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|none",
+            help="Keep compiled programs in DIR, so that a restart need not compile.  [default: compiled in the output "
+            "directory]",
             show_default=False,
             rich_help_panel=SPEED,
         ),
