@@ -3,6 +3,8 @@
     python hugging_face.py logits FOLDER IN.npz OUT.npz     both heads' logits of AlbertForPreTraining
     python hugging_face.py fill FOLDER IN.json OUT.json     the fill-mask pipeline on a list of texts
     python hugging_face.py ids FOLDER IN.json OUT.json      AutoTokenizer's ids of a list of texts, and its class
+    python hugging_face.py tune FOLDER IN.json OUT          20 steps of Trainer on a list of texts; OUT is a folder
+    python hugging_face.py save FOLDER IN.json OUT          the tokenizer by the class of ALBERT; IN is its arguments
 
 With PyTorch in another Python than the one that runs the tests, TORCH_PYTHON names that.
 """
@@ -32,7 +34,7 @@ def run(what: str, folder: Path, given: Path, found: Path) -> None:
     words = [python() or "", __file__, what, str(folder), str(given), str(found)]
     # Without this checkout's path: it needs none of it.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr
 
 
@@ -80,5 +82,45 @@ def _ids(folder: str, given: str, found: str) -> None:
     Path(found).write_text(json.dumps(answer), encoding="utf-8")
 
 
+def _tune(folder: str, given: str, found: str) -> None:
+    import torch
+    from transformers import (
+        AlbertForPreTraining,
+        AutoTokenizer,
+        DataCollatorForLanguageModeling,
+        Trainer,
+        TrainingArguments,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AlbertForPreTraining.from_pretrained(folder)
+    texts = json.loads(Path(given).read_text(encoding="utf-8"))
+    rows = [
+        {**tokenizer(text, truncation=True, max_length=64), "sentence_order_label": number % 2}
+        for number, text in enumerate(texts)
+    ]
+    settings = TrainingArguments(
+        output_dir=f"{found}.work",
+        max_steps=20,
+        per_device_train_batch_size=8,
+        learning_rate=1e-3,
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        seed=7,
+    )
+    torch.set_num_threads(1)
+    collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+    trainer = Trainer(model, settings, train_dataset=rows, data_collator=collate, processing_class=tokenizer)
+    trainer.train()
+    trainer.save_model(found)
+
+
+def _save(folder: str, given: str, found: str) -> None:
+    from transformers import AlbertTokenizer
+
+    AlbertTokenizer.from_pretrained(folder, **json.loads(Path(given).read_text())).save_pretrained(found)
+
+
 if __name__ == "__main__":
-    {"logits": _logits, "fill": _fill, "ids": _ids}[sys.argv[1]](*sys.argv[2:])
+    {"logits": _logits, "fill": _fill, "ids": _ids, "tune": _tune, "save": _save}[sys.argv[1]](*sys.argv[2:])

@@ -157,11 +157,17 @@ def to_tf1(trained: Trained, folder: Path) -> None:
         raise _unwritten(folder, error) from error
 
 
-def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
-    """Raises a TrainerError where a tokenizer has not as many pieces as the model has word embeddings."""
+def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | None = None) -> None:
+    """Raises a TrainerError where a tokenizer has not as many pieces as the model has word embeddings.
+
+    Args:
+        tokenizer: the tokenizer.
+        config: the model's.
+        path: what to call the tokenizer, if that is not its own path.
+    """
     if tokenizer.vocab_size != config.vocab_size:
         raise TrainerError(
-            f"{tokenizer.path} has {tokenizer.vocab_size:,} pieces, and the model's vocab_size is "
+            f"{path or tokenizer.path} has {tokenizer.vocab_size:,} pieces, and the model's vocab_size is "
             f"{config.vocab_size:,}: it is not the tokenizer that the model was trained with"
         )
 

@@ -29,6 +29,9 @@ FINAL_SIGMA = r"(?<=\p{Cased}\p{Case_Ignorable}*)Σ(?!\p{Case_Ignorable}*\p{Case
 
 CLS, SEP, MASK = "[CLS]", "[SEP]", "[MASK]"
 
+TILDE = "\uff5e"
+"""The one character that NFKC maps to another and SentencePiece's ``nmt_`` maps keep."""
+
 
 def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int = 512) -> dict[str, bytes]:
     """The tokenizer files of a Hugging Face model folder, by name.
@@ -47,7 +50,7 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
         TrainerError: not a SentencePiece model, one that is no unigram model, one without ALBERT's special pieces, or
             one with a setting that tokenizer.json cannot express.
     """
-    parsed = _parse(model)
+    parsed = parse(model)
     pieces = list(parsed.pieces)
     ids = {piece.piece: index for index, piece in enumerate(pieces)}
     unknown = next((piece.piece for piece in pieces if piece.type == piece.UNKNOWN), None)
@@ -105,8 +108,17 @@ def is_digits_and_comma(piece: str) -> bool:
     return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
 
 
-def _parse(model: bytes) -> Any:
-    """The ModelProto of `model`, of a kind that tokenizer.json can express."""
+def user_defined_score(piece: str) -> float:
+    """The score of a user-defined symbol: SentencePiece prefers one to its parts, and a longer one to shorter ones."""
+    return 0.1 * (len(piece.encode()) - 1)
+
+
+def parse(model: bytes) -> Any:
+    """The ModelProto of `model`, of a kind that tokenizer.json can express.
+
+    Raises:
+        TrainerError: it is no SentencePiece unigram model, or has a setting that tokenizer.json cannot express.
+    """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece import sentencepiece_model_pb2
 
@@ -144,7 +156,7 @@ def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool
     spec = parsed.normalizer_spec
     strip = {"type": "Strip", "strip_left": True, "strip_right": True}
     # preprocess_text: Python's white space, which is more than the regular expressions' \s.
-    steps = [_replace(_characters(map(chr, _white_space())) + "+", " "), strip]
+    steps = [WHITE_SPACE, strip]
     if not keep_accents:
         # Not StripAccents: it drops every mark, the vowel signs of Indic scripts among them.
         steps += [{"type": "NFKD"}, _replace(_characters(_combining()), "")]
@@ -153,7 +165,7 @@ def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool
         steps += [_replace(FINAL_SIGMA, "ς"), {"type": "Lowercase"}]
     if spec.precompiled_charsmap:
         if spec.name in NFKC_RULES:
-            steps += _composition(spec.name, keep_accents)
+            steps += composition(spec.name, keep_accents=keep_accents)
         charsmap = base64.b64encode(spec.precompiled_charsmap).decode("ascii")
         steps += [{"type": "Precompiled", "precompiled_charsmap": charsmap}]
     if spec.remove_extra_whitespaces:
@@ -205,7 +217,7 @@ def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
     return "|".join(places)
 
 
-def _composition(name: str, keep_accents: bool) -> list[dict[str, Any]]:
+def composition(name: str, *, keep_accents: bool) -> list[dict[str, Any]]:
     """What `Precompiled` does not do of the character map `name`, though the map says so.
 
     It looks at one user-perceived character at a time, and at 5 bytes of it at most: Hangul in separate letters would
@@ -216,23 +228,24 @@ def _composition(name: str, keep_accents: bool) -> list[dict[str, Any]]:
     if not name.startswith("nmt_"):
         return [{"type": "NFKC"}]
     # The one character that these maps leave as it is. The other is of the private use area.
-    tilde, instead = "\uff5e", "\U0010fffd"
-    return [_literal(tilde, instead), {"type": "NFKC"}, _literal(instead, tilde)]
+    instead = "\U0010fffd"
+    return [_literal(TILDE, instead), {"type": "NFKC"}, _literal(instead, TILDE)]
 
 
 def _scores(pieces: Sequence[Any]) -> list[float]:
     """The score of each piece, as SentencePiece 0.2.3 uses them."""
     lowest = min((piece.score for piece in pieces if piece.type == piece.NORMAL), default=0.0)
     # Less than any other way through the longest piece. Pieces that text never gives: special ones, which may be
-    # spelled by text that is lower-cased ("<PAD>"), and those that the reference takes apart.
+    # spelled by text that is lower-cased ("<PAD>"), and those that the reference takes apart. The latter keep their
+    # score below that, for `trainer.tokenizer_model`.
     never = min(lowest, -1.0) * (1 + max(len(piece.piece) for piece in pieces))
 
     def score(piece: Any) -> float:
         if piece.type == piece.USER_DEFINED:
-            return 0.1 * (len(piece.piece.encode()) - 1)
-        if piece.type == piece.NORMAL and not is_digits_and_comma(piece.piece):
-            return float(piece.score)
-        return never
+            return user_defined_score(piece.piece)
+        if piece.type != piece.NORMAL:
+            return never
+        return float(piece.score) + (never if is_digits_and_comma(piece.piece) else 0)
 
     return [score(piece) for piece in pieces]
 
@@ -304,6 +317,10 @@ def _characters(characters: Iterable[str]) -> str:
         else:
             ranges.append([code, code])
     return "[" + "".join(chr(a) if a == b else f"{chr(a)}-{chr(b)}" for a, b in ranges) + "]"
+
+
+WHITE_SPACE = _replace(_characters(map(chr, _white_space())) + "+", " ")
+"""The first step of every normalizer: Python's white space becomes a space."""
 
 
 def _json(content: dict[str, Any]) -> bytes:

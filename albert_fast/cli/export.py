@@ -49,8 +49,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The tokenizer it was trained with: spiece.model, or a WordPiece vocab.txt.  [default: the "
-            "checkpoint's own]",
+            help="The tokenizer it was trained with: spiece.model, tokenizer.json, or a WordPiece vocab.txt.  "
+            "[default: the checkpoint's own]",
             show_default=False,
         ),
     ] = None,
@@ -167,13 +167,14 @@ def run(
     found = checkpoints.find(checkpoint, warn)
     if inside(found.path, final) or inside(final, found.path):
         raise TrainerError(f"--output-dir {output_dir} must not be the checkpoint's own folder, nor hold it")
-    opened = model_tokenizer.of_model(
+    chosen = model_tokenizer.choose(
         tokenizer, model_tokenizer.folders(checkpoint, found.path), do_lower_case, keep_accents
     )
+    opened = chosen.tokenizer
     if opened is None and to is Target.huggingface:
         raise UsageError(f"checkpoint {found.path} holds no tokenizer: pass the one it was trained with as --tokenizer")
     if opened is not None:
-        exporter.check_vocabulary(opened, found.config)
+        exporter.check_vocabulary(opened, found.config, chosen.path)
     start_tensorflow()
     values = checkpoints.values(found, model_only=not optimizer_state)
     if optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
@@ -191,8 +192,8 @@ def run(
             warn(f"checkpoint {found.path} holds no tokenizer, and {output_dir} has none either")
         return f"written: {output_dir / f'model.ckpt-{found.step}'} for TF1, of {found.path}"
     assert opened is not None
-    chosen = card or {}
-    text = _card(found, opened, chosen.get("name") or final.name, chosen.get("license"), chosen.get("languages") or [])
+    said = card or {}
+    text = _card(found, opened, said.get("name") or final.name, said.get("license"), said.get("languages") or [])
     exporter.to_hugging_face(trained, final, text, dtype.value)
     return f"written: {output_dir} for Hugging Face's transformers, of {found.path}"
 

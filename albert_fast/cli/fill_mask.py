@@ -90,15 +90,17 @@ def open_filler(
     start_tensorflow()
     from trainer import fill_mask as filling
     from trainer import initial
+    from trainer.export import check_vocabulary
 
     start = initial.initial(model_dir)
     size = None if start.path is not None or start.config is None else start.config.vocab_size
-    opened = model_tokenizer.choose(
+    opened, _, path = model_tokenizer.choose(
         tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents, size
-    ).tokenizer
+    )
     if opened is None:
         raise CommandError(f"{model_dir} holds no tokenizer: pass the one it was trained with as --tokenizer")
     model, remarks = filling.load(start)
+    check_vocabulary(opened, model.config, path)
     for remark in remarks:
         warn(remark)
     return filling.Filler(model, opened)

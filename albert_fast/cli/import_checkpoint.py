@@ -40,7 +40,10 @@ def import_checkpoint(
     tokenizer: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Its tokenizer.  [default: the one in SOURCE's folder, if any]", show_default=False
+            metavar="FILE",
+            help="Its tokenizer: spiece.model, tokenizer.json, or vocab.txt.  [default: the one in SOURCE's folder, if "
+            "any]",
+            show_default=False,
         ),
     ] = None,
     random_seed: Annotated[int, typer.Option(min=0, help="Of heads that SOURCE lacks.")] = 12345,
@@ -122,7 +125,7 @@ def _tokenizer(
 
     # A checkpoint of ours holds its own; anything else may hold any.
     size = config.vocab_size if checkpoint is None else None
-    opened, known = model_tokenizer.choose(
+    opened, known, path = model_tokenizer.choose(
         given, model_tokenizer.folders(source, checkpoint), do_lower_case, keep_accents, size
     )
     if opened is None:
@@ -134,7 +137,7 @@ def _tokenizer(
             "--no-do-lower-case and --keep-accents say otherwise"
         )
     try:
-        check_vocabulary(opened, config)
+        check_vocabulary(opened, config, path)
     except TrainerError as error:
         if given is not None:
             raise

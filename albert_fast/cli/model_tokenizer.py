@@ -1,26 +1,27 @@
 """Finds and opens the tokenizer that belongs to a model: of a run, a checkpoint, a Hugging Face or a TF1 folder."""
 
+import atexit
+import functools
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from albert_fast import AlbertFastError, Tokenizer
-from albert_fast.cli.common import CommandError, warn
+from albert_fast.cli.common import CommandError, describe_os_error, warn
 from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
+
+if TYPE_CHECKING:
+    from trainer.tokenizer_model import Rebuilt
 
 MODELS = ("spiece.model", "30k-clean.model")
 """SentencePiece models by their usual names: ours and Hugging Face's, and that of the published archives."""
 VOCABULARY = "vocab.txt"
+JSON = "tokenizer.json"
+"""All that transformers 5 saves; see `trainer.tokenizer_model`."""
 SETTINGS = "tokenizer_config.json"
-
-
-class Found(NamedTuple):
-    """A tokenizer's file, not yet opened."""
-
-    path: Path
-    rules: TextRules
-    """Where another file than the one beside it tells them: Hugging Face's."""
 
 
 def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
@@ -39,10 +40,10 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
     return list(dict.fromkeys(places))
 
 
-def find(places: Sequence[Path]) -> Found | None:
-    """The tokenizer in the first of these folders that holds one.
+def find(places: Sequence[Path]) -> Path | None:
+    """The tokenizer's file in the first of these folders that holds one.
 
-    That is one of `MODELS`, else the only file with the suffix .model, else vocab.txt.
+    That is one of `MODELS`, else the only file with the suffix .model, else vocab.txt, else tokenizer.json.
 
     Raises:
         CommandError: several .model files, none of them with a usual name.
@@ -53,9 +54,9 @@ def find(places: Sequence[Path]) -> Found | None:
         if len(others) > 1:
             listed = ", ".join(path.name for path in others)
             raise CommandError(f"{folder} holds several tokenizers ({listed}): choose one with --tokenizer")
-        for path in (*names, *others, folder / VOCABULARY):
+        for path in (*names, *others, folder / VOCABULARY, folder / JSON):
             if path.is_file():
-                return Found(path, settings(folder))
+                return path
     return None
 
 
@@ -69,47 +70,44 @@ def settings(folder: Path) -> TextRules:
     return TextRules(*(value if isinstance(value, bool) else None for value in values))
 
 
-def rules_known(path: Path) -> bool:
-    """Whether a file beside a tokenizer tells whether its text was lower-cased."""
-    return settings(path.parent).lower_case is not None or trained_rules(path).lower_case is not None
+def rules_of(path: Path) -> TextRules:
+    """What a tokenizer's file, and those beside it, say of the text it was trained on.
 
-
-def open_found(found: Found, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
-    """The tokenizer, with the rules of the flags, else of its training, else of tokenizer_config.json.
+    A tokenizer.json tells by itself. For a SentencePiece model the file that `train-tokenizer` writes goes before
+    tokenizer_config.json, and that before the normalizer of a tokenizer.json with the same pieces.
 
     Raises:
-        UsageError, AlbertFastError: as `open_tokenizer`.
+        CommandError: `path` is a tokenizer.json that cannot be used.
     """
-    beside = trained_rules(found.path)
-    lower = _first(do_lower_case, None if beside.lower_case is not None else found.rules.lower_case)
-    accents = _first(keep_accents, None if beside.keep_accents is not None else found.rules.keep_accents)
-    return open_file(found.path, lower, accents)
+    if path.suffix == ".json":
+        rebuilt = _rebuilt(path)
+        return TextRules(rebuilt.lower_case, rebuilt.keep_accents)
+    found = _merged(trained_rules(path), settings(path.parent))
+    beside = None if path.suffix == ".txt" else _beside(path)
+    return found if beside is None else _merged(found, TextRules(beside.lower_case, beside.keep_accents))
 
 
 def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
-    """A tokenizer by its file: WordPiece where it ends in .txt, else SentencePiece.
+    """A tokenizer by its file: WordPiece where it ends in .txt, tokenizer.json in .json, else SentencePiece.
+
+    The text rules are those of the flags, else as `rules_of` has them.
 
     Raises:
+        CommandError: a tokenizer.json that cannot be used; or one beside a SentencePiece model has other pieces.
         UsageError, AlbertFastError: as `open_tokenizer`.
     """
-    if path.suffix != ".txt":
-        return open_tokenizer(path, do_lower_case=do_lower_case, keep_accents=keep_accents)
-    # tokenizer_config.json's keep_accents says nothing about WordPiece.
-    return open_tokenizer(None, path, do_lower_case=do_lower_case, keep_accents=None)
-
-
-def _first(given: bool | None, other: bool | None) -> bool | None:
-    return other if given is None else given
-
-
-def of_model(
-    given: Path | None,
-    places: Sequence[Path],
-    do_lower_case: bool | None = None,
-    keep_accents: bool | None = None,
-) -> Tokenizer | None:
-    """The tokenizer of `choose`."""
-    return choose(given, places, do_lower_case, keep_accents).tokenizer
+    if path.suffix == ".json":
+        return _open_json(path, do_lower_case, keep_accents)
+    if path.suffix == ".txt":
+        # tokenizer_config.json's keep_accents says nothing about WordPiece.
+        lower = settings(path.parent).lower_case if do_lower_case is None else do_lower_case
+        return open_tokenizer(None, path, do_lower_case=lower, keep_accents=None)
+    _check_beside(path)
+    own, rules = trained_rules(path), rules_of(path)
+    # What train-tokenizer wrote stays open here: `open_tokenizer` finds it, and tells a flag that differs from it.
+    lower = _first(do_lower_case, None if own.lower_case is not None else rules.lower_case)
+    accents = _first(keep_accents, None if own.keep_accents is not None else rules.keep_accents)
+    return open_tokenizer(path, do_lower_case=lower, keep_accents=accents)
 
 
 class Chosen(NamedTuple):
@@ -119,6 +117,8 @@ class Chosen(NamedTuple):
     """None where none was given, and none is known."""
     rules_known: bool
     """Whether something tells whether its text was lower-cased: a flag, or a file beside it or the model's own."""
+    path: Path | None = None
+    """Its file, as the user knows it: the tokenizer's own path is another one for a tokenizer.json."""
 
 
 def choose(
@@ -140,27 +140,26 @@ def choose(
 
     Raises:
         CommandError: it is not the one in the checkpoint: its pieces, or their order, differ, so that ids mean
-            something else. Other bytes or text rules with the same pieces are a warning.
+            something else. Other bytes or text rules with the same pieces are a warning. Or as `open_file`.
         UsageError, AlbertFastError: as `open_tokenizer`.
     """
     if given is None:
-        found = find(places)
-        if found is None:
+        path = find(places)
+        if path is None:
             return Chosen(None, rules_known=False)
-        return Chosen(
-            open_found(found, do_lower_case, keep_accents), do_lower_case is not None or rules_known(found.path)
-        )
-    known = do_lower_case is not None or rules_known(given)
+        opened = open_file(path, do_lower_case, keep_accents)
+        return Chosen(opened, do_lower_case is not None or rules_of(path).lower_case is not None, path)
+    beside = rules_of(given)
+    known = do_lower_case is not None or beside.lower_case is not None
     try:
-        found = find(places)
-        own = None if found is None else open_found(found)
+        path = find(places)
+        own = None if path is None else open_file(path)
     except (CommandError, AlbertFastError):
         if vocab_size is None:
             raise
         own = None
-    if own is None or found is None or (vocab_size is not None and own.vocab_size != vocab_size):
-        return Chosen(open_found(Found(given, settings(given.parent)), do_lower_case, keep_accents), known)
-    beside = TextRules(*map(_first, trained_rules(given), settings(given.parent)))
+    if own is None or path is None or (vocab_size is not None and own.vocab_size != vocab_size):
+        return Chosen(open_file(given, do_lower_case, keep_accents), known, given)
     if own.kind == "unigram":
         # The checkpoint knows what its text was like; a model file by itself does not.
         do_lower_case = _first(_first(do_lower_case, beside.lower_case), own.lower_case)
@@ -168,11 +167,147 @@ def choose(
     opened = open_file(given, do_lower_case, keep_accents)
     if opened.kind != own.kind or opened.pieces != own.pieces:
         raise CommandError(
-            f"{given} is not the tokenizer that the model was trained with, {found.path}: it has other pieces, or in "
+            f"{given} is not the tokenizer that the model was trained with, {path}: it has other pieces, or in "
             "another order; leave --tokenizer out"
         )
     if (opened.lower_case, opened.keep_accents) != (own.lower_case, own.keep_accents):
-        warn(f"{given} is used with other text rules than the model was trained with (see {found.path})")
-    elif opened.digest != own.digest:
-        warn(f"{given} has the pieces of {found.path}, but differs from it in other things")
-    return Chosen(opened, known or rules_known(found.path))
+        warn(f"{given} is used with other text rules than the model was trained with (see {path})")
+    elif opened.digest != own.digest and (others := _differences(opened, own)):
+        warn(f"{given} has the pieces of {path}, but differs from it in {others}")
+    return Chosen(opened, known or rules_of(path).lower_case is not None, given)
+
+
+# --- tokenizer.json --------------------------------------------------------------------------------------------------
+
+
+def _rebuilt(path: Path) -> "Rebuilt":
+    """What a tokenizer.json holds.
+
+    Raises:
+        CommandError: it cannot be used.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CommandError(f"cannot read {describe_os_error(error)}") from error
+    found = _read(path, (status.st_mtime_ns, status.st_size))
+    if isinstance(found, str):
+        raise CommandError(found)
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, _stamp: tuple[int, int]) -> "Rebuilt | str":
+    """What a tokenizer.json holds, or why it cannot be used."""
+    from trainer import tokenizer_model
+    from trainer.errors import TrainerError
+
+    try:
+        return tokenizer_model.read(path)
+    except TrainerError as error:
+        return str(error)
+
+
+def _open_json(path: Path, do_lower_case: bool | None, keep_accents: bool | None) -> Tokenizer:
+    """The tokenizer of a tokenizer.json: its SentencePiece model is put where it stays until the command ends."""
+    rebuilt = _rebuilt(path)
+    for note in rebuilt.notes:
+        warn(note)
+    beside = settings(path.parent)
+    for key, given, declared, own in (
+        ("do_lower_case", do_lower_case, beside.lower_case, rebuilt.lower_case),
+        ("keep_accents", keep_accents, beside.keep_accents, rebuilt.keep_accents),
+    ):
+        does = f"the normalizer of {path} has {key} {_json(own)}"
+        if given is not None and given != own:
+            warn(f"{does}, and {_json(given)} was passed: the pieces do not fit such text well")
+        elif given is None and declared is not None and declared != own:
+            warn(f"{does}, which is used, though {path.parent / SETTINGS} has {_json(declared)}")
+    folder = Path(tempfile.mkdtemp(prefix="albert-fast-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = folder / MODELS[0]
+    try:
+        model.write_bytes(rebuilt.model)
+    except OSError as error:
+        raise CommandError(f"cannot write {describe_os_error(error)}") from error
+    try:
+        return Tokenizer.from_file(
+            model,
+            lower_case=rebuilt.lower_case if do_lower_case is None else do_lower_case,
+            keep_accents=rebuilt.keep_accents if keep_accents is None else keep_accents,
+        )
+    except AlbertFastError as error:
+        raise CommandError(str(error).replace(str(model), str(path))) from error
+
+
+def _beside(model: Path) -> "Rebuilt | None":
+    """What the tokenizer.json beside a SentencePiece model holds, if it has the same pieces."""
+    from trainer import tokenizer_model
+    from trainer.errors import TrainerError
+
+    try:
+        rebuilt = _rebuilt(model.parent / JSON)
+        same = tokenizer_model.pieces_of(rebuilt.model) == tokenizer_model.pieces_of(model.read_bytes())
+    except (CommandError, TrainerError, OSError):
+        return None
+    return rebuilt if same else None
+
+
+def _check_beside(model: Path) -> None:
+    """Tells where a SentencePiece model and the tokenizer.json beside it differ.
+
+    Raises:
+        CommandError: they have other pieces, so that ids mean something else: one of the two is not the model's.
+    """
+    from trainer import tokenizer_model
+    from trainer.errors import TrainerError
+
+    path = model.parent / JSON
+    if not path.is_file():
+        return
+    try:
+        rebuilt = _rebuilt(path)
+    except CommandError as error:
+        warn(f"{model} is used, and the tokenizer.json beside it is not read: {error}")
+        return
+    try:
+        content = model.read_bytes()
+        one, other = tokenizer_model.pieces_of(content), tokenizer_model.pieces_of(rebuilt.model)
+    except (OSError, TrainerError):  # told when it is opened
+        return
+    if one != other:
+        number = next(
+            (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+        )
+        here, there = (f"{pieces[number]!r}" if number < len(pieces) else "no piece" for pieces in (one, other))
+        raise CommandError(
+            f"{model} and {path} are two tokenizers: id {number} is {here} in the one and {there} in the other; remove "
+            "the one that the model was not trained with, or pass a copy of the right one elsewhere as --tokenizer"
+        )
+    if found := tokenizer_model.differences(content, rebuilt.model):
+        warn(f"{model} is used, and {path}, with the same pieces, differs from it in {', '.join(found)}")
+
+
+def _differences(one: Tokenizer, other: Tokenizer) -> str:
+    """What two tokenizers with the same pieces differ in; empty if nothing of it decides ids."""
+    from trainer import tokenizer_model
+
+    if one.kind != "unigram":
+        return "its bytes"
+    try:
+        return ", ".join(tokenizer_model.differences(*(Path(each.path).read_bytes() for each in (one, other))))
+    except OSError:
+        return "its bytes"
+
+
+def _first(given: bool | None, other: bool | None) -> bool | None:
+    return other if given is None else given
+
+
+def _merged(one: TextRules, other: TextRules) -> TextRules:
+    """The rules of the first, and of the second where it says nothing."""
+    return TextRules(*map(_first, one, other))
+
+
+def _json(value: bool) -> str:
+    return str(value).lower()
