@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
+safetensors = pytest.importorskip("safetensors.numpy")
 
 import tensorflow as tf
 from conftest import GOLDEN
@@ -195,11 +196,37 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
 
 
 def test_checkpoints_that_are_none(run: Path, material: Material, command: Command) -> None:
-    for path in (Path("nowhere"), material.held_out, material.small, checkpoint(run, 5)):
+    for path, reason in (
+        (Path("nowhere"), "does not exist"),
+        (material.held_out, "holds nothing to start from: no model.safetensors, no TF1 checkpoint (*.index)"),
+        (material.small, "is neither a TF1 checkpoint nor a model.safetensors"),
+        (checkpoint(run, 5), "does not exist"),
+    ):
         done = command("evaluate", "--checkpoint", path, "--records", material.held_out)
         assert done.code == 1
-        assert done.error.startswith(f"{path} ")
-        assert "it must be the output folder of a run, or one of its checkpoints" in done.error
+        assert done.error.startswith(f"{path} {reason}")
+
+
+def test_models_from_elsewhere(run: Path, material: Material, command: Command) -> None:
+    """A Hugging Face folder and a TF1 checkpoint of the run give its figures."""
+    expected = evaluations(run)[8]
+    for to in ("huggingface", "tf1"):
+        assert command("export", "--checkpoint", run, "--output-dir", to, "--to", to).code == 0
+        found = evaluate(command, "--checkpoint", to, "--records", material.held_out)
+        assert found == pytest.approx(expected, abs=1e-5)
+    done = command("evaluate", "--checkpoint", "huggingface", "--records", material.held_out, "--no-jit")
+    assert done.out.startswith("huggingface, on 436 records of ")
+    Path("tf1/albert_config.json").unlink()
+    done = command("evaluate", "--checkpoint", "tf1", "--records", material.held_out)
+    assert "has no albert_config.json beside it: put it there" in done.error
+    tensors = safetensors.load_file("huggingface/model.safetensors")
+    kept = {name: value for name, value in tensors.items() if not name.startswith("sop_classifier")}
+    safetensors.save_file(kept, "huggingface/model.safetensors")
+    done = command("evaluate", "--checkpoint", "huggingface", "--records", material.held_out)
+    assert done.error == (
+        "Hugging Face folder huggingface lacks cls/seq_relationship/output_bias, cls/seq_relationship/output_weights: "
+        "evaluation needs both pretraining heads"
+    )
 
 
 def test_held_out_records_are_none_to_train_on(material: Material, command: Command) -> None:
@@ -221,7 +248,7 @@ def test_an_evaluation_without_memory_says_what_to_do(
 ) -> None:
     from trainer.evaluation import Evaluator
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
 
     monkeypatch.setattr(Evaluator, "__call__", full)

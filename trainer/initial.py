@@ -58,6 +58,8 @@ class Initial(NamedTuple):
     """Lines for the reader: what was left out, chosen, or passed over as damaged."""
     path: Path | None = None
     """The checkpoint of ours that was read, if it was one."""
+    step: int | None = None
+    """Steps done, of a checkpoint of ours."""
 
     @property
     def kind(self) -> str:
@@ -155,7 +157,8 @@ def _ours(source: Path) -> Initial:
     notes: list[str] = []
     found = checkpoints.find(source, notes.append)
     values = checkpoints.model_values(found)
-    return Initial(values, found.config, f"checkpoint {found.path} (step {found.step:,})", tuple(notes), found.path)
+    origin = f"checkpoint {found.path} (step {found.step:,})"
+    return Initial(values, found.config, origin, tuple(notes), found.path, found.step)
 
 
 # --- TF1 -------------------------------------------------------------------------------------------------------------

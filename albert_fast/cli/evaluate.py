@@ -11,7 +11,7 @@ from albert_fast.cli import options
 from albert_fast.cli.common import CommandError, check_output_dir, info, make_output_dir, plain, warn, write_atomic
 from albert_fast.cli.pretrain import Precision
 from albert_fast.cli.progress import Progress, duration
-from albert_fast.cli.training import quiet_start, require_tensorflow, trainer_errors
+from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
 
 
 def evaluate(
@@ -19,7 +19,8 @@ def evaluate(
         Path,
         typer.Option(
             metavar="DIR",
-            help="A checkpoint of pretrain, or the output folder of a run, for its newest.",
+            help="The output folder of a run, for its newest checkpoint, one of its checkpoints, a Hugging Face "
+            "folder, or a TF1 checkpoint.",
             show_default=False,
         ),
     ],
@@ -71,28 +72,38 @@ def run(
     """What an evaluation of the checkpoint finds, and what guessing reaches.
 
     Raises:
-        TrainerError, AlbertFastError: something does not fit, or cannot be read.
+        TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read.
     """
-    from trainer import checkpoints, data
+    start_tensorflow()
+    from trainer import data, initial
 
-    found = checkpoints.find(checkpoint, warn)
-    held_out = data.from_records(records, eval_batch_size, vocab_size=found.config.vocab_size, num_threads=num_threads)
-    held_out.check(found.config)
+    start = initial.initial(checkpoint)
+    for note in start.notes:
+        warn(note)
+    shape = start.config
+    if shape is None:
+        raise CommandError(
+            f"{start.origin} has no albert_config.json beside it: put it there, or make a folder with one by "
+            "import-checkpoint --model"
+        )
+    held_out = data.from_records(records, eval_batch_size, vocab_size=shape.vocab_size, num_threads=num_threads)
+    held_out.check(shape)
     if len(held_out.source) == 0:
         raise CommandError(f"{held_out.path}: there are no records")
     guess = data.guess(held_out.source)
 
-    with quiet_start():
-        import tensorflow as tf
+    import tensorflow as tf
 
-        from trainer import hardware
-        from trainer.evaluation import Evaluator
-        from trainer.loop import device_errors
-        from trainer.model import Albert
+    from trainer import hardware
+    from trainer.errors import some
+    from trainer.evaluation import Evaluator
+    from trainer.loop import device_errors
+    from trainer.model import Albert
 
-        device = hardware.one()
-    model = Albert(found.config, tf.bfloat16 if precision == "bf16" else tf.float32)
-    checkpoints.load(found, model.named_variables, model_only=True)
+    device = hardware.one()
+    model = Albert(shape, tf.bfloat16 if precision == "bf16" else tf.float32)
+    if missing := initial.assign(start, model.named_variables, shape):
+        raise CommandError(f"{start.origin} lacks {some(missing)}: evaluation needs both pretraining heads")
     advice = f"with --eval-batch-size {eval_batch_size}: pass a smaller one, which changes no figure"
     with device_errors("in the evaluation", device, advice), Progress() as progress:
         figures = Evaluator([model], held_out.source, device, jit=jit)(
@@ -100,8 +111,8 @@ def run(
         )
     assert figures is not None  # nothing stops it
     return {
-        "checkpoint": str(found.path),
-        "step": found.step,
+        "checkpoint": str(start.path or checkpoint),
+        "step": start.step,
         "records": held_out.path,
         "precision": precision,
         "evaluation": figures._asdict(),
@@ -112,7 +123,8 @@ def run(
 def show(found: dict[str, Any]) -> None:
     """Prints the figures, and what guessing by frequency would give."""
     figures, guessing = found["evaluation"], found["guessing"]
-    print(f"{found['checkpoint']}, step {found['step']:,}, on {figures['records']:,} records of {found['records']}")
+    step = "" if found["step"] is None else f", step {found['step']:,}"
+    print(f"{found['checkpoint']}{step}, on {figures['records']:,} records of {found['records']}")
     chance = {**guessing, "sentence_order_loss": math.log(2), "sentence_order_accuracy": 0.5}
     for name, guess in chance.items():
         print(f"{name:<24} {figures[name]:.4f}  (best constant answer {guess:.4f})")
