@@ -5,7 +5,6 @@ rates drift with the machine and what else runs on it, ratios less.
 """
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -15,174 +14,30 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import sentencepiece
 from batches import batch_rows
-from common import CHILD, MB, MIB, Row, run_child, say
-from corpus import Corpus, build, part
+from common import CHILD, MB, MIB, Row, rate, ratio, run_child, say, timed
+from corpus import CHUNK, Corpus, build, chunks_of, part, size_of
+from padding import padding_rows
 from rich.console import Console
 from rich.table import Table
 from sentences import sentence_rows
+from tokenizing import tokenizing_rows
 from training import training_rows
 
 import albert_fast
 from albert_fast import Tokenizer
-from albert_fast.cli.tokenizer_file import trained_rules
 
-CHUNK = 4 * MB
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GROUPS = ("tokenizing", "records", "batches", "sentences", "training", "padding", "cache")
+"""Rows that belong together, in the order they are measured."""
 REFERENCE = 59
 """The reference script makes 1/59 as much text x dupe a second as sentencepiece encodes on one thread beside it."""
-
-Ids = list[list[int]]
-
-
-class Time(NamedTuple):
-    """What something took, in seconds."""
-
-    wall: float
-    cpu: float
-
-    def __add__(self, other: object) -> "Time":
-        assert isinstance(other, Time)
-        return Time(self.wall + other.wall, self.cpu + other.cpu)
-
-
-class Comparison(NamedTuple):
-    """Ours against sentencepiece, a value a round."""
-
-    ours: list[float]
-    """Bytes a second, wall clock."""
-    theirs: list[float]
-    wall: list[float]
-    """Ratios."""
-    cpu: list[float]
-    lines: int
-    """Lines that both encoded in this comparison."""
-    different: int
-    """Those whose ids differ."""
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, Time]:
-    """What `work` returns, and its time."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, Time(time.perf_counter() - wall, time.process_time() - cpu)
-
-
-def size_of(lines: Sequence[str]) -> int:
-    """Bytes of `lines` with their line ends."""
-    return sum(len(line.encode()) for line in lines) + len(lines)
-
-
-def chunks_of(path: Path) -> list[list[str]]:
-    """The lines of a corpus in chunks of about 4 MB, blank ones left out."""
-    chunks: list[list[str]] = [[]]
-    size = 0
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            if line == "\n":
-                continue
-            if size >= CHUNK:
-                chunks.append([])
-                size = 0
-            size += len(line.encode())
-            chunks[-1].append(line[:-1])
-    return chunks
-
-
-def differing(theirs: Ids, ids: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> int:
-    """Lines whose ids are not the same."""
-    ends = np.cumsum([len(line) for line in theirs])
-    flat = np.fromiter(chain.from_iterable(theirs), dtype=np.uint32, count=int(ends[-1]))
-    if np.array_equal(ends, offsets[1:]) and np.array_equal(flat, ids):
-        return 0
-    return sum(
-        line != ids[start:end].tolist() for line, start, end in zip(theirs, offsets[:-1], offsets[1:], strict=True)
-    )
-
-
-def compare(
-    new: Callable[[], Tokenizer],
-    ours: list[list[str]],
-    processor: sentencepiece.SentencePieceProcessor,
-    theirs: list[list[str]],
-    *,
-    threads: int,
-    rounds: int,
-    share: float = 1.0,
-) -> Comparison:
-    """Times our encode_batch and sentencepiece's encode, the two in turn.
-
-    Ours goes over all chunks in every round, with a fresh tokenizer (a cold cache) each time; sentencepiece's over
-    another random part of them in every round.
-
-    Args:
-        new: makes our tokenizer.
-        ours: chunks of lines.
-        processor: sentencepiece's.
-        theirs: the same chunks as sentencepiece gets them.
-        threads: for both.
-        rounds: how often; with `share` 1 sentencepiece sees each chunk in one of them.
-        share: how much of the chunks sentencepiece sees, all rounds together; at least one chunk a round.
-    """
-    order = random.Random(3).sample(range(len(theirs)), len(theirs))
-    seen = max(rounds, round(share * len(order)))
-    turns: list[set[int]] = [set() for _ in range(rounds)]
-    for index in range(seen):
-        turns[index % rounds].add(order[index % len(order)])
-    our_sizes, their_sizes = ([size_of(chunk) for chunk in chunks] for chunks in (ours, theirs))
-    found = Comparison([], [], [], [], 0, 0)
-    lines = different = 0
-    for turn in turns:
-        tokenizer = new()
-        our_time = their_time = Time(0, 0)
-        their_bytes = 0
-        for index, (our_lines, their_lines) in enumerate(zip(ours, theirs, strict=True)):
-
-            def encode(our_lines: list[str] = our_lines, tokenizer: Tokenizer = tokenizer) -> Any:
-                return tokenizer.encode_batch(our_lines, num_threads=threads)
-
-            def encode_theirs(their_lines: list[str] = their_lines) -> Any:
-                return processor.encode(their_lines, out_type=int, num_threads=threads)
-
-            if index not in turn:
-                our_time += timed(encode)[1]
-                continue
-            if index % 2:
-                (ids, offsets), our_spent = timed(encode)
-                their_ids, their_spent = timed(encode_theirs)
-            else:
-                their_ids, their_spent = timed(encode_theirs)
-                (ids, offsets), our_spent = timed(encode)
-            our_time += our_spent
-            their_time += their_spent
-            their_bytes += their_sizes[index]
-            lines += len(their_ids)
-            different += differing(their_ids, ids, offsets)
-        our_bytes = sum(our_sizes)
-        found.ours.append(our_bytes / our_time.wall)
-        found.theirs.append(their_bytes / their_time.wall)
-        found.wall.append(found.ours[-1] / found.theirs[-1])
-        found.cpu.append(our_bytes / our_time.cpu / (their_bytes / their_time.cpu))
-    return found._replace(lines=lines, different=different)
-
-
-def ratio(values: list[float]) -> str:
-    """Median and range."""
-    digits = 0 if min(values) >= 100 else 1 if min(values) >= 1 else 2
-    median, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-    return f"{median}x ({low} to {high})"
-
-
-def rate(values: list[float]) -> str:
-    """Median, in MB a second."""
-    median = statistics.median(values) / MB
-    return f"{median:.1f} MB/s" if median >= 1 else f"{median:.3f} MB/s"
 
 
 def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
@@ -207,95 +62,6 @@ def train(folder: Path, corpus: Corpus) -> Path:
         found = launch_fresh([sys.executable, "-m", "albert_fast", *command], folder / "train.log")
         say(f"trained in {found['wall']:.0f} s")
     return output / "spiece.model"
-
-
-def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row], dict[str, Any]]:
-    """Tokenizing against sentencepiece."""
-    rules = trained_rules(model)
-    lower_case = rules.lower_case is not False
-    keep_accents = rules.keep_accents is True
-
-    def plain() -> Tokenizer:
-        return Tokenizer.from_file(model, text_rules="none")
-
-    def albert() -> Tokenizer:
-        return Tokenizer.from_file(model, lower_case=lower_case, keep_accents=keep_accents)
-
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    raw = chunks_of(corpus.path)
-    preprocess = albert().preprocess
-    prepared = [[preprocess(line) for line in chunk] for chunk in raw]
-    size = sum(map(size_of, prepared))
-    count = f"{size / MB:.0f} MB, {sum(map(len, prepared)):,} lines"
-    # The collector would look at sentencepiece's lists again and again: a cost that is not sentencepiece's.
-    gc.collect()
-    gc.disable()
-    say(f"tokenizing, 1 thread: {count}, {rounds} rounds")
-    one = compare(plain, prepared, processor, prepared, threads=1, rounds=rounds)
-    say("tokenizing: ALBERT's text rules, raw text, 2 threads")
-    with_rules = compare(albert, raw, processor, prepared, threads=1, rounds=rounds, share=0.2)
-    as_is = compare(plain, raw, processor, raw, threads=1, rounds=rounds, share=0.2)
-    two = compare(plain, prepared, processor, prepared, threads=2, rounds=rounds, share=0.2)
-    gc.enable()
-
-    value = min(statistics.median(one.cpu), statistics.median(one.wall))
-    large_enough = size >= 50 * MB
-    rows = [
-        Row(
-            f"tokenizing, 1 thread, {count}" + ("" if large_enough else " (less than 50 MB: all that was found)"),
-            f"{ratio(one.cpu)} in CPU time, {ratio(one.wall)} in wall time; {rate(one.ours)}",
-            "8x",
-            "12x",
-            value >= 8 and large_enough,
-            value >= 12 and large_enough,
-            f"sentencepiece's encode, 1 thread, {rate(one.theirs)}, each round on another {100 / rounds:.0f} % of the "
-            "text, ours on all of it with a cold cache",
-        ),
-        Row(
-            "the same ids on every line",
-            f"{one.different:,} of {one.lines:,} lines differ",
-            "0",
-            "",
-            one.different == 0,
-            None,
-            "sentencepiece's ids",
-        ),
-        Row(
-            "with ALBERT's text rules on raw text, 1 thread",
-            f"{ratio(with_rules.cpu)} in CPU time; {rate(with_rules.ours)}",
-            "",
-            "",
-            None,
-            None,
-            f"sentencepiece on text prepared beforehand, {rate(with_rules.theirs)} ({with_rules.different:,} of "
-            f"{with_rules.lines:,} lines differ: the rule for commas after digits)",
-        ),
-        Row(
-            "raw text (capitals are not in a lower-casing tokenizer), 1 thread",
-            f"{ratio(as_is.cpu)} in CPU time; {rate(as_is.ours)}; {as_is.different:,} of {as_is.lines:,} lines differ",
-            "",
-            "",
-            None,
-            None,
-            f"sentencepiece, 1 thread, {rate(as_is.theirs)}",
-        ),
-        Row(
-            "tokenizing, 2 threads",
-            f"{ratio(two.wall)} in wall time; {rate(two.ours)}",
-            "",
-            "",
-            None,
-            None,
-            f"sentencepiece, 2 threads, {rate(two.theirs)}",
-        ),
-    ]
-    figures = {
-        "tokenizing": one._asdict() | {"bytes": size},
-        "tokenizing_albert_rules": with_rules._asdict(),
-        "tokenizing_raw_text": as_is._asdict(),
-        "tokenizing_two_threads": two._asdict(),
-    }
-    return rows, figures
 
 
 class Records(NamedTuple):
@@ -438,7 +204,7 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
     return rows, figures
 
 
-def cache_row(model: Path) -> tuple[Row, dict[str, Any]]:
+def cache_rows(model: Path) -> tuple[list[Row], dict[str, Any]]:
     """The word cache's memory."""
     words = 2_000_000
     say(f"word cache: {words:,} distinct words")
@@ -454,7 +220,7 @@ def cache_row(model: Path) -> tuple[Row, dict[str, Any]]:
         None,
         "resident memory of a process that tokenizes them on 1 thread",
     )
-    return row, {"word_cache": found}
+    return [row], {"word_cache": found}
 
 
 def environment() -> dict[str, Any]:
@@ -518,6 +284,30 @@ def options() -> argparse.Namespace:
         "--training-rounds", type=int, default=5, help="rounds of training steps (default: %(default)s)"
     )
     parser.add_argument(
+        "--step-rounds", type=int, default=3, help="rounds of training steps on the text (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--layers",
+        type=int,
+        default=3,
+        help="layers of the model that trains on the text, otherwise base, which has 12 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="DIR",
+        help="another checkout, whose trainer trains on the text too (default: this one's with micro-batches of full "
+        "width)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=GROUPS,
+        default=GROUPS,
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)} (default: all)",
+    )
+    parser.add_argument(
         "--torch-python",
         default=sys.executable,
         metavar="FILE",
@@ -539,8 +329,14 @@ def options() -> argparse.Namespace:
         help="for corpus, tokenizer and records (default: %(default)s)",
     )
     found = parser.parse_args()
-    if min(found.megabytes, found.rounds, found.record_rounds, found.training_rounds) < 1:
-        parser.error("--megabytes, --rounds, --record-rounds and --training-rounds must be at least 1")
+    counts = ("megabytes", "rounds", "record_rounds", "training_rounds", "step_rounds", "layers")
+    for name in counts:
+        if getattr(found, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(found, name)}")
+    if "training" in found.only and "batches" not in found.only:
+        parser.error("--only training needs the token store of batches: pass --only batches training")
+    if found.baseline and not (found.baseline / "trainer" / "step.py").is_file():
+        parser.error(f"--baseline must be a checkout with a trainer, got {found.baseline}")
     for path in [*found.text, *([found.tokenizer] if found.tokenizer else [])]:
         if not path.is_file():
             parser.error(f"{path} is not a file")
@@ -561,20 +357,30 @@ def main() -> int:
         sys.exit(f"bench: {35 * corpus.size / MB:,.0f} MB of disk are needed, {free / MB:,.0f} are free: --megabytes")
     model = given.tokenizer or train(folder, corpus)
     work = folder / "work"
+    rows: list[Row] = []
+    figures: dict[str, Any] = {}
     try:
         work.mkdir(exist_ok=True)
-        rows, figures = tokenizing_rows(model, corpus, given.rounds)
-        for more_rows, more_figures in (
-            records_rows(model, corpus, work, given.record_rounds),
-            batch_rows(model, corpus, work, given.torch_python),
-            sentence_rows(work / "raw", given.sentence_python, given.record_rounds, min(given.megabytes, 20)),
-            training_rows(given.torch_python, given.training_rounds, work / "batches" / "tokens", work),
-        ):
-            rows += more_rows
-            figures |= more_figures
-        row, more = cache_row(model)
-        rows.append(row)
-        figures |= more
+        groups: dict[str, Callable[[], tuple[list[Row], dict[str, Any]]]] = {
+            "tokenizing": lambda: tokenizing_rows(model, corpus, given.rounds),
+            "records": lambda: records_rows(model, corpus, work, given.record_rounds),
+            "batches": lambda: batch_rows(model, corpus, work, given.torch_python),
+            "sentences": lambda: sentence_rows(
+                work / "raw", given.sentence_python, given.record_rounds, min(given.megabytes, 20)
+            ),
+            "training": lambda: training_rows(
+                given.torch_python, given.training_rounds, work / "batches" / "tokens", work
+            ),
+            "padding": lambda: padding_rows(
+                model, corpus, work, given.torch_python, given.baseline, given.layers, given.step_rounds
+            ),
+            "cache": lambda: cache_rows(model),
+        }
+        for name in GROUPS:
+            if name in given.only:
+                more_rows, more_figures = groups[name]()
+                rows += more_rows
+                figures |= more_figures
     finally:
         shutil.rmtree(work, ignore_errors=True)
     load = [round(value, 2) for value in os.getloadavg()]
@@ -586,8 +392,8 @@ def main() -> int:
     seconds = time.perf_counter() - started
     caption = (
         f"Text: {corpus.origin}, {corpus.size / MB:.0f} MB, no line twice. Ratios are medians of {given.rounds} rounds "
-        f"(records: {given.record_rounds}, training: {given.training_rounds}) in turn, with their range. "
-        f"{seconds:.0f} s in all."
+        f"(records: {given.record_rounds}, training: {given.training_rounds}, on the text: {given.step_rounds}) in "
+        f"turn, with their range. {seconds:.0f} s in all."
     )
     show(rows, title, caption)
     if given.json:

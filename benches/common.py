@@ -1,8 +1,11 @@
 """What the files of the bench share."""
 
 import json
+import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,3 +37,34 @@ def run_child(script: str, arguments: list[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+class Time(NamedTuple):
+    """What something took, in seconds."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: object) -> "Time":
+        assert isinstance(other, Time)
+        return Time(self.wall + other.wall, self.cpu + other.cpu)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, Time]:
+    """What `work` returns, and its time."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return result, Time(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def ratio(values: list[float]) -> str:
+    """Median and range."""
+    digits = 0 if min(values) >= 100 else 1 if min(values) >= 1 else 2
+    median, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{median}x ({low} to {high})"
+
+
+def rate(values: list[float]) -> str:
+    """Median, in MB a second."""
+    median = statistics.median(values) / MB
+    return f"{median:.1f} MB/s" if median >= 1 else f"{median:.3f} MB/s"

@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from albert_fast import demo_corpus, prepare_text
+
+CHUNK = 4_000_000
 
 _TEXT_SUFFIXES = {"", ".txt", ".md", ".rst"}
 _HTML_SUFFIXES = {".html", ".htm", ".xhtml"}
@@ -227,3 +229,24 @@ def part(corpus: Corpus, size: int, seed: int | None = None) -> Path:
             documents = shuffled
         _write(path, _distinct(documents, size))
     return path
+
+
+def size_of(lines: Sequence[str]) -> int:
+    """Bytes of `lines` with their line ends."""
+    return sum(len(line.encode()) for line in lines) + len(lines)
+
+
+def chunks_of(path: Path) -> list[list[str]]:
+    """The lines of a corpus in chunks of about 4 MB, blank ones left out."""
+    chunks: list[list[str]] = [[]]
+    size = 0
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            if line == "\n":
+                continue
+            if size >= CHUNK:
+                chunks.append([])
+                size = 0
+            size += len(line.encode())
+            chunks[-1].append(line[:-1])
+    return chunks

@@ -12,16 +12,14 @@ processes take turns, and none compiles twice.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sides
 
-from trainer.config import ModelConfig
 from trainer.flops import training_flops, training_values
 
 if TYPE_CHECKING:
@@ -29,10 +27,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trainer.config import ModelConfig
+
 LENGTH = 128
 PREDICTIONS = 20
-THREADS = 2
-RATE = 1e-4
 MASK = 4
 
 
@@ -54,11 +52,6 @@ def batch(config: ModelConfig, size: int) -> dict[str, NDArray[Any]]:
     }
 
 
-def without_dropout(name: str) -> ModelConfig:
-    """The preset `name` without dropout, as the published second version has it anyway."""
-    return replace(ModelConfig.preset(name), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-
-
 def answer(step: Callable[[], float], about: dict[str, Any]) -> None:
     """Says `about` after two steps, then answers standard input; `step` returns its loss, so that it has ended."""
     begin = time.perf_counter()
@@ -76,85 +69,21 @@ def answer(step: Callable[[], float], about: dict[str, Any]) -> None:
         print(json.dumps({"steps": spent, "loss": loss}), flush=True)
 
 
-def _tensorflow() -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-    return tf
-
-
 def ours(name: str, size: int) -> None:
     """The trainer's step: gradients of one micro-batch, clipping, AdamW."""
-    tf = _tensorflow()
-    from trainer.model import Albert
-    from trainer.optimizers import AdamW
-    from trainer.schedule import Schedule
-    from trainer.step import NO_SIGNALS, Replica, make_step
-
-    config = without_dropout(name)
-    model = Albert(config)
-    replica = Replica(model, AdamW(model.named_variables))
-    one_step = make_step([replica], Schedule(RATE, 10**6, 0), size, jit=True)
-    features = {key: tf.constant(value) for key, value in batch(config, size).items()}
-    done = iter(range(10**6))
-
-    def step() -> float:
-        return float(one_step(features, tf.constant(next(done), tf.int64), tf.constant(NO_SIGNALS)).metrics.loss)
-
-    answer(step, {"what": f"TensorFlow {tf.__version__}, XLA"})
+    config = sides.model_config(name)
+    _steps(sides.trainer(config, size, [batch(config, size)], cut=False), batch(config, size))
 
 
 def theirs(name: str, size: int, attention: str) -> None:
     """A step in PyTorch: forward, backward, AdamW; eager, without clipping."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    import torch
-    import transformers
+    config = sides.model_config(name)
+    _steps(sides.transformers(config, size, attention), batch(config, size))
 
-    torch.set_num_threads(THREADS)
-    config = without_dropout(name)
-    shape = {
-        key: getattr(config, key)
-        for key in (
-            "vocab_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "embedding_size",
-            "max_position_embeddings",
-        )
-    }
-    # The same function as "gelu_new", as one operation: faster.
-    settings = transformers.AlbertConfig(
-        **shape,
-        hidden_act="gelu_pytorch_tanh",
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        attn_implementation=attention,
-    )
-    model = transformers.AlbertForPreTraining(settings).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01, fused=True)
-    features = {key: torch.from_numpy(value).long() for key, value in batch(config, size).items()}
-    labels = torch.full((size, LENGTH), -100)
-    labels.scatter_(1, features["masked_lm_positions"], features["masked_lm_ids"])
 
-    def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        loss = model(
-            input_ids=features["input_ids"],
-            attention_mask=features["input_mask"],
-            token_type_ids=features["segment_ids"],
-            labels=labels,
-            sentence_order_label=features["next_sentence_labels"][:, 0],
-        ).loss
-        loss.backward()
-        optimizer.step()
-        return float(loss)
-
-    answer(step, {"what": f"transformers {transformers.__version__}, torch {torch.__version__}, {attention} attention"})
+def _steps(side: sides.Side, features: dict[str, NDArray[Any]]) -> None:
+    prepared = side.prepare(features)
+    answer(lambda: side.step(prepared), {"what": side.what})
 
 
 DOT = re.compile(r"stablehlo\.dot(_general)?\b.*:\s*\((.*)\)\s*->\s*(.*?)\s*(?:loc\(.*)?$")
@@ -192,12 +121,12 @@ def count_products(text: str) -> dict[str, int]:
 
 def products(name: str, size: int) -> None:
     """The matrix products of the gradient of one micro-batch, as XLA gets it, and the operations counted by hand."""
-    tf = _tensorflow()
+    tf = sides.cpu_tensorflow()
     from trainer import losses
     from trainer.model import Albert
     from trainer.step import make_gradient
 
-    config = without_dropout(name)
+    config = sides.model_config(name)
     model = Albert(config)
     features = {key: tf.constant(value) for key, value in batch(config, size).items()}
 

@@ -8,11 +8,11 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from common import Row, say
+from stepper import Stepper
 
 STEPS = str(Path(__file__).with_name("steps.py"))
 SECONDS = 4.0
@@ -21,48 +21,6 @@ CASES = (("tiny", 8), ("tiny", 32), ("base", 8))
 """Models and sequences of a batch."""
 ATTENTION = ("sdpa", "eager")
 """PyTorch's ways to attend; which is faster depends on the machine."""
-
-
-class Stepper:
-    """A process of steps.py that answers turn by turn; `missing` says why there is none."""
-
-    def __init__(self, python: str, arguments: list[str]) -> None:
-        # Another Python finds the trainer in the checkout.
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "TRANSFORMERS_VERBOSITY": "error"}
-        # A file: nobody reads a pipe while the process works, and a full one would stop it.
-        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [python, STEPS, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._messages,
-            text=True,
-            env=environment,
-        )
-        self.about: dict[str, Any] = {}
-        self.missing = ""
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if line:
-            self.about = json.loads(line)
-        else:
-            self._process.wait()
-            self._messages.seek(0)
-            messages = self._messages.read().strip().splitlines()
-            self.missing = messages[-1] if messages else "no message"
-
-    def turn(self, seconds: float) -> list[float]:
-        """The seconds of every step done in `seconds`."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print(seconds, file=self._process.stdin, flush=True)
-        steps: list[float] = json.loads(self._process.stdout.readline())["steps"]
-        return steps
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.communicate()
-        self._messages.close()
 
 
 def _range(values: list[float], digits: int = 2) -> str:
@@ -78,7 +36,7 @@ def _step_row(name: str, size: int, torch_python: str, rounds: int) -> tuple[Row
             (sys.executable, ["ours"]),
             *((torch_python, ["theirs", attention]) for attention in ATTENTION),
         ):
-            opened.append(Stepper(python, [arguments[0], name, str(size), *arguments[1:]]))
+            opened.append(Stepper(python, [STEPS, arguments[0], name, str(size), *arguments[1:]]))
             if opened[-1].missing:
                 reason = f"not measured: {opened[-1].missing}"
                 hint = "pip install tensorflow" if arguments == ["ours"] else "--torch-python"
@@ -87,7 +45,7 @@ def _step_row(name: str, size: int, torch_python: str, rounds: int) -> tuple[Row
         for _ in range(rounds):
             for index, stepper in enumerate(opened):
                 # The fastest: two threads that wait for each other suffer most from whatever else runs.
-                times[index].append(min(stepper.turn(SECONDS)))
+                times[index].append(min(stepper.ask(SECONDS)["steps"]))
     finally:
         for stepper in opened:
             stepper.close()

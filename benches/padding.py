@@ -1,0 +1,305 @@
+"""The rows of the bench on training steps with real text, whose instances differ in length.
+
+All sides train on the same batches of a token store, in turns. Batches of full width make every side multiply padding;
+how much of it a side avoids is what these rows are about.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from common import MIB, Row, say
+from real_steps import Case, save
+from sides import THREADS
+from stepper import Stepper
+
+from albert_fast import InstanceStream, TokenStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from corpus import Corpus
+    from numpy.typing import NDArray
+
+SCRIPT = str(Path(__file__).with_name("real_steps.py"))
+BATCH = 64
+TOKENS = 4096
+"""Of a micro-batch, padding included."""
+SEED = 12345
+SAMPLE = 16
+"""Batches from which padding and widths are known; the first ones are also trained on."""
+MICRO_BATCHES = 3
+"""Whose peak memory is compared with that of one."""
+ATTENTION = ("sdpa", "eager")
+TARGETS: dict[int, tuple[float, float | None]] = {512: (1.5, 1.65), 128: (1.15, None)}
+"""By tokens: what must be reached, and the aim, against the commit before."""
+AGAINST_TORCH = 1.8
+MEMORY = 1.05
+
+
+class Text(NamedTuple):
+    """Batches of real text on the disk."""
+
+    path: Path
+    """Of `real_steps.save`."""
+    length: int
+    """Tokens of a row, padding included."""
+    vocab_size: int
+    padding: float
+    """Fraction of the tokens that are padding."""
+    origin: str
+
+    @property
+    def rows(self) -> int:
+        """Of a micro-batch of full width."""
+        return TOKENS // self.length
+
+
+def padding(batches: Sequence[Mapping[str, NDArray[Any]]]) -> float:
+    """Fraction of the batches' tokens that are padding."""
+    masks = [batch["input_mask"] for batch in batches]
+    return float(1 - sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))
+
+
+def longest_rows(batches: Sequence[Mapping[str, NDArray[Any]]], count: int) -> dict[str, NDArray[Any]]:
+    """One batch of the `count` longest rows, the longest first."""
+    together = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    order = np.argsort(-together["input_mask"].sum(axis=1), kind="stable")[:count]
+    return {name: array[order] for name, array in together.items()}
+
+
+def make_store(model: Path, corpus: Corpus, folder: Path) -> TokenStore:
+    """The corpus as a token store."""
+    output = folder / "padding-store"
+    shutil.rmtree(output, ignore_errors=True)
+    command = ["tokenize", str(corpus.path), "--tokenizer", str(model), "--output-dir", str(output)]
+    subprocess.run([sys.executable, "-m", "albert_fast", *command], check=True, stdout=subprocess.DEVNULL)
+    return TokenStore(output)
+
+
+def make_text(store: TokenStore, length: int, folder: Path, origin: str) -> Text:
+    """Batches as `pretrain` gets them by default, and a file of the longest rows beside them."""
+    stream = InstanceStream(store, BATCH, length, seed=SEED)
+    batches = [stream.batch(index) for index in range(SAMPLE)]
+    features = [{name: np.asarray(value) for name, value in batch.items()} for batch in batches]
+    path = folder / f"batches-{length}.npz"
+    save(path, features)
+    save(_longest(path), [longest_rows(features, MICRO_BATCHES * TOKENS // length)])
+    return Text(path, length, store.vocab_size, padding(features), origin)
+
+
+def _longest(path: Path) -> Path:
+    return path.with_name(f"longest-{path.name}")
+
+
+def overlay(checkout: Path, folder: Path) -> Path:
+    """A folder whose only package is the trainer of another checkout: the extension in use is this checkout's."""
+    made = folder / "baseline"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    (made / "trainer").symlink_to((checkout / "trainer").resolve(), target_is_directory=True)
+    return made
+
+
+def commit_of(checkout: Path) -> str:
+    """The short name of a checkout's commit, or that of its folder."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else checkout.resolve().name
+
+
+def turns(sides: Mapping[str, Stepper], rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """The answers of each side: in a round every side trains on the same batch, in another order every other round."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for name in sorted(sides, reverse=number % 2 == 1):
+            found[name].append(sides[name].ask(number % SAMPLE))
+            say(f"  round {number + 1}: {name}, {found[name][-1]['seconds']:.1f} s")
+    return found
+
+
+def ratios(of: Sequence[Mapping[str, Any]], to: Sequence[Mapping[str, Any]], what: str = "seconds") -> list[float]:
+    """How many times as long `of` took as `to`, round by round."""
+    return [float(one[what] / other[what]) for one, other in zip(of, to, strict=True)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.2f}x ({min(values):.2f} to {max(values):.2f})"
+
+
+def _case(text: Text, layers: int) -> Case:
+    return Case(str(text.path), text.rows, "base", layers, text.vocab_size)
+
+
+def fastest_torch(python: str, text: Text, layers: int) -> tuple[Case, str]:
+    """The way to attend and to pad that is the fastest here, found on one micro-batch; and why there is none."""
+    found: list[tuple[float, Case]] = []
+    for attention in ATTENTION:
+        for cut in (False, True):
+            case = replace(_case(text, layers), attention=attention, cut=cut)
+            stepper = Stepper(python, [SCRIPT, "torch", replace(case, rows=text.rows).text()])
+            if stepper.missing:
+                stepper.close()
+                return case, stepper.missing
+            spent = min(stepper.ask(number)["seconds"] for number in (0, 1))
+            stepper.close()
+            found.append((spent, case))
+    return min(found, key=lambda one: one[0])[1], ""
+
+
+def step_rows(
+    text: Text, torch_python: str, baseline: Path | None, folder: Path, layers: int, rounds: int
+) -> tuple[list[Row], dict[str, Any]]:
+    """A step against that of another checkout, or against ours with micro-batches of full width; and transformers'."""
+    size = f"{BATCH} x {text.length} tokens"
+    what = (
+        f"a training step of base width, {layers} layers, float32, {size} of {text.origin} "
+        f"({100 * text.padding:.0f} % padding), micro-batches of {text.rows}, {THREADS} threads"
+    )
+    must, aim = TARGETS[text.length]
+    say(f"training on real text: {size}, {layers} layers, {rounds} rounds")
+    case = _case(text, layers)
+    opened = {"ours": Stepper(sys.executable, [SCRIPT, "trainer", case.text()])}
+    missing = ""
+    try:
+        if opened["ours"].missing:
+            return [_missing(what, opened["ours"].missing, must, aim)], {}
+        if baseline is None:
+            against = "the same with micro-batches of full width"
+            opened["baseline"] = Stepper(sys.executable, [SCRIPT, "trainer", replace(case, cut=False).text()])
+        else:
+            against = f"the trainer of {commit_of(baseline)}"
+            path = overlay(baseline, folder)
+            opened["baseline"] = Stepper(sys.executable, [SCRIPT, "trainer", case.text()], path)
+        if opened["baseline"].missing:
+            return [_missing(what, f"{against}: {opened['baseline'].missing}", must, aim)], {}
+        theirs, missing = fastest_torch(torch_python, text, layers)
+        if not missing:
+            opened["theirs"] = Stepper(torch_python, [SCRIPT, "torch", theirs.text()])
+        answers = turns(opened, rounds)
+    finally:
+        for stepper in opened.values():
+            stepper.close()
+
+    figures: dict[str, Any] = {
+        "padding": text.padding,
+        "layers": layers,
+        **{name: {"about": opened[name].about, "answers": answers[name]} for name in answers},
+    }
+    own = statistics.median(answer["seconds"] for answer in answers["ours"])
+    # The same first batch and, from the same seed, the same model.
+    apart = abs(answers["ours"][0]["loss"] / answers["baseline"][0]["loss"] - 1)
+    shapes = ", ".join(opened["ours"].about["shapes"])
+    rows = [
+        _row(
+            what,
+            answers,
+            "baseline",
+            must,
+            aim,
+            f"; {own:.1f} s, {BATCH / own:.1f} sequences a second; micro-batches of {shapes}; the first losses differ "
+            f"by {apart:.1e}",
+            against,
+        )
+    ]
+    what = f"the same step against PyTorch, {size}"
+    if missing:
+        rows.append(Row(what, f"not measured: {missing}", f"{AGAINST_TORCH}x", "", None, None, "--torch-python"))
+    else:
+        about = opened["theirs"].about["what"]
+        against = f"AlbertForPreTraining, {about}, eager mode, masked LM at all positions, fused AdamW"
+        rows.append(_row(what, answers, "theirs", AGAINST_TORCH, None, "", against))
+    return rows, figures
+
+
+def _missing(what: str, why: str, must: float, aim: float | None) -> Row:
+    return Row(what, f"not measured: {why}", f"{must}x", f"{aim}x" if aim else "", None, None, "pip install tensorflow")
+
+
+def _row(
+    what: str,
+    answers: Mapping[str, Sequence[Mapping[str, Any]]],
+    other: str,
+    must: float,
+    aim: float | None,
+    more: str,
+    against: str,
+) -> Row:
+    wall, cpu = (ratios(answers[other], answers["ours"], kind) for kind in ("seconds", "cpu"))
+    reached = statistics.median(wall)
+    seconds = statistics.median(answer["seconds"] for answer in answers[other])
+    return Row(
+        what,
+        f"{spread(wall)}, in CPU time {spread(cpu)}{more}",
+        f"{must}x",
+        f"{aim}x" if aim else "",
+        reached >= must,
+        reached >= aim if aim else None,
+        f"{against}: {seconds:.1f} s",
+    )
+
+
+def memory_row(text: Text, layers: int) -> tuple[Row, dict[str, Any]]:
+    """What further micro-batches of a step take in memory."""
+    what = (
+        f"peak memory of a step of {MICRO_BATCHES} micro-batches against one of 1, base width, {layers} layers, "
+        f"{text.rows} x {text.length} tokens each"
+    )
+    say(f"training on real text: memory of {MICRO_BATCHES} micro-batches")
+    must = f"within {100 * (MEMORY - 1):.0f} %"
+    peaks: list[int] = []
+    for count in (1, MICRO_BATCHES):
+        case = replace(_case(text, layers), batches=str(_longest(text.path)), cut=False, rows=count * text.rows)
+        stepper = Stepper(sys.executable, [SCRIPT, "trainer", case.text()])
+        if stepper.missing:
+            stepper.close()
+            return Row(what, f"not measured: {stepper.missing}", must, "", None, None, "pip install tensorflow"), {}
+        peaks.append([stepper.ask(0)["peak"] for _ in range(2)][-1])
+        stepper.close()
+    growth = peaks[1] / peaks[0]
+    row = Row(
+        what,
+        f"{growth:.3f} times; {peaks[0] / MIB:,.0f} MiB and {peaks[1] / MIB:,.0f} MiB",
+        must,
+        "",
+        growth <= MEMORY,
+        None,
+        "maximum resident set of a process that does 3 such steps, compilation included",
+    )
+    return row, {"peaks": peaks}
+
+
+def padding_rows(
+    model: Path, corpus: Corpus, folder: Path, torch_python: str, baseline: Path | None, layers: int, rounds: int
+) -> tuple[list[Row], dict[str, Any]]:
+    """Steps on real text at 512 and at 128 tokens, and their memory.
+
+    Args:
+        model: the tokenizer.
+        corpus: the text.
+        folder: for what is written on the way.
+        torch_python: a Python with PyTorch and transformers.
+        baseline: another checkout, whose trainer is compared; None for this one with full width.
+        layers: of the model, which is otherwise base.
+        rounds: turns of each side.
+    """
+    say("training on real text: tokenizing")
+    store = make_store(model, corpus, folder)
+    rows: list[Row] = []
+    figures: dict[str, Any] = {}
+    for length in TARGETS:
+        text = make_text(store, length, folder, corpus.origin)
+        more, figures[f"step_{length}"] = step_rows(text, torch_python, baseline, folder, layers, rounds)
+        rows += more
+        if length == max(TARGETS):
+            row, figures["memory"] = memory_row(text, layers)
+            rows.append(row)
+    return rows, {"training_on_real_text": figures}

@@ -1,0 +1,68 @@
+"""A process that does training steps when it is asked to, so that several take turns and none compiles twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+class Stepper:
+    """A process that answers a line of standard input with a line of JSON; `missing` says why there is none.
+
+    Args:
+        python: its interpreter.
+        command: a script, and its arguments.
+        path: the folder where it finds the trainer.
+    """
+
+    def __init__(self, python: str, command: list[str], path: Path = ROOT) -> None:
+        environment = os.environ | {"PYTHONPATH": str(path), "TRANSFORMERS_VERBOSITY": "error"}
+        # A file: nobody reads a pipe while the process works, and a full one would stop it.
+        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [python, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            text=True,
+            env=environment,
+        )
+        self.about: dict[str, Any] = {}
+        self.missing = ""
+        self.about = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if line:
+            found: dict[str, Any] = json.loads(line)
+            return found
+        self._process.wait()
+        self._messages.seek(0)
+        messages = self._messages.read().strip().splitlines()
+        self.missing = messages[-1] if messages else f"no message, exit code {self._process.returncode}"
+        return {}
+
+    def ask(self, line: object) -> dict[str, Any]:
+        """The answer to `line`.
+
+        Raises:
+            RuntimeError: the process has ended.
+        """
+        assert self._process.stdin
+        print(line, file=self._process.stdin, flush=True)
+        answer = self._read()
+        if self.missing:
+            raise RuntimeError(self.missing)
+        return answer
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+        self._messages.close()
