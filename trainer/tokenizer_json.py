@@ -183,6 +183,15 @@ def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool
     return steps
 
 
+def _processor(model: bytes) -> Any:
+    from sentencepiece import SentencePieceProcessor
+
+    try:
+        return SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise TrainerError(f"SentencePiece cannot load the model ({error}): give the spiece.model file") from error
+
+
 def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
     """A regular expression for the places in a word where the digit-comma rule begins a number with a ▁; "" for none.
 
@@ -190,9 +199,7 @@ def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
     it, even inside a word. That can be told from the text where the piece is a whole number; not where it is the end
     of one, since that takes the scores.
     """
-    from sentencepiece import SentencePieceProcessor
-
-    processor = SentencePieceProcessor(model_proto=model)
+    processor = _processor(model)
     pieces = [piece.piece for piece in parsed.pieces if piece.type == piece.NORMAL]
     numbers = sorted({piece[:-1] for piece in pieces if is_digits_and_comma(piece) and piece[:-1].isdecimal()})
     after = ["", *"0123456789", "00", "000"]

@@ -176,6 +176,8 @@ def _pieces(stored: Mapping[str, Any]) -> tuple[list[_Piece], list[str]]:
     unknown = model.get("unk_id")
     if type(unknown) is not int or not 0 <= unknown < len(vocab):
         raise ValueError(f"model.unk_id must be the id of one of the {len(vocab):,} pieces, got {short(unknown)}")
+    if names[unknown] in _CONTROL:
+        raise ValueError(f"model.unk_id must be the id of <unk>, got {unknown}, which is {names[unknown]}")
     names += [text for text, number in added.names.items() if number >= len(vocab)]
     lacking = [name for name in (CLS, SEP, MASK) if name not in names]
     if not any(name in names for name in _PADS):
@@ -190,7 +192,13 @@ def _pieces(stored: Mapping[str, Any]) -> tuple[list[_Piece], list[str]]:
     scores = [score for _, score in vocab]
     decide = _ours if scores[unknown] < 0 else _theirs
     kinds = _kinds(names, added, unknown, byte_fallback=fallback)
-    return decide(names, [*scores, *[0.0] * (len(names) - len(vocab))], kinds, scores[unknown])
+    pieces, notes = decide(names, [*scores, *[0.0] * (len(names) - len(vocab))], kinds, scores[unknown])
+    if not fallback and set(names) >= _BYTES:
+        notes.append(
+            "it has a piece for every byte and byte_fallback false, as transformers saves ALBERT's: characters without "
+            "a piece are <unk>, and not their bytes as with the spiece.model"
+        )
+    return pieces, notes
 
 
 def _vocab(vocab: Any) -> list[tuple[str, float]]:
@@ -233,7 +241,7 @@ def _added(tokens: Any, vocab: Sequence[tuple[str, float]]) -> _Added:
     special = set()
     for token in tokens:
         number, text = (token.get("id"), token.get("content")) if isinstance(token, dict) else (None, None)
-        if type(number) is not int or number < 0 or not isinstance(text, str):
+        if type(number) is not int or not 0 <= number < 1 << 31 or not isinstance(text, str):
             raise ValueError(f"an added token must have an id and a content, got {short(token)}")
         _check_text(text, f"added token {number}")
         piece = vocab[number][0] if number < len(vocab) else None
@@ -350,7 +358,7 @@ def _float32(score: float) -> float:
 
 def _model(pieces: Sequence[_Piece], rules: Rules, *, byte_fallback: bool) -> bytes:
     """A SentencePiece model of these pieces."""
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
     schema: Any = sentencepiece_model_pb2  # its classes are made when it is imported
     model = schema.ModelProto()
@@ -374,4 +382,8 @@ def _model(pieces: Sequence[_Piece], rules: Rules, *, byte_fallback: bool) -> by
     normalizer.remove_extra_whitespaces = rules.single_spaces
     normalizer.escape_whitespaces = True
     written: bytes = model.SerializeToString(deterministic=True)
+    try:
+        SentencePieceProcessor(model_proto=written)
+    except RuntimeError as error:
+        raise ValueError(f"the tokenizer must be one that SentencePiece can load, got: {error}") from error
     return written

@@ -291,12 +291,13 @@ def _check_beside(model: Path) -> None:
 def _differences(one: Tokenizer, other: Tokenizer) -> str:
     """What two tokenizers with the same pieces differ in; empty if nothing of it decides ids."""
     from trainer import tokenizer_model
+    from trainer.errors import TrainerError
 
     if one.kind != "unigram":
         return "its bytes"
     try:
         return ", ".join(tokenizer_model.differences(*(Path(each.path).read_bytes() for each in (one, other))))
-    except OSError:
+    except (OSError, TrainerError):  # of a kind that no tokenizer.json can express
         return "its bytes"
 
 
