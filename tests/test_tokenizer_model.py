@@ -237,7 +237,7 @@ def test_an_earlier_export_lacks_scores(tmp_path: Path) -> None:
     assert note.startswith(
         f"hf/tokenizer.json: an earlier version of albert-fast wrote it without the scores of {len(lost)}"
     )
-    assert tokenizer_model.differences(model, rebuilt.model) == [f"kinds of {len(lost)} pieces"]
+    assert tokenizer_model.differences(model, rebuilt.model) == [f"kinds of pieces ({len(lost)} of 2,000)"]
     left, right = (tokenizer(each, tmp_path, False, False).encode_batch(lines()) for each in (model, rebuilt.model))
     assert 0 < abs(len(left[0]) - len(right[0])) < len(left[0]) / 100
 
@@ -247,7 +247,9 @@ def test_bytes_that_transformers_gives_up() -> None:
     rebuilt = tokenizer_model.rebuild(packed(theirs(model)))
     (note,) = rebuilt.notes
     assert "it has a piece for every byte and byte_fallback false" in note
-    assert tokenizer_model.differences(model, rebuilt.model) == ["kinds of 256 pieces", "byte_fallback"]
+    kinds, fallback = tokenizer_model.differences(model, rebuilt.model)
+    assert kinds.startswith("kinds of pieces (256 of ")
+    assert fallback == "byte_fallback"
     processor = sentencepiece.SentencePieceProcessor(model_proto=rebuilt.model)
     assert 1 in processor.EncodeAsIds("\u4e00")
 
@@ -277,7 +279,7 @@ def test_what_differs() -> None:
     content = ours(golden)
     content["model"]["vocab"][100][1] -= 1
     other = tokenizer_model.rebuild(packed(content)).model
-    assert tokenizer_model.differences(golden, other) == ["scores of 1 pieces"]
+    assert tokenizer_model.differences(golden, other) == ["scores (1 of 2,000)"]
 
 
 # --- what is none ----------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from exports import (
     Values,
     config_of,
     fresh_values,
+    golden_run,
     golden_values,
     hugging_face_folder,
     listing,
@@ -32,7 +33,7 @@ from exports import (
 )
 from trainer_runs import Material, arguments
 
-from trainer import checkpoints, weights
+from trainer import checkpoints, tokenizer_model, weights
 from trainer.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -129,6 +130,116 @@ def test_a_hugging_face_folder(name: str, command: Command) -> None:
         assert "warning" not in done.err
         rules = json.loads(Path("start/spiece.config.json").read_text())
         assert (rules["lower_case"], rules["keep_accents"]) == (lower, not lower)
+
+
+def only_json(command: Command, **rules: bool) -> dict[str, Any]:
+    """A Hugging Face folder `hf` as transformers 5 saves it, and its tokenizer.json; the export it is of is `full`."""
+    golden_run(Path("run"), files=tokenizer_files(**rules))
+    assert command("export", "--checkpoint", "run", "--output-dir", "full").code == 0
+    shutil.copytree("full", "hf")
+    for name in ("spiece.model", "spiece.config.json", "README.md"):
+        Path("hf", name).unlink()
+    content: dict[str, Any] = json.loads(Path("hf/tokenizer.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize(("lower_case", "keep_accents"), [(False, True), (True, False)])
+def test_a_folder_with_tokenizer_json_alone(lower_case: bool, keep_accents: bool, command: Command) -> None:
+    only_json(command, lower_case=lower_case, keep_accents=keep_accents)
+    Path("hf/tokenizer_config.json").unlink()
+    done = imported(command, "hf")
+    assert "warning" not in done.err
+    assert same(values(), golden_values("tiny"))
+    rules = json.loads(Path("start/spiece.config.json").read_text())
+    assert (rules["lower_case"], rules["keep_accents"]) == (lower_case, keep_accents)
+    assert tokenizer_model.differences(Path("start/spiece.model").read_bytes(), TOKENIZER.read_bytes()) == []
+    # Everything else takes it too.
+    filled = [command("fill-mask", folder, "Goung si [MASK].", "--json") for folder in ("hf", "full", "start")]
+    assert {done.code for done in filled} == {0}
+    assert len({done.out for done in filled}) == 1
+    assert command("export", "--checkpoint", "start", "--output-dir", "again").code == 0
+    for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        assert Path("again", name).read_bytes() == Path("full", name).read_bytes()
+    # Named, for a folder that has none, and for one with the model that it came from.
+    hugging_face_folder(Path("bare"))
+    for name in ("spiece.model", "spiece.config.json"):
+        Path("bare", name).unlink()
+    for source in ("bare", "full"):
+        done = imported(command, source, "--tokenizer", "hf/tokenizer.json", "--overwrite")
+        assert "warning" not in done.err
+        rules = json.loads(Path("start/spiece.config.json").read_text())
+        assert (rules["lower_case"], rules["keep_accents"]) == (lower_case, keep_accents)
+    assert "warning" not in imported(command, "hf", "--tokenizer", "full/spiece.model", "--overwrite").err
+
+
+def test_a_tokenizer_json_that_cannot_be_used(command: Command) -> None:
+    content = only_json(command)
+    path = Path("hf/tokenizer.json")
+    remedy = "; pass the spiece.model that the model was trained with as --tokenizer"
+    content["model"]["type"] = "WordPiece"
+    other = json.dumps(content)
+    for text, reason in (
+        ("", "the file must hold a tokenizer, and is empty"),
+        ("{", "the file must be JSON, and is not at line 1, column 2"),
+        (other, "model.type must be Unigram, the kind of ALBERT's tokenizers, got 'WordPiece'"),
+    ):
+        path.write_text(text)
+        message = refused(command, "hf", "--output-dir", "start")
+        assert message.startswith(f"hf/tokenizer.json: {reason}")
+        assert message.endswith(remedy)
+        done = command("fill-mask", "hf", "a [MASK]")
+        assert (done.code, done.error) == (1, message)
+    done = imported(command, "hf", "--tokenizer", "full/spiece.model")
+    assert "warning" not in done.err
+    shutil.copy("full/spiece.model", "hf")
+    done = imported(command, "hf", "--overwrite")
+    assert "warning: hf/spiece.model is used, and the tokenizer.json beside it is not read: hf/tok" in done.err
+    message = refused(command, "full", "--output-dir", "other", "--tokenizer", "no.json")
+    assert message == "cannot read no.json: No such file or directory"
+    content["model"]["type"] = "Unigram"
+    content["model"]["vocab"].pop()
+    Path("hf/spiece.model").unlink()
+    path.write_text(json.dumps(content))
+    message = refused(command, "hf", "--output-dir", "other")
+    assert message.startswith("hf/tokenizer.json has 1,999 pieces, and the model's vocab_size is 2,000")
+
+
+def test_a_tokenizer_json_beside_a_model_must_have_its_pieces(command: Command) -> None:
+    content = only_json(command)
+    shutil.copy(TOKENIZER, "hf")
+    path = Path("hf/tokenizer.json")
+    # It tells the text rules where nothing else does.
+    Path("hf/tokenizer_config.json").unlink()
+    assert "warning" not in imported(command, "hf").err
+    assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
+    content["model"]["vocab"][100][1] -= 1
+    path.write_text(json.dumps(content))
+    done = imported(command, "hf", "--overwrite")
+    assert (
+        "warning: hf/spiece.model is used, and hf/tokenizer.json, with the same pieces, differs from it in scores "
+        "(1 of 2,000)"
+    ) in done.err
+    assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
+    content["model"]["vocab"][100][0] = "zzz"
+    path.write_text(json.dumps(content))
+    for words in (["import-checkpoint", "hf", "--output-dir", "other"], ["fill-mask", "hf", "a [MASK]"]):
+        done = command(*words)
+        assert done.code == 1
+        assert "hf/spiece.model and hf/tokenizer.json are two tokenizers: id 100 is " in done.error
+        assert " in the one and 'zzz' in the other; remove the one that the model was not trained with" in done.error
+    assert not Path("other").exists()
+
+
+def test_text_rules_that_disagree(command: Command) -> None:
+    only_json(command)
+    settings = json.loads(Path("hf/tokenizer_config.json").read_text())
+    Path("hf/tokenizer_config.json").write_text(json.dumps(settings | {"do_lower_case": True}))
+    done = imported(command, "hf")
+    assert "the normalizer of hf/tokenizer.json has do_lower_case false, which is used, though" in done.err
+    assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
+    done = imported(command, "hf", "--do-lower-case", "--overwrite")
+    assert "has do_lower_case false, and true was passed: the pieces do not fit such text well" in done.err
+    assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is True
 
 
 def test_a_training_of_the_reference_and_a_module_of_tensorflow_hub(command: Command) -> None:

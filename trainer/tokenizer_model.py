@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from trainer.tokenizer_steps import Rules
 
-REMEDY = "use the spiece.model that the model was trained with"
+REMEDY = "; use the spiece.model that the model was trained with"
+"""How the messages end that refuse a tokenizer.json."""
 
 _PADS = ("<pad>", "[PAD]")
 _CONTROL = frozenset([CLS, SEP, MASK, *_PADS])
@@ -95,7 +96,7 @@ def rebuild(content: bytes, name: str = "tokenizer.json") -> Rebuilt:
         rules = tokenizer_steps.rules(stored)
         model = _model(pieces, rules, byte_fallback=stored["model"].get("byte_fallback") is True)
     except ValueError as error:
-        raise TrainerError(f"{name}: {error}; {REMEDY}") from error
+        raise TrainerError(f"{name}: {error}{REMEDY}") from error
     return Rebuilt(model, rules.lower_case, rules.keep_accents, tuple(f"{name}: {note}" for note in notes))
 
 
@@ -108,9 +109,9 @@ def differences(one: bytes, other: bytes) -> list[str]:
     else:
         pairs = list(zip(left.pieces, right.pieces, strict=True))
         if count := sum(a.type == b.type == _NORMAL and a.score != b.score for a, b in pairs):
-            found.append(f"scores of {count:,} pieces")
+            found.append(f"scores ({count:,} of {len(pairs):,})")
         if count := sum(a.type != b.type for a, b in pairs):
-            found.append(f"kinds of {count:,} pieces")
+            found.append(f"kinds of pieces ({count:,} of {len(pairs):,})")
     for key, what in (
         ("precompiled_charsmap", "the character map"),
         ("add_dummy_prefix", "the space before the text"),

@@ -192,7 +192,7 @@ def _rebuilt(path: Path) -> "Rebuilt":
         raise CommandError(f"cannot read {describe_os_error(error)}") from error
     found = _read(path, (status.st_mtime_ns, status.st_size))
     if isinstance(found, str):
-        raise CommandError(found)
+        raise CommandError(f"{found}; pass the spiece.model that the model was trained with as --tokenizer")
     return found
 
 
@@ -205,7 +205,7 @@ def _read(path: Path, _stamp: tuple[int, int]) -> "Rebuilt | str":
     try:
         return tokenizer_model.read(path)
     except TrainerError as error:
-        return str(error)
+        return str(error).removesuffix(tokenizer_model.REMEDY)
 
 
 def _open_json(path: Path, do_lower_case: bool | None, keep_accents: bool | None) -> Tokenizer:
@@ -265,10 +265,10 @@ def _check_beside(model: Path) -> None:
     path = model.parent / JSON
     if not path.is_file():
         return
-    try:
-        rebuilt = _rebuilt(path)
-    except CommandError as error:
-        warn(f"{model} is used, and the tokenizer.json beside it is not read: {error}")
+    status = path.stat()
+    rebuilt = _read(path, (status.st_mtime_ns, status.st_size))
+    if isinstance(rebuilt, str):
+        warn(f"{model} is used, and the tokenizer.json beside it is not read: {rebuilt}")
         return
     try:
         content = model.read_bytes()
