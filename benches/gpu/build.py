@@ -1,0 +1,347 @@
+"""Builds the GPU kit: a training step's modules as StableHLO, and the values that they must compute.
+
+    python benches/gpu/build.py --output-dir build/gpu-kit
+
+Needs TensorFlow and no GPU. What it writes needs JAX and NumPy alone: see README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import re
+import shutil
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import gpu_kit
+import numpy as np
+import tensorflow as tf
+
+from trainer import flops, losses, step
+from trainer.config import ModelConfig
+from trainer.hardware import PEAK_TFLOPS
+from trainer.model import Albert
+from trainer.optimizers import Lamb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+STABLEHLO = "1.0.0"
+"""The version that the modules are written in: that and every later one reads them."""
+SEED = 20_260_101
+UPDATE_BOUND = 1e-3
+"""For an update: float32, but a variable near 1 keeps few digits of a change of 0.001."""
+
+
+class Shape(NamedTuple):
+    """A micro-batch to export."""
+
+    model: str
+    width: int
+    rows: int
+    attention: str = "plain"
+    recompute: bool = False
+
+
+SHAPES = (
+    Shape("base", 512, 32),
+    Shape("base", 512, 64),
+    Shape("large", 512, 32),
+    Shape("base", 128, 256),
+    Shape("base", 512, 128),
+    Shape("large", 512, 64, recompute=True),
+    Shape("base", 256, 128),
+    Shape("large", 512, 16),
+    Shape("base", 128, 512),
+    Shape("base", 512, 16),
+    Shape("large", 256, 64),
+    Shape("base", 384, 80),
+    Shape("base", 512, 64, "cudnn"),
+    Shape("large", 512, 32, "cudnn"),
+    Shape("base", 512, 128, "cudnn"),
+    Shape("base", 128, 256, "cudnn"),
+    Shape("large", 512, 64, "cudnn"),
+    Shape("base", 512, 32, "cudnn"),
+    Shape("base", 256, 128, "cudnn"),
+    Shape("large", 256, 64, "cudnn"),
+    Shape("large", 512, 64, "cudnn", recompute=True),
+    Shape("base", 384, 80, "cudnn"),
+    Shape("base", 512, 64, "autodiff"),
+    Shape("large", 512, 32, "autodiff"),
+    Shape("base", 128, 256, "autodiff"),
+)
+"""What `make gpu-kit` exports, by variant of attention; of each the most important first."""
+
+
+def build(folder: Path, configs: dict[str, ModelConfig], shapes: Sequence[Shape], *, seed: int = SEED) -> gpu_kit.Kit:
+    """Writes a kit to an empty folder.
+
+    Args:
+        folder: does not exist, or is empty.
+        configs: the models by name.
+        shapes: what to export.
+        seed: of inputs and weights.
+    """
+    (folder / "modules").mkdir(parents=True)
+    for name in ("gpu_kit.py", "gpu_results.py", "run.py", "README.md"):
+        if (source := Path(__file__).with_name(name)).exists():
+            shutil.copy(source, folder / name)
+    models: dict[str, gpu_kit.Model] = {}
+    expected: dict[str, gpu_kit.Expected] = {}
+    cases = []
+    for shape in shapes:
+        if shape.model not in models:
+            models[shape.model] = describe(configs[shape.model])
+            case, values = _update(folder, seed, shape.model, configs[shape.model], models[shape.model])
+            cases.append(case)
+            expected[case.expected] = values
+        cases.append(_gradient(folder, shape, configs[shape.model]))
+        if cases[-1].expected not in expected:
+            expected[cases[-1].expected] = _expect(seed, shape, configs[shape.model], models[shape.model])
+    made_by = {"tensorflow": tf.__version__, "stablehlo": STABLEHLO, "numpy": np.__version__}
+    kit = gpu_kit.Kit(seed, made_by, tuple(PEAK_TFLOPS.items()), models, expected, tuple(cases))
+    kit.write(folder / "manifest.json")
+    return kit
+
+
+def describe(config: ModelConfig) -> gpu_kit.Model:
+    """What the runners have to know of a model."""
+    variables = Albert(config).named_variables.items()
+    return gpu_kit.Model(
+        config.vocab_size, config.type_vocab_size, tuple((name, tuple(variable.shape)) for name, variable in variables)
+    )
+
+
+def predictions(width: int) -> int:
+    """Masked positions of a row cut to `width`: 15 %."""
+    return max(1, round(0.15 * width))
+
+
+def make_model(shape: Shape, config: ModelConfig, dtype: tf.DType) -> Albert:
+    """The trainer's model with the shape's variant of attention."""
+    return Albert(config, dtype, attention=shape.attention, recompute=shape.recompute)
+
+
+def specs(rows: int, width: int, predictions: int) -> dict[str, tf.TensorSpec]:
+    """The arguments of a gradient before the variables, by name: the batch, its denominators and the dropout key."""
+    return {
+        "input_ids": tf.TensorSpec([rows, width], tf.int32),
+        "input_mask": tf.TensorSpec([rows, width], tf.int32),
+        "segment_ids": tf.TensorSpec([rows, width], tf.int32),
+        "masked_lm_positions": tf.TensorSpec([rows, predictions], tf.int32),
+        "masked_lm_ids": tf.TensorSpec([rows, predictions], tf.int32),
+        "masked_lm_weights": tf.TensorSpec([rows, predictions], tf.float32),
+        "next_sentence_labels": tf.TensorSpec([rows, 1], tf.int32),
+        "masked_lm_weight": tf.TensorSpec([], tf.float32),
+        "sentences": tf.TensorSpec([], tf.float32),
+        "dropout_key": tf.TensorSpec([2], tf.int32),
+    }
+
+
+def gradient_function(model: Albert, names: Sequence[str]) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """The trainer's gradient with flat arguments, named `names`: the four sums, and the gradient."""
+    share = step.make_gradient(model)
+
+    def flat(*values: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        named = dict(zip(names, values, strict=True))
+        whole = losses.Totals(named.pop("masked_lm_weight"), named.pop("sentences"))
+        key = named.pop("dropout_key")
+        sums, gradient = share(named, whole, key)
+        return (*sums, gradient)
+
+    return flat
+
+
+def name_of(shape: Shape) -> str:
+    """The name of a shape's case."""
+    return f"{shape.model}-{shape.width}-{shape.rows}-{shape.attention}" + ("-recompute" if shape.recompute else "")
+
+
+def _gradient(folder: Path, shape: Shape, config: ModelConfig) -> gpu_kit.Case:
+    model = make_model(shape, config, tf.bfloat16)
+    count = predictions(shape.width)
+    arguments = specs(shape.rows, shape.width, count)
+    parameters = sum(variable.shape.num_elements() for variable in model.named_variables.values())
+    results = [gpu_kit.Array(name, "float32", ()) for name in losses.Sums._fields]
+    lengths = gpu_kit.lengths(shape.width)
+    repeats = shape.rows // len(lengths)
+    name = name_of(shape)
+    case = gpu_kit.Case(
+        name,
+        f"modules/{name}.mlir.gz",
+        "gradient",
+        shape.model,
+        shape.attention,
+        shape.recompute,
+        shape.width,
+        shape.rows,
+        count,
+        (),
+        (*results, gpu_kit.Array("gradient", "float32", (parameters,))),
+        float(shape.rows * flops.training_flops(config, shape.width, count)),
+        float(repeats * sum(flops.training_flops(config, length, gpu_kit.masked(length, count)) for length in lengths)),
+        repeats * sum(lengths),
+    )
+    return _export(folder, case, gradient_function(model, list(arguments)), arguments, model.named_variables)
+
+
+def _update(
+    folder: Path, seed: int, name: str, config: ModelConfig, model: gpu_kit.Model
+) -> tuple[gpu_kit.Case, gpu_kit.Expected]:
+    """The update's case, and what it does to variables here."""
+    variables = Albert(config).named_variables
+    optimizer = Lamb(variables)
+    shapes = [shape for _, shape in model.variables]
+    sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+
+    def flat(gradient: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
+        return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
+
+    arguments = {"gradient": tf.TensorSpec([sum(sizes)]), "rate": tf.TensorSpec([])}
+    case = gpu_kit.Case(
+        f"{name}-update", f"modules/{name}-update.mlir.gz", "update", name, "", False, 0, 0, 0, (), (), 0.0, 0.0, 0
+    )
+    case = _export(folder, case, flat, arguments, variables | optimizer.slots)
+    for variable_name, variable in variables.items():
+        variable.assign(gpu_kit.weight(seed, variable_name, variable.shape))
+    gradient = gpu_kit.uniform(seed, "gradient", [sum(sizes)], gpu_kit.GRADIENT)
+    norm = float(flat(tf.constant(gradient), tf.constant(gpu_kit.RATE, tf.float32)))
+    updated = {name: variable.numpy() for name, variable in variables.items()}
+    bounds = dict.fromkeys(("norm", "entries", "worst_variable"), UPDATE_BOUND)
+    return case, gpu_kit.Expected({}, norm, gpu_kit.changes(seed, model, updated), bounds)
+
+
+def _export(
+    folder: Path,
+    case: gpu_kit.Case,
+    function: Callable[..., Any],
+    arguments: dict[str, tf.TensorSpec],
+    variables: dict[str, tf.Variable],
+) -> gpu_kit.Case:
+    """Writes a function's module; the case with its arguments, and with its results if it had none."""
+    start = time.monotonic()
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    traced = compiled.get_concrete_function(*arguments.values())
+    text = compiled.experimental_get_compiler_ir(*arguments.values())(stage="stablehlo")
+    known = {id(variable.handle): name for name, variable in variables.items()}
+    captured = [known[id(handle)] for handle in traced.captured_inputs]
+    given = [gpu_kit.Array(name, spec.dtype.name, tuple(spec.shape)) for name, spec in arguments.items()]
+    given += [gpu_kit.Array(name, "float32", tuple(variables[name].shape)) for name in captured]
+    text = bare(text)
+    inputs, outputs = signature(text)
+    if [array.shape for array in given] != inputs:
+        raise ValueError(f"{case.name}: the module's arguments are {inputs}, not {given}")
+    # An update gives the norm, and then what becomes of the variables, in the order of the arguments.
+    results = case.results or (gpu_kit.Array("norm", "float32", ()), *given[len(arguments) :])
+    if [array.shape for array in results] != outputs:
+        raise ValueError(f"{case.name}: the module's results are {outputs}, not {results}")
+    data = serialize(text)
+    (folder / case.file).write_bytes(gzip.compress(data, mtime=0))
+    print(f"gpu-kit: {case.name}: {len(data):,} bytes, {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return replace(case, arguments=tuple(given), results=results)
+
+
+def signature(text: str) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The shapes of the arguments and of the results of a module's main function."""
+    found = re.search(r"func\.func (?:public )?@main\((.*?)\) -> (\(.*?\)|tensor<\S*>) \{", text)
+    if not found:
+        raise ValueError("the module has no function main")
+
+    def shapes(part: str) -> list[tuple[int, ...]]:
+        types = re.findall(r"tensor<([^>]*)>", part)
+        return [tuple(int(size) for size in kind.split("x")[:-1]) for kind in types]
+
+    return shapes(found.group(1)), shapes(found.group(2))
+
+
+def bare(text: str) -> str:
+    """A module's text without the places in source files and without XLA's own attributes.
+
+    Raises:
+        ValueError: one of them is left.
+    """
+    text = re.sub(r"(?m)^#loc.*\n", "", text)
+    text = re.sub(r" loc\((?:[^()\"]|\"[^\"]*\"|\([^()]*\))*\)", "", text)
+    text = re.sub(r"(?m)^module @\S+ attributes \{.*\} \{$", "module @step {", text)
+    text = re.sub(r" ?\{mhlo\.frontend_attributes = \{[^{}]*\}\}|mhlo\.frontend_attributes = \{[^{}]*\}, ", "", text)
+    # An identity that StableHLO has no operation for.
+    text = re.sub(r"mhlo\.copy (%\S+) : (tensor<\S+>)", r"stablehlo.reshape \1 : (\2) -> \2", text)
+    if found := re.search(r".*(?:loc\(|mhlo\.).*", text):
+        raise ValueError(f"the module holds a location or an attribute that is not understood: {found.group()}")
+    return text
+
+
+def serialize(text: str) -> bytes:
+    """A module's portable artifact."""
+    from tensorflow.compiler.mlir.stablehlo import stablehlo
+
+    artifact: bytes = stablehlo.serialize_portable_artifact_str(text, STABLEHLO)
+    return artifact
+
+
+def _expect(seed: int, shape: Shape, config: ModelConfig, described: gpu_kit.Model) -> gpu_kit.Expected:
+    """The values of the period's rows, in float32; the bounds are three times what bfloat16 differs from them here."""
+    start = time.monotonic()
+    rows, count = len(gpu_kit.FILLS), predictions(shape.width)
+    exact = _values(seed, shape, config, described, rows, count, tf.float32)
+    rough = _values(seed, shape, config, described, rows, count, tf.bfloat16)
+    expected = gpu_kit.Expected(*exact, {})
+    differences = gpu_kit.compare(expected, *rough, repeats=1)
+    bounds = {name: max(3 * difference, 1e-3) for name, difference in differences.items()}
+    print(
+        f"gpu-kit: {shape.model} at {shape.width}: expected values, {time.monotonic() - start:.0f} s; bfloat16 differs "
+        f"by {', '.join(f'{name} {value:.1e}' for name, value in differences.items())}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return replace(expected, bounds=bounds)
+
+
+def _values(
+    seed: int, shape: Shape, config: ModelConfig, described: gpu_kit.Model, rows: int, count: int, dtype: tf.DType
+) -> tuple[dict[str, float], float, dict[str, list[float]]]:
+    """The sums, the gradient's norm and some of its entries."""
+    model = make_model(shape._replace(attention="plain", recompute=False), config, dtype)
+    for name, variable in model.named_variables.items():
+        variable.assign(gpu_kit.weight(seed, name, variable.shape))
+    batch = {
+        name: tf.constant(value) for name, value in gpu_kit.batch(seed, described, shape.width, count, rows).items()
+    }
+    # Not compiled: for a single call, compiling takes longer than it saves.
+    sums, gradient = step.make_gradient(model, jit=False)(batch, losses.totals(batch), tf.zeros([2], tf.int32))
+    flat = gradient.numpy()
+    norm = float(np.linalg.norm(flat.astype(np.float64)))
+    return {name: float(value) for name, value in sums._asdict().items()}, norm, gpu_kit.entries(seed, described, flat)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Build the GPU kit: StableHLO modules, and the values they must compute."
+    )
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder to write; an existing kit is replaced")
+    parser.add_argument(
+        "--only", default="", metavar="PATTERN", help="export the cases whose name matches this regular expression"
+    )
+    options = parser.parse_args()
+    # Everything is computed and lowered on the CPU, also where there is a GPU.
+    tf.config.set_visible_devices([], "GPU")
+    folder: Path = options.output_dir
+    if (folder / "manifest.json").exists():
+        shutil.rmtree(folder)
+    shapes = [shape for shape in SHAPES if re.search(options.only, name_of(shape))]
+    kit = build(folder, {name: ModelConfig.preset(name) for name in ("base", "large")}, shapes)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"gpu-kit: wrote {len(kit.cases)} modules to {folder}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
