@@ -20,7 +20,21 @@ def test_quantities(value: float, unit: str, text: str) -> None:
     assert quantity(value, unit) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0s"), (59.4, "59s"), (185, "3m 05s"), (7625, "2h 07m")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0s"),
+        (59.4, "59s"),
+        (185, "3m 05s"),
+        (7625, "2h 07m"),
+        (47 * 3600, "47h 00m"),
+        (3 * 86400 + 4 * 3600, "3 days 4h"),
+        (45.3 * 86400, "45 days"),
+        (700 * 86400, "700 days"),
+        (516_041 * 3600, "59 years"),
+        (1e12, "31,688 years"),
+    ],
+)
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

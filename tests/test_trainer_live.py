@@ -19,6 +19,7 @@ LINE: dict[str, Any] = {
     "tokens_per_second": 1_131_000.0,
     "tflops": 407.4,
     "mfu": 0.412,
+    "padding": 0.063,
     "input_wait": 0.001,
 }
 
@@ -58,12 +59,13 @@ def test_amounts_have_three_digits(value: float | None, text: str) -> None:
 def test_a_plain_line_has_every_figure() -> None:
     assert plain_line(LINE, 125_000, 33_120) == (
         "step 1,200 of 125,000 (1.0 %): MLM loss 6.213 acc 0.124, SOP loss 0.689 acc 0.541, lr 6.80e-04, "
-        "2,411 seq/s, 1.13M tokens/s, 407 TFLOP/s, MFU 41.2 %, input wait 0.1 %, 9h 12m left"
+        "2,411 seq/s, 1.13M tokens/s, 407 TFLOP/s, MFU 41.2 %, padding 6.3 %, input wait 0.1 %, 9h 12m left"
     )
 
 
 def test_what_is_unknown_is_left_out_or_said_to_be() -> None:
-    line = plain_line({**LINE, "masked_lm_loss": None, "mfu": None, "tflops": None}, 125_000, None)
+    unknown = ("masked_lm_loss", "mfu", "tflops", "padding")
+    line = plain_line({**LINE, **dict.fromkeys(unknown)}, 125_000, None)
     assert "MLM loss n/a acc 0.124" in line
     assert line.endswith("1.13M tokens/s, input wait 0.1 %")
     assert "n/a seq/s" in plain_line({"step": 1}, 10, None)
@@ -99,6 +101,16 @@ def test_the_time_left_leaves_compiling_out() -> None:
     first, second = lines_of([100.0, 120.0])
     assert "left" not in first
     assert second.endswith(", 32m 40s left"), second  # 980 steps at 2 seconds
+
+
+def test_a_width_that_is_compiled_later_does_not_show_in_the_time_left() -> None:
+    clock, stream = Clock(), io.StringIO()
+    with Live(1000, stream=stream, clock=clock) as live:
+        for number, (second, compiled) in enumerate([(100.0, 95.0), (220.0, 100.0), (240.0, 0.0)], 1):
+            clock.now = second
+            live.update({**LINE, "step": 10 * number, "compile_seconds": compiled})
+    lines = stream.getvalue().splitlines()
+    assert [line.rsplit(", ", 1)[1] for line in lines[1:]] == ["32m 40s left", "32m 20s left"]  # at 2 seconds a step
 
 
 def test_with_the_batch_the_first_line_has_a_time_left() -> None:
@@ -138,7 +150,7 @@ def test_a_terminal_gets_a_table_at_each_update(monkeypatch: pytest.MonkeyPatch)
     assert "albert-fast: after [bold]" in text
     assert re.search(r"masked LM +6\.213 +0\.124 +6\.213 +0\.124", text)
     assert "1m 38s left" in text
-    assert "lr 6.80e-04, 2,411 seq/s, 1.13M tokens/s, 407 TFLOP/s, MFU 41.2 %, input wait 0.1 %" in text
+    assert "MFU 41.2 %, padding 6.3 %, input wait 0.1 %" in text
     assert stream.getvalue().endswith("\x1b[?25h"), "the cursor is shown again"
 
 

@@ -34,7 +34,8 @@ def training(step: int, **figures: Any) -> dict[str, Any]:
         "step": step, "steps": 10, "time": 1.8e9 + step, "hours": step / 100, "masked_lm_loss": 8 - step / 100,
         "sentence_order_loss": 0.7, "masked_lm_accuracy": step / 1000, "sentence_order_accuracy": 0.5,
         "learning_rate": 1e-3, "gradient_norm": 1.0, "sequences_per_second": 2411.0, "tokens_per_second": 1.1e6,
-        "tflops": 400.0, "mfu": 0.41, "input_wait": 0.001, **figures,
+        "tflops": 400.0, "mfu": 0.41, "padding": 0.06, "input_wait": 0.001,
+        "compile_seconds": 9.0, **figures,
     }  # fmt: skip
 
 
@@ -115,7 +116,25 @@ def test_the_summary_says_what_was_trained_and_how_well(tmp_path: Path) -> None:
     assert "Masked LM: loss 5.500 held out; 7.000 in training; 7.12 by guessing" in text
     assert "Sentence order: loss 0.600 held out; 0.700 in training; 0.693 by guessing" in text
     assert "Sequences/s 2,411" in text
-    assert "MFU 41.0 %" in text
+    assert "MFU 41.0 % of the devices' peak, for real tokens" in text
+    assert "Padding 6.0 % of the tokens that are computed" in text
+    assert "Compilation 1m 30s in all starts" in text
+
+
+def test_a_finished_run_that_is_started_again_is_not_resumed(tmp_path: Path) -> None:
+    again = [*RUN, start(100), start(100)]
+    page = report(tmp_path, again)
+    assert "resumed once." in page.text
+    assert page.text.count("100 resumed") == 2  # in the table of starts
+    run = Run.read(tmp_path)
+    assert [line["step"] for line in run.resumed] == [50]
+
+
+def test_the_speed_leaves_out_steps_that_compiled() -> None:
+    first = dict.fromkeys(("sequences_per_second", "tokens_per_second", "mfu", "input_wait"))
+    run = Run([training(10, **first), training(20), training(30)], {}, {}, {})
+    assert run.mean("sequences_per_second") == pytest.approx(2411.0)
+    assert run.mean("padding") == pytest.approx(0.06)
 
 
 def test_the_page_has_every_section_and_needs_nothing_else(tmp_path: Path) -> None:
@@ -123,9 +142,10 @@ def test_the_page_has_every_section_and_needs_nothing_else(tmp_path: Path) -> No
     page = report(tmp_path, RUN, pretrain__config=config, albert_config={"hidden_size": 128})
     text = page.text
     for title in ("Masked LM: loss", "Masked LM: accuracy", "Sentence order: loss", "Sentence order: accuracy",
-                  "Learning rate", "Sequences/s", "Tokens/s, without padding", "Input wait: share"):  # fmt: skip
+                  "Learning rate", "Sequences/s", "Tokens/s, without padding", "Padding: fraction",
+                  "Input wait: share"):  # fmt: skip
         assert title in text
-    assert page.tags.count("svg") == 10
+    assert page.tags.count("svg") == 11
     for words in ("guessing by frequency", "ln 2", "chance", "resumed", "held out"):
         assert words in text
     assert "Highest masked-LM accuracy: step 80." in text

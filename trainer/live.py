@@ -60,7 +60,7 @@ def learning_rate(line: Mapping[str, Any]) -> str:
 
 
 def speed(line: Mapping[str, Any]) -> str:
-    """Sequences and tokens a second; TFLOP/s and MFU where they are known; the share of time spent on input."""
+    """Sequences and real tokens per second; TFLOP/s and MFU if they are known; padding; the time spent on input."""
     parts = [
         f"{amount(_number(line, 'sequences_per_second'))} seq/s",
         f"{amount(_number(line, 'tokens_per_second'))} tokens/s",
@@ -69,6 +69,8 @@ def speed(line: Mapping[str, Any]) -> str:
         parts.append(f"{amount(tflops)} TFLOP/s")
     if (mfu := _number(line, "mfu")) is not None:
         parts.append(f"MFU {percent(mfu)}")
+    if (padding := _number(line, "padding")) is not None:
+        parts.append(f"padding {percent(padding)}")
     parts.append(f"input wait {percent(_number(line, 'input_wait'))}")
     return ", ".join(parts)
 
@@ -131,6 +133,7 @@ class Live:
         self._terminal = self._stream.isatty() if terminal is None else terminal
         self._clock = clock
         self._first: tuple[float, int] | None = None
+        self._compiled = 0.0
         self._last_line: float | None = None
         self._held_back: str | None = None
         self._training: Mapping[str, Any] | None = None
@@ -188,15 +191,17 @@ class Live:
     def _time_left(self, line: Mapping[str, Any], now: float) -> float | None:
         """Seconds to the last step, at the pace since the first line of this start, checkpoints and all included.
 
-        What came before that line, compiling above all, is not repeated and would mislead.
+        Compiling is not repeated and would mislead: neither what came before that line nor `compile_seconds` counts.
         """
         step = int(line["step"])
         steps = max(0, self._total - step)
         if self._first is None:
             self._first = now, step
+        else:
+            self._compiled += _number(line, "compile_seconds") or 0.0
         started, first_step = self._first
-        if step > first_step and now > started:
-            return steps * (now - started) / (step - first_step)
+        if step > first_step and now - started > self._compiled:
+            return steps * (now - started - self._compiled) / (step - first_step)
         rate = _number(line, "sequences_per_second")
         return steps * self._batch_size / rate if rate and self._batch_size else None
 

@@ -40,7 +40,8 @@ MODEL = {
 }  # fmt: skip
 TRAINING = {
     "optimizer": "optimizer", "batch_size": "batch (sequences)", "micro_batch_size": "micro-batch (sequences)",
-    "replicas": "replicas", "workers": "workers", "precision": "precision", "init_checkpoint": "started from",
+    "widths": "micro-batches", "expected_padding": "padding expected", "replicas": "replicas", "workers": "workers",
+    "precision": "precision", "init_checkpoint": "started from",
 }  # fmt: skip
 ENVIRONMENT = {
     "device": "device", "devices": "devices", "peak_tflops": "peak of a device (TFLOP/s)", "cpu": "processor",
@@ -48,6 +49,14 @@ ENVIRONMENT = {
     "albert_fast": "albert-fast",
 }  # fmt: skip
 """What the keys of run.json are called; it may hold others."""
+NOTES = {
+    "tokens_per_second": "real tokens, without compilation",
+    "tflops": "for real tokens",
+    "mfu": "of the devices' peak, for real tokens",
+    "padding": "of the tokens that are computed",
+    "input_wait": "of a step's time",
+}
+"""What the figures of speed are of."""
 
 
 def write_report(run: Path) -> Path:
@@ -136,11 +145,13 @@ def _speeds(run: Run) -> list[Tile]:
         ("tokens_per_second", "Tokens/s", amount),
         ("tflops", "TFLOP/s", amount),
         ("mfu", "MFU", percent),
+        ("padding", "Padding", percent),
         ("input_wait", "Input wait", percent),
     ):
         if (value := run.mean(name)) is not None:
-            note = {"mfu": "of the devices' peak", "input_wait": "of a step's time"}.get(name, "mean of the run")
-            tiles.append(Tile(title, form(value), note))
+            tiles.append(Tile(title, form(value), NOTES.get(name, "mean of the run, without compilation")))
+    if (compiled := run.total_of("compile_seconds")) is not None and compiled >= 0.5:
+        tiles.append(Tile("Compilation", duration(compiled), "in all starts"))
     return tiles
 
 
@@ -194,7 +205,8 @@ def _curves(run: Run) -> str:
         ("gradient_norm", "Gradient norm, before clipping", False),
         ("sequences_per_second", "Sequences/s", False),
         ("tokens_per_second", "Tokens/s, without padding", False),
-        ("mfu", "MFU: share of the devices' peak", True),
+        ("mfu", "MFU: fraction of the devices' peak, for real tokens", True),
+        ("padding", "Padding: fraction of the computed tokens", True),
         ("input_wait", "Input wait: share of a step's time", True),
     ):
         curve = Curve("", *run.series(name), exact=name == "learning_rate")

@@ -64,8 +64,15 @@ class Run:
 
     @cached_property
     def resumed(self) -> list[dict[str, Any]]:
-        """The lines of starts that went on from a checkpoint."""
-        return [line for line in self.lines if line.get("start") == "resumed"]
+        """The lines of starts that resumed from a checkpoint and trained on.
+
+        A finished run that is started again has a line too, with nothing left to do.
+        """
+        return [
+            line
+            for line in self.lines
+            if line.get("start") == "resumed" and (self.total is None or line["step"] < self.total)
+        ]
 
     def part(self, name: str) -> dict[str, Any]:
         """A part of run.json."""
@@ -107,10 +114,16 @@ class Run:
         """The mean over the time of training of a figure that is a rate or a share of time."""
         _, values = self.series(name)
         _, steps = self.series("steps")
-        # Lines have steps and time of their own: the first has the compiling, the last before a checkpoint few steps.
+        # Lines have steps and time of their own: the last before a checkpoint may have few. A line without a step that
+        # compiled nothing has no rate.
         seconds = steps / self.series("sequences_per_second")[1]  # times the batch size, which all share
         known = np.isfinite(values) & np.isfinite(seconds) & (seconds > 0)
         return float(np.average(values[known], weights=seconds[known])) if known.any() else None
+
+    def total_of(self, name: str) -> float | None:
+        """The sum of a training figure over all lines."""
+        _, values = self.series(name)
+        return float(np.nansum(values)) if np.isfinite(values).any() else None
 
     def best_of(self, name: str) -> tuple[int, float] | None:
         """Step and value of a figure's best evaluation: of a loss the lowest, of an accuracy the highest."""

@@ -32,7 +32,7 @@ FOLDER = "tensorboard"
 SUFFIX = ".albert-fast"
 """How our event files end, so that no other's is removed."""
 
-NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records"})
+NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records", "compile_seconds"})
 """Numbers of a line that are no curve."""
 
 

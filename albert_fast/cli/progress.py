@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LINE_EVERY = 5.0
 """Seconds between two plain lines."""
 
+HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
+"""Seconds."""
+
 
 def quantity(value: float, unit: str) -> str:
     """`value` with its unit, as a reader wants it: "12.3 MB", "45,678 records"."""
@@ -26,13 +29,19 @@ def quantity(value: float, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`seconds` as "45s", "3m 05s" or "2h 07m"."""
+    """`seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"
-    if whole < 3600:
+    if whole < HOUR:
         return f"{whole // 60}m {whole % 60:02}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    if whole < 2 * DAY:
+        return f"{whole // HOUR}h {whole % HOUR // 60:02}m"
+    if whole < 10 * DAY:
+        return f"{whole // DAY} days {whole % DAY // HOUR}h"
+    if whole < 2 * YEAR:
+        return f"{round(whole / DAY)} days"
+    return f"{round(whole / YEAR):,} years"
 
 
 def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0) -> str:
