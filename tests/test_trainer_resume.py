@@ -178,36 +178,18 @@ def test_a_signal_saves_and_the_same_command_goes_on(
         stopped = command(*words)
     assert stopped.code == 130
     (*_, last) = stopped.err.splitlines()
-    assert last == f"albert-fast: stopped; saved after step 7: {ADVICE}"
+    assert last == f"albert-fast: stopped; saved after step 6: {ADVICE}"
     assert stopped.out == ""
-    assert steps(Path("run")) == [4, 7]
+    assert steps(Path("run")) == [4, 6]
     # The handlers are those from before.
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     again = command(*words)
     assert again.code == 0, again.err
-    assert f"going on from {checkpoint(Path('run'), 7)}, after step 7" in again.err
+    assert f"resuming from {checkpoint(Path('run'), 6)}" in again.err
     assert_same(weights(Path("run")), weights(whole))
     assert [line["start"] for line in lines(Path("run")) if "start" in line] == ["new", "resumed"]
-    assert [step for step, *_ in training(Path("run"))] == [2, 4, 6, 7, 8, 10, 12]
-
-
-def test_a_second_signal_ends_at_once(command: Command, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = arguments(material, Path("run"), model=material.dropout)
-
-    def twice() -> None:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        at_step(patch, 6, twice)
-        patch.setattr("trainer.pretrain.SAME_SIGNAL", -1.0)
-        stopped = command(*words)
-    assert stopped.code == 130
-    told = f"albert-fast: stopped; {ADVICE} from the newest checkpoint"
-    assert stopped.err.splitlines()[-1] == told
-    assert json.loads(Path("run/run.json").read_text())["steps"]["stopped"] == "Ctrl-C"
-    assert steps(Path("run")) == [4]
+    assert [step for step, *_ in training(Path("run"))] == [2, 4, 6, 8, 10, 12]
 
 
 def test_two_signals_at_once_are_one(command: Command, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +218,7 @@ def test_max_hours(command: Command, material: Material, whole: Path) -> None:
 def test_with_overwrite_the_same_command_does_not_go_on(command: Command, material: Material) -> None:
     words = arguments(material, Path("run"), max_hours=1e-9)
     stopped = command(*words, "--overwrite")
-    assert stopped.err.splitlines()[-1].endswith("; run the same command again, without --overwrite, to go on")
+    assert stopped.err.splitlines()[-1].endswith("; run the same command again, without --overwrite, to resume")
     assert command(*words).code == 0
     assert steps(Path("run")) == [1, 2]
 

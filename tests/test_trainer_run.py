@@ -164,7 +164,7 @@ def test_another_micro_batch_is_told_on_the_way(material: Material, command: Com
     again = command(*words, "--micro-batch-size", 4)
     assert again.code == 0
     (told,) = [line for line in again.err.splitlines() if "warning" in line]
-    assert "micro_batch_size was 8, and is 4 from now on" in told
+    assert "micro_batch_size was 8 and is now 4" in told
     assert steps(Path("run")) == [1, 3]
 
 

@@ -35,7 +35,7 @@ MODEL: dict[str, Any] = {
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 KEY_BIAS = "self/key/bias"
 """Its gradient is nothing but rounding: softmax does not see a shift of all scores."""
-ADVICE = "run the same command again to go on"
+ADVICE = "run the same command again to resume"
 DEADLINE = 240
 """Seconds after which a process counts as stuck, however busy the machine is."""
 

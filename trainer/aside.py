@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NAME = "albert-fast aside"
+
 
 def aside(functions: Sequence[Callable[[], T]]) -> list[T]:
     """The results of functions that run at the same time, in their order.
@@ -30,7 +32,7 @@ def aside(functions: Sequence[Callable[[], T]]) -> list[T]:
             errors[index] = error
 
     threads = [
-        threading.Thread(target=run, args=(index,), name=f"albert-fast aside {index}", daemon=True)
+        threading.Thread(target=run, args=(index,), name=f"{_NAME} {index}", daemon=True)
         for index in range(len(functions))
     ]
     for thread in threads:
@@ -40,3 +42,8 @@ def aside(functions: Sequence[Callable[[], T]]) -> list[T]:
     if errors:
         raise errors[min(errors)]
     return [results[index] for index in range(len(functions))]
+
+
+def working() -> bool:
+    """Whether a function that nothing waits for any more is still running."""
+    return any(thread.name.startswith(_NAME) for thread in threading.enumerate())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,6 +69,19 @@ class Outcome(NamedTuple):
     """What ended it before: a signal's name, "--max-hours" or "another worker"."""
 
 
+class _Taken(NamedTuple):
+    """A step that was taken."""
+
+    number: int
+    report: Report
+    seconds: float
+    """From the report before to its own."""
+    waited: float
+    """Seconds of these in which there was no batch yet."""
+    compiled: bool
+    """Whether it met a width for the first time, so that these seconds are no measure of a step."""
+
+
 class Run(NamedTuple):
     """What a run trains with; see the fields."""
 
@@ -96,6 +110,10 @@ class Run(NamedTuple):
 def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
     """Trains from step `start` on.
 
+    A step that is asked to stop is finished if that takes at most `NEAR` seconds. Otherwise it is abandoned at the next
+    micro-batch, and the checkpoint is of the step before. The limit of hours never abandons the first step of a start:
+    a run whose steps are longer than the limit would make no progress.
+
     Args:
         run: with variables as they are after `start` steps.
         start: steps done.
@@ -106,6 +124,7 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
         TrainerError: a loss that is not finite, a disk that is full, a device without memory for the step. What the
             last checkpoint holds is kept.
         AlbertFastError: the data cannot be read.
+        StoppedTwiceError: a second signal came.
     """
     hardware, options = run.hardware, run.options
     step = Step(
@@ -118,20 +137,22 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
     )
     part = run.source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else run.source
     total = options.num_train_steps
-    meter = Meter(run, hours)
+    meter = Meter(run, step, hours)
     reason: str | None = None
-    with Feed(part.batches(start, total), _packer(run)) as feed:
+    feed = Feed(part.batches(start, total), _packer(run))
+    try:
         meter.began(feed)
         done = saved = start
         try:
             while done < total:
-                # Alone, a worker need not begin a step that it would have no time to finish.
-                if hardware.workers == 1 and done > start and (reason := stops(ahead=meter.seconds)) is not None:
+                # A worker that is the only one need not begin a step that it would abandon, or have no time to finish.
+                reason = stops(meter.seconds) if hardware.workers == 1 else None
+                if reason is not None and (done > start or reason != TIME_IS_UP):
                     break
-                report = _take(step, feed, done, stops, run)
+                report = _take(step, feed, done, stops, run, meter, first=done == start)
                 if float(report.abandoned):
                     reason = stops() or "another worker"
-                    run.listener.say(f"step {done + 1} was not finished; the checkpoint is of step {done}")
+                    run.listener.say(f"step {done + 1:,} was abandoned: its part of the work is lost")
                     break
                 reason = meter.add(done, report)
                 done += 1
@@ -151,6 +172,14 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
             if hardware.chief and saved < done:
                 _write(run, done)
             raise
+    except KeyboardInterrupt:
+        # It waits for the batch that is being made.
+        threading.Thread(target=feed.close, name="albert-fast close", daemon=True).start()
+        raise
+    except BaseException:
+        feed.close()
+        raise
+    feed.close()
     finished = done == total
     return Outcome(done, finished, None if finished else reason)
 
@@ -160,13 +189,19 @@ def _packer(run: Run) -> Callable[[Batch], Work]:
     return lambda batch: pack({name: batch[name] for name in FEATURES})  # type: ignore[literal-required]
 
 
-def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run) -> Report:
+def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Meter, *, first: bool) -> Report:
+    """Step `number`; `first`: whether it is this start's first, which the limit of hours does not abandon."""
+
     def signals() -> tuple[float, float]:
-        reason = stops()
+        # All workers end after this step if one of them has no time for another.
+        reason = stops(meter.expected())
         return NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
 
     def abandon(left: int) -> bool:
-        return stops() is not None and (step.seconds is None or left * step.seconds > NEAR)
+        reason = stops()
+        if reason is None or (first and reason == TIME_IS_UP):
+            return False
+        return step.seconds is None or left * step.seconds > NEAR
 
     advice = f"with micro-batches of {run.widths[-1]} tokens: pass a smaller --micro-batch-size"
     with device_errors(f"in step {number}", run.hardware, advice):
@@ -263,22 +298,32 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: S
 
 
 class Meter:
-    """Adds steps up to the lines of metrics.jsonl, and sees what must end a run."""
+    """Adds steps up to the lines of metrics.jsonl, and sees what must end a run.
 
-    def __init__(self, run: Run, hours: float) -> None:
-        self.run = run
+    Throughput leaves compilation out: it is that of the steps which met no width for the first time.
+    """
+
+    def __init__(self, run: Run, step: Step, hours: float) -> None:
+        self.run, self.step = run, step
         self.hours = hours
-        self.reports: list[tuple[int, Report]] = []
+        self.taken: list[_Taken] = []
+        """Steps since the last line."""
         self.seconds = 0.0
-        """What the last step took, from the report before to its own; 0 before the second step of a start."""
-        self.last: float | None = None
+        """What the last step took that compiled nothing, from the report before to its own; 0 before there is one."""
+        self.last = 0.0
+        self.widths = 0
         self.feed: Feed | None = None
         self.clock = self.waited = 0.0
 
     def began(self, feed: Feed) -> None:
         """Time is counted from now on."""
-        self.feed, self.clock, self.waited = feed, time.perf_counter(), feed.waited
-        self.last = None if self.last is None else self.clock
+        self.feed = feed
+        self.clock = self.last = time.perf_counter()
+        self.waited = feed.waited
+
+    def expected(self) -> float:
+        """Seconds that the next step takes; of a start's first step, what it has taken so far."""
+        return self.seconds or time.perf_counter() - self.last
 
     def add(self, number: int, report: Report) -> str | None:
         """Takes a step's report; the reason for which a worker wants to stop, or None.
@@ -289,13 +334,16 @@ class Meter:
         loss, norm = float(report.metrics.loss), float(report.gradient_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._refuse(number, report)
-        self.reports.append((number, report))
-        now = time.perf_counter()
-        if self.last is None:
-            self.run.listener.say(f"step {number + 1} took {duration(now - self.clock)}, compilation included")
-        else:
+        assert self.feed is not None
+        now, waited = time.perf_counter(), self.feed.waited
+        compiled = len(self.step.widths) > self.widths
+        if self.widths == 0:
+            self.run.listener.say(f"step {number + 1:,} took {duration(now - self.last)}, compilation included")
+        self.widths = len(self.step.widths)
+        if not compiled:
             self.seconds = now - self.last
-        self.last = now
+        self.taken.append(_Taken(number, report, now - self.last, waited - self.waited, compiled))
+        self.last, self.waited = now, waited
         if (number + 1) % self.run.options.log_steps == 0:
             self.flush()
         sent = report.signals.numpy()
@@ -303,38 +351,53 @@ class Meter:
 
     def flush(self) -> None:
         """A line of what has been added since the last one."""
-        if not self.reports or self.feed is None:
+        if not self.taken:
             return
         now = time.perf_counter()
-        seconds, waited = now - self.clock, self.feed.waited - self.waited
-        self.clock, self.waited = now, self.feed.waited
-        self.hours += seconds / 3600
-        count = len(self.reports)
-        number, last = self.reports[-1]
+        self.hours += (now - self.clock) / 3600
+        self.clock = now
+        reports = [taken.report for taken in self.taken]
+        last = self.taken[-1]
 
         def mean(values: list[tf.Tensor]) -> float:
-            return sum(float(value) for value in values) / count
+            return sum(float(value) for value in values) / len(reports)
 
-        line: dict[str, Any] = {"step": number + 1, "steps": count, "time": time.time(), "hours": self.hours}
+        def total(name: str, steps: list[_Taken]) -> float:
+            return sum(float(getattr(taken.report, name)) for taken in steps)
+
+        line: dict[str, Any] = {
+            "step": last.number + 1,
+            "steps": len(reports),
+            "time": time.time(),
+            "hours": self.hours,
+        }
         for name in Metrics._fields:
-            line[name] = mean([getattr(report.metrics, name) for _, report in self.reports])
-        sequences = count * self.run.options.batch_size
-        tokens, computed, tflop = (
-            sum(float(getattr(report, name)) for _, report in self.reports)
-            for name in ("tokens", "computed", "operations")
-        )
-        peak, tflops = self.run.peak_tflops, tflop / seconds
+            line[name] = mean([getattr(report.metrics, name) for report in reports])
         line |= {
-            "learning_rate": float(last.learning_rate),
-            "gradient_norm": mean([report.gradient_norm for _, report in self.reports]),
-            "sequences_per_second": sequences / seconds,
-            "tokens_per_second": tokens / seconds,
+            "learning_rate": float(last.report.learning_rate),
+            "gradient_norm": mean([report.gradient_norm for report in reports]),
+        }
+        steady = [taken for taken in self.taken if not taken.compiled]
+        compiling = [taken.seconds for taken in self.taken if taken.compiled]
+        seconds = sum(taken.seconds for taken in steady)
+
+        def rate(amount: float) -> float | None:
+            return amount / seconds if seconds else None
+
+        # A step that compiles does its work too.
+        usual = seconds / len(steady) if steady else self.seconds
+        tokens, computed = total("tokens", self.taken), total("computed", self.taken)
+        peak, tflops = self.run.peak_tflops, rate(total("operations", steady))
+        line |= {
+            "sequences_per_second": rate(len(steady) * self.run.options.batch_size),
+            "tokens_per_second": rate(total("tokens", steady)),
             "padding": 1 - tokens / computed if computed else 0.0,
             "tflops": tflops,
-            "mfu": tflops / (peak * self.run.hardware.replicas) if peak else None,
-            "input_wait": waited / seconds,
+            "mfu": tflops / (peak * self.run.hardware.replicas) if peak and tflops is not None else None,
+            "input_wait": rate(sum(taken.waited for taken in steady)),
+            "compile_seconds": sum(max(0.0, took - usual) for took in compiling),
         }
-        self.reports.clear()
+        self.taken.clear()
         self.run.listener.training(line)
 
     def _refuse(self, number: int, report: Report) -> None:

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from albert_fast.cli.common import write_atomic
-from albert_fast.cli.progress import duration, quantity
-from trainer import checkpoints, data, flops, initial, memory, packing
+from albert_fast.cli.progress import quantity
+from trainer import checkpoints, data, expectation, flops, initial, memory, packing
+from trainer.aside import aside
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
 from trainer.files import reason
@@ -51,11 +52,12 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
-TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 1_024}
-"""Tokens of a micro-batch beyond which it is no faster."""
+TOKENS_AT_A_TIME = {"GPU": (8_192, 65_536), "CPU": (512, 512)}
+"""Tokens of a micro-batch below which it is slower, and beyond which it is no faster."""
 
-PROCESSOR_RATE = 40e9
-"""Operations a second that a processor's core manages, roughly: for a first word on how long it takes."""
+MICRO_BATCHES = 16
+"""Micro-batches that a device's share of a step has at least, unless they become too small: of few, most have a long
+row, and devices do not get equal shares."""
 
 
 class Job(NamedTuple):
@@ -74,6 +76,8 @@ class Job(NamedTuple):
     describe: Callable[[], None]
     """Writes what the run is into its folder; called when it is known to fit what is there, and the folder is this
     process's alone."""
+    last_words: Callable[[], str]
+    """What to tell the reader when a second signal ends the process."""
 
 
 class Resolved(NamedTuple):
@@ -131,7 +135,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         with _shown(job, hardware, start) as (listener, hours):
             for line in origin:
                 listener.say(line)
-            _say_what(job, hardware, resolved, listener)
+            expected = _expect(job, hardware, resolved)
+            _say_what(job, hardware, resolved, expected, start, listener, warn)
             run = Run(
                 config=job.config,
                 options=job.options,
@@ -148,21 +153,24 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 evaluator=evaluator,
                 listener=listener,
             )
-            described = _describe(job, hardware, resolved, run) if hardware.chief else {}
+            described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
-            with Stops(job.options.max_hours) as stops:
+            with Stops(job.options.max_hours, _heard(listener), job.last_words) as stops:
                 try:
+                    _leave_room(job, found, stops, listener)
                     if found is not None and found.evaluation is None:
                         evaluate(run, start, found, stops)
                     elif found is not None and found.evaluation is not None:
                         listener.evaluated(start, found.evaluation)
                     outcome = train(run, start, hours, stops)
                 except BaseException as error:
-                    why = "an error" if isinstance(error, Exception) else "Ctrl-C"
+                    why = "an error" if isinstance(error, Exception) else stops.reason or "Ctrl-C"
                     # On a full disk this fails too, and what it says must not take the place of the error's.
                     with contextlib.suppress(Exception):
                         _write_run(job, hardware, described, Outcome(_newest_step(folder), False, why))
-                    _report(job, hardware, lambda _: None)
+                    # Who has asked twice does not want to wait for figures.
+                    if isinstance(error, Exception):
+                        _report(job, hardware, lambda _: None)
                     raise
             _write_run(job, hardware, described, outcome)
             _report(job, hardware, warn)
@@ -222,7 +230,9 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         )
     shape = (source.max_seq_length, source.max_predictions, chosen["precision"])
     room = hardware.memory_bytes
-    best = memory.fitting_micro_batch(job.config, share, *shape, room, TOKENS_AT_A_TIME[hardware.kind])
+    least, most = TOKENS_AT_A_TIME[hardware.kind]
+    tokens = max(least, min(most, share * source.max_seq_length // MICRO_BATCHES))
+    best = memory.fitting_micro_batch(job.config, share, *shape, room, tokens)
     micro = options.micro_batch_size
     if micro is None:
         micro = before.get("micro_batch", best)
@@ -318,7 +328,7 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
     if found is not None:
         for replica in replicas:
             checkpoints.load(found, replica.variables)
-        said = [f"going on from {found.path}, after step {found.step:,}"]
+        said = [f"resuming from {found.path}"]
         if job.init_checkpoint is not None and str(job.init_checkpoint) != found.facts.get("init_checkpoint"):
             said.append(f"--init-checkpoint {job.init_checkpoint} is not read: the run has weights of its own")
         return said
@@ -354,7 +364,8 @@ def _agree(hardware: Hardware, start: int) -> None:
 
     # What another worker refuses, it says itself; here it is seen only that it is gone.
     with device_errors("before the first step", hardware, "with the model alone"):
-        found = hardware.strategy.run(tf.function(spread))
+        # Aside, so that Ctrl-C is heard while the others are waited for.
+        [found] = aside([lambda: hardware.strategy.run(tf.function(spread))])
         total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
         raise TrainerError(
@@ -372,34 +383,66 @@ def _peak(job: Job, hardware: Hardware, resolved: Resolved) -> float | None:
     return hardware.peak_tflops if resolved.precision == "bf16" else None
 
 
-def _say_what(job: Job, hardware: Hardware, resolved: Resolved, listener: Listener) -> None:
+def _expect(job: Job, hardware: Hardware, resolved: Resolved) -> expectation.Expectation:
+    rows = job.options.batch_size // hardware.workers
+    found = data.row_sizes(job.training.source)
+    return expectation.expect(job.config, found, resolved.widths, rows, len(hardware.devices))
+
+
+def _say_what(
+    job: Job,
+    hardware: Hardware,
+    resolved: Resolved,
+    expected: expectation.Expectation,
+    start: int,
+    listener: Listener,
+    warn: Callable[[str], None],
+) -> None:
     """In a few lines, what is about to be trained on what, and how much memory and time it takes."""
     options, source = job.options, job.training.source
     count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
     epochs = options.num_train_steps * options.batch_size / len(source)
     listener.say(
-        f"ALBERT {job.name}, {memory.parameters(job.config):,} parameters; {len(source):,} instances of "
-        f"{source.max_seq_length} tokens from {job.training.path}: {options.num_train_steps:,} steps of "
-        f"{options.batch_size:,} are {epochs:,.1f} epochs"
+        f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {len(source):,} instances of up "
+        f"to {source.max_seq_length} tokens from {job.training.path}: {options.num_train_steps:,} steps of "
+        f"{options.batch_size:,} instances are {epochs:,.1f} epochs"
     )
     needed = memory.estimate(
         job.config, resolved.micro_batch, source.max_seq_length, source.max_predictions, resolved.precision
     )
     room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
+    each = " on each" if hardware.replicas > 1 else ""
     listener.say(
-        f"on {count}{hardware.name}, {resolved.precision}, micro-batches of {resolved.micro_batch}, about "
-        f"{quantity(needed, 'bytes')}{room} a device"
+        f"on {count}{hardware.name} in {resolved.precision}: a step needs about {quantity(needed, 'bytes')}{room}{each}"
     )
-    if hardware.kind == "CPU":
-        work = flops.training_flops(job.config, source.max_seq_length, source.max_predictions)
-        work *= options.num_train_steps * options.batch_size
-        rate = PROCESSOR_RATE * len(os.sched_getaffinity(0)) * hardware.workers
-        listener.say(
-            f"TensorFlow sees no GPU here: training runs on the processor and will take about {duration(work / rate)}"
-        )
+    listener.say(expectation.padding_line(expected, resolved.widths, len(hardware.devices)))
+    work = expected.operations * options.batch_size * (options.num_train_steps - start)
+    gpu, peak = hardware.kind == "GPU", _peak(job, hardware, resolved)
+    if work == 0 or (gpu and peak is None):
+        return
+    fraction = expectation.peak_fraction(hardware.name)
+    rate = (
+        fraction * 1e12 * (peak or 0.0) * hardware.replicas
+        if gpu
+        else expectation.PROCESSOR_RATE * len(os.sched_getaffinity(0)) * hardware.workers
+    )
+    where = f"{count}{hardware.name}, at {100 * fraction:.0f}% of its peak (not measured yet)," if gpu else "this CPU"
+    from_store = job.training.kind == "tokens"
+    advised = expectation.advice(
+        job.name,
+        options.batch_size,
+        options.num_train_steps,
+        source.max_seq_length,
+        from_store=from_store,
+        gpu=gpu,
+    )
+    said, long = expectation.time_line(work / rate, where, advised, gpu=gpu)
+    (warn if long and hardware.chief else listener.say)(said)
 
 
-def _describe(job: Job, hardware: Hardware, resolved: Resolved, run: Run) -> dict[str, Any]:
+def _describe(
+    job: Job, hardware: Hardware, resolved: Resolved, expected: expectation.Expectation, run: Run
+) -> dict[str, Any]:
     """What run.json holds, but for how far the run is."""
     source = job.training.source
     shape = source.max_seq_length, source.max_predictions
@@ -419,6 +462,8 @@ def _describe(job: Job, hardware: Hardware, resolved: Resolved, run: Run) -> dic
             "optimizer": job.options.optimizer,
             "batch_size": job.options.batch_size,
             "micro_batch_size": resolved.micro_batch,
+            "widths": [str(width) for width in resolved.widths],
+            "expected_padding": expected.padding,
             "replicas": hardware.replicas,
             "workers": hardware.workers,
             "precision": resolved.precision,
@@ -450,6 +495,23 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
         write_report(job.folder)
     except Exception as error:  # noqa: BLE001 - matplotlib's are of any kind
         warn(f"no report: {error}")
+
+
+def _heard(listener: Listener) -> Callable[[str], None]:
+    return lambda name: listener.say(
+        f"{name}: the run saves a checkpoint and ends; a second signal ends it at once, with the last checkpoint"
+    )
+
+
+def _leave_room(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, listener: Listener) -> None:
+    """Tells `stops` how long the last checkpoint and its evaluation take, where an earlier start has measured it."""
+    if job.options.max_hours is None:
+        return
+    if found is not None and found.evaluation is not None:
+        stops.room = found.evaluation.get("seconds", 0.0)
+    if not stops.room:
+        what = "a checkpoint" if job.held_out is None else "a checkpoint and its evaluation"
+        listener.say(f"--max-hours leaves no room for {what} until the first one shows how long that takes")
 
 
 def _newest_step(folder: Path) -> int:

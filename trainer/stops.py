@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from typing_extensions import Self
@@ -14,35 +19,68 @@ if TYPE_CHECKING:
 TIME_IS_UP = "--max-hours"
 """The reason to stop that is no interruption."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What asks a run to end."""
+
 SAME_SIGNAL = 1.0
-"""Seconds within which a second signal is taken for the first: some launchers send one to the process and its group."""
+"""Seconds within which a second signal counts as the first: some launchers send one to the process and its group."""
+
+LAST_MOMENT = 1.5
+"""Seconds after the second signal in which the main thread must have ended the run; otherwise the process ends."""
+
+EXIT_CODE = 130
+"""Of a process that a signal ended."""
+
+
+class StoppedTwiceError(KeyboardInterrupt):
+    """The second signal: the process must end at once."""
 
 
 class Stops:
     """Turns Ctrl-C, SIGTERM and a limit of hours into a reason to save and to end.
 
-    The second signal raises KeyboardInterrupt in the main thread.
+    The second signal raises `StoppedTwiceError` in the main thread. Python cannot do that while the main thread is in
+    TensorFlow's code, so a thread watches: `LAST_MOMENT` seconds later it ends the process, with exit code 130.
 
     Args:
         max_hours: from now on; None for no limit.
+        heard: is told the first signal's name, in a thread of its own.
+        last_words: what to write to standard error if the watching thread ends the process.
     """
 
-    def __init__(self, max_hours: float | None) -> None:
+    def __init__(
+        self,
+        max_hours: float | None,
+        heard: Callable[[str], None] = lambda _: None,
+        last_words: Callable[[], str] = lambda: "stopped",
+    ) -> None:
         self.reason: str | None = None
         self.room = 0.0
         """Seconds that ending takes: a checkpoint, and an evaluation. They count against the limit of hours."""
         self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
         self.asked = 0.0
-        self.before: dict[int, Any] = {}
+        self.heard, self.last_words = heard, last_words
+        self._before: dict[int, Any] = {}
+        self._wakeup = -1
+        self._pipe = -1
+        self._left = threading.Event()
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.before[number] = signal.signal(number, self._stop)
+        read, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        threading.Thread(target=self._watch, args=(read,), name="albert-fast stops", daemon=True).start()
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._stop)
+        # Python writes a signal's number there as soon as it comes, whatever the main thread is doing.
+        self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
+        self._left.set()
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+        os.close(self._pipe)
 
     def __call__(self, ahead: float = 0.0) -> str | None:
         """The reason to end, or None.
@@ -57,7 +95,34 @@ class Stops:
     def _stop(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
         if self.asked and now > self.asked + SAME_SIGNAL:
-            # Asked twice: what is on the disk is whole at any time.
-            raise KeyboardInterrupt
+            # What is on the disk is whole at any time.
+            raise StoppedTwiceError
         self.asked = self.asked or now
         self.reason = signal.Signals(number).name
+
+    def _watch(self, read: int) -> None:
+        """Reads the signals' numbers until the pipe is closed."""
+        first = 0.0
+        with os.fdopen(read, "rb", buffering=0) as pipe:
+            while (found := pipe.read(1)) and not self._left.is_set():
+                if found[0] not in SIGNALS:
+                    continue
+                now = time.monotonic()
+                if not first:
+                    first = now
+                    # In a thread of its own: a terminal that takes no text must not keep this one from watching.
+                    name = signal.Signals(found[0]).name
+                    threading.Thread(target=self.heard, args=(name,), name="albert-fast heard", daemon=True).start()
+                elif now > first + SAME_SIGNAL and not self._left.wait(LAST_MOMENT):
+                    self._end()
+
+    def _end(self) -> None:
+        """Ends the process: nothing may wait for the main thread or for TensorFlow."""
+        words = "stopped"
+        with contextlib.suppress(Exception):
+            words = self.last_words()
+        # A table that is drawn on a terminal hides the cursor.
+        end_table = "\x1b[?25h\n" if sys.stderr.isatty() else ""
+        with contextlib.suppress(OSError):
+            os.write(2, f"{end_table}albert-fast: {words}\n".encode(errors="backslashreplace"))
+        os._exit(EXIT_CODE)

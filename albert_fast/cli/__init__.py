@@ -4,6 +4,7 @@ One file a command. `main` is the only place that prints errors and chooses exit
 2 (usage or configuration), 130 (Ctrl-C).
 """
 
+import contextlib
 import io
 import os
 import sys
@@ -99,7 +100,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = app(list(arguments) if arguments is not None else None, prog_name="albert-fast", standalone_mode=False)
     except Stopped as error:
-        return _fail(f"stopped; {error}", 130, label="")
+        code = _fail(f"stopped; {error}", 130, label="")
+        if error.at_once:
+            # Python would wait for TensorFlow's threads, which may be in the middle of a long computation.
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(code)
+        return code
     except KeyboardInterrupt:
         return _fail("stopped", 130, label="")
     except (CommandError, AlbertFastError) as error:

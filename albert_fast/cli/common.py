@@ -27,7 +27,16 @@ class UsageError(CommandError):
 
 
 class Stopped(Exception):  # noqa: N818 - it is not an error
-    """Ctrl-C, with a message that says how to go on: exit code 130."""
+    """Ctrl-C, with a message that says how to resume: exit code 130.
+
+    Args:
+        message: one line.
+        at_once: whether the process must end without waiting for its threads.
+    """
+
+    def __init__(self, message: str, *, at_once: bool = False) -> None:
+        super().__init__(message)
+        self.at_once = at_once
 
 
 def one_line(text: str) -> str:

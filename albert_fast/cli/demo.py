@@ -188,8 +188,8 @@ def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Ste
     steps.begin(f"albert-fast pretrain {words}")
     try:
         pretrain.run({**pretrain.defaults(), **given, "overwrite": True})
-    except Stopped:
-        raise Stopped("the demo starts anew where it is run again") from None
+    except Stopped as error:
+        raise Stopped("the demo starts over when it is run again", at_once=error.at_once) from None
     steps.done("pretrain", f"{num_train_steps:,} steps of {RECIPE['batch_size']}: {paths.run / 'report.html'}")
 
     steps.begin(f"albert-fast evaluate --checkpoint {paths.run} --records {paths.records}")
@@ -206,7 +206,8 @@ def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Ste
         fill_mask.show(text, filler.fill(text, top_k=3))
     steps.done("fill masks", f"{len(TEXTS)} texts")
 
-    seen = data.label_counts(InstanceStream(paths.store, 64, max_seq_length))
+    stream = InstanceStream(paths.store, 64, max_seq_length, short_seq_prob=RECIPE["short_seq_prob"])
+    seen = data.label_counts(stream)
     asked = data.label_counts(RecordReader(paths.records, 64, shuffle=False))
     return verdict(found, data.frequency_loss(seen, asked))
 

@@ -1,5 +1,6 @@
 """`albert-fast pretrain`."""
 
+import contextlib
 import enum
 import inspect
 from collections.abc import Mapping
@@ -15,12 +16,13 @@ from albert_fast.cli.common import (
     UsageError,
     check_output_dir,
     info,
-    interruptible,
     make_output_dir,
     warn,
     write_atomic,
     write_config,
 )
+from albert_fast.cli.compile_cache import NAME as CACHE
+from albert_fast.cli.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
@@ -391,40 +393,82 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
         training = _training_data(given, chosen.batch_size // workers, model.vocab_size)
     if worker == 0:
         make_output_dir(folder)
+    cache = _compile_cache(folder, given)
 
     if workers > 1:
         # TensorFlow waits for them without a word, and for as long as it takes.
         info(f"worker {worker}: waiting until all {workers} workers of TF_CONFIG are there")
-    with quiet_start():
-        from trainer import hardware
-        from trainer.pretrain import Job, pretrain
+    with without_noise() if cache else contextlib.nullcontext():
+        with quiet_start():
+            from trainer import hardware
+            from trainer.aside import working
+            from trainer.pretrain import Job, pretrain
+            from trainer.stops import StoppedTwiceError
 
-        devices = hardware.find()
+            devices = hardware.find()
 
-    def describe() -> None:
-        if given["overwrite"]:
-            _empty(folder)
-        _leave_description(folder, given, model, training)
+        def describe() -> None:
+            if given["overwrite"]:
+                _empty(folder)
+                clear(folder / CACHE, cache)
+            _leave_description(folder, given, model, training)
 
-    job = Job(
-        folder, name, model, chosen, training, held_out, given["init_checkpoint"], not given["overwrite"], describe
-    )
-    again = f"run the same command again{', without --overwrite,' if given['overwrite'] else ''} to go on"
-    with interruptible(f"{again} from the newest checkpoint"):
-        outcome = pretrain(job, devices, warn)
+        again = f"run the same command again{', without --overwrite,' if given['overwrite'] else ''} to resume"
+        job = Job(
+            folder,
+            name,
+            model,
+            chosen,
+            training,
+            held_out,
+            given["init_checkpoint"],
+            not given["overwrite"],
+            describe,
+            lambda: f"stopped; {_kept(folder, again)}",
+        )
+        try:
+            outcome = pretrain(job, devices, warn)
+        except KeyboardInterrupt as error:
+            at_once = isinstance(error, StoppedTwiceError) or working()
+            raise Stopped(_kept(folder, again), at_once=at_once) from None
+        if cache:
+            cache.close()
     if outcome.finished:
         info(f"trained for {outcome.steps:,} steps: {folder} (report.html shows how it went)")
     elif outcome.stopped == "--max-hours":
         info(f"--max-hours is over, after step {outcome.steps:,}; {again}")
+    elif outcome.steps == 0:
+        raise Stopped("no step was done yet")
     else:
         raise Stopped(f"saved after step {outcome.steps:,}: {again}")
     return outcome
 
 
+def _compile_cache(folder: Path, given: Mapping[str, Any]) -> CompileCache | None:
+    """Where compiled programs are kept; None for nowhere."""
+    chosen = given["compile_cache"]
+    if chosen == NONE or given["jit"] is False:
+        return None
+    directory = folder / CACHE if chosen is None else Path(chosen)
+    found = open_cache(directory, f"deterministic {given['deterministic']}")
+    if isinstance(found, str):
+        warn(f"compiled programs are not kept: {found}")
+        return None
+    return found
+
+
+def _kept(folder: Path, again: str) -> str:
+    """What a run that is ended at once leaves behind."""
+    from trainer import checkpoints
+
+    found = checkpoints.listing(folder / "checkpoints")
+    return f"{found[0]} is kept: {again} from it" if found else "no checkpoint was written yet"
+
+
 def _check_folder(folder: Path) -> None:
     """Refuses a folder of something else."""
     # What the first moments of a run may leave is no something else.
-    own = {LOCK, f".{MARKER}.tmp"}
+    own = {LOCK, f".{MARKER}.tmp", CACHE}
     if folder.is_dir() and not (folder / MARKER).exists() and any(path.name not in own for path in folder.iterdir()):
         raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
 

@@ -1,0 +1,255 @@
+"""Compiled programs that outlast the process: XLA's persistent cache, in a directory that is safe to load from.
+
+TensorFlow ends the step if it cannot write a program or cannot read one. So a program is loaded only if it is as it was
+written, by a digest beside it; what has no digest, or another one, is removed before TensorFlow starts. Programs of
+another CPU, GPU or TensorFlow are kept apart: code for another CPU would end in SIGILL. Each process has a directory
+of its own, so that none reads what another one is writing.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "compiled"
+"""The directory's name in that of a run."""
+NONE = "none"
+"""What `--compile-cache` is to keep nothing."""
+
+FLAGS = "TF_XLA_FLAGS"
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+FLAG = "--tf_xla_persistent_cache"
+PREFIX = "albert-fast"
+
+ROOM = 1 << 30
+"""Bytes that must be free: a program that does not fit would end the run."""
+SLOTS = 64
+"""Processes that may use one directory at a time."""
+EVERY = 5.0
+"""Seconds between two looks for new programs."""
+SETTLED = 2.0
+"""Seconds after its last change in which a program may still be written to."""
+
+NOISE = (
+    r"cpu_aot_loader\.cc.* Target machine feature \+prefer-no-(scatter|gather) is"
+    r"|text_format\.cc.* tensorflow\.XlaSerializedCacheEntry"
+)
+"""What TensorFlow logs as errors whenever it loads a program: it tries to read it as text first, and compares
+preferences of the compiler with the CPU's features."""
+
+_FILTER = """
+import re, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+noise = re.compile(sys.argv[1].encode())
+for line in sys.stdin.buffer:
+    if not noise.search(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
+
+
+class CompileCache:
+    """A directory of compiled programs, this process's alone, as long as the process lives.
+
+    Args:
+        slot: the directory; its programs have been checked.
+        lock: keeps other processes out.
+    """
+
+    def __init__(self, slot: Path, lock: TextIO) -> None:
+        self.slot = slot
+        self._lock = lock
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="albert-fast compile cache", daemon=True)
+        self._thread.start()
+
+    def sign(self, settled: float = 0.0) -> None:
+        """Writes the digest of each program that has none and was not changed for `settled` seconds."""
+        for program in self.slot.glob("*.pb"):
+            with contextlib.suppress(OSError):  # without a digest it is compiled again
+                if not _digest(program).exists() and time.time() - program.stat().st_mtime >= settled:
+                    found = _measure(program)
+                    temporary = program.with_suffix(".sha256.tmp")
+                    temporary.write_text(found)
+                    temporary.replace(_digest(program))
+
+    def close(self) -> None:
+        """Signs what is new."""
+        self._ended.set()
+        self._thread.join()
+        self.sign()
+
+    def _run(self) -> None:
+        while not self._ended.wait(EVERY):
+            self.sign(SETTLED)
+
+
+def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
+    """Makes TensorFlow keep compiled programs under `directory`; or says why it cannot.
+
+    Args:
+        directory: made if it is missing.
+        setting: of TensorFlow that decides what is compiled, and that a program does not tell.
+
+    Returns:
+        None if it is too late, because TensorFlow has been imported, or if the user has chosen a directory in
+        `TF_XLA_FLAGS`.
+    """
+    if "tensorflow" in sys.modules or FLAG in os.environ.get(FLAGS, ""):
+        return None
+    if re.search(r"[\s'\"]", str(directory.absolute())):
+        return f"TensorFlow takes no path with spaces or quotes, and that of {directory} has some"
+    try:
+        found = _slot(directory.absolute() / fingerprint(setting))
+        if found is None:
+            return f"{SLOTS} processes are using {directory}"
+        slot, lock = found
+        _check(slot)
+        if shutil.disk_usage(slot).free < ROOM:
+            return f"{directory} has less than 1 GB free"
+    except OSError as error:
+        return f"cannot write to {directory}: {error.strerror or error}"
+    flags = f"{FLAG}_directory={slot} {FLAG}_prefix={PREFIX}"
+    os.environ[FLAGS] = f"{os.environ.get(FLAGS, '')} {flags}".strip()
+    return CompileCache(slot, lock)
+
+
+def clear(directory: Path, keep: CompileCache | None) -> None:
+    """Removes a directory of compiled programs; what is in use stays, without programs."""
+    if keep is None or not keep.slot.is_relative_to(directory.absolute()):
+        shutil.rmtree(directory, ignore_errors=True)
+        return
+    for path in directory.glob("*/*"):
+        if path.absolute() != keep.slot:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in keep.slot.iterdir():
+        if path.name != ".lock":
+            path.unlink(missing_ok=True)
+
+
+def fingerprint(setting: str) -> str:
+    """Names what programs compiled here can run on and with: 16 hex digits."""
+    parts = [setting, os.environ.get("XLA_FLAGS", "")]
+    for name in ("tensorflow", "tensorflow-cpu", "tf-nightly"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            parts.append(importlib.metadata.version(name))
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        for name in ("model name", "flags", "Features"):
+            parts += re.findall(rf"^{name}\s*: (.*)$", text, re.MULTILINE)[:1]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        parts.append(subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _slot(folder: Path) -> tuple[Path, TextIO] | None:
+    """The first directory in `folder` that no other process uses, and its lock.
+
+    Raises:
+        OSError: it cannot be made, written or locked.
+    """
+    for number in range(SLOTS):
+        slot = folder / str(number)
+        slot.mkdir(parents=True, exist_ok=True)
+        lock = (slot / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        except OSError:
+            lock.close()
+            raise
+        else:
+            return slot, lock
+    return None
+
+
+def _check(slot: Path) -> None:
+    """Removes whatever is not a whole program, or its digest.
+
+    Raises:
+        OSError: something cannot be removed, or nothing can be written.
+    """
+    kept = set()
+    for program in slot.glob("*.pb"):
+        with contextlib.suppress(OSError):
+            if _digest(program).read_text() == _measure(program):
+                kept |= {program, _digest(program)}
+    for path in slot.iterdir():
+        if path not in kept and path.name != ".lock":
+            path.unlink()
+    # A directory on a file system that is mounted read-only says so only now.
+    with tempfile.TemporaryFile(dir=slot):
+        pass
+
+
+def _digest(program: Path) -> Path:
+    return program.with_suffix(".sha256")
+
+
+def _measure(path: Path) -> str:
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+@contextlib.contextmanager
+def without_noise() -> Iterator[None]:
+    """Keeps `NOISE` from standard error, as long as the block lasts.
+
+    A process of its own filters what comes through file descriptor 2, so that what TensorFlow says last is shown even
+    if this process is aborted. Python's own standard error goes past it.
+    """
+    if LEVEL in os.environ and os.environ[LEVEL] != "2":
+        yield  # whoever has chosen a level wants to see all of it
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    before = sys.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _FILTER, NOISE],
+        stdin=subprocess.PIPE,
+        stdout=kept,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    try:
+        own = before.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        own = False
+    if own:
+        sys.stderr = os.fdopen(os.dup(kept), "w", encoding=before.encoding, errors=before.errors, buffering=1)
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        if own:
+            sys.stderr.flush()
+            sys.stderr = before
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
