@@ -27,6 +27,7 @@ from exports import (
 from trainer_models import arrays, difference, forward_batch, load
 
 from albert_fast import Tokenizer
+from albert_fast.cli.fill_mask import open_filler
 from trainer.fill_mask import Filler
 from trainer.model import Albert
 
@@ -123,6 +124,57 @@ def test_fill_mask_is_that_of_the_pipeline(command: Command) -> None:
         expected = [found for found in theirs if found["token"] in allowed][:20]
         assert [word.pieces for word in ours] == [(tokenizer.id_to_piece(found["token"]),) for found in expected]
         assert [word.probability for word in ours] == pytest.approx([found["score"] for found in expected], abs=1e-5)
+
+
+def tuned(command: Command, name: str) -> Path:
+    """A golden model in a folder that transformers saved after 20 steps of its Trainer, the tokenizer with it."""
+    golden_run(Path("run"), name)
+    Path("texts.json").write_text(json.dumps(corpus()[:200]))
+    hugging_face.run("tune", exported(command), Path("texts.json"), Path("tuned"))
+    assert not Path("tuned/spiece.model").exists()
+    return Path("tuned")
+
+
+def corpus() -> list[str]:
+    lines = (GOLDEN / "corpus" / "part-b.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip()]
+
+
+def ids(folder: Path, lines: list[str]) -> list[list[int]]:
+    """AutoTokenizer's."""
+    Path("lines.json").write_text(json.dumps(lines))
+    hugging_face.run("ids", folder, Path("lines.json"), Path("ids.json"))
+    found: list[list[int]] = json.loads(Path("ids.json").read_text())["ids"]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny", "square"])
+def test_there_and_back_after_a_fine_tuning(name: str, command: Command) -> None:
+    folder, batch = tuned(command, name), forward_batch(name)
+    done = command("import-checkpoint", folder, "--output-dir", "start")
+    assert done.code == 0, done.err
+    done = command("export", "--checkpoint", "start", "--output-dir", "again")
+    assert done.code == 0, done.err
+    before, _ = logits(folder, batch)
+    after, report = logits(Path("again"), batch)
+    assert not any(report["eager"].values()), report
+    for kind, value in before.items():
+        assert difference(after[kind], value) < 1e-5
+    # Ours, of the folder as it is; and it was trained.
+    filler = open_filler(folder)
+    positions = np.asarray(batch["masked_lm_positions"])[:, :, np.newaxis]
+    ours = filler.model(batch)
+    assert difference(np.take_along_axis(before["masked_lm_eager"], positions, axis=1), ours.masked_lm) < 1e-5
+    assert difference(before["sentence_order_eager"], ours.sentence_order) < 1e-5
+    assert difference(ours.masked_lm, load(name)(batch).masked_lm) > 0.01
+    assert filler.model.config.square_mapping == (name == "square")
+    # The tokenizer is the one that it was.
+    assert ids(folder, corpus()) == ids(Path("again"), corpus())
+    first = Tokenizer.from_file(TOKENIZER, lower_case=False, keep_accents=True)
+    last = Tokenizer.from_file("start/spiece.model", lower_case=False, keep_accents=True)
+    for text in corpus():
+        assert first.encode(text) == last.encode(text) == filler.tokenizer.encode(text)
 
 
 def test_wordpiece_gives_the_same_ids(command: Command) -> None:
