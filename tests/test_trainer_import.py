@@ -359,6 +359,40 @@ def test_every_command_takes_it_and_pretrain_does_not_go_on_with_it(command: Com
     assert not same(values("run"), values())
 
 
+@pytest.mark.slow
+def test_a_mapping_of_equal_sizes_is_trained_further(command: Command, material: Material) -> None:
+    small = ModelConfig.from_file(material.small)
+    config = replace(small, embedding_size=small.hidden_size, square_mapping=True)
+    write_checkpoint(Path("trained"), fresh_values(config), config)
+    assert command("export", "--checkpoint", "trained", "--output-dir", "hf").code == 0
+    Path("hf/spiece.model").unlink()
+    Path("square.json").write_text(config.to_json())
+    for folder, steps, rate in (("still", 1, 0.01), ("further", 3, 0.01)):
+        words = arguments(
+            material,
+            Path(folder),
+            model="square.json",
+            num_train_steps=steps,
+            num_warmup_steps=1,
+            init_checkpoint=Path("hf"),
+            learning_rate=rate,
+        )
+        done = command(*words)
+        assert done.code == 0, done.err
+        assert "starting from Hugging Face folder hf" in done.err
+    before, still, after = values("trained"), values("still"), values("further")
+    assert same(before, still)
+    changed = [name for name in before if not np.array_equal(before[name], after[name])]
+    assert {name for name in before if "mapping_in" in name} <= {*changed}
+    # As in any checkpoint, the configuration says so, and a model without the mapping is refused.
+    assert checkpoints.find(Path("further"), print).config == config
+    Path("plain.json").write_text(replace(config, square_mapping=False).to_json())
+    words = arguments(material, Path("plain"), model="plain.json", init_checkpoint=Path("hf"))
+    done = command(*words)
+    assert done.code == 1
+    assert "square_mapping is true, in only one of the two configurations" in done.err.splitlines()[-1]
+
+
 # --- what it refuses ------------------------------------------------------------------------------------------------
 
 
