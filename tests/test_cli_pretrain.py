@@ -118,6 +118,13 @@ def test_what_to_train_on(command: Command, material: Material) -> None:
     assert told == "--tokenizer goes with --records: a token store holds its own"
 
 
+def test_tokens_that_are_text(command: Command, material: Material) -> None:
+    Path("corpus.txt").write_text("A sentence.\n")
+    told = refused(command, *arguments(material, Path("run"), tokens="corpus.txt"))
+    assert told.startswith("--tokens must be a token store, which is a directory; corpus.txt is a file.")
+    assert "albert-fast tokenize corpus.txt --tokenizer spiece.model --output-dir store" in told
+
+
 def test_which_model(command: Command, material: Material) -> None:
     told = refused(command, *arguments(material, Path("run"), model=None))
     assert told == "pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json"

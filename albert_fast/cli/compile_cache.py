@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,12 +71,11 @@ class CompileCache:
 
     Args:
         slot: the directory; its programs have been checked.
-        lock: keeps other processes out.
+        lock: a file descriptor that keeps other processes out until this one ends.
     """
 
-    def __init__(self, slot: Path, lock: TextIO) -> None:
-        self.slot = slot
-        self._lock = lock
+    def __init__(self, slot: Path, lock: int) -> None:
+        self.slot, self.lock = slot, lock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="albert-fast compile cache", daemon=True)
         self._thread.start()
@@ -122,8 +121,14 @@ def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
         if found is None:
             return f"{SLOTS} processes are using {directory}"
         slot, lock = found
-        _check(slot)
-        if shutil.disk_usage(slot).free < ROOM:
+        try:
+            _check(slot)
+            full = shutil.disk_usage(slot).free < ROOM
+        except OSError:
+            os.close(lock)
+            raise
+        if full:
+            os.close(lock)
             return f"{directory} has less than 1 GB free"
     except OSError as error:
         return f"cannot write to {directory}: {error.strerror or error}"
@@ -161,7 +166,7 @@ def fingerprint(setting: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _slot(folder: Path) -> tuple[Path, TextIO] | None:
+def _slot(folder: Path) -> tuple[Path, int] | None:
     """The first directory in `folder` that no other process uses, and its lock.
 
     Raises:
@@ -170,13 +175,13 @@ def _slot(folder: Path) -> tuple[Path, TextIO] | None:
     for number in range(SLOTS):
         slot = folder / str(number)
         slot.mkdir(parents=True, exist_ok=True)
-        lock = (slot / ".lock").open("w")
+        lock = os.open(slot / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            os.close(lock)
         except OSError:
-            lock.close()
+            os.close(lock)
             raise
         else:
             return slot, lock
@@ -192,7 +197,7 @@ def _check(slot: Path) -> None:
     kept = set()
     for program in slot.glob("*.pb"):
         with contextlib.suppress(OSError):
-            if _digest(program).read_text() == _measure(program):
+            if _digest(program).read_bytes() == _measure(program).encode():
                 kept |= {program, _digest(program)}
     for path in slot.iterdir():
         if path not in kept and path.name != ".lock":

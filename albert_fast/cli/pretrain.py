@@ -288,8 +288,8 @@ def pretrain(
         str | None,
         typer.Option(
             metavar="DIR|none",
-            help="Keep compiled programs in DIR, so that a restart need not compile.  [default: compiled in the output "
-            "directory]",
+            help="Keep compiled programs in DIR, so that a restart need not compile. none keeps none.  [default: "
+            "compiled, in the output directory]",
             show_default=False,
             rich_help_panel=SPEED,
         ),
@@ -315,7 +315,7 @@ def pretrain(
     max_hours: Annotated[
         float | None,
         typer.Option(
-            help="Save and end after this many hours; the same command goes on.  [default: no limit]",
+            help="Save and end within this many hours; the same command resumes.  [default: no limit]",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -325,7 +325,7 @@ def pretrain(
 ) -> None:
     """Train an ALBERT from a token store or from records, on GPUs or processors.
 
-    The same command goes on from the newest checkpoint, however the last one ended. TF_CONFIG starts it on several
+    The same command resumes from the newest checkpoint, however the last one ended. TF_CONFIG starts it on several
     machines.
 
     Example: albert-fast pretrain --tokens store --model base --output-dir run --eval-records held-out
@@ -339,6 +339,11 @@ def pretrain(
         raise UsageError("pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json")
     if tokens is not None and tokenizer is not None:
         raise UsageError("--tokenizer goes with --records: a token store holds its own")
+    if tokens is not None and tokens.is_file():
+        raise UsageError(
+            f"--tokens must be a token store, which is a directory; {tokens} is a file. Make a store of text with: "
+            f"albert-fast tokenize {tokens} --tokenizer spiece.model --output-dir store"
+        )
     run(given)
 
 
