@@ -8,7 +8,8 @@ from conftest import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albert_fast.cli.demo import verdict
+from albert_fast.cli.demo import RECIPE, record_options, verdict
+from albert_fast.cli.pretrain import defaults
 from albert_fast.demo_corpus import collect, docstrings, document, paragraphs
 
 SOURCE = '''
@@ -101,6 +102,17 @@ def test_the_demo_says_what_to_install(command: Command, monkeypatch: pytest.Mon
     result = command(*SMALL)
     assert result.code == 0, result.err
     assert 'no_such_module is missing (pip install ".[train]" in the checkout)' in result.out
+
+
+def test_training_and_held_out_instances_have_the_same_rules() -> None:
+    """Otherwise evaluation would be on chunks of other lengths than were trained on."""
+    trained = {**defaults(), **RECIPE}
+    held_out = record_options(64, 10)
+    shared = trained.keys() & held_out.keys() - {"max_seq_length", "max_predictions_per_seq"}
+    assert shared >= {"short_seq_prob", "masked_lm_prob", "ngram", "word_boundary", "single_segment"}
+    for name in shared:
+        value = trained[name]
+        assert getattr(value, "value", value) == held_out[name], name
 
 
 @pytest.mark.tensorflow
