@@ -27,11 +27,9 @@ from trainer_models import (
 from trainer import losses
 from trainer.config import PRESETS, ModelConfig
 from trainer.flops import forward_flops, training_flops
-from trainer.layers import Dropout, activation, gelu
+from trainer.layers import activation, gelu
 from trainer.model import Albert, Logits
-from trainer.optimizers import Lamb
-from trainer.schedule import Schedule
-from trainer.step import NO_SIGNALS, Replica, dropout_key, make_step
+from trainer.step import make_gradient
 
 pytestmark = pytest.mark.tensorflow
 
@@ -216,30 +214,6 @@ def test_errors_name_rule_and_value() -> None:
 # --- dropout ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
-def test_dropout_share_and_scale(dtype: tf.DType) -> None:
-    x = tf.ones([500, 1000], dtype)
-    dropped = tf.cast(Dropout(key())(x, 0.1), tf.float32).numpy()
-    assert set(np.unique(dropped)) == {0.0, float(tf.cast(1 / 0.9, dtype))}
-    assert (dropped == 0).mean() == pytest.approx(0.1, abs=0.002)
-    assert Dropout(key())(x, 0.0) is x
-    assert Dropout(None)(x, 0.1) is x
-
-
-def test_dropout_is_keyed() -> None:
-    x = tf.ones([64, 64])
-    one = Dropout(key(1, 2))
-    first, second = one(x, 0.5), one(x, 0.5)
-    assert difference(first, second) > 0
-    again = Dropout(key(1, 2))
-    assert difference(again(x, 0.5), first) == 0
-    assert difference(again(x, 0.5), second) == 0
-    for other in (key(1, 3), key(2, 2)):
-        assert difference(Dropout(other)(x, 0.5), first) > 0
-    compiled = tf.function(lambda k: Dropout(k)(x, 0.5), jit_compile=True)
-    assert difference(compiled(key(1, 2)), first) == 0
-
-
 def test_dropout_in_the_model_is_keyed() -> None:
     model, features = Albert(DROPOUT), batch(0)
     compiled = tf.function(model, jit_compile=True)
@@ -253,9 +227,26 @@ def test_dropout_in_the_model_is_keyed() -> None:
         assert difference(part(features, key()).masked_lm, plain) > 1e-5
 
 
-def test_dropout_keys_of_steps_differ() -> None:
-    keys = {tuple(dropout_key(seed, step, part).numpy()) for seed in range(3) for step in range(5) for part in range(4)}
-    assert len(keys) == 60
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("config", [SMALL, DROPOUT], ids=["plain", "dropout"])
+def test_ways_to_attend_and_recomputation_change_no_gradient(config: ModelConfig, jit: bool) -> None:
+    features = {n: f % config.vocab_size if n.endswith("ids") else f for n, f in batch(0).items()}
+    found = {}
+    for way in ({"attention": "autodiff"}, {"attention": "plain"}, {"attention": "plain", "recompute": True}):
+        model = Albert(config, seed=3, **way)  # type: ignore[arg-type]
+        sums, gradient = make_gradient(model, jit=jit)(features, losses.totals(features), key())
+        found[str(way)] = (float(sums.masked_lm), gradient.numpy())
+    (loss, expected), *others = found.values()
+    for other_loss, gradient in others:
+        assert other_loss == pytest.approx(loss, rel=1e-6)
+        assert relative_difference(gradient, expected) < 1e-6
+
+
+def test_unknown_attention_is_refused() -> None:
+    with pytest.raises(ValueError, match="attention must be one of plain, autodiff, cudnn, not 'flash'"):
+        Albert(SMALL, attention="flash")(batch(0))
+    with pytest.raises(ValueError, match=r"attention_probs_dropout_prob must be 0 with attention cudnn, not 0\.1"):
+        Albert(DROPOUT, attention="cudnn")(batch(0))
 
 
 # --- losses ----------------------------------------------------------------------------------------------------------
@@ -312,71 +303,6 @@ def test_losses_of_parts_add_up() -> None:
         shares.append(losses.loss(losses.sums(part, {name: f[rows] for name, f in features.items()}), whole))
     assert difference(sum(shares), expected) < 1e-6
     assert difference(sum(shares) / 2, expected) > 0.1
-
-
-# --- the step --------------------------------------------------------------------------------------------------------
-
-
-def after_steps(config: ModelConfig, micro_batch: int, jit: bool, steps: int = 3) -> tuple[Any, dict[str, Any]]:
-    model = Albert(config, seed=5)
-    replica = Replica(model, Lamb(model.named_variables))
-    step = make_step([replica], Schedule(0.01, 10, 0), micro_batch, seed=7, jit=jit)
-    reports = [step(batch(number), tf.constant(number, tf.int64), tf.constant(NO_SIGNALS)) for number in range(steps)]
-    return reports, {name: variable.numpy() for name, variable in model.named_variables.items()}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("jit", [False, True])
-def test_micro_batches_add_up_to_the_batch(jit: bool) -> None:
-    config = replace(SMALL, vocab_size=2000)
-    reports, weights = after_steps(config, 8, jit)
-    split_reports, split_weights = after_steps(config, 2, jit)
-    for left, right in zip(tf.nest.flatten(reports), tf.nest.flatten(split_reports), strict=True):
-        assert difference(left, right) < 1e-5
-    for name, values in weights.items():
-        if name.endswith("self/key/bias"):
-            # Its gradient is nothing but rounding: softmax does not see a shift of all scores.
-            assert max(np.abs(values).max(), np.abs(split_weights[name]).max()) < 1e-6
-        else:
-            assert relative_difference(split_weights[name], values) < 1e-4, name
-    losses_seen = [float(report.metrics.loss) for report in reports]
-    assert losses_seen[2] < losses_seen[0]
-    assert [float(report.learning_rate) for report in reports] == pytest.approx([0.01, 0.009, 0.008])
-
-
-@pytest.mark.slow
-def test_steps_with_dropout_can_be_repeated() -> None:
-    _, weights = after_steps(DROPOUT, 4, jit=False, steps=2)
-    _, again = after_steps(DROPOUT, 4, jit=False, steps=2)
-    for name, values in weights.items():
-        assert difference(values, again[name]) == 0
-
-
-def test_batch_must_be_a_multiple() -> None:
-    model = Albert(SMALL)
-    step = make_step([Replica(model, Lamb(model.named_variables))], Schedule(), 3)
-    with pytest.raises(ValueError, match=r"the batch must be a multiple of the micro-batch \(3\), not 8"):
-        step(batch(0), tf.constant(0, tf.int64), tf.constant(NO_SIGNALS))
-
-
-@pytest.mark.parametrize("jit", [False, True])
-def test_a_step_that_is_not_finite_changes_nothing(jit: bool) -> None:
-    model = Albert(SMALL, seed=5)
-    replica = Replica(model, Lamb(model.named_variables))
-    step = make_step([replica], Schedule(0.01, 10, 0), 4, jit=jit)
-    good = {name: feature % SMALL.vocab_size if name.endswith("ids") else feature for name, feature in batch(0).items()}
-    step(good, tf.constant(0, tf.int64), tf.constant(NO_SIGNALS))
-    before = {name: variable.numpy() for name, variable in replica.variables.items()}
-    bad = good | {"masked_lm_weights": good["masked_lm_weights"] * float("nan")}
-    report = step(bad, tf.constant(1, tf.int64), tf.constant([1.0, 0.0]))
-    assert np.isnan(float(report.metrics.loss))
-    assert np.isnan(float(report.gradient_norm))
-    assert report.signals.numpy().tolist() == [1, 0]
-    assert int(report.tokens) == int(tf.reduce_sum(bad["input_mask"]))
-    for name, values in before.items():
-        np.testing.assert_array_equal(replica.variables[name], values)
-    step(good, tf.constant(1, tf.int64), tf.constant(NO_SIGNALS))
-    assert difference(replica.variables["bert/pooler/dense/kernel"], before["bert/pooler/dense/kernel"]) > 0
 
 
 # --- operations ------------------------------------------------------------------------------------------------------

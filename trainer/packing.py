@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from albert_fast import Batch
 
-MOST_WIDTHS = 4
+MOST_WIDTHS = 5
 """Widths that `choose` picks at most: each costs a compilation."""
-WORTH_A_WIDTH = 0.015
+WORTH_A_WIDTH = 0.01
 """Fraction of a step's work that another width must save to be picked."""
-CANDIDATES = 32
+CANDIDATES = 64
 """Widths that `choose` picks from: this many fractions of the longest row, rounded up to multiples of 8."""
 
 PER_TOKEN = ("input_ids", "input_mask", "segment_ids")
@@ -110,7 +110,7 @@ def explicit(
         found: a sample's row sizes, to tell how many masked positions a narrow row has; None for the most there can be.
     """
     chosen = sorted({size for size in tokens if size < longest} | {longest})
-    return tuple(_width(size, longest, predictions, micro_batch, found) for size in chosen)
+    return _widths(chosen, longest, predictions, micro_batch, found)
 
 
 def choose(
@@ -132,8 +132,7 @@ def choose(
         most: how many.
     """
     step = max(8, -(-longest // CANDIDATES) + 7 & ~7)
-    candidates = [*range(step, longest, step), longest]
-    widths = [_width(size, longest, predictions, micro_batch, found) for size in candidates]
+    widths = _widths([*range(step, longest, step), longest], longest, predictions, micro_batch, found)
     need = _needs(found, widths)
     counts = np.bincount(need, minlength=len(widths))
     costs = np.array([cost(width.tokens, width.predictions) for width in widths])
@@ -159,12 +158,19 @@ def choose(
     return tuple(widths[j] for j in reversed(picked))
 
 
-def _width(tokens: int, longest: int, predictions: int, micro_batch: int, found: Sizes | None) -> Width:
-    if tokens < longest:
-        fits = found.predictions[found.tokens <= tokens] if found is not None else np.zeros(0, np.int64)
+def _widths(
+    tokens: Sequence[int], longest: int, predictions: int, micro_batch: int, found: Sizes | None
+) -> tuple[Width, ...]:
+    """Widths of so many tokens, in ascending order, each with the masked positions that a row of that size needs."""
+    made: list[Width] = []
+    for size in tokens:
+        fits = np.zeros(0, np.int64) if found is None else found.predictions[found.tokens <= size]
         # A row with more predictions than the sample's goes into a wider micro-batch.
-        predictions = min(predictions, int(fits.max()) if len(fits) else -(-predictions * tokens // longest))
-    return Width(tokens, max(1, predictions), micro_batch * longest // tokens)
+        most = int(fits.max()) if len(fits) else -(-predictions * size // longest)
+        most = predictions if size == longest else max(1, min(predictions, most))
+        least = made[-1].predictions if made else 1
+        made.append(Width(size, max(least, most), micro_batch * longest // size))
+    return tuple(made)
 
 
 def _needs(found: Sizes, widths: Sequence[Width]) -> NDArray[np.int64]:
@@ -174,7 +180,7 @@ def _needs(found: Sizes, widths: Sequence[Width]) -> NDArray[np.int64]:
         ValueError: a row does not fit the widest.
     """
     tokens = np.array([width.tokens for width in widths])
-    predictions = np.maximum.accumulate([width.predictions for width in widths])
+    predictions = np.array([width.predictions for width in widths])
     need = np.maximum(np.searchsorted(tokens, found.tokens), np.searchsorted(predictions, found.predictions))
     if len(need) and need.max() >= len(widths):
         raise ValueError(
