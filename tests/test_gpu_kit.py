@@ -262,6 +262,8 @@ def test_a_kit_is_complete_and_names_no_place(kit: Path) -> None:
         module = gzip.decompress((kit / case.file).read_bytes())
         assert b"/site-packages/" not in module
         assert (b"__cudnn$fmhaSoftmax" in module) == (case.attention == "cudnn")
+        # Nothing else that only one kind of device knows.
+        assert (b"custom_call" in module) == (case.attention == "cudnn")
         assert len(gpu_kit.arguments(read.seed, read, case)) == len(case.arguments)
     assert read.models["tiny"].parameters == read.cases[1].results[-1].shape[0]
     for name in ("run.py", "gpu_kit.py", "gpu_results.py", "README.md"):
