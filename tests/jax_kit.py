@@ -28,10 +28,10 @@ def python() -> str | None:
     return None if importlib.util.find_spec("jax") is None else sys.executable
 
 
-def run(script: Path, *arguments: object) -> str:
-    """What a script says in that Python; fails where it does."""
+def run(script: Path, *arguments: object, **variables: str) -> str:
+    """What a script says in that Python, with environment variables; fails where it does."""
     words = [python() or "", str(script), *map(str, arguments)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | variables
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout

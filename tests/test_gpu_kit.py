@@ -332,6 +332,14 @@ def test_the_runner_says_what_it_had_no_time_for(kit: Path, tmp_path: Path) -> N
     assert all(found["status"].startswith("skipped") for found in results)
 
 
+@pytest.mark.tensorflow
+def test_the_runner_wants_a_gpu(kit: Path, tmp_path: Path) -> None:
+    if jax_kit.python() is None:
+        pytest.skip("needs JAX, here or in the Python that JAX_PYTHON names")
+    with pytest.raises(AssertionError, match="gpu-kit: JAX sees no GPU here, only cpu; install JAX with CUDA"):
+        jax_kit.run(kit / "run.py", "--output-dir", tmp_path, CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="")
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_runner_names_wrong_values(kit: Path, tmp_path: Path) -> None:

@@ -161,6 +161,9 @@ def child(folder: Path, options: argparse.Namespace) -> None:
     deadline = time.monotonic() + options.seconds
     kit = gpu_kit.Kit.read(folder / "manifest.json")
     device = Device(options.platform)
+    if not device.gpu and not options.platform:
+        print(json.dumps({"error": f"JAX sees no GPU here, only {device.name}"}), flush=True)
+        return
     peak = options.peak or (kit.peak(device.name) if device.gpu else None)
     versions = {name: importlib.import_module(name).__version__ for name in ("jax", "jaxlib")}
     about = {"device": device.name, "peak_tflops": peak, "memory_bytes": device.memory.get("bytes_limit")}
@@ -246,6 +249,8 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         seconds = (options.minutes * 60 - (time.monotonic() - start)) * shares[0] / sum(shares)
         print(f"gpu-kit: {attention}: {len(names)} cases in {seconds:.0f} s", file=sys.stderr, flush=True)
         for values in _run_child(folder, options, names, seconds):
+            if "error" in values:
+                raise SystemExit(f"gpu-kit: {values['error']}; install JAX with CUDA, or pass --platform cpu")
             if "about" in values:
                 about |= values["about"]
                 continue
