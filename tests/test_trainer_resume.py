@@ -173,6 +173,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     number: signal.Signals, command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = arguments(material, Path("run"), model=material.dropout)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
         at_step(patch, 6, lambda: os.kill(os.getpid(), number))
         stopped = command(*words)
@@ -182,8 +183,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert stopped.out == ""
     assert steps(Path("run")) == [4, 6]
     # The handlers are those from before.
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     again = command(*words)
     assert again.code == 0, again.err
     assert f"resuming from {checkpoint(Path('run'), 6)}" in again.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,45 @@ def test_another_micro_batch_is_told_on_the_way(material: Material, command: Com
     (told,) = [line for line in again.err.splitlines() if "warning" in line]
     assert "micro_batch_size was 8 and is now 4" in told
     assert steps(Path("run")) == [1, 3]
+
+
+@slow
+def test_a_run_of_months_says_so_first(material: Material, command: Command) -> None:
+    words = arguments(material, Path("run"), num_train_steps=10**11, max_hours=1e-9)
+    found = command(*words)
+    assert found.code == 0, found.err
+    (told,) = [line for line in found.err.splitlines() if "warning" in line]
+    assert re.search(
+        r"warning: no GPU found; on this CPU the run would take about [\d,]+ years\. Try --model tiny, ", told
+    )
+    # The limit of hours lets one step be done.
+    assert steps(Path("run")) == [1]
+
+
+@slow
+def test_a_gpu_is_expected_to_reach_what_was_computed(
+    material: Material, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import hardware
+
+    name = "NVIDIA H100 80GB HBM3"
+    pretended = hardware.one()._replace(kind="GPU", name=name, bf16=True, peak_tflops=989.4)
+    monkeypatch.setattr(hardware, "find", lambda: pretended)
+    found = command(*arguments(material, Path("run"), num_train_steps=2))
+    assert found.code == 0, found.err
+    assert f"on {name}, at 25% of its peak (not measured yet), the run takes less than a minute" in found.err
+    assert f"on {name} in bf16: a step needs about " in found.err
+    (line, *_) = [line for line in lines(Path("run")) if "loss" in line]
+    # The first of the two steps compiled: the second alone tells the speed.
+    assert line["steps"] == 2
+    assert line["compile_seconds"] > 0
+    assert line["mfu"] == pytest.approx(line["tflops"] / 989.4)
+    real = line["tokens_per_second"] / line["sequences_per_second"]
+    assert 8 < real < 64
+    assert 0 <= line["padding"] < 1
+    run = json.loads(Path("run/run.json").read_text())["training"]
+    assert run["widths"]
+    assert 0 <= run["expected_padding"] < 1
 
 
 @slow
