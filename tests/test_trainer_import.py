@@ -505,6 +505,11 @@ def test_other_models_and_damaged_files(command: Command) -> None:
     message = refused(command, "other", "--output-dir", "start")
     assert "does not fit this model" in message
     assert "hidden_size is 64 there and 128 here" in message
+    # One that no memory would hold.
+    hugging_face_folder(Path("large"), max_position_embeddings=10**12)
+    cause = ": max_position_embeddings is 128 there and 1000000000000 here"
+    assert refused(command, "large", "--output-dir", "start").endswith(cause)
+    assert command("fill-mask", "large", "a [MASK]").error.endswith(cause)
     hugging_face_folder(Path("more"), num_hidden_groups=2)
     assert "num_hidden_groups differs" in refused(command, "more", "--output-dir", "start")
 

@@ -251,6 +251,8 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert message_of(folder).startswith(
         f"cannot read {folder / 'config.json'}, which must be beside model.safetensors"
     )
+    (folder / "config.json").write_text("[" * 100_000)
+    assert message_of(folder).startswith(f"{folder / 'config.json'} is not JSON: ")
     (folder / "config.json").write_text("{")
     assert message_of(folder).startswith(f"{folder / 'config.json'} is not JSON: ")
 

@@ -259,6 +259,7 @@ def load(start: initial.Initial) -> tuple[Albert, list[str]]:
         raise TrainerError(
             f"{start.origin} has no masked-LM head (it lacks {', '.join(lacking[:2])}, ...) and cannot fill masks"
         )
+    initial.check_shapes(start, start.config)
     model = Albert(start.config)
     initial.assign(start, model.named_variables, start.config)
     return model, initial.remarks(start, start.config)

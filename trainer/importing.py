@@ -82,6 +82,7 @@ def write(
     Raises:
         TrainerError: the weights do not fit the configuration, or the folder cannot be written.
     """
+    initial.check_shapes(start, config)
     model = Albert(config, seed=seed)
     variables = model.named_variables
     fresh = initial.assign(start, variables, config)

@@ -119,7 +119,7 @@ def assign(start: Initial, variables: Mapping[str, tf.Variable], config: ModelCo
         TrainerError: shapes differ, a variable of the embeddings or the encoder lacks, `start` has one that this model
             has not, or was computed with another activation or number of heads.
     """
-    _check_shapes(start, variables, config)
+    check_shapes(start, config)
     unknown = sorted(start.values.keys() - variables.keys())
     if unknown:
         raise TrainerError(f"{start.origin} has {some(unknown)}, which this model has not; {_cause(unknown[0])}")
@@ -227,7 +227,7 @@ def _hugging_face(folder: Path) -> Initial:
         stored = json.loads(path.read_bytes())
     except OSError as error:
         raise TrainerError(f"cannot read {path}, which must be beside {TENSORS}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainerError(f"{path} is not JSON: {error}") from error
     if not isinstance(stored, dict):
         raise TrainerError(f"{path} must hold a JSON object")
@@ -301,11 +301,16 @@ def _explained(function: Callable[[], Any], origin: str) -> Any:
         raise TrainerError(f"{origin}: {error}" if origin else str(error)) from error
 
 
-def _check_shapes(start: Initial, variables: Mapping[str, tf.Variable], config: ModelConfig) -> None:
+def check_shapes(start: Initial, config: ModelConfig) -> None:
+    """Refuses weights of other shapes than a model of this configuration has, before the model takes memory.
+
+    Raises:
+        TrainerError: a shape differs; the message names the key that it comes from.
+    """
     keys = {size: key for key, size in _SIZES.items()}
     symbolic = weights.shapes(replace(config, **_SIZES, num_attention_heads=1, square_mapping=False))
-    for name, variable in variables.items():
-        here, there = variable.shape.as_list(), list(start.values[name].shape) if name in start.values else None
+    for name, shape in weights.shapes(config).items():
+        here, there = list(shape), list(start.values[name].shape) if name in start.values else None
         if there is None or here == there:
             continue
         causes = [

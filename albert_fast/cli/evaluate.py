@@ -86,6 +86,7 @@ def run(
             f"{start.origin} has no albert_config.json beside it: put it there, or make a folder with one by "
             "import-checkpoint --model"
         )
+    initial.check_shapes(start, shape)
     held_out = data.from_records(records, eval_batch_size, vocab_size=shape.vocab_size, num_threads=num_threads)
     held_out.check(shape)
     if len(held_out.source) == 0:

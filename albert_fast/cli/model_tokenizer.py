@@ -82,7 +82,12 @@ def rules_of(path: Path) -> TextRules:
     if path.suffix == ".json":
         rebuilt = _rebuilt(path)
         return TextRules(rebuilt.lower_case, rebuilt.keep_accents)
-    found = _merged(trained_rules(path), settings(path.parent))
+    return _told(path, trained_rules(path))
+
+
+def _told(path: Path, trained: TextRules) -> TextRules:
+    """What the files beside a model or vocabulary tell, after what its training wrote."""
+    found = _merged(trained, settings(path.parent))
     beside = None if path.suffix == ".txt" else _beside(path)
     return found if beside is None else _merged(found, TextRules(beside.lower_case, beside.keep_accents))
 
@@ -103,7 +108,8 @@ def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool 
         lower = settings(path.parent).lower_case if do_lower_case is None else do_lower_case
         return open_tokenizer(None, path, do_lower_case=lower, keep_accents=None)
     _check_beside(path)
-    own, rules = trained_rules(path), rules_of(path)
+    own = trained_rules(path)
+    rules = _told(path, own)
     # What train-tokenizer wrote stays open here: `open_tokenizer` finds it, and tells a flag that differs from it.
     lower = _first(do_lower_case, None if own.lower_case is not None else rules.lower_case)
     accents = _first(keep_accents, None if own.keep_accents is not None else rules.keep_accents)
