@@ -249,6 +249,21 @@ def test_a_loss_that_is_not_finite_ends_the_run(material: Material, command: Com
     assert again.err.splitlines()[-1] == told
 
 
+def test_a_full_disk_is_not_taken_for_a_full_memory() -> None:
+    from trainer import hardware
+    from trainer.errors import TrainerError
+    from trainer.loop import device_errors
+
+    def fail(message: str) -> None:
+        with device_errors("in step 0", hardware.one(), "with micro-batches of 8: pass a smaller --micro-batch-size"):
+            raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    with pytest.raises(TrainerError, match=r"^a compiled program cannot be kept, in step 0: make room on the disk"):
+        fail("/run/compiled/albert-fast__1__2__XLA_GPU_JIT.pb.tmp; No space left on device")
+    with pytest.raises(TrainerError, match=r"^out of memory on .* in step 0, with micro-batches of 8: pass a smaller"):
+        fail("Out of memory while trying to allocate 9 bytes")
+
+
 # --- before the first step -------------------------------------------------------------------------------------------
 
 

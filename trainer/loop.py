@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 NEAR = 10.0
 """Seconds within which a step that is asked to stop is still finished; else it is abandoned."""
+COMPILED = "__XLA_"
+"""In the name of the file of a compiled program."""
 SIGNALS = {"another worker": (1.0, 0.0), TIME_IS_UP: (0.0, 1.0)}
 """What workers send each other with a step, so that all stop after it, by what the others take for the reason."""
 
@@ -220,6 +222,12 @@ def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        # A full disk is a resource too.
+        if COMPILED in str(error.message):
+            raise TrainerError(
+                f"a compiled program cannot be kept, {where}: make room on the disk, or pass --compile-cache none "
+                f"({_first_line(error)})"
+            ) from error
         raise TrainerError(f"out of memory on {hardware.name} {where}, {advice} ({_first_line(error)})") from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise TrainerError(

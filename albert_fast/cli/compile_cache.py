@@ -232,13 +232,18 @@ def without_noise() -> Iterator[None]:
     sys.stderr.flush()
     kept = os.dup(2)
     before = sys.stderr
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _FILTER, NOISE],
-        stdin=subprocess.PIPE,
-        stdout=kept,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _FILTER, NOISE],
+            stdin=subprocess.PIPE,
+            stdout=kept,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:  # no memory, or no more processes: noise is not the worst then
+        os.close(kept)
+        yield
+        return
     assert process.stdin is not None
     try:
         own = before.fileno() == 2
