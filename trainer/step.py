@@ -184,7 +184,8 @@ class Step:
 
         def on_replica(mine: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce("sum", mine if self._place() == 0 else tf.zeros_like(mine))
+            # An argument of the function is on no device, and a sum over workers needs one.
+            return context.all_reduce("sum", tf.identity(mine) if self._place() == 0 else tf.zeros_like(mine))
 
         return self._first(self.strategy.run(on_replica, args=(counts,)))
 
