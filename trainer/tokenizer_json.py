@@ -189,7 +189,9 @@ def _processor(model: bytes) -> Any:
     try:
         return SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
-        raise TrainerError(f"SentencePiece cannot load the model ({error}): give the spiece.model file") from error
+        raise TrainerError(
+            f"SentencePiece cannot load the model ({str(error).rstrip('.')}): give the spiece.model file"
+        ) from error
 
 
 def _numbers_begun_anew(model: bytes, parsed: Any) -> str:

@@ -386,5 +386,7 @@ def _model(pieces: Sequence[_Piece], rules: Rules, *, byte_fallback: bool) -> by
     try:
         SentencePieceProcessor(model_proto=written)
     except RuntimeError as error:
-        raise ValueError(f"the tokenizer must be one that SentencePiece can load, got: {error}") from error
+        raise ValueError(
+            f"the tokenizer must be one that SentencePiece can load, got: {str(error).rstrip('.')}"
+        ) from error
     return written
