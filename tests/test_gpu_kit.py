@@ -266,7 +266,7 @@ def test_a_kit_is_complete_and_names_no_place(kit: Path) -> None:
         assert (b"custom_call" in module) == (case.attention == "cudnn")
         assert len(gpu_kit.arguments(read.seed, read, case)) == len(case.arguments)
     assert read.models["tiny"].parameters == read.cases[1].results[-1].shape[0]
-    for name in ("run.py", "gpu_kit.py", "gpu_results.py", "README.md"):
+    for name in ("run.py", "memory.py", "gpu_kit.py", "gpu_results.py", "README.md"):
         assert (kit / name).is_file()
 
 

@@ -94,7 +94,7 @@ def build(folder: Path, configs: dict[str, ModelConfig], shapes: Sequence[Shape]
         seed: of inputs and weights.
     """
     (folder / "modules").mkdir(parents=True)
-    for name in ("gpu_kit.py", "gpu_results.py", "run.py", "README.md"):
+    for name in ("gpu_kit.py", "gpu_results.py", "run.py", "memory.py", "README.md"):
         if (source := Path(__file__).with_name(name)).exists():
             shutil.copy(source, folder / name)
     models: dict[str, gpu_kit.Model] = {}

@@ -64,7 +64,7 @@ class Device:
         """JAX's memory statistics; empty where there are none."""
         return self.device.memory_stats() or {}
 
-    def lower(self, folder: Path, case: gpu_kit.Case, platform: str = "") -> Any:
+    def lower(self, folder: Path, case: gpu_kit.Case, platform: str = "", device: Any = None) -> Any:
         """A case's module, ready to be compiled.
 
         A function of our own with the same arguments and results is exported, and the kit's module is put in its place.
@@ -73,7 +73,8 @@ class Device:
         Args:
             folder: the kit's.
             case: whose module.
-            platform: to lower for; the device's by default.
+            platform: to lower for; this device's by default.
+            device: to lower for, if it is not at hand.
         """
         jax = self.jax
         platform = platform or ("cuda" if self.gpu else self.device.platform)
@@ -87,6 +88,9 @@ class Device:
         exported = replace(exported, mlir_module_serialized=module)
         # The update changes variables in place, as the trainer's does.
         donated = tuple(range(KEPT, len(arguments))) if case.kind == "update" else ()
+        if device is not None:
+            place = jax.sharding.SingleDeviceSharding(device)
+            arguments = [jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=place) for one in arguments]
         traced = jax.jit(exported.call, donate_argnums=donated).trace(*arguments)
         return traced.lower(lowering_platforms=(platform,))
 
