@@ -7,11 +7,18 @@ import pytest
 
 from trainer import packing
 from trainer.config import PRESETS
-from trainer.expectation import LONG, advice, expect, padding_line, peak_fraction, time_line
+from trainer.expectation import LONG, Expectation, advice, expect, padding_line, peak_fraction, time_line
 from trainer.flops import training_flops
 from trainer.packing import Sizes, Width
 
 BASE = PRESETS["base"]
+
+
+def expected(found: Sizes, widths: tuple[Width, ...], rows: int, devices: int = 1) -> Expectation:
+    def cost(tokens: int, predictions: int) -> float:
+        return training_flops(BASE, tokens, predictions)
+
+    return expect(BASE, found, widths, rows, lambda step: packing.plan(step, widths, devices, cost))
 
 
 def sizes(tokens: list[int]) -> Sizes:
@@ -22,18 +29,18 @@ def sizes(tokens: list[int]) -> Sizes:
 def test_padding_and_work_are_those_of_the_steps() -> None:
     widths = (Width(64, 10, 8), Width(128, 20, 4))
     # Two steps of eight rows, and a rest that makes no step.
-    found = expect(BASE, sizes([64] * 8 + [128] * 8 + [1] * 3), widths, rows=8, devices=1)
+    found = expected(sizes([64] * 8 + [128] * 8 + [1] * 3), widths, rows=8)
     assert found.padding == 0
     assert found.uncut == pytest.approx(0.25)
     assert found.busiest == 1
     assert found.operations == pytest.approx((training_flops(BASE, 64, 10) + training_flops(BASE, 128, 20)) / 2)
     # Half of what is computed is padding.
-    assert expect(BASE, sizes([64] * 8), widths[1:], 8, 1).padding == pytest.approx(0.5)
+    assert expected(sizes([64] * 8), widths[1:], 8).padding == pytest.approx(0.5)
 
 
 def test_shares_that_are_not_equal_are_told() -> None:
     widths = packing.full(64, 10, 2)
-    found = expect(BASE, sizes([64] * 6), widths, rows=6, devices=2)
+    found = expected(sizes([64] * 6), widths, rows=6, devices=2)
     assert found.busiest == pytest.approx(4 / 3)
     assert padding_line(found, widths, 2) == (
         "micro-batches of 2 x 64 tokens: about 0% of the computed tokens are padding; the busiest of 2 devices has "
@@ -42,12 +49,12 @@ def test_shares_that_are_not_equal_are_told() -> None:
 
 
 def test_a_sample_smaller_than_a_step() -> None:
-    assert expect(BASE, sizes([64, 32]), packing.full(64, 10, 2), rows=4096, devices=1).padding == pytest.approx(0.25)
+    assert expected(sizes([64, 32]), packing.full(64, 10, 2), rows=4096).padding == pytest.approx(0.25)
 
 
 def test_widths_are_named() -> None:
     widths = (Width(64, 10, 8), Width(128, 20, 4), Width(512, 77, 1))
-    found = expect(BASE, sizes([50] * 8 + [500]), widths, rows=9, devices=1)
+    found = expected(sizes([50] * 8 + [500]), widths, rows=9)
     assert padding_line(found, widths, 1).startswith("micro-batches of 8 x 64, 4 x 128 and 1 x 512 tokens: about 12% ")
     assert padding_line(found, widths, 1).endswith(" (80% with one width)")
 

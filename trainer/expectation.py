@@ -12,10 +12,10 @@ from trainer import flops, packing
 from trainer.packing import Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trainer.config import ModelConfig
-    from trainer.packing import Width
+    from trainer.packing import MicroBatch, Width
 
 PROCESSOR_RATE = 40e9
 """Operations a second that a CPU's core manages, roughly."""
@@ -46,7 +46,13 @@ class Expectation(NamedTuple):
     """Floating-point operations per instance, padding included."""
 
 
-def expect(config: ModelConfig, found: Sizes, widths: Sequence[Width], rows: int, devices: int) -> Expectation:
+def expect(
+    config: ModelConfig,
+    found: Sizes,
+    widths: Sequence[Width],
+    rows: int,
+    plan: Callable[[Sizes], list[list[MicroBatch]]],
+) -> Expectation:
     """What the steps of a run are like.
 
     Args:
@@ -54,24 +60,21 @@ def expect(config: ModelConfig, found: Sizes, widths: Sequence[Width], rows: int
         found: the sizes of a sample of its rows, in their order.
         widths: shapes of micro-batches, narrowest first.
         rows: of a step, this worker's.
-        devices: of this worker.
+        plan: deals the rows of a step; see `trainer.packing.plan`.
     """
-
-    def cost(tokens: int, predictions: int) -> float:
-        return flops.training_flops(config, tokens, predictions)
-
     count = len(found.tokens)
     rows = min(rows, count)
     real = computed = operations = 0.0
     busiest = []
     for start in range(0, count - rows + 1, rows)[:MOST_STEPS]:
         step = Sizes(*(part[start : start + rows] for part in found))
-        dealt = packing.plan(step, widths, devices, cost)
+        dealt = plan(step)
         balance = packing.balance(dealt, step)
         real += balance.real
         computed += balance.computed
         busiest.append(balance.busiest)
-        operations += sum(m.width.rows * cost(m.width.tokens, m.width.predictions) for part in dealt for m in part)
+        for width in (micro_batch.width for part in dealt for micro_batch in part):
+            operations += width.rows * flops.training_flops(config, width.tokens, width.predictions)
     steps = len(busiest)
     full = steps * rows * widths[-1].tokens
     return Expectation(1 - real / computed, 1 - real / full, float(np.mean(busiest)), operations / (steps * rows))

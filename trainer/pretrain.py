@@ -29,6 +29,7 @@ from trainer import checkpoints, data, expectation, flops, initial, memory, pack
 from trainer.aside import aside
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
+from trainer.feed import Packer
 from trainer.files import reason
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
@@ -386,7 +387,8 @@ def _peak(job: Job, hardware: Hardware, resolved: Resolved) -> float | None:
 def _expect(job: Job, hardware: Hardware, resolved: Resolved) -> expectation.Expectation:
     rows = job.options.batch_size // hardware.workers
     found = data.row_sizes(job.training.source)
-    return expectation.expect(job.config, found, resolved.widths, rows, len(hardware.devices))
+    plan = Packer(resolved.widths, job.config, hardware).plan
+    return expectation.expect(job.config, found, resolved.widths, rows, plan)
 
 
 def _say_what(
