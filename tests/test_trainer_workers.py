@@ -128,6 +128,74 @@ def test_a_signal_to_one_worker_stops_all(material: Material, tmp_path: Path) ->
         assert said.splitlines()[-1] == f"albert-fast: --max-hours is over, after step {step + 1:,}; {ADVICE}"
 
 
+SLOW = """
+import os, sys, time
+from pathlib import Path
+
+from albert_fast.cli import main
+from trainer import step
+
+add = step._Part.add
+
+
+def slow(part, width):
+    function = add(part, width)
+
+    def run(*arguments):
+        if int(arguments[2][1]) >= 2:
+            Path(os.environ["SLOW_BEGUN"]).touch()
+            time.sleep(float(os.environ["SLOW_SECONDS"]))
+        return function(*arguments)
+
+    return run
+
+
+step._Part.add = slow
+sys.exit(main(sys.argv[1:]))
+"""
+"""Micro-batches of the third step and later ones take their time, without taking the machine's."""
+
+
+def test_a_worker_that_abandons_a_step_makes_all_abandon_it(material: Material, tmp_path: Path) -> None:
+    """The chief has a step of a minute and more, the other one a short one; the signal goes to the chief alone."""
+    run, begun = tmp_path / "run", tmp_path / "begun"
+    words = arguments(material, run, micro_batch_size=1, widths=64)
+    addresses = [f"localhost:{port}" for port in ports(2)]
+    workers = []
+    for worker, seconds in enumerate(("20", "0.1")):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+        environment = {
+            "TF_CONFIG": json.dumps(task),
+            "SLOW_SECONDS": seconds,
+            "SLOW_BEGUN": str(begun if worker == 0 else tmp_path / "other"),
+        }
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-c", SLOW, *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            )
+        )
+    assert wait_for(workers[0], begun.exists, 0.05)
+    time.sleep(0.3)
+    sent = time.monotonic()
+    workers[0].send_signal(signal.SIGTERM)
+    first, second = (finish(process, 130) for process in workers)
+    took = time.monotonic() - sent
+    print(f"ended {took:.1f} s after the signal")
+    assert took < 70
+    assert "step 3 was abandoned" in first
+    for said in (first, second):
+        assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 2: {ADVICE}"
+    assert steps(run) == [2]
+    # They resume together, and end.
+    for process in start_workers(words):
+        finish(process)
+    assert steps(run) == [2, 4, 8, 12]
+
+
 def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
