@@ -153,7 +153,10 @@ def widths(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch], 
         return packing.full(length, predictions, micro_batch)
     found = [packing.sizes(batch) for batch in sample]
     sizes = packing.Sizes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    return packing.choose(sizes, length, predictions, micro_batch, lambda *row: flops.training_flops(config, *row))
+    share = len(sample[0]["input_ids"])
+    return packing.choose(
+        sizes, length, predictions, micro_batch, share, lambda *row: flops.training_flops(config, *row)
+    )
 
 
 def longest(batch: Mapping[str, NDArray[Any]]) -> int:

@@ -87,9 +87,9 @@ def test_every_row_is_in_one_micro_batch_that_holds_it(
     count = data.draw(st.integers(0, len(lengths)))
     sample = Sizes(*(part[:count] for part in found))
     if widths is None:
-        chosen = packing.choose(sample, 64, 10, micro, work)
+        chosen = packing.choose(sample, 64, 10, micro, len(lengths), work)
     else:
-        chosen = packing.explicit(widths, 64, 10, micro, sample)
+        chosen = packing.explicit(widths, 64, 10, micro, sample, len(lengths))
     assert chosen[-1] == Width(64, 10, micro)
     assert list(chosen) == sorted(chosen)
     assert all(width.rows * width.tokens <= micro * 64 for width in chosen)
@@ -111,7 +111,7 @@ def test_a_cut_keeps_all_that_counts(lengths: Any, micro: int) -> None:
     batch = made_up(lengths)
     numbers = np.arange(7, 7 + len(lengths), dtype=np.int32)
     found = packing.sizes(batch)
-    for one in packing.plan(found, packing.explicit([16, 32], 64, 10, micro, found))[0]:
+    for one in packing.plan(found, packing.explicit([16, 32], 64, 10, micro, found, len(lengths)))[0]:
         part = packing.cut(batch, one, numbers)
         count = len(one.rows)
         assert set(part) == {*FEATURES, ROW_NUMBERS, ROW_WEIGHTS}
@@ -139,7 +139,7 @@ def test_auto_widths_leave_little_padding() -> None:
     found = realistic(4096)
     assert 0.35 < 1 - found.real.sum() / (4096 * 512) < 0.45
     for micro in (1, 8, 32):
-        widths = packing.choose(found, 512, 77, micro, work)
+        widths = packing.choose(found, 512, 77, micro, 4096, work)
         assert len(widths) <= packing.MOST_WIDTHS
         for devices in (1, 2, 4):
             dealt = packing.plan(found, widths, devices, work)
@@ -151,9 +151,9 @@ def test_auto_widths_leave_little_padding() -> None:
 
 def test_no_width_is_chosen_that_saves_nothing() -> None:
     tokens = np.full(100, 512)
-    assert len(packing.choose(Sizes(tokens, tokens // 7, tokens), 512, 77, 4, work)) == 1
+    assert len(packing.choose(Sizes(tokens, tokens // 7, tokens), 512, 77, 4, 4096, work)) == 1
     two = np.where(np.arange(100) < 50, 512, 100)
-    widths = packing.choose(Sizes(two, two // 7, two), 512, 77, 4, work)
+    widths = packing.choose(Sizes(two, two // 7, two), 512, 77, 4, 4096, work)
     assert [width.tokens for width in widths] == [104, 512]
 
 
@@ -166,16 +166,39 @@ def test_choice_is_the_best_of_all() -> None:
     )
     # With one masked position each, so that only tokens decide.
     plain = Sizes(found.tokens, np.ones_like(found.tokens), found.real)
-    widths = packing.choose(plain, 512, 1, 1, work, most=2)
+    widths = packing.choose(plain, 512, 1, 1, 4096, work, most=2)
     assert [width.tokens for width in widths] == [best[1], 512]
 
 
 def test_explicit_widths() -> None:
     found = realistic(1000)
-    widths = packing.explicit([128, 256, 4096, 128], 512, 77, 8, found)
+    widths = packing.explicit([128, 256, 4096, 128], 512, 77, 8, found, 4096)
     assert widths == (Width(128, 19, 32), Width(256, 38, 16), Width(512, 77, 8))
-    # Of an empty sample the most that a row of its share of the tokens can have.
-    assert packing.explicit([128], 512, 77, 8, None)[0] == Width(128, 20, 32)
+    # Where no row of the sample is that short, the fraction of the masked positions that its tokens are.
+    whole = Sizes(*(part[found.tokens > 128] for part in found))
+    assert packing.explicit([128], 512, 77, 8, whole, 64)[0] == Width(128, 20, 8)
+
+
+def test_a_small_batch_fills_its_micro_batches() -> None:
+    """Of 64 rows few are short: micro-batches of many short rows would be empty for the most part."""
+    found = realistic(4096)
+    widths = packing.choose(found, 512, 77, 1, 64, work)
+    computed = real = 0
+    for start in range(0, 4096, 64):
+        part = Sizes(*(values[start : start + 64] for values in found))
+        balance = packing.balance(packing.plan(part, widths, 1, work), part)
+        computed, real = computed + balance.computed, real + balance.real
+    assert computed < 1.10 * real
+    large = packing.choose(found, 512, 77, 1, 4096, work)
+    assert [width.tokens for width in widths] == [width.tokens for width in large]
+    assert sum(width.rows for width in widths) < sum(width.rows for width in large)
+
+
+def test_overhead_makes_for_fewer_micro_batches() -> None:
+    found = realistic(64)
+    widths = packing.choose(found, 512, 77, 1, 64, work)
+    counts = [len(packing.plan(found, widths, 1, work, overhead)[0]) for overhead in (0.0, work(512, 77))]
+    assert counts[0] > counts[1]
 
 
 def test_a_row_that_fits_nowhere_is_refused() -> None:

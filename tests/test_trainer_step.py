@@ -43,7 +43,7 @@ def pack(features: dict[str, Any], widths: Sequence[Width], config: ModelConfig 
 
 
 def cuts(micro: int, *tokens: int, longest: int = 64, predictions: int = 10) -> tuple[Width, ...]:
-    return packing.explicit(tokens, longest, predictions, micro, packing.sizes(made_up(LENGTHS)))
+    return packing.explicit(tokens, longest, predictions, micro, packing.sizes(made_up(LENGTHS)), len(LENGTHS))
 
 
 def replica(config: ModelConfig, **how: Any) -> Replica:

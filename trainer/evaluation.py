@@ -164,10 +164,11 @@ class Evaluator:
             # From the first window: it is the same in every evaluation.
             found = packing.sizes(batch)
             shape = self.source.max_seq_length, self.source.max_predictions, self.rows
+            share = len(weights) // len(self.hardware.devices)
             chosen = (
-                packing.choose(found, *shape, lambda *row: flops.training_flops(self.config, *row))
+                packing.choose(found, *shape, share, lambda *row: flops.training_flops(self.config, *row))
                 if self._given is None
-                else packing.explicit(self._given, *shape, found)
+                else packing.explicit(self._given, *shape, found, share)
             )
             self._packer = Packer(chosen, self.config, self.hardware)
         return self._packer(batch, weights)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from trainer import flops, packing
+from trainer import flops, memory, packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from trainer.packing import MicroBatch, Sizes, Width
 
 T = TypeVar("T")
+
+OVERHEAD = 300
+"""Work of a micro-batch besides its rows', in operations a parameter: its gradient is written, read and added up."""
 
 
 class Placed(NamedTuple):
@@ -72,7 +75,8 @@ class Packer:
 
     def plan(self, found: Sizes) -> list[list[MicroBatch]]:
         """See `trainer.packing.plan`."""
-        return packing.plan(found, self.widths, len(self.hardware.devices), self.cost)
+        overhead = OVERHEAD * memory.parameters(self.config)
+        return packing.plan(found, self.widths, len(self.hardware.devices), self.cost, overhead)
 
     def __call__(self, batch: Mapping[str, NDArray[Any]], weights: NDArray[np.float32] | None = None) -> Work:
         """A worker's share of a batch on its devices; `weights` [B] are what each row counts, 1 by default."""

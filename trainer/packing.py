@@ -31,6 +31,9 @@ WORTH_A_WIDTH = 0.01
 CANDIDATES = 64
 """Widths that `choose` picks from: this many fractions of the longest row, rounded up to multiples of 8."""
 
+TIMES = 3
+"""Micro-batches of a width that a batch fills, if that leaves them as many rows as the widest: of fewer, much is empty."""
+
 PER_TOKEN = ("input_ids", "input_mask", "segment_ids")
 PER_PREDICTION = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 LABELS = "next_sentence_labels"
@@ -98,7 +101,7 @@ def full(tokens: int, predictions: int, rows: int) -> tuple[Width]:
 
 
 def explicit(
-    tokens: Iterable[int], longest: int, predictions: int, micro_batch: int, found: Sizes | None
+    tokens: Iterable[int], longest: int, predictions: int, micro_batch: int, found: Sizes, share: int
 ) -> tuple[Width, ...]:
     """Widths of the user's choice, the longest row's among them in any case.
 
@@ -107,10 +110,11 @@ def explicit(
         longest: tokens of a row of the data, padding included.
         predictions: masked positions of a row of the data.
         micro_batch: rows of the widest micro-batch.
-        found: a sample's row sizes, to tell how many masked positions a narrow row has; None for the most there can be.
+        found: a sample's row sizes, to tell how many masked positions a narrow row has.
+        share: rows of a batch that a device gets.
     """
     chosen = sorted({size for size in tokens if size < longest} | {longest})
-    return _widths(chosen, longest, predictions, micro_batch, found)
+    return _filled(_widths(chosen, longest, predictions, micro_batch, found), found, share)
 
 
 def choose(
@@ -118,6 +122,7 @@ def choose(
     longest: int,
     predictions: int,
     micro_batch: int,
+    share: int,
     cost: Callable[[int, int], float],
     most: int = MOST_WIDTHS,
 ) -> tuple[Width, ...]:
@@ -128,6 +133,7 @@ def choose(
         longest: tokens of a row of the data, padding included: always one of the widths.
         predictions: masked positions of a row of the data.
         micro_batch: rows of the widest micro-batch.
+        share: rows of a batch that a device gets.
         cost: the work of a row of so many tokens and masked positions, in any unit.
         most: how many.
     """
@@ -155,22 +161,30 @@ def choose(
     for k in range(count, 0, -1):
         j = int(before[k - 1][j])
         picked.append(j)
-    return tuple(widths[j] for j in reversed(picked))
+    return _filled([widths[j] for j in reversed(picked)], found, share)
 
 
-def _widths(
-    tokens: Sequence[int], longest: int, predictions: int, micro_batch: int, found: Sizes | None
-) -> tuple[Width, ...]:
+def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: int, found: Sizes) -> tuple[Width, ...]:
     """Widths of so many tokens, in ascending order, each with the masked positions that a row of that size needs."""
     made: list[Width] = []
     for size in tokens:
-        fits = np.zeros(0, np.int64) if found is None else found.predictions[found.tokens <= size]
+        fits = found.predictions[found.tokens <= size]
         # A row with more predictions than the sample's goes into a wider micro-batch.
         most = int(fits.max()) if len(fits) else -(-predictions * size // longest)
         most = predictions if size == longest else max(1, min(predictions, most))
         least = made[-1].predictions if made else 1
         made.append(Width(size, max(least, most), micro_batch * longest // size))
     return tuple(made)
+
+
+def _filled(widths: Sequence[Width], found: Sizes, share: int) -> tuple[Width, ...]:
+    """The widths with no more rows than a batch fills: of the rows that belong into a width, `TIMES` micro-batches."""
+    belong = np.bincount(_needs(found, widths), minlength=len(widths)) * share / max(1, len(found.tokens))
+    least = widths[-1].rows
+    return tuple(
+        width._replace(rows=min(width.rows, max(least, int(rows / TIMES))))
+        for width, rows in zip(widths, belong.tolist(), strict=True)
+    )
 
 
 def _needs(found: Sizes, widths: Sequence[Width]) -> NDArray[np.int64]:
@@ -191,7 +205,11 @@ def _needs(found: Sizes, widths: Sequence[Width]) -> NDArray[np.int64]:
 
 
 def plan(
-    found: Sizes, widths: Sequence[Width], devices: int = 1, cost: Callable[[int, int], float] | None = None
+    found: Sizes,
+    widths: Sequence[Width],
+    devices: int = 1,
+    cost: Callable[[int, int], float] | None = None,
+    overhead: float = 0.0,
 ) -> list[list[MicroBatch]]:
     """The micro-batches of a batch, a list for each device: the least work in all, dealt evenly.
 
@@ -202,10 +220,13 @@ def plan(
         widths: narrowest first.
         devices: that share the work.
         cost: the work of a row of so many tokens and masked positions; its tokens by default.
+        overhead: the work of a micro-batch besides, whatever its shape.
     """
     need = _needs(found, widths)
     rows = np.lexsort((np.arange(len(need)), -found.tokens, -need))
-    costs = [width.rows * (cost(width.tokens, width.predictions) if cost else width.tokens) for width in widths]
+    costs = [
+        overhead + width.rows * (cost(width.tokens, width.predictions) if cost else width.tokens) for width in widths
+    ]
     # Longest first: micro-batch after micro-batch takes the next rows, and shorter rows fill a wide one up.
     count = len(rows)
     least, choice = [0.0] * (count + 1), [0] * (count + 1)

@@ -304,10 +304,10 @@ def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any])
         and (before["micro_batch"], before["devices"]) == (micro, hardware.replicas)
     ):
         return tuple(Width(*width) for width in before["widths"])
-    found = data.row_sizes(source)
+    found, share = data.row_sizes(source), job.options.batch_size // hardware.replicas
     if given is not None:
-        return packing.explicit(given, *shape, found)
-    return packing.choose(found, *shape, lambda *row: flops.training_flops(job.config, *row))
+        return packing.explicit(given, *shape, found, share)
+    return packing.choose(found, *shape, share, lambda *row: flops.training_flops(job.config, *row))
 
 
 def _replica(job: Job, device: str, resolved: Resolved) -> Replica:

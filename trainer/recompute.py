@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-from tensorflow.python.ops import control_flow_util
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +21,7 @@ def recomputed(block: Block, x: tf.Tensor, forward: Pass) -> tf.Tensor:
     def run(x: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def gradient(upstream: tf.Tensor, variables: list[tf.Variable]) -> tuple[tf.Tensor, list[tf.Tensor]]:
             after, dropout.place = dropout.place, place
-            kept, upstream = _barrier(x, upstream)
+            kept = _behind(x, upstream)
             with tf.GradientTape() as tape:
                 tape.watch(kept)
                 again = block(kept, forward)
@@ -35,14 +33,12 @@ def recomputed(block: Block, x: tf.Tensor, forward: Pass) -> tf.Tensor:
     return run(x)
 
 
-def _barrier(x: tf.Tensor, upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same tensors, behind a barrier.
+def _behind(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    """`x`, but for a compiler a value of its own that is not there before `upstream`: what is added is always 0.
 
-    Without it a compiler would see that the second computation is the first, and keep that one's results; and it could
-    start the second before `upstream` is there.
+    Otherwise it would see that the second computation is the first, and keep that one's results. XLA's own barrier is
+    gone on processors before equal computations are merged for the last time.
     """
-    if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
-        x, upstream = gen_xla_ops.xla_optimization_barrier([x, upstream])
-        return x, upstream
-    with tf.control_dependencies([upstream]):
-        return tf.identity(x), upstream
+    bits = tf.bitcast(tf.cast(tf.reshape(upstream, [-1])[0], tf.float32), tf.uint32)
+    shifted = tf.bitwise.right_shift(bits, tf.constant(31, tf.uint32))  # the sign: 0 or 1
+    return x + tf.cast(tf.bitwise.right_shift(shifted, tf.constant(1, tf.uint32)), x.dtype)
