@@ -105,7 +105,7 @@ class ModelConfig:
         if self.square_mapping and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"square_mapping must be false unless embedding_size ({self.embedding_size}) equals hidden_size "
-                f"({self.hidden_size}): sizes that differ have a mapping in any case"
+                f"({self.hidden_size})"
             )
 
     @property
