@@ -32,7 +32,8 @@ def key(*numbers: int) -> tf.Tensor:
 def dropped(step: int, shape: tuple[int, ...], rate: float, place: int = 1, rows: Any = None) -> NDArray[np.bool_]:
     """Where dropout at a place of a pass drops: [B, ..., U]."""
     dropout = Dropout(key(12345, step), tf.range(shape[0]) if rows is None else tf.constant(rows, tf.int32))
-    return dropout.at(place, tf.ones(shape), rate, *shape[1:-1]).numpy() == 0
+    found: NDArray[np.bool_] = dropout.at(place, tf.ones(shape), rate, *shape[1:-1]).numpy() == 0
+    return found
 
 
 # --- what decides a mask ---------------------------------------------------------------------------------------------

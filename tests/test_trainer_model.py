@@ -233,7 +233,7 @@ def test_ways_to_attend_and_recomputation_change_no_gradient(config: ModelConfig
     features = {n: f % config.vocab_size if n.endswith("ids") else f for n, f in batch(0).items()}
     found = {}
     for way in ({"attention": "autodiff"}, {"attention": "plain"}, {"attention": "plain", "recompute": True}):
-        model = Albert(config, seed=3, **way)  # type: ignore[arg-type]
+        model = Albert(config, seed=3, **way)
         sums, gradient = make_gradient(model, jit=jit)(features, losses.totals(features), key())
         found[str(way)] = (float(sums.masked_lm), gradient.numpy())
     (loss, expected), *others = found.values()

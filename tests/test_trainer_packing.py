@@ -194,11 +194,12 @@ def test_a_small_batch_fills_its_micro_batches() -> None:
     assert sum(width.rows for width in widths) < sum(width.rows for width in large)
 
 
-def test_overhead_makes_for_fewer_micro_batches() -> None:
-    found = realistic(64)
-    widths = packing.choose(found, 512, 77, 1, 64, work)
-    counts = [len(packing.plan(found, widths, 1, work, overhead)[0]) for overhead in (0.0, work(512, 77))]
-    assert counts[0] > counts[1]
+@pytest.mark.parametrize(("overhead", "tokens"), [(0.0, [16, 16]), (63.0, [16, 16]), (65.0, [32])])
+def test_overhead_makes_for_fewer_micro_batches(overhead: float, tokens: list[int]) -> None:
+    four = np.full(4, 10)
+    widths = (Width(16, 2, 2), Width(32, 4, 4))
+    [dealt] = packing.plan(Sizes(four, np.ones_like(four), four), widths, overhead=overhead)
+    assert [one.width.tokens for one in dealt] == tokens
 
 
 def test_a_row_that_fits_nowhere_is_refused() -> None:

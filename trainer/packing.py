@@ -32,7 +32,8 @@ CANDIDATES = 64
 """Widths that `choose` picks from: this many fractions of the longest row, rounded up to multiples of 8."""
 
 TIMES = 3
-"""Micro-batches of a width that a batch fills, if that leaves them as many rows as the widest: of fewer, much is empty."""
+"""Micro-batches of a width that a batch fills, if that leaves them as many rows as the widest's: where there are fewer,
+much of them is empty."""
 
 PER_TOKEN = ("input_ids", "input_mask", "segment_ids")
 PER_PREDICTION = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
