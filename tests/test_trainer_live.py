@@ -71,6 +71,12 @@ def test_what_is_unknown_is_left_out_or_said_to_be() -> None:
     assert "n/a seq/s" in plain_line({"step": 1}, 10, None)
 
 
+def test_a_line_whose_steps_all_compiled_has_no_speed() -> None:
+    unknown = ("sequences_per_second", "tokens_per_second", "tflops", "mfu", "input_wait")
+    line = plain_line({**LINE, **dict.fromkeys(unknown), "compile_seconds": 61.2}, 125_000, None)
+    assert line.endswith("lr 6.80e-04, 1m 01s of compilation, padding 6.3 %")
+
+
 def test_only_the_last_step_is_100_percent() -> None:
     assert plain_line({"step": 99_999}, 100_000, None).startswith("step 99,999 of 100,000 (99.9 %)")
     assert plain_line({"step": 100_000}, 100_000, None).startswith("step 100,000 of 100,000 (100.0 %)")

@@ -61,17 +61,21 @@ def learning_rate(line: Mapping[str, Any]) -> str:
 
 def speed(line: Mapping[str, Any]) -> str:
     """Sequences and real tokens per second; TFLOP/s and MFU if they are known; padding; the time spent on input."""
-    parts = [
-        f"{amount(_number(line, 'sequences_per_second'))} seq/s",
-        f"{amount(_number(line, 'tokens_per_second'))} tokens/s",
-    ]
+    compiled, waited = _number(line, "compile_seconds"), _number(line, "input_wait")
+    rate, tokens = _number(line, "sequences_per_second"), _number(line, "tokens_per_second")
+    if rate is None and compiled:
+        # All of its steps compiled: none of them tells the speed.
+        parts = [f"{duration(compiled)} of compilation"]
+    else:
+        parts = [f"{amount(rate)} seq/s", f"{amount(tokens)} tokens/s"]
     if (tflops := _number(line, "tflops")) is not None:
         parts.append(f"{amount(tflops)} TFLOP/s")
     if (mfu := _number(line, "mfu")) is not None:
         parts.append(f"MFU {percent(mfu)}")
     if (padding := _number(line, "padding")) is not None:
         parts.append(f"padding {percent(padding)}")
-    parts.append(f"input wait {percent(_number(line, 'input_wait'))}")
+    if waited is not None or not compiled:
+        parts.append(f"input wait {percent(waited)}")
     return ", ".join(parts)
 
 
