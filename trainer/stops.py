@@ -121,8 +121,9 @@ class Stops:
         words = "stopped"
         with contextlib.suppress(Exception):
             words = self.last_words()
-        # A table that is drawn on a terminal hides the cursor.
-        end_table = "\x1b[?25h\n" if sys.stderr.isatty() else ""
-        with contextlib.suppress(OSError):
-            os.write(2, f"{end_table}albert-fast: {words}\n".encode(errors="backslashreplace"))
+        with contextlib.suppress(OSError, ValueError):
+            stream = sys.stderr.fileno()
+            # A table that is drawn on a terminal hides the cursor.
+            end_table = "\x1b[?25h\n" if os.isatty(stream) else ""
+            os.write(stream, f"{end_table}albert-fast: {words}\n".encode(errors="backslashreplace"))
         os._exit(EXIT_CODE)
