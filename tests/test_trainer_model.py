@@ -244,7 +244,7 @@ def test_ways_to_attend_and_recomputation_change_no_gradient(config: ModelConfig
 
 def test_unknown_attention_is_refused() -> None:
     with pytest.raises(ValueError, match="attention must be one of plain, autodiff, cudnn, not 'flash'"):
-        Albert(SMALL, attention="flash")(batch(0))
+        Albert(DROPOUT, attention="flash")(batch(0))
     with pytest.raises(ValueError, match=r"attention_probs_dropout_prob must be 0 with attention cudnn, not 0\.1"):
         Albert(DROPOUT, attention="cudnn")(batch(0))
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
+from trainer.recompute import behind
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -94,11 +96,14 @@ def _plain(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, inputs: Inputs, m
         probabilities = _probabilities(query, key, inputs)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            dropped = masked(probabilities) if masked else probabilities
+            # Else XLA undoes the cast to bfloat16 and back, and keeps the float32 from before it; and it keeps what
+            # dropout has left of the probabilities besides.
+            kept = behind(probabilities, upstream) if masked or query.dtype != tf.float32 else probabilities
+            dropped = masked(kept) if masked else kept
             by_value = tf.matmul(dropped, upstream, transpose_a=True)  # [B, N, S, S] x [B, N, S, D] -> [B, N, S, D]
             by_dropped = tf.matmul(upstream, value, transpose_b=True)  # [B, N, S, D] x [B, N, D, S] -> [B, N, S, S]
             by_probability = tf.cast(masked(by_dropped) if masked else by_dropped, tf.float32)
-            wide = tf.cast(probabilities, tf.float32)
+            wide = tf.cast(kept, tf.float32)
             by_score = wide * (by_probability - tf.reduce_sum(wide * by_probability, axis=-1, keepdims=True))
             by_score = tf.cast(by_score * (1 / math.sqrt(inputs.head_size)), query.dtype)
             by_query = tf.matmul(by_score, key)  # [B, N, S, S] x [B, N, S, D] -> [B, N, S, D]

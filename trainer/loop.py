@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from trainer.schedule import Schedule
     from trainer.step import Replica, Report
     from trainer.stops import Stops
+
+T = TypeVar("T")
 
 NEAR = 10.0
 """Seconds within which a step that is asked to stop is still finished; else it is abandoned."""
@@ -107,6 +109,8 @@ class Run(NamedTuple):
     """Kept in each checkpoint."""
     evaluator: Evaluator | None
     listener: Listener
+    keep_no_programs: Callable[[], bool] = lambda: False
+    """Ends the keeping of compiled programs after one could not be written; false where that cannot be done."""
 
 
 def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
@@ -206,8 +210,23 @@ def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Me
         return step.seconds is None or left * step.seconds > NEAR
 
     advice = f"with micro-batches of {run.widths[-1]} tokens: pass a smaller --micro-batch-size"
+    work = feed.next()
     with device_errors(f"in step {number}", run.hardware, advice):
-        return step(feed.next(), number, signals, abandon)
+        return _keeping_programs(run, lambda: step(work, number, signals, abandon))
+
+
+def _keeping_programs(run: Run, function: Callable[[], T]) -> T:
+    """What `function` returns; it is called again where a compiled program could not be written, which it never ran.
+
+    With several replicas one of them may have made its update, so that the error stands.
+    """
+    try:
+        return function()
+    except tf.errors.OpError as error:
+        if COMPILED not in str(error.message) or run.hardware.replicas > 1 or not run.keep_no_programs():
+            raise
+        run.listener.say(f"warning: compiled programs are no longer kept ({_first_line(error)})")
+        return function()
 
 
 @contextlib.contextmanager
@@ -221,15 +240,22 @@ def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]
     """
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
+    except tf.errors.OpError as error:
         # A full disk is a resource too.
         if COMPILED in str(error.message):
             raise TrainerError(
                 f"a compiled program cannot be kept, {where}: make room on the disk, or pass --compile-cache none "
                 f"({_first_line(error)})"
             ) from error
+        if not isinstance(error, tf.errors.ResourceExhaustedError):
+            _refuse_loss(error, where)
+            raise
         raise TrainerError(f"out of memory on {hardware.name} {where}, {advice} ({_first_line(error)})") from error
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+
+
+def _refuse_loss(error: tf.errors.OpError, where: str) -> None:
+    """Raises a TrainerError where another worker is gone."""
+    if isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError):
         raise TrainerError(
             f"another worker is gone, {where}: start all of them again, and they go on from the newest checkpoint "
             f"({_first_line(error)})"
@@ -296,7 +322,8 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: S
 
     advice = f"with --eval-batch-size {run.options.eval_batch_size}: pass a smaller one, which changes no figure"
     with device_errors(f"in the evaluation after step {step}", run.hardware, advice):
-        found = run.evaluator(stop=ended)
+        evaluator = run.evaluator
+        found = _keeping_programs(run, lambda: evaluator(stop=ended))
     if found is None:
         run.listener.say(f"the evaluation after step {step:,} was not finished; the next start does it")
     elif saved is not None:

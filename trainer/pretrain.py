@@ -79,6 +79,8 @@ class Job(NamedTuple):
     process's alone."""
     last_words: Callable[[], str]
     """What to tell the reader when a second signal ends the process."""
+    keep_no_programs: Callable[[], bool]
+    """See `trainer.loop.Run`."""
 
 
 class Resolved(NamedTuple):
@@ -153,6 +155,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 files=job.training.tokenizer_files,
                 evaluator=evaluator,
                 listener=listener,
+                keep_no_programs=job.keep_no_programs,
             )
             described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))

@@ -21,7 +21,7 @@ def recomputed(block: Block, x: tf.Tensor, forward: Pass) -> tf.Tensor:
     def run(x: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def gradient(upstream: tf.Tensor, variables: list[tf.Variable]) -> tuple[tf.Tensor, list[tf.Tensor]]:
             after, dropout.place = dropout.place, place
-            kept = _behind(x, upstream)
+            kept = behind(x, upstream)
             with tf.GradientTape() as tape:
                 tape.watch(kept)
                 again = block(kept, forward)
@@ -33,7 +33,7 @@ def recomputed(block: Block, x: tf.Tensor, forward: Pass) -> tf.Tensor:
     return run(x)
 
 
-def _behind(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+def behind(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """`x`, but for a compiler a value of its own that is not there before `upstream`: what is added is always 0.
 
     Otherwise it would see that the second computation is the first, and keep that one's results. XLA's own barrier is

@@ -90,6 +90,23 @@ class CompileCache:
                     temporary.write_text(found)
                     temporary.replace(_digest(program))
 
+    def divert(self) -> bool:
+        """Sends programs to memory from now on, because they cannot be written; false if that was done or fails.
+
+        TensorFlow reads the directory's name once, so another one takes its place.
+        """
+        self._ended.set()
+        if self.slot.is_symlink() and not self.slot.resolve().is_relative_to("/sys"):
+            return False
+        try:
+            memory = tempfile.mkdtemp(prefix="albert-fast-compiled-", dir="/dev/shm" if MEMORY.is_dir() else None)
+            atexit.register(shutil.rmtree, memory, ignore_errors=True)
+            self.slot.rename(self.slot.with_name(f"{self.slot.name}.{os.getpid()}"))
+            self.slot.symlink_to(memory)
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
         """Signs what is new."""
         self._ended.set()

@@ -430,6 +430,7 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
             not given["overwrite"],
             describe,
             lambda: f"stopped; {_kept(folder, again)}",
+            cache.divert if cache else lambda: False,
         )
         try:
             outcome = pretrain(job, devices, warn)
