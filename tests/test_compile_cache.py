@@ -221,5 +221,48 @@ def test_a_killed_run_loads_programs_and_ends_with_the_same_bits(
     print(f"compilation took {first:.1f} s in the first line of a run without them")
 
 
+UNWRITABLE = """
+import sys
+from pathlib import Path
+
+from albert_fast.cli import compile_cache, main, pretrain
+
+plain = compile_cache.open_cache
+
+
+def opened(*arguments):
+    cache = plain(*arguments)
+    # Nobody can write there, root included.
+    cache.slot.rename(cache.slot.with_name("lost"))
+    cache.slot.symlink_to("/sys/kernel")
+    return cache
+
+
+sys.modules["albert_fast.cli.pretrain"].open_cache = opened
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_programs_that_cannot_be_written_do_not_end_the_run(material: Material, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    run = tmp_path / "run"
+    words = arguments(material, run, jit=True, num_train_steps=2, micro_batch_size=4)
+    done = subprocess.run(
+        [sys.executable, "-c", UNWRITABLE, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("warning: compiled programs are no longer kept") == 1
+    assert "trained for 2 steps" in done.stdout
+    assert not any((run / "compiled").rglob("*.pb"))
+
+
 def steps_seen(run: Path) -> int:
     return len(list((run / "checkpoints").glob("step-*")))

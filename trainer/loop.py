@@ -241,25 +241,21 @@ def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]
     try:
         yield
     except tf.errors.OpError as error:
-        # A full disk is a resource too.
-        if COMPILED in str(error.message):
-            raise TrainerError(
-                f"a compiled program cannot be kept, {where}: make room on the disk, or pass --compile-cache none "
-                f"({_first_line(error)})"
-            ) from error
-        if not isinstance(error, tf.errors.ResourceExhaustedError):
-            _refuse_loss(error, where)
+        if (told := _told(error, where, hardware, advice)) is None:
             raise
-        raise TrainerError(f"out of memory on {hardware.name} {where}, {advice} ({_first_line(error)})") from error
+        raise TrainerError(f"{told} ({_first_line(error)})") from error
 
 
-def _refuse_loss(error: tf.errors.OpError, where: str) -> None:
-    """Raises a TrainerError where another worker is gone."""
+def _told(error: tf.errors.OpError, where: str, hardware: Hardware, advice: str) -> str | None:
+    """What to tell of an error; None where it is nobody's but ours."""
+    # First, because a full disk is an exhausted resource too.
+    if COMPILED in str(error.message):
+        return f"a compiled program cannot be kept, {where}: make room on the disk, or pass --compile-cache none"
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return f"out of memory on {hardware.name} {where}, {advice}"
     if isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError):
-        raise TrainerError(
-            f"another worker is gone, {where}: start all of them again, and they go on from the newest checkpoint "
-            f"({_first_line(error)})"
-        ) from error
+        return f"another worker is gone, {where}: start all of them again, and they resume from the newest checkpoint"
+    return None
 
 
 def _first_line(error: tf.errors.OpError) -> str:

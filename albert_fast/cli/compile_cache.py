@@ -10,6 +10,7 @@ Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import hashlib
@@ -44,6 +45,8 @@ SLOTS = 64
 """Processes that may use one directory at a time."""
 EVERY = 5.0
 """Seconds between two looks for new programs."""
+MEMORY = "/dev/shm"
+"""Where programs go that cannot be written."""
 SETTLED = 2.0
 """Seconds after its last change in which a program may still be written to."""
 
@@ -93,15 +96,16 @@ class CompileCache:
     def divert(self) -> bool:
         """Sends programs to memory from now on, because they cannot be written; false if that was done or fails.
 
-        TensorFlow reads the directory's name once, so another one takes its place.
+        TensorFlow reads the directory's name once, so another directory takes its place until the process ends.
         """
-        self._ended.set()
-        if self.slot.is_symlink() and not self.slot.resolve().is_relative_to("/sys"):
+        if self._ended.is_set():
             return False
+        self._ended.set()
+        aside = self.slot.with_name(f"{self.slot.name}.aside")
         try:
-            memory = tempfile.mkdtemp(prefix="albert-fast-compiled-", dir="/dev/shm" if MEMORY.is_dir() else None)
-            atexit.register(shutil.rmtree, memory, ignore_errors=True)
-            self.slot.rename(self.slot.with_name(f"{self.slot.name}.{os.getpid()}"))
+            memory = tempfile.mkdtemp(prefix="albert-fast-compiled-", dir=MEMORY if Path(MEMORY).is_dir() else None)
+            atexit.register(_restore, self.slot, aside, memory)
+            self.slot.rename(aside)
             self.slot.symlink_to(memory)
         except OSError:
             return False
@@ -191,6 +195,10 @@ def _slot(folder: Path) -> tuple[Path, int] | None:
     """
     for number in range(SLOTS):
         slot = folder / str(number)
+        if slot.is_symlink():  # see `CompileCache.divert`
+            if slot.exists():
+                continue
+            slot.unlink()
         slot.mkdir(parents=True, exist_ok=True)
         lock = os.open(slot / ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -203,6 +211,15 @@ def _slot(folder: Path) -> tuple[Path, int] | None:
         else:
             return slot, lock
     return None
+
+
+def _restore(slot: Path, aside: Path, memory: str) -> None:
+    """Undoes `CompileCache.divert`."""
+    with contextlib.suppress(OSError):
+        slot.unlink()
+    with contextlib.suppress(OSError):
+        aside.rename(slot)
+    shutil.rmtree(memory, ignore_errors=True)
 
 
 def _check(slot: Path) -> None:
