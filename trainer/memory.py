@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 RUNTIME = 1 << 29
 """Bytes that TensorFlow and XLA take besides: about what a step of a tiny model was measured with."""
 
+HIDDEN_STATES = 8
+"""What a block keeps of a token between the forward and the backward pass, in hidden states."""
+
 SHARE = 0.8
 """Of a device's memory that an estimate may fill: the rest is for the runtime, and for the estimate's error."""
 
@@ -31,39 +34,99 @@ def parameters(config: ModelConfig) -> int:
     return embeddings + mapping + groups * config.inner_group_num * (attention + feed_forward) + heads
 
 
-def estimate(config: ModelConfig, micro_batch: int, length: int, predictions: int, precision: str) -> int:
+def estimate(
+    config: ModelConfig,
+    micro_batch: int,
+    length: int,
+    predictions: int,
+    precision: str,
+    *,
+    recompute: bool = False,
+    attention: str = "plain",
+) -> int:
     """Bytes that a step takes on a device.
 
-    Weights, the optimizer's two slots, the gradient and the sum of gradients, all float32; of each sequence of the
-    micro-batch what the backward pass needs of the forward pass; and `RUNTIME`. What a sequence takes was measured on
-    processors in float32 (tiny at 128 tokens, base at 128 and 512): 0.8 to 0.9 times as much.
+    Weights, the optimizer's two slots and the sum of gradients, all float32; what the gradient of a micro-batch takes
+    for the time being, which is `temporary`; and `RUNTIME`.
 
     Args:
         config: the model.
         micro_batch: sequences at a time.
         length: tokens of a sequence.
         predictions: masked positions of a sequence.
-        precision: "bf16" or "float32".
+        precision: "bf16", "float32" or "tf32".
+        recompute: whether each block's activations are computed again.
+        attention: one of `trainer.options.ATTENTIONS`.
     """
-    fixed = RUNTIME + 5 * 4 * parameters(config)
-    return fixed + micro_batch * activations(config, length, predictions, precision)
+    kept = 4 * 4 * parameters(config)
+    return (
+        RUNTIME
+        + kept
+        + temporary(config, micro_batch, length, predictions, precision, recompute=recompute, attention=attention)
+    )
 
 
-def activations(config: ModelConfig, length: int, predictions: int, precision: str) -> int:
-    """Bytes that one sequence keeps between the forward and the backward pass."""
+def temporary(
+    config: ModelConfig,
+    micro_batch: int,
+    length: int,
+    predictions: int,
+    precision: str,
+    *,
+    recompute: bool = False,
+    attention: str = "plain",
+) -> int:
+    """Bytes that the gradient of a micro-batch takes for the time being, by what XLA assigns to its buffers.
+
+    The most is in use at one of three moments: when the logits are there, before the backward pass has freed the
+    activations of a block, or when it has made the last of the blocks' gradients, which XLA adds up at the end. Held
+    against XLA's own assignment of memory, in float32 on processors and in bfloat16 on an H100: see
+    docs/training.md.
+    """
+    width = 2 if precision == "bf16" else 4
+    blocks = config.num_hidden_layers * config.inner_group_num
+    size, wide = config.hidden_size, config.intermediate_size
+    block = activations(config, length, precision, attention)
+    held = blocks * length * size * width + block if recompute else blocks * block
+    logits = predictions * config.vocab_size * (width + 4)
+    # The word embeddings are transposed for the logits.
+    head = 4 * config.vocab_size * config.embedding_size + micro_batch * (held + logits)
+    gradient = width * (4 * size * size + 2 * size * wide)
+    before = 4 * parameters(config)
+    backward = micro_batch * held
+    after = blocks * gradient
+    if recompute:
+        # The gradients of all blocks but one are there while that one is computed again.
+        return max(head, before + micro_batch * (block + length * size * width) + after - gradient)
+    return max(head, before + backward, before + after)
+
+
+def activations(config: ModelConfig, length: int, precision: str, attention: str = "plain") -> int:
+    """Bytes that a block keeps of one sequence between the forward and the backward pass.
+
+    Its input, query, key, value, context, the sum after attention, and two normalised sums; the wide layer before and
+    after its activation; and the probabilities, which fused attention does not keep.
+    """
     width = 2 if precision == "bf16" else 4
     hidden, wide = config.hidden_size, config.intermediate_size
-    # Of a block: its input, query, key, value, context and the sum after attention; a normalised sum in float32; the
-    # wide layer before and after its activation; the probabilities, and in bfloat16 both they and their cast.
-    token = hidden * (6 * width + 4) + wide * 2 * width
-    attention = config.num_attention_heads * length * length * (6 if precision == "bf16" else 4)
-    blocks = config.num_hidden_layers * config.inner_group_num
-    logits = predictions * config.vocab_size * (8 + width)
-    return blocks * (length * token + attention) + length * config.embedding_size * 16 + logits
+    token = width * (HIDDEN_STATES * hidden + 2 * wide)
+    probabilities = 0 if attention == "cudnn" else width * config.num_attention_heads * length * length
+    if attention == "autodiff" and precision == "bf16":
+        probabilities *= 2
+    return length * token + probabilities
 
 
 def fitting_micro_batch(
-    config: ModelConfig, share: int, length: int, predictions: int, precision: str, memory: int | None, tokens: int
+    config: ModelConfig,
+    share: int,
+    length: int,
+    predictions: int,
+    precision: str,
+    memory: int | None,
+    tokens: int,
+    *,
+    recompute: bool = False,
+    attention: str = "plain",
 ) -> int:
     """The largest micro-batch that divides a device's share of the batch, has at most `tokens` tokens, and fits.
 
@@ -75,9 +138,12 @@ def fitting_micro_batch(
         precision: "bf16" or "float32".
         memory: the device's, in bytes; None where it is not known.
         tokens: where a larger micro-batch is no faster.
+        recompute: whether each block's activations are computed again.
+        attention: one of `trainer.options.ATTENTIONS`.
     """
     for size in range(min(share, max(1, tokens // length)), 1, -1):
-        fits = memory is None or estimate(config, size, length, predictions, precision) <= SHARE * memory
+        needed = estimate(config, size, length, predictions, precision, recompute=recompute, attention=attention)
+        fits = memory is None or needed <= SHARE * memory
         if share % size == 0 and fits:
             return size
     return 1
