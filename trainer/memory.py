@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
 
-RUNTIME = 1 << 29
-"""Bytes that TensorFlow and XLA take besides: about what a step of a tiny model was measured with."""
+RUNTIME = {"CPU": 1_100_000_000, "GPU": 1 << 29}
+"""Bytes that are taken besides: on a CPU by the whole process, as measured; on a GPU by CUDA and what it loads, which is
+a guess."""
+
+COMPILER = {"CPU": 12_000_000, "GPU": 0}
+"""Bytes that the compiler keeps for each block, as measured on a CPU."""
 
 HIDDEN_STATES = 8
 """What a block keeps of a token between the forward and the backward pass, in hidden states."""
@@ -43,11 +47,14 @@ def estimate(
     *,
     recompute: bool = False,
     attention: str = "plain",
+    kind: str = "GPU",
 ) -> int:
     """Bytes that a step takes on a device.
 
     Weights, the optimizer's two slots and the sum of gradients, all float32; what the gradient of a micro-batch takes
     for the time being, which is `temporary`; and `RUNTIME`.
+
+    On CPUs that is within 10% of a run's largest resident set (tiny and base, 64 to 512 tokens, float32).
 
     Args:
         config: the model.
@@ -57,13 +64,12 @@ def estimate(
         precision: "bf16", "float32" or "tf32".
         recompute: whether each block's activations are computed again.
         attention: one of `trainer.options.ATTENTIONS`.
+        kind: "CPU" or "GPU".
     """
     kept = 4 * 4 * parameters(config)
-    return (
-        RUNTIME
-        + kept
-        + temporary(config, micro_batch, length, predictions, precision, recompute=recompute, attention=attention)
-    )
+    how: dict[str, Any] = {"recompute": recompute, "attention": attention, "copies": 1 if kind == "CPU" else 0}
+    kept += RUNTIME[kind] + COMPILER[kind] * config.num_hidden_layers * config.inner_group_num
+    return kept + temporary(config, micro_batch, length, predictions, precision, **how)
 
 
 def temporary(
@@ -75,6 +81,7 @@ def temporary(
     *,
     recompute: bool = False,
     attention: str = "plain",
+    copies: int = 0,
 ) -> int:
     """Bytes that the gradient of a micro-batch takes for the time being, by what XLA assigns to its buffers.
 
@@ -82,6 +89,16 @@ def temporary(
     activations of a block, or when it has made the last of the blocks' gradients, which XLA adds up at the end. Held
     against XLA's own assignment of memory, in float32 on processors and in bfloat16 on an H100: see
     docs/training.md.
+
+    Args:
+        config: as `estimate`.
+        micro_batch: as `estimate`.
+        length: as `estimate`.
+        predictions: as `estimate`.
+        precision: as `estimate`.
+        recompute: as `estimate`.
+        attention: as `estimate`.
+        copies: of the factors of large products, which libraries on CPUs make besides XLA's buffers.
     """
     width = 2 if precision == "bf16" else 4
     blocks = config.num_hidden_layers * config.inner_group_num
@@ -90,14 +107,16 @@ def temporary(
     held = blocks * length * size * width + block if recompute else blocks * block
     logits = predictions * config.vocab_size * (width + 4)
     # The word embeddings are transposed for the logits.
+    logits += copies * 4 * predictions * config.vocab_size
     head = 4 * config.vocab_size * config.embedding_size + micro_batch * (held + logits)
     gradient = width * (4 * size * size + 2 * size * wide)
     before = 4 * parameters(config)
-    backward = micro_batch * held
+    backward = micro_batch * (held + copies * block)
     after = blocks * gradient
     if recompute:
         # The gradients of all blocks but one are there while that one is computed again.
-        return max(head, before + micro_batch * (block + length * size * width) + after - gradient)
+        again = block * (1 + copies) + length * size * width
+        return max(head, before + micro_batch * again + after - gradient)
     return max(head, before + backward, before + after)
 
 
@@ -127,6 +146,7 @@ def fitting_micro_batch(
     *,
     recompute: bool = False,
     attention: str = "plain",
+    kind: str = "GPU",
 ) -> int:
     """The largest micro-batch that divides a device's share of the batch, has at most `tokens` tokens, and fits.
 
@@ -140,9 +160,11 @@ def fitting_micro_batch(
         tokens: where a larger micro-batch is no faster.
         recompute: whether each block's activations are computed again.
         attention: one of `trainer.options.ATTENTIONS`.
+        kind: "CPU" or "GPU".
     """
+    how: dict[str, Any] = {"recompute": recompute, "attention": attention, "kind": kind}
     for size in range(min(share, max(1, tokens // length)), 1, -1):
-        needed = estimate(config, size, length, predictions, precision, recompute=recompute, attention=attention)
+        needed = estimate(config, size, length, predictions, precision, **how)
         fits = memory is None or needed <= SHARE * memory
         if share % size == 0 and fits:
             return size

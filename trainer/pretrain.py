@@ -236,7 +236,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     room = hardware.memory_bytes
     least, most = TOKENS_AT_A_TIME[hardware.kind]
     tokens = max(least, min(most, share * source.max_seq_length // MICRO_BATCHES))
-    best = memory.fitting_micro_batch(job.config, share, *shape, room, tokens, **_how(options))
+    best = memory.fitting_micro_batch(job.config, share, *shape, room, tokens, **_how(options, hardware))
     micro = options.micro_batch_size
     if micro is None:
         micro = before.get("micro_batch", best)
@@ -247,7 +247,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         raise TrainerError(
             f"batch_size must be a multiple of micro_batch_size: {options.batch_size}{of}, is no multiple of {micro}"
         )
-    needed = memory.estimate(job.config, micro, *shape, **_how(options))
+    needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
     if room is not None and needed > room:
         what = (
             f"a step takes about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
@@ -280,9 +280,9 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     return resolved
 
 
-def _how(options: Options) -> dict[str, Any]:
+def _how(options: Options, hardware: Hardware) -> dict[str, Any]:
     """What decides how much memory a step takes, besides its shape."""
-    return {"recompute": options.recompute, "attention": options.attention}
+    return {"recompute": options.recompute, "attention": options.attention, "kind": hardware.kind}
 
 
 def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool) -> None:
@@ -423,7 +423,7 @@ def _say_what(
         source.max_seq_length,
         source.max_predictions,
         resolved.precision,
-        **_how(options),
+        **_how(options, hardware),
     )
     room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
     each = " on each" if hardware.replicas > 1 else ""
@@ -472,7 +472,7 @@ def _describe(
             "parameters": memory.parameters(job.config),
             "training_flops_per_sequence": flops.training_flops(job.config, *shape),
             "memory_estimate_bytes": memory.estimate(
-                job.config, resolved.micro_batch, *shape, resolved.precision, **_how(job.options)
+                job.config, resolved.micro_batch, *shape, resolved.precision, **_how(job.options, hardware)
             ),
         },
         "training": {
