@@ -121,7 +121,7 @@ def test_what_to_train_on(command: Command, material: Material) -> None:
 def test_tokens_that_are_text(command: Command, material: Material) -> None:
     Path("corpus.txt").write_text("A sentence.\n")
     told = refused(command, *arguments(material, Path("run"), tokens="corpus.txt"))
-    assert told.startswith("--tokens must be a token store, which is a directory; corpus.txt is a file.")
+    assert told.startswith("--tokens must be a token store (a directory), got the file corpus.txt; make a store of it")
     assert "albert-fast tokenize corpus.txt --tokenizer spiece.model --output-dir store" in told
 
 

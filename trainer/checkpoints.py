@@ -271,7 +271,7 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
             damages.append(error)
             continue
         for damage in damages:
-            warn(f"{damage}: going on from {path.name}")
+            warn(f"{damage}: resuming from {path.name}")
         return found
     if damages:
         raise TrainerError(

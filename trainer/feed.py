@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OVERHEAD = 300
+OVERHEAD = 400
 """Work of a micro-batch besides its rows', in operations a parameter: its gradient is written, read and added up."""
 
 

@@ -4,7 +4,7 @@ Counted are the matrix products of the unrolled layers, 2 operations for a multi
 by custom not counted, and shared weights cost as much as separate ones. With S tokens and P predictions of a sequence,
 L layers of K blocks, and E, H, I, V as in `trainer.model`, the forward pass of one sequence takes
 
-    mapping             2 S E H                        (absent where E == H)
+    mapping             2 S E H                        (absent if E == H, unless `square_mapping`)
     a block             8 S H^2                        query, key, value and output
                         4 S^2 H                        scores, and probabilities times values
                         4 S H I                        the feed-forward layer's two products

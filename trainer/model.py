@@ -11,7 +11,8 @@ embedding_size, H hidden_size, I intermediate_size; G counts groups and K inner 
     bert/embeddings/token_type_embeddings                                     [T, E]
     bert/embeddings/position_embeddings                                       [L, E]
     bert/embeddings/LayerNorm/{beta,gamma}                                    [E]
-    bert/encoder/embedding_hidden_mapping_in/{kernel,bias}                    [E, H], [H]; absent where E == H
+    bert/encoder/embedding_hidden_mapping_in/{kernel,bias}                    [E, H], [H]; absent if E == H,
+                                                                              unless `square_mapping`
     bert/encoder/transformer/group_G/inner_group_K/
         attention_1/self/{query,key,value}/{kernel,bias}                      [H, H], [H]
         attention_1/output/dense/{kernel,bias}                                [H, H], [H]

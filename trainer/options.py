@@ -153,12 +153,14 @@ class Options:
         parts = self.widths.split(",")
         if not all(part.strip().isascii() and part.strip().isdigit() and int(part) >= 8 for part in parts):
             raise TrainerError(
-                'widths must be "auto" or whole numbers of at least 8 separated by commas, such as 128,256,512, '
-                f"got {self.widths!r}"
+                "widths must be auto or whole numbers of at least 8, separated by commas, such as 128,256,512; got "
+                f"{self.widths!r}"
             )
         found = tuple(sorted({int(part) for part in parts}))
         if len(found) > MOST_WIDTHS:
-            raise TrainerError(f"widths must be at most {MOST_WIDTHS}, because each is compiled; got {len(found)}")
+            raise TrainerError(
+                f"widths must be at most {MOST_WIDTHS} numbers, because each is compiled; got {len(found)} numbers"
+            )
         return found
 
     def as_dict(self) -> dict[str, Any]:

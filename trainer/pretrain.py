@@ -227,6 +227,11 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         given = getattr(options, name)
         chosen[name] = given if given is not None else before.get(name, default)
     _check_attention(job, hardware, chosen["precision"], jit=chosen["jit"])
+    if chosen["precision"] == "bf16" and not chosen["jit"]:
+        warn(
+            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: leave out "
+            "--no-jit, or pass --precision float32"
+        )
     share, rest = divmod(options.batch_size, hardware.replicas)
     if rest:
         raise TrainerError(

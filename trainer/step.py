@@ -225,19 +225,27 @@ def make_gradient(
         model: whose gradient.
         jit: whether XLA compiles it.
     """
-    found: Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]] = tf.function(
-        lambda part, whole, key: _gradient(model, part, whole, key), jit_compile=jit
-    )
-    return found
+
+    @tf.function(jit_compile=jit)
+    def gradient(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
+        sums, found = _gradient(model, part, whole, key)
+        return sums, _flat(found)
+
+    done: Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]] = gradient
+    return done
 
 
-def _gradient(model: Albert, part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
-    """See `make_gradient`."""
+def _gradient(model: Albert, part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, list[tf.Tensor]]:
+    """See `make_gradient`; the gradient of each variable, in its shape."""
     with tf.GradientTape() as tape:
         sums = losses.sums(model(part, key), part, part.get(ROW_WEIGHTS, 1.0))
         loss = losses.loss(sums, whole)
     gradient = tape.gradient(loss, list(model.named_variables.values()))
-    return sums, tf.concat([tf.reshape(tf.convert_to_tensor(g), [-1]) for g in gradient], 0)
+    return sums, [tf.convert_to_tensor(g) for g in gradient]
+
+
+def _flat(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
 
 
 class _Part:
@@ -251,8 +259,9 @@ class _Part:
         sizes = [shape.num_elements() for shape in shapes]
         self.size = sum(sizes)
         with tf.device(next(iter(variables.values())).device):
-            self.total = tf.Variable(tf.zeros([self.size + len(losses.Sums._fields)]), trainable=False)
-            """What has been accumulated: the gradient, float32 [parameters], and the sums."""
+            # One a variable: XLA then adds up where it computes the last of a gradient, and copies nothing.
+            self._gradients = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
+            self._sums = tf.Variable(tf.zeros([len(losses.Sums._fields)]), trainable=False)
         self._adds: dict[Width, Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]] = {}
 
         @tf.function(jit_compile=jit)
@@ -264,9 +273,15 @@ class _Part:
 
         self.update = update
 
+    @property
+    def total(self) -> tf.Tensor:
+        """What has been accumulated: the gradient, float32 [parameters], and the sums."""
+        return _flat([*self._gradients, self._sums])
+
     def reset(self) -> None:
         """Forgets what has been accumulated."""
-        self.total.assign(tf.zeros_like(self.total))
+        for variable in (*self._gradients, self._sums):
+            variable.assign(tf.zeros_like(variable))
 
     def add(self, width: Width) -> Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]:
         """The function that accumulates a micro-batch of that shape; its result is there when it is done."""
@@ -275,7 +290,9 @@ class _Part:
             @tf.function(jit_compile=self.jit)
             def add(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tf.Tensor:
                 sums, gradient = _gradient(self.model, part, whole, key)
-                self.total.assign_add(tf.concat([gradient, tf.stack([*sums])], 0))
+                for so_far, more in zip(self._gradients, gradient, strict=True):
+                    so_far.assign_add(more)
+                self._sums.assign_add(tf.stack([*sums]))
                 return sums.masked_lm
 
             self._adds[width] = add

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NAME = "compiled"
 """The directory's name in that of a run."""
 NONE = "none"
-"""What `--compile-cache` is to keep nothing."""
+"""The value of `--compile-cache` that keeps nothing."""
 
 FLAGS = "TF_XLA_FLAGS"
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -136,11 +136,11 @@ def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
     if "tensorflow" in sys.modules or FLAG in os.environ.get(FLAGS, ""):
         return None
     if re.search(r"[\s'\"]", str(directory.absolute())):
-        return f"TensorFlow takes no path with spaces or quotes, and that of {directory} has some"
+        return f"TensorFlow takes no path with spaces or quotes, got {directory.absolute()}"
     try:
         found = _slot(directory.absolute() / fingerprint(setting))
         if found is None:
-            return f"{SLOTS} processes are using {directory}"
+            return f"{SLOTS} processes already use {directory}"
         slot, lock = found
         try:
             _check(slot)

@@ -229,8 +229,9 @@ def pretrain(
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="Of matrix products and hidden states; weights, softmax, LayerNorm and losses are float32.  [default: "
-            "bf16 on GPUs that have it, else float32]",
+            help="Of matrix products and hidden states; weights, softmax, LayerNorm and losses are float32. tf32 is "
+            "float32 whose products an NVIDIA GPU rounds to 10 bits.  [default: bf16 on GPUs that have it, else "
+            "float32]",
             show_default=False,
             rich_help_panel=SPEED,
         ),
@@ -263,15 +264,17 @@ def pretrain(
         str,
         typer.Option(
             metavar="auto|N,N,...",
-            help="Cut micro-batches to the narrowest of these widths, in tokens, that holds their rows.",
+            help="Cut each micro-batch to the narrowest of these widths that holds its longest instance: up to 8 "
+            "widths, in tokens, each at least 8. auto picks up to 5.",
             rich_help_panel=SPEED,
         ),
     ] = "auto",
     attention: Annotated[
         Attention,
         typer.Option(
-            help="Compute attention with matrix products (plain), the same with TensorFlow's gradient (autodiff), or "
-            "cuDNN's fused kernels (cudnn: bf16, no attention dropout; not yet run on a GPU).",
+            help="Compute attention with matrix products (plain), with the same and TensorFlow's gradient, which takes "
+            "more memory (autodiff), or with cuDNN's fused kernels (cudnn: NVIDIA GPU, bf16, no attention dropout; "
+            "not yet run on a GPU).",
             rich_help_panel=SPEED,
         ),
     ] = Attention.plain,
@@ -279,8 +282,8 @@ def pretrain(
         bool,
         typer.Option(
             "--recompute/--no-recompute",
-            help="Compute each block's activations again in the backward pass instead of keeping them: less memory, "
-            "about a third more work, the same result.",
+            help="Compute each block's activations again in the backward pass instead of keeping them. This takes "
+            "less memory and about a third more work, and gives the same result.",
             rich_help_panel=SPEED,
         ),
     ] = False,
@@ -288,8 +291,8 @@ def pretrain(
         str | None,
         typer.Option(
             metavar="DIR|none",
-            help="Keep compiled programs in DIR, so that a restart need not compile. none keeps none.  [default: "
-            "compiled, in the output directory]",
+            help="Keep compiled programs in DIR, so that a restart does not compile again; none keeps no programs.  "
+            "[default: compiled, in the output directory]",
             show_default=False,
             rich_help_panel=SPEED,
         ),
@@ -341,7 +344,7 @@ def pretrain(
         raise UsageError("--tokenizer goes with --records: a token store holds its own")
     if tokens is not None and tokens.is_file():
         raise UsageError(
-            f"--tokens must be a token store, which is a directory; {tokens} is a file. Make a store of text with: "
+            f"--tokens must be a token store (a directory), got the file {tokens}; make a store of it with: "
             f"albert-fast tokenize {tokens} --tokenizer spiece.model --output-dir store"
         )
     run(given)
@@ -458,13 +461,13 @@ def _compile_cache(folder: Path, given: Mapping[str, Any]) -> CompileCache | Non
     directory = folder / CACHE if chosen is None else Path(chosen)
     found = open_cache(directory, f"deterministic {given['deterministic']}")
     if isinstance(found, str):
-        warn(f"compiled programs are not kept: {found}")
+        warn(f"compiled programs are not kept, so each start compiles again: {found}; pass another --compile-cache")
         return None
     return found
 
 
 def _kept(folder: Path, again: str) -> str:
-    """What a run that is ended at once leaves behind."""
+    """What a run that ends at once leaves behind."""
     from trainer import checkpoints
 
     found = checkpoints.listing(folder / "checkpoints")
