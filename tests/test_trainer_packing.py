@@ -65,6 +65,13 @@ def test_sizes_reach_to_the_last_place_that_counts() -> None:
     assert found.real.tolist() == [64, 10, 1, 2]
 
 
+def test_a_row_without_tokens_keeps_its_places() -> None:
+    """Its softmax spreads over all of them, so that a narrower one would be another."""
+    batch = made_up([10, 10])
+    batch["input_mask"][1] = 0
+    assert packing.sizes(batch).tokens.tolist() == [10, 64]
+
+
 def test_a_weight_that_is_no_number_counts() -> None:
     batch = made_up([10])
     batch["masked_lm_weights"][0, 7] = float("nan")

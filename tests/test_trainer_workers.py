@@ -245,10 +245,11 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_two_devices_equal_one(material: Material, one: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("jit", [False, True])
+def test_two_devices_equal_one(material: Material, one: Path, tmp_path: Path, jit: bool) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-c", REPLICATED, *arguments(material, run, **options(material))],
+        [sys.executable, "-c", REPLICATED, *arguments(material, run, **(options(material) | {"jit": jit}))],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

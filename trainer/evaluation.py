@@ -7,6 +7,7 @@ size and the number of devices.
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from trainer.hardware import Hardware
     from trainer.model import Albert
     from trainer.packing import Width
+
+TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 2_048}
+"""Tokens of a micro-batch at most: more is no faster, and takes memory that the training step does not need."""
 
 WINDOW = 16
 """Batches whose rows are packed together: of one alone most micro-batches would have a long row."""
@@ -85,7 +89,8 @@ class Evaluator:
             )
         self.source, self.hardware = source, hardware
         self.config = models[0].config
-        self.rows = source.batch_size // len(hardware.devices)
+        most = max(1, TOKENS_AT_A_TIME[hardware.kind] // source.max_seq_length)
+        self.rows = min(most, source.batch_size // len(hardware.devices))
         self._given = widths
         self._packer: Packer | None = None
         self._sums = [_make_sums(model, jit) for model in models]
@@ -106,12 +111,13 @@ class Evaluator:
         windows = range(0, count, WINDOW)
         with Feed(self._windows(count), lambda window: self._pack(*window)) as feed:
             for done in windows:
-                found = aside([self._work(place, part, stop) for place, part in enumerate(feed.next().parts)])
+                parts = feed.next().parts
+                told = self._told(progress, done, count, sum(map(len, parts)))
+                ended = threading.Event()
+                found = aside([self._work(place, part, stop, ended, told) for place, part in enumerate(parts)])
                 total += np.sum(found, axis=0)
                 if total[-1]:
                     break
-                if progress is not None:
-                    progress(min(done + WINDOW, count), count)
         total = self._over_workers(total)
         *sums, weight, rows, stopped = total.tolist()
         if stopped:
@@ -129,15 +135,44 @@ class Evaluator:
             time.perf_counter() - began,
         )
 
-    def _work(self, place: int, part: list[Placed], stop: Callable[[], bool]) -> Callable[[], NDArray[np.float64]]:
+    def _told(
+        self, progress: Callable[[int, int], None] | None, done: int, count: int, micro_batches: int
+    ) -> Callable[[], None]:
+        """What each device calls after a micro-batch, of so many in the window that begins with batch `done`."""
+        size, lock = min(WINDOW, count - done), threading.Lock()
+        finished = 0
+
+        def told() -> None:
+            nonlocal finished
+            if progress is not None:
+                with lock:
+                    finished += 1
+                    progress(done + size * finished // micro_batches, count)
+
+        return told
+
+    def _work(
+        self,
+        place: int,
+        part: list[Placed],
+        stop: Callable[[], bool],
+        ended: threading.Event,
+        told: Callable[[], None],
+    ) -> Callable[[], NDArray[np.float64]]:
         def run() -> NDArray[np.float64]:
             """float64 [7]: what the micro-batches of one device add up to, and whether it stopped before the last."""
             total = np.zeros(len(losses.Sums._fields) + 3)
             for placed in part:
-                if stop():
+                if ended.is_set() or stop():
                     total[-1] = 1
                     break
-                total[:-1] += np.asarray(self._sums[place](placed.width)(placed.features), np.float64)
+                try:
+                    with tf.device(self.hardware.devices[place] or None):
+                        total[:-1] += np.asarray(self._sums[place](placed.width)(placed.features), np.float64)
+                except BaseException:
+                    ended.set()
+                    raise
+                told()
             return total
 
         return run

@@ -53,8 +53,6 @@ class Work(NamedTuple):
     """Tokens with padding and empty rows."""
     operations: float
     """Floating-point operations of the real tokens' forward and backward pass."""
-    busiest: float
-    """See `trainer.packing.Balance`."""
 
 
 class Packer:
@@ -98,7 +96,6 @@ class Packer:
             balance.real,
             balance.computed,
             float(np.sum(flops.training_flops(self.config, found.real, counts))),
-            balance.busiest,
         )
 
 

@@ -120,6 +120,10 @@ def replicated(devices: list[str]) -> Hardware:
 def _describe(
     strategy: tf.distribute.Strategy, devices: tuple[str, ...], gpus: list[Any], workers: int, worker: int
 ) -> Hardware:
+    # TensorFlow's own default rounds the factors of float32 products on NVIDIA's GPUs.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # It takes the functions of widths and devices for one that is traced again and again.
+    tf.get_logger().setLevel("ERROR")
     if not gpus:
         return Hardware(strategy, devices, "CPU", _processor(), False, None, _memory(), workers, worker)
     details = tf.config.experimental.get_device_details(gpus[0])

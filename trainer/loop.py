@@ -367,10 +367,11 @@ class Meter:
             self._refuse(number, report)
         assert self.feed is not None
         now, waited = time.perf_counter(), self.feed.waited
-        compiled = len(self.step.widths) > self.widths
+        compiled = len(self.step.started) > self.widths
         if self.widths == 0:
-            self.run.listener.say(f"step {number + 1:,} took {duration(now - self.last)}, compilation included")
-        self.widths = len(self.step.widths)
+            what = "compilation" if self.run.jit else "tracing"
+            self.run.listener.say(f"step {number + 1:,} took {duration(now - self.last)}, {what} included")
+        self.widths = len(self.step.started)
         if not compiled:
             self.seconds = now - self.last
         self.taken.append(_Taken(number, report, now - self.last, waited - self.waited, compiled))

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from trainer.config import ModelConfig
 
 RUNTIME = {"CPU": 1_100_000_000, "GPU": 1 << 29}
-"""Bytes that are taken besides: on a CPU by the whole process, as measured; on a GPU by CUDA and what it loads, which is
-a guess."""
+"""Bytes that are taken besides: on a CPU by the whole process, as measured; on a GPU by CUDA and what it loads, which
+is a guess."""
 
 COMPILER = {"CPU": 12_000_000, "GPU": 0}
 """Bytes that the compiler keeps for each block, as measured on a CPU."""
@@ -155,7 +155,7 @@ def fitting_micro_batch(
         share: sequences of a step on a device.
         length: tokens of a sequence.
         predictions: masked positions of a sequence.
-        precision: "bf16" or "float32".
+        precision: "bf16", "float32" or "tf32".
         memory: the device's, in bytes; None where it is not known.
         tokens: where a larger micro-batch is no faster.
         recompute: whether each block's activations are computed again.

@@ -78,12 +78,16 @@ class Sizes(NamedTuple):
 
 
 def sizes(batch: Batch | Mapping[str, NDArray[Any]]) -> Sizes:
-    """The sizes of a batch's rows. Other writers' records may have holes in their masks, so the last place decides."""
+    """The sizes of a batch's rows.
+
+    A row without a single token attends to all of its places, so that it keeps them all.
+    """
     mask = batch["input_mask"] > 0
     counts = batch["masked_lm_weights"] != 0  # NaN counts too: the step must see it
     asked = np.where(counts, batch["masked_lm_positions"] + 1, 0).max(axis=1, initial=0)
+    last = np.where(mask.any(axis=1), _last(mask), mask.shape[1])
     return Sizes(
-        np.maximum(np.maximum(_last(mask), asked), 1).astype(np.int64),
+        np.maximum(last, asked).astype(np.int64),
         np.maximum(_last(counts), 1),
         mask.sum(axis=1, dtype=np.int64),
     )

@@ -120,7 +120,6 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
-        # TensorFlow's own default rounds the factors of float32 products on NVIDIA's GPUs.
         tf.config.experimental.enable_tensor_float_32_execution(resolved.precision == "tf32")
         replicas = [_replica(job, device, resolved) for device in hardware.devices]
         start = found.step if found else 0
@@ -227,10 +226,12 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         given = getattr(options, name)
         chosen[name] = given if given is not None else before.get(name, default)
     _check_attention(job, hardware, chosen["precision"], jit=chosen["jit"])
+    if chosen["precision"] == "tf32" and hardware.kind != "GPU":
+        warn("--precision tf32 is float32 on a CPU")
     if chosen["precision"] == "bf16" and not chosen["jit"]:
         warn(
-            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: leave out "
-            "--no-jit, or pass --precision float32"
+            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: leave "
+            "out --no-jit, or pass --precision float32"
         )
     share, rest = divmod(options.batch_size, hardware.replicas)
     if rest:
@@ -245,7 +246,9 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     micro = options.micro_batch_size
     if micro is None:
         micro = before.get("micro_batch", best)
-        if share % micro:
+        needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
+        # The device may be a smaller one than at the start.
+        if share % micro or (room is not None and needed > room):
             micro = best
     elif share % micro:
         of = f", {share} on each of {hardware.replicas} devices" if hardware.replicas > 1 else ""

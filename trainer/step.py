@@ -103,8 +103,8 @@ class Step:
         self.schedule, self.seed, self.jit = schedule, seed, jit
         self.compiling = compiling if jit else None
         self.parts = [_Part(replica, jit) for replica in replicas]
-        self.widths: set[Width] = set()
-        """Widths of which a micro-batch was started."""
+        self.started: set[tuple[int, Width]] = set()
+        """Devices and widths of which a micro-batch was started: each is compiled."""
         self.workers = self.strategy.num_replicas_in_sync // len(replicas)
         self.seconds: float | None = None
         """What a micro-batch took of late; None before the second of a kind."""
@@ -145,7 +145,12 @@ class Step:
                     if abandoned[0] or (abandon is not None and abandon(max(left))):
                         abandoned[0] = True
                         return
-                    before = self._micro_batch(part, placed, whole, number, before)
+                    try:
+                        before = self._micro_batch(place, placed, whole, number, before)
+                    except BaseException:
+                        # The step is lost, so the other devices need not finish it.
+                        abandoned[0] = True
+                        raise
                     left[place] -= 1
 
             return run
@@ -157,18 +162,22 @@ class Step:
         return reports[0]
 
     def _micro_batch(
-        self, part: _Part, placed: Placed, whole: losses.Totals, number: int, before: tf.Tensor | None
+        self, place: int, placed: Placed, whole: losses.Totals, number: int, before: tf.Tensor | None
     ) -> tf.Tensor:
         """Starts a micro-batch, and waits for the end of the one before it."""
         width, features = placed
-        first = width not in self.widths
+        part, key = self.parts[place], tf.constant([self.seed, number], tf.int64)
+        first = (place, width) not in self.started
         if first:
-            self.widths.add(width)
-            if self.compiling is not None:
+            new = all(width != other for _, other in self.started)
+            self.started.add((place, width))
+            if new and self.compiling is not None:
                 self.compiling(width)
         began = time.perf_counter()
         # A GPU may still be at work when this returns. One more that waits keeps it busy; more could not be stopped.
-        started: tf.Tensor = part.add(width)(features, whole, tf.constant([self.seed, number], tf.int64))
+        # Without the device TensorFlow puts a compiled function on the first one, wherever its variables are.
+        with tf.device(part.device):
+            started: tf.Tensor = part.add(width)(features, whole, key)
         (started if before is None else before).numpy()
         if not first:
             took = time.perf_counter() - began
@@ -258,7 +267,8 @@ class _Part:
         shapes = [variable.shape for variable in variables.values()]
         sizes = [shape.num_elements() for shape in shapes]
         self.size = sum(sizes)
-        with tf.device(next(iter(variables.values())).device):
+        self.device = next(iter(variables.values())).device
+        with tf.device(self.device):
             # One a variable: XLA then adds up where it computes the last of a gradient, and copies nothing.
             self._gradients = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
             self._sums = tf.Variable(tf.zeros([len(losses.Sums._fields)]), trainable=False)

@@ -102,6 +102,7 @@ def run(
     from trainer.model import Albert
 
     device = hardware.one()
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     model = Albert(shape, tf.bfloat16 if precision == "bf16" else tf.float32)
     if missing := initial.assign(start, model.named_variables, shape):
         raise CommandError(f"{start.origin} lacks {some(missing)}: evaluation needs both pretraining heads")
