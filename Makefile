@@ -14,7 +14,7 @@ help:
 	@echo 'make test   Rust tests, Python tests, type stubs, the built wheel'
 	@echo 'make lint   rustfmt, clippy, ruff, mypy'
 	@echo 'make bench  speed against sentencepiece, dd and PyTorch, in one run (BENCH_ARGS="--text FILE" for your own text)'
-	@echo 'make gpu-kit  what measures a training step on a GPU elsewhere (into build/gpu-kit; docs/training.md)'
+	@echo 'make gpu-kit  a kit that measures a training step on another machine'"'"'s GPU (into build/gpu-kit; docs/training.md)'
 	@echo 'make build  the virtual environment .venv with albert-fast in it'
 	@echo 'make clean  remove what the above made'
 

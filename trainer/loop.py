@@ -139,7 +139,7 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
         strategy=hardware.strategy,
         seed=options.random_seed,
         jit=run.jit,
-        compiling=lambda width: run.listener.say(f"compiling the step for micro-batches of {width} tokens"),
+        compiling=lambda width: run.listener.say(f"preparing the step for micro-batches of {width} tokens"),
     )
     part = run.source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else run.source
     total = options.num_train_steps

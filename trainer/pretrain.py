@@ -46,7 +46,7 @@ from trainer.stops import Stops
 from trainer.tensorboard import TensorBoard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from trainer.config import ModelConfig
@@ -230,8 +230,8 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         warn("--precision tf32 is float32 on a CPU")
     if chosen["precision"] == "bf16" and not chosen["jit"]:
         warn(
-            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: leave "
-            "out --no-jit, or pass --precision float32"
+            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: remove "
+            "--no-jit, or pass --precision float32"
         )
     share, rest = divmod(options.batch_size, hardware.replicas)
     if rest:
@@ -284,8 +284,14 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         now = [list(width) for width in widths] if name == "widths" else getattr(resolved, key)
         # Widths follow from the micro-batch, which has a line of its own.
         if key in before and before[key] != now and (name != "widths" or before["micro_batch"] == micro):
-            warn(f"{name} was {before[key]} and is now {now}: the run resumes, but the last bits of its results change")
+            was = _named(before[key]) if name == "widths" else before[key]
+            is_now = _named(now) if name == "widths" else now
+            warn(f"{name} was {was} and is now {is_now}: the run resumes, but the last bits of its results change")
     return resolved
+
+
+def _named(widths: Sequence[Sequence[int]]) -> str:
+    return ", ".join(str(Width(*width)) for width in widths)
 
 
 def _how(options: Options, hardware: Hardware) -> dict[str, Any]:
@@ -307,7 +313,7 @@ def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool)
         ),
     ):
         if not met:
-            raise TrainerError(f"attention cudnn needs {rule}; use attention plain")
+            raise TrainerError(f"attention cudnn needs {rule}; pass attention plain")
 
 
 def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any]) -> tuple[Width, ...]:
@@ -519,12 +525,12 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
     try:
         write_report(job.folder)
     except Exception as error:  # noqa: BLE001 - matplotlib's are of any kind
-        warn(f"no report: {error}")
+        warn(f"cannot write the report: {error}")
 
 
 def _heard(listener: Listener) -> Callable[[str], None]:
     return lambda name: listener.say(
-        f"{name}: the run saves a checkpoint and ends; a second signal ends it at once, with the last checkpoint"
+        f"{name}: the run saves a checkpoint and ends; a second signal ends it at once and keeps the last checkpoint"
     )
 
 

@@ -40,8 +40,8 @@ MODEL = {
 }  # fmt: skip
 TRAINING = {
     "optimizer": "optimizer", "batch_size": "batch (sequences)", "micro_batch_size": "micro-batch (sequences)",
-    "widths": "micro-batches", "expected_padding": "padding expected", "replicas": "replicas", "workers": "workers",
-    "precision": "precision", "init_checkpoint": "started from",
+    "widths": "micro-batches (sequences x tokens)", "expected_padding": "padding expected", "replicas": "replicas",
+    "workers": "workers", "precision": "precision", "init_checkpoint": "started from",
 }  # fmt: skip
 ENVIRONMENT = {
     "device": "device", "devices": "devices", "peak_tflops": "peak of a device (TFLOP/s)", "cpu": "processor",
@@ -218,6 +218,13 @@ def _curves(run: Run) -> str:
     return page.section("Curves", page.paragraph(note, "soft"), '<div class="plots">', *figures, "</div>")
 
 
+def _training(run: Run) -> dict[str, Any]:
+    found = dict(run.part("training"))
+    if isinstance(padding := found.get("expected_padding"), int | float):
+        found["expected_padding"] = f"{100 * padding:.0f}%"
+    return found
+
+
 def _evaluations(run: Run) -> str:
     if not run.evaluations:
         return ""
@@ -258,7 +265,7 @@ def _tables(run: Run) -> str:
         page.section("Model", page.table(run.part("model"), MODEL), _details("albert_config.json", run.model)),
         page.section(
             "Training",
-            page.table(run.part("training"), TRAINING),
+            page.table(_training(run), TRAINING),
             _details("Configuration: pretrain.config.json", options if isinstance(options, dict) else run.options),
         ),
         page.section("Starts", _starts(run)),

@@ -83,8 +83,7 @@ def run(
     shape = start.config
     if shape is None:
         raise CommandError(
-            f"{start.origin} has no albert_config.json beside it: put it there, or make a folder with one by "
-            "import-checkpoint --model"
+            f"{start.origin} has no albert_config.json beside it: put it there, or run import-checkpoint --model NAME"
         )
     initial.check_shapes(start, shape)
     held_out = data.from_records(records, eval_batch_size, vocab_size=shape.vocab_size, num_threads=num_threads)
