@@ -97,7 +97,7 @@ def run(program: str, arguments: Any, **environment: str) -> str:
     ids=["base", "recompute", "tiny with dropout"],
 )
 def test_the_estimate_is_what_xla_assigns(config: Any, rows: int, length: int, how: Any, tmp_path: Path) -> None:
-    flags = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=.*lambda.*"
+    flags = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=.*gradient.*"
     run(COMPILE, (json.loads(config.to_json()), rows, length, 19, how), XLA_FLAGS=flags)
     [text] = [path.read_text() for path in tmp_path.glob("*buffer-assignment.txt")]
     [assigned] = [int(found[1]) for found in re.finditer(r"size (\d+), preallocated-temp", text)]
