@@ -206,7 +206,7 @@ def test_damage_is_told_and_the_one_before_is_taken(file: str, damage: Callable[
     warnings: list[str] = []
     assert checkpoints.newest(tmp_path, warnings.append) == before
     (warning,) = warnings
-    assert re.fullmatch(rf"checkpoint {newest.path} is damaged \(.*{file}.*\): going on from step-00000001", warning)
+    assert re.fullmatch(rf"checkpoint {newest.path} is damaged \(.*{file}.*\): resuming from step-00000001", warning)
 
 
 def test_every_byte_of_the_description_counts(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_a_damaged_checkpoint_is_passed_over(command: Command, material: Materia
     assert again.code == 0, again.err
     (told,) = [line for line in again.err.splitlines() if "warning" in line]
     assert f"{checkpoint(Path('run'), 12)} is damaged" in told
-    assert told.endswith("going on from step-00000008")
+    assert told.endswith("resuming from step-00000008")
     assert steps(Path("run")) == [4, 8, 12]
     assert_same(weights(Path("run")), weights(whole))
     assert training(Path("run")) == training(whole)
