@@ -49,6 +49,8 @@ def test_the_page_runs(command: Command, corpus: Path, monkeypatch: pytest.Monke
             if name in {"pip", "hf"}:
                 continue
             assert name == "albert-fast"
+            if "my-classifier" in words and hugging_face.python() is None:
+                continue  # the Python block before it makes that directory
             if words[0] == "evaluate":
                 words = evaluated(command, words)
             done = command(*words)
