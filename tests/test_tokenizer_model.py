@@ -189,7 +189,7 @@ def test_as_transformers_saves_it(lower_case: bool, keep_accents: bool, tmp_path
         hugging_face.run("save", folder, given, found)
         assert not (found / "spiece.model").exists()
         assert_same(model, (found / "tokenizer.json").read_bytes(), tmp_path, lower_case, keep_accents)
-    # Its class in place of ours: it keeps our scores and has rules of its own.
+    # AlbertTokenizer instead of the class that `export` names: it keeps the scores, and adds its own rules.
     for name, content in tokenizer_json.files(model, lower_case=lower_case, keep_accents=keep_accents).items():
         (source / name).write_bytes(content)
     (source / "spiece.model").unlink()

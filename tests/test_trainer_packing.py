@@ -153,7 +153,6 @@ def test_auto_widths_leave_little_padding() -> None:
             balance = packing.balance(dealt, found)
             assert balance.computed <= 1.10 * balance.real, (micro, devices)
             assert balance.busiest < 1.05
-            assert balance.padding == pytest.approx(1 - balance.real / balance.computed)
 
 
 def test_no_width_is_chosen_that_saves_nothing() -> None:

@@ -59,7 +59,7 @@ class Initial(NamedTuple):
     path: Path | None = None
     """The checkpoint of ours that was read, if it was one."""
     step: int | None = None
-    """Steps done, of a checkpoint of ours."""
+    """Steps done, if this is a checkpoint that albert-fast wrote."""
 
     @property
     def kind(self) -> str:

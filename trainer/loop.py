@@ -302,7 +302,7 @@ def _write(run: Run, step: int) -> checkpoints.Checkpoint:
 def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: Stops) -> None:
     """Evaluates, where there is something to evaluate on; on all workers together.
 
-    A signal ends it without figures: the next start evaluates the checkpoint that it goes on from.
+    A signal ends it without figures. The next start then evaluates the checkpoint that it resumes from.
 
     Args:
         run: the run.

@@ -304,11 +304,6 @@ class Balance(NamedTuple):
     busiest: float
     """Work of the device with the most, by the mean of all: 1 where the shares are equal."""
 
-    @property
-    def padding(self) -> float:
-        """Fraction of the computed tokens that is padding."""
-        return 1 - self.real / self.computed if self.computed else 0.0
-
 
 def balance(dealt: Sequence[Sequence[MicroBatch]], found: Sizes) -> Balance:
     """What a plan of `plan` amounts to."""

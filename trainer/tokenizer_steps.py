@@ -78,7 +78,7 @@ def rules(stored: Mapping[str, Any]) -> Rules:
     """What the normalizer and the pre-tokenizer of a tokenizer.json do.
 
     Raises:
-        ValueError: a step is not one of ours or of transformers' AlbertTokenizer; or the character map is damaged.
+        ValueError: neither `export` nor transformers' AlbertTokenizer writes such a step; or the character map is damaged.
     """
     plain = _flat(stored.get("normalizer"))
     steps = _Steps(plain)

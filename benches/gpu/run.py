@@ -1,4 +1,4 @@
-"""Runs the GPU kit: compiles, checks and times its modules on the GPU at hand. Needs JAX and NumPy alone.
+"""Runs the GPU kit: compiles, checks and times its modules on this machine's GPU. It needs only JAX and NumPy.
 
     python run.py --output-dir results
 
@@ -45,7 +45,7 @@ GRACE = 60
 
 
 class Device:
-    """The device at hand, through JAX."""
+    """This machine's first device, through JAX."""
 
     def __init__(self, platform: str) -> None:
         if platform:
@@ -74,7 +74,7 @@ class Device:
             folder: the kit's.
             case: whose module.
             platform: to lower for; this device's by default.
-            device: to lower for, if it is not at hand.
+            device: to lower for, if this machine has another one.
         """
         jax = self.jax
         platform = platform or ("cuda" if self.gpu else self.device.platform)
@@ -292,7 +292,7 @@ def _run_child(folder: Path, options: argparse.Namespace, names: list[str], seco
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Run the GPU kit on the GPU at hand.")
+    parser = argparse.ArgumentParser(description="Run the GPU kit on this machine's GPU.")
     parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's folder")
     parser.add_argument(
         "--output-dir", type=Path, default=Path("results"), help="folder for results.json and results.md"
