@@ -78,7 +78,8 @@ def rules(stored: Mapping[str, Any]) -> Rules:
     """What the normalizer and the pre-tokenizer of a tokenizer.json do.
 
     Raises:
-        ValueError: neither `export` nor transformers' AlbertTokenizer writes such a step; or the character map is damaged.
+        ValueError: a step is not what `export` or transformers' AlbertTokenizer writes; or the character map is
+            damaged.
     """
     plain = _flat(stored.get("normalizer"))
     steps = _Steps(plain)
