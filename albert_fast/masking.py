@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albert_fast import _checks, _native
+from albert_fast import _arrays, _checks, _native
 from albert_fast._native import AlbertFastError, Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
 
 __all__ = ["Masker"]
@@ -29,8 +29,8 @@ __all__ = ["Masker"]
 def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
     """Ids of the vocabulary, in any sequence, as an array of their own."""
     try:
-        ids = np.asarray(values)
-    except (TypeError, ValueError):
+        ids = _arrays.read(name, values)
+    except AlbertFastError:
         ids = np.empty((0, 0))
     if ids.size == 0 and ids.ndim == 1:
         return np.empty(0, dtype=np.uint32)
@@ -42,19 +42,32 @@ def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
     return ids.astype(np.uint32)
 
 
-def _int32(name: str, values: Sequence[int]) -> NDArray[np.int32]:
-    """A list of integers as the array that it stands for."""
-    try:
-        wide = np.asarray(values)
-    except (TypeError, ValueError):
-        wide = np.empty((0, 0))
-    if wide.size == 0 and wide.ndim == 1:
-        return np.empty(0, dtype=np.int32)
-    if wide.ndim == 1 and wide.dtype.kind in "iu":
-        narrow = wide.astype(np.int32)
-        if np.array_equal(narrow, wide):
-            return narrow
-    raise AlbertFastError(f"{name} must be integers of 32 bits, if it is a list; it is {values!r:.200}")
+def _word_starts(value: object, dims: int, shape: str) -> NDArray[np.bool_] | None:
+    """Word starts as bools; `shape` is what an error says of the shape."""
+    if value is None:
+        return None
+    starts = _arrays.zeros_and_ones("word_starts", value, dims, shape)
+    _arrays.check_zeros_and_ones("word_starts", starts)
+    return starts.astype(np.bool_, copy=False)
+
+
+def _lengths(value: object, rows: int, width: int) -> NDArray[np.int64]:
+    """The number of tokens at the beginning of each of the rows."""
+    found = _arrays.read("lengths", value)
+    if found.size == 0 and found.ndim == 1:
+        found = found.astype(np.int64)
+    if found.ndim != 1 or not _arrays.holds_integers(found):
+        raise AlbertFastError(
+            f"lengths must be integers of shape [rows], got {_arrays.describe(found)}; pass the number of tokens of "
+            "each row, or an attention mask of shape [rows, tokens]"
+        )
+    if len(found) != rows:
+        advice = "; of the offsets of rows pass np.diff(offsets)" if len(found) == rows + 1 else ""
+        raise AlbertFastError(
+            f"lengths must have one number for each of the {rows} rows, got {len(found)} numbers{advice}"
+        )
+    _arrays.check_range("lengths", found, width, ", the rows' length")
+    return found.astype(np.int64)
 
 
 def _options(
@@ -164,7 +177,8 @@ class Masker:
         special = _ids("special_ids", special_ids, tokenizer.vocab_size)
         native = _native.Masker.from_tokenizer(tokenizer, json.dumps(options), word_boundary, special)
         options |= {"word_boundary": word_boundary, "special_ids": special}
-        self._set(native, type(self), (tokenizer,), options, num_threads, tokenizer.pad_id)
+        named = {name: getattr(tokenizer, name) for name in ("pad_id", "cls_id", "sep_id", "mask_id")}
+        self._set(native, type(self), (tokenizer,), options, num_threads, named)
 
     @classmethod
     def from_vocab(  # noqa: D417  # the others are explained with the class
@@ -214,13 +228,14 @@ class Masker:
         )
         size = _checks.integer("vocab_size", vocab_size, 1, 2**31 - 1)
         try:
-            starts = np.array(word_starts)
-        except (TypeError, ValueError):
-            starts = np.empty(0)
+            # Of its own: the caller's may change.
+            starts = np.array(_word_starts(word_starts, 1, "[vocab_size]"))
+        except AlbertFastError:
+            starts = _arrays.read("word_starts", word_starts)
         if starts.dtype != np.bool_ or starts.shape != (size,):
             raise AlbertFastError(
-                f"word_starts must be bool of shape [{size}], one for each id; "
-                f"it has dtype {starts.dtype} and shape {list(starts.shape)}"
+                f"word_starts must be bools, or integers 0 and 1, of shape [{size}], one for each id; it has dtype "
+                f"{starts.dtype} and shape {list(starts.shape)}"
             )
         named = {"pad_id": pad_id, "cls_id": cls_id, "sep_id": sep_id, "mask_id": mask_id}
         named = {name: _checks.integer(name, id_, 0, size - 1) for name, id_ in named.items()}
@@ -230,7 +245,7 @@ class Masker:
         options |= {**named, "ordinary": choice, "special_ids": special}
         masker = cls.__new__(cls)
         masker._set(  # noqa: SLF001
-            native, cls.from_vocab, (size, starts), options, num_threads, named["pad_id"]
+            native, cls.from_vocab, (size, starts), options, num_threads, named
         )
         return masker
 
@@ -241,12 +256,14 @@ class Masker:
         arguments: tuple[Any, ...],
         options: dict[str, Any],
         num_threads: int | None,
-        pad_id: int,
+        named: dict[str, int],
     ) -> None:
         """Keeps the compiled part, and `make(*arguments, **options)` to pickle and to show."""
         num_threads = _checks.threads(num_threads)
         self._native = native
-        self._pad_id = pad_id
+        self._pad_id = named["pad_id"]
+        shared = [name for name, id_ in named.items() if name != "pad_id" and id_ == self._pad_id]
+        self._pad_shared_with = shared[0] if shared else None
         self._num_threads = num_threads
         self._recipe = functools.partial(make, **options, num_threads=num_threads), arguments
 
@@ -277,63 +294,70 @@ class Masker:
 
     def mask(
         self,
-        input_ids: NDArray[np.int32] | Sequence[int],
+        input_ids: ArrayLike,
         seed: int,
         *,
         row: int = 0,
         labels: bool = False,
-        word_starts: NDArray[np.bool_] | None = None,
+        word_starts: ArrayLike | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Masks one row without padding, but for pieces `<pad>` in it, which count as tokens.
+        """Masks one row.
 
         Args:
-            input_ids: int32 of shape [S], read where it lies and not changed, or a list.
+            input_ids: of shape [S], of any kind that `mask_batch` takes. Every `<pad>` in it is padding.
             seed: from 0 to 2**64 - 1.
             row: the row's number, from 0: `mask(ids[r], seed, row=r)` is row r of `mask_batch(ids, None, seed)`.
             labels: whether to give `labels` too.
-            word_starts: bool of shape [S], whether each token begins a word, where the vocabulary cannot say so.
+            word_starts: of shape [S], whether each token begins a word, if the vocabulary cannot say so: bools, or
+                integers 0 and 1, such as a batch's `token_boundary`.
 
         Returns:
             What `mask_batch` returns, its arrays of one dimension.
 
         Raises:
-            AlbertFastError: another dtype or shape, an id outside the vocabulary, a number outside its range.
+            AlbertFastError: another type or shape, an id outside the vocabulary, a number outside its range.
             MemoryError: no room for the result.
         """
-        ids: Any = input_ids
+        ids = _arrays.integers("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary")
+        self._check_padding(ids[np.newaxis], "pass the row without padding")
         return self._native.mask(
-            _int32("input_ids", ids) if isinstance(ids, list | tuple) else ids,
+            ids,
             seed=_checks.seed(seed),
             row=_checks.integer("row", row, 0, 2**63 - 1),
             labels=_checks.flag("labels", labels),
-            word_starts=word_starts,
+            word_starts=_word_starts(word_starts, 1, f"[{len(ids)}]"),
         )
 
     def mask_batch(
         self,
-        input_ids: NDArray[np.int32],
-        lengths: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int] | None = None,
+        input_ids: ArrayLike,
+        lengths: ArrayLike | None = None,
         seed: int | None = None,
         *,
-        attention_mask: NDArray[np.integer[Any]] | NDArray[np.bool_] | None = None,
+        attention_mask: ArrayLike | None = None,
         first_row: int = 0,
         labels: bool = False,
-        word_starts: NDArray[np.bool_] | None = None,
+        word_starts: ArrayLike | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Masks B rows of S tokens, in parallel and without the GIL.
 
+        All arguments may be NumPy arrays of any integer type, byte order and strides, tensors of PyTorch, TensorFlow
+        or others in the CPU's memory, or lists. None is changed. int32 arrays are read where they lie; others are
+        converted first.
+
         Args:
-            input_ids: int32 of shape [B, S] in any strides, read where it lies and not changed. Padding must be ids of
-                the vocabulary too.
-            lengths: what of each row is no padding: int32 or int64 of shape [B], the number of tokens at its beginning;
-                or of shape [B, S], an attention mask; None: all.
+            input_ids: of shape [B, S]; or a list of rows, which are filled up with `<pad>` to the longest, S.
+            lengths: what of each row is no padding: of shape [B], the number of tokens at its beginning; or of shape
+                [B, S], an attention mask; None: all tokens but `<pad>`. (A vocabulary whose `<pad>` is also `[CLS]`,
+                `[SEP]` or `[MASK]` has no other sign of padding: its rows must not begin or end in several of them.)
             seed: from 0 to 2**64 - 1; to be given.
-            attention_mask: instead of `lengths`, bool, int32 or int64 of shape [B, S], 1 for a token and 0 for padding,
-                which may be anywhere.
+            attention_mask: instead of `lengths`, of shape [B, S], 1 for a token and 0 for padding, which may be
+                anywhere: bools or integers.
             first_row: number of the first row: `mask_batch(ids[a:b], lengths[a:b], seed, first_row=a)` gives rows a to
                 b of `mask_batch(ids, lengths, seed)`.
             labels: whether to give `labels` too.
-            word_starts: bool of shape [B, S], whether each token begins a word, where the vocabulary cannot say so.
+            word_starts: of shape [B, S], whether each token begins a word, if the vocabulary cannot say so: bools, or
+                integers 0 and 1, such as a batch's `token_boundary`.
 
         Returns:
             New arrays, with P as `predictions(S)` gives it, each row's predictions ascending and zero-padded:
@@ -343,29 +367,47 @@ class Masker:
             original id of each prediction and -100 elsewhere.
 
         Raises:
-            AlbertFastError: another dtype or shape, an id outside the vocabulary, a length outside the row, an
+            AlbertFastError: another type or shape, an id outside the vocabulary, a length outside the row, an
                 attention mask of other numbers, a number outside its range.
             MemoryError: no room for the result.
         """
         if seed is None:
             raise AlbertFastError("seed must be given: mask_batch(input_ids, lengths, seed)")
-        attended: Any = lengths
-        if attended is not None and attention_mask is not None:
+        if lengths is not None and attention_mask is not None:
             raise AlbertFastError("lengths and attention_mask say the same; only one of them can be given")
-        if isinstance(attended, list | tuple):
-            attended = _int32("lengths", attended)
-        if isinstance(attended, np.ndarray) and attended.ndim == 2:
-            attended, attention_mask = None, attended
+        ids = _arrays.rows("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary", self._pad_id)
+        if lengths is not None:
+            lengths = lengths if _arrays.is_sequence(lengths) else _arrays.read("lengths", lengths)
+            if _arrays.dimensions(lengths) == 2:
+                lengths, attention_mask = None, lengths
+        if lengths is None and attention_mask is None:
+            self._check_padding(ids, "pass lengths or an attention_mask")
+        shape = f"[{ids.shape[0]}, {ids.shape[1]}]"
         return self._native.mask_batch(
-            input_ids,
+            ids,
             seed=_checks.seed(seed),
-            lengths=attended,
-            attention_mask=attention_mask,
+            lengths=None if lengths is None else _lengths(lengths, *ids.shape),
+            attention_mask=None
+            if attention_mask is None
+            else _arrays.zeros_and_ones("attention_mask", attention_mask, 2, shape),
             first_row=_checks.integer("first_row", first_row, 0, 2**63 - 1),
             labels=_checks.flag("labels", labels),
-            word_starts=word_starts,
+            word_starts=_word_starts(word_starts, 2, shape),
             num_threads=self._num_threads,
         )
+
+    def _check_padding(self, ids: NDArray[np.int32], advice: str) -> None:
+        """Raises an AlbertFastError if a row seems padded with an id that is also another special token's."""
+        if self._pad_shared_with is None or ids.shape[1] < 2:
+            return
+        pads = ids == self._pad_id
+        padded = (pads[:, -2:].all(axis=1)) | (pads[:, :2].all(axis=1))
+        if padded.any():
+            raise AlbertFastError(
+                f"input_ids must not begin or end in several of id {self._pad_id}, which is pad_id and "
+                f"{self._pad_shared_with}: row {int(padded.argmax())} does, and which of them are padding is not "
+                f"known; {advice}"
+            )
 
     def __repr__(self) -> str:
         again, (of, *_) = self._recipe

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from maskers import CLS, EXTRA, FIELDS, SIZE, SPECIAL, STARTS, Arrays, assert_equal, masker, restored
+from maskers import CLS, EXTRA, FIELDS, PAD, SIZE, SPECIAL, STARTS, Arrays, assert_equal, masker, restored
 
 from albert_fast import AlbertFastError, Masker, Tokenizer
 
@@ -30,39 +30,64 @@ def loose(**options: Any) -> Any:
 
 IDS = np.full((3, 8), 7, dtype=np.int32)
 BATCHES: list[tuple[Callable[[], object], str]] = [
-    (lambda: loose().mask_batch(IDS.astype(np.int64), None, 1), "int32.*dtype int64.*input_ids.astype"),
-    (lambda: loose().mask_batch(IDS.astype(">i4"), None, 1), "int32.*dtype >i4.*input_ids.astype"),
-    (lambda: loose().mask_batch(IDS[0], None, 1), r"shape \[rows, tokens\].*1 dimensions, \[8\]"),
-    (lambda: loose().mask(IDS, 1), r"shape \[tokens\].*2 dimensions, \[3, 8\]"),
-    (lambda: loose().mask_batch(IDS.tolist(), None, 1), "int32 array of shape.*list"),
+    (lambda: loose().mask_batch(IDS.astype(np.float64), None, 1), r"got float64 of.*pass input_ids\.astype\(np\.int64"),
+    (lambda: loose().mask_batch(IDS > 0, None, 1), "integers of shape.*got bool of.*list of integers"),
+    (
+        lambda: loose().mask_batch(IDS[0], None, 1),
+        r"shape \[rows, tokens\], got int32 of shape \[8\]; pass \[input_ids\]",
+    ),
+    (lambda: loose().mask_batch([7, 8], None, 1), r"got a list of numbers; pass \[input_ids\]"),
+    (lambda: loose().mask_batch([IDS], None, 1), r"input_ids\[0\] must be.*got int32 of shape \[3, 8\]"),
+    (lambda: loose().mask_batch([[7], [7.5]], None, 1), r"input_ids\[1\] must be integers.*got float64"),
+    (lambda: loose().mask_batch([["a"]], None, 1), "got <U1 of.*as Tokenizer.encode gives them"),
+    (lambda: loose().mask_batch([[7], [7, 61]], None, 1), r"from 0 to 59, .*input_ids\[1, 1\] is 61"),
+    (lambda: loose().mask_batch([[7, 2**70]], None, 1), rf"from 0 to 59, .*input_ids\[0, 1\] is {2**70}"),
+    (lambda: loose().mask_batch([], None, 1), "got no rows; pass np.empty"),
+    (lambda: loose().mask_batch([[], []], None, 1), "from 1 to 16777216 tokens; they have 0"),
+    (lambda: loose().mask_batch({"input_ids": IDS}, None, 1), 'got an object of type dict; pass its "input_ids"'),
+    (lambda: loose().mask_batch("abc", None, 1), "got 'abc'"),
+    (lambda: loose().mask_batch(None, None, 1), "got None"),
+    (lambda: loose().mask(IDS, 1), r"shape \[tokens\], got int32 of shape \[3, 8\]; pass one row.*or use mask_batch"),
+    (lambda: loose().mask(IDS.tolist(), 1), r"shape \[tokens\], got a list of rows; pass one of them"),
     (lambda: loose().mask_batch(IDS[:, :0], None, 1), "from 1 to 16777216 tokens; they have 0"),
     (lambda: loose().mask([], 1), "from 1 to 16777216 tokens; they have 0"),
-    (lambda: loose().mask([1, 2.5], 1), r"input_ids must be integers.*2\.5"),
-    (lambda: loose().mask([1, 2**32], 1), "input_ids must be integers of 32 bits.*4294967296"),
+    (lambda: loose().mask([1, 2.5], 1), "input_ids must be integers.*float64"),
+    (lambda: loose().mask([1, 2**32], 1), r"from 0 to 59, .*input_ids\[1\] is 4294967296"),
+    (lambda: loose().mask([1, 2**70], 1), rf"from 0 to 59, .*input_ids\[1\] is {2**70}"),
+    (lambda: loose().mask(IDS[0].astype(np.uint64) << np.uint64(60), 1), rf"input_ids\[0\] is {7 << 60}"),
     (lambda: loose().mask([1, True, "x"], 1), "input_ids must be integers"),
     (lambda: loose().mask([7, 60], 1), r"from 0 to 59.*input_ids\[1\] is 60"),
-    (lambda: loose().mask_batch(IDS * [[1], [1], [-1]], None, 1), "int32.*dtype int64"),
+    (lambda: loose().mask_batch(IDS * [[1], [1], [-1]], None, 1), r"from 0 to 59, .*input_ids\[2, 0\] is -7"),
     (lambda: loose().mask_batch(-IDS, None, 1), r"from 0 to 59.*input_ids\[0, 0\] is -7"),
-    (lambda: loose().mask_batch(IDS, [8, 9, 10], 1), r"from 0 to the rows' length, 8; lengths\[1\] is 9"),
+    (lambda: loose().mask_batch(IDS, [8, 9, 10], 1), r"from 0 to 8, the rows' length; lengths\[1\] is 9"),
     (lambda: loose().mask_batch(IDS, [8, 8, -1], 1), r"lengths\[2\] is -1"),
-    (lambda: loose().mask_batch(IDS, [8, 8], 1), "one number for each of the 3 rows; it has 2"),
-    (lambda: loose().mask_batch(IDS, [8, 8, 7.5], 1), "lengths must be integers"),
-    (lambda: loose().mask_batch(IDS, np.array([8.0, 8, 8]), 1), "int32 or int64.*dtype float64"),
-    (lambda: loose().mask_batch(IDS, np.array([8, 8, 8], dtype=np.uint8), 1), "int32 or int64.*dtype uint8"),
-    (lambda: loose().mask_batch(IDS, np.array(8), 1), r"shape \[rows\].*0 dimensions"),
-    (lambda: loose().mask_batch(IDS, IDS, 1), r"0 and 1 alone; attention_mask\[0, 0\] is 7"),
+    (lambda: loose().mask_batch(IDS, [8, 8], 1), "one number for each of the 3 rows, got 2 numbers"),
+    (lambda: loose().mask_batch(IDS, np.arange(4) * 8, 1), r"got 4 numbers; of the offsets.*pass np.diff\(offsets\)"),
+    (lambda: loose().mask_batch(IDS, [8, 8, 7.5], 1), "lengths must be integers.*float64"),
+    (
+        lambda: loose().mask_batch(IDS, np.array([8.0, 8, 8]), 1),
+        r"lengths must be integers of shape \[rows\], got float64",
+    ),
+    (lambda: loose().mask_batch(IDS, np.array([8, 8, 2**64 - 1], np.uint64), 1), rf"lengths\[2\] is {2**64 - 1}"),
+    (lambda: loose().mask_batch(IDS, np.array(8), 1), r"shape \[rows\], got int64 of shape \[\]"),
+    (lambda: loose().mask_batch(IDS, IDS, 1), r"only 0 and 1; attention_mask\[0, 0\] is 7"),
+    (lambda: loose().mask_batch(IDS, IDS.astype(np.uint8), 1), r"only 0 and 1; attention_mask\[0, 0\] is 7"),
     (lambda: loose().mask_batch(IDS, -(IDS > 0).astype(np.int64), 1), r"attention_mask\[0, 0\] is -1"),
     (lambda: loose().mask_batch(IDS, IDS[:, :7], 1), r"shape of input_ids, \[3, 8\]; it has \[3, 7\]"),
-    (lambda: loose().mask_batch(IDS, (IDS > 0).astype(np.float32), 1), "bool, int32 or int64.*dtype float32"),
+    (
+        lambda: loose().mask_batch(IDS, (IDS > 0).astype(np.float32), 1),
+        r"bools.*got float32 of.*attention_mask\.astype",
+    ),
     (
         lambda: loose().mask_batch(IDS, seed=1, attention_mask=np.ones(8, dtype=np.bool_)),
-        "attention_mask must be.*1 dim",
+        r"attention_mask must be.*got bool of shape \[8\]",
     ),
     (lambda: loose().mask_batch(IDS, [8, 8, 8], 1, attention_mask=IDS > 0), "only one of them"),
-    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS), "bool array.*dtype int32"),
-    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS[0] > 0), r"input_ids, \[3, 8\]; it has \[8\]"),
+    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS), r"only 0 and 1; word_starts\[0, 0\] is 7"),
+    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS[0] > 0), r"of shape \[3, 8\], got bool of shape \[8\]"),
+    (lambda: loose().mask_batch(IDS, None, 1, word_starts=IDS[:2] > 0), r"input_ids, \[3, 8\]; it has \[2, 8\]"),
     (lambda: loose().mask(IDS[0], 1, word_starts=IDS[0, :5] > 0), r"input_ids, \[8\]; it has \[5\]"),
-    (lambda: loose().mask(IDS[0], 1, word_starts=np.array(True)), r"input_ids, \[8\]; it has \[\]"),
+    (lambda: loose().mask(IDS[0], 1, word_starts=np.array(True)), r"of shape \[8\], got bool of shape \[\]"),
     (lambda: loose().mask_batch(IDS), "seed must be given"),
     (lambda: loose().mask_batch(IDS, None, -1), r"seed must be an integer from 0 to 2\*\*64 - 1; it is -1"),
     (lambda: loose().mask_batch(IDS, None, 2**64), "seed.*18446744073709551616"),
@@ -92,8 +117,8 @@ MAKERS: list[tuple[Callable[[], object], str]] = [
     (lambda: loose(mask_id=60), "mask_id must be an integer from 0 to 59; it is 60"),
     (lambda: loose(mask_id=None), "mask_id must be an integer.*None"),
     (lambda: LooseMasker.from_vocab(0, [], **SPECIAL), "vocab_size must be an integer from 1 to 2147483647; it is 0"),
-    (lambda: LooseMasker.from_vocab(61, STARTS, **SPECIAL), r"word_starts must be bool of shape \[61\].*\[60\]"),
-    (lambda: LooseMasker.from_vocab(2, [1, 0], **SPECIAL), "word_starts must be bool.*dtype int64"),
+    (lambda: LooseMasker.from_vocab(61, STARTS, **SPECIAL), r"word_starts must be bools.* of shape \[61\].*\[60\]"),
+    (lambda: LooseMasker.from_vocab(5, range(5), **SPECIAL), "word_starts must be bools.*dtype int64"),
     (lambda: LooseMasker("spiece.model"), "tokenizer must be an albert_fast.Tokenizer.*'spiece.model'"),
 ]
 
@@ -201,7 +226,9 @@ def test_nothing_trips_a_call(call: tuple[set[str], Any, dict[str, Any]]) -> Non
     for left_out in ("lengths", "attention_mask"):
         masked = accepted(made.mask_batch, ids, **{**options, left_out: None})
         if masked is not None:
-            np.testing.assert_array_equal(restored(masked), ids)
+            for row, given in zip(restored(masked), ids, strict=True):
+                np.testing.assert_array_equal(row[: len(given)], given)
+                assert (row[len(given) :] == PAD).all()
         elif wrong <= {left_out}:
             assert ids.ndim == 1, "a call with nothing wrong is refused"
     masked = accepted(made.mask, ids, **{name: options[name] for name in ("seed", "word_starts", "labels")})
@@ -236,4 +263,4 @@ def test_nothing_trips_the_options(data: st.DataObject) -> None:
         assert wrong, "options with nothing wrong are refused"
         return
     assert repr(made).startswith(f"Masker.from_vocab({size}, ")
-    assert made.mask([0] * 9, 1)["input_ids"].shape == (9,)
+    assert made.mask([0, made.vocab_size - 1] * 4 + [0], 1)["input_ids"].shape == (9,)

@@ -144,7 +144,7 @@ fn lengths(value: &Bound<'_, PyAny>, rows: usize, width: usize) -> PyResult<Vec<
     }
     if let Some(row) = lengths.iter().position(|&length| !(0..=width as i64).contains(&length)) {
         return Err(rule(format!(
-            "lengths must be from 0 to the rows' length, {width}; lengths[{row}] is {}",
+            "lengths must be from 0 to {width}, the rows' length; lengths[{row}] is {}",
             lengths[row]
         )));
     }
@@ -235,6 +235,7 @@ impl PyMasker {
                 *out = id;
             }
             context.length = lengths.as_ref().map_or(width, |lengths| lengths[row]);
+            context.pads_are_padding = lengths.is_none();
             if let Some(starts) = &starts {
                 context.word_starts.clear();
                 context.word_starts.extend(starts.row(row));
@@ -258,7 +259,7 @@ impl PyMasker {
                         place(column)
                     ),
                     RowError::Read((column, value)) => {
-                        format!("attention_mask must hold 0 and 1 alone; attention_mask{} is {value}", place(column))
+                        format!("attention_mask must hold only 0 and 1; attention_mask{} is {value}", place(column))
                     }
                 })
             },

@@ -97,6 +97,9 @@ impl MaskOptions {
 pub struct RowContext {
     /// Tokens at the row's beginning that are no padding. Of no account where there is an `attention_mask`.
     pub length: usize,
+    /// Whether nobody says what padding is: every `<pad>` among those tokens is then padding, unless `<pad>` is also
+    /// `[CLS]`, `[SEP]` or `[MASK]`. Of no account where there is an `attention_mask`.
+    pub pads_are_padding: bool,
     /// For each token 0 where it is padding; empty: `length` says so.
     pub attention_mask: Vec<u8>,
     /// For each token 0 where it goes on with the word before it; empty: the vocabulary says so.
@@ -148,6 +151,8 @@ pub struct RowMasker {
     whole_words: bool,
     permutation: bool,
     max_predictions: Option<usize>,
+    /// The id of `<pad>`, unless it is also that of `[CLS]`, `[SEP]` or `[MASK]`.
+    pad: Option<u32>,
     /// For each id [`START`], [`SPECIAL`] and [`BORDER`].
     kinds: Vec<u8>,
 }
@@ -183,6 +188,7 @@ impl RowMasker {
             whole_words: options.do_whole_word_mask,
             permutation: options.do_permutation,
             max_predictions: options.max_predictions_per_seq,
+            pad: Some(vocab.pad).filter(|pad| ![vocab.cls, vocab.sep, vocab.mask].contains(pad)),
             kinds,
         })
     }
@@ -195,6 +201,11 @@ impl RowMasker {
     /// Number of pieces of the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.kinds.len()
+    }
+
+    /// Whether it masks whole words, and so needs to know where words begin.
+    pub fn needs_word_starts(&self) -> bool {
+        self.whole_words
     }
 
     /// Length of the `masked_lm_*` arrays of a row of `width` tokens: `max_predictions_per_seq`, or without one what
@@ -288,6 +299,10 @@ impl RowMasker {
             }
         }
         let mut attended = length;
+        if let Some(pad) = self.pad.filter(|_| context.pads_are_padding && !has_mask) {
+            // Special as it is, `<pad>` is a border already: only the budget has to know.
+            attended -= ids[..length].iter().filter(|&&id| id as u32 == pad).count();
+        }
         if has_mask {
             for (kind, &attends) in kinds.iter_mut().zip(&context.attention_mask[..length]) {
                 if attends == 0 {

@@ -36,12 +36,13 @@ prop_compose! {
 /// A row of any tokens, special ones among them in any place, and what is padding in it.
 fn rows() -> impl Strategy<Value = (Vec<i32>, RowContext)> {
     let token = prop_oneof![1 => 0..6, 6 => 6..60_i32];
-    (prop::collection::vec((token, prop::bool::weighted(0.8), any::<bool>()), 1..90), 0..90_usize, 0..3, any::<bool>())
+    (prop::collection::vec((token, prop::bool::weighted(0.8), any::<bool>()), 1..90), 0..90_usize, 0..4, any::<bool>())
         .prop_map(|(tokens, length, padding, own_starts)| {
             let mut context = RowContext { length: tokens.len(), ..RowContext::default() };
             match padding {
                 0 => context.length = length.min(tokens.len()),
                 1 => context.attention_mask = tokens.iter().map(|token| u8::from(token.1)).collect(),
+                2 => context.pads_are_padding = true,
                 _ => {}
             }
             if own_starts {
@@ -118,13 +119,32 @@ fn groups(ids: &[i32], context: &RowContext, options: &MaskOptions) -> Vec<Vec<V
 
 fn attended(ids: &[i32], context: &RowContext) -> usize {
     if context.attention_mask.is_empty() {
-        context.length.min(ids.len())
+        let pads = ids.iter().filter(|&&id| context.pads_are_padding && id as u32 == PAD).count();
+        context.length.min(ids.len()) - pads
     } else {
         context.attention_mask.iter().map(|&attends| usize::from(attends)).sum()
     }
 }
 
 proptest! {
+    #[test]
+    fn pads_that_nobody_names_are_as_padding_that_a_mask_names(
+        (ids, _) in rows(), front in 0..9_usize, back in 0..9_usize, options in options(), key: u64,
+    ) {
+        let masker = RowMasker::new(&options, &vocab(), &[EXTRA]).unwrap();
+        let ids = [vec![PAD as i32; front], ids, vec![PAD as i32; back]].concat();
+        let unnamed = RowContext { length: ids.len(), pads_are_padding: true, ..RowContext::default() };
+        let attention_mask = ids.iter().map(|&id| u8::from(id as u32 != PAD)).collect();
+        let named = RowContext { attention_mask, ..RowContext::default() };
+        let one = masked(&masker, &ids, &unnamed, &mut FastRng::keyed(key, 0, 0, 0));
+        prop_assert_eq!(&one, &masked(&masker, &ids, &named, &mut FastRng::keyed(key, 0, 0, 0)));
+        // A `<pad>` that is also another special token is a token.
+        let framed = RowMasker::new(&options, &Vocab { pad: SEP, ..vocab() }, &[PAD, EXTRA]).unwrap();
+        let all = RowContext { length: ids.len(), ..RowContext::default() };
+        let one = masked(&framed, &ids, &unnamed, &mut FastRng::keyed(key, 0, 0, 0));
+        prop_assert_eq!(one, masked(&framed, &ids, &all, &mut FastRng::keyed(key, 0, 0, 0)));
+    }
+
     #[test]
     fn a_row_that_is_an_instance_is_masked_as_one(
         a in prop::collection::vec(6..60_u32, 1..60), b in prop::collection::vec(6..60_u32, 1..60),

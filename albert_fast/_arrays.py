@@ -1,0 +1,222 @@
+"""Arrays as callers have them: NumPy's of any integer type, tensors of other libraries, and lists.
+
+Errors name the argument, the rule, what was passed, and what to pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albert_fast._native import AlbertFastError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+READABLE = "a NumPy array, a tensor in the CPU's memory, or a list"
+
+
+def read(name: str, value: object) -> NDArray[Any]:
+    """`value` as an array of any type and shape, without a copy if it lies in memory as one.
+
+    Tensors of PyTorch, TensorFlow (eager) and JAX are read through `__array__`, others through DLPack.
+
+    Raises:
+        AlbertFastError: it cannot be read as an array, such as a tensor on a GPU, or rows of several lengths.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # what a foreign library raises is not known
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{name} cannot be read as an array: {type(value).__name__}: {reason}; pass {READABLE}"
+        raise AlbertFastError(msg) from error
+
+
+def describe(value: object) -> str:
+    """What `value` is, to end an error with."""
+    if isinstance(value, np.ndarray) and (value.ndim or value.dtype.kind != "O"):
+        return f"{value.dtype} of shape {list(value.shape)}"
+    shown = value.item() if isinstance(value, np.ndarray) else value
+    if shown is None or isinstance(shown, str | bytes | int | float):
+        return f"{shown!r:.100}"
+    return f"an object of type {type(shown).__name__}"
+
+
+def _not_integers(name: str, found: NDArray[Any], given: object, wanted: str) -> AlbertFastError:
+    """What is wrong with an array that holds no integers."""
+    shown = found if isinstance(given, np.ndarray) or found.ndim else given
+    advice = f"pass {READABLE} of integers"
+    if isinstance(given, dict) or hasattr(given, "keys"):
+        advice = f'pass its "{name}"'
+    elif isinstance(given, np.ndarray) and found.dtype.kind == "f":
+        advice = f"pass {name}.astype(np.int64)"
+    elif found.dtype.kind in "US":
+        advice = "pass ids, as Tokenizer.encode gives them"
+    return AlbertFastError(f"{name} must be {wanted}, got {describe(shown)}; {advice}")
+
+
+def check_range(name: str, values: NDArray[Any], high: int, what: str, row: int | None = None) -> None:
+    """Raises an AlbertFastError if a value is not from 0 to `high`; `row` is that of `values`, if they are one."""
+    if values.size == 0 or (values.min() >= 0 and values.max() <= high):
+        return
+    place = np.argwhere((values < 0) | (values > high))[0]
+    index = ", ".join(str(number) for number in ([] if row is None else [row]) + place.tolist())
+    msg = f"{name} must be from 0 to {high}{what}; {name}[{index}] is {values[tuple(place)]}"
+    raise AlbertFastError(msg)
+
+
+def is_sequence(value: object) -> bool:
+    """Whether `value` is a list of rows or numbers, rather than an array or tensor."""
+    return isinstance(value, list | tuple) or (
+        isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1
+    )
+
+
+def holds_integers(values: NDArray[Any]) -> bool:
+    """Whether these are integers; those beyond 64 bits are objects."""
+    if values.dtype.kind == "O" and values.ndim == 1 and values.size:
+        return all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in values.tolist())
+    return values.dtype.kind in "iu"
+
+
+def dimensions(value: object) -> int:
+    """The number of dimensions of an array or tensor, or of a list by its first entry."""
+    if is_sequence(value) and len(value):  # type: ignore[arg-type]
+        return 1 + dimensions(value[0])  # type: ignore[index]
+    number = getattr(value, "ndim", 1 if is_sequence(value) else 0)
+    return number if isinstance(number, int) else 0
+
+
+def integers(name: str, value: object, high: int, what: str) -> NDArray[Any]:
+    """The integers of one row, from 0 to `high`: of shape [tokens] and of any integer type.
+
+    An int32 array comes back as it is and is not checked for its range: the compiled part does that.
+
+    Raises:
+        AlbertFastError: other values, another shape, a value out of range.
+    """
+    wanted = "integers of shape [tokens]"
+    if is_sequence(value) and dimensions(value) > 1:
+        msg = f"{name} must be {wanted}, got a {type(value).__name__} of rows; pass one of them, or use mask_batch"
+        raise AlbertFastError(msg)
+    found = read(name, value)
+    if found.ndim == 1 and found.size == 0 and not isinstance(value, np.ndarray):
+        return np.empty(0, np.int32)
+    if not holds_integers(found):
+        raise _not_integers(name, found, value, wanted)
+    if found.ndim != 1:
+        advice = f"pass one row, {name}[0], or use mask_batch" if found.ndim == 2 else "pass one row"
+        raise AlbertFastError(f"{name} must be {wanted}, got {describe(found)}; {advice}")
+    if found.dtype == np.int32:
+        return found
+    check_range(name, found, high, what)
+    return found.astype(np.int32)
+
+
+def rows(name: str, value: object, high: int, what: str, fill: int) -> NDArray[Any]:
+    """Rows of integers from 0 to `high`: of shape [rows, tokens]; shorter rows of a list are filled up with `fill`.
+
+    An int32 array comes back as it is and is not checked for its range: the compiled part does that.
+
+    Raises:
+        AlbertFastError: other values, another shape, a value out of range.
+    """
+    wanted = "integers of shape [rows, tokens]"
+    if is_sequence(value) and len(value):  # type: ignore[arg-type]
+        return _stack(name, value, high, what, fill, wanted)  # type: ignore[arg-type]
+    found = read(name, value)
+    if found.size == 0 and found.ndim == 1:
+        raise AlbertFastError(f"{name} must be {wanted}, got no rows; pass np.empty((0, tokens), np.int32)")
+    if found.dtype.kind not in "iu":
+        raise _not_integers(name, found, value, wanted)
+    if found.ndim != 2:
+        advice = f"pass [{name}] for a single row" if found.ndim == 1 else "pass rows of ids"
+        raise AlbertFastError(f"{name} must be {wanted}, got {describe(found)}; {advice}")
+    if found.dtype == np.int32:
+        return found
+    check_range(name, found, high, what)
+    return found.astype(np.int32)
+
+
+def _row(name: str, value: object) -> NDArray[Any]:
+    """One row of a list. NumPy takes an empty list for one of floats."""
+    if isinstance(value, list | tuple) and not value:
+        return np.empty(0, np.int32)
+    return read(name, value)
+
+
+def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wanted: str) -> NDArray[np.int32]:
+    """A list of rows as one array."""
+    parts = [_row(f"{name}[{row}]", part) for row, part in enumerate(value)]
+    for row, part in enumerate(parts):
+        if part.ndim == 0 and part.dtype.kind in "iu":
+            msg = f"{name} must be {wanted}, got a list of numbers; pass [{name}] for a single row"
+            raise AlbertFastError(msg)
+        if not holds_integers(part):
+            raise _not_integers(f"{name}[{row}]", part, value[row], "integers of shape [tokens]")
+        if part.ndim != 1:
+            raise AlbertFastError(f"{name}[{row}] must be integers of shape [tokens], got {describe(part)}")
+    if isinstance(value, tuple) and _are_ids_and_offsets(parts):
+        msg = f"{name} must be {wanted}, got ids and the offsets of their rows; pass np.split(ids, offsets[1:-1])"
+        raise AlbertFastError(msg)
+    stacked = np.full((len(parts), max(map(len, parts))), fill, np.int32)
+    for row, part in enumerate(parts):
+        check_range(name, part, high, what, row)
+        stacked[row, : len(part)] = part
+    return stacked
+
+
+def _are_ids_and_offsets(parts: list[NDArray[Any]]) -> bool:
+    """Whether these are what `Tokenizer.encode_batch` returns, rather than two rows."""
+    if len(parts) != 2 or parts[0].dtype == parts[1].dtype:
+        return False
+    ids, offsets = parts
+    return (
+        len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(ids) and bool(np.all(offsets[:-1] <= offsets[1:]))
+    )
+
+
+def zeros_and_ones(name: str, value: object, dims: int, shape: str) -> NDArray[Any]:
+    """Bools, or integers that are 0 or 1, of any type: of shape [tokens] or [rows, tokens].
+
+    Bools, int32 and int64 come back as they are and unchecked; others come back as bools. Shorter rows of a list are
+    filled up with 0.
+
+    Raises:
+        AlbertFastError: other values, another number of dimensions.
+    """
+    if dims == 2 and is_sequence(value) and len(value):  # type: ignore[arg-type]
+        given: Sequence[Any] = value  # type: ignore[assignment]
+        parts = [zeros_and_ones(f"{name}[{row}]", part, 1, "[tokens]") for row, part in enumerate(given)]
+        stacked = np.zeros((len(parts), max(map(len, parts))), np.int64)
+        for row, part in enumerate(parts):
+            stacked[row, : len(part)] = part
+        return stacked
+    found = _row(name, value)
+    if found.ndim != dims or found.dtype.kind not in "biu":
+        is_float = found.dtype.kind == "f" and found.ndim == dims
+        advice = f"pass {name}.astype(np.bool_)" if is_float else f"pass {READABLE} of them"
+        msg = f"{name} must be bools, or integers 0 and 1, of shape {shape}, got {describe(found)}; {advice}"
+        raise AlbertFastError(msg)
+    if found.dtype in (np.bool_, np.int32, np.int64):
+        return found
+    check_zeros_and_ones(name, found)
+    return found.astype(np.bool_)
+
+
+def check_zeros_and_ones(name: str, values: NDArray[Any]) -> None:
+    """Raises an AlbertFastError if an integer is neither 0 nor 1."""
+    if values.dtype.kind != "b" and values.size and not (values.min() >= 0 and values.max() <= 1):
+        place = np.argwhere((values != 0) & (values != 1))[0]
+        index = ", ".join(str(number) for number in place.tolist())
+        msg = f"{name} must hold only 0 and 1; {name}[{index}] is {values[tuple(place)]}"
+        raise AlbertFastError(msg)
