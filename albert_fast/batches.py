@@ -120,6 +120,11 @@ class BatchSource(ABC):
             longest = -(-longest // count)
         return -(-longest // self.batch_size)
 
+    @property
+    def shards(self) -> tuple[tuple[int, int], ...]:
+        """Index and count of each `shard` call that this source is of, the first one first; none for the whole."""
+        return self._shards
+
     def batch(self, k: int) -> Batch:
         """Batch `k`, from 0, in any order and any number of times: the same bytes each time.
 

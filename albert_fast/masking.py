@@ -262,6 +262,7 @@ class Masker:
         num_threads = _checks.threads(num_threads)
         self._native = native
         self._pad_id = named["pad_id"]
+        self._other_ids = {id_: name for name, id_ in named.items() if name != "pad_id"}
         shared = [name for name, id_ in named.items() if name != "pad_id" and id_ == self._pad_id]
         self._pad_shared_with = shared[0] if shared else None
         self._num_threads = num_threads
@@ -276,6 +277,11 @@ class Masker:
     def pad_id(self) -> int:
         """Id of `<pad>`."""
         return self._pad_id
+
+    @property
+    def other_ids(self) -> dict[int, str]:
+        """The ids of `[CLS]`, `[SEP]` and `[MASK]`, each with the name of its option, such as "cls_id"."""
+        return dict(self._other_ids)
 
     @property
     def vocab_size(self) -> int:

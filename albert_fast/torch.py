@@ -1,7 +1,7 @@
 """Batches for PyTorch and Hugging Face Transformers; needs PyTorch (`pip install torch`), which is not installed along.
 
-`dataset` feeds a `DataLoader` with the batches of an `InstanceStream` or a `RecordReader`. `Collator` masks tokens of
-one's own, in a `DataLoader` or a Hugging Face `Trainer`.
+`dataset` feeds a `DataLoader` with the batches of an `InstanceStream` or a `RecordReader`, and `collate` passes them
+to a Hugging Face `Trainer`. `Collator` masks tokens of one's own, in a `DataLoader` or a `Trainer`.
 
 Example:
     >>> import albert_fast.torch
@@ -14,14 +14,17 @@ Example:
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albert_fast import BatchSource, _checks
+from albert_fast import BatchSource, _accelerate, _arrays, _checks
 from albert_fast._native import AlbertFastError, Tokenizer
 from albert_fast.masking import Masker, _ids
 
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
     from albert_fast import Batch
 
-__all__ = ["BatchDataset", "Collator", "dataset", "huggingface"]
+__all__ = ["BatchDataset", "Collator", "collate", "dataset", "huggingface"]
 
 IGNORED = -100
 """The label of what is not predicted: what PyTorch's cross entropy leaves out unless told otherwise."""
@@ -69,6 +72,15 @@ def huggingface(batch: Batch) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array.astype(np.int64, copy=False)) for name, array in arrays.items()}
 
 
+def _in_turn(parts: list[Iterator[Batch]]) -> Iterator[Batch]:
+    """The next one of each, from the first to the last, again and again until one has ended."""
+    for part in itertools.cycle(parts):
+        batch = next(part, None)
+        if batch is None:
+            return
+        yield batch
+
+
 class BatchDataset(IterableDataset):
     """What `dataset` gives; it can be pickled, so workers may be forked or spawned."""
 
@@ -80,20 +92,82 @@ class BatchDataset(IterableDataset):
         self.step = _checks.integer("step", step, 1)
         self.form = _checks.choice("form", form, FORMS)
         self.prefetch = _checks.integer("prefetch", prefetch, 1, 2**16)
+        # Batches in succession that one worker makes.
+        self._block = 1
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        start, step, num_threads = self.start, self.step, self.source.num_threads
         worker = get_worker_info()
-        if worker is not None:
-            # A DataLoader takes from its workers in turn, so that these shares give the order of a single process.
-            start, step = start + worker.id * step, step * worker.num_workers
-            # Workers are processes: with a thread for every processor in each they would stand in each other's way.
-            num_threads = num_threads or 1
-        for batch in self.source.batches(start, self.stop, step, prefetch=self.prefetch, num_threads=num_threads):
+        if worker is None:
+            return self._tensors(self._batches(self.start, self.step))
+        # A DataLoader takes from its workers in turn, so that these shares give the order of a single process.
+        starts = [self.start + (worker.id * self._block + item) * self.step for item in range(self._block)]
+        parts = [self._batches(start, self.step * worker.num_workers * self._block, worker=True) for start in starts]
+        return self._tensors(_in_turn(parts))
+
+    def _batches(self, start: int, step: int, *, worker: bool = False) -> Iterator[Batch]:
+        # Workers are processes: with a thread for every processor in each they would stand in each other's way.
+        num_threads = (self.source.num_threads or 1) if worker else self.source.num_threads
+        prefetch = max(1, self.prefetch // self._block) if worker else self.prefetch
+        return self.source.batches(start, self.stop, step, prefetch=prefetch, num_threads=num_threads)
+
+    def _tensors(self, batches: Iterator[Batch]) -> Iterator[dict[str, torch.Tensor]]:
+        for batch in batches:
             if self.form == "huggingface":
                 yield huggingface(batch)
             else:
                 yield {name: torch.from_numpy(array) for name, array in batch.items()}
+
+    def set_epoch(self, epoch: int) -> None:  # noqa: ARG002  # accelerate passes it
+        """Checks how accelerate, or a `Trainer`, deals the batches out; it calls this before each pass.
+
+        The epoch changes nothing: each pass begins at `start`.
+
+        Raises:
+            AlbertFastError: several processes share the batches, and the source is a shard already; or they cut batches
+                into parts that would leave rows out.
+        """
+        caller = inspect.currentframe()
+        dealing = _accelerate.dealing(None if caller is None else caller.f_back)
+        if dealing is None:
+            return
+        if dealing.processes > 1:
+            self._check_dealing(dealing)
+        self._block = dealing.block
+
+    def _check_dealing(self, dealing: _accelerate.Dealing) -> None:
+        processes, items, rows = dealing.processes, dealing.items, self.source.batch_size
+        shards = [f".shard({index}, {count})" for index, count in self.source.shards if count > 1]
+        if shards:
+            msg = (
+                f"source must be the whole stream if accelerate (or a Trainer) deals its batches out to {processes} "
+                f"processes, got {''.join(shards)}, and the rest would not be read: pass the stream itself to "
+                "albert_fast.torch.dataset, without .shard"
+            )
+            raise AlbertFastError(msg)
+        if items is None and not dealing.dispatched:
+            msg = (
+                "batch_size of the DataLoader must be a number if dispatch_batches is False, got None: pass "
+                "batch_size=1, collate_fn=albert_fast.torch.collate"
+            )
+            raise AlbertFastError(msg)
+        if dealing.dispatched and dealing.split and (items or 1) * rows % processes:
+            msg = (
+                f"batch_size of the source must be a multiple of the {processes} processes that split_batches cuts it "
+                f"for, got {rows}: pass another batch_size, or split_batches=False"
+            )
+            raise AlbertFastError(msg)
+        if self.stop is None or not dealing.first:
+            return
+        step = (items or 1) * (1 if dealing.split else processes)
+        short = len(self) % step
+        repeated = -short * rows % processes if dealing.dispatched else (step - short) * rows
+        if short and (dealing.drop_last or repeated):
+            what = f"drops the last {short} batches" if dealing.drop_last else f"repeats {repeated} of the first rows"
+            msg = (
+                f"accelerate {what}, so that {processes} processes take as many steps each: pass a stop to "
+                f"albert_fast.torch.dataset with which the number of batches, {len(self)}, is a multiple of {step}"
+            )
+            warnings.warn(msg, stacklevel=2)
 
     def __len__(self) -> int:
         """Number of batches, in all workers together.
@@ -120,7 +194,8 @@ def dataset(
 
     Pass it with `batch_size=None`: an item is a whole batch. With any number of workers, forked or spawned, the
     DataLoader gives the same batches in the same order as with none, each made once (unless it is told
-    `in_order=False`). Each iteration begins at `start` again.
+    `in_order=False`). Each iteration begins at `start` again. A `Trainer`, or a DataLoader with a `batch_size`, needs
+    `collate` to join so many batches.
 
     Without workers the batches are made ahead by threads of `source`, which is usually fast enough. In a worker there
     is one thread, unless `source` was given `num_threads`.
@@ -144,15 +219,78 @@ def dataset(
         >>> def shard_loader(source, steps_done=0):
         ...     shard = source.shard(torch.distributed.get_rank(), torch.distributed.get_world_size())
         ...     return DataLoader(albert_fast.torch.dataset(shard, start=steps_done), batch_size=None)
+
+        Not so with Hugging Face accelerate or a `Trainer`, which deal the batches out themselves: they take the whole
+        source, with `collate`, and a shard is an error there.
+
+        >>> def trainer(model, source, arguments):
+        ...     data = albert_fast.torch.dataset(source)
+        ...     return transformers.Trainer(model, arguments, albert_fast.torch.collate, train_dataset=data)
     """
     return BatchDataset(source, start, stop, step, form, prefetch)
 
 
+def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """One batch of all rows of some, for a `Trainer` or `DataLoader` that has a `batch_size`: their `data_collator`.
+
+    An item of `dataset` is a batch, and `per_device_train_batch_size`, `per_device_eval_batch_size` or `batch_size` is
+    the number of items that are taken at once. So a step has that many times the source's `batch_size` of rows.
+
+    Args:
+        batches: of `dataset`, all of the same names and, but for the number of rows, the same shapes.
+
+    Returns:
+        The rows of the first batch, then those of the second, and so on. A single batch is not copied.
+
+    Raises:
+        AlbertFastError: no batch; something else; batches of different names or widths.
+    """
+    found = list(batches)
+    if any(isinstance(batch, Mapping) and "input_ids" not in batch for batch in found):
+        msg = (
+            f"batches must have input_ids, got {[*map(list, found)]!r:.200}: a Trainer removes what the model's "
+            "forward does not name; pass TrainingArguments(remove_unused_columns=False), or name it there"
+        )
+        raise AlbertFastError(msg)
+    if not found or not all(_is_batch(batch) for batch in found):
+        msg = (
+            f"collate takes the batches of albert_fast.torch.dataset, at least one of them; got {_shown(found)}: for "
+            "rows of ids pass an albert_fast.torch.Collator"
+        )
+        raise AlbertFastError(msg)
+    first = {name: list(tensor.shape[1:]) for name, tensor in found[0].items()}
+    for number, batch in enumerate(found):
+        shapes = {name: list(tensor.shape[1:]) for name, tensor in batch.items()}
+        if shapes != first:
+            msg = (
+                f"batches must have the same names and widths, got {first} in batch 0 and {shapes} in batch {number}: "
+                "pass batch_size=1 (a Trainer's per_device_train_batch_size and per_device_eval_batch_size)"
+            )
+            raise AlbertFastError(msg)
+    if len(found) == 1:
+        return dict(found[0])
+    return {name: torch.cat([batch[name] for batch in found]) for name in first}
+
+
+def _is_batch(value: object) -> bool:
+    if not isinstance(value, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in value.values()):
+        return False
+    ids = value.get("input_ids")
+    return (
+        ids is not None and ids.ndim == 2 and all(len(tensor) == len(ids) for tensor in value.values() if tensor.ndim)
+    )
+
+
+def _shown(value: object) -> str:
+    """A value in an error, on one line."""
+    return " ".join(f"{value!r}".split())[:200]
+
+
 def _array(value: object) -> NDArray[Any]:
-    """A list, array, tensor or number as an array; an object where it is none of them."""
+    """A list, array, tensor (on any device) or number as an array; an object if it is none of them."""
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError):
+        return _arrays.read("", value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+    except AlbertFastError:
         return np.asarray(None)
 
 
@@ -169,7 +307,7 @@ def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
         if np.array_equal(narrow, wide) and not (flags and ((narrow < 0) | (narrow > 1)).any()):
             return narrow
     rule = "a list of 0 and 1" if flags else "a list of integers of 32 bits"
-    msg = f"{name} must be {rule} for each row; in row {number} it is {value!r:.200}"
+    msg = f"{name} must be {rule} for each row; in row {number} it is {_shown(value)}"
     raise AlbertFastError(msg)
 
 
@@ -182,7 +320,7 @@ def _scalar(name: str, value: object, number: int) -> NDArray[Any]:
     if array.ndim != 0 or array.dtype.kind not in "bif":
         msg = (
             f"beside lists of tokens a row may hold numbers, integers of 64 bits with a sign; "
-            f"in row {number} {name} is {value!r:.200}: remove it from the rows"
+            f"in row {number} {name} is {_shown(value)}: remove it from the rows"
         )
         raise AlbertFastError(msg)
     return array
@@ -236,14 +374,17 @@ class Collator:
     """Pads rows of ids and masks them: a data collator for a `transformers.Trainer` and any `DataLoader`.
 
     A row is a mapping with `input_ids`, a list, array or tensor with the special tokens in place. It may have, of the
-    same length and of 0 and 1 alone, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask` (1
+    same length and only of 0 and 1, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask` (1
     for what is never to be masked beyond what the masker knows; such tokens do not count towards the budget); `labels`
     are replaced; numbers, such as `sentence_order_label`, become a tensor of shape [B].
 
+    Rows may be padded already. Without `attention_mask`, the padding ids at both ends of a row are padding, and an
+    error anywhere else; with it, padding is what it says.
+
     Masks are drawn anew each time a row is seen. A call returns int64 tensors of shape [B, S]: `input_ids` with masks
     in place, `attention_mask`, `token_type_ids` (0 where a row has none), and `labels`, the original id of each
-    prediction and -100 elsewhere. Calls raise `AlbertFastError` for rows of other things, other lengths, or ids
-    outside the vocabulary.
+    prediction and -100 elsewhere. Calls raise `AlbertFastError` for rows of other things, other lengths, padding ids
+    between tokens, or ids outside the vocabulary.
 
     Args:
         masker: what masks; of a tokenizer a `Masker` with its defaults is made.
@@ -372,15 +513,40 @@ class Collator:
             raise AlbertFastError(msg)
         return self._max_length
 
+    def _attention(self, ids: NDArray[np.int32], number: int) -> NDArray[np.bool_]:
+        """What of a row without attention_mask is no padding."""
+        names, advice = self._masker.other_ids, "pass attention_mask"
+        padding = np.zeros(len(ids), dtype=np.bool_)
+        for id_ in {self._pad_id, self._masker.pad_id}:
+            found = ids == id_
+            if id_ not in names:
+                padding |= found
+            elif len(ids) > 1 and (found[:2].all() or found[-2:].all()):
+                msg = (
+                    f"rows without attention_mask must not begin or end in several of id {id_}, which is pad_id and "
+                    f"{names[id_]}: row {number} does, and which of them are padding is not known; {advice}"
+                )
+                raise AlbertFastError(msg)
+        tokens = np.flatnonzero(~padding)
+        if len(tokens) and (inside := padding[tokens[0] : tokens[-1]]).any():
+            place = int(tokens[0] + inside.argmax())
+            msg = (
+                f"rows without attention_mask must have padding only at their ends; in row {number}, id {ids[place]} "
+                f"at position {place} is padding, and tokens follow it: {advice}"
+            )
+            raise AlbertFastError(msg)
+        return ~padding
+
     def __call__(self, rows: Iterable[Any]) -> dict[str, torch.Tensor]:
         """The batch of these rows.
 
         Raises:
-            AlbertFastError: rows of other things, other lengths, or ids outside the vocabulary.
+            AlbertFastError: rows of other things, other lengths, padding ids between tokens, or ids outside the
+                vocabulary.
         """
         features: list[Any] = [*rows] if hasattr(rows, "__iter__") else [rows]
         if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):
-            msg = f"rows must be mappings with input_ids, at least one of them; they are {features!r:.200}"
+            msg = f"rows must be mappings with input_ids, at least one of them; they are {_shown(features)}"
             raise AlbertFastError(msg)
         names = features[0].keys()
         for number, row in enumerate(features):
@@ -404,8 +570,9 @@ class Collator:
         if "attention_mask" in names:
             attention = padded("attention_mask", 0)
         else:
-            lengths = np.asarray([len(row) for row in tokens])
-            attention = (np.arange(shape[1]) < lengths[:, None]).astype(np.int32)
+            attention = np.zeros(shape, dtype=np.int32)
+            for number, row in enumerate(tokens):
+                attention[number, : len(row)] = self._attention(row, number)
         types = padded("token_type_ids", 0) if "token_type_ids" in names else np.zeros(shape, dtype=np.int32)
         eligible = attention
         if "special_tokens_mask" in names:

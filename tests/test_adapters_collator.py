@@ -132,6 +132,83 @@ def test_what_rows_may_hold_besides(adapter: Any, torch: Any) -> None:
     assert (batch["labels"] == 7).sum() < 9
 
 
+@pytest.mark.parametrize("kind", ["list", "array", "tensor"])
+@pytest.mark.parametrize(("before", "after"), [(0, 108), (108, 0), (40, 7), (0, 1)])
+def test_padding_that_is_not_named_is_no_text(before: int, after: int, kind: str, adapter: Any, torch: Any) -> None:
+    made = {"list": list, "array": np.array, "tensor": torch.tensor}[kind]
+    rows = [{"input_ids": made([PAD] * before + row_of(20, seed) + [PAD] * after)} for seed in range(50)]
+    attention = [0] * before + [1] * 20 + [0] * after
+    batch = adapter.Collator(masker_of(adapter), seed=1)(rows)
+    assert batch["attention_mask"].tolist() == [attention] * 50
+    # 15 % of 20 tokens.
+    hidden = batch["labels"] != -100
+    assert 2.5 * 50 < int(hidden.sum()) <= 3 * 50
+    assert not (hidden & (batch["attention_mask"] == 0)).any()
+    named = adapter.Collator(masker_of(adapter), seed=1)([{**row, "attention_mask": attention} for row in rows])
+    assert all(torch.equal(batch[name], named[name]) for name in named)
+
+
+def test_rows_padded_to_several_widths(adapter: Any) -> None:
+    rows = [row_of(20, 1) + [PAD] * 4, row_of(8, 2), [PAD] * 6, [PAD] * 3 + row_of(30, 3)]
+    batch = adapter.Collator(masker_of(adapter), pad_to_multiple_of=8, seed=1)([{"input_ids": row} for row in rows])
+    assert batch["attention_mask"].sum(1).tolist() == [20, 8, 0, 30]
+    assert batch["input_ids"].shape == (4, 40)
+    assert restored(batch)[2].tolist() == [PAD] * 40
+    # The padding of a collator with an id of its own, and the masker's.
+    other = adapter.Collator(masker_of(adapter), pad_id=9, seed=1)
+    batch = other([{"input_ids": [*row_of(20, 1), 9, 9]}, {"input_ids": [*row_of(9, 4), PAD, PAD]}])
+    assert batch["attention_mask"].sum(1).tolist() == [20, 9]
+
+
+def test_padding_between_tokens(adapter: Any) -> None:
+    row = [*row_of(5), PAD, *row_of(5)]
+    collator = adapter.Collator(masker_of(adapter), seed=1)
+    message = "in row 1, id 0 at position 5 is padding, and tokens follow it: pass attention_mask"
+    with pytest.raises(AlbertFastError, match=message):
+        collator([{"input_ids": row_of(4)}, {"input_ids": row}])
+    batch = collator([{"input_ids": row, "attention_mask": [1] * 5 + [0] + [1] * 5}])
+    assert batch["attention_mask"].sum() == 10
+    assert batch["labels"][0, 5] == -100
+
+
+def test_padding_that_is_another_special_token(adapter: Any) -> None:
+    masker = adapter.Masker.from_vocab(VOCAB, [True] * VOCAB, pad_id=SEP, cls_id=CLS, sep_id=SEP, mask_id=MASK)
+    collator = adapter.Collator(masker, seed=1)
+    pair = [*row_of(9), *row_of(8)[1:]]
+    assert collator([{"input_ids": pair}])["attention_mask"].sum() == 16
+    with pytest.raises(AlbertFastError, match=r"of id 3, which is pad_id and sep_id: row 1 does.*pass attention_mask"):
+        collator([{"input_ids": pair}, {"input_ids": [*pair, SEP, SEP]}])
+    batch = collator([{"input_ids": [*pair, SEP, SEP], "attention_mask": [1] * 16 + [0] * 2}])
+    assert batch["attention_mask"].sum() == 16
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64, np.int64])
+def test_ids_of_the_packages_own_types(dtype: Any, adapter: Any, torch: Any) -> None:
+    ids = np.array(row_of(30), dtype=dtype)
+    expected = adapter.Collator(masker_of(adapter), seed=1)([{"input_ids": row_of(30)}])
+    for row in (ids, torch.from_numpy(ids)):
+        batch = adapter.Collator(masker_of(adapter), seed=1)([{"input_ids": row}])
+        assert all(torch.equal(batch[name], expected[name]) for name in expected)
+
+
+def test_a_masker_takes_tensors(adapter: Any, torch: Any) -> None:
+    masker = masker_of(adapter)
+    rows = torch.tensor([row_of(30, 1), row_of(30, 2)])
+    attention = torch.ones(2, 30, dtype=torch.bool)
+    attention[1, 20:] = False
+    expected = masker.mask_batch(rows.numpy(), attention_mask=attention.numpy(), seed=1, labels=True)
+    for kind in (torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16):
+        found = masker.mask_batch(rows.to(kind), attention_mask=attention, seed=1, labels=True)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    lengths = torch.tensor([30, 20])
+    found = masker.mask_batch(list(rows), lengths, 1, labels=True)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    alone = masker.mask(rows[0], seed=1)
+    assert np.array_equal(alone["input_ids"], expected["input_ids"][0])
+    with pytest.raises(AlbertFastError, match=r"input_ids.*pass"):
+        masker.mask(rows[0].to("meta"), seed=1)
+
+
 def test_special_tokens_mask_protects(adapter: Any) -> None:
     masker = masker_of(adapter, masked_lm_prob=1.0)
     row = row_of(40)
@@ -344,6 +421,19 @@ def test_of_a_wordpiece_tokenizer(adapter: Any, transformers: Any, tmp_path: Pat
     replaced = batch["input_ids"][batch["input_ids"] != restored(batch)].tolist()
     assert len(set(replaced)) > 4
     assert set(replaced) <= {MASK, *range(6, len(hf))}
+
+
+def test_padding_of_a_transformers_tokenizer(adapter: Any, transformers: Any, tmp_path: Path) -> None:
+    hf = wordpiece(transformers, tmp_path)
+    text = "Ein schönes Hausboot, ein Haus. " * 4
+    for side in ("right", "left"):
+        hf.padding_side = side
+        row = hf(text, padding="max_length", max_length=96)
+        expected = row.pop("attention_mask")
+        batch = adapter.Collator.from_hf(hf, seed=1)([{"input_ids": row["input_ids"]}] * 30)
+        assert batch["attention_mask"].tolist() == [expected] * 30
+        budget = round(0.15 * sum(expected))
+        assert 0 < int((batch["labels"] != -100).sum()) <= budget * 30
 
 
 def test_of_a_sentencepiece_tokenizer(adapter: Any, transformers: Any, tokenizer: Tokenizer) -> None:

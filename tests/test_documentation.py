@@ -137,7 +137,7 @@ class Block(NamedTuple):
     @property
     def frameworks(self) -> list[str]:
         """The frameworks that it imports."""
-        imports = r"^(?:import|from) (?:albert_fast\.)?(tf|tensorflow|torch|transformers)\b"
+        imports = r"^(?:import|from) (?:albert_fast\.)?(tf|tensorflow|torch|transformers|accelerate)\b"
         found = re.findall(imports, self.code, re.MULTILINE)
         return ["tensorflow" if name == "tf" else name for name in found]
 

@@ -1,0 +1,167 @@
+"""`albert_fast.torch.collate`: batches of a source, joined or passed on, in a DataLoader and in a Trainer."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from adapters import equal, framework, make_source
+
+from albert_fast import AlbertFastError, InstanceStream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::FutureWarning", "ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def adapter() -> Any:
+    return framework("albert_fast.torch", "torch")
+
+
+@pytest.fixture(scope="module")
+def transformers(adapter: Any) -> Any:
+    return framework("transformers", "transformers", "accelerate")
+
+
+@pytest.fixture(scope="module")
+def source(adapter: Any, model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> InstanceStream:
+    return make_source(model, corpus, tmp_path_factory.mktemp("collate"))
+
+
+def joined(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in batches[0]}
+
+
+@pytest.mark.parametrize("form", ["huggingface", "albert"])
+def test_batches_are_joined(form: str, adapter: Any, source: InstanceStream) -> None:
+    batches = list(adapter.dataset(source, stop=4, form=form))
+    assert equal(pickle.loads(pickle.dumps(adapter.collate))(batches), joined(batches))
+    single = adapter.collate(batches[:1])
+    assert all(single[name] is tensor for name, tensor in batches[0].items())
+    assert adapter.collate(iter(batches))["input_ids"].shape == (16, 32)
+
+
+@pytest.mark.parametrize(("items", "workers"), [(1, 0), (3, 0), (3, 1), (1, 2)])
+def test_in_a_data_loader(items: int, workers: int, adapter: Any, source: InstanceStream) -> None:
+    from torch.utils.data import DataLoader
+
+    dataset = adapter.dataset(source, stop=8)
+    found = list(DataLoader(dataset, batch_size=items, collate_fn=adapter.collate, num_workers=workers))
+    assert len(found) == -(-8 // items)
+    assert equal(joined(found), joined(list(dataset)))
+
+
+def test_what_is_no_batch(adapter: Any, source: InstanceStream) -> None:
+    (batch,) = adapter.dataset(source, stop=1)
+    wider = {name: tensor.repeat(1, 2) if tensor.ndim == 2 else tensor for name, tensor in batch.items()}
+    fewer = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    row = {name: tensor[0] for name, tensor in batch.items()}
+    for given, message in (
+        ([], r"collate takes the batches of albert_fast.torch.dataset, at least one of them; got \[\]"),
+        ([5], r"got \[5\]: for rows of ids pass an albert_fast.torch.Collator"),
+        ([{"input_ids": [2, 5, 3]}], "for rows of ids pass an albert_fast.torch.Collator"),
+        ([row], "for rows of ids pass an albert_fast.torch.Collator"),
+        ([batch, wider], r"the same names and widths, got .* in batch 0 and .* in batch 1: pass batch_size=1"),
+        ([batch, fewer], "the same names and widths"),
+        ([{}], r"batches must have input_ids, got \[\[\]\].*pass TrainingArguments\(remove_unused_columns=False\)"),
+    ):
+        with pytest.raises(AlbertFastError, match=message) as raised:
+            adapter.collate(given)
+        assert "\n" not in str(raised.value)
+
+
+def test_joining_streams_of_two_widths(adapter: Any, source: InstanceStream) -> None:
+    narrow, wide = (next(iter(adapter.dataset(InstanceStream(source.store, 4, width)))) for width in (32, 64))
+    with pytest.raises(AlbertFastError, match="per_device_train_batch_size and per_device_eval_batch_size"):
+        adapter.collate([narrow, wide])
+
+
+def trainer_of(adapter: Any, transformers: Any, folder: Path, seen: list[Any], **options: Any) -> Any:
+    """A Trainer whose model keeps the rows that it has."""
+
+    class Model(transformers.AlbertForPreTraining):  # type: ignore[misc]
+        def forward(
+            self,
+            input_ids: Any = None,
+            attention_mask: Any = None,
+            token_type_ids: Any = None,
+            labels: Any = None,
+            sentence_order_label: Any = None,
+        ) -> Any:
+            seen.append(input_ids.numpy())
+            return super().forward(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                token_type_ids=token_type_ids,
+                labels=labels,
+                sentence_order_label=sentence_order_label,
+            )
+
+    config = transformers.AlbertConfig(
+        vocab_size=2000,
+        embedding_size=8,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        max_position_embeddings=32,
+    )
+    arguments = transformers.TrainingArguments(
+        str(folder), report_to="none", save_strategy="no", disable_tqdm=True, use_cpu=True, **options
+    )
+    return transformers.Trainer(Model(config), arguments, data_collator=adapter.collate)
+
+
+def rows_of(batches: list[Any]) -> Counter[bytes]:
+    return Counter(row.astype(np.int64).tobytes() for batch in batches for row in batch)
+
+
+@pytest.mark.parametrize(
+    ("stop", "options"),
+    [(24, {}), (5, {}), (7, {"per_device_eval_batch_size": 1}), (9, {"dataloader_num_workers": 2})],
+)
+def test_a_trainer_evaluates_every_batch(
+    stop: int, options: dict[str, Any], adapter: Any, transformers: Any, source: InstanceStream, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+    trainer = trainer_of(adapter, transformers, tmp_path, seen, **options)
+    assert np.isfinite(trainer.evaluate(adapter.dataset(source, stop=stop))["eval_loss"])
+    assert len(seen) == -(-stop // options.get("per_device_eval_batch_size", 8))
+    assert rows_of(seen) == rows_of([source.batch(k)["input_ids"] for k in range(stop)])
+
+
+@pytest.mark.parametrize("options", [{}, {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}])
+def test_a_trainer_trains_on_every_batch(
+    options: dict[str, Any], adapter: Any, transformers: Any, source: InstanceStream, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+    trainer = trainer_of(adapter, transformers, tmp_path, seen, max_steps=2, **options)
+    trainer.train_dataset = adapter.dataset(source)
+    trainer.train()
+    items = options.get("per_device_train_batch_size", 8) * options.get("gradient_accumulation_steps", 1)
+    assert rows_of(seen) == rows_of([source.batch(k)["input_ids"] for k in range(2 * items)])
+
+
+def test_shards_in_a_trainer_of_one_process(
+    adapter: Any, transformers: Any, source: InstanceStream, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+    shard = source.shard(1, 2)
+    assert (source.shards, shard.shards, shard.shard(0, 3).shards) == ((), ((1, 2),), ((1, 2), (0, 3)))
+    trainer_of(adapter, transformers, tmp_path, seen).evaluate(adapter.dataset(shard, stop=4))
+    assert rows_of(seen) == rows_of([shard.batch(k)["input_ids"] for k in range(4)])
+
+
+def test_set_epoch_of_ones_own(adapter: Any, source: InstanceStream) -> None:
+    dataset = adapter.dataset(source.shard(1, 2), stop=3)
+    dataset.set_epoch(5)
+    assert [equal(batch, expected) for batch, expected in zip(dataset, dataset, strict=True)] == [True] * 3
