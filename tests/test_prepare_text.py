@@ -146,14 +146,13 @@ def test_where_documents_and_paragraphs_end() -> None:
     def documents(**options: Any) -> list[list[str]]:
         return [document.split("\n") for document in split(prepared(text, repair=True, **options)[0])]
 
-    assert documents() == [[*one, "***", "Four is last."]]
+    assert documents() == [[*one, "Four is last."]]
     assert documents(document_separator="***") == [one, ["Four is last."]]
     assert documents(document_separator="***", paragraphs="line") == [lines, ["Four is last."]]
-    assert documents(documents="blank-line") == [lines[:3], ["Three is next."], ["***"], ["Four is last."]]
+    assert documents(documents="blank-line") == [lines[:3], ["Three is next."], ["Four is last."]]
     assert documents(documents="blank-line", paragraphs="blank-line") == [
         one[:2],
         ["Three is next."],
-        ["***"],
         ["Four is last."],
     ]
 
@@ -404,7 +403,7 @@ def test_broken_records(row: str, part: str) -> None:
     rows = f'{{"text": "One is."}}\n\n{row}\n{{"text": "Two are."}}\n'
     message = refusal(rows, "raw.jsonl")
     assert message.startswith(f"raw.jsonl, line 3: {part}")
-    assert message.endswith("--skip-bad")
+    assert message.endswith("--skip-bad to skip such lines")
     text, result = prepared(rows, "raw.jsonl", skip_bad=True)
     assert text == "One is.\n\nTwo are.\n\n"
     assert result["counts"]["bad_records"] == 1
@@ -445,6 +444,28 @@ def test_archives_cut_short(suffix: str) -> None:
     damaged = bytearray(data)
     damaged[len(data) // 2] ^= 0xFF
     assert f"raw.jsonl.{suffix}" in refusal(bytes(damaged), f"raw.jsonl.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_zeros_after_compressed_data_are_padding(suffix: str) -> None:
+    compress = COMPRESSED[suffix]
+    parts = [compress(b"One is here.\n"), bytes(509), compress(b"Two is here.\n"), bytes(70_001)]
+    assert prepared(b"".join(parts), f"raw.txt.{suffix}")[0] == "One is here.\nTwo is here.\n\n"
+    whole = b"".join(parts[:3])
+    message = refusal(whole + bytes(5) + b"garbage", f"raw.txt.{suffix}", "none.txt")
+    assert message.startswith(f"raw.txt.{suffix}: byte {len(whole) + 6}, which follows the ")
+    # What comes before is not lost without a word, and there is a way to keep it.
+    assert "-dc FILE > NEW" in message
+
+
+def test_zeros_after_zstandard_data_are_padding() -> None:
+    Path("raw.jsonl").write_text(many(300))
+    prepare_text("raw.jsonl", "whole.txt.zst", language="en")
+    data = Path("whole.txt.zst").read_bytes()
+    once, _ = prepared(data, "once.zst", dedup_documents=False, documents="blank-line")
+    twice, _ = prepared(data + bytes(777) + data + bytes(3), "x.zst", dedup_documents=False, documents="blank-line")
+    assert twice == once * 2
+    assert "follows the zstd data" in refusal(data + b"\0garbage", "x.zst", "none.txt", documents="blank-line")
 
 
 def test_a_zstandard_archive_cut_short() -> None:

@@ -4,6 +4,7 @@ mod blocks;
 mod bzip2;
 #[cfg(test)]
 pub(crate) mod compress;
+mod members;
 mod source;
 
 pub use blocks::{Block, BlockReader, Piece, Position};

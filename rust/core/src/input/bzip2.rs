@@ -15,6 +15,8 @@ use bzip2::{Decompress, Status};
 use memchr::memmem::Finder;
 use rayon::prelude::*;
 
+use super::members::Trailing;
+
 /// What follows `BZh1` to `BZh9`: a block of data.
 const BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
 
@@ -56,6 +58,8 @@ pub(super) fn is_start(bytes: &[u8]) -> bool {
 pub(super) struct MultiStream<R> {
     raw: R,
     ended: bool,
+    /// Bytes of `raw` that were read.
+    read: u64,
     /// Read, and from `at` on not decompressed.
     compressed: Vec<u8>,
     at: usize,
@@ -73,6 +77,7 @@ impl<R: BufRead> MultiStream<R> {
         Self {
             raw,
             ended: false,
+            read: 0,
             compressed: Vec::new(),
             at: 0,
             ready: VecDeque::new(),
@@ -95,6 +100,7 @@ impl<R: BufRead> MultiStream<R> {
             self.compressed.extend_from_slice(taken);
             let n = taken.len();
             self.raw.consume(n);
+            self.read += n as u64;
         }
         Ok(())
     }
@@ -105,6 +111,7 @@ impl<R: BufRead> MultiStream<R> {
             self.compressed.drain(..self.at);
             self.at = 0;
         }
+        self.pass_zeros()?;
         let streams = self.find(2 * rayon::current_num_threads())?;
         let start = &self.compressed[self.at..];
         let start = &start[..start.len().min(HEAD + BLOCK.len())];
@@ -112,9 +119,11 @@ impl<R: BufRead> MultiStream<R> {
             return Ok(false);
         }
         if !is_start(start) {
-            let is_cut = b"BZh".starts_with(start);
-            let kind = if is_cut { ErrorKind::UnexpectedEof } else { ErrorKind::InvalidData };
-            return Err(Error::new(kind, "what follows the last stream is not bzip2"));
+            if b"BZh".starts_with(start) {
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the last stream ends within its first bytes"));
+            }
+            let byte = self.read - (self.compressed.len() - self.at) as u64 + 1;
+            return Err(Error::new(ErrorKind::InvalidData, Trailing { byte }));
         }
         let longest = (DECODED.0 / streams.len().max(1)).max(DECODED.1);
         let compressed = &self.compressed;
@@ -133,6 +142,22 @@ impl<R: BufRead> MultiStream<R> {
             self.long = Some(Decompress::new(false));
         }
         Ok(true)
+    }
+
+    /// Passes over the zeros that a file may be filled up with after a stream.
+    fn pass_zeros(&mut self) -> io::Result<()> {
+        loop {
+            let rest = &self.compressed[self.at..];
+            let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
+            let more = zeros < rest.len();
+            self.at += zeros;
+            if more || self.ended {
+                return Ok(());
+            }
+            self.compressed.clear();
+            self.at = 0;
+            self.read_on(READ)?;
+        }
     }
 
     /// Up to `wanted` ranges of what seem to be whole streams, from `at` on, without gaps.

@@ -5,9 +5,10 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 
+use super::members::{Member, Members, Trailing};
 use super::{InputFile, InputKind, bzip2};
 use crate::{Error, Result};
 
@@ -51,15 +52,19 @@ fn sniff(head: &[u8]) -> Result<Format, &'static str> {
 }
 
 /// Counts the bytes that leave the disk, before they are decompressed: what progress is measured in.
-struct Counting<R> {
+pub(super) struct Counting<R> {
     inner: R,
+    /// Of all inputs.
     count: Arc<AtomicU64>,
+    /// Of this one.
+    pub total: u64,
 }
 
 impl<R: Read> Read for Counting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.count.fetch_add(n as u64, Ordering::Relaxed);
+        self.total += n as u64;
         Ok(n)
     }
 }
@@ -118,19 +123,14 @@ impl Source {
         buffer: usize,
         count: &Arc<AtomicU64>,
     ) -> Result<Self> {
-        let raw = BufReader::with_capacity(buffer, Counting { inner: raw, count: Arc::clone(count) });
+        let raw = BufReader::with_capacity(buffer, Counting { inner: raw, count: Arc::clone(count), total: 0 });
+        let error = |e| Error::io("cannot read", &file.path, e);
         let reader: Box<dyn BufRead + Send> = match format {
             Format::Plain => Box::new(raw),
-            Format::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(raw))),
             Format::Bzip2 => Box::new(bzip2::MultiStream::new(raw)),
-            Format::Xz => Box::new(BufReader::with_capacity(BUFFER, XzDecoder::new_multi_decoder(raw))),
-            Format::Zstd => {
-                let error = |e| Error::io("cannot read", &file.path, e);
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(error)?;
-                // What `zstd --long=31` writes, as published corpora often are.
-                decoder.window_log_max(31).map_err(error)?;
-                Box::new(BufReader::with_capacity(BUFFER, decoder))
-            }
+            Format::Gzip => members::<_, GzDecoder<_>>(raw).map_err(error)?,
+            Format::Xz => members::<_, XzDecoder<_>>(raw).map_err(error)?,
+            Format::Zstd => members::<_, zstd::stream::read::Decoder<'static, _>>(raw).map_err(error)?,
         };
         Ok(Self { reader, skip, format })
     }
@@ -146,7 +146,25 @@ impl Source {
             return Error::io("cannot read", &file.path, error);
         }
         let name = self.format.name();
+        if let Some(trailing) = error.get_ref().and_then(|it| it.downcast_ref::<Trailing>()) {
+            let Trailing { byte } = trailing;
+            return Error::data(
+                &file.path,
+                format!(
+                    "byte {byte}, which follows the {name} data, is neither {name} data nor padding with zeros; fetch the file \
+                     again, or keep what comes before that byte: {name} -dc FILE > NEW"
+                ),
+            );
+        }
         let what = if error.kind() == io::ErrorKind::UnexpectedEof { "truncated" } else { "damaged" };
         Error::data(&file.path, format!("the {name} data is {what} ({error}); fetch or compress the file again"))
     }
+}
+
+fn members<R, D>(raw: BufReader<Counting<R>>) -> io::Result<Box<dyn BufRead + Send>>
+where
+    R: Read + Send + 'static,
+    D: Member<BufReader<Counting<R>>> + Send + 'static,
+{
+    Ok(Box::new(BufReader::with_capacity(BUFFER, Members::<R, D>::new(raw)?)))
 }

@@ -107,11 +107,12 @@ fn what_follows_the_last_stream_is_an_error() {
     let whole = bzip2(b"text");
     for (rest, kind) in [
         (&b"more"[..], ErrorKind::InvalidData),
-        (b"\0\0\0\0", ErrorKind::InvalidData),
+        (b"\0\0x\0", ErrorKind::InvalidData),
         (b"BZ", ErrorKind::UnexpectedEof),
         (b"BZh9", ErrorKind::UnexpectedEof),
         (&whole[..whole.len() / 2], ErrorKind::UnexpectedEof),
     ] {
         assert_eq!(read(&[&whole, rest].concat(), 100), (b"text".to_vec(), Some(kind)), "{rest:?}");
     }
+    assert_eq!(read(&[&whole, &b"\0\0\0\0"[..]].concat(), 100), (b"text".to_vec(), None));
 }
