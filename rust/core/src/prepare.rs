@@ -6,6 +6,8 @@
 pub mod clean;
 pub mod dedup;
 mod format;
+mod json_faults;
+mod json_shape;
 mod jsonl;
 pub mod language;
 pub mod mediawiki;

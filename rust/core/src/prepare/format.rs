@@ -1,9 +1,8 @@
 //! What an input holds, by its first bytes after decompression.
 
 use memchr::memmem;
-use serde::de::IgnoredAny;
 
-use super::plain::is_blank;
+use super::json_shape::{self, Shape};
 use super::read::{Format, ReadOptions};
 
 /// What an input holds.
@@ -126,9 +125,10 @@ fn detect(head: &[u8], whole: bool) -> Result<Found, Unread> {
         let advice = "extract its text first (trafilatura, say), or give the format text to take it with all its tags";
         return Err(Unread { what: "HTML", advice, perhaps_text: true });
     }
-    match text {
-        [b'{' | b'[', ..] => detect_json(text, whole),
-        _ => Ok(Found::Text),
+    match json_shape::shape(head, whole) {
+        Shape::Lines => Ok(Found::Jsonl),
+        Shape::Text => Ok(Found::Text),
+        Shape::Other { what, advice } => Err(Unread { what, advice, perhaps_text: true }),
     }
 }
 
@@ -147,39 +147,5 @@ fn first_element(mut text: &[u8]) -> &[u8] {
         };
         let Some(at) = memmem::find(text, end) else { return text };
         text = text[at + end.len()..].trim_ascii_start();
-    }
-}
-
-fn detect_json(text: &[u8], whole: bool) -> Result<Found, Unread> {
-    let end = memchr::memchr(b'\n', text);
-    let line = &text[..end.unwrap_or(text.len())];
-    if line.starts_with(b"{") {
-        match serde_json::from_slice::<IgnoredAny>(line) {
-            Ok(_) => return Ok(Found::Jsonl),
-            // The line goes on behind the head.
-            Err(error) if error.is_eof() && end.is_none() && !whole => return Ok(Found::Jsonl),
-            Err(_) => {}
-        }
-    }
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
-    let is_json = match values.next() {
-        Some(Ok(_)) => text.starts_with(b"{") || is_blank(&text[values.byte_offset()..]),
-        Some(Err(error)) => error.is_eof() && !whole,
-        None => false,
-    };
-    match text {
-        [b'{', ..] if is_json => Err(Unread {
-            what: "JSON over several lines",
-            advice: "JSON Lines has one object a line: jq -c . FILE writes it so",
-            perhaps_text: true,
-        }),
-        [b'[', rest @ ..] if is_json && matches!(rest.trim_ascii_start(), [b'{' | b'[' | b'"', ..]) => Err(Unread {
-            what: "a JSON array",
-            advice: "JSON Lines has one object a line: jq -c '.[]' FILE writes it so",
-            perhaps_text: true,
-        }),
-        // Its first line may be a bad one: that is for the reader to say.
-        [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Ok(Found::Jsonl),
-        _ => Ok(Found::Text),
     }
 }

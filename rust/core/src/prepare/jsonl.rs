@@ -7,25 +7,32 @@ use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::json_faults;
 use super::parse::Records;
 use super::plain::is_blank;
 use super::raw::ReadCounts;
 use crate::Result;
+use crate::input::OnBadUtf8;
 
 /// Hands over the text of each object.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
     let text = records.text(counts)?;
     let field = &records.options.text_field;
+    let replace = records.options.on_bad_utf8 == OnBadUtf8::Replace;
     let mut rest = text.as_ref();
     let mut line = records.block.line;
     while !rest.is_empty() {
         let end = memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
-        let record = &rest[..end];
-        match Extract(field).deserialize_line(record.trim_end_matches(['\n', '\r'])) {
+        let record = bare(&rest[..end]);
+        match Extract(field).deserialize_line(record) {
             Ok(Field::Text(text)) => document(text.into_owned()),
             _ if is_blank(record.as_bytes()) => {}
             Ok(other) => records.bad_line(line, counts, || other.reason(field, record))?,
-            Err(error) => records.bad_line(line, counts, || broken(&error))?,
+            Err(error) => match lenient(field, record, replace, &mut counts.replaced) {
+                Some(Field::Text(text)) => document(text.into_owned()),
+                Some(other) => records.bad_line(line, counts, || other.reason(field, record))?,
+                None => records.bad_line(line, counts, || json_faults::explain(record, &error))?,
+            },
         }
         rest = &rest[end..];
         line += 1;
@@ -33,14 +40,34 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     Ok(())
 }
 
-fn broken(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    // The line is counted within the record, and is always 1.
-    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-    format!(
-        "not a JSON object: {what} at byte {}; mend the line, or leave such lines out with --skip-bad",
-        error.column()
-    )
+/// A line without its end, and without what may stand before its object: a byte-order mark, as where files were put
+/// together, and the record separator of RFC 7464.
+fn bare(line: &str) -> &str {
+    line.trim_end_matches(['\n', '\r']).trim_start_matches(['\u{FEFF}', '\u{1E}'])
+}
+
+/// What Python's json takes beyond the standard: `NaN`, `Infinity` and `-Infinity` as values; and, where bytes that are not
+/// UTF-8 become U+FFFD, the lone surrogates too. None where the line is broken all the same.
+fn lenient(field: &str, line: &str, replace: bool, replaced: &mut u64) -> Option<Field<'static>> {
+    let mended = json_faults::without_python_numbers(line);
+    let read = |line: &str| {
+        let found = Extract(field).deserialize_line(line).ok()?;
+        Some(match found {
+            Field::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
+            Field::Other(what) => Field::Other(what),
+            Field::Missing => Field::Missing,
+        })
+    };
+    if let Some(found) = mended.as_deref().and_then(read) {
+        return Some(found);
+    }
+    if !replace {
+        return None;
+    }
+    let (mended, count) = json_faults::without_lone_surrogates(mended.as_deref().unwrap_or(line))?;
+    let found = read(&mended)?;
+    *replaced += count;
+    Some(found)
 }
 
 /// What stands where the text should.
@@ -53,7 +80,7 @@ enum Field<'a> {
 
 impl Field<'_> {
     fn reason(&self, field: &str, record: &str) -> String {
-        const ADVICE: &str = "or leave such lines out with --skip-bad";
+        const ADVICE: &str = "or pass --skip-bad to skip such lines";
         match self {
             Self::Text(_) => String::new(),
             Self::Other(what) => {
@@ -62,7 +89,8 @@ impl Field<'_> {
                 )
             }
             Self::Missing => {
-                let fields = match serde_json::from_str(record) {
+                let mended = json_faults::without_python_numbers(record);
+                let fields = match serde_json::from_str(mended.as_deref().unwrap_or(record)) {
                     Ok(Value::Object(fields)) if !fields.is_empty() => {
                         let names: Vec<String> = fields.keys().take(20).map(|name| format!("{name:?}")).collect();
                         format!("those there are: {}", names.join(", "))
@@ -96,23 +124,26 @@ impl<'de> Visitor<'de> for Extract<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = Field::Missing;
-        let mut is_own = false;
+        let mut own = None;
+        // A key that stands twice has its last value in its first place, as a Python dict has it.
+        let mut below: Vec<(&str, Field<'de>)> = Vec::new();
         while let Some(place) = map.next_key_seed(Key(self.0))? {
             match place {
-                Place::Here if !is_own => {
-                    found = map.next_value_seed(Held(None))?;
-                    is_own = true;
+                Place::Here => own = Some(map.next_value_seed(Held(None))?),
+                Place::Below(rest) => {
+                    let field = map.next_value_seed(Held(Some(rest)))?;
+                    match below.iter_mut().find(|(known, _)| known.len() == rest.len()) {
+                        Some((_, known)) => *known = field,
+                        None => below.push((rest, field)),
+                    }
                 }
-                Place::Below(rest) if !is_own && matches!(found, Field::Missing) => {
-                    found = map.next_value_seed(Held(Some(rest)))?;
-                }
-                _ => {
+                Place::Elsewhere => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(found)
+        let mut below = below.into_iter().map(|(_, field)| field);
+        Ok(own.or_else(|| below.find(|field| !matches!(field, Field::Missing))).unwrap_or(Field::Missing))
     }
 }
 

@@ -1,0 +1,219 @@
+//! What a file holds that begins as JSON does: JSON Lines, or JSON of another shape, with the command that makes JSON Lines
+//! of it. A command is named only if it works on what was looked at.
+
+#[cfg(test)]
+mod tests;
+
+use serde::de::IgnoredAny;
+
+use super::json_faults::{FROM_PYTHON, without_python_numbers};
+use super::plain::is_blank;
+
+/// What a file holds that begins with `{` or `[`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// JSON Lines. If the first line is a bad one, the reader says so.
+    Lines,
+    /// Not JSON.
+    Text,
+    /// JSON, or what is meant as JSON, that is not read.
+    Other {
+        /// What it is, to stand after "this is".
+        what: &'static str,
+        /// What to do, as an imperative.
+        advice: &'static str,
+    },
+}
+
+const fn other(what: &'static str, advice: &'static str) -> Shape {
+    Shape::Other { what, advice }
+}
+
+/// How the text is parsed as a run of values.
+#[derive(Debug, PartialEq, Eq)]
+enum Values {
+    /// All of them are whole, but for one that goes on behind what was looked at.
+    Whole,
+    /// The text ends within one.
+    CutShort,
+    /// Something else stands at this byte.
+    Broken(usize),
+}
+
+/// What a file holds whose first bytes are `head`, of which `whole` says whether they are all.
+pub(super) fn shape(head: &[u8], whole: bool) -> Shape {
+    let text = without_marks(head);
+    let (first, is_line) = match memchr::memchr(b'\n', text) {
+        Some(newline) => (&text[..newline], true),
+        None => (text, whole),
+    };
+    match text.first() {
+        Some(b'{') => of_objects(text, first, is_line, whole),
+        Some(b'[') => of_array(text, first, is_line, whole),
+        _ => Shape::Text,
+    }
+}
+
+/// The text without what may stand before JSON: white space, byte-order marks, and the record separator of RFC 7464.
+fn without_marks(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = match text.trim_ascii_start() {
+            [0x1E, rest @ ..] | [0xEF, 0xBB, 0xBF, rest @ ..] => rest,
+            rest => return rest,
+        };
+    }
+}
+
+fn of_objects(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
+    const SEVERAL: &str = "JSON Lines has one object per line: jq -c . FILE > NEW";
+    let inner = text[1..].trim_ascii_start();
+    if inner.starts_with(b"'") {
+        return of_python(&inner[1..], first, is_line);
+    }
+    let (_, on_first_line, found) = values(first, !is_line);
+    if found == Values::Whole && (on_first_line > 0 || !is_line) {
+        let is_several = on_first_line > 1 && values(text, !whole).2 == Values::Whole;
+        return if is_several { other("JSON with several objects on one line", SEVERAL) } else { Shape::Lines };
+    }
+    if lenient(first).is_some() {
+        return Shape::Lines;
+    }
+    let is_json = matches!(inner, [b'"' | b'}', ..]);
+    let (end, count, found) = values(text, !whole);
+    let is_first_long = count == 0 || end > first.len();
+    match found {
+        Values::Whole if is_first_long && (count > 0 || is_json) => other("JSON over several lines", SEVERAL),
+        Values::Broken(at) if count > 0 && is_first_long => match text.get(at) {
+            Some(b',') => other(
+                "JSON over several lines, with commas between the objects",
+                "make an array of it and JSON Lines of the array: \
+                 (echo '['; sed '$ s/,[[:space:]]*$//' FILE; echo ']') | jq -c '.[]' > NEW",
+            ),
+            Some(0x1E) => other(
+                "a JSON text sequence with objects over several lines",
+                "JSON Lines has one object per line: jq --seq -c . FILE > NEW",
+            ),
+            _ => other("JSON over several lines, broken after its first object", "fix it: jq . FILE names the place"),
+        },
+        _ if is_json && whole && count == 0 && lenient(text) == Some(1) => other(
+            "JSON over several lines, with NaN or Infinity",
+            "JSON Lines has one object per line: \
+             python3 -c \"import json, sys; print(json.dumps(json.load(sys.stdin)))\" < FILE > NEW",
+        ),
+        _ if is_json => Shape::Lines,
+        _ => Shape::Text,
+    }
+}
+
+fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
+    const LOCATE: &str = "fix it: jq . FILE names the place";
+    let inner = text[1..].trim_ascii_start();
+    let is_object = inner.first() == Some(&b'{');
+    if !matches!(inner, [b'{' | b'[' | b'"', ..]) {
+        return Shape::Text;
+    }
+    let (end, count, found) = values(text, !whole);
+    let is_one = match found {
+        Values::Whole => count == 0 || (count == 1 && is_blank(&text[end..])),
+        Values::CutShort | Values::Broken(_) => false,
+    };
+    if is_one {
+        return match inner[0] {
+            b'{' => other("a JSON array", "JSON Lines has one object per line: jq -c '.[]' FILE > NEW"),
+            b'"' => other(
+                "a JSON array of strings",
+                "JSON Lines has one object per line: jq -c '.[] | {text: .}' FILE > NEW",
+            ),
+            _ => other(
+                "a JSON array of arrays",
+                "make objects of them: jq -c '.[] | {text: .[0]}' FILE > NEW takes the first item of each",
+            ),
+        };
+    }
+    if count > 1 && is_line && values(first, false) == (first.len(), 1, Values::Whole) {
+        let advice = "make objects of them: jq -c '{text: .[0]}' FILE > NEW takes the first item of each";
+        return other("JSON Lines of arrays, not of objects", advice);
+    }
+    // Prose may begin with a bracket and a quotation mark.
+    if !is_object {
+        return Shape::Text;
+    }
+    match inner[1..].trim_ascii_start() {
+        [b'\'', rest @ ..] if is_python_key(rest) => other(
+            "a Python list of dictionaries, as repr writes it",
+            "make JSON Lines of it: python3 -c \"import ast, json, sys; \
+             [print(json.dumps(it)) for it in ast.literal_eval(sys.stdin.read())]\" < FILE > NEW",
+        ),
+        [b'"' | b'}', ..] => match found {
+            _ if whole && lenient(text) == Some(1) => other(
+                "a JSON array with NaN or Infinity",
+                "JSON Lines has one object per line: python3 -c \"import json, sys; \
+                 [print(json.dumps(it)) for it in json.load(sys.stdin)]\" < FILE > NEW",
+            ),
+            Values::CutShort => other("a JSON array that is cut short", "fetch or write the file again"),
+            Values::Broken(at) if text.get(at) == Some(&b']') && text[..at].trim_ascii_end().last() == Some(&b',') => {
+                other("a JSON array with a comma after its last item", "remove that comma")
+            }
+            _ => other("a JSON array that is broken", LOCATE),
+        },
+        _ => Shape::Text,
+    }
+}
+
+fn of_python(after_quote: &[u8], first: &[u8], is_line: bool) -> Shape {
+    if !is_python_key(after_quote) {
+        return Shape::Text;
+    }
+    const WHAT: &str = "a Python dictionary on each line, as repr writes it";
+    // The line may go on behind the head.
+    if !is_line || first.trim_ascii_end().ends_with(b"}") {
+        return other(WHAT, FROM_PYTHON);
+    }
+    other(
+        "a Python dictionary over several lines, as pprint writes it",
+        "make JSON of it: python3 -c \"import ast, json, sys; \
+         print(json.dumps(ast.literal_eval(sys.stdin.read())))\" < FILE > NEW",
+    )
+}
+
+/// Whether `text`, which follows a single quote, is the rest of a key: a quote and a colon end it.
+fn is_python_key(text: &[u8]) -> bool {
+    let line = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
+    memchr::memchr(b'\'', line).is_some_and(|quote| line[quote + 1..].trim_ascii_start().starts_with(b":"))
+}
+
+/// Reads `text` as values, one after the other: where the last whole one ends, how many are whole, and how it ends. A value
+/// that ends nowhere is cut short, unless more follows the text.
+fn values(text: &[u8], goes_on: bool) -> (usize, usize, Values) {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    let (mut end, mut count) = (0, 0);
+    loop {
+        match values.next() {
+            None => return (end, count, Values::Whole),
+            Some(Ok(_)) => {
+                count += 1;
+                end = values.byte_offset();
+            }
+            Some(Err(error)) if error.is_eof() => {
+                return (end, count, if goes_on { Values::Whole } else { Values::CutShort });
+            }
+            Some(Err(error)) => return (end, count, Values::Broken(place(text, &error))),
+        }
+    }
+}
+
+/// The byte at which an error is, from 0.
+fn place(text: &[u8], error: &serde_json::Error) -> usize {
+    let before = error.line().saturating_sub(1);
+    let begin = before
+        .checked_sub(1)
+        .map_or(0, |last| memchr::memchr_iter(b'\n', text).nth(last).map_or(text.len(), |newline| newline + 1));
+    begin + error.column().saturating_sub(1)
+}
+
+/// How many values there are, if all of the text is values with Python's NaN and Infinity among them.
+fn lenient(text: &[u8]) -> Option<usize> {
+    let mended = without_python_numbers(std::str::from_utf8(text).ok()?)?;
+    let (_, count, found) = values(mended.as_bytes(), false);
+    (found == Values::Whole).then_some(count)
+}
