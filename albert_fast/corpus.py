@@ -31,6 +31,7 @@ def prepare_text(
     on_bad_utf8: str = "error",
     skip_bad: bool = False,
     language: str = "auto",
+    join_hyphens: bool = False,
     sentences: bool = True,
     max_sentence_bytes: int = 4096,
     repair: bool = True,
@@ -73,6 +74,9 @@ def prepare_text(
             else a guess from its first texts, or, where these are too little to tell, from the first inputs together;
             where that is not clear, as `"und"`); `"each"` (a guess for each document, slower); or `"und"` (the rules of
             Unicode alone).
+        join_hyphens: whether lines of a paragraph are joined at a hyphen that breaks a word ("Donau-" and "dampf"
+            become "Donaudampf"). A hyphen stays before a capital or a digit, and before a conjunction of the language
+            ("Haupt- und Nebenwege"). Needs paragraphs of several lines. A soft hyphen at a line's end always joins.
         sentences: whether paragraphs are split into sentences.
         max_sentence_bytes: longer sentences are cut at a word boundary; in bytes of UTF-8, at least 64.
         repair: whether white space becomes single spaces, and control and invisible characters go.
@@ -122,6 +126,7 @@ def prepare_text(
         "on_bad_utf8": _checks.choice("on_bad_utf8", on_bad_utf8, ("error", "replace")),
         "skip_bad": _checks.flag("skip_bad", skip_bad),
         "language": _checks.instance("language", language, str, "a string"),
+        "join_hyphens": _checks.flag("join_hyphens", join_hyphens),
         "sentences": _checks.flag("sentences", sentences),
         "max_sentence_bytes": _checks.integer("max_sentence_bytes", max_sentence_bytes, 64),
         "repair": _checks.flag("repair", repair),

@@ -74,6 +74,12 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "documents_cut": ("cut in documents of more than 16 MiB", "cuts in documents of more than 16 MiB", ""),
     "boilerplate_lines": ("boilerplate line", "boilerplate lines", "left out"),
     "repaired_characters": ("character", "characters", "repaired"),
+    "joined_hyphens": ("hyphen at the end of a line", "hyphens at the end of a line", "joined"),
+    "letterless_lines": (
+        "line without a letter or a digit",
+        "lines without a letter or a digit",
+        "dropped",
+    ),
     "sentences_cut": ("sentence too long", "sentences too long", "cut"),
     "empty_documents": ("document without text", "documents without text", "left out"),
     "short_documents": ("document of too few characters", "documents of too few characters", "left out"),
@@ -186,6 +192,15 @@ def prepare_text(
             rich_help_panel=SENTENCES,
         ),
     ] = "auto",
+    join_hyphens: Annotated[
+        bool,
+        typer.Option(
+            "--join-hyphens/--no-join-hyphens",
+            help="Join the lines of a paragraph at a hyphen that breaks a word. A hyphen stays before a capital or a "
+            "digit, and before a word such as and. Soft hyphens are always joined.",
+            rich_help_panel=SENTENCES,
+        ),
+    ] = False,
     sentences: Annotated[
         bool,
         typer.Option(
@@ -345,6 +360,7 @@ def prepare_text(
             "on_bad_utf8": on_bad_utf8.value,
             "skip_bad": skip_bad,
             "language": language,
+            "join_hyphens": join_hyphens,
             "sentences": sentences,
             "max_sentence_bytes": max_sentence_bytes,
             "repair": repair,

@@ -6,6 +6,7 @@
 pub mod clean;
 pub mod dedup;
 mod format;
+mod hyphens;
 mod json_faults;
 mod json_shape;
 mod jsonl;

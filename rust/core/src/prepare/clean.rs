@@ -4,11 +4,11 @@ use regex::RegexSet;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
+use super::hyphens;
 use super::options::{CleanOptions, Reason};
 use super::raw::Document;
-use super::sentences::{Splitter, cut};
+use super::sentences::{Splitter, cut, is_text};
 use super::summary::Counts;
-use crate::tokenizer::text::is_written_without_spaces;
 
 /// Keeps the hashes of lines apart from those of documents, which may be of one line.
 const LINE_SEED: u64 = 0x6C69_6E65;
@@ -151,7 +151,8 @@ impl<'a> Cleaner<'a> {
             if document.paragraph_a_line {
                 self.lines_of_paragraph(trimmed, language, out, counts, removed);
             } else {
-                join(&mut paragraph, trimmed);
+                let is_joined = hyphens::join(&mut paragraph, trimmed, language, self.options.join_hyphens);
+                counts.joined_hyphens += u64::from(is_joined);
             }
         }
         self.lines_of(&mut paragraph, language, out, counts, removed);
@@ -187,12 +188,21 @@ impl<'a> Cleaner<'a> {
         }
         let limit = self.options.max_sentence_bytes;
         let mut push = |sentence: &str| {
-            if sentence.len() <= limit {
+            if !is_text(sentence) {
+                counts.reject(Reason::LetterlessLines);
+                removed(Reason::LetterlessLines, sentence);
+            } else if sentence.len() <= limit {
                 out.push(sentence);
             } else {
                 counts.sentences_cut += 1;
                 removed(Reason::SentenceCut, sentence);
-                cut(sentence, limit, |piece| out.push(piece));
+                cut(sentence, limit, |piece| {
+                    if is_text(piece) {
+                        out.push(piece);
+                    } else {
+                        counts.letterless_lines += 1;
+                    }
+                });
             }
         };
         if self.options.sentences {
@@ -201,23 +211,6 @@ impl<'a> Cleaner<'a> {
             push(text.trim());
         }
     }
-}
-
-/// Appends the next line of a paragraph: after a space, but for scripts that are written without.
-fn join(paragraph: &mut String, line: &str) {
-    let touches = |c: Option<char>| c.is_some_and(is_written_without_spaces);
-    let between_such = |c: Option<char>| c.is_some_and(|c| is_written_without_spaces(c) || is_wide_mark(c));
-    let (last, first) = (paragraph.chars().next_back(), line.chars().next());
-    let without = (touches(last) && between_such(first)) || (between_such(last) && touches(first));
-    if !paragraph.is_empty() && !without {
-        paragraph.push(' ');
-    }
-    paragraph.push_str(line);
-}
-
-/// Punctuation of scripts that are written without spaces: CJK symbols, and full-width forms.
-fn is_wide_mark(c: char) -> bool {
-    matches!(c, '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}' | '\u{FF00}'..='\u{FF65}')
 }
 
 /// What [`repair`] does to a character.

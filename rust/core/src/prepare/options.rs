@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clean::share_of_non_letters;
 use super::language::LanguageRule;
-use super::read::ReadOptions;
+use super::read::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 
 /// Why a document or a line goes, or is changed.
@@ -15,6 +15,8 @@ pub enum Reason {
     /// A line that a pattern matches.
     #[serde(rename = "boilerplate_lines")]
     Boilerplate,
+    /// A line without a letter or a digit.
+    LetterlessLines,
     /// A sentence longer than `max_sentence_bytes`: it is cut, not removed.
     #[serde(rename = "sentences_cut")]
     SentenceCut,
@@ -38,6 +40,8 @@ pub enum Reason {
 pub struct CleanOptions {
     /// `auto`, `each`, `und` or a code of ISO 639: see [`LanguageRule`].
     pub language: String,
+    /// Whether the lines of a paragraph are joined at a hyphen that breaks a word.
+    pub join_hyphens: bool,
     /// Whether paragraphs are split into sentences; else each is one line.
     pub sentences: bool,
     /// Longer sentences are cut between words; in bytes.
@@ -58,6 +62,7 @@ impl Default for CleanOptions {
     fn default() -> Self {
         Self {
             language: "auto".into(),
+            join_hyphens: false,
             sentences: true,
             max_sentence_bytes: 4096,
             repair: true,
@@ -164,6 +169,12 @@ impl PrepareOptions {
     /// [`Error::Option`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         self.clean.check()?;
+        if self.clean.join_hyphens && self.read.paragraphs == ParagraphRule::Line {
+            return Err(Error::Option(
+                "--join-hyphens must not be set with --paragraphs line, which joins no lines; pass --paragraphs blank-line"
+                    .into(),
+            ));
+        }
         if !(0.0..1.0).contains(&self.eval_fraction) {
             return Err(Error::Option(format!(
                 "--eval-fraction is a share of the documents, from 0 to below 1; it is {}",

@@ -14,7 +14,7 @@ use super::options::{CleanOptions, PrepareOptions, Reason};
 use super::output::{Target, TextCompression, Writer};
 use super::parse::parse;
 use super::raw::{Document, MAX_DOCUMENT, RawBlock, ReadCounts};
-use super::read::{BLOCK_BYTES, DocumentRule, RawReader, ReadOptions};
+use super::read::{BLOCK_BYTES, DocumentRule, ParagraphRule, RawReader, ReadOptions};
 use super::summary::{Counts, Summary, Written};
 use crate::input::{InputFile, canonical, expand_inputs, refuse_output_in_input};
 use crate::{Error, Progress, Result};
@@ -594,6 +594,7 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     let mut reasons: Vec<_> = took.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
     for (count, what) in [
         (counts.boilerplate_lines, "lines matched --boilerplate"),
+        (counts.letterless_lines, "lines had neither a letter nor a digit"),
         (counts.duplicate_lines, "lines were duplicates (--dedup-lines)"),
     ] {
         if count > 0 {
@@ -626,6 +627,15 @@ fn warn(summary: &mut Summary, options: &PrepareOptions) {
             "the language of {unknown} of {} documents was not recognised; pass --language CODE for its abbreviations",
             summary.documents_read
         ));
+    }
+    let joins_text = options.read.document_separator.is_some() || options.read.documents == DocumentRule::File;
+    let joins_all = options.read.paragraphs == ParagraphRule::BlankLine;
+    if options.clean.join_hyphens && !joins_all && !(joins_text && summary.formats.contains_key("text")) {
+        summary.warnings.push(
+            "no hyphen is joined: each line of this input is a paragraph; pass --paragraphs blank-line if lines belong \
+             together"
+                .into(),
+        );
     }
     if options.eval_fraction > 0.0 && summary.held_out.documents == 0 {
         summary.warnings.push(format!(

@@ -5,11 +5,15 @@
 //! sees: UAX #29 never breaks before a lower-case letter. docs/corpus.md has what each does on paragraphs whose sentences
 //! are known.
 
+mod within;
+
 use std::collections::HashMap;
 
 use icu_segmenter::options::SentenceBreakInvariantOptions;
 use icu_segmenter::{GraphemeClusterSegmenter, SentenceSegmenter, SentenceSegmenterBorrowed};
 use sentencex::languages::{Language, get_fallbacks};
+
+use self::within::Word;
 
 /// Longest sentence of Unicode's rules, in bytes, in which `sentencex` looks for boundaries of its own: its time grows faster than the text.
 const LONGEST_FOR_ALL_RULES: usize = 16 << 10;
@@ -59,6 +63,7 @@ pub struct Splitter {
     unicode: SentenceSegmenterBorrowed<'static>,
     rules: HashMap<String, Rules>,
     ends: Vec<usize>,
+    word: Word,
 }
 
 impl Default for Splitter {
@@ -67,6 +72,7 @@ impl Default for Splitter {
             unicode: SentenceSegmenter::new(SentenceBreakInvariantOptions::default()),
             rules: HashMap::new(),
             ends: Vec::new(),
+            word: Word::default(),
         }
     }
 }
@@ -74,7 +80,8 @@ impl Default for Splitter {
 impl Splitter {
     /// Hands over the sentences of `paragraph` in order, without the white space around them.
     ///
-    /// What holds neither a letter nor a digit is no sentence by itself: it stays with the one before.
+    /// What holds neither a letter nor a digit is no sentence by itself: it stays with the one before. At the beginning of a
+    /// paragraph it is handed over as it is.
     pub fn split<'a>(&mut self, language: &str, paragraph: &'a str, mut sentence: impl FnMut(&'a str)) {
         self.find_ends(language, paragraph);
         let mut from = 0;
@@ -96,7 +103,7 @@ impl Splitter {
                 continue;
             }
             match &mut open {
-                Some((_, last)) if !paragraph[begin..finish].contains(char::is_alphanumeric) => *last = finish,
+                Some((_, last)) if !is_text(&paragraph[begin..finish]) => *last = finish,
                 _ => {
                     if let Some((start, last)) = open.replace((begin, finish)) {
                         sentence(&paragraph[start..last]);
@@ -116,19 +123,24 @@ impl Splitter {
         }
         let rules = &self.rules[language];
         self.ends.clear();
+        self.word.clear();
         let mut start = 0;
         for end in self.unicode.segment_str(paragraph).skip(1) {
             let end = before_openers(paragraph, end);
             if end <= start {
                 continue;
             }
+            let Some(end) = self.word.place(paragraph, end) else { continue };
             let head = paragraph[..end].trim_end();
             if end < paragraph.len() && rules.join(head, &paragraph[head.len()..]) {
                 continue;
             }
             add_after_ellipses(&paragraph[start..end], start, &mut self.ends);
             if let Some(language) = rules.language.as_deref().filter(|_| rules.adds) {
-                add_ends(language, &paragraph[start..end], start, &mut self.ends);
+                let word = &mut self.word;
+                add_ends(language, &paragraph[start..end], |end| {
+                    self.ends.extend(word.place(paragraph, start + end));
+                });
             }
             self.ends.push(end);
             start = end;
@@ -208,8 +220,8 @@ fn add_after_ellipses(piece: &str, start: usize, ends: &mut Vec<usize>) {
     }
 }
 
-/// Adds the ends that `sentencex` sees within `piece`, which begins at `start` of its paragraph.
-fn add_ends(language: &dyn Language, piece: &str, start: usize, ends: &mut Vec<usize>) {
+/// Adds the ends that `sentencex` sees within `piece`.
+fn add_ends(language: &dyn Language, piece: &str, mut add: impl FnMut(usize)) {
     if piece.len() > LONGEST_FOR_ALL_RULES || !has_end_inside(piece) {
         return;
     }
@@ -217,7 +229,7 @@ fn add_ends(language: &dyn Language, piece: &str, start: usize, ends: &mut Vec<u
     for sentence in language.segment(piece) {
         end += sentence.len();
         if end < piece.len() && piece.is_char_boundary(end) {
-            ends.push(start + end);
+            add(end);
         }
     }
 }
@@ -286,6 +298,18 @@ pub fn cut(sentence: &str, limit: usize, mut piece: impl FnMut(&str)) {
     }
 }
 
+/// Whether there is a letter or a digit, of any script: what makes a sentence of a line.
+///
+/// Braille and `SignWriting` are letters here, whom Unicode has among the symbols.
+pub(super) fn is_text(text: &str) -> bool {
+    text.contains(|c: char| c.is_alphanumeric() || matches!(c, '\u{2801}'..='\u{28FF}' | '\u{1D800}'..='\u{1DAAF}'))
+}
+
+/// Punctuation of scripts that are written without spaces: CJK symbols, and full-width forms.
+pub(super) fn is_wide_mark(c: char) -> bool {
+    matches!(c, '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}' | '\u{FF00}'..='\u{FF65}')
+}
+
 fn is_mark(c: char) -> bool {
     use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
     c.general_category_group() == GeneralCategoryGroup::Punctuation
@@ -336,6 +360,39 @@ mod tests {
     }
 
     #[test]
+    fn words_are_not_cut() {
+        for (language, text) in [
+            ("en", "Open https://example.org/find?q=cats&lang=en to see it.|The page is short."),
+            ("en", "At Yahoo!Mail or Yahoo!, a!=b, x?.Y, vec![a], f!(b) and 3.Part.|What?!no!|So."),
+            ("en", "it is so?yes it is.|he left?!?|we saw."),
+            ("de", "Es endete.[1]|Dann!²|Schön!😀|Gut.†|So war es?</i>|Ja."),
+            ("ru", "Слово!Дело и 1.Первое.|Конец."),
+            ("el", "Τι?Ναι είναι.|Τέλος."),
+            ("en", "See A..Z, 1..N, a..b and ...What.|So."),
+            ("ko", "이것은 Yahoo!메일이다.|다음."),
+        ] {
+            let expected: Vec<_> = text.split('|').collect();
+            assert_eq!(split(language, &expected.join(" ")), expected, "{language}");
+        }
+        for (language, text) in [
+            ("en", "They left...|Then we slept."),
+            ("ja", "これはYahoo!です。|次です!|はい?|そう。"),
+            ("ja", "https://x.jp/検索?q=nekoです。|次です。"),
+            ("zh", "他来了!|我喜欢Python.|它很好。"),
+            ("hi", "वह आया।|वह गया।"),
+            ("ar", "هل جاء؟|نعم."),
+            ("ur", "وہ آیا۔|وہ گیا۔"),
+            ("hy", "Նա եկավ։|Նա գնաց։"),
+            ("am", "እሱ መጣ።|እሷ ሄደች።"),
+            ("my", "သူလာသည်။|သူသွားသည်။"),
+            ("km", "គាត់មក។|គាត់ទៅ។"),
+        ] {
+            let expected: Vec<_> = text.split('|').collect();
+            assert_eq!(split(language, &expected.concat()), expected, "{language}");
+        }
+    }
+
+    #[test]
     fn languages_without_rules_do_not_get_english_ones() {
         // "no." is an abbreviation in English.
         assert_eq!(split("und", "Ha detto di no. Poi basta.").len(), 2);
@@ -346,7 +403,10 @@ mod tests {
     #[test]
     fn long_runs_take_no_longer_than_others() {
         // Some took hours while they were looked through again for each of their characters.
-        for run in ["…", "AA A. ", "A. ", ". ", "\" ", "(a. ", "Am 3. ", "Mr. ", "「", "» "] {
+        for run in [
+            "…", "AA A. ", "A. ", ". ", "\" ", "(a. ", "Am 3. ", "Mr. ", "「", "» ", "a.b.c.d", "a?b!", "3.A", "x?(",
+            "a!😀", "a?[1]", "?<b", "!\"", "a!「", "あ?a",
+        ] {
             for language in ["en", "de", "und"] {
                 let text = run.repeat((1 << 20) / run.len());
                 let started = std::time::Instant::now();
@@ -360,6 +420,7 @@ mod tests {
     fn marks_alone_are_no_sentences() {
         assert_eq!(split("en", "He came. *** ? !! Then he left. \""), ["He came. *** ? !!", "Then he left. \""]);
         assert_eq!(split("en", "..."), ["..."]);
+        assert_eq!(split("en", "... ! *** He came. Then he left."), ["... !", "*** He came.", "Then he left."]);
         assert!(split("en", "  \t ").is_empty());
     }
 

@@ -25,6 +25,10 @@ pub struct Counts {
     pub repaired_characters: u64,
     /// Lines that a pattern matched.
     pub boilerplate_lines: u64,
+    /// Hyphens at line ends at which two lines were joined.
+    pub joined_hyphens: u64,
+    /// Lines without a letter or a digit.
+    pub letterless_lines: u64,
     /// Sentences that were cut.
     pub sentences_cut: u64,
     /// Documents without a line.
@@ -52,6 +56,7 @@ impl Counts {
             Reason::DuplicateDocuments => self.duplicate_documents += 1,
             Reason::DuplicateLines => self.duplicate_lines += 1,
             Reason::Boilerplate => self.boilerplate_lines += 1,
+            Reason::LetterlessLines => self.letterless_lines += 1,
             Reason::SentenceCut => self.sentences_cut += 1,
         }
     }
@@ -65,6 +70,8 @@ impl Counts {
         self.documents_cut += other.documents_cut;
         self.repaired_characters += other.repaired_characters;
         self.boilerplate_lines += other.boilerplate_lines;
+        self.joined_hyphens += other.joined_hyphens;
+        self.letterless_lines += other.letterless_lines;
         self.sentences_cut += other.sentences_cut;
         self.empty_documents += other.empty_documents;
         self.short_documents += other.short_documents;

@@ -1,0 +1,56 @@
+use super::*;
+
+fn joined(language: &str, text: &str) -> (String, usize) {
+    let (mut paragraph, mut count) = (String::new(), 0);
+    for line in text.split('|') {
+        count += usize::from(join(&mut paragraph, line, language, true));
+    }
+    (paragraph, count)
+}
+
+#[test]
+fn hyphens_of_the_break_go_and_others_stay() {
+    for (language, text, expected) in [
+        ("de", "Die Donau-|dampfschifffahrt", "Die Donaudampfschifffahrt"),
+        (
+            "de",
+            "Haupt-|und Nebenwege, Vor-|oder Nachteile, zwei-|bis dreimal",
+            "Haupt- und Nebenwege, Vor- oder Nachteile, zwei- bis dreimal",
+        ),
+        ("de", "in Schleswig-|Holstein", "in Schleswig-Holstein"),
+        ("de", "den-|noch, Wun-|der", "dennoch, Wunder"),
+        ("de", "Donau-Dampf-|schifffahrt", "Donau-Dampfschifffahrt"),
+        ("de", "Straßen-|überführung, groß-|ßügig", "Straßenüberführung, großßügig"),
+        ("de", "eine E-|mail, das U-|boot", "eine E-mail, das U-boot"),
+        ("en", "mother-in-|law, state-of-the-|art", "mother-in-law, state-of-the-art"),
+        ("en", "pre-|and post-war, two-|to threefold", "pre- and post-war, two- to threefold"),
+        ("en", "an|intro-|duction", "an introduction"),
+        ("en", "COVID-|19 in 1990-|1995, 3-|fold", "COVID-19 in 1990-1995, 3-fold"),
+        ("en", "a dash -|and text --|both stay —|here", "a dash - and text -- both stay — here"),
+        ("en", "see http://example.org/some-|thing", "see http://example.org/some-thing"),
+        ("en", "well-|\"quoted\" and (pre-|)", "well- \"quoted\" and (pre- )"),
+        ("fr", "con-|naître et vis-à-|vis", "connaître et vis-à-vis"),
+        ("fi", "maa-|ja metsätalous, kirjoit-|taja", "maa- ja metsätalous, kirjoittaja"),
+        ("ru", "пере-|ход в Ростов-|Дон", "переход в Ростов-Дон"),
+        ("el", "μετα-|φορά", "μεταφορά"),
+        ("hi", "विश्व-|विद्यालय", "विश्वविद्यालय"),
+        ("he", "אל-|על", "אל-על"),
+        ("und", "Haupt-|und Neben-|wege", "Haupt- und Nebenwege"),
+        ("de", "Un\u{2010}|kraut, Ge¬|setz, Kö\u{2E17}|nig", "Unkraut, Gesetz, König"),
+        ("de", "-|wort und -|", "- wort und - "),
+        ("ja", "これ|は", "これは"),
+        ("de", "cafe\u{301}-|haus", "cafe\u{301}haus"),
+    ] {
+        assert_eq!(joined(language, text).0, expected, "{language}");
+    }
+    assert_eq!(joined("de", "Donau-|dampf-|schiff, Haupt-|und Neben-|Wege").1, 3);
+}
+
+#[test]
+fn a_soft_hyphen_always_joins() {
+    let mut paragraph = "Donau\u{AD}".to_owned();
+    assert!(join(&mut paragraph, "dampf und Haupt-", "de", false));
+    assert!(!join(&mut paragraph, "wege -\u{AD}", "de", false));
+    assert!(!join(&mut paragraph, "hier", "de", false));
+    assert_eq!(paragraph, "Donaudampf und Haupt- wege -\u{AD} hier");
+}

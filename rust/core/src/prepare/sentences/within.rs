@@ -1,0 +1,134 @@
+//! Ends that Unicode's rules see within a word: `find?q=cats`, `Yahoo!Mail`, `3.Teil`.
+//!
+//! In scripts that are written with spaces a sentence ends at white space. A period, an exclamation mark or a question mark
+//! that no white space follows belongs to an address, a name or code. What only ever ends sentences (`।`, `؟`, `。`) does so
+//! anywhere, and so does any sign beside a script that is written without spaces.
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
+
+use crate::tokenizer::text::is_written_without_spaces;
+
+/// The longest mark of a footnote, and the longest tag, in bytes.
+const LONGEST_MARK: usize = 64;
+
+/// The word that was looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    /// Where it was looked at from.
+    from: usize,
+    end: usize,
+}
+
+impl Word {
+    /// Forgets it, before another paragraph.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn look(&mut self, paragraph: &str, at: usize) {
+        if self.from <= at && at < self.end {
+            return;
+        }
+        let rest = &paragraph[at..];
+        *self = Self { from: at, end: at + rest.find(char::is_whitespace).unwrap_or(rest.len()) };
+    }
+
+    /// Where the sentence ends of which `end` is said to be the end: there, behind the footnote marks and symbols that follow
+    /// it, or nowhere.
+    pub fn place(&mut self, paragraph: &str, end: usize) -> Option<usize> {
+        let (head, rest) = paragraph.split_at(end);
+        if rest.is_empty() || rest.starts_with(char::is_whitespace) || head.ends_with(char::is_whitespace) {
+            return Some(end);
+        }
+        let inner = head.trim_end_matches(is_bracket_or_quote);
+        if !inner.ends_with(is_ambiguous) {
+            return Some(end);
+        }
+        let before = inner.trim_end_matches(is_ambiguous).chars().next_back();
+        let next = rest.chars().find(|&c| !is_bracket_or_quote(c));
+        if [before, next].into_iter().flatten().any(is_without_spaces) {
+            let is_word = is_query(inner, rest) || is_name(inner, before, next);
+            return if is_word { None } else { Some(end) };
+        }
+        // Prose whose space is missing; names and code do not look like this: "They left...Then we slept."
+        let is_trailing_off = inner.ends_with("..") && before.is_some_and(char::is_lowercase);
+        if is_trailing_off && next.is_some_and(char::is_uppercase) {
+            return Some(end);
+        }
+        self.look(paragraph, end);
+        if are_marks(&paragraph[end..self.end]) {
+            return Some(self.end);
+        }
+        None
+    }
+}
+
+fn is_bracket_or_quote(c: char) -> bool {
+    use GeneralCategory::{ClosePunctuation, FinalPunctuation, InitialPunctuation, OpenPunctuation};
+    matches!(c, '"' | '\'')
+        || matches!(c.general_category(), ClosePunctuation | FinalPunctuation | InitialPunctuation | OpenPunctuation)
+}
+
+/// Whether a sign ends sentences, and stands in addresses, names and code too.
+fn is_ambiguous(c: char) -> bool {
+    matches!(c, '.' | '!' | '?' | '…' | '‥' | '․' | '‼' | '⁇' | '⁈' | '⁉' | '‽')
+}
+
+/// Letters and punctuation of scripts that are written without spaces.
+fn is_without_spaces(c: char) -> bool {
+    is_written_without_spaces(c) || super::is_wide_mark(c)
+}
+
+/// Whether a question mark begins the query of an address, whose path may be in any script: `検索?q=neko`.
+fn is_query(head: &str, rest: &str) -> bool {
+    let name = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '%'));
+    head.ends_with('?') && name.len() < rest.len() && name.starts_with('=')
+}
+
+/// Whether a mark belongs to a name in Latin letters that a Japanese particle or noun follows: `Yahoo!です`.
+fn is_name(head: &str, before: Option<char>, next: Option<char>) -> bool {
+    let is_kana = |c: char| matches!(c.script(), Script::Hiragana | Script::Katakana);
+    head.ends_with(['!', '?']) && before.is_some_and(|c| c.is_ascii_alphanumeric()) && next.is_some_and(is_kana)
+}
+
+/// Whether `rest` is nothing but what may follow the end of a sentence without a space: marks of footnotes, emoji, tags.
+fn are_marks(mut rest: &str) -> bool {
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '[' => group(rest, ']', char::is_alphanumeric),
+            '<' => group(rest, '>', |c| c != '<'),
+            c if is_mark(c) => Some(first.len_utf8()),
+            _ => None,
+        };
+        let Some(end) = end else { return false };
+        rest = &rest[end..];
+    }
+    true
+}
+
+/// Where the group ends that `text` begins with, all of it as `inner` says.
+fn group(text: &str, closer: char, inner: impl Fn(char) -> bool) -> Option<usize> {
+    let end = text[..text.floor_char_boundary(LONGEST_MARK)].find(closer)?;
+    let content = &text[1..end];
+    (!content.is_empty() && content.chars().all(inner)).then_some(end + 1)
+}
+
+fn is_mark(c: char) -> bool {
+    use GeneralCategory::{
+        ClosePunctuation, EnclosingMark, FinalPunctuation, Format, ModifierSymbol, NonspacingMark, OtherNumber,
+        OtherSymbol,
+    };
+    matches!(c, '*' | '†' | '‡' | '_' | '~' | '"' | '\'')
+        || matches!(
+            c.general_category(),
+            OtherSymbol
+                | ModifierSymbol
+                | NonspacingMark
+                | EnclosingMark
+                | Format
+                | OtherNumber
+                | ClosePunctuation
+                | FinalPunctuation
+        )
+}
