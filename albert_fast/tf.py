@@ -81,6 +81,10 @@ def dataset(
         ...         return albert_fast.tf.dataset(shard, start=steps_done * replicas)
         ...
         ...     return strategy.distribute_datasets_from_function(pipeline)
+
+        `strategy.experimental_distribute_dataset` and Keras' `fit` deal the rows of the whole source out themselves;
+        `batch_size` is then that of all replicas. Of a shard, which each worker has of its own, they leave all rows to
+        the worker: its `auto_shard_policy` is OFF.
     """
     _checks.instance("source", source, BatchSource, "an InstanceStream or a RecordReader")
     start = _checks.integer("start", start, 0)
@@ -92,6 +96,11 @@ def dataset(
         return source.batches(start, stop, step, prefetch=prefetch)
 
     found = tf.data.Dataset.from_generator(batches, output_signature=element_spec(source))
+    if any(count > 1 for _, count in source.shards):
+        # Otherwise experimental_distribute_dataset, and Keras' fit, would read a part of the shard in each worker.
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        found = found.with_options(options)
     count = tf.data.INFINITE_CARDINALITY if stop is None else len(range(start, stop, step))
     # The one that waits in TensorFlow is copied and converted outside the training step.
     return found.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)

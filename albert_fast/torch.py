@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albert_fast import BatchSource, _accelerate, _arrays, _checks
+from albert_fast import BatchSource, _arrays, _checks, _loaders
 from albert_fast._native import AlbertFastError, Tokenizer
 from albert_fast.masking import Masker, _ids
 
@@ -96,6 +96,8 @@ class BatchDataset(IterableDataset):
         self._block = 1
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        caller = inspect.currentframe()
+        _loaders.watch_collator(None if caller is None else caller.f_back)
         worker = get_worker_info()
         if worker is None:
             return self._tensors(self._batches(self.start, self.step))
@@ -127,14 +129,14 @@ class BatchDataset(IterableDataset):
                 into parts that would leave rows out.
         """
         caller = inspect.currentframe()
-        dealing = _accelerate.dealing(None if caller is None else caller.f_back)
+        dealing = _loaders.dealing(None if caller is None else caller.f_back)
         if dealing is None:
             return
         if dealing.processes > 1:
             self._check_dealing(dealing)
         self._block = dealing.block
 
-    def _check_dealing(self, dealing: _accelerate.Dealing) -> None:
+    def _check_dealing(self, dealing: _loaders.Dealing) -> None:
         processes, items, rows = dealing.processes, dealing.items, self.source.batch_size
         shards = [f".shard({index}, {count})" for index, count in self.source.shards if count > 1]
         if shards:
@@ -211,7 +213,7 @@ def dataset(
 
     Raises:
         AlbertFastError: another source, a number outside its range, another form; while iterating, the data cannot be
-            read.
+            read, or a collator drops batches.
 
     Example:
         With data parallelism each process takes its shard:

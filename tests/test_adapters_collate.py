@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,33 @@ def test_in_a_data_loader(items: int, workers: int, adapter: Any, source: Instan
     found = list(DataLoader(dataset, batch_size=items, collate_fn=adapter.collate, num_workers=workers))
     assert len(found) == -(-8 // items)
     assert equal(joined(found), joined(list(dataset)))
+
+
+def first(items: Any) -> Any:
+    """A collator that drops all batches but one."""
+    return items[0]
+
+
+def last_half(items: Any) -> Any:
+    """One that drops half of the rows."""
+    return {name: tensor[len(tensor) // 2 :] for name, tensor in items[-1].items()}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("collator", "kept"), [(first, 4), (last_half, 2)])
+def test_a_collator_that_drops_batches(
+    collator: Any, kept: int, workers: int, adapter: Any, source: InstanceStream
+) -> None:
+    from torch.utils.data import DataLoader, default_collate
+
+    dataset = adapter.dataset(source, stop=12)
+    message = f"the data_collator (collate_fn) must keep all 12 rows of 3 batches, got {kept}: pass albert_fast.torch"
+    with pytest.raises(AlbertFastError, match=re.escape(message)):
+        list(DataLoader(dataset, batch_size=3, collate_fn=collator, num_workers=workers))
+    # Of one batch it may make what it will, and stacked batches are all there.
+    assert len(list(DataLoader(dataset, batch_size=1, collate_fn=collator, num_workers=workers))) == 12
+    (stacked, *_) = DataLoader(dataset, batch_size=3, collate_fn=default_collate, num_workers=workers)
+    assert stacked["input_ids"].shape == (3, 4, 32)
 
 
 def test_what_is_no_batch(adapter: Any, source: InstanceStream) -> None:
@@ -137,6 +165,19 @@ def test_a_trainer_evaluates_every_batch(
     assert np.isfinite(trainer.evaluate(adapter.dataset(source, stop=stop))["eval_loss"])
     assert len(seen) == -(-stop // options.get("per_device_eval_batch_size", 8))
     assert rows_of(seen) == rows_of([source.batch(k)["input_ids"] for k in range(stop)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_trainer_does_not_drop_batches(
+    workers: int, adapter: Any, transformers: Any, source: InstanceStream, tmp_path: Path
+) -> None:
+    trainer = trainer_of(adapter, transformers, tmp_path, [], dataloader_num_workers=workers, max_steps=2)
+    trainer.data_collator = first
+    with pytest.raises(AlbertFastError, match="all 32 rows of 8 batches, got 4"):
+        trainer.evaluate(adapter.dataset(source, stop=24))
+    trainer.train_dataset = adapter.dataset(source)
+    with pytest.raises(AlbertFastError, match=r"pass albert_fast\.torch\.collate, or 1 as per_device_train_batch_size"):
+        trainer.train()
 
 
 @pytest.mark.parametrize("options", [{}, {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2}])

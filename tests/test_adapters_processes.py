@@ -71,7 +71,8 @@ def rows_of(processes: Sequence[dict[str, Any]], name: str) -> Counter[str]:
     return Counter(row for one in steps for step in one for row in step)
 
 
-ONCE = [name for name in WAYS if name not in {*REFUSED, "accelerate splits an odd batch", "accelerate repeats"}]
+OTHERS = {"accelerate splits an odd batch", "accelerate drops items", "accelerate repeats"}
+ONCE = [name for name in WAYS if name not in {*REFUSED, *OTHERS}]
 
 
 @pytest.mark.parametrize("name", ONCE)
@@ -99,6 +100,11 @@ def test_rows_are_not_left_out_of_batches_that_are_split(processes: list[dict[st
             "batch_size of the source must be a multiple of the 2 processes that split_batches cuts it for, got 5: "
             "pass another batch_size, or split_batches=False"
         )
+
+
+def test_a_collator_drops_no_batch(processes: list[dict[str, Any]]) -> None:
+    for process in processes:
+        assert "must keep all 12 rows of 2 batches, got 6" in process["accelerate drops items"]["steps"]
 
 
 def test_what_is_repeated_is_said(processes: list[dict[str, Any]], data: Path) -> None:

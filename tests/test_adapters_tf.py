@@ -6,6 +6,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,23 @@ def test_shards_of_a_strategy(adapter: Any, source: InstanceStream, tf: Any) -> 
     for index in range(2):
         context = tf.distribute.InputContext(2, index, 2)
         assert_batches(pipeline(context), source.shard(index, 2), range(1, 3))
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_shard_is_not_sharded_again(sharded: bool, adapter: Any, source: InstanceStream, tf: Any) -> None:
+    # What experimental_distribute_dataset and Keras' fit do in each of two workers of one replica.
+    from tensorflow.python.distribute.input_ops import auto_shard_dataset
+
+    found: Counter[bytes] = Counter()
+    for index in range(2):
+        own = source.shard(index, 2) if sharded else source
+        parts = adapter.dataset(own, stop=5).rebatch([2, 2])
+        steps = list(auto_shard_dataset(parts, 2, index, 2))
+        assert len(steps) == (10 if sharded else 5)
+        found.update(row.tobytes() for batch in steps for row in batch["input_ids"].numpy())
+    whole = [source.shard(index, 2) for index in range(2)] if sharded else [source]
+    expected = Counter(row.tobytes() for one in whole for k in range(5) for row in one.batch(k)["input_ids"])
+    assert found == expected
 
 
 RESUMED = """

@@ -1,19 +1,29 @@
-"""What accelerate, and with it a Hugging Face Trainer, does with a dataset's batches.
+"""What stands between a dataset and a training loop: PyTorch's DataLoader, and accelerate, also in a Trainer.
 
 Hugging Face accelerate deals the items of an `IterableDataset` out to the processes itself, in one of two ways: the
 first process reads all items and sends each process its part (`DataLoaderDispatcher`, the default), or every process
 reads all items and keeps its own (`IterableDatasetShard`, with `dispatch_batches=False`). It has no way for a dataset
 to say that it is a process's part already, and none to learn how many processes there are. But before each pass it
 calls `set_epoch` of the dataset, and the object that calls is the one that deals out.
+
+A DataLoader does not tell a dataset what it does with the items either. The object that iterates over the dataset holds
+the collator.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from albert_fast._native import AlbertFastError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import FrameType
+
+MAX_FRAMES = 5
+"""How far from a dataset's iteration to look for the DataLoader's: accelerate's is between them."""
 
 
 class Dealing(NamedTuple):
@@ -57,3 +67,51 @@ def dealing(caller: FrameType | None) -> Dealing | None:
         drop_last=getattr(dealer, "drop_last", False) if loader is None else getattr(dealer, "_drop_last", False),
         first=getattr(dealer, "process_index", known.get("process_index", 0)) == 0,
     )
+
+
+class KeepsAll:
+    """A collator, and a check that the rows of all batches are in what it makes of several."""
+
+    def __init__(self, collate: Callable[[Sequence[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: Sequence[Any]) -> Any:
+        """What the collator makes of these batches.
+
+        Raises:
+            AlbertFastError: it drops some.
+        """
+        made = self.collate(items)
+        if len(items) > 1:
+            given, kept = [_rows(item) for item in items], _rows(made)
+            if kept is not None and None not in given and kept < (wanted := sum(filter(None, given))):
+                msg = (
+                    f"the data_collator (collate_fn) must keep all {wanted} rows of {len(items)} batches, got {kept}: "
+                    "pass albert_fast.torch.collate, or 1 as per_device_train_batch_size and "
+                    "per_device_eval_batch_size (batch_size of a DataLoader)"
+                )
+                raise AlbertFastError(msg)
+        return made
+
+
+def _rows(batch: object) -> int | None:
+    """Rows of a batch, or of batches that were stacked; None if it is something else."""
+    shape = getattr(batch.get("input_ids"), "shape", ()) if isinstance(batch, Mapping) else ()
+    rows = 1
+    for size in shape[:-1]:
+        rows *= size
+    return rows if len(shape) > 1 else None
+
+
+def watch_collator(caller: FrameType | None) -> None:
+    """Has the collator of the DataLoader that iterates over a dataset checked, if there is one; see `KeepsAll`."""
+    for _ in range(MAX_FRAMES):
+        if caller is None:
+            return
+        fetcher = caller.f_locals.get("self")
+        if type(fetcher).__name__.endswith("DatasetFetcher"):
+            collate = getattr(fetcher, "collate_fn", None)
+            if getattr(fetcher, "auto_collation", False) and collate is not None and not isinstance(collate, KeepsAll):
+                fetcher.collate_fn = KeepsAll(collate)  # type: ignore[union-attr]
+            return
+        caller = caller.f_back
