@@ -247,13 +247,14 @@ def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Te
     Raises:
         AlbertFastError: no batch; something else; batches of different names or widths.
     """
-    found = list(batches)
-    if any(isinstance(batch, Mapping) and "input_ids" not in batch for batch in found):
-        msg = (
-            f"batches must have input_ids, got {[*map(list, found)]!r:.200}: a Trainer removes what the model's "
-            "forward does not name; pass TrainingArguments(remove_unused_columns=False), or name it there"
-        )
-        raise AlbertFastError(msg)
+    found: list[Any] = list(batches)
+    for batch in found:
+        if isinstance(batch, Mapping) and "input_ids" not in batch:
+            msg = (
+                f"batches must have input_ids, got {_shown(sorted(batch))}: a Trainer removes what the model's forward "
+                "does not name; pass TrainingArguments(remove_unused_columns=False), or name it there"
+            )
+            raise AlbertFastError(msg)
     if not found or not all(_is_batch(batch) for batch in found):
         msg = (
             f"collate takes the batches of albert_fast.torch.dataset, at least one of them; got {_shown(found)}: for "

@@ -100,7 +100,7 @@ def test_what_is_no_batch(adapter: Any, source: InstanceStream) -> None:
         ([row], "for rows of ids pass an albert_fast.torch.Collator"),
         ([batch, wider], r"the same names and widths, got .* in batch 0 and .* in batch 1: pass batch_size=1"),
         ([batch, fewer], "the same names and widths"),
-        ([{}], r"batches must have input_ids, got \[\[\]\].*pass TrainingArguments\(remove_unused_columns=False\)"),
+        ([5, {}], r"batches must have input_ids, got \[\]: .*pass TrainingArguments\(remove_unused_columns=False\)"),
     ):
         with pytest.raises(AlbertFastError, match=message) as raised:
             adapter.collate(given)

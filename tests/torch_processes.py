@@ -78,6 +78,7 @@ def ways() -> list[Way]:
         Way("evaluate", 9, items=2, workers=2),
         Way("evaluate, not dispatched", 8, items=2, workers=2, dispatch=False),
         Way("resume", None, steps=6),
+        Way("resume, not dispatched", None, steps=6, items=2, workers=2, dispatch=False),
         Way("shards", 5, workers=2, sharded=True),
         Way("accelerate with shards", 8, sharded=True),
         Way("accelerate with shards, not dispatched", 8, dispatch=False, sharded=True),
@@ -203,7 +204,7 @@ def _train(way: Way, source: BatchSource, folder: Path) -> list[list[str]]:
 
     if way.name.startswith("evaluate"):
         trainer().evaluate()
-    elif way.name == "resume":
+    elif way.name.startswith("resume"):
         # Stopped after four of six steps, and begun again from the checkpoint of step 4.
         trainer(save_strategy="steps", save_steps=4, max_steps=4).train()
         trainer().train(resume_from_checkpoint=str(folder / "checkpoint-4"))
