@@ -262,7 +262,7 @@ class Masker:
         labels: bool = False,
         word_starts: NDArray[np.bool_] | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Masks one row, int32 of shape [tokens].
+        """Masks one row, int32 of shape [tokens]. Every `<pad>` in it is padding.
 
         Raises:
             AlbertFastError: another dtype or shape, an id outside the vocabulary.
@@ -283,7 +283,8 @@ class Masker:
     ) -> dict[str, NDArray[Any]]:
         """Masks the rows of int32 of shape [rows, tokens], without the GIL, on `num_threads` threads.
 
-        None: one a processor. With both `lengths` and `attention_mask` the latter counts.
+        None: one a processor. With both `lengths` and `attention_mask` the latter counts; with neither, every `<pad>`
+        is padding, unless it is also `[CLS]`, `[SEP]` or `[MASK]`.
 
         Raises:
             AlbertFastError: another dtype or shape, an id outside the vocabulary, a length outside the row, an
@@ -417,6 +418,10 @@ class Batches:
     @property
     def batch_size(self) -> int:
         """B: rows of a batch."""
+
+    @property
+    def has_token_boundary(self) -> bool:
+        """Whether batches have `token_boundary`."""
 
     @property
     def max_seq_length(self) -> int:

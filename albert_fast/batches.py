@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self
+    from typing_extensions import NotRequired, Self
+
+
+def _sorted(files: list[Path]) -> list[str]:
+    """Absolute paths, each once, in an order that does not depend on how they were listed."""
+    return [str(file) for file in sorted({file.absolute() for file in files}, key=lambda file: file.parts)]
 
 
 class Batch(TypedDict):
@@ -38,8 +43,8 @@ class Batch(TypedDict):
     """[B, S]: 1 on tokens, 0 on padding."""
     segment_ids: NDArray[np.int32]
     """[B, S]: 0 up to and including the first `[SEP]`, then 1, on padding 0."""
-    token_boundary: NDArray[np.int32]
-    """[B, S]: 1 where a word begins."""
+    token_boundary: NotRequired[NDArray[np.int32]]
+    """[B, S]: 1 where a word begins. Missing if `BatchSource.has_token_boundary` is False."""
     masked_lm_positions: NDArray[np.int32]
     """[B, P]: positions of the predictions, ascending."""
     masked_lm_ids: NDArray[np.int32]
@@ -103,6 +108,11 @@ class BatchSource(ABC):
     def max_seq_length(self) -> int:
         """S: tokens of a row, padding included."""
         return self._batches.max_seq_length
+
+    @property
+    def has_token_boundary(self) -> bool:
+        """Whether batches have `token_boundary`: always, unless they are of records without it, such as BERT's."""
+        return self._batches.has_token_boundary
 
     @property
     def max_predictions(self) -> int:
@@ -212,7 +222,8 @@ class InstanceStream(BatchSource):
         favor_shorter_ngram: whether an n-gram of n words has weight 1/n; otherwise the weights are reversed.
         do_whole_word_mask: whether the tokens of a word are masked together.
         do_permutation: whether as many further tokens again change places and are predicted.
-        random_next_sentence: next-sentence prediction with random documents instead of sentence order.
+        random_next_sentence: next-sentence prediction instead of sentence order: for label 1, B is of another document,
+            so there must be two.
         word_boundary: which pieces begin a word, "unicode" or, as in the reference, "albert".
         single_segment: what becomes of a chunk of one sentence, "split", "random" (the reference) or "drop".
         cross_segment_words: whether words and n-grams may run across `[SEP]`, as in the reference.
@@ -308,8 +319,12 @@ class RecordReader(BatchSource):
     With `remask` the original tokens are put back from the labels and masked anew each epoch, words from
     `token_boundary`: one duplicate of a corpus is enough for any number of epochs.
 
+    Records may have other features too, which are passed over, and may have no `token_boundary`, as BERT's: only
+    masking whole words anew needs it. If the first record of a file has none, no batch has it.
+
     Args:
-        files: a file, a glob, a folder of `*.tfrecord*` files, or a sequence of these.
+        files: a file, a glob, a folder of `*.tfrecord*` files, or a sequence of these, in any order: files are sorted
+            by their absolute paths, each once, so that machines whose file systems list them in other orders agree.
         batch_size: B, rows of a batch.
         seed: of the order and of new masks, from 0 to 2**64 - 1.
         shuffle: whether each epoch has an order of its own; otherwise that of the files.
@@ -325,8 +340,8 @@ class RecordReader(BatchSource):
 
     Raises:
         AlbertFastError: nothing matches `files`; a file that is no TFRecord file, damaged (file, record and byte are
-            named) or of other lengths than the first; no records; an option outside its rule. While reading too, where
-            damage is met then.
+            named) or of other lengths than the first; no records; an option outside its rule; `remask` of records
+            without `token_boundary` with a masker of whole words. While reading too, where damage is met then.
     """
 
     def __init__(
@@ -350,7 +365,7 @@ class RecordReader(BatchSource):
             _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
         given = [files] if isinstance(files, str | PathLike) else list(files)
         arguments = {
-            "files": [str(file.absolute()) for file in find_files([fspath(file) for file in given])],
+            "files": _sorted(find_files([fspath(file) for file in given])),
             "batch_size": _checks.integer("batch_size", batch_size, 1),
             "seed": _checks.seed(seed),
             "shuffle": _checks.flag("shuffle", shuffle),
@@ -370,6 +385,6 @@ class RecordReader(BatchSource):
 
     @property
     def files(self) -> list[str]:
-        """The record files, in the order in which their records are numbered."""
+        """The record files, sorted: the order in which their records are numbered."""
         files: list[str] = self._arguments["files"]
         return [*files]

@@ -48,6 +48,10 @@ class Summary:
     """Predictions whose token is the label itself."""
     label_one: int = 0
     """Records whose ``next_sentence_labels`` is 1."""
+    without_boundaries: int = 0
+    """Records without ``token_boundary``, which masking anew needs."""
+    other_features: set[str] = dataclasses.field(default_factory=set)
+    """Names of features that are no part of an ALBERT record."""
     longest: int = 0
     max_seq_length: int = 0
 
@@ -97,6 +101,7 @@ class Pieces:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.names = tokenizer.pieces
+        self.starts = tokenizer.word_starts("unicode")
         self.cls, self.sep, self.mask, self.pad = (
             tokenizer.cls_id,
             tokenizer.sep_id,
@@ -166,7 +171,11 @@ def hidden_words(features: Features, pieces: Pieces) -> list[str]:
     count = predictions_of(features)
     positions = [int(value) for value in features["masked_lm_positions"][:count]]
     labels = [int(value) for value in features["masked_lm_ids"][:count]]
-    ids, starts = features["input_ids"], features["token_boundary"]
+    ids = features["input_ids"]
+    starts = features.get("token_boundary")
+    if starts is None:
+        # As in BERT's records: the vocabulary tells.
+        starts = pieces.starts[restored(features)]
     lines = []
     for begin, end in _words(positions, starts):
         span = positions[begin:end]
@@ -272,6 +281,8 @@ def _count(summary: Summary, features: Features, pieces: Pieces | None) -> None:
     summary.longest = max(summary.longest, length)
     summary.max_seq_length = len(features["input_ids"])
     summary.label_one += int(features["next_sentence_labels"][0])
+    summary.without_boundaries += "token_boundary" not in features
+    summary.other_features |= features.keys() - set(PRINTED)
     shown = features["input_ids"][features["masked_lm_positions"][:count]]
     summary.kept += int(np.count_nonzero(shown == features["masked_lm_ids"][:count]))
     if pieces is not None:
@@ -303,6 +314,11 @@ def format_summary(summary: Summary, *, with_tokenizer: bool) -> list[str]:
             )
         ones = 100 * summary.label_one / good
         lines.append(f"sentence order:   label 0 {100 - ones:.1f} %, label 1 {ones:.1f} %")
+        if summary.without_boundaries:
+            count = f"{summary.without_boundaries:,}"
+            lines.append(f"no boundaries:    {count} (no token_boundary: fit to train on, not to mask anew)")
+        if summary.other_features:
+            lines.append(f"other features:   {', '.join(sorted(summary.other_features))} (not used)")
     lines += [f"problem:          {problem}" for problem in summary.problems]
     bad = summary.bad_records + summary.bad_files
     if bad > len(summary.problems):

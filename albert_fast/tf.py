@@ -35,7 +35,7 @@ def element_spec(source: BatchSource) -> dict[str, Any]:
         "input_ids": (rows, tokens),
         "input_mask": (rows, tokens),
         "segment_ids": (rows, tokens),
-        "token_boundary": (rows, tokens),
+        **({"token_boundary": (rows, tokens)} if source.has_token_boundary else {}),
         "masked_lm_positions": (rows, predictions),
         "masked_lm_ids": (rows, predictions),
         "masked_lm_weights": (rows, predictions),

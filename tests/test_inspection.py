@@ -197,6 +197,20 @@ def test_folders_globs_and_what_names_nothing(tmp_path: Path) -> None:
             find_files([str(tmp_path / path)])
 
 
+@pytest.mark.parametrize("change", [{"token_boundary": None}, {"guid": [3]}, {"token_boundary": None, "guid": [3]}])
+def test_records_of_bert_are_good(change: dict[str, Any], records: list[Record], model: Path, command: Command) -> None:
+    changed = [{key: values for key, values in {**row, **change}.items() if values is not None} for row in records]
+    Path("bert.tfrecord").write_bytes(tfrecords.encode_file(changed))
+    for arguments in (["-n", "1"], ["-n", "1", "--tokenizer", model]):
+        result = command("inspect-records", "bert.tfrecord", *arguments)
+        assert (result.code, "PROBLEM" in result.out) == (0, False), result.out
+        assert f"records:          {len(records)} (0 bad)" in result.out
+        assert ("no token_boundary" in result.out) == ("token_boundary" in change)
+        assert ("other features:   guid" in result.out) == ("guid" in change)
+    # With the pieces known, each mask is shown with its word all the same.
+    assert "hides" in result.out
+
+
 def test_an_empty_file_is_no_success(command: Command) -> None:
     Path("empty.tfrecord").touch()
     assert command("inspect-records", "empty.tfrecord").code == 1

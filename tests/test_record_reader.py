@@ -267,6 +267,97 @@ def test_children(
     assert in_child(reader) == expected
 
 
+# --- files in any order -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_order_in_which_files_are_listed_does_not_show(
+    files: list[Path], shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines whose file systems list files in other orders read disjoint shards."""
+    whole = RecordReader(files, 4, shuffle=shuffle)
+    folder = files[0].parent
+    monkeypatch.chdir(folder)
+    orders: list[Sequence[Any]] = [
+        *itertools.permutations(files),
+        [*files, files[1], *files],
+        [str(folder / "*.tfrecord"), files[2]],
+        [files[2], folder],
+        [files[2].name, files[1], f"./{files[0].name}", files[2]],
+    ]
+    for order in orders:
+        reader = RecordReader(order, 4, shuffle=shuffle)
+        assert reader.files == whole.files == [str(path) for path in files]
+        assert len(reader) == 100
+        assert same(reader.batch(6), whole.batch(6))
+    for order in ([files[2], files[0], files[1]], files[::-1]):
+        seen: list[int] = []
+        for rank, listed in enumerate((files, order)):
+            shard = RecordReader(listed, 4, shuffle=shuffle).shard(rank, 2)
+            seen += numbers(first_rows(shard, len(shard)))
+        assert sorted(seen) == list(range(100))
+
+
+def test_files_of_several_folders_are_sorted_by_their_paths(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / f"{name}.tfrecord" for folder in ("a", "a-b", "b") for name in ("1", "2")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(tfrecords.encode_file([record(number)]))
+    for order in (paths[::-1], [tmp_path / "b", paths[1], tmp_path / "a-b", tmp_path / "a"], [tmp_path / "*" / "*"]):
+        reader = RecordReader([str(path) for path in order], 6, shuffle=False)
+        assert reader.files == [str(path) for path in paths]
+        assert numbers(rows(reader.batch(0))) == list(range(6))
+
+
+# --- records of others ------------------------------------------------------------------------------------------------
+
+
+def without(name: str, records: Sequence[Record]) -> list[Record]:
+    return [{key: values for key, values in row.items() if key != name} for row in records]
+
+
+def test_records_without_boundaries_are_read(files: list[Path], tmp_path: Path) -> None:
+    """BERT's have none; the batches have what there is."""
+    path = tmp_path / "bert.tfrecord"
+    bare = without("token_boundary", RECORDS)
+    path.write_bytes(tfrecords.encode_file(bare))
+    reader = RecordReader(path, 7, shuffle=False)
+    assert not reader.has_token_boundary
+    assert first_rows(reader, 120) == (bare * 2)[:120]
+    assert "token_boundary" not in next(reader.batches())
+    assert "token_boundary" not in pickle.loads(pickle.dumps(reader)).shard(1, 2).batch(0)
+    assert RecordReader(files, 7).has_token_boundary
+    # Beside records that have it, no batch has it.
+    both = RecordReader([*files, path], 50, shuffle=False)
+    assert not both.has_token_boundary
+    assert all("token_boundary" not in both.batch(k) for k in range(4))
+
+
+def test_records_without_boundaries_are_not_masked_anew(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "bert.tfrecord"
+    path.write_bytes(tfrecords.encode_file(without("token_boundary", RECORDS)))
+    with pytest.raises(
+        AlbertFastError, match=r"bert\.tfrecord, record 0 .*token_boundary is missing.*remask.*do_whole_word_mask"
+    ):
+        RecordReader(path, 7, remask=True, masker=Masker(tokenizer))
+    # Tokens one by one need no words.
+    reader = RecordReader(path, 10, remask=True, masker=Masker(tokenizer, do_whole_word_mask=False), shuffle=False)
+    first, second = (first_rows(reader, 200)[start : start + 100] for start in (0, 100))
+    assert [restored(row) for row in first] == [restored(row) for row in RECORDS] == [restored(row) for row in second]
+    assert first != second
+
+
+@pytest.mark.parametrize("boundaries", [True, False])
+def test_other_features_are_passed_over(boundaries: bool, tmp_path: Path) -> None:
+    records = [{**row, "guid": [number], "score": [0.5, 0.25]} for number, row in enumerate(RECORDS)]
+    records = records if boundaries else without("token_boundary", records)
+    path = tmp_path / "more.tfrecord"
+    path.write_bytes(tfrecords.encode_file(records))
+    reader = RecordReader(path, 10, shuffle=False)
+    assert reader.has_token_boundary == boundaries
+    assert first_rows(reader, 100) == (RECORDS if boundaries else without("token_boundary", RECORDS))
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +379,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"input_ids": None}, "input_ids is missing"),
-        ({"token_boundary": None}, "token_boundary is missing"),
+        ({"token_boundary": None}, "token_boundary is missing, which the first record of each file has"),
         ({"input_mask": [1] * 31}, "input_mask has 31 values; it must have 32"),
         ({"masked_lm_weights": [1, 0, 0, 0, 0]}, "masked_lm_weights is of type Int64List"),
         ({"next_sentence_labels": [2]}, "next_sentence_labels: 2 at position 0"),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use albert_fast_core::batch::{Batch, Batched, Batches, guarded};
+use albert_fast_core::example::TOKEN_BOUNDARY;
 use albert_fast_core::make::{check_tokenizer, tokenizer_of};
 use albert_fast_core::options::InstanceOptions;
 use albert_fast_core::prefetch::{Ahead, Next, Prefetch};
@@ -35,8 +36,8 @@ fn check_signals(py: Python<'_>) -> PyResult<()> {
     py.check_signals()
 }
 
-/// The arrays of a batch by the names of the records' features, without copying.
-fn to_arrays(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, PyDict>> {
+/// The arrays of a batch by the names of the records' features, without copying; what records do not have is not there.
+fn to_arrays<'py>(py: Python<'py>, batch: Batch, of: &dyn Batches) -> PyResult<Bound<'py, PyDict>> {
     let (rows, s, p) = (batch.rows, batch.seq_length, batch.predictions);
     let dict = PyDict::new(py);
     for (name, values, columns) in [
@@ -48,6 +49,9 @@ fn to_arrays(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, PyDict>> {
         ("masked_lm_ids", batch.masked_lm_ids, p),
         ("next_sentence_labels", batch.next_sentence_labels, 1),
     ] {
+        if name == TOKEN_BOUNDARY && !of.has_token_boundary() {
+            continue;
+        }
         dict.set_item(name, values.into_pyarray(py).reshape([rows, columns])?)?;
     }
     dict.set_item("masked_lm_weights", batch.masked_lm_weights.into_pyarray(py).reshape([rows, p])?)?;
@@ -88,7 +92,7 @@ impl PyBatches {
                 }
             }
         })?;
-        to_arrays(py, batch)
+        to_arrays(py, batch, &*self.inner)
     }
 
     /// Iterates over batches start, start + step, ... below stop, made ahead.
@@ -128,6 +132,12 @@ impl PyBatches {
     #[getter]
     fn max_seq_length(&self) -> usize {
         self.inner.seq_length()
+    }
+
+    /// Whether batches have token_boundary.
+    #[getter]
+    fn has_token_boundary(&self) -> bool {
+        self.inner.has_token_boundary()
     }
 
     /// P.
@@ -223,7 +233,7 @@ impl BatchIterator {
     /// The next batch.
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let batch = py.detach(|| self.wait())?;
-        batch.map(|batch| to_arrays(py, batch)).transpose()
+        batch.map(|batch| to_arrays(py, batch, &*self.batches)).transpose()
     }
 }
 

@@ -257,7 +257,7 @@ impl RecordFile {
             match values {
                 Values::Ints(values) => features.set_item(name, values.into_pyarray(py))?,
                 Values::Floats(values) => features.set_item(name, values.into_pyarray(py))?,
-                // Among the problems already.
+                // None of the eight, or among the problems already.
                 Values::Bytes(_) | Values::Nothing => {}
             }
         }

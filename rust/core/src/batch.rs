@@ -77,6 +77,10 @@ pub trait Source: Send + Sync {
     fn seq_length(&self) -> usize;
     /// P: predictions of a row.
     fn predictions(&self) -> usize;
+    /// Whether rows say where words begin; otherwise `token_boundary` is of no use.
+    fn has_token_boundary(&self) -> bool {
+        true
+    }
     /// What [`Source::fill`] needs for these positions, of which there is at least one.
     fn prepare(&self, positions: Range<u64>) -> Result<Self::Stretch>;
     /// Fills `row`, which is all zeros, with the instance at `position`.
@@ -233,6 +237,8 @@ pub trait Batches: Send + Sync {
     fn seq_length(&self) -> usize;
     /// P: predictions of a row.
     fn predictions(&self) -> usize;
+    /// Whether rows say where words begin; otherwise `token_boundary` is of no use.
+    fn has_token_boundary(&self) -> bool;
     /// Instances of the first epoch.
     fn epoch_len(&self) -> u64;
     /// Part `index` of `count`, with batches of the same size: row `j` of its batch `k` is instance
@@ -314,6 +320,10 @@ impl<S: Source + 'static> Batches for Batched<S> {
 
     fn predictions(&self) -> usize {
         self.source.predictions()
+    }
+
+    fn has_token_boundary(&self) -> bool {
+        self.source.has_token_boundary()
     }
 
     fn epoch_len(&self) -> u64 {

@@ -12,7 +12,7 @@
 //! | `masked_lm_weights` | P float | 1.0 on predictions, 0.0 on padding |
 //! | `next_sentence_labels` | 1 int64 | 1 where the second segment is random or the two changed places |
 //! | `segment_ids` | S int64 | 0 up to and including the first `[SEP]`, then 1 |
-//! | `token_boundary` | S int64 | 1 where a word begins |
+//! | `token_boundary` | S int64 | 1 where a word begins; BERT's records have none |
 //!
 //! [`encode`] writes the bytes of protobuf's deterministic serialization: packed lists, map keys in sorted order.
 //! [`decode`] reads any `Example`, and [`Rules::check`] says what is wrong with one; [`decode_row`] reads good ones quickly.
@@ -40,6 +40,9 @@ pub const FEATURES: [&str; 8] = [
     "segment_ids",
     "token_boundary",
 ];
+
+/// The feature that BERT's records have not, and that only masking anew needs.
+pub const TOKEN_BOUNDARY: &str = FEATURES[7];
 
 #[cfg(test)]
 mod tests;

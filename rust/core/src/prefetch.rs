@@ -136,6 +136,10 @@ mod tests {
             1
         }
 
+        fn has_token_boundary(&self) -> bool {
+            true
+        }
+
         fn epoch_len(&self) -> u64 {
             1
         }

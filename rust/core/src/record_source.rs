@@ -53,6 +53,8 @@ pub struct RecordSource {
     vocab_size: Option<u32>,
     /// S and P of the records.
     lengths: (usize, usize),
+    /// Whether the records have `token_boundary`: the first of each file do.
+    boundaries: bool,
 }
 
 /// What a thread keeps from one record to the next; of one [`RecordSource`] only.
@@ -71,8 +73,8 @@ impl RecordSource {
     ///
     /// # Errors
     /// Those of [`RecordIndex::open`]; [`Error::Record`] where a file's first record is no ALBERT record, or one of other
-    /// lengths than the first file's, or of another sequence length than `options` ask for; [`Error::Option`] for a
-    /// vocabulary of no pieces.
+    /// lengths than the first file's, or of another sequence length than `options` ask for, or without the
+    /// `token_boundary` that masking anew needs; [`Error::Option`] for a vocabulary of no pieces.
     pub fn open(paths: &[PathBuf], options: RecordOptions, progress: &mut dyn Progress) -> Result<Self> {
         let RecordOptions { seed, shuffle, remask, vocab_size, seq_length, index_dir, threads } = options;
         if vocab_size == Some(0) {
@@ -84,8 +86,8 @@ impl RecordSource {
             (size, other) => size.or(other),
         };
         let lengths = first_lengths(&index, seq_length)?;
-        let source = Self { index, seed, shuffle, remask, vocab_size, lengths };
-        source.check_first_records()?;
+        let mut source = Self { index, seed, shuffle, remask, vocab_size, lengths, boundaries: false };
+        source.boundaries = source.check_first_records()?;
         Ok(source)
     }
 
@@ -94,13 +96,24 @@ impl RecordSource {
         &self.index
     }
 
-    /// Files of different data sets are told apart before the first batch, not in the middle of an epoch.
-    fn check_first_records(&self) -> Result<()> {
+    /// Files of different data sets are told apart before the first batch, not in the middle of an epoch. Returns whether
+    /// all files have `token_boundary`.
+    fn check_first_records(&self) -> Result<bool> {
         let (mut buffer, mut lists) = (ReadBuffer::default(), Lists::new(self.lengths));
+        let mut all = true;
         for number in self.index.first_records() {
-            self.decode(number, &mut buffer, &mut lists.row())?;
+            let has_boundaries = self.decode_any(number, &mut buffer, &mut lists.row())?;
+            if !has_boundaries && self.remask.as_ref().is_some_and(RowMasker::needs_word_starts) {
+                return Err(self.index.error(
+                    number,
+                    "token_boundary is missing, from which masking anew knows where words begin: turn remask off, or give a \
+                     masker with do_whole_word_mask off"
+                        .into(),
+                ));
+            }
+            all &= has_boundaries;
         }
-        Ok(())
+        Ok(all)
     }
 
     /// The number of the record at `position`, and its epoch.
@@ -134,6 +147,16 @@ impl RecordSource {
     }
 
     fn decode(&self, number: u64, buffer: &mut ReadBuffer, row: &mut Row<'_>) -> Result<()> {
+        if !self.decode_any(number, buffer, row)? && self.boundaries {
+            let problem =
+                "token_boundary is missing, which the first record of each file has: all records must be alike";
+            return Err(self.index.error(number, problem.into()));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the record has `token_boundary`.
+    fn decode_any(&self, number: u64, buffer: &mut ReadBuffer, row: &mut Row<'_>) -> Result<bool> {
         let record = self.index.read(number, buffer)?;
         decode_row(record.data, self.vocab_size, row).map_err(|problems| self.index.error(number, joined(&problems)))
     }
@@ -154,6 +177,10 @@ impl Source for RecordSource {
 
     fn predictions(&self) -> usize {
         self.remask.as_ref().map_or(self.lengths.1, |masker| masker.predictions(self.lengths.0))
+    }
+
+    fn has_token_boundary(&self) -> bool {
+        self.boundaries
     }
 
     fn prepare(&self, _: Range<u64>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What makes a record a good one.
 
-use super::{Example, FEATURES, Values};
+use super::{Example, FEATURES, TOKEN_BOUNDARY, Values};
 
 /// What a record's features must satisfy besides their names, types, lengths and each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,14 +21,17 @@ impl Rules {
     }
 
     /// What is wrong with `example`: a line for each rule that it breaks, with the first place; empty for a good record.
+    ///
+    /// `token_boundary` may be missing, as in BERT's records, and other features may be there: trainers pass over them.
     pub fn check(&self, example: &Example) -> Vec<String> {
         let mut problems = Problems(Vec::new());
         problems.names_and_types(example);
-        let [Some(ids), Some(mask), Some(labels), Some(positions), Some(next), Some(segments), Some(starts)] =
-            [0, 1, 2, 3, 5, 6, 7].map(|index| example.ints(FEATURES[index]))
+        let [Some(ids), Some(mask), Some(labels), Some(positions), Some(next), Some(segments)] =
+            [0, 1, 2, 3, 5, 6].map(|index| example.ints(FEATURES[index]))
         else {
             return problems.0;
         };
+        let starts = example.ints(TOKEN_BOUNDARY);
         let Some(weights) = example.floats(FEATURES[4]) else { return problems.0 };
 
         let (s, p) = self.lengths.unwrap_or((ids.len(), labels.len()));
@@ -37,6 +40,9 @@ impl Rules {
         }
         let wanted = [s, s, p, p, p, 1, s, s];
         for (name, wanted) in FEATURES.iter().zip(wanted) {
+            if *name == TOKEN_BOUNDARY && starts.is_none() {
+                continue;
+            }
             let length = example.0.get(*name).map_or(0, Values::len);
             if length != wanted {
                 problems.add(format!("{name} has {length} values; it must have {wanted}"));
@@ -54,8 +60,10 @@ impl Rules {
         let rule = "segment_ids must be zeros, then ones";
         problems.first(FEATURES[6], &segments[first..tokens], first, |&segment| segment == 1, rule);
         problems.first(FEATURES[6], &segments[tokens..], tokens, |&segment| segment == 0, "padding must be 0");
-        problems.first(FEATURES[7], &starts[..tokens], 0, |start| (0..=1).contains(start), "it must be 0 or 1");
-        problems.first(FEATURES[7], &starts[tokens..], tokens, |&start| start == 0, "padding must be 0");
+        if let Some(starts) = starts {
+            problems.first(TOKEN_BOUNDARY, &starts[..tokens], 0, |start| (0..=1).contains(start), "it must be 0 or 1");
+            problems.first(TOKEN_BOUNDARY, &starts[tokens..], tokens, |&start| start == 0, "padding must be 0");
+        }
         problems.first(FEATURES[5], next, 0, |label| (0..=1).contains(label), "it must be 0 or 1");
         if let Some(cls_sep) = self.cls_sep {
             problems.layout(&ids[..tokens], first, cls_sep);
@@ -110,16 +118,12 @@ impl Problems {
         for (index, name) in FEATURES.iter().enumerate() {
             let wanted = if index == 4 { "FloatList" } else { "Int64List" };
             match example.0.get(*name) {
+                None if *name == TOKEN_BOUNDARY => {}
                 None => self.add(format!("{name} is missing")),
                 Some(values) if values.kind() != wanted => {
                     self.add(format!("{name} is of type {}; it must be of type {wanted}", values.kind()));
                 }
                 Some(_) => {}
-            }
-        }
-        for (name, values) in &example.0 {
-            if !FEATURES.contains(&name.as_str()) {
-                self.add(format!("{name:?} is no feature of an ALBERT record ({}, {})", values.kind(), values.len()));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{FEATURES, Rules};
+use super::{FEATURES, Rules, TOKEN_BOUNDARY};
 use crate::instance::Instance;
 
 /// The messages of `tensorflow/core/example/example.proto` and `feature.proto`.
@@ -117,7 +117,8 @@ impl Example {
         }
     }
 
-    /// The instance that the record holds (`truncated`, which records do not hold, is 0), or what [`Rules::check`] finds
+    /// The instance that the record holds (`truncated`, which records do not hold, is 0; without
+    /// `token_boundary` no token begins a word), or what [`Rules::check`] finds
     /// wrong with it.
     pub fn instance(&self) -> Result<Instance, Vec<String>> {
         let problems = Rules::default().check(self);
@@ -130,7 +131,10 @@ impl Example {
         let masks = self.floats(FEATURES[4]).unwrap_or_default().iter().filter(|&&one| one > 0.5).count();
         Ok(Instance {
             tokens: ids(0, tokens),
-            word_starts: list(7)[..tokens].iter().map(|&start| start == 1).collect(),
+            word_starts: match self.ints(TOKEN_BOUNDARY) {
+                Some(starts) => starts[..tokens].iter().map(|&start| start == 1).collect(),
+                None => vec![false; tokens],
+            },
             first_length: list(6)[..tokens].iter().filter(|&&segment| segment == 0).count(),
             is_random_next: list(5) == [1],
             masked_positions: ids(3, masks),

@@ -4,7 +4,7 @@
 //! before the value, packed lists. Whatever else protobuf allows, and whatever breaks a rule, goes through [`decode`] and
 //! [`Rules`], which decide: reading it here only saves time.
 
-use super::{FEATURES, Rules, decode};
+use super::{FEATURES, Rules, TOKEN_BOUNDARY, decode};
 use crate::batch::Row;
 
 /// `Example.features`, `Features.feature`, an entry's key, a list's packed values: field 1, length-delimited.
@@ -22,19 +22,25 @@ const INT64_LIST: u8 = 0x1a;
 const BLOCK: usize = 64;
 const BEFORE: usize = 3;
 
+/// The bit of `token_boundary`, feature 7.
+const BOUNDARIES: u8 = 1 << 7;
+
 /// Rows hold ids as `i32`.
 const MOST_IDS: u32 = 1 << 31;
 
 /// Fills `row` with a serialized `tf.train.Example` whose lists have the row's lengths. Features besides the eight are
-/// passed over.
+/// passed over. Returns whether there is a `token_boundary`; that of the row is otherwise zeros.
 ///
 /// # Errors
 ///
 /// What is wrong with the record, a line for each rule that it breaks; the row then holds anything. The rules are those
 /// of [`Rules::check`], ids below `vocab_size` (below 2^31 where there is none).
-pub fn decode_row(data: &[u8], vocab_size: Option<u32>, row: &mut Row<'_>) -> Result<(), Vec<String>> {
+pub fn decode_row(data: &[u8], vocab_size: Option<u32>, row: &mut Row<'_>) -> Result<bool, Vec<String>> {
     let ids = vocab_size.unwrap_or(MOST_IDS).min(MOST_IDS);
-    if read(data, row).is_some() && is_good(row, ids) { Ok(()) } else { decode_any(data, ids, row) }
+    match read(data, row) {
+        Some(has_boundaries) if is_good(row, ids) => Ok(has_boundaries),
+        _ => decode_any(data, ids, row),
+    }
 }
 
 /// Whether `data` is read without a message in between.
@@ -44,7 +50,7 @@ pub(super) fn is_quick(data: &[u8], row: &mut Row<'_>) -> bool {
 }
 
 #[cold]
-fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<(), Vec<String>> {
+fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<bool, Vec<String>> {
     let mut example = decode(data).map_err(|problem| vec![problem])?;
     example.0.retain(|name, _| FEATURES.contains(&name.as_str()));
     let wanted = (row.input_ids.len(), row.masked_lm_ids.len());
@@ -72,11 +78,12 @@ fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<(), Vec<String
     }
     row.masked_lm_weights.fill(0.0);
     row.write(&instance);
-    Ok(())
+    Ok(example.0.contains_key(TOKEN_BOUNDARY))
 }
 
-/// Fills `row`, or gives up where the layout is another one, a feature is missing, or a list has another length or none.
-fn read(data: &[u8], row: &mut Row<'_>) -> Option<()> {
+/// Fills `row`, or gives up where the layout is another one, a feature but `token_boundary` is missing, or a list has another
+/// length or none. Returns whether there is a `token_boundary`.
+fn read(data: &[u8], row: &mut Row<'_>) -> Option<bool> {
     if row.input_ids.is_empty() || row.masked_lm_ids.is_empty() {
         return None;
     }
@@ -117,7 +124,11 @@ fn read(data: &[u8], row: &mut Row<'_>) -> Option<()> {
             _ => list.ints(row.token_boundary),
         }?;
     }
-    (seen == u8::MAX).then_some(())
+    let has_boundaries = seen & BOUNDARIES != 0;
+    if !has_boundaries {
+        row.token_boundary.fill(0);
+    }
+    (seen | BOUNDARIES == u8::MAX).then_some(has_boundaries)
 }
 
 /// What is left of the content of a length-delimited field: `data[at..end]`.

@@ -226,7 +226,8 @@ fn an_empty_message_and_foreign_features() {
     assert_eq!(decode(b"").unwrap(), Example::default());
     assert!(decode(b"\xff\xff").unwrap_err().starts_with("the data is no tf.train.Example ("));
     let problems = Rules::default().check(&Example::default());
-    assert_eq!(problems.len(), 8);
+    // All but token_boundary.
+    assert_eq!(problems.len(), 7);
     assert_eq!(problems[0], "input_ids is missing");
 
     let other = Example([("image".to_owned(), Values::Bytes(2)), ("input_ids".to_owned(), Values::Nothing)].into());
@@ -236,10 +237,30 @@ fn an_empty_message_and_foreign_features() {
         problems.contains(&"input_ids is of type nothing; it must be of type Int64List".to_owned()),
         "{problems:?}"
     );
-    assert!(
-        problems.contains(&"\"image\" is no feature of an ALBERT record (BytesList, 2)".to_owned()),
-        "{problems:?}"
+    assert_eq!(problems.len(), 7);
+}
+
+#[test]
+fn a_record_of_bert_is_good_and_one_with_more_features_too() {
+    let mut example = good();
+    example.0.remove("token_boundary");
+    assert_eq!(Rules::default().check(&example), [""; 0]);
+    let instance = example.instance().unwrap();
+    assert_eq!(instance.word_starts, [false; 6]);
+    assert_eq!(
+        Instance { word_starts: Vec::new(), ..instance },
+        Instance { word_starts: Vec::new(), ..good().instance().unwrap() }
     );
+    example.0.insert("guid".to_owned(), Values::Bytes(1));
+    example.0.insert("weight".to_owned(), Values::Floats(vec![0.5]));
+    assert_eq!(Rules::default().check(&example), [""; 0]);
+    for name in &FEATURES[..7] {
+        let mut without = example.clone();
+        without.0.remove(*name);
+        assert_eq!(Rules::default().check(&without), [format!("{name} is missing")]);
+    }
+    example.0.insert("token_boundary".to_owned(), Values::Floats(vec![1.0; 8]));
+    assert_eq!(Rules::default().check(&example), ["token_boundary is of type FloatList; it must be of type Int64List"]);
 }
 
 /// `[CLS] 10 11 [SEP] 12 [SEP]` of 8, with two masks of 3.

@@ -301,7 +301,64 @@ fn other_records_are_refused() {
     let mut empty = Vec::new();
     frame(&mut empty, |_| {});
     let error = with(&empty);
-    assert!(error.ends_with("record 0 at byte 0: input_ids is missing (and 7 more)"), "{error}");
+    assert!(error.ends_with("record 0 at byte 0: input_ids is missing (and 6 more)"), "{error}");
+}
+
+/// The same records without `token_boundary`, as BERT's are: no feature's name or list holds the name of another.
+fn without_boundaries(bytes: &[u8]) -> Vec<u8> {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), bytes).unwrap();
+    let mut reader = crate::tfrecord::RecordReader::open(path.path()).unwrap();
+    let mut out = Vec::new();
+    while let Some(record) = reader.read().unwrap() {
+        let name = b"token_boundary";
+        let at = record.data.windows(name.len()).position(|window| window == name).unwrap();
+        let mut data = record.data.to_vec();
+        // An entry of another name, which is passed over.
+        data[at..at + name.len()].copy_from_slice(b"token_boundery");
+        frame(&mut out, |out| out.extend_from_slice(&data));
+    }
+    out
+}
+
+#[test]
+fn records_without_boundaries_are_read_but_not_masked_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = records(0..30, &options(64));
+    let with = put(&folder, "a", &bytes);
+    let without = put(&folder, "b", &without_boundaries(&bytes));
+    let plain = open(std::slice::from_ref(&with), RecordOptions::default()).unwrap();
+    let bare = open(std::slice::from_ref(&without), RecordOptions::default()).unwrap();
+    assert!(plain.has_token_boundary() && !bare.has_token_boundary());
+    for position in 0..30 {
+        let (wanted, found) = (row(&plain, position), row(&bare, position));
+        assert_eq!(found, Lists { token_boundary: vec![0; 64], ..wanted });
+    }
+    let both = open(&[with.clone(), without.clone()], RecordOptions::default()).unwrap();
+    assert!(!both.has_token_boundary());
+    assert_eq!(row(&both, 31).input_ids, row(&plain, 1).input_ids);
+
+    let remask = |paths: &[PathBuf], whole_words| {
+        let masks = MaskOptions { do_whole_word_mask: whole_words, ..MaskOptions::default() };
+        let masker = RowMasker::new(&masks, &vocab(), &[]).unwrap();
+        open(paths, RecordOptions { remask: Some(masker), ..RecordOptions::default() })
+    };
+    let error = remask(&[with.clone(), without.clone()], true).unwrap_err();
+    let Error::Record { path, record: 0, reason, .. } = error else { panic!("{error}") };
+    assert!(
+        path == without && reason.starts_with("token_boundary is missing") && reason.contains("remask"),
+        "{reason}"
+    );
+    let (one, other) = (remask(&[with.clone()], false).unwrap(), remask(&[without], false).unwrap());
+    assert_eq!(row(&one, 7).input_ids, row(&other, 7).input_ids);
+
+    // In the middle of a file.
+    let mixed = put(&folder, "c", &[bytes.clone(), without_boundaries(&bytes)].concat());
+    let source = open(&[mixed], RecordOptions::default()).unwrap();
+    let mut lists = Lists::new((64, 8));
+    let error = source.fill(30, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
+    let Error::Record { record: 30, reason, .. } = error else { panic!("{error}") };
+    assert!(reason.contains("token_boundary is missing, which the first record"), "{reason}");
 }
 
 #[test]

@@ -293,8 +293,24 @@ fn errors_are_those_of_the_rules() {
         ["masked_lm_ids: 2147483648 at position 1: ids must be from 0 to 2147483647, the vocabulary's last"]
     );
     let mut missing = good();
-    missing.0.remove("token_boundary");
-    assert_eq!(read(&serialize(missing.0.iter(), true), None, (8, 3)).unwrap_err(), ["token_boundary is missing"]);
+    missing.0.remove("segment_ids");
+    assert_eq!(read(&serialize(missing.0.iter(), true), None, (8, 3)).unwrap_err(), ["segment_ids is missing"]);
+}
+
+#[test]
+fn a_record_without_boundaries_is_read_quickly() {
+    let mut example = good();
+    let with = serialize(example.0.iter(), true);
+    example.0.remove("token_boundary");
+    let without = serialize(example.0.iter(), true);
+    let unpacked = serialize(example.0.iter(), false);
+    assert!(is_quick(&without, (8, 3)) && !is_quick(&unpacked, (8, 3)));
+    for (bytes, has_boundaries) in [(&with, true), (&without, false), (&unpacked, false)] {
+        let mut lists = Lists::used(8, 3);
+        assert_eq!(row::decode_row(bytes, None, &mut lists.row()), Ok(has_boundaries));
+        assert_eq!(lists, Lists::of(&decode(bytes).unwrap().instance().unwrap(), 8, 3));
+        assert_same_verdict(bytes, None, (8, 3));
+    }
 }
 
 #[test]
