@@ -160,7 +160,7 @@ def make_records(
         bool,
         typer.Option(
             "--random-next-sentence/--no-random-next-sentence",
-            help="Label 1 is a random document's text, not two segments that changed places.",
+            help="For label 1, take B from another document instead of exchanging A and B. Needs two documents.",
             rich_help_panel=options.INSTANCES,
         ),
     ] = False,

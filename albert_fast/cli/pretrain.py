@@ -205,7 +205,7 @@ def pretrain(
         bool,
         typer.Option(
             "--random-next-sentence/--no-random-next-sentence",
-            help="Label 1 is a random document's text, not two segments that changed places.",
+            help="For label 1, take B from another document instead of exchanging A and B. Needs two documents.",
             rich_help_panel=INSTANCES,
         ),
     ] = False,

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::documents::Documents;
-use crate::instance::{Chunk, following, gather, gives_instance, target_length};
+use crate::instance::{Chunk, check_documents, following, gather, gives_instance, target_length};
 use crate::options::InstanceOptions;
 use crate::rng::FastRng;
 use crate::{Error, Progress, Result};
@@ -208,8 +208,8 @@ pub struct ChunkIndex {
 impl ChunkIndex {
     /// Walks over all chunks of all `duplicates`, on as many threads as the current rayon pool has.
     ///
-    /// Progress is reported in documents, each counted once for every duplicate. An error where `progress` stops it, or a
-    /// document is damaged.
+    /// Progress is reported in documents, each counted once for every duplicate. An error where `progress` stops it, a
+    /// document is damaged, or B is to be of another document and there is only one.
     pub fn build<D: Documents>(
         documents: &D,
         options: &InstanceOptions,
@@ -219,6 +219,7 @@ impl ChunkIndex {
     ) -> Result<Self> {
         let walk = Walk { documents, options };
         let count = documents.num_documents();
+        check_documents(options, count)?;
         let total = count.saturating_mul(duplicates.end.saturating_sub(duplicates.start));
         let mut tasks = duplicates.clone().flat_map(|duplicate| {
             let starts = (0..count).step_by(layout.task_documents as usize);

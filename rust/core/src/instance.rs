@@ -4,9 +4,13 @@
 use std::ops::Range;
 
 use crate::documents::{Document, Documents, Ids, UNKNOWN_JOINS};
-use crate::options::{InstanceOptions, SingleSegment};
+use crate::options::{InstanceOptions, RngKind, SingleSegment};
 use crate::rng::Rng;
 use crate::vocab::Vocab;
+use crate::{Error, Result};
+
+/// How many times a random document's segments are drawn anew because what they say would contradict the label.
+const REDRAWS: usize = 10;
 
 /// An instance, without padding. The buffers are reused from one instance to the next.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -17,7 +21,8 @@ pub struct Instance {
     pub word_starts: Vec<bool>,
     /// Tokens of segment id 0: `[CLS]`, A and the first `[SEP]`.
     pub first_length: usize,
-    /// Whether B is a random document's or A and B changed places (`next_sentence_labels`).
+    /// Whether B is a random document's or A and B changed places (`next_sentence_labels`). With the fast generator never
+    /// where B follows A in the text, or says the same as A.
     pub is_random_next: bool,
     /// Positions of the predictions, ascending.
     pub masked_positions: Vec<u32>,
@@ -25,6 +30,9 @@ pub struct Instance {
     pub masked_labels: Vec<u32>,
     /// Tokens of the chunk that truncation dropped.
     pub truncated: u64,
+    /// Whether `is_random_next` is set though B follows A, repeats it, or is of the same document. Only the reference's
+    /// instances can be.
+    pub mislabeled: bool,
 }
 
 impl Instance {
@@ -37,6 +45,7 @@ impl Instance {
         self.masked_positions.clear();
         self.masked_labels.clear();
         self.truncated = 0;
+        self.mislabeled = false;
     }
 
     fn push_special(&mut self, id: u32) {
@@ -76,6 +85,17 @@ struct Span<'a> {
 impl Span<'_> {
     fn len(&self) -> u64 {
         self.tokens.end - self.tokens.start
+    }
+
+    /// Whether the two hold the same ids.
+    fn says_the_same(&self, other: &Span<'_>) -> bool {
+        let range = |span: &Span<'_>| span.tokens.start as usize..span.tokens.end as usize;
+        match (self.ids, other.ids) {
+            (Ids::U16(a), Ids::U16(b)) => a[range(self)] == b[range(other)],
+            (Ids::U32(a), Ids::U32(b)) => a[range(self)] == b[range(other)],
+            // Documents of one set are stored alike.
+            _ => false,
+        }
     }
 
     /// Appends the ids and their word starts.
@@ -163,8 +183,56 @@ fn split(vocab: &Vocab, ids: &Ids<'_>, tokens: &Range<u64>, rng: &mut impl Rng) 
     inner.clone().filter(is_start).nth(chosen).unwrap_or(inner.start)
 }
 
-/// Segments of a random document, preferably another one than `this`, until they hold `target` tokens.
-fn random_segments<'a, D: Documents>(documents: &'a D, this: u64, target: u64, rng: &mut impl Rng) -> Span<'a> {
+/// Refuses options that need another document where there is only one. (The reference takes the same one for a chunk of one
+/// segment, and its records stay what they are.)
+///
+/// # Errors
+/// [`Error::Option`].
+pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> {
+    let (option, instead) = if options.random_next_sentence {
+        ("random_next_sentence (--random-next-sentence)", "drop the option")
+    } else if options.single_segment == SingleSegment::Random && options.rng == RngKind::Fast {
+        ("single_segment random (--single-segment random)", "use split or drop")
+    } else {
+        return Ok(());
+    };
+    if documents == 1 {
+        return Err(Error::Option(format!(
+            "{option} takes B from another document, and there is only 1 document: put a blank line between documents, or \
+             {instead}"
+        )));
+    }
+    Ok(())
+}
+
+/// Segments of a document as one span.
+fn span<'a>(document: &Document<'a>, segments: Range<usize>) -> Span<'a> {
+    let tokens = document.segment_start(segments.start)..document.segment_start(segments.end);
+    Span { ids: document.ids, tokens }
+}
+
+/// A, and what is around it in its document.
+struct Beginning<'a, 'b> {
+    a: &'b Span<'a>,
+    /// Its last segment; none where it ends within one.
+    last: Option<Span<'a>>,
+    /// The segment after it, or what is left of the one that it ends in.
+    next: Option<Span<'a>>,
+}
+
+/// Segments of a random document, until they hold `target` tokens, and whether they contradict label 1: they are of A's
+/// document, follow A in one of the two documents, or are A again.
+///
+/// The draws are the reference's, which takes A's document if ten in a row are it; with the fast generator another one is
+/// then chosen.
+fn random_segments<'a, D: Documents>(
+    documents: &'a D,
+    options: &InstanceOptions,
+    chunk: &Chunk,
+    beginning: &Beginning<'_, '_>,
+    rng: &mut impl Rng,
+) -> (Span<'a>, bool) {
+    let this = chunk.document;
     let mut other = this;
     for _ in 0..10 {
         other = rng.below(documents.num_documents());
@@ -172,10 +240,20 @@ fn random_segments<'a, D: Documents>(documents: &'a D, this: u64, target: u64, r
             break;
         }
     }
+    if other == this && options.rng == RngKind::Fast && documents.num_documents() > 1 {
+        other = rng.below(documents.num_documents() - 1);
+        other += u64::from(other >= this);
+    }
     let document = documents.document(other);
     let start = rng.below(document.segments() as u64) as usize;
-    let end = gather(&document, start, target);
-    Span { ids: document.ids, tokens: document.segment_start(start)..document.segment_start(end) }
+    let end = gather(&document, start, chunk.target.saturating_sub(beginning.a.len()));
+    let drawn = span(&document, start..end);
+    let same = |one: &Option<Span<'_>>, other: Span<'_>| one.as_ref().is_some_and(|one| one.says_the_same(&other));
+    let contradicts = other == this
+        || same(&beginning.next, span(&document, start..start + 1))
+        || (start > 0 && same(&beginning.last, span(&document, start - 1..start)))
+        || beginning.a.says_the_same(&drawn);
+    (drawn, contradicts)
 }
 
 /// Drops tokens until both have `max_tokens` at most: each from the longer (B on a tie), at its front or its end.
@@ -205,6 +283,10 @@ fn truncate(a: &mut Range<u64>, b: &mut Range<u64>, max_tokens: u64, rng: &mut i
 ///
 /// The rules, and the order of the draws, are the reference's `create_instances_from_document`; a chunk of one segment
 /// follows [`SingleSegment`]: split in two it draws the place, then goes on like two segments, nothing of it going back.
+///
+/// With the fast generator a random document's segments that contradict label 1 are drawn anew; if they still do after
+/// [`REDRAWS`] times, B is what follows A, with label 0. What would be exchanged with a copy of itself has label 0 too. The
+/// reference's label 1 stays, and is noted.
 pub fn assemble<D: Documents>(
     documents: &D,
     vocab: &Vocab,
@@ -224,24 +306,58 @@ pub fn assemble<D: Documents>(
     } else {
         (tokens.end, last, Pairing::Random)
     };
-    let mut a = Span { ids: document.ids, tokens: tokens.start..middle };
-    let mut b = if pairing == Pairing::Random {
-        random_segments(documents, chunk.document, chunk.target.saturating_sub(a.len()), rng)
-    } else {
-        Span { ids: document.ids, tokens: middle..tokens.end }
-    };
-    if pairing == Pairing::Swapped {
+    let part = |tokens| Span { ids: document.ids, tokens };
+    let (mut a, mut b) = (part(tokens.start..middle), part(middle..tokens.end));
+    let is_fast = options.rng == RngKind::Fast;
+    let mut label = pairing != Pairing::InOrder;
+    let mut contradicts = false;
+    if pairing == Pairing::Random {
+        let is_split = chunk.segments.len() == 1 && b.len() > 0;
+        let last = (!is_split).then(|| span(&document, after_a - 1..after_a));
+        let next = if is_split {
+            Some(part(middle..tokens.end))
+        } else {
+            (after_a < document.segments()).then(|| span(&document, after_a..after_a + 1))
+        };
+        let beginning = Beginning { a: &a, last, next };
+        let mut drawn;
+        (drawn, contradicts) = random_segments(documents, options, chunk, &beginning, rng);
+        for _ in 0..REDRAWS {
+            if !contradicts || !is_fast {
+                break;
+            }
+            (drawn, contradicts) = random_segments(documents, options, chunk, &beginning, rng);
+        }
+        label = !(contradicts && is_fast);
+        if label {
+            b = drawn;
+        } else if b.len() == 0 && a.len() > 1 {
+            // Hardly more than repetitions: B is what follows, here within the segment.
+            let place = split(vocab, &document.ids, &tokens, rng);
+            (a, b) = (part(tokens.start..place), part(place..tokens.end));
+        } else if b.len() == 0 {
+            b = part(tokens.clone());
+        }
+    } else if pairing == Pairing::Swapped {
+        // The two orders of twice the same are one.
+        contradicts = a.says_the_same(&b);
+        label = !(contradicts && is_fast);
         std::mem::swap(&mut a, &mut b);
     }
 
     out.clear();
     out.truncated = truncate(&mut a.tokens, &mut b.tokens, options.max_tokens() as u64, rng);
+    if out.truncated > 0 && a.says_the_same(&b) {
+        contradicts = true;
+        label &= !is_fast;
+    }
     out.push_special(vocab.cls);
     a.append_to(vocab, out);
     out.push_special(vocab.sep);
     out.first_length = out.tokens.len();
     b.append_to(vocab, out);
     out.push_special(vocab.sep);
-    out.is_random_next = pairing != Pairing::InOrder;
+    out.is_random_next = label;
+    out.mislabeled = label && contradicts;
     if pairing == Pairing::Random { after_a } else { last }
 }

@@ -363,6 +363,14 @@ impl Job<'_> {
         let vocab = self.vocab.clone();
         let instances = self
             .timed("instances", |_| reference::instances(&mut documents, &vocab, &options.instances, &mut *progress))?;
+        let wrong = instances.iter().filter(|instance| instance.mislabeled).count();
+        if wrong > 0 {
+            self.notes.push(format!(
+                "{wrong} of {} instances have label 1 though B is of A's document, follows A or repeats it: so the reference \
+                 makes them; --rng fast makes none",
+                instances.len()
+            ));
+        }
         let origin = Origin {
             identity,
             tokenizer: self.encoder.description(),

@@ -74,7 +74,7 @@ pub struct InstanceOptions {
     pub do_whole_word_mask: bool,
     /// Whether as many further tokens again change places.
     pub do_permutation: bool,
-    /// Next-sentence prediction with random documents instead of sentence order.
+    /// Next-sentence prediction instead of sentence order: for label 1, B is of another document, of which there must be one.
     pub random_next_sentence: bool,
     /// Which generator.
     pub rng: RngKind,

@@ -1,7 +1,7 @@
 //! The reference's order of everything: one generator, one thread, the corpus in memory.
 
 use crate::documents::{Documents, MemoryDocuments};
-use crate::instance::{Chunk, Instance, assemble, gather, gives_instance, target_length};
+use crate::instance::{Chunk, Instance, assemble, check_documents, gather, gives_instance, target_length};
 use crate::mask::{Masker, Scratch};
 use crate::options::InstanceOptions;
 use crate::rng::{ReferenceRng, Rng};
@@ -14,7 +14,8 @@ const REPORT_EVERY: u64 = 64;
 /// All instances of all passes, masked and shuffled, as the reference's `create_training_instances` orders them with
 /// both its generators seeded with `options.random_seed`; `documents` end up in the order to which it shuffles them.
 ///
-/// Instance `i` belongs in output file `i` modulo the number of files.
+/// Instance `i` belongs in output file `i` modulo the number of files. An error where the options are out of range, or B is
+/// to be of another document and there is only one.
 pub fn instances(
     documents: &mut MemoryDocuments,
     vocab: &Vocab,
@@ -22,6 +23,7 @@ pub fn instances(
     progress: &mut dyn Progress,
 ) -> Result<Vec<Instance>> {
     let masker = Masker::new(options, vocab)?;
+    check_documents(options, documents.num_documents())?;
     let mut rng = ReferenceRng::new(options.random_seed, options.random_seed);
     let mut order = numbers(documents.num_documents(), "documents")?;
     rng.shuffle(&mut order);

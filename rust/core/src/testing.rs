@@ -46,7 +46,7 @@ prop_compose! {
     }
 }
 
-/// Lengths of the segments of some documents.
+/// Lengths of the segments of some documents, at least two: random segments are another document's.
 pub fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
-    prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 1..12)
+    prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 2..12)
 }

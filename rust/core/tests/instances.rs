@@ -53,7 +53,7 @@ fn consecutive(ids: &[u32]) -> bool {
 }
 
 fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
-    prop::collection::vec(prop::collection::vec(1..30_usize, 1..12), 1..12)
+    prop::collection::vec(prop::collection::vec(1..30_usize, 1..12), 2..12)
 }
 
 prop_compose! {
@@ -99,10 +99,11 @@ proptest! {
             prop_assert!(consecutive(a) && consecutive(b));
             kept += a.len() as u64 + b.len() as u64 + instance.truncated;
             let same = document_of(a[0]) == document_of(b[0]);
-            let random = options.random_next_sentence || options.single_segment == SingleSegment::Random;
             if !instance.is_random_next {
                 prop_assert!(same && a[0] < b[0]);
-            } else if !random {
+            } else if options.random_next_sentence {
+                prop_assert!(!same);
+            } else if same || options.single_segment != SingleSegment::Random {
                 prop_assert!(same && b[0] < a[0]);
             }
         }
@@ -242,12 +243,123 @@ fn random_documents_are_other_ones() {
     let mut labels = [0_u64; 2];
     for instance in unmasked(&plan) {
         let (a, b) = halves(&instance);
-        // The tenth draw may be this document again: one in 3^10.
         let same = (a[0] - FIRST) / 60 == (b[0] - FIRST) / 60;
         labels[usize::from(instance.is_random_next)] += 1;
         assert!(same != instance.is_random_next, "{a:?} {b:?}");
     }
     assert!(labels.iter().all(|&count| count > 400), "{labels:?}");
+}
+
+/// All instances of many passes, under each option that takes B from another document.
+fn random_instances(documents: &MemoryDocuments, size: u32) -> Vec<Instance> {
+    let vocab = vocab(size, 1);
+    [(true, SingleSegment::Split), (true, SingleSegment::Random), (false, SingleSegment::Random)]
+        .into_iter()
+        .flat_map(|(random_next_sentence, single_segment)| {
+            let options = InstanceOptions {
+                random_next_sentence,
+                single_segment,
+                max_seq_length: 33,
+                short_seq_prob: 0.5,
+                ..InstanceOptions::default()
+            };
+            unmasked(&Plan::build(documents, &vocab, &options, 0..1000, &mut NoProgress).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn of_two_documents_the_other_one_is_always_taken() {
+    // One in 1,024 draws of ten is of this document ten times.
+    let (documents, size) = numbered(&[vec![7, 9, 8], vec![12]]);
+    let mut labels = [0; 2];
+    for instance in random_instances(&documents, size) {
+        let (a, b) = halves(&instance);
+        let first = |ids: &[u32]| ids[0] < FIRST + 24;
+        labels[usize::from(instance.is_random_next)] += 1;
+        let exchanged = instance.is_random_next && first(a) == first(b) && b[0] < a[0];
+        assert!((first(a) == first(b)) != instance.is_random_next || exchanged, "{a:?} {b:?}");
+    }
+    assert!(labels.iter().all(|&count| count > 2000), "{labels:?}");
+}
+
+#[test]
+fn label_1_is_never_on_what_follows_or_on_the_same_twice() {
+    let words = |ids: &[u32]| ids.iter().map(|id| id + FIRST).collect::<Vec<u32>>();
+    let corpora: [&[&[&[u32]]]; 5] = [
+        // The same document twice, and once more with another ending.
+        &[&[&[1, 2], &[3, 4, 5], &[6]], &[&[1, 2], &[3, 4, 5], &[6]], &[&[1, 2], &[3, 4, 5], &[7]]],
+        // One sentence each, most of them the same.
+        &[&[&[1, 2, 3]], &[&[1, 2, 3]], &[&[1, 2, 3]], &[&[4]]],
+        // Nothing but one sentence.
+        &[&[&[1, 2], &[1, 2], &[1, 2]], &[&[1, 2]]],
+        // Nothing but one token.
+        &[&[&[1]], &[&[1]]],
+        // Longer than an instance.
+        &[&[&[1; 40], &[1; 40]], &[&[1; 40], &[1; 40]]],
+    ];
+    for corpus in corpora {
+        let mut documents = MemoryDocuments::new();
+        let mut follows = std::collections::HashSet::new();
+        for document in corpus {
+            for segment in *document {
+                documents.push_segment(&words(segment));
+            }
+            documents.end_document();
+            for pair in document.windows(2) {
+                follows.insert((words(pair[0]), words(pair[1])));
+            }
+        }
+        for instance in random_instances(&documents, 20) {
+            let (a, b) = halves(&instance);
+            assert!(!instance.mislabeled);
+            assert!(!(instance.is_random_next && a == b), "{a:?} {b:?}");
+            if instance.truncated == 0 && instance.is_random_next {
+                let next = |(last, next): &(Vec<u32>, Vec<u32>)| a == last && b == next;
+                assert!(!follows.iter().any(next), "{a:?} {b:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn segments_that_are_the_same_are_in_order_whatever_is_drawn() {
+    let mut documents = MemoryDocuments::new();
+    for _ in 0..2 {
+        documents.push_segment(&[6, 7, 8]);
+    }
+    documents.end_document();
+    for options in [InstanceOptions::default(), InstanceOptions::default().reference()] {
+        let chunk = Chunk { document: 0, segments: 0..2, target: 61 };
+        let (mut out, mut ones) = (Instance::default(), 0);
+        for key in 0..200 {
+            let mut rng = FastRng::keyed(key, 0, 0, 0);
+            assemble(&documents, &vocab(20, 1), &options, &chunk, &mut rng, &mut out);
+            assert_eq!(out.is_random_next, out.mislabeled);
+            ones += u32::from(out.is_random_next);
+        }
+        // The reference's labels stay.
+        let expected = if options == InstanceOptions::default() { 0..1 } else { 70..130 };
+        assert!(expected.contains(&ones), "{ones}");
+    }
+}
+
+#[test]
+fn random_segments_of_a_single_document_are_refused() {
+    let (documents, size) = numbered(&[vec![5, 6, 7]]);
+    let vocab = vocab(size, 1);
+    let base = InstanceOptions { max_seq_length: 16, ..InstanceOptions::default() };
+    let next = InstanceOptions { random_next_sentence: true, ..base.clone() };
+    let single = InstanceOptions { single_segment: SingleSegment::Random, ..base.clone() };
+    for (options, name) in [(&next, "random_next_sentence"), (&single, "single_segment")] {
+        let error = Plan::build(&documents, &vocab, options, 0..9, &mut NoProgress).unwrap_err().to_string();
+        assert!(error.starts_with(name) && error.contains("only 1 document"), "{error}");
+    }
+    let error = reference::instances(&mut documents.clone(), &vocab, &next.reference(), &mut NoProgress).unwrap_err();
+    assert!(error.to_string().starts_with("random_next_sentence"), "{error}");
+    // What the reference makes of chunks of one segment stays, and is known for what it is.
+    let made = reference::instances(&mut documents.clone(), &vocab, &base.reference(), &mut NoProgress).unwrap();
+    assert!(made.iter().any(|instance| instance.mislabeled));
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Example {
         }
     }
 
-    /// The instance that the record holds (`truncated`, which records do not hold, is 0; without
+    /// The instance that the record holds (`truncated` and `mislabeled`, which records do not hold, are 0 and false; without
     /// `token_boundary` no token begins a word), or what [`Rules::check`] finds
     /// wrong with it.
     pub fn instance(&self) -> Result<Instance, Vec<String>> {
@@ -140,6 +140,7 @@ impl Example {
             masked_positions: ids(3, masks),
             masked_labels: ids(2, masks),
             truncated: 0,
+            mislabeled: false,
         })
     }
 }

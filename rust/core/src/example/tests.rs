@@ -82,6 +82,7 @@ fn instances(s: usize, p: usize) -> impl Strategy<Value = Instance> {
                     masked_positions,
                     masked_labels,
                     truncated: 0,
+                    mislabeled: false,
                 }
             })
         })
@@ -273,6 +274,7 @@ fn good() -> Example {
         masked_positions: vec![2, 4],
         masked_labels: vec![11, 12],
         truncated: 0,
+        mislabeled: false,
     };
     lists(&instance, 8, 3)
 }

@@ -52,6 +52,7 @@ impl InstanceSource for Made {
             masked_positions: vec![1, 3],
             masked_labels: vec![position as u32, 7],
             truncated: position % 4,
+            mislabeled: false,
         };
     }
 }
