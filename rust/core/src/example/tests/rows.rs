@@ -56,7 +56,7 @@ impl Lists {
 
 fn read(data: &[u8], vocab_size: Option<u32>, (s, p): (usize, usize)) -> Result<Lists, Vec<String>> {
     let mut lists = Lists::used(s, p);
-    decode_row(data, vocab_size, &mut lists.row()).map(|()| lists)
+    decode_row(data, vocab_size, &mut lists.row()).map(|_| lists)
 }
 
 /// What [`read`] must come to, by the message that [`decode`] makes of the bytes; the text of an error about lengths may
@@ -204,6 +204,7 @@ proptest! {
             masked_positions: vec![1, 3],
             masked_labels: vec![6, 7],
             truncated: 0,
+            mislabeled: false,
         };
         let mut example = lists(&instance, 5, 5);
         for (index, mut values) in values.into_iter().enumerate().filter_map(|(index, values)| Some((index, values?))) {
