@@ -348,7 +348,7 @@ fn segments_that_are_the_same_are_in_order_whatever_is_drawn() {
 fn random_segments_of_a_single_document_are_refused() {
     let (documents, size) = numbered(&[vec![5, 6, 7]]);
     let vocab = vocab(size, 1);
-    let base = InstanceOptions { max_seq_length: 16, ..InstanceOptions::default() };
+    let base = InstanceOptions { max_seq_length: 16, max_predictions_per_seq: 5, ..InstanceOptions::default() };
     let next = InstanceOptions { random_next_sentence: true, ..base.clone() };
     let single = InstanceOptions { single_segment: SingleSegment::Random, ..base.clone() };
     for (options, name) in [(&next, "random_next_sentence"), (&single, "single_segment")] {
