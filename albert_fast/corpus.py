@@ -35,6 +35,7 @@ def prepare_text(
     sentences: bool = True,
     max_sentence_bytes: int = 4096,
     repair: bool = True,
+    drop_incomplete_sentences: bool = False,
     min_document_chars: int = 0,
     min_document_sentences: int = 1,
     max_non_letters: float = 1.0,
@@ -80,6 +81,8 @@ def prepare_text(
         sentences: whether paragraphs are split into sentences.
         max_sentence_bytes: longer sentences are cut at a word boundary; in bytes of UTF-8, at least 64.
         repair: whether white space becomes single spaces, and control and invisible characters go.
+        drop_incomplete_sentences: whether to drop sentences of MediaWiki dumps that lack something: a template whose
+            text is not known, or a formula, was removed from them. They are counted either way.
         min_document_chars: documents of fewer characters, line ends not counted, go.
         min_document_sentences: documents of fewer sentences go. The three rules on documents, this, the one before and
             the one after, are applied once more to what `dedup_lines` leaves of a document.
@@ -130,6 +133,7 @@ def prepare_text(
         "sentences": _checks.flag("sentences", sentences),
         "max_sentence_bytes": _checks.integer("max_sentence_bytes", max_sentence_bytes, 64),
         "repair": _checks.flag("repair", repair),
+        "drop_incomplete_sentences": _checks.flag("drop_incomplete_sentences", drop_incomplete_sentences),
         "min_document_chars": _checks.integer("min_document_chars", min_document_chars, 0),
         "min_document_sentences": _checks.integer("min_document_sentences", min_document_sentences, 0),
         "max_non_letters": _checks.share("max_non_letters", max_non_letters),

@@ -44,6 +44,7 @@ PREPARE_TEXT = {
     "sentences": "sentences",
     "max-sentence-bytes": "4096",
     "repair": "repair",
+    "drop-incomplete-sentences": "no-drop-incomplete-sentences",
     "min-document-chars": "0",
     "min-document-sentences": "1",
     "max-non-letters": "1.0",

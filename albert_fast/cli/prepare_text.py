@@ -80,6 +80,11 @@ STEPS: dict[str, tuple[str, str, str]] = {
         "lines without a letter or a digit",
         "dropped",
     ),
+    "incomplete_sentences": (
+        "sentence from which a template or formula is missing",
+        "sentences from which a template or formula is missing",
+        "",
+    ),
     "sentences_cut": ("sentence too long", "sentences too long", "cut"),
     "empty_documents": ("document without text", "documents without text", "left out"),
     "short_documents": ("document of too few characters", "documents of too few characters", "left out"),
@@ -95,6 +100,7 @@ FOLLOWS: dict[str, str] = {
     "bad_records": "skip_bad",
     "boilerplate_lines": "boilerplate",
     "repaired_characters": "repair",
+    "incomplete_sentences": "drop_incomplete_sentences",
     "sentences_cut": "max_sentence_bytes",
     "short_documents": "min_document_chars",
     "few_sentences": "min_document_sentences",
@@ -236,6 +242,15 @@ def prepare_text(
             rich_help_panel=CLEANING,
         ),
     ] = None,
+    drop_incomplete_sentences: Annotated[
+        bool,
+        typer.Option(
+            "--drop-incomplete-sentences/--no-drop-incomplete-sentences",
+            help="Drop sentences of MediaWiki dumps from which a template or formula is missing. They are counted "
+            "either way.",
+            rich_help_panel=CLEANING,
+        ),
+    ] = False,
     min_document_chars: Annotated[
         int,
         typer.Option(
@@ -364,6 +379,7 @@ def prepare_text(
             "sentences": sentences,
             "max_sentence_bytes": max_sentence_bytes,
             "repair": repair,
+            "drop_incomplete_sentences": drop_incomplete_sentences,
             "min_document_chars": min_document_chars,
             "min_document_sentences": min_document_sentences,
             "max_non_letters": max_non_letters,

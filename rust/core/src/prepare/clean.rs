@@ -79,6 +79,8 @@ pub struct Cleaner<'a> {
     hash_lines: bool,
     splitter: Splitter,
     paragraph: String,
+    /// Bytes of `paragraph` at which something is missing.
+    holes: Vec<usize>,
     repaired: String,
 }
 
@@ -91,6 +93,7 @@ impl<'a> Cleaner<'a> {
             hash_lines,
             splitter: Splitter::default(),
             paragraph: String::new(),
+            holes: Vec::new(),
             repaired: String::new(),
         }
     }
@@ -135,6 +138,7 @@ impl<'a> Cleaner<'a> {
     ) {
         let mut paragraph = std::mem::take(&mut self.paragraph);
         paragraph.clear();
+        self.holes.clear();
         let lines = document.text.split('\n');
         // A carriage return before the newline belongs to the line end; one by itself is a line end of old.
         for line in lines.flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
@@ -148,11 +152,19 @@ impl<'a> Cleaner<'a> {
                 removed(Reason::Boilerplate, trimmed);
                 continue;
             }
-            if document.paragraph_a_line {
-                self.lines_of_paragraph(trimmed, language, out, counts, removed);
-            } else {
+            if !document.paragraph_a_line {
                 let is_joined = hyphens::join(&mut paragraph, trimmed, language, self.options.join_hyphens);
                 counts.joined_hyphens += u64::from(is_joined);
+            }
+            if !document.holes.is_empty() {
+                let at = trimmed.as_ptr().addr() - document.text.as_ptr().addr();
+                // The line is the last of its paragraph.
+                let before = if document.paragraph_a_line { 0 } else { paragraph.len() - trimmed.len() };
+                let holes = within(&document.holes, at, trimmed.len());
+                self.holes.extend(holes.iter().map(|hole| hole - at + before));
+            }
+            if document.paragraph_a_line {
+                self.lines_of_paragraph(trimmed, language, out, counts, removed);
             }
         }
         self.lines_of(&mut paragraph, language, out, counts, removed);
@@ -183,15 +195,25 @@ impl<'a> Cleaner<'a> {
     ) {
         let mut text = paragraph;
         if self.options.repair && needs_repair(paragraph) {
-            counts.repaired_characters += repair(paragraph, &mut self.repaired);
+            counts.repaired_characters += repair_and_move(paragraph, &mut self.holes, &mut self.repaired);
             text = &self.repaired;
         }
         let limit = self.options.max_sentence_bytes;
+        let holes = &self.holes;
         let mut push = |sentence: &str| {
             if !is_text(sentence) {
                 counts.reject(Reason::LetterlessLines);
-                removed(Reason::LetterlessLines, sentence);
-            } else if sentence.len() <= limit {
+                return removed(Reason::LetterlessLines, sentence);
+            }
+            if !holes.is_empty()
+                && !within(holes, sentence.as_ptr().addr() - text.as_ptr().addr(), sentence.len()).is_empty()
+            {
+                counts.incomplete_sentences += 1;
+                if self.options.drop_incomplete_sentences {
+                    return removed(Reason::IncompleteSentences, sentence);
+                }
+            }
+            if sentence.len() <= limit {
                 out.push(sentence);
             } else {
                 counts.sentences_cut += 1;
@@ -210,7 +232,14 @@ impl<'a> Cleaner<'a> {
         } else if !text.trim().is_empty() {
             push(text.trim());
         }
+        self.holes.clear();
     }
+}
+
+/// Those of `holes`, which ascend, in the `length` bytes from `start` on.
+fn within(holes: &[usize], start: usize, length: usize) -> &[usize] {
+    let holes = &holes[holes.partition_point(|hole| *hole < start)..];
+    &holes[..holes.partition_point(|hole| *hole < start + length)]
 }
 
 /// What [`repair`] does to a character.
@@ -292,10 +321,19 @@ fn needs_repair_beyond_ascii(text: &str) -> bool {
 ///
 /// Returns how many characters were dropped or became another.
 pub fn repair(text: &str, out: &mut String) -> u64 {
+    repair_and_move(text, &mut [], out)
+}
+
+/// The same. Moves `holes`, which are bytes of `text` and ascend, to where they lie in `out`.
+fn repair_and_move(text: &str, holes: &mut [usize], out: &mut String) -> u64 {
     out.clear();
     let mut changed = 0;
     let mut after_space = false;
-    for c in text.chars() {
+    let mut holes = holes.iter_mut().peekable();
+    for (at, c) in text.char_indices() {
+        while let Some(hole) = holes.next_if(|hole| **hole <= at) {
+            *hole = out.len();
+        }
         match mend(c) {
             Mend::Keep => {
                 out.push(c);
@@ -310,6 +348,9 @@ pub fn repair(text: &str, out: &mut String) -> u64 {
             }
             Mend::Drop => changed += 1,
         }
+    }
+    for hole in holes {
+        *hole = out.len().saturating_sub(1);
     }
     changed
 }

@@ -44,6 +44,7 @@ pub struct Site {
     pub language: Option<String>,
     files: Vec<String>,
     categories: Vec<String>,
+    templates: Vec<String>,
     others: Vec<String>,
 }
 
@@ -101,9 +102,14 @@ impl Site {
         CATEGORY_NAMES.contains(&name) || self.categories.iter().any(|n| n == name)
     }
 
+    /// Whether the site's templates are in this namespace. `name` as for [`Site::is_file`].
+    pub fn is_template(&self, name: &str) -> bool {
+        self.templates.iter().any(|n| n == name)
+    }
+
     /// Whether the site has a namespace of this name. `name` as for [`Site::is_file`].
     pub fn is_namespace(&self, name: &str) -> bool {
-        self.others.iter().any(|n| n == name) || self.is_file(name) || self.is_category(name)
+        self.others.iter().any(|n| n == name) || self.is_template(name) || self.is_file(name) || self.is_category(name)
     }
 
     /// Whether the site's pages are written in one variant of a language and shown in others, as `-{..}-` says it.
@@ -118,6 +124,7 @@ impl Site {
         match key {
             _ if name.is_empty() => {}
             6 | -2 => self.files.push(name),
+            10 => self.templates.push(name),
             14 => self.categories.push(name),
             _ => self.others.push(name),
         }

@@ -20,6 +20,8 @@ pub enum Reason {
     /// A sentence longer than `max_sentence_bytes`: it is cut, not removed.
     #[serde(rename = "sentences_cut")]
     SentenceCut,
+    /// A sentence that lacks something that was removed from it.
+    IncompleteSentences,
     /// A document of which no line is left.
     EmptyDocuments,
     /// A document of fewer characters than `min_document_chars`.
@@ -48,6 +50,8 @@ pub struct CleanOptions {
     pub max_sentence_bytes: usize,
     /// Whether white space becomes single spaces, and control and invisible characters go.
     pub repair: bool,
+    /// Whether sentences go that lack something that the reader of the input removed: a template of a wiki, a formula.
+    pub drop_incomplete_sentences: bool,
     /// Documents of fewer characters, line ends not counted, go.
     pub min_document_chars: usize,
     /// Documents of fewer sentences go.
@@ -66,6 +70,7 @@ impl Default for CleanOptions {
             sentences: true,
             max_sentence_bytes: 4096,
             repair: true,
+            drop_incomplete_sentences: false,
             min_document_chars: 0,
             min_document_sentences: 1,
             max_non_letters: 1.0,

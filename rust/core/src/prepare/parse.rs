@@ -32,7 +32,7 @@ pub fn parse(
         ParagraphRule::Line => true,
         ParagraphRule::BlankLine => false,
     };
-    let mut push = |text: String| documents.push(Document { text, paragraph_a_line, language: None });
+    let mut push = |text: String| documents.push(Document { text, paragraph_a_line, ..Document::default() });
     match &block.kind {
         RawKind::Text => {
             let text = records.text(counts)?;
@@ -126,9 +126,10 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
         match mediawiki::page(&xml[begin..end], site) {
             Ok(Page::Article { text, .. }) => {
                 let mut prose = String::new();
-                wikitext::prose(&text, site, &mut prose);
+                let holes = wikitext::prose(&text, site, &mut prose);
                 let paragraph_a_line = records.options.paragraphs != ParagraphRule::BlankLine;
-                documents.push(Document { text: prose, paragraph_a_line, language: site.language.clone() });
+                let language = site.language.clone();
+                documents.push(Document { text: prose, paragraph_a_line, language, holes });
             }
             Ok(Page::Redirect) => counts.redirects += 1,
             Ok(Page::Other) => counts.other_pages += 1,

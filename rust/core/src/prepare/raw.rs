@@ -54,6 +54,8 @@ pub struct Document {
     pub paragraph_a_line: bool,
     /// The ISO 639-1 code that the input gives for it, if any.
     pub language: Option<String>,
+    /// Bytes of `text` in words beside which its reader removed something that the sentence lacks, ascending.
+    pub holes: Vec<usize>,
 }
 
 /// What the readers leave out or mend, summed over blocks.

@@ -595,6 +595,10 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     for (count, what) in [
         (counts.boilerplate_lines, "lines matched --boilerplate"),
         (counts.letterless_lines, "lines had neither a letter nor a digit"),
+        (
+            if clean.drop_incomplete_sentences { counts.incomplete_sentences } else { 0 },
+            "sentences were incomplete (--drop-incomplete-sentences)",
+        ),
         (counts.duplicate_lines, "lines were duplicates (--dedup-lines)"),
     ] {
         if count > 0 {
@@ -634,6 +638,12 @@ fn warn(summary: &mut Summary, options: &PrepareOptions) {
         summary.warnings.push(
             "no hyphen is joined: each line of this input is a paragraph; pass --paragraphs blank-line if lines belong \
              together"
+                .into(),
+        );
+    }
+    if options.clean.drop_incomplete_sentences && !summary.formats.contains_key("mediawiki") {
+        summary.warnings.push(
+            "--drop-incomplete-sentences has no effect: no input is a MediaWiki dump, from which templates are removed"
                 .into(),
         );
     }

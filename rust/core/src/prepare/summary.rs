@@ -29,6 +29,8 @@ pub struct Counts {
     pub joined_hyphens: u64,
     /// Lines without a letter or a digit.
     pub letterless_lines: u64,
+    /// Sentences that lack a template or a formula that was removed from them; left out if that is asked for.
+    pub incomplete_sentences: u64,
     /// Sentences that were cut.
     pub sentences_cut: u64,
     /// Documents without a line.
@@ -57,6 +59,7 @@ impl Counts {
             Reason::DuplicateLines => self.duplicate_lines += 1,
             Reason::Boilerplate => self.boilerplate_lines += 1,
             Reason::LetterlessLines => self.letterless_lines += 1,
+            Reason::IncompleteSentences => self.incomplete_sentences += 1,
             Reason::SentenceCut => self.sentences_cut += 1,
         }
     }
@@ -72,6 +75,7 @@ impl Counts {
         self.boilerplate_lines += other.boilerplate_lines;
         self.joined_hyphens += other.joined_hyphens;
         self.letterless_lines += other.letterless_lines;
+        self.incomplete_sentences += other.incomplete_sentences;
         self.sentences_cut += other.sentences_cut;
         self.empty_documents += other.empty_documents;
         self.short_documents += other.short_documents;

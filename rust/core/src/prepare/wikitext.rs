@@ -4,8 +4,8 @@
 //! headings, files, categories, links to other languages, magic words, and list items that are not sentences. What stays
 //! as text: paragraphs, labels of links, what HTML elements hold, list items that read as prose.
 //!
-//! Nothing here is MediaWiki's parser: templates are not expanded (a few [`templates`] keep their words), and what a page fails to close is cut as short as one
-//! can tell. In exchange the work is linear in the text, whatever the text is, and needs no stack of calls:
+//! Nothing here is MediaWiki's parser: templates are not expanded (the common [`templates`] keep their signs and words),
+//! and what a page fails to close is cut as short as one can tell. In exchange the work is linear in the text, whatever the text is, and needs no stack of calls:
 //!
 //! 1. [`spans`] finds what is left out as a whole: elements, templates and tables, nested in each other, innermost first;
 //! 2. [`links`] pairs the brackets of what is left;
@@ -24,8 +24,11 @@ mod tests;
 use super::mediawiki::Site;
 
 /// Appends the prose of a page to `out`, one paragraph a line.
-pub fn prose(wikitext: &str, site: &Site, out: &mut String) {
-    let spans = spans::find(wikitext, site.has_variants());
+///
+/// Returns the bytes of `out` at which a sentence lacks something, ascending: a template of which nobody knows what it
+/// shows, or a formula, was removed from its middle. Each lies in the word before it or after it.
+pub fn prose(wikitext: &str, site: &Site, out: &mut String) -> Vec<usize> {
+    let spans = spans::find(wikitext, site);
     let links = links::find(wikitext, &spans.dropped);
-    scan::scan(wikitext, site, &spans, &links, out);
+    scan::scan(wikitext, site, &spans, &links, out)
 }

@@ -2,8 +2,15 @@
 
 use crate::tokenizer::text::is_written_without_spaces;
 
-/// Stands in a line where something was left out. XML cannot hold it, and [`Lines::text`] is not given control characters.
-const GAP: char = '\0';
+/// Stand in a line where something was left out, by what the gap does. No text holds them: [`Lines::text`] is not given
+/// control characters.
+const JOIN: char = '\0';
+const SPACE: char = '\u{1}';
+const HOLE: char = '\u{4}';
+
+fn is_gap(c: char) -> bool {
+    matches!(c, JOIN | SPACE | HOLE)
+}
 
 /// What a line of wikitext is by its first character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,9 +35,22 @@ pub(super) enum Gap {
     Block,
 }
 
+/// What a gap does to the words around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// They are one word.
+    Join,
+    /// They are two.
+    Space,
+    /// They are two, and their sentence lacks something.
+    Hole,
+}
+
 /// The paragraphs of a page in the making.
 pub(super) struct Lines<'a> {
     out: &'a mut String,
+    /// Where in `out` a sentence lacks something, ascending.
+    holes: Vec<usize>,
     paragraph: String,
     line: String,
     kind: Kind,
@@ -43,7 +63,14 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(super) fn new(out: &'a mut String) -> Self {
         let (paragraph, line) = (String::new(), String::new());
-        Self { out, paragraph, line, kind: Kind::Text, gap: None, quotes: false, external: None }
+        let holes = Vec::new();
+        Self { out, holes, paragraph, line, kind: Kind::Text, gap: None, quotes: false, external: None }
+    }
+
+    /// The page ends. Returns where it lacks something.
+    pub(super) fn finish(mut self) -> Vec<usize> {
+        self.end_block();
+        self.holes
     }
 
     /// Says what the line is that begins.
@@ -70,8 +97,12 @@ impl<'a> Lines<'a> {
     }
 
     /// Something was left out here.
-    pub(super) fn gap(&mut self, gap: Gap) {
-        self.line.push(GAP);
+    pub(super) fn gap(&mut self, gap: Gap, mark: Mark) {
+        self.line.push(match mark {
+            Mark::Join => JOIN,
+            Mark::Space => SPACE,
+            Mark::Hole => HOLE,
+        });
         self.gap = self.gap.max(Some(gap));
     }
 
@@ -100,8 +131,11 @@ impl<'a> Lines<'a> {
         }
         let gap = self.gap.take();
         let kind = std::mem::take(&mut self.kind);
-        let text = self.line.trim_matches([' ', GAP]);
+        let text = self.line.trim_matches(|c| c == ' ' || is_gap(c));
+        // A formula on a line of its own is part of the sentence around it.
+        let is_formula = text.is_empty() && gap == Some(Gap::Inline) && self.line.contains(HOLE);
         match kind {
+            Kind::Text if is_formula => self.join(),
             Kind::Text if text.is_empty() => {
                 if gap != Some(Gap::Inline) {
                     self.end_paragraph();
@@ -111,15 +145,22 @@ impl<'a> Lines<'a> {
             Kind::Text | Kind::Heading => self.join(),
             Kind::Stray => self.end_paragraph(),
             Kind::Item => {
+                if is_formula {
+                    self.join();
+                }
                 self.end_paragraph();
+                if is_formula {
+                    self.line.clear();
+                    return;
+                }
                 let start = self.out.len();
-                tidy(&self.line, self.out);
+                tidy(&self.line, self.out, &mut self.holes);
                 let item = &self.out[start..];
                 let names_title = quotes || external.is_some() || item.contains(['"', '“', '«']);
                 if reads_as_prose(item) && external != Some(0) && !is_source(item, names_title) {
                     self.out.push('\n');
                 } else {
-                    self.out.truncate(start);
+                    self.truncate(start);
                 }
             }
         }
@@ -135,8 +176,8 @@ impl<'a> Lines<'a> {
     fn join(&mut self) {
         let line = self.line.trim_matches(' ');
         if !self.paragraph.is_empty() {
-            let before = self.paragraph.chars().rev().find(|c| *c != GAP);
-            let after = line.chars().find(|c| *c != GAP);
+            let before = self.paragraph.chars().rev().find(|c| !is_gap(*c));
+            let after = line.chars().find(|c| !is_gap(*c));
             if !(before.is_some_and(needs_no_space) && after.is_some_and(needs_no_space)) {
                 self.paragraph.push(' ');
             }
@@ -149,13 +190,20 @@ impl<'a> Lines<'a> {
             return;
         }
         let start = self.out.len();
-        tidy(&self.paragraph, self.out);
+        tidy(&self.paragraph, self.out, &mut self.holes);
         if self.out[start..].chars().any(char::is_alphabetic) {
             self.out.push('\n');
         } else {
-            self.out.truncate(start);
+            self.truncate(start);
         }
         self.paragraph.clear();
+    }
+
+    fn truncate(&mut self, start: usize) {
+        self.out.truncate(start);
+        while self.holes.last().is_some_and(|hole| *hole >= start) {
+            self.holes.pop();
+        }
     }
 }
 
@@ -192,36 +240,112 @@ fn drop_quotes(line: &mut String) {
 }
 
 /// Appends `text` with single spaces, its gaps closed: no space before a mark that a gap set free, no empty brackets, no
-/// comma that nothing stands before.
-fn tidy(text: &str, out: &mut String) {
+/// comma that nothing stands before, and a space between words. Adds to `holes` where a sentence lacks something.
+fn tidy(text: &str, out: &mut String, holes: &mut Vec<usize>) {
     let start = out.len();
+    let first_hole = holes.len();
     let mut space = false;
-    let mut gap = false;
+    let mut gap = None;
     let mut from = 0;
-    let special = memchr::memchr2_iter(b' ', 0, text.as_bytes());
+    // The gaps are control characters, and no others are there.
+    let special = text.bytes().enumerate().filter(|(_, byte)| *byte <= b' ').map(|(at, _)| at);
     for at in special.chain([text.len()]) {
         let mut word = &text[from..at];
-        if gap && !word.is_empty() {
-            word = close_gap(word, start, &mut space, out);
+        if let Some(gap) = &mut gap
+            && !word.is_empty()
+        {
+            word = close_gap(word, start, &mut space, gap, out);
         }
         if !word.is_empty() {
+            let hole = gap.take().and_then(|gap| {
+                let last = out[start..].chars().next_back();
+                space |= gap.separates && sets_off(last, word);
+                gap.hole
+            });
+            if hole == Some(Hole::AfterWord) && (!space || !ends_sentence(&out[start..])) {
+                holes.push(last_character(out, start));
+            }
             if space && out.len() > start {
                 out.push(' ');
             }
+            if hole == Some(Hole::AfterSpace) {
+                holes.push(out.len());
+            }
             out.push_str(word);
-            (space, gap) = (false, false);
+            space = false;
         }
-        match text.as_bytes().get(at) {
-            Some(b' ') => space = true,
-            Some(_) => gap = true,
+        let mark = text[at..].chars().next();
+        match mark {
+            Some(' ') => space = true,
+            Some(mark) => {
+                let gap = gap.get_or_insert(OpenGap { separates: false, hole: None });
+                gap.separates |= mark != JOIN;
+                if mark == HOLE {
+                    let is_after_space = space || out.len() == start;
+                    gap.hole.get_or_insert(if is_after_space { Hole::AfterSpace } else { Hole::AfterWord });
+                }
+            }
             None => {}
         }
         from = at + 1;
     }
+    if gap.is_some_and(|gap| gap.hole.is_some()) && out.len() > start && !ends_sentence(&out[start..]) {
+        holes.push(last_character(out, start));
+    }
+    // Brackets that were closed may have been the last that a hole stood in.
+    let end = out.len().saturating_sub(1).max(start);
+    for hole in &mut holes[first_hole..] {
+        *hole = (*hole).min(end);
+    }
 }
 
-/// What is left of `word`, the first after a gap, and whether a `space` goes before it; mends the end of `out`.
-fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, out: &mut String) -> &'a str {
+/// A gap that no word follows yet.
+struct OpenGap {
+    /// Whether words on its sides are two.
+    separates: bool,
+    hole: Option<Hole>,
+}
+
+/// Where something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
+    /// At a word, which may end the sentence: what stands behind the full stop is a note.
+    AfterWord,
+    /// Before the next word.
+    AfterSpace,
+}
+
+/// Where the last character of `out` begins.
+fn last_character(out: &str, start: usize) -> usize {
+    out[start..].char_indices().next_back().map_or(start, |(at, _)| start + at)
+}
+
+/// Whether a space belongs between a word and the next, which nothing but a gap separates.
+fn sets_off(last: Option<char>, next: &str) -> bool {
+    let (Some(last), Some(next)) = (last, next.chars().next()) else { return false };
+    if is_written_without_spaces(last) || is_written_without_spaces(next) {
+        return false;
+    }
+    (is_of_word(last) && is_of_word(next)) || (is_terminator(last) && next.is_uppercase())
+}
+
+fn is_of_word(c: char) -> bool {
+    use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+    c.is_alphanumeric() || c.general_category_group() == GeneralCategoryGroup::Mark
+}
+
+fn is_terminator(c: char) -> bool {
+    matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？' | '।' | '؟' | '۔')
+}
+
+/// Whether a sentence ends with the text, in quotes or brackets or not.
+fn ends_sentence(text: &str) -> bool {
+    let is_closer = |c: char| matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '»' | '“' | '）' | '」' | '』');
+    text.trim_end_matches(is_closer).ends_with(is_terminator)
+}
+
+/// What is left of `word`, the first after a `gap`, and whether a `space` goes before it; mends the end of `out`.
+fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, gap: &mut OpenGap, out: &mut String) -> &'a str {
     while let Some(c) = word.chars().next() {
         let rest = &word[c.len_utf8()..];
         let last = out[start..].chars().next_back();
@@ -229,10 +353,17 @@ fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, out: &mut St
             while out[start..].ends_with(is_separator) {
                 out.pop();
                 trim_end(out, start);
+                if is_bracket(opening) {
+                    gap.hole = None;
+                }
             }
             *space = false;
             if !out[start..].ends_with(opening) {
                 return word;
+            }
+            // What stood in brackets by itself, a sentence does without.
+            if is_bracket(opening) {
+                gap.hole = None;
             }
             out.pop();
             *space = out[start..].ends_with(' ');
@@ -240,13 +371,16 @@ fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, out: &mut St
             word = rest;
         } else if is_separator(c) {
             if last.is_none_or(|last| is_separator(last) || is_opening(last)) {
+                if last.is_some_and(is_bracket) {
+                    gap.hole = None;
+                }
                 *space = last.is_some_and(is_separator);
                 word = rest;
             } else {
                 *space = false;
                 return word;
             }
-        } else if matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？' | '।' | '؟' | '۔') {
+        } else if is_terminator(c) {
             if !rest.starts_with(char::is_alphanumeric) {
                 *space = false;
             }
@@ -285,6 +419,10 @@ fn opening_of(closing: char) -> Option<char> {
 
 fn is_opening(c: char) -> bool {
     matches!(c, '(' | '[' | '（' | '［' | '“' | '«')
+}
+
+fn is_bracket(c: char) -> bool {
+    matches!(c, '(' | '[' | '（' | '［')
 }
 
 fn is_separator(c: char) -> bool {

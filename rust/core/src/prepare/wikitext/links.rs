@@ -2,7 +2,7 @@
 
 use memchr::memchr2_iter;
 
-use super::spans::{Span, run};
+use super::spans::{Span, What, run};
 use crate::prepare::mediawiki::Site;
 
 /// Codes of Wikipedias that are not ISO 639-1's, by which `[[code:title]]` leads to the page in another language.
@@ -65,7 +65,7 @@ pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
 pub(super) fn read(text: &str, start: usize, end: usize, dropped: &[Span], site: &Site) -> Link {
     let inside = &text[start..end];
     let head = &inside.as_bytes()[..inside.len().min(LONGEST_TARGET)];
-    let pipe = find_pipe(head, start, dropped);
+    let (pipe, after_pipe) = find_pipe(head, start, dropped).unzip();
     // Where the pipe is too far away for a target there is none: what stands there is text in brackets.
     let target = &inside[..pipe.unwrap_or(inside.len())];
     let blank = target.len() - target.trim_start().len();
@@ -80,23 +80,30 @@ pub(super) fn read(text: &str, start: usize, end: usize, dropped: &[Span], site:
         }
         return Link::Shown(shown + usize::from(text[shown..end].starts_with('#')), end);
     };
-    if inside[pipe + 1..].trim().is_empty() {
+    let after_pipe = after_pipe.unwrap_or(pipe + 1);
+    if inside[after_pipe..].trim().is_empty() {
         let (from, to) = without_qualifiers(&text[shown..start + pipe], site);
         return Link::Shown(shown + from, shown + to);
     }
-    Link::Shown(start + pipe + 1, end)
+    Link::Shown(start + after_pipe, end)
 }
 
-/// The first `|` of `head`, which begins at `start`, outside what is dropped.
-fn find_pipe(head: &[u8], start: usize, dropped: &[Span]) -> Option<usize> {
+/// The first `|` of `head`, which begins at `start`, outside what is dropped, or the first template that stands for one;
+/// and what follows it.
+fn find_pipe(head: &[u8], start: usize, dropped: &[Span]) -> Option<(usize, usize)> {
     let mut dropped = dropped.iter().peekable();
     let mut from = 0;
     loop {
-        let at = from + memchr::memchr(b'|', head.get(from..)?)?;
-        while dropped.next_if(|span| span.end <= start + at).is_some() {}
+        let found = memchr::memchr(b'|', head.get(from..)?).map(|found| from + found);
+        let at = found.unwrap_or(head.len());
+        while let Some(span) = dropped.next_if(|span| span.end <= start + at) {
+            if span.what == What::Pipe && span.start >= start {
+                return Some((span.start - start, span.end - start));
+            }
+        }
         match dropped.peek() {
-            Some(span) if span.start <= start + at => from = span.end - start,
-            _ => return Some(at),
+            Some(span) if span.start <= start + at && found.is_some() => from = span.end - start,
+            _ => return found.map(|at| (at, at + 1)),
         }
     }
 }

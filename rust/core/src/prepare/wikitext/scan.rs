@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr3};
 
-use super::lines::{Gap, Kind, Lines};
+use super::lines::{Gap, Kind, Lines, Mark};
 use super::links::{self, Link};
 use super::spans::{Span, Spans, What, run};
 use super::tags::{self, Tag};
@@ -26,14 +26,15 @@ const SPECIAL: [bool; 256] = {
     special
 };
 
-/// Hands the text of a page to its lines.
-pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usize)], out: &mut String) {
+/// Hands the text of a page to its lines. Returns where in `out` something is missing.
+pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usize)], out: &mut String) -> Vec<usize> {
     let mut scanner = Scanner {
         text,
         bytes: text.as_bytes(),
         site,
         spans: &spans.dropped,
         variants: &spans.variants,
+        texts: &spans.texts,
         links,
         jumps: Vec::new(),
         at: 0,
@@ -45,7 +46,7 @@ pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usiz
     while scanner.at < text.len() {
         scanner.step();
     }
-    scanner.lines.end_block();
+    scanner.lines.finish()
 }
 
 /// Where the next of a byte is; looked for once, so that asking again and again costs nothing.
@@ -79,6 +80,8 @@ struct Scanner<'a> {
     /// These three without what lies behind.
     spans: &'a [Span],
     variants: &'a [(usize, usize)],
+    /// What is shown in the place of templates.
+    texts: &'a str,
     links: &'a [(usize, usize)],
     /// Where the shown part of something ends, and where the text goes on; the innermost last.
     jumps: Vec<(usize, usize)>,
@@ -149,8 +152,8 @@ impl Scanner<'_> {
         self.at += length;
     }
 
-    fn leave_out(&mut self, end: usize, gap: Gap) {
-        self.lines.gap(gap);
+    fn leave_out(&mut self, end: usize, gap: Gap, mark: Mark) {
+        self.lines.gap(gap, mark);
         self.at = end;
     }
 
@@ -200,10 +203,27 @@ impl Scanner<'_> {
 
     fn span(&mut self, span: Span) {
         match span.what {
-            What::Comment | What::Inline => self.lines.gap(Gap::Inline),
-            What::Block => self.lines.gap(Gap::Block),
+            What::Comment => self.lines.gap(Gap::Inline, Mark::Join),
+            What::Inline => self.lines.gap(Gap::Inline, Mark::Space),
+            What::Formula => self.lines.gap(Gap::Inline, Mark::Hole),
+            What::Block => self.lines.gap(Gap::Block, Mark::Space),
+            What::Hole => {
+                // A box at the head of a page, whose text goes on in the same line.
+                let is_box = self.begins_line && memchr(b'\n', &self.bytes[span.start..span.end]).is_some();
+                self.lines.gap(Gap::Block, if is_box { Mark::Space } else { Mark::Hole });
+            }
             What::Nothing => {}
-            What::Space => self.lines.text(" "),
+            What::Text(from, to) => {
+                let text = &self.texts[from..to];
+                self.begins_line &= text == " ";
+                self.lines.text(text);
+            }
+            // A row of a table whose marks are templates.
+            What::Pipe if self.begins_line => {
+                self.begins_line = false;
+                self.lines.begin(Kind::Stray);
+            }
+            What::Pipe => self.lines.text("|"),
             What::Literal(start, end) => {
                 self.begins_line = false;
                 self.lines.literal(&htmlize::unescape(&self.text[start..end]));
@@ -222,7 +242,7 @@ impl Scanner<'_> {
             Some(&(start, end)) if start == at => match links::read(self.text, at + 2, end, self.spans, self.site) {
                 Link::Hidden => {
                     self.begins_line = begins_line;
-                    self.leave_out(end + 2, Gap::Block);
+                    self.leave_out(end + 2, Gap::Block, Mark::Space);
                 }
                 Link::Shown(from, to) => {
                     self.jumps.push((to, end + 2));
@@ -233,7 +253,7 @@ impl Scanner<'_> {
             _ if self.bytes.get(at + 1) == Some(&b'[') => {
                 if links::hides(&self.text[at + 2..], self.site) {
                     let end = self.line_end.from(at, self.bytes);
-                    self.leave_out(end, Gap::Block);
+                    self.leave_out(end, Gap::Block, Mark::Space);
                 } else {
                     self.at += 2;
                 }
@@ -252,7 +272,7 @@ impl Scanner<'_> {
                 self.jumps.push((close, close + 1));
                 self.at += space + 1;
             }
-            None => self.leave_out(close + 1, Gap::Inline),
+            None => self.leave_out(close + 1, Gap::Inline, Mark::Space),
         }
     }
 
@@ -326,7 +346,7 @@ impl Scanner<'_> {
         }
         let found = memchr(b'}', &self.bytes[at..end]).map_or(end, |found| at + found);
         let close = found + run(self.bytes, found, b'}');
-        self.leave_out(close.min(end), Gap::Block);
+        self.leave_out(close.min(end), Gap::Block, Mark::Hole);
     }
 
     fn reference(&mut self) {
@@ -355,7 +375,7 @@ impl Scanner<'_> {
             && length > 0
             && self.text[at + 2..at + 2 + length].chars().all(|c| c.is_alphabetic() && !c.is_lowercase())
         {
-            self.leave_out(at + length + 4, Gap::Block);
+            self.leave_out(at + length + 4, Gap::Block, Mark::Join);
         } else {
             self.begins_line = false;
             self.show(count, &self.text[at..at + count]);
@@ -370,7 +390,7 @@ impl Scanner<'_> {
         if let Some(pipe) = memchr(b'|', &inside[..inside.len().min(64)]) {
             // Rules for the rest of the page, its title, and descriptions are not shown here.
             if matches!(inside[..pipe].trim_ascii(), b"H" | b"T" | b"D" | b"-") {
-                return self.leave_out(end, Gap::Inline);
+                return self.leave_out(end, Gap::Inline, Mark::Join);
             }
             start += pipe + 1;
         }

@@ -4,22 +4,29 @@ use memchr::{memchr, memchr3_iter, memmem};
 
 use super::tags::{self, ELEMENTS, Element};
 use super::templates;
+use crate::prepare::mediawiki::Site;
 
 /// Why a stretch of wikitext is not read as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// A comment: a line that holds nothing else is as if it were not there.
+    /// A comment, or what is not seen either: a line that holds nothing else is as if it were not there.
     Comment,
-    /// Something in a line: a reference, a formula.
+    /// Something in a line: a reference.
     Inline,
-    /// Something that stands for itself: a template, a table, a gallery.
+    /// A formula in a line.
+    Formula,
+    /// Something that stands for itself: a table, a gallery, a template that no sentence needs.
     Block,
+    /// A template of which nobody knows what it shows.
+    Hole,
     /// The text between these bytes is shown as it stands.
     Literal(usize, usize),
     /// Marks of a template whose text is shown.
     Nothing,
-    /// The mark between two values of such a template, which is a space there.
-    Space,
+    /// The same, and this stretch of [`Spans::texts`] is shown in their place.
+    Text(usize, usize),
+    /// A template that stands for `|`.
+    Pipe,
 }
 
 /// A stretch of wikitext, from its first byte to the one after its last.
@@ -37,6 +44,8 @@ pub(super) struct Spans {
     pub dropped: Vec<Span>,
     /// Where `-{` and the byte after its `}-` stand, in the order of the text; these may lie in each other.
     pub variants: Vec<(usize, usize)>,
+    /// What is shown of templates that is no value of theirs.
+    pub texts: String,
 }
 
 /// Something that was opened and is not closed yet.
@@ -76,19 +85,29 @@ const VARIANT: usize = 3;
 
 struct Finder<'a> {
     text: &'a [u8],
+    site: &'a Site,
     spans: Spans,
     stack: Vec<Open>,
     /// How many of each kind are on the stack: a closing mark that has no opening one must not search it.
     open: [usize; 4],
     /// A bit for each of [`ELEMENTS`] that is known not to be closed any more; without it the search would be quadratic.
     unclosed: u64,
+    /// Whether `-{..}-` means something.
     variants: bool,
 }
 
-/// Finds what is left out of `text`; `variants` says whether `-{..}-` means something there.
-pub(super) fn find(text: &str, variants: bool) -> Spans {
+/// Finds what is left out of `text`, a page of `site`.
+pub(super) fn find(text: &str, site: &Site) -> Spans {
     let text = text.as_bytes();
-    let mut finder = Finder { text, spans: Spans::default(), stack: Vec::new(), open: [0; 4], unclosed: 0, variants };
+    let mut finder = Finder {
+        text,
+        site,
+        spans: Spans::default(),
+        stack: Vec::new(),
+        open: [0; 4],
+        unclosed: 0,
+        variants: site.has_variants(),
+    };
     let mut at = 0;
     for next in memchr3_iter(b'<', b'{', b'}', text) {
         if next < at {
@@ -165,8 +184,17 @@ impl Finder<'_> {
         if tag.closes {
             return tag.end;
         }
-        let what = if element == Element::Block { What::Block } else { What::Inline };
+        let what = match element {
+            Element::Block => What::Block,
+            Element::Formula => What::Formula,
+            Element::Joining => What::Comment,
+            // `<nowiki/>` keeps marks apart, not words.
+            Element::Literal if tag.empty => What::Comment,
+            Element::Inline | Element::Literal | Element::Code => What::Inline,
+        };
         if tag.empty {
+            // An empty formula shows nothing.
+            let what = if what == What::Formula { What::Inline } else { what };
             self.drop_span(at, tag.end, what);
             return tag.end;
         }
@@ -175,7 +203,9 @@ impl Finder<'_> {
             Element::Literal => self.drop_span(at, end, What::Literal(tag.end, close)),
             Element::Code if memchr(b'\n', &text[tag.end..close]).is_none() => return tag.end,
             Element::Code => self.drop_span(at, end, What::Block),
-            Element::Inline | Element::Block => self.drop_span(at, end, what),
+            // `<syntaxhighlight inline>` is code in a sentence.
+            Element::Block if tag.inline => self.drop_span(at, end, What::Literal(tag.end, close)),
+            Element::Inline | Element::Joining | Element::Formula | Element::Block => self.drop_span(at, end, what),
         }
         end
     }
@@ -242,8 +272,11 @@ impl Finder<'_> {
             left -= taken;
             let (from, to) = (start + open - taken, at + count - left);
             let inside = self.first_inside(from);
-            if taken == 3 || !templates::show(text, from, to, inside, &mut self.spans.dropped) {
+            if taken == 3 {
                 self.drop_span(from, to, What::Block);
+            } else {
+                let Spans { dropped, texts, .. } = &mut self.spans;
+                templates::show(text, from..to, inside, self.site, dropped, texts);
             }
             if open - taken > 1 {
                 self.push(Open::Braces { start, count: open - taken });

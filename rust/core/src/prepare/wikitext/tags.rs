@@ -5,6 +5,10 @@
 pub(super) enum Element {
     /// It goes, out of the middle of a sentence.
     Inline,
+    /// The same, and what stands around it belongs together: nothing is seen of it, or it is set above the text.
+    Joining,
+    /// A formula: it goes, and the sentence lacks it.
+    Formula,
     /// It goes, and a paragraph with it.
     Block,
     /// What it holds is text, not markup.
@@ -16,7 +20,7 @@ pub(super) enum Element {
 /// Elements whose content is not wikitext, or not this page's prose; MediaWiki reads none of their braces and brackets.
 pub(super) const ELEMENTS: [(&str, Element); 37] = [
     ("ref", Element::Inline),
-    ("math", Element::Inline),
+    ("math", Element::Formula),
     ("nowiki", Element::Literal),
     ("code", Element::Code),
     ("references", Element::Block),
@@ -24,17 +28,17 @@ pub(super) const ELEMENTS: [(&str, Element); 37] = [
     ("syntaxhighlight", Element::Block),
     ("source", Element::Block),
     ("pre", Element::Block),
-    ("chem", Element::Inline),
-    ("ce", Element::Inline),
+    ("chem", Element::Formula),
+    ("ce", Element::Formula),
     ("timeline", Element::Block),
     ("score", Element::Block),
     ("imagemap", Element::Block),
-    ("hiero", Element::Inline),
+    ("hiero", Element::Formula),
     ("graph", Element::Block),
     ("templatedata", Element::Block),
-    ("templatestyles", Element::Inline),
+    ("templatestyles", Element::Joining),
     ("poem", Element::Block),
-    ("includeonly", Element::Inline),
+    ("includeonly", Element::Joining),
     ("mapframe", Element::Block),
     ("maplink", Element::Inline),
     ("inputbox", Element::Block),
@@ -42,12 +46,12 @@ pub(super) const ELEMENTS: [(&str, Element); 37] = [
     ("charinsert", Element::Block),
     ("indicator", Element::Block),
     ("phonos", Element::Inline),
-    ("section", Element::Inline),
+    ("section", Element::Joining),
     ("style", Element::Block),
     ("script", Element::Block),
     ("select", Element::Block),
-    ("rt", Element::Inline),
-    ("rp", Element::Inline),
+    ("rt", Element::Joining),
+    ("rp", Element::Joining),
     ("h2", Element::Block),
     ("h3", Element::Block),
     ("h4", Element::Block),
@@ -112,6 +116,8 @@ pub(super) struct RawTag<'a> {
     pub end: usize,
     /// Whether there is anything but the name.
     pub attributes: bool,
+    /// Whether one of the attributes is `inline`.
+    pub inline: bool,
 }
 
 /// The tag that begins at `at`, where `<` stands. It ends at the next `>`, and another `<` before that says that it is none.
@@ -139,5 +145,6 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     if attributes && !closes && is_inline && !inside.contains(&b'=') {
         return None;
     }
-    Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes })
+    let inline = attributes && inside.split(|b| b.is_ascii_whitespace()).any(|it| it == b"inline" || it == b"inline=");
+    Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes, inline })
 }

@@ -1,134 +1,246 @@
-//! The few templates that stand in the middle of sentences and hold words of theirs, as measures and foreign
-//! words do.
+//! Templates in the middle of sentences: signs, words and numbers that they hold, and notes that no sentence needs.
+//!
+//! Nothing is expanded. The tables say what a reader sees of the common templates of the largest Wikipedias: [`signs`] has
+//! those that stand for a sign, [`words`] those whose text is among their values, and [`silent`] those without which a
+//! sentence is whole. Every other template leaves a hole.
 
+mod forms;
+mod signs;
+mod silent;
+mod words;
+
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::spans::{Span, What};
+use crate::prepare::mediawiki::Site;
+use forms::Values;
 
-/// Which of a template's values are text.
-#[derive(Clone, Copy)]
+/// What a reader sees of a template.
+#[derive(Debug, Clone, Copy)]
 enum Shows {
-    /// The value at this place, from 0, among those without a name.
-    Value(usize),
+    /// This sign.
+    Sign(&'static str),
+    /// A `|`, which separates the parts of a link as a plain one does.
+    Pipe,
+    /// Values and words of the template's own, as [`forms`] reads them. A hole if a value is missing.
+    Form(&'static str),
+    /// The same. Nothing if a value is missing.
+    Marked(&'static str),
     /// A number and its unit: `{{convert|5|to|10|km|mi}}`.
     Measure,
-    /// All of them, one after another: `{{chem|H|2|O}}`.
-    All,
+    /// All values, with this between them: `{{chem|H|2|O}}`.
+    All(&'static str),
+    /// `{{frac|1|2}}`, `{{frac|5|1|2}}`.
+    Fraction,
+    /// This prefix, a ship's name, and its number: `{{USS|Enterprise|CV-6}}`.
+    Ship(&'static str),
+    /// `{{as of|2012|5}}`.
+    AsOf,
+    /// Nothing that the sentence needs: a note, a source, an anchor.
+    Nothing,
 }
 
-/// Names of English templates, many of which other sites have taken over.
-const TEMPLATES: &[(&str, Shows)] = &[
-    ("abbr", Shows::Value(0)),
-    ("chem", Shows::All),
-    ("convert", Shows::Measure),
-    ("cvt", Shows::Measure),
-    ("ill", Shows::Value(0)),
-    ("interlanguage link", Shows::Value(0)),
-    ("lang", Shows::Value(1)),
-    ("langue", Shows::Value(1)),
-    ("nihongo", Shows::Value(0)),
-    ("nobr", Shows::Value(0)),
-    ("nobreak", Shows::Value(0)),
-    ("nowrap", Shows::Value(0)),
-    ("sc", Shows::Value(0)),
-    ("small", Shows::Value(0)),
-    ("smallcaps", Shows::Value(0)),
-    ("smaller", Shows::Value(0)),
-    ("transl", Shows::Value(1)),
-    ("transliteration", Shows::Value(1)),
-    ("unité", Shows::Measure),
-    ("val", Shows::Value(0)),
-];
+/// A row of a table: the languages of the sites ("" means all others), what is shown, and names.
+type Row = (&'static str, Shows, &'static [&'static str]);
 
-/// Longest of them in bytes, and most things in it that are left out: what is longer is no word of a sentence.
-const LONGEST: usize = 512;
-pub(super) const MOST_INSIDE: usize = 16;
-
-/// Puts in place of the template `start..end` (braces and all) at the end of `dropped` what surrounds its text; false,
-/// and nothing done, where it has none. `inside` is the place in `dropped` of the first stretch that lies in the template.
-pub(super) fn show(text: &[u8], start: usize, end: usize, inside: usize, dropped: &mut Vec<Span>) -> bool {
-    if end - start > LONGEST || dropped.len() - inside > MOST_INSIDE {
-        return false;
+/// What each name shows, by the languages of the sites, "" last.
+static NAMES: LazyLock<HashMap<String, Vec<(&'static str, Shows)>>> = LazyLock::new(|| {
+    let mut names: HashMap<String, Vec<(&'static str, Shows)>> = HashMap::new();
+    for &(sites, shows, of) in signs::SIGNS.iter().chain(words::WORDS) {
+        for name in of {
+            names.entry(with_small_initial(name)).or_default().push((sites, shows));
+        }
     }
-    let parts = split(text, start + 2, end - 2, &dropped[inside..]);
-    let Some(shows) = parts.first().and_then(|name| by_name(&text[name.clone()])) else { return false };
-    let values: Vec<_> =
-        parts.into_iter().skip(1).map(|part| trim(text, part)).filter(|part| !is_named(&text[part.clone()])).collect();
-    let shown = match shows {
-        Shows::Value(place) => values.get(place..=place).unwrap_or_default(),
-        Shows::Measure => &values[..measure(text, &values)],
-        Shows::All => &values[..],
+    for &(sites, of) in silent::NAMES {
+        for name in of.split('|') {
+            names.entry(with_small_initial(name.trim())).or_default().push((sites, Shows::Nothing));
+        }
+    }
+    for rows in names.values_mut() {
+        rows.sort_by_key(|(sites, _)| sites.is_empty());
+    }
+    names
+});
+
+/// Longest template in bytes whose values are read, and most stretches in it that are dropped.
+const LONGEST: usize = 2048;
+pub(super) const MOST_INSIDE: usize = 32;
+
+/// Longest name in bytes, with its namespace. A title has 255 at most.
+const LONGEST_NAME: usize = 320;
+
+/// Puts at the end of `dropped`, in place of the template `range` (braces and all), what a reader sees of it.
+///
+/// `inside` is the place in `dropped` of the first stretch within the template. Text that is no value goes to `texts`.
+pub(super) fn show(
+    text: &[u8],
+    range: Range<usize>,
+    inside: usize,
+    site: &Site,
+    dropped: &mut Vec<Span>,
+    texts: &mut String,
+) {
+    let Range { start, end } = range;
+    let found = head(text, start + 2..end - 2, &dropped[inside..]).and_then(|head| {
+        let shows = if head.is_function { function(&head.name)? } else { find(&head.name, site)? };
+        Some((shows, head.values))
+    });
+    let (otherwise, pieces) = match found {
+        None => (What::Hole, None),
+        Some((Shows::Nothing, _)) => (What::Block, None),
+        Some((Shows::Pipe, _)) => (What::Pipe, None),
+        Some((Shows::Sign(""), _)) => (What::Nothing, None),
+        Some((Shows::Sign(sign), _)) => {
+            let from = texts.len();
+            texts.push_str(sign);
+            (What::Text(from, texts.len()), None)
+        }
+        Some((shows, values)) => {
+            let otherwise = if matches!(shows, Shows::Marked(_)) { What::Block } else { What::Hole };
+            let fits = end - start <= LONGEST && dropped.len() - inside <= MOST_INSIDE;
+            let pieces = fits.then(|| Values::read(text, values, &dropped[inside..]));
+            (otherwise, pieces.and_then(|values| forms::pieces(shows, &values, site.language.as_deref())))
+        }
     };
-    if shown.iter().all(Range::is_empty) || shown.iter().any(|part| text[part.clone()].contains(&b'\n')) {
-        return false;
-    }
-    let between = if matches!(shows, Shows::Measure) { What::Space } else { What::Nothing };
+    let Some(pieces) = pieces else {
+        while dropped.last().is_some_and(|span| span.start >= start) {
+            dropped.pop();
+        }
+        return dropped.push(Span { start, end, what: otherwise });
+    };
     let within = dropped.split_off(inside);
     let mut from = start;
-    for part in shown {
-        let what = if from == start { What::Nothing } else { between };
-        dropped.push(Span { start: from, end: part.start, what });
-        dropped.extend(within.iter().filter(|span| part.contains(&span.start)));
-        from = part.end;
+    for piece in pieces {
+        let value = piece.value.unwrap_or(end..end);
+        let mark = texts.len();
+        texts.push_str(&piece.before);
+        let what = if piece.before.is_empty() { What::Nothing } else { What::Text(mark, texts.len()) };
+        dropped.push(Span { start: from, end: value.start, what });
+        dropped.extend(within.iter().filter(|span| value.contains(&span.start)));
+        from = value.end;
     }
-    dropped.push(Span { start: from, end, what: What::Nothing });
-    true
+    if from < end {
+        dropped.push(Span { start: from, end, what: What::Nothing });
+    }
 }
 
-fn by_name(name: &[u8]) -> Option<Shows> {
-    let name = str::from_utf8(name).ok()?.trim().replace('_', " ").to_lowercase();
-    TEMPLATES.iter().find(|(known, _)| *known == name).map(|(_, shows)| *shows)
+/// The beginning of a template: its name, and where its values are.
+struct Head {
+    name: String,
+    is_function: bool,
+    values: Range<usize>,
 }
 
-/// The stretches between the `|` of a template that are not those of a link in it, or of what is left out in it.
-fn split(text: &[u8], start: usize, end: usize, inside: &[Span]) -> Vec<Range<usize>> {
-    let mut parts = Vec::new();
+/// Reads the beginning of the template between the braces, without comments. None if another template makes the name.
+fn head(text: &[u8], range: Range<usize>, inside: &[Span]) -> Option<Head> {
+    let mut name = Vec::new();
     let mut inside = inside.iter().peekable();
-    let (mut from, mut at, mut links) = (start, start, 0_usize);
-    while at < end {
+    let mut at = range.start;
+    while at < range.end && text[at] != b'|' {
         if let Some(span) = inside.next_if(|span| span.start <= at) {
+            if span.what != What::Comment {
+                return None;
+            }
             at = span.end.max(at);
             continue;
         }
-        match text[at] {
-            b'[' if text[at + 1] == b'[' => links += 1,
-            b']' if text[at + 1] == b']' => links = links.saturating_sub(1),
-            b'|' if links == 0 => {
-                parts.push(from..at);
-                from = at + 1;
-            }
-            _ => {}
+        if name.len() == LONGEST_NAME {
+            return None;
         }
+        if text[at] == b':' {
+            let prefix = str::from_utf8(name.trim_ascii()).ok()?;
+            if is_function(prefix) {
+                return Some(Head { name: prefix.to_lowercase(), is_function: true, values: at + 1..range.end });
+            }
+        }
+        name.push(text[at]);
         at += 1;
     }
-    parts.push(from..end.max(from));
-    parts
+    let name = str::from_utf8(&name).ok()?;
+    let name = if name.contains('&') { htmlize::unescape(name) } else { name.into() };
+    let name = name.split(|c: char| c == '_' || c.is_whitespace()).filter(|word| !word.is_empty());
+    let name = name.collect::<Vec<_>>().join(" ");
+    // Without a `|` there are no values.
+    let values = if at < range.end { at + 1..range.end } else { at..at };
+    (!name.is_empty()).then_some(Head { name, is_function: false, values })
 }
 
-fn trim(text: &[u8], part: Range<usize>) -> Range<usize> {
-    let value = &text[part.clone()];
-    let start = part.start + (value.len() - value.trim_ascii_start().len());
-    start..start + value.trim_ascii().len()
+/// Whether a colon after `name` makes it a function of MediaWiki. Those that set something for the page, its title or
+/// the key that it is sorted by, are in capitals in every language.
+fn is_function(name: &str) -> bool {
+    let is_setting = || {
+        name.chars().nth(3).is_some() && !name.chars().any(char::is_lowercase) && name.chars().any(char::is_uppercase)
+    };
+    name.starts_with('#') || name.eq_ignore_ascii_case("formatnum") || is_setting()
 }
 
-fn is_named(value: &[u8]) -> bool {
-    let name = value.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ')).count();
-    value.get(name) == Some(&b'=')
-}
-
-/// How many of the values of `{{convert}}` come before those that say what to convert to.
-fn measure(text: &[u8], values: &[Range<usize>]) -> usize {
-    const BETWEEN: &[&str] = &["to", "-", "–", "and", "by", "x", "×", "or", "+/-", "±", "to about"];
-    let is_number = |value: &Range<usize>| text[value.clone()].iter().any(u8::is_ascii_digit);
-    if !values.first().is_some_and(is_number) {
-        return 0;
+fn function(name: &str) -> Option<Shows> {
+    match name {
+        "formatnum" => Some(Shows::Form("{1}")),
+        // Nearly all of `#tag` are references.
+        _ if name.starts_with('#') && name != "#tag" => None,
+        _ => Some(Shows::Nothing),
     }
-    let mut count = 1;
-    while values.len() > count + 1
-        && BETWEEN.iter().any(|word| word.as_bytes() == &text[values[count].clone()])
-        && is_number(&values[count + 1])
-    {
-        count += 2;
+}
+
+/// What a reader sees of the template of this name.
+fn find(name: &str, site: &Site) -> Option<Shows> {
+    let name = match name.split_once(':') {
+        Some((namespace, name)) if is_namespace(namespace.trim(), site) => name.trim(),
+        _ => name,
+    };
+    let language = site.language.as_deref().unwrap_or_default();
+    let exact = with_small_initial(name);
+    let by_name = |name: &str| {
+        let rows = NAMES.get(name)?;
+        rows.iter().find(|(sites, _)| sites.is_empty() || sites.split(' ').any(|site| site == language))
+    };
+    if let Some((_, shows)) = by_name(&exact) {
+        return Some(*shows);
     }
-    (count + 1).min(values.len())
+    let small = name.to_lowercase();
+    if let Some((_, shows)) = by_name(&small) {
+        return Some(*shows);
+    }
+    if silent::is_by_pattern(&small) { Some(Shows::Nothing) } else { words::by_pattern(&exact, language) }
+}
+
+fn is_namespace(prefix: &str, site: &Site) -> bool {
+    /// "Template" in the languages of large Wikipedias.
+    #[rustfmt::skip]
+    const TEMPLATE: &[&str] = &[
+        "template", "vorlage", "modèle", "mall", "sjabloon", "шаблон", "plantilla", "szablon", "predefinição", "قالب",
+        "テンプレート", "模板", "bản mẫu", "batakan", "plantilya", "şablon", "الگو", "malline", "skabelon", "mal",
+        "šablona", "sablon", "format", "틀", "תבנית", "templat",
+    ];
+    let prefix = prefix.to_lowercase();
+    TEMPLATE.contains(&prefix.as_str()) || site.is_template(&prefix)
+}
+
+/// A name as MediaWiki compares it: its first letter is the same, small or capital.
+fn with_small_initial(name: &str) -> String {
+    let mut characters = name.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_written_as_it_is_looked_for() {
+        for (name, rows) in &*NAMES {
+            assert!(!name.is_empty() && *name == name.trim() && !name.contains(['_', '|', '{']), "{name:?}");
+            let sites: Vec<_> = rows.iter().flat_map(|(sites, _)| sites.split(' ')).collect();
+            let mut once = sites.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), sites.len(), "{name:?} is there twice: {rows:?}");
+        }
+    }
 }
