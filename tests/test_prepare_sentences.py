@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from raw_text import prepared, refusal
@@ -18,7 +18,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def lines(text: str, language: str = "en", **options: bool) -> list[str]:
+def lines(text: str, language: str = "en", **options: Any) -> list[str]:
     return prepared(text, language=language, **options)[0].splitlines()[:-1]
 
 
@@ -145,7 +145,7 @@ def test_hyphens_at_the_ends_of_lines(command: Command) -> None:
 
 def test_hyphens_in_english_and_between_pages() -> None:
     text = "An intro-\n\x0c12\nduction to pre-\r\nand post-war state-of-the-\r\nart twenty-\r\nOne.\n"
-    assert lines(text, join_hyphens=True, boilerplate=[r"^\d+$"]) == [  # type: ignore[arg-type]
+    assert lines(text, join_hyphens=True, boilerplate=[r"^\d+$"]) == [
         "An introduction to pre- and post-war state-of-the-art twenty-One."
     ]
 

@@ -94,11 +94,11 @@ fn outside_strings(line: &[u8], mut visit: impl FnMut(usize)) {
 }
 
 /// Writes JSON Lines of lines that Python's repr wrote.
-pub(super) const FROM_PYTHON: &str = "python3 -c \"import ast, json, sys; \
+pub(super) const FROM_PYTHON: &str = "make JSON Lines of it: python3 -c \"import ast, json, sys; \
     [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin if line.strip()]\" < FILE > NEW";
 
 /// Takes the commas off the ends of lines.
-const WITHOUT_COMMAS: &str = "sed 's/,[[:space:]]*$//' FILE > NEW";
+const WITHOUT_COMMAS: &str = "remove the commas: sed 's/,[[:space:]]*$//' FILE > NEW";
 
 /// Writes JSON Lines of lines whose strings hold bare control characters.
 const WITH_ESCAPES: &str = "python3 -c \"import json, sys; \
