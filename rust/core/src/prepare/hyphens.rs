@@ -19,6 +19,9 @@ const SOFT: char = '\u{AD}';
 /// text recognition puts there.
 const HYPHENS: [char; 6] = ['-', '\u{2010}', '\u{58A}', '\u{2E17}', '\u{2E40}', '¬'];
 
+/// The one that stands for a hyphen only.
+const RECOGNIZED: char = '¬';
+
 /// What a hyphen at a line's end stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hyphen {
@@ -42,8 +45,13 @@ pub(super) fn join(paragraph: &mut String, line: &str, language: &str, join_hyph
         return true;
     }
     if join_hyphens && let Some(head) = paragraph.strip_suffix(HYPHENS) {
-        match kind(head, line, language) {
-            Hyphen::OfTheBreak => paragraph.truncate(head.len()),
+        let (end, kind) = (head.len(), kind(head, line, language));
+        if paragraph.ends_with(RECOGNIZED) && head.ends_with(char::is_alphanumeric) {
+            paragraph.truncate(end);
+            paragraph.push('-');
+        }
+        match kind {
+            Hyphen::OfTheBreak => paragraph.truncate(end),
             Hyphen::OfTheWord => {}
             Hyphen::Open => {
                 add_after_space(paragraph, line);

@@ -37,6 +37,7 @@ fn hyphens_of_the_break_go_and_others_stay() {
         ("he", "אל-|על", "אל-על"),
         ("und", "Haupt-|und Neben-|wege", "Haupt- und Nebenwege"),
         ("de", "Un\u{2010}|kraut, Ge¬|setz, Kö\u{2E17}|nig", "Unkraut, Gesetz, König"),
+        ("de", "Schleswig¬|Holstein, Haupt¬|und Nebenwege, A ¬|B", "Schleswig-Holstein, Haupt- und Nebenwege, A ¬ B"),
         ("de", "-|wort und -|", "- wort und - "),
         ("ja", "これ|は", "これは"),
         ("de", "cafe\u{301}-|haus", "cafe\u{301}haus"),
