@@ -59,7 +59,7 @@ def test_templates_that_stand_for_a_dash_or_a_space(command: Command) -> None:
             "de",
             (
                 "Der Ort{{--}}ein Hafen{{--}}ist klein. Er hat 5{{0}}km {{nnbsp}}Küste{{Belege fehlen}}. "
-                "Der Berg ist {{Höhe|1234}} hoch ({{enS|mountain}})."
+                "Der Berg ist {{Höhe|1234|DE-NN}} hoch ({{enS|mountain}})."
             ),
             [
                 "Der Ort – ein Hafen – ist klein.",

@@ -171,7 +171,7 @@ fn templates_that_hold_numbers_and_words() {
         (
             "de",
             "{{enS|word}}, {{lang|la|verbum}}, {{\"|Zitat}}, {{Höhe|1234|DE-NN|link=true}}",
-            "word, verbum, „Zitat“, 1234 m ü. NN",
+            "word, verbum, „Zitat“, 1234 m",
         ),
         ("de", "{{Zitat|Text=Ja.|Autor=X}} {{nowrap|5 m}} {{FormatNum|12345}}", "„Ja.“ 5 m 12345"),
         (

@@ -76,7 +76,8 @@ pub(super) const WORDS: &[Row] = &[
     ("de", Form("“{1/Text}”"), &["Zitat-en", "\"-en"]),
     ("de", Form("«{1/Text}»"), &["Zitat-fr", "Zitat-it", "Zitat-es", "\"-fr"]),
     ("de", Form("{1}"), &["FormatNum", "Kapitälchen"]),
-    ("de", Form("{1} m{2=DE-NN: ü. NN}{2=DE-NHN: ü. NHN}{2=DE: ü. NHN}{2=AT: ü. A.}{2=CH: ü. M.}"), &["Höhe"]),
+    // The abbreviation of the zero level behind it would end sentences.
+    ("de", Form("{1} m"), &["Höhe"]),
     ("de", Marked("{2}"), &["Audio", "Audio2"]),
 
     // French
