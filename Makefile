@@ -7,13 +7,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench gpu-kit clean rust-test python-test stubs wheel-test
+.PHONY: help build demo test lint bench fuzz gpu-kit clean rust-test python-test stubs wheel-test
 
 help:
 	@echo 'make demo   text, tokenizer, records, a tiny model pretrained and evaluated (into demo/)'
 	@echo 'make test   Rust tests, Python tests, type stubs, the built wheel'
 	@echo 'make lint   rustfmt, clippy, ruff, mypy'
 	@echo 'make bench  speed against sentencepiece, dd and PyTorch, in one run (BENCH_ARGS="--text FILE" for your own text)'
+	@echo 'make fuzz   coverage-guided fuzzing of every reader of files (FUZZ_ARGS="--seconds 60"); needs nightly Rust and cargo-fuzz'
 	@echo 'make gpu-kit  a kit that measures a training step on another machine'"'"'s GPU (into build/gpu-kit; docs/training.md)'
 	@echo 'make build  the virtual environment .venv with albert-fast in it'
 	@echo 'make clean  remove what the above made'
@@ -66,6 +67,9 @@ lint: build
 
 bench: build
 	$(BIN)/python benches/bench.py $(BENCH_ARGS)
+
+fuzz: build
+	$(BIN)/python rust/fuzz/run.py $(FUZZ_ARGS)
 
 gpu-kit: build
 	$(BIN)/python benches/gpu/build.py --output-dir build/gpu-kit

@@ -1,0 +1,48 @@
+//! Every reader of foreign bytes, as a function of bytes that panics when a property does not hold.
+//!
+//! `replay.rs` runs them on the seeds in rust/fuzz/seeds and on what fuzzing found in rust/fuzz/found; the fuzz targets in
+//! rust/fuzz run them on bytes that coverage guides. Besides "no panic", they check bounded memory, valid output, and that
+//! neither threads nor caches change a result.
+
+#![allow(missing_docs, reason = "a test's helpers")]
+
+pub mod memory;
+mod prepare;
+mod records;
+mod scratch;
+mod store;
+mod tokenizer;
+
+/// A reader's name, which is also that of its directory of seeds and of its fuzz target, and the reader.
+pub const READERS: &[(&str, fn(&[u8]))] = &[
+    ("prepare_auto", prepare::auto),
+    ("prepare_text", prepare::text),
+    ("prepare_jsonl", prepare::jsonl),
+    ("prepare_mediawiki", prepare::mediawiki),
+    ("prepare_wikiextractor", prepare::wikiextractor),
+    ("prepare_parquet", prepare::parquet),
+    ("wikitext", prepare::wikitext),
+    ("sentencepiece_model", tokenizer::sentencepiece_model),
+    ("wordpiece_vocabulary", tokenizer::wordpiece_vocabulary),
+    ("encode", tokenizer::encode),
+    ("records", records::records),
+    ("example", records::example),
+    ("record_index", records::record_index),
+    ("records_journal", records::journal),
+    ("token_store", store::token_store),
+    ("tokenize_journal", store::journal),
+];
+
+/// Runs the reader called `name` on `data`.
+///
+/// # Panics
+/// When a property does not hold, or no reader has this name.
+pub fn run(name: &str, data: &[u8]) {
+    let (_, reader) = READERS.iter().find(|(reader, _)| *reader == name).expect("a reader of this name");
+    memory::limited(data.len(), || reader(data));
+}
+
+/// Seeds in formats of this crate: reader, name and bytes of each.
+pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+    [records::seeds(), store::seeds()].concat()
+}

@@ -1,0 +1,154 @@
+//! Token stores, and the journal of a store that is being made.
+
+use std::path::{Path, PathBuf};
+
+use albert_fast_core::documents::Documents;
+use albert_fast_core::store::{META_FILE, TokenStore};
+use albert_fast_core::tokenize::{Encode, JOURNAL_FILE, TokenizeOptions, tokenize};
+use albert_fast_core::{Error, NoProgress, Progress};
+use serde_json::{Value, json};
+
+use super::scratch;
+
+const TEXT: &str = "the cat saw the dog\nit ran\n\nthe house is old\n";
+
+/// Words of up to 200 ids, by their length.
+struct Lengths;
+
+impl Encode for Lengths {
+    type State = ();
+
+    fn state(&self) {}
+
+    fn encode_line(&self, (): &mut (), line: &str, out: &mut Vec<u32>) -> bool {
+        out.extend(line.split_whitespace().map(|word| word.len() as u32 % 200));
+        !line.trim().is_empty()
+    }
+
+    fn vocab_size(&self) -> u32 {
+        200
+    }
+
+    fn digest(&self) -> &'static str {
+        "lengths"
+    }
+
+    fn description(&self) -> Value {
+        json!({"kind": "lengths"})
+    }
+}
+
+fn make(folder: &Path) -> Result<(), Error> {
+    let text = scratch::path("store.txt");
+    if !text.exists() {
+        scratch::file("store.txt", TEXT.as_bytes());
+    }
+    // A part per document.
+    let options = TokenizeOptions { part_tokens: 1, ..TokenizeOptions::default() };
+    tokenize(&[text], &Lengths, folder, &options, &mut NoProgress).map(drop)
+}
+
+/// A good store, of which one file is replaced by the bytes after the first, which says whether that is a part.
+pub fn token_store(data: &[u8]) {
+    let Some((&which, bytes)) = data.split_first() else { return };
+    let folder = scratch::empty_directory("store");
+    make(&folder).expect("a good store");
+    let files = sorted_files(&folder);
+    let is_part = |path: &&PathBuf| path.extension().is_none_or(|suffix| suffix != "json");
+    let changed = files.iter().find(|path| is_part(path) == (which % 2 == 1)).expect("such a file");
+    let whole = std::fs::read(changed).expect("the file can be read") == bytes;
+    std::fs::write(changed, bytes).expect("the file can be written");
+    let opened = TokenStore::open(&folder);
+    if whole {
+        assert!(opened.is_ok(), "{opened:?}");
+    }
+    let Ok(store) = opened else { return };
+    let verified = store.verify();
+    for index in 0..store.num_documents() {
+        if store.check(index).is_ok() {
+            let document = store.document(index);
+            assert!(document.segments() > 0);
+        } else {
+            assert!(verified.is_err(), "document {index} is damaged, and the store is said to be good");
+        }
+    }
+}
+
+/// The files of `folder`, sorted.
+pub fn sorted_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the directory can be read");
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// The journal of an unfinished store: the store is finished, or the journal refused and left as it is. `TEXT` stands
+/// for the path of the input.
+pub fn journal(data: &[u8]) {
+    let folder = scratch::empty_directory("unfinished");
+    make(&folder).expect("a good store");
+    std::fs::remove_file(folder.join(META_FILE)).expect("the store has a description");
+    let path = folder.join(JOURNAL_FILE);
+    let data = &replaced(data, b"TEXT", text_path().as_bytes());
+    std::fs::write(&path, data).expect("the journal can be written");
+    match make(&folder) {
+        Ok(()) => TokenStore::open(&folder).and_then(|store| store.verify()).expect("a good store"),
+        Err(_) => {
+            assert!(std::fs::read(&path).expect("the journal is there") == *data, "a refused journal was changed")
+        }
+    }
+}
+
+fn text_path() -> String {
+    let path = scratch::path("store.txt").canonicalize().expect("the text is there");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+fn replaced(data: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len());
+    let mut rest = data;
+    while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(to);
+        rest = &rest[at + from.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Good files.
+pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+    let folder = scratch::empty_directory("seed-store");
+    make(&folder).expect("a store");
+    let mut seeds = Vec::new();
+    for path in sorted_files(&folder) {
+        let is_part = path.extension().is_none_or(|suffix| suffix != "json");
+        let bytes = std::fs::read(&path).expect("the file can be read");
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        seeds.push(("token_store", name, [&[u8::from(is_part)], &bytes[..]].concat()));
+    }
+    let journals = stopped(&scratch::empty_directory("seed-unfinished"));
+    for (index, journal) in journals.into_iter().enumerate() {
+        let bytes = replaced(&journal, text_path().as_bytes(), b"TEXT");
+        seeds.push(("tokenize_journal", format!("parts-{index}"), bytes));
+    }
+    seeds
+}
+
+/// The journals that a run leaves on its way.
+fn stopped(folder: &Path) -> Vec<Vec<u8>> {
+    struct Watch(PathBuf, Vec<Vec<u8>>);
+    impl Progress for Watch {
+        fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {
+            self.1.extend(std::fs::read(&self.0));
+            true
+        }
+    }
+    let mut watch = Watch(folder.join(JOURNAL_FILE), Vec::new());
+    let options = TokenizeOptions { part_tokens: 1, block_bytes: 1, ..TokenizeOptions::default() };
+    tokenize(&[scratch::path("store.txt")], &Lengths, folder, &options, &mut watch).expect("a store");
+    watch.1.sort();
+    watch.1.dedup();
+    watch.1
+}
