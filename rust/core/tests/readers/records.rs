@@ -35,10 +35,12 @@ pub fn records(data: &[u8]) {
         }
     };
     match RecordIndex::open(&[path.clone()], None, 1, &mut NoProgress) {
-        Ok(index) => {
-            assert!(end.is_ok(), "indexed, though reading ends in {end:?}");
-            assert_eq!(read_all(&index).expect("indexed records can be read"), found);
-        }
+        // An index holds where records begin; what is in them is checked when they are read.
+        Ok(index) => match (read_all(&index), end) {
+            (Ok(records), Ok(())) => assert_eq!(records, found),
+            (Err(_), Err(_)) => {}
+            (indexed, end) => panic!("through an index: {indexed:?}; from front to back: {end:?}"),
+        },
         Err(error) => assert!(end.is_err() || found.is_empty(), "{} records, not indexed: {error}", found.len()),
     }
     let _ = RecordSource::open(&[path], RecordOptions { threads: 1, ..RecordOptions::default() }, &mut NoProgress);
