@@ -12,7 +12,8 @@ from conftest import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.config import ACTIVATIONS, PLAIN_ALBERT, PRESETS, ModelConfig
+from trainer.config import ACTIVATIONS, PRESETS, ModelConfig
+from trainer.config_keys import FIXED, HARMLESS, PLAIN_ALBERT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +93,7 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         num_attention_heads=heads,
         intermediate_size=draw(st.integers(1, 10**4)),
         embedding_size=draw(st.integers(1, 500)),
-        num_hidden_groups=draw(st.integers(1, layers)),
+        num_hidden_groups=draw(st.integers(1, 2 * layers)),
         inner_group_num=draw(st.integers(1, 4)),
         hidden_act=draw(st.sampled_from(ACTIVATIONS)),
         hidden_dropout_prob=draw(st.floats(0, 1, exclude_max=True)),
@@ -140,30 +141,143 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
         ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, not True"),
         ({"hidden_size": 128.0}, "hidden_size must be a whole number of at least 1, not 128.0"),
         ({"hidden_size": 130}, "hidden_size must be a multiple of num_attention_heads, not 130 with 4 heads"),
-        ({"num_hidden_groups": 5}, "num_hidden_groups must be at most num_hidden_layers (2), not 5"),
+        ({"num_hidden_groups": 0}, "num_hidden_groups must be a whole number of at least 1, not 0"),
         ({"hidden_dropout_prob": 1}, "hidden_dropout_prob must be in [0, 1), not 1.0"),
         ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be in [0, 1), not -0.1"),
         ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob must be a finite number, not '0.1'"),
         ({"initializer_range": float("nan")}, "initializer_range must be a finite number, not nan"),
         ({"initializer_range": 0}, "initializer_range must be above 0, not 0.0"),
-        ({"hidden_act": "gelu_new"}, "hidden_act must be one of gelu, relu, tanh, not 'gelu_new'"),
-        ({"net_structure_type": 1}, "net_structure_type must be 0, that of plain ALBERT, not 1"),
-        ({"gap_size": 2}, "gap_size must be 0, that of plain ALBERT, not 2"),
-        ({"num_memory_blocks": 3}, "num_memory_blocks must be 0, that of plain ALBERT, not 3"),
-        ({"down_scale_factor": 2}, "down_scale_factor must be 1, that of plain ALBERT, not 2"),
-        ({"down_scale_factor": True}, "down_scale_factor must be 1, that of plain ALBERT, not True"),
+        ({"hidden_act": "gelu_exact"}, "hidden_act must be one of gelu, relu, tanh, not 'gelu_exact'"),
+        ({"hidden_act": ["gelu"]}, "hidden_act must be one of gelu, relu, tanh, not ['gelu']"),
+        ({"net_structure_type": 1}, "net_structure_type must be 0, as in plain ALBERT, got 1"),
+        ({"gap_size": 2}, "gap_size must be 0, as in plain ALBERT, got 2"),
+        ({"num_memory_blocks": 3}, "num_memory_blocks must be 0, as in plain ALBERT, got 3"),
+        ({"down_scale_factor": 2}, "down_scale_factor must be 1, as in plain ALBERT, got 2"),
+        ({"down_scale_factor": True}, "down_scale_factor must be 1, as in plain ALBERT, got true"),
+        ({"down_scale_factor": None}, "down_scale_factor must be 1, as in plain ALBERT, got null"),
+        ({"ln_type": "preln"}, 'ln_type must be "postln", as in plain ALBERT, got "preln"'),
+        ({"share_type": "ffn"}, 'share_type must be "all", as in plain ALBERT, got "ffn"'),
+        ({"model_type": "bert"}, 'model_type must be "albert", as in plain ALBERT, got "bert"'),
+        ({"layer_norm_eps": 1e-5}, "layer_norm_eps must be 1e-12, as in plain ALBERT, got 1e-05"),
+        (
+            {"position_embedding_type": "relative_key"},
+            'position_embedding_type must be "absolute", as in plain ALBERT, got "relative_key"',
+        ),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings must be true, as in plain ALBERT, got false"),
+        ({"tie_word_embeddings": 1}, "tie_word_embeddings must be true, as in plain ALBERT, got 1"),
+        ({"is_decoder": True}, "is_decoder must be false, as in plain ALBERT, got true"),
+        ({"add_cross_attention": True}, "add_cross_attention must be false, as in plain ALBERT, got true"),
+        ({"pruned_heads": {"0": [1]}}, 'pruned_heads must be {}, as in plain ALBERT, got {"0": [1]}'),
+        ({"use_relative_position": True}, "use_relative_position must be false, as in plain ALBERT, got true"),
         ({"square_mapping": 1}, "square_mapping must be true or false, not 1"),
         (
             {"square_mapping": True, "embedding_size": 64},
             "square_mapping must be false unless embedding_size (64) equals hidden_size (128)",
         ),
-        ({"hiden_size": 12}, "unknown key 'hiden_size' in the model's configuration (value 12)"),
         ({"albert_config": 7}, "albert_config must hold the model's keys, not 7"),
     ],
 )
 def test_wrong_values_are_refused_by_name(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ModelConfig.from_mapping(asdict(TINY) | change)
+
+
+# --- keys of other programs ---------------------------------------------------------------------------------------
+
+ALBERT_ZH: dict[str, Any] = {
+    "directionality": "bidi",
+    "pooler_fc_size": 768,
+    "pooler_num_attention_heads": 12,
+    "pooler_num_fc_layers": 3,
+    "pooler_size_per_head": 128,
+    "pooler_type": "first_token_transform",
+    "ln_type": "postln",
+}
+TRANSFORMERS: dict[str, Any] = {
+    "model_type": "albert",
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "pad_token_id": 0,
+    "layer_norm_eps": 1e-12,
+    "classifier_dropout_prob": 0.1,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "tie_word_embeddings": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        (
+            ALBERT_ZH,
+            (
+                "6 keys, which do not change the model: directionality, pooler_fc_size, pooler_num_attention_heads, "
+                "pooler_num_fc_layers, pooler_size_per_head, pooler_type"
+            ),
+        ),
+        (
+            TRANSFORMERS,
+            "4 keys, which do not change the model: bos_token_id, classifier_dropout_prob, eos_token_id, pad_token_id",
+        ),
+        ({"note": "of May"}, "1 key, which does not change the model: note"),
+        ({"ln_type": None}, None),
+        ({"hidden_act": "gelu_new"}, None),
+    ],
+)
+def test_keys_that_change_nothing_are_named_and_passed_over(
+    keys: dict[str, Any], named: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "albert_config.json"
+    path.write_text(json.dumps(GUIDE | keys))
+    assert ModelConfig.load(path) == (
+        ModelConfig.from_mapping(GUIDE),
+        [f"{path}: ignoring {named}"] if named else [],
+    )
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", [1], {"0": "no"}])
+def test_harmless_keys_never_change_the_model(value: object) -> None:
+    config, (remark,) = ModelConfig.parse(GUIDE | dict.fromkeys(HARMLESS, value))
+    assert config == ModelConfig.from_mapping(GUIDE)
+    assert remark.startswith(f"ignoring {len(HARMLESS)} keys, which do not change the model: _attn_implementation, ")
+
+
+def test_fixed_keys_are_taken_at_their_values() -> None:
+    assert ModelConfig.parse(GUIDE | FIXED) == (ModelConfig.from_mapping(GUIDE), [])
+    assert not HARMLESS & FIXED.keys()
+    assert not (HARMLESS | FIXED.keys()) & asdict(TINY).keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("hiden_size", "hidden_size"),
+        ("hiddenSize", "hidden_size"),
+        ("num-hidden-groups", "num_hidden_groups"),
+        ("num_hidden_group", "num_hidden_groups"),
+        ("attention_prob_dropout_prob", "attention_probs_dropout_prob"),
+        ("hidden_dropout", "hidden_dropout_prob"),
+        ("attention_dropout", "attention_probs_dropout_prob"),
+        ("max_position_embedding", "max_position_embeddings"),
+    ],
+)
+def test_a_misspelled_key_is_refused_with_the_right_one(wrong: str, right: str) -> None:
+    """Passed over, it would leave the default in its place."""
+    values = {key: value for key, value in GUIDE.items() if key != right}
+    message = f"unknown key {wrong!r} (value 7): write {right!r}, or remove the key"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ModelConfig.from_mapping(values | {wrong: 7})
+    # Beside the right one it decides nothing.
+    assert ModelConfig.parse(GUIDE | {wrong: 7})[1] == [f"ignoring 1 key, which does not change the model: {wrong}"]
+
+
+def test_more_groups_than_layers_as_in_the_reference() -> None:
+    """albert_zh's albert_config_tiny_google_fast.json: some groups are never built."""
+    config = ModelConfig.from_mapping(GUIDE | {"num_hidden_layers": 4, "num_hidden_groups": 12})
+    assert [config.group_of_layer(layer) for layer in range(4)] == [0, 3, 6, 9]
+    config = replace(config, num_hidden_layers=3, num_hidden_groups=4)
+    assert [config.group_of_layer(layer) for layer in range(3)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

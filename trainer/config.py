@@ -13,19 +13,11 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from trainer import config_keys
+from trainer.config_keys import PLAIN_ALBERT
+
 ACTIVATIONS = ("gelu", "relu", "tanh")
 """What `hidden_act` may be; "gelu" is the tanh approximation, as in the reference."""
-
-PLAIN_ALBERT: dict[str, int] = {
-    "net_structure_type": 0,
-    "gap_size": 0,
-    "num_memory_blocks": 0,
-    "down_scale_factor": 1,
-}
-"""Keys of published files that select variants which the reference never builds, each with the value it has there."""
-
-PASSED_OVER: dict[str, Any] = {"layers_to_keep": [], "ln_type": "postln"}
-"""Further such keys, which only some files have and which are not written."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class ModelConfig:
     embedding_size: int = 128
     """Width E of the embeddings. If it equals `hidden_size`, only `square_mapping` gives a mapping from E to H."""
     num_hidden_groups: int = 1
-    """Sets of weights the layers are divided among; at most `num_hidden_layers`."""
+    """Sets of weights the layers are divided among. Of more than `num_hidden_layers`, some are never built."""
     inner_group_num: int = 1
     """Blocks (attention and feed-forward), each with weights of its own, that a layer runs one after another."""
     hidden_act: str = "gelu"
@@ -97,11 +89,6 @@ class ModelConfig:
                 f"hidden_size must be a multiple of num_attention_heads, not {self.hidden_size} with "
                 f"{self.num_attention_heads} heads"
             )
-        if self.num_hidden_groups > self.num_hidden_layers:
-            raise ValueError(
-                f"num_hidden_groups must be at most num_hidden_layers ({self.num_hidden_layers}), "
-                f"not {self.num_hidden_groups}"
-            )
         if self.square_mapping and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"square_mapping must be false unless embedding_size ({self.embedding_size}) equals hidden_size "
@@ -138,50 +125,42 @@ class ModelConfig:
         return replace(PRESETS[name], vocab_size=vocab_size)
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The model that the keys of an albert_config.json describe.
+    def parse(cls, values: Mapping[str, Any]) -> tuple[ModelConfig, list[str]]:
+        """The model that the keys of an albert_config.json describe, and lines for the reader.
 
         A mapping with a key "albert_config" is a file of model and run in one; the model is what stands under that key.
-        The keys of `PLAIN_ALBERT` and `PASSED_OVER` are accepted at their values there.
+        What becomes of other keys than the fields' names, see `trainer.config_keys`.
 
         Raises:
-            ValueError: a key is unknown, missing, or selects a variant; or a value breaks its rule.
+            ValueError: a key is missing, selects a variant, or is a misspelled one; or a value breaks its rule.
         """
         if "albert_config" in values:
             values = values["albert_config"]
             if not isinstance(values, Mapping):
                 raise ValueError(f"albert_config must hold the model's keys, not {values!r}")
-        known = {field.name for field in fields(cls)}
-        plain = PLAIN_ALBERT | PASSED_OVER
-        for key, value in values.items():
-            if key in plain:
-                if isinstance(value, bool) or value != plain[key]:
-                    raise ValueError(f"{key} must be {plain[key]!r}, that of plain ALBERT, not {value!r}")
-            elif key not in known:
-                raise ValueError(f"unknown key {key!r} in the model's configuration (value {value!r})")
-        missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]
+        kept, passed = config_keys.read(values, [field.name for field in fields(cls)])
+        missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in kept]
         if missing:
             raise ValueError(f"the model's configuration lacks {', '.join(missing)}")
-        return cls(**{key: value for key, value in values.items() if key in known})
+        return cls(**kept), config_keys.remark(passed)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The model of `parse`, without the lines."""
+        return cls.parse(values)[0]
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """The model that the text of an albert_config.json describes; see `from_mapping`.
+        """The model that the text of an albert_config.json describes; see `parse`.
 
         Raises:
-            ValueError: the text is not a JSON object, or as in `from_mapping`.
+            ValueError: the text is not a JSON object, or as in `parse`.
         """
-        try:
-            values = json.loads(text, object_pairs_hook=_object_without_repeats)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"the model's configuration must be a JSON object, not {values!r}")
-        return cls.from_mapping(values)
+        return cls.parse(_object(text))[0]
 
     @classmethod
-    def from_file(cls, path: str | Path) -> ModelConfig:
-        """The model that an albert_config.json, in UTF-8, describes; see `from_mapping`.
+    def load(cls, path: str | Path) -> tuple[ModelConfig, list[str]]:
+        """The model that an albert_config.json, in UTF-8, describes, and lines for the reader; see `parse`.
 
         Raises:
             OSError: the file cannot be read.
@@ -189,9 +168,15 @@ class ModelConfig:
         """
         data = Path(path).read_bytes()
         try:
-            return cls.from_json(data.decode("utf-8-sig"))
+            config, remarks = cls.parse(_object(data.decode("utf-8-sig")))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+        return config, [f"{path}: {remark}" for remark in remarks]
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> ModelConfig:
+        """The model of `load`, without the lines."""
+        return cls.load(path)[0]
 
     def to_json(self) -> str:
         """An albert_config.json that the reference and `from_json` read, keys sorted, with a final newline."""
@@ -200,6 +185,16 @@ class ModelConfig:
             # The key is ours. Without it, files stay those that the reference writes.
             del values["square_mapping"]
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text, object_pairs_hook=_object_without_repeats)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"the model's configuration must be a JSON object, not {values!r}")
+    return values
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

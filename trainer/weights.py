@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trainer.config import PLAIN_ALBERT, ModelConfig
+from trainer import config_keys, tf1_names
+from trainer.config import ModelConfig
 from trainer.errors import some
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 HEADS = ("cls/", "bert/pooler/")
 """How the names of variables begin that a model without pretraining heads lacks."""
 
-_SLOT = re.compile(r"(.*/)?(adam_[mv]|lamb_[mv]|(Adam|AdamWeightDecayOptimizer|LAMBOptimizer)(_1)?|global_step)")
-_MODULE = "module/"
-_MODEL = re.compile(r"(bert|cls)/")
 _BLOCK = {
     "attention_1/self/query": "attention.query",
     "attention_1/self/key": "attention.key",
@@ -47,6 +45,7 @@ _BLOCK = {
     "ffn_1/intermediate/output/dense": "ffn_output",
     "LayerNorm_1": "full_layer_layer_norm",
 }
+_GROUP = re.compile(r"albert\.encoder\.albert_layer_groups\.(\d+)\.")
 _MAPPING = "albert.encoder.embedding_hidden_mapping_in"
 _TF1_MAPPING = "bert/encoder/embedding_hidden_mapping_in"
 _WORDS = "albert.embeddings.word_embeddings.weight"
@@ -99,31 +98,24 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return dict(sorted(found.items()))
 
 
-def is_slot(name: str) -> bool:
-    """Whether a TF1 checkpoint's variable is the optimizer's or the global step, not the model's."""
-    return _SLOT.fullmatch(name) is not None
-
-
 def from_tf1(values: Mapping[str, NDArray[Any]]) -> Imported:
     """The model's variables of a TF1 checkpoint.
 
-    Left out are the optimizer's slots and the global step, and, with a note, what another task's head added. The
-    "module/" before the names of TF Hub's modules goes.
+    Left out are the optimizer's slots and the global step, and, with a note, what another task's head added. Names of
+    other trainings become the reference's, see `trainer.tf1_names`.
 
     Raises:
-        ValueError: a value is not a floating-point number, or not finite.
+        ValueError: a value is not a floating-point number, or not finite; or as in `tf1_names.translate`.
     """
-    kept: Values = {}
-    left = []
-    for name, value in sorted(values.items()):
-        plain = name.removeprefix(_MODULE)
-        if is_slot(plain):
-            continue
-        if _MODEL.match(plain):
-            kept[plain] = _float32(name, value)
-        else:
-            left.append(name)
-    return Imported(kept, _left_out(left))
+    slots = tf1_names.slots(values)
+    named = tf1_names.translate({name: value for name, value in values.items() if name not in slots})
+    notes = list(_left_out(list(named.left)))
+    if named.renamed:
+        notes.append(
+            f"{len(named.renamed)} variables have other names than in google-research/ALBERT, and are read as its: "
+            f"{some(list(named.renamed))}"
+        )
+    return Imported({name: _float32(name, value) for name, value in named.values.items()}, tuple(notes))
 
 
 def to_hugging_face(values: Mapping[str, NDArray[np.float32]], config: ModelConfig) -> Values:
@@ -194,10 +186,14 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
     if not any(re.match(r"(albert|predictions|sop_classifier)\.", name) for name in tensors):
         tensors = {f"albert.{name}": value for name, value in tensors.items()}
     table = _table(config)
+    used = _used_groups(config)
     values: Values = {}
     left, notes = [], []
     mapping: Values = {}
     for name, value in sorted(tensors.items()):
+        group = _GROUP.match(name)
+        if group and int(group[1]) not in used and int(group[1]) < config.num_hidden_groups:
+            continue  # no layer uses it
         if name in table:
             ours, value32 = table[name], _float32(name, value)
             value32 = np.ascontiguousarray(value32.T) if ours.endswith("/kernel") else value32
@@ -243,12 +239,13 @@ def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
     return dict(sorted((values | _FIXED | _WRITTEN).items()))
 
 
-def config_from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
-    """The configuration that a Hugging Face folder's config.json describes.
+def config_from_hugging_face(values: Mapping[str, Any]) -> tuple[ModelConfig, list[str]]:
+    """The configuration that a Hugging Face folder's config.json describes, and lines for the reader.
 
     Keys that decide nothing about the pretraining model (dropout of a classifier, ids of special tokens, ...) are
-    passed over. "gelu_new", "gelu_pytorch_tanh" and "gelu" all become "gelu", the tanh approximation: "gelu" there is
-    the exact one, but folders made from the published models have it where the models had the approximation.
+    passed over, with a line if they are none of transformers' own. "gelu_new", "gelu_pytorch_tanh" and "gelu" all
+    become "gelu", the tanh approximation: "gelu" there is the exact one, but folders made from the published models
+    have it where the models had the approximation.
 
     Raises:
         ValueError: it is not an ALBERT's, selects a variant, or breaks a rule of `ModelConfig`.
@@ -256,19 +253,13 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     kind = values.get("model_type")
     if kind != "albert":
         raise ValueError(f"model_type must be 'albert', not {kind!r}")
-    for key, value in (_FIXED | PLAIN_ALBERT).items():
-        if key in _VARIANTS and values.get(key, value) != value:
-            raise ValueError(f"{key} must be {value!r}, that of plain ALBERT, not {values[key]!r}")
-    kept = {key: values[key] for key in _SAME_KEYS if key in values}
-    act = values.get("hidden_act", "gelu_new")
-    kept["hidden_act"] = "gelu" if act in ("gelu_new", "gelu_pytorch_tanh") else act
-    return ModelConfig.from_mapping(kept)
+    kept, passed = config_keys.read(values, [*_SAME_KEYS, "hidden_act"])
+    return ModelConfig.from_mapping(kept), config_keys.remark(passed, silent=config_keys.HARMLESS)
 
 
 # The tensors tell about the mapping: see `fitted`.
 _SAME_KEYS = tuple(sorted(set(ModelConfig.__dataclass_fields__) - {"hidden_act", "square_mapping"}))
 _FIXED: dict[str, Any] = {"model_type": "albert", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
-_VARIANTS = {"layer_norm_eps", "position_embedding_type", *PLAIN_ALBERT}
 _WRITTEN: dict[str, Any] = {
     "architectures": ["AlbertForPreTraining"],
     "dtype": "float32",
@@ -307,7 +298,19 @@ def _table(config: ModelConfig) -> dict[str, str]:
 
 
 def _groups(config: ModelConfig) -> list[int]:
-    """For each of Hugging Face's groups, the group here that has its weights."""
+    """For each of Hugging Face's groups, the group here that has its weights.
+
+    A group that no layer of Hugging Face's uses, as of more groups than layers, is a copy of the one before it.
+    """
+    used = _used_groups(config)
+    found: list[int] = []
+    for group in range(config.num_hidden_groups):
+        found.append(used.get(group, found[-1] if found else 0))
+    return found
+
+
+def _used_groups(config: ModelConfig) -> dict[int, int]:
+    """For each of Hugging Face's groups that a layer uses, the group here that has its weights."""
     layers, count = config.num_hidden_layers, config.num_hidden_groups
     found: dict[int, int] = {}
     for layer in range(layers):
@@ -317,7 +320,7 @@ def _groups(config: ModelConfig) -> list[int]:
                 f"with num_hidden_layers {layers} and num_hidden_groups {count} Hugging Face's ALBERT shares weights "
                 "between layers that have different ones in the reference"
             )
-    return [found[group] for group in range(count)]
+    return found
 
 
 def _names_of(ours: str, table: Mapping[str, str], but: str) -> str:

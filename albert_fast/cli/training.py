@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albert_fast.cli import config
-from albert_fast.cli.common import CommandError, UsageError, one_line
+from albert_fast.cli.common import CommandError, UsageError, one_line, warn
 
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
@@ -110,6 +110,9 @@ def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]
     content: dict[str, Any] = config.read(path)
     content.pop("albert_fast_version", None)
     try:
-        return path.name, ModelConfig.from_mapping(content)
+        chosen, remarks = ModelConfig.parse(content)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
+    for remark in remarks:
+        warn(f"{path}: {remark}")
+    return path.name, chosen
