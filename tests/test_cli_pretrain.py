@@ -218,8 +218,8 @@ def test_a_cluster_that_is_none(command: Command, material: Material, monkeypatc
     for config, told in (
         ("{", "TF_CONFIG must be like"),
         ("[1]", "TF_CONFIG must be like"),
-        (json.dumps({"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}), "with workers alone"),
-        (json.dumps(workers | {"task": {"type": "worker", "index": 3}}), "must be below its 3 workers; it is 3"),
+        (json.dumps({"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}), "has no parameter servers"),
+        (json.dumps(workers | {"task": {"type": "worker", "index": 3}}), "must be below its 3 machines"),
     ):
         monkeypatch.setenv("TF_CONFIG", config)
         assert told in refused(command, *arguments(material, Path("run")), code=1)

@@ -177,7 +177,9 @@ def test_a_short_step_is_finished(material: Material, whole: Path, tmp_path: Pat
     run = tmp_path / "run"
     slow = Slow(words_of(material, run), "micro-batches", tmp_path, 0.4, first=6)
     slow.wait()
-    said, _ = slow.stop(signal.SIGINT)
+    # As Slurm's sbatch --signal=USR1@120 sends it.
+    said, _ = slow.stop(signal.SIGUSR1)
+    assert "albert-fast: SIGUSR1: the run saves a checkpoint and ends" in said
     assert "abandoned" not in said
     assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 7: {ADVICE}"
     resume(material, run, whole)
@@ -228,7 +230,7 @@ def test_an_evaluation_is_ended_and_made_up_for(material: Material, tmp_path: Pa
     words = words_of(material, run, **changes)
     slow = Slow(words, "evaluation", tmp_path, 5)
     slow.wait()
-    said, took = slow.stop()
+    said, took = slow.stop(signal.SIGHUP)
     assert took < SOON
     assert "the evaluation after step 4 was not finished; the next start does it" in said
     assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 4: {ADVICE}"

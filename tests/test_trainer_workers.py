@@ -54,16 +54,14 @@ def ports(count: int) -> list[int]:
     return found
 
 
-def start_workers(words: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
+def start_workers(words: list[str], count: int = 2, *, chief: bool = False) -> list[subprocess.Popen[str]]:
+    """Starts them; `chief`: the first is one, as managed training has it."""
     addresses = [f"localhost:{port}" for port in ports(count)]
+    tasks = [("chief", 0)] * chief + [("worker", index) for index in range(count - chief)]
+    cluster = {"chief": addresses[:1], "worker": addresses[1:]} if chief else {"worker": addresses}
     return [
-        start(
-            words,
-            TF_CONFIG=json.dumps(
-                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}},
-            ),
-        )
-        for worker in range(count)
+        start(words, TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
+        for kind, index in tasks
     ]
 
 
@@ -100,7 +98,7 @@ def assert_equal(run: Path, one: Path) -> None:
 def test_two_workers_equal_one(material: Material, one: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = arguments(material, run, **options(material))
-    first, second = (finish(process) for process in start_workers(words))
+    first, second = (finish(process) for process in start_workers(words, chief=True))
     assert_equal(run, one)
     assert steps(run) == steps(one)
     assert [line["start"] for line in lines(run) if "start" in line] == ["new"]

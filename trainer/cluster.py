@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 from trainer.errors import TrainerError
+
+RULE = 'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+
+JOBS = ("chief", "worker")
+"""Jobs that train, in the order of the workers' numbers: a chief is worker 0, as in MultiWorkerMirroredStrategy."""
+
+OTHERS = {
+    "ps": "pretrain has no parameter servers: start it on workers only",
+    "evaluator": "pretrain evaluates in the run (--eval-records): start no evaluator",
+    "master": "TensorFlow 2 calls it chief: rename the job and the task",
+}
+"""Further jobs that TensorFlow has, and what to do without them."""
 
 
 def cluster() -> tuple[int, int]:
@@ -15,19 +28,47 @@ def cluster() -> tuple[int, int]:
         TrainerError: TF_CONFIG is none that several workers can start from.
     """
     config = os.environ.get("TF_CONFIG", "")
-    if not config:
+    return parse(config) if config.strip() else (1, 0)
+
+
+def parse(config: str) -> tuple[int, int]:
+    """Number of workers, and which one this is, by the text of TF_CONFIG.
+
+    A chief is worker 0, and the workers come after it. Jobs without machines count as not there.
+
+    Raises:
+        TrainerError: it is no such object, has jobs that do not train, or its task is none of the cluster.
+    """
+    jobs, task = _read(config)
+    for job in jobs:
+        if job not in JOBS:
+            known = OTHERS.get(job, f"it must have the jobs {' and '.join(JOBS)} only")
+            raise TrainerError(f"TF_CONFIG has the job {job!r}: {known}; it is {config!r:.200}")
+    if len(jobs.get("chief", [])) > 1:
+        raise TrainerError(f"TF_CONFIG must have one chief, got {len(jobs['chief'])}; it is {config!r:.200}")
+    workers = sum(map(len, jobs.values()))
+    if workers == 0:
         return 1, 0
-    rule = 'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    kind, index = task.get("type"), task.get("index", 0)
+    if kind not in jobs:
+        raise TrainerError(f"TF_CONFIG's task must be of type {' or '.join(jobs)}, got {kind!r}; it is {config!r:.200}")
+    if isinstance(index, str) and index.isdecimal():
+        index = int(index)
+    if type(index) is not int or not 0 <= index < len(jobs[kind]):
+        raise TrainerError(
+            f"the index of TF_CONFIG's task must be below its {len(jobs[kind])} machines of type {kind}, got {index!r}"
+        )
+    return workers, index if kind == "chief" else index + len(jobs.get("chief", []))
+
+
+def _read(config: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The jobs that have machines, and this task."""
     try:
         content = json.loads(config)
-        named, task = content.get("cluster", {}), content.get("task", {})
-        addresses, index = named.get("worker", []), task.get("index", 0)
-    except (ValueError, AttributeError):
-        raise TrainerError(f"{rule}; it is {config!r:.200}") from None
-    if not named:
-        return 1, 0
-    if set(named) != {"worker"} or task.get("type") != "worker" or not isinstance(addresses, list):
-        raise TrainerError(f"{rule}, with workers alone; it is {config!r:.200}")
-    if type(index) is not int or not 0 <= index < len(addresses):
-        raise TrainerError(f"the index of TF_CONFIG's task must be below its {len(addresses)} workers; it is {index!r}")
-    return len(addresses), index
+        named, task = content.get("cluster") or {}, content.get("task") or {}
+        jobs = {job: addresses for job, addresses in named.items() if addresses}
+    except (ValueError, AttributeError, RecursionError):
+        raise TrainerError(f"{RULE}; it is {config!r:.200}") from None
+    if not isinstance(task, dict) or not all(isinstance(addresses, list) for addresses in jobs.values()):
+        raise TrainerError(f"{RULE}; it is {config!r:.200}")
+    return jobs, task

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 TIME_IS_UP = "--max-hours"
 """The reason to stop that is no interruption."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""What asks a run to end."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What asks a run to end: Ctrl-C, a scheduler, a closed terminal, and the warnings that Slurm, LSF and Grid Engine send
+before they end a job."""
+
+MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Those of them that stay ignored if they are ignored at the start, as nohup does with SIGHUP."""
 
 SAME_SIGNAL = 1.0
 """Seconds within which a second signal counts as the first: some launchers send one to the process and its group."""
@@ -37,7 +41,7 @@ class StoppedTwiceError(KeyboardInterrupt):
 
 
 class Stops:
-    """Turns Ctrl-C, SIGTERM and a limit of hours into a reason to save and to end.
+    """Turns `SIGNALS` and a limit of hours into a reason to save and to end.
 
     The second signal raises `StoppedTwiceError` in the main thread. Python cannot do that while the main thread is in
     TensorFlow's code, so a thread watches: `LAST_MOMENT` seconds later it ends the process, with exit code 130.
@@ -70,7 +74,8 @@ class Stops:
         os.set_blocking(self._pipe, False)
         threading.Thread(target=self._watch, args=(read,), name="albert-fast stops", daemon=True).start()
         for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._stop)
+            if number not in MAY_BE_IGNORED or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._stop)
         # Python writes a signal's number there as soon as it comes, whatever the main thread is doing.
         self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
         return self

@@ -59,7 +59,7 @@ preferences of the compiler with the CPU's features."""
 
 _FILTER = """
 import re, signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, signal.SIG_IGN)
 noise = re.compile(sys.argv[1].encode())
 for line in sys.stdin.buffer:

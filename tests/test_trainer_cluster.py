@@ -1,0 +1,73 @@
+"""Which workers TF_CONFIG names, and what it may not name. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from trainer.cluster import cluster, parse
+from trainer.errors import TrainerError
+
+
+def config(kind: str | None, index: object = 0, **jobs: Any) -> str:
+    task = {"index": index} if kind is None else {"type": kind, "index": index}
+    return json.dumps({"cluster": jobs, "task": task})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", (1, 0)),
+        ('{"cluster": {}, "task": {"type": "chief", "index": 0}}', (1, 0)),
+        ('{"cluster": null, "task": null}', (1, 0)),
+        (config("worker", worker=["a:1"]), (1, 0)),
+        (config("worker", 1, worker=["a:1", "b:1"]), (2, 1)),
+        # What managed training sets for one machine, and for several.
+        (config("chief", chief=["localhost:23456"]), (1, 0)),
+        (config("chief", chief=["a:1"], worker=["b:1", "c:1"]), (3, 0)),
+        (config("worker", 0, chief=["a:1"], worker=["b:1", "c:1"]), (3, 1)),
+        (config("worker", 1, chief=["a:1"], worker=["b:1", "c:1"]), (3, 2)),
+        (config("worker", "1", worker=["a:1"], chief=["b:1"]).replace('["a:1"]', '["a:1", "c:1"]'), (3, 2)),
+        (config("worker", 0, worker=["a:1"], ps=[], evaluator=[]), (1, 0)),
+    ],
+)
+def test_workers_are_counted_from_the_chief(text: str, expected: tuple[int, int]) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "TF_CONFIG must be like"),
+        ("[1]", "TF_CONFIG must be like"),
+        ('{"cluster": "worker"}', "TF_CONFIG must be like"),
+        ('{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}', "TF_CONFIG must be like"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": 0.5}', "TF_CONFIG must be like"),
+        (config("worker", 2, worker=["a:1", "b:1"]), "must be below its 2 machines of type worker, got 2"),
+        (config("worker", True, worker=["a:1", "b:1"]), "must be below its 2 machines of type worker, got True"),
+        (config("worker", -1, worker=["a:1", "b:1"]), "must be below its 2 machines of type worker, got -1"),
+        (config("chief", 1, chief=["a:1"], worker=["b:1"]), "must be below its 1 machines of type chief, got 1"),
+        (config("chief", 0, worker=["a:1", "b:1"]), "task must be of type worker, got 'chief'"),
+        (config(None, chief=["a:1"], worker=["b:1"]), "task must be of type chief or worker, got None"),
+        (config("chief", 0, chief=["a:1", "b:1"]), "must have one chief, got 2"),
+        (config("worker", 0, worker=["a:1"], ps=["b:1"]), "has the job 'ps': pretrain has no parameter servers"),
+        (config("evaluator", 0, chief=["a:1"], evaluator=["b:1"]), "has the job 'evaluator': pretrain evaluates in"),
+        (config("master", 0, master=["a:1"], worker=["b:1"]), "has the job 'master': TensorFlow 2 calls it chief"),
+        (config("tpu", 0, tpu=["a:1"]), "has the job 'tpu': it must have the jobs chief and worker only"),
+    ],
+)
+def test_what_no_run_can_start_from(text: str, message: str) -> None:
+    with pytest.raises(TrainerError, match=re.escape(message)) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, expected in (("", (1, 0)), (" ", (1, 0)), (config("chief", chief=["a:1"], worker=["b:1"]), (2, 0))):
+        monkeypatch.setenv("TF_CONFIG", text)
+        assert cluster() == expected
+    monkeypatch.delenv("TF_CONFIG")
+    assert cluster() == (1, 0)
