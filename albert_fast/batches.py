@@ -12,7 +12,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from albert_fast import _checks, _native
+from albert_fast import _checks, _native, tokenizer_match
 from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
@@ -331,6 +331,8 @@ class RecordReader(BatchSource):
         remask: whether records are masked anew; needs `masker`.
         masker: of the vocabulary that the records are of, with the options of the new masks. P is then the masker's,
             which may differ from the files'. Without `remask`, it is not used.
+        allow_other_tokenizer: whether records of several tokenizers, and a masker of another one, are taken. Otherwise
+            they are refused if the `dataset.json` beside the records tells.
         max_seq_length: S that the records must have; None for that of the first.
         vocab_size: pieces of the vocabulary, below which every id must be; None for the masker's, or none.
         index_dir: a folder that keeps indexes (8 bytes a record, mapped) and decompressed files for the next time; made
@@ -339,9 +341,10 @@ class RecordReader(BatchSource):
         num_threads: threads that make batches; None for one a processor. It never shows in what they are.
 
     Raises:
-        AlbertFastError: nothing matches `files`; a file that is no TFRecord file, damaged (file, record and byte are
-            named) or of other lengths than the first; no records; an option outside its rule; `remask` of records
-            without `token_boundary` with a masker of whole words. While reading too, where damage is met then.
+        AlbertFastError: nothing matches `files`; records or a masker of another tokenizer; a file that is no TFRecord
+            file, damaged (file, record and byte are named) or of other lengths than the first; no records; an option
+            outside its rule; `remask` of records without `token_boundary` with a masker of whole words. While reading
+            too, where damage is met then.
     """
 
     def __init__(
@@ -353,6 +356,7 @@ class RecordReader(BatchSource):
         shuffle: bool = True,
         remask: bool = False,
         masker: Masker | None = None,
+        allow_other_tokenizer: bool = False,
         max_seq_length: int | None = None,
         vocab_size: int | None = None,
         index_dir: str | os.PathLike[str] | None = None,
@@ -364,8 +368,11 @@ class RecordReader(BatchSource):
         if masker is not None:
             _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
         given = [files] if isinstance(files, str | PathLike) else list(files)
+        found = find_files([fspath(file) for file in given])
+        if not _checks.flag("allow_other_tokenizer", allow_other_tokenizer):
+            tokenizer_match.check_masker(found, masker if remask else None)
         arguments = {
-            "files": _sorted(find_files([fspath(file) for file in given])),
+            "files": _sorted(found),
             "batch_size": _checks.integer("batch_size", batch_size, 1),
             "seed": _checks.seed(seed),
             "shuffle": _checks.flag("shuffle", shuffle),

@@ -274,6 +274,12 @@ class Masker:
         return self._native
 
     @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer that it is of; None for `from_vocab`."""
+        of = self._recipe[1][0]
+        return of if isinstance(of, Tokenizer) else None
+
+    @property
     def pad_id(self) -> int:
         """Id of `<pad>`."""
         return self._pad_id

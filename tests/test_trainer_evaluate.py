@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ safetensors = pytest.importorskip("safetensors.numpy")
 
 import tensorflow as tf
 from conftest import GOLDEN
-from trainer_runs import Material, arguments, checkpoint, damage, evaluations, weights
+from trainer_runs import Material, arguments, checkpoint, damage, evaluations, lines, swapped_tokenizer, weights
 
 from albert_fast import RecordReader
 from trainer import checkpoints
@@ -193,6 +194,63 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
     Path("empty").mkdir()
     assert "empty" in refused("--records", "empty")
     assert "nowhere" in refused("--records", "nowhere")
+
+
+def test_the_lines_of_the_metrics_log_are_as_documented(run: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    sentence = page.split("A training line has ")[1].split(".\n")[0].split(". ")[0]
+    documented = {"step", "time", *re.findall(r"`(\w+)`", sentence)}
+    kinds = {"start": 0, "loss": 0, "evaluation": 0}
+    for line in lines(run):
+        (kind,) = kinds.keys() & line.keys()
+        kinds[kind] += 1
+        if kind == "loss":
+            assert line.keys() == documented
+        elif kind == "evaluation":
+            assert line.keys() == {"step", "time", "evaluation"}
+            assert all(f"`{name}`" in page for name in line["evaluation"])
+        else:
+            assert line.keys() == {"step", "time", "start"}
+    assert kinds == {"start": 1, "loss": 4, "evaluation": 2}
+
+
+def test_data_of_another_tokenizer(run: Path, material: Material, command: Command) -> None:
+    """As many pieces, and two of them in each other's place."""
+    swapped = swapped_tokenizer(Path("swapped/spiece.model"))
+    others = records(command, "others", 64, swapped)
+    words = ("evaluate", "--checkpoint", run, "--records", others, "--no-jit")
+    done = command(*words)
+    assert done.code == 1
+    assert done.error.startswith(f"{run} was trained with another tokenizer ({checkpoint(run, 8)}/spiece.model) than ")
+    assert "than the set others was made with (spiece.model (digest " in done.error
+    assert done.error.endswith("use data of the model's tokenizer, or pass --allow-other-tokenizer")
+    assert command(*words, "--allow-other-tokenizer").code == 0
+    # Ids do not depend on the text rules.
+    rules = command(
+        "make-records", GOLDEN / "corpus" / "part-b.txt", "--tokenizer", TOKENIZER, "--output-dir", "rules",
+        "--max-seq-length", 64, "--no-do-lower-case",
+    )  # fmt: skip
+    assert rules.code == 0, rules.err
+    done = command("evaluate", "--checkpoint", run, "--records", "rules", "--no-jit")
+    assert done.code == 0
+    assert f"warning: the set rules was made with other text rules than {run} was trained with" in done.err
+    # Weights to start from, and records to evaluate on.
+    text = GOLDEN / "corpus" / "part-a.txt"
+    assert command("tokenize", text, "--tokenizer", swapped, "--output-dir", "store").code == 0
+    done = command(*arguments(material, Path("new"), tokens="store", init_checkpoint=run))
+    assert done.code == 1
+    assert done.error.startswith(f"{run} was trained with another tokenizer (")
+    assert not Path("new/pretrain.config.json").exists()
+    done = command(*arguments(material, Path("new"), tokens="store", eval_records=material.held_out))
+    assert done.code == 1
+    assert "store were made with different tokenizers (spiece.model (digest " in done.error
+    export = ("export", "--checkpoint", run, "--output-dir", "hf", "--tokenizer", swapped)
+    done = command(*export)
+    assert done.code == 1
+    assert done.error.endswith("leave --tokenizer out, or pass --allow-other-tokenizer")
+    done = command(*export, "--allow-other-tokenizer")
+    assert done.code == 0
+    assert f"warning: {swapped} is used, and has other pieces than" in done.err
 
 
 def test_checkpoints_that_are_none(run: Path, material: Material, command: Command) -> None:

@@ -337,6 +337,10 @@ def test_another_run_is_refused(
     assert refused.code == 1
     assert f"run holds a run that was started with another {named}" in refused.error
     assert "--overwrite" in refused.error
+    if "num_train_steps" in changes:
+        assert "for more steps, pass --init-checkpoint run with another --output-dir; pass --num-train-steps 12 to" in (
+            refused.error
+        )
     assert contents(Path("run")) == before
 
 

@@ -75,6 +75,17 @@ def make(folder: Path) -> Material:
     return made
 
 
+def swapped_tokenizer(path: Path) -> Path:
+    """The tokenizer with two of its pieces in each other's place: as many, and other ids."""
+    data = TOKENIZER.read_bytes()
+    # A piece's text is behind a tag and its length.
+    one, other = (b"\n\x05" + piece.encode() for piece in ("▁se", "▁tr"))
+    assert data.count(one) == data.count(other) == 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.replace(one, b"\0" * 7).replace(other, one).replace(b"\0" * 7, other))
+    return path
+
+
 def arguments(material: Material, run: Path, **changes: Any) -> list[str]:
     """A command line of `pretrain`: 12 steps of 8, checkpoints at 4 and 8 and at the end, without XLA.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from albert_fast import BatchSource, InstanceStream, RecordReader, TokenStore
+from albert_fast import BatchSource, InstanceStream, RecordReader, TokenStore, tokenizer_match
 from trainer import packing
 from trainer.errors import TrainerError
 from trainer.packing import Sizes
@@ -50,6 +51,10 @@ class Data(NamedTuple):
     """What a reader wants to know."""
     tokenizer_files: dict[str, bytes]
     """The tokenizer as `train-tokenizer` would leave it, by file name; empty where it is not known."""
+    tokenizer: Mapping[str, Any] = MappingProxyType({})
+    """What is known of the tokenizer, as `albert_fast.tokenizer_match.described` has it; empty where nothing is."""
+    opened: Tokenizer | None = None
+    """The tokenizer itself; None for records without one."""
 
     def check(self, config: ModelConfig) -> None:
         """Raises a TrainerError where the batches do not fit the model."""
@@ -115,6 +120,8 @@ def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any]
         identity,
         figures,
         _files_of_store(Path(store), tokenizer),
+        tokenizer_match.described(tokenizer),
+        tokenizer,
     )
 
 
@@ -126,6 +133,7 @@ def from_records(
     shuffle: bool = False,
     vocab_size: int | None = None,
     tokenizer: Path | None = None,
+    allow_other_tokenizer: bool = False,
     **how: Any,
 ) -> Data:
     """Records as they are, ours or anyone's.
@@ -137,6 +145,7 @@ def from_records(
         shuffle: whether each epoch has an order of its own.
         vocab_size: of the model, which every id must be below; None for that of the records, where it is known.
         tokenizer: the SentencePiece model that they were made with, where it is to be kept with the model.
+        allow_other_tokenizer: whether a tokenizer that is not that of the records is taken, if its size is right.
         how: options of `RecordReader` that decide nothing.
 
     Raises:
@@ -144,17 +153,24 @@ def from_records(
         TrainerError: the tokenizer is not that of the records.
     """
     path = ", ".join(files)
-    reader = RecordReader(list(files), batch_size, seed=seed, shuffle=shuffle, vocab_size=vocab_size, **how)
-    sets = [
-        found for folder in dict.fromkeys(Path(file).parent for file in reader.files) if (found := _dataset(folder))
-    ]
-    sizes = {found["tokenizer"]["vocab_size"]: found for found in sets if "vocab_size" in found.get("tokenizer", {})}
+    reader = RecordReader(
+        list(files),
+        batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        vocab_size=vocab_size,
+        allow_other_tokenizer=allow_other_tokenizer,
+        **how,
+    )
+    sets = [*tokenizer_match.records_folders(reader.files).values()]
+    kinds = [found["tokenizer"] for found in sets if isinstance(found.get("tokenizer"), dict)]
+    sizes = list(dict.fromkeys(kind["vocab_size"] for kind in kinds if "vocab_size" in kind))
     if len(sizes) > 1:
         raise TrainerError(f"{path}: records of tokenizers of several sizes: {', '.join(map(str, sizes))} pieces")
     known = next(iter(sizes), None)
-    digests = {found["tokenizer"].get("digest") for found in sets if isinstance(found.get("tokenizer"), dict)}
-    digest: str | None = digests.pop() if len(digests) == 1 else None
+    described = kinds[0] if kinds and len({kind.get("digest") for kind in kinds}) == 1 else {}
     kept: dict[str, bytes] = {}
+    opened = None
     if tokenizer is not None:
         from albert_fast.cli.tokenizer_file import open_tokenizer
 
@@ -164,17 +180,33 @@ def from_records(
                 f"the records of {path} were made with a tokenizer of {known:,} pieces; {tokenizer} has "
                 f"{opened.vocab_size:,}"
             )
-        if digest is not None and digest != opened.digest:
-            raise TrainerError(f"the records of {path} were made with another tokenizer than {tokenizer}")
-        known, digest = opened.vocab_size, opened.digest
-        kept = sentencepiece_files(tokenizer.read_bytes(), opened)
+        match = tokenizer_match.compare(opened, described)
+        if match == "other" and not allow_other_tokenizer:
+            raise TrainerError(
+                f"the records of {path} were made with another tokenizer ({tokenizer_match.name(described)}) than "
+                f"{tokenizer}: {tokenizer_match.WHY}; pass the right one, or --allow-other-tokenizer"
+            )
+        if match == "rules":
+            # It would go with the model, whose users would then prepare text in another way.
+            raise TrainerError(
+                f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
+                f"{_rules(tokenizer_match.described(opened))}: put the spiece.config.json of its training beside it"
+            )
+        known, described = opened.vocab_size, tokenizer_match.described(opened)
+        kept = sentencepiece_files(Path(opened.path).read_bytes(), opened)
     figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
     if known is not None:
         figures["vocab_size"] = known
     names = hashlib.sha256("\n".join(Path(file).name for file in reader.files).encode()).hexdigest()[:16]
     made = hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()[:16] if sets else None
     identity = {"kind": "records", "shuffle": shuffle, "names": names, "digest": made, **_shape(reader)}
-    return Data(reader, "records", path, known, digest, identity, figures, kept)
+    return Data(reader, "records", path, known, described.get("digest"), identity, figures, kept, described, opened)
+
+
+def _rules(described: Mapping[str, Any]) -> str:
+    """The text rules of a tokenizer as flags."""
+    lower, accents = ("" if described.get(key) is True else "no-" for key in ("lower_case", "keep_accents"))
+    return f"--{lower}do-lower-case --{accents}keep-accents"
 
 
 def _shape(source: BatchSource) -> dict[str, int]:
@@ -183,15 +215,6 @@ def _shape(source: BatchSource) -> dict[str, int]:
         "max_seq_length": source.max_seq_length,
         "max_predictions": source.max_predictions,
     }
-
-
-def _dataset(folder: Path) -> dict[str, Any] | None:
-    """What `make-records` wrote beside its records."""
-    try:
-        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and content.get("format") == "albert-fast records" else None
 
 
 def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
@@ -211,13 +234,14 @@ def sentencepiece_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
     return {"spiece.model": model, "spiece.config.json": (json.dumps(rules, indent=2) + "\n").encode()}
 
 
-def check_held_out(training: Data, held_out: Data) -> None:
-    """Raises a TrainerError where a file of records to evaluate on is also trained on."""
-    one, other = training.tokenizer_digest, held_out.tokenizer_digest
-    if one is not None and other is not None and one != other:
+def check_held_out(training: Data, held_out: Data, *, allow_other_tokenizer: bool = False) -> None:
+    """Raises a TrainerError where records to evaluate on are of another tokenizer, or are also trained on."""
+    match = tokenizer_match.compare_descriptions(training.tokenizer, held_out.tokenizer)
+    if match == "other" and not allow_other_tokenizer:
         raise TrainerError(
-            f"{held_out.path} and {training.path} were made with different tokenizers: an id of the one is another "
-            "piece of the other"
+            f"{held_out.path} and {training.path} were made with different tokenizers "
+            f"({tokenizer_match.name(held_out.tokenizer)} and {tokenizer_match.name(training.tokenizer)}): "
+            f"{tokenizer_match.WHY}; evaluate on records of the same tokenizer, or pass --allow-other-tokenizer"
         )
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
         seen = {Path(file).resolve() for file in training.source.files}

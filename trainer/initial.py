@@ -10,9 +10,10 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainer import checkpoints, weights
+from trainer import checkpoints, hub, tf1_names, weights
 from trainer.bundle import bundle_errors, copies
 from trainer.config import ModelConfig
 from trainer.errors import TrainerError, some
@@ -60,6 +61,8 @@ class Initial(NamedTuple):
     """The checkpoint of ours that was read, if it was one."""
     step: int | None = None
     """Steps done, if this is a checkpoint that albert-fast wrote."""
+    facts: Mapping[str, Any] = MappingProxyType({})
+    """What that checkpoint says of its run."""
 
     @property
     def kind(self) -> str:
@@ -75,13 +78,14 @@ def initial(source: Path) -> Initial:
     Args:
         source: a TF1 checkpoint (its prefix, such as `model.ckpt-0`, one of its files, or a folder with one, TF Hub's
             modules included); a checkpoint of ours or the output folder of a run (its newest whole one); or a Hugging
-            Face folder with config.json and model.safetensors, in one file or several.
+            Face folder with config.json and model.safetensors, in one file or several, or one of its cache.
 
     Raises:
         TrainerError: there is none of these, it is damaged, or it is no plain ALBERT.
     """
     if _prefix_of(source) is not None:
         return _tf1(source)
+    source = hub.resolve(source)
     if not source.exists():
         raise TrainerError(f"{source} does not exist: neither a folder nor a TF1 checkpoint ({source.name}.index)")
     if source.is_file():
@@ -158,7 +162,7 @@ def _ours(source: Path) -> Initial:
     found = checkpoints.find(source, notes.append)
     values = checkpoints.model_values(found)
     origin = f"checkpoint {found.path} (step {found.step:,})"
-    return Initial(values, found.config, origin, tuple(notes), found.path, found.step)
+    return Initial(values, found.config, origin, tuple(notes), found.path, found.step, found.facts)
 
 
 # --- TF1 -------------------------------------------------------------------------------------------------------------
@@ -180,16 +184,17 @@ def _tf1(source: Path) -> Initial:
         raise TrainerError(f"{prefix} is a TensorFlow 2 checkpoint of another program; only TF1 ones have known names")
     _check_kind(names, origin)
     with bundle_errors(unreadable):
-        arrays = {name: bundle.get_tensor(name) for name in names if not weights.is_slot(name)}
+        slots = tf1_names.slots(names)
+        arrays = {name: bundle.get_tensor(name) for name in names if name not in slots}
     imported = _explained(lambda: weights.from_tf1(arrays), origin)
     beside = [
         path / checkpoints.CONFIG for path in (prefix.parent, source, source / "assets", prefix.parent / "assets")
     ]
     file = next((path for path in beside if path.is_file()), None)
-    config = None if file is None else _explained(lambda: ModelConfig.from_file(file), "")
-    if config is not None:
-        config = weights.fitted(config, imported.values)
-    return Initial(imported.values, config, origin, imported.notes)
+    if file is None:
+        return Initial(imported.values, None, origin, imported.notes)
+    config, remarks = _explained(lambda: ModelConfig.load(file), "")
+    return Initial(imported.values, weights.fitted(config, imported.values), origin, (*remarks, *imported.notes))
 
 
 def _prefix_of(path: Path) -> Path | None:
@@ -231,8 +236,8 @@ def _hugging_face(folder: Path) -> Initial:
         raise TrainerError(f"{path} is not JSON: {error}") from error
     if not isinstance(stored, dict):
         raise TrainerError(f"{path} must hold a JSON object")
-    config = _explained(lambda: weights.config_from_hugging_face(stored), str(path))
-    notes = []
+    config, remarks = _explained(lambda: weights.config_from_hugging_face(stored), str(path))
+    notes = [f"{path}: {remark}" for remark in remarks]
     if stored.get("hidden_act") == "gelu":
         notes.append("config.json has hidden_act gelu, the exact one; the tanh approximation takes its place here")
     tensors: dict[str, NDArray[Any]] = {}

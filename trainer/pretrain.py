@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from albert_fast import tokenizer_match
 from albert_fast.cli.common import write_atomic
 from albert_fast.cli.progress import quantity
 from trainer import checkpoints, data, expectation, flops, initial, memory, packing
@@ -81,6 +82,8 @@ class Job(NamedTuple):
     """What to tell the reader when a second signal ends the process."""
     keep_no_programs: Callable[[], bool]
     """See `trainer.loop.Run`."""
+    check_start: Callable[[initial.Initial], None] = lambda _: None
+    """Raises an error where the weights to start from do not go with the data; called before anything is written."""
 
 
 class Resolved(NamedTuple):
@@ -191,22 +194,39 @@ def _facts(job: Job) -> dict[str, Any]:
         "data": job.training.identity,
         "options": {name: options[name] for name in CHANGES_THE_RESULT},
         "init_checkpoint": None if job.init_checkpoint is None else str(job.init_checkpoint),
+        "tokenizer": dict(job.training.tokenizer),
     }
 
 
 def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> None:
     """Raises a TrainerError where the run in the folder is another one."""
+    run = found.path.parent.parent
     # The data last: the seed alone makes another number of instances.
     for part in ("model", "options", "data"):
         then, now = found.facts.get(part, {}), facts[part]
         for name in dict.fromkeys([*then, *now]):
-            if then.get(name) != now.get(name):
-                what = name if part != "data" or name not in {"digest", "names", "kind"} else "data"
-                change = f"{then.get(name)} then, {now.get(name)} now" if what == name else "other data than now"
+            if then.get(name) == now.get(name):
+                continue
+            what = name if part != "data" or name not in {"digest", "names", "kind"} else "data"
+            change = f"{then.get(name)} then, {now.get(name)} now" if what == name else "other data than now"
+            if name == "num_train_steps":
+                # Its rate is 0 at the end: more steps of this schedule would be other steps from the first on.
                 raise TrainerError(
-                    f"{found.path.parent.parent} holds a run that was started with another {what} ({change}); go on "
-                    "with what it was started with, choose another --output-dir, or pass --overwrite to start afresh"
+                    f"{run} holds a run that was started with another {what} ({change}), by which its learning rate "
+                    f"falls to 0; to train its model for more steps, pass --init-checkpoint {run} with another "
+                    f"--output-dir; pass --num-train-steps {then.get(name)} to resume, or --overwrite to start afresh"
                 )
+            raise TrainerError(
+                f"{run} holds a run that was started with another {what} ({change}); go on with what it was started "
+                "with, choose another --output-dir, or pass --overwrite to start afresh"
+            )
+    then, now = found.facts.get("tokenizer", {}), facts["tokenizer"]
+    if tokenizer_match.compare_descriptions(then, now) == "other":
+        raise TrainerError(
+            f"{run} holds a run that was started with another tokenizer ({tokenizer_match.name(then)}, now "
+            f"{tokenizer_match.name(now)}): {tokenizer_match.WHY}; go on with the first, choose another --output-dir, "
+            "or pass --overwrite to start afresh"
+        )
 
 
 def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
@@ -358,6 +378,7 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
     if job.init_checkpoint is None:
         return []
     loaded = initial.initial(job.init_checkpoint)
+    job.check_start(loaded)
     for replica in replicas:
         fresh = initial.assign(loaded, replica.model.named_variables, job.config)
     said = [f"starting from {loaded.origin}", *initial.remarks(loaded, job.config)]

@@ -9,6 +9,7 @@ import typer
 
 from albert_fast.cli import options
 from albert_fast.cli.common import CommandError, check_output_dir, info, make_output_dir, plain, warn, write_atomic
+from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.pretrain import Precision
 from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
@@ -41,6 +42,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="Write the figures to FILE too, as JSON.", show_default=False),
     ] = None,
     jit: Annotated[bool, typer.Option("--jit/--no-jit", help="Compile with XLA.")] = True,
+    allow_other_tokenizer: options.AllowOtherTokenizer = False,
     num_threads: options.NumThreads = None,
     config: options.Config = None,
 ) -> None:
@@ -52,7 +54,15 @@ def evaluate(
     if output is not None:
         check_output_dir(output.absolute().parent)
     with trainer_errors():
-        found = run(checkpoint, records, eval_batch_size, precision.value, jit=jit, num_threads=num_threads)
+        found = run(
+            checkpoint,
+            records,
+            eval_batch_size,
+            precision.value,
+            jit=jit,
+            num_threads=num_threads,
+            allow_other_tokenizer=allow_other_tokenizer,
+        )
     show(found)
     if output is not None:
         make_output_dir(output.absolute().parent)
@@ -68,6 +78,7 @@ def run(
     *,
     jit: bool = True,
     num_threads: int | None = None,
+    allow_other_tokenizer: bool = False,
 ) -> dict[str, Any]:
     """What an evaluation of the checkpoint finds, and what guessing reaches.
 
@@ -86,8 +97,16 @@ def run(
             f"{start.origin} has no albert_config.json beside it: put it there, or run import-checkpoint --model NAME"
         )
     initial.check_shapes(start, shape)
-    held_out = data.from_records(records, eval_batch_size, vocab_size=shape.vocab_size, num_threads=num_threads)
+    held_out = data.from_records(
+        records,
+        eval_batch_size,
+        vocab_size=shape.vocab_size,
+        num_threads=num_threads,
+        allow_other_tokenizer=allow_other_tokenizer,
+    )
     held_out.check(shape)
+    if not allow_other_tokenizer:
+        check_data(checkpoint, start, held_out.tokenizer, f"the set {held_out.path}")
     if len(held_out.source) == 0:
         raise CommandError(f"{held_out.path}: there are no records")
     guess = data.guess(held_out.source)

@@ -92,6 +92,7 @@ def export(
             metavar="NAME", help="Title of the card.  [default: HF_DIR's]", show_default=False, rich_help_panel=CARD
         ),
     ] = None,
+    allow_other_tokenizer: options.AllowOtherTokenizer = False,
     do_lower_case: options.DoLowerCase = None,
     keep_accents: options.KeepAccents = None,
     overwrite: Annotated[
@@ -123,6 +124,7 @@ def export(
             do_lower_case=do_lower_case,
             keep_accents=keep_accents,
             overwrite=overwrite,
+            allow_other_tokenizer=allow_other_tokenizer,
         )
     info(written)
 
@@ -139,6 +141,7 @@ def run(
     do_lower_case: bool | None = None,
     keep_accents: bool | None = None,
     overwrite: bool = False,
+    allow_other_tokenizer: bool = False,
 ) -> str:
     """Exports; a line that says what was written.
 
@@ -153,6 +156,7 @@ def run(
         do_lower_case: as given; None where left open.
         keep_accents: as given; None where left open.
         overwrite: whether an earlier export is replaced.
+        allow_other_tokenizer: whether a tokenizer with other pieces than the model's is taken.
 
     Raises:
         TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read or written.
@@ -168,7 +172,12 @@ def run(
     if inside(found.path, final) or inside(final, found.path):
         raise TrainerError(f"--output-dir {output_dir} must not be the checkpoint's own folder, nor hold it")
     chosen = model_tokenizer.choose(
-        tokenizer, model_tokenizer.folders(checkpoint, found.path), do_lower_case, keep_accents
+        tokenizer,
+        model_tokenizer.folders(checkpoint, found.path),
+        do_lower_case,
+        keep_accents,
+        allow_other=allow_other_tokenizer,
+        facts=found.facts,
     )
     opened = chosen.tokenizer
     if opened is None and to is Target.huggingface:

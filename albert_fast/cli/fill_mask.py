@@ -50,6 +50,7 @@ def fill_mask(
         Path | None,
         typer.Option(metavar="FILE", help="The model's tokenizer.  [default: the one beside it]", show_default=False),
     ] = None,
+    allow_other_tokenizer: options.AllowOtherTokenizer = False,
     do_lower_case: options.DoLowerCase = None,
     keep_accents: options.KeepAccents = None,
     as_json: Annotated[
@@ -67,7 +68,9 @@ def fill_mask(
     most = _most(masks_per_word)
     require_tensorflow("fill-mask")
     with trainer_errors():
-        filler = open_filler(model_dir, tokenizer, do_lower_case, keep_accents)
+        filler = open_filler(
+            model_dir, tokenizer, do_lower_case, keep_accents, allow_other_tokenizer=allow_other_tokenizer
+        )
         for text in _lines(given):
             found = filler.fill(text, top_k, most)
             if as_json:
@@ -81,6 +84,8 @@ def open_filler(
     tokenizer: Path | None = None,
     do_lower_case: bool | None = None,
     keep_accents: bool | None = None,
+    *,
+    allow_other_tokenizer: bool = False,
 ) -> "Filler":
     """The model in a folder, with its tokenizer.
 
@@ -95,7 +100,13 @@ def open_filler(
     start = initial.initial(model_dir)
     size = None if start.path is not None or start.config is None else start.config.vocab_size
     opened, _, path = model_tokenizer.choose(
-        tokenizer, model_tokenizer.folders(model_dir, start.path), do_lower_case, keep_accents, size
+        tokenizer,
+        model_tokenizer.folders(model_dir, start.path),
+        do_lower_case,
+        keep_accents,
+        size,
+        allow_other=allow_other_tokenizer,
+        facts=start.facts,
     )
     if opened is None:
         raise CommandError(f"{model_dir} holds no tokenizer: pass the one it was trained with as --tokenizer")

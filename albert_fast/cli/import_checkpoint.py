@@ -47,6 +47,7 @@ def import_checkpoint(
         ),
     ] = None,
     random_seed: Annotated[int, typer.Option(min=0, help="Of heads that SOURCE lacks.")] = 12345,
+    allow_other_tokenizer: options.AllowOtherTokenizer = False,
     do_lower_case: options.DoLowerCase = None,
     keep_accents: options.KeepAccents = None,
     overwrite: Annotated[
@@ -69,7 +70,9 @@ def import_checkpoint(
         importing.check_output(final, overwrite)
         start = initial.initial(source)
         chosen = _config(start, model)
-        opened = _tokenizer(source, start.path, chosen, tokenizer, do_lower_case, keep_accents)
+        opened = _tokenizer(
+            source, start, chosen, tokenizer, do_lower_case, keep_accents, allow_other=allow_other_tokenizer
+        )
         files = {} if opened is None else _files(opened)
         settings = {"albert_fast_version": _version(), "import-checkpoint": plain(given)}
         content = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
@@ -114,19 +117,27 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
 
 def _tokenizer(
     source: Path,
-    checkpoint: Path | None,
+    start: "Initial",
     config: "ModelConfig",
     given: Path | None,
     do_lower_case: bool | None,
     keep_accents: bool | None,
+    *,
+    allow_other: bool,
 ) -> "Tokenizer | None":
     from trainer.errors import TrainerError
     from trainer.export import check_vocabulary
 
     # A checkpoint of ours holds its own; anything else may hold any.
-    size = config.vocab_size if checkpoint is None else None
+    size = config.vocab_size if start.path is None else None
     opened, known, path = model_tokenizer.choose(
-        given, model_tokenizer.folders(source, checkpoint), do_lower_case, keep_accents, size
+        given,
+        model_tokenizer.folders(source, start.path),
+        do_lower_case,
+        keep_accents,
+        size,
+        allow_other=allow_other,
+        facts=start.facts,
     )
     if opened is None:
         return None

@@ -7,10 +7,11 @@ import typer
 
 from albert_fast import Tokenizer
 from albert_fast.cli import options
-from albert_fast.cli.common import info, interruptible, positional
+from albert_fast.cli.common import CommandError, info, interruptible, positional
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import check_choice
 from albert_fast.inspection import Summary, find_files, format_summary, inspect
+from albert_fast.tokenizer_match import WHY, compare, name, records_folders
 
 
 def inspect_records(
@@ -25,6 +26,7 @@ def inspect_records(
     ] = None,
     tokenizer: options.TokenizerFile = None,
     vocab_file: options.VocabFile = None,
+    allow_other_tokenizer: options.AllowOtherTokenizer = False,
     num_shown: Annotated[int, typer.Option("--num-shown", "-n", min=0, help="Instances to show.")] = 1,
     config: options.Config = None,
 ) -> None:
@@ -41,8 +43,22 @@ def inspect_records(
         opened = Tokenizer.from_file(tokenizer)
     elif vocab_file is not None:
         opened = Tokenizer.from_vocab_file(vocab_file)
-    if not run(find_files(positional(context, "paths", paths)), opened, show=num_shown).good:
+    files = find_files(positional(context, "paths", paths))
+    if opened is not None and not allow_other_tokenizer:
+        _check_tokenizer(files, opened)
+    if not run(files, opened, show=num_shown).good:
         raise typer.Exit(1)
+
+
+def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
+    """Refuses a tokenizer that is not the one of the records, which would show other words."""
+    for folder, content in records_folders(files).items():
+        kept = content.get("tokenizer")
+        if isinstance(kept, dict) and compare(tokenizer, kept) == "other":
+            raise CommandError(
+                f"the records of {folder} were made with another tokenizer ({name(kept)}) than {tokenizer.path}: "
+                f"{WHY}; pass that one, or {options.ALLOW_OTHER}"
+            )
 
 
 def run(files: list[Path], tokenizer: Tokenizer | None, *, show: int) -> Summary:

@@ -5,15 +5,18 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, describe_os_error, warn
+from albert_fast.cli.options import ALLOW_OTHER
 from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
+from albert_fast.tokenizer_match import WHY, compare, compare_descriptions, name
 
 if TYPE_CHECKING:
+    from trainer.initial import Initial
     from trainer.tokenizer_model import Rebuilt
 
 MODELS = ("spiece.model", "30k-clean.model")
@@ -31,6 +34,7 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
         source: what the user named: a folder, a file in one, or the prefix of a TF1 checkpoint.
         checkpoint: the checkpoint of ours that was found there, if any.
     """
+    source = _resolved(source)
     base = source if source.is_dir() else source.parent
     places = [base, base / "assets"]
     if checkpoint is not None:
@@ -38,6 +42,31 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
     elif base.name == "variables":  # of a module of TF Hub
         places.append(base.parent / "assets")
     return list(dict.fromkeys(places))
+
+
+def _resolved(path: Path) -> Path:
+    """The folder with the files, if this is one of Hugging Face's cache."""
+    from trainer import hub
+    from trainer.errors import TrainerError
+
+    try:
+        return hub.resolve(path)
+    except TrainerError as error:
+        raise CommandError(str(error)) from None
+
+
+def named(path: Path) -> Path:
+    """The tokenizer's file that the user names: the file itself, or the one in a folder.
+
+    Raises:
+        CommandError: there is none in the folder, or several.
+    """
+    if not path.is_dir():
+        return path
+    found = find(folders(path))
+    if found is None:
+        raise CommandError(f"{path} holds no tokenizer ({', '.join(MODELS)}, {VOCABULARY} or {JSON}): name its file")
+    return found
 
 
 def find(places: Sequence[Path]) -> Path | None:
@@ -133,16 +162,21 @@ def choose(
     do_lower_case: bool | None = None,
     keep_accents: bool | None = None,
     vocab_size: int | None = None,
+    *,
+    allow_other: bool = False,
+    facts: Mapping[str, Any] | None = None,
 ) -> Chosen:
     """The tokenizer that the user names, which must be the model's own; else the model's own.
 
     Args:
-        given: the file of `--tokenizer`, if it was passed.
+        given: the file of `--tokenizer`, or a folder with one, if it was passed.
         places: where the model's own may be.
         do_lower_case: as given; None where left open.
         keep_accents: as given; None where left open.
         vocab_size: the model's, where `places` may hold a tokenizer that is not its own: published folders. One that
             is damaged, of another size, or not the only one is passed over there for `given`.
+        allow_other: whether one with other pieces is taken all the same.
+        facts: of the checkpoint, which may tell its tokenizer where it does not hold it.
 
     Raises:
         CommandError: it is not the one in the checkpoint: its pieces, or their order, differ, so that ids mean
@@ -155,6 +189,7 @@ def choose(
             return Chosen(None, rules_known=False)
         opened = open_file(path, do_lower_case, keep_accents)
         return Chosen(opened, do_lower_case is not None or rules_of(path).lower_case is not None, path)
+    given = named(given)
     beside = rules_of(given)
     known = do_lower_case is not None or beside.lower_case is not None
     try:
@@ -165,22 +200,93 @@ def choose(
             raise
         own = None
     if own is None or path is None or (vocab_size is not None and own.vocab_size != vocab_size):
-        return Chosen(open_file(given, do_lower_case, keep_accents), known, given)
+        opened = open_file(given, do_lower_case, keep_accents)
+        kept = (facts or {}).get("tokenizer") or {}
+        if not allow_other and compare(opened, kept, rebuilt=given.suffix == ".json") == "other":
+            raise CommandError(
+                f"{given} is not the tokenizer that the model was trained with ({name(kept)}): {WHY}; pass that one, "
+                f"or {ALLOW_OTHER}"
+            )
+        return Chosen(opened, known, given)
     if own.kind == "unigram":
         # The checkpoint knows what its text was like; a model file by itself does not.
         do_lower_case = _first(_first(do_lower_case, beside.lower_case), own.lower_case)
         keep_accents = _first(_first(keep_accents, beside.keep_accents), own.keep_accents)
     opened = open_file(given, do_lower_case, keep_accents)
-    if opened.kind != own.kind or opened.pieces != own.pieces:
+    if compare(opened, own) == "other":
+        if allow_other:
+            warn(f"{given} is used, and has other pieces than {path}, with which the model was trained")
+            return Chosen(opened, known, given)
         raise CommandError(
             f"{given} is not the tokenizer that the model was trained with, {path}: it has other pieces, or in "
-            "another order; leave --tokenizer out"
+            f"another order; leave --tokenizer out, or pass {ALLOW_OTHER}"
         )
     if (opened.lower_case, opened.keep_accents) != (own.lower_case, own.keep_accents):
         warn(f"{given} is used with other text rules than the model was trained with (see {path})")
     elif opened.digest != own.digest and (others := _differences(opened, own)):
         warn(f"{given} has the pieces of {path}, but differs from it in {others}")
     return Chosen(opened, known or rules_of(path).lower_case is not None, given)
+
+
+class OfWeights(NamedTuple):
+    """The tokenizer of weights, as far as it is known."""
+
+    tokenizer: Tokenizer | None
+    described: Mapping[str, Any]
+    """What the checkpoint says of it where it does not hold it."""
+    name: str
+    """What to call it."""
+
+
+def of_weights(source: Path, start: "Initial") -> OfWeights:
+    """The tokenizer that the weights at `source` were trained with.
+
+    One beside weights from elsewhere that is damaged, not the only one, or of another size than the model counts as
+    unknown.
+
+    Args:
+        source: what the user named.
+        start: what was read there.
+    """
+    size = None if start.config is None else start.config.vocab_size
+    kept = start.facts.get("tokenizer") or {}
+    try:
+        path = find(folders(source, start.path))
+        opened = None if path is None else open_file(path)
+    except (CommandError, AlbertFastError):
+        path = opened = None
+    if path is None or opened is None or (size is not None and opened.vocab_size != size):
+        return OfWeights(None, kept, name(kept))
+    return OfWeights(opened, kept, str(path))
+
+
+def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, Any], of: str) -> None:
+    """Refuses data of another tokenizer than the weights'.
+
+    Args:
+        source: the weights, as the user named them.
+        start: what was read there.
+        other: the data's tokenizer, or what is known of it, as `albert_fast.tokenizer_match.described` has it.
+        of: what to call the data.
+
+    Raises:
+        CommandError: the pieces differ. Other text rules are a warning.
+    """
+    found = of_weights(source, start)
+    if found.tokenizer is not None:
+        match = compare(found.tokenizer, other, rebuilt=found.name.endswith(".json"))
+    elif isinstance(other, Tokenizer):
+        match = compare(other, found.described)
+    else:
+        match = compare_descriptions(found.described, other)
+    if match == "other":
+        theirs = other.path if isinstance(other, Tokenizer) else name(other)
+        raise CommandError(
+            f"{source} was trained with another tokenizer ({found.name}) than {of} was made with ({theirs}): {WHY}; "
+            f"use data of the model's tokenizer, or pass {ALLOW_OTHER}"
+        )
+    if match == "rules":
+        warn(f"{of} was made with other text rules than {source} was trained with ({found.name})")
 
 
 # --- tokenizer.json --------------------------------------------------------------------------------------------------

@@ -124,3 +124,11 @@ VocabFile = Annotated[
         "--vocab-file", metavar="FILE", help="BERT WordPiece vocabulary, instead of --tokenizer.", show_default=False
     ),
 ]
+ALLOW_OTHER = "--allow-other-tokenizer"
+AllowOtherTokenizer = Annotated[
+    bool,
+    typer.Option(
+        f"{ALLOW_OTHER}/--no-allow-other-tokenizer",
+        help="Use data, weights or a tokenizer of another vocabulary, whose ids are other pieces.",
+    ),
+]

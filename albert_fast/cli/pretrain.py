@@ -23,11 +23,13 @@ from albert_fast.cli.common import (
 )
 from albert_fast.cli.compile_cache import NAME as CACHE
 from albert_fast.cli.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
+from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
     from trainer.config import ModelConfig
     from trainer.data import Data
+    from trainer.initial import Initial
     from trainer.loop import Outcome
 
 MODEL, STEPS, SPEED = "Model and data", "Training", "Device"
@@ -115,6 +117,7 @@ def pretrain(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    allow_other_tokenizer: options.AllowOtherTokenizer = False,
     shuffle: Annotated[
         bool,
         typer.Option(
@@ -434,6 +437,7 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
             describe,
             lambda: f"stopped; {_kept(folder, again)}",
             cache.divert if cache else lambda: False,
+            lambda start: _check_start(given, start, training),
         )
         try:
             outcome = pretrain(job, devices, warn)
@@ -464,6 +468,12 @@ def _compile_cache(folder: Path, given: Mapping[str, Any]) -> CompileCache | Non
         warn(f"compiled programs are not kept, so each start compiles again: {found}; pass another --compile-cache")
         return None
     return found
+
+
+def _check_start(given: Mapping[str, Any], start: "Initial", training: "Data") -> None:
+    """Refuses weights to start from whose ids are other pieces than those of the data."""
+    if not given["allow_other_tokenizer"]:
+        check_data(given["init_checkpoint"], start, training.opened or training.tokenizer, training.path)
 
 
 def _kept(folder: Path, again: str) -> str:
@@ -532,6 +542,7 @@ def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | 
         shuffle=given["shuffle"],
         vocab_size=vocab_size,
         tokenizer=given["tokenizer"],
+        allow_other_tokenizer=given["allow_other_tokenizer"],
         index_dir=given["index_dir"],
         num_threads=threads,
     )
@@ -555,11 +566,12 @@ def _held_out(given: Mapping[str, Any], batch_size: int, model: "ModelConfig", t
         given["eval_records"],
         batch_size,
         vocab_size=model.vocab_size,
+        allow_other_tokenizer=given["allow_other_tokenizer"],
         index_dir=given["index_dir"],
         num_threads=given["num_threads"],
     )
     held_out.check(model)
-    data.check_held_out(training, held_out)
+    data.check_held_out(training, held_out, allow_other_tokenizer=given["allow_other_tokenizer"])
     return held_out
 
 

@@ -1,0 +1,147 @@
+"""Whether two things that meet were made with one tokenizer: ids of one vocabulary are other words in another.
+
+Token stores and records know their tokenizer by what is written beside them: digest, size, kind, text rules. A digest
+is over the tokenizer's file and its text rules. So where the tokenizer itself is there, it can be told whether only the
+rules differ, which ids do not depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from albert_fast._native import AlbertFastError, Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from albert_fast.masking import Masker
+
+Match = Literal["same", "rules", "other", "unknown"]
+"""One tokenizer; the same pieces with other text rules; other pieces; or nobody can tell."""
+
+OPTION = "allow_other_tokenizer"
+WHY = "an id of the one is another piece of the other"
+
+
+def described(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What a store or a set of records keeps of its tokenizer, of the same names."""
+    return {
+        "kind": tokenizer.kind,
+        "vocab_size": tokenizer.vocab_size,
+        "text_rules": tokenizer.text_rules,
+        "lower_case": tokenizer.lower_case,
+        "keep_accents": tokenizer.keep_accents,
+        "digest": tokenizer.digest,
+    }
+
+
+def compare(tokenizer: Tokenizer, other: Tokenizer | Mapping[str, Any], *, rebuilt: bool = False) -> Match:
+    """What a tokenizer and another one, or what is kept of it, have in common.
+
+    Args:
+        tokenizer: the one.
+        other: the other, or what `described` gives.
+        rebuilt: whether the first was made from a tokenizer.json, so that its digest is not that of the model.
+    """
+    if isinstance(other, Tokenizer):
+        if tokenizer.digest == other.digest:
+            return "same"
+        return "rules" if (tokenizer.kind, tokenizer.pieces) == (other.kind, other.pieces) else "other"
+    if other.get("vocab_size", tokenizer.vocab_size) != tokenizer.vocab_size:
+        return "other"
+    if other.get("kind", tokenizer.kind) != tokenizer.kind:
+        return "other"
+    if not other.get("digest") or rebuilt:
+        return "unknown"
+    if tokenizer.digest == other["digest"]:
+        return "same"
+    return "rules" if _with_rules_of(tokenizer, other) == other["digest"] else "other"
+
+
+def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Match:
+    """As `compare`, of two that are only described: other rules with the same file look like another file."""
+    for key in ("vocab_size", "kind", "digest"):
+        if None not in (one.get(key), other.get(key)) and one[key] != other[key]:
+            return "other"
+    return "same" if one.get("digest") and one["digest"] == other.get("digest") else "unknown"
+
+
+def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str | None:
+    """The digest that the tokenizer's file has with the other's text rules; None if the file cannot be read."""
+    try:
+        file = Path(tokenizer.path).read_bytes()
+    except OSError:
+        return None
+    # As in the core: the file, a zero byte, kind and rules.
+    kind = "wordpiece" if tokenizer.kind == "wordpiece" else "sentencepiece"
+    lower, accents = (str(other.get(key) is True).lower() for key in ("lower_case", "keep_accents"))
+    rules = "none" if other.get("text_rules") == "none" else f"lower={lower} keep_accents={accents}"
+    return hashlib.sha256(file + f"\0{kind} {rules}".encode()).hexdigest()
+
+
+def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
+    """What `make-records` wrote beside these record files, by folder; without folders that are somebody else's."""
+    found = {}
+    for folder in dict.fromkeys(Path(file).parent for file in files):
+        try:
+            content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict) and content.get("format") == "albert-fast records":
+            found[folder] = content
+    return found
+
+
+def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, Any]] | None:
+    """The folder of the first records that say which tokenizer they are of, and what they say; None if none says it.
+
+    Raises:
+        AlbertFastError: two folders were made with different tokenizers.
+    """
+    first: tuple[str, dict[str, Any]] | None = None
+    for folder, content in records_folders(files).items():
+        kept = content.get("tokenizer")
+        if not isinstance(kept, dict):
+            continue
+        if first is None:
+            first = str(folder), kept
+        elif compare_descriptions(first[1], kept) == "other":
+            raise AlbertFastError(
+                f"the records of {first[0]} and those of {folder} were made with different tokenizers "
+                f"({name(first[1])} and {name(kept)}): {WHY}; {OPTION} takes them all the same"
+            )
+    return first
+
+
+def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
+    """Refuses records of several tokenizers, and a masker of another one than the records'.
+
+    Raises:
+        AlbertFastError: they differ. Other text rules do not matter.
+    """
+    found = tokenizer_of_records(files)
+    if found is None or masker is None:
+        return
+    folder, kept = found
+    tokenizer = masker.tokenizer
+    if tokenizer is None:
+        size = kept.get("vocab_size", masker.vocab_size)
+        if size != masker.vocab_size:
+            raise AlbertFastError(
+                f"masker must be of the records' vocabulary: those of {folder} have {size:,} pieces, and the masker "
+                f"{masker.vocab_size:,}; pass {OPTION}=True if you know better"
+            )
+    elif compare(tokenizer, kept) == "other":
+        raise AlbertFastError(
+            f"masker must be of the records' tokenizer: those of {folder} were made with {name(kept)}, and the masker "
+            f"is of {tokenizer.path}: {WHY}; pass {OPTION}=True if you know better"
+        )
+
+
+def name(kept: Mapping[str, Any]) -> str:
+    """What to call a tokenizer that is only described."""
+    digest = str(kept.get("digest") or "")[:8]
+    return f"{kept.get('file') or 'a tokenizer'}{f' (digest {digest})' if digest else ''}"
