@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import resource
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,29 @@ def test_a_line_is_in_the_file_as_soon_as_it_is_appended(tmp_path: Path) -> None
         start, line = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
         assert (start["step"], start["start"]) == (0, "new")
         assert line == training(10)
+
+
+DOCUMENTED = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def test_the_documented_reader_reads_a_journal_of_two_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines of all kinds, the last of them half written."""
+    (tmp_path / "run").mkdir()
+    figures = {"masked_lm_loss": 5.5, "masked_lm_accuracy": 0.125, "records": 8}
+    with Journal(tmp_path / "run") as journal:
+        journal.append(training(10, masked_lm_accuracy=0.1))
+        journal.append({"step": 10, "time": 1e9, "evaluation": figures})
+    with Journal(tmp_path / "run", 10) as journal:
+        journal.append(training(20, masked_lm_accuracy=math.nan))
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 30, "lo')
+    assert [line["start"] for line in read(tmp_path / "run" / "metrics.jsonl") if "start" in line] == ["new", "resumed"]
+    (reader,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENTED, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(reader, "docs/training.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == ["10 0.1 0.1", "20 0.05 None", "10 5.5 0.125"]
 
 
 def test_each_line_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

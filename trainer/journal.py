@@ -1,11 +1,11 @@
 """The journal of a run, RUN/metrics.jsonl: one JSON object a line, for people, scripts and the report.
 
-A training line holds means over the `steps` steps up to and including `step`, an evaluation line its figures under
-"evaluation", and a line of a start "start": "new" or "resumed". Rates are of the steps that compiled nothing, and null
-if all did; `compile_seconds` is what compilation took. `tokens_per_second`, `tflops` and `mfu` count real tokens;
-`padding` is the fraction of the computed tokens that is padding. A run that was killed leaves lines beyond its newest
-checkpoint and maybe half a line; both go when it resumes, so that no step stands there twice. Nothing here imports
-TensorFlow.
+docs/training.md describes the lines. A training line holds means over the `steps` steps up to and including `step`, an
+evaluation line its figures under "evaluation", and a line of a start "start": "new" or "resumed". Rates are of the
+steps that compiled nothing, and null if all did; `compile_seconds` is what compilation took. `tokens_per_second`,
+`tflops` and `mfu` count real tokens; `padding` is the fraction of the computed tokens that is padding. A run that was
+killed leaves lines beyond its newest checkpoint and maybe half a line; both go when it resumes, so that no step stands
+there twice. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
