@@ -129,6 +129,11 @@ def test_null_and_an_empty_file_leave_the_defaults(tmp_path: Path) -> None:
     assert read(tmp_path, "") == {}
 
 
+def test_keys_of_other_programs_in_the_model_are_left_to_its_reader(tmp_path: Path) -> None:
+    keys = "{vocab_size: 99, directionality: bidi, pad_token_id: 0, ln_type: preln, my_own_note: 3}"
+    assert read(tmp_path, f"ngram: 2\nalbert_config: {keys}") == {"ngram": 2}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

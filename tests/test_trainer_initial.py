@@ -155,8 +155,38 @@ def test_tf1_folders(tmp_path: Path) -> None:
 
     folder = tf1_folder(tmp_path / "best", "model.ckpt-best")
     assert same(initial.initial(folder).values, expected("tiny"))
-    (folder / "albert_config.json").write_text('{"vocab_size": 7, "layers": 3}')
-    assert message_of(folder).startswith(f"{folder / 'albert_config.json'}: unknown key 'layers'")
+    (folder / "albert_config.json").write_text('{"vocab_size": 7, "hiden_size": 3}')
+    assert message_of(folder).startswith(
+        f"{folder / 'albert_config.json'}: unknown key 'hiden_size' (value 3): write 'hi"
+    )
+
+
+def test_tf1_names_of_another_training_and_a_folder_of_the_cache(tmp_path: Path) -> None:
+    """Keras's names, a wrapper's scope, keys of albert_zh and transformers: all of it is read."""
+    values = expected("tiny")
+    theirs = {f"model/{name.replace('LayerNorm', 'layer_normalization')}": value for name, value in values.items()}
+    trained = write_tf1(tmp_path / "tf1" / "model.ckpt-best", theirs | {"model/global_step": np.asarray(9, np.int64)})
+    config = json.loads((MODELS / "tiny" / "albert_config.json").read_text())
+    keys = {"directionality": "bidi", "pad_token_id": 0, "ln_type": "postln"}
+    (tmp_path / "tf1" / "albert_config.json").write_text(json.dumps(config | keys))
+    start = initial.initial(trained)
+    assert same(start.values, values)
+    assert start.config == TINY
+    ignored, translated = start.notes
+    assert ignored.endswith("ignoring 2 keys, which do not change the model: directionality, pad_token_id")
+    assert translated.startswith("8 variables have other names than in google-research/ALBERT, and are read as its: ")
+    odd = write_tf1(
+        tmp_path / "odd" / "model.ckpt-best", values | {"bert/encoder/adapter/kernel": np.zeros(2, np.float32)}
+    )
+    assert refused(initial.initial(odd), TINY).startswith(" has bert/encoder/adapter/kernel, which this model has not")
+
+    cache = tmp_path / "models--me--albert"
+    hugging_face_folder(cache / "snapshots" / ("c" * 40))
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("c" * 40)
+    start = initial.initial(cache)
+    assert same(start.values, values)
+    assert start.origin == f"Hugging Face folder {cache / 'snapshots' / ('c' * 40)}"
 
 
 def test_tf1_of_a_training_and_of_tensorflow_hub(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
                 own = {name: (f"{section}.{name}", item) for name, item in content.items()}
         elif key == "albert_config":
             content = _normalized(path, "albert_config.", _mapping(path, key, value))
-            _refuse_unknown(path, "albert_config.", content, ALBERT_CONFIG_KEYS)
+            _refuse_unknown(path, "albert_config.", _misspelled(content), ALBERT_CONFIG_KEYS)
             vocab_size = content.get("vocab_size")
             has_model = True
         elif key != "albert_fast_version":
@@ -192,6 +192,18 @@ def _mapping(path: Path, key: str, value: Any) -> Mapping[Any, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{path}: {key} must hold a mapping; it holds a {_type_name(value)}")
     return value
+
+
+def _misspelled(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a model's configuration is a known key misspelled; the model's own reader warns of other unknown keys."""
+    from trainer.config_keys import FIXED, HARMLESS
+
+    known = ALBERT_CONFIG_KEYS | HARMLESS | FIXED.keys()
+    return {
+        key: value
+        for key, value in content.items()
+        if key not in known and difflib.get_close_matches(key, sorted(ALBERT_CONFIG_KEYS - content.keys()), 1, 0.85)
+    }
 
 
 def _refuse_unknown(
