@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from albert_fast import BatchSource, InstanceStream, RecordReader, TokenStore, tokenizer_match
-from trainer import packing
+from trainer import hub, packing
 from trainer.errors import TrainerError
 from trainer.packing import Sizes
 
@@ -174,7 +174,7 @@ def from_records(
     if tokenizer is not None:
         from albert_fast.cli.tokenizer_file import open_tokenizer
 
-        opened = open_tokenizer(tokenizer, None, do_lower_case=None, keep_accents=None)
+        opened = open_tokenizer(hub.resolve(tokenizer), None, do_lower_case=None, keep_accents=None)
         if known is not None and known != opened.vocab_size:
             raise TrainerError(
                 f"the records of {path} were made with a tokenizer of {known:,} pieces; {tokenizer} has "
