@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-MAX_FRAMES = 5
-"""How far from a dataset's iteration to look for the DataLoader's: accelerate's is between them."""
+MAX_FRAMES = 12
+"""How far from a dataset's iteration to look for the DataLoader's: accelerate's, or a dataset around it, is between."""
 
 
 class Dealing(NamedTuple):
@@ -67,6 +67,18 @@ def dealing(caller: FrameType | None) -> Dealing | None:
         drop_last=getattr(dealer, "drop_last", False) if loader is None else getattr(dealer, "_drop_last", False),
         first=getattr(dealer, "process_index", known.get("process_index", 0)) == 0,
     )
+
+
+def processes(caller: FrameType | None) -> int:
+    """How many processes share what is being iterated over, if accelerate deals it out in this process; otherwise 1."""
+    for _ in range(MAX_FRAMES):
+        if caller is None:
+            break
+        found = dealing(caller)
+        if found is not None:
+            return found.processes
+        caller = caller.f_back
+    return 1
 
 
 class KeepsAll:

@@ -97,7 +97,10 @@ class BatchDataset(IterableDataset):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         caller = inspect.currentframe()
-        _loaders.watch_collator(None if caller is None else caller.f_back)
+        _loaders.watch_collator(caller)
+        if self.source.shards:
+            # A dataset around this one may not pass set_epoch on.
+            self._check_shards(_loaders.processes(caller))
         worker = get_worker_info()
         if worker is None:
             return self._tensors(self._batches(self.start, self.step))
@@ -136,16 +139,19 @@ class BatchDataset(IterableDataset):
             self._check_dealing(dealing)
         self._block = dealing.block
 
-    def _check_dealing(self, dealing: _loaders.Dealing) -> None:
-        processes, items, rows = dealing.processes, dealing.items, self.source.batch_size
+    def _check_shards(self, processes: int) -> None:
         shards = [f".shard({index}, {count})" for index, count in self.source.shards if count > 1]
-        if shards:
+        if processes > 1 and shards:
             msg = (
                 f"source must be the whole stream if accelerate (or a Trainer) deals its batches out to {processes} "
                 f"processes, got {''.join(shards)}, and the rest would not be read: pass the stream itself to "
                 "albert_fast.torch.dataset, without .shard"
             )
             raise AlbertFastError(msg)
+
+    def _check_dealing(self, dealing: _loaders.Dealing) -> None:
+        processes, items, rows = dealing.processes, dealing.items, self.source.batch_size
+        self._check_shards(processes)
         if items is None and not dealing.dispatched:
             msg = (
                 "batch_size of the DataLoader must be a number if dispatch_batches is False, got None: pass "

@@ -44,12 +44,12 @@ def data(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def processes(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def processes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each process tells."""
     python = hugging_face.python()
     if python is None or not has(python, "accelerate"):
         pytest.skip("torch, transformers or accelerate is not installed")
-    out = tmp_path_factory.mktemp("out")
+    out, data = tmp_path_factory.mktemp("out"), request.getfixturevalue("data")
     program = [str(ROOT / "tests" / "torch_processes.py"), str(data), str(out)]
     done = subprocess.run(
         [python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(WORLD), *program],
@@ -71,7 +71,8 @@ def rows_of(processes: Sequence[dict[str, Any]], name: str) -> Counter[str]:
     return Counter(row for one in steps for step in one for row in step)
 
 
-OTHERS = {"accelerate splits an odd batch", "accelerate drops items", "accelerate repeats"}
+BARE = "accelerate without a collator, not dispatched"
+OTHERS = {"accelerate splits an odd batch", "accelerate drops items", "accelerate repeats", BARE}
 ONCE = [name for name in WAYS if name not in {*REFUSED, *OTHERS}]
 
 
@@ -87,10 +88,15 @@ def test_every_instance_once(name: str, processes: list[dict[str, Any]], data: P
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_shard_is_not_shared_out_again(name: str, processes: list[dict[str, Any]]) -> None:
     for rank, process in enumerate(processes):
-        assert process[name]["steps"] == (
-            "source must be the whole stream if accelerate (or a Trainer) deals its batches out to 2 processes, "
-            f"got .shard({rank}, 2), and the rest would not be read: pass the stream itself to "
-            "albert_fast.torch.dataset, without .shard"
+        # A worker's error has the worker's traceback around it.
+        assert (
+            process[name]["steps"]
+            .strip()
+            .endswith(
+                "source must be the whole stream if accelerate (or a Trainer) deals its batches out to 2 processes, "
+                f"got .shard({rank}, 2), and the rest would not be read: pass the stream itself to "
+                "albert_fast.torch.dataset, without .shard"
+            )
         )
 
 
@@ -99,6 +105,14 @@ def test_rows_are_not_left_out_of_batches_that_are_split(processes: list[dict[st
         assert process["accelerate splits an odd batch"]["steps"] == (
             "batch_size of the source must be a multiple of the 2 processes that split_batches cuts it for, got 5: "
             "pass another batch_size, or split_batches=False"
+        )
+
+
+def test_what_accelerate_cannot_deal_out(processes: list[dict[str, Any]]) -> None:
+    for process in processes:
+        assert process[BARE]["steps"] == (
+            "batch_size of the DataLoader must be a number if dispatch_batches is False, got None: pass batch_size=1, "
+            "collate_fn=albert_fast.torch.collate"
         )
 
 

@@ -46,6 +46,10 @@ class Way(NamedTuple):
     records: bool = False
     """Whether the source is a RecordReader; otherwise an InstanceStream."""
     sharded: bool = False
+    chained: bool = False
+    """Whether there is a dataset around the source's."""
+    bare: bool = False
+    """Whether the DataLoader has no batch_size and no collator."""
     steps: int = -1
     """Of a Trainer: max_steps; -1: an epoch."""
     accumulate: int = 1
@@ -60,6 +64,9 @@ def ways() -> list[Way]:
     ]
     return [
         *found,
+        Way("accelerate without a collator", 6, workers=2, bare=True),
+        Way("accelerate without a collator, not dispatched", 6, dispatch=False, bare=True),
+        Way("accelerate with a dataset around it", 8, items=2, chained=True, dispatch=False),
         Way("accelerate dispatch=True", 24, items=2, workers=2, dispatch=True),
         Way("accelerate with more workers than batches", 4, workers=5),
         Way("accelerate, not dispatched, with more workers than batches", 4, workers=3, dispatch=False),
@@ -82,6 +89,14 @@ def ways() -> list[Way]:
         Way("shards", 5, workers=2, sharded=True),
         Way("accelerate with shards", 8, sharded=True),
         Way("accelerate with shards, not dispatched", 8, dispatch=False, sharded=True),
+        Way(
+            "accelerate with shards in another, not dispatched",
+            8,
+            dispatch=False,
+            sharded=True,
+            chained=True,
+            workers=2,
+        ),
         Way("train with shards", None, steps=2, sharded=True),
         Way("evaluate with shards", 8, sharded=True, workers=2),
         Way("accelerate drops items", 8, items=2, dispatch=False),
@@ -115,12 +130,15 @@ def expected(data: Path, way: Way, world: int) -> list[str]:
 
 
 def _loader(way: Way, source: BatchSource) -> Any:
-    from torch.utils.data import DataLoader
+    from torch.utils.data import ChainDataset, DataLoader
 
     import albert_fast.torch
 
+    dataset = albert_fast.torch.dataset(source, stop=way.stop)
+    if way.bare:
+        return DataLoader(dataset, batch_size=None, num_workers=way.workers)
     return DataLoader(
-        albert_fast.torch.dataset(source, stop=way.stop),
+        ChainDataset([dataset]) if way.chained else dataset,
         batch_size=way.items,
         collate_fn=operator.itemgetter(0) if "drops" in way.name else albert_fast.torch.collate,
         num_workers=way.workers,
