@@ -268,8 +268,16 @@ def test_a_misspelled_key_is_refused_with_the_right_one(wrong: str, right: str) 
     message = f"unknown key {wrong!r} (value 7): write {right!r}, or remove the key"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ModelConfig.from_mapping(values | {wrong: 7})
-    # Beside the right one it decides nothing.
-    assert ModelConfig.parse(GUIDE | {wrong: 7})[1] == [f"ignoring 1 key, which does not change the model: {wrong}"]
+
+
+@pytest.mark.parametrize("wrong", ["hidden_sise", "hiddenSize", "num_hidden_group"])
+def test_a_misspelled_key_beside_the_right_one(wrong: str) -> None:
+    """Nobody can tell which of the two values is meant."""
+    with pytest.raises(ValueError, match=f"^unknown key '{wrong}' "):
+        ModelConfig.from_mapping(GUIDE | {wrong: 7})
+    # Another program's name beside ours is a key like others.
+    (remark,) = ModelConfig.parse(GUIDE | {"num_layers": 7})[1]
+    assert remark.endswith(": num_layers")
 
 
 def test_more_groups_than_layers_as_in_the_reference() -> None:

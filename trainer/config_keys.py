@@ -126,8 +126,8 @@ def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, A
         known: names of the fields of `ModelConfig`.
 
     Raises:
-        ValueError: a key asks for another model; or a key is unknown, and a known one that is spelled much like it is
-            missing: the model would silently have the default in its place.
+        ValueError: a key asks for another model; or a key is unknown, and spelled much like a known one: the model
+            would silently have the default, or another value, in its place.
     """
     kept, passed = {}, []
     for key, value in values.items():
@@ -135,7 +135,7 @@ def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, A
             kept[key] = ACTIVATIONS.get(value, value) if key == "hidden_act" and isinstance(value, str) else value
         elif key in FIXED:
             _check_fixed(key, value)
-        elif key not in HARMLESS and (meant := _meant(key, [name for name in [*known, *FIXED] if name not in values])):
+        elif key not in HARMLESS and (meant := _meant(key, values, [*known, *FIXED])):
             raise ValueError(f"unknown key {key!r} (value {_shown(value)}): write {meant!r}, or remove the key")
         else:
             passed.append(str(key))
@@ -163,13 +163,18 @@ def _shown(value: Any) -> str:
     return f"{json.dumps(value, default=str)}"[:80]
 
 
-def _meant(key: Any, missing: list[str]) -> str | None:
-    """The missing key that `key` is another name or a misspelling of, such as `hiden_size` and `hiddenSize`."""
-    if SYNONYMS.get(key) in missing:
+def _meant(key: Any, values: Mapping[str, Any], names: Collection[str]) -> str | None:
+    """The key that `key` is another name or a misspelling of, such as `hiden_size` and `hiddenSize`.
+
+    One that is missing is looked for more widely. Beside the right key, it is open which of the two values counts.
+    """
+    if key in SYNONYMS and SYNONYMS[key] not in values:
         return SYNONYMS[key]
-    plain = {_letters(name): name for name in missing}
-    found = difflib.get_close_matches(_letters(str(key)), plain, n=1, cutoff=0.85)
-    return plain[found[0]] if found else None
+    for among, cutoff in (([name for name in names if name not in values], 0.85), (names, 0.9)):
+        plain = {_letters(name): name for name in among}
+        if found := difflib.get_close_matches(_letters(str(key)), plain, n=1, cutoff=cutoff):
+            return plain[found[0]]
+    return None
 
 
 def _letters(name: str) -> str:

@@ -199,10 +199,12 @@ def _misspelled(content: Mapping[str, Any]) -> dict[str, Any]:
     from trainer.config_keys import FIXED, HARMLESS
 
     known = ALBERT_CONFIG_KEYS | HARMLESS | FIXED.keys()
+    missing, every = sorted(ALBERT_CONFIG_KEYS - content.keys()), sorted(ALBERT_CONFIG_KEYS)
     return {
         key: value
         for key, value in content.items()
-        if key not in known and difflib.get_close_matches(key, sorted(ALBERT_CONFIG_KEYS - content.keys()), 1, 0.85)
+        if key not in known
+        and (difflib.get_close_matches(key, missing, 1, 0.85) or difflib.get_close_matches(key, every, 1, 0.9))
     }
 
 
