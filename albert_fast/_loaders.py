@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from albert_fast._native import AlbertFastError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 MAX_FRAMES = 12
@@ -49,9 +49,14 @@ class Dealing(NamedTuple):
         return items if self.dispatched or self.split else items * self.processes
 
 
-def dealing(caller: FrameType | None) -> Dealing | None:
-    """How accelerate deals out, told from the frame that calls `set_epoch`; None if that is not accelerate's."""
-    dealer = None if caller is None else caller.f_locals.get("self")
+def caller(frame: FrameType | None) -> Dealing | None:
+    """How accelerate deals out, if it calls the function that this frame is of."""
+    return None if frame is None else _dealing(frame.f_back)
+
+
+def _dealing(frame: FrameType | None) -> Dealing | None:
+    """How accelerate deals out, told from a frame of its object that does; None if it is another's."""
+    dealer = None if frame is None else frame.f_locals.get("self")
     if type(dealer).__module__ != "accelerate.data_loader":
         return None
     state = getattr(sys.modules.get("accelerate.state"), "PartialState", None)
@@ -69,16 +74,19 @@ def dealing(caller: FrameType | None) -> Dealing | None:
     )
 
 
-def processes(caller: FrameType | None) -> int:
-    """How many processes share what is being iterated over, if accelerate deals it out in this process; otherwise 1."""
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """A frame and those that called it."""
     for _ in range(MAX_FRAMES):
-        if caller is None:
-            break
-        found = dealing(caller)
-        if found is not None:
-            return found.processes
-        caller = caller.f_back
-    return 1
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def processes(frame: FrameType | None) -> int:
+    """How many processes share what is being iterated over, if accelerate deals it out in this process; otherwise 1."""
+    found = next(filter(None, map(_dealing, _frames(frame))), None)
+    return 1 if found is None else found.processes
 
 
 class KeepsAll:
@@ -115,15 +123,12 @@ def _rows(batch: object) -> int | None:
     return rows if len(shape) > 1 else None
 
 
-def watch_collator(caller: FrameType | None) -> None:
+def watch_collator(frame: FrameType | None) -> None:
     """Has the collator of the DataLoader that iterates over a dataset checked, if there is one; see `KeepsAll`."""
-    for _ in range(MAX_FRAMES):
-        if caller is None:
-            return
-        fetcher = caller.f_locals.get("self")
+    for one in _frames(frame):
+        fetcher = one.f_locals.get("self")
         if type(fetcher).__name__.endswith("DatasetFetcher"):
             collate = getattr(fetcher, "collate_fn", None)
             if getattr(fetcher, "auto_collation", False) and collate is not None and not isinstance(collate, KeepsAll):
                 fetcher.collate_fn = KeepsAll(collate)  # type: ignore[union-attr]
             return
-        caller = caller.f_back

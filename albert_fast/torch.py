@@ -96,11 +96,11 @@ class BatchDataset(IterableDataset):
         self._block = 1
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        caller = inspect.currentframe()
-        _loaders.watch_collator(caller)
+        # Frames are not kept in a variable: one that holds itself would keep the iterators below.
+        _loaders.watch_collator(inspect.currentframe())
         if self.source.shards:
             # A dataset around this one may not pass set_epoch on.
-            self._check_shards(_loaders.processes(caller))
+            self._check_shards(_loaders.processes(inspect.currentframe()))
         worker = get_worker_info()
         if worker is None:
             return self._tensors(self._batches(self.start, self.step))
@@ -131,8 +131,7 @@ class BatchDataset(IterableDataset):
             AlbertFastError: several processes share the batches, and the source is a shard already; or they cut batches
                 into parts that would leave rows out.
         """
-        caller = inspect.currentframe()
-        dealing = _loaders.dealing(None if caller is None else caller.f_back)
+        dealing = _loaders.caller(inspect.currentframe())
         if dealing is None:
             return
         if dealing.processes > 1:
