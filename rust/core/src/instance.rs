@@ -248,10 +248,10 @@ fn random_segments<'a, D: Documents>(
     let start = rng.below(document.segments() as u64) as usize;
     let end = gather(&document, start, chunk.target.saturating_sub(beginning.a.len()));
     let drawn = span(&document, start..end);
-    let same = |one: &Option<Span<'_>>, other: Span<'_>| one.as_ref().is_some_and(|one| one.says_the_same(&other));
+    let same = |one: Option<&Span<'_>>, other: &Span<'_>| one.is_some_and(|one| one.says_the_same(other));
     let contradicts = other == this
-        || same(&beginning.next, span(&document, start..start + 1))
-        || (start > 0 && same(&beginning.last, span(&document, start - 1..start)))
+        || same(beginning.next.as_ref(), &span(&document, start..start + 1))
+        || (start > 0 && same(beginning.last.as_ref(), &span(&document, start - 1..start)))
         || beginning.a.says_the_same(&drawn);
     (drawn, contradicts)
 }

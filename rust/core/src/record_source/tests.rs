@@ -349,7 +349,7 @@ fn records_without_boundaries_are_read_but_not_masked_anew() {
         path == without && reason.starts_with("token_boundary is missing") && reason.contains("remask"),
         "{reason}"
     );
-    let (one, other) = (remask(&[with.clone()], false).unwrap(), remask(&[without], false).unwrap());
+    let (one, other) = (remask(std::slice::from_ref(&with), false).unwrap(), remask(&[without], false).unwrap());
     assert_eq!(row(&one, 7).input_ids, row(&other, 7).input_ids);
 
     // In the middle of a file.
