@@ -161,10 +161,10 @@ fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
 }
 
 fn of_python(after_quote: &[u8], first: &[u8], is_line: bool) -> Shape {
+    const WHAT: &str = "a Python dictionary on each line, as repr writes it";
     if !is_python_key(after_quote) {
         return Shape::Text;
     }
-    const WHAT: &str = "a Python dictionary on each line, as repr writes it";
     // The line may go on behind the head.
     if !is_line || first.trim_ascii_end().ends_with(b"}") {
         return other(WHAT, FROM_PYTHON);
