@@ -32,6 +32,7 @@ __all__ = [
     "preprocess",
     "record_batches",
     "restore_tokenizer",
+    "text_rules_beside",
     "tokenize",
 ]
 
@@ -67,9 +68,10 @@ class Tokenizer:
     def from_file(
         path: str | os.PathLike[str],
         *,
-        lower_case: bool = True,
-        keep_accents: bool = False,
+        lower_case: bool | None = None,
+        keep_accents: bool | None = None,
         text_rules: str = "albert",
+        follow_config: bool = True,
     ) -> Tokenizer:
         """Loads a SentencePiece unigram model (`.model`).
 
@@ -77,19 +79,49 @@ class Tokenizer:
         (tokenization.py: encode_pieces). With `"none"` ids are those of `sentencepiece.SentencePieceProcessor.encode`,
         version 0.2.3, and `lower_case` and `keep_accents` mean nothing.
 
+        `train-tokenizer` writes the text rules that it trained with beside the model: `spiece.config.json` for
+        `spiece.model`. They apply here as in every command. A file there that names another model's digest is ignored,
+        with a `UserWarning`.
+
+        Args:
+            path: the model.
+            lower_case: whether to lower-case text; None: as `spiece.config.json` says, otherwise True.
+            keep_accents: whether accents stay; None: as `spiece.config.json` says, otherwise False.
+            text_rules: `"albert"` or `"none"`.
+            follow_config: whether `spiece.config.json` is read. If not, only the arguments count.
+
         Raises:
             AlbertFastError: no such file; a BPE, char or word model; a file cut short or corrupt; with "albert",
-                a model without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`.
+                a model without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`, or one whose spaces are not escaped; an argument
+                that contradicts `spiece.config.json`, or a `spiece.config.json` that is damaged.
         """
 
     @staticmethod
     def from_vocab_file(
-        path: str | os.PathLike[str], *, lower_case: bool = True, keep_accents: bool = False
+        path: str | os.PathLike[str],
+        *,
+        lower_case: bool | None = None,
+        keep_accents: bool | None = None,
+        follow_config: bool = True,
     ) -> Tokenizer:
-        """Loads a WordPiece vocabulary: an entry a line, its first field (tokenization.py: load_vocab, FullTokenizer).
+        """Loads a WordPiece vocabulary (tokenization.py: load_vocab, FullTokenizer).
+
+        An entry is a line's first field, and its id is the number of the line, from 0. A byte-order mark before the
+        first entry is skipped. An entry on two lines is an error, because programs number the lines after it
+        differently.
+
+        Args:
+            path: the vocabulary.
+            lower_case: whether to lower-case text; None: as `do_lower_case` in the `tokenizer_config.json` beside it
+                says, otherwise True.
+            keep_accents: whether accents stay where text is lower-cased; None: as `strip_accents` there says, otherwise
+                False.
+            follow_config: whether `tokenizer_config.json` is read. If not, only the arguments count.
 
         Raises:
-            AlbertFastError: no such file, no UTF-8, or `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` is missing.
+            AlbertFastError: no such file, no UTF-8, an entry on two lines, or `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or
+                `[MASK]` is missing; an argument that contradicts `tokenizer_config.json`, or a `tokenizer_config.json`
+                that is damaged.
         """
 
     def encode(self, text: str) -> list[int]:
@@ -148,9 +180,44 @@ class Tokenizer:
         and punctuation does. `"unicode"`: `▁`, punctuation and symbols, and the scripts written without spaces. With
         WordPiece, either way, what does not begin with `##`.
 
+        In a model that marks words at their end (`treat_whitespace_as_suffix`), a token also begins a word if the token
+        before it ends one: see `word_ends` and `word_starts_in`.
+
         Raises:
             AlbertFastError: another name.
         """
+
+    def word_ends(self, word_boundary: str = "unicode") -> NDArray[np.bool_]:
+        """Whether what follows each piece begins a word: bool of shape [vocab_size].
+
+        True for pieces that end in `▁`, in a model that was trained with `treat_whitespace_as_suffix`. All False for
+        other tokenizers, and with `"albert"`: the reference knows only of words that begin with `▁`.
+
+        Raises:
+            AlbertFastError: another name.
+        """
+
+    def word_starts_in(self, ids: Sequence[int], word_boundary: str = "unicode") -> NDArray[np.bool_]:
+        """Whether each token of a text or an instance begins a word: bool of shape [len(ids)].
+
+        A token does if `word_starts` says so of it, or `word_ends` of the token before it. So does the first token, and
+        one after a control symbol such as `[CLS]`.
+
+        Raises:
+            AlbertFastError: an id outside the vocabulary, or another name.
+        """
+
+    @property
+    def content(self) -> bytes:
+        """The model or vocabulary as a file of which other programs get the same ids.
+
+        These are the bytes that were read, but for a WordPiece vocabulary with a byte-order mark, white space around
+        entries or CR LF at line ends: such a file is written plainly.
+        """
+
+    @property
+    def marks_word_ends(self) -> bool:
+        """Whether `▁` stands at the end of words (`treat_whitespace_as_suffix`)."""
 
     @property
     def vocab_size(self) -> int:
@@ -215,6 +282,20 @@ def restore_tokenizer(
         AlbertFastError: the file is gone, or has changed since: its digest is another.
     """
 
+def text_rules_beside(path: str | os.PathLike[str], kind: str) -> tuple[Path | None, bool | None, bool | None, bool]:
+    """What the file beside a tokenizer says of its text rules.
+
+    For `kind` "unigram" that is `spiece.config.json` beside `spiece.model`, for "wordpiece" Hugging Face's
+    `tokenizer_config.json`.
+
+    Returns:
+        The file (None: there is none), `lower_case` and `keep_accents` (None: not told), and whether the file names
+        another model's digest.
+
+    Raises:
+        AlbertFastError: the file cannot be read, is not JSON, or has a value of another kind.
+    """
+
 @final
 class Masker:
     """Masks rows of ids; behind `albert_fast.Masker`, whose docstrings say what is masked and what is returned.
@@ -246,6 +327,7 @@ class Masker:
         mask_id: int,
         ordinary: NDArray[np.uint32] | None,
         special_ids: NDArray[np.uint32],
+        word_ends: NDArray[np.bool_] | None = None,
     ) -> Masker:
         """A masker of ids below the length of `word_starts`, of which `ordinary` (None: all) may replace others.
 
@@ -632,11 +714,13 @@ def instances(
     ordinary: Sequence[int],
     special: Mapping[str, int],
     options_json: str,
+    word_end: NDArray[np.bool_] | None = None,
 ) -> list[dict[str, Any]]:
     """The instances of documents of segments of ids, in output order, as `albert_fast.reference` makes them.
 
     `word_start` is bool of shape [vocab_size]; `ordinary` lists the ids that may replace a word; `special` has the ids
-    "pad", "unk", "cls", "sep", "mask". Bit 31 of an unknown id says that its surface begins no word.
+    "pad", "unk", "cls", "sep", "mask"; `word_end`, bool of shape [vocab_size], says after which ids a word begins, and
+    then one begins with each segment. Bit 31 of an unknown id says that its surface begins no word.
 
     Returns:
         For each: `tokens` uint32 [length], `word_starts` bool [length], `first_length` (`[CLS]`, A and `[SEP]`),

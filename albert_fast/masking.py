@@ -70,6 +70,23 @@ def _lengths(value: object, rows: int, width: int) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
+def _table(name: str, values: object, size: int) -> NDArray[np.bool_]:
+    """A flag for each id, as bools."""
+    try:
+        table = _arrays.zeros_and_ones(name, values, 1, "[vocab_size]")
+        _arrays.check_zeros_and_ones(name, table)
+        # Of its own: the caller's may change.
+        table = np.array(table, dtype=np.bool_)
+    except AlbertFastError:
+        table = _arrays.read(name, values)
+    if table.dtype != np.bool_ or table.shape != (size,):
+        raise AlbertFastError(
+            f"{name} must be bools, or integers 0 and 1, of shape [{size}], one for each id; it has dtype "
+            f"{table.dtype} and shape {list(table.shape)}"
+        )
+    return table
+
+
 def _options(
     max_predictions_per_seq: int | None,
     masked_lm_prob: float,
@@ -106,7 +123,8 @@ class Masker:
       n-gram fits into what is left of the budget, less is masked.
     - *Never masked*: `[CLS]`, `[SEP]`, `[MASK]`, `<pad>`, `special_ids`, and padding. An unknown piece is a token like
       any other, as in the reference.
-    - A *word* is a token that begins one and those after it that do not. What follows a special token or padding begins
+    - A *word* is a token that begins one and those after it that do not, by `Tokenizer.word_starts` and, where `▁` ends
+      words, `Tokenizer.word_ends`. What follows a special token or padding begins
       one, and neither words nor n-grams run across these; with `cross_segment_words` they run across `[CLS]` and
       `[SEP]`.
 
@@ -191,6 +209,7 @@ class Masker:
         sep_id: int,
         mask_id: int,
         ordinary: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+        word_ends: Sequence[bool] | NDArray[np.bool_] | None = None,
         max_predictions_per_seq: int | None = None,
         masked_lm_prob: float = 0.15,
         ngram: int = 3,
@@ -212,6 +231,8 @@ class Masker:
             sep_id: id of `[SEP]`.
             mask_id: id of `[MASK]`.
             ordinary: ids that may stand in for a masked token; None: all. Special ones among them do not count.
+            word_ends: for each id whether what follows the piece begins a word, bool of shape [vocab_size], for
+                vocabularies that mark words at their end; None: no piece does.
 
         Raises:
             AlbertFastError: an option outside its rule; an id outside the vocabulary; no ordinary piece.
@@ -227,22 +248,16 @@ class Masker:
             replace_with_special,
         )
         size = _checks.integer("vocab_size", vocab_size, 1, 2**31 - 1)
-        try:
-            # Of its own: the caller's may change.
-            starts = np.array(_word_starts(word_starts, 1, "[vocab_size]"))
-        except AlbertFastError:
-            starts = _arrays.read("word_starts", word_starts)
-        if starts.dtype != np.bool_ or starts.shape != (size,):
-            raise AlbertFastError(
-                f"word_starts must be bools, or integers 0 and 1, of shape [{size}], one for each id; it has dtype "
-                f"{starts.dtype} and shape {list(starts.shape)}"
-            )
+        starts = _table("word_starts", word_starts, size)
+        ends = None if word_ends is None else _table("word_ends", word_ends, size)
         named = {"pad_id": pad_id, "cls_id": cls_id, "sep_id": sep_id, "mask_id": mask_id}
         named = {name: _checks.integer(name, id_, 0, size - 1) for name, id_ in named.items()}
         special = _ids("special_ids", special_ids, size)
         choice = None if ordinary is None else _ids("ordinary", ordinary, size)
-        native = _native.Masker.from_vocab(starts, json.dumps(options), **named, ordinary=choice, special_ids=special)
-        options |= {**named, "ordinary": choice, "special_ids": special}
+        native = _native.Masker.from_vocab(
+            starts, json.dumps(options), **named, ordinary=choice, special_ids=special, word_ends=ends
+        )
+        options |= {**named, "ordinary": choice, "special_ids": special, "word_ends": ends}
         masker = cls.__new__(cls)
         masker._set(  # noqa: SLF001
             native, cls.from_vocab, (size, starts), options, num_threads, named
@@ -425,7 +440,7 @@ class Masker:
         again, (of, *_) = self._recipe
         # Tables are long; special_ids are few.
         shown = {**again.keywords, "special_ids": again.keywords["special_ids"].tolist()}
-        options = [f"{name}={value!r}" for name, value in shown.items() if name != "ordinary"]
+        options = [f"{name}={value!r}" for name, value in shown.items() if name not in ("ordinary", "word_ends")]
         name = "Masker" if isinstance(of, Tokenizer) else "Masker.from_vocab"
         return f"{name}({', '.join([repr(of), *options])})"
 

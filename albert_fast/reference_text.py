@@ -65,6 +65,33 @@ def is_start_piece(piece: str) -> bool:
     return not all(character.lower() in JOINING_CHARACTERS for character in piece)
 
 
+def is_word_start(piece: str) -> bool:
+    """Whether a SentencePiece piece begins a word, by the rule that is not the reference's (`word_boundary="unicode"`).
+
+    `▁` marks a word start. Punctuation and symbols are words, but for apostrophes, which stand inside words; so is
+    everything in the scripts that are written without spaces, of which this knows the commonest.
+    """
+    return piece.startswith("▁") or _is_word_by_itself(piece)
+
+
+def is_suffix_word_start(piece: str) -> bool:
+    """`is_word_start` in a model with `treat_whitespace_as_suffix`, where `▁` ends words: see `ends_word`."""
+    return _is_word_by_itself(piece.strip("▁"))
+
+
+def ends_word(piece: str) -> bool:
+    """Whether what follows a piece begins a word, in a model with `treat_whitespace_as_suffix`."""
+    return piece.endswith("▁")
+
+
+def _is_word_by_itself(text: str) -> bool:
+    def is_mark(character: str) -> bool:
+        return character not in "'’" and unicodedata.category(character)[0] in "PS"
+
+    spaceless = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+    return bool(text) and (unicodedata.name(text[0], "").startswith(spaceless) or all(map(is_mark, text)))
+
+
 def piece_vocabulary(processor: SentencePieceProcessor) -> Vocabulary:
     """The `Vocabulary` of a SentencePiece model that has `[CLS]`, `[SEP]` and `[MASK]`."""
     p = processor
@@ -173,6 +200,8 @@ class PieceTokenizer:
     lower: bool = True
     keep_accents: bool = False
     starts_word: Callable[[str], bool] = is_start_piece
+    ends_word: Callable[[str], bool] | None = None
+    """Where `▁` stands at the end of words, whether what follows a piece begins a word. So does a line then."""
 
     def clean(self, line: str) -> str:
         """The text of a line; empty where it ends a document."""
@@ -181,7 +210,11 @@ class PieceTokenizer:
     def tokens(self, text: str) -> list[Token]:
         """The tokens of cleaned text. A run of unknown characters begins a word or not by its own characters."""
         pieces = encode_pieces(self.processor, text)
-        return [(self.processor.PieceToId(piece), self.starts_word(piece)) for piece in pieces]
+        starts = [self.starts_word(piece) for piece in pieces]
+        if self.ends_word is not None:
+            follows = [True, *map(self.ends_word, pieces)]
+            starts = [begins or after for begins, after in zip(starts, follows, strict=False)]
+        return [(self.processor.PieceToId(piece), begins) for piece, begins in zip(pieces, starts, strict=True)]
 
 
 @dataclass(frozen=True)

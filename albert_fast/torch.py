@@ -356,20 +356,47 @@ def _is_mark(character: str) -> bool:
 def word_starts(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -> NDArray[np.bool_]:
     """Whether each piece of a vocabulary begins a word for whole-word masks: bool of shape [len(pieces)].
 
-    What marks word starts is told by what most pieces begin with: `▁` as in SentencePiece, `Ġ` as in byte-level BPE, or
-    `##`, which in WordPiece marks the others. With the first two, punctuation and symbols begin words too; with `▁`
-    so does what begins with a character of a script that is written without spaces. Special pieces do, and gaps (None).
+    What marks words is told by most pieces (see `word_ends` for marks at their ends): `▁` as in SentencePiece, `Ġ` as
+    in byte-level BPE, or `##`, which in WordPiece marks the others. But for WordPiece, punctuation and symbols begin
+    words too; with `▁` so does what begins with a character of a script that is written without spaces. Special pieces
+    do, and gaps (None).
     """
-    prefixes = Counter(prefix for piece in pieces for prefix in ("▁", "Ġ", "##") if piece and piece.startswith(prefix))
-    (mark, _), *_ = prefixes.most_common(1) or [("##", 0)]
+    mark, at_end = _word_mark(pieces)
 
     def begins(piece: str) -> bool:
         if mark == "##":
             return not piece.startswith(mark)
-        spaceless = mark == "▁" and unicodedata.name(piece[0], "").startswith(SPACELESS_SCRIPTS)
-        return piece.startswith(mark) or spaceless or all(map(_is_mark, piece))
+        text = piece.strip("▁") if at_end and mark == "▁" else piece.removesuffix(mark) if at_end else piece
+        spaceless = mark == "▁" and unicodedata.name(text[:1] or "a", "").startswith(SPACELESS_SCRIPTS)
+        return (not at_end and piece.startswith(mark)) or spaceless or (bool(text) and all(map(_is_mark, text)))
 
     return np.array([not piece or id_ in special_ids or begins(piece) for id_, piece in enumerate(pieces)])
+
+
+def word_ends(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -> NDArray[np.bool_] | None:
+    """Whether a word begins after each piece of a vocabulary: bool of shape [len(pieces)].
+
+    None unless most pieces say that words are marked at their end: by `▁` (SentencePiece's
+    `treat_whitespace_as_suffix`) or by `</w>` (BPE as in XLM).
+    """
+    mark, at_end = _word_mark(pieces)
+    if not at_end:
+        return None
+    return np.array(
+        [piece is not None and id_ not in special_ids and piece.endswith(mark) for id_, piece in enumerate(pieces)]
+    )
+
+
+def _word_mark(pieces: Sequence[str | None]) -> tuple[str, bool]:
+    """What marks words, and whether at their end."""
+    marks = Counter(
+        (mark, at_end)
+        for piece in pieces
+        for mark, at_end in (("▁", False), ("Ġ", False), ("##", False), ("▁", True), ("</w>", True))
+        if piece and piece != mark and (piece.endswith(mark) if at_end else piece.startswith(mark))
+    )
+    (found, _), *_ = marks.most_common(1) or [(("##", False), 0)]
+    return found
 
 
 MAX_TOKENS = 1 << 24
@@ -462,6 +489,7 @@ class Collator:
         Special tokens are never masked, the unknown piece apart. Which pieces begin a word is read off the vocabulary:
         with SentencePiece `▁`, punctuation and symbols, and the scripts written without spaces, as with
         `Tokenizer.word_starts`; with WordPiece what does not begin with `##`; with byte-level BPE what begins with `Ġ`.
+        Where `▁` or `</w>` stands at the end of words, a word begins after it.
 
         Args:
             tokenizer: a `transformers.PreTrainedTokenizerBase` with pad, cls, sep and mask tokens.
@@ -500,6 +528,7 @@ class Collator:
             **named,
             ordinary=plain,
             special_ids=sorted(special - {tokenizer.unk_token_id}),
+            word_ends=word_ends(pieces, special),
             **options,
         )
         return cls(masker, named["pad_id"], max_length, pad_to_multiple_of, seed)

@@ -40,14 +40,18 @@ class Corpus:
         return Vocabulary(len(self.word_start), special["cls"], special["sep"], special["mask"], self.ordinary)
 
 
-def native_instances(corpus: Corpus, options: Options, rng: str) -> list[Instance]:
-    """The native instances, as the dataclass of the reference, in the order of the output."""
+def native_instances(corpus: Corpus, options: Options, rng: str, word_end: list[bool] | None = None) -> list[Instance]:
+    """The native instances, as the dataclass of the reference, in the order of the output.
+
+    With `word_end`, a word also begins after these ids, and with each segment.
+    """
     made = _native.instances(
         corpus.documents,
         np.array(corpus.word_start, dtype=np.bool_),
         corpus.ordinary,
         corpus.special,
         json.dumps({**dataclasses.asdict(options), "rng": rng}),
+        None if word_end is None else np.array(word_end, dtype=np.bool_),
     )
     return [
         Instance(

@@ -479,12 +479,28 @@ def test_word_starts_are_the_tokenizers(adapter: Any, tokenizer: Tokenizer) -> N
         (["Ġthe", "Ġa", "the", ",", "'s", None], "110101"),
         (["the", "##s", "##e", ",", "▁"], "10011"),
         (["a", "b"], "11"),
+        (["the▁", "a▁", "ca", ",▁", "漢▁", "▁", "...", None], "00011011"),
+        (["the</w>", "ca", "t</w>", ",</w>"], "0001"),
     ],
 )
 def test_word_starts_by_marks(pieces: list[str | None], starts: str, adapter: Any) -> None:
     found = adapter.word_starts(pieces)
     assert found.dtype == np.bool_
     assert "".join(str(int(start)) for start in found) == starts
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ends"),
+    [
+        (["the▁", "a▁", "ca", ",▁", "▁", "[X]▁", None], "1101100"),
+        (["the</w>", "ca", "t</w>"], "101"),
+        (["▁the", "a▁", "▁b"], None),
+        (["the", "##s"], None),
+    ],
+)
+def test_word_ends_by_marks(pieces: list[str | None], ends: str | None, adapter: Any) -> None:
+    found = adapter.word_ends(pieces, {5})
+    assert (None if found is None else "".join(str(int(end)) for end in found)) == ends
 
 
 def test_a_tokenizer_without_a_mask(adapter: Any, transformers: Any, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_lines_without_text() -> None:
 
 @pytest.fixture(scope="session")
 def odd_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Entries twice, with more fields, with nothing but a space, for characters of many scripts."""
+    """Entries with more fields, with nothing but a space, for characters of many scripts."""
     path = tmp_path_factory.mktemp("wordpiece") / "vocab.txt"
     entries = [
         "[PAD]",
@@ -149,7 +149,7 @@ def odd_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[CLS]",
         "[SEP]",
         "[MASK]",
-        "the 7",
+        "of 7",
         "the",
         "",
         "a\u00a0b",

@@ -144,7 +144,6 @@ def test_configuration(model: Path, lower_case: bool, keep_accents: bool) -> Non
     ("options", "message"),
     [
         ({"model_type": "bpe"}, "the SentencePiece model is a bpe model"),
-        ({"treat_whitespace_as_suffix": True}, "treat_whitespace_as_suffix"),
         ({"control_symbols": ["[CLS]"]}, r"has no \[SEP\], \[MASK\] among its"),
         ({"pad_id": -1, "unk_id": 0}, "has no <pad> among its"),
     ],
@@ -247,6 +246,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "extra white space": {"remove_extra_whitespaces": False},
     "pieces across spaces": {"split_by_whitespace": False},
     "symbols": {"user_defined_symbols": ["(", ")", "--", "^^", "日本", "(("]},
+    "suffix": {"treat_whitespace_as_suffix": True},
+    "suffix, extra white space": {"treat_whitespace_as_suffix": True, "remove_extra_whitespaces": False},
+    "suffix, no space after": {"treat_whitespace_as_suffix": True, "add_dummy_prefix": False},
+    "suffix, pieces across spaces": {"treat_whitespace_as_suffix": True, "split_by_whitespace": False},
 }
 
 

@@ -193,7 +193,7 @@ def from_records(
                 f"{_rules(tokenizer_match.described(opened))}: put the spiece.config.json of its training beside it"
             )
         known, described = opened.vocab_size, tokenizer_match.described(opened)
-        kept = sentencepiece_files(Path(opened.path).read_bytes(), opened)
+        kept = sentencepiece_files(opened.content, opened)
     figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
     if known is not None:
         figures["vocab_size"] = known
@@ -221,7 +221,7 @@ def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
     try:
         return sentencepiece_files((store / "tokenizer-copy.model").read_bytes(), tokenizer)
     except FileNotFoundError:  # a WordPiece vocabulary
-        return {"vocab.txt": (store / "tokenizer-copy.txt").read_bytes()}
+        return wordpiece_files(tokenizer)
 
 
 def sentencepiece_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
@@ -232,6 +232,29 @@ def sentencepiece_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
         "keep_accents": tokenizer.keep_accents,
     }
     return {"spiece.model": model, "spiece.config.json": (json.dumps(rules, indent=2) + "\n").encode()}
+
+
+def wordpiece_files(tokenizer: Tokenizer, max_length: int = 512) -> dict[str, bytes]:
+    """A WordPiece vocabulary and its text rules as files, by the names that Hugging Face gives them.
+
+    ALBERT's own tokenizer in transformers is SentencePiece, so the class is BERT's.
+    """
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": tokenizer.lower_case,
+        # None: where it lower-cases, and only there.
+        "strip_accents": False if tokenizer.lower_case and tokenizer.keep_accents else None,
+        "tokenize_chinese_chars": True,
+        "model_max_length": max_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "pad_token": tokenizer.id_to_piece(tokenizer.pad_id),
+        "unk_token": tokenizer.id_to_piece(tokenizer.unk_id),
+        "cls_token": tokenizer.id_to_piece(tokenizer.cls_id),
+        "sep_token": tokenizer.id_to_piece(tokenizer.sep_id),
+        "mask_token": tokenizer.id_to_piece(tokenizer.mask_id),
+    }
+    written = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return {"vocab.txt": tokenizer.content, "tokenizer_config.json": written.encode()}
 
 
 def check_held_out(training: Data, held_out: Data, *, allow_other_tokenizer: bool = False) -> None:

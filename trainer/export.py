@@ -22,18 +22,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trainer import weights
+from trainer import tokenizer_check, weights
 from trainer.checkpoints import CONFIG, SLOTS
 from trainer.errors import TrainerError
 from trainer.files import check_replaceable, reason, whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -80,8 +80,8 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
         dtype: of the tensors, one of `DTYPES`. bfloat16 halves the file and rounds the weights.
 
     Raises:
-        TrainerError: the tokenizer is of another size, Hugging Face's ALBERT cannot express the model, or the folder
-            cannot be written.
+        TrainerError: the tokenizer is of another size, its files would give other programs other ids, Hugging Face's
+            ALBERT cannot express the model, or the folder cannot be written.
         ValueError: `dtype` is unknown, or there is no tokenizer.
     """
     if dtype not in DTYPES:
@@ -89,10 +89,12 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
     if trained.tokenizer is None:
         raise ValueError("a Hugging Face folder needs the tokenizer")
     check_vocabulary(trained.tokenizer, trained.config)
+    tokenizer = tokenizer_files(trained.tokenizer, trained.config.max_position_embeddings)
+    tokenizer_check.check(trained.tokenizer, tokenizer)
     files = {
         "config.json": _json(hugging_face_config(trained.config, trained.tokenizer, dtype)),
         "README.md": card.encode(),
-        **tokenizer_files(trained.tokenizer, trained.config.max_position_embeddings),
+        **tokenizer,
     }
     try:
         tensors: dict[str, NDArray[Any]] = dict(weights.to_hugging_face(trained.values, trained.config))
@@ -139,7 +141,9 @@ def to_tf1(trained: Trained, folder: Path) -> None:
         "checkpoint": f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'.encode(),
     }
     if trained.tokenizer is not None:
-        files |= own_tokenizer_files(trained.tokenizer)
+        kept = own_tokenizer_files(trained.tokenizer)
+        tokenizer_check.check(trained.tokenizer, kept)
+        files |= kept
     # As the reference's Estimator has it.
     values = {**trained.values, "global_step": np.asarray(trained.step, np.int64)}
     names = sorted(values)
@@ -180,9 +184,11 @@ def hugging_face_config(config: ModelConfig, tokenizer: Tokenizer, dtype: str = 
 
 def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     """The tokenizer's files in a Hugging Face folder, by name."""
-    files = own_tokenizer_files(tokenizer)
+    from trainer.data import wordpiece_files
+
     if tokenizer.kind == "wordpiece":
-        return files | {"tokenizer_config.json": _json(_wordpiece_config(tokenizer, max_length))}
+        return wordpiece_files(tokenizer, max_length)
+    files = own_tokenizer_files(tokenizer)
     from trainer import tokenizer_json
 
     made = tokenizer_json.files(
@@ -195,31 +201,12 @@ def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
 
 
 def own_tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """The tokenizer as `train-tokenizer` leaves it."""
-    from trainer.data import sentencepiece_files
+    """The tokenizer with its text rules: as `train-tokenizer` leaves it, or vocab.txt and tokenizer_config.json."""
+    from trainer.data import sentencepiece_files, wordpiece_files
 
-    try:
-        content = Path(tokenizer.path).read_bytes()
-    except OSError as error:
-        raise TrainerError(f"cannot read {reason(error)}") from error
-    return {"vocab.txt": content} if tokenizer.kind == "wordpiece" else sentencepiece_files(content, tokenizer)
-
-
-def _wordpiece_config(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
-    """tokenizer_config.json of a WordPiece vocabulary: ALBERT's own tokenizer is SentencePiece, BERT's is this."""
-    return {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": tokenizer.lower_case,
-        "strip_accents": None,  # where it lower-cases, and only there
-        "tokenize_chinese_chars": True,
-        "model_max_length": max_length,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "mask_token": "[MASK]",
-    }
+    if tokenizer.kind == "wordpiece":
+        return wordpiece_files(tokenizer)
+    return sentencepiece_files(tokenizer.content, tokenizer)
 
 
 def _check_variables(trained: Trained) -> None:

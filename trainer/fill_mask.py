@@ -17,7 +17,9 @@ What stands right after [MASK], as the full stop in "the [MASK].", gets the piec
 Left out is what cannot stand there:
 
 - special pieces, and others without a text of their own; the pieces of single bytes;
-- after a space or at the start, pieces that go on with a word, and after anything else those that begin with a space;
+- after a space or at the start, pieces that go on with a word, and after anything else those that begin with a space
+  (with a tokenizer that marks words at their end: before a space or at the end, last pieces that do not end a word, and
+  before anything else those that do);
 - as later pieces of a word, those that begin a word, and those without a letter or digit;
 - words of several pieces that the tokenizer itself would write in other pieces: they are found as those.
 """
@@ -89,8 +91,15 @@ class Filler:
         self.after_space = usable & tokenizer.word_starts("unicode")
         self.after_text = usable & (glued | (~solid if wordpiece else False))
         self.later = usable & glued & solid
+        self.solid = solid
         # A word may begin with a space that is a piece by itself.
         self.first = self.after_space | np.array([piece == _SPACE for piece in self.pieces])
+        self.marks_ends = tokenizer.marks_word_ends
+        if self.marks_ends:
+            # No piece says that it begins a word: what counts is which one ends it.
+            one_word = np.array([_SPACE not in piece[:-1] for piece in self.pieces])
+            self.first = self.after_text = usable & glued
+            self.before_space = usable & one_word & tokenizer.word_ends()
 
     def fill(self, text: str, top_k: int = 5, masks_per_word: int | None = None) -> list[list[Word]]:
         """The best words for each [MASK] of a text, best first; a list for each, in the text's order.
@@ -111,7 +120,10 @@ class Filler:
         if len(parts) == 1:
             what = f"has no {MASK}: {_shortened(text)}" if text.strip() else "is empty"
             raise TrainerError(f"the text {what}; write {MASK} where a word is to be found")
-        segments = [self._encode(part, after_mask=number > 0) for number, part in enumerate(parts)]
+        last = len(parts) - 1
+        segments = [
+            self._encode(part, after_mask=number > 0, before_mask=number < last) for number, part in enumerate(parts)
+        ]
         length = sum(map(len, segments)) + len(segments) + 1
         limit = self.model.config.max_position_embeddings
         if length > limit:
@@ -131,6 +143,7 @@ class Filler:
                 [self.tokenizer.cls_id, *joined(segments[:number])],
                 [*joined(segments[number:]), self.tokenizer.sep_id],
                 space=not parts[number - 1][-1:].strip() and (number == 1 or parts[number - 1] != ""),
+                space_after=not parts[number][:1].strip() and (number == last or parts[number] != ""),
                 room=limit - length + 1,
             )
             before, after = MASK.join(parts[:number]), MASK.join(parts[number:])
@@ -161,10 +174,12 @@ class Filler:
             logs = self._log_probabilities(gap, chosen, count - position)
             if position:
                 allowed = self.later
-            elif gap.space:
+            elif gap.space and not self.marks_ends:
                 allowed = self.after_space if count == 1 else self.first
             else:
                 allowed = self.after_text
+            if self.marks_ends and position == count - 1 and gap.space_after:
+                allowed = self.before_space & (self.solid if position else True)
             totals = (scores[:, np.newaxis] + np.where(allowed, logs, -np.inf)).ravel()
             order = np.argsort(-totals, kind="stable")[:width]
             order = order[np.isfinite(totals[order])]
@@ -176,7 +191,8 @@ class Filler:
         found = []
         for score, ids in zip(scores.tolist(), chosen.tolist(), strict=True):
             word = self._text(ids)
-            if count == 1 or (word and (not gap.space or self.tokenizer.encode(word) == ids)):
+            whole = gap.space_after if self.marks_ends else gap.space
+            if count == 1 or (word and (not whole or self.tokenizer.encode(word) == ids)):
                 found.append(Word(word, math.exp(score), score / count, tuple(self.pieces[i] for i in ids), ""))
         return found
 
@@ -200,12 +216,20 @@ class Filler:
 
     # --- text and pieces ----------------------------------------------------------------------------------------------
 
-    def _encode(self, part: str, *, after_mask: bool) -> list[int]:
+    def _encode(self, part: str, *, after_mask: bool, before_mask: bool) -> list[int]:
         """The ids of a part of the text. What follows [MASK] without a space goes on with its word.
 
-        SentencePiece puts a space in front of every text, and WordPiece takes any for the start of a word.
+        SentencePiece puts a space in front of every text, or after it, and WordPiece takes any for the start of a word.
         """
         ids = self.tokenizer.encode(part) if part.strip() else []
+        if self.marks_ends:
+            if not ids or not before_mask or part[-1:].isspace():
+                return ids
+            piece = self.pieces[ids[-1]]
+            if piece == _SPACE:
+                return ids[:-1]
+            open_ended = self.tokenizer.piece_to_id(piece.removesuffix(_SPACE))
+            return ids if open_ended is None else [*ids[:-1], open_ended]
         if not ids or not after_mask or part[:1].isspace():
             return ids
         piece = self.pieces[ids[0]]
@@ -236,6 +260,8 @@ class _Gap(NamedTuple):
     """Ids after it, [SEP] among them."""
     space: bool
     """Whether it stands at the start or after a space."""
+    space_after: bool
+    """Whether it stands at the end or before a space."""
     room: int
     """Masks that the model has positions for."""
 

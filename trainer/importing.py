@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.config import ModelConfig
 
 OWN = re.compile(
-    r"checkpoints|albert_config\.json|spiece\.(model|config\.json)|vocab\.txt|import-checkpoint\.config\.json"
+    r"checkpoints|albert_config\.json|spiece\.(model|config\.json)|vocab\.txt|tokenizer_config\.json|import-checkpoint\.config\.json"
 )
 """What an import writes; a folder with anything else in it is never replaced."""
 _MARK = re.compile("checkpoints")

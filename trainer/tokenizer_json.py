@@ -27,6 +27,17 @@ NFKC_RULES = frozenset(["nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"])
 FINAL_SIGMA = r"(?<=\p{Cased}\p{Case_Ignorable}*)Σ(?!\p{Case_Ignorable}*\p{Cased})"
 """A Σ that `str.lower` makes a ς: a letter before it and none after it (Unicode's Final_Sigma)."""
 
+TEXT_END = r"(?<=.)\z"
+"""Where a text ends that is not empty."""
+
+WORDS_BY_THEIR_END = {
+    "type": "Split",
+    "pattern": {"String": SPACE},
+    "behavior": "MergedWithPrevious",
+    "invert": False,
+}
+"""The pre-tokenizer of a model that marks words at their end."""
+
 CLS, SEP, MASK = "[CLS]", "[SEP]", "[MASK]"
 
 TILDE = "\uff5e"
@@ -72,10 +83,9 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
             if piece.type in (piece.CONTROL, piece.UNKNOWN)
         ],
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(model, parsed, lower_case, keep_accents)},
-        # The spaces are ▁ by now, and the one before the text is there.
-        "pre_tokenizer": _metaspace("never", split=not any(SPACE in piece.piece[1:] for piece in pieces)),
+        "pre_tokenizer": _pre_tokenizer(parsed),
         "post_processor": _template(ids),
-        "decoder": _metaspace("always" if parsed.normalizer_spec.add_dummy_prefix else "never", split=True),
+        "decoder": _decoder(parsed),
         "model": {
             "type": "Unigram",
             "unk_id": ids[unknown],
@@ -101,6 +111,24 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
         "mask_token": MASK,
     }
     return {"tokenizer.json": _json(tokenizer), "tokenizer_config.json": _json(config)}
+
+
+def _pre_tokenizer(parsed: Any) -> dict[str, Any]:
+    """Words, if no piece reaches beyond one. The spaces are ▁ by now, and the one before or after the text is there."""
+    if not parsed.trainer_spec.treat_whitespace_as_suffix:
+        return _metaspace("never", split=not any(SPACE in piece.piece[1:] for piece in parsed.pieces))
+    if any(SPACE in piece.piece[:-1] for piece in parsed.pieces):
+        return _metaspace("never", split=False)
+    return WORDS_BY_THEIR_END
+
+
+def _decoder(parsed: Any) -> dict[str, Any]:
+    has_space = parsed.normalizer_spec.add_dummy_prefix
+    if not parsed.trainer_spec.treat_whitespace_as_suffix:
+        return _metaspace("always" if has_space else "never", split=True)
+    # Not Strip at the end: it panics where there is no text.
+    last = [_replace(r" \z", "")] if has_space else []
+    return {"type": "Sequence", "decoders": [_literal(SPACE, " "), {"type": "Fuse"}, *last]}
 
 
 def is_digits_and_comma(piece: str) -> bool:
@@ -135,19 +163,15 @@ def parse(model: bytes) -> Any:
             f"not a SentencePiece model, or one cut short: {len(parsed.pieces)} pieces, or no settings after them: "
             "give the spiece.model file"
         )
-    trainer, normalizer = parsed.trainer_spec, parsed.normalizer_spec
+    trainer = parsed.trainer_spec
     if trainer.model_type != trainer.UNIGRAM:
         kind = trainer.ModelType.Name(trainer.model_type).lower()
         raise TrainerError(f"the SentencePiece model is a {kind} model; ALBERT's tokenizer is a unigram one")
-    for name, wrong in (
-        ("treat_whitespace_as_suffix", trainer.treat_whitespace_as_suffix),
-        ("escape_whitespaces=false", not normalizer.escape_whitespaces),
-    ):
-        if wrong:
-            raise TrainerError(
-                f"the SentencePiece model was made with {name}, which tokenizer.json cannot express: train it without, "
-                "or with `albert-fast train-tokenizer`"
-            )
+    if not parsed.normalizer_spec.escape_whitespaces:
+        raise TrainerError(
+            "the SentencePiece model was made with escape_whitespaces=false, which tokenizer.json cannot express: "
+            "train it without, or with `albert-fast train-tokenizer`"
+        )
     return parsed
 
 
@@ -171,13 +195,16 @@ def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool
     if spec.remove_extra_whitespaces:
         # NFKD and the character map make more spaces.
         steps += [_replace(" {2,}", " "), strip]
-    if spec.add_dummy_prefix:
+    suffix = parsed.trainer_spec.treat_whitespace_as_suffix
+    if spec.add_dummy_prefix and not suffix:
         # Here and not in Metaspace, which leaves it out where the text begins with a ▁ of its own.
         steps += [{"type": "Prepend", "prepend": SPACE}]
     steps += [_literal(" ", SPACE)]
     if spec.remove_extra_whitespaces:
         # SentencePiece does not tell a ▁ at the end of the text from a space.
         steps += [_replace(f"{SPACE}+$", "")]
+    if spec.add_dummy_prefix and suffix:
+        steps += [_replace(TEXT_END, SPACE)]
     if spec.add_dummy_prefix and (places := _numbers_begun_anew(model, parsed)):
         steps += [_replace(places, SPACE)]
     return steps
@@ -195,11 +222,11 @@ def _processor(model: bytes) -> Any:
 
 
 def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
-    """A regular expression for the places in a word where the digit-comma rule begins a number with a ▁; "" for none.
+    """A regular expression for the places in a word where the digit-comma rule puts a ▁ to a number; "" for none.
 
     Where text gives a piece such as ``12,``, the reference encodes ``12`` as a text of its own, which puts a ▁ before
-    it, even inside a word. That can be told from the text where the piece is a whole number; not where it is the end
-    of one, since that takes the scores.
+    it, or after it where ▁ ends words, even inside a word. That can be told from the text where the piece is a whole
+    number; not where it is the end of one, since that takes the scores.
     """
     processor = _processor(model)
     pieces = [piece.piece for piece in parsed.pieces if piece.type == piece.NORMAL]
@@ -214,14 +241,18 @@ def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
     # What pieces join with digits may decide, each in its own way; x stands for all other characters.
     joined = {a for piece in pieces for a, b in pairwise(piece) if b.isdecimal() and not a.isdecimal()} - {SPACE}
     rest = "".join(re.escape(character) for character in sorted(joined))
-    before = {rf"[^\p{{Nd}}{SPACE}{rest}]": "x", SPACE: ""} | {re.escape(c): f"x{c}" for c in sorted(joined)}
+    suffix = parsed.trainer_spec.treat_whitespace_as_suffix
+    beginning = rf"(?:\A|{SPACE})" if suffix else SPACE
+    before = {rf"[^\p{{Nd}}{SPACE}{rest}]": "x", beginning: ""} | {re.escape(c): f"x{c}" for c in sorted(joined)}
     places = []
     for left, sample in before.items():
         found = {number: begun(sample, number) for number in numbers}
         always = [number for number, where in found.items() if all(where)]
         at_end = [number for number, where in found.items() if where[0] and not all(where)]
         for some, right in ((always, ""), (at_end, r"(?!\p{Nd})")):
-            if some:
+            if some and suffix:
+                places.append(f"(?<={left}(?:{'|'.join(some)}))(?=,{right})")
+            elif some:
                 places.append(f"(?<={left})(?=(?:{'|'.join(some)}),{right})")
     return "|".join(places)
 

@@ -121,6 +121,8 @@ def differences(one: bytes, other: bytes) -> list[str]:
             found.append(what)
     if left.trainer_spec.byte_fallback != right.trainer_spec.byte_fallback:
         found.append("byte_fallback")
+    if left.trainer_spec.treat_whitespace_as_suffix != right.trainer_spec.treat_whitespace_as_suffix:
+        found.append("whether ▁ begins or ends words")
     return found
 
 
@@ -370,6 +372,8 @@ def _model(pieces: Sequence[_Piece], rules: Rules, *, byte_fallback: bool) -> by
     trainer.model_type = trainer.UNIGRAM
     trainer.vocab_size = len(pieces)
     trainer.byte_fallback = byte_fallback
+    if rules.word_ends:
+        trainer.treat_whitespace_as_suffix = True
     trainer.control_symbols.extend(name for name in (CLS, SEP, MASK) if name in ids)
     trainer.user_defined_symbols.extend(piece.text for piece in pieces if piece.type == _USER_DEFINED)
     trainer.unk_id = next(number for number, piece in enumerate(pieces) if piece.type == _UNKNOWN)

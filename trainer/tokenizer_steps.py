@@ -36,6 +36,8 @@ class Rules(NamedTuple):
     """Whether a space is put before the text."""
     single_spaces: bool
     """Whether runs of spaces become one, and those at the ends go."""
+    word_ends: bool = False
+    """Whether ▁ ends words instead of beginning them; the space is then put after the text."""
 
 
 Step = tuple[Any, ...]
@@ -83,13 +85,20 @@ def rules(stored: Mapping[str, Any]) -> Rules:
     """
     plain = _flat(stored.get("normalizer"))
     steps = _Steps(plain)
-    split, metaspace = _pre_tokenizer(stored.get("pre_tokenizer"))
+    decoder = stored.get("decoder")
+    # What we write for a model that marks words at their end; all others have Metaspace.
+    word_ends = isinstance(decoder, dict) and decoder.get("type") == "Sequence"
+    before = stored.get("pre_tokenizer")
+    if word_ends and before == tokenizer_json.WORDS_BY_THEIR_END:
+        split, metaspace = False, "never"
+    else:
+        split, metaspace = _pre_tokenizer(before)
     if steps.take(_step(tokenizer_json.WHITE_SPACE)):
-        return _our_rules(steps, split, metaspace)
+        return _our_rules(steps, split, metaspace, word_ends=word_ends)
     return _their_rules(steps, split, metaspace)
 
 
-def _our_rules(steps: _Steps, split: bool, metaspace: str) -> Rules:
+def _our_rules(steps: _Steps, split: bool, metaspace: str, *, word_ends: bool) -> Rules:
     """As `tokenizer_json` writes them."""
     if split or metaspace != "never":
         raise ValueError(
@@ -111,13 +120,14 @@ def _our_rules(steps: _Steps, split: bool, metaspace: str) -> Rules:
     charsmap = _charsmap(steps)
     steps.must(bool(charsmap) or not composed)
     single_spaces = steps.take(("Replace", "Regex", " {2,}", " "), strip)
-    dummy_prefix = steps.take(("Prepend", SPACE))
+    dummy_prefix = not word_ends and steps.take(("Prepend", SPACE))
     steps.must(steps.take(("Replace", "String", " ", SPACE)))
     steps.must(steps.take(("Replace", "Regex", f"{SPACE}+$", "")) == single_spaces)
+    dummy_prefix = dummy_prefix or (word_ends and steps.take(("Replace", "Regex", tokenizer_json.TEXT_END, SPACE)))
     # Where the rule of digits and commas begins a number. The export finds these places again.
     steps.take_any(lambda step: step[:2] == ("Replace", "Regex") and (step[2][:3], step[3]) == ("(?<", SPACE))
     steps.end()
-    return Rules(lower_case, keep_accents, charsmap, composed, dummy_prefix, single_spaces)
+    return Rules(lower_case, keep_accents, charsmap, composed, dummy_prefix, single_spaces, word_ends)
 
 
 def _their_rules(steps: _Steps, split: bool, metaspace: str) -> Rules:

@@ -19,7 +19,7 @@ from albert_fast.cli.common import (
     write_config,
 )
 from albert_fast.cli.progress import Progress, duration
-from albert_fast.cli.tokenizer_file import open_tokenizer
+from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 
 REFERENCE: dict[str, Any] = {
     "word_boundary": "albert",
@@ -319,6 +319,7 @@ def run(
     )
     if warning:
         warn(warning)
+    warn_of_boundary(opened, instance_options["word_boundary"])
     with (
         interruptible(
             "what is finished is kept: run the same command again to go on, or with --overwrite to start afresh"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from albert_fast import TokenStore
 from albert_fast.cli import options
 from albert_fast.cli.common import (
     CommandError,
@@ -24,6 +25,7 @@ from albert_fast.cli.common import (
 from albert_fast.cli.compile_cache import NAME as CACHE
 from albert_fast.cli.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
 from albert_fast.cli.model_tokenizer import check_data
+from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
@@ -534,6 +536,8 @@ def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | 
             )
         }
         instances["max_seq_length"] = given["max_seq_length"] or 512
+        if instances["word_boundary"] == "albert":
+            warn_of_boundary(TokenStore(given["tokens"]).tokenizer(), "albert")
         return data.from_tokens(given["tokens"], batch_size, instances, seed, num_threads=threads)
     found = data.from_records(
         given["records"],

@@ -1,12 +1,11 @@
 """Opens the tokenizer that a command is given, with the text rules that it was trained with."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from albert_fast import Tokenizer
+from albert_fast import Tokenizer, _native
 from albert_fast.cli.common import UsageError, warn
 
 
@@ -33,17 +32,15 @@ def _rules(content: Any) -> TextRules:
 
 
 def trained_rules(model: Path) -> TextRules:
-    """The text rules that `model` was trained with, where ``train-tokenizer`` left them beside it."""
-    try:
-        path = sidecar_path(model)
-        content = json.loads(path.read_text(encoding="utf-8"))
-        digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    except (OSError, ValueError):
-        return TextRules()
-    if not isinstance(content, dict) or content.get("model_sha256", digest) != digest:
-        warn(f"{path} is about another model than {model}: left aside")
-        return TextRules()
-    return _rules(content)
+    """The text rules that `model` was trained with, where ``train-tokenizer`` left them beside it.
+
+    Raises:
+        AlbertFastError: the file with the rules is damaged.
+    """
+    path, lower_case, keep_accents, of_another = _native.text_rules_beside(model, "unigram")
+    if of_another:
+        warn(f"ignoring {path}: it describes another model than {model}")
+    return TextRules(lower_case, keep_accents)
 
 
 def store_rules(inputs: Sequence[str]) -> TextRules:
@@ -79,6 +76,15 @@ def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: b
         raise UsageError("pass --tokenizer spiece.model, or --vocab-file vocab.txt for WordPiece")
 
 
+def warn_of_boundary(tokenizer: Tokenizer, word_boundary: str) -> None:
+    """Warns if the reference's rule for word starts does not fit the tokenizer."""
+    if word_boundary == "albert" and tokenizer.marks_word_ends:
+        warn(
+            f"{tokenizer.path} marks words at their end (treat_whitespace_as_suffix), which the reference's rule does "
+            "not know: masks will not be whole words. Pass --word-boundary unicode (not with --rng reference)"
+        )
+
+
 def open_tokenizer(
     tokenizer: Path | None,
     vocab_file: Path | None = None,
@@ -110,8 +116,10 @@ def open_tokenizer(
                 "--keep-accents is for SentencePiece: a WordPiece tokenizer strips accents where it lower-cases, and "
                 "only there (--no-do-lower-case)"
             )
-        lower_case = _choose("do-lower-case", do_lower_case, None, stored.lower_case, True, vocab_file)
-        return Tokenizer.from_vocab_file(vocab_file, lower_case=lower_case)
+        _, cased, accents, _ = _native.text_rules_beside(vocab_file, "wordpiece")
+        lower_case = _choose("do-lower-case", do_lower_case, cased, stored.lower_case, True, vocab_file)
+        accents = next((rule for rule in (stored.keep_accents, accents) if rule is not None), False)
+        return Tokenizer.from_vocab_file(vocab_file, lower_case=lower_case, keep_accents=accents, follow_config=False)
     assert tokenizer is not None
     trained = trained_rules(tokenizer)
     lower_case = _choose("do-lower-case", do_lower_case, trained.lower_case, stored.lower_case, True, tokenizer)
@@ -121,4 +129,4 @@ def open_tokenizer(
             "--rng reference strips accents, as the reference does: pass --no-keep-accents"
             + (f" ({tokenizer} was trained with --keep-accents)" if keep_accents is None else "")
         )
-    return Tokenizer.from_file(tokenizer, lower_case=lower_case, keep_accents=accents)
+    return Tokenizer.from_file(tokenizer, lower_case=lower_case, keep_accents=accents, follow_config=False)

@@ -148,7 +148,7 @@ def run(
     write_atomic(output_dir / "spiece.vocab", trained.vocab.encode())
     write_atomic(output_dir / "spiece.config.json", (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode())
     write_atomic(model, trained.model)
-    tokenizer = Tokenizer.from_file(model, lower_case=settings.lower_case, keep_accents=settings.keep_accents)
+    tokenizer = Tokenizer.from_file(model)
     resolved = dataclasses.asdict(settings)
     resolved["do_lower_case"] = resolved.pop("lower_case")
     # An empty list in a file would mean the default.

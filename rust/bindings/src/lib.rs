@@ -39,7 +39,7 @@ mod native {
     #[pymodule_export]
     use super::store::PyTokenStore;
     #[pymodule_export]
-    use super::tokenizer::{PyTokenizer, preprocess, restore_tokenizer};
+    use super::tokenizer::{PyTokenizer, preprocess, restore_tokenizer, text_rules_beside};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

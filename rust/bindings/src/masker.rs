@@ -337,7 +337,7 @@ impl PyMasker {
     /// A masker of any ids below the length of word_starts. Raises AlbertFastError: an id outside the vocabulary, an
     /// option outside its rule.
     #[staticmethod]
-    #[pyo3(signature = (word_starts, options_json, *, pad_id, cls_id, sep_id, mask_id, ordinary, special_ids))]
+    #[pyo3(signature = (word_starts, options_json, *, pad_id, cls_id, sep_id, mask_id, ordinary, special_ids, word_ends=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn from_vocab(
         word_starts: &Bound<'_, PyAny>,
@@ -348,6 +348,7 @@ impl PyMasker {
         mask_id: u32,
         ordinary: Option<PyReadonlyArray1<'_, u32>>,
         special_ids: PyReadonlyArray1<'_, u32>,
+        word_ends: Option<PyReadonlyArray1<'_, bool>>,
     ) -> PyResult<Self> {
         let starts: PyReadonlyArray1<'_, u8> = bytes(word_starts)?.ok_or_else(|| {
             rule(format!("word_starts must be a bool array of shape [vocab_size]; {}", describe(word_starts)))
@@ -361,8 +362,26 @@ impl PyMasker {
         if let Some(id) = ordinary.iter().find(|&&id| id >= size) {
             return Err(rule(format!("ordinary must be below the vocabulary's size, {size}; {id} is not")));
         }
+        let word_end = word_ends.map_or_else(Vec::new, |ends| ends.as_array().to_vec());
+        if !word_end.is_empty() && word_end.len() != word_start.len() {
+            return Err(rule(format!(
+                "word_ends must be as long as word_starts, {}; it has {}",
+                word_start.len(),
+                word_end.len()
+            )));
+        }
         // Masks treat an unknown piece as any other.
-        let vocab = Vocab { size, pad: pad_id, unk: 0, cls: cls_id, sep: sep_id, mask: mask_id, word_start, ordinary };
+        let vocab = Vocab {
+            size,
+            pad: pad_id,
+            unk: 0,
+            cls: cls_id,
+            sep: sep_id,
+            mask: mask_id,
+            word_start,
+            word_end,
+            ordinary,
+        };
         Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
     }
 

@@ -145,7 +145,7 @@ pub fn instance_options(json: &str) -> PyResult<InstanceOptions> {
 
 /// The instances of documents of ids in memory, in output order: what the tests compare with albert_fast.reference.
 #[pyfunction]
-#[pyo3(signature = (documents, word_start, ordinary, special, options_json))]
+#[pyo3(signature = (documents, word_start, ordinary, special, options_json, word_end=None))]
 pub fn instances<'py>(
     py: Python<'py>,
     documents: Vec<Vec<Vec<u32>>>,
@@ -153,6 +153,7 @@ pub fn instances<'py>(
     ordinary: Vec<u32>,
     special: std::collections::HashMap<String, u32>,
     options_json: &str,
+    word_end: Option<PyReadonlyArray1<'py, bool>>,
 ) -> PyResult<Bound<'py, PyList>> {
     let options = instance_options(options_json)?;
     options.validate().map_err(to_python)?;
@@ -166,6 +167,7 @@ pub fn instances<'py>(
         sep: id("sep")?,
         mask: id("mask")?,
         word_start,
+        word_end: word_end.map_or_else(Vec::new, |ends| ends.as_array().to_vec()),
         ordinary,
     };
     let mut memory = MemoryDocuments::new();

@@ -1,15 +1,16 @@
 //! `Tokenizer` and `preprocess`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use albert_fast_core::options::WordBoundary;
+use albert_fast_core::tokenizer::beside::{self, Beside};
 use albert_fast_core::tokenizer::{State, TextRules, Tokenizer};
 use albert_fast_core::vocab::Vocab;
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 use rayon::prelude::*;
 
 use crate::error::{rule, to_python};
@@ -116,6 +117,61 @@ struct Texts<'a> {
     ends: &'a [usize],
 }
 
+/// What spiece.config.json says of a model; nothing where the model cannot be read, which is told when it is opened.
+fn model_rules(path: &Path) -> PyResult<Option<Beside>> {
+    let Ok(content) = std::fs::read(path) else { return Ok(None) };
+    beside::of_model(path, &content).map_err(to_python)
+}
+
+/// The rules of the arguments, else of the file beside the tokenizer, else the defaults.
+fn chosen_rules(
+    py: Python<'_>,
+    path: &Path,
+    lower_case: Option<bool>,
+    keep_accents: Option<bool>,
+    beside: Option<Beside>,
+) -> PyResult<TextRules> {
+    let choose = |name: &str, given: Option<bool>, trained: Option<bool>, default: bool| match (given, trained) {
+        (Some(given), Some(trained)) if given != trained => {
+            let word = |value| if value { "True" } else { "False" };
+            let config = beside.as_ref().map(|beside| beside.path.display().to_string()).unwrap_or_default();
+            Err(rule(format!(
+                "{name} must be {}, as {config} says of {}, got {}; drop the argument, or pass follow_config=False to \
+                 use other text rules than the tokenizer was trained with",
+                word(trained),
+                path.display(),
+                word(given)
+            )))
+        }
+        _ => Ok(given.or(trained).unwrap_or(default)),
+    };
+    if let Some(beside) = beside.as_ref().filter(|beside| beside.of_another) {
+        let message =
+            format!("{} describes another model than {}; it is ignored", beside.path.display(), path.display());
+        let message = std::ffi::CString::new(message).map_err(|error| rule(error.to_string()))?;
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &message, 1)?;
+    }
+    let (trained_case, trained_accents) = beside.as_ref().map_or((None, None), |b| (b.lower_case, b.keep_accents));
+    Ok(TextRules {
+        lower_case: choose("lower_case", lower_case, trained_case, true)?,
+        keep_accents: choose("keep_accents", keep_accents, trained_accents, false)?,
+    })
+}
+
+/// What the file beside a tokenizer tells of its text rules: (file, lower_case, keep_accents, of_another).
+///
+/// The file is None where there is none, a rule None where it is not told; of_another: the file names another model. Raises
+/// AlbertFastError where the file cannot be used.
+#[pyfunction]
+pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<PathBuf>, Option<bool>, Option<bool>, bool)> {
+    let beside = match kind {
+        "unigram" => model_rules(&path)?,
+        "wordpiece" => beside::of_vocabulary(&path).map_err(to_python)?,
+        _ => return Err(rule(format!("kind must be \"unigram\" or \"wordpiece\"; it is {kind:?}"))),
+    };
+    Ok(beside.map_or((None, None, None, false), |b| (Some(b.path), b.lower_case, b.keep_accents, b.of_another)))
+}
+
 /// The word boundary of that name.
 pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
     match name {
@@ -129,20 +185,25 @@ pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
 impl PyTokenizer {
     /// Loads a SentencePiece unigram model.
     ///
-    /// With text_rules="albert" ids are those of the reference's preprocess_text and encode_pieces; with "none" those of
-    /// sentencepiece.SentencePieceProcessor.encode, version 0.2.3. Raises AlbertFastError: no such file, a model of
-    /// another kind, cut short or corrupt, or (with "albert") without [CLS], [SEP], [MASK] or <pad>.
+    /// With text_rules="albert" ids are those of the reference's preprocess_text and encode_pieces, under the rules of the
+    /// spiece.config.json beside the model; with "none" those of sentencepiece.SentencePieceProcessor.encode, version
+    /// 0.2.3. Raises AlbertFastError: no such file, a model of another kind, cut short or corrupt, (with "albert") without
+    /// [CLS], [SEP], [MASK] or <pad>, or arguments that contradict spiece.config.json (unless follow_config is False).
     #[staticmethod]
-    #[pyo3(signature = (path, *, lower_case=true, keep_accents=false, text_rules="albert"))]
+    #[pyo3(signature = (path, *, lower_case=None, keep_accents=None, text_rules="albert", follow_config=true))]
     fn from_file(
         py: Python<'_>,
         path: PathBuf,
-        lower_case: bool,
-        keep_accents: bool,
+        lower_case: Option<bool>,
+        keep_accents: Option<bool>,
         text_rules: &str,
+        follow_config: bool,
     ) -> PyResult<Self> {
         let rules = match text_rules {
-            "albert" => Some(TextRules { lower_case, keep_accents }),
+            "albert" => {
+                let beside = if follow_config { model_rules(&path)? } else { None };
+                Some(chosen_rules(py, &path, lower_case, keep_accents, beside)?)
+            }
             "none" => None,
             _ => return Err(rule(format!("text_rules must be \"albert\" or \"none\"; it is {text_rules:?}"))),
         };
@@ -151,13 +212,21 @@ impl PyTokenizer {
 
     /// Loads a BERT WordPiece vocabulary, one entry a line (FullTokenizer without a SentencePiece model).
     ///
-    /// Raises AlbertFastError: no such file, no UTF-8, or [UNK], [CLS], [SEP], [MASK] or [PAD] is missing.
+    /// Text rules are those of the tokenizer_config.json beside it. Raises AlbertFastError: no such file, no UTF-8, an
+    /// entry on two lines, [UNK], [CLS], [SEP], [MASK] or [PAD] is missing, or arguments that contradict
+    /// tokenizer_config.json (unless follow_config is False).
     #[staticmethod]
-    #[pyo3(signature = (path, *, lower_case=true, keep_accents=false))]
-    fn from_vocab_file(py: Python<'_>, path: PathBuf, lower_case: bool, keep_accents: bool) -> PyResult<Self> {
-        py.detach(|| Tokenizer::from_vocabulary(&path, TextRules { lower_case, keep_accents }))
-            .map(Self::new)
-            .map_err(to_python)
+    #[pyo3(signature = (path, *, lower_case=None, keep_accents=None, follow_config=true))]
+    fn from_vocab_file(
+        py: Python<'_>,
+        path: PathBuf,
+        lower_case: Option<bool>,
+        keep_accents: Option<bool>,
+        follow_config: bool,
+    ) -> PyResult<Self> {
+        let beside = if follow_config { beside::of_vocabulary(&path).map_err(to_python)? } else { None };
+        let rules = chosen_rules(py, &path, lower_case, keep_accents, beside)?;
+        py.detach(|| Tokenizer::from_vocabulary(&path, rules)).map(Self::new).map_err(to_python)
     }
 
     /// The ids of a text. Raises UnicodeEncodeError on a surrogate.
@@ -245,6 +314,37 @@ impl PyTokenizer {
     #[pyo3(signature = (word_boundary="unicode"))]
     fn word_starts<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
         Ok(self.inner.word_starts(self::word_boundary(word_boundary)?).into_pyarray(py))
+    }
+
+    /// For each id, bool [vocab_size], whether what follows the piece begins a word; all False unless ▁ ends words.
+    #[pyo3(signature = (word_boundary="unicode"))]
+    fn word_ends<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        let ends = self.inner.word_ends(self::word_boundary(word_boundary)?);
+        Ok(ends.unwrap_or_else(|| vec![false; self.inner.pieces().len()]).into_pyarray(py))
+    }
+
+    /// For each of some ids, bool [len(ids)], whether the token begins a word there.
+    #[pyo3(signature = (ids, word_boundary="unicode"))]
+    fn word_starts_in<'py>(
+        &self,
+        py: Python<'py>,
+        ids: Vec<i64>,
+        word_boundary: &str,
+    ) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        let ids = ids.into_iter().map(|id| self.checked(id)).collect::<PyResult<Vec<u32>>>()?;
+        Ok(self.inner.word_starts_in(&ids, self::word_boundary(word_boundary)?).into_pyarray(py))
+    }
+
+    /// What a file must hold for another program to give the same ids: the model, or the vocabulary's entries by line.
+    #[getter]
+    fn content<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.inner.file_bytes())
+    }
+
+    /// Whether ▁ stands at the end of words (treat_whitespace_as_suffix).
+    #[getter]
+    fn marks_word_ends(&self) -> bool {
+        self.inner.marks_word_ends()
     }
 
     /// Number of pieces.
@@ -374,10 +474,11 @@ pub fn restore_tokenizer(
     keep_accents: bool,
     digest: &str,
 ) -> PyResult<PyTokenizer> {
+    let (lower_case, keep_accents) = (Some(lower_case), Some(keep_accents));
     let tokenizer = if kind == "wordpiece" {
-        PyTokenizer::from_vocab_file(py, path, lower_case, keep_accents)?
+        PyTokenizer::from_vocab_file(py, path, lower_case, keep_accents, false)?
     } else {
-        PyTokenizer::from_file(py, path, lower_case, keep_accents, text_rules)?
+        PyTokenizer::from_file(py, path, lower_case, keep_accents, text_rules, false)?
     };
     if tokenizer.digest() != digest {
         return Err(rule(format!(

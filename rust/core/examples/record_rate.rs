@@ -51,6 +51,7 @@ fn main() -> Result<()> {
         sep: 3,
         mask: 4,
         word_start: vec![true; size as usize],
+        word_end: Vec::new(),
         ordinary: (5..size).collect(),
     };
     let masker = RowMasker::new(&MaskOptions::default(), &vocab, &[])?;

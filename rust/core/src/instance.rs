@@ -78,7 +78,7 @@ enum Pairing {
 
 /// Tokens of an instance that come from one place.
 struct Span<'a> {
-    ids: Ids<'a>,
+    document: Document<'a>,
     tokens: Range<u64>,
 }
 
@@ -90,7 +90,7 @@ impl Span<'_> {
     /// Whether the two hold the same ids.
     fn says_the_same(&self, other: &Span<'_>) -> bool {
         let range = |span: &Span<'_>| span.tokens.start as usize..span.tokens.end as usize;
-        match (self.ids, other.ids) {
+        match (self.document.ids, other.document.ids) {
             (Ids::U16(a), Ids::U16(b)) => a[range(self)] == b[range(other)],
             (Ids::U32(a), Ids::U32(b)) => a[range(self)] == b[range(other)],
             // Documents of one set are stored alike.
@@ -101,9 +101,14 @@ impl Span<'_> {
     /// Appends the ids and their word starts.
     fn append_to(&self, vocab: &Vocab, out: &mut Instance) {
         let from = out.tokens.len();
-        self.ids.extend_into(self.tokens.start as usize..self.tokens.end as usize, &mut out.tokens);
-        out.word_starts.extend(out.tokens[from..].iter().map(|&id| begins_word(vocab, id)));
-        if matches!(self.ids, Ids::U32(_)) {
+        self.document.ids.extend_into(self.tokens.start as usize..self.tokens.end as usize, &mut out.tokens);
+        if vocab.word_end.is_empty() {
+            out.word_starts.extend(out.tokens[from..].iter().map(|&id| vocab.starts_word(id)));
+        } else {
+            let positions = self.tokens.clone();
+            out.word_starts.extend(positions.map(|position| begins_word(vocab, &self.document, position)));
+        }
+        if matches!(self.document.ids, Ids::U32(_)) {
             for id in &mut out.tokens[from..] {
                 if *id & UNKNOWN_JOINS != 0 {
                     *id = vocab.unk;
@@ -113,10 +118,12 @@ impl Span<'_> {
     }
 }
 
-/// Whether a document's token begins a word; it may carry [`UNKNOWN_JOINS`].
-fn begins_word(vocab: &Vocab, id: u32) -> bool {
-    // An id that the vocabulary does not have carries the flag, or comes from data that its reader should have refused.
-    vocab.word_start.get(id as usize).copied().unwrap_or(false)
+/// Whether the token at `position` begins a word; it may carry [`UNKNOWN_JOINS`].
+fn begins_word(vocab: &Vocab, document: &Document<'_>, position: u64) -> bool {
+    let id = |position: u64| document.ids.get(position as usize);
+    let begins_segment = || position == document.start || document.ends.binary_search(&position).is_ok();
+    vocab.starts_word(id(position))
+        || (!vocab.word_end.is_empty() && (begins_segment() || vocab.ends_word(id(position - 1) & !UNKNOWN_JOINS)))
 }
 
 /// The target length of a document's chunks, in tokens: `max_tokens`, or for a share `short_seq_prob` of documents
@@ -172,9 +179,9 @@ fn pairing(options: &InstanceOptions, rng: &mut impl Rng) -> Pairing {
 
 /// Where to split a single segment (of at least two tokens): at any of its inner word starts, or where it has none
 /// anywhere inside.
-fn split(vocab: &Vocab, ids: &Ids<'_>, tokens: &Range<u64>, rng: &mut impl Rng) -> u64 {
+fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut impl Rng) -> u64 {
     let inner = tokens.start + 1..tokens.end;
-    let is_start = |&position: &u64| begins_word(vocab, ids.get(position as usize));
+    let is_start = |&position: &u64| begins_word(vocab, document, position);
     let starts = inner.clone().filter(is_start).count();
     if starts == 0 {
         return tokens.start + rng.between(1, tokens.end - tokens.start - 1);
@@ -208,7 +215,7 @@ pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> 
 /// Segments of a document as one span.
 fn span<'a>(document: &Document<'a>, segments: Range<usize>) -> Span<'a> {
     let tokens = document.segment_start(segments.start)..document.segment_start(segments.end);
-    Span { ids: document.ids, tokens }
+    Span { document: *document, tokens }
 }
 
 /// A, and what is around it in its document.
@@ -302,11 +309,11 @@ pub fn assemble<D: Documents>(
         let (a_end, pairing) = cut(&chunk.segments, options, rng);
         (document.segment_start(a_end), a_end, pairing)
     } else if options.single_segment == SingleSegment::Split {
-        (split(vocab, &document.ids, &tokens, rng), last, pairing(options, rng))
+        (split(vocab, &document, &tokens, rng), last, pairing(options, rng))
     } else {
         (tokens.end, last, Pairing::Random)
     };
-    let part = |tokens| Span { ids: document.ids, tokens };
+    let part = |tokens| Span { document, tokens };
     let (mut a, mut b) = (part(tokens.start..middle), part(middle..tokens.end));
     let is_fast = options.rng == RngKind::Fast;
     let mut label = pairing != Pairing::InOrder;
@@ -333,7 +340,7 @@ pub fn assemble<D: Documents>(
             b = drawn;
         } else if b.len() == 0 && a.len() > 1 {
             // Hardly more than repetitions: B is what follows, here within the segment.
-            let place = split(vocab, &document.ids, &tokens, rng);
+            let place = split(vocab, &document, &tokens, rng);
             (a, b) = (part(tokens.start..place), part(place..tokens.end));
         } else if b.len() == 0 {
             b = part(tokens.clone());

@@ -25,6 +25,7 @@ pub const MAX_WIDTH: usize = 1 << 24;
 const START: u8 = 1;
 const SPECIAL: u8 = 2;
 const BORDER: u8 = 4;
+const END: u8 = 8;
 
 /// The options of [`InstanceOptions`] that say how a sequence is masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,8 +154,10 @@ pub struct RowMasker {
     max_predictions: Option<usize>,
     /// The id of `<pad>`, unless it is also that of `[CLS]`, `[SEP]` or `[MASK]`.
     pad: Option<u32>,
-    /// For each id [`START`], [`SPECIAL`] and [`BORDER`].
+    /// For each id [`START`], [`SPECIAL`], [`BORDER`] and [`END`].
     kinds: Vec<u8>,
+    /// Whether some piece has [`END`].
+    has_ends: bool,
 }
 
 impl RowMasker {
@@ -166,6 +169,9 @@ impl RowMasker {
     pub fn new(options: &MaskOptions, vocab: &Vocab, special_ids: &[u32]) -> Result<Self> {
         let instance_options = options.checked()?;
         let mut kinds: Vec<u8> = vocab.word_start.iter().map(|&start| u8::from(start) * START).collect();
+        for (kind, _) in kinds.iter_mut().zip(&vocab.word_end).filter(|(_, end)| **end) {
+            *kind |= END;
+        }
         let named = [("pad_id", vocab.pad), ("cls_id", vocab.cls), ("sep_id", vocab.sep), ("mask_id", vocab.mask)];
         for (name, id) in named.into_iter().chain(special_ids.iter().map(|&id| ("special_ids", id))) {
             let Some(kind) = kinds.get_mut(id as usize) else {
@@ -174,7 +180,7 @@ impl RowMasker {
                     vocab.size
                 )));
             };
-            *kind |= SPECIAL | BORDER;
+            *kind = (*kind & START) | SPECIAL | BORDER;
         }
         if options.cross_segment_words {
             for id in [vocab.cls, vocab.sep] {
@@ -189,6 +195,7 @@ impl RowMasker {
             permutation: options.do_permutation,
             max_predictions: options.max_predictions_per_seq,
             pad: Some(vocab.pad).filter(|pad| ![vocab.cls, vocab.sep, vocab.mask].contains(pad)),
+            has_ends: kinds.iter().any(|kind| kind & END != 0),
             kinds,
         })
     }
@@ -218,8 +225,9 @@ impl RowMasker {
     /// Masks row `number` under `seed` in place: with the same two, a row is masked the same among any others.
     ///
     /// Every id is checked before any is replaced. The budget is [`Masker::to_predict`] of the tokens that are no padding,
-    /// special ones counted. A token begins a word where the vocabulary or the context says so, at the row's beginning,
-    /// and after a special token or padding; with `cross_segment_words`, not after `[CLS]` and `[SEP]`.
+    /// special ones counted. A token begins a word where the vocabulary or the context says so (of itself, or of the token before it),
+    /// at the row's beginning, and after a special token or padding; with `cross_segment_words`, not after `[CLS]` and
+    /// `[SEP]`.
     ///
     /// # Panics
     /// Where an array's length is not as [`RowContext`] and [`Predictions`] say.
@@ -288,7 +296,11 @@ impl RowMasker {
         let RowScratch { kinds, words } = scratch;
         kinds.clear();
         kinds.extend(ids[..length].iter().map(|&id| self.kinds[id as usize]));
-        if !context.word_starts.is_empty() {
+        if context.word_starts.is_empty() {
+            if self.has_ends {
+                mark_followers(kinds);
+            }
+        } else {
             for (kind, &start) in kinds.iter_mut().zip(&context.word_starts[..length]) {
                 *kind = (*kind & !START) | (u8::from(start != 0) * START);
             }
@@ -388,6 +400,18 @@ impl RowMasker {
             tasks.into_iter().find_map(|task| run(&mut buffers, task))
         };
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Sets [`START`] on what follows an [`END`]: special tokens between the two make no difference, since those that cut
+/// words do so anyway.
+fn mark_followers(kinds: &mut [u8]) {
+    let mut ended = false;
+    for kind in kinds {
+        if *kind & SPECIAL == 0 {
+            *kind |= u8::from(ended) * START;
+            ended = *kind & END != 0;
+        }
     }
 }
 

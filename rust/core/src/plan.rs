@@ -34,7 +34,7 @@ pub(crate) fn shuffle_key(seed: u64, duplicates: &Range<u64>) -> u64 {
 /// use albert_fast_core::vocab::Vocab;
 ///
 /// let (word_start, ordinary) = (vec![true; 10], (5..10).collect());
-/// let vocab = Vocab { size: 10, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, ordinary };
+/// let vocab = Vocab { size: 10, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, word_end: Vec::new(), ordinary };
 /// let mut documents = MemoryDocuments::new();
 /// documents.push_segment(&[5, 6, 7]);
 /// documents.push_segment(&[8, 9]);

@@ -9,7 +9,17 @@ use crate::vocab::Vocab;
 /// Fifty pieces, of which two in three begin a word.
 pub fn vocab() -> Vocab {
     let word_start = (0..50).map(|id| id % 3 != 0).collect();
-    Vocab { size: 50, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, ordinary: (5..50).collect() }
+    Vocab {
+        size: 50,
+        pad: 0,
+        unk: 1,
+        cls: 2,
+        sep: 3,
+        mask: 4,
+        word_start,
+        word_end: Vec::new(),
+        ordinary: (5..50).collect(),
+    }
 }
 
 /// Documents of segments of the given lengths; ids differ between neighbours.

@@ -30,7 +30,17 @@ fn numbered(lengths: &[Vec<usize>]) -> (MemoryDocuments, u32) {
 /// A vocabulary of `size` pieces in which every `every`th begins a word.
 fn vocab(size: u32, every: u32) -> Vocab {
     let word_start = (0..size).map(|id| id < FIRST || id % every == 0).collect();
-    Vocab { size, pad: 0, unk: 1, cls: CLS, sep: SEP, mask: 4, word_start, ordinary: (FIRST..size).collect() }
+    Vocab {
+        size,
+        pad: 0,
+        unk: 1,
+        cls: CLS,
+        sep: SEP,
+        mask: 4,
+        word_start,
+        word_end: Vec::new(),
+        ordinary: (FIRST..size).collect(),
+    }
 }
 
 fn unmasked(plan: &Plan<'_, MemoryDocuments>) -> Vec<Instance> {

@@ -17,6 +17,7 @@ fn vocab() -> Vocab {
         sep: SEP,
         mask: MASK,
         word_start: vec![true; 100],
+        word_end: Vec::new(),
         ordinary: (5..100).collect(),
     }
 }

@@ -12,7 +12,17 @@ const EXTRA: u32 = 5;
 
 fn vocab() -> Vocab {
     let word_start = (0..60).map(|id| id % 3 != 0).collect();
-    Vocab { size: 60, pad: PAD, unk: 1, cls: CLS, sep: SEP, mask: MASK, word_start, ordinary: (5..60).collect() }
+    Vocab {
+        size: 60,
+        pad: PAD,
+        unk: 1,
+        cls: CLS,
+        sep: SEP,
+        mask: MASK,
+        word_start,
+        word_end: Vec::new(),
+        ordinary: (5..60).collect(),
+    }
 }
 
 prop_compose! {
@@ -312,4 +322,31 @@ fn options_and_ids_outside_their_rule_are_refused() {
     let all: Vec<u32> = (0..60).collect();
     let message = RowMasker::new(&plain(), &vocab(), &all).unwrap_err().to_string();
     assert!(message.contains("ordinary"), "{message}");
+}
+
+#[test]
+fn words_that_are_marked_at_their_end() {
+    // 7 and 9 end words; 8 begins one by itself. Special tokens never do either.
+    let mut vocab = vocab();
+    vocab.word_start = (0..60).map(|id| id == 8).collect();
+    vocab.word_end = (0..60).map(|id| [7, 9, SEP].contains(&id)).collect();
+    let words = |ids: &[i32], cross: bool, padding: Option<usize>| {
+        let options = MaskOptions { cross_segment_words: cross, ..plain() };
+        let masker = RowMasker::new(&options, &vocab, &[EXTRA]).unwrap();
+        let mut context = RowContext { length: ids.len(), ..RowContext::default() };
+        if let Some(padding) = padding {
+            context.attention_mask = (0..ids.len()).map(|position| u8::from(position != padding)).collect();
+        }
+        let mut scratch = RowScratch::default();
+        masker.find_words(ids, &context, &mut scratch).unwrap();
+        scratch.words.groups()
+    };
+    let (cls, sep) = (CLS as i32, SEP as i32);
+    assert_eq!(words(&[10, 9, 11, 12, 8, 13, 7, 7], false, None), [[vec![0, 1], vec![2, 3], vec![4, 5, 6], vec![7]]]);
+    let framed = [cls, 10, 9, 11, sep, 12, 13, 9, sep];
+    assert_eq!(words(&framed, false, None), [vec![vec![1, 2], vec![3]], vec![vec![5, 6, 7]]]);
+    assert_eq!(words(&framed, true, None), [[vec![1, 2], vec![3, 5, 6, 7]]], "a word runs across [SEP]");
+    let ended = [cls, 10, 9, sep, 12, 13];
+    assert_eq!(words(&ended, true, None), [[vec![1, 2], vec![4, 5]]], "but not one that has ended");
+    assert_eq!(words(&[10, 9, 11, 12], false, Some(1)), [vec![vec![0]], vec![vec![2, 3]]]);
 }

@@ -35,6 +35,7 @@ fn vocab() -> Vocab {
         sep: SEP,
         mask: 4,
         word_start: vec![true; SIZE as usize],
+        word_end: Vec::new(),
         ordinary: (5..SIZE).collect(),
     }
 }
@@ -283,8 +284,17 @@ fn ids_beyond_the_vocabulary_are_refused() {
         assert!(matches!(with(Some(0), remask), Err(Error::Option(_))));
     }
     // By the masker's vocabulary.
-    let vocab =
-        Vocab { size: 6, pad: 0, unk: 1, cls: CLS, sep: SEP, mask: 4, word_start: vec![true; 6], ordinary: vec![5] };
+    let vocab = Vocab {
+        size: 6,
+        pad: 0,
+        unk: 1,
+        cls: CLS,
+        sep: SEP,
+        mask: 4,
+        word_start: vec![true; 6],
+        word_end: Vec::new(),
+        ordinary: vec![5],
+    };
     let small = RowMasker::new(&MaskOptions::default(), &vocab, &[]).unwrap();
     let error = with(None, Some(small)).unwrap_err().to_string();
     assert!(error.contains("ids must be from 0 to 5, the vocabulary's last"), "{error}");

@@ -10,7 +10,7 @@ use super::normalizer::Normalizer;
 use super::proto::{ModelProto, ModelType, PieceType};
 use super::text::TextRules;
 use super::unigram::Unigram;
-use super::wordpiece::WordPiece;
+use super::wordpiece::{Vocabulary, WordPiece};
 use super::{Engine, Tokenizer, UnigramEngine};
 use crate::{Error, Result};
 
@@ -46,6 +46,14 @@ impl Tokenizer {
                  or with `albert-fast train-tokenizer`",
                 trainer.model_type()
             )));
+        }
+        let spec = model.normalizer_spec.clone().unwrap_or_default();
+        if text_rules.is_some() && spec.escape_whitespaces == Some(false) {
+            return Err(broken(
+                "its spaces are not escaped (escape_whitespaces=false): no piece tells where words begin, and \
+                 tokenizer.json cannot express it; train it without that setting, or with `albert-fast train-tokenizer`"
+                    .into(),
+            ));
         }
         let kinds: Vec<PieceType> = model.pieces.iter().map(super::proto::Piece::r#type).collect();
         let unknown = match kinds.iter().filter(|&&kind| kind == PieceType::Unknown).count() {
@@ -104,19 +112,24 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// Loads a BERT `WordPiece` vocabulary, one entry a line.
+    /// Loads a BERT `WordPiece` vocabulary, one entry per line. An entry's id is the number of its line; a file of which
+    /// programs disagree is an error.
     pub fn from_vocabulary(path: &Path, rules: TextRules) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
-            Error::InvalidUtf8 {
-                path: path.to_path_buf(),
-                line: 1 + memchr::memchr_iter(b'\n', before).count() as u64,
-                byte: (before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)) as u64 + 1,
-                value: bytes[error.valid_up_to()],
-            }
+            let line = 1 + memchr::memchr_iter(b'\n', before).count();
+            let byte = 1 + before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+            let value = bytes[error.valid_up_to()];
+            let found = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                "the file is UTF-16".to_owned()
+            } else {
+                format!("line {line}, byte {byte}: invalid UTF-8 (0x{value:02X})")
+            };
+            Error::tokenizer(path, format!("{found}; a vocabulary must be UTF-8: convert the file"))
         })?;
-        let entries = WordPiece::entries(text);
+        let Vocabulary { entries, plain } =
+            Vocabulary::read(text).map_err(|(line, reason)| Error::line(path, line, reason))?;
         let by_piece: HashMap<String, u32> =
             entries.iter().enumerate().map(|(id, entry)| (entry.clone(), id as u32)).collect();
         let Some(&unknown) = by_piece.get("[UNK]") else {
@@ -129,6 +142,10 @@ impl Tokenizer {
                 ),
             ));
         };
+        // Only what some reader numbers otherwise is written anew: most files keep their bytes, and so their digest.
+        let is_plain =
+            bytes == plain.as_bytes() || plain.strip_suffix('\n').is_some_and(|rest| bytes == rest.as_bytes());
+        let bytes = if is_plain { bytes } else { plain.into_bytes() };
         let kinds = entries
             .iter()
             .map(|entry| match entry.as_str() {

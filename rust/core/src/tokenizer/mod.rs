@@ -5,6 +5,7 @@
 //! float32 rounding along the line could swap them carries a limit, beyond which its line is segmented as a whole, in
 //! `SentencePiece`'s own order of operations.
 
+pub mod beside;
 mod cache;
 mod load;
 mod normalizer;
@@ -189,11 +190,19 @@ impl Tokenizer {
             sep,
             mask,
             word_start: self.word_starts(boundary),
+            word_end: self.word_ends(boundary).unwrap_or_else(|| match (&self.engine, boundary) {
+                // The first word of a sentence has no ▁.
+                (Engine::Unigram(engine), WordBoundary::Unicode) if !engine.normalizer.adds_prefix() => {
+                    vec![false; self.pieces.len()]
+                }
+                _ => Vec::new(),
+            }),
             ordinary,
         })
     }
 
-    /// For each id, whether the piece begins a word. Control, unknown and unused pieces do.
+    /// For each id, whether the piece begins a word by itself; control and unknown pieces do. Where `▁` ends words
+    /// ([`Tokenizer::word_ends`]), so does what follows such a piece.
     pub fn word_starts(&self, boundary: WordBoundary) -> Vec<bool> {
         self.pieces
             .iter()
@@ -201,11 +210,48 @@ impl Tokenizer {
             .map(|(piece, kind)| match (&self.engine, boundary) {
                 (Engine::WordPiece(_), _) => !piece.starts_with("##"),
                 (Engine::Unigram(_), WordBoundary::Albert) => is_start_piece(piece),
-                (Engine::Unigram(_), WordBoundary::Unicode) => {
-                    matches!(kind, PieceType::Control | PieceType::Unknown) || is_word_start(piece)
+                (Engine::Unigram(engine), WordBoundary::Unicode) => {
+                    let text = if engine.normalizer.whitespace_as_suffix() { piece.trim_matches('▁') } else { piece };
+                    matches!(kind, PieceType::Control | PieceType::Unknown) || is_word_start(text)
                 }
             })
             .collect()
+    }
+
+    /// For each id, whether what follows the piece begins a word: the piece ends in `▁`, in a model that was trained with
+    /// `treat_whitespace_as_suffix`. None with any other tokenizer, and under the reference's rule, which knows only of
+    /// words that begin with `▁`.
+    pub fn word_ends(&self, boundary: WordBoundary) -> Option<Vec<bool>> {
+        let Engine::Unigram(engine) = &self.engine else { return None };
+        if boundary == WordBoundary::Albert || !engine.normalizer.whitespace_as_suffix() {
+            return None;
+        }
+        let ends =
+            self.pieces.iter().zip(&self.kinds).map(|(piece, kind)| {
+                piece.ends_with('▁') && matches!(kind, PieceType::Normal | PieceType::UserDefined)
+            });
+        Some(ends.collect())
+    }
+
+    /// For each of `ids`, whether the token begins a word there: the first one does, and what follows a control piece.
+    /// Ids must be of the vocabulary.
+    pub fn word_starts_in(&self, ids: &[u32], boundary: WordBoundary) -> Vec<bool> {
+        let starts = self.word_starts(boundary);
+        let ends = self.word_ends(boundary).unwrap_or_default();
+        let mut begins = true;
+        ids.iter()
+            .map(|&id| {
+                let id = id as usize;
+                let this = begins || starts[id];
+                begins = self.kinds[id] == PieceType::Control || ends.get(id).copied().unwrap_or(false);
+                this
+            })
+            .collect()
+    }
+
+    /// Whether `▁` stands at the end of words (`treat_whitespace_as_suffix`).
+    pub fn marks_word_ends(&self) -> bool {
+        matches!(&self.engine, Engine::Unigram(engine) if engine.normalizer.whitespace_as_suffix())
     }
 
     /// Whether a line ends a document: nothing is left of it under the text rules (only white space, without rules).
@@ -496,6 +542,9 @@ impl Tokenizer {
             }
         }
         let text = String::from_utf8_lossy(&bytes);
+        if self.marks_word_ends() {
+            return Ok(text.strip_suffix(' ').unwrap_or(&text).to_owned());
+        }
         Ok(text.strip_prefix(' ').unwrap_or(&text).to_owned())
     }
 }

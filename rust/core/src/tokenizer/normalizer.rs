@@ -70,6 +70,16 @@ impl Normalizer {
         })
     }
 
+    /// Whether a space is put before the text, or after it where spaces end words.
+    pub fn adds_prefix(&self) -> bool {
+        self.add_dummy_prefix
+    }
+
+    /// Whether `▁` ends words instead of beginning them.
+    pub fn whitespace_as_suffix(&self) -> bool {
+        self.whitespace_as_suffix
+    }
+
     /// Whether the normal form of a text is that of its words (split at U+0020) one after the other: then words can be
     /// looked up before they are normalized.
     pub fn is_word_local(&self) -> bool {

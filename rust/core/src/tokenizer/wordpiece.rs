@@ -11,6 +11,78 @@ use super::text::is_python_space;
 /// Words of more characters are unknown.
 const MAX_WORD_CHARACTERS: usize = 200;
 
+/// The entry that a blank line is.
+const BLANK: &str = " ";
+
+/// What a vocabulary file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// The entries; the id of each is the number of its line, from 0.
+    pub entries: Vec<String>,
+    /// The same as a file that every reader of vocabularies numbers in this way: one entry per line, without a byte-order
+    /// mark, and nothing before or after the entry.
+    pub plain: String,
+}
+
+/// Why a vocabulary cannot be used: a line, from 1, and the reason.
+pub type BadLine = (u64, String);
+
+impl Vocabulary {
+    /// Reads a vocabulary: an entry is a line's first field, and a blank line is `" "` (`load_vocab` of the reference). A
+    /// byte-order mark before the first entry is skipped.
+    ///
+    /// An entry that stands twice is an error. The reference gives its second line no id, so that every later id is one
+    /// less than in other programs, which number entries by their lines.
+    pub fn read(file: &str) -> Result<Self, BadLine> {
+        let mut lines: Vec<&str> = file.trim_start_matches('\u{feff}').split('\n').collect();
+        if lines.last() == Some(&"") {
+            lines.pop();
+        }
+        let mut entries = Vec::with_capacity(lines.len());
+        let mut plain = String::with_capacity(file.len() + 1);
+        let mut first_lines: HashMap<&str, u64> = HashMap::with_capacity(lines.len());
+        for (number, line) in (1..).zip(&lines) {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if line.contains('\r') {
+                return Err((
+                    number,
+                    "the lines of a vocabulary must end in LF or CR LF, and a CR stands inside this one; convert the \
+                     file's line ends"
+                        .to_owned(),
+                ));
+            }
+            let entry = line.split(is_python_space).find(|field| !field.is_empty()).unwrap_or(BLANK);
+            if let Some(first) = first_lines.insert(entry, number) {
+                return Err((number, twice(entry, line, first, number)));
+            }
+            plain.push_str(if entry == BLANK { "" } else { entry });
+            plain.push('\n');
+            entries.push(entry.to_owned());
+        }
+        Ok(Self { entries, plain })
+    }
+}
+
+/// What to say of an entry that stands on two lines, the second of which is `line`.
+fn twice(entry: &str, line: &str, first: u64, second: u64) -> String {
+    let (what, shown) = if entry == BLANK {
+        ("a vocabulary must not have more than one blank line".to_owned(), String::new())
+    } else {
+        let shown = if line.trim_matches(is_python_space) == entry {
+            format!("{entry:?}")
+        } else {
+            format!("{entry:?}, the first word of {line:?},")
+        };
+        ("an entry must stand on one line only".to_owned(), format!("{shown} "))
+    };
+    format!(
+        "{what}: {shown}{} line {first} too, and programs number the lines after it differently; delete line {second} for \
+         the ids of google-research's BERT and ALBERT, or write a name of its own, such as [unused{first}], on line {first} \
+         for those of transformers",
+        if entry == BLANK { "so is" } else { "stands on" },
+    )
+}
+
 /// A vocabulary and its rules.
 #[derive(Debug)]
 pub struct WordPiece {
@@ -21,22 +93,6 @@ pub struct WordPiece {
 }
 
 impl WordPiece {
-    /// Reads a vocabulary's lines: the entries in id order. An entry is a line's first field; a blank line is `" "`;
-    /// one seen before takes no number (`load_vocab`).
-    pub fn entries(vocabulary: &str) -> Vec<String> {
-        let mut seen = std::collections::HashSet::new();
-        let mut lines: Vec<&str> = vocabulary.split('\n').collect();
-        if lines.last() == Some(&"") {
-            lines.pop();
-        }
-        lines
-            .iter()
-            .map(|line| line.split(is_python_space).find(|field| !field.is_empty()).unwrap_or(" "))
-            .filter(|entry| seen.insert(entry.to_owned()))
-            .map(str::to_owned)
-            .collect()
-    }
-
     /// From the entries in id order; `unknown` is the id of `[UNK]`.
     pub fn new(entries: &[String], unknown: u32, lower_case: bool, keep_accents: bool) -> Self {
         let ids = entries.iter().enumerate().map(|(id, entry)| (entry.clone(), id as u32)).collect();
@@ -138,8 +194,31 @@ mod tests {
 
     #[test]
     fn the_vocabulary_file() {
-        assert_eq!(WordPiece::entries("[PAD]\nthe 5\n\nthe\n##s\n"), ["[PAD]", "the", " ", "##s"]);
-        assert_eq!(WordPiece::entries("a\n\n"), ["a", " "]);
+        let read = |file: &str| Vocabulary::read(file).unwrap();
+        let found = read("\u{feff}[PAD]\r\nthe 5\n\n\ta\u{2028}b\n##s");
+        assert_eq!(found.entries, ["[PAD]", "the", " ", "a", "##s"]);
+        assert_eq!(found.plain, "[PAD]\nthe\n\na\n##s\n");
+        assert_eq!(read(&found.plain), found, "what is written reads the same");
+        assert_eq!(read("a\n\n").entries, ["a", " "]);
+        assert_eq!(read("").entries, [""; 0]);
+        assert_eq!(read("a\n\u{feff}a\n").entries, ["a", "\u{feff}a"], "a mark elsewhere belongs to its entry");
+    }
+
+    #[test]
+    fn an_entry_twice_is_an_error() {
+        let said = |file: &str| Vocabulary::read(file).unwrap_err();
+        let (line, reason) = said("the\na\nan\na\n");
+        assert_eq!(line, 4);
+        assert!(reason.contains("\"a\" stands on line 2 too"), "{reason}");
+        assert!(reason.contains("delete line 4"), "{reason}");
+        let (line, reason) = said("the\nthe 7\n");
+        assert_eq!(line, 2);
+        assert!(reason.contains("\"the\", the first word of \"the 7\", stands on line 1 too"), "{reason}");
+        for file in ["a\n\n\n", "\na\n \n", "a\n\t\n\u{3000}\n", "\u{feff}\n\n"] {
+            assert!(said(file).1.contains("more than one blank line: so is line"), "{file:?}");
+        }
+        assert_eq!(said("a\nb\rc\n").0, 2);
+        assert_eq!(said("a\rb\rc").0, 1);
     }
 
     #[test]
