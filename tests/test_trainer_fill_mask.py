@@ -6,9 +6,11 @@ import io
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import models
 import numpy as np
 import pytest
 
@@ -79,6 +81,30 @@ def asked(filler: Filler, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[l
     monkeypatch.setattr(filler, "_words", words)
     filler.fill(text)
     return gaps[0].left, gaps[0].right
+
+
+def test_words_that_are_marked_at_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A last piece ends the word before a space and at the end, and not before a full stop."""
+    path = tmp_path / "spiece.model"
+    path.write_bytes(models.train(treat_whitespace_as_suffix=True))
+    suffix = Tokenizer.from_file(path)
+    filler = Filler(Albert(replace(config_of("tiny"), vocab_size=suffix.vocab_size)), suffix)
+    for text, ended in (
+        ("the [MASK] of it", True),
+        ("the [MASK].", False),
+        ("([MASK]) of", False),
+        ("of [MASK]", True),
+    ):
+        (words,) = filler.fill(text, top_k=8)
+        assert words
+        for word in words:
+            assert word.pieces[-1].endswith(SPACE) is ended
+            assert not any(SPACE in piece for piece in word.pieces[:-1])
+            assert not {SPACE, " "} & {*word.word}
+    left, right = asked(filler, "of the ([MASK]) of it", monkeypatch)
+    begun = [suffix.piece_to_id("of▁"), suffix.piece_to_id("the▁"), suffix.piece_to_id("(")]
+    assert left == [suffix.cls_id, *begun]
+    assert right == [*suffix.encode(") of it"), suffix.sep_id]
 
 
 @pytest.mark.parametrize(
