@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pickle
@@ -153,12 +154,17 @@ def test_names_and_rules_of_an_exported_vocabulary(tmp_path: Path) -> None:
 # --- the check at export ---------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def model_of(kind: str) -> bytes:
+    return MODEL.read_bytes() if kind == "golden" else models.train(**KINDS[kind])
+
+
 def exported(tmp_path: Path, kind: str) -> tuple[Tokenizer, dict[str, bytes]]:
     if kind == "wordpiece":
         tokenizer = Tokenizer.from_vocab_file(WORDPIECE)
     else:
         path = tmp_path / "spiece.model"
-        path.write_bytes(MODEL.read_bytes() if kind == "golden" else models.train(**KINDS[kind]))
+        path.write_bytes(model_of(kind))
         tokenizer = Tokenizer.from_file(path)
     return tokenizer, export.tokenizer_files(tokenizer, 128)
 
@@ -327,13 +333,12 @@ def test_a_cased_vocabulary_stays_cased(tmp_path: Path) -> None:
     assert Tokenizer.from_vocab_file(tmp_path / "vocab.txt").digest == tokenizer.digest
 
 
-@pytest.mark.parametrize("rules", ["albert"])
-def test_spaces_that_are_not_escaped(rules: str, command: Command, tmp_path: Path) -> None:
+def test_spaces_that_are_not_escaped(command: Command, tmp_path: Path) -> None:
     """Refused when it is opened, by every command."""
     path = tmp_path / "spaces.model"
     path.write_bytes(models.with_settings(models.train(), models.NORMALIZER, (5, 0)))
     with pytest.raises(AlbertFastError, match="escape_whitespaces=false"):
-        Tokenizer.from_file(path, text_rules=rules)
+        Tokenizer.from_file(path)
     assert Tokenizer.from_file(path, text_rules="none").encode("a b")
     Path("corpus.txt").write_text(TEXT)
     done = command("tokenize", "corpus.txt", "--tokenizer", path, "--output-dir", "store")
