@@ -331,7 +331,7 @@ fn words_that_are_marked_at_their_end() {
     vocab.word_start = (0..60).map(|id| id == 8).collect();
     vocab.word_end = (0..60).map(|id| [7, 9, SEP].contains(&id)).collect();
     let words = |ids: &[i32], cross: bool, padding: Option<usize>| {
-        let options = MaskOptions { cross_segment_words: cross, ..plain() };
+        let options = MaskOptions { cross_segment_words: cross, ..MaskOptions::default() };
         let masker = RowMasker::new(&options, &vocab, &[EXTRA]).unwrap();
         let mut context = RowContext { length: ids.len(), ..RowContext::default() };
         if let Some(padding) = padding {
