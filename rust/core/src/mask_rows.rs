@@ -225,9 +225,9 @@ impl RowMasker {
     /// Masks row `number` under `seed` in place: with the same two, a row is masked the same among any others.
     ///
     /// Every id is checked before any is replaced. The budget is [`Masker::to_predict`] of the tokens that are no padding,
-    /// special ones counted. A token begins a word where the vocabulary or the context says so (of itself, or of the token before it),
-    /// at the row's beginning, and after a special token or padding; with `cross_segment_words`, not after `[CLS]` and
-    /// `[SEP]`.
+    /// special ones counted. A token begins a word where the vocabulary or the context says so (of itself, or of the token
+    /// before it), at the row's beginning, and after a special token or padding; with `cross_segment_words`, not after
+    /// `[CLS]` and `[SEP]`.
     ///
     /// # Panics
     /// Where an array's length is not as [`RowContext`] and [`Predictions`] say.
