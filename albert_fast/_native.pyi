@@ -526,6 +526,41 @@ class BatchIterator:
             KeyboardInterrupt: Ctrl-C.
         """
 
+def text_changes(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    lower_case: bool = True,
+    keep_accents: bool = False,
+) -> dict[str, Any]:
+    """What the text rules change in a sample of text inputs.
+
+    Returns:
+        Counts of "letters", "marks" (accents and the like that are removed), "capitals" (that are lower-cased),
+        "changed" (letters of either kind), "inner_words" and "inner_capitals" (words within sentences, and those that
+        begin with a capital letter), and "mark_examples" and "capital_examples", pairs of a word before and after.
+
+    Raises:
+        AlbertFastError: an input that is not there.
+    """
+
+@final
+class OutputLock:
+    """Keeps a second run from writing to an output; see `albert_fast.files.locked`."""
+
+    def __new__(cls, path: str | os.PathLike[str], *, whole: bool = False) -> Self:
+        """Takes the lock: on a folder that is filled in place, which is created, or on the name of a `whole` output.
+
+        Raises:
+            AlbertFastError: another run has it, or the folder cannot be made.
+        """
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the lock keeps others out: not if the file system has no locks."""
+
+    def release(self) -> None:
+        """Ends the lock, and removes what it created if that is still empty. May be called again."""
+
 @final
 class Lines:
     """Iterates over the lines of text inputs that are not empty under `preprocess`: what a tokenizer is trained on.
@@ -540,8 +575,11 @@ class Lines:
         lower_case: bool = True,
         keep_accents: bool = False,
         on_bad_utf8: str = "error",
+        format: str = "auto",
     ) -> Self:
-        """Finds the inputs; `on_bad_utf8` is `"error"` or `"replace"`.
+        """Finds the inputs; `on_bad_utf8` is `"error"` or `"replace"`, `format` `"auto"` or `"text"`.
+
+        With `"auto"`, inputs that look like JSON Lines, markup or Parquet are refused when they are read.
 
         Raises:
             AlbertFastError: an input that matches nothing or cannot be read.
@@ -620,6 +658,7 @@ def tokenize(
     *,
     num_threads: int | None = None,
     on_bad_utf8: str = "error",
+    format: str = "auto",
     overwrite: bool = False,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -649,6 +688,7 @@ def make_records(
     compression: str = "none",
     num_threads: int | None = None,
     on_bad_utf8: str = "error",
+    format: str = "auto",
     keep_store: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, str, int, int], None] | None = None,

@@ -227,15 +227,14 @@ def test_with_overwrite_the_same_command_does_not_go_on(command: Command, materi
 def test_a_second_process_is_refused(
     overwrite: bool, command: Command, material: Material, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fcntl
+    from albert_fast.files import locked
 
     shutil.copytree(whole, "run")
     before = contents(Path("run"))
-    with Path("run/.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked("run"):
         refused = command(*arguments(material, Path("run"), model=material.dropout), *["--overwrite"] * overwrite)
     assert refused.code == 1
-    assert refused.error == "another process is training in run: let it end, or choose another folder"
+    assert refused.error == ("run: another run is writing to this folder; wait for it, or pass another --output-dir")
     assert contents(Path("run")) == before
 
 
@@ -243,13 +242,16 @@ def test_a_file_system_without_locks_is_used_without(
     command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lustre and some NFS mounts, which several machines share."""
-    import errno
-    import fcntl
+    from albert_fast import files
 
-    def unsupported(*_: object) -> None:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    class NoLock:
+        exclusive = False
 
-    monkeypatch.setattr(fcntl, "flock", unsupported)
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def release(self) -> None: ...
+
+    monkeypatch.setattr(files, "OutputLock", NoLock)
     found = command(*arguments(material, Path("run"), num_train_steps=2))
     assert found.code == 0
     assert "warning: run cannot be locked" in found.err

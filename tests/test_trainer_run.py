@@ -61,7 +61,6 @@ def whole(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_a_run_leaves(whole: Path, material: Material) -> None:
     there = {path.name for path in whole.iterdir()}
     assert there == {
-        ".lock",
         "albert_config.json",
         "checkpoints",
         "metrics.jsonl",

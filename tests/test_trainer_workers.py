@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -34,6 +33,8 @@ from trainer_runs import (
     weights,
     worst,
 )
+
+from albert_fast.files import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,10 +198,9 @@ def test_a_worker_that_abandons_a_step_makes_all_abandon_it(material: Material, 
 def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    with (run / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(run):
         first, second = (finish(process, 1) for process in start_workers(arguments(material, run)))
-    assert "another process is training in" in first.splitlines()[-1]
+    assert "another run is writing to this folder" in first.splitlines()[-1]
     assert "another worker is gone, before the first step" in second.splitlines()[-1]
 
 

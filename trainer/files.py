@@ -10,6 +10,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.files import locked
 from trainer.errors import TrainerError, some
 
 if TYPE_CHECKING:
@@ -113,8 +114,14 @@ def reason(error: BaseException) -> str:
 def whole_folder(final: Path) -> Iterator[Path]:
     """A folder to fill that gets the name `final`, in place of what has it, when the block ends without an error.
 
-    What a killed process leaves, `.NAME.tmp` beside it, is gone after the next.
+    What a killed process leaves, `.NAME.tmp` beside it, is gone after the next. The caller has `final` locked (see
+    `albert_fast.files`).
+
+    Raises:
+        TrainerError: something else changed what is in `final` within the block; it stays as it is.
+        AlbertFastError: something else is writing there.
     """
+    before = _names(final)
     temporary = final.with_name(f".{final.name}.tmp")
     final.parent.mkdir(parents=True, exist_ok=True)
     remove_tree(temporary)
@@ -124,10 +131,19 @@ def whole_folder(final: Path) -> Iterator[Path]:
         for path in temporary.rglob("*"):
             sync(path)
         sync(temporary)
-        put(temporary, final)
+        if _names(final) != before:
+            raise TrainerError(f"{final} changed while its new content was made: pass another --output-dir")
+        # A command that fills the folder in place holds this lock.
+        with locked(final) if before else contextlib.nullcontext():
+            put(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing if it is not there."""
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], overwrite: bool) -> None:

@@ -15,7 +15,6 @@ Folder of a run:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -26,12 +25,12 @@ import tensorflow as tf
 from albert_fast import tokenizer_match
 from albert_fast.cli.common import write_atomic
 from albert_fast.cli.progress import quantity
+from albert_fast.files import locked
 from trainer import checkpoints, data, expectation, flops, initial, memory, packing
 from trainer.aside import aside
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
 from trainer.feed import Packer
-from trainer.files import reason
 from trainer.hardware import Hardware, environment
 from trainer.journal import Journal
 from trainer.live import Live
@@ -612,17 +611,11 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
 
 @contextlib.contextmanager
 def _locked(folder: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
-    """Keeps a second process from training in the same folder."""
+    """Keeps a second run from training in the same folder."""
     if not hardware.chief:
         yield
         return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainerError(
-                f"another process is training in {folder}: let it end, or choose another folder"
-            ) from None
-        except OSError as error:
-            warn(f"{folder} cannot be locked ({reason(error)}): start no second process in it")
+    with locked(folder) as lock:
+        if not lock.exclusive:
+            warn(f"{folder} cannot be locked on this file system: start no second run in it")
         yield

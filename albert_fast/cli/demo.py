@@ -20,11 +20,12 @@ from albert_fast.cli import (
     tokenize,
     train_tokenizer,
 )
-from albert_fast.cli.common import CommandError, Stopped, check_output_dir, make_output_dir, write_atomic, write_config
+from albert_fast.cli.common import CommandError, Stopped, check_output_dir, write_atomic, write_config
 from albert_fast.cli.progress import Progress, quantity
 from albert_fast.cli.tokenizer_file import open_tokenizer
 from albert_fast.cli.training import missing
 from albert_fast.demo_corpus import collect
+from albert_fast.files import locked
 from albert_fast.inspection import find_files
 from albert_fast.tokenizer_training import TrainingOptions
 
@@ -90,10 +91,6 @@ def demo(
 
     Example: albert-fast demo --output-dir demo
     """
-    check_output_dir(output_dir)
-    if output_dir.is_dir() and any(output_dir.iterdir()) and not (output_dir / MARKER).exists():
-        raise CommandError(f"{output_dir} is not empty, and not from a demo: pass another --output-dir")
-    make_output_dir(output_dir)
     resolved = {
         "output_dir": output_dir,
         "megabytes": megabytes,
@@ -102,7 +99,20 @@ def demo(
         "train": train,
         "num_train_steps": num_train_steps,
     }
-    write_config(output_dir, "demo", resolved)
+    check_output_dir(output_dir)
+    with locked(output_dir):
+        if any(output_dir.iterdir()) and not (output_dir / MARKER).exists():
+            raise CommandError(f"{output_dir} is not empty, and not from a demo: pass another --output-dir")
+        write_config(output_dir, "demo", resolved)
+        good = run(output_dir, megabytes, vocab_size, max_seq_length, train=train, num_train_steps=num_train_steps)
+    if not good:
+        raise typer.Exit(1)
+
+
+def run(
+    output_dir: Path, megabytes: float, vocab_size: int, max_seq_length: int, *, train: bool, num_train_steps: int
+) -> bool:
+    """Does all steps in a folder that is there and locked; whether the records are good and the model learnt."""
     paths = Paths(output_dir)
     steps = Steps()
     predictions = max(1, round(0.15 * max_seq_length))
@@ -163,8 +173,7 @@ def demo(
         print(f"  warning: {message}")
     if lacking:
         print(f'  pretraining was left out: {", ".join(lacking)} is missing (pip install ".[train]" in the checkout)')
-    if not (summary.good and learnt):
-        raise typer.Exit(1)
+    return bool(summary.good and learnt)
 
 
 def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Steps") -> bool:

@@ -1,5 +1,6 @@
 """`albert-fast evaluate`."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from albert_fast.cli import options
-from albert_fast.cli.common import CommandError, check_output_dir, info, make_output_dir, plain, warn, write_atomic
+from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn, write_atomic
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.pretrain import Precision
 from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.files import locked
 
 
 def evaluate(
@@ -44,6 +46,9 @@ def evaluate(
     jit: Annotated[bool, typer.Option("--jit/--no-jit", help="Compile with XLA.")] = True,
     allow_other_tokenizer: options.AllowOtherTokenizer = False,
     num_threads: options.NumThreads = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite/--no-overwrite", help="Replace the file of --output if it exists.")
+    ] = False,
     config: options.Config = None,
 ) -> None:
     """Masked-LM and sentence-order losses and accuracies over all of the records.
@@ -53,21 +58,34 @@ def evaluate(
     require_tensorflow("evaluate")
     if output is not None:
         check_output_dir(output.absolute().parent)
-    with trainer_errors():
-        found = run(
-            checkpoint,
-            records,
-            eval_batch_size,
-            precision.value,
-            jit=jit,
-            num_threads=num_threads,
-            allow_other_tokenizer=allow_other_tokenizer,
-        )
-    show(found)
-    if output is not None:
-        make_output_dir(output.absolute().parent)
-        write_atomic(output, (json.dumps(plain(found), indent=2) + "\n").encode(errors="backslashreplace"))
-        info(f"written: {output}")
+    with contextlib.nullcontext() if output is None else locked(output, whole=True):
+        if output is not None:
+            _check_output(output, overwrite)
+        with trainer_errors():
+            found = run(
+                checkpoint,
+                records,
+                eval_batch_size,
+                precision.value,
+                jit=jit,
+                num_threads=num_threads,
+                allow_other_tokenizer=allow_other_tokenizer,
+            )
+        show(found)
+        if output is not None:
+            _check_output(output, overwrite)
+            write_atomic(output, (json.dumps(plain(found), indent=2) + "\n").encode(errors="backslashreplace"))
+            info(f"written: {output}")
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Refuses a file that would be lost, and what is no file."""
+    if output.is_dir():
+        raise CommandError(f"{output} is a folder: --output must name a file")
+    if output.exists() and not output.is_file():
+        raise CommandError(f"{output} is neither a file nor a folder: name another --output")
+    if output.exists() and not overwrite:
+        raise CommandError(f"{output} exists: pass --overwrite to replace it, or another --output")
 
 
 def run(

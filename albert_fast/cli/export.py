@@ -10,6 +10,7 @@ import typer
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, warn
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.files import locked
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
@@ -161,12 +162,42 @@ def run(
     Raises:
         TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read or written.
     """
+    final = output_dir.resolve()
+    with locked(final, whole=True):
+        return _run(
+            checkpoint,
+            output_dir,
+            final,
+            tokenizer,
+            to,
+            dtype,
+            optimizer_state=optimizer_state,
+            card=card,
+            do_lower_case=do_lower_case,
+            keep_accents=keep_accents,
+            overwrite=overwrite,
+        )
+
+
+def _run(
+    checkpoint: Path,
+    output_dir: Path,
+    final: Path,
+    tokenizer: Path | None,
+    to: Target,
+    dtype: Dtype,
+    *,
+    optimizer_state: bool,
+    card: dict[str, Any] | None,
+    do_lower_case: bool | None,
+    keep_accents: bool | None,
+    overwrite: bool,
+) -> str:
     from trainer import checkpoints
     from trainer import export as exporter
     from trainer.errors import TrainerError
     from trainer.files import inside
 
-    final = output_dir.resolve()
     exporter.check_output(final, overwrite)
     found = checkpoints.find(checkpoint, warn)
     if inside(found.path, final) or inside(final, found.path):
@@ -189,6 +220,8 @@ def run(
     if optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
         raise TrainerError(f"checkpoint {found.path} holds no optimizer state: leave --optimizer-state out")
     trained = exporter.Trained(values, found.config, found.step, opened)
+    # Loading took a while, and something may be there now.
+    exporter.check_output(final, overwrite)
     if to is Target.tf1:
         exporter.to_tf1(trained, final)
         if found.config.square_mapping:

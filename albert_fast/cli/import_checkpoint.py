@@ -9,6 +9,7 @@ import typer
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, plain, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.files import locked
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
@@ -62,11 +63,11 @@ def import_checkpoint(
     given = {name: value for name, value in locals().items() if name != "config"}
     require_tensorflow("import-checkpoint")
     check_output_dir(output_dir.absolute().parent)
-    with trainer_errors():
+    final = output_dir.resolve()
+    with trainer_errors(), locked(final, whole=True):
         start_tensorflow()
         from trainer import importing, initial
 
-        final = output_dir.resolve()
         importing.check_output(final, overwrite)
         start = initial.initial(source)
         chosen = _config(start, model)
@@ -76,6 +77,8 @@ def import_checkpoint(
         files = {} if opened is None else _files(opened)
         settings = {"albert_fast_version": _version(), "import-checkpoint": plain(given)}
         content = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+        # Loading took a while, and something may be there now.
+        importing.check_output(final, overwrite)
         done = importing.write(start, chosen, final, files, {"import-checkpoint.config.json": content}, random_seed)
     for remark in done.remarks:
         warn(remark)

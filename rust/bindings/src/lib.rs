@@ -7,6 +7,7 @@
 mod batches;
 mod error;
 mod lines;
+mod lock;
 mod masker;
 mod prepare;
 mod progress;
@@ -29,7 +30,9 @@ mod native {
     #[pymodule_export]
     use super::error::AlbertFastError;
     #[pymodule_export]
-    use super::lines::Lines;
+    use super::lines::{Lines, text_changes};
+    #[pymodule_export]
+    use super::lock::OutputLock;
     #[pymodule_export]
     use super::masker::PyMasker;
     #[pymodule_export]

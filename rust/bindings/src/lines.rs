@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use albert_fast_core::changes::changes;
 use albert_fast_core::input::{Block, BlockReader, MAX_LINE, OnBadUtf8, expand_inputs};
 use albert_fast_core::tokenizer::TextRules;
 use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
 
 use crate::error::{rule, to_python};
-use crate::records::{Inputs, names, on_bad_utf8};
+use crate::records::{Inputs, any_text, names, on_bad_utf8, to_python_object};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -65,15 +66,26 @@ impl Reader {
     }
 }
 
+/// What the text rules change in a sample of the inputs: the fields of the core's `Changes`, as a dict.
+///
+/// Standard input and pipes, which can be read once, are passed over. Raises AlbertFastError on inputs that are not there.
+#[pyfunction]
+#[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false))]
+pub fn text_changes(py: Python<'_>, inputs: Inputs, lower_case: bool, keep_accents: bool) -> PyResult<Py<PyAny>> {
+    let inputs = names(inputs);
+    let found = py.detach(|| Ok(changes(&expand_inputs(&inputs)?, TextRules { lower_case, keep_accents })));
+    to_python_object(py, &found.map_err(to_python)?)
+}
+
 #[pymethods]
 impl Lines {
     #[new]
-    #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false, on_bad_utf8="error"))]
-    fn new(inputs: Inputs, lower_case: bool, keep_accents: bool, on_bad_utf8: &str) -> PyResult<Self> {
+    #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false, on_bad_utf8="error", format="auto"))]
+    fn new(inputs: Inputs, lower_case: bool, keep_accents: bool, on_bad_utf8: &str, format: &str) -> PyResult<Self> {
         let files = expand_inputs(&names(inputs)).map_err(to_python)?;
         Ok(Self {
             inner: Mutex::new(Reader {
-                blocks: BlockReader::new(files, BLOCK_BYTES, MAX_LINE, false),
+                blocks: BlockReader::new(files, BLOCK_BYTES, MAX_LINE, false).taking(any_text(format)?),
                 block: Block::default(),
                 ready: VecDeque::new(),
                 rules: TextRules { lower_case, keep_accents },

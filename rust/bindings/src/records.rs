@@ -40,6 +40,15 @@ pub fn on_bad_utf8(value: &str) -> PyResult<OnBadUtf8> {
     choice("on_bad_utf8", value, "\"error\" or \"replace\"")
 }
 
+/// Whether `format` says that inputs are text whatever they look like.
+pub fn any_text(format: &str) -> PyResult<bool> {
+    match format {
+        "auto" => Ok(false),
+        "text" => Ok(true),
+        _ => Err(rule(format!("format must be \"auto\" or \"text\"; it is {format:?}"))),
+    }
+}
+
 /// Inputs as the core takes them: any name that the system allows.
 pub fn names(inputs: Inputs) -> Vec<OsString> {
     let paths = match inputs {
@@ -64,7 +73,7 @@ pub enum Inputs {
 /// unless on_bad_utf8="replace", a folder that holds a store of something else unless overwrite, a full disk) and
 /// KeyboardInterrupt.
 #[pyfunction]
-#[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", overwrite=false, progress=None))]
+#[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", format="auto", overwrite=false, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn tokenize(
     py: Python<'_>,
@@ -73,11 +82,16 @@ pub fn tokenize(
     tokenizer: &PyTokenizer,
     num_threads: Option<i64>,
     on_bad_utf8: &str,
+    format: &str,
     overwrite: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
-    let options =
-        TokenizeOptions { overwrite, on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?, ..TokenizeOptions::default() };
+    let options = TokenizeOptions {
+        overwrite,
+        on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?,
+        any_text: any_text(format)?,
+        ..TokenizeOptions::default()
+    };
     let inputs = names(inputs);
     let tokenizer = tokenizer.inner.clone();
     let summary = run(py, num_threads, progress, |progress| {
@@ -95,7 +109,8 @@ pub fn tokenize(
 /// content and what the run did. Raises AlbertFastError and KeyboardInterrupt. See _native.pyi.
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, options_json, *, num_shards=None, compression="none",
-                    num_threads=None, on_bad_utf8="error", keep_store=false, overwrite=false, progress=None))]
+                    num_threads=None, on_bad_utf8="error", format="auto", keep_store=false, overwrite=false,
+                    progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn make_records(
     py: Python<'_>,
@@ -107,6 +122,7 @@ pub fn make_records(
     compression: &str,
     num_threads: Option<i64>,
     on_bad_utf8: &str,
+    format: &str,
     keep_store: bool,
     overwrite: bool,
     progress: Option<Py<PyAny>>,
@@ -119,7 +135,11 @@ pub fn make_records(
             overwrite,
             ..RecordsOptions::default()
         },
-        text: TokenizeOptions { on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?, ..TokenizeOptions::default() },
+        text: TokenizeOptions {
+            on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?,
+            any_text: any_text(format)?,
+            ..TokenizeOptions::default()
+        },
         keep_store,
     };
     let inputs = names(inputs);

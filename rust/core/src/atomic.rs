@@ -5,12 +5,13 @@
 //! leading dot keeps temporaries out of globs such as `records-*`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use crate::lock::{FolderLock, claim, claim_whole, lock};
 use crate::{Error, Result};
 
 const SUFFIX: &str = ".tmp";
@@ -115,69 +116,6 @@ pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> 
 /// Creates `folder` and what is missing above it.
 pub fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io("cannot create the folder", folder, source))
-}
-
-/// A lock on a folder, for as long as this lives.
-#[derive(Debug)]
-pub struct FolderLock {
-    file: File,
-    /// The process that has the lock; none where the file system has no locks.
-    owner: Option<u32>,
-}
-
-impl FolderLock {
-    /// Locks `folder`; `None` while somebody else has it locked.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the folder cannot be opened.
-    pub fn take(folder: &Path) -> Result<Option<Self>> {
-        let file = File::open(folder).map_err(|source| Error::io("cannot open the folder", folder, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file, owner: Some(std::process::id()) })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(_)) => Ok(Some(Self { file, owner: None })),
-        }
-    }
-
-    /// Whether the folder that is locked is the one that has this name now.
-    pub fn is_of(&self, folder: &Path) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let key = |it: std::fs::Metadata| (it.dev(), it.ino());
-            self.file.metadata().map(key).ok() == std::fs::metadata(folder).map(key).ok()
-        }
-        #[cfg(not(unix))]
-        {
-            folder.is_dir()
-        }
-    }
-
-    /// Whether this keeps others out: not where the file system has no locks, and there is no telling who else is there.
-    pub fn is_exclusive(&self) -> bool {
-        self.owner.is_some()
-    }
-}
-
-impl Drop for FolderLock {
-    fn drop(&mut self) {
-        // A process forked meanwhile has the file open too: closing ours would leave the folder locked until it ends. Its
-        // own copy of this, in turn, must not take the lock from us.
-        if self.owner == Some(std::process::id()) {
-            // Where that fails, closing the file is all that is left.
-            let _ = self.file.unlock();
-        }
-    }
-}
-
-/// Keeps a second run out of `folder` for as long as the lock lives.
-///
-/// # Errors
-/// [`Error::Data`] where another run has it; [`Error::Io`] where it cannot be opened.
-pub fn lock(folder: &Path) -> Result<FolderLock> {
-    FolderLock::take(folder)?.ok_or_else(|| {
-        Error::data(folder, "another run is writing to this folder; wait for it, or pass another --output-dir")
-    })
 }
 
 /// Removes `path`; that it is not there is no error.
@@ -329,22 +267,6 @@ mod tests {
         }
         remove_stale(folder.path(), |name| name == "a").unwrap();
         assert_eq!(names(folder.path()), [".a", ".b.tmp", "a", "a.tmp"]);
-    }
-
-    #[test]
-    fn a_lock_ends_with_its_owner_s_guard() {
-        let folder = tempfile::tempdir().unwrap();
-        let held = lock(folder.path()).unwrap();
-        assert!(held.is_exclusive());
-        assert!(FolderLock::take(folder.path()).unwrap().is_none());
-        // What a forked process has: the same open file, and a guard that is not its own.
-        let inherited = held.file.try_clone().unwrap();
-        drop(FolderLock { file: inherited.try_clone().unwrap(), owner: Some(std::process::id() ^ 1) });
-        let error = lock(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("another run is writing to this folder"), "{error}");
-        drop(held);
-        lock(folder.path()).unwrap();
-        drop(inherited);
     }
 
     #[test]

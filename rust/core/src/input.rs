@@ -4,6 +4,7 @@ mod blocks;
 mod bzip2;
 #[cfg(test)]
 pub(crate) mod compress;
+mod corpus;
 mod members;
 mod source;
 
@@ -165,8 +166,33 @@ fn push_all(paths: BTreeSet<PathBuf>, files: &mut Vec<InputFile>) -> Result<()> 
     Ok(())
 }
 
+/// What to say of an input that names nothing, but several files with commas between them, as other programs take them.
+fn comma_advice(input: &Path) -> String {
+    let Some(text) = input.to_str().filter(|text| text.contains(',')) else { return String::new() };
+    let parts: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let is_there = |part: &str| {
+        Path::new(part).exists()
+            || quietly(|| glob::glob_with(part, PATTERN_OPTIONS).is_ok_and(|mut found| found.next().is_some()))
+                == Some(true)
+    };
+    let there: Vec<_> = parts.iter().map(|part| is_there(part)).collect();
+    if !there.contains(&true) {
+        return String::new();
+    }
+    let quoted =
+        |part: &&str| match part.contains(|c: char| c.is_whitespace() || is_pattern(c.encode_utf8(&mut [0; 4]))) {
+            true => format!("'{part}'"),
+            false => (*part).to_owned(),
+        };
+    let list = parts.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    let missing: Vec<_> = parts.iter().zip(there).filter(|(_, there)| !there).map(|(part, _)| *part).collect();
+    let but = if missing.is_empty() { String::new() } else { format!(" (there is no {})", missing.join(", no ")) };
+    format!("; inputs are separated by spaces, not commas: pass {list}{but}")
+}
+
 fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
-    let no_such_file = || Error::Input(format!("{}: no such file or folder", pattern.display()));
+    let no_such_file =
+        || Error::Input(format!("{}: no such file or folder{}", pattern.display(), comma_advice(pattern)));
     // Patterns are text; a name that is not can only be a file's own.
     let pattern = pattern.to_str().filter(|text| is_pattern(text)).ok_or_else(no_such_file)?;
     let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
@@ -189,7 +215,8 @@ fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
         }
     }
     if found.is_empty() {
-        return Err(Error::Input(format!("{pattern}: the pattern matches no file")));
+        let advice = comma_advice(Path::new(pattern));
+        return Err(Error::Input(format!("{pattern}: the pattern matches no file{advice}")));
     }
     Ok(found)
 }
@@ -313,6 +340,28 @@ mod tests {
         }
         assert!(matches!(expand_inputs(&["-", "-"]), Err(Error::Input(_))));
         assert!(matches!(expand_inputs::<&str>(&[]), Err(Error::Input(_))));
+    }
+
+    #[test]
+    fn files_with_commas_between_them() {
+        let dir = tree();
+        let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+        let message = |input: String| match expand_inputs(&[input]) {
+            Err(Error::Input(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        let (a, b) = (at("a.txt"), at("b.txt"));
+        let advice = "inputs are separated by spaces, not commas: pass";
+        assert!(message(format!("{a},{b}")).ends_with(&format!("; {advice} {a} {b}")));
+        assert!(message(format!("{a}, {b},")).ends_with(&format!("; {advice} {a} {b}")));
+        let text = message(format!("{a},{}", at("no.txt")));
+        assert!(text.ends_with(&format!("{advice} {a} {0} (there is no {0})", at("no.txt"))), "{text}");
+        let text = message(format!("{},{b}", at("*.txt")));
+        assert!(text.contains(&format!("{advice} '{}' {b}", at("*.txt"))), "{text}");
+        assert!(!message(at("x,y")).contains(advice));
+        // A name with a comma is a name.
+        fs::write(at("a.txt,b.txt"), "").unwrap();
+        assert_eq!(expand_inputs(&[at("a.txt,b.txt")]).unwrap().len(), 1);
     }
 
     #[cfg(unix)]

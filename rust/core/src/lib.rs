@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod batch;
+pub mod changes;
 pub mod chunks;
 pub mod documents;
 pub mod error;
@@ -9,6 +10,7 @@ pub mod example;
 mod guard;
 pub mod input;
 pub mod instance;
+pub mod lock;
 pub mod make;
 pub mod mask;
 pub mod mask_rows;

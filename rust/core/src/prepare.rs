@@ -11,6 +11,7 @@ mod json_faults;
 mod json_shape;
 mod jsonl;
 pub mod language;
+mod look;
 pub mod mediawiki;
 pub mod options;
 pub mod output;

@@ -23,6 +23,7 @@ mod pipeline;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -246,8 +247,8 @@ fn write<S: InstanceSource>(
     let options = RecordsOptions { num_shards: Some(num_shards), ..options.clone() };
     let header = Header::new(&options, &origin.identity, Some(instances));
 
-    atomic::create_folder(folder)?;
-    let lock = atomic::lock(folder)?;
+    // The threads that write may outlive an error here, and what follows them must not meet a second run either.
+    let lock = Arc::new(atomic::claim(folder)?);
     if options.overwrite {
         journal::clear(folder)?;
     }
@@ -262,7 +263,7 @@ fn write<S: InstanceSource>(
         return Ok(Summary { dataset, already_complete: true, resumed_shards });
     }
 
-    let journal = Journal::start(folder, &header, shards.iter().flatten(), lock)?;
+    let journal = Journal::start(folder, &header, shards.iter().flatten(), Arc::clone(&lock))?;
     pipeline::run(source, layout, folder, &options, journal, &mut shards, progress)?;
     let dataset = Dataset::new(&header, origin, &options.instances, shards.into_iter().flatten().collect());
     atomic::write_json(folder.join(dataset::FILE), &dataset)?;

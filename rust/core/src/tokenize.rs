@@ -60,6 +60,8 @@ pub struct TokenizeOptions {
     pub overwrite: bool,
     /// What becomes of bytes that are not UTF-8.
     pub on_bad_utf8: OnBadUtf8,
+    /// Takes inputs for text that look like other data: JSON Lines, a table, markup.
+    pub any_text: bool,
     /// Leaves byte-order marks at the beginning of files in the text, as the reference does.
     pub keep_bom: bool,
     /// Whether a document runs on into the next file unless a blank line ends it, as in the reference; otherwise the end
@@ -80,6 +82,7 @@ impl Default for TokenizeOptions {
         Self {
             overwrite: false,
             on_bad_utf8: OnBadUtf8::Error,
+            any_text: false,
             keep_bom: false,
             join_files: false,
             max_line: input::MAX_LINE,
@@ -168,7 +171,7 @@ fn tokenize_from<E: Encode>(
     };
     let mut journal = Journal::new(output, &info, options.settings(), records);
     atomic::create_folder(output)?;
-    let _lock = atomic::lock(output)?;
+    let _lock = atomic::claim(output)?;
     if options.overwrite {
         journal.remove()?;
     }
@@ -198,6 +201,7 @@ fn tokenize_from<E: Encode>(
     let resumable = files.iter().all(InputFile::is_seekable);
     let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
         .with_stdin(stdin)
+        .taking(options.any_text)
         .starting_at(position);
     if let Err(error) = wave::run(reader, encoder, options, &mut sink, progress) {
         let done = sink.writer.parts().len();
@@ -244,7 +248,8 @@ pub fn read_documents<E: Encode>(
     progress: &mut dyn Progress,
 ) -> Result<(MemoryDocuments, u64)> {
     let files = expand_inputs(inputs)?;
-    let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom);
+    let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
+        .taking(options.any_text);
     let mut sink = MemorySink::default();
     wave::run(reader, encoder, options, &mut sink, progress)?;
     sink.documents.end_document();

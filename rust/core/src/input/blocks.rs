@@ -12,7 +12,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use serde::{Deserialize, Serialize};
 
 use super::source::Source;
-use super::{InputFile, InputKind};
+use super::{InputFile, InputKind, corpus};
 use crate::{Error, Result};
 
 /// Counts and offsets within a block are 32 bits wide, and some characters become several tokens.
@@ -123,6 +123,7 @@ pub struct BlockReader {
     block_bytes: usize,
     max_line: usize,
     keep_bom: bool,
+    any_text: bool,
     /// Where the next piece begins.
     next: Position,
     open: Option<Source>,
@@ -144,6 +145,7 @@ impl BlockReader {
             block_bytes: block_bytes.clamp(1, max_line),
             max_line,
             keep_bom,
+            any_text: true,
             next: Position::file_start(0),
             open: None,
             carry: Vec::new(),
@@ -156,6 +158,13 @@ impl BlockReader {
     #[must_use]
     pub fn with_stdin(mut self, stdin: Option<Box<dyn Read + Send>>) -> Self {
         self.stdin = stdin;
+        self
+    }
+
+    /// Refuses inputs that look like the data of which `prepare-text` makes a corpus, unless `any_text`.
+    #[must_use]
+    pub fn taking(mut self, any_text: bool) -> Self {
+        self.any_text = any_text;
         self
     }
 
@@ -209,7 +218,11 @@ impl BlockReader {
                 source
             } else {
                 let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
-                self.open.insert(Source::open(file, stdin, self.next.offset, &self.count)?)
+                let mut source = Source::open(file, stdin, self.next.offset, &self.count)?;
+                if !self.any_text && self.next.offset == 0 {
+                    corpus::check(&mut source, file)?;
+                }
+                self.open.insert(source)
             };
             if source.skip > 0 {
                 skip(source, file)?;

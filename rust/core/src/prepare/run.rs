@@ -10,10 +10,11 @@ use regex::RegexSet;
 use super::clean::{Cleaner, Kept, Lines};
 use super::dedup::{Dedup, Verdict};
 use super::language::{self, LanguageRule, UNDETERMINED, Votes};
+use super::look::Look;
 use super::options::{CleanOptions, PrepareOptions, Reason};
 use super::output::{Target, TextCompression, Writer};
 use super::parse::parse;
-use super::raw::{Document, MAX_DOCUMENT, RawBlock, ReadCounts};
+use super::raw::{Document, MAX_DOCUMENT, RawBlock, RawKind, ReadCounts};
 use super::read::{BLOCK_BYTES, DocumentRule, ParagraphRule, RawReader, ReadOptions};
 use super::summary::{Counts, Summary, Written};
 use crate::input::{InputFile, canonical, expand_inputs, refuse_output_in_input};
@@ -25,7 +26,7 @@ const BLOCKS_A_THREAD: usize = 4;
 const WAVE_BYTES: usize = 48 << 20;
 /// Inputs that are looked at for the language of all.
 const FIRST_INPUTS: usize = 64;
-/// A single document of more bytes than this is likely to be more than one.
+/// A single document of more bytes than this is likely to be more than one, even without blank lines.
 const LONE_DOCUMENT: u64 = 1 << 20;
 /// Bytes of a sample in a dry run.
 const SAMPLE: usize = 400;
@@ -179,6 +180,9 @@ struct Work {
     language: String,
     languages: BTreeMap<String, u64>,
     counts: Counts,
+    look: Look,
+    /// Whether the input begins with the block.
+    begins_input: bool,
     text_bytes: u64,
     samples: Vec<(Reason, String)>,
     failed: Option<Error>,
@@ -252,6 +256,7 @@ impl Work {
         self.counts.redirects = read.redirects;
         self.counts.other_pages = read.other_pages;
         self.guess = None;
+        self.begins_input = begins_input;
         if begins_input && shared.rule == LanguageRule::EachInput {
             let mut votes = Votes::default();
             vote(&self.documents, &mut votes);
@@ -275,7 +280,14 @@ impl Work {
                 samples.push((reason, sample(text)));
             }
         };
+        self.look.clear();
+        if shared.rule == LanguageRule::EachInput {
+            self.look.languages(&self.documents, &self.language, self.begins_input, shared.files.len());
+        }
         for document in std::mem::take(&mut self.documents) {
+            if matches!(self.block.kind, RawKind::Text) {
+                self.look.file(&document.text);
+            }
             let language = match (&shared.rule, &document.language) {
                 (LanguageRule::Given(code), _) => code,
                 (LanguageRule::EachInput, Some(said)) => said,
@@ -338,6 +350,7 @@ struct Sink {
     dedup: Dedup,
     out: Out,
     languages: BTreeMap<String, u64>,
+    look: Look,
     documents_read: u64,
     text_bytes: u64,
     samples: BTreeMap<Reason, Vec<String>>,
@@ -374,6 +387,7 @@ impl Sink {
                 for_evaluation: Written::default(),
             },
             languages: BTreeMap::new(),
+            look: Look::default(),
             documents_read: 0,
             text_bytes: 0,
             samples: BTreeMap::new(),
@@ -386,6 +400,7 @@ impl Sink {
             return Err(error);
         }
         self.counts.add(&work.counts);
+        self.look.add(&work.look);
         self.text_bytes += work.text_bytes;
         for (language, count) in &work.languages {
             *self.languages.entry(language.clone()).or_default() += count;
@@ -448,7 +463,13 @@ impl Sink {
             Some(why) => return Err(Error::Input(why)),
             None => {}
         }
-        warn(summary, options);
+        warn(summary, &self.look, options);
+        if let Some(why) = none_held_out(summary, &self.look, options) {
+            if !outputs.dry_run {
+                return Err(Error::Input(why));
+            }
+            summary.warnings.push(why);
+        }
         let stale = outputs.training.held_out(None, TextCompression::Auto);
         if outputs.held_out.is_none() && stale.path().exists() {
             summary.warnings.push(format!(
@@ -608,8 +629,22 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     Some(format!("no document is left of {}: {}", summary.documents_read, reasons.join(", ")))
 }
 
+/// Why what was to be held out is empty, and what to do.
+fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOptions) -> Option<String> {
+    (options.eval_fraction > 0.0 && summary.held_out.documents == 0).then(|| {
+        let count = summary.kept.documents;
+        let documents = if count == 1 { "1 document".to_owned() } else { format!("{count} documents") };
+        let rule =
+            if look.hides_documents() { ", or --documents blank-line if blank lines separate documents" } else { "" };
+        format!(
+            "--eval-fraction {} of {documents} holds out none; pass a larger --eval-fraction{rule}, or drop it",
+            options.eval_fraction
+        )
+    })
+}
+
 /// Notes what the reader of the summary should know.
-fn warn(summary: &mut Summary, options: &PrepareOptions) {
+fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
     let advice = "pass --documents blank-line if blank lines separate documents, or --document-separator";
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
     if summary.counts.documents_cut > 0 {
@@ -620,13 +655,27 @@ fn warn(summary: &mut Summary, options: &PrepareOptions) {
         ));
     } else if by_file
         && summary.documents_read == 1
-        && summary.text_bytes > LONE_DOCUMENT
+        && (summary.text_bytes > LONE_DOCUMENT || look.hides_documents())
         && summary.formats.contains_key("text")
     {
         summary.warnings.push(format!("all of the text is one document, as it is one file; {advice}"));
+    } else if by_file && look.hides_documents() {
+        summary.warnings.push(format!(
+            "each text file is one document, though blank lines divide them into {} paragraphs; {advice}",
+            look.paragraphs()
+        ));
     }
     let unknown = summary.languages.get(UNDETERMINED).copied().unwrap_or(0);
-    if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
+    if let Some(what) = look.mixed() {
+        let documents = if by_file && summary.formats.contains_key("text") {
+            " and --documents blank-line, if blank lines separate documents"
+        } else {
+            ""
+        };
+        summary.warnings.push(format!(
+            "{what}; pass --language each{documents}, or prepare the languages one by one with --language CODE"
+        ));
+    } else if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
         summary.warnings.push(format!(
             "the language of {unknown} of {} documents was not recognised; pass --language CODE for its abbreviations",
             summary.documents_read
@@ -646,11 +695,5 @@ fn warn(summary: &mut Summary, options: &PrepareOptions) {
             "--drop-incomplete-sentences has no effect: no input is a MediaWiki dump, from which templates are removed"
                 .into(),
         );
-    }
-    if options.eval_fraction > 0.0 && summary.held_out.documents == 0 {
-        summary.warnings.push(format!(
-            "no document is held out: {} are too few for --eval-fraction {}",
-            summary.kept.documents, options.eval_fraction
-        ));
     }
 }

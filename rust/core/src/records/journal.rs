@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -220,7 +221,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    _lock: FolderLock,
+    _lock: Arc<FolderLock>,
 }
 
 impl Journal {
@@ -229,7 +230,7 @@ impl Journal {
         folder: &Path,
         header: &Header,
         complete: impl Iterator<Item = &'a Shard>,
-        lock: FolderLock,
+        lock: Arc<FolderLock>,
     ) -> Result<Self> {
         atomic::remove_stale(folder, is_ours)?;
         let path = folder.join(FILE);
