@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from albert_fast import tokenizer_symbols
 from albert_fast._native import AlbertFastError, Lines
 
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
@@ -34,9 +35,9 @@ class TrainingOptions:
     input_sentence_size: int = 10_000_000
     """Most lines to train on; a random sample where there are more."""
     max_sentence_length: int = 4192
-    """Lines of more bytes than this are left out."""
+    """Lines of more bytes than this are dropped."""
     user_defined_symbols: tuple[str, ...] = USER_DEFINED_SYMBOLS
-    """Strings that are always pieces of their own."""
+    """Strings that are always pieces of their own, as they are after the text rules."""
     lower_case: bool = True
     """Whether the text is lower-cased."""
     keep_accents: bool = False
@@ -48,26 +49,49 @@ class TrainingOptions:
         """Checks every rule that does not depend on the text.
 
         Raises:
-            AlbertFastError: a value outside its rule, or a symbol given twice.
+            AlbertFastError: a value outside its rule, a symbol given twice, or one that the text rules never leave in
+                a text.
         """
         if not 0.98 <= self.character_coverage <= 1:
             raise AlbertFastError(f"character_coverage must be from 0.98 to 1; it is {self.character_coverage}")
         for name in ("input_sentence_size", "max_sentence_length", "num_threads"):
             if getattr(self, name) < 1:
                 raise AlbertFastError(f"{name} must be at least 1; it is {getattr(self, name)}")
-        seen = set(SPECIAL_PIECES)
-        for symbol in self.user_defined_symbols:
-            if not symbol or "\0" in symbol or "\n" in symbol:
-                raise AlbertFastError(f"a user-defined symbol must be text of one line; one is {symbol!r}")
-            if symbol in seen:
-                rule = "is a special piece already" if symbol in SPECIAL_PIECES else "is given twice"
-                raise AlbertFastError(f"user_defined_symbols: {symbol!r} {rule}")
-            seen.add(symbol)
-        if self.vocab_size <= len(seen):
+        tokenizer_symbols.check(
+            self.user_defined_symbols, SPECIAL_PIECES, lower_case=self.lower_case, keep_accents=self.keep_accents
+        )
+        fixed = len(SPECIAL_PIECES) + len(self.user_defined_symbols)
+        if self.vocab_size <= fixed:
             raise AlbertFastError(
-                f"vocab_size counts all pieces, {len(seen)} special and user-defined ones included, and must be larger "
+                f"vocab_size counts all pieces, {fixed} special and user-defined ones included, and must be larger "
                 f"than that; it is {self.vocab_size}"
             )
+
+
+@dataclasses.dataclass
+class Dropped:
+    """Lines that SentencePiece drops, by reason. It says so in its own log only."""
+
+    too_long: int = 0
+    """Of more bytes than ``max_sentence_length``."""
+    reserved: int = 0
+    """With U+2585, which SentencePiece keeps for itself."""
+    empty: int = 0
+    """Of which its normalization leaves nothing: zero-width spaces and control characters only."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.too_long + self.reserved + self.empty
+
+    def reasons(self, max_sentence_length: int) -> list[tuple[int, str]]:
+        """Numbers of lines, the largest first, each with what to say of them after "N lines"."""
+        reasons = [
+            (self.too_long, f"were longer than {max_sentence_length} bytes (--max-sentence-length)"),
+            (self.reserved, f"hold U+2585 ({RESERVED}), which SentencePiece keeps for itself,"),
+            (self.empty, "hold only characters that SentencePiece removes, such as zero-width spaces,"),
+        ]
+        return [(count, reason) for count, reason in sorted(reasons, key=lambda it: -it[0]) if count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +104,15 @@ class TrainedTokenizer:
     """The content of ``spiece.vocab``: a piece, a tab and its log probability a line."""
     lines: int
     """Lines read, blank ones not counted."""
-    lines_too_long: int
-    """Lines left out because of ``max_sentence_length``."""
+    dropped: "Dropped"
+    """How many of them were not trained on."""
 
+
+RESERVED = "▅"
+"""SentencePiece drops every line that holds it, U+2585."""
+
+_STAYS = re.compile(r"[!-~\w]")
+"""A character that SentencePiece's normalization never removes."""
 
 Report = Callable[[str, str, int, int], None]
 """Stage, unit, done, total (0 where unknown)."""
@@ -92,12 +122,15 @@ class _Feed(Iterator[str]):
     """Hands lines to SentencePiece, which asks for them from another thread, and keeps count."""
 
     def __init__(self, lines: Lines, max_sentence_length: int) -> None:
+        import sentencepiece
+
         self._lines = lines
         self._limit = max_sentence_length
         self.total_bytes = lines.total_bytes
         self.bytes_read = 0
         self.count = 0
-        self.too_long = 0
+        self.dropped = Dropped()
+        self._normalizer = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc")
         self.finished = False
         self.error: Exception | None = None
         self.cancelled = False
@@ -117,7 +150,11 @@ class _Feed(Iterator[str]):
         self.count += 1
         # A character is at most 4 bytes: most lines need no encoding to be seen to fit.
         if 4 * len(line) > self._limit and len(line.encode()) > self._limit:
-            self.too_long += 1
+            self.dropped.too_long += 1
+        elif RESERVED in line:
+            self.dropped.reserved += 1
+        elif _STAYS.search(line) is None and not self._normalizer.normalize(line):
+            self.dropped.empty += 1
         if self.count % 1024 == 0:
             self.bytes_read = self._lines.bytes_read
             if self.cancelled:
@@ -131,6 +168,7 @@ def train(
     options: TrainingOptions,
     *,
     on_bad_utf8: str = "error",
+    input_format: str = "auto",
     verbose: bool = False,
     report: Report | None = None,
 ) -> TrainedTokenizer:
@@ -140,6 +178,7 @@ def train(
         inputs: files, globs, folders or ``-``, one sentence a line.
         options: the settings.
         on_bad_utf8: ``error`` or ``replace`` (U+FFFD).
+        input_format: ``auto``, or ``text`` for inputs that only look like other data.
         verbose: whether SentencePiece's own log goes to standard error.
         report: called a few times a second.
 
@@ -150,7 +189,13 @@ def train(
     """
     import sentencepiece
 
-    lines = Lines(inputs, lower_case=options.lower_case, keep_accents=options.keep_accents, on_bad_utf8=on_bad_utf8)
+    lines = Lines(
+        inputs,
+        lower_case=options.lower_case,
+        keep_accents=options.keep_accents,
+        on_bad_utf8=on_bad_utf8,
+        format=input_format,
+    )
     feed = _Feed(lines, options.max_sentence_length)
     model = io.BytesIO()
     failure: list[BaseException] = []
@@ -197,7 +242,7 @@ def train(
     if feed.error is not None:
         raise feed.error
     if failure:
-        raise explain(failure[0], options) from None
+        raise explain(failure[0], options, feed.count, feed.dropped) from None
     data = model.getvalue()
     pieces = read_pieces(data)
     if len(pieces) != options.vocab_size or tuple(piece for piece, _ in pieces[:5]) != SPECIAL_PIECES:
@@ -206,7 +251,7 @@ def train(
             f"{[piece for piece, _ in pieces[:5]]}; {options.vocab_size} that begin with {list(SPECIAL_PIECES)} were "
             "asked for"
         )
-    return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.too_long)
+    return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.dropped)
 
 
 def read_pieces(model: bytes) -> list[tuple[str, float]]:
@@ -222,8 +267,17 @@ def format_vocab(pieces: Sequence[tuple[str, float]]) -> str:
     return "".join(f"{piece}\t{score:g}\n" for piece, score in pieces)
 
 
-def explain(error: BaseException, options: TrainingOptions) -> AlbertFastError:
-    """SentencePiece's error in terms of our options, with what would do."""
+def explain(
+    error: BaseException, options: TrainingOptions, lines: int = 0, dropped: Dropped | None = None
+) -> AlbertFastError:
+    """SentencePiece's error in terms of our options, with what would do.
+
+    Args:
+        error: what it raised.
+        options: the settings.
+        lines: lines that it was given.
+        dropped: those of them that it dropped.
+    """
     message = str(error)
     found = re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", message)
     if found:
@@ -238,10 +292,12 @@ def explain(error: BaseException, options: TrainingOptions) -> AlbertFastError:
             f"{found[2]} by themselves; pass a larger --vocab-size, or a --character-coverage lower than "
             f"{options.character_coverage}"
         )
-    if "!sentences_.empty()" in message:
-        return AlbertFastError(
-            "the input holds no text to train on"
-            f" (lines of more than {options.max_sentence_length} bytes are left out: --max-sentence-length)"
+    if "!sentences_.empty()" in message or "(all_chars_count) > (0)" in message:
+        if not lines or dropped is None or not dropped.total:
+            return AlbertFastError("the input holds no text to train on")
+        reasons = " and ".join(
+            f"{count:,} {reason.removesuffix(',')}" for count, reason in dropped.reasons(options.max_sentence_length)
         )
+        return AlbertFastError(f"no line is left to train on: of {lines:,} lines {reasons}")
     reason = re.sub(r"^[A-Z_]+: (?:\S+\.cc\(\d+\) )?", "", message).strip() or type(error).__name__
     return AlbertFastError(f"sentencepiece: {reason}")

@@ -144,6 +144,12 @@ def write_config(output_dir: Path, command: str, options: Mapping[str, Any], *, 
     return path
 
 
+def told(context: typer.Context, *names: str) -> list[str]:
+    """Those of the options that the user gave, on the command line or in `--config`."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [name for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
+
+
 def positional(context: typer.Context, name: str, values: list[str] | None) -> list[str]:
     """The values of a command's argument, from the command line, else from `--config`.
 

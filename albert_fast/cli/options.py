@@ -17,6 +17,13 @@ class OnBadUtf8(enum.Enum):
     replace = "replace"
 
 
+class TextFormat(enum.Enum):
+    """What inputs are taken for."""
+
+    auto = "auto"
+    text = "text"
+
+
 class Compression(enum.Enum):
     """How shards are compressed."""
 
@@ -98,6 +105,15 @@ Bad = Annotated[
         rich_help_panel=TEXT,
     ),
 ]
+InputFormat = Annotated[
+    TextFormat,
+    typer.Option(
+        "--input-format",
+        help="auto refuses inputs that look like JSON Lines or markup, which are for prepare-text; text takes them "
+        "as they are.",
+        rich_help_panel=TEXT,
+    ),
+]
 NumThreads = Annotated[
     int | None,
     typer.Option(
@@ -116,7 +132,12 @@ Overwrite = Annotated[
 ]
 TokenizerFile = Annotated[
     Path | None,
-    typer.Option("--tokenizer", metavar="FILE", help="SentencePiece unigram model (spiece.model).", show_default=False),
+    typer.Option(
+        "--tokenizer",
+        metavar="FILE",
+        help="SentencePiece unigram model (spiece.model), or the directory with it.",
+        show_default=False,
+    ),
 ]
 VocabFile = Annotated[
     Path | None,

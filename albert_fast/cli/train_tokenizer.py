@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,15 @@ from albert_fast.cli.common import (
     check_output_dir,
     info,
     interruptible,
-    make_output_dir,
     positional,
+    told,
     warn,
     write_atomic,
     write_config,
 )
 from albert_fast.cli.progress import Progress, duration
+from albert_fast.cli.text_changes import warn_of_changes
+from albert_fast.files import locked
 from albert_fast.tokenizer_training import USER_DEFINED_SYMBOLS, TrainingOptions, train
 
 
@@ -46,14 +49,13 @@ def train_tokenizer(
         int, typer.Option(min=1, help="Most lines to train on: a random sample where there are more.", metavar="LINES")
     ] = 10_000_000,
     max_sentence_length: Annotated[
-        int, typer.Option(min=1, help="Leave out lines longer than this.", metavar="BYTES")
+        int, typer.Option(min=1, help="Drop lines longer than this.", metavar="BYTES")
     ] = 4192,
     user_defined_symbols: Annotated[
         list[str] | None,
         typer.Option(
-            help="A string that is always a piece of its own; once for each. [default: "
-            + " ".join(USER_DEFINED_SYMBOLS)
-            + "]",
+            help="A string that is always a piece of its own, as it is after the text rules (lower-cased, without "
+            "accents); once for each. [default: " + " ".join(USER_DEFINED_SYMBOLS) + "]",
             metavar="SYMBOL",
             show_default=False,
         ),
@@ -73,6 +75,7 @@ def train_tokenizer(
             rich_help_panel=options.TEXT,
         ),
     ] = False,
+    input_format: options.InputFormat = options.TextFormat.auto,
     on_bad_utf8: options.Bad = options.OnBadUtf8.error,
     num_threads: Annotated[
         int,
@@ -112,8 +115,12 @@ def train_tokenizer(
             num_threads=num_threads,
         ),
         on_bad_utf8=on_bad_utf8.value,
+        input_format=input_format.value,
         overwrite=overwrite,
         verbose=verbose,
+        told=[
+            "lower_case" if name == "do_lower_case" else name for name in told(context, "do_lower_case", "keep_accents")
+        ],
     )
 
 
@@ -123,19 +130,54 @@ def run(
     settings: TrainingOptions,
     *,
     on_bad_utf8: str = "error",
+    input_format: str = "auto",
     overwrite: bool = False,
     verbose: bool = False,
+    told: Sequence[str] = (),
 ) -> Path:
-    """Trains, writes the files, says so; returns the path of the model."""
+    """Trains, writes the files, says so; returns the path of the model.
+
+    Args:
+        inputs: the text.
+        output_dir: where to; one run at a time.
+        settings: what to train.
+        on_bad_utf8: `error` or `replace`.
+        input_format: `auto`, or `text` for inputs that only look like other data.
+        overwrite: whether a model that exists is replaced.
+        verbose: whether SentencePiece's own log is shown.
+        told: text rules that the user gave, `lower_case` or `keep_accents`: what these change is no news.
+    """
     check_output_dir(output_dir)
+    with locked(output_dir):
+        return _run(inputs, output_dir, settings, on_bad_utf8, input_format, told, overwrite=overwrite, verbose=verbose)
+
+
+def _run(
+    inputs: list[str],
+    output_dir: Path,
+    settings: TrainingOptions,
+    on_bad_utf8: str,
+    input_format: str,
+    told: Sequence[str],
+    *,
+    overwrite: bool,
+    verbose: bool,
+) -> Path:
     model = output_dir / "spiece.model"
-    # The model is written last: where only the others are there, a run was killed between them.
-    if not overwrite and model.exists():
-        raise CommandError(f"{model} exists: pass --overwrite to replace it, or another --output-dir")
+
+    def check() -> None:
+        # The model is written last: if only the others are there, a run was killed between them.
+        if not overwrite and model.exists():
+            raise CommandError(f"{model} exists: pass --overwrite to replace it, or another --output-dir")
+
+    check()
     started = time.monotonic()
     with interruptible("nothing was written; run the same command again to start afresh"), Progress() as progress:
-        trained = train(inputs, settings, on_bad_utf8=on_bad_utf8, verbose=verbose, report=progress)
-    make_output_dir(output_dir)
+        trained = train(
+            inputs, settings, on_bad_utf8=on_bad_utf8, input_format=input_format, verbose=verbose, report=progress
+        )
+    # Something that takes no lock may have put one there meanwhile.
+    check()
     sidecar = {
         "albert_fast_version": __version__,
         "model_sha256": hashlib.sha256(trained.model).hexdigest(),
@@ -156,13 +198,21 @@ def run(
     write_config(
         output_dir,
         "train-tokenizer",
-        {"inputs": inputs, "output_dir": output_dir, **resolved, "on_bad_utf8": on_bad_utf8, "verbose": verbose},
+        {
+            "inputs": inputs,
+            "output_dir": output_dir,
+            **resolved,
+            "on_bad_utf8": on_bad_utf8,
+            "input_format": input_format,
+            "verbose": verbose,
+        },
     )
-    if trained.lines_too_long:
-        warn(
-            f"{trained.lines_too_long:,} of {trained.lines:,} lines were longer than {settings.max_sentence_length} "
-            "bytes and were left out (--max-sentence-length)"
-        )
+    dropped = trained.dropped
+    if dropped.total:
+        for count, reason in dropped.reasons(settings.max_sentence_length):
+            warn(f"{count:,} of {trained.lines:,} lines {reason} and were dropped")
     seconds = time.monotonic() - started
-    info(f"{tokenizer.vocab_size:,} pieces from {trained.lines:,} lines in {duration(seconds)}: {model}")
+    warn_of_changes(inputs, lower_case=settings.lower_case, keep_accents=settings.keep_accents, told=told)
+    lines = f"{trained.lines - dropped.total:,} of {trained.lines:,}" if dropped.total else f"{trained.lines:,}"
+    info(f"{tokenizer.vocab_size:,} pieces from {lines} lines in {duration(seconds)}: {model}")
     return model

@@ -1,0 +1,85 @@
+"""Warns of what the reference's text rules, made for English, take from a text in another language."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from albert_fast import AlbertFastError, Tokenizer, _native
+from albert_fast.cli.common import warn
+
+MARKS = 0.001
+"""Fraction of the letters that lose an accent, umlaut or tone mark from which there is a warning."""
+CAPITALS = 0.18
+"""Fraction of the words within sentences that begin with a capital letter from which they mean something: nouns, as in
+German, where it is a third. English has its names there only, which are a tenth at most."""
+
+
+def warn_of_changes(
+    inputs: Sequence[str], *, lower_case: bool, keep_accents: bool, told: Sequence[str] = (), advice: str = ""
+) -> None:
+    """Warns if the text rules remove accents, or the capitals of a language whose nouns have them.
+
+    Args:
+        inputs: the text; a sample of its files is read. Standard input is passed over.
+        lower_case: whether the text is lower-cased.
+        keep_accents: whether accents stay.
+        told: rules that the user gave, `lower_case` or `keep_accents`: of these there is no warning.
+        advice: what to do; by default the flags to pass.
+    """
+    try:
+        found = _native.text_changes(inputs, lower_case=lower_case, keep_accents=keep_accents)
+    except AlbertFastError:  # it was told, or will be, when the input is read for good
+        return
+    if message := describe(found, told, advice):
+        warn(message)
+
+
+def warn_of_changes_for(inputs: Sequence[str], tokenizer: Tokenizer, told: Sequence[str] = ()) -> None:
+    """The same for text that a tokenizer is about to tokenize."""
+    if tokenizer.kind == "wordpiece":
+        # It strips accents if it lower-cases, and only then.
+        told = [*told, "keep_accents"] if "lower_case" in told else told
+        advice = "pass --no-do-lower-case and the --vocab-file of a cased vocabulary"
+        warn_of_changes(
+            inputs, lower_case=tokenizer.lower_case, keep_accents=not tokenizer.lower_case, told=told, advice=advice
+        )
+    elif tokenizer.text_rules == "albert":
+        warn_of_changes(
+            inputs,
+            lower_case=tokenizer.lower_case,
+            keep_accents=tokenizer.keep_accents,
+            told=told,
+            advice="train the tokenizer with {flags}",
+        )
+
+
+def describe(found: dict[str, Any], told: Sequence[str] = (), advice: str = "") -> str:
+    """The warning, or nothing.
+
+    Args:
+        found: what `_native.text_changes` returns.
+        told: as in `warn_of_changes`.
+        advice: as in `warn_of_changes`; {flags} in it becomes the flags.
+    """
+    letters = max(1, found["letters"])
+    marks = "keep_accents" not in told and found["marks"] > MARKS * letters
+    nouns = found["inner_capitals"] > CAPITALS * max(1, found["inner_words"])
+    capitals = "lower_case" not in told and found["capitals"] > MARKS * letters and (marks or nouns)
+    if not marks and not capitals:
+        return ""
+    changed = found["changed"] if marks and capitals else found["marks" if marks else "capitals"]
+    what, flags, pairs = [], [], []
+    if marks:
+        what.append("remove accents, umlauts or tone marks")
+        flags.append("--keep-accents")
+        pairs += found["mark_examples"]
+    if capitals:
+        what.append("lower-case capitals")
+        flags.append("--no-do-lower-case")
+    if not marks:
+        pairs += found["capital_examples"]
+    examples = ", ".join(f"{before} -> {after}" for before, after in pairs[:3])
+    todo = (advice or "pass {flags}").format(flags=" and ".join(flags))
+    return (
+        f"the text rules change {100 * changed / letters:.1f}% of the letters, as they {' and '.join(what)} "
+        f"({examples}); to keep them, {todo}"
+    )

@@ -1,0 +1,191 @@
+"""train-tokenizer: symbols that could never occur, and lines that SentencePiece drops."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+from albert_fast import AlbertFastError, Tokenizer
+from albert_fast.tokenizer_training import USER_DEFINED_SYMBOLS, TrainingOptions
+
+WORDS = [
+    "apple tree by the river",
+    "the miller grinds his corn",
+    "a quiet question for zoe",
+    "twelve boxers jump vividly",
+]
+
+
+def symbols(*given: str, lower_case: bool = True, keep_accents: bool = False) -> TrainingOptions:
+    return TrainingOptions(vocab_size=60, user_defined_symbols=given, lower_case=lower_case, keep_accents=keep_accents)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "message"),
+    [
+        ("Foo", "in the text 'Foo' becomes 'foo' and is never matched; pass foo or --no-do-lower-case"),
+        ("BRCA1", "pass brca1 or --no-do-lower-case"),
+        ("é", "in the text 'é' becomes 'e' and is never matched; pass e or --keep-accents"),
+        ("Ä", "becomes 'a' and is never matched; pass a or --no-do-lower-case and --keep-accents"),
+        ("ﬁ", "becomes 'fi' and is never matched; pass fi or --keep-accents"),
+        ("①", "becomes '1' and is never matched; pass 1 or --keep-accents"),
+        ("½", "becomes '1⁄2'"),
+        ("\u0301", "'́' disappears and is never matched; pass --keep-accents"),
+        (
+            "new york",
+            "SentencePiece writes a space as ▁, so that 'new york' becomes 'new▁york' and is never matched; pass",
+        ),
+        ("New York", "becomes 'new▁york'"),
+        ("a\u00a0b", "becomes 'a▁b'"),
+        ("new▁▁york", "becomes 'new▁york'"),
+        ("▁Foo", "becomes '▁foo'"),
+        (" ", "disappears and is never matched; drop it"),
+        ("\u3000", "disappears"),
+        ("a\tb", r"without control characters; 'a\tb' holds a control character (a tab)"),
+        ("a\nb", "(a line end)"),
+        ("\0", "(a NUL)"),
+        ("\x1b[0m", "(U+001B)"),
+        ("\x85", "(U+0085)"),
+        ("\udcff", "not valid UTF-8"),
+        ("", "must be text of one line"),
+        ("<pad>", "is a special piece already"),
+    ],
+)
+def test_a_symbol_that_never_occurs_is_refused(symbol: str, message: str) -> None:
+    with pytest.raises(AlbertFastError, match=re.escape(message)):
+        symbols(symbol)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "rules"),
+    [
+        ("Foo", {"lower_case": False}),
+        ("é", {"keep_accents": True}),
+        ("Ä", {"lower_case": False, "keep_accents": True}),
+        ("ﬁ", {"keep_accents": True}),
+        ("foo", {}),
+        ("ß", {}),
+        ("new▁york", {}),
+        ("▁foo", {}),
+        ("foo▁", {}),
+        ("a,b", {}),
+        ('"', {}),
+        ("…", {"keep_accents": True}),
+        ("日本", {}),
+        ("<s>", {}),
+    ],
+)
+def test_a_symbol_that_may_occur_is_matched(symbol: str, rules: dict[str, bool], command: Command) -> None:
+    """What passes the check is a piece of its own in a text that holds it."""
+    symbols(symbol, **rules)
+    text = symbol.replace("▁", " ")
+    Path("text.txt").write_text("\n".join(f"{line} {text} it" for line in WORDS * 20) + "\n")
+    flags = [f"--{'' if rules.get('lower_case', True) else 'no-'}do-lower-case"]
+    flags += ["--keep-accents"] * rules.get("keep_accents", False)
+    made = command(
+        "train-tokenizer",
+        "text.txt",
+        "--output-dir",
+        "tok",
+        "--vocab-size",
+        40,
+        "--user-defined-symbols",
+        symbol,
+        *flags,
+    )
+    assert made.code == 0, made.err
+    tokenizer = Tokenizer.from_file(
+        "tok/spiece.model",
+        lower_case=rules.get("lower_case", True),
+        keep_accents=rules.get("keep_accents", False),
+    )
+    assert tokenizer.piece_to_id(symbol) == 5
+    assert 5 in tokenizer.encode(f"so {text} it")
+
+
+def test_the_default_symbols_occur_under_all_rules() -> None:
+    for lower_case in (True, False):
+        for keep_accents in (True, False):
+            symbols(*USER_DEFINED_SYMBOLS, lower_case=lower_case, keep_accents=keep_accents)
+
+
+@pytest.mark.parametrize(("symbol", "instead"), [("Foo", "foo"), ("Größe", "große")])
+def test_the_command_refuses_before_it_trains(symbol: str, instead: str, command: Command) -> None:
+    Path("text.txt").write_text("\n".join(WORDS) + "\n")
+    words = ["train-tokenizer", "text.txt", "--output-dir", "tok", "--vocab-size", 40]
+    refused = command(*words, "--user-defined-symbols", symbol)
+    assert refused.code == 1
+    assert f"becomes '{instead}' and is never matched" in refused.error
+    assert not Path("tok").exists()
+    assert command(*words, "--user-defined-symbols", instead).code == 0
+
+
+# --- dropped lines ---------------------------------------------------------------------------------------------------
+
+
+def train(command: Command, lines: list[str], *flags: object) -> str:
+    Path("text.txt").write_text("\n".join(lines) + "\n")
+    done = command("train-tokenizer", "text.txt", "--output-dir", "tok", "--no-user-defined-symbols", *flags)
+    assert done.code == 0, done.err
+    return done.err
+
+
+@pytest.mark.parametrize("extra", ["quiz ▅ box", "▅", "quiz▅"])
+def test_lines_with_the_reserved_character_are_counted(extra: str, command: Command) -> None:
+    said = train(command, [*WORDS * 10, *[extra] * 7], "--vocab-size", 40)
+    assert "warning: 7 of 47 lines hold U+2585 (▅), which SentencePiece keeps for itself, and were dropped" in said
+    assert "40 pieces from 40 of 47 lines" in said
+
+
+@pytest.mark.parametrize("extra", ["\u200b", "\u200b \ufeff", "\x01\x02", "▁ ▁"])
+def test_lines_of_removed_characters_are_counted(extra: str, command: Command) -> None:
+    said = train(command, [*WORDS * 10, *[extra] * 3], "--vocab-size", 40)
+    assert "3 of 43 lines hold only characters that SentencePiece removes" in said
+
+
+def test_every_reason_is_counted_by_itself(command: Command) -> None:
+    lines = [*WORDS * 10, "x ▅", "y ▅", "z " * 100, "\u200b", "(", "—", "日本", "▅" * 90]
+    said = train(command, lines, "--vocab-size", 45, "--max-sentence-length", 100)
+    assert "2 of 48 lines were longer than 100 bytes (--max-sentence-length) and were dropped" in said
+    assert "2 of 48 lines hold U+2585" in said
+    assert "from 43 of 48 lines" in said
+    assert "1 of 48 lines hold only characters" in said
+    assert "and were dropped" not in train(command, WORDS * 10, "--vocab-size", 40, "--overwrite")
+
+
+def test_what_is_counted_is_what_sentencepiece_drops(command: Command) -> None:
+    """Each line has a letter of its own, which is in the vocabulary if the line was read."""
+    cases = {"q": "q▅", "ж": "ж\u200b", "ф": "ф ▁", "ш": "ш" + "x" * 50, "щ": "щ\x00", "ю": "ю\t", "я": "[CLS] я"}
+    said = train(
+        command,
+        [*WORDS[:2] * 30, *list(cases.values()) * 5],
+        "--vocab-size",
+        36,
+        "--character-coverage",
+        1,
+        "--max-sentence-length",
+        40,
+    )
+    found = Path("tok/spiece.vocab").read_text()
+    assert [letter for letter in cases if letter not in found] == ["q", "ш"]
+    assert "5 of 95 lines were longer than 40 bytes" in said
+    assert "5 of 95 lines hold U+2585" in said
+
+
+@pytest.mark.parametrize(
+    ("lines", "flags", "reason"),
+    [
+        (["a ▅ b"] * 3, [], "no line is left to train on: of 3 lines 3 hold U+2585 (▅)"),
+        (["word " * 10] * 2, ["--max-sentence-length", 20], "of 2 lines 2 were longer than 20 bytes"),
+        (["\u200b"] * 4, [], "of 4 lines 4 hold only characters that SentencePiece removes"),
+        (["▅", "▅", "\u200b"], [], "of 3 lines 2 hold U+2585"),
+        (["", " "], [], "the input holds no text to train on"),
+    ],
+)
+def test_nothing_left_gives_the_reason(lines: list[str], flags: list[object], reason: str, command: Command) -> None:
+    Path("text.txt").write_text("\n".join(lines) + "\n")
+    refused = command("train-tokenizer", "text.txt", "--output-dir", "tok", "--vocab-size", 40, *flags)
+    assert refused.code == 1
+    assert reason in refused.error
+    assert not Path("tok").exists()
