@@ -83,6 +83,9 @@ def find_files(paths: Sequence[str]) -> list[Path]:
             matches = sorted(Path(name) for name in glob.glob(path, recursive=True) if not Path(name).is_dir())
             if not matches:
                 what = "no file matches" if glob.has_magic(path) else "no such file or folder"
+                parts = [part for each in str(path).split(",") if (part := each.strip())]
+                if len(parts) > 1 and any(Path(part).exists() or glob.glob(part, recursive=True) for part in parts):
+                    what += f"; name files one by one, not with commas between them: {' '.join(parts)}"
                 raise AlbertFastError(f"{path}: {what}")
         found.update(dict.fromkeys(matches))
     return list(found)

@@ -20,6 +20,7 @@ from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
 from albert_fast.cli.export import export
 from albert_fast.cli.fill_mask import fill_mask
+from albert_fast.cli.foreign import hint
 from albert_fast.cli.import_checkpoint import import_checkpoint
 from albert_fast.cli.inspect_records import inspect_records
 from albert_fast.cli.make_records import make_records
@@ -132,7 +133,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             if type(error).__name__ == "NoArgsIsHelpError":
                 print(message, file=sys.stderr)
                 return 2
-            return _fail(f"{message} (see `{path} --help`)", getattr(error, "exit_code", 2))
+            return _fail(f"{message}{_hint(error)} (see `{path} --help`)", getattr(error, "exit_code", 2))
         if _debug():
             raise
         return _fail(f"unexpected {type(error).__name__}: {error}; run with ALBERT_FAST_DEBUG=1 for the traceback", 1)
@@ -140,6 +141,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     if result == 130:
         return _fail("stopped", 130, label="")
     return result if isinstance(result, int) else 0
+
+
+def _hint(error: Exception) -> str:
+    """What to type instead of a flag of another program; click's own guess stands in the message already."""
+    context, flag = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if context is None or flag is None or type(error).__name__ != "NoSuchOption":
+        return ""
+    parameters = context.command.params
+    known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
+    found = hint(flag, known, any(parameter.param_type_name == "argument" for parameter in parameters))
+    return f"; {found}" if found else ""
 
 
 def _debug() -> bool:

@@ -9,7 +9,7 @@ from albert_fast import Tokenizer
 from albert_fast.cli import options
 from albert_fast.cli.common import CommandError, info, interruptible, positional
 from albert_fast.cli.progress import Progress
-from albert_fast.cli.tokenizer_file import check_choice
+from albert_fast.cli.tokenizer_file import check_choice, open_tokenizer
 from albert_fast.inspection import Summary, find_files, format_summary, inspect
 from albert_fast.tokenizer_match import WHY, compare, name, records_folders
 
@@ -38,11 +38,7 @@ def inspect_records(
     Example: albert-fast inspect-records records --tokenizer tokenizer/spiece.model -n 3
     """
     check_choice(tokenizer, vocab_file, required=False)
-    opened = None
-    if tokenizer is not None:
-        opened = Tokenizer.from_file(tokenizer)
-    elif vocab_file is not None:
-        opened = Tokenizer.from_vocab_file(vocab_file)
+    opened = None if tokenizer is None and vocab_file is None else open_tokenizer(tokenizer, vocab_file)
     files = find_files(positional(context, "paths", paths))
     if opened is not None and not allow_other_tokenizer:
         _check_tokenizer(files, opened)

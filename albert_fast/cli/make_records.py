@@ -19,7 +19,8 @@ from albert_fast.cli.common import (
     write_config,
 )
 from albert_fast.cli.progress import Progress, duration
-from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
+from albert_fast.cli.text_changes import warn_of_changes_for
+from albert_fast.cli.tokenizer_file import is_store, open_tokenizer, warn_of_boundary
 
 REFERENCE: dict[str, Any] = {
     "word_boundary": "albert",
@@ -210,6 +211,7 @@ def make_records(
     ] = options.RngKind.fast,
     do_lower_case: options.DoLowerCase = None,
     keep_accents: options.KeepAccents = None,
+    input_format: options.InputFormat = options.TextFormat.auto,
     on_bad_utf8: options.Bad = options.OnBadUtf8.error,
     num_shards: Annotated[
         int | None,
@@ -280,6 +282,7 @@ def make_records(
         do_lower_case=do_lower_case,
         keep_accents=keep_accents,
         on_bad_utf8=on_bad_utf8.value,
+        input_format=input_format.value,
         num_shards=num_shards,
         compression=compression.value,
         num_threads=num_threads,
@@ -298,6 +301,7 @@ def run(
     do_lower_case: bool | None = None,
     keep_accents: bool | None = None,
     on_bad_utf8: str = "error",
+    input_format: str = "auto",
     num_shards: int | None = None,
     compression: str = "none",
     num_threads: int | None = None,
@@ -335,6 +339,7 @@ def run(
             compression=compression,
             num_threads=num_threads,
             on_bad_utf8=on_bad_utf8,
+            format=input_format,
             keep_store=keep_store,
             overwrite=overwrite,
             progress=progress,
@@ -348,6 +353,7 @@ def run(
         "keep_accents": opened.keep_accents,
         **instance_options,
         "on_bad_utf8": on_bad_utf8,
+        "input_format": input_format,
         "num_shards": num_shards,
         "compression": compression,
         "num_threads": num_threads,
@@ -361,6 +367,9 @@ def run(
         if not (warning and "max_predictions_per_seq" in message):
             warn(message)
     warn_of_replaced(result)
+    if not result.get("already_complete") and not (len(inputs) == 1 and is_store(Path(inputs[0]))):
+        given = {"lower_case": do_lower_case, "keep_accents": keep_accents}
+        warn_of_changes_for(inputs, opened, [name for name, value in given.items() if value is not None])
     report(result, output_dir)
     if keep_store and result.get("store"):
         info(f"the token store is kept: {result['store']}")

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, describe_os_error, warn
 from albert_fast.cli.options import ALLOW_OTHER
-from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
+from albert_fast.cli.tokenizer_file import MODELS, TextRules, is_store, open_tokenizer, trained_rules
 from albert_fast.tokenizer_match import WHY, compare, compare_descriptions, name
 
 if TYPE_CHECKING:
     from trainer.initial import Initial
     from trainer.tokenizer_model import Rebuilt
 
-MODELS = ("spiece.model", "30k-clean.model")
-"""SentencePiece models by their usual names: ours and Hugging Face's, and that of the published archives."""
 VOCABULARY = "vocab.txt"
 JSON = "tokenizer.json"
 """All that transformers 5 saves; see `trainer.tokenizer_model`."""
@@ -183,6 +181,8 @@ def choose(
             something else. Other bytes or text rules with the same pieces are a warning. Or as `open_file`.
         UsageError, AlbertFastError: as `open_tokenizer`.
     """
+    if given is not None and is_store(given):
+        raise CommandError(f"{given} is a token store: pass the file of the tokenizer that it was made with")
     if given is None:
         path = find(places)
         if path is None:

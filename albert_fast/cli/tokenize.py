@@ -17,6 +17,7 @@ from albert_fast.cli.common import (
     write_config,
 )
 from albert_fast.cli.progress import Progress
+from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.tokenizer_file import open_tokenizer
 
 
@@ -28,6 +29,7 @@ def tokenize(
     vocab_file: options.VocabFile = None,
     do_lower_case: options.DoLowerCase = None,
     keep_accents: options.KeepAccents = None,
+    input_format: options.InputFormat = options.TextFormat.auto,
     on_bad_utf8: options.Bad = options.OnBadUtf8.error,
     num_threads: options.NumThreads = None,
     overwrite: options.Overwrite = False,
@@ -47,9 +49,12 @@ def tokenize(
         tokenizer=tokenizer,
         vocab_file=vocab_file,
         on_bad_utf8=on_bad_utf8.value,
+        input_format=input_format.value,
         num_threads=num_threads,
         overwrite=overwrite,
     )
+    given = {"lower_case": do_lower_case, "keep_accents": keep_accents}
+    warn_of_changes_for(inputs, opened, [name for name, value in given.items() if value is not None])
 
 
 def run(
@@ -60,6 +65,7 @@ def run(
     tokenizer: Path | None = None,
     vocab_file: Path | None = None,
     on_bad_utf8: str = "error",
+    input_format: str = "auto",
     num_threads: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -72,6 +78,7 @@ def run(
             opened,
             num_threads=num_threads,
             on_bad_utf8=on_bad_utf8,
+            format=input_format,
             overwrite=overwrite,
             progress=progress,
         )
@@ -86,6 +93,7 @@ def run(
             "do_lower_case": opened.lower_case,
             "keep_accents": opened.keep_accents,
             "on_bad_utf8": on_bad_utf8,
+            "input_format": input_format,
             "num_threads": num_threads,
         },
     )
