@@ -168,7 +168,7 @@ def test_data_is_refused_by_what_it_is(name: str, what: str, command: Command, m
     assert "--input-format text" in last
     if what in {"JSON Lines", "MediaWiki", "wikiextractor"}:
         assert "prepare-text" in last
-    assert not Path("out").exists()
+    assert not list(Path().glob("out/*"))
     if name in {"tokenize", "train-tokenizer"}:
         taken = command(*words, "--input-format", "text")
         assert taken.code == 0 or "vocab-size" in taken.err, taken.err
