@@ -176,6 +176,7 @@ def run(
             do_lower_case=do_lower_case,
             keep_accents=keep_accents,
             overwrite=overwrite,
+            allow_other_tokenizer=allow_other_tokenizer,
         )
 
 
@@ -192,6 +193,7 @@ def _run(
     do_lower_case: bool | None,
     keep_accents: bool | None,
     overwrite: bool,
+    allow_other_tokenizer: bool,
 ) -> str:
     from trainer import checkpoints
     from trainer import export as exporter
