@@ -13,8 +13,10 @@ mod scratch;
 mod store;
 mod tokenizer;
 
+pub type Reader = fn(&[u8]);
+
 /// A reader's name, which is also that of its directory of seeds and of its fuzz target, and the reader.
-pub const READERS: &[(&str, fn(&[u8]))] = &[
+pub const READERS: &[(&str, Reader)] = &[
     ("prepare_auto", prepare::auto),
     ("prepare_text", prepare::text),
     ("prepare_jsonl", prepare::jsonl),
@@ -42,7 +44,10 @@ pub fn run(name: &str, data: &[u8]) {
     memory::limited(data.len(), || reader(data));
 }
 
-/// Seeds in formats of this crate: reader, name and bytes of each.
-pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+/// The reader, name and bytes of a seed.
+pub type Seed = (&'static str, String, Vec<u8>);
+
+/// Seeds in formats of this crate.
+pub fn seeds() -> Vec<Seed> {
     [records::seeds(), store::seeds()].concat()
 }

@@ -34,7 +34,7 @@ pub fn records(data: &[u8]) {
             Err(error) => break Err(error),
         }
     };
-    match RecordIndex::open(&[path.clone()], None, 1, &mut NoProgress) {
+    match RecordIndex::open(std::slice::from_ref(&path), None, 1, &mut NoProgress) {
         // An index holds where records begin; what is in them is checked when they are read.
         Ok(index) => match (read_all(&index), end) {
             (Ok(records), Ok(())) => assert_eq!(records, found),
@@ -80,7 +80,7 @@ fn row_of(data: &[u8], s: usize, p: usize) -> Result<(), Vec<String>> {
         masked_lm_weights: &mut weights,
         next_sentence_label: &mut label,
     };
-    decode_row(data, None, &mut row)
+    decode_row(data, None, &mut row).map(drop)
 }
 
 /// The index of a file of three records. Its first byte says whether the checksum is put right before it is read.
@@ -91,7 +91,7 @@ pub fn record_index(data: &[u8]) {
     std::fs::write(&path, three_records()).expect("the records can be written");
     let file = std::fs::File::options().write(true).open(&path).expect("the records are there");
     file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a time can be set");
-    let open = || RecordIndex::open(&[path.clone()], Some(&folder), 1, &mut NoProgress);
+    let open = || RecordIndex::open(std::slice::from_ref(&path), Some(&folder), 1, &mut NoProgress);
     let expected = read_all(&open().expect("good records")).expect("good records");
 
     let name = std::fs::read_dir(&folder).expect("the directory").next().expect("an index").expect("an index").path();
@@ -140,6 +140,7 @@ impl InstanceSource for Three {
             masked_positions: vec![1],
             masked_labels: vec![20],
             truncated: 0,
+            mislabeled: false,
         };
     }
 }
@@ -167,7 +168,7 @@ fn make(folder: &Path) -> Result<(), Error> {
 }
 
 /// Good files.
-pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+pub fn seeds() -> Vec<super::Seed> {
     let framed = three_records();
     let mut reader = RecordReader::open(scratch::file("seed.tfrecord", &framed)).expect("records");
     let first = reader.read().expect("a record").expect("a record").data.to_vec();

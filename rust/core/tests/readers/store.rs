@@ -95,7 +95,7 @@ pub fn journal(data: &[u8]) {
     match make(&folder) {
         Ok(()) => TokenStore::open(&folder).and_then(|store| store.verify()).expect("a good store"),
         Err(_) => {
-            assert!(std::fs::read(&path).expect("the journal is there") == *data, "a refused journal was changed")
+            assert!(std::fs::read(&path).expect("the journal is there") == *data, "a refused journal was changed");
         }
     }
 }
@@ -118,7 +118,7 @@ fn replaced(data: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 /// Good files.
-pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+pub fn seeds() -> Vec<super::Seed> {
     let folder = scratch::empty_directory("seed-store");
     make(&folder).expect("a store");
     let mut seeds = Vec::new();

@@ -145,6 +145,6 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     if attributes && !closes && is_inline && !inside.contains(&b'=') {
         return None;
     }
-    let inline = attributes && inside.split(|b| b.is_ascii_whitespace()).any(|it| it == b"inline" || it == b"inline=");
+    let inline = attributes && inside.split(u8::is_ascii_whitespace).any(|it| it == b"inline" || it == b"inline=");
     Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes, inline })
 }
