@@ -8,6 +8,7 @@ import pytest
 
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.common import CommandError
+from albert_fast.cli.tokenizer_file import in_directory
 from trainer import hub
 from trainer.errors import TrainerError
 
@@ -64,6 +65,7 @@ def test_its_tokenizer_is_found(cache: Path) -> None:
     assert model_tokenizer.find(model_tokenizer.folders(cache)) == file
     assert model_tokenizer.named(cache) == file
     assert model_tokenizer.named(file) == file
+    assert in_directory(cache, None) == (file, None)
     file.unlink()
     with pytest.raises(CommandError, match=r"holds no tokenizer \(spiece\.model, .*\): name its file"):
         model_tokenizer.named(cache)

@@ -72,6 +72,17 @@ MODELS = ("spiece.model", "30k-clean.model")
 """SentencePiece models by their usual names: ours and Hugging Face's, and that of the published archives."""
 
 
+def _snapshot(directory: Path) -> Path:
+    """The directory with the files, if this is a model's folder in Hugging Face's cache."""
+    from trainer import hub
+    from trainer.errors import TrainerError
+
+    try:
+        return hub.resolve(directory)
+    except TrainerError as error:
+        raise CommandError(str(error)) from None
+
+
 def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path | None, Path | None]:
     """The files that `--tokenizer` and `--vocab-file` name, either of which may be a directory that holds one.
 
@@ -88,6 +99,7 @@ def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path 
         vocab_file = vocab_file / "vocab.txt"
     if tokenizer is None or not tokenizer.is_dir() or is_store(tokenizer):
         return tokenizer, vocab_file
+    tokenizer = _snapshot(tokenizer)
     models = [tokenizer / name for name in MODELS if (tokenizer / name).is_file()][:1] or sorted(
         tokenizer.glob("*.model")
     )
