@@ -179,11 +179,8 @@ fn comma_advice(input: &Path) -> String {
     if !there.contains(&true) {
         return String::new();
     }
-    let quoted =
-        |part: &&str| match part.contains(|c: char| c.is_whitespace() || is_pattern(c.encode_utf8(&mut [0; 4]))) {
-            true => format!("'{part}'"),
-            false => (*part).to_owned(),
-        };
+    let needs_quotes = |c: char| c.is_whitespace() || is_pattern(c.encode_utf8(&mut [0; 4]));
+    let quoted = |part: &&str| if part.contains(needs_quotes) { format!("'{part}'") } else { (*part).to_owned() };
     let list = parts.iter().map(quoted).collect::<Vec<_>>().join(" ");
     let missing: Vec<_> = parts.iter().zip(there).filter(|(_, there)| !there).map(|(part, _)| *part).collect();
     let but = if missing.is_empty() { String::new() } else { format!(" (there is no {})", missing.join(", no ")) };
