@@ -140,7 +140,7 @@ def _check_json(tokenizer: Tokenizer, stored: Mapping[str, Any]) -> None:
     scores = [score for _, score in vocab]
 
     def is_tie(one: Sequence[int], other: Sequence[int]) -> bool:
-        return abs(sum(scores[id_] for id_ in one) - sum(scores[id_] for id_ in other)) < _TIE
+        return bool(abs(sum(scores[id_] for id_ in one) - sum(scores[id_] for id_ in other)) < _TIE)
 
     _compare_texts(
         tokenizer, _sample(tokenizer), lambda text: _ids(made, text), "tokenizer.json", MOST_DIFFERENT, is_tie
