@@ -13,7 +13,7 @@ from albert_fast._native import AlbertFastError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FORMATS = ("auto", "text", "jsonl", "wikiextractor", "parquet", "mediawiki")
+FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet", "arrow", "wikiextractor", "mediawiki", "wet")
 DOCUMENTS = ("file", "blank-line")
 PARAGRAPHS = ("auto", "line", "blank-line")
 COMPRESSIONS = ("auto", "none", "gzip", "zstd")
@@ -62,8 +62,10 @@ def prepare_text(
         inputs: files, globs and folders, or one of these; `"-"` is standard input. Plain, gzip, bzip2, xz or zstd, by
             their content.
         output: a file; with `num_shards`, a folder.
-        format: `"text"`, `"jsonl"`, `"wikiextractor"`, `"parquet"`, `"mediawiki"`, or `"auto"`: by the content of each.
-        text_field: the JSON field or Parquet column that holds the text; dots go into nested objects.
+        format: `"text"`, `"jsonl"`, `"csv"`, `"tsv"`, `"parquet"`, `"arrow"`, `"wikiextractor"`, `"mediawiki"`, `"wet"`
+            (WARC records of extracted text), or `"auto"`: by the content of each.
+        text_field: the JSON field or the column (CSV, TSV, Parquet, Arrow) that holds the text; dots go into nested
+            objects. Of a CSV or TSV file without a header, the number of the column, from 1.
         documents: where documents of plain text end: `"file"` (one a file) or `"blank-line"`. One of more than 16 MiB
             is cut into several.
         document_separator: a line that separates documents of plain text; takes precedence over `documents`.
@@ -108,8 +110,8 @@ def prepare_text(
         `"documents_read"`; `"documents"`, `"sentences"`, `"bytes"` of the output; `"eval_documents"`,
         `"eval_sentences"`, `"eval_bytes"` of what was held out; `"languages"` (documents by code); `"counts"` (by
         step); `"samples"` (of a dry run, by step); `"outputs"`, `"eval_outputs"` (paths); `"spilled"` (whether hashes
-        went to the disk); `"warnings"`. The configuration and the summary, which the command writes beside its output,
-        are not written.
+        went to the disk); `"notes"` (such as files of a folder that are skipped) and `"warnings"`. The configuration
+        and the summary, which the command writes beside its output, are not written.
 
     Raises:
         AlbertFastError: an argument outside its rule; an input that cannot be read, is damaged or cut short; a broken

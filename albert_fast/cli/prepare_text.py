@@ -33,9 +33,13 @@ class Format(enum.Enum):
     auto = "auto"
     text = "text"
     jsonl = "jsonl"
-    wikiextractor = "wikiextractor"
+    csv = "csv"
+    tsv = "tsv"
     parquet = "parquet"
+    arrow = "arrow"
+    wikiextractor = "wikiextractor"
     mediawiki = "mediawiki"
+    wet = "wet"
 
 
 class Documents(enum.Enum):
@@ -131,8 +135,9 @@ def prepare_text(
     format: Annotated[  # noqa: A002 - it is the option's name
         Format,
         typer.Option(
-            help="What the inputs are: plain text, JSON Lines (also of wikiextractor --json), wikiextractor's <doc>, "
-            "Parquet, or the XML dump of a MediaWiki; auto finds out from each file's content.",
+            help="Format of the inputs: plain text, JSON Lines (also of wikiextractor --json), CSV, TSV, Parquet, "
+            "Arrow, wikiextractor's <doc>, the XML dump of a MediaWiki, or WARC records of text (WET); auto detects "
+            "it by each file's content.",
             rich_help_panel=INPUT,
         ),
     ] = Format.auto,
@@ -142,7 +147,8 @@ def prepare_text(
             "--text-field",
             "--text-column",
             metavar="NAME",
-            help="JSON field or Parquet column that holds the text; dots go into nested objects.",
+            help="JSON field, or column of CSV, TSV, Parquet or Arrow, that holds the text; dots go into nested "
+            "objects. Of CSV and TSV without a header, the column's number, from 1.",
             rich_help_panel=INPUT,
         ),
     ] = "text",
@@ -450,6 +456,8 @@ def run(
             {"inputs": inputs, "output": output, **settings, "boilerplate": boilerplate},
             result,
         )
+    for message in result.get("notes", []):
+        info(message)
     for message in result.get("warnings", []):
         warn(message)
     report(result, path, {**settings, "boilerplate": boilerplate}, seconds)

@@ -3,9 +3,11 @@
 //! While one wave of blocks is taken apart and cleaned on all threads, the next is read, and of the one before duplicates
 //! are dropped and the rest is written. Only the order of the input decides what is written, and where.
 
+mod arrow;
+mod cards;
 pub mod clean;
 pub mod dedup;
-mod format;
+pub mod format;
 mod hyphens;
 mod json_faults;
 mod json_shape;
@@ -23,9 +25,12 @@ pub mod read;
 mod run;
 pub mod sentences;
 pub mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
+mod warc;
 mod wikiextractor;
 pub mod wikitext;
+mod xml;
 
 pub use run::{Outputs, prepare};

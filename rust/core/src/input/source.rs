@@ -10,6 +10,7 @@ use liblzma::bufread::XzDecoder;
 
 use super::members::{Member, Members, Trailing};
 use super::{InputFile, InputKind, bzip2};
+use crate::prepare::format::{Kind, recognize};
 use crate::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
@@ -36,14 +37,17 @@ impl Format {
     }
 }
 
-/// The format, or a name for one that is not read.
-fn sniff(head: &[u8]) -> Result<Format, &'static str> {
+/// Bytes that are looked at.
+const HEAD: usize = 512;
+
+/// The format, or what cannot be read.
+fn sniff(head: &[u8]) -> Result<Format, Kind> {
     match head {
         [0x1F, 0x8B, ..] => Ok(Format::Gzip),
         // A zstd frame, or a skippable frame as parallel compressors write first.
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Ok(Format::Zstd),
-        [b'P', b'K', 3, 4, ..] => Err("a zip archive"),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err("UTF-16 text"),
+        // Nothing that reads lines makes anything of these.
+        [b'P', b'K', 3, 4, ..] | [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(recognize(head, false)),
         // A file that is cut short within its first bytes is recognised by these.
         [0xFD, b'7', b'z', b'X', rest @ ..] if b"Z\0".starts_with(&rest[..rest.len().min(2)]) => Ok(Format::Xz),
         _ if head.len() > 3 && bzip2::is_start(head) => Ok(Format::Bzip2),
@@ -89,7 +93,7 @@ impl Source {
         if file.kind == InputKind::File {
             let mut raw = File::open(&file.path).map_err(error)?;
             let mut head = Vec::new();
-            (&mut raw).take(16).read_to_end(&mut head).map_err(error)?;
+            (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
             let format = Self::format(file, &head)?;
             let start = if format == Format::Plain { offset } else { 0 };
             raw.seek(SeekFrom::Start(start)).map_err(error)?;
@@ -103,15 +107,15 @@ impl Source {
             _ => Box::new(File::open(&file.path).map_err(error)?),
         };
         let mut head = Vec::new();
-        (&mut raw).take(16).read_to_end(&mut head).map_err(error)?;
+        (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
         let format = Self::format(file, &head)?;
         Self::decode(file, Cursor::new(head).chain(raw), format, offset, BUFFER, count)
     }
 
     fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
-        sniff(head).map_err(|what| {
-            let advice = "give UTF-8 text, plain or compressed with gzip, bzip2, xz or zstd";
-            Error::data(&file.path, format!("this is {what}, which is not read; {advice}"))
+        sniff(head).map_err(|kind| {
+            let advice = kind.advice().unwrap_or("give UTF-8 text");
+            Error::data(&file.path, format!("this is {}; {advice}", kind.what()))
         })
     }
 

@@ -1,151 +1,220 @@
 //! What an input holds, by its first bytes after decompression.
+//!
+//! [`recognize`] tells it, without options: other commands ask it too. What [`RawReader`](super::read::RawReader) then makes of
+//! the input depends on `--format` as well.
 
-use memchr::memmem;
+mod binary;
+mod markup;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use super::json_shape::{self, Shape};
 use super::read::{Format, ReadOptions};
 
-/// What an input holds.
+/// Bytes from which a format is told; more change nothing.
+pub const HEAD: usize = 64 << 10;
+
+/// What an input holds, as its first bytes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+#[non_exhaustive]
+pub enum Kind {
+    /// Nothing that anything below describes: plain text, or nothing at all.
     Text,
+    /// One JSON object per line.
     Jsonl,
+    /// `<doc ...>` elements, as wikiextractor writes them.
     Wikiextractor,
+    /// An XML dump of a MediaWiki site, or a part of one.
     Mediawiki,
+    /// Apache Parquet.
     Parquet,
+    /// An Arrow IPC stream or file.
+    Arrow,
+    /// Comma-separated values, or ones separated by semicolons or bars, with a header.
+    Csv,
+    /// Tab-separated values with a header.
+    Tsv,
+    /// A web archive, of which records of extracted text are read (WET).
+    Wet,
+    /// Data that `prepare-text` does not read.
+    Other(Other),
 }
 
-impl Found {
-    /// The name that the option has for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Jsonl => "jsonl",
-            Self::Wikiextractor => "wikiextractor",
-            Self::Mediawiki => "mediawiki",
-            Self::Parquet => "parquet",
-        }
+/// Data that `prepare-text` does not read: what it is, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Other {
+    what: &'static str,
+    advice: &'static str,
+    may_be_text: bool,
+}
+
+impl Other {
+    /// Data that are surely not text.
+    const fn binary(what: &'static str, advice: &'static str) -> Kind {
+        Kind::Other(Self { what, advice, may_be_text: false })
     }
 
-    fn description(self) -> &'static str {
+    /// Text of a form that is not prose, or what only looks like it.
+    const fn text(what: &'static str, advice: &'static str) -> Kind {
+        Kind::Other(Self { what, advice, may_be_text: true })
+    }
+}
+
+impl Kind {
+    /// What it is, to stand after "this is": "JSON Lines", "a Git LFS pointer, not the data".
+    pub fn what(self) -> &'static str {
         match self {
             Self::Text => "plain text",
             Self::Jsonl => "JSON Lines",
             Self::Wikiextractor => "wikiextractor's output",
             Self::Mediawiki => "a MediaWiki dump",
             Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow",
+            Self::Csv => "a table (CSV)",
+            Self::Tsv => "a table (TSV)",
+            Self::Wet => "a web archive (WARC)",
+            Self::Other(other) => other.what,
         }
+    }
+
+    /// Whether `prepare-text` reads it.
+    pub fn is_read(self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+
+    /// What to do with data that `prepare-text` does not read, as an imperative: "extract its text first (pdftotext)".
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Other(other) => Some(other.advice),
+            _ => None,
+        }
+    }
+
+    /// Whether the bytes could be read as text if somebody insisted: true for text, JSON, markup and tables, false for
+    /// binary formats.
+    pub fn may_be_text(self) -> bool {
+        match self {
+            Self::Parquet | Self::Arrow => false,
+            Self::Other(other) => other.may_be_text,
+            _ => true,
+        }
+    }
+
+    /// The value of `--format` that reads it, if there is one.
+    pub(super) fn format(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Text => "text",
+            Self::Jsonl => "jsonl",
+            Self::Wikiextractor => "wikiextractor",
+            Self::Mediawiki => "mediawiki",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Wet => "wet",
+            Self::Other(_) => return None,
+        })
     }
 }
 
-/// What the data are that cannot be read, and what to do.
-struct Unread {
-    what: &'static str,
-    advice: &'static str,
-    /// Whether someone may call it text all the same.
-    perhaps_text: bool,
-}
-
-const fn unread(what: &'static str, advice: &'static str) -> Unread {
-    Unread { what, advice, perhaps_text: false }
+/// Why an input that begins with `head` is not a corpus, one sentence per line, and what to do; none if it is text. `whole`
+/// says whether `head`, of which [`HEAD`] bytes are enough, is all there is.
+pub fn why_not_a_corpus(head: &[u8], whole: bool) -> Option<String> {
+    match recognize(head, whole) {
+        Kind::Text => None,
+        Kind::Other(it) => Some(format!("this is {}, not text; {}", it.what, it.advice)),
+        kind => Some(format!(
+            "this is {}, not text with one sentence per line; run prepare-text on it first, and pass its output",
+            kind.what()
+        )),
+    }
 }
 
 /// What to read an input as that begins with `head`, of which `whole` says whether it is all.
 ///
 /// # Errors
-/// What the data look like and what to do, where they are not what the options say, or nothing that is read.
-pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Found, String> {
-    let wanted = match options.format {
-        Format::Auto => {
-            return detect(head, whole).map_err(|it| format!("this is {}, which is not read; {}", it.what, it.advice));
+/// What the data look like and what to do, if they are not what the options say, or nothing that is read.
+pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Kind, String> {
+    let found = recognize(head, whole);
+    let wanted = match (options.format, found) {
+        (Format::Auto, Kind::Other(it)) if it.may_be_text => {
+            let advice = it.advice;
+            return Err(format!("this is {}; {advice}, or pass --format text to read it as it is", it.what));
         }
-        Format::Text => Found::Text,
-        Format::Jsonl => Found::Jsonl,
-        Format::Wikiextractor => Found::Wikiextractor,
-        Format::Mediawiki => Found::Mediawiki,
-        Format::Parquet => Found::Parquet,
+        (Format::Auto, Kind::Other(it)) => return Err(format!("this is {}; {}", it.what, it.advice)),
+        (Format::Auto, found) => return Ok(found),
+        (Format::Text, _) => Kind::Text,
+        (Format::Jsonl, _) => Kind::Jsonl,
+        (Format::Wikiextractor, _) => Kind::Wikiextractor,
+        (Format::Mediawiki, _) => Kind::Mediawiki,
+        (Format::Parquet, _) => Kind::Parquet,
+        (Format::Arrow, _) => Kind::Arrow,
+        (Format::Csv, _) => Kind::Csv,
+        (Format::Tsv, _) => Kind::Tsv,
+        (Format::Wet, _) => Kind::Wet,
     };
-    let looks = match detect(head, whole) {
-        Ok(found) if found == wanted => return Ok(wanted),
-        // Whoever calls it text wants it as it is.
-        Ok(found) if wanted == Found::Text && found != Found::Parquet => return Ok(wanted),
-        Err(it) if wanted == Found::Text && it.perhaps_text => return Ok(wanted),
-        // The first line may be one of the bad ones.
-        Ok(Found::Text)
-            if wanted == Found::Jsonl && (options.skip_bad || head.trim_ascii_start().starts_with(b"{")) =>
-        {
-            return Ok(wanted);
-        }
-        Ok(found) => found.description(),
-        Err(it) => it.what,
+    if found == wanted || is_obeyed(wanted, found, head, options) {
+        return Ok(wanted);
+    }
+    let name = wanted.format().unwrap_or_default();
+    let advice = match found.format() {
+        _ if wanted == Kind::Text => found.advice().unwrap_or("drop --format to have it read as that").to_owned(),
+        Some(other) => format!("drop --format, or pass --format {other}"),
+        None => found.advice().unwrap_or_default().to_owned(),
     };
-    let wanted = wanted.description();
-    Err(format!(
-        "this is not {wanted}, as the options say, but looks like {looks}; leave the format out to have it found out"
-    ))
+    Err(format!("--format {name} must describe the data, but this is {}; {advice}", found.what()))
 }
 
-fn detect(head: &[u8], whole: bool) -> Result<Found, Unread> {
-    match head {
-        [b'P', b'A', b'R', b'1', ..] => return Ok(Found::Parquet),
-        [b'P', b'A', b'R', b'E', ..] => return Err(unread("encrypted Parquet", "decrypt it first")),
-        [b'%', b'P', b'D', b'F', b'-', ..] => return Err(unread("a PDF", "extract its text first (pdftotext)")),
-        [b'P', b'K', 3, 4, ..] => return Err(unread("a zip archive", "unpack it first")),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
-            return Err(unread("UTF-16 text", "convert it first (iconv -f UTF-16 -t UTF-8)"));
+/// Whether a format that was named is taken at its word, though the first bytes look like something else: whoever names it
+/// may know what the first records hide. The reader then says which of them it cannot read.
+fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> bool {
+    match wanted {
+        Kind::Text => found.may_be_text(),
+        // Not every table looks like one.
+        Kind::Csv | Kind::Tsv => found.may_be_text() && !matches!(found, Kind::Wet | Kind::Mediawiki),
+        Kind::Mediawiki | Kind::Wikiextractor => {
+            options.skip_bad && matches!(found, Kind::Text | Kind::Other(Other { may_be_text: true, .. }))
         }
-        [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => {
-            return Err(unread("data compressed twice", "decompress it once"));
+        Kind::Jsonl if options.skip_bad => found.may_be_text(),
+        Kind::Jsonl => {
+            // One bad record among the first does not make it another format.
+            matches!(found, Kind::Text | Kind::Other(Other { may_be_text: true, .. }))
+                && head.split(|&byte| byte == b'\n').any(|line| line.trim_ascii_start().starts_with(b"{\""))
         }
-        _ if head.get(257..262) == Some(b"ustar") => return Err(unread("a tar archive", "unpack it first (tar -x)")),
-        _ if head.contains(&0) => {
-            let what = "binary data (it has NUL bytes)";
-            return Err(Unread { what, advice: "give UTF-8 text", perhaps_text: true });
-        }
-        _ => {}
-    }
-    let text = head.trim_ascii_start();
-    let element = first_element(text);
-    if element.starts_with(b"<mediawiki") {
-        return Ok(Found::Mediawiki);
-    }
-    if text.starts_with(b"<doc ") {
-        return Ok(Found::Wikiextractor);
-    }
-    if text.starts_with(b"{\\rtf") {
-        return Err(unread("RTF", "extract its text first"));
-    }
-    let is_html =
-        |text| starts_with_ignoring_case(text, b"<!doctype html") || starts_with_ignoring_case(text, b"<html");
-    if text.starts_with(b"<?xml") && !is_html(element) {
-        let advice = "of XML, dumps whose first element is <mediawiki> are; extract the text first";
-        return Err(Unread { what: "XML, but no dump of MediaWiki", advice, perhaps_text: true });
-    }
-    if is_html(text) || is_html(element) {
-        let advice = "extract its text first (trafilatura, say), or give the format text to take it with all its tags";
-        return Err(Unread { what: "HTML", advice, perhaps_text: true });
-    }
-    match json_shape::shape(head, whole) {
-        Shape::Lines => Ok(Found::Jsonl),
-        Shape::Text => Ok(Found::Text),
-        Shape::Other { what, advice } => Err(Unread { what, advice, perhaps_text: true }),
+        _ => false,
     }
 }
 
-fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {
-    text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
+/// What data is that begins with `head`, without a byte-order mark; `whole` says whether `head` is all of it.
+///
+/// The first [`HEAD`] bytes are looked at. A NUL byte or a bad line among them changes nothing: what single bytes do to text is
+/// for the reader to say, wherever they stand.
+pub fn recognize(head: &[u8], whole: bool) -> Kind {
+    let whole = whole && head.len() <= HEAD;
+    let head = &head[..head.len().min(HEAD)];
+    if let Some(kind) = binary::recognize(head, whole) {
+        return kind;
+    }
+    let text = trim_start(head);
+    if let Some(kind) = markup::recognize(text, whole) {
+        return kind;
+    }
+    match json_shape::shape(text, whole) {
+        Shape::Lines => Kind::Jsonl,
+        Shape::Text => table::recognize(text, whole).unwrap_or(Kind::Text),
+        Shape::Other { what, advice } => Other::text(what, advice),
+    }
 }
 
-/// What follows the declarations and comments that XML and HTML may begin with.
-fn first_element(mut text: &[u8]) -> &[u8] {
-    loop {
-        let end: &[u8] = match text {
-            [b'<', b'?', ..] => b"?>",
-            [b'<', b'!', b'-', b'-', ..] => b"-->",
-            [b'<', b'!', ..] if !starts_with_ignoring_case(text, b"<!doctype html") => b">",
-            _ => return text,
-        };
-        let Some(at) = memmem::find(text, end) else { return text };
-        text = text[at + end.len()..].trim_ascii_start();
-    }
+/// Whether a dump that begins with `head` is only a part of one: it begins with a page, or is the end.
+pub(super) fn is_part_of_dump(head: &[u8]) -> bool {
+    let element = markup::first_element(trim_start(head));
+    element.starts_with(b"<page>") || element.starts_with(b"</mediawiki>")
+}
+
+/// `text` without the white space and NUL bytes that it begins with.
+fn trim_start(text: &[u8]) -> &[u8] {
+    let begin = text.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != 0);
+    begin.map_or(&[], |begin| &text[begin..])
 }

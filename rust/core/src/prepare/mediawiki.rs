@@ -37,11 +37,17 @@ const REDIRECT_WORDS: &[&str] = &[
     "重定向", "넘겨주기", "पुनर्प्रेषित", "পুনর্নির্দেশ", "เปลี่ยนทาง",
 ];
 
+/// What is wrong with anything but a page, or nothing, between the pages.
+pub(super) const NO_PAGE: &str = "only pages (<page> .. </page>) and comments may stand here; a file holds one dump, so give others \
+    as files of their own, or pass --skip-bad";
+
 /// What a dump's header says of the site.
 #[derive(Debug, Default)]
 pub struct Site {
     /// ISO 639-1 code of the content's language; the site's own code where ISO 639-1 has none for it.
     pub language: Option<String>,
+    /// Whether there is no header, as in one stream of a multistream dump, which may end after any page.
+    pub(super) is_part: bool,
     files: Vec<String>,
     categories: Vec<String>,
     templates: Vec<String>,

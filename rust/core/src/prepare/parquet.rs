@@ -80,7 +80,7 @@ impl ColumnReader {
 
     /// Fills the empty `block`; false at the end.
     pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
-        block.kind = RawKind::Parquet;
+        block.kind = RawKind::Column;
         block.offset = 0;
         block.line = self.row;
         while block.data.len() < BLOCK_BYTES && block.ends.len() < BLOCK_ROWS {
@@ -153,22 +153,41 @@ fn guarded<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, St
 
 /// The leaf column that `field` names.
 fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
-    const ADVICE: &str = "name the column with the text (--text-field)";
+    const ADVICE: &str = "pass --text-column NAME";
     let mut named: Vec<usize> =
         (0..schema.num_columns()).filter(|&i| schema.column(i).path().string() == field).collect();
     // A column of that very name comes before a field within a struct.
     named.sort_by_key(|&i| schema.column(i).path().parts().len());
     let Some(&leaf) = named.first() else {
-        let columns: Vec<String> =
-            schema.columns().iter().take(50).map(|it| format!("{:?} ({})", it.path().string(), describe(it))).collect();
+        let below =
+            |it: &ColumnDescriptor| it.path().string().strip_prefix(field).is_some_and(|rest| rest.starts_with('.'));
+        let mut columns: Vec<String> =
+            schema.columns().iter().map(|it| format!("{:?} ({})", name_of(it), describe(it))).collect();
+        columns.dedup();
+        columns.truncate(50);
         let columns = columns.join(", ");
-        return Err(format!("no column {field:?}; those there are: {columns}; {ADVICE}"));
+        // What is below it is a list's items, or a struct's fields.
+        return Err(match schema.columns().iter().find(|it| below(it)) {
+            Some(leaf) if leaf.max_rep_level() > 0 => {
+                format!("the column {field:?} is a list, not text; {ADVICE} (columns: {columns})")
+            }
+            Some(_) => format!("the column {field:?} is a struct, not text; {ADVICE} (columns: {columns})"),
+            None => format!("no column {field:?} (columns: {columns}); {ADVICE}"),
+        });
     };
     let column = schema.column(leaf);
     if !is_text(&column) {
         return Err(format!("the column {field:?} is {}, not text; {ADVICE}", describe(&column)));
     }
     Ok(leaf)
+}
+
+/// A column's name, for messages: a list's own, not that of its items.
+fn name_of(column: &ColumnDescriptor) -> String {
+    let name = column.path().string();
+    let items = [".list.element", ".list.item", ".list.array", ".bag.array_element", ".array"];
+    let list = items.iter().find_map(|items| name.strip_suffix(items)).filter(|_| column.max_rep_level() > 0);
+    list.map_or(name.clone(), ToOwned::to_owned)
 }
 
 fn is_text(column: &ColumnDescriptor) -> bool {

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use memchr::{memchr_iter, memmem, memrchr};
+use memchr::{memchr_iter, memrchr};
 
 use super::mediawiki::{self, Page, Site};
 use super::raw::{Document, RawBlock, RawKind, ReadCounts};
 use super::read::{ParagraphRule, ReadOptions};
-use super::{jsonl, parquet, plain, wikiextractor, wikitext};
+use super::xml::{self, Search};
+use super::{jsonl, parquet, plain, table, warc, wikiextractor, wikitext};
 use crate::input::OnBadUtf8;
 use crate::{Error, Result};
 
@@ -54,7 +55,9 @@ pub fn parse(
         }
         RawKind::JsonLines => jsonl::parse(&records, counts, push),
         RawKind::Wikiextractor => wikiextractor::parse(&records, counts, push),
-        RawKind::Parquet => parquet::parse(&records, counts, push),
+        RawKind::Column => parquet::parse(&records, counts, push),
+        RawKind::Table(column) => table::parse(&records, column, counts, push),
+        RawKind::Wet => warc::parse(&records, counts, push),
         RawKind::MediaWiki(site) => pages(&records, site, counts, documents),
     }
 }
@@ -119,10 +122,12 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
     let text = records.text(counts)?;
     let xml = text.as_bytes();
     let mut at = 0;
-    while let Some(begin) = memmem::find(&xml[at..], b"<page>") {
-        let begin = at + begin;
+    while let Search::At(begin) = xml::find(xml, b"<page>", at) {
         between_pages(records, xml, at..begin, counts)?;
-        let end = memmem::find(&xml[begin..], END).map_or(xml.len(), |end| begin + end + END.len());
+        let end = match xml::find(xml, END, begin) {
+            Search::At(end) => end + END.len(),
+            Search::Nothing(_) => xml.len(),
+        };
         match mediawiki::page(&xml[begin..end], site) {
             Ok(Page::Article { text, .. }) => {
                 let mut prose = String::new();
@@ -143,11 +148,14 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
     between_pages(records, xml, at..xml.len(), counts)
 }
 
-/// Refuses what stands between pages, if it is anything but white space.
+/// Refuses what stands between pages, if it is anything but white space, comments and processing instructions.
 fn between_pages(records: &Records<'_>, xml: &[u8], range: Range<usize>, counts: &mut ReadCounts) -> Result<()> {
-    let Some(at) = xml[range.clone()].iter().position(|byte| !byte.is_ascii_whitespace()) else { return Ok(()) };
+    let at = xml::nothing(&xml[range.clone()]);
+    if at == range.len() {
+        return Ok(());
+    }
     records.bad(counts, || {
-        let reason = "what stands here is no page; a file holds one dump, whose pages are <page> .. </page>";
-        Error::byte(records.path, records.block.offset + (range.start + at) as u64, reason)
+        let byte = records.block.offset + (range.start + at) as u64;
+        Error::byte(records.path, byte, mediawiki::NO_PAGE)
     })
 }

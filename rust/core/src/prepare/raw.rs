@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::mediawiki::Site;
+use super::table::Column;
 
 /// Some consecutive whole documents of one input, not yet taken apart.
 #[derive(Debug, Default)]
@@ -13,13 +14,13 @@ pub struct RawBlock {
     pub kind: RawKind,
     /// The bytes, decompressed.
     pub data: Vec<u8>,
-    /// Where each text ends in `data`; only of Parquet, whose rows nothing separates.
+    /// Where each text ends in `data`; only of Parquet and Arrow, whose rows nothing separates.
     pub ends: Vec<usize>,
-    /// Indices in `ends` of the rows that are null; only of Parquet.
+    /// Indices in `ends` of the rows that are null; only of Parquet and Arrow.
     pub nulls: Vec<usize>,
     /// Decompressed byte of the input at which `data` begins, from 0.
     pub offset: u64,
-    /// Number of the first line (from 1), or of the first row (from 0) of Parquet.
+    /// Number of the first line (from 1), or of the first row (from 0) of Parquet and Arrow.
     pub line: u64,
 }
 
@@ -41,8 +42,12 @@ pub enum RawKind {
     Wikiextractor,
     /// `<page>` elements of a `MediaWiki` dump, and what its header says of the site.
     MediaWiki(Arc<Site>),
-    /// Texts of a Parquet column.
-    Parquet,
+    /// Texts of a column of Parquet or Arrow.
+    Column,
+    /// Rows of a table, and which field of them is the text.
+    Table(Box<Column>),
+    /// Records of a web archive.
+    Wet,
 }
 
 /// One document as it was found.

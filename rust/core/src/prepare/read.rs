@@ -12,15 +12,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memchr::{memmem, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 
-use self::window::{Ends, Taken, Window};
-use super::format::{self, Found};
-use super::mediawiki::Site;
+pub(in crate::prepare) use self::window::Window;
+use self::window::{Ends, Taken};
+use super::format::{self, Kind};
+use super::mediawiki::{self, Site};
 use super::parquet::ColumnReader;
-use super::plain;
 use super::raw::{MAX_DOCUMENT, RawBlock, RawKind};
+use super::xml;
+use super::{arrow, plain, table};
 use crate::input::{InputFile, InputKind, OnBadUtf8};
 use crate::{Error, Result};
 
@@ -50,6 +52,14 @@ pub enum Format {
     Mediawiki,
     /// Apache Parquet.
     Parquet,
+    /// Arrow's IPC streams and files.
+    Arrow,
+    /// Values separated by commas, semicolons or bars.
+    Csv,
+    /// Values separated by tabs.
+    Tsv,
+    /// WARC records of extracted text.
+    Wet,
 }
 
 /// What a document of plain text is.
@@ -149,6 +159,7 @@ pub struct RawReader {
 enum Open {
     Bytes { window: Window, ends: Ends, kind: RawKind, limit: usize },
     Parquet(Box<ColumnReader>),
+    Arrow(Box<arrow::ColumnReader>),
 }
 
 impl RawReader {
@@ -234,8 +245,10 @@ impl RawReader {
                     self.count.store(self.before + column.bytes_read(), Ordering::Relaxed);
                     more
                 }
+                Some(Open::Arrow(column)) => column.next_block(block)?,
                 Some(Open::Bytes { window, ends, kind, limit }) => {
-                    next_bytes(window, ends, kind, *limit, block, &mut self.cuts)?
+                    let skip_bad = self.options.skip_bad;
+                    next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.cuts)?
                 }
             };
             if more {
@@ -258,17 +271,22 @@ impl RawReader {
             return Ok(None);
         }
         let found = format::find(head, whole, &self.options).map_err(|reason| Error::data(&file.path, reason))?;
-        *self.formats.entry(found.name()).or_default() += 1;
+        if let Some(name) = found.format() {
+            *self.formats.entry(name).or_default() += 1;
+        }
         let (ends, kind, limit) = match found {
-            Found::Text => match (&self.options.document_separator, self.options.documents) {
+            Kind::Text | Kind::Other(_) => match (&self.options.document_separator, self.options.documents) {
                 (Some(line), _) => (Ends::Separator(line.trim().into()), RawKind::Separated, MAX_DOCUMENT),
                 (None, DocumentRule::BlankLine) => (Ends::BlankLine, RawKind::BlankLines, MAX_DOCUMENT),
                 (None, DocumentRule::File) => (Ends::File, RawKind::Text, MAX_DOCUMENT),
             },
-            Found::Jsonl => (Ends::Line, RawKind::JsonLines, MAX_RECORD),
-            Found::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
-            Found::Mediawiki => {
-                let header = window.take_before(b"<page>", MAX_HEADER)?;
+            Kind::Jsonl => (Ends::Line, RawKind::JsonLines, MAX_RECORD),
+            Kind::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
+            Kind::Mediawiki if format::is_part_of_dump(head) => {
+                (Ends::PageTag, RawKind::MediaWiki(Arc::new(Site { is_part: true, ..Site::default() })), MAX_RECORD)
+            }
+            Kind::Mediawiki => {
+                let header = window.take_header(MAX_HEADER)?;
                 let site = Site::parse(&header).map_err(|reason| {
                     let reason =
                         if window.is_empty() { "the dump is cut short within its header".into() } else { reason };
@@ -276,7 +294,17 @@ impl RawReader {
                 })?;
                 (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
             }
-            Found::Parquet => {
+            Kind::Arrow => {
+                let is_file = head.starts_with(arrow::FILE_MAGIC);
+                let column = arrow::ColumnReader::open(window, is_file, &self.options.text_field)?;
+                return Ok(Some(Open::Arrow(Box::new(column))));
+            }
+            Kind::Csv | Kind::Tsv => {
+                let column = open_table(&mut window, found == Kind::Tsv, &self.options.text_field)?;
+                (Ends::Row(column.delimiter), RawKind::Table(Box::new(column)), table::MAX_ROW)
+            }
+            Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
+            Kind::Parquet => {
                 if window.is_compressed() || !file.is_seekable() {
                     let reason = "this is Parquet within another compression or a pipe, where its end cannot be read first; \
                                   give the Parquet file itself, which is compressed inside";
@@ -290,11 +318,37 @@ impl RawReader {
     }
 }
 
+/// Reads a table's first row, if it names the columns, and finds the column `field`.
+fn open_table(window: &mut Window, is_tsv: bool, field: &str) -> Result<table::Column> {
+    const MAX_ROW: usize = 1 << 20;
+    let path = window.file.path.clone();
+    let mut delimiters: Vec<u8> = if is_tsv { b"\t".to_vec() } else { b",;|\t".to_vec() };
+    let mut row = window.take_row(delimiters[0], MAX_ROW)?;
+    // What some spreadsheets write first.
+    if let [b's', b'e', b'p', b'=', delimiter, rest @ ..] = row.as_slice()
+        && plain::is_blank(rest)
+    {
+        delimiters = vec![*delimiter];
+        row = window.take_row(delimiters[0], MAX_ROW)?;
+    }
+    if row.len() == MAX_ROW {
+        let reason = format!("the first row must be shorter than {MAX_ROW} bytes; this is not a table with a header");
+        return Err(Error::data(&path, reason));
+    }
+    let text = String::from_utf8_lossy(&row).into_owned();
+    let (column, is_header) = table::find(&text, &delimiters, field).map_err(|reason| Error::data(&path, reason))?;
+    if !is_header {
+        window.untake(&mut row);
+    }
+    Ok(column)
+}
+
 fn next_bytes(
     window: &mut Window,
     ends: &Ends,
     kind: &RawKind,
     limit: usize,
+    skip_bad: bool,
     block: &mut RawBlock,
     cuts: &mut u64,
 ) -> Result<bool> {
@@ -302,6 +356,14 @@ fn next_bytes(
     (block.offset, block.line) = (window.offset, window.line);
     let end = match window.take(&mut block.data, ends, limit)? {
         Taken::Nothing => return at_end(window, &[], kind).map(|()| false),
+        // What cannot be read is then counted where it is taken apart.
+        Taken::Rest | Taken::TooLong if skip_bad && matches!(kind, RawKind::Table(_) | RawKind::Wet) => {
+            match (kind, memchr(b'\n', &block.data)) {
+                (RawKind::Table(_), Some(newline)) => newline + 1,
+                _ if block.data.len() > limit => return Err(too_long(window, kind, limit, &block.data)),
+                _ => block.data.len(),
+            }
+        }
         Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
         Taken::Documents(end) => end,
         Taken::TooLong => match (kind, memrchr(b'\n', &block.data[..limit])) {
@@ -323,6 +385,10 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
             Error::byte(path, window.offset, format!("no </page> within {limit} bytes{}", last_title(data)))
         }
         RawKind::Wikiextractor => Error::line(path, window.line, format!("no </doc> within {limit} bytes")),
+        RawKind::Table(column) if let Some(at) = table::scan(data, column.delimiter, false).open => {
+            open_quote(window, &data[..at], &format!("within {limit} bytes"))
+        }
+        RawKind::Wet => Error::byte(path, window.offset, format!("a WARC record must be no longer than {limit} bytes")),
         RawKind::JsonLines => {
             let reason = format!("longer than {limit} bytes; JSON Lines has one object a line (jq -c . writes it so)");
             Error::line(path, window.line, reason)
@@ -336,25 +402,49 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
     }
 }
 
+/// A quote that is not closed: `before` is what stands before it in its row.
+fn open_quote(window: &Window, before: &[u8], place: &str) -> Error {
+    let line = window.line + memchr_iter(b'\n', before).count() as u64;
+    let reason = format!(
+        "the quote that opens a field here must be closed, got none {place}; double quotes within fields (\"\"), or pass \
+         --skip-bad to skip such rows"
+    );
+    Error::line(&window.file.path, line, reason)
+}
+
 /// Whether a file may end as it does: `rest` is what follows its last document.
 fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     let path = &window.file.path;
     match kind {
-        RawKind::MediaWiki(_)
-            if rest.trim_ascii() != b"</mediawiki>" && memmem::find(rest, b"</mediawiki>").is_some() =>
-        {
-            let reason = "what stands here is no page; a file holds one dump, whose pages are <page> .. </page>";
-            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            Err(Error::byte(path, window.offset + blank as u64, reason))
+        RawKind::MediaWiki(site) => {
+            let at = xml::nothing(rest);
+            let (before, rest) = rest.split_at(at);
+            let byte = window.offset + before.len() as u64;
+            let Some(behind) = rest.strip_prefix(b"</mediawiki>") else {
+                // A part of a dump may end between any two pages.
+                if rest.is_empty() && site.is_part {
+                    return Ok(());
+                }
+                if memmem::find(rest, b"</mediawiki>").is_some() {
+                    return Err(Error::byte(path, byte, mediawiki::NO_PAGE));
+                }
+                let advice = "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end";
+                let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
+                return Err(Error::byte(path, byte + rest.len() as u64, reason));
+            };
+            let more = xml::nothing(behind);
+            if more == behind.len() {
+                return Ok(());
+            }
+            let byte = window.offset + (at + rest.len() - behind.len() + more) as u64;
+            Err(Error::byte(path, byte, mediawiki::NO_PAGE))
         }
-        RawKind::MediaWiki(_) if memmem::find(rest, b"</mediawiki>").is_none() => {
-            let byte = window.offset + rest.len() as u64;
-            let title = last_title(rest);
-            Err(Error::byte(
-                path,
-                byte,
-                format!("the dump is cut short here: no </mediawiki>{title}; fetch the file again"),
-            ))
+        RawKind::Table(column) if let Some(at) = table::scan(rest, column.delimiter, false).open => {
+            Err(open_quote(window, &rest[..at], "before the end of the file"))
+        }
+        RawKind::Wet if !rest.trim_ascii().is_empty() => {
+            let reason = "the file is cut short: no whole WARC record begins here; fetch it again";
+            Err(Error::byte(path, window.offset, reason))
         }
         RawKind::Wikiextractor if !plain::is_blank(rest) => {
             let reason = "the file is cut short: no </doc> for what begins here; run wikiextractor again";

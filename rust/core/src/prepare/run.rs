@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use regex::RegexSet;
 
+use super::cards;
 use super::clean::{Cleaner, Kept, Lines};
 use super::dedup::{Dedup, Verdict};
 use super::language::{self, LanguageRule, UNDETERMINED, Votes};
@@ -17,7 +18,7 @@ use super::parse::parse;
 use super::raw::{Document, MAX_DOCUMENT, RawBlock, RawKind, ReadCounts};
 use super::read::{BLOCK_BYTES, DocumentRule, ParagraphRule, RawReader, ReadOptions};
 use super::summary::{Counts, Summary, Written};
-use crate::input::{InputFile, canonical, expand_inputs, refuse_output_in_input};
+use crate::input::{InputFile, canonical, refuse_output_in_input};
 use crate::{Error, Progress, Result};
 
 /// Blocks a thread gets in a wave.
@@ -61,7 +62,7 @@ pub fn prepare<S: AsRef<OsStr>>(
     options.check()?;
     let rule = LanguageRule::parse(&options.clean.language)?;
     let patterns = options.clean.patterns()?;
-    let files = expand_inputs(inputs)?;
+    let (files, passed_over) = cards::expand(inputs)?;
     let targets = [Some(&outputs.training), outputs.held_out.as_ref()].into_iter().flatten();
     for target in targets {
         if !outputs.dry_run {
@@ -109,6 +110,7 @@ pub fn prepare<S: AsRef<OsStr>>(
         inputs: shared.files.len() as u64,
         formats: reader.formats().clone(),
         bytes_read: reader.bytes_read(),
+        notes: cards::note(&passed_over).into_iter().collect(),
         ..Summary::default()
     };
     sink.finish(&mut summary, outputs, options, progress)?;

@@ -130,6 +130,8 @@ pub struct Summary {
     pub eval_outputs: Vec<PathBuf>,
     /// Whether hashes went through files.
     pub spilled: bool,
+    /// What the reader of the summary may want to know.
+    pub notes: Vec<String>,
     /// What the reader of the summary should know.
     pub warnings: Vec<String>,
 }

@@ -9,6 +9,8 @@ use super::plain::is_blank;
 use super::raw::ReadCounts;
 use crate::Result;
 
+const END: &str = "</doc>";
+
 /// Longer than the name of any character reference.
 const LONGEST_REFERENCE: usize = 40;
 
@@ -20,31 +22,59 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     let mut at = 0;
     while at < text.len() {
         let end = memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |newline| at + newline + 1);
-        let line = text[at..end].trim_end();
-        if let Some(title) = title(line) {
-            let before = open.replace(Open { title, text: String::new(), begun: false, line: line_number });
-            if let Some(before) = before {
-                records.bad_line(before.line, counts, || {
-                    "no </doc> before the next <doc>; run wikiextractor again".into()
-                })?;
+        let mut rest = &text[at..end];
+        // Most lines are text, or one tag; an element may also stand on one line.
+        while !rest.is_empty() {
+            if let Some((header, behind)) = header(rest) {
+                let before =
+                    open.replace(Open { title: title(header), text: String::new(), begun: false, line: line_number });
+                if let Some(before) = before {
+                    records.bad_line(before.line, counts, || {
+                        "no </doc> before the next <doc>; run wikiextractor again".into()
+                    })?;
+                }
+                rest = if is_blank(behind.as_bytes()) { "" } else { behind };
+                continue;
             }
-        } else if line.trim_start() == "</doc>" {
-            if let Some(open) = open.take() {
-                document(open.text);
-            } else {
-                records.bad_line(line_number, counts, || "</doc> without <doc>; run wikiextractor again".into())?;
+            let closing = closing(rest);
+            let (line, behind) = closing.map_or((rest, ""), |closing| (&rest[..closing], &rest[closing + END.len()..]));
+            match (&mut open, closing) {
+                (Some(element), None) => element.push(line),
+                (Some(element), Some(_)) => {
+                    if !line.trim().is_empty() {
+                        element.push(line);
+                    }
+                    document(std::mem::take(&mut element.text));
+                    open = None;
+                }
+                (None, Some(_)) => {
+                    records.bad_line(line_number, counts, || "</doc> without <doc>; run wikiextractor again".into())?;
+                }
+                (None, None) if is_blank(line.as_bytes()) => {}
+                (None, None) => {
+                    let reason = "text outside <doc> .. </doc>; if this is plain text, pass --format text";
+                    records.bad_line(line_number, counts, || reason.into())?;
+                }
             }
-        } else if let Some(open) = &mut open {
-            open.push(&text[at..end]);
-        } else if !is_blank(line.as_bytes()) {
-            records.bad_line(line_number, counts, || {
-                "text outside <doc> .. </doc>; if this is plain text, give the format text".into()
-            })?;
+            rest = if is_blank(behind.as_bytes()) { "" } else { behind.trim_start() };
         }
         at = end;
         line_number += 1;
     }
     Ok(())
+}
+
+/// Where the element's end stands in `line`: text that holds these characters has them escaped, or in the midst of a line.
+fn closing(line: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + line[from..].find(END)?;
+        let behind = line[at + END.len()..].trim_start();
+        if behind.is_empty() || header(behind).is_some() {
+            return Some(at);
+        }
+        from = at + END.len();
+    }
 }
 
 /// An element whose end is not reached.
@@ -64,8 +94,9 @@ impl Open<'_> {
                 return;
             }
             self.begun = true;
-            // The attribute stands as the title does, or escaped.
-            if trimmed == self.title.trim() || trimmed == unescape(self.title).trim() {
+            // The attribute stands as the title does, or escaped; so does the title.
+            let title = self.title.trim();
+            if trimmed == title || trimmed == unescape(title).trim() || unescape(trimmed) == unescape(title) {
                 return;
             }
         }
@@ -73,10 +104,49 @@ impl Open<'_> {
     }
 }
 
-/// The title of a `<doc ..>` line. Titles stand in it as they are, with quotes.
-fn title(line: &str) -> Option<&str> {
-    let attributes = line.strip_prefix("<doc ")?.strip_suffix('>')?;
-    Some(attributes.split_once("title=\"").map_or("", |(_, title)| title.strip_suffix('"').unwrap_or(title)))
+/// The attributes of the `<doc ..>` that `line` begins with, and what follows it on the line.
+fn header(line: &str) -> Option<(&str, &str)> {
+    let rest = line.strip_prefix("<doc")?;
+    if !rest.starts_with([' ', '\t']) {
+        return None;
+    }
+    let whole = rest.trim_end();
+    // A title may hold quotes and `>`: where the line ends with the tag, all of it is the tag's.
+    if let Some(attributes) = whole.strip_suffix('>')
+        && attributes.ends_with(['"', '\''])
+    {
+        return Some((attributes, &rest[whole.len()..]));
+    }
+    let end = ["\">", "'>"].iter().filter_map(|end| whole.find(end)).min()?;
+    Some((&rest[..=end], &rest[end + 2..]))
+}
+
+/// The title among the attributes of a `<doc ..>`; nothing if there is none. Titles stand in it as they are, with quotes, or
+/// escaped.
+fn title(attributes: &str) -> &str {
+    let Some((at, quote)) = ["title=\"", "title='"].iter().find_map(|name| {
+        let mut all = attributes.match_indices(name);
+        let (at, _) = all.find(|(at, _)| attributes[..*at].ends_with([' ', '\t']))?;
+        Some((at + name.len(), name.chars().next_back()?))
+    }) else {
+        return "";
+    };
+    let value = &attributes[at..];
+    let ends = value.match_indices(quote).find(|(at, _)| is_next_attribute(&value[at + 1..]));
+    ends.map_or(value, |(at, _)| &value[..at])
+}
+
+/// Whether `rest` is all that may follow an attribute's end: nothing, or white space and another one.
+fn is_next_attribute(rest: &str) -> bool {
+    let next = rest.trim_start();
+    if next.is_empty() {
+        return true;
+    }
+    let Some((name, value)) = next.split_once('=') else { return false };
+    next.len() < rest.len()
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':'))
+        && value.starts_with(['"', '\''])
 }
 
 /// Character references that end in a semicolon: others are an address's, as in `?a=1&copy=2`.

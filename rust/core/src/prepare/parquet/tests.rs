@@ -135,8 +135,8 @@ fn columns_that_are_not_text_are_named() {
     let path = folder.path().join("rows.parquet");
     write(&path, &[Some(b"a")], 1, properties());
     for (field, expected) in [
-        ("body", "no column \"body\"; those there are: \"id\" (int64), \"text\" (text), \"meta.text\" (byte_array), "),
-        ("meta", "no column \"meta\""),
+        ("body", "no column \"body\" (columns: \"id\" (int64), \"text\" (text), \"meta.text\" (byte_array), "),
+        ("meta", "the column \"meta\" is a struct, not text"),
         ("id", "the column \"id\" is int64, not text"),
         ("meta.code", "is fixed_len_byte_array, not text"),
         ("tags", "is a list, not text"),

@@ -256,6 +256,8 @@ fn what_is_no_text_is_named() {
         (&gzip(&gzip(b"text")), "compressed twice"),
         (&bzip2(b"\xFE\xFF\0a"), "UTF-16"),
         (b" <!doctype HTML><html>", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "git lfs pull"),
+        (b"<feed>\n<doc>\n<title>a</title></doc>\n</feed>\n", "XML, but not a dump of MediaWiki; extract"),
         (b"[\n {\"text\": \"a\"},\n {\"text\": \"b\"}\n]\n", "jq -c '.[]'"),
         (b"[{\"text\": \"a\"}]", "a JSON array"),
         (b"{\n \"text\": \"a\"\n}\n", "jq -c ."),
@@ -283,6 +285,8 @@ fn a_named_format_is_obeyed() {
     for (format, bytes, looks) in [
         (Format::Jsonl, DUMP, "a MediaWiki dump"),
         (Format::Jsonl, "Plain.\n", "plain text"),
+        (Format::Csv, DUMP, "a MediaWiki dump"),
+        (Format::Arrow, "Plain.\n", "plain text"),
         (Format::Jsonl, "[{}]", "a JSON array"),
         (Format::Mediawiki, WIKIEXTRACTOR, "wikiextractor's output"),
         (Format::Wikiextractor, "{\"text\": \"\"}", "JSON Lines"),
@@ -290,7 +294,7 @@ fn a_named_format_is_obeyed() {
         (Format::Text, "%PDF-1", "a PDF"),
     ] {
         let message = read(&[bytes.as_bytes()], &ReadOptions { format, ..options() }).unwrap_err();
-        assert!(message.contains("this is not ") && message.contains(looks), "{message}");
+        assert!(message.contains(&format!("must describe the data, but this is {looks}")), "{message}");
     }
 }
 
@@ -333,7 +337,7 @@ proptest! {
     #[test]
     fn blocks_neither_lose_nor_invent_documents(
         sizes in prop::collection::vec(prop_oneof![1_usize..100, 1000_usize..90_000, 500_000_usize..600_000], 1..30),
-        form in 0..5,
+        form in 0..7,
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
     ) {
         let expected: Vec<String> = sizes.iter().enumerate().map(|(i, &n)| format!("{i} x {}", "ab ".repeat(n / 3))).collect();
@@ -344,11 +348,16 @@ proptest! {
                 1 => format!("{it}\n---\n"),
                 2 => format!("{{\"text\": \"{it}\"}}\n"),
                 3 => format!("<doc id=\"{i}\" url=\"\" title=\"T\">\nT\n\n{it}\n</doc>\n"),
+                4 => format!("{i},\"{it}\"\n"),
+                5 => warc("conversion", None, it),
                 _ => format!("<page>\n<title>{i}</title><ns>0</ns><revision><text>{it}</text></revision>\n</page>\n"),
             };
             text.push_str(&record);
         }
         if form == 4 {
+            text.insert_str(0, "id,text\n");
+        }
+        if form == 6 {
             text = format!("<mediawiki>\n{text}</mediawiki>");
         }
         let options = match form {
@@ -378,7 +387,7 @@ fn what_is_nearly_a_format_is_named_or_read() {
         assert_eq!(read(&[text.as_bytes()], &skipping).unwrap().texts, ["b"]);
     }
     let feed = "<?xml version=\"1.0\"?>\n<feed><doc><title>A</title></doc></feed>";
-    assert!(read(&[feed.as_bytes()], &options()).unwrap_err().contains("no dump of MediaWiki"));
+    assert!(read(&[feed.as_bytes()], &options()).unwrap_err().contains("not a dump of MediaWiki"));
     let typed = DUMP.replace("<mediawiki", "<!DOCTYPE mediawiki>\n<mediawiki");
     assert_eq!(read(&[typed.as_bytes()], &options()).unwrap().texts, ["one\n", "two\n"]);
     for other in [
@@ -388,7 +397,156 @@ fn what_is_nearly_a_format_is_named_or_read() {
         DUMP.replace("</mediawiki>", "stray</mediawiki>"),
     ] {
         let message = read(&[other.as_bytes()], &options()).unwrap_err();
-        assert!(message.contains("what stands here is no page"), "{message}");
+        assert!(message.contains("only pages (<page> .. </page>) and comments may stand here"), "{message}");
     }
     assert_eq!(read(&[WIKIEXTRACTOR.trim_end().as_bytes()], &options()).unwrap().texts.len(), 2);
+}
+
+/// One stream of a multistream dump, and what else may stand between pages.
+#[test]
+fn parts_of_dumps_and_comments() {
+    let pages = &DUMP[DUMP.find("<page>").unwrap()..DUMP.rfind("</mediawiki>").unwrap()];
+    let comment = "<!-- <page><title>x</title></page> -->\n<?note </page>?>\n";
+    for text in [
+        pages.to_owned(),
+        format!("  {pages}</mediawiki>\n"),
+        format!("{comment}{pages}{comment}"),
+        pages.replace("<page><title>B", &format!("{comment}<page><title>B")),
+        DUMP.replace("<page><title>B", &format!("{comment}<page><title>B")),
+        DUMP.replace("<mediawiki", &format!("{comment}<mediawiki")),
+        DUMP.replace("<siteinfo/>", &format!("{comment}<siteinfo/>{comment}")),
+        DUMP.replace("</mediawiki>", &format!("{comment}</mediawiki>{comment}")),
+    ] {
+        let read = read(&[text.as_bytes()], &options()).unwrap();
+        assert_eq!(read.texts, ["one\n", "two\n"], "{text}");
+        assert_eq!(read.formats, [("mediawiki", 1)]);
+    }
+    assert_eq!(texts(&[b"</mediawiki>\n"], &options()), [""; 0]);
+    for (text, place) in [
+        (&pages[..pages.len() - 9], "cut short here: no </mediawiki>, within the page \"D\""),
+        (&format!("{pages}stray</mediawiki>"), "only pages"),
+        (&format!("{pages}</mediawiki>{DUMP}"), "only pages"),
+        (&DUMP.replace("<page><title>B", "<!-- <page><title>B"), "cut short"),
+    ] {
+        let message = read(&[text.as_bytes()], &options()).unwrap_err();
+        assert!(message.contains(place), "{message}");
+    }
+    // A comment that lies across the end of a block, with pages in it.
+    let many = pages.repeat(20_000);
+    let text = format!("{pages}<!-- {many} -->{pages}");
+    assert_eq!(texts(&[text.as_bytes()], &options()).len(), 4);
+}
+
+#[test]
+fn headers_of_wikiextractor() {
+    for (header, title) in [
+        (r#"<doc id="1" url="u" title="Grey cats" language="en" revision="77">"#, "Grey cats"),
+        (r#"<doc title="Grey cats" id="1" url="u?title=x">"#, "Grey cats"),
+        ("<doc id='1' title='Grey cats' url='u'>", "Grey cats"),
+        (r#"<doc id="1" title="A &quot;b&quot; &amp; c" url="u">"#, "A \"b\" &amp; c"),
+        (r#"<doc id="1" title="A "b" & c" url="u">"#, "A \"b\" &amp; c"),
+        (r#"<doc id="1" url="u" title="A "b"">"#, "A \"b\""),
+        (r#"<doc id="1" url="u" title="a -> b">"#, "a -&gt; b"),
+        ("<doc id=\"1\" url=\"u\" title=\"T\">\r", "T"),
+    ] {
+        let text = format!("{header}\n{title}\n\nText.\n\n</doc>\n");
+        assert_eq!(texts(&[text.as_bytes()], &options()), ["\nText.\n\n"], "{header}");
+        let text = format!("{header}\nText. {title}\n</doc>\n");
+        assert_eq!(texts(&[text.as_bytes()], &options()).concat().lines().count(), 1, "{header}");
+    }
+    let lines = "<doc id=\"1\" title=\"Cats\">Grey cats sleep. a &gt; b</doc>\n<doc id=\"2\" title=\"a > b\">One.\nTwo.</doc>\n\
+        <doc id=\"3\" title=\"x\">\nThree.</doc> <doc id=\"4\" title=\"y\">Four.</doc>\n\
+        <doc id=\"5\" title=\"z\">\nAn </doc> in the text.\n</doc>";
+    assert_eq!(
+        texts(&[lines.as_bytes()], &options()),
+        ["Grey cats sleep. a > b", "One.\nTwo.", "Three.", "Four.", "An </doc> in the text.\n"]
+    );
+}
+
+#[test]
+fn tables() {
+    let csv = "id,text\r\n1,\"One, \"\"two\"\".\r\nThree.\"\r\n\r\n2,Four.\r\n3,\"\"\r\n";
+    let read_as = |bytes: &str, change: &dyn Fn(&mut ReadOptions)| {
+        let mut options = options();
+        change(&mut options);
+        read(&[bytes.as_bytes()], &options)
+    };
+    let expected = ["One, \"two\".\r\nThree.", "Four.", ""];
+    let read = read_as(csv, &|_| {}).unwrap();
+    assert_eq!((read.texts.as_slice(), read.formats), (&expected.map(ToOwned::to_owned)[..], vec![("csv", 1)]));
+    for (delimiter, format) in [(";", Format::Csv), ("\t", Format::Tsv), ("|", Format::Csv)] {
+        let other = csv
+            .replace("id,", &format!("id{delimiter}"))
+            .replace("1,\"", &format!("1{delimiter}\""))
+            .replace("2,", &format!("2{delimiter}"))
+            .replace("3,", &format!("3{delimiter}"));
+        assert_eq!(read_as(&other, &|_| {}).unwrap().texts, expected, "{delimiter}");
+        assert_eq!(read_as(&other, &|it| it.format = format).unwrap().texts, expected, "{delimiter}");
+        assert_eq!(
+            read_as(&format!("sep={delimiter}\n{other}"), &|it| it.format = Format::Csv).unwrap().texts,
+            expected
+        );
+    }
+    // Without a header, by number.
+    let by_number = |it: &mut ReadOptions| (it.format, it.text_field) = (Format::Csv, "2".into());
+    assert_eq!(read_as("1,One.\n2,Two.\n", &by_number).unwrap().texts, ["One.", "Two."]);
+    // The last row needs no newline.
+    assert_eq!(read_as("id,text\n1,One.\n2,\"Two.\"", &|_| {}).unwrap().texts, ["One.", "Two."]);
+    for (text, message) in [
+        ("id,body\n1,a\n2,b\n", "no column \"text\" (columns: \"id\", \"body\")"),
+        ("id,text\n1,a\n\n2,b,c\n3,d\n", "000, line 4: the row must have 2 fields, as the first row has, got 3"),
+        (
+            "id,text\n1,a\n2,\"b\n3,c\n",
+            "000, line 3: the quote that opens a field here must be closed, got none before",
+        ),
+    ] {
+        let error = read_as(text, &|_| {}).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+    for (text, left) in [("id,text\n1,a\n2,b,c\n3,d\n", ["a", "d"]), ("id,text\n1,a\n2,\"b\n3,d\n", ["a", "d"])] {
+        let read = read_as(text, &|it| it.skip_bad = true).unwrap();
+        assert_eq!((read.texts.as_slice(), read.counts.bad_records), (&left.map(ToOwned::to_owned)[..], 1));
+    }
+    // An open quote does not take in the rest of a long file.
+    let long = format!("id,text\n1,a\n2,\"b\n{}", "3,c\n".repeat(5 << 20));
+    let error = read_as(&long, &|_| {}).unwrap_err();
+    assert!(error.contains("line 3: ") && error.contains("got none within 16777216 bytes"), "{error}");
+    let read = read_as(&long, &|it| it.skip_bad = true).unwrap();
+    assert_eq!((read.texts.len(), read.counts.bad_records), (1 + (5 << 20), 1));
+}
+
+fn warc(kind: &str, length: Option<usize>, body: &str) -> String {
+    let length = length.unwrap_or(body.len());
+    format!(
+        "WARC/1.0\r\nWARC-Type: {kind}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{body}\r\n\r\n"
+    )
+}
+
+#[test]
+fn web_archives() {
+    let info = warc("warcinfo", None, "Software-Info: x\r\n");
+    let text = |body: &str| warc("conversion", None, body);
+    let whole = format!("{info}{}{}{}", text("One\nWARC/1.0 is here.\n"), warc("metadata", None, "x"), text("Zwölf."));
+    for bytes in [whole.clone().into_bytes(), gzip(whole.as_bytes())] {
+        let read = read(&[&bytes], &options()).unwrap();
+        assert_eq!(read.texts, ["One\nWARC/1.0 is here.\n", "Zwölf."]);
+        assert_eq!(read.formats, [("wet", 1)]);
+    }
+    let skip = ReadOptions { skip_bad: true, ..options() };
+    for (bad, message) in [
+        (warc("response", None, "HTTP/1.1 200 OK\r\n\r\n<html>"), "a server's response, not text"),
+        (warc("conversion", Some(3), "too long for that"), "not a WARC record"),
+        (text("x").replace("Content-Length", "Length"), "not a WARC record"),
+    ] {
+        let with = format!("{}{bad}{}", text("a"), text("b"));
+        let error = read(&[with.as_bytes()], &options()).unwrap_err();
+        assert!(error.starts_with("000, byte ") && error.contains(message), "{error}");
+        let left = read(&[with.as_bytes()], &skip).unwrap();
+        assert_eq!(left.counts.bad_records, 1, "{bad}");
+        assert_eq!((left.texts.first().unwrap().as_str(), left.texts.last().unwrap().as_str()), ("a", "b"));
+    }
+    let cut = format!("{}{}", text("a"), &text("b is cut")[..90]);
+    assert!(read(&[cut.as_bytes()], &options()).unwrap_err().contains("cut short"));
+    let left = read(&[cut.as_bytes()], &skip).unwrap();
+    assert_eq!((left.texts, left.counts.bad_records), (vec!["a".to_owned()], 1));
 }

@@ -9,12 +9,11 @@ use memchr::{memchr, memchr_iter, memmem, memrchr};
 use super::BLOCK_BYTES;
 use crate::Result;
 use crate::input::{InputFile, Source};
-use crate::prepare::plain;
+use crate::prepare::format::HEAD;
+use crate::prepare::xml::{self, Search};
+use crate::prepare::{plain, table, warc};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-
-/// Bytes from which a format is told.
-const HEAD: usize = 64 << 10;
 
 /// Bytes read on at a time in search of a long document's end.
 const STEP: usize = 256 << 10;
@@ -32,9 +31,13 @@ pub(super) enum Ends {
     BlankLine,
     /// This line, its ends trimmed.
     Separator(String),
-    /// A line `</doc>`.
+    /// `</doc>` at a line's end.
     DocTag,
-    /// `</page>`.
+    /// A newline that ends a row of a table, whose fields this byte separates.
+    Row(u8),
+    /// A WARC record's end.
+    Record,
+    /// `</page>`, but for those in comments and the like.
     PageTag,
 }
 
@@ -44,21 +47,29 @@ impl Ends {
             Self::Line => true,
             Self::BlankLine => plain::is_blank(line),
             Self::Separator(separator) => plain::equals_trimmed(line, separator),
-            Self::DocTag => line.trim_ascii() == b"</doc>",
-            Self::File | Self::PageTag => false,
+            Self::DocTag => line.trim_ascii_end().ends_with(b"</doc>"),
+            Self::File | Self::PageTag | Self::Row(_) | Self::Record => false,
         }
     }
 
     /// Whether a file may end without this.
     fn is_optional(&self) -> bool {
-        !matches!(self, Self::DocTag | Self::PageTag)
+        !matches!(self, Self::DocTag | Self::PageTag | Self::Row(_) | Self::Record)
     }
 
     /// Behind the last end in `data`.
     fn last(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::File => return None,
-            Self::PageTag => return Some(memmem::rfind(data, PAGE_TAG)? + PAGE_TAG.len()),
+            Self::Row(delimiter) => return table::scan(data, *delimiter, false).last,
+            Self::Record => return warc::end(data, false),
+            Self::PageTag => {
+                let (mut last, mut from) = (None, 0);
+                while let Some(end) = self.first(data, &mut from) {
+                    (last, from) = (Some(end), end);
+                }
+                return last;
+            }
             _ => {}
         }
         let mut end = memrchr(b'\n', data)?;
@@ -75,10 +86,17 @@ impl Ends {
     fn first(&self, data: &[u8], from: &mut usize) -> Option<usize> {
         match self {
             Self::File => return None,
+            // These are looked through from the beginning: a row is not that long, and a record tells its length.
+            Self::Row(delimiter) => return table::scan(data, *delimiter, true).first,
+            Self::Record => return warc::end(data, true),
             Self::PageTag => {
-                let found = memmem::find(&data[*from..], PAGE_TAG).map(|at| *from + at + PAGE_TAG.len());
-                *from = data.len().saturating_sub(PAGE_TAG.len() - 1);
-                return found;
+                return match xml::find(data, PAGE_TAG, *from) {
+                    Search::At(at) => Some(at + PAGE_TAG.len()),
+                    Search::Nothing(at) => {
+                        *from = at;
+                        None
+                    }
+                };
             }
             // A line as long as a record may be is looked through once, not once a step.
             Self::Line => {
@@ -113,7 +131,7 @@ pub(super) enum Taken {
 }
 
 /// An open input and what was read of it ahead.
-pub(super) struct Window {
+pub(in crate::prepare) struct Window {
     pub file: InputFile,
     source: Source,
     /// Read, and from `begin` on not handed out.
@@ -145,32 +163,69 @@ impl Window {
         Ok((&self.ahead[self.begin..], whole))
     }
 
-    /// Whether nothing is read ahead: after [`Window::take_before`], whether the input ended without the mark.
+    /// Whether nothing is read ahead: after [`Window::take_header`], whether the input ended without a page.
     pub fn is_empty(&self) -> bool {
         self.begin >= self.ahead.len()
     }
 
-    /// The bytes before `mark`, or before a dump's end where there is none; an error where `limit` bytes are without it.
-    pub fn take_before(&mut self, mark: &[u8], limit: usize) -> Result<Vec<u8>> {
+    /// The bytes before the first `<page>`, or before a dump's end if it has none; an error if `limit` bytes are without it.
+    pub fn take_header(&mut self, limit: usize) -> Result<Vec<u8>> {
+        const PAGE: &[u8] = b"<page>";
         let mut data = Vec::new();
         let mut from = 0;
         let end = loop {
             let wanted = data.len() + STEP;
             self.fill(&mut data, wanted)?;
-            if let Some(at) = memmem::find(&data[from..], mark) {
-                break from + at;
+            match xml::find(&data, PAGE, from) {
+                Search::At(at) => break at,
+                Search::Nothing(at) => from = at,
             }
             if data.len() < wanted {
                 break memmem::find(&data, b"</mediawiki>").unwrap_or(data.len());
             }
             if data.len() > limit {
-                let mark = String::from_utf8_lossy(mark);
-                let reason = format!("no {mark} within the first {limit} bytes; this is not a dump of pages");
+                let reason = format!("no <page> within the first {limit} bytes; this is not a dump of pages");
                 return Err(crate::Error::data(&self.file.path, reason));
             }
-            from = data.len() + 1 - mark.len();
         };
         self.give_back(&mut data, end);
+        Ok(data)
+    }
+
+    /// The first row of a table, without rows before it that are blank; `limit` bytes are the most.
+    pub fn take_row(&mut self, delimiter: u8, limit: usize) -> Result<Vec<u8>> {
+        loop {
+            let mut data = Vec::new();
+            let end = loop {
+                let wanted = (data.len() + STEP).min(limit);
+                self.fill(&mut data, wanted)?;
+                if let Some(end) = table::scan(&data, delimiter, true).first {
+                    break end;
+                }
+                if data.len() < wanted || data.len() == limit {
+                    break data.len();
+                }
+            };
+            self.give_back(&mut data, end);
+            if data.is_empty() || !plain::is_blank(&data) {
+                return Ok(data);
+            }
+        }
+    }
+
+    /// Gives back `data`, which was taken last.
+    pub fn untake(&mut self, data: &mut Vec<u8>) {
+        self.offset -= data.len() as u64;
+        self.line -= memchr_iter(b'\n', data).count() as u64;
+        data.extend_from_slice(&self.ahead[self.begin..]);
+        (self.ahead, self.begin) = (std::mem::take(data), 0);
+    }
+
+    /// The next `length` bytes, or as many as there are.
+    pub fn read(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        self.fill(&mut data, length)?;
+        self.offset += data.len() as u64;
         Ok(data)
     }
 
@@ -243,6 +298,9 @@ fn at_end(data: &[u8], ends: &Ends) -> Taken {
     match ends.last(data) {
         _ if data.is_empty() => Taken::Nothing,
         _ if ends.is_optional() => Taken::Documents(data.len()),
+        _ if matches!(ends, Ends::Row(delimiter) if table::scan(data, *delimiter, false).open.is_none()) => {
+            Taken::Documents(data.len())
+        }
         // The last line may lack its newline.
         _ if ends.is_end(&data[memrchr(b'\n', data).map_or(0, |newline| newline + 1)..]) => {
             Taken::Documents(data.len())

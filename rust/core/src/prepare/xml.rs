@@ -1,0 +1,95 @@
+//! Where elements of XML begin and end, without the comments, processing instructions and CDATA sections between and in them.
+
+use memchr::{memchr, memmem};
+
+/// As long as the longest of the strings that a search looks for after `<`.
+const LONGEST_MARK: usize = b"<![CDATA[".len();
+
+/// What a search for a tag finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Search {
+    /// The tag, at this byte.
+    At(usize),
+    /// Nothing; once there are more bytes, the search can continue at this one.
+    Nothing(usize),
+}
+
+/// Searches `xml` for `tag` from byte `from` on, which is not within a comment or the like.
+pub(super) fn find(xml: &[u8], tag: &[u8], from: usize) -> Search {
+    let mut at = from;
+    while let Some(found) = memchr(b'<', &xml[at..]) {
+        at += found;
+        let rest = &xml[at..];
+        if rest.len() <= LONGEST_MARK && !rest.contains(&b'>') {
+            // It may be cut.
+            return Search::Nothing(at);
+        }
+        if rest.starts_with(tag) {
+            return Search::At(at);
+        }
+        match passed_over(rest) {
+            Some(0) => return Search::Nothing(at),
+            Some(length) => at += length,
+            None => at += 1,
+        }
+    }
+    Search::Nothing(xml.len())
+}
+
+/// The length of the comment, processing instruction or CDATA section that `xml` begins with, 0 if its end is not there; none
+/// if it begins with something else.
+fn passed_over(xml: &[u8]) -> Option<usize> {
+    let (begin, end): (&[u8], &[u8]) = match xml {
+        [b'<', b'!', b'-', b'-', ..] => (b"<!--", b"-->"),
+        [b'<', b'?', ..] => (b"<?", b"?>"),
+        _ if xml.starts_with(b"<![CDATA[") => (b"<![CDATA[", b"]]>"),
+        _ => return None,
+    };
+    Some(memmem::find(&xml[begin.len()..], end).map_or(0, |at| begin.len() + at + end.len()))
+}
+
+/// Bytes of white space, comments and processing instructions that `xml` begins with: all that may stand between elements that
+/// hold no text.
+pub(super) fn nothing(xml: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += xml[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        match passed_over(&xml[at..]) {
+            Some(length) if length > 0 && !xml[at..].starts_with(b"<![") => at += length,
+            _ => return at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_in_comments_are_none() {
+        let xml = b"<!-- </page> --><?x </page>?><![CDATA[</page>]]></pages></page><page> ";
+        assert_eq!(find(xml, b"</page>", 0), Search::At(xml.len() - 14));
+        assert_eq!(find(xml, b"</page>", xml.len() - 13), Search::Nothing(xml.len()));
+        assert_eq!(find(b"<!-- <page> <page>", b"<page>", 0), Search::Nothing(0));
+        assert_eq!(find(b"<pages><page>         ", b"<page>", 0), Search::At(7));
+        for end in 0..xml.len() {
+            let found = match find(&xml[..end], b"</page>", 0) {
+                Search::At(at) => at,
+                Search::Nothing(from) => match find(xml, b"</page>", from) {
+                    Search::At(at) => at,
+                    Search::Nothing(_) => panic!("{end}"),
+                },
+            };
+            assert_eq!(found, xml.len() - 14, "{end}");
+        }
+    }
+
+    #[test]
+    fn what_counts_as_nothing() {
+        for (xml, length) in
+            [("", 0), (" \n", 2), ("<!-- a --> <?b?>\nx", 17), ("<!-- a", 0), ("<![CDATA[a]]>", 0), ("<page>", 0)]
+        {
+            assert_eq!(nothing(xml.as_bytes()), length, "{xml}");
+        }
+    }
+}
