@@ -213,6 +213,9 @@ def test_the_corpus_page_runs(command: Command, corpus: Path) -> None:
     Path("texts/one.txt").write_text(raw_text.plain(documents[0]))
     Path("dataset/rows.parquet").write_bytes((ROOT / "tests" / "golden" / "raw" / "rows.parquet").read_bytes())
     Path("extracted/wiki_00").write_text(raw_text.wikiextractor(documents))
+    Path("reviews.csv").write_text(
+        "id,review\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(["One is.", "Two."]))
+    )
     Path("books.txt").write_text("*****\n".join(raw_text.plain(document) for document in documents))
     Path("news.txt").write_text(corpus.read_text())
     rows = [{"article": {"body": "\n".join(raw_text.paragraphs(document))}} for document in documents]

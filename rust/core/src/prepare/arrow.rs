@@ -127,14 +127,11 @@ impl ColumnReader {
     fn read_batch(&mut self) -> Result<bool> {
         while let Some(message) = read_message(&mut self.window)? {
             let read = guarded(|| self.decode(message));
-            match read
-                .map_err(|e| Error::row(&self.path, self.row, format!("the Arrow data is damaged ({e}); {FETCH}")))?
-            {
-                Some(texts) => {
-                    self.batch = Some(texts);
-                    return Ok(true);
-                }
-                None => continue,
+            let texts = read
+                .map_err(|e| Error::row(&self.path, self.row, format!("the Arrow data is damaged ({e}); {FETCH}")))?;
+            if texts.is_some() {
+                self.batch = texts;
+                return Ok(true);
             }
         }
         Ok(false)

@@ -380,14 +380,14 @@ fn next_bytes(
 
 fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error {
     let path = &window.file.path;
+    if let Some(error) = open_quote(window, kind, data, &format!("within {limit} bytes")) {
+        return error;
+    }
     match kind {
         RawKind::MediaWiki(_) => {
             Error::byte(path, window.offset, format!("no </page> within {limit} bytes{}", last_title(data)))
         }
         RawKind::Wikiextractor => Error::line(path, window.line, format!("no </doc> within {limit} bytes")),
-        RawKind::Table(column) if let Some(at) = table::scan(data, column.delimiter, false).open => {
-            open_quote(window, &data[..at], &format!("within {limit} bytes"))
-        }
         RawKind::Wet => Error::byte(path, window.offset, format!("a WARC record must be no longer than {limit} bytes")),
         RawKind::JsonLines => {
             let reason = format!("longer than {limit} bytes; JSON Lines has one object a line (jq -c . writes it so)");
@@ -402,19 +402,24 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
     }
 }
 
-/// A quote that is not closed: `before` is what stands before it in its row.
-fn open_quote(window: &Window, before: &[u8], place: &str) -> Error {
-    let line = window.line + memchr_iter(b'\n', before).count() as u64;
+/// A quote that is not closed in `data`, which begins with a row of a table.
+fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Option<Error> {
+    let RawKind::Table(column) = kind else { return None };
+    let at = table::scan(data, column.delimiter, false).open?;
+    let line = window.line + memchr_iter(b'\n', &data[..at]).count() as u64;
     let reason = format!(
         "the quote that opens a field here must be closed, got none {place}; double quotes within fields (\"\"), or pass \
          --skip-bad to skip such rows"
     );
-    Error::line(&window.file.path, line, reason)
+    Some(Error::line(&window.file.path, line, reason))
 }
 
 /// Whether a file may end as it does: `rest` is what follows its last document.
 fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     let path = &window.file.path;
+    if let Some(error) = open_quote(window, kind, rest, "before the end of the file") {
+        return Err(error);
+    }
     match kind {
         RawKind::MediaWiki(site) => {
             let at = xml::nothing(rest);
@@ -438,9 +443,6 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
             }
             let byte = window.offset + (at + rest.len() - behind.len() + more) as u64;
             Err(Error::byte(path, byte, mediawiki::NO_PAGE))
-        }
-        RawKind::Table(column) if let Some(at) = table::scan(rest, column.delimiter, false).open => {
-            Err(open_quote(window, &rest[..at], "before the end of the file"))
         }
         RawKind::Wet if !rest.trim_ascii().is_empty() => {
             let reason = "the file is cut short: no whole WARC record begins here; fetch it again";

@@ -50,9 +50,7 @@ fn pointer(head: &[u8]) -> Option<Kind> {
 fn sure(head: &[u8]) -> Option<Kind> {
     Some(match head {
         [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0, ..] => Kind::Arrow,
-        [0xFF, 0xFF, 0xFF, 0xFF, a, b, c, d, 0x10 | 0x0C | 0x14, 0, 0, 0, ..]
-            if u32::from_le_bytes([*a, *b, *c, *d]) < 1 << 28 =>
-        {
+        [0xFF, 0xFF, 0xFF, 0xFF, a, b, c, d, 4..=64, 0, 0, 0, ..] if u32::from_le_bytes([*a, *b, *c, *d]) < 1 << 28 => {
             Kind::Arrow
         }
         [b'P', b'K', 3, 4, ..] => zip(head),
