@@ -500,7 +500,7 @@ def test_text_between_the_pages_of_a_dump(between: str) -> None:
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
         (b"PK\x03\x04\x14\x00\x00\x00\x08\x00", "zip"),
         ("A text.\n".encode("utf-16"), "UTF-16"),
-        (b"\x7fELF\x02\x01\x01" + bytes(100), "binary data"),
+        (b"\x7fELF\x02\x01\x01" + bytes(100), "a program"),
         (b"{\\rtf1\\ansi One is here.}\n", "RTF"),
         (b'<?xml version="1.0"?>\n<feed><entry>One is here.</entry></feed>\n', "XML"),
         (b'[{"text": "One."},\n {"text": "Two."}]\n', "JSON Lines"),
@@ -517,7 +517,7 @@ def test_a_format_that_is_not_the_files() -> None:
     assert "raw" in refusal("Just a text.\n", "raw", format="parquet")
     assert "raw" in refusal("Just a text.\n", "raw", format="mediawiki")
     assert "raw" in refusal("Just a text.\n", "raw", format="wikiextractor")
-    assert "not JSON Lines" in refusal("Just a text.\n", "raw", format="jsonl")
+    assert "--format jsonl must describe the data" in refusal("Just a text.\n", "raw", format="jsonl")
     assert prepared('{"text": "One."}\n', format="text")[0] == '{"text": "One."}\n\n'
 
 
