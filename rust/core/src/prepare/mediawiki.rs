@@ -55,6 +55,11 @@ pub struct Site {
 }
 
 impl Site {
+    /// What is known of the site of pages without a header.
+    pub(super) fn of_part() -> Self {
+        Self { is_part: true, ..Self::default() }
+    }
+
     /// Reads a header: what stands before the first `<page>`.
     ///
     /// # Errors

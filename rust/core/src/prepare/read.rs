@@ -283,7 +283,7 @@ impl RawReader {
             Kind::Jsonl => (Ends::Line, RawKind::JsonLines, MAX_RECORD),
             Kind::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
             Kind::Mediawiki if format::is_part_of_dump(head) => {
-                (Ends::PageTag, RawKind::MediaWiki(Arc::new(Site { is_part: true, ..Site::default() })), MAX_RECORD)
+                (Ends::PageTag, RawKind::MediaWiki(Arc::new(Site::of_part())), MAX_RECORD)
             }
             Kind::Mediawiki => {
                 let header = window.take_header(MAX_HEADER)?;

@@ -22,7 +22,7 @@ const PAGE_TAG: &[u8] = b"</page>";
 
 /// What ends a document.
 #[derive(Debug, Clone)]
-pub(super) enum Ends {
+pub(in crate::prepare) enum Ends {
     /// The file's end.
     File,
     /// A line's end.
@@ -119,7 +119,7 @@ impl Ends {
 
 /// What [`Window::take`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(in crate::prepare) enum Taken {
     /// Whole documents up to this byte of the data.
     Documents(usize),
     /// What follows the file's last end, where documents need one.
