@@ -285,7 +285,7 @@ def test_files_of_patterns_that_cannot_be_read(command: Command, native: Native)
     [
         (
             {"format": "docx"},
-            "format must be one of auto, text, jsonl, wikiextractor, parquet, mediawiki; it is 'docx'",
+            "format must be one of auto, text, jsonl, csv, tsv, parquet, arrow, wikiextractor, mediawiki, wet; it is",
         ),
         ({"documents": None}, "documents must be one of file, blank-line; it is None"),
         ({"paragraphs": "file"}, "paragraphs must be one of auto, line, blank-line"),

@@ -29,6 +29,8 @@ const MAX_BATCH: usize = 1 << 30;
 const MAX_METADATA: usize = 64 << 20;
 /// Rows in a block at most, whatever their length.
 const BLOCK_ROWS: usize = 64 << 10;
+/// The first message of a file begins at this byte at the latest.
+const MAX_ALIGNMENT: u64 = 1024;
 /// What a file begins with, before the stream in it.
 pub(super) const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
 
@@ -45,6 +47,8 @@ pub(super) struct ColumnReader {
     way: Vec<usize>,
     dictionaries: HashMap<i64, ArrayRef>,
     batch: Option<Texts>,
+    /// Whether the stream's end was read; a file has more behind it.
+    ended: bool,
     /// Rows handed out.
     row: u64,
 }
@@ -71,6 +75,10 @@ impl ColumnReader {
         let path = window.file.path.clone();
         if is_file {
             window.read(FILE_MAGIC.len())?;
+            // Some writers align the first message to more than 8 bytes.
+            while window.offset < MAX_ALIGNMENT && window.peek(8)? == [0; 8] {
+                window.read(8)?;
+            }
         }
         let message =
             read_message(&mut window)?.ok_or_else(|| Error::data(&path, format!("no Arrow schema; {FETCH}")))?;
@@ -93,6 +101,7 @@ impl ColumnReader {
             way,
             dictionaries: HashMap::new(),
             batch: None,
+            ended: false,
             row: 0,
         })
     }
@@ -125,7 +134,11 @@ impl ColumnReader {
 
     /// Decodes the next record batch; false if there is none.
     fn read_batch(&mut self) -> Result<bool> {
-        while let Some(message) = read_message(&mut self.window)? {
+        while !self.ended {
+            let Some(message) = read_message(&mut self.window)? else {
+                self.ended = true;
+                break;
+            };
             let read = guarded(|| self.decode(message));
             let texts = read
                 .map_err(|e| Error::row(&self.path, self.row, format!("the Arrow data is damaged ({e}); {FETCH}")))?;

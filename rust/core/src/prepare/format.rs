@@ -213,8 +213,8 @@ pub(super) fn is_part_of_dump(head: &[u8]) -> bool {
     element.starts_with(b"<page>") || element.starts_with(b"</mediawiki>")
 }
 
-/// `text` without the white space and NUL bytes that it begins with.
+/// `text` without the white space and control characters that it begins with.
 fn trim_start(text: &[u8]) -> &[u8] {
-    let begin = text.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != 0);
+    let begin = text.iter().position(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0..=6 | 14..=26));
     begin.map_or(&[], |begin| &text[begin..])
 }

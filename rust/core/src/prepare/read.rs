@@ -430,6 +430,10 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
                 if rest.is_empty() && site.is_part {
                     return Ok(());
                 }
+                if rest.starts_with(b"<!--") {
+                    let reason = "the comment that begins here is not closed; end it with -->, or fetch the file again";
+                    return Err(Error::byte(path, byte, reason));
+                }
                 if memmem::find(rest, b"</mediawiki>").is_some() {
                     return Err(Error::byte(path, byte, mediawiki::NO_PAGE));
                 }

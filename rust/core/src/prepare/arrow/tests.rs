@@ -48,9 +48,11 @@ fn stream(batches: &[RecordBatch], compression: Option<CompressionType>) -> Vec<
     writer.into_inner().unwrap()
 }
 
+/// Without the dictionary, of which a file may have only one.
 fn file(batches: &[RecordBatch]) -> Vec<u8> {
+    let batches: Vec<_> = batches.iter().map(|it| it.project(&[0, 1, 2, 3, 5, 6, 7]).unwrap()).collect();
     let mut writer = FileWriter::try_new(Cursor::new(Vec::new()), &batches[0].schema()).unwrap();
-    for batch in batches {
+    for batch in &batches {
         writer.write(batch).unwrap();
     }
     writer.finish().unwrap();

@@ -116,14 +116,13 @@ fn is_markup(text: &[u8], name: &[u8], whole: bool) -> bool {
     if !is_tag {
         return false;
     }
-    // It has attributes, or ends somewhere; or an element in it does, if the end is not in sight.
+    // It has attributes, is empty, or ends somewhere; or an element in it does, if the end is not in sight.
     let ends = |name: &[u8], text: &[u8]| memmem::find(text, &[b"</", name, b">"].concat()).is_some();
-    if attributes.len() > 1 || ends(name, rest) {
+    if !attributes.is_empty() || ends(name, rest) {
         return true;
     }
     let mut inner = &rest[end..];
-    let is_open = !whole || attributes == b"/";
-    while is_open && let Some(at) = memchr(b'<', inner) {
+    while !whole && let Some(at) = memchr(b'<', inner) {
         inner = &inner[at + 1..];
         let name = self::name(inner);
         if !name.is_empty() && ends(name, inner) {

@@ -21,10 +21,14 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
         |(delimiter, kind)| {
             let header = header(line, delimiter as char)?;
             let known = header.iter().any(|it| NAMES.contains(&it.to_ascii_lowercase().as_str()));
-            let rows = rows(text, delimiter, whole);
+            let (rows, cut) = rows(text, delimiter, whole);
             let good = rows.iter().skip(1).filter(|&&fields| fields == header.len()).count();
-            let is_table =
-                if known { good > 0 && good * 2 >= rows.len() - 1 } else { good >= ROWS && good == rows.len() - 1 };
+            let is_table = match rows.len().saturating_sub(1) {
+                // The first row goes on behind what is looked at.
+                0 => known && cut.is_some_and(|fields| (2..=header.len()).contains(&fields)),
+                count if known => good > 0 && good * 2 >= count,
+                count => good >= ROWS && good == count,
+            };
             is_table.then_some(kind)
         },
     )
@@ -52,12 +56,10 @@ fn header(line: &str, delimiter: char) -> Option<Vec<&str>> {
     (all && names.len() > 1 && sorted.len() == names.len()).then_some(names)
 }
 
-/// The number of fields of each whole row.
-fn rows(text: &[u8], delimiter: u8, whole: bool) -> Vec<usize> {
+/// The number of fields of each whole row, which are the header's and more, and of a row that may be cut.
+fn rows(text: &[u8], delimiter: u8, whole: bool) -> (Vec<usize>, Option<usize>) {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(text);
     let mut rows: Vec<usize> = reader.byte_records().map_while(|row| row.ok().map(|row| row.len())).collect();
-    if !whole {
-        rows.pop();
-    }
-    rows
+    let cut = if whole || rows.len() < 2 { None } else { rows.pop() };
+    (rows, cut)
 }

@@ -379,7 +379,7 @@ proptest! {
 #[test]
 fn what_is_nearly_a_format_is_named_or_read() {
     // A first line that is broken is a record that is broken.
-    for first in ["{\"text\": \"A\" \"b\"}", "{\"score\": NaN, \"text\": \"a\"}", "{\"text\": \"cut"] {
+    for first in ["{\"text\": \"A\" \"b\"}", "{\"text\": \"cut"] {
         let text = format!("{first}\n{{\"text\": \"b\"}}\n");
         let message = read(&[text.as_bytes()], &options()).unwrap_err();
         assert!(message.starts_with("000, line 1: not a JSON object"), "{message}");
@@ -426,7 +426,7 @@ fn parts_of_dumps_and_comments() {
         (&pages[..pages.len() - 9], "cut short here: no </mediawiki>, within the page \"D\""),
         (&format!("{pages}stray</mediawiki>"), "only pages"),
         (&format!("{pages}</mediawiki>{DUMP}"), "only pages"),
-        (&DUMP.replace("<page><title>B", "<!-- <page><title>B"), "cut short"),
+        (&DUMP.replace("<page><title>B", "<!-- <page><title>B"), "the comment that begins here is not closed"),
     ] {
         let message = read(&[text.as_bytes()], &options()).unwrap_err();
         assert!(message.contains(place), "{message}");
@@ -545,7 +545,7 @@ fn web_archives() {
         assert_eq!(left.counts.bad_records, 1, "{bad}");
         assert_eq!((left.texts.first().unwrap().as_str(), left.texts.last().unwrap().as_str()), ("a", "b"));
     }
-    let cut = format!("{}{}", text("a"), &text("b is cut")[..90]);
+    let cut = format!("{}{}", text("a"), &text("b is cut").split_at(text("b is cut").len() - 6).0);
     assert!(read(&[cut.as_bytes()], &options()).unwrap_err().contains("cut short"));
     let left = read(&[cut.as_bytes()], &skip).unwrap();
     assert_eq!((left.texts, left.counts.bad_records), (vec!["a".to_owned()], 1));

@@ -221,6 +221,16 @@ impl Window {
         (self.ahead, self.begin) = (std::mem::take(data), 0);
     }
 
+    /// The next `length` bytes, or as many as there are, which stay ahead.
+    pub fn peek(&mut self, length: usize) -> Result<&[u8]> {
+        let mut data = Vec::new();
+        self.fill(&mut data, length)?;
+        let count = data.len();
+        data.extend_from_slice(&self.ahead[self.begin..]);
+        (self.ahead, self.begin) = (data, 0);
+        Ok(&self.ahead[..count])
+    }
+
     /// The next `length` bytes, or as many as there are.
     pub fn read(&mut self, length: usize) -> Result<Vec<u8>> {
         let mut data = Vec::new();
