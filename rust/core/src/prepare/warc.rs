@@ -54,8 +54,7 @@ pub(super) fn end(data: &[u8], one: bool) -> Option<usize> {
     let mut at = 0;
     while at < data.len() {
         match next(&data[at..]) {
-            Next::Whole { next, .. } => at += next,
-            Next::Broken(Some(next)) => at += next,
+            Next::Whole { next, .. } | Next::Broken(Some(next)) => at += next,
             Next::Cut | Next::Broken(None) => break,
         }
         if one {

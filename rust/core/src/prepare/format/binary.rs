@@ -75,8 +75,8 @@ fn sure(head: &[u8]) -> Option<Kind> {
         [0x89, b'P', b'N', b'G', ..]
         | [0xFF, 0xD8, 0xFF, ..]
         | [b'I', b'I', b'*', 0, ..]
-        | [b'M', b'M', 0, b'*', ..] => image(),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => image(),
+        | [b'M', b'M', 0, b'*', ..]
+        | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => image(),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W' | b'A', b'A' | b'V', ..] => sound(),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] if head[..2] == [0, 0] => sound(),
         [0xFF, 0xFB | 0xF3 | 0xF2, ..] | [0x1A, 0x45, 0xDF, 0xA3, ..] => sound(),
