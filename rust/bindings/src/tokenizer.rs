@@ -158,12 +158,15 @@ fn chosen_rules(
     })
 }
 
+/// The file, lower_case, keep_accents, of_another.
+type RulesBeside = (Option<PathBuf>, Option<bool>, Option<bool>, bool);
+
 /// What the file beside a tokenizer tells of its text rules: (file, lower_case, keep_accents, of_another).
 ///
 /// The file is None where there is none, a rule None where it is not told; of_another: the file names another model. Raises
 /// AlbertFastError where the file cannot be used.
 #[pyfunction]
-pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<PathBuf>, Option<bool>, Option<bool>, bool)> {
+pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<RulesBeside> {
     let beside = match kind {
         "unigram" => model_rules(&path)?,
         "wordpiece" => beside::of_vocabulary(&path).map_err(to_python)?,

@@ -138,8 +138,7 @@ impl Counter {
                     }
                 }
             }
-            begins =
-                word.ends_with(|c: char| matches!(c, '.' | '!' | '?' | ':' | ';' | '…' | '"' | '”' | '“' | '»' | '«'));
+            begins = word.ends_with(['.', '!', '?', ':', ';', '…', '"', '”', '“', '»', '«']);
         }
     }
 

@@ -153,7 +153,9 @@ mod tests {
     fn documents_between_blank_lines() {
         let of = |files: &[String]| {
             let mut look = Look::default();
-            files.iter().for_each(|text| look.file(text));
+            for text in files {
+                look.file(text);
+            }
             look.hides_documents()
         };
         assert!(of(&["one\n\ntwo\n".into()]));
