@@ -118,6 +118,17 @@ def test_tables(delimiter: str) -> None:
     assert prepared(broken, skip_bad=True, sentences=False)[1]["counts"]["bad_records"] == 1
 
 
+def test_what_only_looks_like_a_table_names_the_way_around() -> None:
+    text = "apple,banana,cherry\n" + "pear,fig,plum\n" * 6
+    message = refusal(text)
+    assert message.endswith("; if this is not a table, pass --format text")
+    assert prepared(text, format="text")[0].startswith("apple,banana,cherry pear,fig,plum")
+    # Text with commas and without quotes makes no table of it, and no text either.
+    message = refusal("id,text\n1,Hello, world is here.\n2,Three, four, five.\n")
+    assert message.startswith("raw.txt, line 2: the row must have 2 fields, as the first row has, got 3")
+    assert message.endswith("; if this is not a table, pass --format text")
+
+
 def test_many_rows() -> None:
     text = "id,text\n" + "".join(f'{i},"Row {i} is here,\nand is a text."\n' for i in range(60_000))
     one, result = prepared(text, num_threads=1, paragraphs="blank-line")

@@ -200,11 +200,32 @@ pub fn recognize(head: &[u8], whole: bool) -> Kind {
     if let Some(kind) = markup::recognize(text, whole) {
         return kind;
     }
+    if let Some(kind) = listing(text) {
+        return kind;
+    }
     match json_shape::shape(text, whole) {
         Shape::Lines => Kind::Jsonl,
         Shape::Text => table::recognize(text, whole).unwrap_or(Kind::Text),
         Shape::Other { what, advice } => Other::text(what, advice),
     }
+}
+
+/// Text that is written for programs, by its first line.
+fn listing(text: &[u8]) -> Option<Kind> {
+    let mut lines = text.split(|&byte| byte == b'\n');
+    if [&b"-- MySQL dump "[..], b"-- MariaDB dump ", b"-- PostgreSQL database dump"]
+        .iter()
+        .any(|it| text.starts_with(it))
+        || (text.starts_with(b"--\n-- PostgreSQL database dump"))
+    {
+        return Some(Other::text("a dump of a database (SQL)", "load it, and write its texts as CSV first"));
+    }
+    let is_token = |line: &[u8]| line.starts_with(b"1") && line.iter().filter(|&&byte| byte == b'\t').count() == 9;
+    let token = lines.find(|line| !line.starts_with(b"#"))?;
+    is_token(token).then(|| {
+        let advice = "extract its sentences first (sed -n 's/^# text = //p' FILE > NEW)";
+        Other::text("a treebank (CoNLL-U)", advice)
+    })
 }
 
 /// Whether a dump that begins with `head` is only a part of one: it begins with a page, or is the end.

@@ -300,7 +300,7 @@ impl RawReader {
                 return Ok(Some(Open::Arrow(Box::new(column))));
             }
             Kind::Csv | Kind::Tsv => {
-                let column = open_table(&mut window, found == Kind::Tsv, &self.options.text_field)?;
+                let column = open_table(&mut window, found == Kind::Tsv, &self.options)?;
                 (Ends::Row(column.delimiter), RawKind::Table(Box::new(column)), table::MAX_ROW)
             }
             Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
@@ -319,7 +319,7 @@ impl RawReader {
 }
 
 /// Reads a table's first row, if it names the columns, and finds the column `field`.
-fn open_table(window: &mut Window, is_tsv: bool, field: &str) -> Result<table::Column> {
+fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<table::Column> {
     const MAX_ROW: usize = 1 << 20;
     let path = window.file.path.clone();
     let mut delimiters: Vec<u8> = if is_tsv { b"\t".to_vec() } else { b",;|\t".to_vec() };
@@ -336,7 +336,10 @@ fn open_table(window: &mut Window, is_tsv: bool, field: &str) -> Result<table::C
         return Err(Error::data(&path, reason));
     }
     let text = String::from_utf8_lossy(&row).into_owned();
-    let (column, is_header) = table::find(&text, &delimiters, field).map_err(|reason| Error::data(&path, reason))?;
+    let (column, is_header) = table::find(&text, &delimiters, &options.text_field).map_err(|reason| {
+        let way_around = if options.format == Format::Auto { table::NO_TABLE } else { "" };
+        Error::data(&path, format!("{reason}{way_around}"))
+    })?;
     if !is_header {
         window.untake(&mut row);
     }

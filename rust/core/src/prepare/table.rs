@@ -6,10 +6,14 @@
 use super::parse::Records;
 use super::plain::is_blank;
 use super::raw::ReadCounts;
+use super::read::Format;
 use crate::Result;
 
 /// The longest row, in bytes: 16 MiB. A quote that is not closed would take in the rest of the file.
 pub(super) const MAX_ROW: usize = 16 << 20;
+
+/// What to do if data only look like a table.
+pub(super) const NO_TABLE: &str = "; if this is not a table, pass --format text";
 
 /// Which field of a row is the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,9 +138,10 @@ pub(super) fn parse(
         } else if !is_blank(text[begin..end].as_bytes()) {
             let (found, wanted) = (record.len(), column.fields);
             records.bad_line(line, counts, || {
+                let way_around = if records.options.format == Format::Auto { NO_TABLE } else { "" };
                 format!(
                     "the row must have {wanted} fields, as the first row has, got {found}; put quotes around fields that \
-                     hold {:?} or a quote, or pass --skip-bad to skip such rows",
+                     hold {:?} or a quote, or pass --skip-bad to skip such rows{way_around}",
                     column.delimiter as char
                 )
             })?;

@@ -20,13 +20,16 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     [(b'\t', Kind::Tsv), (b',', Kind::Csv), (b';', Kind::Csv), (b'|', Kind::Csv)].into_iter().find_map(
         |(delimiter, kind)| {
             let header = header(line, delimiter as char)?;
-            let known = header.iter().any(|it| NAMES.contains(&it.to_ascii_lowercase().as_str()));
+            let known = header.iter().filter(|it| NAMES.contains(&it.to_ascii_lowercase().as_str())).count();
             let (rows, cut) = rows(text, delimiter, whole);
             let good = rows.iter().skip(1).filter(|&&fields| fields == header.len()).count();
+            // Commas in text that has no quotes make more fields.
+            let enough = rows.iter().skip(1).filter(|&&fields| fields >= header.len()).count();
             let is_table = match rows.len().saturating_sub(1) {
                 // The first row goes on behind what is looked at.
-                0 => known && cut.is_some_and(|fields| (2..=header.len()).contains(&fields)),
-                count if known => good > 0 && good * 2 >= count,
+                0 => known > 0 && cut.is_some_and(|fields| (2..=header.len()).contains(&fields)),
+                count if known > 1 => enough * 2 >= count,
+                count if known > 0 => good > 0 && good * 2 >= count,
                 count => good >= ROWS && good == count,
             };
             is_table.then_some(kind)
