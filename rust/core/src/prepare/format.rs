@@ -220,7 +220,7 @@ fn listing(text: &[u8]) -> Option<Kind> {
     {
         return Some(Other::text("a dump of a database (SQL)", "load it, and write its texts as CSV first"));
     }
-    let is_token = |line: &[u8]| line.starts_with(b"1") && line.iter().filter(|&&byte| byte == b'\t').count() == 9;
+    let is_token = |line: &[u8]| line.starts_with(b"1") && memchr::memchr_iter(b'\t', line).count() == 9;
     let token = lines.find(|line| !line.starts_with(b"#"))?;
     is_token(token).then(|| {
         let advice = "extract its sentences first (sed -n 's/^# text = //p' FILE > NEW)";
