@@ -5,20 +5,15 @@ use std::io::{BufRead, Cursor, Read};
 use serde::de::IgnoredAny;
 
 use super::{InputFile, InputKind, Source};
+use crate::prepare::format::{HEAD, Kind, recognize};
 use crate::{Error, Result};
 
 /// Bytes that tell enough; fewer only at the end of the input.
 const ENOUGH: usize = 16 << 10;
-/// Bytes that are looked at.
-const HEAD: usize = 64 << 10;
-/// First lines that are looked at: a line of a text may well be JSON.
+/// First lines that are looked at where markup or JSON may be a line of a text.
 const LINES: usize = 16;
 
-const NOT_A_CORPUS: &str = "not text with one sentence per line";
-const PREPARE: &str = "run albert-fast prepare-text on it and pass its output";
-const EXTRACT: &str = "extract its text first (trafilatura), then run albert-fast prepare-text";
-
-/// Refuses an input that is open at its beginning and holds JSON Lines, markup or Parquet.
+/// Refuses an input that is open at its beginning and holds JSON Lines, a table, markup or binary data.
 ///
 /// # Errors
 /// [`Error::Data`] saying what it is and what to do; what reading gives.
@@ -47,52 +42,37 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
 /// Why an input that begins with `head` is no corpus, and what to do; none if it is.
 fn why_not(head: &[u8], whole: bool) -> Option<String> {
     let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
-    if head.starts_with(b"PAR1") {
-        return Some(format!("this is Parquet, {NOT_A_CORPUS}; {PREPARE}"));
+    let kind = recognize(head, whole);
+    if kind == Kind::Text || kind.may_be_text() && is_one_line_only(head, whole, kind) {
+        return None;
     }
-    let (what, advice) = markup(head.trim_ascii_start()).or_else(|| {
-        let is_json = is_json_lines(head, whole);
-        is_json.then_some(("JSON Lines", PREPARE))
-    })?;
-    Some(format!("this is {what}, {NOT_A_CORPUS}; {advice}, or pass --input-format text to read it as text as it is"))
-}
-
-/// What a text begins with that is surely markup, and what to do.
-fn markup(text: &[u8]) -> Option<(&'static str, &'static str)> {
-    let begins = |start: &str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start.as_bytes()));
-    let first = &text[..text.len().min(4096)];
-    let is_dump = memchr::memmem::find(first, b"<mediawiki").is_some();
-    if begins("<mediawiki") || begins("<?xml") && is_dump {
-        return Some(("a MediaWiki dump", PREPARE));
-    }
-    if begins("<doc id=") {
-        return Some(("wikiextractor's output", PREPARE));
-    }
-    if begins("<!doctype html") || begins("<html") {
-        return Some(("HTML", EXTRACT));
-    }
-    (begins("<?xml") || begins("<!doctype ")).then_some(("XML", EXTRACT))
-}
-
-/// Whether at least half of the first lines, and the first, are JSON objects.
-fn is_json_lines(head: &[u8], whole: bool) -> bool {
-    let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
-    let is_object = |line: &[u8]| match serde_json::from_slice::<IgnoredAny>(line) {
-        Ok(_) => line.starts_with(b"{"),
-        Err(_) => false,
+    let what = kind.what();
+    let mut reason = match kind.advice() {
+        Some(advice) => format!("this is {what}, not text with one sentence per line; {advice}"),
+        None => format!(
+            "this is {what}, not text with one sentence per line; run albert-fast prepare-text on it and pass its output"
+        ),
     };
-    if lines.len() == 1 && !whole {
-        // One line that continues after the head.
-        let line = head.trim_ascii_start();
-        let error = serde_json::from_slice::<IgnoredAny>(line).err();
-        return line.starts_with(b"{") && error.is_some_and(|error| error.is_eof());
+    if kind.may_be_text() {
+        reason.push_str(", or pass --input-format text to read it as text as it is");
     }
+    Some(reason)
+}
+
+/// Whether only few of the first lines are what the input looks like, so that it is a text about such things.
+fn is_one_line_only(head: &[u8], whole: bool, kind: Kind) -> bool {
+    let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
     if !whole {
+        // It continues after the head.
         lines.pop();
     }
     let lines: Vec<_> = lines.into_iter().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).take(LINES).collect();
-    let objects = lines.iter().filter(|line| is_object(line)).count();
-    lines.first().is_some_and(|line| is_object(line)) && 2 * objects >= lines.len()
+    let is_like = |line: &[u8]| match (kind, line) {
+        (Kind::Jsonl, [b'{', ..]) => serde_json::from_slice::<IgnoredAny>(line).is_ok(),
+        (Kind::Jsonl, _) => false,
+        _ => !head.starts_with(b"<") || line.contains(&b'<'),
+    };
+    2 * lines.iter().filter(|line| is_like(line)).count() < lines.len()
 }
 
 #[cfg(test)]
@@ -108,6 +88,8 @@ mod tests {
             ("<!DOCTYPE html>\n<html><body>x</body></html>\n", "HTML"),
             ("<?xml version=\"1.0\"?>\n<TEI>\n<p>Ein Satz.</p>\n</TEI>\n", "XML"),
             ("<doc id=\"1\" url=\"u\" title=\"t\">\nEin Satz.\n</doc>\n", "wikiextractor"),
+            ("id,text\n1,Ein Satz.\n2,Noch einer.\n3,Und einer.\n", "CSV"),
+            ("id\ttext\n1\tEin Satz.\n2\tNoch einer.\n", "TSV"),
         ] {
             let reason = why_not(text.as_bytes(), true).unwrap_or_else(|| panic!("{text}"));
             assert!(reason.contains(what), "{reason}");

@@ -118,19 +118,6 @@ impl Kind {
     }
 }
 
-/// Why an input that begins with `head` is not a corpus, one sentence per line, and what to do; none if it is text. `whole`
-/// says whether `head`, of which [`HEAD`] bytes are enough, is all there is.
-pub fn why_not_a_corpus(head: &[u8], whole: bool) -> Option<String> {
-    match recognize(head, whole) {
-        Kind::Text => None,
-        Kind::Other(it) => Some(format!("this is {}, not text; {}", it.what, it.advice)),
-        kind => Some(format!(
-            "this is {}, not text with one sentence per line; run prepare-text on it first, and pass its output",
-            kind.what()
-        )),
-    }
-}
-
 /// What to read an input as that begins with `head`, of which `whole` says whether it is all.
 ///
 /// # Errors
