@@ -227,7 +227,9 @@ def test_the_corpus_page_runs(command: Command, corpus: Path) -> None:
         for line in code.replace("\\\n", " ").splitlines() if language == "" else ():
             name, *words = shlex.split(line)
             if name == "albert-fast":
-                done = command(*(word.replace("30000", "500") for word in words))
+                # The corpus here is small: of a hundred documents one in two hundred would be none.
+                small = {"30000": "500", "0.005": "0.05"}
+                done = command(*(small.get(word, word) for word in words))
                 assert done.code == 0, f"{line}\n{done.err}"
     assert names["result"]["eval_documents"] > 0
     assert Path("tokenizer/spiece.model").exists()
