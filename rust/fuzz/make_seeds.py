@@ -121,6 +121,16 @@ def main() -> None:
     write("prepare_wikiextractor", "one", WIKIEXTRACTOR)
     write("prepare_wikiextractor", "line", '<doc title="a" id="1">Cats run.</doc>\n')
     write("prepare_parquet", "rows", (ROOT / "tests/golden/raw/rows.parquet").read_bytes())
+    write("prepare_csv", "quoted", b'id,text\n1,"The cat, the ""dog"".\nIt ran."\n2,Old.\n')
+    write("prepare_csv", "semicolons", b"sep=;\r\nid;text\r\n1;Der Hund.\r\n;\r\n")
+    write("prepare_tsv", "plain", b"id\ttext\n1\tThe cat.\n2\t\n")
+    write("prepare_arrow", "stream", (ROOT / "tests/golden/raw/rows.arrow").read_bytes())
+    write("prepare_arrow", "file", (ROOT / "tests/golden/raw/rows-file.arrow").read_bytes())
+    record = (
+        b"WARC/1.0\r\nWARC-Type: conversion\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nThe cat.\n\r\n\r\n"
+    )
+    write("prepare_wet", "two", b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n" + record)
+    write("prepare_wet", "one", record)
     for name, text in WIKITEXT.items():
         write("wikitext", name, text)
     line = "The Cat, saw 3,000 dogs – „naïve“ ﬁne\n\n東京"

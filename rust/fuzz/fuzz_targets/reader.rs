@@ -1,4 +1,4 @@
-//! Fuzzes the reader that the environment variable READER names. One binary for all of them builds in a sixteenth of the
+//! Fuzzes the reader that the environment variable READER names. One binary for all of them builds in a fraction of the
 //! time.
 
 #![no_main]

@@ -42,6 +42,22 @@ pub fn parquet(data: &[u8]) {
     all_ways("parquet", data);
 }
 
+pub fn csv(data: &[u8]) {
+    all_ways("csv", data);
+}
+
+pub fn tsv(data: &[u8]) {
+    all_ways("tsv", data);
+}
+
+pub fn arrow(data: &[u8]) {
+    all_ways("arrow", data);
+}
+
+pub fn wet(data: &[u8]) {
+    all_ways("wet", data);
+}
+
 pub fn wikitext(data: &[u8]) {
     let mut out = String::new();
     if let Ok(text) = std::str::from_utf8(data) {
