@@ -69,7 +69,7 @@ bench: build
 	$(BIN)/python benches/bench.py $(BENCH_ARGS)
 
 fuzz: build
-	$(BIN)/python rust/fuzz/run.py $(FUZZ_ARGS)
+	$(BIN)/python rust/fuzz/fuzz_readers.py $(FUZZ_ARGS)
 
 gpu-kit: build
 	$(BIN)/python benches/gpu/build.py --output-dir build/gpu-kit
