@@ -177,10 +177,10 @@ def test_records(suffix: dict[str, Path], command: Command) -> None:
         features = tfrecords.decode_example(record)
         ids = np.array(features["input_ids"])
         count = sum(weight == 1 for weight in features["masked_lm_weights"])
-        positions = list(features["masked_lm_positions"])[:count]
+        positions = [int(at) for at in features["masked_lm_positions"]][:count]
         ids[positions] = list(features["masked_lm_ids"])[:count]
-        length = sum(features["input_mask"])
-        boundary = list(features["token_boundary"])[:length]
+        length = int(sum(features["input_mask"]))
+        boundary = [int(one) for one in features["token_boundary"]][:length]
         frame = {at for at in range(length) if ids[at] in (tokenizer.cls_id, tokenizer.sep_id)}
         for at in range(1, length):
             if at not in frame and at - 1 not in frame:

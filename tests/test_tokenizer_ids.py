@@ -276,7 +276,7 @@ def test_from_file_follows_the_file_beside_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "name", "trained"), [({"lower_case": True}, "lower_case", "False"), ({"keep_accents": False}, "", "True")]
 )
-def test_arguments_that_contradict_it(given: dict[str, bool], name: str, trained: str, tmp_path: Path) -> None:
+def test_arguments_that_contradict_it(given: dict[str, Any], name: str, trained: str, tmp_path: Path) -> None:
     path = beside(tmp_path, lower_case=False, keep_accents=True)
     (name,) = given
     with pytest.raises(AlbertFastError) as caught:

@@ -9,6 +9,7 @@ import lzma
 import struct
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -49,7 +50,7 @@ def small_model(**options: object) -> bytes:
     # NFKC's own table takes 240 KB.
     rules = Path(tempfile.gettempdir()) / "rules.tsv"
     rules.write_text("FB01\t66 69\n201E\t22\n65 301\tE9\n2026\t2E 2E 2E\nA0\t20\n")
-    settings = {
+    settings: dict[str, Any] = {
         "normalization_rule_tsv": str(rules),
         "vocab_size": 90,
         "pad_id": 0,
