@@ -129,7 +129,7 @@ def test_the_tokenizers_text_rules_are_the_default(command: Command, native: Nat
     Path("spiece.config.json").write_text(json.dumps({**rules, "model_sha256": "of another model"}))
     result = command(*arguments)
     assert (native.tokenizer.lower_case, native.tokenizer.keep_accents) == (True, False)
-    assert "spiece.config.json is about another model" in result.err
+    assert "ignoring spiece.config.json: it describes another model than spiece.model" in result.err
 
 
 def test_a_token_stores_text_rules_are_the_default(command: Command, native: Native, model: Path) -> None:

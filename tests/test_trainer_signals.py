@@ -8,10 +8,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from trainer.stops import SIGNALS, Stops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -28,10 +32,23 @@ with Stops(None) as stops:
 """
 
 
+@pytest.fixture
+def not_ignored() -> Iterator[None]:
+    """Has the signals do what they do by default, even if these tests run under nohup or in the background."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        if before[number] == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_what_schedulers_send_is_among_them() -> None:
     assert tuple(number.name for number in SIGNALS) == NAMES
 
 
+@pytest.mark.usefixtures("not_ignored")
 @pytest.mark.parametrize("name", NAMES)
 def test_each_signal_is_heard_and_its_handler_put_back(name: str) -> None:
     number = signal.Signals[name]
@@ -60,6 +77,7 @@ def test_what_is_ignored_at_the_start_stays_ignored(name: str) -> None:
         signal.signal(number, before)
 
 
+@pytest.mark.usefixtures("not_ignored")
 @pytest.mark.parametrize(("launcher", "expected"), [(["nohup"], "None"), ([], "SIGHUP")])
 def test_nohup(launcher: list[str], expected: str) -> None:
     done = subprocess.run(

@@ -59,8 +59,16 @@ fn why_not(head: &[u8], whole: bool) -> Option<String> {
     Some(reason)
 }
 
+/// What no text begins with, in lowercase.
+const DECLARATIONS: [&[u8]; 6] = [b"<?xml", b"<!doctype", b"<html", b"<doc ", b"<mediawiki", b"<page"];
+
 /// Whether only few of the first lines are what the input looks like, so that it is a text about such things.
 fn is_one_line_only(head: &[u8], whole: bool, kind: Kind) -> bool {
+    let text = head.trim_ascii_start();
+    let begins = |start: &[u8]| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    if DECLARATIONS.iter().any(|start| begins(start)) {
+        return false;
+    }
     let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
     if !whole {
         // It continues after the head.
@@ -88,6 +96,7 @@ mod tests {
             ("<!DOCTYPE html>\n<html><body>x</body></html>\n", "HTML"),
             ("<?xml version=\"1.0\"?>\n<TEI>\n<p>Ein Satz.</p>\n</TEI>\n", "XML"),
             ("<doc id=\"1\" url=\"u\" title=\"t\">\nEin Satz.\n</doc>\n", "wikiextractor"),
+            ("<!DOCTYPE html>\n<html>\nEin Satz.\nNoch einer.\nUnd einer.\n</html>\n", "HTML"),
             ("id,text\n1,Ein Satz.\n2,Noch einer.\n3,Und einer.\n", "CSV"),
             ("id\ttext\n1\tEin Satz.\n2\tNoch einer.\n", "TSV"),
         ] {
