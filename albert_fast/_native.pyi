@@ -21,6 +21,7 @@ __all__ = [
     "Batches",
     "Lines",
     "Masker",
+    "OutputLock",
     "RecordFile",
     "TokenStore",
     "Tokenizer",
@@ -32,6 +33,7 @@ __all__ = [
     "preprocess",
     "record_batches",
     "restore_tokenizer",
+    "text_changes",
     "text_rules_beside",
     "tokenize",
 ]
