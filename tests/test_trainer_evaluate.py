@@ -53,7 +53,7 @@ def run(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def evaluate(command: Command, *words: object) -> dict[str, float]:
     """The figures that `evaluate` finds, without the seconds."""
-    done = command("evaluate", *words, "--no-jit", "--output", "found.json")
+    done = command("evaluate", *words, "--no-jit", "--output", "found.json", "--overwrite")
     assert done.code == 0, done.err
     found = json.loads(Path("found.json").read_text())
     for name, value in found["evaluation"].items():

@@ -202,15 +202,17 @@ def test_the_tokenizer_module_is_asked_for_what_the_checkpoint_says(
     from trainer import tokenizer_json
 
     asked: list[dict[str, Any]] = []
+    real = tokenizer_json.files
 
     def files(model: bytes, **rules: Any) -> dict[str, bytes]:
-        asked.append({"model": model, **rules})
-        return {"tokenizer.json": b"7"}
+        made = real(model, **rules)
+        asked.append({"model": model, "made": made, **rules})
+        return made
 
     monkeypatch.setattr(tokenizer_json, "files", files)
     golden_run(Path("run"), files=tokenizer_files(lower_case=True, keep_accents=True))
     export(command)
-    assert Path("out/tokenizer.json").read_bytes() == b"7"
+    assert Path("out/tokenizer.json").read_bytes() == asked[0]["made"]["tokenizer.json"]
     export(command, "--overwrite", "--no-do-lower-case", "--no-keep-accents")
     assert [(call["lower_case"], call["keep_accents"]) for call in asked] == [(True, True), (False, False)]
     assert all(call["model"] == TOKENIZER.read_bytes() and call["max_length"] == 128 for call in asked)

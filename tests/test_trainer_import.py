@@ -518,6 +518,11 @@ def test_a_folder_that_is_no_checkpoint_has_no_rules(command: Command) -> None:
     hugging_face_folder(Path("hf"))
     Path("hf/spiece.config.json").write_text("[]")
     Path("hf/tokenizer_config.json").write_text("[1]")
+    damaged = command("import-checkpoint", "hf", "--output-dir", "damaged")
+    assert damaged.code == 1
+    assert "hf/spiece.config.json: the file must hold a JSON object" in damaged.err
+    assert not Path("damaged").exists()
+    Path("hf/spiece.config.json").unlink()
     assert "it is taken to be lower-cased" in imported(command, "hf").err
     assert sorted(tokenizer_files()) == ["spiece.config.json", "spiece.model"]
     assert list(weights.shapes(config_of("tiny"))) == sorted(values())
