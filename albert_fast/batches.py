@@ -319,8 +319,8 @@ class RecordReader(BatchSource):
     With `remask` the original tokens are put back from the labels and masked anew each epoch, words from
     `token_boundary`: one duplicate of a corpus is enough for any number of epochs.
 
-    Records may have other features too, which are passed over, and may have no `token_boundary`, as BERT's: only
-    masking whole words anew needs it. If the first record of a file has none, no batch has it.
+    Other features of a record are ignored. Records without `token_boundary`, such as BERT's, can be read; only new
+    whole-word masks need it. If the first record of a file has none, no batch has it.
 
     Args:
         files: a file, a glob, a folder of `*.tfrecord*` files, or a sequence of these, in any order: files are sorted

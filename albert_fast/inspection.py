@@ -49,7 +49,7 @@ class Summary:
     label_one: int = 0
     """Records whose ``next_sentence_labels`` is 1."""
     without_boundaries: int = 0
-    """Records without ``token_boundary``, which masking anew needs."""
+    """Records without ``token_boundary``, which new whole-word masks need."""
     other_features: set[str] = dataclasses.field(default_factory=set)
     """Names of features that are no part of an ALBERT record."""
     longest: int = 0
@@ -319,7 +319,7 @@ def format_summary(summary: Summary, *, with_tokenizer: bool) -> list[str]:
         lines.append(f"sentence order:   label 0 {100 - ones:.1f} %, label 1 {ones:.1f} %")
         if summary.without_boundaries:
             count = f"{summary.without_boundaries:,}"
-            lines.append(f"no boundaries:    {count} (no token_boundary: fit to train on, not to mask anew)")
+            lines.append(f"no boundaries:    {count} (no token_boundary: can be trained on, but not masked again)")
         if summary.other_features:
             lines.append(f"other features:   {', '.join(sorted(summary.other_features))} (not used)")
     lines += [f"problem:          {problem}" for problem in summary.problems]

@@ -356,10 +356,10 @@ def _is_mark(character: str) -> bool:
 def word_starts(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -> NDArray[np.bool_]:
     """Whether each piece of a vocabulary begins a word for whole-word masks: bool of shape [len(pieces)].
 
-    What marks words is told by most pieces (see `word_ends` for marks at their ends): `▁` as in SentencePiece, `Ġ` as
-    in byte-level BPE, or `##`, which in WordPiece marks the others. But for WordPiece, punctuation and symbols begin
-    words too; with `▁` so does what begins with a character of a script that is written without spaces. Special pieces
-    do, and gaps (None).
+    The mark that most pieces carry decides: `▁` (SentencePiece) and `Ġ` (byte-level BPE) stand at the start of a word,
+    and `##` (WordPiece) on every piece that does not start one; see `word_ends` for marks at the end of words. Except
+    with WordPiece, punctuation and symbols start words too. With `▁`, so do pieces that begin with a character of a
+    script without spaces. Special pieces and gaps (None) count as starts.
     """
     mark, at_end = _word_mark(pieces)
 

@@ -28,39 +28,13 @@ def text() -> Path:
 
 def words(name: str, source: Path, model: Path) -> list[object]:
     """The arguments of a command that reads `source` and writes `out`."""
+    sizes = ["--max-seq-length", 64, "--dupe-factor", 1, "--max-predictions-per-seq", 10]
+    records = ["make-records", source, "--tokenizer", model, "--output-dir", "out", *sizes]
     return {
         "train-tokenizer": ["train-tokenizer", source, "--output-dir", "out", "--vocab-size", 40],
         "tokenize": ["tokenize", source, "--tokenizer", model, "--output-dir", "out"],
-        "make-records": [
-            "make-records",
-            source,
-            "--tokenizer",
-            model,
-            "--output-dir",
-            "out",
-            "--max-seq-length",
-            64,
-            "--dupe-factor",
-            1,
-            "--max-predictions-per-seq",
-            10,
-        ],
-        "reference": [
-            "make-records",
-            source,
-            "--tokenizer",
-            model,
-            "--output-dir",
-            "out",
-            "--max-seq-length",
-            64,
-            "--dupe-factor",
-            1,
-            "--max-predictions-per-seq",
-            10,
-            "--rng",
-            "reference",
-        ],
+        "make-records": records,
+        "reference": [*records, "--rng", "reference"],
         "prepare-text": ["prepare-text", source, "--output", "out", "--language", "en"],
         "prepare-text to a folder": ["prepare-text", source, "--output", "out", "--num-shards", 2, "--language", "en"],
     }[name]

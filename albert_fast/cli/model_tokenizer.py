@@ -57,7 +57,7 @@ def named(path: Path) -> Path:
     """The tokenizer's file that the user names: the file itself, or the one in a folder.
 
     Raises:
-        CommandError: there is none in the folder, or several.
+        CommandError: the directory holds no tokenizer file, or several.
     """
     if not path.is_dir():
         return path
