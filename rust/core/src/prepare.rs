@@ -15,6 +15,7 @@ mod jsonl;
 pub mod language;
 mod look;
 pub mod mediawiki;
+mod notes;
 pub mod options;
 pub mod output;
 mod parquet;
