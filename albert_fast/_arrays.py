@@ -5,7 +5,7 @@ Errors name the argument, the rule, what was passed, and what to pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+_BOOLS = frozenset({bool, np.bool_})
 
 READABLE = "a NumPy array, a tensor in the CPU's memory, or a list"
 
@@ -37,8 +39,26 @@ def read(name: str, value: object) -> NDArray[Any]:
         raise
     except Exception as error:  # what a foreign library raises is not known
         reason = " ".join(str(error).split())[:200]
-        msg = f"{name} cannot be read as an array: {type(value).__name__}: {reason}; pass {READABLE}"
+        advice = remedy(name, value) or f"pass {READABLE}"
+        msg = f"{name} cannot be read as an array: {type(value).__name__}: {reason}; {advice}"
         raise AlbertFastError(msg) from error
+
+
+def remedy(name: str, value: object) -> str | None:
+    """What to pass instead of an object of another library that is no array; None if nobody knows."""
+    for method in ("to_list", "to_pylist"):  # ragged tensors and columns of tables
+        if callable(getattr(value, method, None)):
+            return f"pass {name}.{method}()"
+    if type(value).__name__ in ("SymbolicTensor", "KerasTensor"):
+        return f"it has no values yet: mask outside of tf.function, or in tf.numpy_function, and pass {READABLE}"
+    if getattr(value, "is_nested", False) is True:  # PyTorch's ragged tensors
+        return f"pass {name}.unbind()"
+    return None
+
+
+def one_line(value: object) -> str:
+    """A value in an error, on one line."""
+    return " ".join(f"{value!r}".split())[:200]
 
 
 def describe(value: object) -> str:
@@ -54,7 +74,7 @@ def describe(value: object) -> str:
 def _not_integers(name: str, found: NDArray[Any], given: object, wanted: str) -> AlbertFastError:
     """What is wrong with an array that holds no integers."""
     shown = found if isinstance(given, np.ndarray) or found.ndim else given
-    advice = f"pass {READABLE} of integers"
+    advice = remedy(name, given) or f"pass {READABLE} of integers"
     if isinstance(given, dict) or hasattr(given, "keys"):
         advice = f'pass its "{name}"'
     elif isinstance(given, np.ndarray) and found.dtype.kind == "f":
@@ -88,6 +108,18 @@ def holds_integers(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu"
 
 
+def check_no_bools(name: str, value: object, wanted: str) -> None:
+    """Refuses True and False among the numbers of a list: NumPy takes them for 1 and 0.
+
+    Raises:
+        AlbertFastError: there is one; the message names its index.
+    """
+    if isinstance(value, list | tuple) and not _BOOLS.isdisjoint(map(type, value)):
+        place = next(index for index, entry in enumerate(value) if type(entry) in _BOOLS)
+        msg = f"{name} must be {wanted}, got {bool(value[place])} at index {place}; pass integers only"
+        raise AlbertFastError(msg)
+
+
 def dimensions(value: object) -> int:
     """The number of dimensions of an array or tensor, or of a list by its first entry."""
     if is_sequence(value) and len(value):  # type: ignore[arg-type]
@@ -111,6 +143,7 @@ def integers(name: str, value: object, high: int, what: str) -> NDArray[Any]:
     found = read(name, value)
     if found.ndim == 1 and found.size == 0 and not isinstance(value, np.ndarray):
         return np.empty(0, np.int32)
+    check_no_bools(name, value, wanted)
     if not holds_integers(found):
         raise _not_integers(name, found, value, wanted)
     if found.ndim != 1:
@@ -122,8 +155,17 @@ def integers(name: str, value: object, high: int, what: str) -> NDArray[Any]:
     return found.astype(np.int32)
 
 
-def rows(name: str, value: object, high: int, what: str, fill: int) -> NDArray[Any]:
-    """Rows of integers from 0 to `high`: of shape [rows, tokens]; shorter rows of a list are filled up with `fill`.
+class Rows(NamedTuple):
+    """Rows of one length."""
+
+    ids: NDArray[Any]
+    """Of shape [rows, tokens]."""
+    lengths: NDArray[np.int64] | None
+    """Of shape [rows], the tokens that each row had before it was filled up; None if the rows were no list."""
+
+
+def rows(name: str, value: object, high: int, what: str, fill: int) -> Rows:
+    """Rows of integers from 0 to `high`; shorter rows of a list are filled up with `fill`.
 
     An int32 array comes back as it is and is not checked for its range: the compiled part does that.
 
@@ -142,9 +184,9 @@ def rows(name: str, value: object, high: int, what: str, fill: int) -> NDArray[A
         advice = f"pass [{name}] for a single row" if found.ndim == 1 else "pass rows of ids"
         raise AlbertFastError(f"{name} must be {wanted}, got {describe(found)}; {advice}")
     if found.dtype == np.int32:
-        return found
+        return Rows(found, None)
     check_range(name, found, high, what)
-    return found.astype(np.int32)
+    return Rows(found.astype(np.int32), None)
 
 
 def _row(name: str, value: object) -> NDArray[Any]:
@@ -154,13 +196,14 @@ def _row(name: str, value: object) -> NDArray[Any]:
     return read(name, value)
 
 
-def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wanted: str) -> NDArray[np.int32]:
-    """A list of rows as one array."""
+def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wanted: str) -> Rows:
+    """A list of rows as one array, and their lengths."""
     parts = [_row(f"{name}[{row}]", part) for row, part in enumerate(value)]
     for row, part in enumerate(parts):
         if part.ndim == 0 and part.dtype.kind in "iu":
             msg = f"{name} must be {wanted}, got a list of numbers; pass [{name}] for a single row"
             raise AlbertFastError(msg)
+        check_no_bools(f"{name}[{row}]", value[row], "integers of shape [tokens]")
         if not holds_integers(part):
             raise _not_integers(f"{name}[{row}]", part, value[row], "integers of shape [tokens]")
         if part.ndim != 1:
@@ -172,7 +215,7 @@ def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wan
     for row, part in enumerate(parts):
         check_range(name, part, high, what, row)
         stacked[row, : len(part)] = part
-    return stacked
+    return Rows(stacked, np.array([len(part) for part in parts], np.int64))
 
 
 def _are_ids_and_offsets(parts: list[NDArray[Any]]) -> bool:
@@ -185,18 +228,28 @@ def _are_ids_and_offsets(parts: list[NDArray[Any]]) -> bool:
     )
 
 
-def zeros_and_ones(name: str, value: object, dims: int, shape: str) -> NDArray[Any]:
+def zeros_and_ones(
+    name: str, value: object, dims: int, shape: str, lengths: Sequence[int] | NDArray[np.int64] = ()
+) -> NDArray[Any]:
     """Bools, or integers that are 0 or 1, of any type: of shape [tokens] or [rows, tokens].
 
-    Bools, int32 and int64 come back as they are and unchecked; others come back as bools. Shorter rows of a list are
-    filled up with 0.
+    Bools, int32 and int64 come back as they are and unchecked; others come back as bools.
+
+    Args:
+        name: of the argument, for errors.
+        value: what was passed.
+        dims: dimensions that it must have.
+        shape: what an error says of the shape.
+        lengths: tokens of each row of `input_ids`. The rows of a list must be as long; they are filled up with 0.
 
     Raises:
-        AlbertFastError: other values, another number of dimensions.
+        AlbertFastError: other values, another number of dimensions, rows of other lengths.
     """
     if dims == 2 and is_sequence(value) and len(value):  # type: ignore[arg-type]
         given: Sequence[Any] = value  # type: ignore[assignment]
         parts = [zeros_and_ones(f"{name}[{row}]", part, 1, "[tokens]") for row, part in enumerate(given)]
+        for row, (part, length) in enumerate(zip(parts, lengths, strict=False)):
+            check_length(name, len(part), int(length), row)
         stacked = np.zeros((len(parts), max(map(len, parts))), np.int64)
         for row, part in enumerate(parts):
             stacked[row, : len(part)] = part
@@ -204,13 +257,20 @@ def zeros_and_ones(name: str, value: object, dims: int, shape: str) -> NDArray[A
     found = _row(name, value)
     if found.ndim != dims or found.dtype.kind not in "biu":
         is_float = found.dtype.kind == "f" and found.ndim == dims
-        advice = f"pass {name}.astype(np.bool_)" if is_float else f"pass {READABLE} of them"
-        msg = f"{name} must be bools, or integers 0 and 1, of shape {shape}, got {describe(found)}; {advice}"
+        advice = f"pass {name}.astype(np.bool_)" if is_float else remedy(name, value) or f"pass {READABLE} of them"
+        shown = found if found.ndim or isinstance(value, np.ndarray) else value
+        msg = f"{name} must be bools, or integers 0 and 1, of shape {shape}, got {describe(shown)}; {advice}"
         raise AlbertFastError(msg)
     if found.dtype in (np.bool_, np.int32, np.int64):
         return found
     check_zeros_and_ones(name, found)
     return found.astype(np.bool_)
+
+
+def check_length(name: str, found: int, length: int, row: int) -> None:
+    """Raises an AlbertFastError if what goes with a row of ids is not as long."""
+    if found != length:
+        raise AlbertFastError(f"{name} must be as long as input_ids, {length}; in row {row} it has {found}")
 
 
 def check_zeros_and_ones(name: str, values: NDArray[Any]) -> None:

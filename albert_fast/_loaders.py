@@ -13,7 +13,7 @@ the collator.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast._native import AlbertFastError
@@ -123,12 +123,41 @@ def _rows(batch: object) -> int | None:
     return rows if len(shape) > 1 else None
 
 
-def watch_collator(frame: FrameType | None) -> None:
-    """Has the collator of the DataLoader that iterates over a dataset checked, if there is one; see `KeepsAll`."""
+def watch_collator(frame: FrameType | None) -> bool:
+    """Has the collator of the DataLoader that iterates over a dataset checked, if there is one; see `KeepsAll`.
+
+    Returns:
+        Whether it gets several items at once: the DataLoader has a `batch_size`.
+    """
+    fetcher = next(filter(None, map(_fetcher, _frames(frame))), None)
+    if fetcher is None or not getattr(fetcher, "auto_collation", False):
+        return False
+    collate = getattr(fetcher, "collate_fn", None)
+    if collate is not None and not isinstance(collate, KeepsAll):
+        fetcher.collate_fn = KeepsAll(collate)
+    return True
+
+
+def block(frame: FrameType | None) -> int | None:
+    """Items in succession that must come from this worker of a DataLoader, told while it asks for one of them.
+
+    As many as its collator gets at once, so that it joins those that it would join without workers. Where accelerate
+    has every process read all items, as many as all processes take at once.
+
+    Returns:
+        None if no DataLoader asks in this thread.
+    """
     for one in _frames(frame):
-        fetcher = one.f_locals.get("self")
-        if type(fetcher).__name__.endswith("DatasetFetcher"):
-            collate = getattr(fetcher, "collate_fn", None)
-            if getattr(fetcher, "auto_collation", False) and collate is not None and not isinstance(collate, KeepsAll):
-                fetcher.collate_fn = KeepsAll(collate)  # type: ignore[union-attr]
-            return
+        dealing = _dealing(one)
+        if dealing is not None and not dealing.dispatched:
+            return dealing.block
+        if _fetcher(one) is not None and one.f_code.co_name == "fetch":
+            items = one.f_locals.get(one.f_code.co_varnames[1])
+            return len(items) if isinstance(items, Sized) else None
+    return None
+
+
+def _fetcher(frame: FrameType) -> Any | None:
+    """The object of a DataLoader that reads from a dataset, if this frame is of one of its methods."""
+    found = frame.f_locals.get("self")
+    return found if type(found).__name__.endswith("DatasetFetcher") else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albert_fast import _arrays, _checks, _native
+from albert_fast import _arrays, _checks, _native, _padding
 from albert_fast._native import AlbertFastError, Tokenizer
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
         ids = _arrays.read(name, values)
     except AlbertFastError:
         ids = np.empty((0, 0))
+    _arrays.check_no_bools(name, values, "a sequence of ids")
     if ids.size == 0 and ids.ndim == 1:
         return np.empty(0, dtype=np.uint32)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
@@ -42,18 +43,35 @@ def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
     return ids.astype(np.uint32)
 
 
-def _word_starts(value: object, dims: int, shape: str) -> NDArray[np.bool_] | None:
-    """Word starts as bools; `shape` is what an error says of the shape."""
+def _word_starts(
+    value: object, dims: int, shape: str, lengths: Sequence[int] | NDArray[np.int64] = ()
+) -> NDArray[np.bool_] | None:
+    """Word starts as bools; `shape` is what an error says of the shape, `lengths` those of the rows of ids."""
     if value is None:
         return None
-    starts = _arrays.zeros_and_ones("word_starts", value, dims, shape)
+    starts = _arrays.zeros_and_ones("word_starts", value, dims, shape, lengths)
     _arrays.check_zeros_and_ones("word_starts", starts)
     return starts.astype(np.bool_, copy=False)
 
 
-def _lengths(value: object, rows: int, width: int) -> NDArray[np.int64]:
+def _attention(value: object, shape: str, rows: _arrays.Rows, lengths: NDArray[np.int64]) -> NDArray[Any]:
+    """An attention mask; `lengths` are those of the rows of ids, which what fills them up does not count to."""
+    found = _arrays.zeros_and_ones("attention_mask", value, 2, shape, lengths)
+    if rows.lengths is not None and found.shape == rows.ids.shape:
+        beyond = (found != 0) & (np.arange(found.shape[1]) >= lengths[:, np.newaxis])
+        if beyond.any():
+            row, place = np.argwhere(beyond)[0]
+            raise AlbertFastError(
+                f"attention_mask must be 0 after the tokens of a row; input_ids[{row}] has {lengths[row]}, and "
+                f"attention_mask[{row}, {place}] is {int(found[row, place])}"
+            )
+    return found
+
+
+def _lengths(value: object, rows: _arrays.Rows) -> NDArray[np.int64]:
     """The number of tokens at the beginning of each of the rows."""
     found = _arrays.read("lengths", value)
+    _arrays.check_no_bools("lengths", value, "integers of shape [rows]")
     if found.size == 0 and found.ndim == 1:
         found = found.astype(np.int64)
     if found.ndim != 1 or not _arrays.holds_integers(found):
@@ -61,13 +79,21 @@ def _lengths(value: object, rows: int, width: int) -> NDArray[np.int64]:
             f"lengths must be integers of shape [rows], got {_arrays.describe(found)}; pass the number of tokens of "
             "each row, or an attention mask of shape [rows, tokens]"
         )
-    if len(found) != rows:
-        advice = "; of the offsets of rows pass np.diff(offsets)" if len(found) == rows + 1 else ""
+    count, width = rows.ids.shape
+    if len(found) != count:
+        advice = "; of the offsets of rows pass np.diff(offsets)" if len(found) == count + 1 else ""
         raise AlbertFastError(
-            f"lengths must have one number for each of the {rows} rows, got {len(found)} numbers{advice}"
+            f"lengths must have one number for each of the {count} rows, got {len(found)} numbers{advice}"
         )
     _arrays.check_range("lengths", found, width, ", the rows' length")
-    return found.astype(np.int64)
+    found = found.astype(np.int64)
+    if rows.lengths is not None and (longer := found > rows.lengths).any():
+        row = int(longer.argmax())
+        raise AlbertFastError(
+            f"lengths must be at most those of the rows; input_ids[{row}] has {rows.lengths[row]} tokens, and "
+            f"lengths[{row}] is {found[row]}"
+        )
+    return found
 
 
 def _table(name: str, values: object, size: int) -> NDArray[np.bool_]:
@@ -277,9 +303,7 @@ class Masker:
         num_threads = _checks.threads(num_threads)
         self._native = native
         self._pad_id = named["pad_id"]
-        self._other_ids = {id_: name for name, id_ in named.items() if name != "pad_id"}
-        shared = [name for name, id_ in named.items() if name != "pad_id" and id_ == self._pad_id]
-        self._pad_shared_with = shared[0] if shared else None
+        self._other_ids = {id_: name for name, id_ in reversed(named.items()) if name != "pad_id"}
         self._num_threads = num_threads
         self._recipe = functools.partial(make, **options, num_threads=num_threads), arguments
 
@@ -346,7 +370,7 @@ class Masker:
             MemoryError: no room for the result.
         """
         ids = _arrays.integers("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary")
-        self._check_padding(ids[np.newaxis], "pass the row without padding")
+        _padding.check_ends([ids], [self._pad_id], self._other_ids, "pass the row without padding")
         return self._native.mask(
             ids,
             seed=_checks.seed(seed),
@@ -375,16 +399,18 @@ class Masker:
         Args:
             input_ids: of shape [B, S]; or a list of rows, which are filled up with `<pad>` to the longest, S.
             lengths: what of each row is no padding: of shape [B], the number of tokens at its beginning; or of shape
-                [B, S], an attention mask; None: all tokens but `<pad>`. (A vocabulary whose `<pad>` is also `[CLS]`,
+                [B, S], an attention mask; None: all tokens but `<pad>`, and nothing of what a list's rows are filled
+                up with. (A vocabulary whose `<pad>` is also `[CLS]`,
                 `[SEP]` or `[MASK]` has no other sign of padding: its rows must not begin or end in several of them.)
             seed: from 0 to 2**64 - 1; to be given.
             attention_mask: instead of `lengths`, of shape [B, S], 1 for a token and 0 for padding, which may be
-                anywhere: bools or integers.
+                anywhere: bools or integers. The rows of a list must be as long as those of `input_ids`.
             first_row: number of the first row: `mask_batch(ids[a:b], lengths[a:b], seed, first_row=a)` gives rows a to
                 b of `mask_batch(ids, lengths, seed)`.
             labels: whether to give `labels` too.
             word_starts: of shape [B, S], whether each token begins a word, if the vocabulary cannot say so: bools, or
-                integers 0 and 1, such as a batch's `token_boundary`.
+                integers 0 and 1, such as a batch's `token_boundary`. The rows of a list must be as long as those of
+                `input_ids`.
 
         Returns:
             New arrays, with P as `predictions(S)` gives it, each row's predictions ascending and zero-padded:
@@ -402,39 +428,28 @@ class Masker:
             raise AlbertFastError("seed must be given: mask_batch(input_ids, lengths, seed)")
         if lengths is not None and attention_mask is not None:
             raise AlbertFastError("lengths and attention_mask say the same; only one of them can be given")
-        ids = _arrays.rows("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary", self._pad_id)
+        rows = _arrays.rows("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary", self._pad_id)
+        ids = rows.ids
+        tokens = np.broadcast_to(ids.shape[1], ids.shape[0]) if rows.lengths is None else rows.lengths
         if lengths is not None:
             lengths = lengths if _arrays.is_sequence(lengths) else _arrays.read("lengths", lengths)
             if _arrays.dimensions(lengths) == 2:
                 lengths, attention_mask = None, lengths
-        if lengths is None and attention_mask is None:
-            self._check_padding(ids, "pass lengths or an attention_mask")
+        if lengths is None and attention_mask is None and self._pad_id in self._other_ids:
+            passed = (row[:length] for row, length in zip(ids, tokens, strict=True))
+            _padding.check_ends(passed, [self._pad_id], self._other_ids, "pass lengths or an attention_mask")
+            lengths = rows.lengths  # only these tell what was filled up, not the id
         shape = f"[{ids.shape[0]}, {ids.shape[1]}]"
         return self._native.mask_batch(
             ids,
             seed=_checks.seed(seed),
-            lengths=None if lengths is None else _lengths(lengths, *ids.shape),
-            attention_mask=None
-            if attention_mask is None
-            else _arrays.zeros_and_ones("attention_mask", attention_mask, 2, shape),
+            lengths=None if lengths is None else _lengths(lengths, rows),
+            attention_mask=None if attention_mask is None else _attention(attention_mask, shape, rows, tokens),
             first_row=_checks.integer("first_row", first_row, 0, 2**63 - 1),
             labels=_checks.flag("labels", labels),
-            word_starts=_word_starts(word_starts, 2, shape),
+            word_starts=_word_starts(word_starts, 2, shape, tokens),
             num_threads=self._num_threads,
         )
-
-    def _check_padding(self, ids: NDArray[np.int32], advice: str) -> None:
-        """Raises an AlbertFastError if a row seems padded with an id that is also another special token's."""
-        if self._pad_shared_with is None or ids.shape[1] < 2:
-            return
-        pads = ids == self._pad_id
-        padded = (pads[:, -2:].all(axis=1)) | (pads[:, :2].all(axis=1))
-        if padded.any():
-            raise AlbertFastError(
-                f"input_ids must not begin or end in several of id {self._pad_id}, which is pad_id and "
-                f"{self._pad_shared_with}: row {int(padded.argmax())} does, and which of them are padding is not "
-                f"known; {advice}"
-            )
 
     def __repr__(self) -> str:
         again, (of, *_) = self._recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,14 +52,71 @@ def test_batches_are_joined(form: str, adapter: Any, source: InstanceStream) -> 
     assert adapter.collate(iter(batches))["input_ids"].shape == (16, 32)
 
 
-@pytest.mark.parametrize(("items", "workers"), [(1, 0), (3, 0), (3, 1), (1, 2)])
-def test_in_a_data_loader(items: int, workers: int, adapter: Any, source: InstanceStream) -> None:
+@pytest.mark.parametrize(
+    ("items", "workers", "drop_last"),
+    [
+        (1, 0, False),
+        (3, 0, False),
+        (3, 1, False),
+        (1, 2, False),
+        (3, 2, False),
+        (2, 3, True),
+        (3, 2, True),
+        (4, 2, True),
+    ],
+)
+def test_in_a_data_loader(items: int, workers: int, drop_last: bool, adapter: Any, source: InstanceStream) -> None:
+    """Workers change nothing: not what is joined, not the order, not what drop_last drops."""
     from torch.utils.data import DataLoader
 
     dataset = adapter.dataset(source, stop=8)
-    found = list(DataLoader(dataset, batch_size=items, collate_fn=adapter.collate, num_workers=workers))
-    assert len(found) == -(-8 // items)
+    found = list(
+        DataLoader(dataset, batch_size=items, collate_fn=adapter.collate, num_workers=workers, drop_last=drop_last)
+    )
+    batches = list(dataset)
+    kept = 8 // items * items if drop_last else 8
+    expected = [joined(batches[start : min(start + items, kept)]) for start in range(0, kept, items)]
+    assert len(found) == len(expected)
+    assert all(map(equal, found, expected))
+
+
+def test_datasets_around_a_dataset(adapter: Any, source: InstanceStream) -> None:
+    from torch.utils.data import ChainDataset, DataLoader
+
+    dataset = adapter.dataset(source, stop=8)
+    found = list(DataLoader(ChainDataset([dataset]), batch_size=2, collate_fn=adapter.collate, num_workers=2))
     assert equal(joined(found), joined(list(dataset)))
+
+
+def test_a_dataset_that_is_read_in_a_thread(adapter: Any, source: InstanceStream) -> None:
+    """How many batches are joined cannot be seen from there."""
+    from torch.utils.data import DataLoader, IterableDataset
+
+    class Ahead(IterableDataset):  # type: ignore[misc]
+        def __iter__(self) -> Any:
+            batches = iter(adapter.dataset(source, stop=8))
+            with ThreadPoolExecutor(1) as pool:
+                while (batch := pool.submit(next, batches, None).result()) is not None:
+                    yield batch
+
+    (batches,) = (list(DataLoader(Ahead(), batch_size=None, num_workers=2)),)
+    assert equal(joined(batches), joined(list(adapter.dataset(source, stop=8))))
+    with pytest.raises(AlbertFastError, match="pass batch_size=None, or num_workers of at most 1"):
+        list(DataLoader(Ahead(), batch_size=2, collate_fn=adapter.collate, num_workers=2))
+
+
+def test_a_loader_after_that_of_accelerate(adapter: Any, transformers: Any, source: InstanceStream) -> None:
+    """Which has batches joined; the next one of the same dataset has none, or others."""
+    from accelerate import Accelerator
+    from torch.utils.data import DataLoader
+
+    dataset = adapter.dataset(source, stop=8)
+    batches = list(dataset)
+    loader = DataLoader(dataset, batch_size=2, collate_fn=adapter.collate, num_workers=2)
+    assert len(list(Accelerator(cpu=True).prepare(loader))) == 4
+    assert all(map(equal, DataLoader(dataset, batch_size=None, num_workers=2), batches))
+    three = DataLoader(dataset, batch_size=3, collate_fn=adapter.collate, num_workers=2)
+    assert all(map(equal, three, [joined(batches[:3]), joined(batches[3:6]), joined(batches[6:])]))
 
 
 def first(items: Any) -> Any:

@@ -12,7 +12,7 @@ from adapters import framework
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_fast import AlbertFastError, Tokenizer
+from albert_fast import AlbertFastError, Masker, Tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def tokenizer(model: Path) -> Tokenizer:
 
 
 def masker_of(adapter: Any, **options: Any) -> Any:
-    return adapter.Masker.from_vocab(
+    return Masker.from_vocab(
         VOCAB, [id_ % 3 != 1 for id_ in range(VOCAB)], pad_id=PAD, cls_id=CLS, sep_id=SEP, mask_id=MASK, **options
     )
 
@@ -172,7 +172,7 @@ def test_padding_between_tokens(adapter: Any) -> None:
 
 
 def test_padding_that_is_another_special_token(adapter: Any) -> None:
-    masker = adapter.Masker.from_vocab(VOCAB, [True] * VOCAB, pad_id=SEP, cls_id=CLS, sep_id=SEP, mask_id=MASK)
+    masker = Masker.from_vocab(VOCAB, [True] * VOCAB, pad_id=SEP, cls_id=CLS, sep_id=SEP, mask_id=MASK)
     collator = adapter.Collator(masker, seed=1)
     pair = [*row_of(9), *row_of(8)[1:]]
     assert collator([{"input_ids": pair}])["attention_mask"].sum() == 16
@@ -224,8 +224,8 @@ def test_pad_ids(adapter: Any, tokenizer: Tokenizer) -> None:
     rows = [{"input_ids": [tokenizer.cls_id, *tokenizer.encode(text), tokenizer.sep_id]} for text in ("one two", "one")]
     of_tokenizer, of_masker, given_one = (
         adapter.Collator(tokenizer),
-        adapter.Collator(adapter.Masker(tokenizer)),
-        adapter.Collator(adapter.Masker(tokenizer), pad_id=9),
+        adapter.Collator(Masker(tokenizer)),
+        adapter.Collator(Masker(tokenizer), pad_id=9),
     )
     assert (of_tokenizer.pad_id, of_masker.pad_id, given_one.pad_id) == (tokenizer.pad_id, 0, 9)
     assert given_one(rows)["input_ids"][1, -1] == 9

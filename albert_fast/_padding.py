@@ -1,0 +1,39 @@
+"""Padding that nobody names: what `Masker` and `albert_fast.torch.Collator` refuse to guess."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from albert_fast._native import AlbertFastError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def check_ends(
+    rows: Iterable[NDArray[np.int32]], pad_ids: Iterable[int], others: Mapping[int, str], advice: str
+) -> None:
+    """Refuses rows that begin or end in several of a padding id that is another special token's id too.
+
+    One of them is that token, and the others may be padding or not.
+
+    Args:
+        rows: rows of ids whose padding is not named, each as long as it was passed.
+        pad_ids: ids that stand for padding.
+        others: the ids of other special tokens, each with the name of its option, such as "cls_id".
+        advice: what names the padding.
+
+    Raises:
+        AlbertFastError: a row does; the message names it.
+    """
+    shared = [id_ for id_ in pad_ids if id_ in others]
+    for number, row in enumerate(rows if shared else ()):
+        for id_ in shared:
+            if len(row) > 1 and ((row[:2] == id_).all() or (row[-2:] == id_).all()):
+                raise AlbertFastError(
+                    f"input_ids must not begin or end in several of id {id_}, which is pad_id and {others[id_]}: row "
+                    f"{number} does, and which of them are padding is not known; {advice}"
+                )

@@ -1,0 +1,135 @@
+"""`Masker.mask_batch` of lists: what goes with a row is as long as the row, and what fills rows up is no text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from maskers import CLS, SEP, SIZE, STARTS, assert_equal, masker
+
+from albert_fast import AlbertFastError, Masker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+LONG, SHORT = [CLS, *range(10, 50), SEP], [CLS, 7, 8, SEP]
+ROWS = [LONG[:7], LONG[:6]]
+made: Any = masker()
+
+
+class Ragged:
+    """A ragged tensor, as TensorFlow has it."""
+
+    def __init__(self, rows: list[list[int]]) -> None:
+        self.rows = rows
+
+    def to_list(self) -> list[list[int]]:
+        return self.rows
+
+
+class SymbolicTensor:
+    """A tensor of a graph, as TensorFlow has it."""
+
+    ndim = 2
+
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        raise NotImplementedError("Cannot convert a symbolic tf.Tensor to a numpy array.")
+
+
+REFUSED: list[tuple[Callable[[], object], str]] = [
+    (
+        lambda: made.mask_batch(ROWS, None, 1, attention_mask=[[1] * 7, [1] * 3]),
+        "attention_mask must be as long as input_ids, 6; in row 1 it has 3",
+    ),
+    (
+        lambda: made.mask_batch(ROWS, [[1] * 6, [1] * 6], 1),
+        "attention_mask must be as long as input_ids, 7; in row 0 it has 6",
+    ),
+    (
+        lambda: made.mask_batch(ROWS, None, 1, attention_mask=(np.ones(7, np.uint8), np.ones(7, np.uint8))),
+        "attention_mask must be as long as input_ids, 6; in row 1 it has 7",
+    ),
+    (
+        lambda: made.mask_batch(np.array([LONG, LONG]), None, 1, attention_mask=[[1] * 42, [1] * 4]),
+        "attention_mask must be as long as input_ids, 42; in row 1 it has 4",
+    ),
+    (
+        lambda: made.mask_batch([LONG, SHORT], None, 1, attention_mask=[[1] * 42, [1] * 42]),
+        "attention_mask must be as long as input_ids, 4; in row 1 it has 42",
+    ),
+    (
+        lambda: made.mask_batch([LONG, SHORT], None, 1, attention_mask=np.ones((2, 42), np.int64)),
+        "attention_mask must be 0 after the tokens of a row; input_ids[1] has 4, and attention_mask[1, 4] is 1",
+    ),
+    (
+        lambda: made.mask_batch(ROWS, None, 1, word_starts=[[1] * 7, [1] * 2]),
+        "word_starts must be as long as input_ids, 6; in row 1 it has 2",
+    ),
+    (
+        lambda: made.mask_batch([LONG, SHORT], [42, 42], 1),
+        "lengths must be at most those of the rows; input_ids[1] has 4 tokens, and lengths[1] is 42",
+    ),
+    (
+        lambda: made.mask_batch([[2, True, 3]], None, 1),
+        "input_ids[0] must be integers of shape [tokens], got True at index 1; pass integers only",
+    ),
+    (
+        lambda: made.mask_batch([SHORT, (7, 8, np.False_)], None, 1),
+        "input_ids[1] must be integers of shape [tokens], got False at index 2; pass integers only",
+    ),
+    (lambda: made.mask([2, 3, True], 1), "input_ids must be integers of shape [tokens], got True at index 2"),
+    (lambda: made.mask_batch([SHORT], [True], 1), "lengths must be integers of shape [rows], got True at index 0"),
+    (lambda: masker(special_ids=[5, True]), "special_ids must be a sequence of ids, got True at index 1"),
+    (lambda: made.mask_batch(Ragged(ROWS), None, 1), "got an object of type Ragged; pass input_ids.to_list()"),
+    (lambda: made.mask(Ragged(ROWS), 1), "got an object of type Ragged; pass input_ids.to_list()"),
+    (
+        lambda: made.mask_batch(ROWS, None, 1, attention_mask=Ragged(ROWS)),
+        "got an object of type Ragged; pass attention_mask.to_list()",
+    ),
+    (
+        lambda: made.mask_batch(SymbolicTensor(), None, 1),
+        "Cannot convert a symbolic tf.Tensor to a numpy array.; it has no values yet: mask outside of tf.function",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
+def test_rows_that_do_not_match_are_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(AlbertFastError, match=re.escape(message)) as raised:
+        call()
+    assert "\n" not in str(raised.value)
+
+
+def test_what_fills_rows_up_does_not_count() -> None:
+    rows, filled = [LONG, SHORT], np.array([LONG, [*SHORT, *[0] * 38]])
+    attended = [[1] * 42, [1] * 4]
+    expected = made.mask_batch(filled, [42, 4], 1)
+    assert expected["masked_lm_weights"].sum(axis=1).tolist() == [6, 1]
+    for options in (
+        {},
+        {"lengths": [42, 4]},
+        {"attention_mask": attended},
+        {"attention_mask": np.arange(42) < np.array([[42], [4]])},
+    ):
+        assert_equal(made.mask_batch(rows, seed=1, **options), expected)
+    starts = np.random.default_rng(3).random((2, 42)) < 0.5
+    expected = made.mask_batch(filled, [42, 4], 1, word_starts=starts)
+    listed = [starts[0].tolist(), starts[1, :4].tolist()]
+    assert_equal(made.mask_batch(rows, None, 1, word_starts=listed), expected)
+    assert_equal(made.mask_batch(rows, None, 1, word_starts=starts), expected)
+
+
+@pytest.mark.parametrize("pad", [SEP, CLS])
+def test_the_lengths_of_a_list_are_known(pad: int) -> None:
+    """Also if the id of the padding does not tell what is filled up."""
+    shared = Masker.from_vocab(SIZE, STARTS, pad_id=pad, cls_id=CLS, sep_id=SEP, mask_id=4)
+    rows = [LONG, SHORT, LONG[:-1]]
+    expected = shared.mask_batch(rows, [42, 4, 41], 1)
+    assert_equal(shared.mask_batch(rows, None, 1), expected)
+    assert expected["masked_lm_weights"].sum(axis=1).tolist() == [6, 1, 6]
+    with pytest.raises(AlbertFastError, match=r"begin or end in several of id .* row 1 does"):
+        shared.mask_batch([LONG, [*SHORT, pad, pad]], None, 1)
