@@ -9,10 +9,14 @@ Example:
     'ein schones haus'
 """
 
-from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
-from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
-from albert_fast.corpus import prepare_text
-from albert_fast.masking import Masker
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
+    from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
+    from albert_fast.corpus import prepare_text
+    from albert_fast.masking import Masker
 
 __all__ = [
     "AlbertFastError",
@@ -28,3 +32,23 @@ __all__ = [
     "preprocess",
     "tokenize",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
+    "Masker": "albert_fast.masking",
+    "prepare_text": "albert_fast.corpus",
+}
+"""The modules of the names that are not the extension's."""
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: the command line is ready for Ctrl-C before NumPy and the extension are loaded.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "albert_fast._native")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,6 +6,9 @@ import sys
 def main() -> int:
     """Runs the command line. Loading it takes long enough for a Ctrl-C to fall into it."""
     try:
+        # Within the extension's own import, Ctrl-C would be a panic.
+        import numpy  # noqa: F401
+
         from albert_fast import cli
     except KeyboardInterrupt:
         print("albert-fast: stopped", file=sys.stderr)

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from albert_fast._signals import MAY_BE_IGNORED, SIGNALS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -18,13 +20,6 @@ if TYPE_CHECKING:
 
 TIME_IS_UP = "--max-hours"
 """The reason to stop that is no interruption."""
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What asks a run to end: Ctrl-C, a scheduler, a closed terminal, and the warnings that Slurm, LSF and Grid Engine send
-before they end a job."""
-
-MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Those of them that stay ignored if they are ignored at the start, as nohup does with SIGHUP."""
 
 SAME_SIGNAL = 1.0
 """Seconds within which a second signal counts as the first: some launchers send one to the process and its group."""

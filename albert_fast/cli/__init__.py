@@ -1,7 +1,7 @@
 """The command line: `albert-fast COMMAND`.
 
 One file a command. `main` is the only place that prints errors and chooses exit codes: 0, 1 (an error, one line),
-2 (usage or configuration), 130 (Ctrl-C).
+2 (usage or configuration), 130 (Ctrl-C or another signal that asks to end).
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from albert_fast import AlbertFastError, __version__
+from albert_fast._signals import as_ctrl_c
 from albert_fast.cli.common import CommandError, Stopped, describe_os_error, one_line
 from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _run(arguments)
+        with as_ctrl_c():
+            code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has what it wanted (`| head`); Python's own flush at exit must not complain either.

@@ -18,7 +18,7 @@ type Report = (&'static str, &'static str, u64, u64);
 #[derive(Default)]
 struct Shared {
     latest: Mutex<Option<Report>>,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
 }
 
 struct Sender(Arc<Shared>);
@@ -29,6 +29,10 @@ impl Progress for Sender {
             *latest = Some((stage, unit, done, total));
         }
         !self.0.stop.load(Ordering::Relaxed)
+    }
+
+    fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.stop)
     }
 }
 

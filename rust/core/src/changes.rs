@@ -7,13 +7,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::sync::Arc;
 
 use serde::Serialize;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-use crate::input::{InputFile, Source};
+use crate::input::{InputFile, Meter, Source};
 use crate::tokenizer::TextRules;
 use crate::{Error, Result};
 
@@ -84,7 +83,7 @@ struct Counter {
 
 impl Counter {
     fn file(&mut self, file: &InputFile, offsets: &[u64]) -> Result<()> {
-        let source = Source::open(file, None, 0, &Arc::default())?;
+        let source = Source::open(file, None, 0, &Meter::default())?;
         if source.is_compressed() {
             // Only its beginning can be had without reading all of it.
             let mut bytes = Vec::new();

@@ -1,6 +1,8 @@
 //! The one error type of the crate: which rule, what value, where, what to do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Everything that can go wrong, each with the place it happened.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +166,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub trait Progress {
     /// `done` and `total` (0 where unknown) are in `unit`s ("bytes", "records"); `stage` names the work.
     fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, total: u64) -> bool;
+
+    /// Is set when the work shall stop, for what waits and cannot report.
+    fn stop(&self) -> Arc<AtomicBool> {
+        Arc::default()
+    }
 }
 
 /// Reports nothing, never stops.

@@ -6,9 +6,11 @@ mod bzip2;
 pub(crate) mod compress;
 mod corpus;
 mod members;
+mod pipe;
 mod source;
 
 pub use blocks::{Block, BlockReader, Piece, Position};
+pub(crate) use pipe::Meter;
 pub(crate) use source::Source;
 
 use std::collections::BTreeSet;

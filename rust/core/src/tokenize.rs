@@ -201,6 +201,7 @@ fn tokenize_from<E: Encode>(
     let resumable = files.iter().all(InputFile::is_seekable);
     let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
         .with_stdin(stdin)
+        .stopping(progress.stop())
         .taking(options.any_text)
         .starting_at(position);
     if let Err(error) = wave::run(reader, encoder, options, &mut sink, progress) {
@@ -249,6 +250,7 @@ pub fn read_documents<E: Encode>(
 ) -> Result<(MemoryDocuments, u64)> {
     let files = expand_inputs(inputs)?;
     let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
+        .stopping(progress.stop())
         .taking(options.any_text);
     let mut sink = MemorySink::default();
     wave::run(reader, encoder, options, &mut sink, progress)?;

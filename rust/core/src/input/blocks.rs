@@ -6,11 +6,12 @@ mod tests;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::{memchr, memchr_iter, memrchr};
 use serde::{Deserialize, Serialize};
 
+use super::pipe::Meter;
 use super::source::Source;
 use super::{InputFile, InputKind, corpus};
 use crate::{Error, Result};
@@ -129,7 +130,7 @@ pub struct BlockReader {
     open: Option<Source>,
     /// The beginning of a line whose end was not read yet; its first byte is at `next`.
     carry: Vec<u8>,
-    count: Arc<AtomicU64>,
+    meter: Meter,
     failed: Option<Error>,
 }
 
@@ -149,7 +150,7 @@ impl BlockReader {
             next: Position::file_start(0),
             open: None,
             carry: Vec::new(),
-            count: Arc::default(),
+            meter: Meter::default(),
             failed: None,
         }
     }
@@ -158,6 +159,13 @@ impl BlockReader {
     #[must_use]
     pub fn with_stdin(mut self, stdin: Option<Box<dyn Read + Send>>) -> Self {
         self.stdin = stdin;
+        self
+    }
+
+    /// Gives up waiting for standard input or a pipe when `stop` is set.
+    #[must_use]
+    pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.meter.stop = stop;
         self
     }
 
@@ -172,7 +180,7 @@ impl BlockReader {
     #[must_use]
     pub fn starting_at(mut self, position: Position) -> Self {
         let before: u64 = self.files.iter().take(position.file).map(|f| f.bytes).sum();
-        self.count.store(before, Ordering::Relaxed);
+        self.meter.bytes.store(before, Ordering::Relaxed);
         self.next = position;
         self
     }
@@ -184,7 +192,7 @@ impl BlockReader {
 
     /// Bytes read so far as they lie on the disk, files passed over included.
     pub fn bytes_read(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        self.meter.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of all inputs, or 0 where one of them is a stream.
@@ -218,7 +226,7 @@ impl BlockReader {
                 source
             } else {
                 let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
-                let mut source = Source::open(file, stdin, self.next.offset, &self.count)?;
+                let mut source = Source::open(file, stdin, self.next.offset, &self.meter)?;
                 if !self.any_text && self.next.offset == 0 {
                     corpus::check(&mut source, file)?;
                 }

@@ -9,6 +9,7 @@ use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 
 use super::members::{Member, Members, Trailing};
+use super::pipe::{GivenUp, Meter, Pipe};
 use super::{InputFile, InputKind, bzip2};
 use crate::prepare::format::{Kind, recognize};
 use crate::{Error, Result};
@@ -83,13 +84,8 @@ pub(crate) struct Source {
 
 impl Source {
     /// Opens `file` to be read from decompressed byte `offset`; `stdin` stands in for standard input.
-    pub fn open(
-        file: &InputFile,
-        stdin: Option<Box<dyn Read + Send>>,
-        offset: u64,
-        count: &Arc<AtomicU64>,
-    ) -> Result<Self> {
-        let error = |e| Error::io("cannot read", &file.path, e);
+    pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, offset: u64, meter: &Meter) -> Result<Self> {
+        let error = |e| failed(file, e);
         if file.kind == InputKind::File {
             let mut raw = File::open(&file.path).map_err(error)?;
             let mut head = Vec::new();
@@ -97,19 +93,19 @@ impl Source {
             let format = Self::format(file, &head)?;
             let start = if format == Format::Plain { offset } else { 0 };
             raw.seek(SeekFrom::Start(start)).map_err(error)?;
-            count.fetch_add(start, Ordering::Relaxed);
+            meter.bytes.fetch_add(start, Ordering::Relaxed);
             let buffer = usize::try_from(file.bytes).unwrap_or(BUFFER).saturating_add(1).clamp(64, BUFFER);
-            return Self::decode(file, raw, format, offset - start, buffer, count);
+            return Self::decode(file, raw, format, offset - start, buffer, meter);
         }
         let mut raw: Box<dyn Read + Send> = match (file.kind, stdin) {
             (InputKind::Stdin, Some(reader)) => reader,
-            (InputKind::Stdin, None) => Box::new(io::stdin()),
-            _ => Box::new(File::open(&file.path).map_err(error)?),
+            (InputKind::Stdin, None) => Box::new(Pipe::stdin(Arc::clone(&meter.stop)).map_err(error)?),
+            _ => Box::new(Pipe::open(&file.path, Arc::clone(&meter.stop)).map_err(error)?),
         };
         let mut head = Vec::new();
         (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
         let format = Self::format(file, &head)?;
-        Self::decode(file, Cursor::new(head).chain(raw), format, offset, BUFFER, count)
+        Self::decode(file, Cursor::new(head).chain(raw), format, offset, BUFFER, meter)
     }
 
     fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
@@ -125,10 +121,10 @@ impl Source {
         format: Format,
         skip: u64,
         buffer: usize,
-        count: &Arc<AtomicU64>,
+        meter: &Meter,
     ) -> Result<Self> {
-        let raw = BufReader::with_capacity(buffer, Counting { inner: raw, count: Arc::clone(count), total: 0 });
-        let error = |e| Error::io("cannot read", &file.path, e);
+        let raw = BufReader::with_capacity(buffer, Counting { inner: raw, count: Arc::clone(&meter.bytes), total: 0 });
+        let error = |e| failed(file, e);
         let reader: Box<dyn BufRead + Send> = match format {
             Format::Plain => Box::new(raw),
             Format::Bzip2 => Box::new(bzip2::MultiStream::new(raw)),
@@ -146,8 +142,8 @@ impl Source {
 
     /// What a failed read means: the system's refusal, or compressed data that is damaged.
     pub fn error(&self, file: &InputFile, error: io::Error) -> Error {
-        if self.format == Format::Plain || error.raw_os_error().is_some() {
-            return Error::io("cannot read", &file.path, error);
+        if self.format == Format::Plain || error.raw_os_error().is_some() || is_given_up(&error) {
+            return failed(file, error);
         }
         let name = self.format.name();
         if let Some(trailing) = error.get_ref().and_then(|it| it.downcast_ref::<Trailing>()) {
@@ -163,6 +159,18 @@ impl Source {
         let what = if error.kind() == io::ErrorKind::UnexpectedEof { "truncated" } else { "damaged" };
         Error::data(&file.path, format!("the {name} data is {what} ({error}); fetch or compress the file again"))
     }
+}
+
+fn is_given_up(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|it| it.is::<GivenUp>())
+}
+
+/// A read that the system refused, or that was given up.
+fn failed(file: &InputFile, error: io::Error) -> Error {
+    if is_given_up(&error) {
+        return Error::Interrupted(error.to_string());
+    }
+    Error::io("cannot read", &file.path, error)
 }
 
 fn members<R, D>(raw: BufReader<Counting<R>>) -> io::Result<Box<dyn BufRead + Send>>

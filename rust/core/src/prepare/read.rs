@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use super::parquet::ColumnReader;
 use super::raw::{MAX_DOCUMENT, RawBlock, RawKind};
 use super::xml;
 use super::{arrow, plain, table};
-use crate::input::{InputFile, InputKind, OnBadUtf8};
+use crate::input::{InputFile, InputKind, Meter, OnBadUtf8};
 use crate::{Error, Result};
 
 /// Bytes of a block, or one document where that is longer.
@@ -150,7 +150,7 @@ pub struct RawReader {
     open: Option<Open>,
     /// Compressed bytes of the files before `file`.
     before: u64,
-    count: Arc<AtomicU64>,
+    meter: Meter,
     cuts: u64,
     formats: BTreeMap<&'static str, u64>,
 }
@@ -176,7 +176,7 @@ impl RawReader {
             file: 0,
             open: None,
             before: 0,
-            count: Arc::default(),
+            meter: Meter::default(),
             cuts: 0,
             formats: BTreeMap::new(),
         })
@@ -189,9 +189,16 @@ impl RawReader {
         self
     }
 
+    /// Gives up waiting for standard input or a pipe when `stop` is set.
+    #[must_use]
+    pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.meter.stop = stop;
+        self
+    }
+
     /// Bytes read so far as they lie on the disk.
     pub fn bytes_read(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        self.meter.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of all inputs, or 0 where one of them is a stream.
@@ -242,7 +249,7 @@ impl RawReader {
                 None => false,
                 Some(Open::Parquet(column)) => {
                     let more = column.next_block(block)?;
-                    self.count.store(self.before + column.bytes_read(), Ordering::Relaxed);
+                    self.meter.bytes.store(self.before + column.bytes_read(), Ordering::Relaxed);
                     more
                 }
                 Some(Open::Arrow(column)) => column.next_block(block)?,
@@ -265,7 +272,7 @@ impl RawReader {
     fn open_next(&mut self) -> Result<Option<Open>> {
         let file = &self.files[self.file];
         let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
-        let mut window = Window::open(file, stdin, &self.count)?;
+        let mut window = Window::open(file, stdin, &self.meter)?;
         let (head, whole) = window.head()?;
         if head.is_empty() {
             return Ok(None);
@@ -310,7 +317,7 @@ impl RawReader {
                                   give the Parquet file itself, which is compressed inside";
                     return Err(Error::data(&file.path, reason));
                 }
-                self.count.store(self.before, Ordering::Relaxed);
+                self.meter.bytes.store(self.before, Ordering::Relaxed);
                 return Ok(Some(Open::Parquet(Box::new(ColumnReader::open(file, &self.options.text_field)?))));
             }
         };

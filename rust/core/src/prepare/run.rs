@@ -101,9 +101,12 @@ pub fn prepare<S: AsRef<OsStr>>(
         files: files.clone(),
         samples: if outputs.dry_run { options.samples } else { 0 },
     };
-    let mut reader = RawReader::new(files, Arc::new(options.read.clone()))?;
+    let mut reader = RawReader::new(files, Arc::new(options.read.clone()))?.stopping(progress.stop());
     let mut sink = Sink::open(outputs, options, shared.samples)?;
-    pipeline(&mut reader, &mut sink, &shared, progress)?;
+    pipeline(&mut reader, &mut sink, &shared, progress).map_err(|error| match error {
+        Error::Interrupted(_) => stopped(),
+        error => error,
+    })?;
     sink.counts.documents_cut += reader.cuts();
     let mut summary = Summary {
         inputs: shared.files.len() as u64,

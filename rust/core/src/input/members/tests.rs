@@ -1,6 +1,4 @@
 use std::io::Cursor;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use proptest::prelude::*;
 
@@ -8,7 +6,7 @@ use super::*;
 use crate::Error;
 use crate::input::compress::{bzip2, gzip, xz, zst};
 use crate::input::source::Source;
-use crate::input::{InputFile, InputKind};
+use crate::input::{InputFile, InputKind, Meter};
 
 type Compress = fn(&[u8]) -> Vec<u8>;
 
@@ -18,7 +16,7 @@ const ALL: [(&str, Compress); 4] = [("gzip", gzip), ("bzip2", bzip2), ("xz", xz)
 fn read(compressed: Vec<u8>) -> (Vec<u8>, Option<Error>) {
     let file = InputFile { path: "pipe".into(), kind: InputKind::Stdin, bytes: 0 };
     let pipe = Box::new(Cursor::new(compressed));
-    let mut source = Source::open(&file, Some(pipe), 0, &Arc::new(AtomicU64::new(7))).unwrap();
+    let mut source = Source::open(&file, Some(pipe), 0, &Meter::default()).unwrap();
     let mut out = Vec::new();
     let error = source.reader.read_to_end(&mut out).err();
     (out, error.map(|error| source.error(&file, error)))

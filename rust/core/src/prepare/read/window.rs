@@ -1,14 +1,12 @@
 //! The decompressed bytes of one input, and where its documents end.
 
 use std::io::{ErrorKind, Read};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::BLOCK_BYTES;
 use crate::Result;
-use crate::input::{InputFile, Source};
+use crate::input::{InputFile, Meter, Source};
 use crate::prepare::format::HEAD;
 use crate::prepare::xml::{self, Search};
 use crate::prepare::{plain, table, warc};
@@ -143,8 +141,8 @@ pub(in crate::prepare) struct Window {
 }
 
 impl Window {
-    pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, count: &Arc<AtomicU64>) -> Result<Self> {
-        let source = Source::open(file, stdin, 0, count)?;
+    pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, meter: &Meter) -> Result<Self> {
+        let source = Source::open(file, stdin, 0, meter)?;
         Ok(Self { file: file.clone(), source, ahead: Vec::new(), begin: 0, offset: 0, line: 1 })
     }
 

@@ -1,0 +1,44 @@
+"""The signals that ask a command to end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What asks a command to end: Ctrl-C, a scheduler, a closed terminal, and the warnings that Slurm, LSF and Grid Engine
+send before they end a job."""
+
+MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Those of them that stay ignored if they are ignored at the start, as nohup does with SIGHUP."""
+
+
+@contextlib.contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Raises `KeyboardInterrupt` for each of `SIGNALS` within the block, so that a command cleans up as for Ctrl-C.
+
+    Only the main thread can; in another one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, _interrupt)
+        for number in SIGNALS
+        if number != signal.SIGINT and (number not in MAY_BE_IGNORED or signal.getsignal(number) != signal.SIG_IGN)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,123 @@
+//! Standard input and pipes, which may stay silent for ever: whoever waits for them learns that the work shall stop.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What all readers of one input list share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Meter {
+    /// Bytes that have left the disk, before they are decompressed.
+    pub bytes: Arc<AtomicU64>,
+    /// Set when the work shall stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The reason of a read that was given up.
+#[derive(Debug, thiserror::Error)]
+#[error("the work was stopped while it waited for input")]
+pub(super) struct GivenUp;
+
+/// Bytes from a descriptor on which a read can block.
+pub(super) struct Pipe {
+    file: File,
+    stop: Arc<AtomicBool>,
+}
+
+impl Pipe {
+    /// The process's standard input.
+    pub fn stdin(stop: Arc<AtomicBool>) -> io::Result<Self> {
+        #[cfg(unix)]
+        let file = {
+            use std::os::fd::AsFd;
+            File::from(io::stdin().as_fd().try_clone_to_owned()?)
+        };
+        #[cfg(not(unix))]
+        let file = File::open("CON")?;
+        Ok(Self { file, stop })
+    }
+
+    /// A named pipe or a device. Does not wait for somebody to write to it.
+    pub fn open(path: &Path, stop: Arc<AtomicBool>) -> io::Result<Self> {
+        let mut options = File::options();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+        Ok(Self { file: options.read(true).open(path)?, stop })
+    }
+
+    /// Waits a moment for bytes or for the end, and returns whether one of them is there.
+    #[cfg(unix)]
+    fn is_ready(&self) -> io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], Some(&MOMENT)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(error) if error == rustix::io::Errno::INTR => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn is_ready(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::other(GivenUp));
+            }
+            if self.is_ready()? {
+                match self.file.read(buffer) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    result => return result,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pipe() -> (Pipe, io::PipeWriter) {
+        let (reader, writer) = io::pipe().unwrap();
+        (Pipe { file: File::from(OwnedFd::from(reader)), stop: Arc::default() }, writer)
+    }
+
+    #[test]
+    fn reads_what_comes_late_and_the_end() {
+        let (mut reader, mut writer) = pipe();
+        let late = std::thread::spawn(move || {
+            for part in [b"one", b"two"] {
+                std::thread::sleep(Duration::from_millis(150));
+                writer.write_all(part).unwrap();
+            }
+        });
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        late.join().unwrap();
+        assert_eq!(all, b"onetwo");
+    }
+
+    #[test]
+    fn a_silent_pipe_is_given_up() {
+        let (mut reader, mut writer) = pipe();
+        let stop = Arc::clone(&reader.stop);
+        writer.write_all(b"one").unwrap();
+        let read = std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+        stop.store(true, Ordering::Relaxed);
+        let error = read.join().unwrap().unwrap_err();
+        assert!(error.get_ref().is_some_and(|it| it.is::<GivenUp>()), "{error}");
+        drop(writer);
+    }
+}
