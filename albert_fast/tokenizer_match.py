@@ -83,16 +83,48 @@ def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str | None
 
 
 def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
-    """What `make-records` wrote beside these record files, by folder; without folders that are somebody else's."""
+    """What `make-records` wrote beside these record files, by folder; without folders that are somebody else's.
+
+    Raises:
+        AlbertFastError: what it says of the tokenizer is of another type; the message names the file and the value.
+    """
     found = {}
     for folder in dict.fromkeys(Path(file).parent for file in files):
+        file = folder / "dataset.json"
         try:
-            content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             continue
         if isinstance(content, dict) and content.get("format") == "albert-fast records":
+            _check_description(file, content.get("tokenizer"))
             found[folder] = content
     return found
+
+
+def _check_description(file: Path, kept: object) -> None:
+    """Raises an AlbertFastError unless this is what `described` gives, or a part of it; null is as not there."""
+    if kept is None:
+        return
+    if not isinstance(kept, dict):
+        raise AlbertFastError(f"{file}: tokenizer must be an object, got {_shown(kept)}; make the records again")
+    for key, kind, rule in (
+        ("vocab_size", int, "a whole number of at least 1"),
+        ("digest", str, "a string"),
+        ("kind", str, "a string"),
+        ("text_rules", str, "a string"),
+        ("file", str, "a string"),
+    ):
+        value = kept.get(key)
+        if value is None:
+            kept.pop(key, None)
+        elif type(value) is not kind or (kind is int and value < 1):
+            raise AlbertFastError(
+                f"{file}: tokenizer.{key} must be {rule}, got {_shown(value)}; make the records again"
+            )
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:80]
 
 
 def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, Any]] | None:

@@ -71,3 +71,16 @@ def changed_json(draw: st.DrawFn, good: bytes) -> bytes:
                 # A later change may go into a drawn list.
                 parent[key] = deepcopy(draw(ODD))
     return json.dumps(root[0]).encode()
+
+
+def nested(good: bytes) -> st.SearchStrategy[bytes]:
+    """`good` with more opening brackets somewhere than any reader follows, or as many pairs of them."""
+
+    def opened(at: int, bracket: bytes, closing: bytes) -> bytes:
+        return good[:at] + bracket * 100_000 + closing * 100_000 + good[at:]
+
+    return st.builds(
+        lambda at, brackets: opened(at, *brackets),
+        st.integers(0, len(good)),
+        st.sampled_from([(b"[", b""), (b"[", b"]"), (b'{"a":', b""), (b'{"":[', b"]}")]),
+    )

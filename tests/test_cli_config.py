@@ -14,6 +14,9 @@ from albert_fast import _native
 from albert_fast.cli import COMMANDS
 from albert_fast.cli.common import UsageError, write_config
 from albert_fast.cli.config import options_for, parameters
+from albert_fast.cli.config import read as read_file
+from albert_fast.cli.training import model_config
+from trainer.config import ModelConfig
 
 GUIDE = """
 albert_config:
@@ -122,6 +125,53 @@ def test_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
     assert read(tmp_path, "masked_lm_prob: 2e-1\nshort_seq_prob: 0\n") == {"masked_lm_prob": 0.2, "short_seq_prob": 0.0}
     assert read(tmp_path, "input_sentence_size: 1e6\n", "train-tokenizer") == {"input_sentence_size": 1_000_000}
     assert read(tmp_path, f"random_seed: {2**64 - 1}\n") == {"random_seed": 2**64 - 1}
+
+
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    sizes = "vocab_size: 90, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 8"
+    path.write_text(f"{{{sizes}, layer_norm_eps: 1e-12, initializer_range: 2e-2, hidden_dropout_prob: .1e0}}")
+    _, config = model_config(str(path), None)
+    assert (config.initializer_range, config.hidden_dropout_prob) == (0.02, 0.1)
+    found = read_file(path)
+    assert found["layer_norm_eps"] == 1e-12
+    path.write_text('{a: 1.5e3, b: -1E+2, c: "1e-2", d: 1e, e: e5, f: 12, g: 1.5, h: 1e5x, i: 010, j: 1:30}')
+    assert list(read_file(path).values()) == [1500.0, -100.0, "1e-2", "1e", "e5", 12, 1.5, "1e5x", 8, 90]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.json", '{"ngram": 2, "ngram": 3, "albert_config": {"vocab_size": 90, "note": {"a": 1, "a": 2}}}'),
+        ("c.yaml", "ngram: 2\nngram: 3\nalbert_config: {vocab_size: 90, note: {a: 1, a: 2}}\n"),
+    ],
+)
+def test_the_last_of_repeated_keys_counts(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    for _ in range(2):  # a model's command reads the file twice
+        assert options_for(path, "make-records", COMMANDS) == {"ngram": 3}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert set(line.split(f"warning: {path}: repeated keys ")[1].split(": ")[0].split(", ")) == {"'a'", "'ngram'"}
+    assert line.endswith(": their last value counts")
+
+
+def test_merged_keys_are_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("base: &base {a: 1}\nmore: {<<: *base, a: 2}\nlast: {<<: *base, <<: *base}\n")
+    assert read_file(tmp_path / "c.yaml")["more"] == {"a": 2}
+    assert capsys.readouterr().err == ""
+
+
+def test_a_model_misspelled_here_is_misspelled_there(tmp_path: Path) -> None:
+    """One function tells, whichever command reads it."""
+    for key in ("hiddenSize", "num_layers", "numHiddenGroups", "max_position_embedding"):
+        known = {"vocab_size": 90, "num_attention_heads": 2, "intermediate_size": 8}
+        found = refusal(tmp_path, json.dumps({"albert_config": {**known, key: 5}}), name="c.json")
+        meant = found.split("did you mean albert_config.")[1].removesuffix("?")
+        with pytest.raises(ValueError, match=f"unknown key '{key}' .*: write '{meant}'"):
+            ModelConfig.parse({**known, key: 5})
 
 
 def test_null_and_an_empty_file_leave_the_defaults(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 import pytest
+from foreign_bytes import changed_json, fuzzed, nested
+from hypothesis import given
 
 from trainer.cluster import cluster, parse
 from trainer.errors import TrainerError
@@ -56,6 +58,10 @@ def test_workers_are_counted_from_the_chief(text: str, expected: tuple[int, int]
         (config("worker", 0, worker=["a:1"], ps=["b:1"]), "has the job 'ps': pretrain has no parameter servers"),
         (config("evaluator", 0, chief=["a:1"], evaluator=["b:1"]), "has the job 'evaluator': pretrain evaluates in"),
         (config("master", 0, master=["a:1"], worker=["b:1"]), "has the job 'master': TensorFlow 2 calls it chief"),
+        (config("worker", 0, worker=["a:1"]).replace('"worker", "index"', '["worker"], "index"'), "got ['worker']"),
+        (config("worker", 0, worker=["a:1"]).replace('"worker", "index"', '{}, "index"'), "got {}"),
+        (config("worker", "9" * 5000, worker=["a:1"]), "must be below its 1 machines of type worker, got '999"),
+        ("[" * 100_000, "TF_CONFIG must be like"),
         (config("tpu", 0, tpu=["a:1"]), "has the job 'tpu': it must have the jobs chief and worker only"),
     ],
 )
@@ -63,6 +69,19 @@ def test_what_no_run_can_start_from(text: str, message: str) -> None:
     with pytest.raises(TrainerError, match=re.escape(message)) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
+
+
+@given(changed_json(config("worker", 1, chief=["a:1"], worker=["b:1", "c:1"]).encode()) | nested(b'{"task": 0}'))
+@fuzzed
+def test_other_values(content: bytes) -> None:
+    try:
+        workers, index = parse(content.decode())
+    except TrainerError as error:
+        assert "TF_CONFIG" in str(error)  # noqa: PT017 - there may be none
+        assert "\n" not in str(error)  # noqa: PT017
+        assert len(str(error)) < 600  # noqa: PT017
+        return
+    assert 0 <= index < workers
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

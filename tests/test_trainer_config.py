@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import ACTIVATIONS, PRESETS, ModelConfig
-from trainer.config_keys import FIXED, HARMLESS, PLAIN_ALBERT
+from trainer.config_keys import EQUAL, FIXED, FORKS, HARMLESS, PLAIN_ALBERT, SYNONYMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,7 +220,11 @@ TRANSFORMERS: dict[str, Any] = {
             TRANSFORMERS,
             "4 keys, which do not change the model: bos_token_id, classifier_dropout_prob, eos_token_id, pad_token_id",
         ),
-        ({"note": "of May"}, "1 key, which does not change the model: note"),
+        ({"note": "of May"}, 'unknown key: note ("of May")'),
+        (
+            {"num_grids": 4, "frozen": True, "schedule": {"a": [1] * 40}},
+            'unknown keys: frozen (true), num_grids (4), schedule ({"a": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...)',
+        ),
         ({"ln_type": None}, None),
         ({"hidden_act": "gelu_new"}, None),
     ],
@@ -246,6 +250,8 @@ def test_harmless_keys_never_change_the_model(value: object) -> None:
 def test_fixed_keys_are_taken_at_their_values() -> None:
     assert ModelConfig.parse(GUIDE | FIXED) == (ModelConfig.from_mapping(GUIDE), [])
     assert not HARMLESS & FIXED.keys()
+    tables = (HARMLESS, FIXED.keys(), FORKS.keys(), EQUAL.keys(), SYNONYMS.keys(), asdict(TINY).keys())
+    assert len(set().union(*tables)) == sum(map(len, tables))
     assert not (HARMLESS | FIXED.keys()) & asdict(TINY).keys()
 
 
@@ -275,9 +281,60 @@ def test_a_misspelled_key_beside_the_right_one(wrong: str) -> None:
     """Nobody can tell which of the two values is meant."""
     with pytest.raises(ValueError, match=f"^unknown key '{wrong}' "):
         ModelConfig.from_mapping(GUIDE | {wrong: 7})
-    # Another program's name beside ours is a key like others.
-    (remark,) = ModelConfig.parse(GUIDE | {"num_layers": 7})[1]
-    assert remark.endswith(": num_layers")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "beside"),
+    [
+        ("num_layers", 7, ("num_hidden_layers", 24)),
+        ("hidden_dropout", 0.2, ("hidden_dropout_prob", 0.1)),
+        ("emb_size", 32, ("embedding_size", 128)),
+        ("num_groups", 4, ("num_hidden_groups", 1)),
+        ("activation", "relu", ("hidden_act", "gelu")),
+    ],
+)
+def test_another_programs_name_beside_the_right_one(key: str, value: Any, beside: tuple[str, Any]) -> None:
+    name, ours = beside
+    assert ModelConfig.parse(GUIDE | {key: ours}) == (ModelConfig.from_mapping(GUIDE), [])
+    message = f"{name} is given twice: {name} is {json.dumps(ours)}, and {key} is {json.dumps(value)}; remove one"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)} of them$"):
+        ModelConfig.from_mapping(GUIDE | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "plain"),
+    [
+        ("share_parameters", False, True),
+        ("cross_layer_sharing", False, "all"),
+        ("embedding_norm", False, True),
+        ("norm_eps", 1e-5, 1e-12),
+        ("use_absolute_position_embeddings", False, True),
+        ("no_positional_embeddings", True, False),
+        ("rope_theta", 10000.0, None),
+        ("head_size", 65, 64),
+        ("num_key_value_heads", 4, 16),
+        ("embedding_dropout", 0.0, 0.1),
+    ],
+)
+def test_keys_of_forks_that_change_the_model(key: str, value: Any, plain: Any) -> None:
+    assert ModelConfig.parse(GUIDE | {key: plain}) == (ModelConfig.from_mapping(GUIDE), [])
+    message = rf"^{key} must be .*, as in plain ALBERT, got {re.escape(json.dumps(value))}$"
+    with pytest.raises(ValueError, match=message):
+        ModelConfig.from_mapping(GUIDE | {key: value})
+
+
+def test_the_last_of_repeated_keys_counts(tmp_path: Path) -> None:
+    """As in Python, wherever it stands; and it is told."""
+    text = json.dumps(GUIDE | {"notes": {"a": 0}})
+    text = text.replace('"hidden_act"', '"vocab_size": 7, "hidden_act"').replace('{"a": 0}', '{"a": 0, "b": 1, "a": 2}')
+    path = tmp_path / "albert_config.json"
+    path.write_text(text)
+    config, remarks = ModelConfig.load(path)
+    assert config.vocab_size == json.loads(text)["vocab_size"]
+    assert remarks == [
+        f"{path}: repeated keys 'a', 'vocab_size': their last value counts",
+        f'{path}: ignoring unknown key: notes ({{"a": 2, "b": 1}})',
+    ]
 
 
 def test_more_groups_than_layers_as_in_the_reference() -> None:
@@ -293,7 +350,9 @@ def test_more_groups_than_layers_as_in_the_reference() -> None:
     [
         ("[1]", "the model's configuration must be a JSON object, not [1]"),
         ("{", "not JSON: Expecting property name"),
-        ('{"gap_size": 0, "gap_size": 0}', "key 'gap_size' stands there twice"),
+        ("[" * 100_000, "not JSON: its lists or objects are nested thousands deep"),
+        ('{"a":' * 100_000, "not JSON: its lists or objects are nested thousands deep"),
+        ("9" * 5_000, "not JSON: Exceeds the limit"),
         ('{"vocab_size": 100, "hidden_size": 8}', "the model's configuration lacks num_hidden_layers, num_attention"),
     ],
 )

@@ -334,7 +334,7 @@ def test_config_of_a_published_folder() -> None:
     # What transformers itself writes is not worth a line.
     assert weights.config_from_hugging_face(published | {"my_note": 1, "transformers_version": "5.0.0"}) == (
         PRESETS["base"],
-        ["ignoring 1 key, which does not change the model: my_note"],
+        ["ignoring unknown key: my_note (1)"],
     )
 
 

@@ -50,13 +50,16 @@ def parse(config: str) -> tuple[int, int]:
     if workers == 0:
         return 1, 0
     kind, index = task.get("type"), task.get("index", 0)
-    if kind not in jobs:
-        raise TrainerError(f"TF_CONFIG's task must be of type {' or '.join(jobs)}, got {kind!r}; it is {config!r:.200}")
-    if isinstance(index, str) and index.isdecimal():
+    if not isinstance(kind, str) or kind not in jobs:
+        raise TrainerError(
+            f"TF_CONFIG's task must be of type {' or '.join(jobs)}, got {kind!r:.80}; it is {config!r:.200}"
+        )
+    if isinstance(index, str) and index.isdecimal() and len(index) < 20:
         index = int(index)
     if type(index) is not int or not 0 <= index < len(jobs[kind]):
         raise TrainerError(
-            f"the index of TF_CONFIG's task must be below its {len(jobs[kind])} machines of type {kind}, got {index!r}"
+            f"the index of TF_CONFIG's task must be below its {len(jobs[kind])} machines of type {kind}, got "
+            f"{index!r:.80}"
         )
     return workers, index if kind == "chief" else index + len(jobs.get("chief", []))
 

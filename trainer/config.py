@@ -13,6 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from albert_fast import json_text
 from trainer import config_keys
 from trainer.config_keys import PLAIN_ALBERT
 
@@ -156,7 +157,7 @@ class ModelConfig:
         Raises:
             ValueError: the text is not a JSON object, or as in `parse`.
         """
-        return cls.parse(_object(text))[0]
+        return cls.parse(_object(text)[0])[0]
 
     @classmethod
     def load(cls, path: str | Path) -> tuple[ModelConfig, list[str]]:
@@ -168,10 +169,11 @@ class ModelConfig:
         """
         data = Path(path).read_bytes()
         try:
-            config, remarks = cls.parse(_object(data.decode("utf-8-sig")))
+            values, repeated = _object(data.decode("utf-8-sig"))
+            config, remarks = cls.parse(values)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        return config, [f"{path}: {remark}" for remark in remarks]
+        return config, [f"{path}: {remark}" for remark in [*json_text.remark(repeated), *remarks]]
 
     @classmethod
     def from_file(cls, path: str | Path) -> ModelConfig:
@@ -187,23 +189,15 @@ class ModelConfig:
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str) -> tuple[dict[str, Any], list[str]]:
+    """The JSON object of a text, and the keys that are repeated in it."""
     try:
-        values = json.loads(text, object_pairs_hook=_object_without_repeats)
-    except json.JSONDecodeError as error:
+        values, repeated = json_text.parse(text)
+    except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"the model's configuration must be a JSON object, not {values!r}")
-    return values
-
-
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict; Python's own reader would let the last of two equal keys win without a word."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in names if names.count(key) > 1)!r} stands there twice")
-    return values
+        raise ValueError(f"the model's configuration must be a JSON object, not {values!r:.80}")
+    return values, repeated
 
 
 PRESETS: dict[str, ModelConfig] = {

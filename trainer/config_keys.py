@@ -2,7 +2,8 @@
 
 Configurations come from google-research/ALBERT, from albert_zh and other forks, and from transformers, whose users add
 its keys to an albert_config.json. The reference passes every key over that it does not know (AlbertConfig.from_dict).
-So does this, with a warning, unless the key asks for another model than the one that is built. Nothing here imports
+So does this, with a warning, unless the key asks for another model than the one that is built. What nobody knows is
+named with its value. Nothing here imports
 TensorFlow.
 """
 
@@ -48,6 +49,59 @@ FIXED: dict[str, Any] = {
 }
 """Keys that change the model, each with the value that this model has."""
 
+FORKS: dict[str, tuple[Any, ...]] = {
+    # Whether layers share their weights.
+    **dict.fromkeys(
+        (
+            "share_parameters", "shared_parameters", "parameter_sharing", "share_weights", "weight_sharing",
+            "share_layers", "shared_layers", "cross_layer_sharing", "cross_layer_parameter_sharing",
+        ),
+        (True, "all"),
+    ),
+    # Normalization: its kind, its place and its epsilon.
+    **dict.fromkeys(
+        ("norm_eps", "norm_epsilon", "layernorm_eps", "layernorm_epsilon", "layer_norm_epsilon", "ln_eps"), (1e-12,)
+    ),
+    **dict.fromkeys(("rms_norm_eps", "use_rms_norm", "rms_norm", "norm_first", "pre_ln", "prenorm"), (False,)),
+    **dict.fromkeys(("norm_type", "normalization", "normalization_type"), ("layer_norm", "layernorm", "LayerNorm")),
+    **dict.fromkeys(("embedding_norm", "embedding_layer_norm", "embedding_layernorm", "norm_embedding"), (True,)),
+    # Positions.
+    **dict.fromkeys(
+        ("use_absolute_position_embeddings", "use_position_embeddings", "position_embeddings"), (True, "absolute")
+    ),
+    **dict.fromkeys(
+        (
+            "no_positional_embeddings", "no_position_embeddings", "relative_attention", "use_relative_positions",
+            "use_rope", "use_rotary_embeddings", "rotary", "rope", "rope_theta", "rope_scaling", "rope_parameters",
+            "rotary_base", "rotary_dim", "rotary_emb_base", "rotary_pct", "use_alibi", "alibi", "alibi_bias",
+        ),
+        (False,),
+    ),
+    **dict.fromkeys(("use_token_type_embeddings", "use_segment_embeddings", "token_type_embeddings"), (True,)),
+    # Attention and feed-forward.
+    **dict.fromkeys(("use_bias", "bias", "attention_bias", "qkv_bias", "mlp_bias"), (True,)),
+    **dict.fromkeys(("use_glu", "glu", "gated_mlp", "use_gated_mlp", "swiglu", "use_swiglu"), (False,)),
+    **dict.fromkeys(("sliding_window", "attention_window", "local_attention", "attention_window_size"), (False,)),
+    **dict.fromkeys(("num_experts", "num_local_experts"), (1, 0)),
+    # Embeddings and what is added between layers.
+    **dict.fromkeys(("tie_weights", "tie_embeddings", "tied_embeddings", "factorized_embeddings"), (True,)),
+    **dict.fromkeys(("scale_embeddings", "scale_embedding", "use_adapters"), (False,)),
+    **dict.fromkeys(
+        ("layerdrop", "layer_drop", "layer_dropout", "drop_path", "drop_path_rate", "stochastic_depth"), (0,)
+    ),
+}  # fmt: skip
+"""Keys of forks and other models that change the model, each with the values that mean this one; null does too."""
+
+EQUAL: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("head_size", "head_dim", "attention_head_size", "size_per_head", "d_kv"),
+        ("hidden_size", "num_attention_heads"),
+    ),
+    **dict.fromkeys(("num_key_value_heads", "num_kv_heads", "n_kv_heads"), ("num_attention_heads",)),
+    **dict.fromkeys(("embedding_dropout", "embedding_dropout_prob", "embd_pdrop"), ("hidden_dropout_prob",)),
+}
+"""Keys of forks that this model has no choice of: the first key's value, or that over the second's."""
+
 NULL_IS_PLAIN = frozenset({"ln_type", "layers_to_keep", "pruned_heads", "position_embedding_type"})
 """Those whose null means that nothing was chosen."""
 
@@ -71,7 +125,33 @@ HARMLESS = frozenset(
         "classifier_dropout",
         "classifier_dropout_prob",
         "cls_token_id",
+        "bad_words_ids",
+        "begin_suppress_tokens",
         "decoder_start_token_id",
+        "diversity_penalty",
+        "do_sample",
+        "early_stopping",
+        "encoder_no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "length_penalty",
+        "min_length",
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "num_return_sequences",
+        "output_scores",
+        "prefix",
+        "remove_invalid_values",
+        "repetition_penalty",
+        "return_dict_in_generate",
+        "suppress_tokens",
+        "temperature",
+        "tf_legacy_loss",
+        "top_k",
+        "top_p",
+        "typical_p",
         "dtype",
         "eos_token_id",
         "finetuning_task",
@@ -103,14 +183,39 @@ HARMLESS = frozenset(
 
 SYNONYMS = {
     "hidden_dropout": "hidden_dropout_prob",
+    "resid_pdrop": "hidden_dropout_prob",
     "attention_dropout": "attention_probs_dropout_prob",
+    "attn_dropout": "attention_probs_dropout_prob",
+    "attn_pdrop": "attention_probs_dropout_prob",
     "embedding_dim": "embedding_size",
+    "embed_dim": "embedding_size",
+    "embed_size": "embedding_size",
     "emb_size": "embedding_size",
+    "emb_dim": "embedding_size",
     "hidden_activation": "hidden_act",
     "activation": "hidden_act",
+    "activation_function": "hidden_act",
     "token_type_vocab_size": "type_vocab_size",
+    "hidden_dim": "hidden_size",
+    "d_model": "hidden_size",
+    "n_embd": "hidden_size",
+    "d_ff": "intermediate_size",
+    "ffn_dim": "intermediate_size",
+    "ffn_size": "intermediate_size",
+    "intermediate_dim": "intermediate_size",
     "num_layers": "num_hidden_layers",
+    "n_layers": "num_hidden_layers",
+    "n_layer": "num_hidden_layers",
     "num_heads": "num_attention_heads",
+    "n_heads": "num_attention_heads",
+    "n_head": "num_attention_heads",
+    "num_groups": "num_hidden_groups",
+    "inner_group_number": "inner_group_num",
+    "n_positions": "max_position_embeddings",
+    "max_positions": "max_position_embeddings",
+    "vocabulary_size": "vocab_size",
+    "n_vocab": "vocab_size",
+    "init_std": "initializer_range",
 }
 """What other programs call known keys, but for the spelling."""
 
@@ -118,58 +223,109 @@ ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu"}
 """Further names of the tanh approximation, which "gelu" is in the reference."""
 
 
-def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """The known keys of a configuration with their values, and the names of the keys that are passed over.
+def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The known keys of a configuration with their values, and the keys that are passed over with theirs.
 
     Args:
         values: the configuration.
         known: names of the fields of `ModelConfig`.
 
     Raises:
-        ValueError: a key asks for another model; or a key is unknown, and spelled much like a known one: the model
-            would silently have the default, or another value, in its place.
+        ValueError: a key asks for another model, or contradicts another key; or a key is unknown, and spelled much
+            like a known one: the model would silently have the default, or another value, in its place.
     """
-    kept, passed = {}, []
+    kept, passed = {}, {}
     for key, value in values.items():
         if key in known:
-            kept[key] = ACTIVATIONS.get(value, value) if key == "hidden_act" and isinstance(value, str) else value
+            kept[key] = _activation(value) if key == "hidden_act" else value
         elif key in FIXED:
             _check_fixed(key, value)
-        elif key not in HARMLESS and (meant := _meant(key, values, [*known, *FIXED])):
-            raise ValueError(f"unknown key {key!r} (value {_shown(value)}): write {meant!r}, or remove the key")
+        elif key in FORKS:
+            _check_plain(key, value, FORKS[key])
+        elif key in EQUAL:
+            _check_equal(key, value, values)
+        elif key in HARMLESS:
+            passed[key] = value
+        elif SYNONYMS.get(key) in values:
+            _check_synonym(key, value, values)
+        elif found := meant(key, values, [*known, *FIXED]):
+            raise ValueError(f"unknown key {key!r} (value {_shown(value)}): write {found!r}, or remove the key")
         else:
-            passed.append(str(key))
+            passed[str(key)] = value
     return kept, passed
 
 
-def remark(passed: list[str], *, silent: Collection[str] = ()) -> list[str]:
-    """The line that names the keys passed over, without those in `silent`; none where nothing is left."""
-    named = sorted(set(passed) - set(silent))
-    if not named:
-        return []
-    what = "key, which does" if len(named) == 1 else "keys, which do"
-    return [f"ignoring {len(named)} {what} not change the model: {some(named, 12)}"]
+def remark(passed: Mapping[str, Any], *, silent: Collection[str] = ()) -> list[str]:
+    """The lines that name the keys passed over, without those in `silent`: the harmless ones, and the unknown ones."""
+    harmless = sorted(passed.keys() & HARMLESS - set(silent))
+    unknown = [f"{key} ({_shown(passed[key], 40)})" for key in sorted(passed.keys() - HARMLESS - set(silent))]
+    lines = []
+    if harmless:
+        what = "key, which does" if len(harmless) == 1 else "keys, which do"
+        lines.append(f"ignoring {len(harmless)} {what} not change the model: {some(harmless, 12)}")
+    if unknown:
+        lines.append(f"ignoring unknown key{'s' if len(unknown) > 1 else ''}: {some(unknown, 12)}")
+    return lines
+
+
+def _activation(value: Any) -> Any:
+    return ACTIVATIONS.get(value, value) if isinstance(value, str) else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of a configuration are equal; in Python, True is 1 and False is 0."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _check_fixed(key: str, value: Any) -> None:
-    plain = FIXED[key]
-    # In Python, True is 1 and False is 0.
-    same = isinstance(value, bool) == isinstance(plain, bool) and value == plain
-    if not same and not (value is None and key in NULL_IS_PLAIN):
-        raise ValueError(f"{key} must be {json.dumps(plain)}, as in plain ALBERT, got {_shown(value)}")
+    _check_plain(key, value, (FIXED[key],), null=key in NULL_IS_PLAIN)
 
 
-def _shown(value: Any) -> str:
-    return f"{json.dumps(value, default=str)}"[:80]
+def _check_plain(key: str, value: Any, plain: tuple[Any, ...], *, null: bool = True) -> None:
+    if not any(_same(value, one) for one in plain) and not (value is None and null):
+        raise ValueError(f"{key} must be {json.dumps(plain[0])}, as in plain ALBERT, got {_shown(value)}")
 
 
-def _meant(key: Any, values: Mapping[str, Any], names: Collection[str]) -> str | None:
+def _check_equal(key: str, value: Any, values: Mapping[str, Any]) -> None:
+    """Raises a ValueError unless a fork's key has the value that follows from others here."""
+    first, *over = (values.get(name) for name in EQUAL[key])
+    if value is None or first is None:
+        return
+    wanted: Any = first
+    if over:
+        if type(first) is not int or type(over[0]) is not int or over[0] < 1:
+            return  # refused where these are checked
+        wanted = first / over[0]
+    if not _same(value, wanted):
+        rule = " / ".join(EQUAL[key])
+        shown = f"{wanted:g}" if isinstance(wanted, float) else _shown(wanted)
+        raise ValueError(f"{key} must be {rule} ({shown}), as in plain ALBERT, got {_shown(value)}")
+
+
+def _check_synonym(key: str, value: Any, values: Mapping[str, Any]) -> None:
+    """Raises a ValueError if a key and another program's name of it have two values."""
+    name = SYNONYMS[key]
+    if value is not None and not _same(_activation(value), _activation(values[name])):
+        raise ValueError(
+            f"{name} is given twice: {name} is {_shown(values[name])}, and {key} is {_shown(value)}; remove one of them"
+        )
+
+
+def _shown(value: Any, most: int = 80) -> str:
+    try:
+        text = json.dumps(value, default=str, skipkeys=True)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def meant(key: Any, values: Mapping[str, Any], names: Collection[str]) -> str | None:
     """The key that `key` is another name or a misspelling of, such as `hiden_size` and `hiddenSize`.
 
     One that is missing is looked for more widely. Beside the right key, it is open which of the two values counts.
     """
-    if key in SYNONYMS and SYNONYMS[key] not in values:
-        return SYNONYMS[key]
+    if key in SYNONYMS:
+        return None if SYNONYMS[key] in values else SYNONYMS[key]
     for among, cutoff in (([name for name in names if name not in values], 0.85), (names, 0.9)):
         plain = {_letters(name): name for name in among}
         if found := difflib.get_close_matches(_letters(str(key)), plain, n=1, cutoff=cutoff):

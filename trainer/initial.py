@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from albert_fast import json_text
 from trainer import checkpoints, hub, tf1_names, weights
 from trainer.bundle import bundle_errors, copies
 from trainer.config import ModelConfig
@@ -229,15 +230,15 @@ def _hugging_face(folder: Path) -> Initial:
     origin = f"{_HUGGING_FACE} {folder}"
     path = folder / "config.json"
     try:
-        stored = json.loads(path.read_bytes())
+        stored, repeated = json_text.parse(path.read_bytes())
     except OSError as error:
         raise TrainerError(f"cannot read {path}, which must be beside {TENSORS}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TrainerError(f"{path} is not JSON: {error}") from error
     if not isinstance(stored, dict):
         raise TrainerError(f"{path} must hold a JSON object")
     config, remarks = _explained(lambda: weights.config_from_hugging_face(stored), str(path))
-    notes = [f"{path}: {remark}" for remark in remarks]
+    notes = [f"{path}: {remark}" for remark in [*json_text.remark(repeated), *remarks]]
     if stored.get("hidden_act") == "gelu":
         notes.append("config.json has hidden_act gelu, the exact one; the tanh approximation takes its place here")
     tensors: dict[str, NDArray[Any]] = {}
@@ -261,7 +262,7 @@ def _files(folder: Path) -> list[Path]:
     try:
         names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
         return [folder / Path(name).name for name in sorted(names)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainerError(f"cannot read {folder / INDEX}: {type(error).__name__}: {error}") from error
 
 

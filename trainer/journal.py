@@ -55,7 +55,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 def _parse(text: bytes, place: str) -> dict[str, Any]:
     try:
         line = json.loads(text.decode(), parse_constant=_refuse_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainerError(f"{place}: not JSON ({error}); mend or remove the line") from None
     if not isinstance(line, dict) or type(line.get("step")) is not int:
         shown = text.decode()[:80]

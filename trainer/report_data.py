@@ -162,7 +162,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise TrainerError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainerError(f"{path}: not JSON ({error}); mend or remove the file") from None
     if not isinstance(found, dict):
         raise TrainerError(f"{path}: must hold a JSON object, not {str(found)[:80]}; mend or remove the file")

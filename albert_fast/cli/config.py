@@ -12,15 +12,18 @@ The file's keys are option names, in snake case or kebab case. Three more kinds 
 import difflib
 import enum
 import json
+import re
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from albert_fast.cli.common import UsageError
+from albert_fast import json_text
+from albert_fast.cli.common import UsageError, warn
 
 ALBERT_CONFIG_KEYS = frozenset(
     [
@@ -106,7 +109,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}, byte {error.start + 1}: a configuration must be UTF-8") from error
     try:
         # JSON is read as JSON: YAML would take its tabs and some of its numbers for something else.
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        content, repeated = (json_text.parse if path.suffix.lower() == ".json" else _parse_yaml)(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
     except yaml.MarkedYAMLError as error:
@@ -119,11 +122,47 @@ def read(path: Path) -> dict[str, Any]:
         json.dumps(content, default=str, skipkeys=True)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: a value must not contain itself, nor be nested thousands deep") from error
+    for remark in json_text.remark(repeated):
+        _warn_once(f"{path}: {remark}", text)
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise UsageError(f"{path}: must hold a mapping of option names to values; it holds a {_type_name(content)}")
     return content
+
+
+def _parse_yaml(text: str) -> tuple[Any, list[str]]:
+    """What a YAML text holds, and the keys that a mapping in it repeats, of which the last value counts."""
+    import yaml
+
+    repeated: dict[str, None] = {}
+
+    class Loader(yaml.SafeLoader):
+        """PyYAML's, with the numbers of YAML 1.2: 1e-12 is one, though it has no point, and 1.5e3, without a sign."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            if isinstance(node, yaml.MappingNode):
+                # Before the keys of `<<`, which a mapping may replace, are among them.
+                names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+                repeated.update(dict.fromkeys(name for name, count in names.items() if count > 1 and name != "<<"))
+            return super().construct_mapping(node, deep)
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+        list("-+.0123456789"),
+    )
+    return yaml.load(text, Loader), [*repeated]
+
+
+_WARNED: set[tuple[str, str]] = set()
+
+
+def _warn_once(line: str, text: str) -> None:
+    """Warns, unless this was said of this text: a file of options and a model in one is read twice."""
+    if (line, text) not in _WARNED:
+        _WARNED.add((line, text))
+        warn(line)
 
 
 def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
@@ -147,7 +186,7 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
                 own = {name: (f"{section}.{name}", item) for name, item in content.items()}
         elif key == "albert_config":
             content = _normalized(path, "albert_config.", _mapping(path, key, value))
-            _refuse_unknown(path, "albert_config.", _misspelled(content), ALBERT_CONFIG_KEYS)
+            _refuse_misspelled(path, content)
             vocab_size = content.get("vocab_size")
             has_model = True
         elif key != "albert_fast_version":
@@ -194,18 +233,14 @@ def _mapping(path: Path, key: str, value: Any) -> Mapping[Any, Any]:
     return value
 
 
-def _misspelled(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a model's configuration is a known key misspelled; the model's own reader warns of other unknown keys."""
-    from trainer.config_keys import FIXED, HARMLESS
+def _refuse_misspelled(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuses known keys of a model that are misspelled; the model's own reader warns of other unknown keys."""
+    from trainer.config_keys import EQUAL, FIXED, FORKS, HARMLESS, meant
 
-    known = ALBERT_CONFIG_KEYS | HARMLESS | FIXED.keys()
-    missing, every = sorted(ALBERT_CONFIG_KEYS - content.keys()), sorted(ALBERT_CONFIG_KEYS)
-    return {
-        key: value
-        for key, value in content.items()
-        if key not in known
-        and (difflib.get_close_matches(key, missing, 1, 0.85) or difflib.get_close_matches(key, every, 1, 0.9))
-    }
+    known = ALBERT_CONFIG_KEYS | HARMLESS | FIXED.keys() | FORKS.keys() | EQUAL.keys()
+    for key in content:
+        if key not in known and (found := meant(key, content, sorted(ALBERT_CONFIG_KEYS))):
+            raise UsageError(f"{path}: unknown key albert_config.{key}; did you mean albert_config.{found}?")
 
 
 def _refuse_unknown(

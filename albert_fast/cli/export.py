@@ -265,6 +265,6 @@ def _figures(checkpoint: Path) -> dict[str, Any]:
     try:
         content = json.loads((checkpoint.parent.parent / "run.json").read_text(encoding="utf-8"))
         data = content["data"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -161,7 +161,7 @@ def make_records(
         bool,
         typer.Option(
             "--random-next-sentence/--no-random-next-sentence",
-            help="For label 1, take B from another document instead of exchanging A and B. Needs two documents.",
+            help="For label 1, take B from another document instead of swapping A and B. Needs two documents.",
             rich_help_panel=options.INSTANCES,
         ),
     ] = False,
@@ -384,7 +384,7 @@ def describes(output_dir: Path, instance_options: dict[str, Any]) -> bool:
         content = json.loads((output_dir / "make-records.config.json").read_text(encoding="utf-8"))
         found = content["make-records"]
         return all(found[name] == value for name, value in instance_options.items())
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
 
 

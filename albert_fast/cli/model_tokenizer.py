@@ -91,7 +91,7 @@ def settings(folder: Path) -> TextRules:
     """The text rules that Hugging Face's tokenizer_config.json tells."""
     try:
         content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return TextRules()
     values = [content.get(key) if isinstance(content, dict) else None for key in ("do_lower_case", "keep_accents")]
     return TextRules(*(value if isinstance(value, bool) else None for value in values))

@@ -49,7 +49,7 @@ def store_rules(inputs: Sequence[str]) -> TextRules:
         return TextRules()
     try:
         content = json.loads((Path(inputs[0]) / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return TextRules()
     return _rules(content.get("tokenizer")) if isinstance(content, dict) else TextRules()
 
