@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from os import PathLike, fspath
+from collections.abc import Iterable
+from os import PathLike, fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -27,8 +28,23 @@ if TYPE_CHECKING:
 
 
 def _sorted(files: list[Path]) -> list[str]:
-    """Absolute paths, each once, in an order that does not depend on how they were listed."""
-    return [str(file) for file in sorted({file.absolute() for file in files}, key=lambda file: file.parts)]
+    """Absolute paths in an order that does not depend on how they were listed."""
+    return [str(file) for file in sorted((file.absolute() for file in files), key=lambda file: file.parts)]
+
+
+def _paths(files: Any) -> list[str]:
+    """The paths that `files` names, one or many, as strings.
+
+    Raises:
+        AlbertFastError: one of them is no path.
+    """
+    if not isinstance(files, str | bytes | PathLike | Iterable):
+        raise AlbertFastError(f"files must be a path, or a list of paths; it is {files!r:.200}")
+    given = [files] if isinstance(files, str | bytes | PathLike) else [*files]
+    for file in given:
+        if not isinstance(file, str | bytes | PathLike):
+            raise AlbertFastError(f"files must be paths: strings, bytes or pathlib.Path; one is {file!r:.200}")
+    return [fsdecode(file) for file in given]
 
 
 class Batch(TypedDict):
@@ -324,7 +340,8 @@ class RecordReader(BatchSource):
 
     Args:
         files: a file, a glob, a folder of `*.tfrecord*` files, or a sequence of these, in any order: files are sorted
-            by their absolute paths, each once, so that machines whose file systems list them in other orders agree.
+            by their absolute paths, so that machines whose file systems list them in other orders agree. Each file is
+            read once, also if several paths lead to it.
         batch_size: B, rows of a batch.
         seed: of the order and of new masks, from 0 to 2**64 - 1.
         shuffle: whether each epoch has an order of its own; otherwise that of the files.
@@ -349,7 +366,7 @@ class RecordReader(BatchSource):
 
     def __init__(
         self,
-        files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        files: str | bytes | os.PathLike[str] | Sequence[str | bytes | os.PathLike[str]],
         batch_size: int,
         *,
         seed: int = 12345,
@@ -367,8 +384,7 @@ class RecordReader(BatchSource):
             raise AlbertFastError(msg)
         if masker is not None:
             _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
-        given = [files] if isinstance(files, str | PathLike) else list(files)
-        found = find_files([fspath(file) for file in given])
+        found = find_files(_paths(files))
         if not _checks.flag("allow_other_tokenizer", allow_other_tokenizer):
             tokenizer_match.check_masker(found, masker if remask else None)
         arguments = {

@@ -64,14 +64,15 @@ class Summary:
 def find_files(paths: Sequence[str]) -> list[Path]:
     """The record files that `paths` (files, globs, folders) name, in order, each once.
 
-    A folder stands for its ``*.tfrecord*`` files.
+    A folder stands for its ``*.tfrecord*`` files. Of several paths of one file, such as one through a link, the first
+    in the order of absolute paths is kept.
 
     Raises:
         AlbertFastError: a path that names nothing.
     """
     import glob
 
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
         if Path(path).is_dir():
             matches = sorted(name for name in Path(path).glob("*.tfrecord*") if not name.name.startswith("."))
@@ -87,8 +88,10 @@ def find_files(paths: Sequence[str]) -> list[Path]:
                 if len(parts) > 1 and any(Path(part).exists() or glob.glob(part, recursive=True) for part in parts):
                     what += f"; name files one by one, not with commas between them: {' '.join(parts)}"
                 raise AlbertFastError(f"{path}: {what}")
-        found.update(dict.fromkeys(matches))
-    return list(found)
+        for match in matches:
+            file = match.resolve()
+            found[file] = min(found.get(file, match), match, key=lambda one: one.absolute().parts)
+    return list(found.values())
 
 
 def surface(pieces: Iterable[str]) -> str:

@@ -102,22 +102,21 @@ def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
 
 
 def _check_description(file: Path, kept: object) -> None:
-    """Raises an AlbertFastError unless this is what `described` gives, or a part of it; null is as not there."""
+    """Raises an AlbertFastError unless this is what `described` gives, or a part of it."""
     if kept is None:
         return
     if not isinstance(kept, dict):
         raise AlbertFastError(f"{file}: tokenizer must be an object, got {_shown(kept)}; make the records again")
-    for key, kind, rule in (
+    rules: tuple[tuple[str, type, str], ...] = (
         ("vocab_size", int, "a whole number of at least 1"),
         ("digest", str, "a string"),
         ("kind", str, "a string"),
         ("text_rules", str, "a string"),
         ("file", str, "a string"),
-    ):
+    )
+    for key, kind, rule in rules:
         value = kept.get(key)
-        if value is None:
-            kept.pop(key, None)
-        elif type(value) is not kind or (kind is int and value < 1):
+        if key in kept and (type(value) is not kind or (isinstance(value, int) and value < 1)):
             raise AlbertFastError(
                 f"{file}: tokenizer.{key} must be {rule}, got {_shown(value)}; make the records again"
             )

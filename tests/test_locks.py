@@ -166,7 +166,13 @@ def test_every_other_writer_takes_the_lock(arguments: list[str], whole: bool, co
         refused = command(*arguments)
     assert refused.code == 1
     assert BUSY in refused.error
-    assert BUSY not in command(*arguments[:-1], "--help").err
+    # The lock is all that was in the way: there is no run, and demo finds something else in its directory.
+    Path("out").mkdir(exist_ok=True)
+    (Path("out") / "letters.txt").write_text("precious")
+    free = command(*arguments)
+    assert free.code == 1
+    assert BUSY not in free.error
+    assert (Path("out") / "letters.txt").read_text() == "precious"
 
 
 def test_an_evaluation_is_not_replaced(command: Command) -> None:
@@ -175,6 +181,31 @@ def test_an_evaluation_is_not_replaced(command: Command) -> None:
     refused = command("evaluate", "--checkpoint", "run", "--records", "r", "--output", "found.json")
     assert refused.error == "found.json exists: pass --overwrite to replace it, or another --output"
     assert Path("found.json").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dataset.json", '{"format": "albert-fast records", "shards": []}'),
+        ("evaluation.json", '{"evaluation": {"masked_lm_loss": 1.0}, "sha256": "ab"}'),
+        ("list.json", '["checkpoint", "records", "evaluation", "guessing"]'),
+        ("spiece.model", "\x0a\x0e\x0a\x05<unk>"),
+        ("deep.json", "[" * 100_000),
+    ],
+)
+def test_only_an_evaluation_is_replaced(name: str, content: str, command: Command) -> None:
+    needs_tensorflow()
+    Path(name).write_text(content)
+    words = ("evaluate", "--checkpoint", "run", "--records", "r", "--output", name, "--overwrite")
+    refused = command(*words)
+    assert refused.error == (
+        f"{name} was not written by evaluate, and --overwrite replaces only its own files: remove it, or pass another "
+        "--output"
+    )
+    assert Path(name).read_text() == content
+    for replaceable in ("", '{"checkpoint": "a", "step": 1, "records": "b", "evaluation": {}, "guessing": {}}'):
+        Path(name).write_text(replaceable)
+        assert command(*words).error.startswith("run does not exist")
 
 
 def test_an_output_is_free_after_a_failure(command: Command, model: Path, text: Path) -> None:

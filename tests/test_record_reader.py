@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import multiprocessing
+import os
 import pickle
 import random
 from typing import TYPE_CHECKING, Any, cast
@@ -307,6 +308,31 @@ def test_files_of_several_folders_are_sorted_by_their_paths(tmp_path: Path) -> N
         reader = RecordReader([str(path) for path in order], 6, shuffle=False)
         assert reader.files == [str(path) for path in paths]
         assert numbers(rows(reader.batch(0))) == list(range(6))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_file_counts_once_whatever_leads_to_it(reverse: bool, files: list[Path], tmp_path: Path) -> None:
+    folder = files[0].parent
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    (tmp_path / "hidden").symlink_to(files[0])
+    alone = RecordReader(folder, 4, shuffle=False)
+    for more in (folder / ".." / folder.name, link, tmp_path / "hidden", link / "*"):
+        given = [folder, more]
+        reader = RecordReader([str(path) for path in (given[::-1] if reverse else given)], 4, shuffle=False)
+        assert len(reader) == len(alone)
+        assert len(reader.files) == len(alone.files)
+        expected = RecordReader([str(path) for path in given], 4, shuffle=False)
+        assert reader.files == expected.files
+
+
+def test_paths_may_be_bytes(files: list[Path]) -> None:
+    assert RecordReader(os.fsencode(files[0].parent), 4).files == RecordReader(files[0].parent, 4).files
+    assert RecordReader([os.fsencode(file) for file in files], 4).files == RecordReader(files[0].parent, 4).files
+    loose: Any = RecordReader
+    for wrong, shown in ((5, "a path, or a list of paths; it is 5"), ([files[0], None], "one is None")):
+        with pytest.raises(AlbertFastError, match=f"files must be .*{shown}"):
+            loose(wrong, 4)
 
 
 # --- records of others ------------------------------------------------------------------------------------------------

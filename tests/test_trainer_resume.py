@@ -311,16 +311,21 @@ def test_nothing_but_damaged_checkpoints_is_an_error(command: Command, material:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"batch_size": 16}, "batch_size (8 then, 16 now)"),
-        ({"random_seed": 7}, "random_seed (12345 then, 7 now)"),
-        ({"learning_rate": 0.1}, "learning_rate (0.00176 then, 0.1 now)"),
-        ({"num_train_steps": 20}, "num_train_steps (12 then, 20 now)"),
-        ({"optimizer": "adamw"}, "optimizer (lamb then, adamw now)"),
-        ({"max_seq_length": 32}, "max_seq_length (64 then, 32 now)"),
-        ({"ngram": 2}, "ngram (3 then, 2 now)"),
-        ({"model": "other.json"}, "hidden_size (32 then, 16 now)"),
-        ({"tokens": "other"}, "data (other data than now)"),
-        ({"records": "RECORDS"}, "data (other data than now)"),
+        ({"batch_size": 16}, "--batch-size 8, not 16; pass 8 to resume"),
+        ({"random_seed": 7}, "--random-seed 12345, not 7; pass 12345 to resume"),
+        ({"learning_rate": 0.1}, "--learning-rate 0.00176, not 0.1; pass 0.00176 to resume"),
+        ({"num_train_steps": 20}, "--num-train-steps 12, not 20; pass 12 to resume. For more steps, pass --init-"),
+        ({"optimizer": "adamw"}, "--optimizer lamb, not adamw; pass lamb to resume"),
+        ({"max_seq_length": 32}, "--max-seq-length 64, not 32; pass 64 to resume"),
+        ({"ngram": 2}, "--ngram 3, not 2; pass 3 to resume"),
+        (
+            {"favor_shorter_ngram": False},
+            "--favor-shorter-ngram, not --no-favor-shorter-ngram; pass --favor-shorter-ngram to resume",
+        ),
+        ({"max_predictions_per_seq": 5}, "started without --max-predictions-per-seq, not with 5; remove it to resume"),
+        ({"model": "other.json"}, "a model of hidden_size 32, not 16; pass --model run/albert_config.json to resume"),
+        ({"tokens": "other"}, "other data; pass the same --tokens or --records to resume"),
+        ({"records": "RECORDS"}, "other data; pass the same --tokens or --records to resume"),
     ],
 )
 def test_another_run_is_refused(
@@ -337,12 +342,13 @@ def test_another_run_is_refused(
     before = contents(Path("run"))
     refused = command(*arguments(material, Path("run"), **{"model": material.dropout, **changes}))
     assert refused.code == 1
-    assert f"run holds a run that was started with another {named}" in refused.error
-    assert "--overwrite" in refused.error
+    assert refused.error.startswith("run: started with")
+    assert named in refused.error
     if "num_train_steps" in changes:
-        assert "for more steps, pass --init-checkpoint run with another --output-dir; pass --num-train-steps 12 to" in (
-            refused.error
-        )
+        assert "pass --init-checkpoint run and another --output-dir: the learning rate falls to 0" in refused.error
+        assert refused.error.endswith("Pass --overwrite to start over")
+    else:
+        assert refused.error.endswith("--overwrite to start over, or another --output-dir")
     assert contents(Path("run")) == before
 
 

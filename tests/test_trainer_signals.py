@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trainer.stops import SIGNALS, Stops
+from albert_fast._signals import SIGNALS
+from trainer.stops import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +43,6 @@ def not_ignored() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-def test_what_schedulers_send_is_among_them() -> None:
-    assert tuple(number.name for number in SIGNALS) == NAMES
 
 
 @pytest.mark.usefixtures("not_ignored")

@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from albert_fast import tokenizer_match
 from albert_fast.cli.common import write_atomic
 from albert_fast.cli.progress import quantity
 from albert_fast.files import locked
-from trainer import checkpoints, data, expectation, flops, initial, memory, packing
+from trainer import checkpoints, data, expectation, flops, initial, memory, packing, resume
 from trainer.aside import aside
 from trainer.errors import TrainerError
 from trainer.evaluation import Evaluator
@@ -37,7 +36,7 @@ from trainer.live import Live
 from trainer.loop import Listener, Outcome, Run, device_errors, evaluate, train
 from trainer.model import Albert
 from trainer.optimizers import AdamW, Lamb
-from trainer.options import CHANGES_THE_RESULT, CHANGES_THE_ROUNDING, Options
+from trainer.options import CHANGES_THE_ROUNDING, Options
 from trainer.packing import Width
 from trainer.report import write_report
 from trainer.schedule import Schedule
@@ -113,11 +112,11 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
     folder = job.folder / "checkpoints"
     with _locked(job.folder, hardware, warn):
         found = checkpoints.newest(folder, warn) if job.goes_on else None
-        facts = _facts(job)
+        facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
         before: Mapping[str, Any] = {}
         if found is not None:
             before = found.facts
-            _check_goes_on(found, facts)
+            resume.check(found, facts)
             facts["init_checkpoint"] = before.get("init_checkpoint")
         resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
         if resolved.deterministic:
@@ -182,50 +181,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
     return outcome
 
 
-# --- what goes on, and what starts --------------------------------------------------------------------------------
-
-
-def _facts(job: Job) -> dict[str, Any]:
-    """What decides what a run computes: equal in all starts of one run."""
-    options = job.options.as_dict()
-    return {
-        "model": json.loads(job.config.to_json()),
-        "data": job.training.identity,
-        "options": {name: options[name] for name in CHANGES_THE_RESULT},
-        "init_checkpoint": None if job.init_checkpoint is None else str(job.init_checkpoint),
-        "tokenizer": dict(job.training.tokenizer),
-    }
-
-
-def _check_goes_on(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> None:
-    """Raises a TrainerError where the run in the folder is another one."""
-    run = found.path.parent.parent
-    # The data last: the seed alone makes another number of instances.
-    for part in ("model", "options", "data"):
-        then, now = found.facts.get(part, {}), facts[part]
-        for name in dict.fromkeys([*then, *now]):
-            if then.get(name) == now.get(name):
-                continue
-            what = name if part != "data" or name not in {"digest", "names", "kind"} else "data"
-            change = f"{then.get(name)} then, {now.get(name)} now" if what == name else "other data than now"
-            if name == "num_train_steps":
-                # Its rate is 0 at the end: more steps of this schedule would be other steps from the first on.
-                raise TrainerError(
-                    f"{run} holds a run that was started with another {what} ({change}), by which its learning rate "
-                    f"falls to 0; to train its model for more steps, pass --init-checkpoint {run} with another "
-                    f"--output-dir; pass --num-train-steps {then.get(name)} to resume, or --overwrite to start afresh"
-                )
-            raise TrainerError(
-                f"{run} holds a run that was started with another {what} ({change}); go on with what it was started "
-                "with, choose another --output-dir, or pass --overwrite to start afresh"
-            )
-    then, now = found.facts.get("tokenizer", {}), facts["tokenizer"]
-    if tokenizer_match.compare_descriptions(then, now) == "other":
-        raise TrainerError(
-            f"{run} holds a run that was started with another tokenizer ({tokenizer_match.name(then)}, now "
-            f"{tokenizer_match.name(now)}): {tokenizer_match.WHY}; go on with the first, choose another --output-dir, "
-            "or pass --overwrite to start afresh"
-        )
+# --- what starts -----------------------------------------------------------------------------------------------------
 
 
 def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:

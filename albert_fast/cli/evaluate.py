@@ -16,6 +16,12 @@ from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
 from albert_fast.files import locked
 
+FIGURES = frozenset({"checkpoint", "records", "evaluation", "guessing"})
+"""Keys of what `--output` writes, by which it is known again."""
+
+MAX_FIGURES = 1 << 20
+"""Bytes of a file that it may have written."""
+
 
 def evaluate(
     checkpoint: Annotated[
@@ -47,7 +53,7 @@ def evaluate(
     allow_other_tokenizer: options.AllowOtherTokenizer = False,
     num_threads: options.NumThreads = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite/--no-overwrite", help="Replace the file of --output if it exists.")
+        bool, typer.Option("--overwrite/--no-overwrite", help="Replace the file of --output if evaluate wrote it.")
     ] = False,
     config: options.Config = None,
 ) -> None:
@@ -86,6 +92,21 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise CommandError(f"{output} is neither a file nor a folder: name another --output")
     if output.exists() and not overwrite:
         raise CommandError(f"{output} exists: pass --overwrite to replace it, or another --output")
+    if output.exists() and not _is_ours(output):
+        raise CommandError(
+            f"{output} was not written by evaluate, and --overwrite replaces only its own files: remove it, or pass "
+            "another --output"
+        )
+
+
+def _is_ours(output: Path) -> bool:
+    """Whether this is what `evaluate` wrote before, or an empty file."""
+    try:
+        content = output.read_bytes() if output.stat().st_size < MAX_FIGURES else b"?"
+        found = json.loads(content) if content else dict.fromkeys(FIGURES)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= FIGURES
 
 
 def run(

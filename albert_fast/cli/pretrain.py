@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from albert_fast import TokenStore
-from albert_fast.cli import options
+from albert_fast.cli import options, run_folder
 from albert_fast.cli.common import (
-    CommandError,
     Stopped,
     UsageError,
     check_output_dir,
     info,
-    make_output_dir,
     warn,
-    write_atomic,
-    write_config,
 )
 from albert_fast.cli.compile_cache import NAME as CACHE
 from albert_fast.cli.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
@@ -33,10 +29,10 @@ if TYPE_CHECKING:
     from trainer.data import Data
     from trainer.initial import Initial
     from trainer.loop import Outcome
+    from trainer.options import Options
 
 MODEL, STEPS, SPEED = "Model and data", "Training", "Device"
 OUTPUT = "Output"
-MARKER, LOCK = "pretrain.config.json", ".lock"
 INSTANCES = "Instances, with --tokens"
 
 
@@ -210,7 +206,7 @@ def pretrain(
         bool,
         typer.Option(
             "--random-next-sentence/--no-random-next-sentence",
-            help="For label 1, take B from another document instead of exchanging A and B. Needs two documents.",
+            help="For label 1, take B from another document instead of swapping A and B. Needs two documents.",
             rich_help_panel=INSTANCES,
         ),
     ] = False,
@@ -389,9 +385,9 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     workers, worker = cluster()
     if chosen.batch_size % workers:
         raise UsageError(f"--batch-size {chosen.batch_size} must be a multiple of the {workers} workers of TF_CONFIG")
-    _check_folder(folder)
+    run_folder.check(folder)
     if given["overwrite"] and given["init_checkpoint"] is not None:
-        _check_kept(folder, given["init_checkpoint"])
+        run_folder.check_kept(folder, given["init_checkpoint"])
     training = _training_data(given, chosen.batch_size // workers)
     name, model = model_config(given["model"], training.vocab_size)
     if training.vocab_size is None:
@@ -404,10 +400,23 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
     # Records of unknown origin are checked as they are read; only now is it known against which vocabulary.
     if training.kind == "records" and training.vocab_size is None:
         training = _training_data(given, chosen.batch_size // workers, model.vocab_size)
-    if worker == 0:
-        make_output_dir(folder)
-    cache = _compile_cache(folder, given)
+    with run_folder.made(folder) if worker == 0 else contextlib.nullcontext():
+        return _train(given, chosen, training, held_out, name, model, workers, worker)
 
+
+def _train(
+    given: Mapping[str, Any],
+    chosen: "Options",
+    training: "Data",
+    held_out: "Data | None",
+    name: str,
+    model: "ModelConfig",
+    workers: int,
+    worker: int,
+) -> "Outcome":
+    """Trains in this process, whose worker has its data; the output directory is there."""
+    folder: Path = given["output_dir"]
+    cache = _compile_cache(folder, given)
     if workers > 1:
         # TensorFlow waits for them without a word, and for as long as it takes.
         info(f"worker {worker}: waiting until all {workers} workers of TF_CONFIG are there")
@@ -422,9 +431,9 @@ def _run(given: Mapping[str, Any]) -> "Outcome":
 
         def describe() -> None:
             if given["overwrite"]:
-                _empty(folder)
+                run_folder.empty(folder)
                 clear(folder / CACHE, cache)
-            _leave_description(folder, given, model, training)
+            run_folder.describe(folder, given, model, training)
 
         again = f"run the same command again{', without --overwrite,' if given['overwrite'] else ''} to resume"
         job = Job(
@@ -484,36 +493,6 @@ def _kept(folder: Path, again: str) -> str:
 
     found = checkpoints.listing(folder / "checkpoints")
     return f"{found[0]} is kept: {again} from it" if found else "no checkpoint was written yet"
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuses a folder of something else."""
-    # What the first moments of a run may leave is no something else.
-    own = {LOCK, f".{MARKER}.tmp", CACHE}
-    if folder.is_dir() and not (folder / MARKER).exists() and any(path.name not in own for path in folder.iterdir()):
-        raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
-
-
-def _check_kept(folder: Path, init_checkpoint: Path) -> None:
-    """Refuses weights to start from that --overwrite would remove."""
-    kept = init_checkpoint.resolve()
-    if kept == folder.resolve() or kept.is_relative_to((folder / "checkpoints").resolve()):
-        raise UsageError(
-            f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}: pass another "
-            "--output-dir"
-        )
-
-
-def _empty(folder: Path) -> None:
-    """Removes what a run leaves, but for its description: a half emptied folder must still be known for what it is."""
-    import shutil
-
-    for name in ("checkpoints", "tensorboard"):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
-    tokenizer = ("spiece.model", "spiece.config.json", "vocab.txt")
-    for name in ("metrics.jsonl", "run.json", "report.html", "albert_config.json", *tokenizer):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | None = None) -> "Data":
@@ -577,11 +556,3 @@ def _held_out(given: Mapping[str, Any], batch_size: int, model: "ModelConfig", t
     held_out.check(model)
     data.check_held_out(training, held_out, allow_other_tokenizer=given["allow_other_tokenizer"])
     return held_out
-
-
-def _leave_description(folder: Path, given: Mapping[str, Any], model: "ModelConfig", training: "Data") -> None:
-    """What the run is, beside what it will leave: options, model, tokenizer."""
-    write_config(folder, "pretrain", {name: value for name, value in given.items() if name != "overwrite"})
-    write_atomic(folder / "albert_config.json", model.to_json().encode())
-    for name, content in training.tokenizer_files.items():
-        write_atomic(folder / name, content)

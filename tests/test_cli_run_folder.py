@@ -1,0 +1,46 @@
+"""The output directory of `pretrain`: it is made, and a refused run leaves none. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from albert_fast.cli import run_folder
+from albert_fast.cli.compile_cache import NAME as CACHE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def contents(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("there", [None, "above", "new/run"])
+def test_a_refused_run_leaves_no_directory(there: str | None, cached: bool, tmp_path: Path) -> None:
+    if there is not None:
+        (tmp_path / there).mkdir(parents=True)
+    before, folder = contents(tmp_path), tmp_path / "new" / "run"
+    with contextlib.suppress(RuntimeError), run_folder.made(folder):
+        assert folder.is_dir()
+        if cached:
+            (folder / CACHE / "slot").mkdir(parents=True)
+            (folder / CACHE / "slot" / "lock").write_text("")
+        raise RuntimeError
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("kept", [run_folder.MARKER, f"{CACHE}/program", "letters.txt"])
+def test_what_a_run_has_written_or_found_stays(kept: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    if kept != run_folder.MARKER:
+        (folder / kept).parent.mkdir(parents=True)
+        (folder / kept).write_text("precious")
+    with run_folder.made(folder):
+        (folder / CACHE).mkdir(exist_ok=True)
+        (folder / kept).write_text("precious")
+    assert (folder / kept).read_text() == "precious"
+    assert (folder / CACHE).exists() == (kept != "letters.txt")
