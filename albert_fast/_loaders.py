@@ -74,18 +74,19 @@ def _dealing(frame: FrameType | None) -> Dealing | None:
     )
 
 
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+def _frames(frame: FrameType | None, most: int = MAX_FRAMES) -> Iterator[FrameType]:
     """A frame and those that called it."""
-    for _ in range(MAX_FRAMES):
-        if frame is None:
-            return
+    while frame is not None and most > 0:
         yield frame
-        frame = frame.f_back
+        frame, most = frame.f_back, most - 1
 
 
 def processes(frame: FrameType | None) -> int:
-    """How many processes share what is being iterated over, if accelerate deals it out in this process; otherwise 1."""
-    found = next(filter(None, map(_dealing, _frames(frame))), None)
+    """How many processes share what is being iterated over, if accelerate deals it out in this process; otherwise 1.
+
+    A worker that was forked has the frames of the process that it is of, far behind its own.
+    """
+    found = next(filter(None, map(_dealing, _frames(frame, sys.maxsize))), None)
     return 1 if found is None else found.processes
 
 

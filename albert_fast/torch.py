@@ -91,13 +91,18 @@ class BatchDataset(IterableDataset):
         self.step = _checks.integer("step", step, 1)
         self.form = _checks.choice("form", form, FORMS)
         self.prefetch = _checks.integer("prefetch", prefetch, 1, 2**16)
+        # Processes that accelerate deals out to, in a worker that was spawned.
+        self._dealt = 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_dealt": _loaders.processes(inspect.currentframe())}
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         # Frames are not kept in a variable: one that holds itself would keep the iterators below.
         joins = _loaders.watch_collator(inspect.currentframe())
-        if self.source.shards:
+        if self.source.shards or self.step > 1:
             # A dataset around this one may not pass set_epoch on.
-            self._check_shards(_loaders.processes(inspect.currentframe()))
+            self._check_shards(max(self._dealt, _loaders.processes(inspect.currentframe())))
         if get_worker_info() is None:
             batches = self.source.batches(
                 self.start, self.stop, self.step, prefetch=self.prefetch, num_threads=self.source.num_threads
@@ -146,8 +151,8 @@ class BatchDataset(IterableDataset):
         The epoch changes nothing: each pass begins at `start`.
 
         Raises:
-            AlbertFastError: several processes share the batches, and the source is a shard already; or they cut batches
-                into parts that would leave rows out.
+            AlbertFastError: several processes share the batches, and these are a part already, by a shard or a step;
+                or they cut batches into parts that would leave rows out.
         """
         dealing = _loaders.caller(inspect.currentframe())
         if dealing is None:
@@ -162,6 +167,13 @@ class BatchDataset(IterableDataset):
                 f"source must be the whole stream if accelerate (or a Trainer) deals its batches out to {processes} "
                 f"processes, got {''.join(shards)}, and the rest would not be read: pass the stream itself to "
                 "albert_fast.torch.dataset, without .shard"
+            )
+            raise AlbertFastError(msg)
+        if processes > 1 and self.step > 1:
+            msg = (
+                f"step must be 1 if accelerate (or a Trainer) deals the batches out to {processes} processes, got "
+                f"{self.step}, and the rest would not be read: pass the stream to albert_fast.torch.dataset without "
+                "start=rank, step=world"
             )
             raise AlbertFastError(msg)
 

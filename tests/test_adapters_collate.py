@@ -260,6 +260,44 @@ def test_shards_in_a_trainer_of_one_process(
     assert rows_of(seen) == rows_of([shard.batch(k)["input_ids"] for k in range(4)])
 
 
+class Dealer:
+    """Stands in for accelerate's dispatcher: its name and what it iterates over are the same."""
+
+    num_processes = 2
+
+    def __init__(self, base_dataloader: Any) -> None:
+        self.base_dataloader = base_dataloader
+
+    def __iter__(self) -> Any:
+        yield from self.base_dataloader
+
+
+Dealer.__name__, Dealer.__module__ = "DataLoaderDispatcher", "accelerate.data_loader"
+
+
+@pytest.mark.parametrize(
+    ("part", "start_method"), [("shard", "fork"), ("shard", "spawn"), ("step", "fork"), ("step", None)]
+)
+def test_a_part_of_the_data_is_not_dealt_out(
+    part: str, start_method: str | None, adapter: Any, source: InstanceStream
+) -> None:
+    """Also if a dataset around it hides it, and only a worker, which accelerate does not know, reads it."""
+    from torch.utils.data import ChainDataset, DataLoader
+
+    dataset = (
+        adapter.dataset(source.shard(1, 2), stop=4)
+        if part == "shard"
+        else adapter.dataset(source, start=1, step=2, stop=8)
+    )
+    workers: dict[str, Any] = {"num_workers": 1, "multiprocessing_context": start_method} if start_method else {}
+    loader = DataLoader(ChainDataset([dataset]), batch_size=1, collate_fn=adapter.collate, **workers)
+    message = r"got \.shard\(1, 2\)" if part == "shard" else "step must be 1 if accelerate .* to 2 processes, got 2"
+    with pytest.raises(AlbertFastError, match=message):
+        list(Dealer(loader))
+    # A loop of one's own shares it out by itself.
+    assert len(list(loader)) == 4
+
+
 def test_set_epoch_of_ones_own(adapter: Any, source: InstanceStream) -> None:
     dataset = adapter.dataset(source.shard(1, 2), stop=3)
     dataset.set_epoch(5)

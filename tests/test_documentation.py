@@ -251,7 +251,7 @@ def store(tmp_path: Path, model: Path, corpus: Path) -> TokenStore:
     return TokenStore(tmp_path / "store")
 
 
-ADAPTERS = {"albert_fast.tf": "tensorflow", "albert_fast.torch": "torch"}
+ADAPTERS = {"albert_fast.tf": "tensorflow", "albert_fast.torch": "torch", "albert_fast._torch_collator": "torch"}
 MODULES = [
     "albert_fast",
     *(

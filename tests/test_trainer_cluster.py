@@ -26,6 +26,8 @@ def config(kind: str | None, index: object = 0, **jobs: Any) -> str:
         ('{"cluster": {}, "task": {"type": "chief", "index": 0}}', (1, 0)),
         ('{"cluster": null, "task": null}', (1, 0)),
         (config("worker", worker=["a:1"]), (1, 0)),
+        ('{"cluster": {"worker": ["a:1"]}}', (1, 0)),
+        ('{"cluster": {"chief": ["a:1"]}, "task": {}}', (1, 0)),
         (config("worker", 1, worker=["a:1", "b:1"]), (2, 1)),
         # What managed training sets for one machine, and for several.
         (config("chief", chief=["localhost:23456"]), (1, 0)),

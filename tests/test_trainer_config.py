@@ -154,7 +154,6 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
         ({"num_memory_blocks": 3}, "num_memory_blocks must be 0, as in plain ALBERT, got 3"),
         ({"down_scale_factor": 2}, "down_scale_factor must be 1, as in plain ALBERT, got 2"),
         ({"down_scale_factor": True}, "down_scale_factor must be 1, as in plain ALBERT, got true"),
-        ({"down_scale_factor": None}, "down_scale_factor must be 1, as in plain ALBERT, got null"),
         ({"ln_type": "preln"}, 'ln_type must be "postln", as in plain ALBERT, got "preln"'),
         ({"share_type": "ffn"}, 'share_type must be "all", as in plain ALBERT, got "ffn"'),
         ({"model_type": "bert"}, 'model_type must be "albert", as in plain ALBERT, got "bert"'),
@@ -225,7 +224,9 @@ TRANSFORMERS: dict[str, Any] = {
             {"num_grids": 4, "frozen": True, "schedule": {"a": [1] * 40}},
             'unknown keys: frozen (true), num_grids (4), schedule ({"a": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...)',
         ),
-        ({"ln_type": None}, None),
+        (dict.fromkeys(FIXED), None),
+        ({"hidden_act": "GELU"}, None),
+        ({"hidden_act": "Gelu_New"}, None),
         ({"hidden_act": "gelu_new"}, None),
     ],
 )
@@ -291,6 +292,7 @@ def test_a_misspelled_key_beside_the_right_one(wrong: str) -> None:
         ("emb_size", 32, ("embedding_size", 128)),
         ("num_groups", 4, ("num_hidden_groups", 1)),
         ("activation", "relu", ("hidden_act", "gelu")),
+        ("dropout", 0.0, ("hidden_dropout_prob", 0.1)),
     ],
 )
 def test_another_programs_name_beside_the_right_one(key: str, value: Any, beside: tuple[str, Any]) -> None:
@@ -308,6 +310,11 @@ def test_another_programs_name_beside_the_right_one(key: str, value: Any, beside
         ("cross_layer_sharing", False, "all"),
         ("embedding_norm", False, True),
         ("norm_eps", 1e-5, 1e-12),
+        ("layer_norm_type", "pre", "post"),
+        ("norm_first", True, False),
+        ("parameter_sharing", "attention", "all"),
+        ("num_experts", 8, 1),
+        ("tie_weights", False, True),
         ("use_absolute_position_embeddings", False, True),
         ("no_positional_embeddings", True, False),
         ("rope_theta", 10000.0, None),
@@ -321,6 +328,14 @@ def test_keys_of_forks_that_change_the_model(key: str, value: Any, plain: Any) -
     message = rf"^{key} must be .*, as in plain ALBERT, got {re.escape(json.dumps(value))}$"
     with pytest.raises(ValueError, match=message):
         ModelConfig.from_mapping(GUIDE | {key: value})
+
+
+def test_no_dropout_may_be_null() -> None:
+    """As in the reference, whose dropout layer does nothing then."""
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    assert ModelConfig.from_mapping(GUIDE | dict.fromkeys(names)) == ModelConfig.from_mapping(
+        GUIDE | dict.fromkeys(names, 0.0)
+    )
 
 
 def test_the_last_of_repeated_keys_counts(tmp_path: Path) -> None:

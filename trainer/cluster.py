@@ -49,6 +49,8 @@ def parse(config: str) -> tuple[int, int]:
     workers = sum(map(len, jobs.values()))
     if workers == 0:
         return 1, 0
+    if workers == 1 and not task:
+        return 1, 0
     kind, index = task.get("type"), task.get("index", 0)
     if not isinstance(kind, str) or kind not in jobs:
         raise TrainerError(

@@ -47,7 +47,7 @@ FIXED: dict[str, Any] = {
     "pre_norm": False,
     "normalize_before": False,
 }
-"""Keys that change the model, each with the value that this model has."""
+"""Keys that change the model, each with the value that this model has; null means that nothing was chosen."""
 
 FORKS: dict[str, tuple[Any, ...]] = {
     # Whether layers share their weights.
@@ -63,6 +63,7 @@ FORKS: dict[str, tuple[Any, ...]] = {
         ("norm_eps", "norm_epsilon", "layernorm_eps", "layernorm_epsilon", "layer_norm_epsilon", "ln_eps"), (1e-12,)
     ),
     **dict.fromkeys(("rms_norm_eps", "use_rms_norm", "rms_norm", "norm_first", "pre_ln", "prenorm"), (False,)),
+    **dict.fromkeys(("layer_norm_type", "norm_position", "norm_placement"), ("post", "postln", "post_ln", "post-ln")),
     **dict.fromkeys(("norm_type", "normalization", "normalization_type"), ("layer_norm", "layernorm", "LayerNorm")),
     **dict.fromkeys(("embedding_norm", "embedding_layer_norm", "embedding_layernorm", "norm_embedding"), (True,)),
     # Positions.
@@ -101,9 +102,6 @@ EQUAL: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("embedding_dropout", "embedding_dropout_prob", "embd_pdrop"), ("hidden_dropout_prob",)),
 }
 """Keys of forks that this model has no choice of: the first key's value, or that over the second's."""
-
-NULL_IS_PLAIN = frozenset({"ln_type", "layers_to_keep", "pruned_heads", "position_embedding_type"})
-"""Those whose null means that nothing was chosen."""
 
 HARMLESS = frozenset(
     {
@@ -182,6 +180,8 @@ HARMLESS = frozenset(
 """Keys of others that decide nothing about the pretraining model."""
 
 SYNONYMS = {
+    "dropout": "hidden_dropout_prob",
+    "dropout_prob": "hidden_dropout_prob",
     "hidden_dropout": "hidden_dropout_prob",
     "resid_pdrop": "hidden_dropout_prob",
     "attention_dropout": "attention_probs_dropout_prob",
@@ -195,8 +195,12 @@ SYNONYMS = {
     "hidden_activation": "hidden_act",
     "activation": "hidden_act",
     "activation_function": "hidden_act",
+    "activation_fn": "hidden_act",
+    "intermediate_act": "hidden_act",
+    "act": "hidden_act",
     "token_type_vocab_size": "type_vocab_size",
     "hidden_dim": "hidden_size",
+    "hidden_units": "hidden_size",
     "d_model": "hidden_size",
     "n_embd": "hidden_size",
     "d_ff": "intermediate_size",
@@ -223,6 +227,10 @@ ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu"}
 """Further names of the tanh approximation, which "gelu" is in the reference."""
 
 
+NO_DROPOUT = frozenset({"hidden_dropout_prob", "attention_probs_dropout_prob"})
+"""Keys whose null is 0 in the reference."""
+
+
 def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The known keys of a configuration with their values, and the keys that are passed over with theirs.
 
@@ -238,6 +246,8 @@ def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, A
     for key, value in values.items():
         if key in known:
             kept[key] = _activation(value) if key == "hidden_act" else value
+            if value is None and key in NO_DROPOUT:
+                kept[key] = 0.0
         elif key in FIXED:
             _check_fixed(key, value)
         elif key in FORKS:
@@ -269,7 +279,8 @@ def remark(passed: Mapping[str, Any], *, silent: Collection[str] = ()) -> list[s
 
 
 def _activation(value: Any) -> Any:
-    return ACTIVATIONS.get(value, value) if isinstance(value, str) else value
+    """An activation's name as `ModelConfig` has it; the reference ignores its case."""
+    return ACTIVATIONS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -278,11 +289,11 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _check_fixed(key: str, value: Any) -> None:
-    _check_plain(key, value, (FIXED[key],), null=key in NULL_IS_PLAIN)
+    _check_plain(key, value, (FIXED[key],))
 
 
-def _check_plain(key: str, value: Any, plain: tuple[Any, ...], *, null: bool = True) -> None:
-    if not any(_same(value, one) for one in plain) and not (value is None and null):
+def _check_plain(key: str, value: Any, plain: tuple[Any, ...]) -> None:
+    if value is not None and not any(_same(value, one) for one in plain):
         raise ValueError(f"{key} must be {json.dumps(plain[0])}, as in plain ALBERT, got {_shown(value)}")
 
 
