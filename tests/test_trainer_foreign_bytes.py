@@ -11,7 +11,7 @@ pytestmark = pytest.mark.tensorflow
 pytest.importorskip("tensorflow")
 
 from conftest import GOLDEN
-from foreign_bytes import changed_bytes, changed_json, fuzzed
+from foreign_bytes import changed_bytes, changed_json, fuzzed, nested
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,5 +82,5 @@ def test_header_of_safetensors(hugging_face: Path, data: st.DataObject) -> None:
 def test_config_json(hugging_face: Path, data: st.DataObject) -> None:
     shutil.copy(TINY / "hf" / "model.safetensors", hugging_face)
     good = (TINY / "hf" / "config.json").read_bytes()
-    (hugging_face / "config.json").write_bytes(data.draw(changed_json(good) | changed_bytes(good)))
+    (hugging_face / "config.json").write_bytes(data.draw(changed_json(good) | changed_bytes(good) | nested(good)))
     read(hugging_face)
