@@ -137,8 +137,8 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
     ("change", "message"),
     [
         ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, not 0"),
-        ({"vocab_size": None}, "vocab_size must be a whole number of at least 1, not None"),
-        ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, not True"),
+        ({"vocab_size": None}, "vocab_size must be a whole number of at least 1, not null"),
+        ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, not true"),
         ({"hidden_size": 128.0}, "hidden_size must be a whole number of at least 1, not 128.0"),
         ({"hidden_size": 130}, "hidden_size must be a multiple of num_attention_heads, not 130 with 4 heads"),
         ({"num_hidden_groups": 0}, "num_hidden_groups must be a whole number of at least 1, not 0"),

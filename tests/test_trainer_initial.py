@@ -161,6 +161,27 @@ def test_tf1_folders(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["tf1", "hf"])
+def test_the_last_of_repeated_keys_counts(kind: str, tmp_path: Path) -> None:
+    """Beside the weights of other programs too, and a line tells."""
+    if kind == "tf1":
+        folder, name = tf1_folder(tmp_path / "tf1", "model.ckpt-best"), "albert_config.json"
+        shutil.copy(MODELS / "tiny" / name, folder)
+    else:
+        folder, name = tmp_path / "hf", "config.json"
+        shutil.copytree(MODELS / "tiny" / "hf", folder)
+    text = (folder / name).read_text()
+    (folder / name).write_text(text.replace("{", '{"vocab_size": 7, "notes": {"a": 1, "a": 2},', 1))
+    start = initial.initial(folder)
+    assert start.config is not None
+    assert start.config.vocab_size == json.loads(text)["vocab_size"]
+    path = folder / name
+    assert start.notes[:2] == (
+        f"{path}: repeated keys 'a', 'vocab_size': their last value counts",
+        f'{path}: ignoring unknown key: notes ({{"a": 2}})',
+    )
+
+
 def test_tf1_names_of_another_training_and_a_folder_of_the_cache(tmp_path: Path) -> None:
     """Keras's names, a wrapper's scope, keys of albert_zh and transformers: all of it is read."""
     values = expected("tiny")

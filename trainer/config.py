@@ -71,20 +71,20 @@ class ModelConfig:
             value = getattr(self, field.name)
             if field.type == "int":
                 if type(value) is not int or value < 1:
-                    raise ValueError(f"{field.name} must be a whole number of at least 1, not {value!r}")
+                    raise ValueError(f"{field.name} must be a whole number of at least 1, not {_shown(value)}")
             elif field.type == "float":
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                    raise ValueError(f"{field.name} must be a finite number, not {value!r}")
+                    raise ValueError(f"{field.name} must be a finite number, not {_shown(value)}")
                 object.__setattr__(self, field.name, float(value))
             elif field.type == "bool" and type(value) is not bool:
-                raise ValueError(f"{field.name} must be true or false, not {value!r}")
+                raise ValueError(f"{field.name} must be true or false, not {_shown(value)}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
         if self.initializer_range <= 0:
             raise ValueError(f"initializer_range must be above 0, not {self.initializer_range!r}")
         if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, not {self.hidden_act!r}")
+            raise ValueError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, not {_shown(self.hidden_act)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size must be a multiple of num_attention_heads, not {self.hidden_size} with "
@@ -138,7 +138,7 @@ class ModelConfig:
         if "albert_config" in values:
             values = values["albert_config"]
             if not isinstance(values, Mapping):
-                raise ValueError(f"albert_config must hold the model's keys, not {values!r}")
+                raise ValueError(f"albert_config must hold the model's keys, not {_shown(values)}")
         kept, passed = config_keys.read(values, [field.name for field in fields(cls)])
         missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in kept]
         if missing:
@@ -187,6 +187,11 @@ class ModelConfig:
             # The key is ours. Without it, files stay those that the reference writes.
             del values["square_mapping"]
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def _shown(value: Any) -> str:
+    """A value in an error, with JSON's words."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else f"{value!r:.80}"
 
 
 def _object(text: str) -> tuple[dict[str, Any], list[str]]:
