@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -36,6 +37,10 @@ def config(kind: str | None, index: object = 0, **jobs: Any) -> str:
         (config("worker", 1, chief=["a:1"], worker=["b:1", "c:1"]), (3, 2)),
         (config("worker", "1", worker=["a:1"], chief=["b:1"]).replace('["a:1"]', '["a:1", "c:1"]'), (3, 2)),
         (config("worker", 0, worker=["a:1"], ps=[], evaluator=[]), (1, 0)),
+        # What older managed training sets, and what runs an evaluator beside the training.
+        (config("master", 0, master=["a:1"], worker=["b:1"]), (2, 0)),
+        (config("worker", 0, master=["a:1"], worker=["b:1"]), (2, 1)),
+        (config("worker", 0, chief=["a:1"], worker=["b:1"], evaluator=["c:1"]), (2, 1)),
     ],
 )
 def test_workers_are_counted_from_the_chief(text: str, expected: tuple[int, int]) -> None:
@@ -59,7 +64,7 @@ def test_workers_are_counted_from_the_chief(text: str, expected: tuple[int, int]
         (config("chief", 0, chief=["a:1", "b:1"]), "must have one chief, got 2"),
         (config("worker", 0, worker=["a:1"], ps=["b:1"]), "has the job 'ps': pretrain has no parameter servers"),
         (config("evaluator", 0, chief=["a:1"], evaluator=["b:1"]), "has the job 'evaluator': pretrain evaluates in"),
-        (config("master", 0, master=["a:1"], worker=["b:1"]), "has the job 'master': TensorFlow 2 calls it chief"),
+        (config("master", 0, master=["a:1"], chief=["b:1"]), "has the job 'master': it is another name of chief"),
         (config("worker", 0, worker=["a:1"]).replace('"worker", "index"', '["worker"], "index"'), "got ['worker']"),
         (config("worker", 0, worker=["a:1"]).replace('"worker", "index"', '{}, "index"'), "got {}"),
         (config("worker", "9" * 5000, worker=["a:1"]), "must be below its 1 machines of type worker, got '999"),
@@ -92,3 +97,15 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cluster() == expected
     monkeypatch.delenv("TF_CONFIG")
     assert cluster() == (1, 0)
+
+
+def test_tensorflow_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", config("worker", 0, master=["a:1"], worker=["b:1"], evaluator=["c:1"], ps=[]))
+    for _ in range(2):
+        assert cluster() == (2, 1)
+        expected = {"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}
+        assert json.loads(os.environ["TF_CONFIG"]) == expected
+    plain = config("chief", chief=["a:1"], worker=["b:1"]).replace(", ", " ,")
+    monkeypatch.setenv("TF_CONFIG", plain)
+    assert cluster() == (2, 0)
+    assert os.environ["TF_CONFIG"] == plain

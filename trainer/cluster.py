@@ -16,7 +16,7 @@ JOBS = ("chief", "worker")
 OTHERS = {
     "ps": "pretrain has no parameter servers: start it on workers only",
     "evaluator": "pretrain evaluates in the run (--eval-records): start no evaluator",
-    "master": "TensorFlow 2 calls it chief: rename the job and the task",
+    "master": "it is another name of chief, and there is a chief: remove one of them",
 }
 """Further jobs that TensorFlow has, and what to do without them."""
 
@@ -24,17 +24,27 @@ OTHERS = {
 def cluster() -> tuple[int, int]:
     """Number of workers, and which one this is; (1, 0) without TF_CONFIG.
 
+    TensorFlow reads TF_CONFIG too, and takes neither a `master` nor an evaluator that does not train: the variable is
+    set to what `parse` makes of it.
+
     Raises:
         TrainerError: TF_CONFIG is none that several workers can start from.
     """
     config = os.environ.get("TF_CONFIG", "")
-    return parse(config) if config.strip() else (1, 0)
+    if not config.strip():
+        return 1, 0
+    found = parse(config)
+    jobs, task = _read(config)
+    if found[0] > 1 and jobs != json.loads(config)["cluster"]:
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": jobs, "task": task})
+    return found
 
 
 def parse(config: str) -> tuple[int, int]:
     """Number of workers, and which one this is, by the text of TF_CONFIG.
 
-    A chief is worker 0, and the workers come after it. Jobs without machines count as not there.
+    A chief, or `master`, is worker 0, and the workers come after it. Jobs without machines count as not there, and so
+    does an evaluator, unless it is this task.
 
     Raises:
         TrainerError: it is no such object, has jobs that do not train, or its task is none of the cluster.
@@ -67,7 +77,7 @@ def parse(config: str) -> tuple[int, int]:
 
 
 def _read(config: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The jobs that have machines, and this task."""
+    """The jobs that have machines, and this task, by the names that TensorFlow 2 has for them."""
     try:
         content = json.loads(config)
         named, task = content.get("cluster") or {}, content.get("task") or {}
@@ -76,4 +86,9 @@ def _read(config: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
         raise TrainerError(f"{RULE}; it is {config!r:.200}") from None
     if not isinstance(task, dict) or not all(isinstance(addresses, list) for addresses in jobs.values()):
         raise TrainerError(f"{RULE}; it is {config!r:.200}")
+    if "chief" not in jobs:
+        jobs = {"chief" if job == "master" else job: addresses for job, addresses in jobs.items()}
+        task = {**task, "type": "chief"} if task.get("type") == "master" else task
+    if task.get("type") != "evaluator":
+        jobs.pop("evaluator", None)
     return jobs, task
