@@ -75,27 +75,29 @@ class Tokenizer:
         text_rules: str = "albert",
         follow_config: bool = True,
     ) -> Tokenizer:
-        """Loads a SentencePiece unigram model (`.model`).
+        """Loads a SentencePiece unigram model (`.model`), or the one in a directory.
 
         With `text_rules="albert"` text goes through `preprocess`, and a piece of digits and a comma is taken apart
         (tokenization.py: encode_pieces). With `"none"` ids are those of `sentencepiece.SentencePieceProcessor.encode`,
         version 0.2.3, and `lower_case` and `keep_accents` mean nothing.
 
-        `train-tokenizer` writes the text rules that it trained with beside the model: `spiece.config.json` for
-        `spiece.model`. They apply here as in every command. A file there that names another model's digest is ignored,
-        with a `UserWarning`.
+        The text rules of the training apply here as in every command. The first of these files beside the model that
+        tells a rule decides: `spiece.config.json` (for `spiece.model`), which `train-tokenizer` and `export` write;
+        Hugging Face's `tokenizer_config.json` (`do_lower_case`, `keep_accents`); the normalizer of a `tokenizer.json`
+        with the same pieces. A `spiece.config.json` that names another model's digest is ignored, with a `UserWarning`.
 
         Args:
-            path: the model.
-            lower_case: whether to lower-case text; None: as `spiece.config.json` says, otherwise True.
-            keep_accents: whether accents stay; None: as `spiece.config.json` says, otherwise False.
+            path: the model, or a directory (also one of Hugging Face's cache) with one.
+            lower_case: whether to lower-case text; None: as the files beside the model say, otherwise True.
+            keep_accents: whether accents stay; None: as the files beside the model say, otherwise False.
             text_rules: `"albert"` or `"none"`.
-            follow_config: whether `spiece.config.json` is read. If not, only the arguments count.
+            follow_config: whether these files are read. If not, only the arguments count.
 
         Raises:
-            AlbertFastError: no such file; a BPE, char or word model; a file cut short or corrupt; with "albert",
-                a model without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`, or one whose spaces are not escaped; an argument
-                that contradicts `spiece.config.json`, or a `spiece.config.json` that is damaged.
+            AlbertFastError: no such file; a directory without a model, or with several; a BPE, char or word model; a
+                file cut short or corrupt; with "albert", a model without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`, or one
+                whose spaces are not escaped; an argument that contradicts the files beside the model, or a
+                `spiece.config.json` or `tokenizer_config.json` that is damaged.
         """
 
     @staticmethod
@@ -113,7 +115,7 @@ class Tokenizer:
         differently.
 
         Args:
-            path: the vocabulary.
+            path: the vocabulary, or a directory with a vocab.txt.
             lower_case: whether to lower-case text; None: as `do_lower_case` in the `tokenizer_config.json` beside it
                 says, otherwise True.
             keep_accents: whether accents stay where text is lower-cased; None: as `strip_accents` there says, otherwise
@@ -270,6 +272,14 @@ class Tokenizer:
         """`"albert"` or `"none"`."""
 
     @property
+    def vocab_digest(self) -> str:
+        """SHA-256 (hex) over the pieces in id order: if it is equal, ids have one meaning."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file that the user knows: of `path`, unless that is a token store's copy."""
+
+    @property
     def path(self) -> Path:
         """The model or vocabulary file."""
 
@@ -284,18 +294,18 @@ def restore_tokenizer(
         AlbertFastError: the file is gone, or has changed since: its digest is another.
     """
 
-def text_rules_beside(path: str | os.PathLike[str], kind: str) -> tuple[Path | None, bool | None, bool | None, bool]:
-    """What the file beside a tokenizer says of its text rules.
+def text_rules_beside(path: str | os.PathLike[str], kind: str) -> tuple[bool | None, bool | None, Path | None]:
+    """What the files beside a tokenizer say of its text rules.
 
-    For `kind` "unigram" that is `spiece.config.json` beside `spiece.model`, for "wordpiece" Hugging Face's
+    For `kind` "unigram" they are those that `Tokenizer.from_file` follows, for "wordpiece" Hugging Face's
     `tokenizer_config.json`.
 
     Returns:
-        The file (None: there is none), `lower_case` and `keep_accents` (None: not told), and whether the file names
-        another model's digest.
+        `lower_case` and `keep_accents` (None: not told), and a file that names another model's digest, so that it says
+        nothing (None: there is none).
 
     Raises:
-        AlbertFastError: the file cannot be read, is not JSON, or has a value of another kind.
+        AlbertFastError: a file cannot be read, is no JSON, or holds a value of another kind.
     """
 
 @final

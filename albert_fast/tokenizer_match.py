@@ -1,8 +1,9 @@
 """Whether two things that meet were made with one tokenizer: ids of one vocabulary are other words in another.
 
-Token stores and records know their tokenizer by what is written beside them: digest, size, kind, text rules. A digest
-is over the tokenizer's file and its text rules. So where the tokenizer itself is there, it can be told whether only the
-rules differ, which ids do not depend on.
+Token stores and records know their tokenizer by what is written beside them: digests, size, kind, text rules. One
+digest is over the tokenizer's file and its text rules, the other over its pieces only, which say what an id means.
+Those that an older version wrote have the first only. So if the tokenizer itself is there, it is asked what its digest
+would be under the other's rules.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ if TYPE_CHECKING:
 
     from albert_fast.masking import Masker
 
-Match = Literal["same", "rules", "other", "unknown"]
-"""One tokenizer; the same pieces with other text rules; other pieces; or nobody can tell."""
+Match = Literal["same", "pieces", "rules", "other", "unknown"]
+"""One tokenizer; the same pieces and text rules in another file; the same pieces with other text rules; other pieces;
+or nobody can tell."""
 
 OPTION = "allow_other_tokenizer"
-WHY = "an id of the one is another piece of the other"
+WHY = "the same id is a different piece in each"
+RULES = ("text_rules", "lower_case", "keep_accents")
 
 
 def described(tokenizer: Tokenizer) -> dict[str, Any]:
     """What a store or a set of records keeps of its tokenizer, of the same names."""
     return {
         "kind": tokenizer.kind,
+        "file": tokenizer.file_name,
         "vocab_size": tokenizer.vocab_size,
         "text_rules": tokenizer.text_rules,
         "lower_case": tokenizer.lower_case,
         "keep_accents": tokenizer.keep_accents,
         "digest": tokenizer.digest,
+        "vocab_digest": tokenizer.vocab_digest,
     }
 
 
@@ -44,42 +49,78 @@ def compare(tokenizer: Tokenizer, other: Tokenizer | Mapping[str, Any], *, rebui
     Args:
         tokenizer: the one.
         other: the other, or what `described` gives.
-        rebuilt: whether the first was made from a tokenizer.json, so that its digest is not that of the model.
+        rebuilt: whether the first was made from a tokenizer.json, so that its file is not the one of the model.
     """
-    if isinstance(other, Tokenizer):
-        if tokenizer.digest == other.digest:
-            return "same"
-        return "rules" if (tokenizer.kind, tokenizer.pieces) == (other.kind, other.pieces) else "other"
-    if other.get("vocab_size", tokenizer.vocab_size) != tokenizer.vocab_size:
-        return "other"
-    if other.get("kind", tokenizer.kind) != tokenizer.kind:
-        return "other"
-    if not other.get("digest") or rebuilt:
-        return "unknown"
-    if tokenizer.digest == other["digest"]:
-        return "same"
-    return "rules" if _with_rules_of(tokenizer, other) == other["digest"] else "other"
+    kept = described(other) if isinstance(other, Tokenizer) else other
+    one = {**described(tokenizer), "rebuilt": rebuilt}
+    match = compare_descriptions(one, kept)
+    if match == "other" and _says_nothing_of_pieces(one, kept) and _with_rules_of(tokenizer, kept) == kept["digest"]:
+        return "rules"
+    return match
 
 
 def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Match:
-    """As `compare`, of two that are only described: other rules with the same file look like another file."""
-    for key in ("vocab_size", "kind", "digest"):
+    """As `compare`, of two that are only described.
+
+    Without `vocab_digest` in both, other rules with the same file look like another file: see `reason`.
+    """
+    for key in ("vocab_size", "kind"):
         if None not in (one.get(key), other.get(key)) and one[key] != other[key]:
             return "other"
-    return "same" if one.get("digest") and one["digest"] == other.get("digest") else "unknown"
+    if one.get("digest") and one["digest"] == other.get("digest"):
+        return "same"
+    if one.get("vocab_digest") and other.get("vocab_digest"):
+        if one["vocab_digest"] != other["vocab_digest"]:
+            return "other"
+        return "rules" if _other_rules(one, other) else "pieces"
+    if one.get("rebuilt") or other.get("rebuilt") or not (one.get("digest") and other.get("digest")):
+        return "unknown"
+    return "other"
 
 
-def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str | None:
-    """The digest that the tokenizer's file has with the other's text rules; None if the file cannot be read."""
-    try:
-        file = Path(tokenizer.path).read_bytes()
-    except OSError:
-        return None
-    # As in the core: the file, a zero byte, kind and rules.
+def reason(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Why two tokenizers of which `compare_descriptions` says "other" do not go together."""
+    if _says_nothing_of_pieces(one, other) and _other_rules(one, other):
+        return "another tokenizer or other text rules, which these files do not tell apart"
+    return WHY
+
+
+def _says_nothing_of_pieces(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether nothing but the digests over file and rules tells two tokenizers apart."""
+    sizes = all(one.get(key) == other.get(key) for key in ("vocab_size", "kind") if one.get(key) and other.get(key))
+    digests = one.get("digest") and other.get("digest") and not (one.get("vocab_digest") and other.get("vocab_digest"))
+    return bool(sizes and digests)
+
+
+def _other_rules(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return any(key in one and key in other and one[key] != other[key] for key in RULES)
+
+
+def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str:
+    """The digest that the tokenizer has with the other's text rules."""
+    # As in the core: the content of the file, a zero byte, kind and rules.
     kind = "wordpiece" if tokenizer.kind == "wordpiece" else "sentencepiece"
     lower, accents = (str(other.get(key) is True).lower() for key in ("lower_case", "keep_accents"))
     rules = "none" if other.get("text_rules") == "none" else f"lower={lower} keep_accents={accents}"
-    return hashlib.sha256(file + f"\0{kind} {rules}".encode()).hexdigest()
+    return hashlib.sha256(tokenizer.content + f"\0{kind} {rules}".encode()).hexdigest()
+
+
+def refusal(folder: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -> str | None:
+    """Why a tokenizer is not that of records, in a sentence without a remedy; None if it may be.
+
+    Args:
+        folder: what to call the records.
+        kept: what they say of their tokenizer.
+        tokenizer: the one that meets them.
+    """
+    if compare(tokenizer, kept) != "other":
+        return None
+    sizes = (kept.get("vocab_size", tokenizer.vocab_size), tokenizer.vocab_size)
+    why = WHY if sizes[0] == sizes[1] else f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}"
+    return (
+        f"the records of {folder} were made with another tokenizer ({name(kept)}) than {tokenizer.path} (digest "
+        f"{tokenizer.digest[:8]}): {why}"
+    )
 
 
 def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
@@ -142,7 +183,8 @@ def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, An
         elif compare_descriptions(first[1], kept) == "other":
             raise AlbertFastError(
                 f"the records of {first[0]} and those of {folder} were made with different tokenizers "
-                f"({name(first[1])} and {name(kept)}): {WHY}; {OPTION} takes them all the same"
+                f"({name(first[1])} and {name(kept)}): {reason(first[1], kept)}; pass records of one tokenizer, or "
+                f"{OPTION}=True to use them anyway"
             )
     return first
 
@@ -163,12 +205,12 @@ def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
         if size != masker.vocab_size:
             raise AlbertFastError(
                 f"masker must be of the records' vocabulary: those of {folder} have {size:,} pieces, and the masker "
-                f"{masker.vocab_size:,}; pass {OPTION}=True if you know better"
+                f"{masker.vocab_size:,}; pass {OPTION}=True to use it anyway"
             )
-    elif compare(tokenizer, kept) == "other":
+    elif why := refusal(folder, kept, tokenizer):
         raise AlbertFastError(
-            f"masker must be of the records' tokenizer: those of {folder} were made with {name(kept)}, and the masker "
-            f"is of {tokenizer.path}: {WHY}; pass {OPTION}=True if you know better"
+            f"masker must be of the records' tokenizer: {why}; pass a Masker of the first, or {OPTION}=True to use it "
+            "anyway"
         )
 
 

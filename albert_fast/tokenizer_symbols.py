@@ -25,16 +25,17 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
     seen = set(special)
     for symbol in symbols:
         if not symbol:
-            raise AlbertFastError("a user-defined symbol must be text of one line; one is ''")
+            raise AlbertFastError("a user-defined symbol must be text of one line, got ''; drop the empty one")
         if found := next((c for c in symbol if unicodedata.category(c) in {"Cc", "Cs"}), None):
             name = {"\t": "a tab", "\n": "a line end", "\0": "a NUL"}.get(found, f"U+{ord(found):04X}")
             kind = "not valid UTF-8" if unicodedata.category(found) == "Cs" else f"a control character ({name})"
             raise AlbertFastError(
-                f"a user-defined symbol must be text of one line, without control characters; {symbol!r} holds {kind}"
+                f"a user-defined symbol must be text of one line without control characters, got {symbol!r}, which "
+                f"holds {kind}; drop it, or pass it without that"
             )
         if symbol in seen:
             rule = "is a special piece already" if symbol in special else "is given twice"
-            raise AlbertFastError(f"user_defined_symbols: {symbol!r} {rule}")
+            raise AlbertFastError(f"user_defined_symbols: {symbol!r} {rule}; drop it")
         seen.add(symbol)
         if (becomes := form(symbol, lower_case=lower_case, keep_accents=keep_accents)) != symbol:
             raise AlbertFastError(_explain(symbol, becomes, lower_case=lower_case, keep_accents=keep_accents))
@@ -70,13 +71,12 @@ def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool)
         if form(symbol, **rule) == symbol:
             flags.append(" and ".join(words))
             break
+    who, verb = "the text rules", "turn"
     if any(c.isspace() for c in symbol):
-        why = f"SentencePiece writes a space as {SPACE}, so that {symbol!r}"
-    else:
-        why = f"in the text {symbol!r}"
-    what = f"becomes {becomes!r}" if becomes.strip(SPACE) else "disappears"
+        who, verb = f"SentencePiece, which writes a space as {SPACE},", "turns"
+    what = f"{verb} it into {becomes!r}" if becomes.strip(SPACE) else f"{'removes' if verb == 'turns' else 'remove'} it"
     advice = f"pass {' or '.join(flags)}" if flags else "drop it"
-    return f"user_defined_symbols: {why} {what} and is never matched; {advice}"
+    return f"user_defined_symbols: {symbol!r} never matches: {who} {what}; {advice}"
 
 
 def _quoted(symbol: str) -> str:

@@ -294,10 +294,15 @@ def explain(
         )
     if "!sentences_.empty()" in message or "(all_chars_count) > (0)" in message:
         if not lines or dropped is None or not dropped.total:
-            return AlbertFastError("the input holds no text to train on")
+            return AlbertFastError("the input holds no text to train on; pass files with one sentence per line")
         reasons = " and ".join(
             f"{count:,} {reason.removesuffix(',')}" for count, reason in dropped.reasons(options.max_sentence_length)
         )
-        return AlbertFastError(f"no line is left to train on: of {lines:,} lines {reasons}")
+        advice = [
+            *(["pass a larger --max-sentence-length"] if dropped.too_long else []),
+            *([f"remove {RESERVED} from the text"] if dropped.reserved else []),
+            *(["pass other text"] if dropped.empty else []),
+        ]
+        return AlbertFastError(f"no line is left to train on: of {lines:,} lines {reasons}; {' or '.join(advice)}")
     reason = re.sub(r"^[A-Z_]+: (?:\S+\.cc\(\d+\) )?", "", message).strip() or type(error).__name__
     return AlbertFastError(f"sentencepiece: {reason}")

@@ -125,7 +125,7 @@ def test_lines_left_out_are_counted(command: Command, text: Path) -> None:
         ({"input_sentence_size": 0}, "input_sentence_size must be at least 1; it is 0"),
         ({"user_defined_symbols": ("a", "a")}, "user_defined_symbols: 'a' is given twice"),
         ({"user_defined_symbols": ("[CLS]",)}, r"user_defined_symbols: '\[CLS\]' is a special piece already"),
-        ({"user_defined_symbols": ("",)}, "a user-defined symbol must be text of one line; one is ''"),
+        ({"user_defined_symbols": ("",)}, "a user-defined symbol must be text of one line, got ''; drop"),
         ({"vocab_size": 13}, "vocab_size counts all pieces, 13 special and user-defined ones included"),
     ],
 )

@@ -49,7 +49,7 @@ def changes(said: str) -> list[str]:
     [
         (GERMAN, [], ["erklärte -> erklarte", "--keep-accents and --no-do-lower-case", "accents", "capitals"], []),
         (GERMAN, ["--no-do-lower-case"], ["erklärte -> erklarte", "pass --keep-accents"], ["--no-do-lower-case"]),
-        (GERMAN, ["--keep-accents"], ["lower-case capitals", "-> ", "pass --no-do-lower-case"], ["umlauts"]),
+        (GERMAN, ["--keep-accents"], ["lowercase capitals", "-> ", "pass --no-do-lower-case"], ["umlauts"]),
         (VIETNAMESE, ["--do-lower-case"], ["tone marks", "pass --keep-accents"], ["--no-do-lower-case"]),
     ],
 )
@@ -313,9 +313,9 @@ def test_a_directory_is_searched_for_the_tokenizer(command: Command, model: Path
     for flag, name, message in (
         ("--tokenizer", "two", "two holds several tokenizers (a.model, b.model)"),
         ("--tokenizer", "both", "both holds several tokenizers (spiece.model, vocab.txt)"),
-        ("--tokenizer", "json", "tokenizer.json, which this command does not read"),
-        ("--tokenizer", "empty", "empty is a directory with neither"),
-        ("--vocab-file", "empty", "empty is a directory without a vocab.txt"),
+        ("--tokenizer", "json", "albert-fast import-checkpoint json --output-dir start`, and pass start/spiece.model"),
+        ("--tokenizer", "empty", "empty holds no tokenizer (no .model file, no vocab.txt); pass the tokenizer's file"),
+        ("--vocab-file", "empty", "empty holds no vocab.txt; pass the vocabulary's file"),
     ):
         refused = command("tokenize", "text.txt", flag, name, "--output-dir", "out")
         assert refused.code == 1

@@ -46,7 +46,7 @@ def test_what_is_no_model(tmp_path: Path) -> None:
         message = refused(tmp_path, content)
         assert "not a SentencePiece model" in message
         assert "it should be the .model file" in message
-        assert "--vocab-file" in message
+        assert "goes with Tokenizer.from_vocab_file" in message
     with pytest.raises(AlbertFastError, match=r"no such\.model"):
         Tokenizer.from_file(tmp_path / "no such.model")
     with pytest.raises(AlbertFastError, match=str(tmp_path)):
@@ -154,7 +154,7 @@ def test_vocabularies(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "none of its 0 entries is [UNK]" in said(b"")
-    assert "--tokenizer" in said(b"[PAD]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
+    assert "goes with Tokenizer.from_file" in said(b"[PAD]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
     for name in ("[PAD]", "[CLS]", "[SEP]", "[MASK]"):
         entries = [entry for entry in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the") if entry != name]
         assert name in said("\n".join(entries).encode())

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from albert_fast import AlbertFastError, InstanceStream, Masker, RecordReader, Tokenizer, TokenStore
+from albert_fast import AlbertFastError, InstanceStream, Masker, RecordReader, Tokenizer, TokenStore, tokenizer_match
 from albert_fast.tokenizer_match import compare, compare_descriptions, described
+from trainer import data
+from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from conftest import Command
@@ -82,7 +85,9 @@ def test_the_description_is_that_of_the_files(made: Path) -> None:
 def test_remasking_with_another_vocabulary(made: Path) -> None:
     first, second = (Tokenizer.from_vocab_file(made / f"{order}.txt") for order in (1, 2))
     records = made / "records-1"
-    with pytest.raises(AlbertFastError, match=r"masker must be of the records' tokenizer: those of .*records-1 were"):
+    with pytest.raises(
+        AlbertFastError, match=r"masker must be of the records' tokenizer: the records of .*records-1 were"
+    ):
         RecordReader(records, 4, remask=True, masker=Masker(second))
     RecordReader(records, 4, remask=True, masker=Masker(second), allow_other_tokenizer=True).batch(0)
     RecordReader(records, 4, masker=Masker(second)).batch(0)
@@ -96,7 +101,9 @@ def test_remasking_with_another_vocabulary(made: Path) -> None:
         if size == first.vocab_size:
             RecordReader(records, 4, remask=True, masker=masker).batch(0)
         else:
-            with pytest.raises(AlbertFastError, match="have 155 pieces, and the masker 200; pass allow_other"):
+            with pytest.raises(
+                AlbertFastError, match="have 155 pieces, and the masker 200; pass allow_other_tokenizer=True to use it"
+            ):
                 RecordReader(records, 4, remask=True, masker=masker)
 
 
@@ -114,7 +121,9 @@ def test_records_of_two_tokenizers(made: Path) -> None:
 def test_a_stream_with_another_tokenizer(made: Path) -> None:
     store = TokenStore(made / "records-1" / "tokens")
     InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(made / "1.txt"))
-    with pytest.raises(AlbertFastError, match="made by another tokenizer"):
+    with pytest.raises(
+        AlbertFastError, match=r"made with another tokenizer, 1\.txt \(digest .*\), than .*2\.txt .* pass no tokenizer"
+    ):
         InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(made / "2.txt"))
 
 
@@ -124,6 +133,109 @@ def test_inspecting_with_another_tokenizer(made: Path, command: Command) -> None
     done = command(*words, "2.txt")
     assert done.code == 1
     assert done.error.startswith("the records of records-1 were made with another tokenizer (1.txt (digest ")
-    assert done.error.endswith("pass that one, or --allow-other-tokenizer")
+    assert done.error.endswith("the same id is a different piece in each; pass the first, or --allow-other-tokenizer")
     assert command(*words, "2.txt", "--allow-other-tokenizer").code == 0
     assert command("inspect-records", "records-1").code == 0
+
+
+# --- one vocabulary under several text rules -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rules(command: Command, tmp_path: Path) -> Path:
+    """Records of one vocabulary: lowercase, cased, and lowercase as an older version described them."""
+    vocabulary(tmp_path / "1.txt", 1)
+    (tmp_path / "corpus.txt").write_text("\n".join(" ".join(WORDS[i : i + 9]) + "\n" * (i % 3) for i in range(120)))
+    sizes = ["--max-seq-length", "32", "--max-predictions-per-seq", "5", "--dupe-factor", "1", "--keep-store"]
+    for folder, flag in (("lower", "--do-lower-case"), ("cased", "--no-do-lower-case")):
+        done = command("make-records", "corpus.txt", "--vocab-file", "1.txt", flag, "--output-dir", folder, *sizes)
+        assert done.code == 0, done.err
+    shutil.copytree(tmp_path / "lower", tmp_path / "older")
+    made = json.loads((tmp_path / "older" / "dataset.json").read_text())
+    del made["tokenizer"]["vocab_digest"]
+    (tmp_path / "older" / "dataset.json").write_text(json.dumps(made))
+    return tmp_path
+
+
+def test_other_text_rules_are_no_other_tokenizer(rules: Path) -> None:
+    both = RecordReader([rules / "lower", rules / "cased"], 4)
+    assert len(both) == len(RecordReader(rules / "lower", 4)) + len(RecordReader(rules / "cased", 4))
+    lower, cased = (json.loads((rules / name / "dataset.json").read_text())["tokenizer"] for name in ("lower", "cased"))
+    assert compare_descriptions(lower, cased) == "rules"
+    assert data.check_tokenizers(known(lower), data.describe_records([str(rules / "cased")])).endswith(
+        f"({tokenizer_match.name(cased)} and {tokenizer_match.name(lower)})"
+    )
+
+
+def test_a_description_without_vocab_digest(rules: Path) -> None:
+    """What an older version wrote cannot tell rules from pieces: the message must not claim to."""
+    with pytest.raises(AlbertFastError, match="another tokenizer or other text rules"):
+        RecordReader([rules / "older", rules / "cased"], 4)
+    RecordReader([rules / "older", rules / "lower"], 4)
+    # The tokenizer itself can.
+    for made_with in (True, False):
+        assert compare(
+            Tokenizer.from_vocab_file(rules / "1.txt", lower_case=made_with),
+            json.loads((rules / "older" / "dataset.json").read_text())["tokenizer"],
+        ) == ("same" if made_with else "rules")
+
+
+def test_line_ends_and_a_byte_order_mark(rules: Path) -> None:
+    """The digest is over the content that is kept, not over the bytes on disk."""
+    text = (rules / "1.txt").read_text()
+    for content in (text.replace("\n", "\r\n").encode(), b"\xef\xbb\xbf" + text.encode()):
+        (rules / "odd.txt").write_bytes(content)
+        lower, cased = (Tokenizer.from_vocab_file(rules / "odd.txt", lower_case=value) for value in (True, False))
+        older = {key: value for key, value in described(cased).items() if key != "vocab_digest"}
+        assert compare(lower, older) == compare(lower, described(cased)) == "rules"
+        assert compare(lower, described(Tokenizer.from_vocab_file(rules / "1.txt"))) in {"same", "pieces"}
+
+
+def test_a_rebuilt_model_has_another_digest(model: Path) -> None:
+    own = described(Tokenizer.from_file(model))
+    older = {key: value for key, value in own.items() if key != "vocab_digest"}
+    rebuilt = {**older, "digest": "0" * 64, "rebuilt": True}
+    assert compare_descriptions(rebuilt, older) == compare_descriptions(older, rebuilt) == "unknown"
+    assert compare_descriptions({**own, "digest": "0" * 64}, own) == "pieces"
+
+
+def test_a_store_calls_its_tokenizer_by_its_file(rules: Path, command: Command) -> None:
+    store = TokenStore(rules / "lower" / "tokens")
+    assert store.tokenizer().file_name == "1.txt"
+    assert described(store.tokenizer()) == described(Tokenizer.from_vocab_file(rules / "1.txt"))
+    done = command("make-records", "lower/tokens", "--output-dir", "from-store", "--max-seq-length", "32")
+    assert done.code == 0, done.err
+    assert json.loads((rules / "from-store" / "dataset.json").read_text())["tokenizer"]["file"] == "1.txt"
+    vocabulary(rules / "2.txt", 2)
+    done = command(
+        "make-records",
+        "lower/tokens",
+        "--vocab-file",
+        "2.txt",
+        "--output-dir",
+        "other",
+        "--max-predictions-per-seq",
+        "77",
+    )
+    assert done.code == 1
+    assert "was made with another tokenizer, 1.txt (digest " in done.error
+    assert "than 2.txt (digest " in done.error
+    assert "{" not in done.error
+    with pytest.raises(AlbertFastError, match="made with other text rules"):
+        InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(rules / "1.txt", lower_case=False))
+
+
+def known(tokenizer: Mapping[str, Any]) -> data.Data:
+    """Data to train on of which only the tokenizer counts."""
+    return data.Data(None, "records", "train", tokenizer["vocab_size"], None, {}, {}, {}, tokenizer)  # type: ignore[arg-type]
+
+
+def test_sizes_are_compared_before_records_are_opened(rules: Path) -> None:
+    for file in (rules / "lower").glob("*.tfrecord*"):
+        file.write_bytes(b"no record")
+    with pytest.raises(TrainerError, match=r"lower has 155 pieces.* says 99; pass data made with the model's tok"):
+        data.from_records([str(rules / "lower")], 4, vocab_size=99)
+    held_out = data.describe_records([str(rules / "lower")])
+    smaller = known({"vocab_size": 99, "file": "small.model"})
+    with pytest.raises(TrainerError, match=r"\(1\.txt .* and small\.model\): the first has 155 pieces, the other 99"):
+        data.check_tokenizers(smaller, held_out, allow_other_tokenizer=True)

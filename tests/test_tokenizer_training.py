@@ -24,25 +24,25 @@ def symbols(*given: str, lower_case: bool = True, keep_accents: bool = False) ->
 @pytest.mark.parametrize(
     ("symbol", "message"),
     [
-        ("Foo", "in the text 'Foo' becomes 'foo' and is never matched; pass foo or --no-do-lower-case"),
+        ("Foo", "'Foo' never matches: the text rules turn it into 'foo'; pass foo or --no-do-lower-case"),
         ("BRCA1", "pass brca1 or --no-do-lower-case"),
-        ("é", "in the text 'é' becomes 'e' and is never matched; pass e or --keep-accents"),
-        ("Ä", "becomes 'a' and is never matched; pass a or --no-do-lower-case and --keep-accents"),
-        ("ﬁ", "becomes 'fi' and is never matched; pass fi or --keep-accents"),
-        ("①", "becomes '1' and is never matched; pass 1 or --keep-accents"),
-        ("½", "becomes '1⁄2'"),
-        ("\u0301", "'́' disappears and is never matched; pass --keep-accents"),
+        ("é", "'é' never matches: the text rules turn it into 'e'; pass e or --keep-accents"),
+        ("Ä", "the text rules turn it into 'a'; pass a or --no-do-lower-case and --keep-accents"),
+        ("ﬁ", "turn it into 'fi'; pass fi or --keep-accents"),
+        ("①", "turn it into '1'; pass 1 or --keep-accents"),
+        ("½", "it into '1⁄2'"),
+        ("\u0301", "'́' never matches: the text rules remove it; pass --keep-accents"),
         (
             "new york",
-            "SentencePiece writes a space as ▁, so that 'new york' becomes 'new▁york' and is never matched; pass",
+            "'new york' never matches: SentencePiece, which writes a space as ▁, turns it into 'new▁york'; pass",
         ),
-        ("New York", "becomes 'new▁york'"),
-        ("a\u00a0b", "becomes 'a▁b'"),
-        ("new▁▁york", "becomes 'new▁york'"),
-        ("▁Foo", "becomes '▁foo'"),
-        (" ", "disappears and is never matched; drop it"),
-        ("\u3000", "disappears"),
-        ("a\tb", r"without control characters; 'a\tb' holds a control character (a tab)"),
+        ("New York", "it into 'new▁york'"),
+        ("a\u00a0b", "it into 'a▁b'"),
+        ("new▁▁york", "it into 'new▁york'"),
+        ("▁Foo", "it into '▁foo'"),
+        (" ", "removes it; drop it"),
+        ("\u3000", "removes it"),
+        ("a\tb", r"without control characters, got 'a\tb', which holds a control character (a tab)"),
         ("a\nb", "(a line end)"),
         ("\0", "(a NUL)"),
         ("\x1b[0m", "(U+001B)"),
@@ -116,7 +116,7 @@ def test_the_command_refuses_before_it_trains(symbol: str, instead: str, command
     words = ["train-tokenizer", "text.txt", "--output-dir", "tok", "--vocab-size", 40]
     refused = command(*words, "--user-defined-symbols", symbol)
     assert refused.code == 1
-    assert f"becomes '{instead}' and is never matched" in refused.error
+    assert f"turn it into '{instead}'" in refused.error
     assert not Path("tok").exists()
     assert command(*words, "--user-defined-symbols", instead).code == 0
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from albert_fast import AlbertFastError, tokenizer_files
 from albert_fast.cli import model_tokenizer
-from albert_fast.cli.common import CommandError
 from albert_fast.cli.tokenizer_file import in_directory
 from trainer import hub
 from trainer.errors import TrainerError
@@ -63,12 +63,12 @@ def test_without_the_main_reference(cache: Path) -> None:
 def test_its_tokenizer_is_found(cache: Path) -> None:
     file = cache / "snapshots" / COMMIT / "spiece.model"
     assert model_tokenizer.find(model_tokenizer.folders(cache)) == file
-    assert model_tokenizer.named(cache) == file
-    assert model_tokenizer.named(file) == file
+    assert tokenizer_files.named(cache) == file
+    assert tokenizer_files.named(file) == file
     assert in_directory(cache, None) == (file, None)
     file.unlink()
-    with pytest.raises(CommandError, match=r"holds no tokenizer \(spiece\.model, .*\): name its file"):
-        model_tokenizer.named(cache)
+    with pytest.raises(AlbertFastError, match=r"holds no tokenizer \(no \.model file, no vocab\.txt\); pass the"):
+        tokenizer_files.named(cache)
     (cache / "refs" / "main").unlink()
-    with pytest.raises(CommandError, match="pass one of the 2 snapshots"):
-        model_tokenizer.named(cache)
+    with pytest.raises(AlbertFastError, match="pass one of the 2 snapshots"):
+        tokenizer_files.named(cache)

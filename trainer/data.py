@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from albert_fast import BatchSource, InstanceStream, RecordReader, TokenStore, tokenizer_match
+from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader, TokenStore, tokenizer_match
+from albert_fast.inspection import find_files
 from trainer import hub, packing
 from trainer.errors import TrainerError
 from trainer.packing import Sizes
@@ -58,11 +59,7 @@ class Data(NamedTuple):
 
     def check(self, config: ModelConfig) -> None:
         """Raises a TrainerError where the batches do not fit the model."""
-        if self.vocab_size is not None and self.vocab_size != config.vocab_size:
-            raise TrainerError(
-                f"vocab_size of the model must be that of the tokenizer: {self.path} has {self.vocab_size:,} pieces, "
-                f"the model's configuration says {config.vocab_size:,}"
-            )
+        _check_size(self.path, self.vocab_size, config.vocab_size)
         if self.source.max_seq_length > config.max_position_embeddings:
             raise TrainerError(
                 f"sequences must be at most max_position_embeddings ({config.max_position_embeddings}) long; those of "
@@ -72,6 +69,19 @@ class Data(NamedTuple):
             raise TrainerError(
                 f"type_vocab_size must be at least 2, for segments A and B; it is {config.type_vocab_size}"
             )
+
+
+class Described(NamedTuple):
+    """What is known of records before they are opened."""
+
+    path: str
+    """As given."""
+    sets: list[dict[str, Any]]
+    """What `make-records` wrote beside them."""
+    tokenizer: Mapping[str, Any]
+    """What all of them say of their tokenizer; empty if nothing is known, or they are of several."""
+    vocab_size: int | None
+    """Pieces of the tokenizer."""
 
 
 class Guess(NamedTuple):
@@ -152,7 +162,29 @@ def from_records(
         AlbertFastError: as `RecordReader`.
         TrainerError: the tokenizer is not that of the records.
     """
-    path = ", ".join(files)
+    path, sets, described, known = describe_records(files, allow_other_tokenizer=allow_other_tokenizer)
+    _check_size(path, known, vocab_size)
+    kept: dict[str, bytes] = {}
+    opened = None
+    if tokenizer is not None:
+        from albert_fast.cli.tokenizer_file import open_tokenizer
+
+        opened = open_tokenizer(hub.resolve(tokenizer), None, do_lower_case=None, keep_accents=None)
+        if (why := tokenizer_match.refusal(path, described, opened)) and not (
+            allow_other_tokenizer and opened.vocab_size == known
+        ):
+            raise TrainerError(
+                f"{why}; pass the tokenizer that the records were made with"
+                + (", or --allow-other-tokenizer" if opened.vocab_size == known else "")
+            )
+        if tokenizer_match.compare(opened, described) == "rules":
+            # It would go with the model, whose users would then prepare text in another way.
+            raise TrainerError(
+                f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
+                f"{_rules(tokenizer_match.described(opened))}: put the spiece.config.json of its training beside it"
+            )
+        known, described = opened.vocab_size, tokenizer_match.described(opened)
+        kept = sentencepiece_files(opened.content, opened)
     reader = RecordReader(
         list(files),
         batch_size,
@@ -162,38 +194,6 @@ def from_records(
         allow_other_tokenizer=allow_other_tokenizer,
         **how,
     )
-    sets = [*tokenizer_match.records_folders(reader.files).values()]
-    kinds = [found["tokenizer"] for found in sets if isinstance(found.get("tokenizer"), dict)]
-    sizes = list(dict.fromkeys(kind["vocab_size"] for kind in kinds if "vocab_size" in kind))
-    if len(sizes) > 1:
-        raise TrainerError(f"{path}: records of tokenizers of several sizes: {', '.join(map(str, sizes))} pieces")
-    known = next(iter(sizes), None)
-    described = kinds[0] if kinds and len({kind.get("digest") for kind in kinds}) == 1 else {}
-    kept: dict[str, bytes] = {}
-    opened = None
-    if tokenizer is not None:
-        from albert_fast.cli.tokenizer_file import open_tokenizer
-
-        opened = open_tokenizer(hub.resolve(tokenizer), None, do_lower_case=None, keep_accents=None)
-        if known is not None and known != opened.vocab_size:
-            raise TrainerError(
-                f"the records of {path} were made with a tokenizer of {known:,} pieces; {tokenizer} has "
-                f"{opened.vocab_size:,}"
-            )
-        match = tokenizer_match.compare(opened, described)
-        if match == "other" and not allow_other_tokenizer:
-            raise TrainerError(
-                f"the records of {path} were made with another tokenizer ({tokenizer_match.name(described)}) than "
-                f"{tokenizer}: {tokenizer_match.WHY}; pass the right one, or --allow-other-tokenizer"
-            )
-        if match == "rules":
-            # It would go with the model, whose users would then prepare text in another way.
-            raise TrainerError(
-                f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
-                f"{_rules(tokenizer_match.described(opened))}: put the spiece.config.json of its training beside it"
-            )
-        known, described = opened.vocab_size, tokenizer_match.described(opened)
-        kept = sentencepiece_files(opened.content, opened)
     figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
     if known is not None:
         figures["vocab_size"] = known
@@ -201,6 +201,54 @@ def from_records(
     made = hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()[:16] if sets else None
     identity = {"kind": "records", "shuffle": shuffle, "names": names, "digest": made, **_shape(reader)}
     return Data(reader, "records", path, known, described.get("digest"), identity, figures, kept, described, opened)
+
+
+def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = False) -> Described:
+    """What is known of records without opening them.
+
+    Args:
+        files: files, globs or folders.
+        allow_other_tokenizer: whether records of several tokenizers of one size are taken.
+
+    Raises:
+        AlbertFastError: nothing matches, or the records were made with different tokenizers.
+        TrainerError: their tokenizers are of different sizes.
+    """
+    path = ", ".join(files)
+    found = find_files(files)
+    sets = [*tokenizer_match.records_folders(found).values()]
+    kinds = [made["tokenizer"] for made in sets if isinstance(made.get("tokenizer"), dict)]
+    sizes = list(dict.fromkeys(kind["vocab_size"] for kind in kinds if "vocab_size" in kind))
+    if len(sizes) > 1:
+        raise TrainerError(
+            f"{path}: the records must be of one tokenizer, got tokenizers of {', '.join(map(str, sizes))} pieces; "
+            "pass records of one of them"
+        )
+    try:
+        several = False
+        tokenizer_match.tokenizer_of_records(found)
+    except AlbertFastError:
+        if not allow_other_tokenizer:
+            raise
+        several = True
+    # What all say: records of one vocabulary may have other text rules.
+    described = (
+        {}
+        if several or not kinds
+        else {
+            key: value for key, value in kinds[0].items() if all(key in kind and kind[key] == value for kind in kinds)
+        }
+    )
+    return Described(path, sets, described, next(iter(sizes), None))
+
+
+def _check_size(path: str, size: int | None, expected: int | None) -> None:
+    """Raises a TrainerError if data of `size` pieces meet a model of `expected`."""
+    if None not in (size, expected) and size != expected:
+        raise TrainerError(
+            f"vocab_size of the model must be that of the tokenizer: {path} has {size:,} pieces, the model's "
+            f"configuration says {expected:,}; pass data made with the model's tokenizer, or a model of {size:,} pieces"
+        )
 
 
 def _rules(described: Mapping[str, Any]) -> str:
@@ -224,12 +272,16 @@ def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
         return wordpiece_files(tokenizer)
 
 
-def sentencepiece_files(model: bytes, tokenizer: Tokenizer) -> dict[str, bytes]:
-    """A SentencePiece model and its text rules as files, by the names that `train-tokenizer` gives them."""
+def sentencepiece_files(model: bytes, tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
+    """A SentencePiece model and its text rules as files, by the names that `train-tokenizer` gives them.
+
+    `rebuilt` says that the model was made from a tokenizer.json.
+    """
     rules = {
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "lower_case": tokenizer.lower_case,
         "keep_accents": tokenizer.keep_accents,
+        **({"rebuilt": True} if rebuilt else {}),
     }
     return {"spiece.model": model, "spiece.config.json": (json.dumps(rules, indent=2) + "\n").encode()}
 
@@ -257,15 +309,39 @@ def wordpiece_files(tokenizer: Tokenizer, max_length: int = 512) -> dict[str, by
     return {"vocab.txt": tokenizer.content, "tokenizer_config.json": written.encode()}
 
 
-def check_held_out(training: Data, held_out: Data, *, allow_other_tokenizer: bool = False) -> None:
-    """Raises a TrainerError where records to evaluate on are of another tokenizer, or are also trained on."""
-    match = tokenizer_match.compare_descriptions(training.tokenizer, held_out.tokenizer)
+def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokenizer: bool = False) -> str:
+    """Refuses records to evaluate on that are of another tokenizer than the data to train on, before they are opened.
+
+    Returns:
+        A warning if the text rules differ; otherwise an empty string.
+
+    Raises:
+        TrainerError: the tokenizers differ.
+    """
+    if training.opened is not None:
+        match = tokenizer_match.compare(training.opened, held_out.tokenizer)
+    else:
+        match = tokenizer_match.compare_descriptions(training.tokenizer, held_out.tokenizer)
+    names = f"({tokenizer_match.name(held_out.tokenizer)} and {tokenizer_match.name(training.tokenizer)})"
+    if match == "rules":
+        return f"{held_out.path} and {training.path} were made with different text rules {names}"
+    if match == "other" and training.vocab_size not in {None, held_out.vocab_size}:
+        raise TrainerError(
+            f"{held_out.path} and {training.path} were made with different tokenizers {names}: the first has "
+            f"{held_out.vocab_size:,} pieces, the other {training.vocab_size:,}; evaluate on records of the same "
+            "tokenizer"
+        )
     if match == "other" and not allow_other_tokenizer:
         raise TrainerError(
-            f"{held_out.path} and {training.path} were made with different tokenizers "
-            f"({tokenizer_match.name(held_out.tokenizer)} and {tokenizer_match.name(training.tokenizer)}): "
-            f"{tokenizer_match.WHY}; evaluate on records of the same tokenizer, or pass --allow-other-tokenizer"
+            f"{held_out.path} and {training.path} were made with different tokenizers {names}: "
+            f"{tokenizer_match.reason(training.tokenizer, held_out.tokenizer)}; evaluate on records of the same "
+            "tokenizer, or pass --allow-other-tokenizer"
         )
+    return ""
+
+
+def check_held_out(training: Data, held_out: Data) -> None:
+    """Raises a TrainerError if records to evaluate on are also trained on."""
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
         seen = {Path(file).resolve() for file in training.source.files}
         for file in held_out.source.files:

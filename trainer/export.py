@@ -200,13 +200,16 @@ def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     return {**made, **files}
 
 
-def own_tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """The tokenizer with its text rules: as `train-tokenizer` leaves it, or vocab.txt and tokenizer_config.json."""
+def own_tokenizer_files(tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
+    """The tokenizer with its text rules: as `train-tokenizer` leaves it, or vocab.txt and tokenizer_config.json.
+
+    `rebuilt` says that it was made from a tokenizer.json.
+    """
     from trainer.data import sentencepiece_files, wordpiece_files
 
     if tokenizer.kind == "wordpiece":
         return wordpiece_files(tokenizer)
-    return sentencepiece_files(tokenizer.content, tokenizer)
+    return sentencepiece_files(tokenizer.content, tokenizer, rebuilt=rebuilt)
 
 
 def _check_variables(trained: Trained) -> None:

@@ -11,7 +11,7 @@ take it for a run to go on with.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
@@ -68,6 +68,7 @@ def write(
     tokenizer: Mapping[str, bytes],
     description: Mapping[str, bytes],
     seed: int = 12345,
+    described: Mapping[str, Any] | None = None,
 ) -> Imported:
     """Writes the weights as a checkpoint of step 0.
 
@@ -78,6 +79,7 @@ def write(
         tokenizer: its files, by name; kept beside the checkpoint and in it.
         description: further files, kept beside the checkpoint.
         seed: of the values of variables that the source lacks: heads and pooler.
+        described: the tokenizer in words, as `albert_fast.tokenizer_match.described` has it.
 
     Raises:
         TrainerError: the weights do not fit the configuration, or the folder cannot be written.
@@ -91,7 +93,7 @@ def write(
             (temporary / checkpoints.CONFIG).write_text(config.to_json(), encoding="utf-8")
             for name, content in {**tokenizer, **description}.items():
                 (temporary / name).write_bytes(content)
-            facts = {"imported": start.kind, "initialised": fresh}
+            facts = {"imported": start.kind, "initialised": fresh, "tokenizer": dict(described or {})}
             checkpoints.write(
                 temporary / "checkpoints", variables, step=0, seed=seed, config=config, facts=facts, files=tokenizer
             )

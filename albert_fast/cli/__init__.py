@@ -115,7 +115,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (CommandError, AlbertFastError) as error:
         if _debug():
             raise
-        return _fail(str(error), getattr(error, "exit_code", 1))
+        return _fail(_in_flags(str(error)), getattr(error, "exit_code", 1))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -143,6 +143,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     if result == 130:
         return _fail("stopped", 130, label="")
     return result if isinstance(result, int) else 0
+
+
+_FLAGS = {
+    "Tokenizer.from_vocab_file": "--vocab-file",
+    "Tokenizer.from_file": "--tokenizer",
+    'format="text"': "--input-format text",
+    "allow_other_tokenizer=True": "--allow-other-tokenizer",
+}
+
+
+def _in_flags(message: str) -> str:
+    """A message that the library words for Python, with the flags of the command line."""
+    for python, flag in _FLAGS.items():
+        message = message.replace(python, flag)
+    return message
 
 
 def _hint(error: Exception) -> str:

@@ -136,6 +136,9 @@ def run(
             f"{start.origin} has no albert_config.json beside it: put it there, or run import-checkpoint --model NAME"
         )
     initial.check_shapes(start, shape)
+    described = data.describe_records(records, allow_other_tokenizer=allow_other_tokenizer)
+    if not allow_other_tokenizer:
+        check_data(checkpoint, start, described.tokenizer, f"the set {described.path}")
     held_out = data.from_records(
         records,
         eval_batch_size,
@@ -144,8 +147,6 @@ def run(
         allow_other_tokenizer=allow_other_tokenizer,
     )
     held_out.check(shape)
-    if not allow_other_tokenizer:
-        check_data(checkpoint, start, held_out.tokenizer, f"the set {held_out.path}")
     if len(held_out.source) == 0:
         raise CommandError(f"{held_out.path}: there are no records")
     guess = data.guess(held_out.source)

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from albert_fast import tokenizer_match
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, plain, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
@@ -71,15 +72,17 @@ def import_checkpoint(
         importing.check_output(final, overwrite)
         start = initial.initial(source)
         chosen = _config(start, model)
-        opened = _tokenizer(
+        opened, rebuilt = _tokenizer(
             source, start, chosen, tokenizer, do_lower_case, keep_accents, allow_other=allow_other_tokenizer
         )
-        files = {} if opened is None else _files(opened)
+        files, described = ({}, {}) if opened is None else _files(opened, rebuilt=rebuilt)
         settings = {"albert_fast_version": _version(), "import-checkpoint": plain(given)}
         content = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         # Loading took a while, and something may be there now.
         importing.check_output(final, overwrite)
-        done = importing.write(start, chosen, final, files, {"import-checkpoint.config.json": content}, random_seed)
+        done = importing.write(
+            start, chosen, final, files, {"import-checkpoint.config.json": content}, random_seed, described
+        )
     for remark in done.remarks:
         warn(remark)
     if done.fresh:
@@ -127,7 +130,8 @@ def _tokenizer(
     keep_accents: bool | None,
     *,
     allow_other: bool,
-) -> "Tokenizer | None":
+) -> "tuple[Tokenizer | None, bool]":
+    """The tokenizer, and whether it was rebuilt from a tokenizer.json."""
     from trainer.errors import TrainerError
     from trainer.export import check_vocabulary
 
@@ -142,8 +146,8 @@ def _tokenizer(
         allow_other=allow_other,
         facts=start.facts,
     )
-    if opened is None:
-        return None
+    if opened is None or path is None:
+        return None, False
     if not known:
         warn(
             f"nothing beside {opened.path} says how its text was prepared: it is taken to be "
@@ -156,10 +160,12 @@ def _tokenizer(
         if given is not None:
             raise
         raise TrainerError(f"{error}; pass the right one as --tokenizer, or take it out of the folder") from None
-    return opened
+    return opened, model_tokenizer.is_rebuilt(path)
 
 
-def _files(tokenizer: "Tokenizer") -> dict[str, bytes]:
+def _files(tokenizer: "Tokenizer", *, rebuilt: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The tokenizer's files, by name, and what is known of it."""
     from trainer.export import own_tokenizer_files
 
-    return own_tokenizer_files(tokenizer)
+    described = tokenizer_match.described(tokenizer) | ({"rebuilt": True} if rebuilt else {})
+    return own_tokenizer_files(tokenizer, rebuilt=rebuilt), described

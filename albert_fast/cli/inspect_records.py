@@ -11,7 +11,7 @@ from albert_fast.cli.common import CommandError, info, interruptible, positional
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import check_choice, open_tokenizer
 from albert_fast.inspection import Summary, find_files, format_summary, inspect
-from albert_fast.tokenizer_match import WHY, compare, name, records_folders
+from albert_fast.tokenizer_match import records_folders, refusal
 
 
 def inspect_records(
@@ -50,11 +50,8 @@ def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
     """Refuses a tokenizer that is not the one of the records, which would show other words."""
     for folder, content in records_folders(files).items():
         kept = content.get("tokenizer")
-        if isinstance(kept, dict) and compare(tokenizer, kept) == "other":
-            raise CommandError(
-                f"the records of {folder} were made with another tokenizer ({name(kept)}) than {tokenizer.path}: "
-                f"{WHY}; pass that one, or {options.ALLOW_OTHER}"
-            )
+        if isinstance(kept, dict) and (why := refusal(folder, kept, tokenizer)):
+            raise CommandError(f"{why}; pass the first, or {options.ALLOW_OTHER}")
 
 
 def run(files: list[Path], tokenizer: Tokenizer | None, *, show: int) -> Summary:

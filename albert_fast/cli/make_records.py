@@ -20,7 +20,8 @@ from albert_fast.cli.common import (
 )
 from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.text_changes import warn_of_changes_for
-from albert_fast.cli.tokenizer_file import is_store, open_tokenizer, warn_of_boundary
+from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
+from albert_fast.tokenizer_files import is_store
 
 REFERENCE: dict[str, Any] = {
     "word_boundary": "albert",
@@ -369,7 +370,12 @@ def run(
     warn_of_replaced(result)
     if not result.get("already_complete") and not (len(inputs) == 1 and is_store(Path(inputs[0]))):
         given = {"lower_case": do_lower_case, "keep_accents": keep_accents}
-        warn_of_changes_for(inputs, opened, [name for name, value in given.items() if value is not None])
+        warn_of_changes_for(
+            inputs,
+            opened,
+            [name for name, value in given.items() if value is not None],
+            reference=instance_options["rng"] == "reference",
+        )
     report(result, output_dir)
     if keep_store and result.get("store"):
         info(f"the token store is kept: {result['store']}")

@@ -9,19 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from albert_fast import AlbertFastError, Tokenizer
+from albert_fast import AlbertFastError, Tokenizer, tokenizer_files
 from albert_fast.cli.common import CommandError, describe_os_error, warn
 from albert_fast.cli.options import ALLOW_OTHER
-from albert_fast.cli.tokenizer_file import MODELS, TextRules, is_store, open_tokenizer, trained_rules
-from albert_fast.tokenizer_match import WHY, compare, compare_descriptions, name
+from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
+from albert_fast.tokenizer_files import JSON, MODELS
+from albert_fast.tokenizer_match import compare, compare_descriptions, described, name, reason
 
 if TYPE_CHECKING:
     from trainer.initial import Initial
     from trainer.tokenizer_model import Rebuilt
 
-VOCABULARY = "vocab.txt"
-JSON = "tokenizer.json"
-"""All that transformers 5 saves; see `trainer.tokenizer_model`."""
 SETTINGS = "tokenizer_config.json"
 
 
@@ -32,7 +30,7 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
         source: what the user named: a folder, a file in one, or the prefix of a TF1 checkpoint.
         checkpoint: the checkpoint of ours that was found there, if any.
     """
-    source = _resolved(source)
+    source = tokenizer_files.snapshot(source)
     base = source if source.is_dir() else source.parent
     places = [base, base / "assets"]
     if checkpoint is not None:
@@ -42,81 +40,39 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
     return list(dict.fromkeys(places))
 
 
-def _resolved(path: Path) -> Path:
-    """The folder with the files, if this is one of Hugging Face's cache."""
-    from trainer import hub
-    from trainer.errors import TrainerError
-
-    try:
-        return hub.resolve(path)
-    except TrainerError as error:
-        raise CommandError(str(error)) from None
-
-
-def named(path: Path) -> Path:
-    """The tokenizer's file that the user names: the file itself, or the one in a folder.
-
-    Raises:
-        CommandError: the directory holds no tokenizer file, or several.
-    """
-    if not path.is_dir():
-        return path
-    found = find(folders(path))
-    if found is None:
-        raise CommandError(f"{path} holds no tokenizer ({', '.join(MODELS)}, {VOCABULARY} or {JSON}): name its file")
-    return found
-
-
 def find(places: Sequence[Path]) -> Path | None:
-    """The tokenizer's file in the first of these folders that holds one.
-
-    That is one of `MODELS`, else the only file with the suffix .model, else vocab.txt, else tokenizer.json.
+    """The tokenizer's file in the first of these directories that holds one: see `albert_fast.tokenizer_files.find`.
 
     Raises:
-        CommandError: several .model files, none of them with a usual name.
+        AlbertFastError: a directory holds several.
     """
-    for folder in places:
-        names = [folder / name for name in MODELS if (folder / name).is_file()]
-        others = sorted(folder.glob("*.model")) if not names else []
-        if len(others) > 1:
-            listed = ", ".join(path.name for path in others)
-            raise CommandError(f"{folder} holds several tokenizers ({listed}): choose one with --tokenizer")
-        for path in (*names, *others, folder / VOCABULARY, folder / JSON):
-            if path.is_file():
-                return path
-    return None
-
-
-def settings(folder: Path) -> TextRules:
-    """The text rules that Hugging Face's tokenizer_config.json tells."""
-    try:
-        content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return TextRules()
-    values = [content.get(key) if isinstance(content, dict) else None for key in ("do_lower_case", "keep_accents")]
-    return TextRules(*(value if isinstance(value, bool) else None for value in values))
+    return next((found for place in places if (found := tokenizer_files.find(place))), None)
 
 
 def rules_of(path: Path) -> TextRules:
     """What a tokenizer's file, and those beside it, say of the text it was trained on.
 
-    A tokenizer.json tells by itself. For a SentencePiece model the file that `train-tokenizer` writes goes before
-    tokenizer_config.json, and that before the normalizer of a tokenizer.json with the same pieces.
+    A tokenizer.json tells by itself.
 
     Raises:
         CommandError: `path` is a tokenizer.json that cannot be used.
+        AlbertFastError: a file beside it is damaged.
     """
     if path.suffix == ".json":
         rebuilt = _rebuilt(path)
         return TextRules(rebuilt.lower_case, rebuilt.keep_accents)
-    return _told(path, trained_rules(path))
+    return trained_rules(path, "wordpiece" if path.suffix == ".txt" else "unigram")
 
 
-def _told(path: Path, trained: TextRules) -> TextRules:
-    """What the files beside a model or vocabulary tell, after what its training wrote."""
-    found = _merged(trained, settings(path.parent))
-    beside = None if path.suffix == ".txt" else _beside(path)
-    return found if beside is None else _merged(found, TextRules(beside.lower_case, beside.keep_accents))
+def is_rebuilt(path: Path) -> bool:
+    """Whether a tokenizer was rebuilt from a tokenizer.json: its file is not the one that others trained with."""
+    if path.suffix == ".json":
+        return True
+    try:
+        content = json.loads(path.with_suffix(".config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("rebuilt") is True
 
 
 def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
@@ -131,16 +87,10 @@ def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool 
     if path.suffix == ".json":
         return _open_json(path, do_lower_case, keep_accents)
     if path.suffix == ".txt":
-        # tokenizer_config.json's keep_accents says nothing about WordPiece.
-        lower = settings(path.parent).lower_case if do_lower_case is None else do_lower_case
-        return open_tokenizer(None, path, do_lower_case=lower, keep_accents=None)
+        # --keep-accents says nothing about WordPiece.
+        return open_tokenizer(None, path, do_lower_case=do_lower_case, keep_accents=None)
     _check_beside(path)
-    own = trained_rules(path)
-    rules = _told(path, own)
-    # What train-tokenizer wrote stays open here: `open_tokenizer` finds it, and tells a flag that differs from it.
-    lower = _first(do_lower_case, None if own.lower_case is not None else rules.lower_case)
-    accents = _first(keep_accents, None if own.keep_accents is not None else rules.keep_accents)
-    return open_tokenizer(path, do_lower_case=lower, keep_accents=accents)
+    return open_tokenizer(path, do_lower_case=do_lower_case, keep_accents=keep_accents)
 
 
 class Chosen(NamedTuple):
@@ -181,15 +131,13 @@ def choose(
             something else. Other bytes or text rules with the same pieces are a warning. Or as `open_file`.
         UsageError, AlbertFastError: as `open_tokenizer`.
     """
-    if given is not None and is_store(given):
-        raise CommandError(f"{given} is a token store: pass the file of the tokenizer that it was made with")
     if given is None:
         path = find(places)
         if path is None:
             return Chosen(None, rules_known=False)
         opened = open_file(path, do_lower_case, keep_accents)
         return Chosen(opened, do_lower_case is not None or rules_of(path).lower_case is not None, path)
-    given = named(given)
+    given = tokenizer_files.named(given)
     beside = rules_of(given)
     known = do_lower_case is not None or beside.lower_case is not None
     try:
@@ -202,10 +150,10 @@ def choose(
     if own is None or path is None or (vocab_size is not None and own.vocab_size != vocab_size):
         opened = open_file(given, do_lower_case, keep_accents)
         kept = (facts or {}).get("tokenizer") or {}
-        if not allow_other and compare(opened, kept, rebuilt=given.suffix == ".json") == "other":
+        if not allow_other and compare(opened, kept, rebuilt=is_rebuilt(given)) == "other":
             raise CommandError(
-                f"{given} is not the tokenizer that the model was trained with ({name(kept)}): {WHY}; pass that one, "
-                f"or {ALLOW_OTHER}"
+                f"{given} is not the tokenizer that the model was trained with, {name(kept)}: "
+                f"{reason(described(opened), kept)}; pass that tokenizer, or {ALLOW_OTHER} to use {given.name} anyway"
             )
         return Chosen(opened, known, given)
     if own.kind == "unigram":
@@ -219,7 +167,7 @@ def choose(
             return Chosen(opened, known, given)
         raise CommandError(
             f"{given} is not the tokenizer that the model was trained with, {path}: it has other pieces, or in "
-            f"another order; leave --tokenizer out, or pass {ALLOW_OTHER}"
+            f"another order; drop --tokenizer, or pass {ALLOW_OTHER}"
         )
     if (opened.lower_case, opened.keep_accents) != (own.lower_case, own.keep_accents):
         warn(f"{given} is used with other text rules than the model was trained with (see {path})")
@@ -233,7 +181,7 @@ class OfWeights(NamedTuple):
 
     tokenizer: Tokenizer | None
     described: Mapping[str, Any]
-    """What the checkpoint says of it where it does not hold it."""
+    """What is known of it."""
     name: str
     """What to call it."""
 
@@ -257,7 +205,7 @@ def of_weights(source: Path, start: "Initial") -> OfWeights:
         path = opened = None
     if path is None or opened is None or (size is not None and opened.vocab_size != size):
         return OfWeights(None, kept, name(kept))
-    return OfWeights(opened, kept, str(path))
+    return OfWeights(opened, {**described(opened), "rebuilt": is_rebuilt(path)}, str(path))
 
 
 def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, Any], of: str) -> None:
@@ -273,16 +221,21 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
         CommandError: the pieces differ. Other text rules are a warning.
     """
     found = of_weights(source, start)
+    theirs = described(other) if isinstance(other, Tokenizer) else other
     if found.tokenizer is not None:
-        match = compare(found.tokenizer, other, rebuilt=found.name.endswith(".json"))
+        match = compare(found.tokenizer, theirs, rebuilt=bool(found.described["rebuilt"]))
     elif isinstance(other, Tokenizer):
         match = compare(other, found.described)
     else:
-        match = compare_descriptions(found.described, other)
+        match = compare_descriptions(found.described, theirs)
     if match == "other":
-        theirs = other.path if isinstance(other, Tokenizer) else name(other)
+        called = str(other.path) if isinstance(other, Tokenizer) else name(theirs)
+        sizes = found.described.get("vocab_size"), theirs.get("vocab_size")
+        why = reason(found.described, theirs)
+        if None not in sizes and sizes[0] != sizes[1]:
+            why = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}"
         raise CommandError(
-            f"{source} was trained with another tokenizer ({found.name}) than {of} was made with ({theirs}): {WHY}; "
+            f"{source} was trained with another tokenizer ({found.name}) than {of} was made with ({called}): {why}; "
             f"use data of the model's tokenizer, or pass {ALLOW_OTHER}"
         )
     if match == "rules":
@@ -325,7 +278,10 @@ def _open_json(path: Path, do_lower_case: bool | None, keep_accents: bool | None
     rebuilt = _rebuilt(path)
     for note in rebuilt.notes:
         warn(note)
-    beside = settings(path.parent)
+    try:
+        beside = trained_rules(path)
+    except AlbertFastError:  # the normalizer decides
+        beside = TextRules()
     for key, given, declared, own in (
         ("do_lower_case", do_lower_case, beside.lower_case, rebuilt.lower_case),
         ("keep_accents", keep_accents, beside.keep_accents, rebuilt.keep_accents),
@@ -350,19 +306,6 @@ def _open_json(path: Path, do_lower_case: bool | None, keep_accents: bool | None
         )
     except AlbertFastError as error:
         raise CommandError(str(error).replace(str(model), str(path))) from error
-
-
-def _beside(model: Path) -> "Rebuilt | None":
-    """What the tokenizer.json beside a SentencePiece model holds, if it has the same pieces."""
-    from trainer import tokenizer_model
-    from trainer.errors import TrainerError
-
-    try:
-        rebuilt = _rebuilt(model.parent / JSON)
-        same = tokenizer_model.pieces_of(rebuilt.model) == tokenizer_model.pieces_of(model.read_bytes())
-    except (CommandError, TrainerError, OSError):
-        return None
-    return rebuilt if same else None
 
 
 def _check_beside(model: Path) -> None:
@@ -415,11 +358,6 @@ def _differences(one: Tokenizer, other: Tokenizer) -> str:
 
 def _first(given: bool | None, other: bool | None) -> bool | None:
     return other if given is None else given
-
-
-def _merged(one: TextRules, other: TextRules) -> TextRules:
-    """The rules of the first, and of the second where it says nothing."""
-    return TextRules(*map(_first, one, other))
 
 
 def _json(value: bool) -> str:

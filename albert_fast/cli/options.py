@@ -109,8 +109,8 @@ InputFormat = Annotated[
     TextFormat,
     typer.Option(
         "--input-format",
-        help="auto refuses inputs that look like JSON Lines or markup, which are for prepare-text; text takes them "
-        "as they are.",
+        help="With auto, refuse inputs that look like JSON Lines, a table or markup, which prepare-text reads. With "
+        "text, read them as they are.",
         rich_help_panel=TEXT,
     ),
 ]
@@ -135,7 +135,7 @@ TokenizerFile = Annotated[
     typer.Option(
         "--tokenizer",
         metavar="FILE",
-        help="SentencePiece unigram model (spiece.model), or the directory with it.",
+        help="SentencePiece unigram model (spiece.model), or a directory that holds one.",
         show_default=False,
     ),
 ]
@@ -150,6 +150,6 @@ AllowOtherTokenizer = Annotated[
     bool,
     typer.Option(
         f"{ALLOW_OTHER}/--no-allow-other-tokenizer",
-        help="Use data, weights or a tokenizer of another vocabulary, whose ids are other pieces.",
+        help="Accept data, weights or a tokenizer of another vocabulary, in which the same id is a different piece.",
     ),
 ]

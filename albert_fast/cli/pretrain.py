@@ -545,14 +545,18 @@ def _held_out(given: Mapping[str, Any], batch_size: int, model: "ModelConfig", t
 
     if given["eval_records"] is None:
         return None
+    allow = given["allow_other_tokenizer"]
+    described = data.describe_records(given["eval_records"], allow_other_tokenizer=allow)
+    if note := data.check_tokenizers(training, described, allow_other_tokenizer=allow):
+        warn(note)
     held_out = data.from_records(
         given["eval_records"],
         batch_size,
         vocab_size=model.vocab_size,
-        allow_other_tokenizer=given["allow_other_tokenizer"],
+        allow_other_tokenizer=allow,
         index_dir=given["index_dir"],
         num_threads=given["num_threads"],
     )
     held_out.check(model)
-    data.check_held_out(training, held_out, allow_other_tokenizer=given["allow_other_tokenizer"])
+    data.check_held_out(training, held_out)
     return held_out

@@ -13,6 +13,10 @@ CAPITALS = 0.18
 German, where it is a third. English has its names there only, which are a tenth at most."""
 
 
+_REFERENCE = "reference"
+"""Advice for --rng reference, under which --keep-accents is an error."""
+
+
 def warn_of_changes(
     inputs: Sequence[str], *, lower_case: bool, keep_accents: bool, told: Sequence[str] = (), advice: str = ""
 ) -> None:
@@ -33,8 +37,10 @@ def warn_of_changes(
         warn(message)
 
 
-def warn_of_changes_for(inputs: Sequence[str], tokenizer: Tokenizer, told: Sequence[str] = ()) -> None:
-    """The same for text that a tokenizer is about to tokenize."""
+def warn_of_changes_for(
+    inputs: Sequence[str], tokenizer: Tokenizer, told: Sequence[str] = (), *, reference: bool = False
+) -> None:
+    """The same for text that a tokenizer is about to tokenize; `reference`: as --rng reference, without accents."""
     if tokenizer.kind == "wordpiece":
         # It strips accents if it lower-cases, and only then.
         told = [*told, "keep_accents"] if "lower_case" in told else told
@@ -48,7 +54,7 @@ def warn_of_changes_for(inputs: Sequence[str], tokenizer: Tokenizer, told: Seque
             lower_case=tokenizer.lower_case,
             keep_accents=tokenizer.keep_accents,
             told=told,
-            advice="train the tokenizer with {flags}",
+            advice=_REFERENCE if reference else "train the tokenizer with {flags}",
         )
 
 
@@ -58,7 +64,7 @@ def describe(found: dict[str, Any], told: Sequence[str] = (), advice: str = "") 
     Args:
         found: what `_native.text_changes` returns.
         told: as in `warn_of_changes`.
-        advice: as in `warn_of_changes`; {flags} in it becomes the flags.
+        advice: as in `warn_of_changes`; {flags} in it becomes the flags. Or `_REFERENCE`.
     """
     letters = max(1, found["letters"])
     marks = "keep_accents" not in told and found["marks"] > MARKS * letters
@@ -73,12 +79,17 @@ def describe(found: dict[str, Any], told: Sequence[str] = (), advice: str = "") 
         flags.append("--keep-accents")
         pairs += found["mark_examples"]
     if capitals:
-        what.append("lower-case capitals")
+        what.append("lowercase capitals")
         flags.append("--no-do-lower-case")
     if not marks:
         pairs += found["capital_examples"]
     examples = ", ".join(f"{before} -> {after}" for before, after in pairs[:3])
-    todo = (advice or "pass {flags}").format(flags=" and ".join(flags))
+    if advice == _REFERENCE:
+        steps = ["drop --rng reference, which always removes accents"] if marks else []
+        steps += ["train the tokenizer with --no-do-lower-case"] if capitals else []
+        todo = " and ".join(steps)
+    else:
+        todo = (advice or "pass {flags}").format(flags=" and ".join(flags))
     return (
         f"the text rules change {100 * changed / letters:.1f}% of the letters, as they {' and '.join(what)} "
         f"({examples}); to keep them, {todo}"

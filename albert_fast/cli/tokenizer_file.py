@@ -3,10 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from albert_fast import Tokenizer, TokenStore, _native
+from albert_fast import AlbertFastError, Tokenizer, TokenStore, _native, tokenizer_files
 from albert_fast.cli.common import CommandError, UsageError, warn
+from albert_fast.tokenizer_files import is_store
 
 
 class TextRules(NamedTuple):
@@ -16,30 +17,19 @@ class TextRules(NamedTuple):
     keep_accents: bool | None = None
 
 
-def sidecar_path(model: Path) -> Path:
-    """The file beside a model that holds its text rules: ``spiece.config.json`` for ``spiece.model``."""
-    return model.with_suffix(".config.json")
+def trained_rules(tokenizer: Path, kind: str = "unigram") -> TextRules:
+    """The text rules that the files beside a tokenizer tell: those that `Tokenizer.from_file` follows.
 
-
-def _rules(content: Any) -> TextRules:
-    if not isinstance(content, dict):
-        return TextRules()
-    lower_case, keep_accents = content.get("lower_case"), content.get("keep_accents")
-    return TextRules(
-        lower_case if isinstance(lower_case, bool) else None,
-        keep_accents if isinstance(keep_accents, bool) else None,
-    )
-
-
-def trained_rules(model: Path) -> TextRules:
-    """The text rules that `model` was trained with, where ``train-tokenizer`` left them beside it.
+    Args:
+        tokenizer: the SentencePiece model or, of kind "wordpiece", the vocabulary.
+        kind: of the tokenizer.
 
     Raises:
-        AlbertFastError: the file with the rules is damaged.
+        AlbertFastError: a file with the rules is damaged.
     """
-    path, lower_case, keep_accents, of_another = _native.text_rules_beside(model, "unigram")
-    if of_another:
-        warn(f"ignoring {path}: it describes another model than {model}")
+    lower_case, keep_accents, of_another = _native.text_rules_beside(tokenizer, kind)
+    if of_another is not None:
+        warn(f"ignoring {of_another}: it describes another model than {tokenizer}")
     return TextRules(lower_case, keep_accents)
 
 
@@ -51,7 +41,11 @@ def store_rules(inputs: Sequence[str]) -> TextRules:
         content = json.loads((Path(inputs[0]) / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return TextRules()
-    return _rules(content.get("tokenizer")) if isinstance(content, dict) else TextRules()
+    kept = content.get("tokenizer") if isinstance(content, dict) else None
+    if not isinstance(kept, dict):
+        return TextRules()
+    told = [kept.get(key) for key in ("lower_case", "keep_accents")]
+    return TextRules(*(value if isinstance(value, bool) else None for value in told))
 
 
 def _choose(
@@ -68,21 +62,6 @@ def _choose(
     return given
 
 
-MODELS = ("spiece.model", "30k-clean.model")
-"""SentencePiece models by their usual names: ours and Hugging Face's, and that of the published archives."""
-
-
-def _snapshot(directory: Path) -> Path:
-    """The directory with the files, if this is a model's folder in Hugging Face's cache."""
-    from trainer import hub
-    from trainer.errors import TrainerError
-
-    try:
-        return hub.resolve(directory)
-    except TrainerError as error:
-        raise CommandError(str(error)) from None
-
-
 def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path | None, Path | None]:
     """The files that `--tokenizer` and `--vocab-file` name, either of which may be a directory that holds one.
 
@@ -91,30 +70,16 @@ def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path 
         vocab_file: as given: a WordPiece vocabulary, or a directory with a vocab.txt.
 
     Raises:
-        CommandError: a directory without a tokenizer, or with several.
+        AlbertFastError: a directory without a tokenizer, or with several; a tokenizer.json.
     """
-    if vocab_file is not None and vocab_file.is_dir():
-        if not (vocab_file / "vocab.txt").is_file():
-            raise CommandError(f"{vocab_file} is a directory without a vocab.txt: pass the vocabulary's file")
-        vocab_file = vocab_file / "vocab.txt"
-    if tokenizer is None or not tokenizer.is_dir() or is_store(tokenizer):
+    if vocab_file is not None:
+        vocab_file = tokenizer_files.vocabulary(vocab_file)
+    if tokenizer is None or is_store(tokenizer):
         return tokenizer, vocab_file
-    tokenizer = _snapshot(tokenizer)
-    models = [tokenizer / name for name in MODELS if (tokenizer / name).is_file()][:1] or sorted(
-        tokenizer.glob("*.model")
-    )
-    found = [*models, *(path for path in [tokenizer / "vocab.txt"] if path.is_file())]
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise CommandError(f"{tokenizer} holds several tokenizers ({names}): pass the file of one of them")
-    if not found:
-        json_only = (tokenizer / "tokenizer.json").is_file()
-        why = "a tokenizer.json, which this command does not read, but" if json_only else "neither"
-        raise CommandError(
-            f"{tokenizer} is a directory with {why} no spiece.model or other .model file"
-            f"{' and' if json_only else ', nor'} vocab.txt: pass the tokenizer's file"
-        )
-    return (None, found[0]) if found[0].suffix == ".txt" else (found[0], vocab_file)
+    found = tokenizer_files.named(tokenizer)
+    tokenizer_files.refuse_json(found)
+    is_vocabulary = tokenizer.is_dir() and found.name == tokenizer_files.VOCABULARY
+    return (None, found) if is_vocabulary else (found, vocab_file)
 
 
 def model_in(tokenizer: Path | None) -> Path | None:
@@ -123,17 +88,10 @@ def model_in(tokenizer: Path | None) -> Path | None:
     Raises:
         CommandError: a directory without a model.
     """
-    found, vocabulary = in_directory(tokenizer, None)
-    if vocabulary is not None:
-        raise CommandError(f"{tokenizer} holds a WordPiece vocabulary, and this takes SentencePiece models only")
-    if found is not None and is_store(found):
-        raise CommandError(f"{found} is a token store: pass the file of the tokenizer that it was made with")
-    return found
-
-
-def is_store(path: Path) -> bool:
-    """Whether a directory is a token store."""
-    return (path / "meta.json").is_file()
+    try:
+        return None if tokenizer is None else tokenizer_files.model(tokenizer)
+    except AlbertFastError as error:
+        raise CommandError(str(error)) from None
 
 
 def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: bool = True) -> None:
@@ -212,9 +170,9 @@ def open_tokenizer(
                 "--keep-accents is for SentencePiece: a WordPiece tokenizer strips accents where it lower-cases, and "
                 "only there (--no-do-lower-case)"
             )
-        _, cased, accents, _ = _native.text_rules_beside(vocab_file, "wordpiece")
-        lower_case = _choose("do-lower-case", do_lower_case, cased, stored.lower_case, True, vocab_file)
-        accents = next((rule for rule in (stored.keep_accents, accents) if rule is not None), False)
+        trained = trained_rules(vocab_file, "wordpiece")
+        lower_case = _choose("do-lower-case", do_lower_case, trained.lower_case, stored.lower_case, True, vocab_file)
+        accents = next((rule for rule in (stored.keep_accents, trained.keep_accents) if rule is not None), False)
         return Tokenizer.from_vocab_file(vocab_file, lower_case=lower_case, keep_accents=accents, follow_config=False)
     assert tokenizer is not None
     trained = trained_rules(tokenizer)

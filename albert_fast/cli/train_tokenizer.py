@@ -54,8 +54,10 @@ def train_tokenizer(
     user_defined_symbols: Annotated[
         list[str] | None,
         typer.Option(
-            help="A string that is always a piece of its own, as it is after the text rules (lower-cased, without "
-            "accents); once for each. [default: " + " ".join(USER_DEFINED_SYMBOLS) + "]",
+            help="Text that always becomes a piece of its own. Write it as the text rules leave it: by default in "
+            "lowercase and without accents. Pass the option once per symbol. [default: "
+            + " ".join(USER_DEFINED_SYMBOLS)
+            + "]",
             metavar="SYMBOL",
             show_default=False,
         ),

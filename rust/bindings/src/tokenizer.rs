@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use albert_fast_core::options::WordBoundary;
-use albert_fast_core::tokenizer::beside::{self, Beside};
+use albert_fast_core::tokenizer::beside::{self, Beside, Told};
 use albert_fast_core::tokenizer::{State, TextRules, Tokenizer};
 use albert_fast_core::vocab::Vocab;
 use numpy::{IntoPyArray, PyArray1};
@@ -117,62 +117,67 @@ struct Texts<'a> {
     ends: &'a [usize],
 }
 
-/// What spiece.config.json says of a model; nothing where the model cannot be read, which is told when it is opened.
-fn model_rules(path: &Path) -> PyResult<Option<Beside>> {
-    let Ok(content) = std::fs::read(path) else { return Ok(None) };
+/// The file that a directory stands for, or an error for a tokenizer.json: see the functions of that name in albert_fast.tokenizer_files.
+fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> {
+    if !path.is_dir() && path.extension().is_none_or(|suffix| suffix != "json") {
+        return Ok(path);
+    }
+    py.import("albert_fast.tokenizer_files")?.getattr(kind)?.call1((path,))?.extract()
+}
+
+/// What the files beside a model say; nothing if the model cannot be read, which is told when it is opened.
+fn model_rules(path: &Path) -> PyResult<Beside> {
+    let Ok(content) = std::fs::read(path) else { return Ok(Beside::default()) };
     beside::of_model(path, &content).map_err(to_python)
 }
 
-/// The rules of the arguments, else of the file beside the tokenizer, else the defaults.
+/// The rules of the arguments, else of the files beside the tokenizer, else the defaults.
 fn chosen_rules(
     py: Python<'_>,
     path: &Path,
     lower_case: Option<bool>,
     keep_accents: Option<bool>,
-    beside: Option<Beside>,
+    beside: &Beside,
 ) -> PyResult<TextRules> {
-    let choose = |name: &str, given: Option<bool>, trained: Option<bool>, default: bool| match (given, trained) {
-        (Some(given), Some(trained)) if given != trained => {
+    let choose = |name: &str, given: Option<bool>, trained: Option<&Told>, default: bool| match (given, trained) {
+        (Some(given), Some(trained)) if given != trained.value => {
             let word = |value| if value { "True" } else { "False" };
-            let config = beside.as_ref().map(|beside| beside.path.display().to_string()).unwrap_or_default();
             Err(rule(format!(
-                "{name} must be {}, as {config} says of {}, got {}; drop the argument, or pass follow_config=False to \
-                 use other text rules than the tokenizer was trained with",
-                word(trained),
+                "{name} must be {}, as {} says of {}, got {}; drop the argument, or pass follow_config=False to use \
+                 other text rules than the tokenizer was trained with",
+                word(trained.value),
+                trained.path.display(),
                 path.display(),
                 word(given)
             )))
         }
-        _ => Ok(given.or(trained).unwrap_or(default)),
+        _ => Ok(given.or(trained.map(|told| told.value)).unwrap_or(default)),
     };
-    if let Some(beside) = beside.as_ref().filter(|beside| beside.of_another) {
+    if let Some(of_another) = &beside.of_another {
         let message =
-            format!("{} describes another model than {}; it is ignored", beside.path.display(), path.display());
+            format!("{} describes another model than {}; it is ignored", of_another.display(), path.display());
         let message = std::ffi::CString::new(message).map_err(|error| rule(error.to_string()))?;
         PyErr::warn(py, &py.get_type::<PyUserWarning>(), &message, 1)?;
     }
-    let (trained_case, trained_accents) = beside.as_ref().map_or((None, None), |b| (b.lower_case, b.keep_accents));
     Ok(TextRules {
-        lower_case: choose("lower_case", lower_case, trained_case, true)?,
-        keep_accents: choose("keep_accents", keep_accents, trained_accents, false)?,
+        lower_case: choose("lower_case", lower_case, beside.lower_case.as_ref(), true)?,
+        keep_accents: choose("keep_accents", keep_accents, beside.keep_accents.as_ref(), false)?,
     })
 }
 
-/// The file, lower_case, keep_accents, of_another.
-type RulesBeside = (Option<PathBuf>, Option<bool>, Option<bool>, bool);
-
-/// What the file beside a tokenizer tells of its text rules: (file, lower_case, keep_accents, of_another).
+/// What the files beside a tokenizer tell of its text rules: (lower_case, keep_accents, of_another).
 ///
-/// The file is None where there is none, a rule None where it is not told; of_another: the file names another model. Raises
-/// AlbertFastError where the file cannot be used.
+/// A rule is None if no file tells it; of_another is a file that names another model, None if there is none. Raises
+/// AlbertFastError if a file cannot be used.
 #[pyfunction]
-pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<RulesBeside> {
+pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<bool>, Option<bool>, Option<PathBuf>)> {
     let beside = match kind {
         "unigram" => model_rules(&path)?,
         "wordpiece" => beside::of_vocabulary(&path).map_err(to_python)?,
         _ => return Err(rule(format!("kind must be \"unigram\" or \"wordpiece\"; it is {kind:?}"))),
     };
-    Ok(beside.map_or((None, None, None, false), |b| (Some(b.path), b.lower_case, b.keep_accents, b.of_another)))
+    let value = |told: Option<Told>| told.map(|told| told.value);
+    Ok((value(beside.lower_case), value(beside.keep_accents), beside.of_another))
 }
 
 /// The word boundary of that name.
@@ -186,12 +191,13 @@ pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
 
 #[pymethods]
 impl PyTokenizer {
-    /// Loads a SentencePiece unigram model.
+    /// Loads a SentencePiece unigram model, or the one in a directory.
     ///
-    /// With text_rules="albert" ids are those of the reference's preprocess_text and encode_pieces, under the rules of the
-    /// spiece.config.json beside the model; with "none" those of sentencepiece.SentencePieceProcessor.encode, version
-    /// 0.2.3. Raises AlbertFastError: no such file, a model of another kind, cut short or corrupt, (with "albert") without
-    /// [CLS], [SEP], [MASK] or <pad>, or arguments that contradict spiece.config.json (unless follow_config is False).
+    /// With text_rules="albert" ids are those of the reference's preprocess_text and encode_pieces, under the rules that
+    /// spiece.config.json, tokenizer_config.json or tokenizer.json beside the model tells; with "none" those of
+    /// sentencepiece.SentencePieceProcessor.encode, version 0.2.3. Raises AlbertFastError: no such file, a model of another
+    /// kind, cut short or corrupt, (with "albert") without [CLS], [SEP], [MASK] or <pad>, or arguments that contradict
+    /// these files (unless follow_config is False).
     #[staticmethod]
     #[pyo3(signature = (path, *, lower_case=None, keep_accents=None, text_rules="albert", follow_config=true))]
     fn from_file(
@@ -202,10 +208,11 @@ impl PyTokenizer {
         text_rules: &str,
         follow_config: bool,
     ) -> PyResult<Self> {
+        let path = in_directory(py, path, "model")?;
         let rules = match text_rules {
             "albert" => {
-                let beside = if follow_config { model_rules(&path)? } else { None };
-                Some(chosen_rules(py, &path, lower_case, keep_accents, beside)?)
+                let beside = if follow_config { model_rules(&path)? } else { Beside::default() };
+                Some(chosen_rules(py, &path, lower_case, keep_accents, &beside)?)
             }
             "none" => None,
             _ => return Err(rule(format!("text_rules must be \"albert\" or \"none\"; it is {text_rules:?}"))),
@@ -213,7 +220,7 @@ impl PyTokenizer {
         py.detach(|| Tokenizer::from_model(&path, rules)).map(Self::new).map_err(to_python)
     }
 
-    /// Loads a BERT WordPiece vocabulary, one entry a line (FullTokenizer without a SentencePiece model).
+    /// Loads a BERT WordPiece vocabulary, or the one in a directory, one entry a line (FullTokenizer without a SentencePiece model).
     ///
     /// Text rules are those of the tokenizer_config.json beside it. Raises AlbertFastError: no such file, no UTF-8, an
     /// entry on two lines, [UNK], [CLS], [SEP], [MASK] or [PAD] is missing, or arguments that contradict
@@ -227,8 +234,9 @@ impl PyTokenizer {
         keep_accents: Option<bool>,
         follow_config: bool,
     ) -> PyResult<Self> {
-        let beside = if follow_config { beside::of_vocabulary(&path).map_err(to_python)? } else { None };
-        let rules = chosen_rules(py, &path, lower_case, keep_accents, beside)?;
+        let path = in_directory(py, path, "vocabulary")?;
+        let beside = if follow_config { beside::of_vocabulary(&path).map_err(to_python)? } else { Beside::default() };
+        let rules = chosen_rules(py, &path, lower_case, keep_accents, &beside)?;
         py.detach(|| Tokenizer::from_vocabulary(&path, rules)).map(Self::new).map_err(to_python)
     }
 
@@ -372,6 +380,18 @@ impl PyTokenizer {
     #[getter]
     fn digest(&self) -> &str {
         self.inner.digest()
+    }
+
+    /// SHA-256 (hex) over the pieces in id order: if it is equal, ids have one meaning.
+    #[getter]
+    fn vocab_digest(&self) -> &str {
+        self.inner.vocab_digest()
+    }
+
+    /// The name of the file that the user knows: of path, unless that is a token store's copy.
+    #[getter]
+    fn file_name(&self) -> &str {
+        self.inner.name()
     }
 
     /// The model or vocabulary file.

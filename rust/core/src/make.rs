@@ -61,12 +61,13 @@ impl Encode for LineEncoder<'_> {
         let rules = self.tokenizer.text_rules();
         json!({
             "kind": self.tokenizer.kind(),
-            "file": self.tokenizer.path().file_name().map(|name| name.to_string_lossy()),
+            "file": self.tokenizer.name(),
             "vocab_size": self.tokenizer.pieces().len(),
             "text_rules": if rules.is_some() { "albert" } else { "none" },
             "lower_case": rules.is_some_and(|rules| rules.lower_case),
             "keep_accents": rules.is_none_or(|rules| rules.keep_accents),
             "digest": self.tokenizer.digest(),
+            "vocab_digest": self.tokenizer.vocab_digest(),
         })
     }
 
@@ -109,7 +110,10 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
             ),
         ));
     }
-    Ok(tokenizer)
+    Ok(match meta.tokenizer["file"].as_str() {
+        Some(name) => tokenizer.with_name(name),
+        None => tokenizer,
+    })
 }
 
 /// Refuses a tokenizer other than the one that `store` was made with.
@@ -120,12 +124,29 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
     if store.tokenizer_digest() == tokenizer.digest() {
         return Ok(());
     }
+    let made = &store.meta().tokenizer;
+    let now = LineEncoder { tokenizer, reference: false }.description();
+    let short = |digest: &str| digest.chars().take(8).collect::<String>();
+    let path = tokenizer.path().display();
+    // Stores made before there was a digest of the vocabulary have the tokenizer.
+    let same = match made["vocab_digest"].as_str() {
+        Some(digest) => digest == tokenizer.vocab_digest(),
+        None => tokenizer_of(store).is_ok_and(|own| own.pieces() == tokenizer.pieces()),
+    };
+    let rules = |of: &Value| format!("lower_case {}, keep_accents {}", of["lower_case"], of["keep_accents"]);
+    let reason = if same && made["kind"] == now["kind"] && rules(made) != rules(&now) {
+        format!("with other text rules ({}) than {path} is used with ({})", rules(made), rules(&now))
+    } else {
+        format!(
+            "with another tokenizer, {} (digest {}), than {path} (digest {})",
+            made["file"].as_str().unwrap_or("without a name"),
+            short(store.tokenizer_digest()),
+            short(tokenizer.digest()),
+        )
+    };
     Err(Error::Option(format!(
-        "{}: made by another tokenizer or with other text rules ({} there, {} now); give the one it was made with, or the \
-         text",
+        "{} was made {reason}; pass no tokenizer, to use the store's own, or tokenize the text again",
         store.folder().display(),
-        store.meta().tokenizer,
-        LineEncoder { tokenizer, reference: false }.description(),
     )))
 }
 

@@ -54,7 +54,7 @@ fn why_not(head: &[u8], whole: bool) -> Option<String> {
         ),
     };
     if kind.may_be_text() {
-        reason.push_str(", or pass --input-format text to read it as text as it is");
+        reason.push_str(", or pass format=\"text\" to read it as it is");
     }
     Some(reason)
 }
@@ -102,10 +102,10 @@ mod tests {
         ] {
             let reason = why_not(text.as_bytes(), true).unwrap_or_else(|| panic!("{text}"));
             assert!(reason.contains(what), "{reason}");
-            assert!(reason.contains("--input-format text"), "{reason}");
+            assert!(reason.contains("format=\"text\""), "{reason}");
         }
         let reason = why_not(b"PAR1\x15\x04\x15\x10", false).unwrap();
-        assert!(reason.contains("Parquet") && !reason.contains("--input-format"), "{reason}");
+        assert!(reason.contains("Parquet") && !reason.contains("format="), "{reason}");
     }
 
     #[test]

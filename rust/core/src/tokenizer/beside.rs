@@ -1,49 +1,114 @@
-//! The text rules that a file beside a tokenizer tells: what it was trained with.
+//! The text rules that the files beside a tokenizer tell: what it was trained with.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use prost::Message;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::proto::ModelProto;
 use crate::{Error, Result};
 
-/// What the file beside a tokenizer says.
+/// Hugging Face's settings of a tokenizer.
+const SETTINGS: &str = "tokenizer_config.json";
+/// Hugging Face's whole tokenizer.
+const WHOLE: &str = "tokenizer.json";
+
+/// A rule, and the file that tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beside {
-    /// The file that says it.
+pub struct Told {
+    /// Whether the rule is on.
+    pub value: bool,
+    /// The file.
     pub path: PathBuf,
-    /// Whether text was lower-cased; none where it does not say.
-    pub lower_case: Option<bool>,
-    /// Whether accents were kept; none where it does not say.
-    pub keep_accents: Option<bool>,
-    /// Whether it names another model's digest, and so says nothing of this one.
-    pub of_another: bool,
 }
 
-/// What `spiece.config.json` says of `spiece.model`, whose content is `content`: `train-tokenizer` and `export` write it.
-///
-/// None where there is no such file. An error where it cannot be read, is no JSON, or has a value of another kind: text
-/// that goes through other rules than in training costs too much to guess.
-pub fn of_model(model: &Path, content: &[u8]) -> Result<Option<Beside>> {
-    let path = model.with_extension("config.json");
-    let Some(found) = read(&path)? else { return Ok(None) };
-    let digest = Sha256::digest(content).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    if found.get("model_sha256").is_some_and(|of| of.as_str() != Some(&digest)) {
-        return Ok(Some(Beside { path, lower_case: None, keep_accents: None, of_another: true }));
+/// What the files beside a tokenizer say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Whether text was lower-cased; none if no file says it.
+    pub lower_case: Option<Told>,
+    /// Whether accents were kept; none if no file says it.
+    pub keep_accents: Option<Told>,
+    /// A file that names another model's digest, and so says nothing of this one.
+    pub of_another: Option<PathBuf>,
+}
+
+impl Beside {
+    fn is_whole(&self) -> bool {
+        self.lower_case.is_some() && self.keep_accents.is_some()
     }
-    let lower_case = flag(&path, &found, "lower_case")?;
-    let keep_accents = flag(&path, &found, "keep_accents")?;
-    Ok(Some(Beside { path, lower_case, keep_accents, of_another: false }))
+
+    /// Adds what a file says of rules that no file before it told.
+    fn add(&mut self, path: &Path, lower_case: Option<bool>, keep_accents: Option<bool>) {
+        let told = |value| Told { value, path: path.to_path_buf() };
+        self.lower_case = self.lower_case.take().or_else(|| lower_case.map(told));
+        self.keep_accents = self.keep_accents.take().or_else(|| keep_accents.map(told));
+    }
 }
 
-/// What Hugging Face's `tokenizer_config.json` says of the `WordPiece` vocabulary in the same folder.
+/// What the files beside a `SentencePiece` model, whose content is `content`, say of it.
 ///
-/// None where there is no such file. Errors as in [`of_model`], and where accents are stripped from text that is not
-/// lower-cased, which a [`super::Tokenizer`] does not do.
-pub fn of_vocabulary(vocabulary: &Path) -> Result<Option<Beside>> {
-    let path = vocabulary.with_file_name("tokenizer_config.json");
-    let Some(found) = read(&path)? else { return Ok(None) };
+/// The first of these files that tells a rule decides: `spiece.config.json` for `spiece.model`, which `train-tokenizer` and
+/// `export` write; Hugging Face's `tokenizer_config.json`; the normalizer of a `tokenizer.json` with the same pieces.
+///
+/// # Errors
+/// One of the first two cannot be read, is no JSON, or has a value of another kind: text that goes through other rules than
+/// in training costs too much to guess.
+pub fn of_model(model: &Path, content: &[u8]) -> Result<Beside> {
+    let mut beside = Beside::default();
+    let path = model.with_extension("config.json");
+    if let Some(found) = read(&path)? {
+        let digest = Sha256::digest(content).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        if found.get("model_sha256").is_some_and(|of| of.as_str() != Some(&digest)) {
+            beside.of_another = Some(path);
+        } else {
+            beside.add(&path, flag(&path, &found, "lower_case")?, flag(&path, &found, "keep_accents")?);
+        }
+    }
+    if !beside.is_whole() {
+        let path = model.with_file_name(SETTINGS);
+        if let Some(found) = read(&path)? {
+            beside.add(&path, flag(&path, &found, "do_lower_case")?, flag(&path, &found, "keep_accents")?);
+        }
+    }
+    if !beside.is_whole() {
+        let path = model.with_file_name(WHOLE);
+        if let Some((lower_case, keep_accents)) = of_whole(&path, content) {
+            beside.add(&path, Some(lower_case), Some(keep_accents));
+        }
+    }
+    Ok(beside)
+}
+
+/// Whether the normalizer of a tokenizer.json lower-cases text and keeps its accents; none if there is no such file, or it
+/// has other pieces than the model.
+fn of_whole(path: &Path, model: &[u8]) -> Option<(bool, bool)> {
+    let found: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let model = ModelProto::decode(model).ok()?;
+    let pieces = found["model"]["vocab"].as_array()?;
+    let same = pieces.len() == model.pieces.len()
+        && pieces.iter().zip(&model.pieces).all(|(there, here)| there[0].as_str() == Some(here.piece()));
+    let has = |kind: &str| {
+        fn within(step: &Value, kind: &str) -> bool {
+            step["type"] == kind
+                || step["normalizers"].as_array().is_some_and(|steps| steps.iter().any(|step| within(step, kind)))
+        }
+        within(&found["normalizer"], kind)
+    };
+    // Accents go with the marks that NFKD takes off the letters.
+    same.then(|| (has("Lowercase"), !has("NFKD")))
+}
+
+/// What Hugging Face's `tokenizer_config.json` says of the `WordPiece` vocabulary in the same directory.
+///
+/// # Errors
+/// As [`of_model`]; or accents are stripped from text that is not lower-cased, which a [`super::Tokenizer`] does not do.
+pub fn of_vocabulary(vocabulary: &Path) -> Result<Beside> {
+    let mut beside = Beside::default();
+    let path = vocabulary.with_file_name(SETTINGS);
+    let Some(found) = read(&path)? else { return Ok(beside) };
     let lower_case = flag(&path, &found, "do_lower_case")?;
     let strips = flag(&path, &found, "strip_accents")?;
     if strips == Some(true) && lower_case == Some(false) {
@@ -53,11 +118,12 @@ pub fn of_vocabulary(vocabulary: &Path) -> Result<Option<Beside>> {
              where it is lower-cased; set it to null if the model was trained so",
         ));
     }
-    Ok(Some(Beside { path, lower_case, keep_accents: strips.map(|strips| !strips), of_another: false }))
+    beside.add(&path, lower_case, strips.map(|strips| !strips));
+    Ok(beside)
 }
 
 /// The JSON object in a file; none where there is no file.
-fn read(path: &Path) -> Result<Option<serde_json::Map<String, Value>>> {
+fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
     let content = match std::fs::read(path) {
         Ok(content) => content,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
@@ -74,7 +140,7 @@ fn read(path: &Path) -> Result<Option<serde_json::Map<String, Value>>> {
     }
 }
 
-fn flag(path: &Path, found: &serde_json::Map<String, Value>, key: &str) -> Result<Option<bool>> {
+fn flag(path: &Path, found: &Map<String, Value>, key: &str) -> Result<Option<bool>> {
     match found.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(value)) => Ok(Some(*value)),
@@ -90,22 +156,27 @@ fn broken(path: &Path, reason: &str) -> Error {
 mod tests {
     use super::*;
 
+    /// A rule's value and the name of the file that tells it.
+    fn told(rule: Option<&Told>) -> Option<(bool, &str)> {
+        rule.map(|told| (told.value, told.path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()))
+    }
+
     #[test]
     fn a_models_file() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("spiece.model");
         let config = folder.path().join("spiece.config.json");
-        assert_eq!(of_model(&model, b"abc").unwrap(), None);
+        assert_eq!(of_model(&model, b"abc").unwrap(), Beside::default());
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let said = |content: &str| {
             std::fs::write(&config, content).unwrap();
             of_model(&model, b"abc")
         };
-        let found =
-            said(&format!(r#"{{"model_sha256": "{digest}", "lower_case": false, "other": 1}}"#)).unwrap().unwrap();
-        assert_eq!((found.lower_case, found.keep_accents, found.of_another), (Some(false), None, false));
-        assert_eq!(found.path, config);
-        assert!(said(r#"{"model_sha256": "00", "lower_case": "?"}"#).unwrap().unwrap().of_another);
+        let found = said(&format!(r#"{{"model_sha256": "{digest}", "lower_case": false, "other": 1}}"#)).unwrap();
+        assert_eq!(told(found.lower_case.as_ref()), Some((false, "spiece.config.json")));
+        assert_eq!((found.keep_accents, found.of_another), (None, None));
+        let found = said(r#"{"model_sha256": "00", "lower_case": "?"}"#).unwrap();
+        assert_eq!((found.lower_case, found.of_another), (None, Some(config.clone())));
         for (content, message) in [
             ("{\"lower_case\": tru", "must be JSON, and is not at line 1"),
             ("[true]", "must hold a JSON object"),
@@ -117,16 +188,40 @@ mod tests {
     }
 
     #[test]
+    fn a_published_models_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("30k-clean.model");
+        let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+        write("tokenizer_config.json", r#"{"do_lower_case": false, "keep_accents": true}"#);
+        let found = of_model(&model, b"abc").unwrap();
+        assert_eq!(told(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
+        assert_eq!(told(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
+        // What training wrote goes first, rule by rule; a file of another model does not.
+        write("30k-clean.config.json", r#"{"lower_case": true}"#);
+        let found = of_model(&model, b"abc").unwrap();
+        assert_eq!(told(found.lower_case.as_ref()), Some((true, "30k-clean.config.json")));
+        assert_eq!(told(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
+        write("30k-clean.config.json", r#"{"lower_case": true, "model_sha256": "00"}"#);
+        let found = of_model(&model, b"abc").unwrap();
+        assert_eq!(told(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
+        assert!(found.of_another.is_some());
+        write("tokenizer_config.json", r#"{"do_lower_case": "no"}"#);
+        let error = of_model(&model, b"abc").unwrap_err().to_string();
+        assert!(error.contains("tokenizer_config.json") && error.contains("must be true or false"), "{error}");
+    }
+
+    #[test]
     fn a_vocabularys_file() {
         let folder = tempfile::tempdir().unwrap();
         let vocabulary = folder.path().join("vocab.txt");
-        assert_eq!(of_vocabulary(&vocabulary).unwrap(), None);
+        assert_eq!(of_vocabulary(&vocabulary).unwrap(), Beside::default());
         let said = |content: &str| {
             std::fs::write(folder.path().join("tokenizer_config.json"), content).unwrap();
-            of_vocabulary(&vocabulary).map(|found| found.map(|found| (found.lower_case, found.keep_accents)))
+            of_vocabulary(&vocabulary)
+                .map(|found| (found.lower_case.map(|told| told.value), found.keep_accents.map(|told| told.value)))
         };
-        assert_eq!(said(r#"{"do_lower_case": false, "strip_accents": null}"#).unwrap(), Some((Some(false), None)));
-        assert_eq!(said(r#"{"do_lower_case": true, "strip_accents": false}"#).unwrap(), Some((Some(true), Some(true))));
+        assert_eq!(said(r#"{"do_lower_case": false, "strip_accents": null}"#).unwrap(), (Some(false), None));
+        assert_eq!(said(r#"{"do_lower_case": true, "strip_accents": false}"#).unwrap(), (Some(true), Some(true)));
         assert!(said(r#"{"do_lower_case": false, "strip_accents": true}"#).is_err());
     }
 }

@@ -23,7 +23,7 @@ impl Tokenizer {
         let not_a_model = |what: String| {
             broken(format!(
                 "{what}; it should be the .model file that SentencePiece's trainer or `albert-fast train-tokenizer` \
-                 writes (a WordPiece vocabulary goes with --vocab-file)"
+                 writes (a WordPiece vocabulary goes with Tokenizer.from_vocab_file)"
             ))
         };
         if bytes.is_empty() {
@@ -90,15 +90,18 @@ impl Tokenizer {
             .get("▁")
             .is_some_and(|&id| matches!(kinds[id as usize], PieceType::Normal | PieceType::UserDefined));
         let cacheable = normalizer.is_word_local() && unigram.keeps_words() && space_is_a_piece;
+        let pieces: Vec<_> = model.pieces.iter().map(|piece| piece.piece().to_owned()).collect();
         let tokenizer = Self {
             path: path.to_path_buf(),
+            name: file_name(path),
             engine: Engine::Unigram(Box::new(UnigramEngine {
                 normalizer,
                 model: unigram,
                 bytes: bytes_of_pieces,
                 cacheable,
             })),
-            pieces: model.pieces.iter().map(|piece| piece.piece().to_owned()).collect(),
+            vocab_digest: vocab_digest(&pieces),
+            pieces,
             kinds,
             by_piece,
             unknown,
@@ -137,7 +140,7 @@ impl Tokenizer {
                 path,
                 format!(
                     "none of its {} entries is [UNK]; a WordPiece vocabulary has one entry a line, [PAD], [UNK], \
-                     [CLS], [SEP] and [MASK] among them (a SentencePiece model goes with --tokenizer)",
+                     [CLS], [SEP] and [MASK] among them (a SentencePiece model goes with Tokenizer.from_file)",
                     entries.len()
                 ),
             ));
@@ -156,6 +159,8 @@ impl Tokenizer {
             .collect();
         let tokenizer = Self {
             path: path.to_path_buf(),
+            name: file_name(path),
+            vocab_digest: vocab_digest(&entries),
             engine: Engine::WordPiece(WordPiece::new(&entries, unknown, rules.lower_case, rules.keep_accents)),
             kinds,
             pieces: entries,
@@ -168,6 +173,19 @@ impl Tokenizer {
         tokenizer.vocab(crate::options::WordBoundary::default())?;
         Ok(tokenizer)
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn vocab_digest(pieces: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for piece in pieces {
+        hash.update(piece);
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 fn digest(file: &[u8], kind: &str, rules: Option<TextRules>) -> String {

@@ -34,6 +34,8 @@ use wordpiece::WordPiece;
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
+    /// What its file is called; a token store's copy has another name.
+    name: String,
     engine: Engine,
     pieces: Vec<String>,
     kinds: Vec<PieceType>,
@@ -41,6 +43,7 @@ pub struct Tokenizer {
     unknown: u32,
     text_rules: Option<TextRules>,
     digest: String,
+    vocab_digest: String,
     /// The file's bytes: a token store takes them along.
     file: Vec<u8>,
 }
@@ -106,6 +109,18 @@ impl Tokenizer {
         &self.path
     }
 
+    /// The name of the file that the user knows: of [`Tokenizer::path`], unless that is a copy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The tokenizer under the name of the file that it is a copy of.
+    #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// The bytes of the model or vocabulary file.
     pub fn file_bytes(&self) -> &[u8] {
         &self.file
@@ -114,6 +129,11 @@ impl Tokenizer {
     /// SHA-256 (hex) over the file and the text rules: equal digests give equal ids.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// SHA-256 (hex) over the pieces in id order, each with a line end: if it is equal, ids have one meaning.
+    pub fn vocab_digest(&self) -> &str {
+        &self.vocab_digest
     }
 
     /// The pieces in id order.

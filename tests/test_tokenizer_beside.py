@@ -1,0 +1,138 @@
+"""The files beside a tokenizer, and directories that hold one: every way to open it finds and follows the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from albert_fast import AlbertFastError, Tokenizer
+from albert_fast.cli.tokenizer_file import open_tokenizer
+from albert_fast.tokenizer_match import described
+from trainer.export import tokenizer_files
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+TEXT = "Schöne Häuser in Köln und ein Café in Zürich."
+
+
+@pytest.fixture
+def published(tmp_path: Path, model: Path) -> Path:
+    """A directory with a model and nothing that tells its rules."""
+    found = tmp_path / "published"
+    found.mkdir()
+    shutil.copy(model, found / "spiece.model")
+    return found
+
+
+def opened(published: Path, command: Command) -> list[tuple[bool, bool]]:
+    """lower_case and keep_accents as the library, the commands' reader, tokenize and make-records have them."""
+    Path("text.txt").write_text(f"{TEXT}\n" * 30)
+    model = published / "spiece.model"
+    pairs = [(each.lower_case, each.keep_accents) for each in (Tokenizer.from_file(model), open_tokenizer(model))]
+    for name, *flags in (("tokenize",), ("make-records", "--max-seq-length", "32")):
+        done = command(name, "text.txt", "--tokenizer", published, "--output-dir", name, *flags, "--overwrite")
+        assert done.code == 0, done.err
+        settings = json.loads(Path(name, f"{name}.config.json").read_text())[name]
+        pairs.append((settings["do_lower_case"], settings["keep_accents"]))
+    return pairs
+
+
+@pytest.mark.parametrize(("lower_case", "keep_accents"), [(False, True), (True, True), (False, False), (True, False)])
+def test_a_published_models_rules(published: Path, command: Command, lower_case: bool, keep_accents: bool) -> None:
+    settings = {"do_lower_case": lower_case, "keep_accents": keep_accents, "tokenizer_class": "AlbertTokenizer"}
+    (published / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert opened(published, command) == [(lower_case, keep_accents)] * 4
+
+
+def test_a_tokenizer_json_tells_what_nothing_else_does(published: Path, command: Command) -> None:
+    model = published / "spiece.model"
+    for lower_case, keep_accents in ((False, True), (True, False), (True, True), (False, False)):
+        own = Tokenizer.from_file(model, lower_case=lower_case, keep_accents=keep_accents, follow_config=False)
+        (published / "tokenizer.json").write_bytes(tokenizer_files(own, 512)["tokenizer.json"])
+        assert opened(published, command) == [(lower_case, keep_accents)] * 4
+    # One of other pieces says nothing of this model.
+    whole = json.loads((published / "tokenizer.json").read_text())
+    whole["model"]["vocab"][7][0] = "another"
+    (published / "tokenizer.json").write_text(json.dumps(whole))
+    found = Tokenizer.from_file(model)
+    assert (found.lower_case, found.keep_accents) == (True, False)
+
+
+def test_what_training_wrote_goes_first(published: Path) -> None:
+    (published / "tokenizer_config.json").write_text('{"do_lower_case": false, "keep_accents": true}')
+    (published / "spiece.config.json").write_text('{"lower_case": true, "keep_accents": false}')
+    found = Tokenizer.from_file(published / "spiece.model")
+    assert (found.lower_case, found.keep_accents) == (True, False)
+    (published / "spiece.config.json").unlink()
+    with pytest.raises(AlbertFastError, match=r"lower_case must be False, as .*tokenizer_config\.json says"):
+        Tokenizer.from_file(published / "spiece.model", lower_case=True)
+    (published / "tokenizer_config.json").write_text('{"do_lower_case": "no"}')
+    with pytest.raises(AlbertFastError, match=r"tokenizer_config\.json: do_lower_case must be true or false"):
+        Tokenizer.from_file(published / "spiece.model")
+
+
+def test_python_takes_a_directory(published: Path, tmp_path: Path) -> None:
+    assert described(Tokenizer.from_file(published)) == described(Tokenizer.from_file(published / "spiece.model"))
+    cached = tmp_path / "models--me--mine"
+    shutil.copytree(published, cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    assert Tokenizer.from_file(cached).path == cached / "snapshots" / "abc" / "spiece.model"
+    words = tmp_path / "words"
+    words.mkdir()
+    with pytest.raises(AlbertFastError, match=r"words holds no vocab\.txt; pass the vocabulary's file"):
+        Tokenizer.from_vocab_file(words)
+    with pytest.raises(AlbertFastError, match=r"words holds no tokenizer \(no \.model file, no vocab\.txt\)"):
+        Tokenizer.from_file(words)
+    (words / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
+    assert Tokenizer.from_vocab_file(words).vocab_size == 6
+    with pytest.raises(AlbertFastError, match=r"holds a WordPiece vocabulary; pass a spiece\.model$"):
+        Tokenizer.from_file(words)
+    shutil.copy(published / "spiece.model", words)
+    with pytest.raises(AlbertFastError, match=r"holds several tokenizers \(spiece\.model, vocab\.txt\)"):
+        Tokenizer.from_file(words)
+
+
+def test_a_tokenizer_json_by_itself(command: Command, published: Path) -> None:
+    (published / "spiece.model").unlink()
+    (published / "tokenizer.json").write_text("{}")
+    Path("text.txt").write_text(f"{TEXT}\n" * 30)
+    advice = f"`albert-fast import-checkpoint {published} --output-dir start`, and pass start/spiece.model"
+    for given in (published, published / "tokenizer.json"):
+        for name in ("tokenize", "make-records"):
+            refused = command(name, "text.txt", "--tokenizer", given, "--output-dir", "out")
+            assert refused.code == 1
+            assert advice in refused.error
+        with pytest.raises(AlbertFastError, match="import-checkpoint"):
+            Tokenizer.from_file(given)
+
+
+def test_python_names_no_flags(command: Command, published: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("the\nof\n")
+    with pytest.raises(AlbertFastError, match=r"goes with Tokenizer\.from_vocab_file\)$"):
+        Tokenizer.from_file(tmp_path / "words.txt")
+    Path("lines.jsonl").write_text('{"text": "A sentence."}\n' * 9)
+    from albert_fast import tokenize
+
+    with pytest.raises(AlbertFastError, match='pass format="text" to read it as it is'):
+        tokenize(["lines.jsonl"], "store", Tokenizer.from_file(published))
+    # The commands name theirs.
+    words = ("tokenize", "lines.jsonl", "--output-dir", "out", "--tokenizer")
+    assert "--input-format text" in command(*words, published).error
+    assert command(*words, tmp_path / "words.txt").error.endswith("(a WordPiece vocabulary goes with --vocab-file)")
+
+
+def test_the_references_rng_gets_no_advice_that_it_forbids(command: Command, published: Path) -> None:
+    Path("text.txt").write_text(f"{TEXT}\n" * 30)
+    words = ("make-records", "text.txt", "--tokenizer", published, "--max-seq-length", "32", "--output-dir")
+    done = command(*words, "reference", "--rng", "reference")
+    assert done.code == 0, done.err
+    assert "remove accents" in done.err
+    assert "--keep-accents" not in done.err
+    assert "drop --rng reference, which always removes accents" in done.err
+    assert "train the tokenizer with --keep-accents" in command(*words, "fast").err
