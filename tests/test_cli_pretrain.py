@@ -192,7 +192,7 @@ def test_sizes_that_disagree(command: Command, material: Material) -> None:
     for source in ({}, {"records": material.records}):
         told = refused(command, *arguments(material, Path("run"), model="other.json", **source), code=1)
         assert told.startswith("vocab_size of the model must be that of the tokenizer: ")
-        assert told.endswith("has 2,000 pieces, the model's configuration says 3,000")
+        assert "has 2,000 pieces, the model's configuration says 3,000; pass data made with the model's" in told
     told = refused(command, *arguments(material, Path("run"), records=material.records, max_seq_length=128))
     assert told == f"--max-seq-length is 128, and the records of {material.records} have 64"
     told = refused(command, *arguments(material, Path("run"), records=material.records, max_predictions_per_seq=20))

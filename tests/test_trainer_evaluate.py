@@ -176,7 +176,11 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
     assert trained.code == 0
     small = records(command, "small", 64, Path("other/spiece.model"))
     told = refused("--records", small)
+    assert "than the set small was made with (spiece.model (digest " in told
+    assert told.endswith("the first has 2,000 pieces, the other 900; use data of the model's tokenizer")
+    told = refused("--records", small, "--allow-other-tokenizer")
     assert told.startswith("vocab_size of the model must be that of the tokenizer: small has 900 pieces")
+    assert told.endswith("pass data made with the model's tokenizer, or a model of 900 pieces")
 
     # Of unknown origin, the ids themselves are looked at.
     tiny = Path("run")
@@ -247,7 +251,7 @@ def test_data_of_another_tokenizer(run: Path, material: Material, command: Comma
     export = ("export", "--checkpoint", run, "--output-dir", "hf", "--tokenizer", swapped)
     done = command(*export)
     assert done.code == 1
-    assert done.error.endswith("leave --tokenizer out, or pass --allow-other-tokenizer")
+    assert done.error.endswith("drop --tokenizer, or pass --allow-other-tokenizer")
     done = command(*export, "--allow-other-tokenizer")
     assert done.code == 0
     assert f"warning: {swapped} is used, and has other pieces than" in done.err

@@ -16,6 +16,7 @@ pytest.importorskip("tensorflow")
 safetensors = pytest.importorskip("safetensors.numpy")
 
 import tensorflow as tf
+from conftest import GOLDEN
 from exports import (
     MODELS,
     TOKENIZER,
@@ -33,7 +34,10 @@ from exports import (
 )
 from trainer_runs import Material, arguments
 
-from trainer import checkpoints, tokenizer_model, weights
+from albert_fast import Tokenizer, tokenizer_match
+from albert_fast.cli import model_tokenizer
+from albert_fast.cli.common import CommandError
+from trainer import checkpoints, initial, tokenizer_model, weights
 from trainer.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -102,7 +106,8 @@ def test_a_published_archive(name: str, command: Command) -> None:
     assert same(values(), golden_values(name))
     found = checkpoints.find(Path("start"), print)
     assert (found.step, found.config) == (0, config_of(name))
-    assert found.facts == {"imported": "TF1 checkpoint", "initialised": []}
+    described = tokenizer_match.described(Tokenizer.from_file(TOKENIZER)) | {"file": "30k-clean.model"}
+    assert found.facts == {"imported": "TF1 checkpoint", "initialised": [], "tokenizer": described}
     assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
     assert (found.path / "spiece.model").read_bytes() == TOKENIZER.read_bytes()
     # Nothing in the archive says so.
@@ -153,6 +158,18 @@ def test_a_folder_with_tokenizer_json_alone(lower_case: bool, keep_accents: bool
     rules = json.loads(Path("start/spiece.config.json").read_text())
     assert (rules["lower_case"], rules["keep_accents"]) == (lower_case, keep_accents)
     assert tokenizer_model.differences(Path("start/spiece.model").read_bytes(), TOKENIZER.read_bytes()) == []
+    # Another file than the one that it was rebuilt from, which data were made with: only the pieces tell.
+    assert rules["rebuilt"] is True
+    start, own = initial.initial(Path("start")), tokenizer_match.described(Tokenizer.from_file("full/spiece.model"))
+    assert start.facts["tokenizer"]["rebuilt"] is True
+    assert start.facts["tokenizer"]["digest"] != own["digest"]
+    for data in (own, {key: value for key, value in own.items() if key != "vocab_digest"}):
+        model_tokenizer.check_data(Path("start"), start, data, "data")
+    with pytest.raises(CommandError, match="the same id is a different piece in each"):
+        model_tokenizer.check_data(Path("start"), start, own | {"digest": "0", "vocab_digest": "0"}, "data")
+    assert command("tokenize", GOLDEN / "corpus" / "part-a.txt", "--tokenizer", "hf", "--output-dir", "store").code == 1
+    words = ("tokenize", GOLDEN / "corpus" / "part-a.txt", "--tokenizer", "start/spiece.model", "--output-dir", "store")
+    assert command(*words).code == 0
     # Everything else takes it too.
     filled = [command("fill-mask", folder, "Goung si [MASK].", "--json") for folder in ("hf", "full", "start")]
     assert {done.code for done in filled} == {0}
@@ -431,7 +448,7 @@ def test_a_tokenizer_of_another_size(command: Command) -> None:
     for name in ("a.model", "b.model"):
         shutil.copy(TOKENIZER, Path("albert", name))
     message = refused(command, "albert", "--output-dir", "start")
-    assert message == "albert holds several tokenizers (a.model, b.model): choose one with --tokenizer"
+    assert message == "albert holds several tokenizers (a.model, b.model, vocab.txt); pass the file of one of them"
     Path("albert/vocab.txt").unlink()
     Path("albert/a.model").write_bytes(b"not a model")
     Path("albert/b.model").unlink()
@@ -523,6 +540,9 @@ def test_a_folder_that_is_no_checkpoint_has_no_rules(command: Command) -> None:
     assert "hf/spiece.config.json: the file must hold a JSON object" in damaged.err
     assert not Path("damaged").exists()
     Path("hf/spiece.config.json").unlink()
+    damaged = command("import-checkpoint", "hf", "--output-dir", "damaged")
+    assert "hf/tokenizer_config.json: the file must hold a JSON object" in damaged.err
+    Path("hf/tokenizer_config.json").unlink()
     assert "it is taken to be lower-cased" in imported(command, "hf").err
     assert sorted(tokenizer_files()) == ["spiece.config.json", "spiece.model"]
     assert list(weights.shapes(config_of("tiny"))) == sorted(values())

@@ -93,7 +93,11 @@ def write(
             (temporary / checkpoints.CONFIG).write_text(config.to_json(), encoding="utf-8")
             for name, content in {**tokenizer, **description}.items():
                 (temporary / name).write_bytes(content)
-            facts = {"imported": start.kind, "initialised": fresh, "tokenizer": dict(described or {})}
+            facts = {
+                "imported": start.kind,
+                "initialised": fresh,
+                "tokenizer": dict(described or start.facts.get("tokenizer") or {}),
+            }
             checkpoints.write(
                 temporary / "checkpoints", variables, step=0, seed=seed, config=config, facts=facts, files=tokenizer
             )

@@ -231,12 +231,12 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
     if match == "other":
         called = str(other.path) if isinstance(other, Tokenizer) else name(theirs)
         sizes = found.described.get("vocab_size"), theirs.get("vocab_size")
-        why = reason(found.described, theirs)
+        why, way_around = reason(found.described, theirs), f", or pass {ALLOW_OTHER}"
         if None not in sizes and sizes[0] != sizes[1]:
-            why = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}"
+            why, way_around = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}", ""
         raise CommandError(
             f"{source} was trained with another tokenizer ({found.name}) than {of} was made with ({called}): {why}; "
-            f"use data of the model's tokenizer, or pass {ALLOW_OTHER}"
+            f"use data of the model's tokenizer{way_around}"
         )
     if match == "rules":
         warn(f"{of} was made with other text rules than {source} was trained with ({found.name})")
