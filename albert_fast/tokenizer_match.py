@@ -81,7 +81,7 @@ def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Ma
 def reason(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Why two tokenizers of which `compare_descriptions` says "other" do not go together."""
     if _says_nothing_of_pieces(one, other) and _other_rules(one, other):
-        return "another tokenizer or other text rules, which these files do not tell apart"
+        return "they are of another tokenizer or other text rules, which their digests do not tell apart"
     return WHY
 
 

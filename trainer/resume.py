@@ -56,7 +56,7 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
     if tokenizer_match.compare_descriptions(then, other) == "other":
         raise TrainerError(
             f"{run}: started with {tokenizer_match.name(then)}, not {tokenizer_match.name(other)}, and "
-            f"{tokenizer_match.WHY}; pass data of the first to resume, {OTHERWISE}"
+            f"{tokenizer_match.reason(then, other)}; pass data of the first to resume, {OTHERWISE}"
         )
 
 

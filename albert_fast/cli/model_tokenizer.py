@@ -70,7 +70,7 @@ def is_rebuilt(path: Path) -> bool:
         return True
     try:
         content = json.loads(path.with_suffix(".config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("rebuilt") is True
 
