@@ -92,8 +92,10 @@ def named(path: Path) -> Path:
     directory = snapshot(path)
     found = find(directory)
     if found is None:
+        below = sorted([*directory.glob("*/*.model"), *directory.glob(f"*/{VOCABULARY}")])
+        such_as = f", such as {below[0]}" if below else ""
         raise AlbertFastError(
-            f"{directory} holds no tokenizer (no .model file, no {VOCABULARY}); pass the tokenizer's file"
+            f"{directory} holds no tokenizer (no .model file, no {VOCABULARY}); pass the tokenizer's file{such_as}"
         )
     return found
 

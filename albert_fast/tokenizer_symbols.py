@@ -37,6 +37,11 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
             rule = "is a special piece already" if symbol in special else "is given twice"
             raise AlbertFastError(f"user_defined_symbols: {symbol!r} {rule}; drop it")
         seen.add(symbol)
+        if len(symbol) > 1 and symbol[-1] == "," and symbol[-2].isdigit():
+            raise AlbertFastError(
+                f"user_defined_symbols: {symbol!r} is never used: the text rules take the comma off a number; pass "
+                f"{_quoted(symbol[:-1])}"
+            )
         if (becomes := form(symbol, lower_case=lower_case, keep_accents=keep_accents)) != symbol:
             raise AlbertFastError(_explain(symbol, becomes, lower_case=lower_case, keep_accents=keep_accents))
 

@@ -89,6 +89,8 @@ def test_python_takes_a_directory(published: Path, tmp_path: Path) -> None:
         Tokenizer.from_vocab_file(words)
     with pytest.raises(AlbertFastError, match=r"words holds no tokenizer \(no \.model file, no vocab\.txt\)"):
         Tokenizer.from_file(words)
+    with pytest.raises(AlbertFastError, match=r"pass the tokenizer's file, such as .*published.spiece\.model"):
+        Tokenizer.from_file(published.parent)
     (words / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
     assert Tokenizer.from_vocab_file(words).vocab_size == 6
     with pytest.raises(AlbertFastError, match=r"holds a WordPiece vocabulary; pass a spiece\.model$"):

@@ -49,6 +49,8 @@ def symbols(*given: str, lower_case: bool = True, keep_accents: bool = False) ->
         ("\x85", "(U+0085)"),
         ("\udcff", "not valid UTF-8"),
         ("", "must be text of one line"),
+        ("10,", "'10,' is never used: the text rules take the comma off a number; pass 10"),
+        ("a1,", "'a1,' is never used"),
         ("<pad>", "is a special piece already"),
     ],
 )
