@@ -32,6 +32,7 @@ __all__ = [
     "prepare_text",
     "preprocess",
     "record_batches",
+    "refuse_output_in_input",
     "restore_tokenizer",
     "text_changes",
     "text_rules_beside",
@@ -538,6 +539,15 @@ class BatchIterator:
             KeyboardInterrupt: Ctrl-C.
         """
 
+def refuse_output_in_input(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]
+) -> None:
+    """Refuses an output that lies in one of the inputs: it would be read as input, by this command or the next time.
+
+    Raises:
+        AlbertFastError: it does.
+    """
+
 def text_changes(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
@@ -547,7 +557,7 @@ def text_changes(
     """What the text rules change in a sample of text inputs.
 
     Returns:
-        Counts of "letters", "marks" (accents and the like that are removed), "capitals" (that are lower-cased),
+        Counts of "letters", "marks" (those that lose accents and the like), "capitals" (that are lower-cased),
         "changed" (letters of either kind), "inner_words" and "inner_capitals" (words within sentences, and those that
         begin with a capital letter), and "mark_examples" and "capital_examples", pairs of a word before and after.
 
@@ -596,6 +606,10 @@ class Lines:
         Raises:
             AlbertFastError: an input that matches nothing or cannot be read.
         """
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the inputs, such as files of a directory that are about its data and skipped."""
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> str:

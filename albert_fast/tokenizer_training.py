@@ -106,6 +106,8 @@ class TrainedTokenizer:
     """Lines read, blank ones not counted."""
     dropped: "Dropped"
     """How many of them were not trained on."""
+    notes: Sequence[str] = ()
+    """What the user should know of the inputs, such as files of a directory that are skipped."""
 
 
 RESERVED = "▅"
@@ -251,7 +253,7 @@ def train(
             f"{[piece for piece, _ in pieces[:5]]}; {options.vocab_size} that begin with {list(SPECIAL_PIECES)} were "
             "asked for"
         )
-    return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.dropped)
+    return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.dropped, lines.notes)
 
 
 def read_pieces(model: bytes) -> list[tuple[str, float]]:

@@ -175,6 +175,17 @@ def test_every_other_writer_takes_the_lock(arguments: list[str], whole: bool, co
     assert (Path("out") / "letters.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("output", ["out.txt", "deep/er/out.txt"])
+def test_prepare_text_takes_the_lock_of_every_whole_output(output: str, command: Command, text: Path) -> None:
+    with locked(output, whole=True):
+        for more in ([], ["--overwrite"]):
+            refused = command("prepare-text", text, "--output", output, *more)
+            assert (refused.code, BUSY in refused.err) == (1, True), refused.err
+    # What was created for the lock is gone.
+    assert not Path("deep").exists()
+    assert command("prepare-text", text, "--output", output).code == 0
+
+
 def test_an_evaluation_is_not_replaced(command: Command) -> None:
     needs_tensorflow()
     Path("found.json").write_text("precious")

@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import errno
 import json
 import os
 import sys
@@ -80,20 +81,41 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     The temporary has the same name each time, so that what a killed run leaves is gone after the next.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Writes files of one folder that belong together. If one of them cannot be written, none is replaced.
+
+    The last one is the one that counts: the old one is removed before the others are replaced, so that it never meets
+    their new content, and the new one comes when they are there.
+
+    Raises:
+        CommandError: a file that cannot be written.
+    """
+    temporaries = {path: path.with_name(f".{path.name}.tmp") for path in files}
+    *_, last = files
+    path = last
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for path, data in files.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            with temporaries[path].open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if len(files) > 1:
+            last.unlink(missing_ok=True)
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    folder = os.open(last.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from albert_fast import Tokenizer, __version__
+from albert_fast._native import refuse_output_in_input
 from albert_fast.cli import options
 from albert_fast.cli.common import (
     CommandError,
@@ -20,8 +21,8 @@ from albert_fast.cli.common import (
     positional,
     told,
     warn,
-    write_atomic,
     write_config,
+    write_together,
 )
 from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.text_changes import warn_of_changes
@@ -149,6 +150,7 @@ def run(
         verbose: whether SentencePiece's own log is shown.
         told: text rules that the user gave, `lower_case` or `keep_accents`: what these change is no news.
     """
+    refuse_output_in_input(inputs, output_dir)
     check_output_dir(output_dir)
     with locked(output_dir):
         return _run(inputs, output_dir, settings, on_bad_utf8, input_format, told, overwrite=overwrite, verbose=verbose)
@@ -188,10 +190,13 @@ def _run(
         "settings": dataclasses.asdict(settings),
     }
     # The model last, and none meanwhile: an old one must not meet the new one's text rules.
-    model.unlink(missing_ok=True)
-    write_atomic(output_dir / "spiece.vocab", trained.vocab.encode())
-    write_atomic(output_dir / "spiece.config.json", (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode())
-    write_atomic(model, trained.model)
+    write_together(
+        {
+            output_dir / "spiece.vocab": trained.vocab.encode(),
+            output_dir / "spiece.config.json": (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode(),
+            model: trained.model,
+        }
+    )
     tokenizer = Tokenizer.from_file(model)
     resolved = dataclasses.asdict(settings)
     resolved["do_lower_case"] = resolved.pop("lower_case")
@@ -209,6 +214,8 @@ def _run(
             "verbose": verbose,
         },
     )
+    for note in trained.notes:
+        info(note)
     dropped = trained.dropped
     if dropped.total:
         for count, reason in dropped.reasons(settings.max_sentence_length):

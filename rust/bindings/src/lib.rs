@@ -30,7 +30,7 @@ mod native {
     #[pymodule_export]
     use super::error::AlbertFastError;
     #[pymodule_export]
-    use super::lines::{Lines, text_changes};
+    use super::lines::{Lines, refuse_output_in_input, text_changes};
     #[pymodule_export]
     use super::lock::OutputLock;
     #[pymodule_export]

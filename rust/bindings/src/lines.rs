@@ -1,10 +1,11 @@
 //! `Lines`: the preprocessed lines of text inputs, for training a tokenizer.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use albert_fast_core::changes::changes;
-use albert_fast_core::input::{Block, BlockReader, MAX_LINE, OnBadUtf8, expand_inputs};
+use albert_fast_core::input::{Block, BlockReader, Corpus, MAX_LINE, OnBadUtf8, expand_corpus};
 use albert_fast_core::tokenizer::TextRules;
 use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
@@ -20,6 +21,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct Lines {
     inner: Mutex<Reader>,
+    /// What the user should know of the inputs, such as files of a directory that are skipped.
+    #[pyo3(get)]
+    notes: Vec<String>,
 }
 
 struct Reader {
@@ -73,8 +77,16 @@ impl Reader {
 #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false))]
 pub fn text_changes(py: Python<'_>, inputs: Inputs, lower_case: bool, keep_accents: bool) -> PyResult<Py<PyAny>> {
     let inputs = names(inputs);
-    let found = py.detach(|| Ok(changes(&expand_inputs(&inputs)?, TextRules { lower_case, keep_accents })));
+    let found = py.detach(|| Ok(changes(&expand_corpus(&inputs)?.files, TextRules { lower_case, keep_accents })));
     to_python_object(py, &found.map_err(to_python)?)
+}
+
+/// Refuses an output that lies in one of the inputs: it would be read as input, by this command or the next time.
+///
+/// Raises AlbertFastError.
+#[pyfunction]
+pub fn refuse_output_in_input(inputs: Inputs, output: PathBuf) -> PyResult<()> {
+    albert_fast_core::input::refuse_output_in_input(&names(inputs), &output).map_err(to_python)
 }
 
 #[pymethods]
@@ -82,8 +94,9 @@ impl Lines {
     #[new]
     #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false, on_bad_utf8="error", format="auto"))]
     fn new(inputs: Inputs, lower_case: bool, keep_accents: bool, on_bad_utf8: &str, format: &str) -> PyResult<Self> {
-        let files = expand_inputs(&names(inputs)).map_err(to_python)?;
+        let Corpus { files, notes } = expand_corpus(&names(inputs)).map_err(to_python)?;
         Ok(Self {
+            notes,
             inner: Mutex::new(Reader {
                 blocks: BlockReader::new(files, BLOCK_BYTES, MAX_LINE, false).taking(any_text(format)?),
                 block: Block::default(),

@@ -29,7 +29,7 @@ const EXAMPLES: usize = 3;
 pub struct Changes {
     /// Letters of the sample.
     pub letters: u64,
-    /// Accents, umlauts, tone marks and the like that are removed.
+    /// Letters that lose accents, umlauts, tone marks and the like.
     pub marks: u64,
     /// Capital letters that are lower-cased.
     pub capitals: u64,
@@ -111,6 +111,8 @@ impl Counter {
     fn slice(&mut self, bytes: &[u8], cut_before: bool, cut_behind: bool) {
         let start = if cut_before { memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1) } else { 0 };
         let end = if cut_behind { memchr::memrchr(b'\n', bytes).unwrap_or(bytes.len()) } else { bytes.len() };
+        // Of a line longer than the slice the words are counted.
+        let (start, end) = if start < end { (start, end) } else { (0, bytes.len()) };
         let Some(bytes) = bytes.get(start..end) else { return };
         for line in String::from_utf8_lossy(bytes).lines() {
             self.line(line);
@@ -144,16 +146,23 @@ impl Counter {
     /// Counts the letters of a word; whether it loses a mark.
     fn count(&mut self, word: &str) -> bool {
         let mut marks = false;
+        // Whether the letter that marks may follow is counted as one that changes, and as one that loses a mark.
+        let (mut changed, mut lost) = (false, false);
         for c in word.chars() {
-            let capital = self.rules.lower_case && c.is_uppercase();
             let is_mark = canonical_combining_class(c) != 0;
+            if !is_mark {
+                (changed, lost) = (false, false);
+            }
+            let capital = self.rules.lower_case && c.is_uppercase();
             let marked = !self.rules.keep_accents
                 && !c.is_ascii()
                 && (is_mark || std::iter::once(c).nfkd().any(|c| canonical_combining_class(c) != 0));
             self.found.letters += u64::from(c.is_alphabetic() && !is_mark);
             self.found.capitals += u64::from(capital);
-            self.found.marks += u64::from(marked);
-            self.found.changed += u64::from(capital || marked);
+            self.found.marks += u64::from(marked && !lost);
+            self.found.changed += u64::from((capital || marked) && !changed);
+            changed |= capital || marked;
+            lost |= marked;
             marks |= marked;
         }
         marks
@@ -233,6 +242,23 @@ mod tests {
         {
             assert_eq!(of(text, REFERENCE).marks, marks, "{text}");
         }
+    }
+
+    #[test]
+    fn a_letter_counts_once_however_many_marks_it_has() {
+        for text in ["a\u{301}\u{323}\u{302}b", "Ẹ\u{300}\u{304}b", "e\u{323}\u{301} e\u{323}\u{301}"] {
+            let found = of(text, REFERENCE);
+            assert_eq!((found.letters, found.marks, found.changed), (2, found.marks, found.marks), "{text}: {found:?}");
+            assert!(found.changed <= found.letters);
+        }
+    }
+
+    #[test]
+    fn lines_longer_than_a_slice_are_counted() {
+        let english = "plain words and nothing else ".repeat(6000);
+        let german = "über alle Berge und schöne Täler ".repeat(6000);
+        let found = of(&format!("{english}\n{german}\n{german}\n{german}\n"), REFERENCE);
+        assert!(found.marks > 1000, "{found:?}");
     }
 
     #[test]

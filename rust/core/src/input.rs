@@ -4,12 +4,13 @@ mod blocks;
 mod bzip2;
 #[cfg(test)]
 pub(crate) mod compress;
-mod corpus;
+pub(crate) mod corpus;
 mod members;
 mod pipe;
 mod source;
 
 pub use blocks::{Block, BlockReader, Piece, Position};
+pub use corpus::{Corpus, expand_corpus};
 pub(crate) use pipe::Meter;
 pub(crate) use source::Source;
 

@@ -130,9 +130,7 @@ pub fn lock(folder: &Path) -> Result<FolderLock> {
 /// [`Error::Data`] if another run has it; [`Error::Io`] if it cannot be created.
 pub fn claim(folder: &Path) -> Result<FolderLock> {
     loop {
-        let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
-        let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
-        crate::atomic::create_folder(folder)?;
+        let made = create(folder)?;
         let mut lock = match FolderLock::take(folder) {
             Ok(lock) => lock.ok_or_else(|| busy(folder))?,
             // Who had it before has removed it meanwhile.
@@ -147,16 +145,28 @@ pub fn claim(folder: &Path) -> Result<FolderLock> {
     }
 }
 
-/// Keeps a second run from writing `path`, a file or folder that appears whole. The folder it lies in is created.
+/// Keeps a second run from writing `path`, a file or folder that appears whole. The folder it lies in is created, and
+/// removed again if it is empty at the end.
 ///
 /// # Errors
 /// [`Error::Data`] if another run is writing it; [`Error::Io`] if the folder cannot be written to.
 pub fn claim_whole(path: &Path) -> Result<FolderLock> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        crate::atomic::create_folder(folder)?;
-    }
-    FolderLock::take_beside(path)?
-        .ok_or_else(|| Error::data(path, "another run is writing this output; wait for it, or name another"))
+    let made = match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => create(folder)?,
+        None => Vec::new(),
+    };
+    let mut lock = FolderLock::take_beside(path)?
+        .ok_or_else(|| Error::data(path, "another run is writing this output; wait for it, or name another"))?;
+    lock.made = made;
+    Ok(lock)
+}
+
+/// Creates `folder`, and returns the folders that were not there, the innermost first.
+fn create(folder: &Path) -> Result<Vec<PathBuf>> {
+    let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
+    let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+    crate::atomic::create_folder(folder)?;
+    Ok(made)
 }
 
 fn busy(folder: &Path) -> Error {
@@ -183,6 +193,18 @@ mod tests {
         drop(held);
         lock(folder.path()).unwrap();
         drop(inherited);
+    }
+
+    #[test]
+    fn a_claim_of_a_whole_output_leaves_no_empty_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join("a/b/file");
+        drop(claim_whole(&output).unwrap());
+        assert!(!root.path().join("a").exists());
+        let held = claim_whole(&output).unwrap();
+        std::fs::write(&output, b"").unwrap();
+        drop(held);
+        assert!(output.exists());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::documents::Documents;
-use crate::input::{InputFile, InputRecord, expand_inputs, refuse_output_in_input};
+use crate::input::{Corpus, InputFile, InputRecord, expand_corpus, refuse_output_in_input};
 use crate::instance::Instance;
 use crate::mask::Scratch;
 use crate::options::RngKind;
@@ -196,7 +196,7 @@ pub struct Made {
     pub notes: Vec<String>,
 }
 
-/// Makes the records of `inputs` (text as [`expand_inputs`] finds it, or one token store) in the folder `output`.
+/// Makes the records of `inputs` (text as [`expand_corpus`] finds it, or one token store) in the folder `output`.
 ///
 /// Stopped at any moment, the same call goes on where it was and ends with the same bytes.
 ///
@@ -293,7 +293,7 @@ impl Job<'_> {
     }
 
     fn with_text(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
-        let files = expand_inputs(inputs)?;
+        let files = expand_corpus(inputs)?.files;
         refuse_output_in_input(inputs, self.output)?;
         // A store that is to go has a name of its own, so that none that somebody wants to keep is ever removed.
         let passing = self.output.join(".tokens");
@@ -367,7 +367,8 @@ impl Job<'_> {
     }
 
     fn in_reference_order(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
-        let files = expand_inputs(inputs)?;
+        let Corpus { files, notes } = expand_corpus(inputs)?;
+        self.notes.extend(notes);
         refuse_output_in_input(inputs, self.output)?;
         let mut identity = self.identity("input", input_identity(&files)?);
         let seekable = files.iter().all(InputFile::is_seekable);

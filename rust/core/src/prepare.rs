@@ -4,7 +4,7 @@
 //! are dropped and the rest is written. Only the order of the input decides what is written, and where.
 
 mod arrow;
-mod cards;
+pub(crate) mod cards;
 pub mod clean;
 pub mod dedup;
 pub mod format;

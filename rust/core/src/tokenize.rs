@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use crate::documents::{Documents, Ids, MemoryDocuments};
 use crate::input::{
-    self, BlockReader, InputFile, InputRecord, OnBadUtf8, Position, expand_inputs, refuse_output_in_input,
+    self, BlockReader, Corpus, InputFile, InputRecord, OnBadUtf8, Position, corpus, expand_corpus,
+    refuse_output_in_input,
 };
 use crate::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
 use crate::{Error, Progress, Result, atomic};
@@ -130,7 +131,7 @@ pub struct Summary {
     pub notes: Vec<String>,
 }
 
-/// Tokenizes `inputs` (see [`expand_inputs`]) into a token store in the folder `output`.
+/// Tokenizes `inputs` (see [`expand_corpus`]) into a token store in the folder `output`.
 ///
 /// The store's bytes depend on the input, the tokenizer and the options' settings alone, never on threads or block sizes.
 /// Stopped at any moment, the same call goes on after the last whole part; standard input and pipes cannot be read again,
@@ -159,9 +160,13 @@ fn tokenize_from<E: Encode>(
     options: &TokenizeOptions,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let files = expand_inputs(inputs)?;
+    let Corpus { files, mut notes } = expand_corpus(inputs)?;
     refuse_output_in_input(inputs, output)?;
     refuse_own_output(&files, output)?;
+    if !options.any_text {
+        // Nothing may be removed for an input that is no corpus, and no hour spent before the last file is refused.
+        corpus::check_all(&files)?;
+    }
     let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
     let info = TokenizerInfo {
         digest: encoder.digest().into(),
@@ -179,9 +184,9 @@ fn tokenize_from<E: Encode>(
         let meta = TokenStore::open(output)?.meta().clone();
         journal.check_complete(output, &meta)?;
         journal.remove_file()?;
-        return Ok(Summary { already_complete: true, ..summary(&meta, files.len()) });
+        return Ok(Summary { already_complete: true, notes, ..summary(&meta, files.len()) });
     }
-    let notes: Vec<_> = journal.resume(output, &files, info.vocab_size)?.into_iter().collect();
+    notes.extend(journal.resume(output, &files, info.vocab_size)?);
     let resumed_parts = journal.parts.len() as u64;
     let position = journal.position();
     let mut sink = StoreSink {
@@ -248,7 +253,7 @@ pub fn read_documents<E: Encode>(
     options: &TokenizeOptions,
     progress: &mut dyn Progress,
 ) -> Result<(MemoryDocuments, u64)> {
-    let files = expand_inputs(inputs)?;
+    let files = expand_corpus(inputs)?.files;
     let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
         .stopping(progress.stop())
         .taking(options.any_text);

@@ -1,10 +1,13 @@
 //! Whether an input is a corpus: text with one sentence per line, and not the data that `prepare-text` makes it of.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, Cursor, Read};
 
+use rayon::prelude::*;
 use serde::de::IgnoredAny;
 
-use super::{InputFile, InputKind, Source};
+use super::{InputFile, InputKind, Meter, Source};
+use crate::prepare::cards;
 use crate::prepare::format::{HEAD, Kind, recognize};
 use crate::{Error, Result};
 
@@ -12,6 +15,34 @@ use crate::{Error, Result};
 const ENOUGH: usize = 16 << 10;
 /// First lines that are looked at where markup or JSON may be a line of a text.
 const LINES: usize = 16;
+
+/// The files of a corpus.
+#[derive(Debug)]
+pub struct Corpus {
+    /// What is read, in this order.
+    pub files: Vec<InputFile>,
+    /// What the user should know: files of a directory that are about its data and are skipped.
+    pub notes: Vec<String>,
+}
+
+/// The files that `inputs` name, as [`super::expand_inputs`] has them, without READMEs, licenses, checksums and the like
+/// that lie in a directory beside its data.
+///
+/// # Errors
+/// As [`super::expand_inputs`].
+pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
+    let (files, skipped) = cards::expand(inputs)?;
+    Ok(Corpus { files, notes: cards::note(&skipped).into_iter().collect() })
+}
+
+/// Refuses inputs, before anything is done, that [`check`] would refuse when they are read. Standard input and pipes, which
+/// can be read once, are not looked at.
+pub(crate) fn check_all(files: &[InputFile]) -> Result<()> {
+    files.par_iter().filter(|file| file.is_seekable()).try_for_each(|file| {
+        let mut source = Source::open(file, None, 0, &Meter::default())?;
+        check(&mut source, file)
+    })
+}
 
 /// Refuses an input that is open at its beginning and holds JSON Lines, a table, markup or binary data.
 ///

@@ -45,7 +45,7 @@ const SUFFIXES: &[&str] = &["crc", "md5", "sha1", "sha256", "sha512", "sig", "as
 ///
 /// A file that is named itself is always read, and so are all files of a folder that holds only such files. A README with a
 /// suffix is read where files with the same suffix lie beside it: it is then one text among others.
-pub(super) fn expand<S: AsRef<OsStr>>(inputs: &[S]) -> Result<(Vec<InputFile>, Vec<PathBuf>)> {
+pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S]) -> Result<(Vec<InputFile>, Vec<PathBuf>)> {
     if inputs.iter().all(|input| !Path::new(input).is_dir()) {
         return Ok((expand_inputs(inputs)?, Vec::new()));
     }
@@ -73,7 +73,7 @@ pub(super) fn expand<S: AsRef<OsStr>>(inputs: &[S]) -> Result<(Vec<InputFile>, V
 }
 
 /// One line that names the files that were passed over; none if there are none.
-pub(super) fn note(passed_over: &[PathBuf]) -> Option<String> {
+pub(crate) fn note(passed_over: &[PathBuf]) -> Option<String> {
     const NAMED: usize = 5;
     if passed_over.is_empty() {
         return None;

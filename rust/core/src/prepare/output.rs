@@ -1,6 +1,6 @@
 //! Where the text goes: one file, or a folder of shards, plain or compressed; whole or not at all.
 //!
-//! Everything is written in a hidden folder beside the output, `.NAME.prepare-text.tmp`, which is locked meanwhile, and
+//! Everything is written in a hidden folder beside the output, `.NAME.prepare-text.tmp`, while `.NAME.lock` is locked, and
 //! gets its name when it is whole and on the disk. What a killed run leaves there is cleared away by the next.
 
 use std::cmp::Reverse;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::atomic::{FolderLock, sync_folder_of};
+use crate::atomic::{FolderLock, claim_whole, sync_folder_of};
 use crate::{Error, Result};
 
 /// Bytes of text in a gzip member or zstd frame, where there are few shards.
@@ -273,27 +273,20 @@ struct Staging {
 
 impl Staging {
     fn open(target: &Target) -> Result<Self> {
+        let lock = claim_whole(&target.path)?;
         let folder = target.named(".", ".prepare-text.tmp");
-        let busy = || Error::data(&target.path, "another run is writing this output; wait for it, or name another");
-        let lock = loop {
-            match fs::create_dir(&folder) {
-                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(cannot_write(&target.path, source));
-                }
-                _ => {}
+        match fs::create_dir(&folder) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(cannot_write(&target.path, source));
             }
-            // A link would lead to somebody else's files.
-            if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
-                let reason =
-                    "this is in the way of the text while it is written, and no folder of prepare-text's; remove it";
-                return Err(Error::data(&folder, reason));
-            }
-            let lock = FolderLock::take(&folder)?.ok_or_else(busy)?;
-            // Else the run before has removed it meanwhile.
-            if lock.is_of(&folder) {
-                break lock;
-            }
-        };
+            _ => {}
+        }
+        // A link would lead to somebody else's files.
+        if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
+            let reason =
+                "this is in the way of the text while it is written, and no folder of prepare-text's; remove it";
+            return Err(Error::data(&folder, reason));
+        }
         let this = Self { folder, output: target.path.clone(), _lock: lock };
         this.clear().map_err(|source| Error::io("cannot clear", &this.folder, source))?;
         Ok(this)
@@ -336,7 +329,6 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] where another run is writing the same output.
     pub fn create(target: Target, overwrite: bool) -> Result<Self> {
-        crate::atomic::create_folder(target.folder())?;
         let staging = Staging::open(&target)?;
         let inside = staging.folder.join("files");
         fs::create_dir(&inside).map_err(|source| cannot_write(&target.path, source))?;
