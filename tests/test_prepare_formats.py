@@ -178,6 +178,45 @@ def test_web_archives() -> None:
     assert prepared(parts[0] + response + parts[1], skip_bad=True)[0] == "Öne is here.\n\n"
 
 
+@pytest.mark.parametrize("length", [3, 60, 10**9])
+def test_a_wrong_length_costs_one_record(length: int) -> None:
+    def record(body: str, size: int | None = None, kind: str = "conversion") -> str:
+        return f"WARC/1.0\r\nWARC-Type: {kind}\r\nContent-Length: {size or len(body)}\r\n\r\n{body}\r\n\r\n"
+
+    text = record("One is here.") + record("Two is here today.", length) + record("Three is here.")
+    message = refusal(text)
+    assert f"must lead to the next record, got {length}; " in message
+    assert "byte 71: " in message
+    assert "--skip-bad" in message
+    corpus, result = prepared(text, skip_bad=True)
+    assert (corpus, result["counts"]["bad_records"]) == ("One is here.\n\nThree is here.\n\n", 1)
+    other = record("{}", kind="metadata") * 5 + record("GET", kind="request")
+    assert "6 WARC records of other types (metadata 5, request 1); use the WET files" in refusal(other)
+
+
+def test_quotes_that_quote_nothing_in_tab_separated_values() -> None:
+    rows = [f"{i}\tText number {i} is here." for i in range(1, 401)]
+    rows[9], rows[299] = '10\t"Quoted start without an end', '300\tText 300 with "inner" marks'
+    corpus, result = prepared("id\ttext\n" + "\n".join(rows) + "\n", "lit.tsv", dedup_documents=False)
+    assert result["documents"] == 400
+    assert '"Quoted start without an end\n' in corpus
+
+
+def test_a_stray_quote_costs_one_row() -> None:
+    rows = [f"{i},Text number {i} is here.,web" for i in range(1, 4001)]
+    rows[9], rows[2499] = '10,"An inch sign here: 5,web', '2500,"Text, and a comma.",web'
+    text = "id,text,source\n" + "\n".join(rows) + "\n"
+    assert refusal(text).startswith("raw.txt, line 11: the quote that closes the field must be followed by ','")
+    result = prepared(text, skip_bad=True)[1]
+    assert (result["documents"], result["counts"]["bad_records"]) == (3999, 1)
+
+
+def test_a_name_of_a_table_without_a_header_is_refused() -> None:
+    assert "its name says a table, but no header was found; pass --format tsv" in refusal("1\tOne.\n2\tTwo.\n", "a.tsv")
+    assert prepared("text\nOne is here.\n", "a.csv")[0] == "One is here.\n\n"
+    assert "--text-column has no effect: raw.txt was read as plain text" in refusal("1,One.\n", text_field="2")
+
+
 def office() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

@@ -1,6 +1,7 @@
 //! Calls of libraries that may panic on bad input.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -25,6 +26,14 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
+/// What `work` returns, or why not. Crates that read foreign data check much of what damaged data holds, but not all of it.
+pub(crate) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    quietly(work).map_or_else(
+        || Err("what it says of itself contradicts itself".into()),
+        |result| result.map_err(|error| error.to_string()),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +43,12 @@ mod tests {
         assert_eq!(quietly(|| 1), Some(1));
         assert_eq!(quietly(|| -> u8 { panic!("not to be seen") }), None);
         assert!(!QUIET.get());
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        assert_eq!(guarded(|| Ok::<_, String>(1)), Ok(1));
+        assert_eq!(guarded(|| Err::<u8, _>("bad")), Err("bad".into()));
+        assert!(guarded(|| -> Result<u8, String> { panic!("not to be seen") }).unwrap_err().contains("contradicts"));
     }
 }

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::{InputFile, InputKind, Meter, Source};
 use crate::prepare::cards;
-use crate::prepare::format::{HEAD, Kind, recognize};
+use crate::prepare::format::{HEAD, Kind, kind_of_name, recognize};
 use crate::{Error, Result};
 
 /// Bytes that tell enough; fewer only at the end of the input.
@@ -54,6 +54,7 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
         Ok(head) => head,
         Err(error) => return Err(source.error(file, error)),
     };
+    let is_blank = head.trim_ascii().is_empty();
     let whole = head.is_empty() || is_plain && head.len() as u64 >= file.bytes;
     let reason = if whole || head.len() >= ENOUGH {
         why_not(head, whole)
@@ -67,6 +68,14 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
         source.reader = Box::new(Cursor::new(head).chain(rest));
         reason
     };
+    let reason = reason.or_else(|| {
+        let kind = kind_of_name(&file.path).filter(|_| !is_blank)?;
+        Some(format!(
+            "by its name this is {}, not text with one sentence per line; run albert-fast prepare-text on it and pass its \
+             output, or pass --input-format text to read it as text as it is",
+            kind.what()
+        ))
+    });
     reason.map_or(Ok(()), |reason| Err(Error::data(&file.path, reason)))
 }
 

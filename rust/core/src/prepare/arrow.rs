@@ -20,7 +20,7 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
 
 use super::raw::{RawBlock, RawKind};
 use super::read::{BLOCK_BYTES, Window};
-use crate::guard::quietly;
+use crate::guard::guarded;
 use crate::{Error, Result};
 
 /// The longest record batch in bytes, compressed or not: 1 GiB.
@@ -47,7 +47,10 @@ pub(super) struct ColumnReader {
     way: Vec<usize>,
     dictionaries: HashMap<i64, ArrayRef>,
     batch: Option<Texts>,
-    /// Whether the stream's end was read; a file has more behind it.
+    /// Whether this is a file, which has more behind its stream.
+    is_file: bool,
+    field: String,
+    /// Whether the last stream's end was read.
     ended: bool,
     /// Rows handed out.
     row: u64,
@@ -61,6 +64,33 @@ struct Texts {
     /// Of a dictionary: the index of each row's value.
     keys: Option<Vec<usize>>,
     at: usize,
+}
+
+/// What the first message of a stream says.
+struct Start {
+    schema: SchemaRef,
+    column: Schema,
+    way: Vec<usize>,
+}
+
+impl Start {
+    /// Reads it, and looks for the column `field`.
+    fn read(window: &mut Window, field: &str) -> Result<Self> {
+        let path = window.file.path.clone();
+        let message = read_message(window)?.ok_or_else(|| Error::data(&path, format!("no Arrow schema; {FETCH}")))?;
+        let schema = guarded(|| -> Result<_, ArrowError> {
+            let message = root_as_message(&message.metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
+            let schema = message.header_as_schema();
+            try_fb_to_schema(schema.ok_or_else(|| ArrowError::ParseError("no schema".into()))?)
+        });
+        let schema =
+            schema.map_err(|e| Error::data(&path, format!("the Arrow schema cannot be read ({e}); {FETCH}")))?;
+        let way = find(schema.fields(), field).map_err(|reason| Error::data(&path, reason))?;
+        let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+        fields[way[0]] = Arc::new(with_bytes(&fields[way[0]]));
+        let column = Schema::new(vec![Arc::clone(&fields[way[0]])]);
+        Ok(Self { schema: Arc::new(Schema::new(fields)), column, way })
+    }
 }
 
 /// The parts of a message.
@@ -80,27 +110,17 @@ impl ColumnReader {
                 window.read(8)?;
             }
         }
-        let message =
-            read_message(&mut window)?.ok_or_else(|| Error::data(&path, format!("no Arrow schema; {FETCH}")))?;
-        let schema = guarded(|| {
-            let message = root_as_message(&message.metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
-            let schema = message.header_as_schema();
-            try_fb_to_schema(schema.ok_or_else(|| ArrowError::ParseError("no schema".into()))?)
-        });
-        let schema =
-            schema.map_err(|e| Error::data(&path, format!("the Arrow schema cannot be read ({e}); {FETCH}")))?;
-        let way = find(schema.fields(), field).map_err(|reason| Error::data(&path, reason))?;
-        let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
-        fields[way[0]] = Arc::new(with_bytes(&fields[way[0]]));
-        let column = Schema::new(vec![Arc::clone(&fields[way[0]])]);
+        let Start { schema, column, way } = Start::read(&mut window, field)?;
         Ok(Self {
             path,
             window,
-            schema: Arc::new(Schema::new(fields)),
+            schema,
             column,
             way,
             dictionaries: HashMap::new(),
             batch: None,
+            is_file,
+            field: field.to_owned(),
             ended: false,
             row: 0,
         })
@@ -136,8 +156,8 @@ impl ColumnReader {
     fn read_batch(&mut self) -> Result<bool> {
         while !self.ended {
             let Some(message) = read_message(&mut self.window)? else {
-                self.ended = true;
-                break;
+                self.ended = self.is_file || !self.next_stream()?;
+                continue;
             };
             let read = guarded(|| self.decode(message));
             let texts = read
@@ -148,6 +168,32 @@ impl ColumnReader {
             }
         }
         Ok(false)
+    }
+
+    /// Begins the stream that follows another one in the same input, as `cat` writes them; false if none follows.
+    fn next_stream(&mut self) -> Result<bool> {
+        loop {
+            let ahead = self.window.peek(BLOCK_BYTES)?;
+            // Some writers fill up what they write.
+            let zeros = ahead.iter().take_while(|&&byte| byte == 0).count();
+            if zeros == 0 {
+                break;
+            }
+            self.window.read(zeros)?;
+        }
+        let ahead = self.window.peek(4)?;
+        if ahead.is_empty() {
+            return Ok(false);
+        }
+        if ahead != [0xFF; 4] {
+            let reason = "only another Arrow stream may follow the end of one, got other data; cut the data off, or fetch the \
+                          file again";
+            return Err(Error::byte(&self.path, self.window.offset, reason));
+        }
+        let Start { schema, column, way } = Start::read(&mut self.window, &self.field)?;
+        (self.schema, self.column, self.way) = (schema, column, way);
+        self.dictionaries.clear();
+        Ok(true)
     }
 
     /// What a message holds, if it is a record batch; a dictionary is kept.
@@ -250,7 +296,7 @@ fn read_message(window: &mut Window) -> Result<Option<Message>> {
     if metadata.len() < length {
         return Err(cut(window.offset));
     }
-    let wanted = guarded(|| {
+    let wanted = guarded(|| -> Result<_, ArrowError> {
         let message = root_as_message(&metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
         usize::try_from(message.bodyLength()).map_err(|e| ArrowError::ParseError(e.to_string()))
     });
@@ -373,12 +419,4 @@ fn describe(kind: &DataType) -> String {
         DataType::Null => "always null".into(),
         _ => kind.to_string().to_lowercase(),
     }
-}
-
-/// What `work` gives, or why not. The crates check much of what damaged data holds, but not all of it.
-fn guarded<T>(work: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, String> {
-    quietly(work).map_or_else(
-        || Err("what it says of itself contradicts itself".into()),
-        |result| result.map_err(|error| error.to_string()),
-    )
 }

@@ -9,6 +9,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
+pub use self::table::kind_of_name;
 use super::json_shape::{self, Shape};
 use super::read::{Format, ReadOptions};
 
@@ -151,6 +154,26 @@ pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Ki
         None => found.advice().unwrap_or_default().to_owned(),
     };
     Err(format!("--format {name} must describe the data, but this is {}; {advice}", found.what()))
+}
+
+/// What an input that looks like text is by its `path` and the column that the options name.
+///
+/// # Errors
+/// What to do, if its name is that of a table and no column has this name.
+pub(super) fn by_name(head: &[u8], whole: bool, path: &Path, field: &str) -> Result<Kind, String> {
+    if let Some(kind) = kind_of_name(path).filter(|_| !head.trim_ascii().is_empty()) {
+        let format = kind.format().unwrap_or_default();
+        return table::is_named(head, whole, kind, field, false).then_some(kind).ok_or_else(|| {
+            format!(
+                "its name says a table, but no header was found; pass --format {format} --text-column N (a column's name, or \
+                 its number from 1), or --format text to read it as text"
+            )
+        });
+    }
+    let is_named = |kind: &Kind| table::is_named(head, whole, *kind, field, true);
+    let named =
+        [Kind::Tsv, Kind::Csv].into_iter().find(is_named).filter(|_| field != ReadOptions::default().text_field);
+    Ok(named.unwrap_or(Kind::Text))
 }
 
 /// Whether a format that was named is taken at its word, though the first bytes look like something else: whoever names it

@@ -6,6 +6,7 @@ use super::options::PrepareOptions;
 use super::raw::MAX_DOCUMENT;
 use super::read::{DocumentRule, ParagraphRule};
 use super::summary::Summary;
+use super::warc;
 
 /// A single document of more bytes than this is likely to be more than one.
 const LONE_DOCUMENT: u64 = 1 << 20;
@@ -27,6 +28,7 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
                 why.push(format!("{count} {what}"));
             }
         }
+        why.extend(warc::others(&counts.other_records));
         let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
         let files = if summary.inputs == 1 { "1 file".to_owned() } else { format!("{} files", summary.inputs) };
         return Some(format!("the input ({files}) holds no document{why}"));

@@ -16,7 +16,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use super::parse::{Records, decode};
 use super::raw::{RawBlock, RawKind, ReadCounts};
 use super::read::BLOCK_BYTES;
-use crate::guard::quietly;
+use crate::guard::guarded;
 use crate::input::InputFile;
 use crate::{Error, Result};
 
@@ -102,7 +102,7 @@ impl ColumnReader {
             if self.next_group == self.file.num_row_groups() {
                 return Ok(false);
             }
-            let column = guarded(|| {
+            let column = guarded(|| -> parquet::errors::Result<_> {
                 let group = self.file.get_row_group(self.next_group)?;
                 Ok((group.metadata().num_rows(), group.get_column_reader(self.leaf)?))
             });
@@ -141,14 +141,6 @@ impl ColumnReader {
             format!("the Parquet data is damaged here or later ({error}); fetch the file again"),
         )
     }
-}
-
-/// What `work` gives, or why not. The crate checks much of what a damaged file holds, but not all of it.
-fn guarded<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, String> {
-    quietly(work).map_or_else(
-        || Err("what it says of itself contradicts itself".into()),
-        |result| result.map_err(|error| error.to_string()),
-    )
 }
 
 /// The leaf column that `field` names.

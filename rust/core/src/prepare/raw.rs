@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::mediawiki::Site;
 use super::table::Column;
+use super::warc::OTHERS;
 
 /// Some consecutive whole documents of one input, not yet taken apart.
 #[derive(Debug, Default)]
@@ -74,6 +75,8 @@ pub struct ReadCounts {
     pub redirects: u64,
     /// Pages of a dump outside the article namespace, or not wikitext.
     pub other_pages: u64,
+    /// Records of a web archive that hold no text, by their types as [`OTHERS`] lists them.
+    pub other_records: [u64; OTHERS.len()],
 }
 
 /// Longest document of plain text in bytes; a longer one is cut between lines. 16 MiB.

@@ -21,8 +21,8 @@ use super::format::{self, Kind};
 use super::mediawiki::{self, Site};
 use super::parquet::ColumnReader;
 use super::raw::{MAX_DOCUMENT, RawBlock, RawKind};
-use super::xml;
-use super::{arrow, plain, table};
+use super::table::rows::Dialect;
+use super::{arrow, plain, table, warc, xml};
 use crate::input::{InputFile, InputKind, Meter, OnBadUtf8};
 use crate::{Error, Result};
 
@@ -31,6 +31,9 @@ pub const BLOCK_BYTES: usize = 512 << 10;
 
 /// Longest line of JSON, `<doc>` and `<page>` in bytes: 256 MiB.
 pub const MAX_RECORD: usize = 256 << 20;
+
+/// Bytes of a table that tell how it quotes.
+const TABLE_HEAD: usize = 1 << 20;
 
 /// A dump's header is some tens of kilobytes.
 const MAX_HEADER: usize = 16 << 20;
@@ -268,19 +271,45 @@ impl RawReader {
         Ok(false)
     }
 
+    /// Refuses a text field that is named though no input has fields, as soon as that is known: `found` is what the file whose
+    /// turn it is holds.
+    fn check_field(&self, found: Option<Kind>) -> Result<()> {
+        let has_fields = |name: &str| !matches!(name, "text" | "wikiextractor" | "mediawiki" | "wet");
+        let (field, file) = (&self.options.text_field, &self.files[self.file]);
+        let is_named = *field != ReadOptions::default().text_field;
+        if !is_named || self.file + 1 < self.files.len() || self.formats.keys().any(|name| has_fields(name)) {
+            return Ok(());
+        }
+        let Some(kind) = found else { return Ok(()) };
+        let advice =
+            if kind == Kind::Text { "pass --format csv if it is a table, or drop --text-column" } else { "drop it" };
+        let path = file.path.display();
+        Err(Error::Option(format!("--text-column has no effect: {path} was read as {}; {advice}", kind.what())))
+    }
+
     /// Opens the file whose turn it is; none where it is empty.
     fn open_next(&mut self) -> Result<Option<Open>> {
         let file = &self.files[self.file];
         let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
         let mut window = Window::open(file, stdin, &self.meter)?;
         let (head, whole) = window.head()?;
-        if head.is_empty() {
-            return Ok(None);
-        }
-        let found = format::find(head, whole, &self.options).map_err(|reason| Error::data(&file.path, reason))?;
-        if let Some(name) = found.format() {
-            *self.formats.entry(name).or_default() += 1;
-        }
+        let found = if head.is_empty() {
+            None
+        } else {
+            let named = |reason| Error::data(&file.path, reason);
+            let found = format::find(head, whole, &self.options).map_err(named)?;
+            let found = if found == Kind::Text && self.options.format == Format::Auto {
+                format::by_name(head, whole, &file.path, &self.options.text_field).map_err(named)?
+            } else {
+                found
+            };
+            if let Some(name) = found.format() {
+                *self.formats.entry(name).or_default() += 1;
+            }
+            Some(found)
+        };
+        self.check_field(found)?;
+        let Some(found) = found else { return Ok(None) };
         let (ends, kind, limit) = match found {
             Kind::Text | Kind::Other(_) => match (&self.options.document_separator, self.options.documents) {
                 (Some(line), _) => (Ends::Separator(line.trim().into()), RawKind::Separated, MAX_DOCUMENT),
@@ -308,7 +337,7 @@ impl RawReader {
             }
             Kind::Csv | Kind::Tsv => {
                 let column = open_table(&mut window, found == Kind::Tsv, &self.options)?;
-                (Ends::Row(column.delimiter), RawKind::Table(Box::new(column)), table::MAX_ROW)
+                (Ends::Row(column.dialect), RawKind::Table(Box::new(column)), table::MAX_ROW)
             }
             Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
             Kind::Parquet => {
@@ -325,32 +354,35 @@ impl RawReader {
     }
 }
 
-/// Reads a table's first row, if it names the columns, and finds the column `field`.
+/// Reads a table's first row, if it names the columns, and finds the column with the text.
 fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<table::Column> {
     const MAX_ROW: usize = 1 << 20;
     let path = window.file.path.clone();
     let mut delimiters: Vec<u8> = if is_tsv { b"\t".to_vec() } else { b",;|\t".to_vec() };
-    let mut row = window.take_row(delimiters[0], MAX_ROW)?;
-    // What some spreadsheets write first.
-    if let [b's', b'e', b'p', b'=', delimiter, rest @ ..] = row.as_slice()
-        && plain::is_blank(rest)
-    {
-        delimiters = vec![*delimiter];
-        row = window.take_row(delimiters[0], MAX_ROW)?;
-    }
+    let field = &options.text_field;
+    let head = window.peek(TABLE_HEAD)?;
+    let newline = table::rows::newline(head);
+    let (before, delimiter) = table::preamble(head, newline, &delimiters, Some(field));
+    window.newline = newline;
+    window.read(before)?;
+    delimiters = delimiter.map_or(delimiters, |delimiter| vec![delimiter]);
+    let mut row = window.take_row(&Dialect::new(delimiters[0], newline), MAX_ROW)?;
     if row.len() == MAX_ROW {
         let reason = format!("the first row must be shorter than {MAX_ROW} bytes; this is not a table with a header");
         return Err(Error::data(&path, reason));
     }
     let text = String::from_utf8_lossy(&row).into_owned();
-    let (column, is_header) = table::find(&text, &delimiters, &options.text_field).map_err(|reason| {
+    let found = table::find(&text, &delimiters, newline, field).map_err(|reason| {
         let way_around = if options.format == Format::Auto { table::NO_TABLE } else { "" };
         Error::data(&path, format!("{reason}{way_around}"))
-    })?;
+    });
+    let ((delimiter, index, fields), is_header) = found?;
     if !is_header {
         window.untake(&mut row);
     }
-    Ok(column)
+    let head = window.peek(TABLE_HEAD)?;
+    let dialect = Dialect::choose(delimiter, newline, head, head.len() < TABLE_HEAD, fields);
+    Ok(table::Column { dialect, index, fields })
 }
 
 fn next_bytes(
@@ -368,10 +400,14 @@ fn next_bytes(
         Taken::Nothing => return at_end(window, &[], kind).map(|()| false),
         // What cannot be read is then counted where it is taken apart.
         Taken::Rest | Taken::TooLong if skip_bad && matches!(kind, RawKind::Table(_) | RawKind::Wet) => {
-            match (kind, memchr(b'\n', &block.data)) {
-                (RawKind::Table(_), Some(newline)) => newline + 1,
-                _ if block.data.len() > limit => return Err(too_long(window, kind, limit, &block.data)),
-                _ => block.data.len(),
+            let end = match kind {
+                RawKind::Table(_) => memchr(window.newline, &block.data).map(|newline| newline + 1),
+                _ => warc::resume(&block.data),
+            };
+            match end {
+                Some(end) => end,
+                None if block.data.len() > limit => return Err(too_long(window, kind, limit, &block.data)),
+                None => block.data.len(),
             }
         }
         Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
@@ -398,6 +434,7 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
             Error::byte(path, window.offset, format!("no </page> within {limit} bytes{}", last_title(data)))
         }
         RawKind::Wikiextractor => Error::line(path, window.line, format!("no </doc> within {limit} bytes")),
+        RawKind::Wet if warc::resume(data).is_some() => Error::byte(path, window.offset, warc::fault(data)),
         RawKind::Wet => Error::byte(path, window.offset, format!("a WARC record must be no longer than {limit} bytes")),
         RawKind::JsonLines => {
             let reason = format!("longer than {limit} bytes; JSON Lines has one object a line (jq -c . writes it so)");
@@ -415,8 +452,8 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
 /// A quote that is not closed in `data`, which begins with a row of a table.
 fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Option<Error> {
     let RawKind::Table(column) = kind else { return None };
-    let at = table::scan(data, column.delimiter, false).open?;
-    let line = window.line + memchr_iter(b'\n', &data[..at]).count() as u64;
+    let at = column.dialect.scan(data, false).open?;
+    let line = window.line + memchr_iter(window.newline, &data[..at]).count() as u64;
     let reason = format!(
         "the quote that opens a field here must be closed, got none {place}; double quotes within fields (\"\"), or pass \
          --skip-bad to skip such rows"
@@ -458,10 +495,7 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
             let byte = window.offset + (at + rest.len() - behind.len() + more) as u64;
             Err(Error::byte(path, byte, mediawiki::NO_PAGE))
         }
-        RawKind::Wet if !rest.trim_ascii().is_empty() => {
-            let reason = "the file is cut short: no whole WARC record begins here; fetch it again";
-            Err(Error::byte(path, window.offset, reason))
-        }
+        RawKind::Wet if !rest.trim_ascii().is_empty() => Err(Error::byte(path, window.offset, warc::fault(rest))),
         RawKind::Wikiextractor if !plain::is_blank(rest) => {
             let reason = "the file is cut short: no </doc> for what begins here; run wikiextractor again";
             let blank = rest.iter().take_while(|b| b.is_ascii_whitespace());

@@ -259,6 +259,7 @@ impl Work {
         self.counts.bad_records = read.bad_records;
         self.counts.redirects = read.redirects;
         self.counts.other_pages = read.other_pages;
+        self.counts.other_records = read.other_records;
         self.guess = None;
         self.begins_input = begins_input;
         if begins_input && shared.rule == LanguageRule::EachInput {

@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::options::Reason;
+use super::warc::OTHERS;
 
 /// What each step took or changed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -19,6 +20,9 @@ pub struct Counts {
     pub redirects: u64,
     /// Pages of dumps that are no articles.
     pub other_pages: u64,
+    /// Records of web archives that hold no text, by type.
+    #[serde(skip)]
+    pub other_records: [u64; OTHERS.len()],
     /// Documents that came of cutting plain documents that were too long.
     pub documents_cut: u64,
     /// Characters that were dropped, or became a space.
@@ -70,6 +74,9 @@ impl Counts {
         self.bad_records += other.bad_records;
         self.redirects += other.redirects;
         self.other_pages += other.other_pages;
+        for (sum, count) in self.other_records.iter_mut().zip(other.other_records) {
+            *sum += count;
+        }
         self.documents_cut += other.documents_cut;
         self.repaired_characters += other.repaired_characters;
         self.boilerplate_lines += other.boilerplate_lines;

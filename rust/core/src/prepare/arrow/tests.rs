@@ -157,3 +157,15 @@ fn damaged_data_is_an_error() {
         }
     }
 }
+
+#[test]
+fn streams_may_follow_one_another() {
+    let texts = ["One.", "Two."].map(Some);
+    let one = stream(&[batch(&texts)], None);
+    let count = |bytes: &[u8]| read(bytes, "text", |_| {}).map(|(texts, ..)| texts.len());
+    assert_eq!(count(&one), Ok(2));
+    assert_eq!(count(&[&one[..], &one].concat()), Ok(4));
+    assert_eq!(count(&[&one[..], &[0; 4096], &one, &[0; 64]].concat()), Ok(4));
+    let error = count(&[&one[..], b"junk"].concat()).unwrap_err();
+    assert!(error.contains("only another Arrow stream may follow"), "{error}");
+}

@@ -1,3 +1,5 @@
+mod tables;
+
 use std::fs;
 use std::io::Cursor;
 
@@ -535,15 +537,22 @@ fn web_archives() {
     let skip = ReadOptions { skip_bad: true, ..options() };
     for (bad, message) in [
         (warc("response", None, "HTTP/1.1 200 OK\r\n\r\n<html>"), "a server's response, not text"),
-        (warc("conversion", Some(3), "too long for that"), "not a WARC record"),
-        (text("x").replace("Content-Length", "Length"), "not a WARC record"),
+        (
+            warc("conversion", Some(3), "too long for that"),
+            "must lead to the next record, got 3; fetch the file again, or pass --skip-bad",
+        ),
+        (warc("conversion", Some(90), "too short for that"), "must lead to the next record, got 90"),
+        (warc("conversion", Some(1 << 40), "too short for that"), "must lead to the next record, got 1099511627776"),
+        (text("x").replace("Content-Length", "Length"), "must have a Content-Length, got none"),
+        ("WARC/1.0\r\nWARC-Type: conversion\r\n".into(), "must end in a blank line within 65536 bytes"),
+        ("stray\n".into(), "this is not a WARC record"),
     ] {
         let with = format!("{}{bad}{}", text("a"), text("b"));
         let error = read(&[with.as_bytes()], &options()).unwrap_err();
         assert!(error.starts_with("000, byte ") && error.contains(message), "{error}");
         let left = read(&[with.as_bytes()], &skip).unwrap();
         assert_eq!(left.counts.bad_records, 1, "{bad}");
-        assert_eq!((left.texts.first().unwrap().as_str(), left.texts.last().unwrap().as_str()), ("a", "b"));
+        assert_eq!(left.texts, ["a", "b"], "{bad}");
     }
     let cut = format!("{}{}", text("a"), &text("b is cut").split_at(text("b is cut").len() - 6).0);
     assert!(read(&[cut.as_bytes()], &options()).unwrap_err().contains("cut short"));

@@ -8,8 +8,9 @@ use super::BLOCK_BYTES;
 use crate::Result;
 use crate::input::{InputFile, Meter, Source};
 use crate::prepare::format::HEAD;
+use crate::prepare::table::rows::Dialect;
 use crate::prepare::xml::{self, Search};
-use crate::prepare::{plain, table, warc};
+use crate::prepare::{plain, warc};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -31,8 +32,8 @@ pub(in crate::prepare) enum Ends {
     Separator(String),
     /// `</doc>` at a line's end.
     DocTag,
-    /// A newline that ends a row of a table, whose fields this byte separates.
-    Row(u8),
+    /// A newline that ends a row of a table.
+    Row(Dialect),
     /// A WARC record's end.
     Record,
     /// `</page>`, but for those in comments and the like.
@@ -59,8 +60,8 @@ impl Ends {
     fn last(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::File => return None,
-            Self::Row(delimiter) => return table::scan(data, *delimiter, false).last,
-            Self::Record => return warc::end(data, false),
+            Self::Row(dialect) => return dialect.scan(data, false).last,
+            Self::Record => return warc::last_end(data, false),
             Self::PageTag => {
                 let (mut last, mut from) = (None, 0);
                 while let Some(end) = self.first(data, &mut from) {
@@ -84,9 +85,9 @@ impl Ends {
     fn first(&self, data: &[u8], from: &mut usize) -> Option<usize> {
         match self {
             Self::File => return None,
-            // These are looked through from the beginning: a row is not that long, and a record tells its length.
-            Self::Row(delimiter) => return table::scan(data, *delimiter, true).first,
-            Self::Record => return warc::end(data, true),
+            // This is looked through from the beginning: a row is not that long.
+            Self::Row(dialect) => return dialect.scan(data, true).first,
+            Self::Record => return warc::first_end(data, from),
             Self::PageTag => {
                 return match xml::find(data, PAGE_TAG, *from) {
                     Search::At(at) => Some(at + PAGE_TAG.len()),
@@ -138,12 +139,14 @@ pub(in crate::prepare) struct Window {
     /// Decompressed byte, from 0, and line, from 1, at which the next block begins.
     pub offset: u64,
     pub line: u64,
+    /// What ends a line.
+    pub newline: u8,
 }
 
 impl Window {
     pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, meter: &Meter) -> Result<Self> {
         let source = Source::open(file, stdin, 0, meter)?;
-        Ok(Self { file: file.clone(), source, ahead: Vec::new(), begin: 0, offset: 0, line: 1 })
+        Ok(Self { file: file.clone(), source, ahead: Vec::new(), begin: 0, offset: 0, line: 1, newline: b'\n' })
     }
 
     pub fn is_compressed(&self) -> bool {
@@ -191,13 +194,13 @@ impl Window {
     }
 
     /// The first row of a table, without rows before it that are blank; `limit` bytes are the most.
-    pub fn take_row(&mut self, delimiter: u8, limit: usize) -> Result<Vec<u8>> {
+    pub fn take_row(&mut self, dialect: &Dialect, limit: usize) -> Result<Vec<u8>> {
         loop {
             let mut data = Vec::new();
             let end = loop {
                 let wanted = (data.len() + STEP).min(limit);
                 self.fill(&mut data, wanted)?;
-                if let Some(end) = table::scan(&data, delimiter, true).first {
+                if let Some(end) = dialect.scan(&data, true).first {
                     break end;
                 }
                 if data.len() < wanted || data.len() == limit {
@@ -214,7 +217,7 @@ impl Window {
     /// Gives back `data`, which was taken last.
     pub fn untake(&mut self, data: &mut Vec<u8>) {
         self.offset -= data.len() as u64;
-        self.line -= memchr_iter(b'\n', data).count() as u64;
+        self.line -= memchr_iter(self.newline, data).count() as u64;
         data.extend_from_slice(&self.ahead[self.begin..]);
         (self.ahead, self.begin) = (std::mem::take(data), 0);
     }
@@ -234,6 +237,7 @@ impl Window {
         let mut data = Vec::new();
         self.fill(&mut data, length)?;
         self.offset += data.len() as u64;
+        self.line += memchr_iter(self.newline, &data).count() as u64;
         Ok(data)
     }
 
@@ -278,7 +282,7 @@ impl Window {
         }
         data.truncate(end);
         self.offset += data.len() as u64;
-        self.line += memchr_iter(b'\n', data).count() as u64;
+        self.line += memchr_iter(self.newline, data).count() as u64;
     }
 
     /// Appends to `data` until it has `length` bytes, or the file ends.
@@ -303,10 +307,11 @@ impl Window {
 }
 
 fn at_end(data: &[u8], ends: &Ends) -> Taken {
-    match ends.last(data) {
+    let last = if matches!(ends, Ends::Record) { warc::last_end(data, true) } else { ends.last(data) };
+    match last {
         _ if data.is_empty() => Taken::Nothing,
         _ if ends.is_optional() => Taken::Documents(data.len()),
-        _ if matches!(ends, Ends::Row(delimiter) if table::scan(data, *delimiter, false).open.is_none()) => {
+        _ if matches!(ends, Ends::Row(dialect) if dialect.scan(data, false).open.is_none()) => {
             Taken::Documents(data.len())
         }
         // The last line may lack its newline.

@@ -1,0 +1,106 @@
+use proptest::prelude::*;
+
+use super::rows::Sight;
+use super::*;
+
+#[test]
+fn columns_by_name_and_by_number() {
+    let column = |row: &str, field: &str| find(row, b",;|\t", b'\n', field);
+    assert_eq!(column("id,text\r\n", "text"), Ok(((b',', 1, 2), true)));
+    assert_eq!(column("id;\"text\";a,b\n", "text"), Ok(((b';', 1, 3), true)));
+    assert_eq!(column("id\ttext\n", "2"), Ok(((b'\t', 1, 2), false)));
+    assert_eq!(column("text", "text"), Ok(((b',', 0, 1), true)));
+    assert_eq!(column("\"id\", \"the text\"\r\n", "the text"), Ok(((b',', 1, 2), true)));
+    assert_eq!(column("# id , text\n", "id"), Ok(((b',', 0, 2), true)));
+    assert!(column("id,body\n", "text").unwrap_err().starts_with("no column \"text\" (columns: \"id\", \"body\")"));
+    assert!(column("id,body\n", "3").is_err());
+}
+
+#[test]
+fn what_is_before_the_header() {
+    let skip = |text: &str, field: &str| preamble(text.as_bytes(), b'\n', b",;|\t", Some(field));
+    assert_eq!(skip("id,text\n", "text"), (0, None));
+    assert_eq!(skip("\n# made in 2020\n#\nid,text\n", "text"), (18, None));
+    assert_eq!(skip("# id, text\n1,a\n", "text"), (0, None));
+    assert_eq!(skip("#id,text\n1,a\n", "body"), (0, None), "as many fields: it may be a row");
+    assert_eq!(skip("#made\nsep=;\nid;text\n", "text"), (12, Some(b';')));
+    assert_eq!(skip("# only\n", "text"), (0, None));
+}
+
+#[test]
+fn how_a_table_quotes() {
+    let choose = |text: &str, delimiter: u8| {
+        let it = Dialect::choose(delimiter, b'\n', text.as_bytes(), true, 2);
+        (it.quotes, it.backslash, it.spaces)
+    };
+    assert_eq!(choose("1,\"a \"\"b\"\" c\"\n2,\"C:\\\"\n", b','), (true, false, false));
+    assert_eq!(choose("1,\"a \\\"b\\\" c\"\n2,d\n", b','), (true, true, false));
+    assert_eq!(choose("1,\"a \\\", c\"\n2,d\n", b','), (true, true, false), "by the number of fields");
+    assert_eq!(choose("1, \"a, b\"\n2, \"c\"\n", b','), (true, false, true));
+    assert_eq!(choose("1, \"a\" b\n2,c\n", b','), (true, false, false));
+    assert_eq!(choose("1,\"a\" b\n2,c\n", b','), (true, false, false), "commas need quotes");
+    assert_eq!(choose("1\t\"a\" b\n2\tc\n3\td\n", b'\t'), (false, false, false));
+    assert_eq!(choose("1\t\"a\n2\tc\n3\td\n", b'\t'), (false, false, false));
+    assert_eq!(choose("1\t\"a\tb\"\n2\t\"c\nd\"\n3\t\"d\" e\n", b'\t'), (true, false, false));
+    // The end of what is looked at is not the end of the table.
+    let rows = |text: &str| Dialect::choose(b'\t', b'\n', text.as_bytes(), false, 2).quotes;
+    assert!(!rows("1\t\"a\n2\tc\n3\td\n4\te\n") && rows("1\tb\n2\t\"A long text\nof lines\nthat is cut"));
+}
+
+proptest! {
+    /// A row that is whole here is one record of the crate, whatever the dialect, and rows are those of all of the data.
+    #[test]
+    fn rows_are_those_of_the_crate(
+        parts in prop::collection::vec(prop::sample::select(
+            ["\"", "\"\"", ",", "\n", "\r\n", "a", " ", "\"a,\n\"", ";", "\\", ", \"a\"", "\r"].as_slice()), 0..40),
+        (quotes, backslash, spaces) in (any::<bool>(), any::<bool>(), any::<bool>()),
+    ) {
+        let text = parts.concat();
+        let quoted = Dialect { backslash: backslash && quotes, spaces: spaces && quotes, quotes, ..Dialect::new(b',', b'\n') };
+        let mut at = 0;
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let row = quoted.row(rest);
+            prop_assert_eq!(quoted.scan(rest, true).first, row.end);
+            let end = row.end.unwrap_or(rest.len());
+            if row.fault.is_none() {
+                let mut plain = Vec::new();
+                quoted.plain(&rest[..end], &mut plain);
+                let records: Vec<_> = reader(&plain, &quoted).records().map(|it| it.unwrap().len()).collect();
+                if !is_blank(&rest[..end]) {
+                    prop_assert_eq!(records, [row.fields]);
+                }
+            }
+            if row.end.is_some() {
+                at += end;
+            }
+            rest = &rest[end..];
+        }
+        prop_assert_eq!(quoted.scan(text.as_bytes(), false).last.unwrap_or(0), at);
+        let _ = Sight::of(text.as_bytes(), true, &quoted, 2);
+    }
+
+    /// What the crate writes is read as it was, and never has a fault.
+    #[test]
+    fn what_the_crate_writes(
+        rows in prop::collection::vec(prop::collection::vec("[a\", \n\\\\]{0,6}", 2..3), 1..8),
+        always in any::<bool>(),
+    ) {
+        let style = if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary };
+        let mut writer = csv::WriterBuilder::new().quote_style(style).from_writer(Vec::new());
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        let text = writer.into_inner().unwrap();
+        let dialect = Dialect::new(b',', b'\n');
+        let (mut plain, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            let row = dialect.row(&text[at..]);
+            prop_assert!(row.fault.is_none() && row.end.is_some());
+            let end = row.end.unwrap_or(text.len() - at);
+            dialect.plain(&text[at..at + end], &mut plain);
+            at += end;
+        }
+        let read: Vec<Vec<String>> =
+            reader(&plain, &dialect).records().map(|it| it.unwrap().iter().map(ToOwned::to_owned).collect()).collect();
+        prop_assert_eq!(read, rows);
+    }
+}
