@@ -31,7 +31,7 @@ pub struct Corpus {
 /// # Errors
 /// As [`super::expand_inputs`].
 pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
-    let (files, skipped) = cards::expand(inputs)?;
+    let (files, skipped) = cards::expand(inputs, "text")?;
     Ok(Corpus { files, notes: cards::note(&skipped).into_iter().collect() })
 }
 

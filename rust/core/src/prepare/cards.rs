@@ -8,44 +8,48 @@ use crate::input::{InputFile, expand_inputs};
 use crate::{Error, Result};
 
 /// Names of files about the data, in lower case, whatever lies beside them.
+#[rustfmt::skip]
 const NAMES: &[&str] = &[
-    "dataset_info.json",
-    "dataset_infos.json",
-    "dataset_dict.json",
-    "state.json",
-    "croissant.json",
-    "dumpstatus.json",
-    "_success",
-    "_metadata",
-    "_common_metadata",
-    "license",
-    "licence",
-    "copying",
-    "notice",
-    "citation.cff",
-    "md5sums",
-    "sha1sums",
-    "sha256sums",
-    "sha512sums",
-    "md5sums.txt",
-    "sha1sums.txt",
-    "sha256sums.txt",
-    "sha512sums.txt",
-    "checksums.txt",
-    "wget-log",
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "croissant.json", "dumpstatus.json",
+    "metadata.json", "dataset-metadata.json", "datapackage.json", "schema.json", "manifest.json", "_success", "_metadata",
+    "_common_metadata", "license", "licence", "copying", "notice", "manifest", "authors", "citation.cff", "dataset_card.md",
+    "datasheet.md", "requirements.txt", "md5sums", "sha1sums", "sha256sums", "sha512sums", "md5sums.txt", "sha1sums.txt",
+    "sha256sums.txt", "sha512sums.txt", "checksums.txt", "wget-log", "makefile", "dockerfile", "thumbs.db", "ehthumbs.db",
+    "desktop.ini",
 ];
 
-/// Beginnings of names of files about the data, in lower case: they have no suffix, or one of text.
-const STEMS: &[&str] = &["readme", "license", "licence", "copying", "notice", "citation", "changelog"];
+/// Beginnings of names of files about the data, in lower case: the name ends there, or `.`, `_` or `-` follows. They have no
+/// suffix, or one of text.
+#[rustfmt::skip]
+const STEMS: &[&str] = &[
+    "readme", "license", "licence", "copying", "copyright", "notice", "citation", "changelog", "authors", "contributors",
+    "contributing", "datasheet", "dataset_card", "dataset-card", "data_card", "data-card", "terms", "references", "manifest",
+    "index",
+];
 
-/// Suffixes of files about other files, in lower case.
-const SUFFIXES: &[&str] = &["crc", "md5", "sha1", "sha256", "sha512", "sig", "asc", "metadata", "lock"];
+/// Suffixes of text that such a file may have.
+const TEXTS: &[&str] =
+    &["", "md", "markdown", "txt", "rst", "adoc", "org", "html", "htm", "pdf", "bib", "json", "yaml", "yml"];
+
+/// Suffixes of files about other files, or of files that are not whole, in lower case.
+#[rustfmt::skip]
+const SUFFIXES: &[&str] = &[
+    "crc", "crc32", "md5", "sha1", "sha256", "sha384", "sha512", "md5sum", "sha1sum", "sha256sum", "sha384sum", "sha512sum",
+    "sig", "asc", "metadata", "lock", "idx", "jsonld", "aria2", "torrent", "dvc", "tmp", "bak", "part", "crdownload", "swp",
+];
+
+/// Suffixes of programs and settings, which are data only if they are many.
+const PROGRAMS: &[&str] = &["py", "ipynb", "sh", "bib", "ini", "cfg", "toml", "yaml", "yml"];
+
+/// A description in JSON is not longer.
+const LONGEST_DESCRIPTION: u64 = 1 << 20;
 
 /// The files that `inputs` name, as [`expand_inputs`] has them, and those of folders among them that are passed over.
 ///
 /// A file that is named itself is always read, and so are all files of a folder that holds only such files. A README with a
-/// suffix is read where files with the same suffix lie beside it: it is then one text among others.
-pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S]) -> Result<(Vec<InputFile>, Vec<PathBuf>)> {
+/// suffix is read if files with the same suffix lie beside it: it is then one text among others. Of the files named `.json`
+/// those are passed over that are one object without the field `field`, if there are as many other files.
+pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<InputFile>, Vec<PathBuf>)> {
     if inputs.iter().all(|input| !Path::new(input).is_dir()) {
         return Ok((expand_inputs(inputs)?, Vec::new()));
     }
@@ -59,17 +63,51 @@ pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S]) -> Result<(Vec<InputFile>, V
             files.extend(found);
             continue;
         }
-        let data: BTreeSet<String> =
-            found.iter().filter(|it| card(&it.path) == Card::No).map(|it| suffix(&it.path)).collect();
-        let (cards, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| match card(&it.path) {
-            Card::No => false,
-            Card::Yes => !data.is_empty(),
-            Card::Unless(suffix) => !data.is_empty() && !data.contains(&suffix),
-        });
-        files.extend(rest);
-        passed_over.extend(cards.into_iter().map(|it| it.path));
+        let mut cards: Vec<Card> = found.iter().map(|it| card(&it.path)).collect();
+        let count = |cards: &[Card], kind: &Card| cards.iter().filter(|it| *it == kind).count();
+        let described =
+            || found.iter().zip(&cards).filter(|(it, card)| **card == Card::No && is_description(it, field));
+        let descriptions: BTreeSet<PathBuf> = described().map(|(it, _)| it.path.clone()).collect();
+        if descriptions.len() * 2 <= count(&cards, &Card::No) {
+            for (card, _) in cards.iter_mut().zip(&found).filter(|(_, it)| descriptions.contains(&it.path)) {
+                *card = Card::Yes;
+            }
+        }
+        if count(&cards, &Card::Program) > count(&cards, &Card::No) {
+            cards.iter_mut().filter(|card| **card == Card::Program).for_each(|card| *card = Card::No);
+        }
+        let is_data = found.iter().zip(&cards).filter(|(_, card)| **card == Card::No);
+        let data: BTreeSet<String> = is_data.map(|(it, _)| suffix(&it.path)).collect();
+        for (file, card) in found.into_iter().zip(cards) {
+            let is_passed_over = match card {
+                Card::No => false,
+                Card::Yes | Card::Program => !data.is_empty(),
+                Card::Unless(suffix) => !data.is_empty() && !data.contains(&suffix),
+            };
+            if is_passed_over { passed_over.push(file.path) } else { files.push(file) }
+        }
     }
     Ok((files, passed_over))
+}
+
+/// Whether a file is a single JSON object that lacks the field with the text: it describes the data.
+fn is_description(file: &InputFile, field: &str) -> bool {
+    if suffix(&file.path) != "json" || !file.is_seekable() || file.bytes > LONGEST_DESCRIPTION {
+        return false;
+    }
+    let first = field.split('.').next().unwrap_or_default();
+    let fields = std::fs::read(&file.path).ok().and_then(|text| {
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text).ok()
+    });
+    fields.is_some_and(|fields| !fields.contains_key(field) && !fields.contains_key(first) && !holds_records(&fields))
+}
+
+/// Whether an object holds a list of objects, which may be the data.
+fn holds_records(fields: &serde_json::Map<String, serde_json::Value>) -> bool {
+    fields
+        .values()
+        .any(|it| it.as_array().is_some_and(|items| items.len() > 1 && items.iter().all(|it| it.is_object())))
 }
 
 /// One line that names the files that were passed over; none if there are none.
@@ -90,6 +128,8 @@ enum Card {
     Yes,
     /// Unless files with this suffix are the data.
     Unless(String),
+    /// Unless there are more of them than of other files.
+    Program,
 }
 
 fn suffix(path: &Path) -> String {
@@ -102,6 +142,7 @@ fn card(path: &Path) -> Card {
     // The index of a multistream dump has titles and places only.
     let is_index = name.contains("-multistream-index") && name.contains(".txt");
     if NAMES.contains(&name.as_str())
+        || name.ends_with('~')
         || SUFFIXES.contains(&suffix.as_str())
         || is_index
         || name.starts_with("_committed_")
@@ -109,13 +150,20 @@ fn card(path: &Path) -> Card {
     {
         return Card::Yes;
     }
-    let stem = name.strip_suffix(&format!(".{suffix}")).unwrap_or(&name);
-    if STEMS.contains(&stem) && matches!(suffix.as_str(), "" | "md" | "txt" | "rst" | "html" | "bib") {
-        return if suffix.is_empty() { Card::Yes } else { Card::Unless(suffix) };
+    let is_stem = |stem: &&str| {
+        let rest = name.strip_prefix(*stem);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_', '-']))
+    };
+    if STEMS.iter().any(is_stem) {
+        // What looks like a suffix may be a version: LICENSE-2.0.
+        if suffix.is_empty() || suffix.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Card::Yes;
+        }
+        if TEXTS.contains(&suffix.as_str()) {
+            return Card::Unless(suffix);
+        }
     }
-    // The script that loads a data set has its folder's name.
-    let folder = path.parent().and_then(Path::file_name).map(|it| it.to_string_lossy().to_lowercase());
-    if suffix == "py" && folder.is_some_and(|it| it == stem) { Card::Unless(suffix) } else { Card::No }
+    if PROGRAMS.contains(&suffix.as_str()) { Card::Program } else { Card::No }
 }
 
 #[cfg(test)]
@@ -132,10 +180,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();
         }
-        let (files, passed_over) = expand(&[&root]).unwrap();
+        let (files, passed_over) = expand(&[&root], "text").unwrap();
         let short = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
         for path in &passed_over {
-            assert_eq!(expand(&[path]).unwrap().0[0].path, *path, "a file that is named is read");
+            assert_eq!(expand(&[path], "text").unwrap().0[0].path, *path, "a file that is named is read");
         }
         (files.iter().map(|it| short(&it.path)).collect(), passed_over.iter().map(|it| short(it)).collect())
     }
@@ -158,6 +206,67 @@ mod tests {
         ]);
         assert_eq!(files, ["a/0.parquet", "metadata.jsonl", "notes.md.jsonl", "readme-first.jsonl"]);
         assert_eq!(cards.len(), 8);
+    }
+
+    #[test]
+    fn whatever_lies_beside_data() {
+        for name in [
+            "wikitext.py",
+            "README_CN.md",
+            "README.zh.md",
+            "data.jsonl.sha256sum",
+            "data.jsonl.sha1sum",
+            "requirements.txt",
+            "LICENSE-2.0.txt",
+            "LICENSE_CC.txt",
+            "LICENSE-2.0",
+            "MANIFEST",
+            "AUTHORS",
+            "DATASHEET.md",
+            "dataset_card.md",
+            "TERMS.txt",
+            "desktop.ini",
+            "references.bib",
+            "Makefile",
+            "data.jsonl.tmp",
+            "data.jsonl.bak",
+            "data.jsonl~",
+            "metadata.json",
+            "dataset-metadata.json",
+            "schema.json",
+            "croissant.jsonld",
+            "Thumbs.db",
+            "data.jsonl.idx",
+            "data.jsonl.aria2",
+            "data.jsonl.dvc",
+            "index.html",
+            "download.sh",
+            "config.yaml",
+        ] {
+            assert_eq!(read(&["data.jsonl", name]), (vec!["data.jsonl".into()], vec![name.into()]), "{name}");
+        }
+        assert_eq!(read(&["README_de.md", "readme.md", "data.jsonl"]).0, ["data.jsonl"]);
+        for name in ["notes.txt", "indexes.txt", "readmes.jsonl", "termsheet.txt", "b.parquet", "metadata.jsonl"] {
+            assert_eq!(read(&["data.jsonl", name]).1, Vec::<String>::new(), "{name}");
+        }
+        assert_eq!(read(&["a.py", "b.py", "c.txt"]).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_object_without_the_field_is_a_description() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let read = |field: &str| {
+            let (_, passed_over) = expand(&[folder.path()], field).unwrap();
+            passed_over.iter().map(|it| it.file_name().unwrap().to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        write("config.json", "{\n \"name\": \"wiki\"\n}\n");
+        assert_eq!(read("text"), Vec::<String>::new(), "nothing else is there");
+        write("data.jsonl", "{\"text\": \"One.\"}\n");
+        assert_eq!(read("text"), ["config.json"]);
+        assert_eq!(read("name"), Vec::<String>::new());
+        write("config.json", "{\"data\": [{\"text\": \"One.\"}, {\"text\": \"Two.\"}]}");
+        assert_eq!(read("text"), Vec::<String>::new(), "it holds data");
     }
 
     #[test]

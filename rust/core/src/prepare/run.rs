@@ -61,7 +61,7 @@ pub fn prepare<S: AsRef<OsStr>>(
     options.check()?;
     let rule = LanguageRule::parse(&options.clean.language)?;
     let patterns = options.clean.patterns()?;
-    let (files, passed_over) = cards::expand(inputs)?;
+    let (files, passed_over) = cards::expand(inputs, &options.read.text_field)?;
     let targets = [Some(&outputs.training), outputs.held_out.as_ref()].into_iter().flatten();
     for target in targets {
         if !outputs.dry_run {
