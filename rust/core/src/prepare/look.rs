@@ -7,9 +7,11 @@ use super::raw::Document;
 
 /// Bytes of text for which a sample is taken, in small inputs.
 const STRIDE: usize = 512;
+/// Bytes of text for which a sample is taken, in large inputs.
+const LONG_STRIDE: usize = 128 << 10;
 /// Samples of the beginnings of all inputs, about; at most these of one.
 const FIRST_SAMPLES: (usize, usize) = (48, 12);
-/// Samples of another language, and their fraction of all, from which there is a warning.
+/// Samples of another language, and the fraction of all text that they stand for, from which there is a warning.
 const OTHERS: (u64, f64) = (3, 0.2);
 /// Paragraphs in a document, on average over several, from which blank lines are likely to separate documents.
 const PARAGRAPHS: u64 = 50;
@@ -22,7 +24,21 @@ pub struct Look {
     /// Paragraphs in them: blocks of lines between blank lines.
     paragraphs: u64,
     /// Samples by the language that the text is taken for, and the one that they look like.
-    samples: BTreeMap<(String, &'static str), u64>,
+    samples: BTreeMap<(String, &'static str), Samples>,
+}
+
+/// Samples, and the bytes of text that they stand for: those of an input's beginning stand closer together.
+#[derive(Debug, Default, Clone, Copy)]
+struct Samples {
+    count: u64,
+    bytes: u64,
+}
+
+impl std::ops::AddAssign for Samples {
+    fn add_assign(&mut self, other: Self) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+    }
 }
 
 impl Look {
@@ -33,8 +49,8 @@ impl Look {
     pub fn add(&mut self, other: &Self) {
         self.documents += other.documents;
         self.paragraphs += other.paragraphs;
-        for (languages, count) in &other.samples {
-            *self.samples.entry(languages.clone()).or_default() += count;
+        for (languages, samples) in &other.samples {
+            *self.samples.entry(languages.clone()).or_default() += *samples;
         }
     }
 
@@ -54,8 +70,9 @@ impl Look {
     pub fn languages(&mut self, documents: &[Document], language: &str, begins_input: bool, inputs: usize) {
         let texts = || documents.iter().filter(|document| document.language.is_none()).map(|document| &*document.text);
         let total: usize = texts().map(str::len).sum();
-        let most = if begins_input { (FIRST_SAMPLES.0 / inputs.max(1)).clamp(1, FIRST_SAMPLES.1) } else { 1 };
-        let count = (total / STRIDE).clamp(1, most);
+        let first = if begins_input { (FIRST_SAMPLES.0 / inputs.max(1)).clamp(1, FIRST_SAMPLES.1) } else { 1 };
+        let count = (total / STRIDE).clamp(1, first.max(total / LONG_STRIDE));
+        let sample = Samples { count: 1, bytes: (total / count) as u64 };
         let mut before = 0;
         let mut next = 0;
         for text in texts() {
@@ -63,7 +80,7 @@ impl Look {
                 let at = text.ceil_char_boundary((next * total / count).saturating_sub(before));
                 let found = detect(&text[at..]);
                 if found != UNDETERMINED {
-                    *self.samples.entry((language.to_owned(), found)).or_default() += 1;
+                    *self.samples.entry((language.to_owned(), found)).or_default() += sample;
                 }
                 next += 1;
             }
@@ -88,33 +105,33 @@ impl Look {
 
     /// A sentence about text in other languages than the one it is taken for; none if that is only a small part.
     pub fn mixed(&self) -> Option<String> {
-        let all: u64 = self.samples.values().sum();
-        let mut others: BTreeMap<&str, u64> = BTreeMap::new();
-        for ((taken, found), count) in &self.samples {
+        let all: u64 = self.samples.values().map(|it| it.bytes).sum();
+        let mut others: BTreeMap<&str, Samples> = BTreeMap::new();
+        for ((taken, found), samples) in &self.samples {
             if taken != found && taken != UNDETERMINED {
-                *others.entry(found).or_default() += count;
+                *others.entry(found).or_default() += *samples;
             }
         }
-        let percent = |count: u64| format!("{:.0}%", 100.0 * count as f64 / all as f64);
-        let is_much = |count: u64| count >= OTHERS.0 && count as f64 >= OTHERS.1 * all as f64;
-        if let Some((other, &count)) =
-            others.iter().max_by_key(|(_, count)| **count).filter(|(_, count)| is_much(**count))
+        let percent = |bytes: u64| format!("{:.0}%", 100.0 * bytes as f64 / all as f64);
+        let is_much = |it: &Samples| it.count >= OTHERS.0 && it.bytes as f64 >= OTHERS.1 * all as f64;
+        if let Some((other, samples)) =
+            others.iter().max_by_key(|(_, samples)| samples.bytes).filter(|(_, samples)| is_much(samples))
         {
             return Some(format!(
                 "about {} of the text looks like {other}, and is taken for another language",
-                percent(count)
+                percent(samples.bytes)
             ));
         }
         let mut unknown: Vec<_> = self
             .samples
             .iter()
             .filter(|((taken, _), _)| taken == UNDETERMINED)
-            .map(|((_, found), n)| (*n, *found))
+            .filter(|(_, samples)| is_much(samples))
+            .map(|((_, found), samples)| (samples.bytes, *found))
             .collect();
-        unknown.retain(|(count, _)| is_much(*count));
         unknown.sort_unstable_by(|a, b| b.cmp(a));
         (unknown.len() > 1).then(|| {
-            let list: Vec<_> = unknown.iter().map(|(count, found)| format!("{found} {}", percent(*count))).collect();
+            let list: Vec<_> = unknown.iter().map(|(bytes, found)| format!("{found} {}", percent(*bytes))).collect();
             format!("the text is in several languages ({}), and no language's abbreviations are used", list.join(", "))
         })
     }
@@ -147,6 +164,18 @@ mod tests {
         assert_eq!(look(&format!("{}{ENGLISH}", GERMAN.repeat(60)), "de").mixed(), None);
         assert_eq!(look("", "de").mixed(), None);
         assert_eq!(look("ä", "de").mixed(), None);
+    }
+
+    #[test]
+    fn a_beginning_counts_for_its_bytes_only() {
+        let mut all = Look::default();
+        for (i, text) in [GERMAN, ENGLISH, ENGLISH].into_iter().enumerate() {
+            let mut look = Look::default();
+            let text = text.repeat((512 << 10) / text.len());
+            look.languages(&[Document { text, ..Document::default() }], "de", i == 0, 1);
+            all.add(&look);
+        }
+        assert!(all.mixed().unwrap().starts_with("about 67% of the text looks like en"), "{:?}", all.mixed());
     }
 
     #[test]
