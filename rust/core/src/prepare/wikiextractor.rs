@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memmem};
 
 use super::parse::Records;
 use super::plain::is_blank;
@@ -10,6 +10,9 @@ use super::raw::ReadCounts;
 use crate::Result;
 
 const END: &str = "</doc>";
+
+/// Bytes of a `<doc ..>` that are looked at.
+const LONGEST_TAG: usize = 64 << 10;
 
 /// Longer than the name of any character reference.
 const LONGEST_REFERENCE: usize = 40;
@@ -33,7 +36,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
                         "no </doc> before the next <doc>; run wikiextractor again".into()
                     })?;
                 }
-                rest = if is_blank(behind.as_bytes()) { "" } else { behind };
+                rest = if behind.trim_start().is_empty() { "" } else { behind };
                 continue;
             }
             let closing = closing(rest);
@@ -56,7 +59,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
                     records.bad_line(line_number, counts, || reason.into())?;
                 }
             }
-            rest = if is_blank(behind.as_bytes()) { "" } else { behind.trim_start() };
+            rest = behind.trim_start();
         }
         at = end;
         line_number += 1;
@@ -110,15 +113,20 @@ fn header(line: &str) -> Option<(&str, &str)> {
     if !rest.starts_with([' ', '\t']) {
         return None;
     }
-    let whole = rest.trim_end();
-    // A title may hold quotes and `>`: where the line ends with the tag, all of it is the tag's.
-    if let Some(attributes) = whole.strip_suffix('>')
+    // A tag is not that long, and ends before its element does: a line of many elements is not searched to its end for each.
+    let near = &rest[..rest.floor_char_boundary(LONGEST_TAG)];
+    let near = memmem::find(near.as_bytes(), END.as_bytes()).map_or(near, |end| &near[..end]);
+    // A title may hold quotes and `>`: if the line ends with the tag, all of it is the tag's.
+    let whole = near.trim_end();
+    if near.len() == rest.len()
+        && let Some(attributes) = whole.strip_suffix('>')
         && attributes.ends_with(['"', '\''])
     {
         return Some((attributes, &rest[whole.len()..]));
     }
-    let end = ["\">", "'>"].iter().filter_map(|end| whole.find(end)).min()?;
-    Some((&rest[..=end], &rest[end + 2..]))
+    let bytes = near.as_bytes();
+    let end = memchr_iter(b'>', bytes).find(|&at| at > 0 && matches!(bytes[at - 1], b'"' | b'\''))?;
+    Some((&rest[..end], &rest[end + 1..]))
 }
 
 /// The title among the attributes of a `<doc ..>`; nothing if there is none. Titles stand in it as they are, with quotes, or
@@ -142,11 +150,9 @@ fn is_next_attribute(rest: &str) -> bool {
     if next.is_empty() {
         return true;
     }
-    let Some((name, value)) = next.split_once('=') else { return false };
-    next.len() < rest.len()
-        && !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':'))
-        && value.starts_with(['"', '\''])
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
+    let name = next.bytes().take_while(is_part).count();
+    next.len() < rest.len() && name > 0 && (next[name..].starts_with("=\"") || next[name..].starts_with("='"))
 }
 
 /// Character references that end in a semicolon: others are an address's, as in `?a=1&copy=2`.
