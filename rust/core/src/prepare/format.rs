@@ -149,7 +149,7 @@ pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Ki
     }
     let name = wanted.format().unwrap_or_default();
     let advice = match found.format() {
-        _ if wanted == Kind::Text => found.advice().unwrap_or("drop --format to have it read as that").to_owned(),
+        _ if wanted == Kind::Text => found.advice().unwrap_or("drop --format").to_owned(),
         Some(other) => format!("drop --format, or pass --format {other}"),
         None => found.advice().unwrap_or_default().to_owned(),
     };
@@ -183,6 +183,7 @@ fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> b
         Kind::Text => found.may_be_text(),
         // Not every table looks like one.
         Kind::Csv | Kind::Tsv => found.may_be_text() && !matches!(found, Kind::Wet | Kind::Mediawiki),
+        Kind::Mediawiki if found.what() == markup::LONG_COMMENT => true,
         Kind::Mediawiki | Kind::Wikiextractor => {
             options.skip_bad && matches!(found, Kind::Text | Kind::Other(Other { may_be_text: true, .. }))
         }
@@ -198,15 +199,21 @@ fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> b
 
 /// What data is that begins with `head`, without a byte-order mark; `whole` says whether `head` is all of it.
 ///
-/// The first [`HEAD`] bytes are looked at. A NUL byte or a bad line among them changes nothing: what single bytes do to text is
+/// The first [`HEAD`] bytes after white space are looked at. A NUL byte or a bad line among them changes nothing: what single bytes do to text is
 /// for the reader to say, wherever they stand.
 pub fn recognize(head: &[u8], whole: bool) -> Kind {
-    let whole = whole && head.len() <= HEAD;
-    let head = &head[..head.len().min(HEAD)];
-    if let Some(kind) = binary::recognize(head, whole) {
+    let begin = &head[..head.len().min(HEAD)];
+    if let Some(kind) = binary::recognize(begin, whole && head.len() <= HEAD) {
         return kind;
     }
+    // Blank lines do not count, however many there are.
     let text = trim_start(head);
+    let whole = whole && text.len() <= HEAD;
+    let text = &text[..text.len().min(HEAD)];
+    // Before anything that looks at the first line only, which may be a bad one.
+    if json_shape::are_lines(text, whole) {
+        return Kind::Jsonl;
+    }
     if let Some(kind) = markup::recognize(text, whole) {
         return kind;
     }
@@ -228,7 +235,10 @@ fn listing(text: &[u8]) -> Option<Kind> {
         .any(|it| text.starts_with(it))
         || (text.starts_with(b"--\n-- PostgreSQL database dump"))
     {
-        return Some(Other::text("a dump of a database (SQL)", "load it, and write its texts as CSV first"));
+        return Some(Other::text(
+            "a dump of a database (SQL)",
+            "load it into a database, and export its texts as CSV first",
+        ));
     }
     let is_token = |line: &[u8]| line.starts_with(b"1") && memchr::memchr_iter(b'\t', line).count() == 9;
     let token = lines.find(|line| !line.starts_with(b"#"))?;
@@ -238,14 +248,19 @@ fn listing(text: &[u8]) -> Option<Kind> {
     })
 }
 
-/// Whether a dump that begins with `head` is only a part of one: it begins with a page, or is the end.
+/// Whether a dump that begins with `head` is only a part of one, without the header.
 pub(super) fn is_part_of_dump(head: &[u8]) -> bool {
     let element = markup::first_element(trim_start(head));
-    element.starts_with(b"<page>") || element.starts_with(b"</mediawiki>")
+    memchr::memmem::find(head, b"<mediawiki").is_none() && !element.starts_with(b"<!--")
 }
 
 /// `text` without the white space and control characters that it begins with.
 fn trim_start(text: &[u8]) -> &[u8] {
-    let begin = text.iter().position(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0..=6 | 14..=26));
+    let begin = text.iter().position(|byte| !is_skipped(*byte));
     begin.map_or(&[], |begin| &text[begin..])
+}
+
+/// Whether a byte says nothing of the format if data begin with it.
+pub(super) fn is_skipped(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, 0..=6 | 14..=26)
 }

@@ -144,7 +144,7 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
     if said.contains("surrogate") || said.contains("unexpected end of hex escape") {
         let at = lone_surrogates(line).next()?;
         let escape = &line[at..at + 6];
-        let remedy = "pass --on-bad-utf8 replace to put U+FFFD there".into();
+        let remedy = "pass --on-bad-utf8 replace to insert U+FFFD".into();
         return Some((format!("the lone surrogate {escape} at byte {} is half a character", at + 1), remedy));
     }
     if said.starts_with("control character") {
@@ -157,7 +157,14 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
     }
     if said.starts_with("EOF") {
         let remedy = "write each object on one line".into();
-        return Some((format!("the object does not end on its line, which has {} bytes", line.len()), remedy));
+        return Some((
+            format!(
+                "the object does not end on its line, which has {} {}",
+                line.len(),
+                if line.len() == 1 { "byte" } else { "bytes" }
+            ),
+            remedy,
+        ));
     }
     // The byte where the parser stopped, or, where it stopped at white space, the next.
     let at = byte.saturating_sub(1);

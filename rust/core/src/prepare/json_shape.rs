@@ -50,6 +50,10 @@ pub(super) fn shape(head: &[u8], whole: bool) -> Shape {
     match text.first() {
         Some(b'{') => of_objects(text, first, is_line, whole),
         Some(b'[') => of_array(text, first, is_line, whole),
+        Some(b'"') if are_strings(text, whole) => {
+            let advice = "JSON Lines has one object per line: jq -c '{text: .}' FILE > NEW";
+            other("JSON strings, one per line", advice)
+        }
         _ => Shape::Text,
     }
 }
@@ -64,8 +68,60 @@ fn without_marks(mut text: &[u8]) -> &[u8] {
     }
 }
 
+/// Whether most of the lines of `text` that are not blank are one JSON object each, whatever the first one is: `text` begins a
+/// file, of which `whole` says whether it is all.
+pub(super) fn are_lines(text: &[u8], whole: bool) -> bool {
+    let (mut objects, mut others, mut bytes) = (0_usize, 0_usize, 0);
+    let mut lines = text.split(|&byte| byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let line = without_marks(line).trim_ascii_end();
+        let is_cut = !whole && lines.peek().is_none();
+        let is_object = line.starts_with(b"{") && {
+            let (end, count, found) = values(line, is_cut);
+            (found == Values::Whole && (count == 1 && end == line.len() || is_cut && count == 0 && is_key(line)))
+                || lenient(line) == Some(1)
+        };
+        if is_object {
+            objects += 1;
+            bytes += line.len();
+        } else if !is_cut && !is_blank(line) {
+            others += 1;
+        }
+    }
+    (objects > 1 && objects >= others) || (objects == 1 && !whole && bytes * 2 > text.len())
+}
+
+/// Whether the first field of an object is an array of objects.
+fn holds_records(text: &[u8]) -> bool {
+    fn after(text: &[u8], byte: u8) -> Option<&[u8]> {
+        text.trim_ascii_start().strip_prefix(&[byte]).map(<[u8]>::trim_ascii_start)
+    }
+    let value = after(text, b'{').and_then(|text| after(text, b'"')).and_then(|text| {
+        let end = memchr::memchr(b'"', text)?;
+        after(&text[end + 1..], b':')
+    });
+    value.and_then(|text| after(text, b'[')).is_some_and(|text| text.starts_with(b"{"))
+}
+
+/// Whether a name in quotes follows the brace that `line` begins with.
+fn is_key(line: &[u8]) -> bool {
+    line[1..].trim_ascii_start().starts_with(b"\"")
+}
+
+/// Whether each of several lines is a JSON string, and nothing else.
+fn are_strings(text: &[u8], whole: bool) -> bool {
+    const ENOUGH: usize = 3;
+    let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+    if !whole {
+        lines.pop();
+    }
+    lines.retain(|line| !is_blank(line));
+    lines.len() >= ENOUGH && lines.iter().all(|line| serde_json::from_slice::<String>(line).is_ok())
+}
+
 fn of_objects(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
     const SEVERAL: &str = "JSON Lines has one object per line: jq -c . FILE > NEW";
+    const RECORDS: &str = "its records are in an array: if that is the field \"data\", jq -c '.data[]' FILE > NEW";
     let inner = text[1..].trim_ascii_start();
     if inner.starts_with(b"'") {
         return of_python(&inner[1..], first, is_line);
@@ -82,7 +138,18 @@ fn of_objects(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
     let (end, count, found) = values(text, !whole);
     let is_first_long = count == 0 || end > first.len();
     match found {
-        Values::Whole if is_first_long && (count > 0 || is_json) => other("JSON over several lines", SEVERAL),
+        Values::Whole if is_first_long && (count > 0 || is_json) => {
+            other("JSON over several lines", if holds_records(text) { RECORDS } else { SEVERAL })
+        }
+        _ if is_json && whole && count == 0 && lenient(text) == Some(1) => other(
+            "JSON over several lines, with NaN or Infinity",
+            "JSON Lines has one object per line: \
+             python3 -c \"import json, sys; print(json.dumps(json.load(sys.stdin)))\" < FILE > NEW",
+        ),
+        _ if is_json && is_first_long && lenient_values(text, whole).is_some_and(|count| count > 0 || !whole) => other(
+            "JSON over several lines, with NaN or Infinity",
+            "JSON Lines has one object per line: jq -c . FILE > NEW, which writes null for NaN",
+        ),
         Values::Broken(at) if count > 0 && is_first_long => match text.get(at) {
             Some(b',') => other(
                 "JSON over several lines, with commas between the objects",
@@ -95,11 +162,6 @@ fn of_objects(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
             ),
             _ => other("JSON over several lines, broken after its first object", "fix it: jq . FILE names the place"),
         },
-        _ if is_json && whole && count == 0 && lenient(text) == Some(1) => other(
-            "JSON over several lines, with NaN or Infinity",
-            "JSON Lines has one object per line: \
-             python3 -c \"import json, sys; print(json.dumps(json.load(sys.stdin)))\" < FILE > NEW",
-        ),
         _ if is_json => Shape::Lines,
         _ => Shape::Text,
     }
@@ -209,6 +271,15 @@ fn place(text: &[u8], error: &serde_json::Error) -> usize {
         .checked_sub(1)
         .map_or(0, |last| memchr::memchr_iter(b'\n', text).nth(last).map_or(text.len(), |newline| newline + 1));
     begin + error.column().saturating_sub(1)
+}
+
+/// How many whole values there are, if all of the text is values, with Python's NaN and Infinity among them, or would be if
+/// more followed text that is not `whole`.
+fn lenient_values(text: &[u8], whole: bool) -> Option<usize> {
+    let end = if whole { text.len() } else { memchr::memrchr(b'\n', text)? };
+    let mended = without_python_numbers(std::str::from_utf8(&text[..end]).ok()?)?;
+    let (_, count, found) = values(mended.as_bytes(), !whole);
+    (found == Values::Whole).then_some(count)
 }
 
 /// How many values there are, if all of the text is values with Python's NaN and Infinity among them.

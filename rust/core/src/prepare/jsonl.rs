@@ -14,6 +14,10 @@ use super::raw::ReadCounts;
 use crate::Result;
 use crate::input::OnBadUtf8;
 
+/// What is wrong with a last line that ends within its object.
+const CUT_SHORT: &str =
+    "the file is cut short: its last object does not end; fetch the file again, or pass --skip-bad to skip it";
+
 /// Hands over the text of each object.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
     let text = records.text(counts)?;
@@ -31,6 +35,9 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
             Err(error) => match lenient(field, record, replace, &mut counts.replaced) {
                 Some(Field::Text(text)) => document(text.into_owned()),
                 Some(other) => records.bad_line(line, counts, || other.reason(field, record))?,
+                None if error.is_eof() && end == rest.len() && line > 1 && !rest.ends_with('\n') => {
+                    records.bad_line(line, counts, || CUT_SHORT.into())?;
+                }
                 None => records.bad_line(line, counts, || json_faults::explain(record, &error))?,
             },
         }
@@ -80,25 +87,59 @@ enum Field<'a> {
 
 impl Field<'_> {
     fn reason(&self, field: &str, record: &str) -> String {
-        const ADVICE: &str = "or pass --skip-bad to skip such lines";
+        const ADVICE: &str = "or --skip-bad to skip such lines";
+        let value = || {
+            let mended = json_faults::without_python_numbers(record);
+            serde_json::from_str::<Value>(mended.as_deref().unwrap_or(record)).unwrap_or_default()
+        };
         match self {
             Self::Text(_) => String::new(),
             Self::Other(what) => {
-                format!(
-                    "the field {field:?} is {what}, not a string; name the field with the text (--text-field), {ADVICE}"
-                )
+                let value = value();
+                let remedy = match value.get(field) {
+                    Some(Value::Array(items))
+                        if !items.is_empty() && items.iter().all(Value::is_string) && is_name(field) =>
+                    {
+                        format!("join its strings: jq -c '{{text: (.{field}|join(\"\\n\"))}}' FILE > NEW, or ")
+                    }
+                    _ => String::new(),
+                };
+                format!("the field {field:?} is {what}, not a string; {remedy}pass --text-field NAME, {ADVICE}")
             }
             Self::Missing => {
-                let mended = json_faults::without_python_numbers(record);
-                let fields = match serde_json::from_str(mended.as_deref().unwrap_or(record)) {
-                    Ok(Value::Object(fields)) if !fields.is_empty() => {
-                        let names: Vec<String> = fields.keys().take(20).map(|name| format!("{name:?}")).collect();
-                        format!("those there are: {}", names.join(", "))
+                let value = value();
+                let mut names = Vec::new();
+                name_fields(&value, "", &mut names);
+                let fields = if names.is_empty() { "none".into() } else { names.join(", ") };
+                let remedy = match value.get("messages") {
+                    Some(Value::Array(items))
+                        if items.iter().all(|it| it["content"].is_string()) && !items.is_empty() =>
+                    {
+                        "join the messages: jq -c '{text: ([.messages[].content]|join(\"\\n\"))}' FILE > NEW, or "
                     }
-                    _ => "there are none".into(),
+                    _ => "",
                 };
-                format!("no field {field:?}; {fields}; name the field with the text (--text-field), {ADVICE}")
+                format!("no field {field:?} (fields: {fields}); {remedy}pass --text-field NAME, {ADVICE}")
             }
+        }
+    }
+}
+
+/// Whether jq takes `field` after a dot.
+fn is_name(field: &str) -> bool {
+    !field.starts_with(|c: char| c.is_ascii_digit())
+        && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Adds the names of the fields of `value`, in quotes, up to a number: those of objects within it with dots.
+fn name_fields(value: &Value, above: &str, names: &mut Vec<String>) {
+    const MOST: usize = 20;
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let name = format!("{above}{name}");
+        if value.as_object().is_some_and(|fields| !fields.is_empty()) && above.len() < 80 {
+            name_fields(value, &format!("{name}."), names);
+        } else if names.len() < MOST {
+            names.push(format!("{name:?}"));
         }
     }
 }

@@ -38,8 +38,12 @@ const REDIRECT_WORDS: &[&str] = &[
 ];
 
 /// What is wrong with anything but a page, or nothing, between the pages.
-pub(super) const NO_PAGE: &str = "only pages (<page> .. </page>) and comments may stand here; a file holds one dump, so give others \
-    as files of their own, or pass --skip-bad";
+pub(super) const NO_PAGE: &str =
+    "only pages and comments may be here; split the file: one dump per file; --skip-bad skips this text";
+
+/// What is wrong with what stands before the first page of a dump without a header.
+pub(super) const NO_BEGINNING: &str = "the dump's beginning is missing: fetch the file again, or pass --skip-bad to begin with \
+    the first <page>, or --format text if this is plain text";
 
 /// What a dump's header says of the site.
 #[derive(Debug, Default)]

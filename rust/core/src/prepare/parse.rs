@@ -123,7 +123,7 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
     let xml = text.as_bytes();
     let mut at = 0;
     while let Search::At(begin) = xml::find(xml, b"<page>", at) {
-        between_pages(records, xml, at..begin, counts)?;
+        between_pages(records, xml, at..begin, site, counts)?;
         let end = match xml::find(xml, END, begin) {
             Search::At(end) => end + END.len(),
             Search::Nothing(_) => xml.len(),
@@ -145,17 +145,24 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
         }
         at = end;
     }
-    between_pages(records, xml, at..xml.len(), counts)
+    between_pages(records, xml, at..xml.len(), site, counts)
 }
 
 /// Refuses what stands between pages, if it is anything but white space, comments and processing instructions.
-fn between_pages(records: &Records<'_>, xml: &[u8], range: Range<usize>, counts: &mut ReadCounts) -> Result<()> {
+fn between_pages(
+    records: &Records<'_>,
+    xml: &[u8],
+    range: Range<usize>,
+    site: &Site,
+    counts: &mut ReadCounts,
+) -> Result<()> {
     let at = xml::nothing(&xml[range.clone()]);
     if at == range.len() {
         return Ok(());
     }
     records.bad(counts, || {
         let byte = records.block.offset + (range.start + at) as u64;
-        Error::byte(records.path, byte, mediawiki::NO_PAGE)
+        let is_first = records.block.line == 1 && range.start == 0 && site.is_part;
+        Error::byte(records.path, byte, if is_first { mediawiki::NO_BEGINNING } else { mediawiki::NO_PAGE })
     })
 }

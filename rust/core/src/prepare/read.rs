@@ -323,11 +323,17 @@ impl RawReader {
             }
             Kind::Mediawiki => {
                 let header = window.take_header(MAX_HEADER)?;
-                let site = Site::parse(&header).map_err(|reason| {
+                if xml::nothing(&header) == header.len() {
+                    let kind = RawKind::MediaWiki(Arc::new(Site::of_part()));
+                    return Ok(Some(Open::Bytes { window, ends: Ends::PageTag, kind, limit: MAX_RECORD }));
+                }
+                let mut site = Site::parse(&header).map_err(|reason| {
                     let reason =
                         if window.is_empty() { "the dump is cut short within its header".into() } else { reason };
                     Error::data(&file.path, reason)
                 })?;
+                // The first stream of a multistream dump.
+                site.is_part |= window.is_empty() && memmem::find(&header, b"</siteinfo>").is_some();
                 (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
             }
             Kind::Arrow => {
@@ -410,6 +416,7 @@ fn next_bytes(
                 None => block.data.len(),
             }
         }
+        Taken::Rest if skip_bad && is_behind_dump(kind, &block.data) => block.data.len(),
         Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
         Taken::Documents(end) => end,
         Taken::TooLong => match (kind, memrchr(b'\n', &block.data[..limit])) {
@@ -461,6 +468,32 @@ fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Opti
     Some(Error::line(&window.file.path, line, reason))
 }
 
+/// `rest` without the NUL bytes and white space that it ends with: a disk may have padded it.
+fn without_padding(rest: &[u8]) -> &[u8] {
+    let end = rest.iter().rposition(|byte| !byte.is_ascii_whitespace() && *byte != 0);
+    &rest[..end.map_or(0, |last| last + 1)]
+}
+
+/// Whether `rest` is a dump's end and something that does not belong there.
+fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
+    const END: &[u8] = b"</mediawiki>";
+    let RawKind::MediaWiki(site) = kind else { return false };
+    let rest = without_padding(rest);
+    match memmem::find(rest, END) {
+        Some(end) => {
+            let behind = &rest[end + END.len()..];
+            xml::nothing(&rest[..end]) < end || xml::nothing(behind) < behind.len()
+        }
+        None => site.is_part && is_no_page(rest),
+    }
+}
+
+/// Whether `rest` holds something, and no page begins in it.
+fn is_no_page(rest: &[u8]) -> bool {
+    let rest = &rest[xml::nothing(rest)..];
+    !rest.is_empty() && !rest.starts_with(b"<!--") && memmem::find(rest, b"<page").is_none()
+}
+
 /// Whether a file may end as it does: `rest` is what follows its last document.
 fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     let path = &window.file.path;
@@ -469,6 +502,8 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     }
     match kind {
         RawKind::MediaWiki(site) => {
+            let end = window.offset + rest.len() as u64;
+            let rest = without_padding(rest);
             let at = xml::nothing(rest);
             let (before, rest) = rest.split_at(at);
             let byte = window.offset + before.len() as u64;
@@ -481,12 +516,12 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
                     let reason = "the comment that begins here is not closed; end it with -->, or fetch the file again";
                     return Err(Error::byte(path, byte, reason));
                 }
-                if memmem::find(rest, b"</mediawiki>").is_some() {
+                if memmem::find(rest, b"</mediawiki>").is_some() || site.is_part && is_no_page(rest) {
                     return Err(Error::byte(path, byte, mediawiki::NO_PAGE));
                 }
                 let advice = "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end";
                 let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
-                return Err(Error::byte(path, byte + rest.len() as u64, reason));
+                return Err(Error::byte(path, end, reason));
             };
             let more = xml::nothing(behind);
             if more == behind.len() {

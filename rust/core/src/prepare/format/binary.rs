@@ -1,5 +1,7 @@
 //! Binary formats and pointers to data, by their magic bytes; and binary data of no known format, by what it is made of.
 
+use memchr::memmem;
+
 use super::{Kind, Other, trim_start};
 
 /// Of the bytes of text at most one in so many is a control character.
@@ -7,25 +9,28 @@ const TEXT_BYTES_PER_CONTROL: usize = 20;
 /// So few control characters prove nothing.
 const FEW_CONTROLS: usize = 8;
 
+const FROM_PICKLE: &str = "load it in Python, if you trust it, and write its texts as JSON Lines";
 const UNPACK_LZ: &str = "decompress it first: gzip, bzip2, xz and zstd are read as they are";
 
 /// What `head` is, if it is no text.
 pub(super) fn recognize(head: &[u8], whole: bool) -> Option<Kind> {
-    pointer(head).or_else(|| sure(head)).or_else(|| ascii_magic(head, whole)).or_else(|| utf16(head, whole)).or_else(
-        || {
+    pointer(trim_start(head))
+        .or_else(|| sure(head))
+        .or_else(|| ascii_magic(head, whole))
+        .or_else(|| utf16(head, whole))
+        .or_else(|| {
             let text = trim_start(head);
             if text.starts_with(b"{\\rtf") {
                 return Some(Other::text("RTF", "extract its text first (pandoc -f rtf -t plain)"));
             }
-            if text.starts_with(b"%PDF-") {
-                return Some(Other::binary("a PDF", "extract its text first (pdftotext)"));
+            if let Some(kind) = pdf(head, text).or_else(|| old_pickle(text)).or_else(|| seven_bit(head)) {
+                return Some(kind);
             }
             if text.starts_with(b"%!PS-Adobe") {
                 return Some(Other::text("PostScript", "extract its text first (ps2ascii)"));
             }
             is_binary(head).then(|| Other::text("binary data of no known format", "convert it to UTF-8 text first"))
-        },
-    )
+        })
 }
 
 /// Small text files that version control leaves in place of the data.
@@ -46,6 +51,96 @@ fn pointer(head: &[u8]) -> Option<Kind> {
     None
 }
 
+fn pdf(head: &[u8], text: &[u8]) -> Option<Kind> {
+    const ADVICE: &str = "extract its text first (pdftotext)";
+    let [b'%', b'P', b'D', b'F', b'-', major, b'.', minor, b'\r' | b'\n', ..] = text else { return None };
+    if !major.is_ascii_digit() || !minor.is_ascii_digit() {
+        return None;
+    }
+    Some(if is_binary(&head[..head.len().min(BEGIN)]) {
+        Other::binary("a PDF", ADVICE)
+    } else {
+        Other::text("a PDF", ADVICE)
+    })
+}
+
+/// A Python pickle of protocol 0, which is of ASCII.
+fn old_pickle(text: &[u8]) -> Option<Kind> {
+    let is_counted = |start: &[u8]| {
+        let rest = text.strip_prefix(start)?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (digits > 0 && rest.get(digits) == Some(&b'\n')).then_some(())
+    };
+    let is_global = [&b"ccopy_reg\n"[..], b"c__builtin__\n", b"ccopyreg\n", b"(i__main__\n", b"c__main__\n"];
+    let is_pickle = [&b"(dp"[..], b"(lp", b"(tp"].iter().any(|start| is_counted(start).is_some())
+        || is_global.iter().any(|start| text.starts_with(start));
+    is_pickle.then(|| Other::text("a Python pickle", FROM_PICKLE))
+}
+
+/// Text of ASCII bytes that stand for other characters.
+fn seven_bit(head: &[u8]) -> Option<Kind> {
+    let holds = |sign: &[u8]| memmem::find(head, sign).is_some();
+    if holds(b"\x1B$)C") {
+        let advice = "convert it first (iconv -f ISO-2022-KR -t UTF-8)";
+        return Some(Other::text("ISO-2022-KR text", advice));
+    }
+    if holds(b"\x1B$B") || holds(b"\x1B$@") || holds(b"\x1B(J") || holds(b"\x1B$(D") {
+        let advice = "convert it first (iconv -f ISO-2022-JP -t UTF-8)";
+        return Some(Other::text("ISO-2022-JP text", advice));
+    }
+    if runs(head, b"~{", b"~}").filter(|run| is_gb(run)).take(FEW_RUNS).count() == FEW_RUNS {
+        return Some(Other::text("HZ text", "convert it first (iconv -f HZ -t UTF-8)"));
+    }
+    if runs(head, b"+", b"-").filter(|run| is_base64_utf16(run)).take(FEW_RUNS).count() == FEW_RUNS && head.is_ascii() {
+        return Some(Other::binary("UTF-7 text", "convert it first (iconv -f UTF-7 -t UTF-8)"));
+    }
+    None
+}
+
+/// So many runs of another character set prove that it is one.
+const FEW_RUNS: usize = 2;
+
+/// What stands between `begin` and the next `end`, on one line.
+fn runs<'t>(text: &'t [u8], begin: &'t [u8], end: &'t [u8]) -> impl Iterator<Item = &'t [u8]> {
+    text.split(|&byte| byte == b'\n').flat_map(move |line| {
+        memmem::find_iter(line, begin).filter_map(move |at| {
+            let run = &line[at + begin.len()..];
+            Some(&run[..memmem::find(&run[..run.len().min(LONGEST_RUN)], end)?])
+        })
+    })
+}
+
+/// A longer run is not looked at.
+const LONGEST_RUN: usize = 256;
+
+/// Whether `run` is pairs of bytes as GB 2312 has them, without the eighth bit.
+fn is_gb(run: &[u8]) -> bool {
+    run.len() > 1 && run.len().is_multiple_of(2) && run.chunks(2).all(|two| matches!(two, [0x21..=0x77, 0x21..=0x7E]))
+}
+
+/// Whether `run` is UTF-16 in base 64, as UTF-7 writes characters that are not ASCII.
+fn is_base64_utf16(run: &[u8]) -> bool {
+    let (mut bits, mut count, mut units) = (0_u32, 0, Vec::new());
+    for &byte in run {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return false,
+        };
+        (bits, count) = (bits << 6 | u32::from(six), count + 6);
+        if count >= 16 {
+            count -= 16;
+            units.push((bits >> count) as u16);
+            bits &= (1 << count) - 1;
+        }
+    }
+    let is_char = |it: Result<char, _>| it.is_ok_and(|c: char| !c.is_ascii());
+    !units.is_empty() && count < 6 && bits == 0 && char::decode_utf16(units).all(is_char)
+}
+
 /// Formats whose first bytes are never those of text.
 fn sure(head: &[u8]) -> Option<Kind> {
     Some(match head {
@@ -54,14 +149,17 @@ fn sure(head: &[u8]) -> Option<Kind> {
             Kind::Arrow
         }
         [b'P', b'K', 3, 4, ..] => zip(head),
-        [b'P', b'K', 5, 6, ..] => Other::binary("an empty zip archive", "give UTF-8 text"),
+        [b'P', b'K', 5, 6, ..] => Other::binary("an empty zip archive", "pass a text file"),
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => {
             Other::binary("UTF-32 text", "convert it first (iconv -f UTF-32 -t UTF-8)")
         }
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
             Other::binary("UTF-16 text", "convert it first (iconv -f UTF-16 -t UTF-8)")
         }
-        [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => {
+        [0x1F, 0x8B, ..]
+        | [0x28, 0xB5, 0x2F, 0xFD, ..]
+        | [0xFD, b'7', b'z', b'X', b'Z', 0, ..]
+        | [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] => {
             Other::binary("data compressed twice", "decompress it once")
         }
         [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C, ..] => Other::binary("a 7z archive", "unpack it first (7z x)"),
@@ -75,18 +173,14 @@ fn sure(head: &[u8]) -> Option<Kind> {
         [0x89, b'P', b'N', b'G', ..]
         | [0xFF, 0xD8, 0xFF, ..]
         | [b'I', b'I', b'*', 0, ..]
-        | [b'M', b'M', 0, b'*', ..]
-        | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => image(),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W' | b'A', b'A' | b'V', ..] => sound(),
+        | [b'M', b'M', 0, b'*', ..] => image(),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] if head[..2] == [0, 0] => sound(),
         [0xFF, 0xFB | 0xF3 | 0xF2, ..] | [0x1A, 0x45, 0xDF, 0xA3, ..] => sound(),
         [0x7F, b'E', b'L', b'F', ..] | [0xCF | 0xCE, 0xFA, 0xED, 0xFE, ..] | [0, b'a', b's', b'm', ..] => program(),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
-            Other::binary("a NumPy array", "give text: write the texts, if it holds any, as JSON Lines")
+            Other::binary("a NumPy array", "write the texts, if it holds any, as JSON Lines")
         }
-        [0x80, 2..=5, _, ..] => {
-            Other::binary("a Python pickle", "load it in Python, where you trust it, and write its texts as JSON Lines")
-        }
+        [0x80, 2..=5, _, ..] => Other::binary("a Python pickle", FROM_PICKLE),
         [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1A, b'\n', ..] => {
             Other::binary("an HDF5 file", "write the texts, if it holds any, as JSON Lines")
         }
@@ -96,17 +190,24 @@ fn sure(head: &[u8]) -> Option<Kind> {
         ),
         _ if head.starts_with(b"SQLite format 3\0") => Other::binary(
             "a SQLite database",
-            "write the texts as CSV first (sqlite3 -header -csv FILE \"select text from TABLE\")",
+            "write the texts as CSV first (sqlite3 -header -csv FILE \"select COLUMN as text from TABLE\")",
         ),
-        _ if head.get(257..262) == Some(b"ustar") => Other::binary("a tar archive", "unpack it first (tar -x)"),
-        _ if is_tfrecord(head) => {
-            Other::binary("a TFRecord file", "give text: records are what make-records writes, and pretrain reads")
+        _ if head.get(257..262) == Some(b"ustar") || is_old_tar(head) => {
+            Other::binary("a tar archive", "unpack it first (tar -x)")
         }
-        [_, _, _, _, _, 0, 0, 0, b'{', b'"', ..] => Other::binary("a model's weights (safetensors)", "give text"),
+        _ if is_tfrecord(head) => {
+            Other::binary("a TFRecord file", "pass a text file; make-records writes such files for pretrain")
+        }
+        [_, _, _, _, _, 0, 0, 0, b'{', b'"', ..] => {
+            Other::binary("a model's weights (safetensors)", "pass a text file")
+        }
+        _ if head.starts_with(b"MMIDIDX\0") => {
+            Other::binary("an index of tokenized text (Megatron-LM)", "pass the text that it was made of")
+        }
         [b'\n', length, b'\n', piece, ..]
             if *length < 0x80 && *piece < *length && head.get(4 + *piece as usize) == Some(&0x15) =>
         {
-            Other::binary("a SentencePiece model", "give text; a tokenizer is for --tokenizer")
+            Other::binary("a SentencePiece model", "pass a text file; a tokenizer is for --tokenizer")
         }
         _ => return None,
     })
@@ -117,16 +218,16 @@ fn image() -> Kind {
 }
 
 fn sound() -> Kind {
-    Other::binary("a sound or video file", "give text, such as a transcript")
+    Other::binary("a sound or video file", "pass a text file, such as a transcript")
 }
 
 fn program() -> Kind {
-    Other::binary("a program", "give text")
+    Other::binary("a program", "pass a text file")
 }
 
 /// Documents of office programs, and weights, are zip archives too: the names of their files tell.
 fn zip(head: &[u8]) -> Kind {
-    let holds = |name: &[u8]| memchr::memmem::find(head, name).is_some();
+    let holds = |name: &[u8]| memmem::find(head, name).is_some();
     if holds(b"mimetypeapplication/epub") {
         return Other::binary("an EPUB book", "extract its text first (pandoc -t plain)");
     }
@@ -140,10 +241,10 @@ fn zip(head: &[u8]) -> Kind {
         );
     }
     if holds(b"/data.pkl") {
-        return Other::binary("a model's weights (PyTorch)", "give text");
+        return Other::binary("a model's weights (PyTorch)", "pass a text file");
     }
     if holds(b".npyPK") || holds(b".npy") && holds(b"\x93NUMPY") {
-        return Other::binary("NumPy arrays (.npz)", "give text: write the texts, if it holds any, as JSON Lines");
+        return Other::binary("NumPy arrays (.npz)", "write the texts, if it holds any, as JSON Lines");
     }
     Other::binary("a zip archive", "unpack it first (unzip)")
 }
@@ -155,27 +256,60 @@ fn is_tfrecord(head: &[u8]) -> bool {
     masked.to_le_bytes() == *sum
 }
 
-/// Formats whose first bytes text may have too: then the rest must not be text.
+/// The header of a tar archive of before 1988, by its checksum.
+fn is_old_tar(head: &[u8]) -> bool {
+    let Some(header) = head.get(..512) else { return false };
+    let (begin, digits, end) = (&header[..148], &header[148..156], &header[156..]);
+    let digits = digits.trim_ascii_start();
+    let length = digits.iter().take_while(|byte| matches!(byte, b'0'..=b'7')).count();
+    let written = digits[..length].iter().fold(0, |sum, digit| sum * 8 + u32::from(digit - b'0'));
+    let sum: u32 = begin.iter().chain(end).map(|&byte| u32::from(byte)).sum::<u32>() + 8 * u32::from(b' ');
+    length > 0 && sum == written
+}
+
+/// Bytes that tell whether data are binary whose first ones are ASCII.
+const BEGIN: usize = 4 << 10;
+
+/// Formats whose first bytes text may have too: then more of the format must follow, or what no text is.
 fn ascii_magic(head: &[u8], whole: bool) -> Option<Kind> {
-    let kind = match head {
-        [b'P', b'A', b'R', b'1', ..] => Kind::Parquet,
-        [b'P', b'A', b'R', b'E', ..] => Other::binary("encrypted Parquet", "decrypt it first"),
-        [b'F', b'E', b'A', b'1', ..] => Other::binary("a Feather file of version 1", "write it as Parquet first"),
-        [b'O', b'R', b'C', ..] => Other::binary("an ORC file", "write it as Parquet first"),
-        [b'O', b'b', b'j', 1, ..] => Other::binary("an Avro file", "write it as JSON Lines first (avro-tools tojson)"),
-        [b'G', b'G', b'U', b'F', ..] => Other::binary("a model's weights (GGUF)", "give text"),
-        [b'G', b'I', b'F', b'8', ..] | [b'B', b'M', ..] => image(),
-        [b'A', b'T', b'&', b'T', b'F', b'O', b'R', b'M', ..] => {
-            Other::binary("a DjVu document", "extract its text first (djvutxt)")
+    let has_nul = |range: std::ops::Range<usize>| head.get(range).is_some_and(|bytes| bytes.contains(&0));
+    let begins_with_nul = head[..head.len().min(64)].contains(&0);
+    let (kind, is_sure) = match head {
+        // The first field of a page's header, or of the footer, is a number.
+        [b'P', b'A', b'R', b'1', rest @ ..] => (Kind::Parquet, rest.first() == Some(&0x15)),
+        [b'P', b'A', b'R', b'E', ..] => (Other::binary("encrypted Parquet", "decrypt it first"), begins_with_nul),
+        [b'F', b'E', b'A', b'1', ..] => {
+            (Other::binary("a Feather file of version 1", "write it as Parquet first"), begins_with_nul)
         }
-        [b'O', b'g', b'g', b'S', ..] | [b'f', b'L', b'a', b'C', ..] | [b'I', b'D', b'3', ..] => sound(),
-        [b'L', b'Z', b'I', b'P', ..] => Other::binary("data compressed with lzip", UNPACK_LZ),
-        [b'M', b'Z', ..] => program(),
-        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => Other::binary("an ar archive", "unpack it first (ar x)"),
+        [b'O', b'R', b'C', ..] => (Other::binary("an ORC file", "write it as Parquet first"), begins_with_nul),
+        [b'O', b'b', b'j', 1, ..] => {
+            (Other::binary("an Avro file", "write it as JSON Lines first (avro-tools tojson)"), true)
+        }
+        [b'G', b'G', b'U', b'F', ..] => (Other::binary("a model's weights (GGUF)", "pass a text file"), has_nul(5..8)),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => (image(), has_nul(6..13) || has_nul(7..8)),
+        [b'B', b'M', ..] => (image(), head.get(6..10) == Some(&[0; 4])),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => (image(), has_nul(4..8) || has_nul(16..20)),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W' | b'A', b'A' | b'V', ..] => {
+            (sound(), has_nul(4..8) || has_nul(16..20))
+        }
+        [b'A', b'T', b'&', b'T', b'F', b'O', b'R', b'M', ..] => {
+            let is_sure = head.get(12..15) == Some(b"DJV");
+            (Other::binary("a DjVu document", "extract its text first (djvutxt)"), is_sure)
+        }
+        [b'O', b'g', b'g', b'S', version, ..] => (sound(), *version == 0),
+        [b'f', b'L', b'a', b'C', block, ..] => (sound(), matches!(block, 0 | 0x80)),
+        [b'I', b'D', b'3', version, ..] => (sound(), *version < 5),
+        [b'L', b'Z', b'I', b'P', version, ..] => (Other::binary("data compressed with lzip", UNPACK_LZ), *version < 2),
+        [b'M', b'Z', ..] => (program(), begins_with_nul),
+        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] => {
+            let is_sure = head.get(66..68) == Some(b"`\n");
+            (Other::binary("an ar archive", "unpack it first (ar x)"), is_sure)
+        }
         _ => return None,
     };
     // A file may be cut short within its first bytes.
-    (!is_clean(head) || (whole && head.len() <= 8 && kind == Kind::Parquet)).then_some(kind)
+    let is_cut = whole && head.len() <= 8 && kind == Kind::Parquet;
+    (is_sure || is_cut || is_binary(&head[..head.len().min(BEGIN)])).then_some(kind)
 }
 
 /// UTF-16 and UTF-32 without a byte-order mark, of a script that has ASCII's spaces or digits: their other bytes are NUL.
@@ -195,24 +329,48 @@ fn utf16(head: &[u8], whole: bool) -> Option<Kind> {
     let few = |i: usize| nul[i] * 10 < fours;
     if most(1) && most(2) && most(3) && few(0) {
         let advice = "convert it first (iconv -f UTF-32LE -t UTF-8)";
-        return Some(Other::text("UTF-32 text without a byte-order mark", advice));
+        return Some(Other::binary("UTF-32 text without a byte-order mark", advice));
     }
     if most(0) && most(1) && few(3) {
         let advice = "convert it first (iconv -f UTF-32BE -t UTF-8)";
-        return Some(Other::text("UTF-32 text without a byte-order mark", advice));
+        return Some(Other::binary("UTF-32 text without a byte-order mark", advice));
     }
     // Of text in a script other than Latin, only spaces, digits and line ends have a NUL byte.
     let (even, odd) = (nul[0] + nul[2], nul[1] + nul[3]);
     let enough = fours / 4 + 1;
     if odd > enough && even * 50 < odd {
         let advice = "convert it first (iconv -f UTF-16LE -t UTF-8)";
-        return Some(Other::text("UTF-16 text without a byte-order mark", advice));
+        return Some(Other::binary("UTF-16 text without a byte-order mark", advice));
     }
     if even > enough && odd * 50 < even {
         let advice = "convert it first (iconv -f UTF-16BE -t UTF-8)";
-        return Some(Other::text("UTF-16 text without a byte-order mark", advice));
+        return Some(Other::binary("UTF-16 text without a byte-order mark", advice));
+    }
+    // Chinese, Japanese and Korean have only their line ends with a NUL byte.
+    let units =
+        |from: fn([u8; 2]) -> u16| is_east_asian(head[..head.len() & !1].as_chunks::<2>().0.iter().map(|it| from(*it)));
+    if odd > 0 && even == 0 && units(u16::from_le_bytes) {
+        let advice = "convert it first (iconv -f UTF-16LE -t UTF-8)";
+        return Some(Other::binary("UTF-16 text without a byte-order mark", advice));
+    }
+    if even > 0 && odd == 0 && units(u16::from_be_bytes) {
+        let advice = "convert it first (iconv -f UTF-16BE -t UTF-8)";
+        return Some(Other::binary("UTF-16 text without a byte-order mark", advice));
     }
     None
+}
+
+/// Whether nearly all units are characters of East Asian text.
+fn is_east_asian(units: impl Iterator<Item = u16>) -> bool {
+    let (mut all, mut good) = (0_usize, 0_usize);
+    for unit in units {
+        all += 1;
+        good += usize::from(matches!(
+            unit,
+            0x0A | 0x0D | 0x20..=0x7E | 0x3000..=0x30FF | 0x4E00..=0x9FFF | 0xAC00..=0xD7A3 | 0xFF00..=0xFFEF
+        ));
+    }
+    good * 20 > all * 19
 }
 
 /// Control characters but the separators, which text may have between records. A run of the same one counts once: a hole in a
@@ -225,11 +383,6 @@ fn controls(head: &[u8]) -> usize {
         before = byte;
     }
     count
-}
-
-/// Whether `head` is UTF-8 without control characters, but for a last character that may be cut.
-fn is_clean(head: &[u8]) -> bool {
-    controls(head) == 0 && std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
 
 /// Whether `head` has too many control characters for text, of any encoding.

@@ -13,15 +13,25 @@ const HTML: &[&str] = &[
     "blockquote", "noscript", "base", "video", "figure", "details", "summary", "sup", "sub", "u",
 ];
 
+/// What a file is that may be XML, of which nothing but a comment is seen.
+pub(super) const LONG_COMMENT: &str = "XML that begins with a comment of more than 64 KiB";
+
 /// What `text` is, if it is markup.
 pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     if text.starts_with(b"WARC/") {
         return Some(Kind::Wet);
     }
+    if is_cut_dump(text) {
+        return Some(Kind::Mediawiki);
+    }
     if text.first() != Some(&b'<') {
         return None;
     }
     let element = first_element(text);
+    if !whole && element.starts_with(b"<!--") {
+        let advice = "pass --format mediawiki if it is a MediaWiki dump; otherwise, extract its text first";
+        return Some(Other::text(LONG_COMMENT, advice));
+    }
     if is_html(text) || is_html(element) {
         return Some(html());
     }
@@ -33,8 +43,14 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
             return Some(Kind::Mediawiki);
         }
         Some(b"") if element.starts_with(b"</mediawiki>") => return Some(Kind::Mediawiki),
-        Some(b"doc") if is_doc(element) => return Some(Kind::Wikiextractor),
+        Some(b"doc") if is_doc(element) && element.len() == text.len() => return Some(Kind::Wikiextractor),
         _ => {}
+    }
+    if element.strip_prefix(b"</").is_some_and(|end| {
+        let name = self::name(end);
+        !name.is_empty() && end[name.len()..].trim_ascii_start().starts_with(b">")
+    }) {
+        return Some(xml(element));
     }
     if text.starts_with(b"<?xml") || starts_with_ignoring_case(text, b"<!doctype ") {
         return Some(xml(element));
@@ -47,6 +63,28 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     Some(if is_html { html() } else { xml(element) })
 }
 
+/// Whether `text` is a dump of MediaWiki whose beginning is missing: lines begin with tags that stand so in dumps only.
+fn is_cut_dump(text: &[u8]) -> bool {
+    #[rustfmt::skip]
+    const TAGS: &[&str] = &[
+        "<page>", "</page>", "<title>", "<ns>", "<revision>", "</revision>", "<contributor>", "<model>wikitext<",
+        "<format>text/x-wiki<", "<text ", "<sha1>", "</mediawiki>",
+    ];
+    // Few, and among them where a page begins or ends.
+    const ENOUGH: usize = 3;
+    if text.starts_with(b"<mediawiki") || text.starts_with(b"<?xml") || memmem::find(text, b"page>").is_none() {
+        return false;
+    }
+    let mut found = vec![false; TAGS.len()];
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.trim_ascii_start();
+        if let Some(at) = TAGS.iter().position(|tag| line.starts_with(tag.as_bytes())) {
+            found[at] = true;
+        }
+    }
+    (found[0] || found[1]) && found.iter().filter(|&&it| it).count() >= ENOUGH
+}
+
 fn html() -> Kind {
     Other::text("HTML", "extract its text first (trafilatura)")
 }
@@ -55,7 +93,7 @@ fn xml(element: &[u8]) -> Kind {
     if element.starts_with(b"<Error") && memmem::find(element, b"<Code>").is_some() {
         return Other::text("an error message of a server (XML), not the data", "fetch the file again");
     }
-    Other::text("XML, but not a dump of MediaWiki", "extract its text first")
+    Other::text("XML other than a MediaWiki dump", "extract its text first")
 }
 
 fn is_html(text: &[u8]) -> bool {

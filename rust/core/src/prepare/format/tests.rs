@@ -133,10 +133,10 @@ fn text_that_is_not_prose_is_named() {
     for (text, expected) in [
         ("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "a Git LFS pointer, not the data"),
         ("/annex/objects/SHA256E-s1--ab\n", "a git-annex pointer, not the data"),
-        ("<feed>\n<doc>\n<title>A</title>\n</doc>\n</feed>", "XML, but not a dump of MediaWiki"),
-        ("<?xml version=\"1.0\"?>\n<!-- a -->\n<feed><a/></feed>", "XML, but not a dump of MediaWiki"),
-        ("<TEI xmlns=\"http://www.tei-c.org/ns/1.0\">\n<text>One", "XML, but not a dump of MediaWiki"),
-        ("<root/>", "XML, but not a dump of MediaWiki"),
+        ("<feed>\n<doc>\n<title>A</title>\n</doc>\n</feed>", "XML other than a MediaWiki dump"),
+        ("<?xml version=\"1.0\"?>\n<!-- a -->\n<feed><a/></feed>", "XML other than a MediaWiki dump"),
+        ("<TEI xmlns=\"http://www.tei-c.org/ns/1.0\">\n<text>One", "XML other than a MediaWiki dump"),
+        ("<root/>", "XML other than a MediaWiki dump"),
         ("<p>One is here.</p>\n<p>Two.</p>\n", "HTML"),
         ("<div class=\"x\">\nOne", "HTML"),
         ("<!-- x -->\n<HTML><body>x", "HTML"),
@@ -162,5 +162,129 @@ fn text_that_is_not_prose_is_named() {
         assert!(recognize(text.as_bytes(), true).may_be_text());
     }
     let long = format!("<feed>\n<doc>\n<title>A</title>\n{}", "x\n".repeat(HEAD));
-    assert_eq!(recognize(long.as_bytes(), false).what(), "XML, but not a dump of MediaWiki");
+    assert_eq!(recognize(long.as_bytes(), false).what(), "XML other than a MediaWiki dump");
+}
+
+/// Lines of JSON objects.
+fn objects(count: usize) -> String {
+    (0..count).map(|i| format!("{{\"text\": \"Sentence {i} is here.\"}}\n")).collect()
+}
+
+#[test]
+fn the_first_line_does_not_decide() {
+    for first in [
+        "xyz",
+        "ence is here.\"}",
+        "# comment",
+        "2024-01-01 12:00:00,000 INFO start",
+        "null",
+        "\"abc\"",
+        "5",
+        "<<<<<<< HEAD",
+        "{",
+        ")]}'",
+        "// c",
+        "[\"a\"]",
+        "{'text': 'One.'}",
+        "<html>",
+        "<!DOCTYPE html>",
+        "[",
+        "text,id",
+        "version 1",
+    ] {
+        for count in [3, 3000] {
+            let text = format!("{first}\n{}", objects(count));
+            assert_eq!(recognize(text.as_bytes(), true), Kind::Jsonl, "{first}");
+        }
+    }
+    let long = format!("xyz\n{{\"text\": \"{}", "x".repeat(HEAD));
+    assert_eq!(recognize(long.as_bytes(), false), Kind::Jsonl);
+    let one = format!("This is an object:\n{}It has a field.\n", objects(1));
+    assert_eq!(recognize(one.as_bytes(), true), Kind::Text);
+}
+
+#[test]
+fn blank_lines_do_not_count() {
+    let blank = "\n".repeat(70_000);
+    for (text, kind) in [(objects(3), Kind::Jsonl), ("<page>\n<title>A</title>\n</page>\n".to_owned(), Kind::Mediawiki)]
+    {
+        assert_eq!(recognize(format!("{blank}{text}").as_bytes(), true), kind);
+    }
+}
+
+#[test]
+fn dumps_that_are_cut_at_their_beginning() {
+    let page = "<page>\n<title>A</title>\n<revision>\n<text>One.</text>\n</revision>\n</page>\n";
+    for begin in ["</page>\n", "end of text.</text>\n</revision>\n</page>\n", "<siteinfo></siteinfo>\n", "prose\n"] {
+        assert_eq!(what(format!("{begin}{page}").as_bytes()), "a MediaWiki dump", "{begin}");
+        assert!(is_part_of_dump(format!("{begin}{page}").as_bytes()));
+    }
+    assert_eq!(what(b"</p>\nOne is here.\n"), "XML other than a MediaWiki dump");
+    let comment = format!("<!-- {} --><mediawiki>\n", "x\n".repeat(HEAD));
+    assert_eq!(recognize(comment.as_bytes(), false).what(), markup::LONG_COMMENT);
+    assert_eq!(what(b"<?xml version=\"1.0\"?>\n<doc id=\"1\">One.</doc>\n"), "XML other than a MediaWiki dump");
+}
+
+#[test]
+fn magic_numbers_at_the_beginning_of_text() {
+    for begin in [
+        "BMW",
+        "MZ",
+        "ORC",
+        "ID3",
+        "PARENT",
+        "OggS",
+        "GGUF",
+        "LZIP",
+        "GIF89a",
+        "fLaC",
+        "FEA1",
+        "!<arch>",
+        "AT&TFORM",
+        "PAR1",
+        "%PDF-",
+        "RIFF and WAVE",
+        "RIFF1234WAVE",
+    ] {
+        let text = format!("{begin} stands at the beginning of this text, which is long enough.\n");
+        for stray in [&b"M\xFCnchen"[..], b"a\x01b", b""] {
+            let bytes = [text.as_bytes(), &[stray, b" is here.\n"].concat().repeat(2)].concat();
+            assert_eq!(recognize(&bytes, true), Kind::Text, "{begin} {stray:?}");
+        }
+    }
+}
+
+#[test]
+fn encodings_of_seven_bits_and_old_formats() {
+    let utf16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let mut tar = vec![0; 1024];
+    tar[..5].copy_from_slice(b"a.txt");
+    tar[148..156].fill(b' ');
+    let sum: u32 = tar[..512].iter().map(|&byte| u32::from(byte)).sum();
+    tar[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+    for (bytes, expected, advice) in [
+        (&b"\x1B$B$3$l\x1B(B.\n"[..], "ISO-2022-JP text", "iconv -f ISO-2022-JP"),
+        (b"~{<:Ky2;LX~}.\n~{VPND~}\n", "HZ text", "iconv -f HZ"),
+        (b"M+APw-nchen und K+APY-ln.\n", "UTF-7 text", "iconv -f UTF-7"),
+        (
+            &utf16("\u{6771}\u{4EAC}\u{306F}\u{65E5}\u{672C}\u{306E}\u{9996}\u{90FD}\u{3067}\u{3042}\u{308B}\n")
+                .repeat(9),
+            "UTF-16 text without a byte-order mark",
+            "UTF-16LE",
+        ),
+        (b"BZh91AY&SY\x01\x02", "data compressed twice", "once"),
+        (&tar, "a tar archive", "tar -x"),
+        (b"(dp0\nS'text'\np1\nS'One.'\np2\ns.", "a Python pickle", "JSON Lines"),
+        (b"\nversion https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the data", "git lfs pull"),
+        (b"MMIDIDX\0\0\x01\0\0", "an index of tokenized text (Megatron-LM)", "pass the text"),
+        (b"\"One.\"\n\"Two.\"\n\"Three.\"\n", "JSON strings, one per line", "jq -c '{text: .}'"),
+    ] {
+        let kind = recognize(bytes, true);
+        assert_eq!(kind.what(), expected);
+        assert!(kind.advice().unwrap().contains(advice), "{kind:?}");
+    }
+    assert!(!recognize(&utf16("A text without a mark.\n"), true).may_be_text());
+    for text in ["C++-Code, +49-89-1 and +1-2.\n", "Fig.~{a} and ~{b}.\n", "\"No,\" he said.\n\"Yes.\"\n\"No.\"\n"] {
+        assert_eq!(recognize(text.repeat(3).as_bytes(), true), Kind::Text, "{text}");
+    }
 }

@@ -31,6 +31,10 @@ fn json_of_other_shapes_is_told_apart() {
             "a JSON text sequence with objects over several lines",
         ),
         ("{\n  \"text\": \"One.\", \"a\": NaN\n}\n", "JSON over several lines, with NaN or Infinity"),
+        (
+            "{\n\"text\": \"One.\", \"a\": NaN\n}\n{\n\"text\": \"Two.\"\n}\n",
+            "JSON over several lines, with NaN or Infinity",
+        ),
         ("{\"text\": \"One.\"}{\"text\": \"Two.\"}\n", "JSON with several objects on one line"),
         ("[{\"text\": \"One.\"},\n {\"text\": \"Two.\"}]\n", "a JSON array"),
         ("[\n{\"text\": \"One.\"},\n{\"text\": \"Two.\"},\n]\n", "a JSON array with a comma after its last item"),

@@ -186,8 +186,8 @@ fn fields_of_json_lines() {
         assert_eq!(with(field, line).unwrap(), "yes", "{line}");
     }
     for (field, line, expected) in [
-        ("text", r#"{"id": 1, "body": "x"}"#, r#"no field "text"; those there are: "body", "id""#),
-        ("text", "{}", "there are none"),
+        ("text", r#"{"id": 1, "body": "x"}"#, r#"no field "text" (fields: "body", "id")"#),
+        ("text", "{}", "(fields: none)"),
         ("a.b", r#"{"a": "x"}"#, r#"no field "a.b""#),
         ("text", r#"{"text": null}"#, "is null, not a string"),
         ("text", r#"{"text": ["x"]}"#, "is an array, not a string"),
@@ -259,7 +259,7 @@ fn what_is_no_text_is_named() {
         (&bzip2(b"\xFE\xFF\0a"), "UTF-16"),
         (b" <!doctype HTML><html>", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "git lfs pull"),
-        (b"<feed>\n<doc>\n<title>a</title></doc>\n</feed>\n", "XML, but not a dump of MediaWiki; extract"),
+        (b"<feed>\n<doc>\n<title>a</title></doc>\n</feed>\n", "XML other than a MediaWiki dump; extract"),
         (b"[\n {\"text\": \"a\"},\n {\"text\": \"b\"}\n]\n", "jq -c '.[]'"),
         (b"[{\"text\": \"a\"}]", "a JSON array"),
         (b"{\n \"text\": \"a\"\n}\n", "jq -c ."),
@@ -293,7 +293,7 @@ fn a_named_format_is_obeyed() {
         (Format::Mediawiki, WIKIEXTRACTOR, "wikiextractor's output"),
         (Format::Wikiextractor, "{\"text\": \"\"}", "JSON Lines"),
         (Format::Parquet, "Plain.\n", "plain text"),
-        (Format::Text, "%PDF-1", "a PDF"),
+        (Format::Text, "GIF89a\0\0\0\0\0\0\0", "an image"),
     ] {
         let message = read(&[bytes.as_bytes()], &ReadOptions { format, ..options() }).unwrap_err();
         assert!(message.contains(&format!("must describe the data, but this is {looks}")), "{message}");
@@ -389,7 +389,7 @@ fn what_is_nearly_a_format_is_named_or_read() {
         assert_eq!(read(&[text.as_bytes()], &skipping).unwrap().texts, ["b"]);
     }
     let feed = "<?xml version=\"1.0\"?>\n<feed><doc><title>A</title></doc></feed>";
-    assert!(read(&[feed.as_bytes()], &options()).unwrap_err().contains("not a dump of MediaWiki"));
+    assert!(read(&[feed.as_bytes()], &options()).unwrap_err().contains("other than a MediaWiki dump"));
     let typed = DUMP.replace("<mediawiki", "<!DOCTYPE mediawiki>\n<mediawiki");
     assert_eq!(read(&[typed.as_bytes()], &options()).unwrap().texts, ["one\n", "two\n"]);
     for other in [
@@ -399,7 +399,7 @@ fn what_is_nearly_a_format_is_named_or_read() {
         DUMP.replace("</mediawiki>", "stray</mediawiki>"),
     ] {
         let message = read(&[other.as_bytes()], &options()).unwrap_err();
-        assert!(message.contains("only pages (<page> .. </page>) and comments may stand here"), "{message}");
+        assert!(message.contains("only pages and comments may be here"), "{message}");
     }
     assert_eq!(read(&[WIKIEXTRACTOR.trim_end().as_bytes()], &options()).unwrap().texts.len(), 2);
 }
@@ -558,4 +558,66 @@ fn web_archives() {
     assert!(read(&[cut.as_bytes()], &options()).unwrap_err().contains("cut short"));
     let left = read(&[cut.as_bytes()], &skip).unwrap();
     assert_eq!((left.texts, left.counts.bad_records), (vec!["a".to_owned()], 1));
+}
+
+#[test]
+fn padding_and_junk_behind_a_dump() {
+    let texts =
+        |text: &str, skip_bad| read(&[text.as_bytes()], &ReadOptions { skip_bad, ..options() }).map(|it| it.texts);
+    let pages = &DUMP[DUMP.find("<page>").unwrap()..DUMP.rfind("</mediawiki>").unwrap()];
+    for text in [format!("{DUMP}{}", "\0".repeat(4096)), format!("{pages}\0\0 \n"), pages.to_owned()] {
+        assert_eq!(texts(&text, false).unwrap(), ["one\n", "two\n"]);
+    }
+    for text in [format!("{DUMP}junk"), format!("{pages}junk"), format!("{DUMP}\0junk\0")] {
+        assert!(texts(&text, false).unwrap_err().contains("--skip-bad skips this text"), "{text:?}");
+        assert_eq!(texts(&text, true).unwrap(), ["one\n", "two\n"]);
+    }
+    let header = &DUMP[..DUMP.find("<page>").unwrap()];
+    let stream =
+        if header.contains("</siteinfo>") { header.to_owned() } else { format!("{header}<siteinfo></siteinfo>\n") };
+    assert_eq!(texts(&stream, false).unwrap(), [""; 0]);
+    // The beginning is missing.
+    let cut = format!("end.</text>\n</revision>\n</page>\n{}", pages.replace("<title>", "\n<title>"));
+    assert!(texts(&cut, false).unwrap_err().contains("the dump's beginning is missing"));
+    assert_eq!(texts(&cut, true).unwrap(), ["one\n", "two\n"]);
+}
+
+#[test]
+fn one_bad_line_is_one_wherever_it_stands() {
+    let good: Vec<String> = (0..9).map(|i| format!("{{\"text\": \"{i}\"}}")).collect();
+    for bad in ["xyz", "null", "{", "<html>", "{'text': 'x'}", "[\"a\"]"] {
+        for at in [0, 5, 9] {
+            let mut lines = good.clone();
+            lines.insert(at, bad.into());
+            let text = format!("{}{}\n", "\n".repeat(70_000), lines.join("\n"));
+            let message = read(&[text.as_bytes()], &options()).unwrap_err();
+            assert!(message.starts_with(&format!("000, line {}: not a JSON object", 70_001 + at)), "{message}");
+            let skipping = ReadOptions { skip_bad: true, ..options() };
+            assert_eq!(read(&[text.as_bytes()], &skipping).unwrap().texts.len(), 9, "{bad} {at}");
+        }
+    }
+}
+
+#[test]
+fn remedies_for_records_of_other_shapes() {
+    let said = |text: &str| read(&[text.as_bytes()], &options()).unwrap_err();
+    assert!(said("{\"text\": [\"a\", \"b\"]}\n").contains("(.text|join("), "strings");
+    let chat = said("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n");
+    assert!(chat.contains("[.messages[].content]|join("), "{chat}");
+    let nested = said("{\"article\": {\"body\": \"a\", \"by\": {\"name\": \"b\"}}}\n");
+    assert!(nested.contains("(fields: \"article.body\", \"article.by.name\")"), "{nested}");
+    let cut = said("{\"text\": \"a\"}\n{\"text\": \"b");
+    assert!(cut.contains("the file is cut short"), "{cut}");
+    assert!(said("{\n \"data\": [{\"text\": \"a\"}]\n}\n").contains("jq -c '.data[]'"), "array");
+}
+
+/// Many elements on one line: all of it is looked at a few times, not once for each.
+#[test]
+fn elements_on_one_line() {
+    let one = "<doc id=\"i\" url=\"u\" title=\"Ti\">Text \u{FC}.</doc>".repeat(20_000);
+    assert_eq!(read(&[one.as_bytes()], &options()).unwrap().texts.len(), 20_000);
+    let quotes = format!("<doc id=\"1\" title=\"{}\">\nOne.\n</doc>\n", "\" ".repeat(20_000));
+    assert_eq!(read(&[quotes.as_bytes()], &options()).unwrap().texts, ["One.\n"]);
+    let two = "<doc id=\"1\">One.</doc><doc id=\"2\">\nTwo.\n</doc>\n";
+    assert_eq!(read(&[two.as_bytes()], &options()).unwrap().texts, ["One.", "Two.\n"]);
 }

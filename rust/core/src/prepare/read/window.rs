@@ -7,7 +7,8 @@ use memchr::{memchr, memchr_iter, memmem, memrchr};
 use super::BLOCK_BYTES;
 use crate::Result;
 use crate::input::{InputFile, Meter, Source};
-use crate::prepare::format::HEAD;
+use crate::prepare::format::{HEAD, is_skipped};
+use crate::prepare::raw::MAX_DOCUMENT;
 use crate::prepare::table::rows::Dialect;
 use crate::prepare::xml::{self, Search};
 use crate::prepare::{plain, warc};
@@ -153,11 +154,20 @@ impl Window {
         self.source.is_compressed()
     }
 
-    /// The first bytes without a byte-order mark, and whether they are all there are.
+    /// The first bytes without a byte-order mark, [`HEAD`] of them after blank lines, and whether they are all there are.
     pub fn head(&mut self) -> Result<(&[u8], bool)> {
         let mut head = Vec::new();
-        self.fill(&mut head, HEAD)?;
-        let whole = head.len() < HEAD;
+        let (mut wanted, mut blank) = (HEAD, 0);
+        let whole = loop {
+            self.fill(&mut head, wanted)?;
+            let begin = if head.starts_with(BOM) { BOM.len() } else { 0 };
+            blank = blank.max(begin);
+            blank += head[blank..].iter().take_while(|&&byte| is_skipped(byte)).count();
+            if head.len() < wanted || blank + HEAD <= wanted || wanted >= MAX_DOCUMENT {
+                break head.len() < wanted;
+            }
+            wanted = (blank + HEAD).max(wanted + STEP).min(MAX_DOCUMENT);
+        };
         self.begin = if head.starts_with(BOM) { BOM.len() } else { 0 };
         self.offset = self.begin as u64;
         self.ahead = head;
