@@ -233,8 +233,14 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 14700
     [
         (POINTER.format("ab" * 32), "a Git LFS pointer, not the data; fetch the data with git lfs pull"),
         ("/annex/objects/SHA256E-s1--ab\n", "a git-annex pointer, not the data; fetch the data with git annex get"),
-        ("<feed>\n<doc>\n<title>A</title>\n<abstract>One is.</abstract>\n</doc>\n</feed>\n", "XML, but not a dump"),
-        ('<TEI xmlns="http://www.tei-c.org/ns/1.0"><text>One is here.</text></TEI>\n', "XML, but not a dump"),
+        (
+            "<feed>\n<doc>\n<title>A</title>\n<abstract>One is.</abstract>\n</doc>\n</feed>\n",
+            "XML other than a MediaWiki dump",
+        ),
+        (
+            '<TEI xmlns="http://www.tei-c.org/ns/1.0"><text>One is here.</text></TEI>\n',
+            "XML other than a MediaWiki dump",
+        ),
         ("<div>\n<p>One is here.</p>\n</div>\n", "HTML; extract its text first"),
         (b"SQLite format 3\0" + bytes(84), "a SQLite database; "),
         (b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00", "a Python pickle; "),

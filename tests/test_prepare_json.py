@@ -76,7 +76,7 @@ def test_such_a_number_is_no_text() -> None:
     for value in ("NaN", "-Infinity", "Infinity"):
         message = refusal(f'{GOOD}{{"text": {value}}}\n', "rows.jsonl")
         assert message.startswith('rows.jsonl, line 2: the field "text" is a number, not a string; ')
-    assert 'those there are: "a", "score"' in refusal(f'{GOOD}{{"score": NaN, "a": 1}}\n', "rows.jsonl")
+    assert '(fields: "a", "score")' in refusal(f'{GOOD}{{"score": NaN, "a": 1}}\n', "rows.jsonl")
     for bad in ("-NaN", "nan", "inf", "1NaN", "NaN1", "+Infinity"):
         assert "line 2: not a JSON object: " in refusal(f'{GOOD}{{"text": "Two.", "a": {bad}}}\n', "rows.jsonl")
 

@@ -124,7 +124,7 @@ def test_pages_of_a_wiki_that_are_left_out(command: Command) -> None:
     assert result.code == 0, result.err
     assert Path("corpus.txt").read_text() == corpus()
     assert "redirects of a wiki left out: 3\n" in result.err
-    assert "pages of a wiki that are no articles left out: 3\n" in result.err
+    assert "pages of a wiki that are not articles left out: 3\n" in result.err
     assert "documents by language: en 3\n" in result.err
 
 
@@ -258,7 +258,7 @@ def test_a_language_that_is_not_told_is_warned_of() -> None:
     _, result = prepared("Ok. 7 x 8.", language="auto")
     assert result["languages"] == {"und": 1}
     (warning,) = result["warnings"]
-    assert "was not recognised; pass --language CODE" in warning
+    assert "was not recognized; pass --language CODE" in warning
 
 
 def test_long_sentences_are_cut_at_a_word_boundary() -> None:
@@ -394,7 +394,7 @@ def test_invalid_utf8() -> None:
         ('{"text": "cut', "not a JSON object: "),
         ('{"text": 7}', 'the field "text" is a number, not a string; '),
         ('{"text": null}', 'the field "text" is null, not a string; '),
-        ('{"title": "Cats", "body": "They sleep."}', 'no field "text"; those there are: "body", "title"; '),
+        ('{"title": "Cats", "body": "They sleep."}', 'no field "text" (fields: "body", "title"); '),
         ("[1]", "not a JSON object: "),
         ('{"text": "\\ud800"}', "not a JSON object: "),
     ],
@@ -534,7 +534,7 @@ def test_nothing_to_read() -> None:
     [
         ({"min_document_chars": 1000}, "3 are shorter than --min-document-chars 1000"),
         ({"min_document_sentences": 100}, "3 have fewer sentences than --min-document-sentences 100"),
-        ({"max_non_letters": 0.0}, "3 have a greater share of non-letters than --max-non-letters 0"),
+        ({"max_non_letters": 0.0}, "3 have a larger fraction of non-letters than --max-non-letters 0"),
         ({"boilerplate": ["."]}, "3 have no line of text, 4 lines matched --boilerplate"),
     ],
 )

@@ -74,7 +74,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "replaced": ("invalid UTF-8 sequence", "invalid UTF-8 sequences", "became U+FFFD"),
     "bad_records": ("record that could not be read", "records that could not be read", "left out"),
     "redirects": ("redirect of a wiki", "redirects of a wiki", "left out"),
-    "other_pages": ("page of a wiki that is no article", "pages of a wiki that are no articles", "left out"),
+    "other_pages": ("page of a wiki that is not an article", "pages of a wiki that are not articles", "left out"),
     "documents_cut": ("cut in documents of more than 16 MiB", "cuts in documents of more than 16 MiB", ""),
     "boilerplate_lines": ("boilerplate line", "boilerplate lines", "left out"),
     "repaired_characters": ("character", "characters", "repaired"),
@@ -136,7 +136,7 @@ def prepare_text(
         Format,
         typer.Option(
             help="Format of the inputs: plain text, JSON Lines (also of wikiextractor --json), CSV, TSV, Parquet, "
-            "Arrow, wikiextractor's <doc>, the XML dump of a MediaWiki, or WARC records of text (WET); auto detects "
+            "Arrow, wikiextractor's <doc>, a MediaWiki XML dump, or WARC records of text (WET); auto detects "
             "it by each file's content.",
             rich_help_panel=INPUT,
         ),

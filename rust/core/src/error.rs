@@ -20,7 +20,8 @@ pub enum Error {
     },
     /// A line is not UTF-8.
     #[error(
-        "{}, line {line}, byte {byte}: invalid UTF-8 (0x{value:02X}); mend the file, or pass --on-bad-utf8 replace to put U+FFFD there",
+        "{}, line {line}, byte {byte}: invalid UTF-8 (0x{value:02X}); if the text is in another encoding, convert it first \
+         (iconv -f ENCODING -t UTF-8); otherwise, fix the file, or pass --on-bad-utf8 replace to insert U+FFFD",
         path.display()
     )]
     InvalidUtf8 {

@@ -88,13 +88,15 @@ fn why_not(head: &[u8], whole: bool) -> Option<String> {
     }
     let what = kind.what();
     let mut reason = match kind.advice() {
+        // A pointer.
+        Some(advice) if what.ends_with(", not the data") => format!("this is {what}; {advice}"),
         Some(advice) => format!("this is {what}, not text with one sentence per line; {advice}"),
         None => format!(
             "this is {what}, not text with one sentence per line; run albert-fast prepare-text on it and pass its output"
         ),
     };
     if kind.may_be_text() {
-        reason.push_str(", or pass format=\"text\" to read it as it is");
+        reason.push_str(", or pass format=\"text\" to read it as plain text");
     }
     Some(reason)
 }

@@ -110,7 +110,7 @@ impl Source {
 
     fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
         sniff(head).map_err(|kind| {
-            let advice = kind.advice().unwrap_or("give UTF-8 text");
+            let advice = kind.advice().unwrap_or("pass a text file");
             Error::data(&file.path, format!("this is {}; {advice}", kind.what()))
         })
     }

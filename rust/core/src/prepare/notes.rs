@@ -20,12 +20,15 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
     if summary.documents_read == 0 {
         let mut why = Vec::new();
         for (count, what) in [
-            (counts.bad_records, "records that could not be read (--skip-bad)"),
-            (counts.redirects, "redirects"),
-            (counts.other_pages, "pages that are no articles"),
+            (
+                counts.bad_records,
+                ["record that could not be read (--skip-bad)", "records that could not be read (--skip-bad)"],
+            ),
+            (counts.redirects, ["redirect", "redirects"]),
+            (counts.other_pages, ["page that is not an article", "pages that are not articles"]),
         ] {
             if count > 0 {
-                why.push(format!("{count} {what}"));
+                why.push(format!("{count} {}", what[usize::from(count != 1)]));
             }
         }
         why.extend(warc::others(&counts.other_records));
@@ -43,7 +46,7 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
         ),
         (
             counts.non_letters,
-            format!("have a greater share of non-letters than --max-non-letters {}", clean.max_non_letters),
+            format!("have a larger fraction of non-letters than --max-non-letters {}", clean.max_non_letters),
         ),
         (counts.duplicate_documents, "are duplicates (--dedup-documents)".to_owned()),
         (summary.held_out.documents, format!("are held out (--eval-fraction {})", options.eval_fraction)),
@@ -75,7 +78,7 @@ pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOpt
         let rule =
             if look.hides_documents() { ", or --documents blank-line if blank lines separate documents" } else { "" };
         format!(
-            "--eval-fraction {} of {documents} holds out none; pass a larger --eval-fraction{rule}, or drop it",
+            "--eval-fraction {} holds out none of {documents}; pass a larger --eval-fraction{rule}, or drop --eval-fraction",
             options.eval_fraction
         )
     })
@@ -115,8 +118,12 @@ pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions)
         ));
     } else if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
         summary.warnings.push(format!(
-            "the language of {unknown} of {} documents was not recognised; pass --language CODE for its abbreviations",
-            summary.documents_read
+            "the language of {unknown} of {} was not recognized; pass --language CODE for its abbreviations",
+            if summary.documents_read == 1 {
+                "1 document".to_owned()
+            } else {
+                format!("{} documents", summary.documents_read)
+            }
         ));
     }
     let joins_text = options.read.document_separator.is_some() || options.read.documents == DocumentRule::File;
