@@ -258,7 +258,13 @@ impl RawReader {
                 Some(Open::Arrow(column)) => column.next_block(block)?,
                 Some(Open::Bytes { window, ends, kind, limit }) => {
                     let skip_bad = self.options.skip_bad;
-                    next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.cuts)?
+                    let more = next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.cuts)?;
+                    let is_mediawiki = matches!(kind, RawKind::MediaWiki(_));
+                    if more && is_mediawiki && memmem::find(&block.data, b"</page>").is_none() {
+                        // It is what stood at the dump's end, which is passed with it.
+                        *kind = RawKind::MediaWiki(Arc::new(Site::of_part()));
+                    }
+                    more
                 }
             };
             if more {
@@ -479,12 +485,10 @@ fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
     const END: &[u8] = b"</mediawiki>";
     let RawKind::MediaWiki(site) = kind else { return false };
     let rest = without_padding(rest);
-    match memmem::find(rest, END) {
-        Some(end) => {
-            let behind = &rest[end + END.len()..];
-            xml::nothing(&rest[..end]) < end || xml::nothing(behind) < behind.len()
-        }
-        None => site.is_part && is_no_page(rest),
+    let rest = &rest[xml::nothing(rest)..];
+    match rest.strip_prefix(END) {
+        Some(behind) => xml::nothing(behind) < behind.len(),
+        None => memmem::find(rest, END).is_some() || site.is_part && is_no_page(rest),
     }
 }
 
