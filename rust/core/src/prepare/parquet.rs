@@ -224,7 +224,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         let text = decode(bytes, records.options.on_bad_utf8, counts).map_err(|at| {
             let value = bytes[at];
             let byte = at + 1;
-            let advice = "mend the file, or pass --on-bad-utf8 replace to put U+FFFD there";
+            let advice = "fix the file, or pass --on-bad-utf8 replace to insert U+FFFD";
             Error::row(records.path, row, format!("byte {byte}: invalid UTF-8 (0x{value:02X}); {advice}"))
         })?;
         document(text.into_owned());
