@@ -37,3 +37,23 @@ def check_ends(
                     f"input_ids must not begin or end in several of id {id_}, which is pad_id and {others[id_]}: row "
                     f"{number} does, and which of them are padding is not known; {advice}"
                 )
+
+
+def check_zeros(rows: NDArray[np.int32], pad_id: int) -> None:
+    """Refuses rows that may come from a batch or a record: those are padded with 0, whatever the vocabulary's `<pad>`.
+
+    Args:
+        rows: of shape [B, S], rows of ids whose padding is not named.
+        pad_id: the id of `<pad>`.
+
+    Raises:
+        AlbertFastError: a row ends in several zeros, and 0 is not `<pad>`; the message names it.
+    """
+    if pad_id == 0 or rows.shape[1] < 2:
+        return
+    zeros = (rows[:, -2:] == 0).all(axis=1)
+    if zeros.any():
+        raise AlbertFastError(
+            f"input_ids must not end in several of id 0, with which batches and records are padded (pad_id is "
+            f"{pad_id}): row {int(zeros.argmax())} does; pass attention_mask, which is input_mask in a batch"
+        )

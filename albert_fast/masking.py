@@ -439,6 +439,8 @@ class Masker:
             passed = (row[:length] for row, length in zip(ids, tokens, strict=True))
             _padding.check_ends(passed, [self._pad_id], self._other_ids, "pass lengths or an attention_mask")
             lengths = rows.lengths  # only these tell what was filled up, not the id
+        elif lengths is None and attention_mask is None and rows.lengths is None:
+            _padding.check_zeros(ids, self._pad_id)
         shape = f"[{ids.shape[0]}, {ids.shape[1]}]"
         return self._native.mask_batch(
             ids,

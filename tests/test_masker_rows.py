@@ -133,3 +133,17 @@ def test_the_lengths_of_a_list_are_known(pad: int) -> None:
     assert expected["masked_lm_weights"].sum(axis=1).tolist() == [6, 1, 6]
     with pytest.raises(AlbertFastError, match=r"begin or end in several of id .* row 1 does"):
         shared.mask_batch([LONG, [*SHORT, pad, pad]], None, 1)
+
+
+@pytest.mark.parametrize("pad_id", [5, 0])
+def test_rows_padded_as_batches_are(pad_id: int) -> None:
+    other = Masker.from_vocab(100, [True] * 100, pad_id=pad_id, cls_id=2, sep_id=3, mask_id=4, masked_lm_prob=0.5)
+    rows = np.zeros((2, 20), np.int32)
+    rows[0] = [2, *range(10, 28), 3]
+    rows[1, :8] = [2, *range(10, 16), 3]
+    if pad_id:
+        with pytest.raises(AlbertFastError, match=r"input_ids must not end in several of id 0.*row 1 does"):
+            other.mask_batch(rows, seed=1)
+    masked = other.mask_batch(rows, seed=1, attention_mask=(rows > 0) if pad_id else None)
+    assert (masked["input_ids"][1, 8:] == 0).all()
+    assert masked["masked_lm_weights"].sum(axis=1).tolist() == [10, 4]
