@@ -378,7 +378,7 @@ fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Resul
     window.newline = newline;
     window.read(before)?;
     delimiters = delimiter.map_or(delimiters, |delimiter| vec![delimiter]);
-    let mut row = window.take_row(&Dialect::new(delimiters[0], newline), MAX_ROW)?;
+    let mut row = window.take_row(Dialect::new(delimiters[0], newline), MAX_ROW)?;
     if row.len() == MAX_ROW {
         let reason = format!("the first row must be shorter than {MAX_ROW} bytes; this is not a table with a header");
         return Err(Error::data(&path, reason));

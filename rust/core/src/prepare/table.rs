@@ -109,11 +109,13 @@ fn names_of(row: &str, delimiter: u8, newline: u8) -> Vec<String> {
         plain.extend_from_slice(row.as_bytes());
     }
     let mut record = csv::StringRecord::new();
-    match reader(&plain, &dialect).read_record(&mut record) {
+    match reader(&plain, dialect).read_record(&mut record) {
         Ok(true) => {
             let mut names: Vec<String> = record.iter().map(|name| name.trim().to_owned()).collect();
-            if let Some(name) = names[0].strip_prefix('#').map(str::trim).filter(|name| !name.is_empty()) {
-                names[0] = name.to_owned();
+            if let Some(name) =
+                names[0].strip_prefix('#').map(|it| it.trim().to_owned()).filter(|name| !name.is_empty())
+            {
+                names[0] = name;
             }
             names
         }
@@ -122,7 +124,7 @@ fn names_of(row: &str, delimiter: u8, newline: u8) -> Vec<String> {
 }
 
 /// Rows end at a newline only: what becomes of a carriage return before it is for [`parse`].
-fn reader<'t>(text: &'t [u8], dialect: &Dialect) -> csv::Reader<&'t [u8]> {
+fn reader(text: &[u8], dialect: Dialect) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new()
         .delimiter(dialect.delimiter)
         .terminator(csv::Terminator::Any(dialect.newline))
@@ -141,7 +143,7 @@ pub(super) fn parse(
 ) -> Result<()> {
     let text = records.text(counts)?;
     let data = text.as_bytes();
-    let dialect = &column.dialect;
+    let dialect = column.dialect;
     let lines = |data: &[u8]| memchr::memchr_iter(dialect.newline, data).count() as u64;
     // The rows without a fault, for the crate, and of all rows their lines and what is wrong with them.
     let mut plain = Vec::with_capacity(data.len());

@@ -47,9 +47,7 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
         DELIMITERS.into_iter().filter(|(delimiter, _)| named.is_none_or(|it| it == *delimiter)).find_map(
             |(delimiter, kind)| {
                 let header = Header::of(line, delimiter as char)?;
-                header
-                    .fits(rows, whole, &Dialect::choose(delimiter, newline, rows, whole, header.names))
-                    .then_some(kind)
+                header.fits(rows, whole, Dialect::choose(delimiter, newline, rows, whole, header.names)).then_some(kind)
             },
         )
     })
@@ -83,7 +81,7 @@ impl Header {
     }
 
     /// Whether `rows`, the lines behind it, are rows of a table with it.
-    fn fits(&self, rows: &[u8], whole: bool, dialect: &Dialect) -> bool {
+    fn fits(&self, rows: &[u8], whole: bool, dialect: Dialect) -> bool {
         let sight = Sight::of(rows, whole, dialect, self.names);
         let count = sight.fields.len();
         let good = sight.fields.iter().filter(|&&fields| fields == self.names).count();
@@ -137,7 +135,7 @@ pub(super) fn is_named(text: &[u8], whole: bool, kind: Kind, field: &str, agree:
     };
     let Ok(row) = std::str::from_utf8(row) else { return false };
     let Ok(((delimiter, _, fields), true)) = find(row, delimiters, newline, field) else { return false };
-    let sight = Sight::of(rest, whole, &Dialect::choose(delimiter, newline, rest, whole, fields), fields);
+    let sight = Sight::of(rest, whole, Dialect::choose(delimiter, newline, rest, whole, fields), fields);
     let good = sight.fields.iter().filter(|&&it| it == fields).count();
     !agree || (fields > 1 && good > 0 && good * 2 >= sight.fields.len())
 }

@@ -204,7 +204,7 @@ impl Window {
     }
 
     /// The first row of a table, without rows before it that are blank; `limit` bytes are the most.
-    pub fn take_row(&mut self, dialect: &Dialect, limit: usize) -> Result<Vec<u8>> {
+    pub fn take_row(&mut self, dialect: Dialect, limit: usize) -> Result<Vec<u8>> {
         loop {
             let mut data = Vec::new();
             let end = loop {

@@ -65,15 +65,15 @@ impl Dialect {
     /// The dialect of the rows in `data`, which should have `fields` fields; `whole` says whether the table ends with `data`.
     pub fn choose(delimiter: u8, newline: u8, data: &[u8], whole: bool, fields: usize) -> Self {
         let mut best = Self::new(delimiter, newline);
-        let mut sight = Sight::of(data, whole, &best, fields);
+        let mut sight = Sight::of(data, whole, best, fields);
         let spaces = Self { spaces: true, ..best };
-        let spaced = Sight::of(data, whole, &spaces, fields);
+        let spaced = Sight::of(data, whole, spaces, fields);
         if spaced.spaced > 0 && spaced.bad <= sight.bad {
             (best, sight) = (spaces, spaced);
         }
         if sight.bad > 0 {
             let backslash = Self { backslash: true, ..best };
-            let escaped = Sight::of(data, whole, &backslash, fields);
+            let escaped = Sight::of(data, whole, backslash, fields);
             if escaped.bad < sight.bad {
                 (best, sight) = (backslash, escaped);
             }
@@ -87,7 +87,7 @@ impl Dialect {
     }
 
     /// The row that `data`, which is not empty, begins with.
-    pub fn row(&self, data: &[u8]) -> Row {
+    pub fn row(self, data: &[u8]) -> Row {
         let mut row = Row { fields: 1, ..Row::default() };
         let mut at = 0;
         loop {
@@ -126,7 +126,7 @@ impl Dialect {
         }
     }
 
-    fn faulty(&self, mut row: Row, data: &[u8], fault: Fault) -> Row {
+    fn faulty(self, mut row: Row, data: &[u8], fault: Fault) -> Row {
         row.fault = Some(fault);
         let newline = memchr(self.newline, data);
         row.fields = memchr_iter(self.delimiter, &data[..newline.unwrap_or(data.len())]).count() + 1;
@@ -136,7 +136,7 @@ impl Dialect {
     }
 
     /// The quote that closes the one at `open`, and whether there are quotes between them.
-    fn close(&self, data: &[u8], open: usize) -> Option<(usize, bool)> {
+    fn close(self, data: &[u8], open: usize) -> Option<(usize, bool)> {
         let mut at = open + 1;
         let mut doubled = false;
         loop {
@@ -151,12 +151,12 @@ impl Dialect {
     }
 
     /// The spaces that `data` begins with, if they may be there.
-    fn spaces(&self, data: &[u8]) -> usize {
+    fn spaces(self, data: &[u8]) -> usize {
         if self.spaces { data.iter().take_while(|&&byte| byte == b' ' && byte != self.delimiter).count() } else { 0 }
     }
 
     /// Appends `row`, which has no fault, to `out` as the `csv` crate reads it: quotes are doubled, and nothing is around them.
-    pub fn plain(&self, row: &[u8], out: &mut Vec<u8>) {
+    pub fn plain(self, row: &[u8], out: &mut Vec<u8>) {
         if !self.spaces && !self.backslash {
             return out.extend_from_slice(row);
         }
@@ -187,7 +187,7 @@ impl Dialect {
     }
 
     /// Looks for row ends in `data`, which begins with a row; for no more than the first, if `one`.
-    pub fn scan(&self, data: &[u8], one: bool) -> Scan {
+    pub fn scan(self, data: &[u8], one: bool) -> Scan {
         let mut scan = Scan::default();
         let mut at = 0;
         while at < data.len() {
@@ -225,7 +225,7 @@ pub(in crate::prepare) struct Sight {
 
 impl Sight {
     /// What is in `data`; rows should have `fields` fields.
-    pub fn of(data: &[u8], whole: bool, dialect: &Dialect, fields: usize) -> Self {
+    pub fn of(data: &[u8], whole: bool, dialect: Dialect, fields: usize) -> Self {
         let mut sight = Self::default();
         let mut at = 0;
         while at < data.len() {
@@ -259,7 +259,7 @@ impl Sight {
 }
 
 /// Whether most of the lines behind the first, which opens a quote, look like rows.
-fn holds_rows(data: &[u8], dialect: &Dialect, fields: usize) -> bool {
+fn holds_rows(data: &[u8], dialect: Dialect, fields: usize) -> bool {
     let mut lines: Vec<&[u8]> = data.split(|&byte| byte == dialect.newline).skip(1).take(100).collect();
     lines.pop();
     let rows = lines.iter().filter(|line| memchr_iter(dialect.delimiter, line).count() + 1 == fields).count();

@@ -66,7 +66,7 @@ proptest! {
             if row.fault.is_none() {
                 let mut plain = Vec::new();
                 quoted.plain(&rest[..end], &mut plain);
-                let records: Vec<_> = reader(&plain, &quoted).records().map(|it| it.unwrap().len()).collect();
+                let records: Vec<_> = reader(&plain, quoted).records().map(|it| it.unwrap().len()).collect();
                 if !is_blank(&rest[..end]) {
                     prop_assert_eq!(records, [row.fields]);
                 }
@@ -77,7 +77,7 @@ proptest! {
             rest = &rest[end..];
         }
         prop_assert_eq!(quoted.scan(text.as_bytes(), false).last.unwrap_or(0), at);
-        let _ = Sight::of(text.as_bytes(), true, &quoted, 2);
+        let _ = Sight::of(text.as_bytes(), true, quoted, 2);
     }
 
     /// What the crate writes is read as it was, and never has a fault.
@@ -88,7 +88,9 @@ proptest! {
     ) {
         let style = if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary };
         let mut writer = csv::WriterBuilder::new().quote_style(style).from_writer(Vec::new());
-        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        for row in &rows {
+            writer.write_record(row).unwrap();
+        }
         let text = writer.into_inner().unwrap();
         let dialect = Dialect::new(b',', b'\n');
         let (mut plain, mut at) = (Vec::new(), 0);
@@ -100,7 +102,7 @@ proptest! {
             at += end;
         }
         let read: Vec<Vec<String>> =
-            reader(&plain, &dialect).records().map(|it| it.unwrap().iter().map(ToOwned::to_owned).collect()).collect();
+            reader(&plain, dialect).records().map(|it| it.unwrap().iter().map(ToOwned::to_owned).collect()).collect();
         prop_assert_eq!(read, rows);
     }
 }
