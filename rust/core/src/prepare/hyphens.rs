@@ -3,10 +3,11 @@
 //! A soft hyphen at a line's end is the half of a word in any text, so it always goes. Other hyphens are joined only if
 //! that is asked for: whether a hyphen belongs to the word is a guess, by what stands around it.
 
+mod clitics;
 #[cfg(test)]
 mod tests;
 
-use super::sentences::is_wide_mark;
+use super::sentences::{is_combining, is_of_word, is_wide_mark};
 use crate::tokenizer::text::is_written_without_spaces;
 
 /// Bytes before a hyphen in which its word is looked for.
@@ -78,32 +79,45 @@ fn add_after_space(paragraph: &mut String, line: &str) {
 
 /// What the hyphen between `head` and `line` stands for.
 fn kind(head: &str, line: &str, language: &str) -> Hyphen {
-    use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
     let near = &head[head.ceil_char_boundary(head.len().saturating_sub(LOOK_BACK))..];
-    let is_word = |c: char| c.is_alphanumeric() || c.general_category_group() == GeneralCategoryGroup::Mark;
     let (Some(before), Some(after)) = (near.chars().next_back(), line.chars().next()) else { return Hyphen::Open };
-    if !is_word(before) || !after.is_alphanumeric() {
+    if !is_of_word(before) || !after.is_alphanumeric() {
         return Hyphen::Open;
     }
-    let word = line.split(|c: char| !is_word(c)).next().unwrap_or_default();
-    if conjunctions(language).contains(&word) {
-        return Hyphen::Open;
-    }
+    let word = line.split(|c: char| !is_of_word(c)).next().unwrap_or_default();
     let token = &near[near.rfind(char::is_whitespace).map_or(0, |space| space + 1)..];
-    let part = token.rsplit(|c: char| !is_word(c)).next().unwrap_or_default();
+    let part = token.rsplit(|c: char| !is_of_word(c)).next().unwrap_or_default();
+    let in_capitals = is_in_capitals(part) && is_in_capitals(word);
+    // A text in capitals has its conjunctions in capitals too.
+    let is_capital_word = is_in_capitals(part) && !word.contains(char::is_lowercase);
+    let small_word = if is_capital_word { word.to_lowercase() } else { word.to_owned() };
+    if conjunctions(language).contains(&small_word.as_str()) {
+        return Hyphen::Open;
+    }
     let is_address = token.contains("://") || token.contains('@') || token.starts_with("www.");
     // A word is never broken after its first letter. Short words within a compound are its own: mother-in-law.
     let is_inner = token.len() > part.len() && token[..token.len() - part.len()].ends_with(HYPHENS);
     let letters = part.chars().filter(|c| c.is_alphanumeric()).count();
-    if is_address || !before.is_alphabetic() && !is_mark(before) || letters < 2 || (is_inner && letters < 4) {
+    if is_address || !before.is_alphabetic() && !is_combining(before) || letters < 2 || (is_inner && letters < 4) {
         return Hyphen::OfTheWord;
     }
-    if after.is_lowercase() || is_indic(after) { Hyphen::OfTheBreak } else { Hyphen::OfTheWord }
+    if clitics::keep_hyphen(&part.to_lowercase(), &small_word, language) {
+        return Hyphen::OfTheWord;
+    }
+    if in_capitals {
+        // Numbers, as of centuries: XIX-XX.
+        let is_number = |word: &str| word.bytes().all(|b| b"IVXLCDM".contains(&b));
+        return if is_number(part) && is_number(word) { Hyphen::OfTheWord } else { Hyphen::OfTheBreak };
+    }
+    // What follows an abbreviation in capitals is its ending: DVD-ul.
+    let is_break = (after.is_lowercase() && !is_in_capitals(part)) || is_indic(after);
+    if is_break { Hyphen::OfTheBreak } else { Hyphen::OfTheWord }
 }
 
-fn is_mark(c: char) -> bool {
-    use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
-    c.general_category_group() == GeneralCategoryGroup::Mark
+/// Whether a word has several letters, all of them capitals.
+fn is_in_capitals(word: &str) -> bool {
+    word.chars().filter(|c| c.is_uppercase()).nth(1).is_some()
+        && !word.contains(|c: char| c.is_lowercase() || c.is_numeric())
 }
 
 /// Scripts that are hyphenated and have no capitals.

@@ -48,6 +48,67 @@ fn hyphens_of_the_break_go_and_others_stay() {
 }
 
 #[test]
+fn hyphens_before_small_words_stay() {
+    for (language, text, expected) in [
+        (
+            "fr",
+            "Est-|ce vrai ? Dit-|il, celui-|ci, là-|bas, Peut-|être",
+            "Est-ce vrai ? Dit-il, celui-ci, là-bas, Peut-être",
+        ),
+        (
+            "fr",
+            "donnez-|le, as-|tu, elle-|même, va-|t-il, vingt-|deux",
+            "donnez-le, as-tu, elle-même, va-t-il, vingt-deux",
+        ),
+        ("fr", "vil-|le, mer-|ci, voi-|là, Fran-|ce, chi-|en", "ville, merci, voilà, France, chien"),
+        ("fr", "seu-|les, va-|leur, ver-|tu, ce-|lui, européen-|nes", "seules, valeur, vertu, celui, européennes"),
+        (
+            "pt",
+            "Disse-|lhe, tornou-|se, torna-|se, fazê-|lo, levaram-|no",
+            "Disse-lhe, tornou-se, torna-se, fazê-lo, levaram-no",
+        ),
+        (
+            "pt",
+            "clas-|se, análi-|se, no-|me, qui-|lo, huma-|nos, deta-|lhe",
+            "classe, análise, nome, quilo, humanos, detalhe",
+        ),
+        (
+            "ru",
+            "кто-|то, По-|русски, что-|нибудь, Кое-|кто, чуть-|чуть",
+            "кто-то, По-русски, что-нибудь, Кое-кто, чуть-чуть",
+        ),
+        ("ru", "мес-|то, по-|иски, по-|этому, соба-|ка, ма-|ма", "место, поиски, поэтому, собака, мама"),
+        ("uk", "хто-|небудь, по-|українськи, міс-|то", "хто-небудь, по-українськи, місто"),
+        ("ca", "donant-|li, clas-|se", "donant-li, classe"),
+        (
+            "ro",
+            "într-|o zi, printr-|un om, spunându-|i, al II-|lea, oraşu-|lui",
+            "într-o zi, printr-un om, spunându-i, al II-lea, oraşului",
+        ),
+        ("bg", "най-|голям", "най-голям"),
+        ("en", "self-|esteem, self-|ish, twenty-|one", "self-esteem, selfish, twenty-one"),
+        ("id", "anak-|anak", "anak-anak"),
+        ("es", "habi-|tante, cla-|se", "habitante, clase"),
+    ] {
+        assert_eq!(joined(language, text).0, expected, "{language}");
+    }
+}
+
+#[test]
+fn words_in_capitals_are_broken_as_others_are() {
+    for (language, text, expected) in [
+        ("en", "THE INTER-|NATIONAL BANK", "THE INTERNATIONAL BANK"),
+        ("de", "HAUPT-|UND NEBENWEGE, STRASSEN-|BAHN", "HAUPT- UND NEBENWEGE, STRASSENBAHN"),
+        ("fr", "EST-|CE, XIX-|XX", "EST-CE, XIX-XX"),
+        ("ru", "МЕЖДУ-|НАРОДНЫЙ", "МЕЖДУНАРОДНЫЙ"),
+        ("en", "Anglo-|SAXON, COVID-|19, US-|based", "Anglo-SAXON, COVID-19, US-based"),
+        ("pt", "PRÉ-|E PÓS", "PRÉ- E PÓS"),
+    ] {
+        assert_eq!(joined(language, text).0, expected, "{language}");
+    }
+}
+
+#[test]
 fn a_soft_hyphen_always_joins() {
     let mut paragraph = "Donau\u{AD}".to_owned();
     assert!(join(&mut paragraph, "dampf und Haupt-", "de", false));

@@ -38,16 +38,27 @@ impl Word {
     /// it, or nowhere.
     pub fn place(&mut self, paragraph: &str, end: usize) -> Option<usize> {
         let (head, rest) = paragraph.split_at(end);
-        if rest.is_empty() || rest.starts_with(char::is_whitespace) || head.ends_with(char::is_whitespace) {
+        if rest.is_empty() {
             return Some(end);
         }
-        let inner = head.trim_end_matches(is_bracket_or_quote);
+        let inner = head.trim_end().trim_end_matches(is_bracket_or_quote);
         if !inner.ends_with(is_ambiguous) {
             return Some(end);
         }
         let before = inner.trim_end_matches(is_ambiguous).chars().next_back();
-        let next = rest.chars().find(|&c| !is_bracket_or_quote(c));
-        if [before, next].into_iter().flatten().any(is_without_spaces) {
+        let next = rest.chars().find(|&c| !is_bracket_or_quote(c) && !c.is_whitespace());
+        let is_abbreviation = || {
+            before.is_some_and(is_spaced_apart) && is_short(inner)
+                || next.is_some_and(is_without_spaces) && is_title(inner)
+        };
+        if inner.ends_with('.') && is_abbreviation() && !next.is_some_and(begins_sentence) {
+            return None;
+        }
+        if rest.starts_with(char::is_whitespace) || head.ends_with(char::is_whitespace) {
+            return Some(end);
+        }
+        let ends_beside = |c: char| is_without_spaces(c) && !(inner.ends_with('.') && is_spaced_apart(c));
+        if [before, next].into_iter().flatten().any(ends_beside) {
             let is_word = is_query(inner, rest) || is_name(inner, before, next);
             return if is_word { None } else { Some(end) };
         }
@@ -86,10 +97,45 @@ fn is_query(head: &str, rest: &str) -> bool {
     head.ends_with('?') && name.len() < rest.len() && name.starts_with('=')
 }
 
-/// Whether a mark belongs to a name in Latin letters that a Japanese particle or noun follows: `Yahoo!です`.
+/// Whether a mark belongs to a name in Latin letters that a noun or a particle follows: `Yahoo!です`, `Yahoo!奇摩`.
 fn is_name(head: &str, before: Option<char>, next: Option<char>) -> bool {
-    let is_kana = |c: char| matches!(c.script(), Script::Hiragana | Script::Katakana);
-    head.ends_with(['!', '?']) && before.is_some_and(|c| c.is_ascii_alphanumeric()) && next.is_some_and(is_kana)
+    let goes_on =
+        |c: char| matches!(c.script(), Script::Hiragana | Script::Katakana | Script::Han) && !begins_sentence(c);
+    head.ends_with(['!', '?']) && before.is_some_and(|c| c.is_ascii_alphanumeric()) && next.is_some_and(goes_on)
+}
+
+/// Whether a character is a Chinese pronoun, which rarely stands within a name.
+fn begins_sentence(c: char) -> bool {
+    matches!(c, '我' | '你' | '您' | '他' | '她' | '它' | '這' | '这' | '那' | '但' | '而' | '此' | '其' | '該' | '该')
+}
+
+/// Whether a script sets off its sentences by spaces, though not its words, and has periods in its abbreviations: พ.ศ.
+fn is_spaced_apart(c: char) -> bool {
+    matches!(c.script(), Script::Thai | Script::Lao | Script::Khmer)
+}
+
+/// Whether the period at the end of `head` stands after one to three letters of such a script.
+fn is_short(head: &str) -> bool {
+    const LETTERS: usize = 3;
+    let word = head.strip_suffix('.').unwrap_or(head).chars().rev();
+    let letters =
+        word.filter(|&c| !super::is_combining(c)).take(LETTERS + 1).take_while(|&c| is_spaced_apart(c)).count();
+    (1..=LETTERS).contains(&letters)
+}
+
+/// Whether the period at the end of `head` stands after an initial or a short title in Latin letters: `J.`, `St.`, `Prof.`
+fn is_title(head: &str) -> bool {
+    const LONGEST: usize = 4;
+    const OTHERS: &[&str] = &["Prof", "Capt", "vol", "vs", "feat", "ft", "no", "pp", "p", "cf", "ed", "eds", "ca"];
+    let Some(head) = head.strip_suffix('.') else { return false };
+    let length = head.bytes().rev().take(LONGEST + 1).take_while(u8::is_ascii_alphabetic).count();
+    let word = &head[head.len() - length..];
+    let is_word_of_two_or_three = || {
+        matches!(length, 2 | 3)
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word[1..].bytes().all(|b| b.is_ascii_lowercase())
+    };
+    (length == 1 && word.bytes().all(|b| b.is_ascii_uppercase())) || is_word_of_two_or_three() || OTHERS.contains(&word)
 }
 
 /// Whether `rest` is nothing but what may follow the end of a sentence without a space: marks of footnotes, emoji, tags.
@@ -98,7 +144,7 @@ fn are_marks(mut rest: &str) -> bool {
         let end = match first {
             '[' => group(rest, ']', char::is_alphanumeric),
             '<' => group(rest, '>', |c| c != '<'),
-            c if is_mark(c) => Some(first.len_utf8()),
+            c if may_follow(c) => Some(first.len_utf8()),
             _ => None,
         };
         let Some(end) = end else { return false };
@@ -114,21 +160,12 @@ fn group(text: &str, closer: char, inner: impl Fn(char) -> bool) -> Option<usize
     (!content.is_empty() && content.chars().all(inner)).then_some(end + 1)
 }
 
-fn is_mark(c: char) -> bool {
-    use GeneralCategory::{
-        ClosePunctuation, EnclosingMark, FinalPunctuation, Format, ModifierSymbol, NonspacingMark, OtherNumber,
-        OtherSymbol,
-    };
-    matches!(c, '*' | '†' | '‡' | '_' | '~' | '"' | '\'')
+fn may_follow(c: char) -> bool {
+    use GeneralCategory::{ClosePunctuation, FinalPunctuation, Format, ModifierSymbol, OtherNumber, OtherSymbol};
+    super::is_combining(c)
+        || matches!(c, '*' | '†' | '‡' | '_' | '~' | '"' | '\'')
         || matches!(
             c.general_category(),
-            OtherSymbol
-                | ModifierSymbol
-                | NonspacingMark
-                | EnclosingMark
-                | Format
-                | OtherNumber
-                | ClosePunctuation
-                | FinalPunctuation
+            OtherSymbol | ModifierSymbol | Format | OtherNumber | ClosePunctuation | FinalPunctuation
         )
 }

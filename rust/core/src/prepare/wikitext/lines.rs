@@ -1,5 +1,6 @@
 //! Lines of a page to paragraphs, and what a gap leaves behind mended.
 
+use crate::prepare::sentences::{is_closer, is_of_word, is_terminator};
 use crate::tokenizer::text::is_written_without_spaces;
 
 /// Stand in a line where something was left out, by what the gap does. No text holds them: [`Lines::text`] is not given
@@ -329,18 +330,8 @@ fn sets_off(last: Option<char>, next: &str) -> bool {
     (is_of_word(last) && is_of_word(next)) || (is_terminator(last) && next.is_uppercase())
 }
 
-fn is_of_word(c: char) -> bool {
-    use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
-    c.is_alphanumeric() || c.general_category_group() == GeneralCategoryGroup::Mark
-}
-
-fn is_terminator(c: char) -> bool {
-    matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？' | '।' | '؟' | '۔')
-}
-
 /// Whether a sentence ends with the text, in quotes or brackets or not.
 fn ends_sentence(text: &str) -> bool {
-    let is_closer = |c: char| matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '»' | '“' | '）' | '」' | '』');
     text.trim_end_matches(is_closer).ends_with(is_terminator)
 }
 
@@ -434,10 +425,7 @@ fn reads_as_prose(text: &str) -> bool {
     const WORDS: usize = 4;
     // A word of scripts without spaces has two characters or so.
     const CHARACTERS: usize = 8;
-    let end = text.trim_end_matches(|c: char| {
-        matches!(c, ' ' | '"' | '\'' | '”' | '’' | '»' | '›' | ')' | ']' | '）' | '］' | '」' | '』' | '】' | '》')
-    });
-    let ends = end.ends_with(['.', '!', '?', '…', '。', '！', '？', '．', '।', '॥', '؟', '۔', '։', '።', '။', '។']);
+    let ends = text.trim_end_matches(|c| c == ' ' || is_closer(c)).ends_with(is_terminator);
     ends && (text.split(' ').filter(|word| word.contains(char::is_alphabetic)).nth(WORDS - 1).is_some()
         || text.chars().filter(|c| is_written_without_spaces(*c)).nth(CHARACTERS - 1).is_some())
 }

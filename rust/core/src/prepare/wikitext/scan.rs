@@ -332,6 +332,12 @@ impl Scanner<'_> {
                     self.begins_line = false;
                 }
             }
+            Some(Tag::Inline) if !tag.closes && tag.name.eq_ignore_ascii_case(b"sup") => {
+                let follows_digit = at > 0 && self.bytes[at - 1].is_ascii_digit();
+                if follows_digit && tags::begins_number(&self.text[tag.end..]) {
+                    self.lines.text("^");
+                }
+            }
             Some(Tag::Inline) | None => {}
         }
         self.at = tag.end;

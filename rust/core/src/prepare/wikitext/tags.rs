@@ -148,3 +148,8 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     let inline = attributes && inside.split(u8::is_ascii_whitespace).any(|it| it == b"inline" || it == b"inline=");
     Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes, inline })
 }
+
+/// Whether what is set high begins with a number. Behind a digit it is a power: 10⁶ is not 106.
+pub(super) fn begins_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+')) || text.starts_with("&minus;")
+}

@@ -1,10 +1,12 @@
 //! Templates in the middle of sentences: signs, words and numbers that they hold, and notes that no sentence needs.
 //!
 //! Nothing is expanded. The tables say what a reader sees of the common templates of the largest Wikipedias: [`signs`] has
-//! those that stand for a sign, [`words`] those whose text is among their values, and [`silent`] those without which a
-//! sentence is whole. Every other template leaves a hole.
+//! those that stand for a sign, [`words`] those whose text is among their values, [`doubts`] those by which editors doubt a
+//! statement, and [`silent`] those without which a sentence is whole. Every other template leaves a hole.
 
+mod doubts;
 mod forms;
+mod numbers;
 mod signs;
 mod silent;
 mod words;
@@ -28,8 +30,22 @@ enum Shows {
     Form(&'static str),
     /// The same. Nothing if a value is missing.
     Marked(&'static str),
+    /// A form too. A hole if there are other values, which may change the number.
+    Number(&'static str),
+    /// The first of these forms if the first value is the code of a language and not all there is, else the second.
+    Coded(&'static str, &'static str),
+    /// A form too: words that editors doubt. Nothing if they are missing, or a date.
+    Passage(&'static str),
+    /// The same of a wiki where a single word may be something else than part of the sentence: it is a hole.
+    Doubtful(&'static str),
+    /// A doubt that shows none of its values. A hole if one of them may be part of the sentence nevertheless.
+    Doubt,
+    /// A form whose text is set high. A `^` stands before it if it is the power of a number: `10{{sup|6}}`.
+    Raised(&'static str),
     /// A number and its unit: `{{convert|5|to|10|km|mi}}`.
     Measure,
+    /// A number, what it may be off by, its power of ten and its unit: `{{val|5.3|0.2|e=6|u=kg}}`.
+    Val,
     /// All values, with this between them: `{{chem|H|2|O}}`.
     All(&'static str),
     /// `{{frac|1|2}}`, `{{frac|5|1|2}}`.
@@ -51,6 +67,11 @@ static NAMES: LazyLock<HashMap<String, Vec<(&'static str, Shows)>>> = LazyLock::
     for &(sites, shows, of) in signs::SIGNS.iter().chain(words::WORDS) {
         for name in of {
             names.entry(with_small_initial(name)).or_default().push((sites, shows));
+        }
+    }
+    for &(sites, shows, of) in doubts::NAMES {
+        for name in of.split('|') {
+            names.entry(with_small_initial(name.trim())).or_default().push((sites, shows));
         }
     }
     for &(sites, of) in silent::NAMES {
@@ -91,17 +112,32 @@ pub(super) fn show(
         None => (What::Hole, None),
         Some((Shows::Nothing, _)) => (What::Block, None),
         Some((Shows::Pipe, _)) => (What::Pipe, None),
-        Some((Shows::Sign(""), _)) => (What::Nothing, None),
-        Some((Shows::Sign(sign), _)) => {
-            let from = texts.len();
-            texts.push_str(sign);
-            (What::Text(from, texts.len()), None)
-        }
         Some((shows, values)) => {
-            let otherwise = if matches!(shows, Shows::Marked(_)) { What::Block } else { What::Hole };
             let fits = end - start <= LONGEST && dropped.len() - inside <= MOST_INSIDE;
-            let pieces = fits.then(|| Values::read(text, values, &dropped[inside..]));
-            (otherwise, pieces.and_then(|values| forms::pieces(shows, &values, site.language.as_deref())))
+            let values = fits.then(|| Values::read(text, values, &dropped[inside..]));
+            let has_words = || values.as_ref().is_some_and(Values::has_words);
+            let shows = match shows {
+                // `{{shy|com|pound}}`
+                Shows::Sign("") if has_words() => Shows::All(""),
+                _ => shows,
+            };
+            match shows {
+                // A space is as wide as a value says. Any other sign belongs to its value in a way that is not known.
+                Shows::Sign(sign) if sign.trim().is_empty() || !has_words() => {
+                    let from = texts.len();
+                    texts.push_str(sign);
+                    (if sign.is_empty() { What::Nothing } else { What::Text(from, texts.len()) }, None)
+                }
+                _ => {
+                    let follows_digit = start > 0 && text[start - 1].is_ascii_digit();
+                    let language = site.language.as_deref();
+                    let shown = values.ok_or(What::Hole);
+                    match shown.and_then(|values| forms::pieces(shows, &values, language, follows_digit)) {
+                        Ok(pieces) => (What::Hole, Some(pieces)),
+                        Err(otherwise) => (otherwise, None),
+                    }
+                }
+            }
         }
     };
     let Some(pieces) = pieces else {
@@ -204,7 +240,18 @@ fn find(name: &str, site: &Site) -> Option<Shows> {
     if let Some((_, shows)) = by_name(&small) {
         return Some(*shows);
     }
-    if silent::is_by_pattern(&small) { Some(Shows::Nothing) } else { words::by_pattern(&exact, language) }
+    let is_doubt = |name: &str| {
+        let found = by_name(name).map(|(_, shows)| *shows);
+        matches!(found, Some(Shows::Doubt | Shows::Doubtful(_) | Shows::Passage(_)))
+    };
+    let by_pattern = |name: &str| doubts::by_pattern(name, language, is_doubt);
+    if let Some(shows) = by_pattern(&exact).or_else(|| by_pattern(&small)) {
+        return Some(shows);
+    }
+    if silent::is_by_pattern(&small) {
+        return Some(Shows::Nothing);
+    }
+    if doubts::is_by_ending(&small) { Some(Shows::Doubt) } else { words::by_pattern(&exact, language) }
 }
 
 fn is_namespace(prefix: &str, site: &Site) -> bool {

@@ -269,6 +269,102 @@ fn holes() {
 }
 
 #[test]
+fn doubts_keep_the_words_that_they_are_about() {
+    for (language, wikitext, expected) in [
+        ("en", "A {{citation needed span|text that matters|date=May 2012}}.", "A text that matters."),
+        (
+            "en",
+            "A {{clarify span|b}}, {{dubious span|text=c d}}, {{cnspan|e f}}, {{Disputed span|g}}.",
+            "A b, c d, e f, g.",
+        ),
+        ("en", "A {{which span|b c}}, {{promotional inline span|d}}.", "A b c, d."),
+        // What only adds a note shows no value; a long one may be of the sentence.
+        ("en", "A{{cn|May 2012}}{{when|date=May 2012|reason=it is not said}} b{{dubious|Why}}.", "A b."),
+        ("en", "A {{citation needed|of the town}} b.", "A |b."),
+        ("en", "A {{unknown-inline|of the town}} b{{some source needed|5}}.", "A |b."),
+        (
+            "ru",
+            "Это {{Нет АИ 2|утверждение важное|1}} и {{нет АИ|12|05|2012}}{{уточнить 2|другое}}.",
+            "Это утверждение важное и другое.",
+        ),
+        ("ru", "Это{{уточнить|что именно тут}} так.", "Эт|о так."),
+        ("pl", "To {{Fakt|zdanie wazne|data=x}}{{kto?}}.", "To zdanie wazne."),
+        ("nl", "Het {{Bron?|tekst|2010}}{{feit||2010}}{{bron?|2012}}.", "Het tekst."),
+        ("sv", "Det {{källa behövs|påstående|datum=x}}{{källa behövs|datum=2012-05}}.", "Det påstående."),
+        (
+            "fr",
+            "La {{citation nécessaire|phrase}}, {{quand|en mille}}, {{qui|certains}}{{qui|date=mai 2012}}.",
+            "La phrase, en mille, certains.",
+        ),
+        ("zh", "这{{來源請求|重要文字|time=2012-05-05T}}{{fact|2012年5月}}。", "这重要文字。"),
+        (
+            "ja",
+            "これ{{要出典|重要な文}}と{{要出典範囲|重要|date=2012年5月}}{{要出典|2012年5月}}{{いつ範囲|昔}}。",
+            "これ重要な文と重要昔。",
+        ),
+        ("es", "Un {{cita requerida|texto}}{{cita requerida|20 de mayo de 2012}}.", "Un texto."),
+        (
+            "pt",
+            "Um {{carece de fontes|texto longo|data=maio de 2012}}{{carece de fontes|data=maio de 2012}}.",
+            "Um texto longo.",
+        ),
+        ("pt", "Um {{carece de fontes|texto}} b.", "Um |b."),
+        ("it", "Un {{citazione necessaria|testo}}{{senza fonte|maggio 2012}} {{chi|alcuni}}.", "Un testo alcuni."),
+        // Words that cannot be read are missed.
+        ("fr", "La {{quand|en\nmille}} b.", "La |b."),
+    ] {
+        assert_eq!(of_site(language, wikitext), expected, "{language}: {wikitext}");
+    }
+    let long = format!("Un {{{{cita requerida|{}}}}} b.", "texto ".repeat(500));
+    assert_eq!(of_site("es", &long), "Un |b.");
+}
+
+#[test]
+fn numbers_are_whole_or_missed() {
+    for (language, wikitext, expected) in [
+        (
+            "en",
+            "{{val|5.3|e=6|u=kg}}, {{val|5.3|0.2|u=kg}}, {{val|5.3|0.2|0.1|e=-3}}",
+            "5.3 × 10^6 kg, 5.3 ± 0.2 kg, (5.3 +0.2 −0.1) × 10^-3",
+        ),
+        ("en", "{{val|1.234|(56)|ul=m|up=s}}, {{val|5|-|10|u=%}}, {{val|5|fmt=commas}} a", "1.234(56) m/s, 5–10%, 5 a"),
+        ("en", "a {{val|5|x=6}} b {{val|many}} c {{val|e=6|u=m}}", "a |b |c 10^6 m"),
+        (
+            "en",
+            "{{convert|5|e6km2}}, {{convert|5|,|6|km}} a {{convert|5|km|mi|disp=number}} b {{convert|5|till|6|km}} c",
+            "5 million km², 5, 6 km a |b |c",
+        ),
+        (
+            "en",
+            "10{{sup|6}} and 10<sup>−6</sup>, 5<sup>th</sup> x<sup>2</sup> 5{{frac|1|2}} {{10^|3}} 5{{e|3}}",
+            "10^6 and 10^−6, 5th x2 5 1/2 10^3 5 × 10^3",
+        ),
+        (
+            "en",
+            "{{circa|1850|1860}} {{prime|H}} com{{shy|pli|cated}} a {{dagger|b}} c",
+            "c. 1850 – c. 1860 H′ complicated a |c",
+        ),
+        (
+            "fr",
+            "{{unité|5.3|e=6|m/s}}, {{unité|5|à=6|km}}, {{unité|5|±=0.1|km}} a {{unité|5|zz=6|km}} b {{unité|5|+=6|km}} c",
+            "5.3 × 10^6 m/s, 5 à 6 km, 5 ± 0.1 km a |b |c",
+        ),
+        (
+            "fr",
+            "le {{n°|5}}, {{numéro|42}}, {{n°}} 6, {{numéros|7|8}}, {{1er|janvier}}, {{M.|Dupont}}, {{euro|5}}, 10{{exp|6}}",
+            "le no 5, no 42, no 6, nos 7 et 8, 1er janvier, M. Dupont, 5 €, 10^6",
+        ),
+        ("it", "{{M|5|0.2|km}} {{M|5||km}} {{M|5|e=3|ul=m}}", "5 ± 0.2 km 5 km 5 × 10^3 m"),
+        ("es", "a {{unidad|5|km}} {{unidad|5|e=6|km}} b {{unidad|5|km|2|3}} c", "a 5 km 5 × 10^6 km b |c"),
+        ("pt", "{{Ill|en|Foo}} {{ill|Foo|en|Bar}} a{{ill|en}} b {{séc|XIX|XX}} c", "Foo Foo a b |c"),
+        ("pl", "{{j|en|Foo}} {{j|6 km}}{{j|en}}.", "Foo 6 km."),
+        ("ru", "5{{e|6}} {{число|7|км}}", "5 · 10^6 7 км"),
+    ] {
+        assert_eq!(of_site(language, wikitext), expected, "{language}: {wikitext}");
+    }
+}
+
+#[test]
 fn elements() {
     is("a<ref>b [[c</ref><ref name=x/> d <ref name=\"y\">{{e</ref>f<references/>", "a d f");
     is("a <ref>left open. b <ref>c</ref> d", "a left open. b d");

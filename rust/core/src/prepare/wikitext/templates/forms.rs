@@ -7,7 +7,9 @@
 use std::ops::Range;
 
 use super::Shows;
-use crate::prepare::wikitext::spans::Span;
+use super::doubts::{self, Value};
+use crate::prepare::wikitext::spans::{Span, What};
+use crate::prepare::wikitext::tags::begins_number;
 
 /// A value in the text, or none at the end, and what stands before it.
 pub(super) struct Piece {
@@ -17,7 +19,7 @@ pub(super) struct Piece {
 
 /// The values of one template.
 pub(super) struct Values<'a> {
-    text: &'a [u8],
+    pub text: &'a [u8],
     /// Each with its name, if it has one, and its place, white space included.
     list: Vec<(Option<&'a str>, Range<usize>)>,
 }
@@ -53,8 +55,9 @@ impl<'a> Values<'a> {
 
     fn push(&mut self, part: Range<usize>) {
         let value = &self.text[part.clone()];
-        let is_of_name =
-            |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b'\n') || !b.is_ascii();
+        let is_of_name = |b: &&u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'/' | b' ' | b'\n') || !b.is_ascii()
+        };
         let length = value.iter().take_while(is_of_name).count();
         let name = str::from_utf8(&value[..length]).ok().map(str::trim);
         match name {
@@ -66,7 +69,7 @@ impl<'a> Values<'a> {
     }
 
     /// The place of a value, white space included. None if it is missing or blank; of several, the last counts.
-    fn get(&self, key: &str) -> Option<Range<usize>> {
+    pub(super) fn get(&self, key: &str) -> Option<Range<usize>> {
         let place = key.parse::<usize>().ok();
         let mut unnamed = 0;
         let mut found = None;
@@ -79,66 +82,156 @@ impl<'a> Values<'a> {
         found.filter(|value| !self.text[value.clone()].trim_ascii().is_empty())
     }
 
-    fn first_of(&self, keys: &str) -> Option<Range<usize>> {
+    pub(super) fn first_of(&self, keys: &str) -> Option<Range<usize>> {
         keys.split('/').find_map(|key| self.get(key))
     }
 
-    fn unnamed(&self) -> Vec<Range<usize>> {
+    pub(super) fn unnamed(&self) -> Vec<Range<usize>> {
         self.list.iter().filter(|(name, _)| name.is_none()).map(|(_, value)| self.trimmed(value.clone())).collect()
     }
 
-    fn trimmed(&self, value: Range<usize>) -> Range<usize> {
+    /// The values without a name that are not blank.
+    pub(super) fn unnamed_text(&self) -> impl Iterator<Item = &'a str> {
+        self.unnamed().into_iter().map(|value| self.str(value)).filter(|text| !text.is_empty())
+    }
+
+    /// Whether a letter or a digit stands in a value without a name.
+    pub(super) fn has_words(&self) -> bool {
+        self.unnamed_text().any(|text| text.contains(char::is_alphanumeric))
+    }
+
+    /// Whether all values that are not blank are among those of a form, or change nothing but how it looks.
+    pub(super) fn are_those_of(&self, form: &str) -> bool {
+        const OF_LOOKS: &[&str] = &[
+            "fmt",
+            "sortable",
+            "debug",
+            "nocategory",
+            "lk",
+            "abbr",
+            "link",
+            "lien",
+            "cat",
+            "date",
+            "lang",
+            "titre",
+            "title",
+        ];
+        let parts = form.split('{').skip(1).filter_map(|part| part.split(['}', '|', '=']).next());
+        let keys: Vec<_> = parts.flat_map(|keys| keys.split('/')).chain(OF_LOOKS.iter().copied()).collect();
+        let mut unnamed = 0;
+        self.list.iter().all(|(name, value)| {
+            unnamed += usize::from(name.is_none());
+            let is_blank = self.text[value.clone()].trim_ascii().is_empty();
+            is_blank || name.map_or_else(|| keys.contains(&unnamed.to_string().as_str()), |name| keys.contains(&name))
+        })
+    }
+
+    /// Whether the first value is the code of a language, and the text another.
+    fn begins_with_code(&self) -> bool {
+        let is_code = |text: &str| matches!(text.len(), 2 | 3) && text.bytes().all(|b| b.is_ascii_lowercase());
+        let mut values = self.unnamed_text();
+        values.next().is_some_and(is_code) && !values.next().is_some_and(is_code)
+    }
+
+    pub(super) fn trimmed(&self, value: Range<usize>) -> Range<usize> {
         let bytes = &self.text[value.clone()];
         let start = value.start + (bytes.len() - bytes.trim_ascii_start().len());
         start..start + bytes.trim_ascii().len()
     }
 
-    fn str(&self, value: Range<usize>) -> &'a str {
+    pub(super) fn str(&self, value: Range<usize>) -> &'a str {
         str::from_utf8(&self.text[value]).unwrap_or_default()
     }
 }
 
-/// What a reader sees of the values: none if what has to be there is missing, or runs over lines.
-pub(super) fn pieces(shows: Shows, values: &Values<'_>, language: Option<&str>) -> Option<Vec<Piece>> {
-    let mut out = Pieces { values, list: Vec::new(), before: String::new(), end: 0 };
+/// What a reader sees of the values, or what the template is if what has to be there is missing, or runs over lines.
+pub(super) fn pieces(
+    shows: Shows,
+    values: &Values<'_>,
+    language: Option<&str>,
+    follows_digit: bool,
+) -> Result<Vec<Piece>, What> {
+    let mut out = Pieces { values, list: Vec::new(), before: String::new(), end: 0, lacks_value: false };
+    let is_doubtful = matches!(shows, Shows::Doubtful(_));
     match shows {
-        Shows::Form(form) | Shows::Marked(form) => out.form(form)?,
-        Shows::Measure => out.measure()?,
-        Shows::All(between) => out.all(between)?,
-        Shows::Fraction => out.fraction()?,
-        Shows::AsOf => out.as_of(language)?,
-        Shows::Ship(prefix) => {
-            out.text(prefix);
-            out.form(" {1}< ({2})>")?;
+        Shows::Doubt => return Err(if doubts::may_lack(values) { What::Hole } else { What::Block }),
+        Shows::Passage(form) | Shows::Doubtful(form) => {
+            let keys = form.trim_matches(['{', '}']);
+            match values.first_of(keys).map(|value| Value::of(values.str(value))) {
+                None | Some(Value::Date) => return Err(What::Block),
+                Some(Value::Word) if is_doubtful => return Err(What::Hole),
+                Some(Value::Word | Value::Passage) => {}
+            }
         }
-        Shows::Sign(_) | Shows::Pipe | Shows::Nothing => return None,
+        _ => {}
     }
-    let text = &values.text;
-    if out.list.iter().filter_map(|piece| piece.value.clone()).any(|value| text[value].contains(&b'\n')) {
-        return None;
+    let is_shown = out.add(shows, language, follows_digit).is_some() && out.ends_within_line();
+    if is_shown && !out.before.is_empty() {
+        out.list.push(Piece { before: std::mem::take(&mut out.before), value: None });
     }
-    if !out.before.is_empty() {
-        out.list.push(Piece { before: out.before, value: None });
+    let needs_none = matches!(shows, Shows::Marked(_) | Shows::Coded(..));
+    if is_shown && !out.list.is_empty() {
+        Ok(out.list)
+    } else {
+        Err(if needs_none && out.lacks_value { What::Block } else { What::Hole })
     }
-    (!out.list.is_empty()).then_some(out.list)
 }
 
-struct Pieces<'a, 't> {
-    values: &'a Values<'t>,
+pub(super) struct Pieces<'a, 't> {
+    pub values: &'a Values<'t>,
     list: Vec<Piece>,
     /// What stands after the last value.
     before: String,
     /// Where the last value ends: the text is read forwards.
     end: usize,
+    /// Whether a value was looked for and is not there.
+    lacks_value: bool,
 }
 
 impl Pieces<'_, '_> {
-    fn text(&mut self, text: &str) {
+    fn add(&mut self, shows: Shows, language: Option<&str>, follows_digit: bool) -> Option<()> {
+        match shows {
+            Shows::Form(form) | Shows::Marked(form) | Shows::Passage(form) | Shows::Doubtful(form) => self.form(form),
+            Shows::Number(form) => self.values.are_those_of(form).then_some(()).and_then(|()| self.form(form)),
+            Shows::Coded(form, _) if self.values.begins_with_code() => self.form(form),
+            Shows::Coded(_, form) => self.form(form),
+            Shows::Raised(form) => {
+                if follows_digit && self.values.unnamed_text().next().is_some_and(begins_number) {
+                    self.text("^");
+                }
+                self.form(form)
+            }
+            Shows::Measure => self.measure(),
+            Shows::Val => self.val(),
+            Shows::All(between) => self.all(between),
+            Shows::Fraction => {
+                if follows_digit {
+                    self.text(" ");
+                }
+                self.fraction()
+            }
+            Shows::AsOf => self.as_of(language),
+            Shows::Ship(prefix) => {
+                self.text(prefix);
+                self.form(" {1}< ({2})>")
+            }
+            Shows::Sign(_) | Shows::Pipe | Shows::Nothing | Shows::Doubt => None,
+        }
+    }
+
+    /// Whether no value runs over lines.
+    fn ends_within_line(&self) -> bool {
+        let text = self.values.text;
+        self.list.iter().filter_map(|piece| piece.value.clone()).all(|value| !text[value].contains(&b'\n'))
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
         self.before.push_str(text);
     }
 
     /// Adds a value. One that stands before the last is copied, which only plain text can be.
-    fn value(&mut self, value: Range<usize>) -> Option<()> {
+    pub(super) fn value(&mut self, value: Range<usize>) -> Option<()> {
         if value.start >= self.end {
             self.end = value.end;
             let before = std::mem::take(&mut self.before);
@@ -153,7 +246,7 @@ impl Pieces<'_, '_> {
         Some(())
     }
 
-    fn form(&mut self, form: &str) -> Option<()> {
+    pub(super) fn form(&mut self, form: &str) -> Option<()> {
         // A value that is all there is to see keeps its spaces: `one{{small| two}}`.
         let is_all = form.starts_with('{') && form.find('}') == Some(form.len() - 1);
         let mut rest = form;
@@ -195,7 +288,10 @@ impl Pieces<'_, '_> {
                 self.text(text);
                 Some(())
             }
-            (None, None) => None,
+            (None, None) => {
+                self.lacks_value = true;
+                None
+            }
         }
     }
 
@@ -267,126 +363,4 @@ impl Pieces<'_, '_> {
         }
         self.form("{1}")
     }
-
-    /// The values of `{{convert}}` that come before those that say what to convert to.
-    fn measure(&mut self) -> Option<()> {
-        let values = self.values.unnamed();
-        let str = |value: &Range<usize>| self.values.str(value.clone());
-        let is_number = |value: &Range<usize>| self.values.text[value.clone()].iter().any(u8::is_ascii_digit);
-        if !values.first().is_some_and(is_number) {
-            return None;
-        }
-        let mut words = Vec::new();
-        let mut count = 1;
-        while values.len() > count + 1
-            && let Some(word) = between(str(&values[count]))
-            && is_number(&values[count + 1])
-        {
-            words.push(word);
-            count += 2;
-        }
-        // Feet and inches have a number each.
-        let mut units = values.get(count).map(|unit| vec![(None, unit.clone())]).unwrap_or_default();
-        while let [.., (_, unit)] = &units[..]
-            && let Some([number, smaller]) = values.get(count + 1..count + 3)
-            && is_number(number)
-            && SMALLER.contains(&(str(unit), str(smaller)))
-        {
-            units.push((Some(number.clone()), smaller.clone()));
-            count += 2;
-        }
-        self.value(values[0].clone())?;
-        for (at, word) in words.into_iter().enumerate() {
-            self.text(word);
-            self.value(values[2 * at + 2].clone())?;
-        }
-        for (number, unit) in units {
-            self.text(" ");
-            if let Some(number) = number {
-                self.value(number)?;
-                self.text(" ");
-            }
-            match symbol(self.values.str(unit.clone())) {
-                Some(symbol) => self.text(symbol),
-                None if unit.is_empty() => {}
-                None => self.value(unit)?,
-            }
-        }
-        Some(())
-    }
-}
-
-/// What stands between two numbers of `{{convert}}`, as it is shown.
-fn between(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "to" | "to(-)" => " to ",
-        "-" | "–" | "&ndash;" => "–",
-        "and" | "and(-)" => " and ",
-        "&" => " & ",
-        "by" | "by(x)" => " by ",
-        "x" | "×" | "xx" | "*" => " × ",
-        "or" => " or ",
-        "to about" => " to about ",
-        "+/-" | "±" | "&plusmn;" => " ± ",
-        "+" => " + ",
-        "/" => "/",
-        _ => return None,
-    })
-}
-
-/// Units of which a measure may have both.
-const SMALLER: &[(&str, &str)] = &[
-    ("ft", "in"),
-    ("yd", "ft"),
-    ("yd", "in"),
-    ("mi", "yd"),
-    ("mi", "ft"),
-    ("mi", "furlong"),
-    ("mi", "ch"),
-    ("lb", "oz"),
-    ("st", "lb"),
-    ("LT", "cwt"),
-];
-
-/// How codes of `{{convert}}` are shown that are no symbols themselves.
-fn symbol(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "C" => "°C",
-        "F" => "°F",
-        "km2" | "sqkm" => "km²",
-        "m2" | "sqm" => "m²",
-        "cm2" => "cm²",
-        "mm2" => "mm²",
-        "sqmi" | "mi2" => "sq mi",
-        "sqft" | "ft2" | "sqfoot" => "sq ft",
-        "sqyd" => "sq yd",
-        "sqin" => "sq in",
-        "km3" => "km³",
-        "m3" => "m³",
-        "cm3" => "cm³",
-        "cuft" | "ft3" => "cu ft",
-        "cuyd" => "cu yd",
-        "cuin" => "cu in",
-        "cumi" => "cu mi",
-        "m3/s" => "m³/s",
-        "cuft/s" => "cu ft/s",
-        "kph" => "km/h",
-        "mile" => "miles",
-        "foot" => "feet",
-        "inch" => "inches",
-        "yard" => "yards",
-        "acre" => "acres",
-        "LT" => "long tons",
-        "ST" => "short tons",
-        "MT" => "t",
-        "USgal" | "usgal" => "US gal",
-        "impgal" => "imp gal",
-        "USfloz" => "US fl oz",
-        "/sqmi" | "PD/sqmi" => "/sq mi",
-        "/km2" | "/sqkm" | "PD/km2" | "PD/sqkm" => "/km²",
-        "lbf.ft" => "lb⋅ft",
-        "N.m" => "N⋅m",
-        "ftin" => "ft",
-        _ => return None,
-    })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Row,
-    Shows::{self, All, AsOf, Form, Fraction, Marked, Measure, Nothing},
+    Shows::{self, All, AsOf, Coded, Form, Fraction, Marked, Measure, Nothing, Number, Passage, Raised, Val},
 };
 
 #[rustfmt::skip]
@@ -13,12 +13,13 @@ pub(super) const WORDS: &[Row] = &[
         "big", "bigger", "large", "larger", "em", "strong", "bold", "italic", "underline",
         "strikethrough", "strike", "smallcaps", "small caps", "sc", "sc1", "smcap", "smallcaps2", "allcaps",
         "tt", "mono", "monospace", "code", "kbd", "samp", "var", "mvar", "math", "serif", "sans-serif",
-        "overline", "sup", "sub", "superscript", "subscript", "highlight", "unicode", "polytonic",
+        "overline", "sub", "subscript", "highlight", "unicode", "polytonic",
         "abbr", "abbrv", "abbreviation", "tooltip", "h:title", "hover title",
-        "visible anchor", "vanchor", "proper name", "typo", "ce", "chem2", "nts",
+        "visible anchor", "vanchor", "proper name", "typo", "ce", "chem2",
         "quote", "blockquote", "bquote", "cquote", "quotation",
         "sans serif", "IAST",
     ]),
+    ("", Raised("{1/text}"), &["sup", "superscript"]),
     ("", All(""), &["chem", "linktext", "not a typo", "as written", "gaps"]),
     ("", All("+"), &["key press", "key", "keypress", "button"]),
     ("", Form("{2/1}"), &["color", "font color", "fontcolor", "colour", "sort", "script"]),
@@ -31,7 +32,8 @@ pub(super) const WORDS: &[Row] = &[
     // Numbers and units
     ("", Measure, &["convert", "cvt", "convertir"]),
     ("", Form("{1}"), &["formatnum"]),
-    ("", Form("{1}< {u/ul/units}>< {up}>"), &["val"]),
+    ("", Val, &["val"]),
+    ("", Number("<{prefix}>{1/text}<{suffix}>"), &["nts"]),
     ("", Fraction, &["frac", "fraction", "fract", "sfrac", "bruch", "дробь", "fracción", "frazione"]),
     ("", Form("${1}"), &["$"]),
     ("", Form("US${1}"), &["US$", "USD"]),
@@ -48,7 +50,7 @@ pub(super) const WORDS: &[Row] = &[
     ("", Form("₱{1}"), &["PHP", "₱"]),
     ("", Form("₽{1}"), &["RUB", "₽"]),
     ("de fr es it nl pl sv pt ru", Form("{1} €"), &["€", "EUR"]),
-    ("", Form("c.< {1}>"), &["circa", "c.", "ca.", "circ"]),
+    ("", Form("c.< {1}>< – c. {2}>"), &["circa", "c.", "ca.", "circ"]),
     ("", Form("fl.< {1}><–{2}>"), &["floruit", "fl."]),
     ("", Form("r. {1}<–{2}>"), &["reign", "r."]),
     ("", Form("b. {1}"), &["b."]),
@@ -56,15 +58,16 @@ pub(super) const WORDS: &[Row] = &[
     ("en", AsOf, &["as of"]),
     ("", Form("ISBN {1}"), &["ISBN"]),
     ("", Form("ISSN {1}"), &["ISSN"]),
-    ("", Form("10{1}"), &["10^"]),
-    ("en", Form("×10{1}"), &["e"]),
+    ("", Form("10^{1}"), &["10^"]),
+    ("en", Form(" × 10^{1}"), &["e"]),
+    ("ru uk", Form(" · 10^{1}"), &["e"]),
 
     // Words of other languages. What they are called in English is not theirs.
     ("", Form("{2/text/texte/testo/текст}"), &["lang", "langue", "lang2", "langx", "wikt-lang", "rtl-lang", "ltr-lang"]),
     ("", Form("{3/2}"), &["transl", "transliteration", "translit"]),
     ("", Form("{1/3/2}"), &["nihongo", "nihongo foot", "nihongo3"]),
     ("", Form("{2/1}"), &["w", "wikt"]),
-    ("", Form("{lt/1}"), &["ill", "interlanguage link", "link-interwiki", "red link"]),
+    ("", Coded("{lt/2}", "{lt/1}"), &["ill", "interlanguage link", "link-interwiki", "red link"]),
     ("", Form("{1}"), &["hebrew", "arabic", "lj", "runic"]),
 
     // Ships. Those whose template is called by their prefix are in SHIPS.
@@ -86,12 +89,27 @@ pub(super) const WORDS: &[Row] = &[
     ("fr", Form("{1}{2|e} et {3}{4|e} siècles"), &["s2", "s2-"]),
     ("fr", Form("{1}{2|e} {3|et} {4}{5|e} siècle<{6}>"), &["sp", "sp-"]),
     ("fr", Form("{1}{2|e} siècle av. J.-C."), &["-s", "-s-"]),
-    ("fr", Form("{1}< {2}><{3}><⋅{4}><{5}>"), &["unité", "unite", "unité2"]),
-    ("fr", Form("{1}< {2}>"), &["nombre", "nb"]),
+    ("fr", Number("{1}< à {à}>< et {et}>< ou {ou}>< × {×/x}>< × {××/xx}>< ± {±/+-}>< × 10^{e}>< {2}><{3}><⋅{4}><{5}>"), &["unité", "unite", "unité2"]),
+    ("fr", Number("{1}< {2}>"), &["nombre", "nb"]),
+    ("fr", Form("no {1|}"), &["n°", "no", "numéro"]),
+    ("fr", Form("nos {1|}< et {2}>"), &["nos", "numéros", "n°s"]),
+    ("fr", Form("1er< {1}>< {2}>"), &["1er"]),
+    ("fr", Form("M.< {1}>"), &["M."]),
+    ("fr", Form("MM.< {1}>"), &["MM."]),
+    ("fr", Form("Mme< {1}>"), &["Mme"]),
+    ("fr", Form("Mmes< {1}>"), &["Mmes"]),
+    ("fr", Form("Mlle< {1}>"), &["Mlle"]),
+    ("fr", Form("Dr< {1}>"), &["Dr"]),
+    ("fr", Form("Mgr< {1}>"), &["Mgr"]),
+    ("fr", Form("Me< {1}>"), &["Me"]),
+    ("fr", Form("St< {1}>"), &["St"]),
+    ("fr", Form("Ste< {1}>"), &["Ste"]),
+    ("fr", Form("<{1} >€"), &["euro", "euros"]),
+    ("fr", Raised("{1}"), &["exp", "exposant"]),
     ("fr", Form("{1}< {2}>< {3}>"), &["date", "date-", "date de naissance", "date de décès"]),
     ("fr", Form("{1} h< {2}>< min {3} s>"), &["heure", "heures"]),
     ("fr", Form("{1}"), &[
-        "exp", "exposant", "ind", "indice", "petites capitales", "petite capitale", "pc", "pc2",
+        "ind", "indice", "petites capitales", "petite capitale", "pc", "pc2",
         "romanisation", "abréviation", "abréviation discrète", "abbr", "unicode", "souligner",
         "formatnum", "minuscules", "capitales", "mono", "rom-maj",
     ]),
@@ -111,15 +129,15 @@ pub(super) const WORDS: &[Row] = &[
     ]),
 
     // Spanish
-    ("es", Form("{1}< {2}><{3}>"), &["unidad"]),
+    ("es", Number("{1}< × 10^{e}>< {2}><{3}>"), &["unidad"]),
     ("es", Form("{1}"), &["esd", "nowrap", "versalita", "versalitas", "formatnum"]),
     ("es", Form("{3=s:siglo }{3=S:Siglo }{1}{2=a: a. C.}{2=d: d. C.}"), &["siglo"]),
     ("es", Form("«{1/cita/texto}»"), &["cita"]),
 
     // Italian
-    ("it", Form("{1}< {2}>< {3}>< {u/ul}>"), &["M"]),
+    ("it", Val, &["M"]),
     ("it", Form("{1}"), &["maiuscoletto", "sc", "nowrap"]),
-    ("it", Marked("{1}"), &["senza fonte", "cn", "citazione necessaria", "chiarire", "non chiaro", "sf"]),
+    ("it", Passage("{1/testo}"), &["senza fonte", "cn", "citazione necessaria", "chiarire", "non chiaro", "sf"]),
     ("it", Nothing, &["w", "s", "f", "nn", "o", "t", "e", "c", "a", "l", "d"]),
 
     // Dutch
@@ -129,20 +147,22 @@ pub(super) const WORDS: &[Row] = &[
     ("sv", Form("{1}"), &["nowrap", "formatnum"]),
 
     // Polish
+    // An icon of a language, or words on one line
+    ("pl", Coded("{2}", "{1/text}"), &["j"]),
     ("pl", Form("{1}"), &["nowrap", "kapitaliki", "małe", "formatnum"]),
     ("pl", Form("„{1}”"), &["cytat"]),
     ("pl", Marked("{2/text}"), &["lang"]),
 
     // Portuguese
-    ("pt", Form("{1}< {2}>"), &["fmtn", "unidade"]),
-    ("pt", Form("século {1}"), &["séc", "século"]),
+    ("pt", Number("{1}< × 10^{e}>< {2}>"), &["fmtn", "unidade"]),
+    ("pt", Number("século {1}"), &["séc", "século"]),
     ("pt", Form("{1}"), &["nowrap", "nobr", "versalete", "formatnum"]),
     ("pt", Form("“{1/2}”"), &["citação"]),
     ("pt", Marked("{1}"), &["carece de fontes2"]),
 
     // Russian, Ukrainian
     ("ru", Form("{1}"), &["s", "nobr", "nowrap", "comment", "подсказка", "малый", "мелкий", "крупный", "капитель", "не переносить"]),
-    ("ru", Form("{1}< {2}>"), &["число", "nums", "числа"]),
+    ("ru", Number("{1}< {2}>"), &["число", "nums", "числа"]),
     ("ru", Form("{2/1}"), &[
         "iw", "нп", "нп1", "нп2", "нп3", "нп4", "нп5", "нп6", "не переведено 2", "не переведено 3", "не переведено 4", "не переведено 5",
         "не переведено 6",
@@ -150,14 +170,13 @@ pub(super) const WORDS: &[Row] = &[
     ("ru", Form("{текст/надо/2/1}"), &["не переведено", "не переведено 1"]),
     ("ru", Form("«{1/текст}»"), &["цитата"]),
     ("uk", Form("{1}"), &["s", "nobr", "nowrap", "comment", "не переносити"]),
-    ("uk", Form("{1}< {2}>"), &["число"]),
+    ("uk", Number("{1}< {2}>"), &["число"]),
     ("uk", Form("{2/1}"), &["нп", "нп1", "нп2", "нп3", "нп4", "нп5", "iw", "iw2", "не перекладено"]),
 
     // Japanese, Chinese
     ("ja", Form("{label/1}"), &["仮リンク"]),
     ("ja", Form("{1}（{2}）"), &["読み仮名", "読み仮名 ruby不使用"]),
     ("ja", Form("{1}"), &["ルビ", "ruby", "補助漢字フォント", "lang-ja-short", "拡張漢字"]),
-    ("ja", Marked("{1}"), &["要出典範囲", "独自研究範囲", "要検証範囲", "未検証範囲"]),
     ("zh", Form("{4/3}"), &["tsl", "translink"]),
     ("zh", Form("{3/1}"), &["le", "link-en", "link-ja", "link-de", "link-fr", "link-ru", "link-it", "link-es", "link-ko", "link-nl", "link-pt", "link-vi"]),
     ("zh", Form("{1}"), &["僻字", "僻字2", "ruby", "PUA", "nowrap", "缺字", "專名號", "专名号"]),
