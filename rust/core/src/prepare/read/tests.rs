@@ -218,7 +218,9 @@ fn bad_records_stop_it_or_are_left_out() {
     for bad in [1, 3, 4, 5, 6] {
         let message = read_lines(&["", lines[0], "", lines[bad]], &options()).unwrap_err();
         assert!(message.starts_with("000, line 4: "), "{message}");
-        assert!(bad == 5 || message.contains("not a JSON object: "), "{message}");
+        // The file ends within the last line of these.
+        let expected = if bad == 1 { "the file is cut short: " } else { "not a JSON object: " };
+        assert!(bad == 5 || message.contains(expected), "{message}");
     }
     let first_bad = ReadOptions { format: Format::Jsonl, ..skip };
     assert_eq!(read_lines(&["oops", lines[0]], &first_bad).unwrap().texts, ["a"]);
