@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -138,3 +139,25 @@ def test_the_references_rng_gets_no_advice_that_it_forbids(command: Command, pub
     assert "--keep-accents" not in done.err
     assert "drop --rng reference, which always removes accents" in done.err
     assert "train the tokenizer with --keep-accents" in command(*words, "fast").err
+
+
+def test_a_model_that_was_linked_or_renamed(published: Path, tmp_path: Path) -> None:
+    model = published / "spiece.model"
+    content = {
+        "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "lower_case": False,
+        "keep_accents": True,
+    }
+    (published / "spiece.config.json").write_text(json.dumps(content))
+    shutil.copy(model, published / "mine.model")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "link.model").symlink_to(model)
+    (elsewhere / "renamed.model").symlink_to(published / "mine.model")
+    for path in (published / "mine.model", elsewhere / "link.model", elsewhere / "renamed.model"):
+        found = Tokenizer.from_file(path)
+        assert (found.lower_case, found.keep_accents) == (False, True), path
+        assert open_tokenizer(path).digest == found.digest
+    # The file of another model says nothing.
+    (published / "spiece.config.json").write_text(json.dumps(content | {"model_sha256": "0" * 64}))
+    assert Tokenizer.from_file(published / "mine.model").lower_case

@@ -117,7 +117,7 @@ mod tests {
         let read = std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
         stop.store(true, Ordering::Relaxed);
         let error = read.join().unwrap().unwrap_err();
-        assert!(error.get_ref().is_some_and(|it| it.is::<GivenUp>()), "{error}");
+        assert!(matches!(error.get_ref(), Some(it) if it.is::<GivenUp>()), "{error}");
         drop(writer);
     }
 }

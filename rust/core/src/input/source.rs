@@ -162,7 +162,7 @@ impl Source {
 }
 
 fn is_given_up(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|it| it.is::<GivenUp>())
+    matches!(error.get_ref(), Some(it) if it.is::<GivenUp>())
 }
 
 /// A read that the system refused, or that was given up.

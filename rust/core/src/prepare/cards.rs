@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::input::{InputFile, expand_inputs};
 use crate::{Error, Result};
 
@@ -98,16 +100,14 @@ fn is_description(file: &InputFile, field: &str) -> bool {
     let first = field.split('.').next().unwrap_or_default();
     let fields = std::fs::read(&file.path).ok().and_then(|text| {
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
-        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text).ok()
+        serde_json::from_slice::<serde_json::Map<String, Value>>(text).ok()
     });
     fields.is_some_and(|fields| !fields.contains_key(field) && !fields.contains_key(first) && !holds_records(&fields))
 }
 
 /// Whether an object holds a list of objects, which may be the data.
-fn holds_records(fields: &serde_json::Map<String, serde_json::Value>) -> bool {
-    fields
-        .values()
-        .any(|it| it.as_array().is_some_and(|items| items.len() > 1 && items.iter().all(|it| it.is_object())))
+fn holds_records(fields: &serde_json::Map<String, Value>) -> bool {
+    fields.values().any(|it| it.as_array().is_some_and(|items| items.len() > 1 && items.iter().all(Value::is_object)))
 }
 
 /// One line that names the files that were passed over; none if there are none.

@@ -472,10 +472,10 @@ mod tests {
         let mut writer = Writer::create(target.clone(), true).unwrap();
         writer.push(["a\n", "b\n"].into_iter());
         writer.flush(true).unwrap();
-        assert_eq!(names(&folder.path().join("new")), [".corpus.txt.prepare-text.tmp"]);
+        assert_eq!(names(&folder.path().join("new")), [".corpus.txt.lock", ".corpus.txt.prepare-text.tmp"]);
         assert!(Writer::create(target.clone(), true).is_err_and(|error| error.to_string().contains("another run")));
         drop(writer);
-        assert!(names(&folder.path().join("new")).is_empty());
+        assert!(!folder.path().join("new").exists());
         write(target.clone(), &["a\nb\n", "c\n"]);
         assert_eq!(fs::read_to_string(target.path()).unwrap(), "a\nb\n\nc\n\n");
         assert_eq!(names(&folder.path().join("new")), ["corpus.txt"]);

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use super::proto::ModelProto;
 use crate::{Error, Result};
 
+/// What `train-tokenizer` writes.
+const OWN: &str = "spiece.config.json";
 /// Hugging Face's settings of a tokenizer.
 const SETTINGS: &str = "tokenizer_config.json";
 /// Hugging Face's whole tokenizer.
@@ -58,13 +60,25 @@ impl Beside {
 /// in training costs too much to guess.
 pub fn of_model(model: &Path, content: &[u8]) -> Result<Beside> {
     let mut beside = Beside::default();
+    let digest = Sha256::digest(content).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let path = model.with_extension("config.json");
     if let Some(found) = read(&path)? {
-        let digest = Sha256::digest(content).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         if found.get("model_sha256").is_some_and(|of| of.as_str() != Some(&digest)) {
             beside.of_another = Some(path);
         } else {
             beside.add(&path, flag(&path, &found, "lower_case")?, flag(&path, &found, "keep_accents")?);
+        }
+    }
+    if !beside.is_whole() {
+        // The model may be a link, or have been renamed: the digest tells whether such a file is of this model.
+        let target = std::fs::canonicalize(model).unwrap_or_else(|_| model.to_path_buf());
+        for path in [target.with_extension("config.json"), target.with_file_name(OWN), model.with_file_name(OWN)] {
+            if let Ok(Some(found)) = read(&path)
+                && found.get("model_sha256").and_then(Value::as_str) == Some(&digest)
+            {
+                beside.add(&path, flag(&path, &found, "lower_case")?, flag(&path, &found, "keep_accents")?);
+                beside.of_another = None;
+            }
         }
     }
     if !beside.is_whole() {

@@ -163,12 +163,10 @@ fn names_and_abbreviations_before_scripts_without_spaces() {
 
 #[test]
 fn tibetan_ends_at_shads() {
-    for text in ["༄༅། །བོད་ཡིག་ནི་བོད་པའི་ཡི་གེ་ཡིན།|དེ་ནི་གཉིས་པ་ཡིན། །|གསུམ་པ།།|བཞི་པ༎|ལྔ་པ"]
-    {
-        let expected: Vec<_> = text.split('|').collect();
-        assert_eq!(split("bo", &expected.join(" ")), expected);
-        assert_eq!(split("bo", &expected.concat()).len(), expected.len());
-    }
+    let text = "༄༅། །བོད་ཡིག་ནི་བོད་པའི་ཡི་གེ་ཡིན།|དེ་ནི་གཉིས་པ་ཡིན། །|གསུམ་པ།།|བཞི་པ༎|ལྔ་པ";
+    let expected: Vec<_> = text.split('|').collect();
+    assert_eq!(split("bo", &expected.join(" ")), expected);
+    assert_eq!(split("bo", &expected.concat()).len(), expected.len());
 }
 
 #[test]

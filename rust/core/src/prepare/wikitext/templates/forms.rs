@@ -192,10 +192,13 @@ pub(super) struct Pieces<'a, 't> {
 impl Pieces<'_, '_> {
     fn add(&mut self, shows: Shows, language: Option<&str>, follows_digit: bool) -> Option<()> {
         match shows {
-            Shows::Form(form) | Shows::Marked(form) | Shows::Passage(form) | Shows::Doubtful(form) => self.form(form),
             Shows::Number(form) => self.values.are_those_of(form).then_some(()).and_then(|()| self.form(form)),
             Shows::Coded(form, _) if self.values.begins_with_code() => self.form(form),
-            Shows::Coded(_, form) => self.form(form),
+            Shows::Form(form)
+            | Shows::Marked(form)
+            | Shows::Passage(form)
+            | Shows::Doubtful(form)
+            | Shows::Coded(_, form) => self.form(form),
             Shows::Raised(form) => {
                 if follows_digit && self.values.unnamed_text().next().is_some_and(begins_number) {
                     self.text("^");
