@@ -392,7 +392,7 @@ fn bad_input_leaves_nothing() {
         let options = TokenizeOptions { max_line: 100, ..TokenizeOptions::default() };
         let message = case.run(&options).unwrap_err().to_string();
         assert!(message.contains("000.txt"), "{message}");
-        assert!(folder_files(&case.output).is_empty());
+        assert!(!case.output.exists() || folder_files(&case.output).is_empty());
     }
 }
 
