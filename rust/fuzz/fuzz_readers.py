@@ -8,6 +8,8 @@ is written beside them; once the cause is fixed, it belongs in rust/fuzz/found, 
 from __future__ import annotations
 
 import argparse
+import ast
+import itertools
 import os
 import re
 import subprocess
@@ -21,6 +23,8 @@ WORK = ROOT / "build" / "fuzz"
 READERS = ROOT / "rust" / "core" / "tests" / "readers" / "mod.rs"
 # What is compressed or has large tables inside grows out of proportion; whole documents stay fast at this size.
 MAX_BYTES = {"prepare_auto": 2048, "sentencepiece_model": 8192}
+# An input that is eight times as long may take this many times as long; what takes less than the floor is not judged.
+SIZES, GROWTH, FLOOR_MS = (64 << 10, 512 << 10), 24, 1000
 
 
 def names() -> list[str]:
@@ -78,6 +82,56 @@ def fuzz(binary: Path, reader: str, seconds: int) -> tuple[str, bool]:
     return " ".join(cells), good
 
 
+def fragments(reader: str) -> dict[str, bytes]:
+    """What is repeated to see how time grows: seeds, their longest lines, and the words of the dictionary."""
+    found = {}
+    for path in sorted((FUZZ / "seeds" / reader).iterdir()):
+        data = path.read_bytes()
+        found[path.name] = data
+        found[f"{path.name}, a line"] = max(data.splitlines(), key=len, default=b"") + b" "
+    dictionary = FUZZ / "dictionaries" / reader
+    lines = dictionary.read_text().splitlines() if dictionary.is_file() else []
+    words = [ast.literal_eval(f"b{line}") for line in lines if line.startswith('"')]
+    found |= {repr(word): word for word in words}
+    found |= {repr(one + other): one + other for one, other in itertools.pairwise(words)}
+    return {name: data for name, data in found.items() if data.strip()}
+
+
+def growth(binary: Path, reader: str) -> tuple[str, bool]:
+    """Repeats fragments to two sizes; returns a line on the one whose time grows most, and whether all may grow so.
+
+    The fuzzer's inputs are too short to show a reader whose time grows with the square of the input.
+    """
+    folder = WORK / f"{reader}-growth"
+    folder.mkdir(parents=True, exist_ok=True)
+    worst, worst_ms, worst_name = 0.0, 0, "none takes a second"
+    for name, data in fragments(reader).items():
+        took = []
+        for size in SIZES:
+            path = folder / str(size)
+            path.write_bytes((data * (size // len(data) + 1))[:size])
+            command = [str(binary), "-timeout=120", "-rss_limit_mb=8192", f"-artifact_prefix={folder}/", str(path)]
+            done = subprocess.run(
+                command,
+                env={**os.environ, "READER": reader},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+            ms = re.search(r"Executed \S+ in (\d+) ms", done.stderr)
+            if done.returncode or ms is None:
+                (folder / "log").write_text(done.stderr)
+                return f"growth: FAILED on {name} of {size} bytes: see {folder.relative_to(ROOT)}", False
+            took.append(int(ms[1]))
+        times = took[1] / max(took[0], 1)
+        if took[1] >= FLOOR_MS and times > worst:
+            worst, worst_ms, worst_name = times, took[1], name
+    good = worst <= GROWTH
+    cells = f"growth of {SIZES[1] // SIZES[0]}x the bytes: {worst:.1f}x the time, {worst_ms} ms ({worst_name})"
+    return f"{'':<24} {cells}{'' if good else '  FAILED'}", good
+
+
 def python_readers(examples: int) -> bool:
     """Runs the tests of the readers in Python on this many examples each, and says whether they pass."""
     tests = [str(path) for path in sorted((ROOT / "tests").glob("test_*foreign_bytes.py"))]
@@ -111,6 +165,9 @@ def main() -> None:
     good = True
     for reader in readers:
         line, held = fuzz(binary, reader, args.seconds)
+        print(line, flush=True)
+        good &= held
+        line, held = growth(binary, reader)
         print(line, flush=True)
         good &= held
     if not args.readers:
