@@ -64,8 +64,8 @@ class Summary:
 def find_files(paths: Sequence[str]) -> list[Path]:
     """The record files that `paths` (files, globs, folders) name, in order, each once.
 
-    A folder stands for its ``*.tfrecord*`` files. Of several paths of one file, such as one through a link, the first
-    in the order of absolute paths is kept.
+    A folder stands for its ``*.tfrecord*`` files; one that a glob matches is skipped if it has none. Of several paths
+    of one file, such as one through a link, the first in the order of absolute paths is kept.
 
     Raises:
         AlbertFastError: a path that names nothing.
@@ -75,15 +75,19 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         if Path(path).is_dir():
-            matches = sorted(name for name in Path(path).glob("*.tfrecord*") if not name.name.startswith("."))
+            matches = _in_folder(Path(path))
             if not matches:
                 raise AlbertFastError(f"{path}: the folder holds no *.tfrecord* file; name the files, or use a glob")
         elif Path(path).exists():
             matches = [Path(path)]
         else:
-            matches = sorted(Path(name) for name in glob.glob(path, recursive=True) if not Path(name).is_dir())
+            named = sorted(Path(name) for name in glob.glob(path, recursive=True))
+            folders = [name for name in named if name.is_dir()]
+            matches = [file for name in named for file in (_in_folder(name) if name.is_dir() else [name])]
             if not matches:
                 what = "no file matches" if glob.has_magic(path) else "no such file or folder"
+                if folders:
+                    what = f"no *.tfrecord* file is in the folders that match, such as {folders[0]}; name the files"
                 parts = [part for each in str(path).split(",") if (part := each.strip())]
                 if len(parts) > 1 and any(Path(part).exists() or glob.glob(part, recursive=True) for part in parts):
                     what += f"; name files one by one, not with commas between them: {' '.join(parts)}"
@@ -92,6 +96,11 @@ def find_files(paths: Sequence[str]) -> list[Path]:
             file = match.resolve()
             found[file] = min(found.get(file, match), match, key=lambda one: one.absolute().parts)
     return list(found.values())
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The record files of a folder, sorted."""
+    return sorted(name for name in folder.glob("*.tfrecord*") if not name.name.startswith("."))
 
 
 def surface(pieces: Iterable[str]) -> str:

@@ -192,9 +192,31 @@ def test_folders_globs_and_what_names_nothing(tmp_path: Path) -> None:
     assert find_files([str(tmp_path)]) == found
     assert find_files([str(tmp_path / "rec*"), str(found[0])]) == found
     (tmp_path / "empty").mkdir()
-    for path, message in (("none", "no such file"), ("*.none", "no file matches"), ("empty", "holds no")):
+    for path, message in (
+        ("none", "no such file"),
+        ("*.none", "no file matches"),
+        ("empty", "holds no"),
+        ("emp*", r"no \*\.tfrecord\* file is in the folders that match, such as .*empty; name the files"),
+    ):
         with pytest.raises(AlbertFastError, match=message):
             find_files([str(tmp_path / path)])
+
+
+def test_a_glob_of_folders_stands_for_their_files(tmp_path: Path) -> None:
+    files = [tmp_path / f"rec-{folder}" / f"records-0000{file}.tfrecord" for folder in (1, 2) for file in (0, 1)]
+    for file in files:
+        (file.parent / "tokens").mkdir(parents=True, exist_ok=True)
+        (file.parent / "dataset.json").touch()
+        file.touch()
+    (tmp_path / "rec-2" / ".records.tfrecord").touch()
+    (tmp_path / "rec-none").mkdir()
+    assert find_files([str(tmp_path / "rec-[12]")]) == find_files([str(tmp_path / f"rec-{n}") for n in (1, 2)]) == files
+    assert find_files([str(tmp_path / "rec-*")]) == files
+    assert find_files([str(tmp_path / "**" / "rec-2")]) == files[2:]
+    # Files and folders; a folder of a set, such as a token store, has no record files.
+    (tmp_path / "rec-0.tfrecord").touch()
+    assert find_files([str(tmp_path / "rec-[01]*")]) == [tmp_path / "rec-0.tfrecord", *files[:2]]
+    assert find_files([str(tmp_path / "rec-1" / "[rt]*")]) == files[:2]
 
 
 @pytest.mark.parametrize("change", [{"token_boundary": None}, {"guid": [3]}, {"token_boundary": None, "guid": [3]}])
