@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,11 +127,17 @@ def refusal(folder: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -
 def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
     """What `make-records` wrote beside these record files, by folder; without folders that are somebody else's.
 
+    Of a link, the folder of the file that it leads to counts too.
+
     Raises:
         AlbertFastError: what it says of the tokenizer is of another type; the message names the file and the value.
     """
+    # Each description once, by the folder that is named first: folders and descriptions may be links too.
+    folders: dict[str, Path] = {}
+    for folder in dict.fromkeys(Path(each).parent for file in files for each in (file, os.path.realpath(file))):
+        folders.setdefault(os.path.realpath(folder / "dataset.json"), folder)
     found = {}
-    for folder in dict.fromkeys(Path(file).parent for file in files):
+    for folder in folders.values():
         file = folder / "dataset.json"
         try:
             content = json.loads(file.read_text(encoding="utf-8"))

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from albert_fast import AlbertFastError, InstanceStream, Masker, RecordReader, Tokenizer, TokenStore, tokenizer_match
+from albert_fast.cli import model_tokenizer
+from albert_fast.inspection import find_files
 from albert_fast.tokenizer_match import compare, compare_descriptions, described
-from trainer import data
+from trainer import data, export, tokenizer_check
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from conftest import Command
 
@@ -127,6 +129,32 @@ def test_a_stream_with_another_tokenizer(made: Path) -> None:
         InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(made / "2.txt"))
 
 
+def test_links_to_records_keep_their_tokenizer(made: Path, command: Command) -> None:
+    for order in (1, 2):
+        (made / f"links-{order}").mkdir()
+        for file in (made / f"records-{order}").glob("*.tfrecord*"):
+            (made / f"links-{order}" / file.name).symlink_to(file)
+            (made / f"again-{order}.tfrecord").symlink_to(Path(f"links-{order}") / file.name)
+    second = Masker(Tokenizer.from_vocab_file(made / "2.txt"))
+    for name in ("links-1", "again-1.tfrecord"):
+        with pytest.raises(
+            AlbertFastError, match=r"the records of .*records-1 were made with another tokenizer \(1\.txt"
+        ):
+            RecordReader(made / name, 4, remask=True, masker=second)
+        assert command("inspect-records", name, "--vocab-file", "1.txt").code == 0
+        assert "were made with another tokenizer" in command("inspect-records", name, "--vocab-file", "2.txt").error
+    for both in (["links-1", "links-2"], ["records-1", "links-2"], ["again-1.tfrecord", "records-2"]):
+        with pytest.raises(AlbertFastError, match="were made with different tokenizers"):
+            RecordReader([made / name for name in both], 4)
+    # A description that is linked too is the same one, so that what a run remembers of its data does not change.
+    (made / "links-1" / "dataset.json").symlink_to(made / "records-1" / "dataset.json")
+    files = [str(made / "links-1")]
+    assert list(tokenizer_match.records_folders(find_files(files))) == [made / "links-1"]
+    (made / "folder").symlink_to(made / "records-1")
+    assert data.describe_records([str(made / "folder")]).sets == data.describe_records(files).sets
+    assert len(data.describe_records(files).sets) == 1
+
+
 def test_inspecting_with_another_tokenizer(made: Path, command: Command) -> None:
     words = ("inspect-records", "records-1", "--vocab-file")
     assert command(*words, "1.txt").code == 0
@@ -223,6 +251,81 @@ def test_a_store_calls_its_tokenizer_by_its_file(rules: Path, command: Command) 
     assert "{" not in done.error
     with pytest.raises(AlbertFastError, match="made with other text rules"):
         InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(rules / "1.txt", lower_case=False))
+
+
+# --- records and the tokenizer that a run keeps with the model -------------------------------------------------------
+
+
+def kept_by_a_run(records: Path, tokenizer: Path, folder: Path) -> Tokenizer:
+    """The tokenizer that `export` finds in a run that was started from these records with this tokenizer."""
+    found = data.from_records([str(records)], 4, tokenizer=tokenizer)
+    assert found.opened is not None
+    assert found.tokenizer == described(found.opened)
+    folder.mkdir()
+    for name, content in found.tokenizer_files.items():
+        (folder / name).write_bytes(content)
+    chosen = model_tokenizer.choose(None, model_tokenizer.folders(folder))
+    assert chosen.tokenizer is not None
+    assert chosen.rules_known
+    files = export.tokenizer_files(chosen.tokenizer, 512)
+    tokenizer_check.check(found.opened, files)
+    return chosen.tokenizer
+
+
+def test_a_run_keeps_the_vocabulary_of_its_records(rules: Path) -> None:
+    cached = rules / "models--me--mine"
+    (cached / "snapshots" / "abc").mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    shutil.copy(rules / "1.txt", cached / "snapshots" / "abc" / "vocab.txt")
+    for number, given in enumerate((rules / "1.txt", cached / "snapshots" / "abc", cached)):
+        # No file beside the vocabulary tells its text rules: they are those of the records.
+        for records in ("lower", "cased"):
+            found = kept_by_a_run(rules / records, given, rules / f"run-{records}-{number}")
+            assert found.lower_case == (records == "lower")
+            made_with = described(Tokenizer.from_vocab_file(rules / "1.txt", lower_case=found.lower_case))
+            assert compare(found, made_with) == "same"
+    vocabulary(rules / "2.txt", 2)
+    with pytest.raises(TrainerError, match=r"another tokenizer \(1\.txt .*; pass the tokenizer that the records were"):
+        data.from_records([str(rules / "lower")], 4, tokenizer=rules / "2.txt")
+    other = data.from_records([str(rules / "lower")], 4, tokenizer=rules / "2.txt", allow_other_tokenizer=True)
+    assert other.tokenizer_files["vocab.txt"] == (rules / "2.txt").read_bytes()
+    # One that tells other rules than the records'.
+    (rules / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    with pytest.raises(TrainerError, match=r"put a tokenizer_config\.json with these text rules beside it"):
+        data.from_records([str(rules / "cased")], 4, tokenizer=rules / "1.txt")
+
+
+def test_a_run_keeps_the_model_of_its_records(model: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("A sentence of Words.\nAnother one follows it here.\n\n" * 40)
+    shutil.copy(model, tmp_path / "bare.model")
+    for name, flags in (("lower", []), ("cased", ["--no-do-lower-case", "--keep-accents"])):
+        words = (
+            "make-records",
+            "corpus.txt",
+            "--tokenizer",
+            "bare.model",
+            "--output-dir",
+            name,
+            "--max-seq-length",
+            32,
+        )
+        assert command(*words, *flags).code == 0
+        found = kept_by_a_run(tmp_path / name, tmp_path / "bare.model", tmp_path / f"run-{name}")
+        assert (found.lower_case, found.keep_accents) == (name == "lower", name == "cased")
+
+
+def test_advice_fits_commands_that_know_the_kind_by_the_suffix(rules: Path, model: Path) -> None:
+    shutil.copy(rules / "1.txt", rules / "words.vocab")
+    (rules / "model.txt").write_text("the\nof\n")
+    for name, advice in (
+        ("words.vocab", r"the name of a WordPiece vocabulary must end in \.txt\)$"),
+        ("model.txt", r"the name of a SentencePiece model must end in \.model\)$"),
+    ):
+        with pytest.raises(AlbertFastError, match=advice):
+            data.from_records([str(rules / "lower")], 4, tokenizer=rules / name)
+        with pytest.raises(AlbertFastError, match=advice):
+            model_tokenizer.open_file(rules / name)
 
 
 def known(tokenizer: Mapping[str, Any]) -> data.Data:

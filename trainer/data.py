@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader, TokenStore, tokenizer_match
+from albert_fast import (
+    AlbertFastError,
+    BatchSource,
+    InstanceStream,
+    RecordReader,
+    TokenStore,
+    tokenizer_files,
+    tokenizer_match,
+)
 from albert_fast.inspection import find_files
-from trainer import hub, packing
+from trainer import packing
 from trainer.errors import TrainerError
 from trainer.packing import Sizes
 
@@ -154,12 +162,14 @@ def from_records(
         seed: of the order.
         shuffle: whether each epoch has an order of its own.
         vocab_size: of the model, which every id must be below; None for that of the records, where it is known.
-        tokenizer: the SentencePiece model that they were made with, where it is to be kept with the model.
+        tokenizer: the SentencePiece model or the WordPiece vocabulary (.txt) that they were made with, or a directory
+            with one, to keep with the model.
         allow_other_tokenizer: whether a tokenizer that is not that of the records is taken, if its size is right.
         how: options of `RecordReader` that decide nothing.
 
     Raises:
-        AlbertFastError: as `RecordReader`.
+        AlbertFastError: as `RecordReader`, or the tokenizer cannot be used.
+        CommandError: the tokenizer and a tokenizer.json beside it differ.
         TrainerError: the tokenizer is not that of the records.
     """
     path, sets, described, known = describe_records(files, allow_other_tokenizer=allow_other_tokenizer)
@@ -167,9 +177,7 @@ def from_records(
     kept: dict[str, bytes] = {}
     opened = None
     if tokenizer is not None:
-        from albert_fast.cli.tokenizer_file import open_tokenizer
-
-        opened = open_tokenizer(hub.resolve(tokenizer), None, do_lower_case=None, keep_accents=None)
+        opened = _opened(tokenizer, described)
         if (why := tokenizer_match.refusal(path, described, opened)) and not (
             allow_other_tokenizer and opened.vocab_size == known
         ):
@@ -181,10 +189,15 @@ def from_records(
             # It would go with the model, whose users would then prepare text in another way.
             raise TrainerError(
                 f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
-                f"{_rules(tokenizer_match.described(opened))}: put the spiece.config.json of its training beside it"
+                f"{_rules(tokenizer_match.described(opened))}: put "
+                + (
+                    "a tokenizer_config.json with these text rules beside it"
+                    if opened.kind == "wordpiece"
+                    else "the spiece.config.json of its training beside it"
+                )
             )
         known, described = opened.vocab_size, tokenizer_match.described(opened)
-        kept = sentencepiece_files(opened.content, opened)
+        kept = wordpiece_files(opened) if opened.kind == "wordpiece" else sentencepiece_files(opened.content, opened)
     reader = RecordReader(
         list(files),
         batch_size,
@@ -201,6 +214,31 @@ def from_records(
     made = hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()[:16] if sets else None
     identity = {"kind": "records", "shuffle": shuffle, "names": names, "digest": made, **_shape(reader)}
     return Data(reader, "records", path, known, described.get("digest"), identity, figures, kept, described, opened)
+
+
+def _opened(tokenizer: Path, records: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of records, by its file or its directory, as `export` opens it.
+
+    Text rules that no file beside it tells are those of the records.
+
+    Raises:
+        AlbertFastError: a file that is no usable tokenizer, a tokenizer.json, or a directory without a tokenizer.
+        CommandError: a tokenizer.json beside it has other pieces.
+    """
+    from albert_fast.cli import model_tokenizer
+
+    file = tokenizer_files.named(tokenizer)
+    tokenizer_files.refuse_json(file)
+    opened = model_tokenizer.open_file(file)
+    if tokenizer_match.compare(opened, records) != "rules":
+        return opened
+    beside = model_tokenizer.rules_of(file)
+    missing = {
+        key: value
+        for key, told in zip(("lower_case", "keep_accents"), beside, strict=True)
+        if told is None and isinstance(value := records.get(key), bool)
+    }
+    return model_tokenizer.open_file(file, missing.get("lower_case"), missing.get("keep_accents"))
 
 
 def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = False) -> Described:

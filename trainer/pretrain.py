@@ -4,7 +4,7 @@ Folder of a run:
 
     pretrain.config.json                resolved options
     albert_config.json                  the model's configuration
-    spiece.model, spiece.config.json    the tokenizer, where it is known
+    spiece.model, spiece.config.json    the tokenizer, if it is known; of WordPiece vocab.txt, tokenizer_config.json
     checkpoints/step-00005000/          see `trainer.checkpoints`
     metrics.jsonl                       see `trainer.journal`
     tensorboard/                        the same figures for TensorBoard

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from trainer.tokenizer_model import Rebuilt
 
 SETTINGS = "tokenizer_config.json"
+IF_WORDPIECE = (
+    "(a WordPiece vocabulary goes with Tokenizer.from_vocab_file)",
+    "(the name of a WordPiece vocabulary must end in .txt)",
+)
+IF_SENTENCEPIECE = (
+    "(a SentencePiece model goes with Tokenizer.from_file)",
+    "(the name of a SentencePiece model must end in .model)",
+)
+"""What the core advises, and what helps if the suffix decides between the two kinds."""
 
 
 def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
@@ -88,9 +97,16 @@ def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool 
         return _open_json(path, do_lower_case, keep_accents)
     if path.suffix == ".txt":
         # --keep-accents says nothing about WordPiece.
-        return open_tokenizer(None, path, do_lower_case=do_lower_case, keep_accents=None)
+        try:
+            return open_tokenizer(None, path, do_lower_case=do_lower_case, keep_accents=None)
+        except AlbertFastError as error:
+            raise AlbertFastError(str(error).replace(*IF_SENTENCEPIECE)) from error
     _check_beside(path)
-    return open_tokenizer(path, do_lower_case=do_lower_case, keep_accents=keep_accents)
+    try:
+        return open_tokenizer(path, do_lower_case=do_lower_case, keep_accents=keep_accents)
+    except AlbertFastError as error:
+        # No command that comes here has --vocab-file.
+        raise AlbertFastError(str(error).replace(*IF_WORDPIECE)) from error
 
 
 class Chosen(NamedTuple):

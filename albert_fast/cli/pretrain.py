@@ -21,7 +21,7 @@ from albert_fast.cli.common import (
 from albert_fast.cli.compile_cache import NAME as CACHE
 from albert_fast.cli.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
 from albert_fast.cli.model_tokenizer import check_data
-from albert_fast.cli.tokenizer_file import model_in, warn_of_boundary
+from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def pretrain(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --records: the spiece.model they were made with, to keep with the model.  [default: not kept]",
+            help="With --records: the spiece.model or WordPiece vocab.txt that they were made with, to keep with the "
+            "model.  [default: not kept]",
             show_default=False,
             rich_help_panel=MODEL,
         ),
@@ -524,7 +525,7 @@ def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | 
         seed=seed,
         shuffle=given["shuffle"],
         vocab_size=vocab_size,
-        tokenizer=model_in(given["tokenizer"]),
+        tokenizer=given["tokenizer"],
         allow_other_tokenizer=given["allow_other_tokenizer"],
         index_dir=given["index_dir"],
         num_threads=threads,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from albert_fast import AlbertFastError, Tokenizer, TokenStore, _native, tokenizer_files
-from albert_fast.cli.common import CommandError, UsageError, warn
+from albert_fast import Tokenizer, TokenStore, _native, tokenizer_files
+from albert_fast.cli.common import UsageError, warn
 from albert_fast.tokenizer_files import is_store
 
 
@@ -80,18 +80,6 @@ def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path 
     tokenizer_files.refuse_json(found)
     is_vocabulary = tokenizer.is_dir() and found.name == tokenizer_files.VOCABULARY
     return (None, found) if is_vocabulary else (found, vocab_file)
-
-
-def model_in(tokenizer: Path | None) -> Path | None:
-    """The SentencePiece model that `--tokenizer` names, which may be a directory that holds one.
-
-    Raises:
-        CommandError: a directory without a model.
-    """
-    try:
-        return None if tokenizer is None else tokenizer_files.model(tokenizer)
-    except AlbertFastError as error:
-        raise CommandError(str(error)) from None
 
 
 def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: bool = True) -> None:
