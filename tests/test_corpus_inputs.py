@@ -105,3 +105,57 @@ def test_the_old_tokenizer_stays_if_the_new_one_cannot_be_written(
     assert [path.name for path in Path("out").iterdir() if path.name.endswith(".tmp")] == (
         [blocked] if blocked.endswith(".tmp") else []
     )
+
+
+@pytest.fixture
+def own(directory: Path, command: Command, model: Path) -> Path:
+    """A directory of token stores, and one of records that has its token store inside."""
+    for name in ("stores/b", "stores/c"):
+        assert command("tokenize", directory / "text.txt", "--tokenizer", model, "--output-dir", name).code == 0
+    words = ("make-records", directory / "text.txt", "--tokenizer", model, "--output-dir", "records", "--keep-store")
+    assert command(*words, "--max-predictions-per-seq", 77).code == 0
+    return directory
+
+
+@pytest.mark.parametrize("name", ["train-tokenizer", "tokenize", "make-records", "prepare-text"])
+def test_stores_and_records_are_named(name: str, own: Path, command: Command, model: Path) -> None:
+    store = "is a token store, not text; pass the text that it was made from, or the store by itself to make-records"
+    records = "holds records made by make-records, not text; pass the text that they were made from, or use pretrain"
+    # A store in its folder, with and without text; one of its files; records; their descriptions.
+    Path("mixed").mkdir()
+    Path("stores/c").rename("mixed/store")
+    (own / "text.txt").rename("mixed/text.txt")
+    for given, said in (
+        ("stores", f"stores/b {store}"),
+        ("mixed", f"mixed/store {store}"),
+        ("stores/b/meta.json", f"stores/b {store}"),
+        ("records", f"records {records}"),
+        ("records/dataset.json", f"records {records}"),
+        ("records/tokens/meta.json", f"records/tokens {store}"),
+    ):
+        if name == "prepare-text":
+            refused = command(name, given, "--output", "out.txt")
+        else:
+            refused = command(*words(name, Path(given), model))
+        assert (refused.code, refused.err.splitlines()[-1]) == (1, f"albert-fast: error: {said}"), given
+        assert not Path("out").exists()
+        assert not Path("out.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("beside", "data"), [("meta.json", "part-00000.tokens"), ("dataset.json", "records-00000-of-00001.tfrecord")]
+)
+def test_descriptions_of_others_name_nothing(
+    beside: str, data: str, directory: Path, command: Command, model: Path
+) -> None:
+    for content in ('{\n "format": "mine"\n}\n', "[\n1\n]\n", "{\n", "[" * 100_000):
+        (directory / beside).write_text(content)
+        (directory / data).write_bytes(bytes(range(256)) * 9)
+        refused = command(*words("tokenize", directory / data, model))
+        assert refused.code == 1
+        assert "made by make-records" not in refused.err
+        assert "token store" not in refused.err
+    # Nor is another file's fault that of the records beside it.
+    (directory / "dataset.json").write_text('{"format": "albert-fast records"}')
+    (directory / "text.txt").write_bytes(b"A sentence.\n\xff\n" * 9)
+    assert "text.txt" in command(*words("tokenize", directory / "text.txt", model)).err

@@ -20,6 +20,7 @@ from albert_fast.cli.common import (
 )
 from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.text_changes import warn_of_changes_for
+from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.tokenizer_files import is_store
 
@@ -329,6 +330,7 @@ def run(
         interruptible(
             "what is finished is kept: run the same command again to go on, or with --overwrite to start afresh"
         ),
+        own_data_named(),
         Progress() as progress,
     ):
         result = _native.make_records(

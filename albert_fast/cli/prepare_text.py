@@ -25,6 +25,7 @@ from albert_fast.cli.common import (
 )
 from albert_fast.cli.make_records import flag
 from albert_fast.cli.progress import Progress, duration, quantity
+from albert_fast.cli.text_inputs import own_data_named
 
 
 class Format(enum.Enum):
@@ -436,7 +437,11 @@ def run(
         check_output_dir(folder)
     patterns = read_patterns(boilerplate) if boilerplate else {}
     started = time.monotonic()
-    with interruptible("nothing was written; run the same command again to start afresh"), Progress() as progress:
+    with (
+        interruptible("nothing was written; run the same command again to start afresh"),
+        own_data_named(),
+        Progress() as progress,
+    ):
         try:
             result = corpus.prepare_text(
                 inputs,

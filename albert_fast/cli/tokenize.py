@@ -18,6 +18,7 @@ from albert_fast.cli.common import (
 )
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes_for
+from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer
 
 
@@ -71,7 +72,7 @@ def run(
 ) -> dict[str, Any]:
     """Makes the store, writes the resolved configuration beside it, says so; returns what `_native.tokenize` does."""
     check_output_dir(output_dir)
-    with interruptible("run the same command again"), Progress() as progress:
+    with interruptible("run the same command again"), own_data_named(), Progress() as progress:
         result = _native.tokenize(
             inputs,
             str(output_dir),

@@ -26,6 +26,7 @@ from albert_fast.cli.common import (
 )
 from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.text_changes import warn_of_changes
+from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.files import locked
 from albert_fast.tokenizer_training import USER_DEFINED_SYMBOLS, TrainingOptions, train
 
@@ -176,7 +177,11 @@ def _run(
 
     check()
     started = time.monotonic()
-    with interruptible("nothing was written; run the same command again to start afresh"), Progress() as progress:
+    with (
+        interruptible("nothing was written; run the same command again to start afresh"),
+        own_data_named(),
+        Progress() as progress,
+    ):
         trained = train(
             inputs, settings, on_bad_utf8=on_bad_utf8, input_format=input_format, verbose=verbose, report=progress
         )

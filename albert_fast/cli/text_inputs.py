@@ -1,0 +1,69 @@
+"""Names token stores and records among the inputs of commands that take text."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from albert_fast import AlbertFastError
+
+DATA = (
+    (
+        "meta.json",
+        "albert-fast token store",
+        re.compile(r"meta\.json|part-\d+\.tokens|tokenizer-copy\..*|tokenize\.config\.json"),
+        "is a token store, not text; pass the text that it was made from, or the store by itself to make-records",
+    ),
+    (
+        "dataset.json",
+        "albert-fast records",
+        re.compile(r"dataset\.json|.*\.tfrecord.*|make-records\.config\.json"),
+        "holds records made by make-records, not text; pass the text that they were made from, or use pretrain",
+    ),
+)
+"""The file that tells what a folder holds, its format, names of the folder's files, and what to say of the folder."""
+
+
+@contextlib.contextmanager
+def own_data_named() -> Iterator[None]:
+    """If the core refuses a file within the block, and it is part of a token store or of records, says so instead.
+
+    The core sees a file of a folder by itself, and would advise to convert it to text.
+    """
+    try:
+        yield
+    except AlbertFastError as error:
+        if found := _named(str(error)):
+            raise AlbertFastError(found) from error
+        raise
+
+
+def _named(message: str) -> str | None:
+    """What to say of the file that a message begins with; None if it is no data of albert-fast."""
+    file = _file(message)
+    if file is None:
+        return None
+    for name, kind, files, text in DATA:
+        if not files.fullmatch(file.name):
+            continue
+        try:
+            content = json.loads((file.parent / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and content.get("format") == kind:
+            return f"{file.parent} {text}"
+    return None
+
+
+def _file(message: str) -> Path | None:
+    """The file that a message begins with, before a colon; a name may have colons itself."""
+    end = message.find(": ")
+    while end > 0:
+        try:
+            if (file := Path(message[:end])).is_file():
+                return file
+        except (OSError, ValueError):  # too long for a name
+            return None
+        end = message.find(": ", end + 1)
+    return None
