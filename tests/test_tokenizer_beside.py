@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from albert_fast import AlbertFastError, Tokenizer
+from albert_fast import AlbertFastError, Tokenizer, TokenStore
 from albert_fast.cli.tokenizer_file import open_tokenizer
 from albert_fast.tokenizer_match import described
 from trainer.export import tokenizer_files
@@ -99,6 +99,30 @@ def test_python_takes_a_directory(published: Path, tmp_path: Path) -> None:
     shutil.copy(published / "spiece.model", words)
     with pytest.raises(AlbertFastError, match=r"holds several tokenizers \(spiece\.model, vocab\.txt\)"):
         Tokenizer.from_file(words)
+
+
+def test_a_vocabulary_in_the_hub_cache(command: Command, tmp_path: Path) -> None:
+    """For every command and class that takes one: through refs/main, with the text rules beside it."""
+    cached = tmp_path / "models--me--mine"
+    snapshot = cached / "snapshots" / "abc"
+    for folder in (snapshot, cached / "blobs", cached / "refs"):
+        folder.mkdir(parents=True)
+    (cached / "refs" / "main").write_text("abc")
+    (cached / "blobs" / "1").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nThe\nwords\n.\n")
+    (cached / "blobs" / "2").write_text('{"do_lower_case": false}')
+    (snapshot / "vocab.txt").symlink_to("../../blobs/1")
+    (snapshot / "tokenizer_config.json").symlink_to("../../blobs/2")
+    Path("text.txt").write_text("The words.\nthe words.\n\n" * 40)
+    for number, given in enumerate((cached, cached / "snapshots", snapshot)):
+        found = Tokenizer.from_vocab_file(given)
+        assert found.path == snapshot / "vocab.txt"
+        assert found.encode("The the") == [6, 5]
+        for name, more in (("tokenize", ()), ("make-records", ("--max-seq-length", 32))):
+            words = (name, "text.txt", "--vocab-file", given, "--output-dir", f"{name}-{number}")
+            done = command(*words, *more)
+            assert done.code == 0, done.err
+        assert command("inspect-records", f"make-records-{number}", "--vocab-file", given).code == 0
+        assert TokenStore(f"tokenize-{number}").tokenizer().digest == found.digest
 
 
 def test_a_tokenizer_json_by_itself(command: Command, published: Path) -> None:
