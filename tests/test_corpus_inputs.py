@@ -52,6 +52,7 @@ def test_a_file_that_is_named_is_read(rng: str, directory: Path, command: Comman
 OTHER = {
     "json.jsonl": '{"text": "A sentence."}\n' * 3,
     "table.csv": "id,text\n" + "".join(f'{i},"A sentence, and more."\n' for i in range(9)),
+    "sentences.txt": "".join(f"{i}\tA sentence, and more.\n" for i in range(9)),
     "page.html": "<!DOCTYPE html>\n<html><body>A sentence.</body></html>\n",
 }
 

@@ -331,3 +331,15 @@ def test_office_documents() -> None:
     message = refusal(office(), "raw.docx")
     assert message.startswith("raw.docx: this is an Office document (.docx, .xlsx or .pptx); save it as text first")
     assert refusal(gzip.compress(office()), "raw.docx") == message
+
+
+def test_columns_without_a_header_are_refused_and_read_by_number() -> None:
+    text = "".join(f"{i}\tSentence number {i} is here.\n" for i in range(1, 13))
+    message = refusal(text, "news-sentences.txt")
+    assert "a table of tab-separated values without a header" in message
+    assert "--format tsv --text-column N" in message
+    corpus, result = prepared(text, "news-sentences.txt", format="tsv", text_field="2")
+    assert corpus.split("\n\n")[:2] == ["Sentence number 1 is here.", "Sentence number 2 is here."]
+    assert result["formats"] == {"tsv": 1}
+    corpus, _ = prepared(text, "news-sentences.txt", format="text")
+    assert "Sentence number 12 is here." in corpus

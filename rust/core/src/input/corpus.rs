@@ -72,7 +72,7 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
         let kind = kind_of_name(&file.path).filter(|_| !is_blank)?;
         Some(format!(
             "by its name this is {}, not text with one sentence per line; run albert-fast prepare-text on it and pass its \
-             output, or pass --input-format text to read it as text as it is",
+             output, or pass format=\"text\" to read it as plain text",
             kind.what()
         ))
     });

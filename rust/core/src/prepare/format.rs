@@ -222,7 +222,14 @@ pub fn recognize(head: &[u8], whole: bool) -> Kind {
     }
     match json_shape::shape(text, whole) {
         Shape::Lines => Kind::Jsonl,
-        Shape::Text => table::recognize(text, whole).unwrap_or(Kind::Text),
+        Shape::Text => match table::recognize(text, whole) {
+            Some(kind) => kind,
+            None if table::has_columns(text, whole) => Other::text(
+                "a table of tab-separated values without a header",
+                "pass --format tsv --text-column N to prepare-text, with the number of the column from 1",
+            ),
+            None => Kind::Text,
+        },
         Shape::Other { what, advice } => Other::text(what, advice),
     }
 }

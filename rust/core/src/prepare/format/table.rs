@@ -8,6 +8,9 @@ use crate::prepare::table::{find, preamble};
 
 /// Rows that must agree with a header whose names tell nothing.
 const ROWS: usize = 5;
+/// Lines that must have as many tabs each to be rows of a table without a header, and the most that are looked at.
+const BARE_ROWS: usize = 8;
+const LINES: usize = 200;
 /// The longest name of a column, in bytes; of one beside which no other tells that this is a header.
 const NAME: (usize, usize) = (200, 40);
 /// What is between fields, and what a table with it is.
@@ -51,6 +54,31 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
             },
         )
     })
+}
+
+/// Whether all lines have equally many tabs between values, as tables without a header have.
+pub(super) fn has_columns(text: &[u8], whole: bool) -> bool {
+    let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+    if !whole {
+        // It continues behind what is looked at.
+        lines.pop();
+    }
+    let mut lines =
+        lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty());
+    let columns = |line: &[u8]| {
+        let fields = line.split(|&byte| byte == b'\t');
+        // A line that is indented, or ends in a tab, is of a text.
+        (!line.starts_with(b"\t") && !line.ends_with(b"\t")).then(|| fields.count())
+    };
+    let Some(count) = lines.next().and_then(columns).filter(|&count| count > 1) else { return false };
+    let mut agree = 1;
+    for line in lines.take(LINES) {
+        if columns(line) != Some(count) {
+            return false;
+        }
+        agree += 1;
+    }
+    agree >= BARE_ROWS
 }
 
 impl Header {

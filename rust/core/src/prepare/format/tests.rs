@@ -288,3 +288,25 @@ fn encodings_of_seven_bits_and_old_formats() {
         assert_eq!(recognize(text.repeat(3).as_bytes(), true), Kind::Text, "{text}");
     }
 }
+
+#[test]
+fn tabs_in_every_line_are_columns() {
+    let leipzig: String =
+        (1..=12).fold(String::new(), |text, i| text + &format!("{i}\tDies ist der Satz Nummer {i}.\n"));
+    let pairs = "Ein Satz.\tA sentence.\n".repeat(9);
+    let tokens: String = (1..=30).fold(String::new(), |text, i| {
+        let end = if i % 7 == 0 { "\n" } else { "" };
+        text + &format!("Wort{i}\tNOUN\t_\n{end}")
+    });
+    for table in [&leipzig, &pairs, &pairs.replace('\n', "\r\n"), &tokens] {
+        let kind = recognize(table.as_bytes(), true);
+        assert_eq!(kind.what(), "a table of tab-separated values without a header", "{table}");
+        assert!(kind.may_be_text());
+    }
+    let indented = "\tEin Absatz mit Einzug.\n".repeat(20);
+    let contents = format!("{}Ein Satz ohne Tabulator.\n", "Kapitel\t7\n".repeat(20));
+    let ends = "Ein Satz.\t\n".repeat(20);
+    for text in [&indented, &contents, &ends, &pairs[..pairs.len() / 9 * 7].to_owned(), &"Ein Satz.\n".repeat(20)] {
+        assert_eq!(recognize(text.as_bytes(), true), Kind::Text, "{text}");
+    }
+}
