@@ -1,9 +1,12 @@
 """Checks user-defined symbols: one that the text rules never leave in a text would have an id and never be used."""
 
+import functools
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 from albert_fast._native import AlbertFastError, preprocess
+from albert_fast.combining_marks import code_points
 
 SPACE = "▁"
 """What SentencePiece writes for a space."""
@@ -47,7 +50,25 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
 
 
 def form(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
-    """What is left of a symbol in a text under the rules: itself if it can occur there, a space as `SPACE`."""
+    """What is left of a symbol in a text under the rules: itself if it can occur there, a space as `SPACE`.
+
+    SentencePiece finds a symbol twice: in the text that it is given, and in what its own normalizer makes of the rest.
+    """
+    text = _preprocessed(symbol, lower_case=lower_case, keep_accents=keep_accents)
+    return text if text == symbol else _normalizer().normalize(text).replace(" ", SPACE)
+
+
+@functools.cache
+def _normalizer() -> Any:
+    """That of the models which `train-tokenizer` makes: NFKC, so it composes what the text rules take apart."""
+    import sentencepiece
+
+    return sentencepiece.SentencePieceNormalizer(
+        rule_name="nmt_nfkc", escape_whitespaces=False, add_dummy_prefix=False, remove_extra_whitespaces=False
+    )
+
+
+def _preprocessed(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
     before = None
     text = symbol
     # Removing one thing may bring another to light.
@@ -67,6 +88,8 @@ def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool)
     flags = []
     if becomes.strip(SPACE):
         flags.append(_quoted(becomes))
+        if _apart(symbol, becomes):
+            flags[0] += f" ({code_points(becomes)})"
     wider = [
         ([flag for flag, on in (("--no-do-lower-case", lower and lower_case), ("--keep-accents", accents)) if on], rule)
         for lower, accents in ((True, False), (False, True), (True, True))
@@ -79,9 +102,20 @@ def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool)
     who, verb = "the text rules", "turn"
     if any(c.isspace() for c in symbol):
         who, verb = f"SentencePiece, which writes a space as {SPACE},", "turns"
-    what = f"{verb} it into {becomes!r}" if becomes.strip(SPACE) else f"{'removes' if verb == 'turns' else 'remove'} it"
+    what = (
+        f"{verb} it into {becomes!r}{_apart(symbol, becomes)}"
+        if becomes.strip(SPACE)
+        else f"{'removes' if verb == 'turns' else 'remove'} it"
+    )
     advice = f"pass {' or '.join(flags)}" if flags else "drop it"
     return f"user_defined_symbols: {symbol!r} never matches: {who} {what}; {advice}"
+
+
+def _apart(symbol: str, becomes: str) -> str:
+    """The code points of both, if they look the same."""
+    if unicodedata.normalize("NFC", symbol) != unicodedata.normalize("NFC", becomes):
+        return ""
+    return f" ({code_points(symbol)} into {code_points(becomes)})"
 
 
 def _quoted(symbol: str) -> str:
