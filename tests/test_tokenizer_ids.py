@@ -6,6 +6,9 @@ import functools
 import hashlib
 import json
 import pickle
+import random
+import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +249,75 @@ def test_other_rules_are_refused(tmp_path: Path) -> None:
     stored["normalizer"]["normalizers"] = [step for step in steps if step["type"] != "Prepend"]
     with pytest.raises(TrainerError, match="texts made of pieces have other ids"):
         tokenizer_check.check(tokenizer, {"tokenizer.json": json.dumps(stored).encode()})
+
+
+CONTROL = ["[CLS]", "[SEP]", "[MASK]"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"control_symbols": [*CONTROL, *(f"[unused{number}]" for number in range(99))]},
+        {"bos_id": 5, "eos_id": 6, "vocab_size": 190, "character_coverage": 0.98},
+        {"control_symbols": [*CONTROL, *(f"<extra_id_{number}>" for number in range(30))], "bos_id": 2, "eos_id": 3},
+    ],
+)
+def test_further_control_symbols_are_exported(settings: dict[str, Any], tmp_path: Path) -> None:
+    """transformers finds them in a text, SentencePiece does not: that is no difference in the ids of ordinary text."""
+    library = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    path = tmp_path / "spiece.model"
+    path.write_bytes(models.train(**settings))
+    tokenizer = Tokenizer.from_file(path)
+    files = export.tokenizer_files(tokenizer, 128)
+    tokenizer_check.check(tokenizer, files)
+    made = library.Tokenizer.from_str(files["tokenizer.json"].decode())
+    for line in TEXT.splitlines():
+        assert made.encode(line, add_special_tokens=False).ids == tokenizer.encode(line)
+
+
+@pytest.mark.parametrize("word", ["the", "ing"])
+def test_a_control_symbol_that_is_a_word_is_refused(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_check, "_tokenizers", lambda: None)
+    path = tmp_path / "spiece.model"
+    path.write_bytes(models.train(control_symbols=[*CONTROL, word]))
+    tokenizer = Tokenizer.from_file(path)
+    with pytest.raises(TrainerError, match=re.escape(f"must not be an ordinary word, got '{word}'")) as caught:
+        tokenizer_check.check(tokenizer, export.tokenizer_files(tokenizer, 128))
+    assert "--to tf1" in str(caught.value)
+    tokenizer_check.check(tokenizer, export.own_tokenizer_files(tokenizer))
+
+
+YORUBA = "k\u00f3\u0323 j\u00e9\u0323 \u00e8\u0323d\u00e1 \u00f2\u0323r\u00f2\u0323 \u1ecdm\u1ecd il\u00e9"
+VIETNAMESE = "t\u00e2\u0301t v\u00ea\u0300 c\u00e2\u0300n \u00f4\u0301ng h\u00ea\u0301t l\u00e0m"
+
+
+@pytest.mark.parametrize("words", [YORUBA, VIETNAMESE])
+@pytest.mark.parametrize("form", ["", "NFC", "NFD"])
+def test_marks_in_another_order(words: str, form: Any, command: Command, tmp_path: Path) -> None:
+    """train-tokenizer warns, export says the cause, and both ways out that they name work."""
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    draw = random.Random(1)
+    text = "".join(f"{' '.join(draw.choice(words.split()) for _ in range(5))}\n" for _ in range(80))
+    Path("corpus.txt").write_text(unicodedata.normalize(form, text) if form else text)
+    rules = ("--keep-accents", "--no-do-lower-case", "--no-user-defined-symbols")
+    done = command("train-tokenizer", "corpus.txt", "--output-dir", "out", "--vocab-size", 24, *rules)
+    assert done.code == 0, done.err
+    tokenizer = Tokenizer.from_file("out/spiece.model")
+    files = export.tokenizer_files(tokenizer, 128)
+    if form:
+        assert "NFC" not in done.err
+        tokenizer_check.check(tokenizer, files)
+        return
+    assert "pieces hold combining marks in another order than NFC, such as" in done.err
+    assert "normalize the corpus to NFC" in done.err
+    with pytest.raises(TrainerError, match="hold combining marks in another order than NFC") as caught:
+        tokenizer_check.check(tokenizer, files)
+    said = str(caught.value)
+    assert " U+03" in said
+    assert "normalize the corpus to NFC" in said
+    assert "--to tf1" in said
+    assert "report" not in said
+    tokenizer_check.check(tokenizer, export.own_tokenizer_files(tokenizer))
 
 
 # --- the rules beside a tokenizer ------------------------------------------------------------------------------------

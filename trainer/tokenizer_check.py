@@ -13,6 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from albert_fast import combining_marks
 from trainer.errors import TrainerError
 from trainer.tokenizer_json import SPACE, is_digits_and_comma
 
@@ -28,6 +29,8 @@ MOST_DIFFERENT = 0.01
 """The fraction of texts that `tokenizers` may encode otherwise: see docs/huggingface-tokenizer.md for what is known."""
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_MARKUP = re.compile(r"[\[<({].*\w.*[\])>}]", re.DOTALL)
+"""A special token in brackets, such as [unused1] and <s>: no ordinary text holds it."""
 _TIE = 1e-3
 """By how much the scores of two segmentations may differ that rounding decides between."""
 
@@ -64,10 +67,13 @@ def _compare(tokenizer: Tokenizer, found: Mapping[str, int], file: str, program:
         raise _refusal(file, f"it must have {tokenizer.vocab_size:,} pieces, got {len(found):,} from {program}")
 
 
-def _refusal(file: str, what: str) -> TrainerError:
+_REPORT = "please report this with the tokenizer's file"
+_TF1 = "or export this model with --to tf1, which writes spiece.model and no tokenizer.json"
+
+
+def _refusal(file: str, what: str, remedy: str = _REPORT) -> TrainerError:
     return TrainerError(
-        f"{file} would give other ids than the model was trained with, so nothing is exported: {what}; please report "
-        "this with the tokenizer's file"
+        f"{file} would give other ids than the model was trained with, so nothing is exported: {what}; {remedy}"
     )
 
 
@@ -133,6 +139,8 @@ def _check_json(tokenizer: Tokenizer, stored: Mapping[str, Any]) -> None:
     for token in stored["added_tokens"]:
         if tokenizer.piece_to_id(token["content"]) != token["id"]:
             raise _refusal("tokenizer.json", f"the added token {token['content']!r} has the id of another piece")
+    special = [token["content"] for token in stored["added_tokens"] if token["special"]]
+    _check_special(tokenizer, special)
     library = _tokenizers()
     if library is None:
         return
@@ -142,17 +150,43 @@ def _check_json(tokenizer: Tokenizer, stored: Mapping[str, Any]) -> None:
     def is_tie(one: Sequence[int], other: Sequence[int]) -> bool:
         return bool(abs(sum(scores[id_] for id_ in one) - sum(scores[id_] for id_ in other)) < _TIE)
 
-    _compare_texts(
-        tokenizer, _sample(tokenizer), lambda text: _ids(made, text), "tokenizer.json", MOST_DIFFERENT, is_tie
-    )
+    texts = _sample(tokenizer, special)
+    _compare_texts(tokenizer, texts, lambda text: _ids(made, text), "tokenizer.json", MOST_DIFFERENT, is_tie)
+
+
+def _check_special(tokenizer: Tokenizer, special: Sequence[str]) -> None:
+    """Raises a TrainerError if a special token is an ordinary word: transformers would find it in any text."""
+    names = set(special)
+    for name in special:
+        if SPACE in name or _MARKUP.fullmatch(name):
+            continue
+        holder = next((piece for piece in tokenizer.pieces if name in piece and piece not in names), None)
+        if holder is not None:
+            found = f"{name!r}, which {holder!r} holds"
+        elif name.isalpha() and name == name.lower() and tokenizer.unk_id not in tokenizer.encode(name):
+            found = repr(name)
+        else:
+            continue
+        raise _refusal(
+            "tokenizer.json",
+            f"a control symbol must not be an ordinary word, got {found}: transformers would read it as id "
+            f"{tokenizer.piece_to_id(name)} wherever a text has it",
+            f"train the tokenizer and the model again without it, {_TF1}",
+        )
 
 
 # --- a sample of texts -----------------------------------------------------------------------------------------------
 
 
-def _sample(tokenizer: Tokenizer) -> list[str]:
-    """The texts of `SAMPLE` pieces or so, evenly over the vocabulary; none that spells a special token."""
-    special = [tokenizer.pieces[id_] for id_ in (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id)]
+def _sample(tokenizer: Tokenizer, others: Sequence[str] = ()) -> list[str]:
+    """The texts of `SAMPLE` pieces or so, evenly over the vocabulary; none that spells a special token.
+
+    Args:
+        tokenizer: the tokenizer.
+        others: further special tokens, such as [unused1]: transformers finds them in a text, SentencePiece does not.
+    """
+    special = [*others]
+    special += [tokenizer.pieces[id_] for id_ in (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id)]
     special += [tokenizer.pieces[id_] for id_ in (tokenizer.sep_id, tokenizer.mask_id)]
     pieces = tokenizer.pieces
     wordpiece = tokenizer.kind == "wordpiece"
@@ -181,6 +215,17 @@ def _compare_texts(
         if ours != theirs and not (excused and excused(ours, theirs)):
             wrong.append((text, ours, theirs))
     if len(wrong) > most * len(texts):
+        by_marks = [it for it in wrong if file == "tokenizer.json" and combining_marks.changes(it[0])]
+        if by_marks and len(wrong) - len(by_marks) <= most * len(texts):
+            text, ours, theirs = min(by_marks, key=lambda it: len(it[0]))
+            codes = combining_marks.code_points(text)
+            raise _refusal(
+                file,
+                f"{len(by_marks):,} of {len(texts):,} texts made of pieces hold combining marks in another order than "
+                f"NFC, and transformers reorders them; {text!r} ({codes}) must have {ours}, "
+                f"got {theirs}",
+                f"{combining_marks.REMEDY} and the model again, {_TF1}",
+            )
         text, ours, theirs = wrong[0]
         raise _refusal(
             file,

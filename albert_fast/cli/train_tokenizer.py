@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from albert_fast import Tokenizer, __version__
+from albert_fast import Tokenizer, __version__, combining_marks
 from albert_fast._native import refuse_output_in_input
 from albert_fast.cli import options
 from albert_fast.cli.common import (
@@ -227,6 +227,8 @@ def _run(
             warn(f"{count:,} of {trained.lines:,} lines {reason} and were dropped")
     seconds = time.monotonic() - started
     warn_of_changes(inputs, lower_case=settings.lower_case, keep_accents=settings.keep_accents, told=told)
+    if settings.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
+        warn(message)
     lines = f"{trained.lines - dropped.total:,} of {trained.lines:,}" if dropped.total else f"{trained.lines:,}"
     info(f"{tokenizer.vocab_size:,} pieces from {lines} lines in {duration(seconds)}: {model}")
     return model
