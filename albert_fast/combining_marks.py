@@ -27,7 +27,7 @@ def warning(pieces: Sequence[str]) -> str:
         return ""
     example = min(found, key=len)
     return (
-        f"{len(found):,} of {len(pieces):,} pieces hold combining marks in another order than NFC, such as {example!r} "
-        f"({code_points(example)}): transformers would give their text other ids, and `export` to Hugging Face refuses "
-        f"more than a few; before pretraining, {REMEDY} again"
+        f"combining marks are in another order than NFC in {len(found):,} of {len(pieces):,} pieces, such as "
+        f"{example!r} ({code_points(example)}): transformers would give their text other ids, and `export` to Hugging "
+        f"Face refuses a model with more than 1% of them; before pretraining, {REMEDY} again"
     )

@@ -221,8 +221,8 @@ def _compare_texts(
             codes = combining_marks.code_points(text)
             raise _refusal(
                 file,
-                f"{len(by_marks):,} of {len(texts):,} texts made of pieces hold combining marks in another order than "
-                f"NFC, and transformers reorders them; {text!r} ({codes}) must have {ours}, "
+                f"combining marks are in another order than NFC in {len(by_marks):,} of {len(texts):,} texts made of "
+                f"pieces, and transformers reorders them; {text!r} ({codes}) must have {ours}, "
                 f"got {theirs}",
                 f"{combining_marks.REMEDY} and the model again, {_TF1}",
             )
