@@ -157,6 +157,10 @@ def test_vocabularies(tmp_path: Path) -> None:
     assert "goes with Tokenizer.from_file" in said(b"[PAD]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
     for name in ("[PAD]", "[CLS]", "[SEP]", "[MASK]"):
         entries = [entry for entry in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the") if entry != name]
-        assert name in said("\n".join(entries).encode())
+        message = said("\n".join(entries).encode())
+        assert f"none of its 5 entries is {name}; a WordPiece vocabulary needs [PAD], [UNK]," in message
+        assert f"add a line {name} at its end, or pass another vocabulary" in message
+        assert "SentencePiece" not in message
+        assert "<pad>" not in message
     assert "line 3, byte 2" in said(b"[PAD]\n[UNK]\na\xff\n")
     said(MODEL.read_bytes())

@@ -174,13 +174,23 @@ impl Tokenizer {
     pub fn vocab(&self, boundary: WordBoundary) -> Result<Vocab> {
         let special = |names: [&str; 2]| {
             names.iter().find_map(|name| self.piece_to_id(name)).ok_or_else(|| {
+                let count = self.pieces.len();
+                if matches!(self.engine, Engine::WordPiece(_)) {
+                    let missing = names[1];
+                    return Error::tokenizer(
+                        &self.path,
+                        format!(
+                            "none of its {count} entries is {missing}; a WordPiece vocabulary needs [PAD], [UNK], [CLS], \
+                             [SEP] and [MASK]: add a line {missing} at its end, or pass another vocabulary"
+                        ),
+                    );
+                }
                 Error::tokenizer(
                     &self.path,
                     format!(
-                        "none of its {} pieces is {}; ALBERT needs [CLS], [SEP], [MASK] and <pad>: train one with \
+                        "none of its {count} pieces is {}; ALBERT needs [CLS], [SEP], [MASK] and <pad>: train one with \
                          `albert-fast train-tokenizer`, or give SentencePiece \
                          control_symbols=[CLS],[SEP],[MASK] and pad_id=0",
-                        self.pieces.len(),
                         if names[0] == names[1] {
                             names[0].to_owned()
                         } else {
