@@ -293,7 +293,7 @@ fn encodings_of_seven_bits_and_old_formats() {
 fn tabs_in_every_line_are_columns() {
     let leipzig: String =
         (1..=12).fold(String::new(), |text, i| text + &format!("{i}\tDies ist der Satz Nummer {i}.\n"));
-    let pairs = "Ein Satz.\tA sentence.\n".repeat(9);
+    let pairs = "Das ist ein ganzer Satz.\tThis is a whole sentence.\n".repeat(9);
     let tokens: String = (1..=30).fold(String::new(), |text, i| {
         let end = if i % 7 == 0 { "\n" } else { "" };
         text + &format!("Wort{i}\tNOUN\t_\n{end}")
