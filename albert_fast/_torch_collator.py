@@ -83,7 +83,7 @@ class Collator:
     Rows may be padded already. Without `attention_mask`, the padding ids at both ends of a row are padding, and an
     error anywhere else; with it, padding is what it says.
 
-    Masks are drawn anew each time a row is seen. A call returns int64 tensors of shape [B, S]: `input_ids` with masks
+    A row gets new masks each time it is seen. A call returns int64 tensors of shape [B, S]: `input_ids` with masks
     in place, `attention_mask`, `token_type_ids` (0 where a row has none), and `labels`, the original id of each
     prediction and -100 elsewhere. Calls raise `AlbertFastError` for rows of other things, other lengths, padding ids
     between tokens, or ids outside the vocabulary.
@@ -95,7 +95,7 @@ class Collator:
         pad_to_multiple_of: of what S shall be a multiple, such as 8 for tensor cores. Not with `max_length`.
         seed: None: each batch draws its seed from PyTorch's generator, so that `torch.manual_seed` and
             `transformers.set_seed` reproduce a run and the workers of a DataLoader differ. Otherwise PyTorch's
-            generator is left alone, and seeds follow from this number and the count of calls; in a worker of a
+            generator is not touched, and seeds follow from this number and the count of calls; in a worker of a
             DataLoader also from the worker's own seed, which the DataLoader draws from PyTorch's generator whenever it
             starts workers: epochs differ, and `torch.manual_seed` reproduces them.
 
@@ -205,7 +205,7 @@ class Collator:
         if self._seed is None:
             return int(torch.randint(2**63 - 1, ()))
         worker = get_worker_info()
-        # A worker that is started anew counts from 0 again, but its seed is another.
+        # A worker that is started again counts from 0 again, but its seed is another.
         key = (0 if worker is None else worker.seed, self._calls)
         self._calls += 1
         return int(np.random.SeedSequence(self._seed, spawn_key=key).generate_state(1, np.uint64)[0])

@@ -1,3 +1,4 @@
+mod archives;
 mod tables;
 
 use std::fs;
@@ -353,7 +354,7 @@ proptest! {
                 2 => format!("{{\"text\": \"{it}\"}}\n"),
                 3 => format!("<doc id=\"{i}\" url=\"\" title=\"T\">\nT\n\n{it}\n</doc>\n"),
                 4 => format!("{i},\"{it}\"\n"),
-                5 => warc("conversion", None, it),
+                5 => archives::warc("conversion", None, it),
                 _ => format!("<page>\n<title>{i}</title><ns>0</ns><revision><text>{it}</text></revision>\n</page>\n"),
             };
             text.push_str(&record);
@@ -517,48 +518,6 @@ fn tables() {
     assert!(error.contains("line 3: ") && error.contains("got none within 16777216 bytes"), "{error}");
     let read = read_as(&long, &|it| it.skip_bad = true).unwrap();
     assert_eq!((read.texts.len(), read.counts.bad_records), (1 + (5 << 20), 1));
-}
-
-fn warc(kind: &str, length: Option<usize>, body: &str) -> String {
-    let length = length.unwrap_or(body.len());
-    format!(
-        "WARC/1.0\r\nWARC-Type: {kind}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{body}\r\n\r\n"
-    )
-}
-
-#[test]
-fn web_archives() {
-    let info = warc("warcinfo", None, "Software-Info: x\r\n");
-    let text = |body: &str| warc("conversion", None, body);
-    let whole = format!("{info}{}{}{}", text("One\nWARC/1.0 is here.\n"), warc("metadata", None, "x"), text("Zwölf."));
-    for bytes in [whole.clone().into_bytes(), gzip(whole.as_bytes())] {
-        let read = read(&[&bytes], &options()).unwrap();
-        assert_eq!(read.texts, ["One\nWARC/1.0 is here.\n", "Zwölf."]);
-        assert_eq!(read.formats, [("wet", 1)]);
-    }
-    let skip = ReadOptions { skip_bad: true, ..options() };
-    for (bad, message) in [
-        (warc("response", None, "HTTP/1.1 200 OK\r\n\r\n<html>"), "a server's response, not text"),
-        (
-            warc("conversion", Some(3), "too long for that"),
-            "must lead to the next record, got 3; fetch the file again, or pass --skip-bad",
-        ),
-        (warc("conversion", Some(90), "too short for that"), "must lead to the next record, got 90"),
-        (warc("conversion", Some(1 << 40), "too short for that"), "must lead to the next record, got 1099511627776"),
-        (text("x").replace("Content-Length", "Length"), "must have a Content-Length, got none"),
-        ("WARC/1.0\r\nWARC-Type: conversion\r\n".into(), "must end in a blank line within 65536 bytes"),
-    ] {
-        let with = format!("{}{bad}{}", text("a"), text("b"));
-        let error = read(&[with.as_bytes()], &options()).unwrap_err();
-        assert!(error.starts_with("000, byte ") && error.contains(message), "{error}");
-        let left = read(&[with.as_bytes()], &skip).unwrap();
-        assert_eq!(left.counts.bad_records, 1, "{bad}");
-        assert_eq!(left.texts, ["a", "b"], "{bad}");
-    }
-    let cut = format!("{}{}", text("a"), &text("b is cut").split_at(text("b is cut").len() - 6).0);
-    assert!(read(&[cut.as_bytes()], &options()).unwrap_err().contains("cut short"));
-    let left = read(&[cut.as_bytes()], &skip).unwrap();
-    assert_eq!((left.texts, left.counts.bad_records), (vec!["a".to_owned()], 1));
 }
 
 #[test]
