@@ -107,6 +107,8 @@ def test_another_thread_may_run_a_command() -> None:
 def test_ctrl_c_while_the_command_loads(module: str) -> None:
     program = f"""
 import signal, sys
+# The test run itself may have been started with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:

@@ -1,5 +1,6 @@
 """`albert-fast make-records`."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -326,11 +327,12 @@ def run(
     if warning:
         warn(warning)
     warn_of_boundary(opened, instance_options["word_boundary"])
+    from_store = len(inputs) == 1 and is_store(Path(inputs[0]))
     with (
         interruptible(
             "what is finished is kept: run the same command again to go on, or with --overwrite to start afresh"
         ),
-        own_data_named(),
+        contextlib.nullcontext() if from_store else own_data_named(),
         Progress() as progress,
     ):
         result = _native.make_records(
@@ -370,7 +372,7 @@ def run(
         if not (warning and "max_predictions_per_seq" in message):
             warn(message)
     warn_of_replaced(result)
-    if not result.get("already_complete") and not (len(inputs) == 1 and is_store(Path(inputs[0]))):
+    if not result.get("already_complete") and not from_store:
         given = {"lower_case": do_lower_case, "keep_accents": keep_accents}
         warn_of_changes_for(
             inputs,
