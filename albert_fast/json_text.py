@@ -1,4 +1,4 @@
-"""JSON as every command reads it: of a key that is repeated the last value counts, as in Python, and it is told."""
+"""JSON as every command reads it: the last value of a repeated key counts, as in Python, and a warning names it."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> 
     py.import("albert_fast.tokenizer_files")?.getattr(kind)?.call1((path,))?.extract()
 }
 
-/// What the files beside a model say; nothing if the model cannot be read, which is told when it is opened.
+/// What the files beside a model say; nothing if the model cannot be read. Opening it reports that.
 fn model_rules(path: &Path) -> PyResult<Beside> {
     let Ok(content) = std::fs::read(path) else { return Ok(Beside::default()) };
     beside::of_model(path, &content).map_err(to_python)

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 /// `line` with `NaN`, `Infinity` and `-Infinity` replaced by numbers of the same width where they stand as values; none
 /// where there are none.
 pub(super) fn without_python_numbers(line: &str) -> Option<String> {
-    let mut mended: Option<Vec<u8>> = None;
+    let mut standard: Option<Vec<u8>> = None;
     outside_strings(line.as_bytes(), |at| {
         let bytes = line.as_bytes();
         let rest = &bytes[at..];
@@ -22,24 +22,24 @@ pub(super) fn without_python_numbers(line: &str) -> Option<String> {
         let is_value = bytes[..at].trim_ascii_end().last().is_none_or(|byte| b":,[".contains(byte));
         let is_whole = rest.get(end).is_none_or(|byte| byte.is_ascii_whitespace() || b",]}".contains(byte));
         if rest[sign..].starts_with(word) && is_value && is_whole {
-            let mended = mended.get_or_insert_with(|| bytes.to_vec());
-            mended[at + sign..at + end].fill(b' ');
-            mended[at + sign] = b'0';
+            let standard = standard.get_or_insert_with(|| bytes.to_vec());
+            standard[at + sign..at + end].fill(b' ');
+            standard[at + sign] = b'0';
         }
     });
-    mended.and_then(|bytes| String::from_utf8(bytes).ok())
+    standard.and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
 /// `line` with U+FFFD for every lone surrogate in its strings, and how many there were; none where there are none.
 pub(super) fn without_lone_surrogates(line: &str) -> Option<(String, u64)> {
-    let mut mended = line.as_bytes().to_vec();
+    let mut standard = line.as_bytes().to_vec();
     let mut count = 0;
     for at in lone_surrogates(line) {
-        mended[at + 2..at + 6].copy_from_slice(b"fffd");
+        standard[at + 2..at + 6].copy_from_slice(b"fffd");
         count += 1;
     }
     (count > 0).then_some(())?;
-    Some((String::from_utf8(mended).ok()?, count))
+    Some((String::from_utf8(standard).ok()?, count))
 }
 
 /// Where the escapes of lone surrogates begin.
@@ -112,9 +112,9 @@ const SKIP: &str = "or pass --skip-bad to skip such lines";
 
 /// Why `line` is no JSON object, of which `error` is what the parser says, and what to do.
 pub(super) fn explain(line: &str, error: &serde_json::Error) -> String {
-    let mended = without_python_numbers(line);
+    let standard = without_python_numbers(line);
     // The rest is told of the line as it is without them, which are of the same width.
-    let (line, again) = match &mended {
+    let (line, again) = match &standard {
         Some(line) => (line.as_str(), serde_json::from_str::<IgnoredAny>(line).err()),
         None => (line, None),
     };

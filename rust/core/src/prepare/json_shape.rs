@@ -277,14 +277,14 @@ fn place(text: &[u8], error: &serde_json::Error) -> usize {
 /// more followed text that is not `whole`.
 fn lenient_values(text: &[u8], whole: bool) -> Option<usize> {
     let end = if whole { text.len() } else { memchr::memrchr(b'\n', text)? };
-    let mended = without_python_numbers(std::str::from_utf8(&text[..end]).ok()?)?;
-    let (_, count, found) = values(mended.as_bytes(), !whole);
+    let standard = without_python_numbers(std::str::from_utf8(&text[..end]).ok()?)?;
+    let (_, count, found) = values(standard.as_bytes(), !whole);
     (found == Values::Whole).then_some(count)
 }
 
 /// How many values there are, if all of the text is values with Python's NaN and Infinity among them.
 fn lenient(text: &[u8]) -> Option<usize> {
-    let mended = without_python_numbers(std::str::from_utf8(text).ok()?)?;
-    let (_, count, found) = values(mended.as_bytes(), false);
+    let standard = without_python_numbers(std::str::from_utf8(text).ok()?)?;
+    let (_, count, found) = values(standard.as_bytes(), false);
     (found == Values::Whole).then_some(count)
 }

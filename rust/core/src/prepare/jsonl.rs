@@ -56,7 +56,7 @@ fn bare(line: &str) -> &str {
 /// What Python's json takes beyond the standard: `NaN`, `Infinity` and `-Infinity` as values; and, where bytes that are not
 /// UTF-8 become U+FFFD, the lone surrogates too. None where the line is broken all the same.
 fn lenient(field: &str, line: &str, replace: bool, replaced: &mut u64) -> Option<Field<'static>> {
-    let mended = json_faults::without_python_numbers(line);
+    let standard = json_faults::without_python_numbers(line);
     let read = |line: &str| {
         let found = Extract(field).deserialize_line(line).ok()?;
         Some(match found {
@@ -65,14 +65,14 @@ fn lenient(field: &str, line: &str, replace: bool, replaced: &mut u64) -> Option
             Field::Missing => Field::Missing,
         })
     };
-    if let Some(found) = mended.as_deref().and_then(read) {
+    if let Some(found) = standard.as_deref().and_then(read) {
         return Some(found);
     }
     if !replace {
         return None;
     }
-    let (mended, count) = json_faults::without_lone_surrogates(mended.as_deref().unwrap_or(line))?;
-    let found = read(&mended)?;
+    let (standard, count) = json_faults::without_lone_surrogates(standard.as_deref().unwrap_or(line))?;
+    let found = read(&standard)?;
     *replaced += count;
     Some(found)
 }
@@ -89,8 +89,8 @@ impl Field<'_> {
     fn reason(&self, field: &str, record: &str) -> String {
         const ADVICE: &str = "or --skip-bad to skip such lines";
         let value = || {
-            let mended = json_faults::without_python_numbers(record);
-            serde_json::from_str::<Value>(mended.as_deref().unwrap_or(record)).unwrap_or_default()
+            let standard = json_faults::without_python_numbers(record);
+            serde_json::from_str::<Value>(standard.as_deref().unwrap_or(record)).unwrap_or_default()
         };
         match self {
             Self::Text(_) => String::new(),

@@ -171,7 +171,7 @@ fn tibetan_ends_at_shads() {
 
 #[test]
 fn one_set_of_closing_marks() {
-    // Each of them closes what ends in an ellipsis, or in a question that its sentence goes on after.
+    // Each of them closes a quotation that ends in an ellipsis, or in a question in the middle of a sentence.
     for closer in ['"', '\'', ')', ']', '”', '’', '»', '“', '‘', '«', '›', '』', '）', '】'] {
         assert!(is_closer(closer), "{closer}");
         assert_eq!(split("de", &format!("Er ging…{closer} Dann kam sie.")).len(), 2, "{closer}");

@@ -145,7 +145,7 @@ fn what_is_removed_leaves_its_space() {
         ("5{{citation needed}}km, word<ref>x</ref>word, a[[File:x.png|9px]]b", "5 km, word word, a b"),
         ("foo<!-- x -->bar [[foo]]<nowiki/>bar foo<includeonly>x</includeonly>bar", "foobar foobar foobar"),
         ("word{{x}}, word {{x}}. Then{{x}}!", "wor|d, word|. The|n!"),
-        ("It ends.{{cn}}Then it goes on.{{x}} More.", "It ends. Then it goes on. More."),
+        ("It ends.{{cn}}Then it continues.{{x}} More.", "It ends. Then it continues. More."),
         ("东{{x}}京 and ก{{x}}ข", "|东京 and |กข"),
     ] {
         assert_eq!(of_site("en", wikitext), expected, "{wikitext}");
