@@ -325,6 +325,19 @@ def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
         assert sorted(str(path) for path in Path().rglob("*")) == beside
 
 
+def test_a_directory_with_a_temporary_file_of_a_killed_run_is_replaced(command: Command) -> None:
+    Path("raw.jsonl").write_text(many(20))
+    flags = ["prepare-text", "raw.jsonl", "--output", "out", "--num-shards", 2]
+    assert command(*flags).code == 0
+    for name in ("config", "summary"):
+        Path("out", f".prepare-text.{name}.json.tmp").write_text('{"half')
+    whole = command(*flags, "--overwrite")
+    assert whole.code == 0, whole.err
+    assert not list(Path("out").glob(".*"))
+    Path("out", ".prepare-text.notes.json.tmp").write_text("")
+    assert command(*flags, "--overwrite").code == 1
+
+
 def test_ctrl_c_leaves_nothing() -> None:
     # Six seconds of work: on a busy machine two have been over before this process took its turn.
     with Path("raw.jsonl").open("w") as file:

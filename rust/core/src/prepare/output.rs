@@ -237,7 +237,9 @@ fn is_ours(name: &str) -> bool {
         let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         Some(is_number(index) && is_number(count))
     });
-    shard == Some(true) || matches!(name, "prepare-text.config.json" | "prepare-text.summary.json")
+    // A run that is killed while it writes one of the two leaves its temporary file.
+    let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
+    shard == Some(true) || matches!(whole, "prepare-text.config.json" | "prepare-text.summary.json")
 }
 
 /// What of an input is a file of prepare-text's own, and no text.
