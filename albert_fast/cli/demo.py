@@ -40,7 +40,7 @@ RECIPE: dict[str, Any] = {
     "short_seq_prob": 1.0,
     "log_steps": 50,
 }
-"""What makes a tiny model learn something in minutes; DECISIONS.md says what else was tried."""
+"""What makes a tiny model learn something in minutes; docs/decisions/trainer.md says what else was tried."""
 
 TEXTS = (
     "Return the [MASK] of the file.",
