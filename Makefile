@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench fuzz gpu-kit clean rust-test python-test stubs wheel-test
+.PHONY: help build demo test lint bench fuzz gpu-kit clean docs rust-test python-test stubs wheel-test
 
 help:
 	@echo 'make demo   text, tokenizer, records, a tiny model pretrained and evaluated (into demo/)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make bench  speed against sentencepiece, dd and PyTorch, in one run (BENCH_ARGS="--text FILE" for your own text)'
 	@echo 'make fuzz   coverage-guided fuzzing of every reader of files (FUZZ_ARGS="--seconds 60"); needs nightly Rust and cargo-fuzz'
 	@echo 'make gpu-kit  a kit that measures a training step on another machine'"'"'s GPU (into build/gpu-kit; docs/training.md)'
+	@echo 'make docs   the documentation site (into build/site), with every link in it checked'
 	@echo 'make build  the virtual environment .venv with albert-fast in it'
 	@echo 'make clean  remove what the above made'
 
@@ -70,6 +71,11 @@ bench: build
 
 fuzz: build
 	$(BIN)/python rust/fuzz/fuzz_readers.py $(FUZZ_ARGS)
+
+# Zensical reports broken links and anchors, and the pages of the commands are written first.
+docs: build
+	$(BIN)/python tools/reference.py
+	$(BIN)/zensical build --strict --clean
 
 gpu-kit: build
 	$(BIN)/python benches/gpu/build.py --output-dir build/gpu-kit
