@@ -31,6 +31,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 CORPUS = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES]
 COMMANDS = [
     "prepare-text",
     "train-tokenizer",
@@ -57,14 +59,14 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 def command_lines() -> Iterator[list[str]]:
     """Every line of a code block that runs `albert-fast`, and every `albert-fast ...` within the text."""
-    for block in [*blocks(""), *blocks("", PAGE), *blocks("", TRAINING), *blocks("", CORPUS)]:
+    for block in [block for text in PAGES for block in blocks("", text)]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0].startswith("TF_CONFIG="):
                 del words[0]
             if words and words[0].endswith("albert-fast"):
                 yield words[1:]
-    prose = re.sub(r"^```.*?^```$", "", README + PAGE + TRAINING + CORPUS, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", "".join(PAGES), flags=re.MULTILINE | re.DOTALL)
     for line in re.findall(r"`albert-fast ([^`]*)`", prose):
         yield shlex.split(line)
 
