@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
     from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
-    from albert_fast.corpus import prepare_text
     from albert_fast.masking import Masker
+    from albert_fast.prepare import prepare_text
 
 __all__ = [
     "AlbertFastError",
@@ -36,7 +36,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
     "Masker": "albert_fast.masking",
-    "prepare_text": "albert_fast.corpus",
+    "prepare_text": "albert_fast.prepare",
 }
 """The modules of the names that are not the extension's."""
 

@@ -11,8 +11,8 @@ from torch.utils.data import get_worker_info
 
 from albert_fast import _arrays, _checks, _padding
 from albert_fast._native import AlbertFastError, Tokenizer
-from albert_fast._word_marks import word_ends, word_starts
 from albert_fast.masking import Masker, _ids
+from albert_fast.tokenizers.word_marks import word_ends, word_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,10 +13,11 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from albert_fast import _checks, _native, tokenizer_match
+from albert_fast import _checks, _native
 from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
+from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
     import os

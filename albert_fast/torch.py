@@ -24,7 +24,7 @@ import numpy as np
 
 from albert_fast import BatchSource, _arrays, _checks, _loaders
 from albert_fast._native import AlbertFastError
-from albert_fast._word_marks import word_ends, word_starts  # noqa: F401 - they can be found here
+from albert_fast.tokenizers.word_marks import word_ends, word_starts  # noqa: F401 - they can be found here
 
 try:
     import torch

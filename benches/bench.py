@@ -335,7 +335,8 @@ def options() -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(found, name)}")
     if "training" in found.only and "batches" not in found.only:
         parser.error("--only training needs the token store of batches: pass --only batches training")
-    if found.baseline and not (found.baseline / "trainer" / "step.py").is_file():
+    steps = [] if found.baseline is None else [found.baseline / "trainer" / name for name in ("run/step.py", "step.py")]
+    if steps and not any(path.is_file() for path in steps):
         parser.error(f"--baseline must be a checkout with a trainer, got {found.baseline}")
     for path in [*found.text, *([found.tokenizer] if found.tokenizer else [])]:
         if not path.is_file():

@@ -8,6 +8,7 @@ a process has one of them.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 from dataclasses import replace
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from trainer.config import ModelConfig
+    from trainer.model.config import ModelConfig
 
 THREADS = 2
 RATE = 1e-4
@@ -53,9 +54,8 @@ def model_config(name: str, layers: int | None = None, vocab_size: int | None = 
         layers: its layers; None for the preset's.
         vocab_size: pieces of the tokenizer; None for the preset's.
     """
-    from trainer.config import ModelConfig
-
-    config = replace(ModelConfig.preset(name), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    preset: ModelConfig = trainer_module("model.config").ModelConfig.preset(name)
+    config = replace(preset, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     if layers is not None:
         config = replace(config, num_hidden_layers=layers)
     return config if vocab_size is None else replace(config, vocab_size=vocab_size)
@@ -70,6 +70,15 @@ def cpu_tensorflow() -> Any:
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     return tf
+
+
+def trainer_module(name: str) -> Any:
+    """A module of the trainer on `sys.path`, by its name in this checkout, such as "run.step".
+
+    In older checkouts all modules are in `trainer` itself.
+    """
+    rooms = importlib.util.find_spec("trainer.run") is not None
+    return importlib.import_module(f"trainer.{name if rooms else name.rpartition('.')[2]}")
 
 
 def splits_batches_itself(step_module: Any) -> bool:
@@ -91,15 +100,10 @@ def trainer(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch],
         cut: whether micro-batches are as wide as their rows need, where the trainer can do that.
     """
     tf = cpu_tensorflow()
-    from trainer.model import Albert
-    from trainer.optimizers import AdamW
-    from trainer.schedule import Schedule
-
-    # By name: which names it has depends on the checkout.
-    step_module: Any = importlib.import_module("trainer.step")
-    model = Albert(config)
-    replica = step_module.Replica(model, AdamW(model.named_variables))
-    schedule = Schedule(RATE, 10**6, 0)
+    step_module = trainer_module("run.step")
+    model = trainer_module("model.model").Albert(config)
+    replica = step_module.Replica(model, trainer_module("model.optimizers").AdamW(model.named_variables))
+    schedule = trainer_module("model.schedule").Schedule(RATE, 10**6, 0)
     variables: dict[str, Any] = replica.variables
     before = {name: variable.numpy() for name, variable in variables.items()}
     steps_done = [0]
@@ -129,11 +133,9 @@ def trainer(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch],
 
         return Side(tensors, whole_step, one_shape, reset, what)
 
-    from trainer import hardware
-    from trainer.feed import Packer
-
     train = step_module.Step([replica], schedule)
-    pack = Packer(widths(config, micro_batch, sample, cut=cut), config, hardware.one())
+    chosen = widths(config, micro_batch, sample, cut=cut)
+    pack = trainer_module("run.feed").Packer(chosen, config, trainer_module("run.hardware").one())
 
     def step(work: Any) -> float:
         return float(train(work, number()).metrics.loss)
@@ -146,17 +148,18 @@ def trainer(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch],
 
 def widths(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch], *, cut: bool) -> tuple[Any, ...]:
     """The shapes of micro-batches that `pretrain` would choose for rows like those of `sample`, or the full width."""
-    from trainer import flops, packing
-
+    flops, packing = trainer_module("model.flops"), trainer_module("run.packing")
     length, predictions = sample[0]["input_ids"].shape[1], sample[0]["masked_lm_ids"].shape[1]
     if not cut:
-        return packing.full(length, predictions, micro_batch)
+        whole: tuple[Any, ...] = packing.full(length, predictions, micro_batch)
+        return whole
     found = [packing.sizes(batch) for batch in sample]
     sizes = packing.Sizes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     share = len(sample[0]["input_ids"])
-    return packing.choose(
+    chosen: tuple[Any, ...] = packing.choose(
         sizes, length, predictions, micro_batch, share, lambda *row: flops.training_flops(config, *row)
     )
+    return chosen
 
 
 def longest(batch: Mapping[str, NDArray[Any]]) -> int:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sides
 
-from trainer.flops import training_flops, training_values
+from trainer.model.flops import training_flops, training_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from trainer.config import ModelConfig
+    from trainer.model.config import ModelConfig
 
 LENGTH = 128
 PREDICTIONS = 20
@@ -122,9 +122,9 @@ def count_products(text: str) -> dict[str, int]:
 def products(name: str, size: int) -> None:
     """The matrix products of the gradient of one micro-batch, as XLA gets it, and the operations counted by hand."""
     tf = sides.cpu_tensorflow()
-    from trainer import losses
-    from trainer.model import Albert
-    from trainer.step import make_gradient
+    from trainer.model import losses
+    from trainer.model.model import Albert
+    from trainer.run.step import make_gradient
 
     config = sides.model_config(name)
     model = Albert(config)

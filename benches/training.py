@@ -94,7 +94,7 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
         "",
         all(0.9 <= share <= 1.1 for share in shares),
         None,
-        "trainer/flops.py, from which the trainer has its share of the peak; counted in StableHLO, as XLA gets it",
+        "trainer/model/flops.py, which gives the trainer its fraction of the peak; counted in StableHLO, as XLA has it",
     )
     return row, found
 

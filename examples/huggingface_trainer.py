@@ -11,7 +11,7 @@ from transformers import AlbertConfig, AlbertForMaskedLM, Trainer, TrainingArgum
 
 import albert_fast.torch
 from albert_fast import Tokenizer, demo_corpus, prepare_text
-from albert_fast.tokenizer_training import TrainingOptions, train
+from albert_fast.tokenizers.training import TrainingOptions, train
 
 
 def main() -> None:

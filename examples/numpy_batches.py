@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from albert_fast import InstanceStream, Masker, Tokenizer, TokenStore, demo_corpus, prepare_text, tokenize
-from albert_fast.tokenizer_training import TrainingOptions, train
+from albert_fast.tokenizers.training import TrainingOptions, train
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import albert_fast.tf
 from albert_fast import InstanceStream, Tokenizer, demo_corpus, prepare_text, tokenize
-from albert_fast.tokenizer_training import TrainingOptions, train
+from albert_fast.tokenizers.training import TrainingOptions, train
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from transformers import AlbertConfig, AlbertForPreTraining
 
 import albert_fast.torch
 from albert_fast import InstanceStream, Tokenizer, demo_corpus, prepare_text, tokenize
-from albert_fast.tokenizer_training import TrainingOptions, train
+from albert_fast.tokenizers.training import TrainingOptions, train
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from conftest import GOLDEN
 
-from trainer import checkpoints
-from trainer.config import ModelConfig
-from trainer.model import Albert
+from trainer.model import checkpoints
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

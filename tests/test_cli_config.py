@@ -16,7 +16,7 @@ from albert_fast.cli.common import UsageError, write_config
 from albert_fast.cli.config import options_for, parameters
 from albert_fast.cli.config import read as read_file
 from albert_fast.cli.training import model_config
-from trainer.config import ModelConfig
+from trainer.model.config import ModelConfig
 
 GUIDE = """
 albert_config:

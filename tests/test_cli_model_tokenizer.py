@@ -13,9 +13,9 @@ from trainer_runs import TOKENIZER, swapped_tokenizer
 from albert_fast import Tokenizer
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.common import CommandError
-from albert_fast.tokenizer_match import described
-from trainer.config import PRESETS
-from trainer.initial import Initial
+from albert_fast.tokenizers.match import described
+from trainer.exchange.initial import Initial
+from trainer.model.config import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -71,7 +71,7 @@ class ReachedError(Exception):
 def without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks as if it were installed, and must not be imported."""
     monkeypatch.setattr("albert_fast.cli.training.NEEDED", ())
-    monkeypatch.setitem(sys.modules, "trainer.hardware", None)
+    monkeypatch.setitem(sys.modules, "trainer.run.hardware", None)
 
 
 def refused(command: Command, *words: object, code: int = 2) -> str:

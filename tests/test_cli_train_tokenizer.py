@@ -8,7 +8,7 @@ import sentencepiece
 from conftest import Command
 
 from albert_fast import AlbertFastError
-from albert_fast.tokenizer_training import SPECIAL_PIECES, TrainingOptions, explain, format_vocab, read_pieces
+from albert_fast.tokenizers.training import SPECIAL_PIECES, TrainingOptions, explain, format_vocab, read_pieces
 
 TEXT = [f"Der Müller mahlt {number} Säcke “Korn” (grob), denn die Mühle steht am Bach." for number in range(200)]
 

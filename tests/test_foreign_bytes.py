@@ -14,12 +14,13 @@ from foreign_bytes import changed_bytes, changed_json, fuzzed, nested
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albert_fast import AlbertFastError, tokenizer_match
+from albert_fast import AlbertFastError
 from albert_fast.cli.common import UsageError
 from albert_fast.cli.training import model_config
-from trainer import tokenizer_json, tokenizer_model
-from trainer.config import ModelConfig
+from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
+from trainer.exchange import tokenizer_json, tokenizer_model
+from trainer.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

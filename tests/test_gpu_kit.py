@@ -234,7 +234,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("tensorflow")
     import build
 
-    from trainer.config import ModelConfig
+    from trainer.model.config import ModelConfig
 
     folder = tmp_path_factory.mktemp("kit") / "kit"
     config = ModelConfig(*TINY, max_position_embeddings=32)
@@ -275,9 +275,10 @@ def test_attention_to_padding_is_out_of_bounds(kit: Path) -> None:
     """A bound that lets everything through would prove nothing."""
     import tensorflow as tf
 
-    from trainer import losses, step
-    from trainer.config import ModelConfig
-    from trainer.model import Albert
+    from trainer.model import losses
+    from trainer.model.config import ModelConfig
+    from trainer.model.model import Albert
+    from trainer.run import step
 
     read = gpu_kit.Kit.read(kit / "manifest.json")
     described, expected = read.models["tiny"], read.expected["tiny-32"]
@@ -381,7 +382,7 @@ def test_tensorflow_runs_the_same_cases(kit: Path, tmp_path: Path) -> None:
 
     import run_tensorflow
 
-    from trainer.config import ModelConfig
+    from trainer.model.config import ModelConfig
 
     config = ModelConfig(*TINY, max_position_embeddings=32)
     options = argparse.Namespace(kit=kit, minutes=5, only=["tiny"])

@@ -12,8 +12,8 @@ import pytest
 
 from albert_fast import AlbertFastError, Tokenizer, TokenStore
 from albert_fast.cli.tokenizer_file import open_tokenizer
-from albert_fast.tokenizer_match import described
-from trainer.export import tokenizer_files
+from albert_fast.tokenizers.match import described
+from trainer.exchange.export import tokenizer_files
 
 if TYPE_CHECKING:
     from conftest import Command

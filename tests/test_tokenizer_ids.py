@@ -16,8 +16,9 @@ import models
 import pytest
 
 from albert_fast import AlbertFastError, Tokenizer
-from trainer import data, export, tokenizer_check
 from trainer.errors import TrainerError
+from trainer.exchange import export, tokenizer_check
+from trainer.run import data
 
 if TYPE_CHECKING:
     from conftest import Command

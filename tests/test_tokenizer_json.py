@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from albert_fast import Tokenizer, preprocess
-from trainer import tokenizer_json
 from trainer.errors import TrainerError
+from trainer.exchange import tokenizer_json
 
 if TYPE_CHECKING:
     from pathlib import Path

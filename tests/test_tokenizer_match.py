@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from albert_fast import AlbertFastError, InstanceStream, Masker, RecordReader, Tokenizer, TokenStore, tokenizer_match
+from albert_fast import AlbertFastError, InstanceStream, Masker, RecordReader, Tokenizer, TokenStore
 from albert_fast.cli import model_tokenizer
 from albert_fast.inspection import find_files
-from albert_fast.tokenizer_match import compare, compare_descriptions, described
-from trainer import data, export, tokenizer_check
+from albert_fast.tokenizers import match as tokenizer_match
+from albert_fast.tokenizers.match import compare, compare_descriptions, described
 from trainer.errors import TrainerError
+from trainer.exchange import export, tokenizer_check
+from trainer.run import data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,8 @@ import sentencepiece
 from test_tokenizer_json import MODELS, ODD, RULES, SPECIAL
 
 from albert_fast import AlbertFastError, Tokenizer
-from trainer import tokenizer_json, tokenizer_model
 from trainer.errors import TrainerError
+from trainer.exchange import tokenizer_json, tokenizer_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import pytest
 from conftest import Command
 
 from albert_fast import AlbertFastError, Tokenizer
-from albert_fast.tokenizer_training import USER_DEFINED_SYMBOLS, TrainingOptions
+from albert_fast.tokenizers.training import USER_DEFINED_SYMBOLS, TrainingOptions
 
 WORDS = [
     "apple tree by the river",

@@ -13,10 +13,11 @@ pytest.importorskip("tensorflow")
 import tensorflow as tf
 from trainer_models import relative_difference
 
-from trainer import attention_cudnn, losses, step
-from trainer.attention_cudnn import BACKWARD, FORWARD, cudnn_attention
-from trainer.config import ModelConfig
-from trainer.model import Albert
+from trainer.model import attention_cudnn, losses
+from trainer.model.attention_cudnn import BACKWARD, FORWARD, cudnn_attention
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
+from trainer.run import step
 
 pytestmark = pytest.mark.tensorflow
 

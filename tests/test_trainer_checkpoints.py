@@ -22,9 +22,9 @@ pytest.importorskip("tensorflow")
 
 import tensorflow as tf
 
-from trainer import checkpoints
-from trainer.config import ModelConfig
 from trainer.errors import TrainerError
+from trainer.model import checkpoints
+from trainer.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -494,8 +494,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import tensorflow as tf
-from trainer import checkpoints
-from trainer.config import ModelConfig
+from trainer.model import checkpoints
+from trainer.model.config import ModelConfig
 
 folder, config = Path(sys.argv[1]), ModelConfig(50, 12, 4, 3, 20, embedding_size=8)
 found = checkpoints.newest(folder, print)
@@ -554,8 +554,8 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from trainer import checkpoints
-from trainer.config import ModelConfig
+from trainer.model import checkpoints
+from trainer.model.config import ModelConfig
 
 folder, config = Path(sys.argv[1]), ModelConfig(50, 12, 4, 3, 20, embedding_size=8)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

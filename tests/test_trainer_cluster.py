@@ -11,8 +11,8 @@ import pytest
 from foreign_bytes import changed_json, fuzzed, nested
 from hypothesis import given
 
-from trainer.cluster import cluster, parse
 from trainer.errors import TrainerError
+from trainer.run.cluster import cluster, parse
 
 
 def config(kind: str | None, index: object = 0, **jobs: Any) -> str:

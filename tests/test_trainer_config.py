@@ -12,8 +12,8 @@ from conftest import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.config import ACTIVATIONS, PRESETS, ModelConfig
-from trainer.config_keys import EQUAL, FIXED, FORKS, HARMLESS, PLAIN_ALBERT, SYNONYMS
+from trainer.model.config import ACTIVATIONS, PRESETS, ModelConfig
+from trainer.model.config_keys import EQUAL, FIXED, FORKS, HARMLESS, PLAIN_ALBERT, SYNONYMS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ stats = pytest.importorskip("scipy.stats")
 import tensorflow as tf
 from trainer_models import difference
 
-from trainer.dropout import Dropout, Key
+from trainer.model.dropout import Dropout, Key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,9 +20,9 @@ from conftest import GOLDEN
 from trainer_runs import Material, arguments, checkpoint, damage, evaluations, lines, swapped_tokenizer, weights
 
 from albert_fast import RecordReader
-from trainer import checkpoints
-from trainer.config import ModelConfig
-from trainer.model import Albert
+from trainer.model import checkpoints
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -308,7 +308,7 @@ def test_evaluation_changes_no_weight(run: Path, material: Material, command: Co
 def test_an_evaluation_without_memory_says_what_to_do(
     run: Path, material: Material, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.evaluation import Evaluator
+    from trainer.run.evaluation import Evaluator
 
     def full(*_: object, **__: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer import packing
-from trainer.config import PRESETS
-from trainer.expectation import LONG, Expectation, advice, expect, padding_line, peak_fraction, time_line
-from trainer.flops import training_flops
-from trainer.packing import Sizes, Width
+from trainer.model.config import PRESETS
+from trainer.model.flops import training_flops
+from trainer.run import packing
+from trainer.run.expectation import LONG, Expectation, advice, expect, padding_line, peak_fraction, time_line
+from trainer.run.packing import Sizes, Width
 
 BASE = PRESETS["base"]
 

@@ -35,8 +35,9 @@ from exports import (
 )
 from trainer_models import arrays, difference, forward_batch
 
-from trainer import checkpoints, initial, weights
-from trainer.model import Albert
+from trainer.exchange import initial
+from trainer.model import checkpoints, weights
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from conftest import Command, Result
@@ -199,7 +200,7 @@ def test_what_a_hugging_face_folder_holds(command: Command) -> None:
 def test_the_tokenizer_module_is_asked_for_what_the_checkpoint_says(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import tokenizer_json
+    from trainer.exchange import tokenizer_json
 
     asked: list[dict[str, Any]] = []
     real = tokenizer_json.files

@@ -30,10 +30,10 @@ from exports import (
 from trainer_models import load
 
 from albert_fast import Tokenizer
-from trainer.config import ModelConfig
 from trainer.errors import TrainerError
-from trainer.fill_mask import Filler
-from trainer.model import Albert
+from trainer.exchange.fill_mask import Filler
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from conftest import Command

@@ -15,8 +15,8 @@ from foreign_bytes import changed_bytes, changed_json, fuzzed, nested
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer import initial
 from trainer.errors import TrainerError
+from trainer.exchange import initial
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from albert_fast import AlbertFastError, tokenizer_files
+from albert_fast import AlbertFastError
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.tokenizer_file import in_directory
-from trainer import hub
+from albert_fast.tokenizers import files as tokenizer_files
 from trainer.errors import TrainerError
+from trainer.exchange import hub
 
 if TYPE_CHECKING:
     from pathlib import Path

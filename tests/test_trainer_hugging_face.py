@@ -28,8 +28,8 @@ from trainer_models import arrays, difference, forward_batch, load
 
 from albert_fast import Tokenizer
 from albert_fast.cli.fill_mask import open_filler
-from trainer.fill_mask import Filler
-from trainer.model import Albert
+from trainer.exchange.fill_mask import Filler
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -108,7 +108,7 @@ def test_bfloat16_loads_and_is_close(command: Command) -> None:
     assert 1e-5 < difference(masked, ours.masked_lm) < 0.1
 
 
-# Without a "." right after [MASK]: see the docstring of trainer.fill_mask.
+# Without a "." right after [MASK]: see the docstring of trainer.exchange.fill_mask.
 TEXTS = ["Goung si [MASK] plyrcusttest.", "[MASK] orrö vel", "Goung, si [MASK]", "Goung\u00a0si  [MASK] (orrö)"]
 
 

@@ -34,11 +34,13 @@ from exports import (
 )
 from trainer_runs import Material, arguments
 
-from albert_fast import Tokenizer, tokenizer_match
+from albert_fast import Tokenizer
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.common import CommandError
-from trainer import checkpoints, initial, tokenizer_model, weights
-from trainer.config import ModelConfig
+from albert_fast.tokenizers import match as tokenizer_match
+from trainer.exchange import initial, tokenizer_model
+from trainer.model import checkpoints, weights
+from trainer.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from conftest import Command, Result

@@ -17,10 +17,11 @@ safetensors = pytest.importorskip("safetensors.numpy")
 import tensorflow as tf
 from conftest import GOLDEN
 
-from trainer import checkpoints, initial, weights
-from trainer.config import ModelConfig
 from trainer.errors import TrainerError
-from trainer.model import Albert
+from trainer.exchange import initial
+from trainer.model import checkpoints, weights
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.journal import Journal, read
+from trainer.report.journal import Journal, read
 
 
 def training(step: int, **figures: Any) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def events(run: Path) -> dict[str, list[tuple[float, int, float]]]:
 @pytest.mark.tensorflow
 def test_tensorboard_gets_each_line_at_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
-    from trainer.tensorboard import TensorBoard
+    from trainer.report.tensorboard import TensorBoard
 
     with TensorBoard(tmp_path, []) as board:
         board.write(training(10, learning_rate=0.5, mfu=None, input_wait=math.nan))
@@ -215,7 +215,7 @@ def test_tensorboard_gets_each_line_at_once(tmp_path: Path) -> None:
 @pytest.mark.tensorflow
 def test_a_resume_makes_tensorboard_forget_the_steps_taken_again(killed: Path) -> None:
     pytest.importorskip("tensorflow")
-    from trainer.tensorboard import TensorBoard
+    from trainer.report.tensorboard import TensorBoard
 
     with TensorBoard(killed, read(killed / "metrics.jsonl")):
         pass
@@ -234,7 +234,7 @@ def test_a_resume_makes_tensorboard_forget_the_steps_taken_again(killed: Path) -
 def test_tensorboard_itself_reads_the_events(killed: Path) -> None:
     pytest.importorskip("tensorflow")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    from trainer.tensorboard import TensorBoard
+    from trainer.report.tensorboard import TensorBoard
 
     with TensorBoard(killed, read(killed / "metrics.jsonl")):
         pass
@@ -246,7 +246,7 @@ def test_tensorboard_itself_reads_the_events(killed: Path) -> None:
 @pytest.mark.tensorflow
 def test_a_tensorboard_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
-    from trainer.tensorboard import TensorBoard
+    from trainer.report.tensorboard import TensorBoard
 
     (tmp_path / "tensorboard").write_text("a file")
     with pytest.raises(TrainerError, match=r"cannot write .*tensorboard.*: File exists"):
@@ -256,7 +256,7 @@ def test_a_tensorboard_folder_that_cannot_be_written_is_an_error(tmp_path: Path)
 @pytest.mark.tensorflow
 def test_a_disk_that_fills_up_is_an_error_of_tensorboard_too(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
-    from trainer.tensorboard import TensorBoard
+    from trainer.report.tensorboard import TensorBoard
 
     with TensorBoard(tmp_path, [training(10)]) as board:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.live import Live, amount, plain_line
+from trainer.report.live import Live, amount, plain_line
 
 LINE: dict[str, Any] = {
     "step": 1200,

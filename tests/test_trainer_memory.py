@@ -16,8 +16,8 @@ pytest.importorskip("tensorflow")
 
 from trainer_runs import ROOT
 
-from trainer import memory
-from trainer.config import PRESETS
+from trainer.model.config import PRESETS
+from trainer.run import memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +29,10 @@ NARROW = replace(PRESETS["base"], num_hidden_layers=2, vocab_size=3000)
 COMPILE = """
 import json, sys
 import tensorflow as tf
-from trainer import losses
-from trainer.config import ModelConfig
-from trainer.model import Albert
-from trainer.step import make_gradient
+from trainer.model import losses
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
+from trainer.run.step import make_gradient
 
 config, rows, length, predictions, how = json.loads(sys.argv[1])
 shapes = {"input_ids": length, "input_mask": length, "segment_ids": length, "masked_lm_positions": predictions}
@@ -48,13 +48,13 @@ compiled(stage="optimized_hlo")
 STEPS = """
 import json, resource, sys
 import numpy as np
-from trainer import hardware, packing
-from trainer.config import ModelConfig
-from trainer.feed import Packer
-from trainer.model import Albert
-from trainer.optimizers import Lamb
-from trainer.schedule import Schedule
-from trainer.step import Replica, Step
+from trainer.run import hardware, packing
+from trainer.model.config import ModelConfig
+from trainer.run.feed import Packer
+from trainer.model.model import Albert
+from trainer.model.optimizers import Lamb
+from trainer.model.schedule import Schedule
+from trainer.run.step import Replica, Step
 
 config, micro, count, length, predictions = json.loads(sys.argv[1])
 rows = micro * count

@@ -24,12 +24,12 @@ from trainer_models import (
     relative_difference,
 )
 
-from trainer import losses
-from trainer.config import PRESETS, ModelConfig
-from trainer.flops import forward_flops, training_flops
-from trainer.layers import activation, gelu
-from trainer.model import Albert, Logits
-from trainer.step import make_gradient
+from trainer.model import losses
+from trainer.model.config import PRESETS, ModelConfig
+from trainer.model.flops import forward_flops, training_flops
+from trainer.model.layers import activation, gelu
+from trainer.model.model import Albert, Logits
+from trainer.run.step import make_gradient
 
 pytestmark = pytest.mark.tensorflow
 

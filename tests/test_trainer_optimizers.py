@@ -15,10 +15,10 @@ pytest.importorskip("tensorflow")
 import tensorflow as tf
 from trainer_models import TRAINING, arrays, batch, difference, load, relative_difference
 
-from trainer import losses
-from trainer.model import Albert
-from trainer.optimizers import AdamW, Lamb
-from trainer.schedule import Schedule
+from trainer.model import losses
+from trainer.model.model import Albert
+from trainer.model.optimizers import AdamW, Lamb
+from trainer.model.schedule import Schedule
 
 pytestmark = pytest.mark.tensorflow
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trainer import packing
-from trainer.config import ModelConfig
-from trainer.flops import training_flops
-from trainer.packing import FEATURES, ROW_NUMBERS, ROW_WEIGHTS, MicroBatch, Sizes, Width
+from trainer.model.config import ModelConfig
+from trainer.model.flops import training_flops
+from trainer.run import packing
+from trainer.run.packing import FEATURES, ROW_NUMBERS, ROW_WEIGHTS, MicroBatch, Sizes, Width
 
 BASE = ModelConfig.preset("base")
 

@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from trainer.errors import TrainerError
-from trainer.report import write_report
-from trainer.report_data import Run
-from trainer.report_figures import Curve, Level, Plot, draw, short, smooth, thin
+from trainer.report.data import Run
+from trainer.report.figures import Curve, Level, Plot, draw, short, smooth, thin
+from trainer.report.report import write_report
 
 FACTS: dict[str, Any] = {
     "data": {"source": "tokens", "path": "corpus/store", "instances": 1000, "tokens_per_sequence": 100.0,

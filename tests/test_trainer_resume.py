@@ -33,7 +33,7 @@ from trainer_runs import (
     weights,
 )
 
-from trainer.journal import Journal
+from trainer.report.journal import Journal
 
 if TYPE_CHECKING:
     import subprocess
@@ -262,8 +262,8 @@ def test_a_disk_that_is_full_is_what_is_told(
 ) -> None:
     """And not what then fails of telling it."""
     from albert_fast.cli import common
-    from trainer import pretrain
     from trainer.errors import TrainerError
+    from trainer.run import pretrain
 
     def full(*_: object, **__: object) -> None:
         monkeypatch.setattr(pretrain, "write_atomic", fails)
@@ -272,7 +272,7 @@ def test_a_disk_that_is_full_is_what_is_told(
     def fails(path: Path, _: bytes) -> None:
         raise common.CommandError(f"cannot write {path}")
 
-    monkeypatch.setattr("trainer.checkpoints.write", full)
+    monkeypatch.setattr("trainer.model.checkpoints.write", full)
     refused = command(*arguments(material, Path("run"), num_train_steps=2))
     assert refused.code == 1
     assert refused.err.splitlines()[-1] == "albert-fast: error: cannot write the checkpoint: No space left on device"

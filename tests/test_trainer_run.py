@@ -28,10 +28,10 @@ from trainer_runs import (
 )
 
 from albert_fast import RecordReader
-from trainer import data, memory
-from trainer import losses as reference
-from trainer.config import PRESETS, ModelConfig
-from trainer.model import Albert
+from trainer.model import losses as reference
+from trainer.model.config import PRESETS, ModelConfig
+from trainer.model.model import Albert
+from trainer.run import data, memory
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -185,7 +185,7 @@ def test_a_run_of_months_says_so_first(material: Material, command: Command) -> 
 def test_a_gpu_is_expected_to_reach_what_was_computed(
     material: Material, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import hardware
+    from trainer.run import hardware
 
     name = "NVIDIA H100 80GB HBM3"
     pretended = hardware.one()._replace(kind="GPU", name=name, bf16=True, peak_tflops=989.4)
@@ -249,9 +249,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(material: Material, command: Com
 
 
 def test_a_full_disk_is_not_taken_for_a_full_memory() -> None:
-    from trainer import hardware
     from trainer.errors import TrainerError
-    from trainer.loop import device_errors
+    from trainer.run import hardware
+    from trainer.run.loop import device_errors
 
     def fail(message: str) -> None:
         with device_errors("in step 0", hardware.one(), "with micro-batches of 8: pass a smaller --micro-batch-size"):
@@ -303,13 +303,13 @@ def test_the_number_of_weights_is_that_of_the_model(config: ModelConfig) -> None
     ],
 )
 def test_the_peak_is_that_of_the_very_device(name: str, peak: float | None) -> None:
-    from trainer.hardware import peak_of
+    from trainer.run.hardware import peak_of
 
     assert peak_of(name) == peak
 
 
 def test_too_large_for_the_device(material: Material, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import hardware
+    from trainer.run import hardware
 
     monkeypatch.setattr(hardware, "_memory", lambda: 6_000_000)
     refused = command(*arguments(material, Path("run")))

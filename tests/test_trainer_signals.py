@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from albert_fast._signals import SIGNALS
-from trainer.stops import Stops
+from trainer.run.stops import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 
 HEARD = """
 import os, signal, sys
-from trainer.stops import Stops
+from trainer.run.stops import Stops
 
 with Stops(None) as stops:
     os.kill(os.getpid(), getattr(signal, sys.argv[1]))

@@ -14,14 +14,15 @@ import tensorflow as tf
 from test_trainer_packing import made_up
 from trainer_models import batch, difference, relative_difference
 
-from trainer import hardware, losses, packing
-from trainer.config import ModelConfig
-from trainer.feed import Packer, Work
-from trainer.model import Albert
-from trainer.optimizers import Lamb
-from trainer.packing import FEATURES, Width
-from trainer.schedule import Schedule
-from trainer.step import Replica, Report, Step, make_gradient
+from trainer.model import losses
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
+from trainer.model.optimizers import Lamb
+from trainer.model.schedule import Schedule
+from trainer.run import hardware, packing
+from trainer.run.feed import Packer, Work
+from trainer.run.packing import FEATURES, Width
+from trainer.run.step import Replica, Report, Step, make_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

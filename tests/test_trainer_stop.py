@@ -33,7 +33,7 @@ from trainer_runs import (
     weights,
 )
 
-from trainer.stops import TIME_IS_UP, Stops
+from trainer.run.stops import TIME_IS_UP, Stops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,8 @@ import ctypes, os, sys, time
 from pathlib import Path
 
 from albert_fast.cli import main
-from trainer import checkpoints, evaluation, step
+from trainer.model import checkpoints
+from trainer.run import evaluation, step
 
 seconds, first = float(os.environ["SLOW_SECONDS"]), int(os.environ.get("SLOW_FROM", "0"))
 begun = Path(os.environ["SLOW_BEGUN"])

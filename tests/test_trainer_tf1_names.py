@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_trainer_weights import SMALL, random_values, same
 
-from trainer import tf1_names, weights
+from trainer.model import tf1_names, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 
-from trainer import weights
-from trainer.config import PRESETS, ModelConfig
+from trainer.model import weights
+from trainer.model.config import PRESETS, ModelConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -132,7 +132,7 @@ import os, sys, time
 from pathlib import Path
 
 from albert_fast.cli import main
-from trainer import step
+from trainer.run import step
 
 add = step._Part.add
 
@@ -236,7 +236,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from albert_fast.cli import main
-from trainer import hardware
+from trainer.run import hardware
 
 hardware.find = lambda: hardware.replicated(["CPU:0", "CPU:1"])
 sys.exit(main(sys.argv[1:]))

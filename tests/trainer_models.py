@@ -12,8 +12,8 @@ import tensorflow as tf
 import tfrecords
 from conftest import GOLDEN
 
-from trainer.config import ModelConfig
-from trainer.model import Albert
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

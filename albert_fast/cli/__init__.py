@@ -29,7 +29,7 @@ from albert_fast.cli.prepare_text import prepare_text
 from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
-from albert_fast.tokenizer_training import WORKER
+from albert_fast.tokenizers.training import WORKER
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "prepare-text": prepare_text,

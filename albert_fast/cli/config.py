@@ -235,7 +235,7 @@ def _mapping(path: Path, key: str, value: Any) -> Mapping[Any, Any]:
 
 def _refuse_misspelled(path: Path, content: Mapping[str, Any]) -> None:
     """Refuses known keys of a model that are misspelled; the model's own reader warns of other unknown keys."""
-    from trainer.config_keys import EQUAL, FIXED, FORKS, HARMLESS, meant
+    from trainer.model.config_keys import EQUAL, FIXED, FORKS, HARMLESS, meant
 
     known = ALBERT_CONFIG_KEYS | HARMLESS | FIXED.keys() | FORKS.keys() | EQUAL.keys()
     for key in content:

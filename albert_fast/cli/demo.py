@@ -27,7 +27,7 @@ from albert_fast.cli.training import missing
 from albert_fast.demo_corpus import collect
 from albert_fast.files import locked
 from albert_fast.inspection import find_files
-from albert_fast.tokenizer_training import TrainingOptions
+from albert_fast.tokenizers.training import TrainingOptions
 
 MARKER = "demo.config.json"
 
@@ -178,7 +178,7 @@ def run(
 
 def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Steps") -> bool:
     """Pretrains, evaluates, exports and fills masks; says, and returns, whether the model learnt."""
-    from trainer import data
+    from trainer.run import data
 
     given = {
         "tokens": paths.store,

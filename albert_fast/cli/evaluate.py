@@ -125,7 +125,8 @@ def run(
         TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read.
     """
     start_tensorflow()
-    from trainer import data, initial
+    from trainer.exchange import initial
+    from trainer.run import data
 
     start = initial.initial(checkpoint)
     for note in start.notes:
@@ -153,11 +154,11 @@ def run(
 
     import tensorflow as tf
 
-    from trainer import hardware
     from trainer.errors import some
-    from trainer.evaluation import Evaluator
-    from trainer.loop import device_errors
-    from trainer.model import Albert
+    from trainer.model.model import Albert
+    from trainer.run import hardware
+    from trainer.run.evaluation import Evaluator
+    from trainer.run.loop import device_errors
 
     device = hardware.one()
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")

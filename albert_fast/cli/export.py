@@ -14,7 +14,7 @@ from albert_fast.files import locked
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
-    from trainer.checkpoints import Checkpoint
+    from trainer.model.checkpoints import Checkpoint
 
 CARD = "Model card"
 
@@ -195,10 +195,10 @@ def _run(
     overwrite: bool,
     allow_other_tokenizer: bool,
 ) -> str:
-    from trainer import checkpoints
-    from trainer import export as exporter
     from trainer.errors import TrainerError
+    from trainer.exchange import export as exporter
     from trainer.files import inside
+    from trainer.model import checkpoints
 
     exporter.check_output(final, overwrite)
     found = checkpoints.find(checkpoint, warn)
@@ -243,8 +243,8 @@ def _run(
 
 
 def _card(found: "Checkpoint", tokenizer: "Tokenizer", name: str, license_id: str | None, languages: list[str]) -> str:
-    from trainer.card import Card
-    from trainer.memory import parameters
+    from trainer.exchange.card import Card
+    from trainer.run.memory import parameters
 
     return Card(
         name=name,

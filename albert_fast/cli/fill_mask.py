@@ -14,7 +14,7 @@ from albert_fast.cli.common import CommandError, UsageError, one_line, warn
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
-    from trainer.fill_mask import Filler, Word
+    from trainer.exchange.fill_mask import Filler, Word
 
 AUTO = "auto"
 
@@ -93,9 +93,9 @@ def open_filler(
         TrainerError, CommandError, AlbertFastError: either is missing, is damaged, or does not fit the other.
     """
     start_tensorflow()
-    from trainer import fill_mask as filling
-    from trainer import initial
-    from trainer.export import check_vocabulary
+    from trainer.exchange import fill_mask as filling
+    from trainer.exchange import initial
+    from trainer.exchange.export import check_vocabulary
 
     start = initial.initial(model_dir)
     size = None if start.path is not None or start.config is None else start.config.vocab_size

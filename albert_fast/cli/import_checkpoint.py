@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from albert_fast import tokenizer_match
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, plain, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
 from albert_fast.files import locked
+from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
-    from trainer.config import ModelConfig
-    from trainer.initial import Initial
+    from trainer.exchange.initial import Initial
+    from trainer.model.config import ModelConfig
 
 
 def import_checkpoint(
@@ -67,7 +67,7 @@ def import_checkpoint(
     final = output_dir.resolve()
     with trainer_errors(), locked(final, whole=True):
         start_tensorflow()
-        from trainer import importing, initial
+        from trainer.exchange import importing, initial
 
         importing.check_output(final, overwrite)
         start = initial.initial(source)
@@ -111,7 +111,7 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
                 "the file of its configuration"
             )
         return start.config
-    from trainer import weights
+    from trainer.model import weights
 
     words = start.values.get("bert/embeddings/word_embeddings")
     _, chosen = model_config(model, None if words is None else len(words))
@@ -133,7 +133,7 @@ def _tokenizer(
 ) -> "tuple[Tokenizer | None, bool]":
     """The tokenizer, and whether it was rebuilt from a tokenizer.json."""
     from trainer.errors import TrainerError
-    from trainer.export import check_vocabulary
+    from trainer.exchange.export import check_vocabulary
 
     # A checkpoint of ours holds its own; anything else may hold any.
     size = config.vocab_size if start.path is None else None
@@ -165,7 +165,7 @@ def _tokenizer(
 
 def _files(tokenizer: "Tokenizer", *, rebuilt: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The tokenizer's files, by name, and what is known of it."""
-    from trainer.export import own_tokenizer_files
+    from trainer.exchange.export import own_tokenizer_files
 
     described = tokenizer_match.described(tokenizer) | ({"rebuilt": True} if rebuilt else {})
     return own_tokenizer_files(tokenizer, rebuilt=rebuilt), described

@@ -11,7 +11,7 @@ from albert_fast.cli.common import CommandError, info, interruptible, positional
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import check_choice, open_tokenizer
 from albert_fast.inspection import Summary, find_files, format_summary, inspect
-from albert_fast.tokenizer_match import records_folders, refusal
+from albert_fast.tokenizers.match import records_folders, refusal
 
 
 def inspect_records(

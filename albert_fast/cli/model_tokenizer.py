@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from albert_fast import AlbertFastError, Tokenizer, tokenizer_files
+from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, describe_os_error, warn
 from albert_fast.cli.options import ALLOW_OTHER
 from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
-from albert_fast.tokenizer_files import JSON, MODELS
-from albert_fast.tokenizer_match import compare, compare_descriptions, described, name, reason
+from albert_fast.tokenizers import files as tokenizer_files
+from albert_fast.tokenizers.files import JSON, MODELS
+from albert_fast.tokenizers.match import compare, compare_descriptions, described, name, reason
 
 if TYPE_CHECKING:
-    from trainer.initial import Initial
-    from trainer.tokenizer_model import Rebuilt
+    from trainer.exchange.initial import Initial
+    from trainer.exchange.tokenizer_model import Rebuilt
 
 SETTINGS = "tokenizer_config.json"
 IF_WORDPIECE = (
@@ -50,7 +51,7 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
 
 
 def find(places: Sequence[Path]) -> Path | None:
-    """The tokenizer's file in the first of these directories that holds one: see `albert_fast.tokenizer_files.find`.
+    """The tokenizer's file in the first of these directories that holds one: see `albert_fast.tokenizers.files.find`.
 
     Raises:
         AlbertFastError: a directory holds several.
@@ -230,7 +231,7 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
     Args:
         source: the weights, as the user named them.
         start: what was read there.
-        other: the data's tokenizer, or what is known of it, as `albert_fast.tokenizer_match.described` has it.
+        other: the data's tokenizer, or what is known of it, as `albert_fast.tokenizers.match.described` has it.
         of: what to call the data.
 
     Raises:
@@ -280,8 +281,8 @@ def _rebuilt(path: Path) -> "Rebuilt":
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, _stamp: tuple[int, int]) -> "Rebuilt | str":
     """What a tokenizer.json holds, or why it cannot be used."""
-    from trainer import tokenizer_model
     from trainer.errors import TrainerError
+    from trainer.exchange import tokenizer_model
 
     try:
         return tokenizer_model.read(path)
@@ -330,8 +331,8 @@ def _check_beside(model: Path) -> None:
     Raises:
         CommandError: they have other pieces, so that ids mean something else: one of the two is not the model's.
     """
-    from trainer import tokenizer_model
     from trainer.errors import TrainerError
+    from trainer.exchange import tokenizer_model
 
     path = model.parent / JSON
     if not path.is_file():
@@ -361,8 +362,8 @@ def _check_beside(model: Path) -> None:
 
 def _differences(one: Tokenizer, other: Tokenizer) -> str:
     """What two tokenizers with the same pieces differ in; empty if nothing of it decides ids."""
-    from trainer import tokenizer_model
     from trainer.errors import TrainerError
+    from trainer.exchange import tokenizer_model
 
     if one.kind != "unigram":
         return "its bytes"

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from albert_fast import AlbertFastError, corpus
+from albert_fast import AlbertFastError
+from albert_fast import prepare as corpus
 from albert_fast.cli import options
 from albert_fast.cli.common import (
     CommandError,

@@ -25,11 +25,11 @@ from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
 
 if TYPE_CHECKING:
-    from trainer.config import ModelConfig
-    from trainer.data import Data
-    from trainer.initial import Initial
-    from trainer.loop import Outcome
+    from trainer.exchange.initial import Initial
+    from trainer.model.config import ModelConfig
     from trainer.options import Options
+    from trainer.run.data import Data
+    from trainer.run.loop import Outcome
 
 MODEL, STEPS, SPEED = "Model and data", "Training", "Device"
 OUTPUT = "Output"
@@ -373,9 +373,9 @@ def run(given: Mapping[str, Any]) -> "Outcome":
 
 
 def _run(given: Mapping[str, Any]) -> "Outcome":
-    from trainer.cluster import cluster
     from trainer.errors import TrainerError
     from trainer.options import Options
+    from trainer.run.cluster import cluster
 
     folder: Path = given["output_dir"]
     try:
@@ -423,10 +423,10 @@ def _train(
         info(f"worker {worker}: waiting until all {workers} workers of TF_CONFIG are there")
     with without_noise() if cache else contextlib.nullcontext():
         with quiet_start():
-            from trainer import hardware
-            from trainer.aside import working
-            from trainer.pretrain import Job, pretrain
-            from trainer.stops import StoppedTwiceError
+            from trainer.run import hardware
+            from trainer.run.aside import working
+            from trainer.run.pretrain import Job, pretrain
+            from trainer.run.stops import StoppedTwiceError
 
             devices = hardware.find()
 
@@ -490,14 +490,14 @@ def _check_start(given: Mapping[str, Any], start: "Initial", training: "Data") -
 
 def _kept(folder: Path, again: str) -> str:
     """What a run that ends at once leaves behind."""
-    from trainer import checkpoints
+    from trainer.model import checkpoints
 
     found = checkpoints.listing(folder / "checkpoints")
     return f"{found[0]} is kept: {again} from it" if found else "no checkpoint was written yet"
 
 
 def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | None = None) -> "Data":
-    from trainer import data
+    from trainer.run import data
 
     seed, threads = given["random_seed"], given["num_threads"]
     if given["tokens"] is not None:
@@ -542,7 +542,7 @@ def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | 
 
 
 def _held_out(given: Mapping[str, Any], batch_size: int, model: "ModelConfig", training: "Data") -> "Data | None":
-    from trainer import data
+    from trainer.run import data
 
     if given["eval_records"] is None:
         return None

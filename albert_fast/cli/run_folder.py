@@ -11,8 +11,8 @@ from albert_fast.cli.common import CommandError, UsageError, make_output_dir, wr
 from albert_fast.cli.compile_cache import NAME as CACHE
 
 if TYPE_CHECKING:
-    from trainer.config import ModelConfig
-    from trainer.data import Data
+    from trainer.model.config import ModelConfig
+    from trainer.run.data import Data
 
 MARKER, LOCK = "pretrain.config.json", ".lock"
 

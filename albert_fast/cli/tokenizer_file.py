@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from albert_fast import Tokenizer, TokenStore, _native, tokenizer_files
+from albert_fast import Tokenizer, TokenStore, _native
 from albert_fast.cli.common import UsageError, warn
-from albert_fast.tokenizer_files import is_store
+from albert_fast.tokenizers import files as tokenizer_files
+from albert_fast.tokenizers.files import is_store
 
 
 class TextRules(NamedTuple):

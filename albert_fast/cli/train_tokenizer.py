@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from albert_fast import Tokenizer, __version__, combining_marks
+from albert_fast import Tokenizer, __version__
 from albert_fast._native import refuse_output_in_input
 from albert_fast.cli import options
 from albert_fast.cli.common import (
@@ -28,7 +28,8 @@ from albert_fast.cli.progress import Progress, duration
 from albert_fast.cli.text_changes import warn_of_changes
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.files import locked
-from albert_fast.tokenizer_training import USER_DEFINED_SYMBOLS, TrainingOptions, train
+from albert_fast.tokenizers import combining_marks
+from albert_fast.tokenizers.training import USER_DEFINED_SYMBOLS, TrainingOptions, train
 
 
 def train_tokenizer(

@@ -13,7 +13,7 @@ from albert_fast.cli import config
 from albert_fast.cli.common import CommandError, UsageError, one_line, warn
 
 if TYPE_CHECKING:
-    from trainer.config import ModelConfig
+    from trainer.model.config import ModelConfig
 
 NEEDED = ("tensorflow", "matplotlib", "safetensors")
 """What the extra `train` brings."""
@@ -73,7 +73,7 @@ def quiet_start() -> Iterator[None]:
 def start_tensorflow() -> None:
     """Imports TensorFlow and makes it look for devices, without its remarks on that."""
     with quiet_start():
-        from trainer import hardware
+        from trainer.run import hardware
 
         hardware.one()
 
@@ -100,7 +100,7 @@ def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]
     Raises:
         UsageError: neither a preset nor a file, or a file that holds no plain ALBERT.
     """
-    from trainer.config import PRESETS, ModelConfig
+    from trainer.model.config import PRESETS, ModelConfig
 
     if model in PRESETS:
         return model, ModelConfig.preset(model, *([] if vocab_size is None else [vocab_size]))

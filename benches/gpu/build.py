@@ -24,11 +24,12 @@ import gpu_kit
 import numpy as np
 import tensorflow as tf
 
-from trainer import flops, losses, step
-from trainer.config import ModelConfig
-from trainer.hardware import PEAK_TFLOPS
-from trainer.model import Albert
-from trainer.optimizers import Lamb
+from trainer.model import flops, losses
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
+from trainer.model.optimizers import Lamb
+from trainer.run import step
+from trainer.run.hardware import PEAK_TFLOPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

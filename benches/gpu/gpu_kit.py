@@ -71,7 +71,7 @@ class Case:
     arguments: tuple[Array, ...]
     results: tuple[Array, ...]
     flops: float
-    """Of a call, by trainer/flops.py: padding counts like tokens."""
+    """Of a call, by trainer/model/flops.py: padding counts like tokens."""
     real_flops: float
     """The same for rows cut to their real tokens."""
     real_tokens: int

@@ -22,11 +22,12 @@ import gpu_results
 import numpy as np
 import tensorflow as tf
 
-from trainer import losses, step
-from trainer.config import ModelConfig
-from trainer.hardware import one
-from trainer.model import Albert
-from trainer.optimizers import Lamb
+from trainer.model import losses
+from trainer.model.config import ModelConfig
+from trainer.model.model import Albert
+from trainer.model.optimizers import Lamb
+from trainer.run import step
+from trainer.run.hardware import one
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -117,12 +117,12 @@ struct Texts<'a> {
     ends: &'a [usize],
 }
 
-/// The file that a directory stands for, or an error for a tokenizer.json: see the functions of that name in albert_fast.tokenizer_files.
+/// The file that a directory stands for, or an error for a tokenizer.json: see the functions of that name in albert_fast.tokenizers.files.
 fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> {
     if !path.is_dir() && path.extension().is_none_or(|suffix| suffix != "json") {
         return Ok(path);
     }
-    py.import("albert_fast.tokenizer_files")?.getattr(kind)?.call1((path,))?.extract()
+    py.import("albert_fast.tokenizers.files")?.getattr(kind)?.call1((path,))?.extract()
 }
 
 /// What the files beside a model say; nothing if the model cannot be read. Opening it reports that.

@@ -1,0 +1,140 @@
+"""Finds the tokenizer's file in a directory: one search for every command and for `Tokenizer.from_file`.
+
+Nothing here imports TensorFlow or the command line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from albert_fast._native import AlbertFastError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODELS = ("spiece.model", "30k-clean.model")
+"""SentencePiece models by their usual names: ours and Hugging Face's, and that of the published archives."""
+VOCABULARY = "vocab.txt"
+JSON = "tokenizer.json"
+"""All that transformers 5 saves; see `trainer.exchange.tokenizer_model`."""
+
+
+def is_store(path: Path) -> bool:
+    """Whether a directory is a token store."""
+    return (path / "meta.json").is_file()
+
+
+def snapshot(path: Path) -> Path:
+    """The snapshot to read if `path` is a model's directory in Hugging Face's cache; otherwise `path`.
+
+    That is the commit of refs/main, or the only snapshot if there is no refs/main.
+
+        models--albert--albert-base-v2/
+            refs/main           the commit that was fetched last, 40 digits
+            snapshots/COMMIT/   the files, links into blobs/
+
+    Raises:
+        AlbertFastError: refs/main names a snapshot that is not there, or there are several and no refs/main.
+    """
+    folder = path.parent if path.name == "snapshots" and (path.parent / "refs").is_dir() else path
+    snapshots = folder / "snapshots"
+    if not snapshots.is_dir() or not ((folder / "refs").is_dir() or folder.name.startswith("models--")):
+        return path
+    found = sorted(inner.name for inner in snapshots.iterdir() if inner.is_dir())
+    try:
+        commit = (folder / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        commit = ""
+    if not commit and len(found) == 1:
+        return snapshots / found[0]
+    if commit in found:
+        return snapshots / commit
+    if not found:
+        raise AlbertFastError(f"{snapshots} is empty: download the model again")
+    what = f"names {commit}, which is not in {snapshots}" if commit else "is not there"
+    listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    raise AlbertFastError(
+        f"{folder / 'refs' / 'main'} {what}: pass one of the {len(found)} snapshots, such as {snapshots / found[0]}"
+        + (f" ({listed})" if len(found) > 1 else "")
+    )
+
+
+def find(directory: Path) -> Path | None:
+    """The tokenizer's file in a directory; None if it holds none.
+
+    That is one of `MODELS`, otherwise the only file with the suffix .model; a vocab.txt; or, if there is neither, a
+    tokenizer.json.
+
+    Raises:
+        AlbertFastError: the directory holds several tokenizers.
+    """
+    models = [directory / name for name in MODELS if (directory / name).is_file()][:1] or sorted(
+        directory.glob("*.model")
+    )
+    found = [*models, *(path for path in [directory / VOCABULARY] if path.is_file())]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise AlbertFastError(f"{directory} holds several tokenizers ({names}); pass the file of one of them")
+    whole = directory / JSON
+    return found[0] if found else whole if whole.is_file() else None
+
+
+def named(path: Path) -> Path:
+    """The tokenizer's file that the user names: the file itself, or the one in a directory.
+
+    Raises:
+        AlbertFastError: the directory holds no tokenizer, or several, or is a token store.
+    """
+    if not path.is_dir():
+        return path
+    if is_store(path):
+        raise AlbertFastError(f"{path} is a token store; pass the file of the tokenizer that it was made with")
+    directory = snapshot(path)
+    found = find(directory)
+    if found is None:
+        below = sorted([*directory.glob("*/*.model"), *directory.glob(f"*/{VOCABULARY}")])
+        such_as = f", such as {below[0]}" if below else ""
+        raise AlbertFastError(
+            f"{directory} holds no tokenizer (no .model file, no {VOCABULARY}); pass the tokenizer's file{such_as}"
+        )
+    return found
+
+
+def refuse_json(path: Path) -> None:
+    """Refuses a tokenizer.json, which only commands for whole models read.
+
+    Raises:
+        AlbertFastError: `path` is one. The message says how to get a model from it.
+    """
+    if path.suffix == ".json":
+        raise AlbertFastError(
+            f"{path}: text is not tokenized with a {JSON}; rebuild its SentencePiece model with "
+            f"`albert-fast import-checkpoint {path.parent} --output-dir start`, and pass start/spiece.model"
+        )
+
+
+def model(path: Path) -> Path:
+    """The SentencePiece model that the user names: the file itself, or the one in a directory.
+
+    Raises:
+        AlbertFastError: as `named`, or there is no model but another tokenizer.
+    """
+    found = named(path)
+    if path.is_dir() and found.name == VOCABULARY:
+        raise AlbertFastError(f"{found.parent} holds a WordPiece vocabulary; pass a spiece.model")
+    refuse_json(found)
+    return found
+
+
+def vocabulary(path: Path) -> Path:
+    """The WordPiece vocabulary that the user names: the file itself, or the vocab.txt in a directory.
+
+    Raises:
+        AlbertFastError: the directory holds no vocab.txt.
+    """
+    if not path.is_dir():
+        return path
+    found = snapshot(path) / VOCABULARY
+    if not found.is_file():
+        raise AlbertFastError(f"{path} holds no {VOCABULARY}; pass the vocabulary's file")
+    return found

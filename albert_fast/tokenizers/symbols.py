@@ -1,0 +1,123 @@
+"""Checks user-defined symbols: one that the text rules never leave in a text would have an id and never be used."""
+
+import functools
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from albert_fast._native import AlbertFastError, preprocess
+from albert_fast.tokenizers.combining_marks import code_points
+
+SPACE = "▁"
+"""What SentencePiece writes for a space."""
+
+
+def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, keep_accents: bool) -> None:
+    """Checks the symbols of a tokenizer that is trained on text under these rules.
+
+    Args:
+        symbols: the user-defined symbols.
+        special: the pieces that every model has.
+        lower_case: whether the text is lower-cased.
+        keep_accents: whether accents stay.
+
+    Raises:
+        AlbertFastError: a symbol that is empty, given twice or a special piece; holds white space or a control
+            character; or can never occur in the text. The message says what to pass.
+    """
+    seen = set(special)
+    for symbol in symbols:
+        if not symbol:
+            raise AlbertFastError("a user-defined symbol must be text of one line, got ''; drop the empty one")
+        if found := next((c for c in symbol if unicodedata.category(c) in {"Cc", "Cs"}), None):
+            name = {"\t": "a tab", "\n": "a line end", "\0": "a NUL"}.get(found, f"U+{ord(found):04X}")
+            kind = "not valid UTF-8" if unicodedata.category(found) == "Cs" else f"a control character ({name})"
+            raise AlbertFastError(
+                f"a user-defined symbol must be text of one line without control characters, got {symbol!r}, which "
+                f"holds {kind}; drop it, or pass it without that"
+            )
+        if symbol in seen:
+            rule = "is a special piece already" if symbol in special else "is given twice"
+            raise AlbertFastError(f"user_defined_symbols: {symbol!r} {rule}; drop it")
+        seen.add(symbol)
+        if len(symbol) > 1 and symbol[-1] == "," and symbol[-2].isdigit():
+            raise AlbertFastError(
+                f"user_defined_symbols: {symbol!r} is never used: the text rules take the comma off a number; pass "
+                f"{_quoted(symbol[:-1])}"
+            )
+        if (becomes := form(symbol, lower_case=lower_case, keep_accents=keep_accents)) != symbol:
+            raise AlbertFastError(_explain(symbol, becomes, lower_case=lower_case, keep_accents=keep_accents))
+
+
+def form(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
+    """What is left of a symbol in a text under the rules: itself if it can occur there, a space as `SPACE`.
+
+    SentencePiece finds a symbol twice: in the text that it is given, and in what its own normalizer makes of the rest.
+    """
+    text = _preprocessed(symbol, lower_case=lower_case, keep_accents=keep_accents)
+    return text if text == symbol else _normalizer().normalize(text).replace(" ", SPACE)
+
+
+@functools.cache
+def _normalizer() -> Any:
+    """That of the models which `train-tokenizer` makes: NFKC, so it composes what the text rules take apart."""
+    import sentencepiece
+
+    return sentencepiece.SentencePieceNormalizer(
+        rule_name="nmt_nfkc", escape_whitespaces=False, add_dummy_prefix=False, remove_extra_whitespaces=False
+    )
+
+
+def _preprocessed(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
+    before = None
+    text = symbol
+    # Removing one thing may bring another to light.
+    while text != before:
+        before = text
+        text = preprocess(text.replace(SPACE, " "), lower_case=lower_case, keep_accents=keep_accents)
+        # What the rules make of a space itself, SentencePiece joins too.
+        words = text.split()
+        lead = SPACE if before.startswith(SPACE) else ""
+        trail = SPACE if len(before) > 1 and before.endswith(SPACE) and words else ""
+        text = lead + SPACE.join(words) + trail
+    return text
+
+
+def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool) -> str:
+    rules = {"lower_case": lower_case, "keep_accents": keep_accents}
+    flags = []
+    if becomes.strip(SPACE):
+        flags.append(_quoted(becomes))
+        if _apart(symbol, becomes):
+            flags[0] += f" ({code_points(becomes)})"
+    wider = [
+        ([flag for flag, on in (("--no-do-lower-case", lower and lower_case), ("--keep-accents", accents)) if on], rule)
+        for lower, accents in ((True, False), (False, True), (True, True))
+        if (rule := {"lower_case": lower_case and not lower, "keep_accents": keep_accents or accents}) != rules
+    ]
+    for words, rule in wider:
+        if form(symbol, **rule) == symbol:
+            flags.append(" and ".join(words))
+            break
+    who, verb = "the text rules", "turn"
+    if any(c.isspace() for c in symbol):
+        who, verb = f"SentencePiece, which writes a space as {SPACE},", "turns"
+    what = (
+        f"{verb} it into {becomes!r}{_apart(symbol, becomes)}"
+        if becomes.strip(SPACE)
+        else f"{'removes' if verb == 'turns' else 'remove'} it"
+    )
+    advice = f"pass {' or '.join(flags)}" if flags else "drop it"
+    return f"user_defined_symbols: {symbol!r} never matches: {who} {what}; {advice}"
+
+
+def _apart(symbol: str, becomes: str) -> str:
+    """The code points of both, if they look the same."""
+    if unicodedata.normalize("NFC", symbol) != unicodedata.normalize("NFC", becomes):
+        return ""
+    return f" ({code_points(symbol)} into {code_points(becomes)})"
+
+
+def _quoted(symbol: str) -> str:
+    plain = symbol.isascii() and all(c.isalnum() or c in "._-+:@%/," for c in symbol)
+    return symbol if plain else repr(symbol)

@@ -1,0 +1,310 @@
+"""Trains a SentencePiece unigram model with the settings of the public ALBERT guide.
+
+``<pad>`` is 0, ``<unk>`` 1, there is no bos or eos, ``[CLS]``, ``[SEP]`` and ``[MASK]`` are control symbols 2, 3 and
+4, and the user-defined symbols follow. The text goes through the same rules as in ``albert-fast make-records``, so that
+the tokenizer never meets text unlike that which it was trained on.
+"""
+
+import dataclasses
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from albert_fast._native import AlbertFastError, Lines
+from albert_fast.tokenizers import symbols as tokenizer_symbols
+
+SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+"""The pieces 0 to 4 of every model trained here."""
+
+WORKER = "albert-fast-train-tokenizer"
+"""Name of the thread that SentencePiece trains in."""
+
+USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
+"""The guide's symbols that are always pieces of their own."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What decides a tokenizer, besides its text."""
+
+    vocab_size: int = 30_000
+    """Pieces in all: special pieces and user-defined symbols included."""
+    character_coverage: float = 0.99995
+    """Share of the text's characters that get a piece of their own, from 0.98 to 1."""
+    input_sentence_size: int = 10_000_000
+    """Most lines to train on; a random sample where there are more."""
+    max_sentence_length: int = 4192
+    """Lines of more bytes than this are dropped."""
+    user_defined_symbols: tuple[str, ...] = USER_DEFINED_SYMBOLS
+    """Strings that are always pieces of their own, as they are after the text rules."""
+    lower_case: bool = True
+    """Whether the text is lower-cased."""
+    keep_accents: bool = False
+    """Whether accents stay."""
+    num_threads: int = 16
+    """Parts the text is dealt out into. The scores' last digits depend on it, so it does not follow the machine."""
+
+    def __post_init__(self) -> None:
+        """Checks every rule that does not depend on the text.
+
+        Raises:
+            AlbertFastError: a value outside its rule, a symbol given twice, or one that the text rules never leave in
+                a text.
+        """
+        if not 0.98 <= self.character_coverage <= 1:
+            raise AlbertFastError(f"character_coverage must be from 0.98 to 1; it is {self.character_coverage}")
+        for name in ("input_sentence_size", "max_sentence_length", "num_threads"):
+            if getattr(self, name) < 1:
+                raise AlbertFastError(f"{name} must be at least 1; it is {getattr(self, name)}")
+        tokenizer_symbols.check(
+            self.user_defined_symbols, SPECIAL_PIECES, lower_case=self.lower_case, keep_accents=self.keep_accents
+        )
+        fixed = len(SPECIAL_PIECES) + len(self.user_defined_symbols)
+        if self.vocab_size <= fixed:
+            raise AlbertFastError(
+                f"vocab_size counts all pieces, {fixed} special and user-defined ones included, and must be larger "
+                f"than that; it is {self.vocab_size}"
+            )
+
+
+@dataclasses.dataclass
+class Dropped:
+    """Lines that SentencePiece drops, by reason. It says so in its own log only."""
+
+    too_long: int = 0
+    """Of more bytes than ``max_sentence_length``."""
+    reserved: int = 0
+    """With U+2585, which SentencePiece keeps for itself."""
+    empty: int = 0
+    """Of which its normalization leaves nothing: zero-width spaces and control characters only."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.too_long + self.reserved + self.empty
+
+    def reasons(self, max_sentence_length: int) -> list[tuple[int, str]]:
+        """Numbers of lines, the largest first, each with what to say of them after "N lines"."""
+        reasons = [
+            (self.too_long, f"were longer than {max_sentence_length} bytes (--max-sentence-length)"),
+            (self.reserved, f"hold U+2585 ({RESERVED}), which SentencePiece keeps for itself,"),
+            (self.empty, "hold only characters that SentencePiece removes, such as zero-width spaces,"),
+        ]
+        return [(count, reason) for count, reason in sorted(reasons, key=lambda it: -it[0]) if count]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedTokenizer:
+    """A trained model and what it was trained on."""
+
+    model: bytes
+    """The content of ``spiece.model``."""
+    vocab: str
+    """The content of ``spiece.vocab``: a piece, a tab and its log probability a line."""
+    lines: int
+    """Lines read, blank ones not counted."""
+    dropped: "Dropped"
+    """How many of them were not trained on."""
+    notes: Sequence[str] = ()
+    """What the user should know of the inputs, such as files of a directory that are skipped."""
+
+
+RESERVED = "▅"
+"""SentencePiece drops every line that holds it, U+2585."""
+
+_STAYS = re.compile(r"[!-~\w]")
+"""A character that SentencePiece's normalization never removes."""
+
+Report = Callable[[str, str, int, int], None]
+"""Stage, unit, done, total (0 where unknown)."""
+
+
+class _Feed(Iterator[str]):
+    """Hands lines to SentencePiece, which asks for them from another thread, and keeps count."""
+
+    def __init__(self, lines: Lines, max_sentence_length: int) -> None:
+        import sentencepiece
+
+        self._lines = lines
+        self._limit = max_sentence_length
+        self.total_bytes = lines.total_bytes
+        self.bytes_read = 0
+        self.count = 0
+        self.dropped = Dropped()
+        self._normalizer = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc")
+        self.finished = False
+        self.error: Exception | None = None
+        self.cancelled = False
+
+    def __iter__(self) -> "_Feed":
+        return self
+
+    def __next__(self) -> str:
+        try:
+            line = next(self._lines)
+        except StopIteration:
+            self.bytes_read, self.finished = self._lines.bytes_read, True
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+        self.count += 1
+        # A character is at most 4 bytes: most lines need no encoding to be seen to fit.
+        if 4 * len(line) > self._limit and len(line.encode()) > self._limit:
+            self.dropped.too_long += 1
+        elif RESERVED in line:
+            self.dropped.reserved += 1
+        elif _STAYS.search(line) is None and not self._normalizer.normalize(line):
+            self.dropped.empty += 1
+        if self.count % 1024 == 0:
+            self.bytes_read = self._lines.bytes_read
+            if self.cancelled:
+                self.error = AlbertFastError("cancelled")
+                raise self.error
+        return line
+
+
+def train(
+    inputs: Sequence[str],
+    options: TrainingOptions,
+    *,
+    on_bad_utf8: str = "error",
+    input_format: str = "auto",
+    verbose: bool = False,
+    report: Report | None = None,
+) -> TrainedTokenizer:
+    """Trains a tokenizer on text files.
+
+    Args:
+        inputs: files, globs, folders or ``-``, one sentence a line.
+        options: the settings.
+        on_bad_utf8: ``error`` or ``replace`` (U+FFFD).
+        input_format: ``auto``, or ``text`` for inputs that only look like other data.
+        verbose: whether SentencePiece's own log goes to standard error.
+        report: called a few times a second.
+
+    Raises:
+        AlbertFastError: unreadable input, no text, or a vocabulary too large or too small for the text; the message
+            says what would fit.
+        KeyboardInterrupt: Ctrl-C, at once. SentencePiece cannot be stopped: the caller should leave the process.
+    """
+    import sentencepiece
+
+    lines = Lines(
+        inputs,
+        lower_case=options.lower_case,
+        keep_accents=options.keep_accents,
+        on_bad_utf8=on_bad_utf8,
+        format=input_format,
+    )
+    feed = _Feed(lines, options.max_sentence_length)
+    model = io.BytesIO()
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            sentencepiece.SentencePieceTrainer.Train(
+                sentence_iterator=feed,
+                model_writer=model,
+                model_type="unigram",
+                vocab_size=options.vocab_size,
+                character_coverage=options.character_coverage,
+                input_sentence_size=options.input_sentence_size,
+                shuffle_input_sentence=True,
+                max_sentence_length=options.max_sentence_length,
+                pad_id=0,
+                unk_id=1,
+                bos_id=-1,
+                eos_id=-1,
+                pad_piece="<pad>",
+                unk_piece="<unk>",
+                control_symbols=list(SPECIAL_PIECES[2:]),
+                user_defined_symbols=list(options.user_defined_symbols),
+                num_threads=options.num_threads,
+                train_extremely_large_corpus=False,
+                minloglevel=0 if verbose else 2,
+            )
+        except BaseException as error:  # noqa: BLE001 - it is handed to the thread that waits
+            failure.append(error)
+
+    # SentencePiece lets other threads run but does not look at signals: Ctrl-C needs a main thread that waits.
+    worker = threading.Thread(target=work, name=WORKER, daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(0.2)
+            if report is not None and not feed.finished:
+                report("reading text", "bytes", feed.bytes_read, feed.total_bytes)
+            elif report is not None:
+                report("training the tokenizer", "lines", 0, 0)
+    except BaseException:
+        feed.cancelled = True
+        raise
+    if feed.error is not None:
+        raise feed.error
+    if failure:
+        raise explain(failure[0], options, feed.count, feed.dropped) from None
+    data = model.getvalue()
+    pieces = read_pieces(data)
+    if len(pieces) != options.vocab_size or tuple(piece for piece, _ in pieces[:5]) != SPECIAL_PIECES:
+        raise AlbertFastError(
+            f"sentencepiece {sentencepiece.__version__} made {len(pieces)} pieces that begin with "
+            f"{[piece for piece, _ in pieces[:5]]}; {options.vocab_size} that begin with {list(SPECIAL_PIECES)} were "
+            "asked for"
+        )
+    return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.dropped, lines.notes)
+
+
+def read_pieces(model: bytes) -> list[tuple[str, float]]:
+    """The pieces of a SentencePiece model, in id order, with their scores."""
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return [(processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.vocab_size())]
+
+
+def format_vocab(pieces: Sequence[tuple[str, float]]) -> str:
+    """``spiece.vocab`` as SentencePiece's own trainer writes it: a piece, a tab and its score in six digits a line."""
+    return "".join(f"{piece}\t{score:g}\n" for piece, score in pieces)
+
+
+def explain(
+    error: BaseException, options: TrainingOptions, lines: int = 0, dropped: Dropped | None = None
+) -> AlbertFastError:
+    """SentencePiece's error in terms of our options, with what would do.
+
+    Args:
+        error: what it raised.
+        options: the settings.
+        lines: lines that it was given.
+        dropped: those of them that it dropped.
+    """
+    message = str(error)
+    found = re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", message)
+    if found:
+        return AlbertFastError(
+            f"--vocab-size {options.vocab_size} is too large for this text, which gives at most {found[2]} pieces: "
+            f"pass --vocab-size {found[2]} or less, or more text"
+        )
+    found = re.search(r"Vocabulary size is smaller than required_chars\. (\d+) vs (\d+)", message)
+    if found:
+        return AlbertFastError(
+            f"--vocab-size {options.vocab_size} is too small: the characters of this text and the special pieces are "
+            f"{found[2]} by themselves; pass a larger --vocab-size, or a --character-coverage lower than "
+            f"{options.character_coverage}"
+        )
+    if "!sentences_.empty()" in message or "(all_chars_count) > (0)" in message:
+        if not lines or dropped is None or not dropped.total:
+            return AlbertFastError("the input holds no text to train on; pass files with one sentence per line")
+        reasons = " and ".join(
+            f"{count:,} {reason.removesuffix(',')}" for count, reason in dropped.reasons(options.max_sentence_length)
+        )
+        advice = [
+            *(["pass a larger --max-sentence-length"] if dropped.too_long else []),
+            *([f"remove {RESERVED} from the text"] if dropped.reserved else []),
+            *(["pass other text"] if dropped.empty else []),
+        ]
+        return AlbertFastError(f"no line is left to train on: of {lines:,} lines {reasons}; {' or '.join(advice)}")
+    reason = re.sub(r"^[A-Z_]+: (?:\S+\.cc\(\d+\) )?", "", message).strip() or type(error).__name__
+    return AlbertFastError(f"sentencepiece: {reason}")

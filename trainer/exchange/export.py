@@ -1,0 +1,237 @@
+"""A trained model as others know it: a Hugging Face folder, or a TF1 checkpoint with the reference's names.
+
+A Hugging Face folder holds
+
+    model.safetensors                the tensors of AlbertForPreTraining, float32 or bfloat16
+    config.json                      the model's shape, activation, dropouts, ids of special pieces
+    README.md                        the model card, see `trainer.exchange.card`
+    spiece.model                     the SentencePiece model
+    spiece.config.json               its text rules, for albert-fast
+    tokenizer.json, tokenizer_config.json, ...    the same for transformers, see `trainer.exchange.tokenizer_json`
+
+and with a WordPiece vocabulary vocab.txt and tokenizer_config.json in place of the last three.
+
+A TF1 folder holds model.ckpt-STEP.index and .data-00000-of-00001 with the names of google-research/ALBERT, global_step
+among them, `checkpoint`, which names it, albert_config.json and the tokenizer's files.
+
+Either appears whole or not at all. TensorFlow is imported for TF1 checkpoints only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from trainer.errors import TrainerError
+from trainer.exchange import tokenizer_check
+from trainer.files import check_replaceable, reason, whole_folder
+from trainer.model import weights
+from trainer.model.checkpoints import CONFIG, SLOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from albert_fast import Tokenizer
+    from trainer.model.config import ModelConfig
+
+DTYPES = ("float32", "bfloat16")
+OWN = re.compile(
+    r"model\.safetensors|config\.json|README\.md|spiece\.(model|config\.json)|tokenizer\.json|tokenizer_config\.json|"
+    r"special_tokens_map\.json|added_tokens\.json|vocab\.txt|albert_config\.json|checkpoint|"
+    r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
+)
+"""What an export writes; a folder with anything else in it is never replaced."""
+_MARK = re.compile(r"model\.safetensors|model\.ckpt-\d+\.index")
+
+
+class Trained(NamedTuple):
+    """A model to export."""
+
+    values: Mapping[str, NDArray[np.float32]]
+    """Every variable of the model by its TF1 name; for TF1 the optimizer's slots too, where they are wanted."""
+    config: ModelConfig
+    step: int
+    tokenizer: Tokenizer | None
+    """None where it is not known, which a TF1 export alone can do without."""
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Refuses, before any work, an output folder that would cost something. Changes nothing.
+
+    Raises:
+        TrainerError: as in `trainer.files.check_replaceable`.
+    """
+    check_replaceable(folder, OWN, _MARK, overwrite)
+
+
+def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "float32") -> None:
+    """Writes a folder for `transformers.AutoModel.from_pretrained`.
+
+    Args:
+        trained: what to write, with its tokenizer.
+        folder: the folder, which is replaced where it is there: see `check_output`.
+        card: the text of README.md.
+        dtype: of the tensors, one of `DTYPES`. bfloat16 halves the file and rounds the weights.
+
+    Raises:
+        TrainerError: the tokenizer is of another size, its files would give other programs other ids, Hugging Face's
+            ALBERT cannot express the model, or the folder cannot be written.
+        ValueError: `dtype` is unknown, or there is no tokenizer.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if trained.tokenizer is None:
+        raise ValueError("a Hugging Face folder needs the tokenizer")
+    check_vocabulary(trained.tokenizer, trained.config)
+    tokenizer = tokenizer_files(trained.tokenizer, trained.config.max_position_embeddings)
+    tokenizer_check.check(trained.tokenizer, tokenizer)
+    files = {
+        "config.json": _json(hugging_face_config(trained.config, trained.tokenizer, dtype)),
+        "README.md": card.encode(),
+        **tokenizer,
+    }
+    try:
+        tensors: dict[str, NDArray[Any]] = dict(weights.to_hugging_face(trained.values, trained.config))
+    except ValueError as error:
+        raise TrainerError(f"this model cannot be exported: {error}") from error
+    if dtype == "bfloat16":
+        import ml_dtypes
+
+        tensors = {name: value.astype(ml_dtypes.bfloat16) for name, value in tensors.items()}
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        with whole_folder(folder) as temporary:
+            # The metadata without which transformers refuses the file.
+            save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+            for name, content in files.items():
+                (temporary / name).write_bytes(content)
+            # safetensors makes a file that its owner alone can read.
+            shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(folder, error) from error
+
+
+def to_tf1(trained: Trained, folder: Path) -> None:
+    """Writes a checkpoint that google-research/ALBERT, and anything else for TF1, reads.
+
+    Args:
+        trained: what to write; its tokenizer may lack.
+        folder: the folder, which is replaced where it is there: see `check_output`.
+
+    Raises:
+        TrainerError: the tokenizer is of another size, variables lack or have other shapes, or the folder cannot be
+            written.
+    """
+    import tensorflow as tf
+
+    if trained.tokenizer is not None:
+        check_vocabulary(trained.tokenizer, trained.config)
+    _check_variables(trained)
+    name = f"model.ckpt-{trained.step}"
+    files = {
+        CONFIG: trained.config.to_json().encode(),
+        "checkpoint": f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'.encode(),
+    }
+    if trained.tokenizer is not None:
+        kept = own_tokenizer_files(trained.tokenizer)
+        tokenizer_check.check(trained.tokenizer, kept)
+        files |= kept
+    # As the reference's Estimator has it.
+    values = {**trained.values, "global_step": np.asarray(trained.step, np.int64)}
+    names = sorted(values)
+    try:
+        with whole_folder(folder) as temporary:
+            tf.raw_ops.SaveV2(
+                prefix=str(temporary / name),
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[tf.constant(values[key]) for key in names],
+            )
+            for file, content in files.items():
+                (temporary / file).write_bytes(content)
+    except (OSError, tf.errors.OpError) as error:
+        raise _unwritten(folder, error) from error
+
+
+def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | None = None) -> None:
+    """Raises a TrainerError where a tokenizer has not as many pieces as the model has word embeddings.
+
+    Args:
+        tokenizer: the tokenizer.
+        config: the model's.
+        path: what to call the tokenizer, if that is not its own path.
+    """
+    if tokenizer.vocab_size != config.vocab_size:
+        raise TrainerError(
+            f"{path or tokenizer.path} has {tokenizer.vocab_size:,} pieces, and the model's vocab_size is "
+            f"{config.vocab_size:,}: it is not the tokenizer that the model was trained with"
+        )
+
+
+def hugging_face_config(config: ModelConfig, tokenizer: Tokenizer, dtype: str = "float32") -> dict[str, Any]:
+    """The content of config.json, with the ids that the special pieces have in this tokenizer."""
+    ids = {"pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
+    return weights.config_to_hugging_face(config) | ids | {"dtype": dtype}
+
+
+def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
+    """The tokenizer's files in a Hugging Face folder, by name."""
+    from trainer.run.data import wordpiece_files
+
+    if tokenizer.kind == "wordpiece":
+        return wordpiece_files(tokenizer, max_length)
+    files = own_tokenizer_files(tokenizer)
+    from trainer.exchange import tokenizer_json
+
+    made = tokenizer_json.files(
+        files["spiece.model"],
+        lower_case=tokenizer.lower_case,
+        keep_accents=tokenizer.keep_accents,
+        max_length=max_length,
+    )
+    return {**made, **files}
+
+
+def own_tokenizer_files(tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
+    """The tokenizer with its text rules: as `train-tokenizer` leaves it, or vocab.txt and tokenizer_config.json.
+
+    `rebuilt` says that it was made from a tokenizer.json.
+    """
+    from trainer.run.data import sentencepiece_files, wordpiece_files
+
+    if tokenizer.kind == "wordpiece":
+        return wordpiece_files(tokenizer)
+    return sentencepiece_files(tokenizer.content, tokenizer, rebuilt=rebuilt)
+
+
+def _check_variables(trained: Trained) -> None:
+    expected = weights.shapes(trained.config)
+    slots = {f"{name}{slot}": shape for name, shape in expected.items() for slot in SLOTS}
+    for name, shape in expected.items():
+        if name not in trained.values:
+            raise TrainerError(f"this model cannot be exported: it lacks {name}")
+        if trained.values[name].shape != shape:
+            raise TrainerError(
+                f"this model cannot be exported: {name} has the shape {list(trained.values[name].shape)} and must "
+                f"have {list(shape)}"
+            )
+    for name in trained.values:
+        if name not in expected and name not in slots:
+            raise TrainerError(f"this model cannot be exported: it also has {name}")
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _unwritten(folder: Path, error: Exception) -> TrainerError:
+    return TrainerError(f"cannot write {folder}: {reason(error)}")

@@ -1,0 +1,298 @@
+"""Words for the [MASK]s of a text, of one piece or of several, by the model's own masked-LM head.
+
+A word of one piece has the probability that the head gives that piece: softmax over the whole vocabulary, nothing
+renormalised, as transformers' fill-mask has it. Several [MASK]s in a text are filled each by itself: the others stay
+as they are meanwhile.
+
+For words of n pieces n masks stand in the text's one. They are filled from left to right by a beam search: the first
+mask's pieces by their probability, then the text is read again with each of the best of them in place, the second
+mask's pieces by theirs, and so on. The word's probability is the product of these; it is the probability of the word
+where n masks stand, so words of different n do not share one distribution, and a product of more factors is smaller in
+any case. They are therefore compared by the mean log-probability a piece (`Word.score`). That favours long words whose
+later pieces follow from the first; the probability of the whole word tells.
+
+What stands right after [MASK], as the full stop in "the [MASK].", gets the pieces that it would have after a word.
+(transformers puts a space in front of it, which the model never saw there; so for such texts its answers differ.)
+
+Left out is what cannot stand there:
+
+- special pieces, and others without a text of their own; the pieces of single bytes;
+- after a space or at the start, pieces that go on with a word, and after anything else those that begin with a space
+  (with a tokenizer that marks words at their end: before a space or at the end, last pieces that do not end a word, and
+  before anything else those that do);
+- as later pieces of a word, those that begin a word, and those without a letter or digit;
+- words of several pieces that the tokenizer itself would write in other pieces: they are found as those.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.errors import TrainerError
+from trainer.exchange import initial
+from trainer.exchange.export import check_vocabulary
+from trainer.model import checkpoints, weights
+from trainer.model.model import Albert
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from albert_fast import Tokenizer
+
+MASK = "[MASK]"
+MOST_PIECES = 5
+"""Of a word, where it is left to the model how many it takes."""
+
+_SPACE = "▁"
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_UNKNOWN = "⁇"
+
+
+class Word(NamedTuple):
+    """A word for a [MASK]."""
+
+    word: str
+    """As the tokenizer's pieces have it: lower-cased where the tokenizer lower-cases."""
+    probability: float
+    """Of all its pieces together."""
+    score: float
+    """Mean log-probability of a piece, in nats: what words are sorted by."""
+    pieces: tuple[str, ...]
+    text: str
+    """The text with the word in place of this [MASK]."""
+
+
+class Filler:
+    """Fills the [MASK]s of texts.
+
+    Args:
+        model: with its masked-LM head.
+        tokenizer: the one that the model was trained with.
+
+    Raises:
+        TrainerError: the tokenizer has not as many pieces as the model has word embeddings.
+    """
+
+    def __init__(self, model: Albert, tokenizer: Tokenizer) -> None:
+        check_vocabulary(tokenizer, model.config)
+        self.model, self.tokenizer = model, tokenizer
+        self.pieces = tokenizer.pieces
+        wordpiece = tokenizer.kind == "wordpiece"
+        special = {tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id}
+        usable = np.array(
+            [i not in special and self._has_text(i, piece) for i, piece in enumerate(self.pieces)], np.bool_
+        )
+        glued = np.array([piece.startswith("##") if wordpiece else _SPACE not in piece for piece in self.pieces])
+        solid = np.array([any(map(str.isalnum, piece)) for piece in self.pieces])
+        self.after_space = usable & tokenizer.word_starts("unicode")
+        self.after_text = usable & (glued | (~solid if wordpiece else False))
+        self.later = usable & glued & solid
+        self.solid = solid
+        # A word may begin with a space that is a piece by itself.
+        self.first = self.after_space | np.array([piece == _SPACE for piece in self.pieces])
+        self.marks_ends = tokenizer.marks_word_ends
+        if self.marks_ends:
+            # No piece says that it begins a word: what counts is which one ends it.
+            one_word = np.array([_SPACE not in piece[:-1] for piece in self.pieces])
+            self.first = self.after_text = usable & glued
+            self.before_space = usable & one_word & tokenizer.word_ends()
+
+    def fill(self, text: str, top_k: int = 5, masks_per_word: int | None = None) -> list[list[Word]]:
+        """The best words for each [MASK] of a text, best first; a list for each, in the text's order.
+
+        Args:
+            text: with one [MASK] or more.
+            top_k: words for each; fewer where fewer can stand there.
+            masks_per_word: pieces of a word at most; None to try ever more, up to `MOST_PIECES`, until
+                words of one more piece are not among the best.
+
+        Raises:
+            TrainerError: the text is empty, has no [MASK], or is too long for the model.
+            ValueError: `top_k` or `masks_per_word` is below 1.
+        """
+        if top_k < 1 or (masks_per_word is not None and masks_per_word < 1):
+            raise ValueError(f"top_k and masks_per_word must be at least 1, not {top_k} and {masks_per_word}")
+        parts = text.split(MASK)
+        if len(parts) == 1:
+            what = f"has no {MASK}: {_shortened(text)}" if text.strip() else "is empty"
+            raise TrainerError(f"the text {what}; write {MASK} where a word is to be found")
+        last = len(parts) - 1
+        segments = [
+            self._encode(part, after_mask=number > 0, before_mask=number < last) for number, part in enumerate(parts)
+        ]
+        length = sum(map(len, segments)) + len(segments) + 1
+        limit = self.model.config.max_position_embeddings
+        if length > limit:
+            raise TrainerError(
+                f"the text has {length:,} tokens, [CLS] and [SEP] among them, and the model takes {limit:,} at most: "
+                f"{_shortened(text)}"
+            )
+        mask = self.tokenizer.mask_id
+
+        def joined(some: list[list[int]]) -> list[int]:
+            """These segments, a mask between each two."""
+            return [i for k, segment in enumerate(some) for i in ([mask, *segment] if k else segment)]
+
+        found = []
+        for number in range(1, len(parts)):
+            gap = _Gap(
+                [self.tokenizer.cls_id, *joined(segments[:number])],
+                [*joined(segments[number:]), self.tokenizer.sep_id],
+                space=not parts[number - 1][-1:].strip() and (number == 1 or parts[number - 1] != ""),
+                space_after=not parts[number][:1].strip() and (number == last or parts[number] != ""),
+                room=limit - length + 1,
+            )
+            before, after = MASK.join(parts[:number]), MASK.join(parts[number:])
+            found.append(
+                [word._replace(text=f"{before}{word.word}{after}") for word in self._words(gap, top_k, masks_per_word)]
+            )
+        return found
+
+    # --- words of one gap ---------------------------------------------------------------------------------------------
+
+    def _words(self, gap: _Gap, top_k: int, most: int | None) -> list[Word]:
+        best: list[Word] = []
+        for count in range(1, min(gap.room, most or MOST_PIECES) + 1):
+            new = self._of_length(gap, count, max(10, 2 * top_k))
+            best = sorted([*best, *new], key=lambda word: -word.score)
+            # The same letters in other pieces, where the text goes on without a space, are one word.
+            best = list({word.word: word for word in reversed(best)}.values())[::-1]
+            best = sorted(best, key=lambda word: -word.score)[:top_k]
+            if most is None and count > 1 and not any(len(word.pieces) == count for word in best):
+                break
+        return best
+
+    def _of_length(self, gap: _Gap, count: int, width: int) -> list[Word]:
+        """Words of `count` pieces by a beam search from left to right."""
+        scores = np.zeros(1)
+        chosen = np.zeros((1, 0), np.int64)
+        for position in range(count):
+            logs = self._log_probabilities(gap, chosen, count - position)
+            if position:
+                allowed = self.later
+            elif gap.space and not self.marks_ends:
+                allowed = self.after_space if count == 1 else self.first
+            else:
+                allowed = self.after_text
+            if self.marks_ends and position == count - 1 and gap.space_after:
+                allowed = self.before_space & (self.solid if position else True)
+            totals = (scores[:, np.newaxis] + np.where(allowed, logs, -np.inf)).ravel()
+            order = np.argsort(-totals, kind="stable")[:width]
+            order = order[np.isfinite(totals[order])]
+            rows, pieces = np.divmod(order, len(self.pieces))
+            chosen = np.concatenate([chosen[rows], pieces[:, np.newaxis]], axis=1)
+            scores = totals[order]
+            if not len(order):
+                return []
+        found = []
+        for score, ids in zip(scores.tolist(), chosen.tolist(), strict=True):
+            word = self._text(ids)
+            whole = gap.space_after if self.marks_ends else gap.space
+            if count == 1 or (word and (not whole or self.tokenizer.encode(word) == ids)):
+                found.append(Word(word, math.exp(score), score / count, tuple(self.pieces[i] for i in ids), ""))
+        return found
+
+    def _log_probabilities(self, gap: _Gap, chosen: NDArray[np.int64], masks: int) -> NDArray[np.float64]:
+        """float64 [rows, V] of the first of `masks` masks after each row of `chosen` pieces [rows, pieces]."""
+        rows = len(chosen)
+
+        def repeated(ids: list[int]) -> NDArray[np.int64]:
+            return np.tile(np.array(ids, np.int64), (rows, 1))
+
+        mask = [self.tokenizer.mask_id] * masks
+        ids = np.concatenate([repeated(gap.left), chosen, repeated(mask), repeated(gap.right)], axis=1)
+        encoded = self.model.encode(
+            tf.constant(ids, tf.int32), tf.ones(ids.shape, tf.int32), tf.zeros(ids.shape, tf.int32)
+        )
+        where = tf.fill([rows, 1], len(gap.left) + chosen.shape[1])
+        logits = self.model.masked_lm_logits(encoded.sequence_output, where).numpy()[:, 0].astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        normalised: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return normalised
+
+    # --- text and pieces ----------------------------------------------------------------------------------------------
+
+    def _encode(self, part: str, *, after_mask: bool, before_mask: bool) -> list[int]:
+        """The ids of a part of the text. What follows [MASK] without a space goes on with its word.
+
+        SentencePiece puts a space in front of every text, or after it, and WordPiece takes any for the start of a word.
+        """
+        ids = self.tokenizer.encode(part) if part.strip() else []
+        if self.marks_ends:
+            if not ids or not before_mask or part[-1:].isspace():
+                return ids
+            piece = self.pieces[ids[-1]]
+            if piece == _SPACE:
+                return ids[:-1]
+            open_ended = self.tokenizer.piece_to_id(piece.removesuffix(_SPACE))
+            return ids if open_ended is None else [*ids[:-1], open_ended]
+        if not ids or not after_mask or part[:1].isspace():
+            return ids
+        piece = self.pieces[ids[0]]
+        if self.tokenizer.kind == "wordpiece":
+            goes_on = self.tokenizer.piece_to_id(f"##{piece}") if piece[:1].isalnum() else None
+        elif piece == _SPACE:
+            return ids[1:]
+        else:
+            goes_on = self.tokenizer.piece_to_id(piece[1:]) if piece.startswith(_SPACE) else None
+        return ids if goes_on is None else [goes_on, *ids[1:]]
+
+    def _has_text(self, number: int, piece: str) -> bool:
+        text = self.tokenizer.decode([number]).strip()
+        return bool(text) and text != _UNKNOWN and not _BYTE.fullmatch(piece)
+
+    def _text(self, ids: list[int]) -> str:
+        if self.tokenizer.kind == "wordpiece":
+            return "".join(self.pieces[i].removeprefix("##") for i in ids)
+        return "".join(self.pieces[i] for i in ids).replace(_SPACE, " ").strip()
+
+
+class _Gap(NamedTuple):
+    """Where a word is wanted."""
+
+    left: list[int]
+    """Ids before it, [CLS] among them."""
+    right: list[int]
+    """Ids after it, [SEP] among them."""
+    space: bool
+    """Whether it stands at the start or after a space."""
+    space_after: bool
+    """Whether it stands at the end or before a space."""
+    room: int
+    """Masks that the model has positions for."""
+
+
+def load(start: initial.Initial) -> tuple[Albert, list[str]]:
+    """The model with the weights that `initial.initial` read, and lines for the reader.
+
+    Raises:
+        TrainerError: the configuration is not known, the weights do not fit it, or the masked-LM head lacks.
+    """
+    if start.config is None:
+        raise TrainerError(
+            f"{start.origin} has no {checkpoints.CONFIG} beside it; import-checkpoint --model makes a folder with one"
+        )
+    lacking = [
+        name
+        for name in weights.shapes(start.config)
+        if name.startswith("cls/predictions/") and name not in start.values
+    ]
+    if lacking:
+        raise TrainerError(
+            f"{start.origin} has no masked-LM head (it lacks {', '.join(lacking[:2])}, ...) and cannot fill masks"
+        )
+    initial.check_shapes(start, start.config)
+    model = Albert(start.config)
+    initial.assign(start, model.named_variables, start.config)
+    return model, initial.remarks(start, start.config)
+
+
+def _shortened(text: str) -> str:
+    """A text's beginning, in quotation marks."""
+    words = " ".join(text.split())
+    return f'"{words[:60]}..."' if len(words) > 60 else f'"{words}"'

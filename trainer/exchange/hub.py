@@ -1,0 +1,24 @@
+"""Directories of Hugging Face's cache. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from albert_fast import AlbertFastError
+from albert_fast.tokenizers import files as tokenizer_files
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def resolve(path: Path) -> Path:
+    """As `albert_fast.tokenizers.files.snapshot`: the snapshot to read of a model's directory there; otherwise `path`.
+
+    Raises:
+        TrainerError: the snapshot is not known.
+    """
+    try:
+        return tokenizer_files.snapshot(path)
+    except AlbertFastError as error:
+        raise TrainerError(str(error)) from None

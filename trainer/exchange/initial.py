@@ -1,0 +1,341 @@
+"""What a run starts from, where not from nothing: a TF1 ALBERT, a checkpoint of ours, a Hugging Face folder.
+
+All are read into arrays by the names of the TF1 checkpoints, and nothing that is read is ever run: pickles, which
+pytorch_model.bin is, are refused by name. TensorFlow is imported for the first two only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from albert_fast import json_text
+from trainer.errors import TrainerError, some
+from trainer.exchange import hub
+from trainer.model import checkpoints, tf1_names, weights
+from trainer.model.bundle import bundle_errors, copies
+from trainer.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import tensorflow as tf
+    from numpy.typing import NDArray
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+"""Suffixes of files that are, or may be, pickles: opening one can run code in it."""
+TENSORS = "model.safetensors"
+INDEX = f"{TENSORS}.index.json"
+
+_TF1, _HUGGING_FACE = "TF1 checkpoint", "Hugging Face folder"
+_PARTS = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_BERT = re.compile(
+    r"(^|[./])(layer_\d+/(attention|output|intermediate)/|layer\.\d+\.(attention|output|intermediate)\.)"
+)
+# A model whose sizes are all different, so that a dimension tells which key it comes from.
+_SIZES: dict[str, Any] = {
+    "vocab_size": 101,
+    "hidden_size": 103,
+    "intermediate_size": 107,
+    "embedding_size": 109,
+    "max_position_embeddings": 113,
+    "type_vocab_size": 127,
+}
+
+
+class Initial(NamedTuple):
+    """Weights to start from."""
+
+    values: dict[str, NDArray[np.float32]]
+    """Arrays by the names of the TF1 checkpoints; heads may lack."""
+    config: ModelConfig | None
+    """Their model's configuration; None where a TF1 checkpoint has no albert_config.json beside it."""
+    origin: str
+    """What was read, in one line without a full stop."""
+    notes: tuple[str, ...] = ()
+    """Lines for the reader: what was left out, chosen, or passed over as damaged."""
+    path: Path | None = None
+    """The checkpoint of ours that was read, if it was one."""
+    step: int | None = None
+    """Steps done, if this is a checkpoint that albert-fast wrote."""
+    facts: Mapping[str, Any] = MappingProxyType({})
+    """What that checkpoint says of its run."""
+
+    @property
+    def kind(self) -> str:
+        """What was read, without its path."""
+        if self.path is not None:
+            return "checkpoint of albert-fast"
+        return next(kind for kind in (_TF1, _HUGGING_FACE) if self.origin.startswith(kind))
+
+
+def initial(source: Path) -> Initial:
+    """Reads the weights at `source`.
+
+    Args:
+        source: a TF1 checkpoint (its prefix, such as `model.ckpt-0`, one of its files, or a folder with one, TF Hub's
+            modules included); a checkpoint of ours or the output folder of a run (its newest whole one); or a Hugging
+            Face folder with config.json and model.safetensors, in one file or several, or one of its cache.
+
+    Raises:
+        TrainerError: there is none of these, it is damaged, or it is no plain ALBERT.
+    """
+    if _prefix_of(source) is not None:
+        return _tf1(source)
+    source = hub.resolve(source)
+    if not source.exists():
+        raise TrainerError(f"{source} does not exist: neither a folder nor a TF1 checkpoint ({source.name}.index)")
+    if source.is_file():
+        if source.name in (TENSORS, INDEX):
+            return _hugging_face(source.parent)
+        if source.suffix in PICKLES:
+            raise _pickle(source)
+        raise TrainerError(f"{source} is neither a TF1 checkpoint nor a {TENSORS}")
+    if checkpoints.is_checkpoint(source) or (source / "checkpoints").is_dir() or checkpoints.listing(source):
+        return _ours(source)
+    if (source / TENSORS).exists() or (source / INDEX).exists():
+        return _hugging_face(source)
+    if (source / "checkpoint").exists() or any(source.glob("*.index")) or (source / "variables").is_dir():
+        return _tf1(source)
+    pickles = sorted(path for path in source.iterdir() if path.suffix in PICKLES)
+    if pickles:
+        raise _pickle(pickles[0])
+    raise TrainerError(
+        f"{source} holds nothing to start from: no {TENSORS}, no TF1 checkpoint (*.index), no checkpoint of a run"
+    )
+
+
+def assign(start: Initial, variables: Mapping[str, tf.Variable], config: ModelConfig) -> list[str]:
+    """Gives `variables` the values of `start`, in all of this process's copies. Nothing is assigned if that fails.
+
+    Args:
+        start: what `initial` read.
+        variables: the model's, by name.
+        config: the model's.
+
+    Returns:
+        The names of the variables that `start` lacks and that stay as they are: of the heads and the pooler.
+
+    Raises:
+        TrainerError: shapes differ, a variable of the embeddings or the encoder lacks, `start` has one that this model
+            has not, or was computed with another activation or number of heads.
+    """
+    check_shapes(start, config)
+    unknown = sorted(start.values.keys() - variables.keys())
+    if unknown:
+        raise TrainerError(f"{start.origin} has {some(unknown)}, which this model has not; {_cause(unknown[0])}")
+    missing = sorted(variables.keys() - start.values.keys())
+    needed = [name for name in missing if not name.startswith(weights.HEADS)]
+    if needed:
+        raise TrainerError(f"{start.origin} lacks {some(needed)}; {_cause(needed[0])}")
+    for key in ("num_attention_heads", "hidden_act"):  # no shape shows these
+        if start.config is not None and getattr(start.config, key) != getattr(config, key):
+            raise TrainerError(
+                f"{start.origin} has {key} {getattr(start.config, key)}, and this model {getattr(config, key)}: its "
+                "weights would compute something else"
+            )
+    for name, value in start.values.items():
+        for copy in copies(variables[name]):
+            copy.assign(value)
+    return missing
+
+
+def remarks(start: Initial, config: ModelConfig) -> list[str]:
+    """Lines that a user who starts this model from `start` should read: the notes, and another number of layers."""
+    lines = list(start.notes)
+    if start.config is not None and start.config.num_hidden_layers != config.num_hidden_layers:
+        lines.append(
+            f"{start.origin} has {start.config.num_hidden_layers} layers, and this model {config.num_hidden_layers}; "
+            "the shared weights serve both"
+        )
+    return lines
+
+
+# --- a checkpoint of ours --------------------------------------------------------------------------------------------
+
+
+def _ours(source: Path) -> Initial:
+    notes: list[str] = []
+    found = checkpoints.find(source, notes.append)
+    values = checkpoints.model_values(found)
+    origin = f"checkpoint {found.path} (step {found.step:,})"
+    return Initial(values, found.config, origin, tuple(notes), found.path, found.step, found.facts)
+
+
+# --- TF1 -------------------------------------------------------------------------------------------------------------
+
+
+def _tf1(source: Path) -> Initial:
+    prefix = _prefix_of(source) or _prefix_in(source)
+    origin = f"{_TF1} {prefix}"
+
+    def unreadable(reason: str) -> TrainerError:
+        return TrainerError(f"cannot read the {origin}: {reason}")
+
+    with bundle_errors(unreadable):
+        import tensorflow as tf
+
+        bundle = tf.train.load_checkpoint(str(prefix))
+        names = sorted(bundle.get_variable_to_shape_map())
+    if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in names):
+        raise TrainerError(f"{prefix} is a TensorFlow 2 checkpoint of another program; only TF1 ones have known names")
+    _check_kind(names, origin)
+    with bundle_errors(unreadable):
+        slots = tf1_names.slots(names)
+        arrays = {name: bundle.get_tensor(name) for name in names if name not in slots}
+    imported = _explained(lambda: weights.from_tf1(arrays), origin)
+    beside = [
+        path / checkpoints.CONFIG for path in (prefix.parent, source, source / "assets", prefix.parent / "assets")
+    ]
+    file = next((path for path in beside if path.is_file()), None)
+    if file is None:
+        return Initial(imported.values, None, origin, imported.notes)
+    config, remarks = _explained(lambda: ModelConfig.load(file), "")
+    return Initial(imported.values, weights.fitted(config, imported.values), origin, (*remarks, *imported.notes))
+
+
+def _prefix_of(path: Path) -> Path | None:
+    """The prefix of the TF1 checkpoint that `path` is the prefix or a file of."""
+    prefix = path.with_name(_PARTS.sub("", path.name))
+    return prefix if prefix.with_name(f"{prefix.name}.index").is_file() and prefix.name else None
+
+
+def _prefix_in(folder: Path) -> Path:
+    """The prefix of the TF1 checkpoint in `folder`: the one its `checkpoint` file names, or the only one."""
+    state = folder / "checkpoint"
+    text = state.read_text(errors="replace") if state.is_file() else ""
+    named = re.search(r'^model_checkpoint_path: "(.*)"', text, re.MULTILINE)
+    if named:
+        # The path in it is often that of the machine which wrote it.
+        prefix = _prefix_of(folder / Path(named[1]).name)
+        if prefix is not None:
+            return prefix
+    found = sorted(folder.glob("*.index")) or sorted(folder.glob("variables/variables.index"))
+    if len(found) != 1:
+        what = f"has {len(found)} TF1 checkpoints ({some([p.stem for p in found])})" if found else "has no *.index file"
+        raise TrainerError(
+            f"{folder} {what}; name the one to start from by its prefix, such as {folder / 'model.ckpt-0'}"
+        )
+    return found[0].with_suffix("")
+
+
+# --- Hugging Face ----------------------------------------------------------------------------------------------------
+
+
+def _hugging_face(folder: Path) -> Initial:
+    origin = f"{_HUGGING_FACE} {folder}"
+    path = folder / "config.json"
+    try:
+        stored, repeated = json_text.parse(path.read_bytes())
+    except OSError as error:
+        raise TrainerError(f"cannot read {path}, which must be beside {TENSORS}: {error.strerror}") from error
+    except ValueError as error:
+        raise TrainerError(f"{path} is not JSON: {error}") from error
+    if not isinstance(stored, dict):
+        raise TrainerError(f"{path} must hold a JSON object")
+    config, remarks = _explained(lambda: weights.config_from_hugging_face(stored), str(path))
+    notes = [f"{path}: {remark}" for remark in [*json_text.remark(repeated), *remarks]]
+    if stored.get("hidden_act") == "gelu":
+        notes.append("config.json has hidden_act gelu, the exact one; the tanh approximation takes its place here")
+    tensors: dict[str, NDArray[Any]] = {}
+    for file in _files(folder):
+        tensors |= _tensors(file)
+    _check_kind(tensors, origin)
+    config = weights.fitted(config, tensors)
+    if config.square_mapping:
+        notes.append(
+            "embedding_hidden_mapping_in is not the identity, though embedding_size equals hidden_size "
+            f"({config.hidden_size}): the model keeps it, with square_mapping in its configuration"
+        )
+    imported = _explained(lambda: weights.from_hugging_face(tensors, config), origin)
+    return Initial(imported.values, config, origin, (*notes, *imported.notes))
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder's tensors."""
+    if (folder / TENSORS).is_file():
+        return [folder / TENSORS]
+    try:
+        names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        return [folder / Path(name).name for name in sorted(names)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TrainerError(f"cannot read {folder / INDEX}: {type(error).__name__}: {error}") from error
+
+
+def _tensors(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise TrainerError(f"to read {file} the package safetensors must be installed") from None
+    try:
+        with safe_open(file, "np") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dict
+    except OSError as error:
+        raise TrainerError(f"cannot read {file}: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last for float8
+        raise TrainerError(f"{file} is damaged, or of a type that NumPy has not: {error}") from error
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _pickle(path: Path) -> TrainerError:
+    return TrainerError(
+        f"{path} may be a pickle, which can run code when it is opened, and is not read; save the model again with "
+        f"save_pretrained, which writes {TENSORS}"
+    )
+
+
+def _check_kind(names: Any, origin: str) -> None:
+    """Refuses what is no ALBERT by the names of its variables."""
+    bert = next((name for name in sorted(names) if _BERT.search(name)), None)
+    if bert is not None:
+        raise TrainerError(f"{origin} is a BERT, not an ALBERT: every layer has weights of its own ({bert})")
+    if not any(name.endswith(("embeddings/word_embeddings", "embeddings.word_embeddings.weight")) for name in names):
+        raise TrainerError(f"{origin} is no ALBERT: it has no word embeddings")
+
+
+def _explained(function: Callable[[], Any], origin: str) -> Any:
+    """What `function` returns; its ValueError and OSError with `origin` in front."""
+    try:
+        return function()
+    except (ValueError, OSError) as error:
+        raise TrainerError(f"{origin}: {error}" if origin else str(error)) from error
+
+
+def check_shapes(start: Initial, config: ModelConfig) -> None:
+    """Refuses weights of other shapes than a model of this configuration has, before the model takes memory.
+
+    Raises:
+        TrainerError: a shape differs; the message names the key that it comes from.
+    """
+    keys = {size: key for key, size in _SIZES.items()}
+    symbolic = weights.shapes(replace(config, **_SIZES, num_attention_heads=1, square_mapping=False))
+    for name, shape in weights.shapes(config).items():
+        here, there = list(shape), list(start.values[name].shape) if name in start.values else None
+        if there is None or here == there:
+            continue
+        causes = [
+            f"{keys[size]} is {theirs} there and {ours} here"
+            for size, theirs, ours in zip(symbolic.get(name, ()), there, here, strict=False)
+            if size in keys and theirs != ours
+        ]
+        why = f": {', '.join(causes)}" if causes and len(here) == len(there) else ""
+        raise TrainerError(f"{start.origin} does not fit this model: {name} is {there} there and {here} here{why}")
+
+
+def _cause(name: str) -> str:
+    """The likely reason why one of two models has the variable `name`."""
+    if "embedding_hidden_mapping_in" in name:
+        return (
+            "embedding_size differs from hidden_size, or square_mapping is true, in only one of the two configurations"
+        )
+    match = re.search(r"/group_\d+/inner_group_(\d+)/", name)
+    if match:
+        return f"num_hidden_groups{' or inner_group_num' if match[1] != '0' else ''} differs"
+    return "it is not an ALBERT as google-research/ALBERT names it"

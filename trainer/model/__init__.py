@@ -1,0 +1,1 @@
+"""What a model is: its configuration, arithmetic, losses and optimizers, and its weights in checkpoints."""

@@ -1,0 +1,184 @@
+"""The parts an ALBERT is built of: dense layers, layer normalisation, activations, attention layers and the block.
+
+Weights are float32 and are cast to the compute dtype where they are used, once a use: the gradients of a shared weight
+are then summed over the layers in float32. Softmax and layer normalisation work in float32 whatever the compute dtype.
+
+Hidden states are rank 2, [B * S, H], through the whole encoder, so that every product with a weight is one plain matrix
+product. B is sequences, S tokens of a sequence, H the hidden size, N heads, D the size of a head.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import tensorflow as tf
+
+from trainer.model.attention import Inputs, attend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from trainer.model.config import ModelConfig
+    from trainer.model.dropout import Dropout
+
+LAYER_NORM_EPSILON = 1e-12
+GENERATOR = "philox"
+"""Named, because TensorFlow's choice differs between devices, and initial weights shall not."""
+
+
+class Weights:
+    """Makes the variables of a model, each with the name and shape of its TF1 checkpoint.
+
+    A matrix starts from a truncated normal distribution keyed by (seed, name): no other variable's existence or order
+    changes it.
+    """
+
+    def __init__(self, stddev: float, seed: int) -> None:
+        self.stddev = stddev
+        self.seed = seed
+
+    def matrix(self, name: str, shape: Sequence[int]) -> tf.Variable:
+        """A variable drawn from the truncated normal distribution (create_initializer of the reference)."""
+        key = [self.seed, zlib.crc32(name.encode())]
+        values = tf.random.stateless_truncated_normal(shape, key, stddev=self.stddev, alg=GENERATOR)
+        return tf.Variable(values, name=name)
+
+    def zeros(self, name: str, size: int) -> tf.Variable:
+        """A vector of zeros."""
+        return tf.Variable(tf.zeros([size]), name=name)
+
+    def ones(self, name: str, size: int) -> tf.Variable:
+        """A vector of ones."""
+        return tf.Variable(tf.ones([size]), name=name)
+
+
+class Dense(tf.Module):
+    """x W + b in the dtype of x: [rows, inputs] -> [rows, outputs]."""
+
+    def __init__(self, weights: Weights, scope: str, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.kernel = weights.matrix(f"{scope}/kernel", [inputs, outputs])
+        self.bias = weights.zeros(f"{scope}/bias", outputs)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """`x` [rows, inputs] -> [rows, outputs]."""
+        return tf.nn.bias_add(tf.matmul(x, tf.cast(self.kernel, x.dtype)), tf.cast(self.bias, x.dtype))
+
+
+class LayerNorm(tf.Module):
+    """Normalises the last axis: [..., size] of any dtype -> [..., size] float32."""
+
+    def __init__(self, weights: Weights, scope: str, size: int) -> None:
+        super().__init__()
+        self.beta = weights.zeros(f"{scope}/beta", size)
+        self.gamma = weights.ones(f"{scope}/gamma", size)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """`x` [..., size] -> [..., size], to mean beta and standard deviation gamma."""
+        x = tf.cast(x, tf.float32)
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        return centred * tf.math.rsqrt(variance + LAYER_NORM_EPSILON) * self.gamma + self.beta
+
+
+@tf.custom_gradient
+def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """The tanh approximation of GELU (arXiv 1606.08415, section 2), as the reference's gelu has it.
+
+    The gradient is written out so that a training step keeps x alone, and not the intermediate results that automatic
+    differentiation would keep of the widest activation there is.
+    """
+    slope, cubic = math.sqrt(2 / math.pi), 0.044715
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        square = x * x
+        tanh = tf.tanh(slope * x * (1 + cubic * square))
+        inner = slope * (1 + 3 * cubic * square)
+        return upstream * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * inner)
+
+    return 0.5 * x * (1 + tf.tanh(slope * x * (1 + cubic * x * x))), gradient
+
+
+def activation(name: str, x: tf.Tensor) -> tf.Tensor:
+    """`hidden_act` of the configuration, computed in float32, in the dtype of x."""
+    function = {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh}[name]
+    return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
+
+
+class Pass(NamedTuple):
+    """What every block of one forward pass needs to know."""
+
+    batch: int | tf.Tensor
+    """Sequences, B."""
+    length: int | tf.Tensor
+    """Tokens of a sequence, S."""
+    mask_bias: tf.Tensor
+    """float32 [B, 1, 1, S]: 0 for tokens, `MASK_BIAS` for padding."""
+    lengths: tf.Tensor
+    """int32 [B]: the tokens of each sequence."""
+    dropout: Dropout
+    """The pass's masks."""
+    attention: str
+    """How attention is computed: one of `trainer.options.ATTENTIONS`."""
+
+
+class SelfAttention(tf.Module):
+    """Multi-head self-attention with its output layer, before the residual sum: [B * S, H] -> [B * S, H]."""
+
+    def __init__(self, weights: Weights, scope: str, config: ModelConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.heads, self.head_size = config.num_attention_heads, config.head_size
+        self.rate, self.hidden_rate = config.attention_probs_dropout_prob, config.hidden_dropout_prob
+        self.query = Dense(weights, f"{scope}/self/query", size, size)
+        self.key = Dense(weights, f"{scope}/self/key", size, size)
+        self.value = Dense(weights, f"{scope}/self/value", size, size)
+        self.output = Dense(weights, f"{scope}/output/dense", size, size)
+
+    def __call__(self, x: tf.Tensor, forward: Pass) -> tf.Tensor:
+        """`x` [B * S, H] -> [B * S, H] (attention_layer of the reference)."""
+        # One product of [B * S, H] and [H, 3 H] reads x once; one of a size is faster than three of a third of it.
+        layers = (self.query, self.key, self.value)
+        kernel = tf.cast(tf.concat([layer.kernel for layer in layers], 1), x.dtype)
+        bias = tf.cast(tf.concat([layer.bias for layer in layers], 0), x.dtype)
+        inputs = Inputs(
+            forward.batch,
+            forward.length,
+            self.heads,
+            self.head_size,
+            forward.mask_bias,
+            forward.lengths,
+            self.rate,
+            forward.dropout,
+        )
+        context = attend(forward.attention, tf.nn.bias_add(tf.matmul(x, kernel), bias), inputs)  # -> [B * S, H]
+        return forward.dropout(self.output(context), self.hidden_rate, forward.length)
+
+
+class Block(tf.Module):
+    """One inner group: attention and feed-forward, each with a residual sum and then a LayerNorm.
+
+    [B * S, H] -> [B * S, H], in the dtype of the input (attention_ffn_block of the reference).
+    """
+
+    def __init__(self, weights: Weights, scope: str, config: ModelConfig) -> None:
+        super().__init__()
+        size, intermediate = config.hidden_size, config.intermediate_size
+        self.hidden_act, self.rate = config.hidden_act, config.hidden_dropout_prob
+        self.attention = SelfAttention(weights, f"{scope}/attention_1", config)
+        self.attention_norm = LayerNorm(weights, f"{scope}/LayerNorm", size)
+        self.intermediate = Dense(weights, f"{scope}/ffn_1/intermediate/dense", size, intermediate)
+        self.output = Dense(weights, f"{scope}/ffn_1/intermediate/output/dense", intermediate, size)
+        self.output_norm = LayerNorm(weights, f"{scope}/LayerNorm_1", size)
+
+    def __call__(self, x: tf.Tensor, forward: Pass) -> tf.Tensor:
+        """`x` [B * S, H] -> [B * S, H]."""
+        attended = _residual(self.attention_norm, x, self.attention(x, forward))
+        wide = activation(self.hidden_act, self.intermediate(attended))
+        return _residual(self.output_norm, attended, forward.dropout(self.output(wide), self.rate, forward.length))
+
+
+def _residual(norm: LayerNorm, x: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    return tf.cast(norm(tf.cast(x, tf.float32) + tf.cast(change, tf.float32)), x.dtype)

@@ -1,0 +1,341 @@
+"""One model under two sets of names: the variables of TF1 checkpoints, and the tensors of Hugging Face's ALBERT.
+
+The two hold the same values, except that Hugging Face (transformers, modeling_albert.py)
+
+- stores the kernels of dense layers transposed, [outputs, inputs];
+- always has the mapping from E to H, which the reference omits if E == H. It is the identity then, until it is
+  fine-tuned: from then on it is a variable here too, and the configuration has `square_mapping`;
+- finds a layer's group as int(layer / (layers / groups)), the reference as int(layer / layers * groups). For some
+  numbers of groups they differ in floating point, and the reference then never builds a group (see
+  `ModelConfig.group_of_layer`). A group of Hugging Face's is therefore a copy of the one its layers have here;
+- ties predictions.decoder to the word embeddings and predictions.bias, and stores neither of the former today.
+
+Everything here is a function of NumPy arrays and configurations. Nothing imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from trainer.errors import some
+from trainer.model import config_keys, tf1_names
+from trainer.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Values = dict[str, NDArray[np.float32]]
+
+HEADS = ("cls/", "bert/pooler/")
+"""How the names of variables begin that a model without pretraining heads lacks."""
+
+_BLOCK = {
+    "attention_1/self/query": "attention.query",
+    "attention_1/self/key": "attention.key",
+    "attention_1/self/value": "attention.value",
+    "attention_1/output/dense": "attention.dense",
+    "LayerNorm": "attention.LayerNorm",
+    "ffn_1/intermediate/dense": "ffn",
+    "ffn_1/intermediate/output/dense": "ffn_output",
+    "LayerNorm_1": "full_layer_layer_norm",
+}
+_GROUP = re.compile(r"albert\.encoder\.albert_layer_groups\.(\d+)\.")
+_MAPPING = "albert.encoder.embedding_hidden_mapping_in"
+_TF1_MAPPING = "bert/encoder/embedding_hidden_mapping_in"
+_WORDS = "albert.embeddings.word_embeddings.weight"
+_BIAS = "predictions.bias"
+_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+
+
+class Imported(NamedTuple):
+    """A model that came from elsewhere."""
+
+    values: Values
+    """float32 arrays by their TF1 names."""
+    notes: tuple[str, ...]
+    """Lines for the reader: what was left out, or chosen."""
+
+
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Every variable of a model, heads included, by its TF1 name, with its shape; the order is that of the names."""
+    embedding, hidden, wide = config.embedding_size, config.hidden_size, config.intermediate_size
+    found: dict[str, tuple[int, ...]] = {
+        "bert/embeddings/word_embeddings": (config.vocab_size, embedding),
+        "bert/embeddings/token_type_embeddings": (config.type_vocab_size, embedding),
+        "bert/embeddings/position_embeddings": (config.max_position_embeddings, embedding),
+        "cls/predictions/output_bias": (config.vocab_size,),
+        "cls/seq_relationship/output_weights": (2, hidden),
+        "cls/seq_relationship/output_bias": (2,),
+    }
+
+    def dense(scope: str, inputs: int, outputs: int) -> None:
+        found[f"{scope}/kernel"], found[f"{scope}/bias"] = (inputs, outputs), (outputs,)
+
+    def norm(scope: str, size: int) -> None:
+        found[f"{scope}/gamma"] = found[f"{scope}/beta"] = (size,)
+
+    norm("bert/embeddings/LayerNorm", embedding)
+    if config.has_mapping:
+        dense(_TF1_MAPPING, embedding, hidden)
+    for group in sorted({config.group_of_layer(layer) for layer in range(config.num_hidden_layers)}):
+        for inner in range(config.inner_group_num):
+            scope = f"bert/encoder/transformer/group_{group}/inner_group_{inner}"
+            for name in ("self/query", "self/key", "self/value", "output/dense"):
+                dense(f"{scope}/attention_1/{name}", hidden, hidden)
+            norm(f"{scope}/LayerNorm", hidden)
+            dense(f"{scope}/ffn_1/intermediate/dense", hidden, wide)
+            dense(f"{scope}/ffn_1/intermediate/output/dense", wide, hidden)
+            norm(f"{scope}/LayerNorm_1", hidden)
+    dense("bert/pooler/dense", hidden, hidden)
+    dense("cls/predictions/transform/dense", hidden, embedding)
+    norm("cls/predictions/transform/LayerNorm", embedding)
+    return dict(sorted(found.items()))
+
+
+def from_tf1(values: Mapping[str, NDArray[Any]]) -> Imported:
+    """The model's variables of a TF1 checkpoint.
+
+    Left out are the optimizer's slots and the global step, and, with a note, what another task's head added. Names of
+    other trainings become the reference's, see `trainer.model.tf1_names`.
+
+    Raises:
+        ValueError: a value is not a floating-point number, or not finite; or as in `tf1_names.translate`.
+    """
+    slots = tf1_names.slots(values)
+    named = tf1_names.translate({name: value for name, value in values.items() if name not in slots})
+    notes = list(_left_out(list(named.left)))
+    if named.renamed:
+        notes.append(
+            f"{len(named.renamed)} variables have other names than in google-research/ALBERT, and are read as its: "
+            f"{some(list(named.renamed))}"
+        )
+    return Imported({name: _float32(name, value) for name, value in named.values.items()}, tuple(notes))
+
+
+def to_hugging_face(values: Mapping[str, NDArray[np.float32]], config: ModelConfig) -> Values:
+    """The tensors that Hugging Face's AlbertForPreTraining stores, by their names there; contiguous arrays.
+
+    Args:
+        values: every variable of the model by its TF1 name, heads included, and no others.
+        config: the model's.
+
+    Raises:
+        ValueError: variables lack, are too many or have other shapes; or Hugging Face's way of counting groups cannot
+            express this model.
+    """
+    expected = shapes(config)
+    for what, names in (("lacks", expected.keys() - values.keys()), ("also has", values.keys() - expected.keys())):
+        if names:
+            raise ValueError(f"the model {what} {some(sorted(names))}")
+    for name, shape in expected.items():
+        if values[name].shape != shape:
+            raise ValueError(f"{name} has the shape {list(values[name].shape)} and must have {list(shape)}")
+    tensors: Values = {}
+    for theirs, ours in _table(config).items():
+        value = values[ours]
+        tensors[theirs] = np.ascontiguousarray(value.T if ours.endswith("/kernel") else value)
+    if not config.has_mapping:
+        tensors[f"{_MAPPING}.weight"] = np.eye(config.hidden_size, dtype=np.float32)
+        tensors[f"{_MAPPING}.bias"] = np.zeros(config.hidden_size, np.float32)
+    return dict(sorted(tensors.items()))
+
+
+def fitted(config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> ModelConfig:
+    """`config`, with `square_mapping` if the arrays have a mapping of E == H that is more than the identity.
+
+    Args:
+        config: a configuration of the model, which may not know about the mapping.
+        arrays: variables by their TF1 names, or tensors by Hugging Face's names.
+    """
+    if config.has_mapping or not any(_is_mapping(name, array) for name, array in arrays.items()):
+        return config
+    return replace(config, square_mapping=True)
+
+
+def _is_mapping(name: str, array: NDArray[Any]) -> bool:
+    """Whether this is a part of the mapping from E to H that changes the embeddings, or that the reference has."""
+    if name.startswith(f"{_TF1_MAPPING}/"):
+        return True
+    scope, _, leaf = name.rpartition(".")
+    if scope not in (_MAPPING, _MAPPING.removeprefix("albert.")):
+        return False
+    size = array.shape[-1] if array.shape else 0
+    return not np.array_equal(array, np.eye(size) if leaf == "weight" else np.zeros(size))
+
+
+def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) -> Imported:
+    """The variables that the tensors of a Hugging Face ALBERT are: of AlbertForPreTraining, or of a part of it.
+
+    The names of AlbertModel, which have no "albert." in front, are read too. Left out are, with a note, the heads of
+    other tasks.
+
+    Args:
+        tensors: arrays of any floating-point type by name.
+        config: the model's, as `fitted` returns it; shapes are not compared with it here, numbers of groups are.
+
+    Raises:
+        ValueError: this is not plain ALBERT (the decoder is untied, a tensor of the model has an unknown name, or
+            groups that are one here differ); `config` has no mapping, and it is not the identity; or as in `from_tf1`.
+    """
+    if not any(re.match(r"(albert|predictions|sop_classifier)\.", name) for name in tensors):
+        tensors = {f"albert.{name}": value for name, value in tensors.items()}
+    table = _table(config)
+    used = _used_groups(config)
+    values: Values = {}
+    left, notes = [], []
+    mapping: Values = {}
+    for name, value in sorted(tensors.items()):
+        group = _GROUP.match(name)
+        if group and int(group[1]) not in used and int(group[1]) < config.num_hidden_groups:
+            continue  # no layer uses it
+        if name in table:
+            ours, value32 = table[name], _float32(name, value)
+            value32 = np.ascontiguousarray(value32.T) if ours.endswith("/kernel") else value32
+            if ours in values and not np.array_equal(values[ours], value32):
+                raise ValueError(
+                    f"{name} differs from {_names_of(ours, table, name)}, and the reference has one for both"
+                )
+            values[ours] = value32
+        elif name.startswith(f"{_MAPPING}."):
+            mapping[name] = _float32(name, value)
+        elif name == "predictions.decoder.weight":
+            if _WORDS in tensors and not np.array_equal(value, tensors[_WORDS]):
+                raise ValueError(f"{name} differs from {_WORDS}; in an ALBERT they are tied")
+        elif name == "predictions.decoder.bias":
+            if _BIAS not in tensors:
+                values[table[_BIAS]] = _float32(name, value)
+            elif not np.array_equal(value, tensors[_BIAS]):
+                # Early versions of transformers had both, and only the latter was ever trained.
+                notes.append(f"{name} differs from {_BIAS}; the latter was taken")
+        elif name.endswith(".position_ids"):  # a constant that old versions stored
+            pass
+        elif name.startswith("albert."):
+            raise ValueError(
+                f"{name} has no place in an ALBERT of num_hidden_groups {config.num_hidden_groups} and "
+                f"inner_group_num {config.inner_group_num}"
+            )
+        else:
+            left.append(name)
+    for name, value in mapping.items():
+        identity = np.eye(config.hidden_size) if name.endswith(".weight") else np.zeros(config.hidden_size)
+        if not np.array_equal(value, identity):
+            raise ValueError(
+                f"{name} is not the identity, and a model with embedding_size equal to hidden_size "
+                f"({config.hidden_size}) keeps such a mapping only if square_mapping is true"
+            )
+    return Imported(values, (*notes, *_left_out(left)))
+
+
+def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of Hugging Face's AlbertForPreTraining with this configuration, keys sorted."""
+    values = {key: getattr(config, key) for key in _SAME_KEYS}
+    values |= {"hidden_act": {"gelu": "gelu_new"}.get(config.hidden_act, config.hidden_act)}
+    return dict(sorted((values | _FIXED | _WRITTEN).items()))
+
+
+def config_from_hugging_face(values: Mapping[str, Any]) -> tuple[ModelConfig, list[str]]:
+    """The configuration that a Hugging Face folder's config.json describes, and lines for the reader.
+
+    Keys that decide nothing about the pretraining model (dropout of a classifier, ids of special tokens, ...) are
+    passed over, with a line if they are none of transformers' own. "gelu_new", "gelu_pytorch_tanh" and "gelu" all
+    become "gelu", the tanh approximation: "gelu" there is the exact one, but folders made from the published models
+    have it where the models had the approximation.
+
+    Raises:
+        ValueError: it is not an ALBERT's, selects a variant, or breaks a rule of `ModelConfig`.
+    """
+    kind = values.get("model_type")
+    if kind != "albert":
+        raise ValueError(f"model_type must be 'albert', not {kind!r}")
+    kept, passed = config_keys.read(values, [*_SAME_KEYS, "hidden_act"])
+    return ModelConfig.from_mapping(kept), config_keys.remark(passed, silent=config_keys.HARMLESS)
+
+
+# The tensors tell about the mapping: see `fitted`.
+_SAME_KEYS = tuple(sorted(set(ModelConfig.__dataclass_fields__) - {"hidden_act", "square_mapping"}))
+_FIXED: dict[str, Any] = {"model_type": "albert", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
+_WRITTEN: dict[str, Any] = {
+    "architectures": ["AlbertForPreTraining"],
+    "dtype": "float32",
+    "classifier_dropout_prob": 0.1,
+    # The pieces of every tokenizer that train-tokenizer makes, and of the published ones.
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+}
+
+
+def _table(config: ModelConfig) -> dict[str, str]:
+    """For every tensor of Hugging Face's, but a mapping that is none here, the TF1 name of the variable it is."""
+    table = {}
+    groups = _groups(config)
+    for ours in shapes(config):
+        match = re.fullmatch(r"bert/encoder/transformer/group_(\d+)/inner_group_(\d+)/(.+)/(\w+)", ours)
+        if match:
+            for theirs, group in enumerate(groups):
+                if group == int(match[1]):
+                    block = f"albert.encoder.albert_layer_groups.{theirs}.albert_layers.{match[2]}"
+                    table[f"{block}.{_BLOCK[match[3]]}.{_LEAVES[match[4]]}"] = ours
+        elif ours.startswith("bert/"):
+            scope, leaf = ours.rsplit("/", 1)
+            scope = scope.replace("bert/", "albert/", 1).replace("pooler/dense", "pooler")
+            name = f"{scope}/{_LEAVES[leaf]}" if leaf in _LEAVES else f"{scope}/{leaf}/weight"
+            table[name.replace("/", ".")] = ours
+        elif ours.startswith("cls/seq_relationship/output_"):
+            table[f"sop_classifier.classifier.{'bias' if ours.endswith('bias') else 'weight'}"] = ours
+        elif ours == "cls/predictions/output_bias":
+            table[_BIAS] = ours
+        else:
+            scope, leaf = ours.removeprefix("cls/predictions/transform/").split("/")
+            table[f"predictions.{scope}.{_LEAVES[leaf]}"] = ours
+    return table
+
+
+def _groups(config: ModelConfig) -> list[int]:
+    """For each of Hugging Face's groups, the group here that has its weights.
+
+    A group that no layer of Hugging Face's uses, as of more groups than layers, is a copy of the one before it.
+    """
+    used = _used_groups(config)
+    found: list[int] = []
+    for group in range(config.num_hidden_groups):
+        found.append(used.get(group, found[-1] if found else 0))
+    return found
+
+
+def _used_groups(config: ModelConfig) -> dict[int, int]:
+    """For each of Hugging Face's groups that a layer uses, the group here that has its weights."""
+    layers, count = config.num_hidden_layers, config.num_hidden_groups
+    found: dict[int, int] = {}
+    for layer in range(layers):
+        theirs, ours = int(layer / (layers / count)), config.group_of_layer(layer)  # as AlbertTransformer has it
+        if found.setdefault(theirs, ours) != ours:
+            raise ValueError(
+                f"with num_hidden_layers {layers} and num_hidden_groups {count} Hugging Face's ALBERT shares weights "
+                "between layers that have different ones in the reference"
+            )
+    return found
+
+
+def _names_of(ours: str, table: Mapping[str, str], but: str) -> str:
+    return next(theirs for theirs, name in table.items() if name == ours and theirs != but)
+
+
+def _float32(name: str, value: NDArray[Any]) -> NDArray[np.float32]:
+    # bfloat16 is no type of NumPy's own, and its kind is "V".
+    if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
+        raise ValueError(f"{name} holds {value.dtype.name}, and must hold floating-point numbers")
+    converted = value.astype(np.float32)
+    if not np.isfinite(converted).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return converted
+
+
+def _left_out(names: list[str]) -> tuple[str, ...]:
+    return (f"left out what is not the pretraining model's: {some(names)}",) if names else ()

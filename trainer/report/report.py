@@ -1,0 +1,293 @@
+"""The report of a run: RUN/report.html, one file that needs no other and no network.
+
+It is made from the files of the run alone, so that it can be written again at any time. Nothing here imports
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from albert_fast.cli.common import CommandError, write_atomic
+from albert_fast.cli.progress import duration
+from trainer.errors import TrainerError
+from trainer.report import page
+from trainer.report.data import Run, number
+from trainer.report.figures import Curve, Level, Plot, draw
+from trainer.report.live import amount, fixed, percent
+from trainer.report.page import Tile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "report.html"
+"""The report's name in the folder of a run."""
+
+EVALUATIONS = 200
+"""Most rows of the table of evaluations."""
+
+DATA = {
+    "source": "source", "path": "path", "instances": "sequences", "documents": "documents",
+    "sequence_length": "sequence length (tokens)", "max_predictions": "masked positions at most",
+    "tokens_per_sequence": "tokens of a sequence, mean", "unigram_entropy": "loss of guessing by frequency (nats)",
+    "eval_records": "held-out records", "eval_instances": "held-out sequences",
+}  # fmt: skip
+MODEL = {
+    "name": "model", "parameters": "parameters", "training_flops_per_sequence": "FLOPs of training on a sequence",
+    "memory_estimate_bytes": "memory estimate",
+}  # fmt: skip
+TRAINING = {
+    "optimizer": "optimizer", "batch_size": "batch (sequences)", "micro_batch_size": "micro-batch (sequences)",
+    "widths": "micro-batches (sequences x tokens)", "expected_padding": "padding expected", "replicas": "replicas",
+    "workers": "workers", "precision": "precision", "init_checkpoint": "started from",
+}  # fmt: skip
+ENVIRONMENT = {
+    "device": "device", "devices": "devices", "peak_tflops": "peak of a device (TFLOP/s)", "cpu": "processor",
+    "cores": "cores", "memory_bytes": "memory", "system": "system", "python": "Python", "tensorflow": "TensorFlow",
+    "albert_fast": "albert-fast",
+}  # fmt: skip
+"""What the keys of run.json are called; it may hold others."""
+NOTES = {
+    "tokens_per_second": "real tokens, without compilation",
+    "tflops": "for real tokens",
+    "mfu": "of the devices' peak, for real tokens",
+    "padding": "of the tokens that are computed",
+    "input_wait": "of a step's time",
+}
+"""What the figures of speed are of."""
+
+
+def write_report(run: Path) -> Path:
+    """Writes the report of the folder `run` to report.html in it, whole or not at all, and returns its path.
+
+    Raises:
+        TrainerError: a file of the run cannot be read or is no JSON, matplotlib is missing, or the report cannot be
+            written.
+    """
+    found = Run.read(run)
+    name = found.part("model").get("name")
+    title = f"ALBERT {name}: pretraining" if isinstance(name, str) else "ALBERT: pretraining"
+    text = page.whole(title, _summary(found, title), _curves(found), _evaluations(found), _tables(found))
+    path = run / NAME
+    try:
+        write_atomic(path, text.encode())
+    except CommandError as error:
+        raise TrainerError(str(error)) from None
+    return path
+
+
+def _summary(run: Run, title: str) -> str:
+    """What was trained, how far it came, and how good it is."""
+    return "\n".join(
+        [
+            f"<h1>{page.escape(title)}</h1>",
+            _outcome(run),
+            page.paragraph(_amounts(run)),
+            page.tiles(_qualities(run)),
+            page.tiles(_speeds(run)),
+        ]
+    )
+
+
+def _outcome(run: Run) -> str:
+    done, total = run.done, run.total
+    steps = run.part("steps")
+    of = f"{done:,} of {total:,} steps" if total else f"{done:,} steps"
+    if done == 0:
+        return page.paragraph(f"No step is done yet: {of}.", "warn")
+    if steps.get("finished") is True or (total is not None and done >= total):
+        return page.paragraph(f"Finished: {of}.", "good")
+    stopped = steps.get("stopped")
+    if isinstance(stopped, str) and stopped:
+        return page.paragraph(f"Stopped by {stopped} at {of}; the same command goes on from there.", "warn")
+    return page.paragraph(f"Not finished: {of}. The run goes on, or was killed; the same command resumes it.", "warn")
+
+
+def _amounts(run: Run) -> str:
+    """On how much it was trained, how long, from what, and in how many starts."""
+    parts = []
+    if (batch := run.fact("training", "batch_size")) and run.done:
+        sequences = run.done * batch
+        text = f"Trained on {amount(sequences)} sequences"
+        if mean := run.fact("data", "tokens_per_sequence"):
+            text += f" with about {amount(sequences * mean)} tokens"
+        if instances := run.fact("data", "instances"):
+            text += f", {amount(sequences / instances)} passes over the data set's {instances:,.0f}"
+        parts.append(text)
+    if (hours := _hours(run)) is not None:
+        parts.append(f"{duration(3600 * hours)} of training" if parts else f"Trained for {duration(3600 * hours)}")
+    if isinstance(start := run.part("training").get("init_checkpoint"), str) and start:
+        parts.append(f"from the weights of {start}")
+    if run.resumed:
+        parts.append(f"resumed {'once' if len(run.resumed) == 1 else f'{len(run.resumed)} times'}")
+    return ", ".join(parts) + "." if parts else ""
+
+
+def _hours(run: Run) -> float | None:
+    known = [hours for line in run.training if (hours := number(line.get("hours"))) is not None]
+    return known[-1] if known else None
+
+
+def _qualities(run: Run) -> list[Tile]:
+    tiles = []
+    for key, task in (("masked_lm", "Masked LM"), ("sentence_order", "Sentence order")):
+        for figure in ("accuracy", "loss"):
+            tiles += _quality(run, f"{key}_{figure}", f"{task}: {figure}")
+    return tiles
+
+
+def _speeds(run: Run) -> list[Tile]:
+    tiles = []
+    for name, title, form in (
+        ("sequences_per_second", "Sequences/s", amount),
+        ("tokens_per_second", "Tokens/s", amount),
+        ("tflops", "TFLOP/s", amount),
+        ("mfu", "MFU", percent),
+        ("padding", "Padding", percent),
+        ("input_wait", "Input wait", percent),
+    ):
+        if (value := run.mean(name)) is not None:
+            tiles.append(Tile(title, form(value), NOTES.get(name, "mean of the run, without compilation")))
+    if (compiled := run.total_of("compile_seconds")) is not None and compiled >= 0.5:
+        tiles.append(Tile("Compilation", duration(compiled), "in all starts"))
+    return tiles
+
+
+def _quality(run: Run, name: str, title: str) -> list[Tile]:
+    """The figure's last value, held out where it was evaluated, and in the note what to compare it with."""
+    trained, notes = run.recent(name), []
+    last = number(run.evaluations[-1]["evaluation"].get(name)) if run.evaluations else None
+    if last is not None:
+        best = run.best_of(name)
+        if best is not None and best[1] != last:
+            notes.append(f"best {best[1]:.3f} at step {best[0]:,}")
+        if trained is not None:
+            notes.append(f"{trained:.3f} in training")
+    value = trained if last is None else last
+    if value is None:
+        return []
+    guessing = {
+        "masked_lm_loss": run.fact("data", "unigram_entropy"),
+        "sentence_order_loss": math.log(2),
+        "sentence_order_accuracy": 0.5,
+    }.get(name)
+    if guessing is not None:
+        notes.append(f"{guessing:.3g} by guessing")
+    return [Tile(title, f"{value:.3f}", "; ".join(["training" if last is None else "held out", *notes]))]
+
+
+def _curves(run: Run) -> str:
+    if not run.training and not run.evaluations:
+        return page.section("Curves", page.paragraph("The journal has no line of training yet.", "soft"))
+    starts = [line["step"] for line in run.resumed]
+
+    def both(name: str) -> list[Curve]:
+        return [
+            Curve("training", *run.series(name)),
+            Curve("held out", *run.evaluated(name), second=True, points=True),
+        ]
+
+    entropy = run.fact("data", "unigram_entropy")
+    frequency = [Level("guessing by frequency", entropy)] if entropy is not None else []
+    plots = [
+        Plot("mlm-loss", "Masked LM: loss", both("masked_lm_loss"), frequency, starts),
+        Plot("mlm-accuracy", "Masked LM: accuracy", both("masked_lm_accuracy"), (), starts, percent=True),
+        Plot("sop-loss", "Sentence order: loss", both("sentence_order_loss"), [Level("ln 2", math.log(2))], starts),
+        Plot(
+            "sop-accuracy", "Sentence order: accuracy", both("sentence_order_accuracy"),
+            [Level("chance", 0.5)], starts, percent=True,
+        ),
+    ]  # fmt: skip
+    for name, title, share in (
+        ("learning_rate", "Learning rate", False),
+        ("gradient_norm", "Gradient norm, before clipping", False),
+        ("sequences_per_second", "Sequences/s", False),
+        ("tokens_per_second", "Tokens/s, without padding", False),
+        ("mfu", "MFU: fraction of the devices' peak, for real tokens", True),
+        ("padding", "Padding: fraction of the computed tokens", True),
+        ("input_wait", "Input wait: share of a step's time", True),
+    ):
+        curve = Curve("", *run.series(name), exact=name == "learning_rate")
+        plots.append(Plot(name.replace("_", "-"), title, [curve], (), starts, percent=share, from_zero=True))
+    figures = [page.figure(plot.title, draw(plot)) for plot in plots if any(curve.known for curve in plot.curves)]
+    if not figures:
+        return page.section("Curves", page.paragraph("No figure of the journal is a number.", "soft"))
+    note = "Pale: the journal's lines; strong: their running mean. Losses are in nats."
+    return page.section("Curves", page.paragraph(note, "soft"), '<div class="plots">', *figures, "</div>")
+
+
+def _training(run: Run) -> dict[str, Any]:
+    found = dict(run.part("training"))
+    if isinstance(padding := found.get("expected_padding"), int | float):
+        found["expected_padding"] = f"{100 * padding:.0f}%"
+    return found
+
+
+def _evaluations(run: Run) -> str:
+    if not run.evaluations:
+        return ""
+    first = max(0, len(run.evaluations) - EVALUATIONS)
+    rows = []
+    for line in run.evaluations[first:]:
+        found = line["evaluation"]
+        records, seconds = number(found.get("records")), number(found.get("seconds"))
+        rows.append(
+            [
+                f"{line['step']:,}",
+                fixed(found, "masked_lm_loss"), fixed(found, "masked_lm_accuracy"),
+                fixed(found, "sentence_order_loss"), fixed(found, "sentence_order_accuracy"),
+                "" if records is None else f"{records:,.0f}",
+                "" if seconds is None else duration(seconds),
+            ]
+        )  # fmt: skip
+    head = ["step", "MLM loss", "MLM accuracy", "SOP loss", "SOP accuracy", "records", "time"]
+    notes = []
+    if run.best is not None:
+        step = run.evaluations[run.best]["step"]
+        notes.append(f"Highest masked-LM accuracy: step {step:,}.")
+    if first:
+        notes.append(f"The first {first:,} evaluations are in metrics.jsonl.")
+    best = None if run.best is None else run.best - first
+    return page.section(
+        "Evaluation on held-out records", page.paragraph(" ".join(notes), "soft"), page.number_table(head, rows, best)
+    )
+
+
+def _tables(run: Run) -> str:
+    environment = {key: value for key, value in run.part("environment").items() if not key.startswith("host")}
+    known = {"data", "model", "training", "environment", "steps"}
+    others = {key: value for key, value in run.facts.items() if key not in known}
+    options = run.options.get("pretrain")
+    return page.columns(
+        page.section("Data", page.table(run.part("data"), DATA)),
+        page.section("Model", page.table(run.part("model"), MODEL), _details("albert_config.json", run.model)),
+        page.section(
+            "Training",
+            page.table(_training(run), TRAINING),
+            _details("Configuration: pretrain.config.json", options if isinstance(options, dict) else run.options),
+        ),
+        page.section("Starts", _starts(run)),
+        page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),
+        page.section("More", page.table(others)),
+    )
+
+
+def _versions(run: Run) -> dict[str, Any]:
+    version = run.options.get("albert_fast_version")
+    return {} if version is None else {"albert_fast": version}
+
+
+def _details(title: str, values: dict[str, Any]) -> str:
+    content = page.table(values, exact=True)
+    return f"<details><summary>{page.escape(title)}</summary>\n{content}\n</details>" if content else ""
+
+
+def _starts(run: Run) -> str:
+    rows = []
+    for line in (line for line in run.lines if "start" in line):
+        at = number(line.get("time"))
+        when = "" if at is None else datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        rows.append([f"{line['step']:,}", str(line["start"]), when])
+    return page.number_table(["step", "start", "time"], rows) if rows else ""

@@ -1,0 +1,467 @@
+"""Where batches come from: token stores and records, what is known of them, and what must fit the model.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from albert_fast import (
+    AlbertFastError,
+    BatchSource,
+    InstanceStream,
+    RecordReader,
+    TokenStore,
+)
+from albert_fast.inspection import find_files
+from albert_fast.tokenizers import (
+    files as tokenizer_files,
+)
+from albert_fast.tokenizers import (
+    match as tokenizer_match,
+)
+from trainer.errors import TrainerError
+from trainer.run import packing
+from trainer.run.packing import Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from albert_fast import Batch, Tokenizer
+    from trainer.model.config import ModelConfig
+
+SAMPLED_PREDICTIONS = 500_000
+"""Predictions that `sample` looks at."""
+SAMPLED_ROWS = 4096
+"""Rows that `row_sizes` looks at."""
+
+
+class Data(NamedTuple):
+    """Batches and what is known of them."""
+
+    source: BatchSource
+    """All of it, in batches of this worker's size."""
+    kind: str
+    """"tokens" or "records"."""
+    path: str
+    """As given."""
+    vocab_size: int | None
+    """Pieces of the tokenizer; None for records of unknown origin."""
+    tokenizer_digest: str | None
+    """Of the tokenizer; None where it is not known."""
+    identity: dict[str, Any]
+    """What a run that goes on must find unchanged."""
+    figures: dict[str, Any]
+    """What a reader wants to know."""
+    tokenizer_files: dict[str, bytes]
+    """The tokenizer as `train-tokenizer` would leave it, by file name; empty where it is not known."""
+    tokenizer: Mapping[str, Any] = MappingProxyType({})
+    """What is known of the tokenizer, as `albert_fast.tokenizers.match.described` has it; empty where nothing is."""
+    opened: Tokenizer | None = None
+    """The tokenizer itself; None for records without one."""
+
+    def check(self, config: ModelConfig) -> None:
+        """Raises a TrainerError where the batches do not fit the model."""
+        _check_size(self.path, self.vocab_size, config.vocab_size)
+        if self.source.max_seq_length > config.max_position_embeddings:
+            raise TrainerError(
+                f"sequences must be at most max_position_embeddings ({config.max_position_embeddings}) long; those of "
+                f"{self.path} have {self.source.max_seq_length} tokens"
+            )
+        if config.type_vocab_size < 2:
+            raise TrainerError(
+                f"type_vocab_size must be at least 2, for segments A and B; it is {config.type_vocab_size}"
+            )
+
+
+class Described(NamedTuple):
+    """What is known of records before they are opened."""
+
+    path: str
+    """As given."""
+    sets: list[dict[str, Any]]
+    """What `make-records` wrote beside them."""
+    tokenizer: Mapping[str, Any]
+    """What all of them say of their tokenizer; empty if nothing is known, or they are of several."""
+    vocab_size: int | None
+    """Pieces of the tokenizer."""
+
+
+class Guess(NamedTuple):
+    """What the best constant answer reaches, which knows how often each piece is the right one."""
+
+    loss: float
+    """Entropy of the masked pieces in nats. Of few records it is too low for a fair match: it has seen them."""
+    accuracy: float
+    """Share of the most frequent."""
+    predictions: int
+    """Masked pieces counted."""
+
+
+def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any], seed: int, **how: Any) -> Data:
+    """A token store, masked anew each epoch.
+
+    Args:
+        store: its folder.
+        batch_size: rows of a batch.
+        instances: options of `InstanceStream` that decide the instances.
+        seed: of splits, order and masks.
+        how: options of `InstanceStream` that decide nothing.
+
+    Raises:
+        AlbertFastError: as `InstanceStream`.
+    """
+    opened = TokenStore(store)
+    stream = InstanceStream(opened, batch_size, seed=seed, **instances, **how)
+    tokenizer = opened.tokenizer()
+    figures = {
+        "source": "tokens",
+        "path": str(store),
+        "documents": opened.num_documents,
+        "sentences": opened.num_sentences,
+        "tokens": opened.num_tokens,
+        "vocab_size": opened.vocab_size,
+        **_shape(stream),
+    }
+    identity = {"kind": "tokens", "digest": opened.digest, **dict(instances), **_shape(stream)}
+    return Data(
+        stream,
+        "tokens",
+        str(store),
+        opened.vocab_size,
+        opened.tokenizer_digest,
+        identity,
+        figures,
+        _files_of_store(Path(store), tokenizer),
+        tokenizer_match.described(tokenizer),
+        tokenizer,
+    )
+
+
+def from_records(
+    files: Sequence[str],
+    batch_size: int,
+    *,
+    seed: int = 0,
+    shuffle: bool = False,
+    vocab_size: int | None = None,
+    tokenizer: Path | None = None,
+    allow_other_tokenizer: bool = False,
+    **how: Any,
+) -> Data:
+    """Records as they are, ours or anyone's.
+
+    Args:
+        files: files, globs or folders.
+        batch_size: rows of a batch.
+        seed: of the order.
+        shuffle: whether each epoch has an order of its own.
+        vocab_size: of the model, which every id must be below; None for that of the records, where it is known.
+        tokenizer: the SentencePiece model or the WordPiece vocabulary (.txt) that they were made with, or a directory
+            with one, to keep with the model.
+        allow_other_tokenizer: whether a tokenizer that is not that of the records is taken, if its size is right.
+        how: options of `RecordReader` that decide nothing.
+
+    Raises:
+        AlbertFastError: as `RecordReader`, or the tokenizer cannot be used.
+        CommandError: the tokenizer and a tokenizer.json beside it differ.
+        TrainerError: the tokenizer is not that of the records.
+    """
+    path, sets, described, known = describe_records(files, allow_other_tokenizer=allow_other_tokenizer)
+    _check_size(path, known, vocab_size)
+    kept: dict[str, bytes] = {}
+    opened = None
+    if tokenizer is not None:
+        opened = _opened(tokenizer, described)
+        if (why := tokenizer_match.refusal(path, described, opened)) and not (
+            allow_other_tokenizer and opened.vocab_size == known
+        ):
+            raise TrainerError(
+                f"{why}; pass the tokenizer that the records were made with"
+                + (", or --allow-other-tokenizer" if opened.vocab_size == known else "")
+            )
+        if tokenizer_match.compare(opened, described) == "rules":
+            # It would go with the model, whose users would then prepare text in another way.
+            raise TrainerError(
+                f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
+                f"{_rules(tokenizer_match.described(opened))}: put "
+                + (
+                    "a tokenizer_config.json with these text rules beside it"
+                    if opened.kind == "wordpiece"
+                    else "the spiece.config.json of its training beside it"
+                )
+            )
+        known, described = opened.vocab_size, tokenizer_match.described(opened)
+        kept = wordpiece_files(opened) if opened.kind == "wordpiece" else sentencepiece_files(opened.content, opened)
+    reader = RecordReader(
+        list(files),
+        batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        vocab_size=vocab_size,
+        allow_other_tokenizer=allow_other_tokenizer,
+        **how,
+    )
+    figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
+    if known is not None:
+        figures["vocab_size"] = known
+    names = hashlib.sha256("\n".join(Path(file).name for file in reader.files).encode()).hexdigest()[:16]
+    made = hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()[:16] if sets else None
+    identity = {"kind": "records", "shuffle": shuffle, "names": names, "digest": made, **_shape(reader)}
+    return Data(reader, "records", path, known, described.get("digest"), identity, figures, kept, described, opened)
+
+
+def _opened(tokenizer: Path, records: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of records, by its file or its directory, as `export` opens it.
+
+    Text rules that no file beside it tells are those of the records.
+
+    Raises:
+        AlbertFastError: a file that is no usable tokenizer, a tokenizer.json, or a directory without a tokenizer.
+        CommandError: a tokenizer.json beside it has other pieces.
+    """
+    from albert_fast.cli import model_tokenizer
+
+    file = tokenizer_files.named(tokenizer)
+    tokenizer_files.refuse_json(file)
+    opened = model_tokenizer.open_file(file)
+    if tokenizer_match.compare(opened, records) != "rules":
+        return opened
+    beside = model_tokenizer.rules_of(file)
+    missing = {
+        key: value
+        for key, told in zip(("lower_case", "keep_accents"), beside, strict=True)
+        if told is None and isinstance(value := records.get(key), bool)
+    }
+    return model_tokenizer.open_file(file, missing.get("lower_case"), missing.get("keep_accents"))
+
+
+def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = False) -> Described:
+    """What is known of records without opening them.
+
+    Args:
+        files: files, globs or folders.
+        allow_other_tokenizer: whether records of several tokenizers of one size are taken.
+
+    Raises:
+        AlbertFastError: nothing matches, or the records were made with different tokenizers.
+        TrainerError: their tokenizers are of different sizes.
+    """
+    path = ", ".join(files)
+    found = find_files(files)
+    sets = [*tokenizer_match.records_folders(found).values()]
+    kinds = [made["tokenizer"] for made in sets if isinstance(made.get("tokenizer"), dict)]
+    sizes = list(dict.fromkeys(kind["vocab_size"] for kind in kinds if "vocab_size" in kind))
+    if len(sizes) > 1:
+        raise TrainerError(
+            f"{path}: the records must be of one tokenizer, got tokenizers of {', '.join(map(str, sizes))} pieces; "
+            "pass records of one of them"
+        )
+    try:
+        several = False
+        tokenizer_match.tokenizer_of_records(found)
+    except AlbertFastError:
+        if not allow_other_tokenizer:
+            raise
+        several = True
+    # What all say: records of one vocabulary may have other text rules.
+    described = (
+        {}
+        if several or not kinds
+        else {
+            key: value for key, value in kinds[0].items() if all(key in kind and kind[key] == value for kind in kinds)
+        }
+    )
+    return Described(path, sets, described, next(iter(sizes), None))
+
+
+def _check_size(path: str, size: int | None, expected: int | None) -> None:
+    """Raises a TrainerError if data of `size` pieces meet a model of `expected`."""
+    if None not in (size, expected) and size != expected:
+        raise TrainerError(
+            f"vocab_size of the model must be that of the tokenizer: {path} has {size:,} pieces, the model's "
+            f"configuration says {expected:,}; pass data made with the model's tokenizer, or a model of {size:,} pieces"
+        )
+
+
+def _rules(described: Mapping[str, Any]) -> str:
+    """The text rules of a tokenizer as flags."""
+    lower, accents = ("" if described.get(key) is True else "no-" for key in ("lower_case", "keep_accents"))
+    return f"--{lower}do-lower-case --{accents}keep-accents"
+
+
+def _shape(source: BatchSource) -> dict[str, int]:
+    return {
+        "instances": len(source),
+        "max_seq_length": source.max_seq_length,
+        "max_predictions": source.max_predictions,
+    }
+
+
+def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
+    try:
+        return sentencepiece_files((store / "tokenizer-copy.model").read_bytes(), tokenizer)
+    except FileNotFoundError:  # a WordPiece vocabulary
+        return wordpiece_files(tokenizer)
+
+
+def sentencepiece_files(model: bytes, tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
+    """A SentencePiece model and its text rules as files, by the names that `train-tokenizer` gives them.
+
+    `rebuilt` says that the model was made from a tokenizer.json.
+    """
+    rules = {
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "lower_case": tokenizer.lower_case,
+        "keep_accents": tokenizer.keep_accents,
+        **({"rebuilt": True} if rebuilt else {}),
+    }
+    return {"spiece.model": model, "spiece.config.json": (json.dumps(rules, indent=2) + "\n").encode()}
+
+
+def wordpiece_files(tokenizer: Tokenizer, max_length: int = 512) -> dict[str, bytes]:
+    """A WordPiece vocabulary and its text rules as files, by the names that Hugging Face gives them.
+
+    ALBERT's own tokenizer in transformers is SentencePiece, so the class is BERT's.
+    """
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": tokenizer.lower_case,
+        # None: where it lower-cases, and only there.
+        "strip_accents": False if tokenizer.lower_case and tokenizer.keep_accents else None,
+        "tokenize_chinese_chars": True,
+        "model_max_length": max_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "pad_token": tokenizer.id_to_piece(tokenizer.pad_id),
+        "unk_token": tokenizer.id_to_piece(tokenizer.unk_id),
+        "cls_token": tokenizer.id_to_piece(tokenizer.cls_id),
+        "sep_token": tokenizer.id_to_piece(tokenizer.sep_id),
+        "mask_token": tokenizer.id_to_piece(tokenizer.mask_id),
+    }
+    written = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return {"vocab.txt": tokenizer.content, "tokenizer_config.json": written.encode()}
+
+
+def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokenizer: bool = False) -> str:
+    """Refuses records to evaluate on that are of another tokenizer than the data to train on, before they are opened.
+
+    Returns:
+        A warning if the text rules differ; otherwise an empty string.
+
+    Raises:
+        TrainerError: the tokenizers differ.
+    """
+    if training.opened is not None:
+        match = tokenizer_match.compare(training.opened, held_out.tokenizer)
+    else:
+        match = tokenizer_match.compare_descriptions(training.tokenizer, held_out.tokenizer)
+    names = f"({tokenizer_match.name(held_out.tokenizer)} and {tokenizer_match.name(training.tokenizer)})"
+    if match == "rules":
+        return f"{held_out.path} and {training.path} were made with different text rules {names}"
+    if match == "other" and training.vocab_size not in {None, held_out.vocab_size}:
+        raise TrainerError(
+            f"{held_out.path} and {training.path} were made with different tokenizers {names}: the first has "
+            f"{held_out.vocab_size:,} pieces, the other {training.vocab_size:,}; evaluate on records of the same "
+            "tokenizer"
+        )
+    if match == "other" and not allow_other_tokenizer:
+        raise TrainerError(
+            f"{held_out.path} and {training.path} were made with different tokenizers {names}: "
+            f"{tokenizer_match.reason(training.tokenizer, held_out.tokenizer)}; evaluate on records of the same "
+            "tokenizer, or pass --allow-other-tokenizer"
+        )
+    return ""
+
+
+def check_held_out(training: Data, held_out: Data) -> None:
+    """Raises a TrainerError if records to evaluate on are also trained on."""
+    if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
+        seen = {Path(file).resolve() for file in training.source.files}
+        for file in held_out.source.files:
+            if Path(file).resolve() in seen:
+                raise TrainerError(f"{file} is among the records to train on: evaluation needs records of its own")
+
+
+def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str, float]:
+    """Figures of the first batches: mean tokens and predictions of a sequence, and what guessing by frequency gives.
+
+    Args:
+        source: to train on.
+        held_out: to evaluate on; `unigram_entropy` is then the masked-LM loss on it of the frequencies seen in
+            `source`, else their own entropy. Both in nats.
+    """
+    rows = tokens = 0
+    counts = np.zeros(0, np.int64)
+    for batch in source.batches(0, -(-len(source) // source.batch_size), prefetch=1):
+        rows += len(batch["input_ids"])
+        tokens += int(batch["input_mask"].sum())
+        counts = _count(counts, batch, len(batch["input_ids"]))
+        if counts.sum() >= SAMPLED_PREDICTIONS:
+            break
+    return {
+        "tokens_per_sequence": tokens / rows,
+        "predictions_per_sequence": int(counts.sum()) / rows,
+        "unigram_entropy": _guess(counts).loss if held_out is None else frequency_loss(counts, label_counts(held_out)),
+    }
+
+
+def row_sizes(source: BatchSource, rows: int = SAMPLED_ROWS) -> Sizes:
+    """The sizes of the first rows of a source, `rows` at least: the same at every start."""
+    found = [packing.sizes(batch) for batch in source.batches(0, -(-min(rows, len(source)) // source.batch_size))]
+    return Sizes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def frequency_loss(seen: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
+    """Masked-LM loss, in nats, of answering with the frequencies of some predictions where others are asked.
+
+    Args:
+        seen: how often each id was to be predicted where the frequencies are from.
+        asked: how often each is where the loss is of.
+    """
+    # One more of each piece: those that never occurred are not impossible.
+    shares = np.ones(max(len(seen), len(asked)))
+    shares[: len(seen)] += seen
+    logs = np.log(shares / shares.sum())
+    return float(-(asked * logs[: len(asked)]).sum() / max(1, asked.sum()))
+
+
+def guess(source: BatchSource) -> Guess:
+    """What the best constant answer reaches on all of a source that is not shuffled."""
+    return _guess(label_counts(source))
+
+
+def label_counts(source: BatchSource) -> NDArray[np.int64]:
+    """How often each id is to be predicted in an epoch: int64 [largest id + 1]."""
+    counts = np.zeros(0, np.int64)
+    left = len(source)
+    for batch in source.batches(0, -(-left // source.batch_size)):
+        # The last batch goes on with the next epoch.
+        counts = _count(counts, batch, left)
+        left -= source.batch_size
+    return counts
+
+
+def _count(counts: NDArray[np.int64], batch: Batch, rows: int) -> NDArray[np.int64]:
+    """`counts` and those of the first rows of a batch."""
+    found = np.bincount(batch["masked_lm_ids"][:rows][batch["masked_lm_weights"][:rows] > 0])
+    total = np.zeros(max(len(found), len(counts)), np.int64)
+    total[: len(found)] += found
+    total[: len(counts)] += counts
+    return total
+
+
+def _guess(counts: NDArray[np.int64]) -> Guess:
+    total = int(counts.sum())
+    if total == 0:
+        return Guess(0.0, 0.0, 0)
+    shares = counts[counts > 0] / total
+    return Guess(float(-(shares * np.log(shares)).sum()), float(shares.max()), total)

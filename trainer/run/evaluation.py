@@ -1,0 +1,241 @@
+"""Losses and accuracies over all of a held-out set of records (do_eval of the reference's run_pretraining.py).
+
+The reference evaluates 100 batches; this evaluates every record once, in float64 sums over batches, whatever the batch
+size and the number of devices.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.errors import TrainerError
+from trainer.model import flops, losses
+from trainer.run import packing
+from trainer.run.aside import aside
+from trainer.run.feed import Feed, Packer
+from trainer.run.packing import FEATURES, ROW_WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from albert_fast import BatchSource
+    from trainer.model.model import Albert
+    from trainer.run.feed import Placed, Work
+    from trainer.run.hardware import Hardware
+    from trainer.run.packing import Width
+
+TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 2_048}
+"""Tokens of a micro-batch at most: more is no faster, and takes memory that the training step does not need."""
+
+WINDOW = 16
+"""Batches whose rows are packed together: of one alone most micro-batches would have a long row."""
+
+
+class Figures(NamedTuple):
+    """What an evaluation found."""
+
+    masked_lm_loss: float
+    """Mean cross entropy of a prediction, in nats."""
+    masked_lm_accuracy: float
+    """Share of predictions that are right."""
+    sentence_order_loss: float
+    """Mean cross entropy of a sequence, in nats."""
+    sentence_order_accuracy: float
+    """Share of sequences whose order is told right."""
+    records: int
+    """Sequences evaluated."""
+    predictions: int
+    """Predictions evaluated."""
+    seconds: float
+
+
+class Evaluator:
+    """Evaluates models on a set of records, again and again.
+
+    Rows are packed as in training (`trainer.run.packing`), `WINDOW` batches at a time.
+
+    Args:
+        models: one for each device of this worker.
+        source: the whole set, not shuffled; its batch size is all devices' of this worker.
+        hardware: where to.
+        jit: whether XLA compiles.
+        widths: widths of micro-batches in tokens; None for the few that suit the data.
+
+    Raises:
+        TrainerError: the batch size does not suit the devices.
+        AlbertFastError: the records cannot be read.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Albert],
+        source: BatchSource,
+        hardware: Hardware,
+        *,
+        jit: bool,
+        widths: Sequence[int] | None = None,
+    ) -> None:
+        if source.batch_size % len(hardware.devices):
+            raise TrainerError(
+                f"eval_batch_size must be a multiple of the {hardware.replicas} devices; it is "
+                f"{source.batch_size * hardware.workers}"
+            )
+        self.source, self.hardware = source, hardware
+        self.config = models[0].config
+        most = max(1, TOKENS_AT_A_TIME[hardware.kind] // source.max_seq_length)
+        self.rows = min(most, source.batch_size // len(hardware.devices))
+        self._given = widths
+        self._packer: Packer | None = None
+        self._sums = [_make_sums(model, jit) for model in models]
+
+    def __call__(
+        self, progress: Callable[[int, int], None] | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> Figures | None:
+        """The figures over the whole set; None where `stop` has ended it before, on this worker or another one.
+
+        Args:
+            progress: is told how many batches of how many are done.
+            stop: asked between micro-batches.
+        """
+        began = time.perf_counter()
+        # The last is above 0 where a worker did not come to its end.
+        total = np.zeros(len(losses.Sums._fields) + 3)
+        count = -(-len(self.source) // (self.source.batch_size * self.hardware.workers))
+        windows = range(0, count, WINDOW)
+        with Feed(self._windows(count), lambda window: self._pack(*window)) as feed:
+            for done in windows:
+                parts = feed.next().parts
+                told = self._told(progress, done, count, sum(map(len, parts)))
+                ended = threading.Event()
+                found = aside([self._work(place, part, stop, ended, told) for place, part in enumerate(parts)])
+                total += np.sum(found, axis=0)
+                if total[-1]:
+                    break
+        total = self._over_workers(total)
+        *sums, weight, rows, stopped = total.tolist()
+        if stopped:
+            return None
+        masked_lm, right, order, order_right = sums
+        predictions = round(weight)
+        weight = weight or 1.0
+        return Figures(
+            masked_lm / weight,
+            right / weight,
+            order / rows,
+            order_right / rows,
+            round(rows),
+            predictions,
+            time.perf_counter() - began,
+        )
+
+    def _told(
+        self, progress: Callable[[int, int], None] | None, done: int, count: int, micro_batches: int
+    ) -> Callable[[], None]:
+        """What each device calls after a micro-batch, of so many in the window that begins with batch `done`."""
+        size, lock = min(WINDOW, count - done), threading.Lock()
+        finished = 0
+
+        def told() -> None:
+            nonlocal finished
+            if progress is not None:
+                with lock:
+                    finished += 1
+                    progress(done + size * finished // micro_batches, count)
+
+        return told
+
+    def _work(
+        self,
+        place: int,
+        part: list[Placed],
+        stop: Callable[[], bool],
+        ended: threading.Event,
+        told: Callable[[], None],
+    ) -> Callable[[], NDArray[np.float64]]:
+        def run() -> NDArray[np.float64]:
+            """float64 [7]: what the micro-batches of one device add up to, and whether it stopped before the last."""
+            total = np.zeros(len(losses.Sums._fields) + 3)
+            for placed in part:
+                if ended.is_set() or stop():
+                    total[-1] = 1
+                    break
+                try:
+                    with tf.device(self.hardware.devices[place] or None):
+                        total[:-1] += np.asarray(self._sums[place](placed.width)(placed.features), np.float64)
+                except BaseException:
+                    ended.set()
+                    raise
+                told()
+            return total
+
+        return run
+
+    def _windows(self, count: int) -> Iterator[tuple[dict[str, NDArray[Any]], NDArray[np.float32]]]:
+        """This worker's share of the set, with weights that leave out what is of the next epoch."""
+        workers, worker = self.hardware.workers, self.hardware.worker
+        size = self.source.batch_size
+        part = self.source.shard(worker, workers) if workers > 1 else self.source
+        kept: list[tuple[Any, NDArray[np.float32]]] = []
+        for number, batch in enumerate(part.batches(0, count)):
+            rows = number * size * workers + worker + workers * np.arange(size)
+            valid = (rows < len(self.source)).astype(np.float32)
+            weights = batch["masked_lm_weights"] * valid[:, np.newaxis]
+            kept.append(({**batch, "masked_lm_weights": weights}, valid))
+            if len(kept) == WINDOW or number == count - 1:
+                batches, valids = zip(*kept, strict=True)
+                window = {name: np.concatenate([one[name] for one in batches]) for name in FEATURES}
+                yield window, np.concatenate(valids)
+                kept.clear()
+
+    def _pack(self, batch: dict[str, NDArray[Any]], weights: NDArray[np.float32]) -> Work:
+        if self._packer is None:
+            # From the first window: it is the same in every evaluation.
+            found = packing.sizes(batch)
+            shape = self.source.max_seq_length, self.source.max_predictions, self.rows
+            share = len(weights) // len(self.hardware.devices)
+            chosen = (
+                packing.choose(found, *shape, share, lambda *row: flops.training_flops(self.config, *row))
+                if self._given is None
+                else packing.explicit(self._given, *shape, found, share)
+            )
+            self._packer = Packer(chosen, self.config, self.hardware)
+        return self._packer(batch, weights)
+
+    def _over_workers(self, total: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.hardware.workers == 1:
+            return total
+        strategy, devices = self.hardware.strategy, len(self.hardware.devices)
+
+        def on_replica() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            first = int(tf.get_static_value(context.replica_id_in_sync_group)) % devices == 0
+            return context.all_reduce("sum", tf.constant(total if first else np.zeros_like(total)))
+
+        [found] = aside([lambda: strategy.run(tf.function(on_replica))])
+        result: NDArray[np.float64] = strategy.experimental_local_results(found)[0].numpy()
+        return result
+
+
+def _make_sums(model: Albert, jit: bool) -> Callable[[Width], Callable[[dict[str, tf.Tensor]], tf.Tensor]]:
+    """For each width a function of a micro-batch: `losses.Sums`, the predictions' weight and the rows, float32 [6]."""
+
+    @functools.cache
+    def of_width(_: Width) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+        @tf.function(jit_compile=jit)
+        def sums(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+            rows = batch[ROW_WEIGHTS]
+            found = losses.sums(model(batch), batch, rows)
+            return tf.stack([*found, tf.reduce_sum(batch["masked_lm_weights"]), tf.reduce_sum(rows)])
+
+        done: Callable[[dict[str, tf.Tensor]], tf.Tensor] = sums
+        return done
+
+    return of_width

@@ -1,0 +1,579 @@
+"""A run of pretraining from its options to its report: `albert-fast pretrain`.
+
+Folder of a run:
+
+    pretrain.config.json                resolved options
+    albert_config.json                  the model's configuration
+    spiece.model, spiece.config.json    the tokenizer, if it is known; of WordPiece vocab.txt, tokenizer_config.json
+    checkpoints/step-00005000/          see `trainer.model.checkpoints`
+    metrics.jsonl                       see `trainer.report.journal`
+    tensorboard/                        the same figures for TensorBoard
+    run.json                            data, model, options and environment of the last start
+    report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tensorflow as tf
+
+from albert_fast.cli.common import write_atomic
+from albert_fast.cli.progress import quantity
+from albert_fast.files import locked
+from trainer.errors import TrainerError
+from trainer.exchange import initial
+from trainer.model import checkpoints, flops
+from trainer.model.model import Albert
+from trainer.model.optimizers import AdamW, Lamb
+from trainer.model.schedule import Schedule
+from trainer.options import CHANGES_THE_ROUNDING, Options
+from trainer.report.journal import Journal
+from trainer.report.live import Live
+from trainer.report.report import write_report
+from trainer.report.tensorboard import TensorBoard
+from trainer.run import data, expectation, memory, packing, resume
+from trainer.run.aside import aside
+from trainer.run.evaluation import Evaluator
+from trainer.run.feed import Packer
+from trainer.run.hardware import Hardware, environment
+from trainer.run.loop import Listener, Outcome, Run, device_errors, evaluate, train
+from trainer.run.packing import Width
+from trainer.run.step import Replica
+from trainer.run.stops import Stops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from trainer.model.config import ModelConfig
+
+OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
+
+TOKENS_AT_A_TIME = {"GPU": (8_192, 65_536), "CPU": (512, 512)}
+"""Tokens of a micro-batch below which it is slower, and beyond which it is no faster."""
+
+MICRO_BATCHES = 16
+"""Micro-batches that a device's share of a step has at least, unless they become too small: of few, most have a long
+row, and devices do not get equal shares."""
+
+
+class Job(NamedTuple):
+    """What is to be trained, on what."""
+
+    folder: Path
+    name: str
+    """What the reader calls the model: a preset, or the file of its configuration."""
+    config: ModelConfig
+    options: Options
+    training: data.Data
+    held_out: data.Data | None
+    init_checkpoint: Path | None
+    goes_on: bool
+    """Whether checkpoints in the folder are gone on from; else they are as if they were not there."""
+    describe: Callable[[], None]
+    """Writes what the run is into its folder; called when it is known to fit what is there, and the folder is this
+    process's alone."""
+    last_words: Callable[[], str]
+    """What to tell the reader when a second signal ends the process."""
+    keep_no_programs: Callable[[], bool]
+    """See `trainer.run.loop.Run`."""
+    check_start: Callable[[initial.Initial], None] = lambda _: None
+    """Raises an error where the weights to start from do not go with the data; called before anything is written."""
+
+
+class Resolved(NamedTuple):
+    """Options that depend on the device, decided."""
+
+    micro_batch: int
+    precision: str
+    jit: bool
+    deterministic: bool
+    devices: int
+    widths: tuple[Width, ...]
+    attention: str
+    recompute: bool
+
+
+def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
+    """Trains, from the newest checkpoint where there is one, to the end or to where it is stopped.
+
+    Args:
+        job: what to train.
+        hardware: what on.
+        warn: takes a line of warning.
+
+    Raises:
+        TrainerError: something does not fit, or went wrong while training; the message is one line.
+        AlbertFastError: the data cannot be read.
+    """
+    folder = job.folder / "checkpoints"
+    with _locked(job.folder, hardware, warn):
+        found = checkpoints.newest(folder, warn) if job.goes_on else None
+        facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
+        before: Mapping[str, Any] = {}
+        if found is not None:
+            before = found.facts
+            resume.check(found, facts)
+            facts["init_checkpoint"] = before.get("init_checkpoint")
+        resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
+        if resolved.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_tensor_float_32_execution(resolved.precision == "tf32")
+        replicas = [_replica(job, device, resolved) for device in hardware.devices]
+        start = found.step if found else 0
+        origin = _begin(job, replicas, found)
+        evaluator = None
+        if job.held_out is not None:
+            models = [replica.model for replica in replicas]
+            evaluator = Evaluator(
+                models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
+            )
+        _agree(hardware, start)
+        # Last, because --overwrite removes what was there: what is refused before this must not cost it.
+        if hardware.chief:
+            job.describe()
+        with _shown(job, hardware, start) as (listener, hours):
+            for line in origin:
+                listener.say(line)
+            expected = _expect(job, hardware, resolved)
+            _say_what(job, hardware, resolved, expected, start, listener, warn)
+            run = Run(
+                config=job.config,
+                options=job.options,
+                schedule=_schedule(job.options),
+                hardware=hardware,
+                replicas=replicas,
+                source=job.training.source,
+                widths=resolved.widths,
+                jit=resolved.jit,
+                peak_tflops=_peak(job, hardware, resolved),
+                folder=folder,
+                facts={**facts, "resolved": resolved._asdict()},
+                files=job.training.tokenizer_files,
+                evaluator=evaluator,
+                listener=listener,
+                keep_no_programs=job.keep_no_programs,
+            )
+            described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
+            _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
+            with Stops(job.options.max_hours, _heard(listener), job.last_words) as stops:
+                try:
+                    _leave_room(job, found, stops, listener)
+                    if found is not None and found.evaluation is None:
+                        evaluate(run, start, found, stops)
+                    elif found is not None and found.evaluation is not None:
+                        listener.evaluated(start, found.evaluation)
+                    outcome = train(run, start, hours, stops)
+                except BaseException as error:
+                    why = "an error" if isinstance(error, Exception) else stops.reason or "Ctrl-C"
+                    # On a full disk this fails too, and what it says must not take the place of the error's.
+                    with contextlib.suppress(Exception):
+                        _write_run(job, hardware, described, Outcome(_newest_step(folder), False, why))
+                    # Who has asked twice does not want to wait for figures.
+                    if isinstance(error, Exception):
+                        _report(job, hardware, lambda _: None)
+                    raise
+            _write_run(job, hardware, described, outcome)
+            _report(job, hardware, warn)
+    return outcome
+
+
+# --- what starts -----------------------------------------------------------------------------------------------------
+
+
+def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
+    """Decides what depends on the device; a run that goes on stays with what it had, unless told otherwise.
+
+    Raises:
+        TrainerError: batch, micro-batch and devices do not divide; the device has too little memory.
+    """
+    options, source = job.options, job.training.source
+    defaults = {
+        "precision": "bf16" if hardware.bf16 else "float32",
+        "jit": True,
+        "deterministic": hardware.kind == "CPU",
+    }
+    chosen = {}
+    for name, default in defaults.items():
+        given = getattr(options, name)
+        chosen[name] = given if given is not None else before.get(name, default)
+    _check_attention(job, hardware, chosen["precision"], jit=chosen["jit"])
+    if chosen["precision"] == "tf32" and hardware.kind != "GPU":
+        warn("--precision tf32 is float32 on a CPU")
+    if chosen["precision"] == "bf16" and not chosen["jit"]:
+        warn(
+            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: remove "
+            "--no-jit, or pass --precision float32"
+        )
+    share, rest = divmod(options.batch_size, hardware.replicas)
+    if rest:
+        raise TrainerError(
+            f"batch_size must be a multiple of the number of devices ({hardware.replicas}); it is {options.batch_size}"
+        )
+    shape = (source.max_seq_length, source.max_predictions, chosen["precision"])
+    room = hardware.memory_bytes
+    least, most = TOKENS_AT_A_TIME[hardware.kind]
+    tokens = max(least, min(most, share * source.max_seq_length // MICRO_BATCHES))
+    best = memory.fitting_micro_batch(job.config, share, *shape, room, tokens, **_how(options, hardware))
+    micro = options.micro_batch_size
+    if micro is None:
+        micro = before.get("micro_batch", best)
+        needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
+        # The device may be a smaller one than at the start.
+        if share % micro or (room is not None and needed > room):
+            micro = best
+    elif share % micro:
+        of = f", {share} on each of {hardware.replicas} devices" if hardware.replicas > 1 else ""
+        raise TrainerError(
+            f"batch_size must be a multiple of micro_batch_size: {options.batch_size}{of}, is no multiple of {micro}"
+        )
+    needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
+    if room is not None and needed > room:
+        what = (
+            f"a step takes about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
+            f"{shape[2]}, and {hardware.name} has {quantity(room, 'bytes')}"
+        )
+        if options.micro_batch_size is None:
+            raise TrainerError(
+                f"{what}: take a smaller model or shorter sequences, or pass --micro-batch-size {micro} to try it all "
+                "the same"
+            )
+        # It is an estimate, and the user has decided.
+        warn(f"{what}: --micro-batch-size {best} would fit" if best < micro else what)
+    widths = _widths(job, hardware, micro, before)
+    resolved = Resolved(
+        micro,
+        chosen["precision"],
+        chosen["jit"],
+        chosen["deterministic"],
+        hardware.replicas,
+        widths,
+        options.attention,
+        options.recompute,
+    )
+    for name in CHANGES_THE_ROUNDING:
+        key = "micro_batch" if name == "micro_batch_size" else name
+        now = [list(width) for width in widths] if name == "widths" else getattr(resolved, key)
+        # Widths follow from the micro-batch, which has a line of its own.
+        if key in before and before[key] != now and (name != "widths" or before["micro_batch"] == micro):
+            was = _named(before[key]) if name == "widths" else before[key]
+            is_now = _named(now) if name == "widths" else now
+            warn(f"{name} was {was} and is now {is_now}: the run resumes, but the last bits of its results change")
+    return resolved
+
+
+def _named(widths: Sequence[Sequence[int]]) -> str:
+    return ", ".join(str(Width(*width)) for width in widths)
+
+
+def _how(options: Options, hardware: Hardware) -> dict[str, Any]:
+    """What decides how much memory a step takes, besides its shape."""
+    return {"recompute": options.recompute, "attention": options.attention, "kind": hardware.kind}
+
+
+def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool) -> None:
+    """Raises a TrainerError where cuDNN's attention cannot do what is asked."""
+    if job.options.attention != "cudnn":
+        return
+    for met, rule in (
+        (hardware.kind == "GPU", f"an NVIDIA GPU, got {hardware.name}"),
+        (precision == "bf16", f"precision bf16, got {precision}"),
+        (jit, "XLA (jit), which is off"),
+        (
+            job.config.attention_probs_dropout_prob == 0,
+            f"attention_probs_dropout_prob 0, got {job.config.attention_probs_dropout_prob}",
+        ),
+    ):
+        if not met:
+            raise TrainerError(f"attention cudnn needs {rule}; pass attention plain")
+
+
+def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any]) -> tuple[Width, ...]:
+    """The shapes of micro-batches; a run that resumes keeps those it had where it can."""
+    source, given = job.training.source, job.options.chosen_widths()
+    shape = source.max_seq_length, source.max_predictions, micro
+    if (
+        given is None
+        and "widths" in before
+        and (before["micro_batch"], before["devices"]) == (micro, hardware.replicas)
+    ):
+        return tuple(Width(*width) for width in before["widths"])
+    found, share = data.row_sizes(source), job.options.batch_size // hardware.replicas
+    if given is not None:
+        return packing.explicit(given, *shape, found, share)
+    return packing.choose(found, *shape, share, lambda *row: flops.training_flops(job.config, *row))
+
+
+def _replica(job: Job, device: str, resolved: Resolved) -> Replica:
+    with tf.device(device or None):
+        dtype = tf.bfloat16 if resolved.precision == "bf16" else tf.float32
+        model = Albert(
+            job.config,
+            dtype,
+            seed=job.options.random_seed,
+            attention=resolved.attention,
+            recompute=resolved.recompute,
+        )
+        optimizer = OPTIMIZERS[job.options.optimizer](model.named_variables, weight_decay=job.options.weight_decay)
+        return Replica(model, optimizer)
+
+
+def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None) -> list[str]:
+    """Gives the variables their values at the step that the run starts from; lines that say where they are from."""
+    if found is not None:
+        for replica in replicas:
+            checkpoints.load(found, replica.variables)
+        said = [f"resuming from {found.path}"]
+        if job.init_checkpoint is not None and str(job.init_checkpoint) != found.facts.get("init_checkpoint"):
+            said.append(f"--init-checkpoint {job.init_checkpoint} is not read: the run has weights of its own")
+        return said
+    if job.init_checkpoint is None:
+        return []
+    loaded = initial.initial(job.init_checkpoint)
+    job.check_start(loaded)
+    for replica in replicas:
+        fresh = initial.assign(loaded, replica.model.named_variables, job.config)
+    said = [f"starting from {loaded.origin}", *initial.remarks(loaded, job.config)]
+    if fresh:
+        said.append(f"it lacks {', '.join(fresh)}, which start at random")
+    return said
+
+
+def _schedule(options: Options) -> Schedule:
+    return Schedule(
+        options.learning_rate,
+        options.num_train_steps,
+        options.num_warmup_steps,
+        options.poly_power,
+        options.start_warmup_step,
+    )
+
+
+def _agree(hardware: Hardware, start: int) -> None:
+    """Raises a TrainerError where workers would start from different steps."""
+    if hardware.workers == 1:
+        return
+
+    def spread() -> tf.Tensor:
+        step = tf.constant([start, start * start], tf.float64)
+        return tf.distribute.get_replica_context().all_reduce("sum", step)
+
+    # What another worker refuses, it says itself; here it is seen only that it is gone.
+    with device_errors("before the first step", hardware, "with the model alone"):
+        # Aside, so that Ctrl-C is heard while the others are waited for.
+        [found] = aside([lambda: hardware.strategy.run(tf.function(spread))])
+        total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
+    if round(squares * hardware.replicas) != round(total * total):
+        raise TrainerError(
+            f"worker {hardware.worker} would go on from step {start}, and others from another one: --output-dir must "
+            "be a folder that all workers share"
+        )
+
+
+# --- what the reader sees ---------------------------------------------------------------------------------------------
+
+
+def _peak(job: Job, hardware: Hardware, resolved: Resolved) -> float | None:
+    if job.options.peak_tflops is not None:
+        return job.options.peak_tflops
+    return hardware.peak_tflops if resolved.precision == "bf16" else None
+
+
+def _expect(job: Job, hardware: Hardware, resolved: Resolved) -> expectation.Expectation:
+    rows = job.options.batch_size // hardware.workers
+    found = data.row_sizes(job.training.source)
+    plan = Packer(resolved.widths, job.config, hardware).plan
+    return expectation.expect(job.config, found, resolved.widths, rows, plan)
+
+
+def _say_what(
+    job: Job,
+    hardware: Hardware,
+    resolved: Resolved,
+    expected: expectation.Expectation,
+    start: int,
+    listener: Listener,
+    warn: Callable[[str], None],
+) -> None:
+    """In a few lines, what is about to be trained on what, and how much memory and time it takes."""
+    options, source = job.options, job.training.source
+    count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
+    epochs = options.num_train_steps * options.batch_size / len(source)
+    listener.say(
+        f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {len(source):,} instances of up "
+        f"to {source.max_seq_length} tokens from {job.training.path}: {options.num_train_steps:,} steps of "
+        f"{options.batch_size:,} instances are {epochs:,.1f} epochs"
+    )
+    needed = memory.estimate(
+        job.config,
+        resolved.micro_batch,
+        source.max_seq_length,
+        source.max_predictions,
+        resolved.precision,
+        **_how(options, hardware),
+    )
+    room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
+    each = " on each" if hardware.replicas > 1 else ""
+    listener.say(
+        f"on {count}{hardware.name} in {resolved.precision}: a step needs about {quantity(needed, 'bytes')}{room}{each}"
+    )
+    listener.say(expectation.padding_line(expected, resolved.widths, len(hardware.devices)))
+    work = expected.operations * options.batch_size * (options.num_train_steps - start)
+    gpu, peak = hardware.kind == "GPU", _peak(job, hardware, resolved)
+    if work == 0 or (gpu and peak is None):
+        return
+    fraction = expectation.peak_fraction(hardware.name)
+    rate = (
+        fraction * 1e12 * (peak or 0.0) * hardware.replicas
+        if gpu
+        else expectation.PROCESSOR_RATE * len(os.sched_getaffinity(0)) * hardware.workers
+    )
+    where = f"{count}{hardware.name}, at {100 * fraction:.0f}% of its peak (not measured yet)," if gpu else "this CPU"
+    from_store = job.training.kind == "tokens"
+    advised = expectation.advice(
+        job.name,
+        options.batch_size,
+        options.num_train_steps,
+        source.max_seq_length,
+        from_store=from_store,
+        gpu=gpu,
+    )
+    said, long = expectation.time_line(work / rate, where, advised, gpu=gpu)
+    (warn if long and hardware.chief else listener.say)(said)
+
+
+def _describe(
+    job: Job, hardware: Hardware, resolved: Resolved, expected: expectation.Expectation, run: Run
+) -> dict[str, Any]:
+    """What run.json holds, but for how far the run is."""
+    source = job.training.source
+    shape = source.max_seq_length, source.max_predictions
+    held_out = None if job.held_out is None else job.held_out.source
+    figures = {**job.training.figures, **data.sample(source, held_out)}
+    if job.held_out is not None:
+        figures |= {"eval_records": job.held_out.path, "eval_instances": len(job.held_out.source)}
+    return {
+        "data": figures,
+        "model": {
+            "name": job.name,
+            "parameters": memory.parameters(job.config),
+            "training_flops_per_sequence": flops.training_flops(job.config, *shape),
+            "memory_estimate_bytes": memory.estimate(
+                job.config, resolved.micro_batch, *shape, resolved.precision, **_how(job.options, hardware)
+            ),
+        },
+        "training": {
+            "optimizer": job.options.optimizer,
+            "batch_size": job.options.batch_size,
+            "micro_batch_size": resolved.micro_batch,
+            "widths": [str(width) for width in resolved.widths],
+            "expected_padding": expected.padding,
+            "replicas": hardware.replicas,
+            "workers": hardware.workers,
+            "precision": resolved.precision,
+            "xla": resolved.jit,
+            "init_checkpoint": run.facts["init_checkpoint"],
+        },
+        "environment": environment(hardware) | {"peak_tflops": run.peak_tflops},
+    }
+
+
+def _write_run(job: Job, hardware: Hardware, described: Mapping[str, Any], outcome: Outcome) -> None:
+    if not hardware.chief:
+        return
+    steps = {
+        "done": outcome.steps,
+        "total": job.options.num_train_steps,
+        "finished": outcome.finished,
+        "stopped": outcome.stopped,
+    }
+    content = json.dumps({**described, "steps": steps}, indent=2) + "\n"
+    write_atomic(job.folder / "run.json", content.encode(errors="backslashreplace"))
+
+
+def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
+    """Writes the report. What goes wrong with it must not hide how the run itself ended."""
+    if not hardware.chief:
+        return
+    try:
+        write_report(job.folder)
+    except Exception as error:  # noqa: BLE001 - matplotlib's are of any kind
+        warn(f"cannot write the report: {error}")
+
+
+def _heard(listener: Listener) -> Callable[[str], None]:
+    return lambda name: listener.say(
+        f"{name}: the run saves a checkpoint and ends; a second signal ends it at once and keeps the last checkpoint"
+    )
+
+
+def _leave_room(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, listener: Listener) -> None:
+    """Tells `stops` how long the last checkpoint and its evaluation take, where an earlier start has measured it."""
+    if job.options.max_hours is None:
+        return
+    if found is not None and found.evaluation is not None:
+        stops.room = found.evaluation.get("seconds", 0.0)
+    if not stops.room:
+        what = "a checkpoint" if job.held_out is None else "a checkpoint and its evaluation"
+        listener.say(f"--max-hours leaves no room for {what} until the first one shows how long that takes")
+
+
+def _newest_step(folder: Path) -> int:
+    kept = checkpoints.listing(folder)
+    return checkpoints.step_of(kept[0]) if kept else 0
+
+
+class _Chief(Listener):
+    """Writes journal and TensorBoard's events, and shows the run."""
+
+    def __init__(self, journal: Journal, events: TensorBoard, live: Live) -> None:
+        self.journal, self.events, self.live = journal, events, live
+
+    def training(self, line: Mapping[str, Any]) -> None:
+        self.journal.append(line)
+        self.events.write(line)
+        self.live.update(line)
+
+    def evaluation(self, line: Mapping[str, Any]) -> None:
+        self.journal.append(line)
+        self.events.write(line)
+        self.live.evaluation(line)
+
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        if not any("evaluation" in line and line["step"] == step for line in self.journal.lines):
+            whole = {name: round(figures[name]) for name in ("records", "predictions") if name in figures}
+            self.evaluation({"step": step, "time": time.time(), "evaluation": {**figures, **whole}})
+
+    def say(self, message: str) -> None:
+        self.live.say(message)
+
+
+@contextlib.contextmanager
+def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener, float]]:
+    """A listener, and the hours of training before this start."""
+    if not hardware.chief:
+        yield Listener(), 0.0
+        return
+    with (
+        Journal(job.folder, start) as journal,
+        TensorBoard(job.folder, journal.lines) as events,
+        Live(job.options.num_train_steps, batch_size=job.options.batch_size) as live,
+    ):
+        yield _Chief(journal, events, live), journal.hours
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
+    """Keeps a second run from training in the same folder."""
+    if not hardware.chief:
+        yield
+        return
+    with locked(folder) as lock:
+        if not lock.exclusive:
+            warn(f"{folder} cannot be locked on this file system: start no second run in it")
+        yield

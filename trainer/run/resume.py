@@ -1,0 +1,92 @@
+"""Whether a run can resume what is in its directory: only with what decides the result as it was at the start.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from albert_fast.tokenizers import match as tokenizer_match
+from trainer.errors import TrainerError
+from trainer.options import CHANGES_THE_RESULT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from trainer.model.checkpoints import Checkpoint
+    from trainer.model.config import ModelConfig
+    from trainer.options import Options
+    from trainer.run.data import Data
+
+OTHERWISE = "--overwrite to start over, or another --output-dir"
+
+FOUND = frozenset({"kind", "digest", "names", "instances", "max_predictions"})
+"""What data is known by, and no option sets."""
+
+
+def facts(config: ModelConfig, options: Options, training: Data, init_checkpoint: Path | None) -> dict[str, Any]:
+    """What decides what a run computes: equal in all starts of one run."""
+    given = options.as_dict()
+    return {
+        "model": json.loads(config.to_json()),
+        "data": training.identity,
+        "options": {name: given[name] for name in CHANGES_THE_RESULT},
+        "init_checkpoint": None if init_checkpoint is None else str(init_checkpoint),
+        "tokenizer": dict(training.tokenizer),
+    }
+
+
+def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
+    """Refuses to resume a run that was started with something else.
+
+    Raises:
+        TrainerError: the message names the first difference, and what to pass.
+    """
+    run = found.path.parent.parent
+    # The data last: the seed alone makes another number of instances.
+    for part, explain in (("model", _model), ("options", _option), ("data", _data)):
+        then_all, now_all = found.facts.get(part, {}), now[part]
+        for name in dict.fromkeys([*then_all, *now_all]):
+            if then_all.get(name) != now_all.get(name):
+                raise TrainerError(f"{run}: {explain(run, name, then_all, now_all)}")
+    then, other = found.facts.get("tokenizer", {}), now["tokenizer"]
+    if tokenizer_match.compare_descriptions(then, other) == "other":
+        raise TrainerError(
+            f"{run}: started with {tokenizer_match.name(then)}, not {tokenizer_match.name(other)}, and "
+            f"{tokenizer_match.reason(then, other)}; pass data of the first to resume, {OTHERWISE}"
+        )
+
+
+def _model(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return (
+        f"started with a model of {name} {then.get(name)}, not {now.get(name)}; pass --model "
+        f"{run / 'albert_config.json'} to resume, {OTHERWISE}"
+    )
+
+
+def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    flag, was, is_now = f"--{name.replace('_', '-')}", then.get(name), now.get(name)
+    if name == "num_train_steps":
+        # The rate is 0 at the end: more steps of this schedule would be other steps from the first on.
+        return (
+            f"started with {flag} {was}, not {is_now}; pass {was} to resume. For more steps, pass --init-checkpoint "
+            f"{run} and another --output-dir: the learning rate falls to 0 by step {was}. Pass --overwrite to start "
+            "over"
+        )
+    if isinstance(was, bool) and isinstance(is_now, bool):
+        flags = {True: flag, False: f"--no-{flag[2:]}"}
+        return f"started with {flags[was]}, not {flags[is_now]}; pass {flags[was]} to resume, {OTHERWISE}"
+    if was is None:
+        return f"started without {flag}, not with {is_now}; remove it to resume, or pass {OTHERWISE}"
+    if is_now is None:
+        return f"started with {flag} {was}, not without it; pass it to resume, {OTHERWISE}"
+    return f"started with {flag} {was}, not {is_now}; pass {was} to resume, {OTHERWISE}"
+
+
+def _data(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if name in FOUND or (name == "max_seq_length" and now.get("kind") == "records"):
+        return f"started with other data; pass the same --tokens or --records to resume, {OTHERWISE}"
+    return _option(run, name, then, now)

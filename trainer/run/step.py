@@ -1,0 +1,309 @@
+"""A training step: the gradients of its micro-batches, their sum over micro-batches and replicas, one update.
+
+Only what has to be global is: the losses' denominators come from the whole batch before its first micro-batch, the norm
+that clips from the whole gradient after its last. So the step's size, not the micro-batch's nor the number of replicas,
+decides what is learnt.
+
+Each replica has a model and an optimizer of its own, made from the same seed. They stay equal, because every replica
+makes the same update from the same sum; nothing is sent but that sum, once a step, and between machines before it the
+two denominators.
+
+Python starts each micro-batch when the one before it is done, or nearly so: only one is in memory at a time, devices
+need not have the same number of them, and between two of them a step can be abandoned.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import tensorflow as tf
+
+from trainer.model import losses
+from trainer.run.aside import aside
+from trainer.run.packing import ROW_WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from trainer.model.model import Albert
+    from trainer.model.optimizers import AdamW
+    from trainer.model.schedule import Schedule
+    from trainer.run.feed import Placed, Work
+    from trainer.run.packing import Width
+
+Batch = dict[str, tf.Tensor]
+"""The features of a micro-batch: integers [B, S], [B, P] and [B, 1], `masked_lm_weights` float32 [B, P]; `row_numbers`
+and `row_weights` [B] as `trainer.run.packing.cut` makes them."""
+
+NO_SIGNALS = (0.0, 0.0)
+"""What a step is given where nobody wants to stop."""
+
+_TAIL = 6
+"""Figures that replicas add up beside gradient and sums: see the end of `Report`."""
+
+
+class Replica(NamedTuple):
+    """What one device trains."""
+
+    model: Albert
+    optimizer: AdamW
+    """Over the model's `named_variables`."""
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """All that training changes, by name: the model's variables and the optimizer's slots, float32."""
+        return self.model.named_variables | self.optimizer.slots
+
+
+class Report(NamedTuple):
+    """What a step reports, besides changing the model: float32 scalars, the same on every replica."""
+
+    metrics: losses.Metrics
+    """Losses and accuracies before the update."""
+    gradient_norm: tf.Tensor
+    """Global norm of the gradient before clipping. Where it is not finite, there was no update."""
+    learning_rate: tf.Tensor
+    """The rate of the update."""
+    tokens: tf.Tensor
+    """Tokens of the whole batch, without padding."""
+    computed: tf.Tensor
+    """Tokens that were computed, with padding and empty rows."""
+    operations: tf.Tensor
+    """Floating-point operations that the real tokens need, in 10^12."""
+    signals: tf.Tensor
+    """[2]: the sum of the signals that each worker gave to this step."""
+    abandoned: tf.Tensor
+    """Above 0 where a worker did not finish its share: there was no update, and the metrics mean nothing."""
+
+
+class Step:
+    """Trains replicas in place, a batch a call.
+
+    Args:
+        replicas: one for each device of this worker, in the order of the strategy's, on that device.
+        schedule: gives the learning rate.
+        strategy: how replicas add up; None for one replica.
+        seed: decides the dropout masks; from 0 to 2**31 - 1.
+        jit: whether XLA compiles the gradient of a micro-batch and the update.
+        compiling: is told of each width when its first micro-batch is about to be compiled.
+    """
+
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        schedule: Schedule,
+        *,
+        strategy: tf.distribute.Strategy | None = None,
+        seed: int = 0,
+        jit: bool = True,
+        compiling: Callable[[Width], None] | None = None,
+    ) -> None:
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.schedule, self.seed, self.jit = schedule, seed, jit
+        self.compiling = compiling if jit else None
+        self.parts = [_Part(replica, jit) for replica in replicas]
+        self.started: set[tuple[int, Width]] = set()
+        """Devices and widths of which a micro-batch was started: each is compiled."""
+        self.workers = self.strategy.num_replicas_in_sync // len(replicas)
+        self.seconds: float | None = None
+        """What a micro-batch took of late; None before the second of a kind."""
+        self._begin, self._finish = tf.function(self._all_totals), tf.function(self._reduce)
+
+    def __call__(
+        self,
+        work: Work,
+        number: int,
+        signals: Callable[[], Sequence[float]] = lambda: NO_SIGNALS,
+        abandon: Callable[[int], bool] | None = None,
+    ) -> Report:
+        """Step `number`, counted from 0, on `work`, this worker's share of the batch.
+
+        While it runs, this thread does nothing but wait, so that it hears signals.
+
+        Args:
+            work: the batch in micro-batches, on the devices.
+            number: decides learning rate and dropout.
+            signals: gives [2], this worker's, when its micro-batches are done; every worker's report has their sum, so
+                that all can stop after the same step.
+            abandon: asked between micro-batches, with the number of those left to the device that has the most; where
+                it says so, the step ends without an update, on all workers.
+        """
+        counts = tf.constant([work.predictions, work.sentences], tf.float32)
+        if self.workers > 1:
+            [counts] = aside([lambda: self._begin(counts)])
+        whole = losses.Totals(*tf.unstack(counts))
+        left = [len(parts) for parts in work.parts]
+        abandoned = [False]
+
+        def share(place: int) -> Callable[[], None]:
+            def run() -> None:
+                part = self.parts[place]
+                part.reset()
+                before: tf.Tensor | None = None
+                for placed in work.parts[place]:
+                    if abandoned[0] or (abandon is not None and abandon(max(left))):
+                        abandoned[0] = True
+                        return
+                    try:
+                        before = self._micro_batch(place, placed, whole, number, before)
+                    except BaseException:
+                        # The step is lost, so the other devices need not finish it.
+                        abandoned[0] = True
+                        raise
+                    left[place] -= 1
+
+            return run
+
+        aside([share(place) for place in range(len(self.parts))])
+        figures = (work.tokens, work.computed, work.operations / 1e12)
+        tail = tf.constant([*figures, *signals(), float(abandoned[0])], tf.float32)
+        reports: list[Report] = aside([lambda: self._finish(tf.constant(number, tf.int64), counts, tail)])
+        return reports[0]
+
+    def _micro_batch(
+        self, place: int, placed: Placed, whole: losses.Totals, number: int, before: tf.Tensor | None
+    ) -> tf.Tensor:
+        """Starts a micro-batch, and waits for the end of the one before it."""
+        width, features = placed
+        part, key = self.parts[place], tf.constant([self.seed, number], tf.int64)
+        first = (place, width) not in self.started
+        if first:
+            new = all(width != other for _, other in self.started)
+            self.started.add((place, width))
+            if new and self.compiling is not None:
+                self.compiling(width)
+        began = time.perf_counter()
+        # A GPU may still be at work when this returns. One more that waits keeps it busy; more could not be stopped.
+        # Without the device TensorFlow puts a compiled function on the first one, wherever its variables are.
+        with tf.device(part.device):
+            started: tf.Tensor = part.add(width)(features, whole, key)
+        (started if before is None else before).numpy()
+        if not first:
+            took = time.perf_counter() - began
+            self.seconds = took if self.seconds is None else 0.8 * self.seconds + 0.2 * took
+        return started
+
+    def _place(self) -> int:
+        """The replica that is traced; each one's part is its own."""
+        return int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)) % len(self.parts)
+
+    def _all_totals(self, counts: tf.Tensor) -> tf.Tensor:
+        """The sum of `counts`, float32 [n], over the workers."""
+
+        def on_replica(mine: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            # An argument of the function is on no device, and a sum over workers needs one.
+            return context.all_reduce("sum", tf.identity(mine) if self._place() == 0 else tf.zeros_like(mine))
+
+        return self._first(self.strategy.run(on_replica, args=(counts,)))
+
+    def _reduce(self, number: tf.Tensor, counts: tf.Tensor, tail: tf.Tensor) -> Report:
+        """Adds up what the replicas have accumulated, and updates each."""
+        rate = self.schedule(number)
+
+        def on_replica(mine: tf.Tensor) -> Report:
+            context, part = tf.distribute.get_replica_context(), self.parts[self._place()]
+            # All in one vector, so that a step sends once.
+            mine = mine if self._place() == 0 else tf.zeros_like(mine)
+            total = context.all_reduce("sum", tf.concat([part.total, mine], 0))
+            gradient, sums = total[: part.size], tf.unstack(total[part.size : -_TAIL])
+            tokens, computed, operations, *sent, abandoned = tf.unstack(total[-_TAIL:])
+            metrics = losses.metrics(losses.Sums(*sums), losses.Totals(*tf.unstack(counts)))
+            sound = tf.math.is_finite(metrics.loss) & (abandoned == 0)
+            norm = part.update(gradient, rate, sound)
+            return Report(metrics, norm, rate, tokens, computed, operations, tf.stack(sent), abandoned)
+
+        reports = self.strategy.run(on_replica, args=(tail,))
+        report: Report = tf.nest.map_structure(self._first, reports)
+        return report
+
+    def _first(self, value: tf.Tensor) -> tf.Tensor:
+        return self.strategy.experimental_local_results(value)[0]
+
+
+def make_gradient(
+    model: Albert, *, jit: bool = True
+) -> Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]]:
+    """The function that a step spends its time in: a micro-batch's sums, and its share of the step's gradient.
+
+    Its arguments are the micro-batch, the step's denominators and the dropout key, integers [2]: seed and step. The
+    gradient is float32 [parameters]: that of every variable in the order of `named_variables`, flattened.
+
+    Args:
+        model: whose gradient.
+        jit: whether XLA compiles it.
+    """
+
+    @tf.function(jit_compile=jit)
+    def gradient(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
+        sums, found = _gradient(model, part, whole, key)
+        return sums, _flat(found)
+
+    done: Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]] = gradient
+    return done
+
+
+def _gradient(model: Albert, part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, list[tf.Tensor]]:
+    """See `make_gradient`; the gradient of each variable, in its shape."""
+    with tf.GradientTape() as tape:
+        sums = losses.sums(model(part, key), part, part.get(ROW_WEIGHTS, 1.0))
+        loss = losses.loss(sums, whole)
+    gradient = tape.gradient(loss, list(model.named_variables.values()))
+    return sums, [tf.convert_to_tensor(g) for g in gradient]
+
+
+def _flat(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
+
+
+class _Part:
+    """What one replica does in a step."""
+
+    def __init__(self, replica: Replica, jit: bool) -> None:
+        self.model, optimizer = replica
+        self.jit = jit
+        variables = self.model.named_variables
+        shapes = [variable.shape for variable in variables.values()]
+        sizes = [shape.num_elements() for shape in shapes]
+        self.size = sum(sizes)
+        self.device = next(iter(variables.values())).device
+        with tf.device(self.device):
+            # One a variable: XLA then adds up where it computes the last of a gradient, and copies nothing.
+            self._gradients = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
+            self._sums = tf.Variable(tf.zeros([len(losses.Sums._fields)]), trainable=False)
+        self._adds: dict[Width, Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]] = {}
+
+        @tf.function(jit_compile=jit)
+        def update(gradient: tf.Tensor, rate: tf.Tensor, sound: tf.Tensor) -> tf.Tensor:
+            # One place decides whether a step is sound: the optimizer, by the norm.
+            gradient = tf.where(sound, gradient, float("nan"))
+            pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
+            return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
+
+        self.update = update
+
+    @property
+    def total(self) -> tf.Tensor:
+        """What has been accumulated: the gradient, float32 [parameters], and the sums."""
+        return _flat([*self._gradients, self._sums])
+
+    def reset(self) -> None:
+        """Forgets what has been accumulated."""
+        for variable in (*self._gradients, self._sums):
+            variable.assign(tf.zeros_like(variable))
+
+    def add(self, width: Width) -> Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]:
+        """The function that accumulates a micro-batch of that shape; its result is there when it is done."""
+        if width not in self._adds:
+
+            @tf.function(jit_compile=self.jit)
+            def add(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tf.Tensor:
+                sums, gradient = _gradient(self.model, part, whole, key)
+                for so_far, more in zip(self._gradients, gradient, strict=True):
+                    so_far.assign_add(more)
+                self._sums.assign_add(tf.stack([*sums]))
+                return sums.masked_lm
+
+            self._adds[width] = add
+        return self._adds[width]
