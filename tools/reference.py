@@ -19,7 +19,7 @@ from typer.utils import get_params_from_function
 from albert_fast.cli import app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- tools/reference.py wrote this page from the command's options. Change them, then run `make docs`. -->"
@@ -108,12 +108,14 @@ def _block(code: str) -> str:
     return f"```\n{code}\n```"
 
 
-def _table(rows: Iterable[Row]) -> Iterator[str]:
-    lines = ["| option | what it does | values | default |", "|---|---|---|---|"]
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    cells = [("option", "what it does", "values", "default"), ("---",) * 4]
     for row in rows:
         default = "*required*" if row.required else row.default
-        lines.append(f"| {_code(row.name)} | {_cell(row.text)} | {row.values} | {default} |")
-    yield "\n".join(lines)
+        cells.append((_code(row.name), _cell(row.text), row.values, default))
+    # No column for what none of these options has.
+    kept = [column for column in range(4) if any(line[column] for line in cells[2:])]
+    yield "\n".join(f"| {' | '.join(line[column] for column in kept)} |" for line in cells)
 
 
 def _panels(command: Any) -> dict[str, list[Row]]:
