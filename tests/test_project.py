@@ -73,3 +73,16 @@ def test_the_citation_names_this_version() -> None:
     assert version
     assert citation["version"] == version[1]
     assert f'license = "{citation["license"]}"' in read("pyproject.toml")
+
+
+def test_contributing_names_targets_that_exist() -> None:
+    page = read("CONTRIBUTING.md")
+    named = set(re.findall(r"`make ([a-z-]+)`", page)) | targets(re.sub(r" +#.*$", "", page, flags=re.MULTILINE))
+    assert {"build", "docs", "lint", "test"} <= named <= set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+
+
+def test_files_of_the_tests_that_are_named_exist() -> None:
+    text = read("CONTRIBUTING.md") + "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
+    named = set(re.findall(r"\btests/[\w/]+\.py", text))
+    assert "install_smoke.py" in {Path(name).name for name in named}
+    assert all((ROOT / name).is_file() for name in named)
