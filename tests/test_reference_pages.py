@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from albert_fast import Tokenizer, TokenStore, tokenize
+from albert_fast import RecordReader, Tokenizer, TokenStore, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,17 +115,42 @@ def test_a_part_is_read_as_the_formats_page_says(tmp_path: Path, model: Path, co
 
 @pytest.mark.parametrize(
     ("title", "written"),
-    [("Token store", "store/meta.json"), ("Records", "records/dataset.json")],
-    ids=["store", "records"],
+    [
+        ("Corpus", "prepared.txt.prepare-text.summary.json"),
+        ("Token store", "store/meta.json"),
+        ("Records", "records/dataset.json"),
+    ],
+    ids=["corpus", "store", "records"],
 )
 def test_the_formats_page_has_every_key(command: Command, model: Path, corpus: Path, title: str, written: str) -> None:
     common = [corpus, "--tokenizer", model]
+    assert command("prepare-text", corpus, "--output", "prepared.txt", "--documents", "blank-line").code == 0
     assert command("tokenize", *common, "--output-dir", "store").code == 0
     assert command("make-records", *common, "--output-dir", "records").code == 0
     section = page("formats").split(f"\n## {title}\n")[1].split("\n## ")[0]
     first_column = " ".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))
     documented = set(re.findall(r"`(\w+)`", first_column))
     assert yaml.safe_load(Path(written).read_text(encoding="utf-8")).keys() <= documented
+
+
+def test_an_index_is_laid_out_as_the_formats_page_says(command: Command, model: Path, corpus: Path) -> None:
+    assert command("make-records", corpus, "--tokenizer", model, "--output-dir", "records").code == 0
+    reader = RecordReader("records", batch_size=1, index_dir="index")
+    (records,) = Path("records").glob("*.tfrecord")
+    (index,) = Path("index").iterdir()
+    assert re.fullmatch(rf"\.{re.escape(records.name)}-[0-9a-f]{{16}}\.index", index.name)
+    data = index.read_bytes()
+    fields = struct.unpack("<8sIIQqQ16s8s", data[:64])
+    changed = records.stat().st_mtime_ns // 1_000_000
+    assert fields[:6] == (b"ALBINDEX", 1, 0, records.stat().st_size, changed, len(reader))
+    assert fields[7] == bytes(8)
+    starts = np.frombuffer(data[64:], "<u8").tolist()
+    assert len(starts) == len(reader) + 1
+    assert starts[0] == 0
+    assert starts[-1] == records.stat().st_size
+    # A frame begins with the length of its message, and has 16 bytes besides.
+    (length,) = struct.unpack("<Q", records.read_bytes()[:8])
+    assert starts[1] == length + 16
 
 
 def test_exit_codes_are_true(command: Command) -> None:
