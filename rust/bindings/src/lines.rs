@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use albert_fast_core::changes::changes;
-use albert_fast_core::input::{Block, BlockReader, Corpus, MAX_LINE, OnBadUtf8, expand_corpus};
-use albert_fast_core::tokenizer::TextRules;
+use albert_fast_core::files::inputs::OnBadUtf8;
+use albert_fast_core::tokens::changes::changes;
+use albert_fast_core::tokens::corpus::{Block, BlockReader, Corpus, MAX_LINE, expand_corpus};
+use albert_fast_core::tokens::tokenizer::TextRules;
 use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
 
@@ -86,7 +87,7 @@ pub fn text_changes(py: Python<'_>, inputs: Inputs, lower_case: bool, keep_accen
 /// Raises AlbertFastError.
 #[pyfunction]
 pub fn refuse_output_in_input(inputs: Inputs, output: PathBuf) -> PyResult<()> {
-    albert_fast_core::input::refuse_output_in_input(&names(inputs), &output).map_err(to_python)
+    albert_fast_core::files::inputs::refuse_output_in_input(&names(inputs), &output).map_err(to_python)
 }
 
 #[pymethods]

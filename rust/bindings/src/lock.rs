@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use albert_fast_core::lock::{FolderLock, claim, claim_whole};
+use albert_fast_core::files::lock::{FolderLock, claim, claim_whole};
 use pyo3::prelude::*;
 
 use crate::error::{rule, to_python};

@@ -1,9 +1,9 @@
 //! `Masker`: arrays in, arrays out, no Python in between.
 
-use albert_fast_core::mask_rows::{
+use albert_fast_core::instances::mask_rows::{
     MAX_WIDTH, MaskOptions, OutsideVocabulary, Predictions, RowContext, RowError, RowMasker, TASK_TOKENS,
 };
-use albert_fast_core::vocab::Vocab;
+use albert_fast_core::tokens::vocab::Vocab;
 use numpy::ndarray::{Array2, ArrayView2, Axis, Dimension};
 use numpy::{
     Element, IntoPyArray, Ix1, Ix2, IxDyn, PyArray, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray,

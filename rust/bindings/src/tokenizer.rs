@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use albert_fast_core::options::WordBoundary;
-use albert_fast_core::tokenizer::beside::{self, Beside, Told};
-use albert_fast_core::tokenizer::{State, TextRules, Tokenizer};
-use albert_fast_core::vocab::Vocab;
+use albert_fast_core::instances::options::WordBoundary;
+use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Told};
+use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer};
+use albert_fast_core::tokens::vocab::Vocab;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use albert_fast_core::tokenizer::Tokenizer;
+use albert_fast_core::tokens::tokenizer::Tokenizer;
 
 fn main() -> albert_fast_core::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use albert_fast_core::batch::{Batched, Batches, Source};
-use albert_fast_core::mask_rows::{MaskOptions, RowMasker};
-use albert_fast_core::record_source::{RecordOptions, RecordSource};
-use albert_fast_core::vocab::Vocab;
+use albert_fast_core::batches::batch::{Batched, Batches, Source};
+use albert_fast_core::instances::mask_rows::{MaskOptions, RowMasker};
+use albert_fast_core::records::source::{RecordOptions, RecordSource};
+use albert_fast_core::tokens::vocab::Vocab;
 use albert_fast_core::{Error, NoProgress, Result};
 
 const EPOCHS: u64 = 5;

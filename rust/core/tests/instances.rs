@@ -1,13 +1,14 @@
 //! Rules of pairing, splitting and truncation on random documents; and that both generators draw from one distribution.
 
-use albert_fast_core::documents::{Documents, MemoryDocuments, UNKNOWN_JOINS};
-use albert_fast_core::instance::{Chunk, Instance, assemble, gather, target_length};
-use albert_fast_core::mask::Scratch;
-use albert_fast_core::options::{InstanceOptions, SingleSegment};
-use albert_fast_core::plan::Plan;
-use albert_fast_core::rng::{FastRng, ReferenceRng};
-use albert_fast_core::vocab::Vocab;
-use albert_fast_core::{NoProgress, reference};
+use albert_fast_core::NoProgress;
+use albert_fast_core::instances::instance::{Chunk, Instance, assemble, gather, target_length};
+use albert_fast_core::instances::mask::Scratch;
+use albert_fast_core::instances::options::{InstanceOptions, SingleSegment};
+use albert_fast_core::instances::plan::Plan;
+use albert_fast_core::instances::reference;
+use albert_fast_core::instances::rng::{FastRng, ReferenceRng};
+use albert_fast_core::tokens::documents::{Documents, MemoryDocuments, UNKNOWN_JOINS};
+use albert_fast_core::tokens::vocab::Vocab;
 use proptest::prelude::*;
 
 const CLS: u32 = 2;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::input::{InputFile, expand_inputs};
+use crate::files::inputs::{InputFile, expand_inputs};
 use crate::{Error, Result};
 
 /// Names of files about the data, in lower case, whatever lies beside them.

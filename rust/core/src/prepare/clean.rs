@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::hyphens;
 use super::options::{CleanOptions, Reason};
-use super::raw::Document;
+use super::read::raw::Document;
 use super::sentences::{Splitter, cut, is_text};
 use super::summary::Counts;
 

@@ -262,7 +262,7 @@ impl Spill {
                     bits[(number / 64) as usize] |= 1 << (number % 64);
                 }
             }
-            crate::atomic::remove(&name)?;
+            crate::files::atomic::remove(&name)?;
         }
         Ok((Some(bits), folder, path))
     }

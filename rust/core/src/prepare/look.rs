@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::language::{UNDETERMINED, detect};
-use super::raw::Document;
+use super::read::raw::Document;
 
 /// Bytes of text for which a sample is taken, in small inputs.
 const STRIDE: usize = 512;

@@ -3,10 +3,10 @@
 use super::language::UNDETERMINED;
 use super::look::Look;
 use super::options::PrepareOptions;
-use super::raw::MAX_DOCUMENT;
-use super::read::{DocumentRule, ParagraphRule};
+use super::read::options::{DocumentRule, ParagraphRule};
+use super::read::raw::MAX_DOCUMENT;
+use super::read::warc;
 use super::summary::Summary;
-use super::warc;
 
 /// A single document of more bytes than this is likely to be more than one.
 const LONE_DOCUMENT: u64 = 1 << 20;

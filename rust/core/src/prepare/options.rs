@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clean::share_of_non_letters;
 use super::language::LanguageRule;
-use super::read::{ParagraphRule, ReadOptions};
+use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 
 /// Why a document or a line goes, or is changed.

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::atomic::{FolderLock, claim_whole, sync_folder_of};
+use crate::files::atomic::sync_folder_of;
+use crate::files::lock::{FolderLock, claim_whole};
 use crate::{Error, Result};
 
 /// Bytes of text in a gzip member or zstd frame, where there are few shards.

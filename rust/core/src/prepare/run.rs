@@ -15,11 +15,13 @@ use super::look::Look;
 use super::notes::{none_held_out, nothing_left, warn};
 use super::options::{CleanOptions, PrepareOptions, Reason};
 use super::output::{Target, TextCompression, Writer};
-use super::parse::parse;
-use super::raw::{Document, RawBlock, RawKind, ReadCounts};
-use super::read::{BLOCK_BYTES, RawReader, ReadOptions};
+use super::read::options::ReadOptions;
+use super::read::parse::parse;
+use super::read::raw::BLOCK_BYTES;
+use super::read::raw::{Document, RawBlock, RawKind, ReadCounts};
+use super::read::reader::RawReader;
 use super::summary::{Counts, Summary, Written};
-use crate::input::{InputFile, canonical, refuse_output_in_input};
+use crate::files::inputs::{InputFile, canonical, refuse_output_in_input};
 use crate::{Error, Progress, Result};
 
 /// Blocks a thread gets in a wave.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::{CleanOptions, PrepareOptions, Reason};
 use super::output::{Target, TextCompression};
-use super::read::{DocumentRule, ParagraphRule, ReadOptions};
+use super::read::options::{DocumentRule, ParagraphRule, ReadOptions};
 use super::summary::Summary;
 use super::{Outputs, prepare};
 use crate::{Error, NoProgress, Progress, Result};

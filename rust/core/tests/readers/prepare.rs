@@ -4,10 +4,11 @@ use std::cell::LazyCell;
 use std::path::Path;
 
 use albert_fast_core::NoProgress;
-use albert_fast_core::prepare::mediawiki::Site;
 use albert_fast_core::prepare::options::PrepareOptions;
 use albert_fast_core::prepare::output::{Target, TextCompression};
-use albert_fast_core::prepare::{Outputs, prepare, wikitext as wiki};
+use albert_fast_core::prepare::read::mediawiki::Site;
+use albert_fast_core::prepare::read::wikitext as wiki;
+use albert_fast_core::prepare::{Outputs, prepare};
 use serde_json::json;
 
 use super::scratch;

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use albert_fast_core::batch::Row;
-use albert_fast_core::example::{self, Example, decode_row};
-use albert_fast_core::instance::Instance;
-use albert_fast_core::options::InstanceOptions;
-use albert_fast_core::record_index::{ReadBuffer, RecordIndex};
-use albert_fast_core::record_source::{RecordOptions, RecordSource};
-use albert_fast_core::records::{InstanceSource, Origin, RecordsOptions, write_records};
-use albert_fast_core::tfrecord::{RecordReader, frame};
+use albert_fast_core::batches::batch::Row;
+use albert_fast_core::instances::instance::Instance;
+use albert_fast_core::instances::options::InstanceOptions;
+use albert_fast_core::records::example::{self, Example, decode_row};
+use albert_fast_core::records::index::{ReadBuffer, RecordIndex};
+use albert_fast_core::records::source::{RecordOptions, RecordSource};
+use albert_fast_core::records::tfrecord::{RecordReader, frame};
+use albert_fast_core::records::write::{InstanceSource, Origin, RecordsOptions, write_records};
 use albert_fast_core::{Error, NoProgress};
 use xxhash_rust::xxh3::Xxh3;
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use albert_fast_core::documents::Documents;
-use albert_fast_core::store::{META_FILE, TokenStore};
-use albert_fast_core::tokenize::{Encode, JOURNAL_FILE, TokenizeOptions, tokenize};
+use albert_fast_core::tokens::documents::Documents;
+use albert_fast_core::tokens::store::{META_FILE, TokenStore};
+use albert_fast_core::tokens::tokenize::{Encode, JOURNAL_FILE, TokenizeOptions, tokenize};
 use albert_fast_core::{Error, NoProgress, Progress};
 use serde_json::{Value, json};
 

@@ -4,14 +4,15 @@ use std::io::{ErrorKind, Read};
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
-use super::BLOCK_BYTES;
+use super::raw::BLOCK_BYTES;
 use crate::Result;
-use crate::input::{InputFile, Meter, Source};
-use crate::prepare::format::{HEAD, is_skipped};
-use crate::prepare::raw::MAX_DOCUMENT;
-use crate::prepare::table::rows::Dialect;
-use crate::prepare::xml::{self, Search};
-use crate::prepare::{plain, warc};
+use crate::files::inputs::InputFile;
+use crate::files::source::{Meter, Source};
+use crate::prepare::read::format::{HEAD, is_skipped};
+use crate::prepare::read::raw::MAX_DOCUMENT;
+use crate::prepare::read::table::rows::Dialect;
+use crate::prepare::read::xml::{self, Search};
+use crate::prepare::read::{plain, warc};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 

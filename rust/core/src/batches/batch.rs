@@ -1,0 +1,337 @@
+//! Batches: instances side by side in zero-padded arrays, made in parallel, any of them by its number alone.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytemuck::allocation::try_zeroed_vec;
+use rayon::prelude::*;
+
+use crate::instances::instance::Instance;
+use crate::{Error, Result};
+
+/// Most tokens, and most predictions, of a batch, padding included: its largest arrays are of 8 GiB.
+pub const MAX_BATCH: usize = 1 << 31;
+/// Most shards, those of shards counted.
+pub const MAX_SHARDS: u64 = 1 << 32;
+/// Rows that a thread takes at a time, at least: fewer are not worth waking another one.
+const MIN_ROWS: usize = 8;
+
+/// One row of a batch, all zeros before it is filled. S is the sequence length, P the number of predictions.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Ids, masks in place; S values.
+    pub input_ids: &'a mut [i32],
+    /// 1 on tokens; S values.
+    pub input_mask: &'a mut [i32],
+    /// 0 up to and including the first `[SEP]`, then 1, on padding 0; S values.
+    pub segment_ids: &'a mut [i32],
+    /// 1 where a word begins; S values.
+    pub token_boundary: &'a mut [i32],
+    /// Where the predictions are, ascending; P values.
+    pub masked_lm_positions: &'a mut [i32],
+    /// The original ids there; P values.
+    pub masked_lm_ids: &'a mut [i32],
+    /// 1.0 on predictions; P values.
+    pub masked_lm_weights: &'a mut [f32],
+    /// 1 where the second segment is a random document's or the two changed places.
+    pub next_sentence_label: &'a mut i32,
+}
+
+impl Row<'_> {
+    /// Fills the row.
+    ///
+    /// # Panics
+    /// Where the instance has more tokens than S or more predictions than P.
+    pub fn write(&mut self, instance: &Instance) {
+        let tokens = instance.tokens.len();
+        for (to, &from) in self.input_ids[..tokens].iter_mut().zip(&instance.tokens) {
+            *to = from as i32;
+        }
+        self.input_mask[..tokens].fill(1);
+        self.segment_ids[instance.first_length..tokens].fill(1);
+        for (to, &from) in self.token_boundary[..tokens].iter_mut().zip(&instance.word_starts) {
+            *to = i32::from(from);
+        }
+        let predictions = instance.masked_positions.len();
+        for (to, &from) in self.masked_lm_positions[..predictions].iter_mut().zip(&instance.masked_positions) {
+            *to = from as i32;
+        }
+        for (to, &from) in self.masked_lm_ids[..predictions].iter_mut().zip(&instance.masked_labels) {
+            *to = from as i32;
+        }
+        self.masked_lm_weights[..predictions].fill(1.0);
+        *self.next_sentence_label = i32::from(instance.is_random_next);
+    }
+}
+
+/// An endless sequence of instances, epoch after epoch, each a pure function of its position.
+pub trait Source: Send + Sync {
+    /// What a thread keeps from one instance to the next.
+    type Scratch: Default + Send;
+    /// What the instances of a stretch of positions have in common.
+    type Stretch: Sync;
+    /// Instances of the first epoch, at least 1.
+    fn epoch_len(&self) -> u64;
+    /// S: tokens of a row.
+    fn seq_length(&self) -> usize;
+    /// P: predictions of a row.
+    fn predictions(&self) -> usize;
+    /// Whether rows say where words begin; otherwise `token_boundary` is of no use.
+    fn has_token_boundary(&self) -> bool {
+        true
+    }
+    /// What [`Source::fill`] needs for these positions, of which there is at least one.
+    fn prepare(&self, positions: Range<u64>) -> Result<Self::Stretch>;
+    /// Fills `row`, which is all zeros, with the instance at `position`.
+    fn fill(
+        &self,
+        position: u64,
+        stretch: &Self::Stretch,
+        scratch: &mut Self::Scratch,
+        row: &mut Row<'_>,
+    ) -> Result<()>;
+}
+
+/// The instances of one of several consumers: every `count`-th from `index` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, below `count`.
+    pub index: u64,
+    /// Of how many, at least 1.
+    pub count: u64,
+}
+
+impl Shard {
+    /// All instances.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// Part `index` of `count` of this one.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where there is no such part.
+    pub fn part(self, index: u64, count: u64) -> Result<Self> {
+        if index >= count {
+            return Err(Error::Option(format!(
+                "shard: index must be below count, and count at least 1; they are {index} and {count}"
+            )));
+        }
+        let parts = self.count.checked_mul(count).filter(|&parts| parts <= MAX_SHARDS);
+        let count = parts.ok_or_else(|| {
+            Error::Option(format!("shard: there can be {MAX_SHARDS} shards; {} times {count} are more", self.count))
+        })?;
+        Ok(Self { index: self.index + self.count * index, count })
+    }
+
+    /// How many of `instances` are this shard's.
+    pub fn len_of(self, instances: u64) -> u64 {
+        instances.saturating_sub(self.index).div_ceil(self.count)
+    }
+}
+
+/// A batch: B rows of S tokens and P predictions, row after row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// B.
+    pub rows: usize,
+    /// S.
+    pub seq_length: usize,
+    /// P.
+    pub predictions: usize,
+    /// [B, S]; see [`Row`], as for all that follow.
+    pub input_ids: Vec<i32>,
+    /// [B, S].
+    pub input_mask: Vec<i32>,
+    /// [B, S].
+    pub segment_ids: Vec<i32>,
+    /// [B, S].
+    pub token_boundary: Vec<i32>,
+    /// [B, P].
+    pub masked_lm_positions: Vec<i32>,
+    /// [B, P].
+    pub masked_lm_ids: Vec<i32>,
+    /// [B, P].
+    pub masked_lm_weights: Vec<f32>,
+    /// [B].
+    pub next_sentence_labels: Vec<i32>,
+}
+
+impl Batch {
+    /// `None` where there is no memory for it.
+    fn zeros(rows: usize, seq_length: usize, predictions: usize) -> Option<Self> {
+        let (tokens, masks) = (rows * seq_length, rows * predictions);
+        let zeros = |length| try_zeroed_vec::<i32>(length).ok();
+        Some(Self {
+            rows,
+            seq_length,
+            predictions,
+            input_ids: zeros(tokens)?,
+            input_mask: zeros(tokens)?,
+            segment_ids: zeros(tokens)?,
+            token_boundary: zeros(tokens)?,
+            masked_lm_positions: zeros(masks)?,
+            masked_lm_ids: zeros(masks)?,
+            masked_lm_weights: try_zeroed_vec(masks).ok()?,
+            next_sentence_labels: zeros(rows)?,
+        })
+    }
+
+    /// Row `index` is the instance at `position(index)`; on the threads of the current rayon pool.
+    fn fill<S: Source>(&mut self, source: &S, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
+        let stretch = source.prepare(position(0)..position(self.rows - 1) + 1)?;
+        let (s, p) = (self.seq_length, self.predictions);
+        let rows = (
+            self.input_ids.par_chunks_exact_mut(s),
+            self.input_mask.par_chunks_exact_mut(s),
+            self.segment_ids.par_chunks_exact_mut(s),
+            self.token_boundary.par_chunks_exact_mut(s),
+            self.masked_lm_positions.par_chunks_exact_mut(p),
+            self.masked_lm_ids.par_chunks_exact_mut(p),
+            self.masked_lm_weights.par_chunks_exact_mut(p),
+            self.next_sentence_labels.par_iter_mut(),
+        );
+        let failures: Vec<Error> = rows
+            .into_par_iter()
+            .with_min_len(MIN_ROWS)
+            .enumerate()
+            .map_init(S::Scratch::default, |scratch, (index, row)| {
+                let (
+                    input_ids,
+                    input_mask,
+                    segment_ids,
+                    token_boundary,
+                    masked_lm_positions,
+                    masked_lm_ids,
+                    masked_lm_weights,
+                    next_sentence_label,
+                ) = row;
+                let mut row = Row {
+                    input_ids,
+                    input_mask,
+                    segment_ids,
+                    token_boundary,
+                    masked_lm_positions,
+                    masked_lm_ids,
+                    masked_lm_weights,
+                    next_sentence_label,
+                };
+                source.fill(position(index), &stretch, scratch, &mut row)
+            })
+            .filter_map(Result::err)
+            .collect();
+        // In the order of the rows: which error is told does not depend on the threads.
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// Numbered batches, without end.
+pub trait Batches: Send + Sync {
+    /// Batch `k`, from 0: a pure function of `k`, made on the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// Those of the source; [`Error::Option`] where `k` is beyond what 64 bits can count.
+    fn batch(&self, k: u64) -> Result<Batch>;
+    /// B: rows of a batch.
+    fn batch_size(&self) -> usize;
+    /// S: tokens of a row.
+    fn seq_length(&self) -> usize;
+    /// P: predictions of a row.
+    fn predictions(&self) -> usize;
+    /// Whether rows say where words begin; otherwise `token_boundary` is of no use.
+    fn has_token_boundary(&self) -> bool;
+    /// Instances of the first epoch.
+    fn epoch_len(&self) -> u64;
+    /// Part `index` of `count`, with batches of the same size: row `j` of its batch `k` is instance
+    /// `index + count * (k * B + j)` of this one.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where there is no such part.
+    fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>>;
+}
+
+/// Batch `k` of `batches`; a panic on the way becomes an error.
+///
+/// # Errors
+/// Those of [`Batches::batch`].
+pub fn guarded(batches: &dyn Batches, k: u64) -> Result<Batch> {
+    // Nothing of a failed batch is kept but whole entries of caches.
+    catch_unwind(AssertUnwindSafe(|| batches.batch(k))).unwrap_or_else(|_| {
+        Err(Error::Input(format!(
+            "an internal error in batch {k}; please report it with the lines above, and with what the batch was made from"
+        )))
+    })
+}
+
+/// The batches of a [`Source`], or of one shard of it.
+pub struct Batched<S> {
+    source: Arc<S>,
+    batch_size: usize,
+    shard: Shard,
+}
+
+impl<S: Source> Batched<S> {
+    /// Batches of `batch_size` rows.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where `batch_size` is 0, a batch would be over [`MAX_BATCH`], or rows have no tokens or no
+    /// predictions.
+    pub fn new(source: Arc<S>, batch_size: usize) -> Result<Self> {
+        let (s, p) = (source.seq_length(), source.predictions());
+        if s == 0 || p == 0 {
+            return Err(Error::Option(format!("rows must have tokens and predictions; they have {s} and {p}")));
+        }
+        let most = MAX_BATCH / s.max(p);
+        if !(1..=most).contains(&batch_size) {
+            return Err(Error::Option(format!(
+                "batch_size must be from 1 to {most}, so that a batch has at most {MAX_BATCH} tokens; it is {batch_size}"
+            )));
+        }
+        Ok(Self { source, batch_size, shard: Shard::WHOLE })
+    }
+}
+
+impl<S: Source + 'static> Batches for Batched<S> {
+    fn batch(&self, k: u64) -> Result<Batch> {
+        let rows = self.batch_size as u64;
+        let end =
+            k.checked_add(1).and_then(|next| next.checked_mul(rows)).and_then(|end| end.checked_mul(self.shard.count));
+        // One more shard's worth, so that no position of this batch can overflow.
+        if end.and_then(|end| end.checked_add(self.shard.count)).is_none() {
+            let limit = u64::MAX / rows / self.shard.count - 1;
+            return Err(Error::Option(format!("k, the number of a batch, must be below {limit}; it is {k}")));
+        }
+        let (s, p) = (self.source.seq_length(), self.source.predictions());
+        let mut batch = Batch::zeros(self.batch_size, s, p).ok_or_else(|| {
+            let bytes = 4 * self.batch_size * (4 * s + 3 * p + 1);
+            Error::Option(format!("no memory for a batch of {} x {s} tokens, {bytes} bytes", self.batch_size))
+        })?;
+        let Shard { index, count } = self.shard;
+        batch.fill(&*self.source, |row| index + count * (k * rows + row as u64))?;
+        Ok(batch)
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    fn seq_length(&self) -> usize {
+        self.source.seq_length()
+    }
+
+    fn predictions(&self) -> usize {
+        self.source.predictions()
+    }
+
+    fn has_token_boundary(&self) -> bool {
+        self.source.has_token_boundary()
+    }
+
+    fn epoch_len(&self) -> u64 {
+        self.shard.len_of(self.source.epoch_len())
+    }
+
+    fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>> {
+        let shard = self.shard.part(index, count)?;
+        Ok(Arc::new(Self { source: self.source.clone(), batch_size: self.batch_size, shard }))
+    }
+}

@@ -1,0 +1,404 @@
+//! Instances from a token store without files: epoch after epoch, with new splits, new masks and a new order each.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::batch::{Row, Source};
+use crate::instances::chunks::{ChunkIndex, Layout};
+use crate::instances::instance::{Instance, assemble};
+use crate::instances::mask::{self, Masker};
+use crate::instances::options::{InstanceOptions, RngKind};
+use crate::instances::permute::Permutation;
+use crate::instances::plan::shuffle_key;
+use crate::instances::rng::FastRng;
+use crate::tokens::documents::Documents;
+use crate::tokens::vocab::Vocab;
+use crate::{Error, NoProgress, Progress, Result};
+
+/// Ways to cut the documents into chunks, taken in turn: epoch e has those of duplicate e modulo this.
+///
+/// Finding the epoch of a position needs the lengths of the epochs before it, and each costs a walk over the corpus.
+/// With a cycle any position of any run is found after so many walks at most.
+pub const CHUNKINGS: u64 = 16;
+/// Checkpoints of an index, so that an index takes 10 MiB at most.
+const MAX_CHECKPOINTS: usize = 1 << 18;
+/// Checkpoints of all indexes that are kept, 80 MiB; an index that is not kept is made again.
+const MAX_KEPT: usize = 1 << 21;
+
+/// Instances per chunking, as far as known, and some of the indexes.
+#[derive(Debug, Default)]
+struct Known {
+    lengths: Vec<u64>,
+    /// The last used is the last.
+    indexes: Vec<(u64, Arc<ChunkIndex>)>,
+}
+
+/// All instances of all epochs of a corpus.
+///
+/// Each is a pure function of documents, vocabulary, options and position. Epoch e holds each of its instances once; for
+/// e below [`CHUNKINGS`] it is, order included, the [`Plan`](crate::instances::plan::Plan) of duplicates `e..e + 1`.
+/// Later epochs have the chunks of epoch e modulo [`CHUNKINGS`]; what comes after, the splits into A and B, the exchanged segments,
+/// the masks and the order, is drawn from generators keyed by e itself. (With `random_next_sentence` the splits decide
+/// where the next chunk begins, so there the splits too are those of epoch e modulo [`CHUNKINGS`].)
+#[derive(Debug)]
+pub struct InstanceStream<D> {
+    documents: D,
+    vocab: Vocab,
+    options: InstanceOptions,
+    masker: Masker,
+    epoch_len: u64,
+    known: Mutex<Known>,
+}
+
+/// What the instances of a stretch of positions are made from.
+#[derive(Debug)]
+pub struct Stretch {
+    /// Where the epochs of a cycle begin, and at last its length; as many as the stretch needs.
+    starts: Vec<u64>,
+    /// By chunking; those that the stretch does not need are not there.
+    indexes: Vec<Option<Arc<ChunkIndex>>>,
+}
+
+/// What a thread keeps from one instance to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    mask: mask::Scratch,
+    instance: Instance,
+    shuffle: Option<(u64, Permutation)>,
+}
+
+impl<D: Documents + Send> InstanceStream<D> {
+    /// Walks over the chunks of the first epoch, on the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for options out of range, the reference's generator among them, or that contradict the
+    /// vocabulary; [`Error::Input`] where no document gives an instance; [`Error::Interrupted`] where `progress` stops it.
+    pub fn new(documents: D, vocab: Vocab, options: InstanceOptions, progress: &mut dyn Progress) -> Result<Self> {
+        let masker = Masker::new(&options, &vocab)?;
+        if options.rng != RngKind::Fast {
+            return Err(Error::Option(
+                "rng must be \"fast\": the reference's generator makes instances only in their order, not one by one"
+                    .into(),
+            ));
+        }
+        let mut stream = Self { documents, vocab, options, masker, epoch_len: 0, known: Mutex::default() };
+        let first = stream.build(0, progress)?;
+        if first.is_empty() {
+            return Err(Error::Input(format!(
+                "none of the store's {} documents gives an instance: each has a single sentence of one token, or is left \
+                 out by single_segment",
+                stream.documents.num_documents()
+            )));
+        }
+        stream.epoch_len = first.len();
+        Ok(stream)
+    }
+
+    /// What the instances are made of.
+    pub fn documents(&self) -> &D {
+        &self.documents
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        // Whoever panicked left whole entries.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index of a chunking. It is made without the lock: the pool may run other work, which may want the lock, on this
+    /// very thread in the meantime.
+    fn build(&self, chunking: u64, progress: &mut dyn Progress) -> Result<Arc<ChunkIndex>> {
+        let mut layout = Layout::for_documents(self.documents.num_documents());
+        layout.max_checkpoints = MAX_CHECKPOINTS;
+        let index =
+            Arc::new(ChunkIndex::build(&self.documents, &self.options, chunking..chunking + 1, layout, progress)?);
+        let mut known = self.known();
+        if known.lengths.len() as u64 == chunking {
+            known.lengths.push(index.len());
+        }
+        // Another thread may have made it in the meantime.
+        known.indexes.retain(|&(number, _)| number != chunking);
+        known.indexes.push((chunking, index.clone()));
+        let size = |known: &Known| known.indexes.iter().map(|(_, index)| index.checkpoints.len()).sum::<usize>();
+        while size(&known) > MAX_KEPT && known.indexes.len() > 1 {
+            known.indexes.remove(0);
+        }
+        Ok(index)
+    }
+
+    fn index(&self, chunking: u64) -> Result<Arc<ChunkIndex>> {
+        let mut known = self.known();
+        if let Some(at) = known.indexes.iter().position(|&(number, _)| number == chunking) {
+            let found = known.indexes.remove(at);
+            let index = found.1.clone();
+            known.indexes.push(found);
+            return Ok(index);
+        }
+        drop(known);
+        self.build(chunking, &mut NoProgress)
+    }
+
+    fn length(&self, chunking: u64) -> Result<u64> {
+        let known = self.known().lengths.get(chunking as usize).copied();
+        known.map_or_else(|| Ok(self.index(chunking)?.len()), Ok)
+    }
+
+    /// Makes `scratch.instance` the masked instance `within` (in shuffled order) of `epoch`.
+    fn make(&self, epoch: u64, within: u64, index: &ChunkIndex, scratch: &mut Scratch) {
+        let Scratch { mask, instance, shuffle } = scratch;
+        let seed = self.options.random_seed;
+        let number = match shuffle {
+            Some((of, shuffle)) if *of == epoch => shuffle.apply(within),
+            _ => {
+                let key = shuffle_key(seed, &(epoch..epoch + 1));
+                shuffle.insert((epoch, Permutation::new(index.len(), key))).1.apply(within)
+            }
+        };
+        let (place, chunk) = index.find(&self.documents, &self.options, number);
+        let keyed = |epoch| FastRng::keyed(seed, epoch, place.document, place.chunk);
+        let splits = if self.options.random_next_sentence { place.duplicate } else { epoch };
+        let mut rng = keyed(splits);
+        assemble(&self.documents, &self.vocab, &self.options, &chunk, &mut rng, instance);
+        if splits != epoch {
+            rng = keyed(epoch);
+        }
+        self.masker.mask(instance, &mut rng, mask);
+    }
+}
+
+impl Stretch {
+    /// The epoch of a position, its place in the epoch, and the index.
+    fn locate(&self, position: u64) -> (u64, u64, &ChunkIndex) {
+        let (cycle, within) = if self.starts.len() > CHUNKINGS as usize {
+            let length = self.starts[CHUNKINGS as usize];
+            (position / length, position % length)
+        } else {
+            (0, position)
+        };
+        // Of epochs without instances, which begin where the next one does, the last is not meant.
+        let chunking = self.starts.partition_point(|&start| start <= within) - 1;
+        let index = self.indexes[chunking].as_ref().expect("the stretch has the indexes of its positions");
+        (cycle * CHUNKINGS + chunking as u64, within - self.starts[chunking], index)
+    }
+}
+
+impl<D: Documents + Send> Source for InstanceStream<D> {
+    type Scratch = Scratch;
+    type Stretch = Stretch;
+
+    fn epoch_len(&self) -> u64 {
+        self.epoch_len
+    }
+
+    fn seq_length(&self) -> usize {
+        self.options.max_seq_length
+    }
+
+    fn predictions(&self) -> usize {
+        self.options.max_predictions()
+    }
+
+    fn prepare(&self, positions: Range<u64>) -> Result<Stretch> {
+        let mut starts = vec![0];
+        while starts.len() <= CHUNKINGS as usize && starts[starts.len() - 1] < positions.end {
+            starts.push(starts[starts.len() - 1] + self.length(starts.len() as u64 - 1)?);
+        }
+        let epochs = starts.len() - 1;
+        let mut indexes = vec![None; epochs];
+        let cycle = starts[epochs];
+        // What of the cycle the positions cover: everything, or a stretch that may go over its end.
+        let (first, last) = if epochs < CHUNKINGS as usize || positions.end - positions.start < cycle {
+            (positions.start % cycle, (positions.end - 1) % cycle)
+        } else {
+            (0, cycle - 1)
+        };
+        for (chunking, index) in indexes.iter_mut().enumerate() {
+            let (start, end) = (starts[chunking], starts[chunking + 1]);
+            let needed = if first <= last { start <= last && first < end } else { start <= last || first < end };
+            if needed && start < end {
+                *index = Some(self.index(chunking as u64)?);
+            }
+        }
+        Ok(Stretch { starts, indexes })
+    }
+
+    fn fill(&self, position: u64, stretch: &Stretch, scratch: &mut Scratch, row: &mut Row<'_>) -> Result<()> {
+        let (epoch, within, index) = stretch.locate(position);
+        self.make(epoch, within, index, scratch);
+        row.write(&scratch.instance);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batches::batch::{Batch, Batched, Batches};
+    use crate::instances::plan::Plan;
+    use crate::instances::testing::{corpus, documents, options, vocab};
+    use crate::tokens::documents::MemoryDocuments;
+
+    fn stream(lengths: &[Vec<usize>], options: &InstanceOptions) -> Result<InstanceStream<MemoryDocuments>> {
+        InstanceStream::new(documents(lengths), vocab(), options.clone(), &mut NoProgress)
+    }
+
+    /// The instances at `positions`, as rows.
+    fn rows(stream: &InstanceStream<MemoryDocuments>, positions: Range<u64>) -> Vec<Vec<i32>> {
+        let stretch = stream.prepare(positions.clone()).unwrap();
+        let mut scratch = Scratch::default();
+        positions
+            .map(|position| {
+                let (epoch, within, index) = stretch.locate(position);
+                stream.make(epoch, within, index, &mut scratch);
+                row(&scratch.instance)
+            })
+            .collect()
+    }
+
+    /// All that an instance is, as numbers.
+    fn row(instance: &Instance) -> Vec<i32> {
+        let lists = [&instance.tokens, &instance.masked_positions, &instance.masked_labels];
+        let mut row: Vec<i32> = lists.into_iter().flatten().map(|&value| value as i32).collect();
+        row.extend(instance.word_starts.iter().map(|&start| i32::from(start)));
+        row.extend([instance.first_length as i32, i32::from(instance.is_random_next)]);
+        row
+    }
+
+    /// Row `index` of a batch: everything in it, without padding.
+    fn batch_row(batch: &Batch, index: usize) -> Vec<i32> {
+        let (s, p) = (batch.seq_length, batch.predictions);
+        let tokens = batch.input_mask[index * s..(index + 1) * s].iter().filter(|&&one| one == 1).count();
+        let masks = batch.masked_lm_weights[index * p..(index + 1) * p].iter().filter(|&&one| one > 0.0).count();
+        let mut row = batch.input_ids[index * s..][..tokens].to_vec();
+        row.extend(&batch.masked_lm_positions[index * p..][..masks]);
+        row.extend(&batch.masked_lm_ids[index * p..][..masks]);
+        row.extend(&batch.token_boundary[index * s..][..tokens]);
+        row.push(batch.segment_ids[index * s..][..tokens].iter().filter(|&&segment| segment == 0).count() as i32);
+        row.push(batch.next_sentence_labels[index]);
+        row
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_first_epochs_are_plans(lengths in corpus(), options in options()) {
+            let Ok(stream) = stream(&lengths, &options) else { return Ok(()) };
+            let (documents, vocab) = (documents(&lengths), vocab());
+            let (mut expected, mut instance) = (Vec::new(), Instance::default());
+            for epoch in 0..4 {
+                let plan = Plan::build(&documents, &vocab, &options, epoch..epoch + 1, &mut NoProgress).unwrap();
+                for position in 0..plan.len() {
+                    plan.instance(position, &mut mask::Scratch::default(), &mut instance);
+                    expected.push(row(&instance));
+                }
+            }
+            prop_assert_eq!(rows(&stream, 0..expected.len() as u64), expected);
+        }
+
+        #[test]
+        fn a_batch_is_a_function_of_its_number(
+            lengths in corpus(), options in options(), size in 1..30_usize, ks in prop::collection::vec(any::<u32>(), 1..6),
+        ) {
+            let Ok(first) = stream(&lengths, &options) else { return Ok(()) };
+            let first = Batched::new(Arc::new(first), size).unwrap();
+            for threads in [1, 2, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let fresh = Batched::new(Arc::new(stream(&lengths, &options).unwrap()), size).unwrap();
+                for &k in &ks {
+                    prop_assert!(pool.install(|| fresh.batch(u64::from(k))).unwrap() == first.batch(u64::from(k)).unwrap());
+                }
+            }
+        }
+
+        #[test]
+        fn shards_together_are_the_whole(
+            lengths in corpus(), options in options(), size in 1..7_usize, count in 1..6_u64, k in 0..40_u64,
+        ) {
+            let Ok(whole) = stream(&lengths, &options) else { return Ok(()) };
+            let whole = Arc::new(whole);
+            let all = Batched::new(whole.clone(), size * count as usize).unwrap().batch(k).unwrap();
+            let one = Batched::new(whole.clone(), size).unwrap();
+            let mut instances = 0;
+            for index in 0..count {
+                let shard = one.shard(index, count).unwrap();
+                let batch = shard.batch(k).unwrap();
+                for row in 0..size {
+                    prop_assert_eq!(batch_row(&batch, row), batch_row(&all, row * count as usize + index as usize));
+                }
+                instances += shard.epoch_len();
+            }
+            prop_assert_eq!(instances, whole.epoch_len());
+            let (outer, inner) = (one.shard(k % count, count).unwrap(), one.shard(k % count + count, 2 * count).unwrap());
+            prop_assert!(outer.shard(1, 2).unwrap().batch(k).unwrap() == inner.batch(k).unwrap());
+        }
+    }
+
+    #[test]
+    fn later_cycles_have_the_same_chunks_and_other_draws() {
+        // Segments of one token, so that nothing is ever cut off; no masks, so that splits alone can differ.
+        let options = InstanceOptions {
+            max_seq_length: 40,
+            masked_lm_prob: 0.0,
+            short_seq_prob: 0.5,
+            ..InstanceOptions::default()
+        };
+        let stream = stream(&vec![vec![1; 300]; 20], &options).unwrap();
+        let starts = stream.prepare(0..u64::MAX / 2).unwrap().starts;
+        let cycle = starts[CHUNKINGS as usize];
+        let epoch = |start: u64, number: usize| {
+            let rows = rows(&stream, start..start + starts[number + 1] - starts[number]);
+            let mut chunks: Vec<Vec<i32>> = rows
+                .iter()
+                .map(|row| {
+                    // Ids, word starts, the length of the first segment, the label.
+                    let mut ids = row[..(row.len() - 2) / 2].to_vec();
+                    ids.sort_unstable();
+                    ids
+                })
+                .collect();
+            chunks.sort();
+            (rows, chunks)
+        };
+        let (first, second, later) = (epoch(0, 0), epoch(starts[1], 1), epoch(cycle, 0));
+        assert_eq!(first.1, later.1);
+        assert_ne!(first.1, second.1);
+        let same = first.0.iter().filter(|row| later.0.contains(row)).count();
+        assert!(same < first.0.len() / 4, "{same} of {}", first.0.len());
+    }
+
+    #[test]
+    fn far_batches_and_numbers_out_of_range() {
+        let stream = Arc::new(stream(&[vec![3, 3]], &InstanceOptions::default()).unwrap());
+        let batches = Batched::new(stream, 64).unwrap();
+        assert!(batches.batch(u64::MAX / 64 - 1).is_ok());
+        for k in [u64::MAX, u64::MAX / 64] {
+            let message = batches.batch(k).unwrap_err().to_string();
+            assert!(message.contains(&k.to_string()), "{message}");
+        }
+        assert!(batches.shard(2, 2).err().unwrap().to_string().contains("they are 2 and 2"));
+        assert!(batches.shard(0, 0).err().unwrap().to_string().contains("they are 0 and 0"));
+        assert!(batches.shard(0, 1 << 31).unwrap().shard(0, 4).is_err());
+    }
+
+    #[test]
+    fn what_gives_no_instance_or_cannot_be_drawn_singly_is_refused() {
+        let options = InstanceOptions::default();
+        let message = stream(&[vec![1], vec![1]], &options).unwrap_err().to_string();
+        assert!(message.contains("none of the store's 2 documents"), "{message}");
+        let message = stream(&[vec![3, 3]], &options.reference()).unwrap_err().to_string();
+        assert!(message.contains("rng must be \"fast\""), "{message}");
+        let empty = InstanceStream::new(MemoryDocuments::new(), vocab(), InstanceOptions::default(), &mut NoProgress);
+        assert!(empty.unwrap_err().to_string().contains("none of the store's 0 documents"));
+    }
+
+    #[test]
+    fn batch_sizes_out_of_range() {
+        let stream = Arc::new(stream(&[vec![3, 3]], &InstanceOptions::default()).unwrap());
+        for size in [0, 1 << 40] {
+            let message = Batched::new(stream.clone(), size).err().unwrap().to_string();
+            assert!(message.contains("batch_size") && message.contains(&size.to_string()), "{message}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Files that appear under their names whole or not at all.
+//!
+//! A file is written as `.NAME.tmp` in the folder it belongs to, synced, renamed, and the folder is synced: a crash at
+//! any moment leaves the old state, or the new one, and at worst a temporary file that [`remove_stale`] clears away. The
+//! leading dot keeps temporaries out of globs such as `records-*`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use super::lock::{FolderLock, claim, claim_whole, lock};
+use crate::{Error, Result};
+
+const SUFFIX: &str = ".tmp";
+
+/// A file being written; [`AtomicFile::commit`] gives it its name, dropping it without that removes it.
+///
+/// Nothing is buffered: hand over blocks of some size.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: Option<File>,
+}
+
+impl AtomicFile {
+    /// Opens the temporary beside `path`, whose folder must exist.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let temporary = temporary_of(&path);
+        let file = File::create(&temporary).map_err(|source| Error::io("cannot write", &path, source))?;
+        Ok(Self { path, temporary, file: Some(file) })
+    }
+
+    /// The same under a temporary name of its own, for folders that several processes may write to at once.
+    pub fn create_apart(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let (folder, mut prefix) = (folder_of(&path), OsString::from("."));
+        prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
+        prefix.push(".");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(SUFFIX);
+        // Others may read what comes of it; the process's umask applies.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let (file, temporary) = builder
+            .tempfile_in(folder)
+            .and_then(|file| file.keep().map_err(|error| error.error))
+            .map_err(|source| Error::io("cannot write", &path, source))?;
+        Ok(Self { path, temporary, file: Some(file) })
+    }
+
+    /// The name the file will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends `bytes`; the error (a full disk, say) names the final path.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(bytes).map_err(|source| Error::io("cannot write", &self.path, source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Syncs the file and gives it its name, replacing what had it. Takes as long as the disk needs.
+    pub fn commit(mut self) -> Result<()> {
+        if let Some(file) = &self.file {
+            file.sync_all().map_err(|source| Error::io("cannot write", &self.path, source))?;
+        }
+        self.rename()?;
+        sync_folder_of(&self.path)
+    }
+
+    /// Gives the file its name without waiting for the disk: for what carries a checksum and can be made again.
+    pub fn commit_unsynced(mut self) -> Result<()> {
+        self.rename()
+    }
+
+    fn rename(&mut self) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        drop(file);
+        std::fs::rename(&self.temporary, &self.path).map_err(|source| {
+            discard(&self.temporary);
+            Error::io("cannot write", &self.path, source)
+        })
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            discard(&self.temporary);
+        }
+    }
+}
+
+/// Writes `bytes` to `path`, whole or not at all.
+pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path.as_ref())?;
+    file.write(bytes)?;
+    file.commit()
+}
+
+/// Writes `value` as indented JSON and a newline to `path`, whole or not at all.
+pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::io("cannot write", path, source.into()))?;
+    text.push(b'\n');
+    write(path, &text)
+}
+
+/// Creates `folder` and what is missing above it.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::io("cannot create the folder", folder, source))
+}
+
+/// Removes `path`; that it is not there is no error.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        // A read-only file system refuses before it looks.
+        Err(source) if path.symlink_metadata().is_ok() => Err(Error::io("cannot remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what killed runs left in `folder`: the temporaries of files whose names `is_ours` accepts.
+pub fn remove_stale(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    let cannot_read = |source| Error::io("cannot read the folder", folder, source);
+    for entry in std::fs::read_dir(folder).map_err(cannot_read)? {
+        let name = entry.map_err(cannot_read)?.file_name();
+        let ours = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX)).is_some_and(&is_ours);
+        if ours {
+            remove(&folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in `path`'s folder durable: a rename is only safe once its folder is on the disk.
+pub fn sync_folder_of(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some network and FUSE file systems have no such call; the rename itself has happened.
+        Err(source) if matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        other => other.map_err(|source| Error::io("cannot sync the folder", folder, source)),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or(OsStr::new("file")));
+    name.push(SUFFIX);
+    path.with_file_name(name)
+}
+
+fn discard(temporary: &Path) {
+    // The error that led here is the one worth reporting; a leftover is cleared away by the next run.
+    let _ = std::fs::remove_file(temporary);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_has_the_name_until_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records-0");
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write(b"one ").unwrap();
+        file.write(b"two").unwrap();
+        assert_eq!(names(folder.path()), [".records-0.tmp"]);
+        file.commit().unwrap();
+        assert_eq!(names(folder.path()), ["records-0"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn a_dropped_file_leaves_the_old_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write(b"new").unwrap();
+        drop(file);
+        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_failed_commit_leaves_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write(b"new").unwrap();
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("inside"), b"").unwrap();
+        let error = file.commit().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot write {}: ", path.display())), "{error}");
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn two_writers_of_one_name_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut one = AtomicFile::create_apart(&path).unwrap();
+        let mut two = AtomicFile::create_apart(&path).unwrap();
+        one.write(b"one").unwrap();
+        two.write(b"other").unwrap();
+        assert_eq!(names(folder.path()).len(), 2);
+        two.commit().unwrap();
+        one.commit_unsynced().unwrap();
+        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        drop(AtomicFile::create_apart(&path).unwrap());
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no").join("a");
+        let error = AtomicFile::create(&path).unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        assert!(error.contains("No such file"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        // Every write to /dev/full fails as on a full disk.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut file = AtomicFile { path: path.clone(), temporary: temporary_of(&path), file: Some(full) };
+        let error = file.write(b"new").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot write {}: No space left on device", path.display())), "{error}");
+        assert!(error.contains("run the same command again"), "{error}");
+    }
+
+    #[test]
+    fn only_our_temporaries_are_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".a.tmp", ".b.tmp", "a", ".a", "a.tmp"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        remove_stale(folder.path(), |name| name == "a").unwrap();
+        assert_eq!(names(folder.path()), [".a", ".b.tmp", "a", "a.tmp"]);
+    }
+
+    #[test]
+    fn json_ends_in_a_newline() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_json(&path, &serde_json::json!({"b": 1})).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\n  \"b\": 1\n}\n");
+    }
+}

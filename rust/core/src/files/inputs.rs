@@ -1,0 +1,408 @@
+//! Which files the arguments of a command name.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::guard::quietly;
+use crate::prepare::output::is_sidecar;
+use crate::{Error, Result};
+
+/// What becomes of bytes that are not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadUtf8 {
+    /// [`Error::InvalidUtf8`].
+    #[default]
+    Error,
+    /// One U+FFFD for each maximal invalid sequence, as `String::from_utf8_lossy` does it, and counted.
+    Replace,
+}
+
+/// How an input can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// A regular file: it has a size, and reading can begin anywhere.
+    File,
+    /// A pipe or device: it can be read once.
+    Stream,
+    /// Standard input: it can be read once.
+    Stdin,
+}
+
+/// One input, in the place where it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// The path as it was given or found; `<stdin>` for standard input.
+    pub path: PathBuf,
+    /// How it can be read.
+    pub kind: InputKind,
+    /// Bytes as they lie on the disk, compressed or not; 0 for streams.
+    pub bytes: u64,
+}
+
+/// What identifies an input without reading all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The path as it was given or found.
+    pub path: String,
+    /// Bytes as they lie on the disk; none for streams.
+    pub bytes: Option<u64>,
+    /// XXH3-128 of the first and the last 64 KiB, in hexadecimal; none for streams.
+    pub fingerprint: Option<String>,
+}
+
+impl InputFile {
+    /// Whether reading can begin anywhere, again and again.
+    pub fn is_seekable(&self) -> bool {
+        self.kind == InputKind::File
+    }
+
+    /// What identifies the file: path, size and a fingerprint of its ends.
+    pub fn record(&self) -> Result<InputRecord> {
+        let path = self.path.to_string_lossy().into_owned();
+        if !self.is_seekable() {
+            return Ok(InputRecord { path, bytes: None, fingerprint: None });
+        }
+        let fingerprint = fingerprint(&self.path).map_err(|e| Error::io("cannot read", &self.path, e))?;
+        Ok(InputRecord { path, bytes: Some(self.bytes), fingerprint: Some(fingerprint) })
+    }
+}
+
+fn fingerprint(path: &Path) -> std::io::Result<String> {
+    const END: u64 = 64 << 10;
+    let mut file = fs::File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut buffer = Vec::new();
+    (&mut file).take(END).read_to_end(&mut buffer)?;
+    if bytes > END {
+        file.seek(SeekFrom::Start(bytes.saturating_sub(END).max(END)))?;
+        file.take(END).read_to_end(&mut buffer)?;
+    }
+    let mut hash = Xxh3::new();
+    hash.update(&buffer);
+    Ok(format!("{:032x}", hash.digest128()))
+}
+
+/// The files that `inputs` name, in the order in which they are read.
+///
+/// Each argument is a file, a folder (all files below it, sorted by path, hidden ones and those in which prepare-text notes
+/// what it did left out), a glob pattern (what it
+/// matches, folders opened up, sorted by path, each file once) or `-` (standard input, once at most). A name that exists
+/// is never taken for a pattern. A file that is named by two arguments is read twice.
+///
+/// # Errors
+/// [`Error::Input`] where an argument names nothing, [`Error::Io`] where a file or folder cannot be read.
+pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
+    if inputs.is_empty() {
+        return Err(Error::Input("no input: name text files, folders, glob patterns, or - for standard input".into()));
+    }
+    let mut files = Vec::new();
+    for input in inputs {
+        let input = input.as_ref();
+        if input == "-" {
+            if files.iter().any(|f: &InputFile| f.kind == InputKind::Stdin) {
+                return Err(Error::Input("standard input (-) is named twice; it can be read once".into()));
+            }
+            files.push(InputFile { path: "<stdin>".into(), kind: InputKind::Stdin, bytes: 0 });
+            continue;
+        }
+        let path = Path::new(input);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                if crate::tokens::store::TokenStore::is_there(path) {
+                    let name = path.display();
+                    return Err(Error::Input(format!(
+                        "{name}: a token store, not text; make-records takes one store, alone, as its input"
+                    )));
+                }
+                let mut found = BTreeSet::new();
+                walk(path, &mut Vec::new(), &mut found)?;
+                if found.is_empty() {
+                    let name = path.display();
+                    return Err(Error::Input(format!("{name}: the folder holds no files (hidden ones are left out)")));
+                }
+                push_all(found, &mut files)?;
+            }
+            Ok(metadata) if metadata.is_file() => {
+                files.push(InputFile { path: path.into(), kind: InputKind::File, bytes: metadata.len() });
+            }
+            Ok(_) => files.push(InputFile { path: path.into(), kind: InputKind::Stream, bytes: 0 }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => push_all(expand_pattern(path)?, &mut files)?,
+            Err(e) => return Err(Error::io("cannot read", path, e)),
+        }
+    }
+    Ok(files)
+}
+
+fn push_all(paths: BTreeSet<PathBuf>, files: &mut Vec<InputFile>) -> Result<()> {
+    for path in paths {
+        let bytes = fs::metadata(&path).map_err(|e| Error::io("cannot read", &path, e))?.len();
+        files.push(InputFile { path, kind: InputKind::File, bytes });
+    }
+    Ok(())
+}
+
+/// What to say of an input that names nothing, but several files with commas between them, as other programs take them.
+fn comma_advice(input: &Path) -> String {
+    let Some(text) = input.to_str().filter(|text| text.contains(',')) else { return String::new() };
+    let parts: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let is_there = |part: &str| {
+        Path::new(part).exists()
+            || quietly(|| glob::glob_with(part, PATTERN_OPTIONS).is_ok_and(|mut found| found.next().is_some()))
+                == Some(true)
+    };
+    let there: Vec<_> = parts.iter().map(|part| is_there(part)).collect();
+    if !there.contains(&true) {
+        return String::new();
+    }
+    let needs_quotes = |c: char| c.is_whitespace() || is_pattern(c.encode_utf8(&mut [0; 4]));
+    let quoted = |part: &&str| if part.contains(needs_quotes) { format!("'{part}'") } else { (*part).to_owned() };
+    let list = parts.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    let missing: Vec<_> = parts.iter().zip(there).filter(|(_, there)| !there).map(|(part, _)| *part).collect();
+    let but = if missing.is_empty() { String::new() } else { format!(" (there is no {})", missing.join(", no ")) };
+    format!("; inputs are separated by spaces, not commas: pass {list}{but}")
+}
+
+fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
+    let no_such_file =
+        || Error::Input(format!("{}: no such file or folder{}", pattern.display(), comma_advice(pattern)));
+    // Patterns are text; a name that is not can only be a file's own.
+    let pattern = pattern.to_str().filter(|text| is_pattern(text)).ok_or_else(no_such_file)?;
+    let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
+        .map_err(|e| Error::Input(format!("{pattern}: not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
+    let mut found = BTreeSet::new();
+    let matches = quietly(|| matches.collect::<Vec<_>>()).ok_or_else(|| {
+        let reason = "a file name where this pattern looks is not UTF-8; name the folder, or rename the file";
+        Error::Input(format!("{pattern}: {reason}"))
+    })?;
+    for entry in matches {
+        let path = entry.map_err(|e| {
+            let path = e.path().to_path_buf();
+            Error::io("cannot read", path, e.into())
+        })?;
+        let metadata = fs::metadata(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        if metadata.is_dir() {
+            walk(&path, &mut Vec::new(), &mut found)?;
+        } else if metadata.is_file() && !path.file_name().is_some_and(is_sidecar) {
+            found.insert(path);
+        }
+    }
+    if found.is_empty() {
+        let advice = comma_advice(Path::new(pattern));
+        return Err(Error::Input(format!("{pattern}: the pattern matches no file{advice}")));
+    }
+    Ok(found)
+}
+
+const PATTERN_OPTIONS: glob::MatchOptions =
+    glob::MatchOptions { case_sensitive: true, require_literal_separator: false, require_literal_leading_dot: true };
+
+fn is_pattern(input: &str) -> bool {
+    input.contains(['*', '?', '['])
+}
+
+/// Refuses an output that `inputs`, folders and patterns, take in: what is written there would be the next run's
+/// input. A hidden one is not read, so it may lie there.
+///
+/// # Errors
+/// [`Error::Option`] naming both.
+pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> Result<()> {
+    let Ok(output_absolute) = std::path::absolute(output) else { return Ok(()) };
+    let Some(output_real) = canonical(&output_absolute) else { return Ok(()) };
+    for input in inputs {
+        let input = Path::new(input.as_ref());
+        let takes_in = if input.is_dir() {
+            input.canonicalize().is_ok_and(|folder| reads_into(&folder, &output_real))
+        } else {
+            let absolute = std::path::absolute(input).unwrap_or_default();
+            let pattern =
+                absolute.to_str().filter(|text| is_pattern(text)).and_then(|text| glob::Pattern::new(text).ok());
+            let options = glob::MatchOptions { require_literal_separator: true, ..PATTERN_OPTIONS };
+            pattern.is_some_and(|pattern| {
+                let mut folders = output_absolute.ancestors();
+                folders.any(|it| pattern.matches_path_with(it, options) && reads_into(it, &output_absolute))
+            })
+        };
+        if takes_in {
+            return Err(Error::Option(format!(
+                "the output {} lies in the input {}, so that what is written would be read as text; choose another place",
+                output.display(),
+                input.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether reading all of `folder` comes to `inner`, which hidden folders on the way prevent.
+fn reads_into(folder: &Path, inner: &Path) -> bool {
+    inner.strip_prefix(folder).is_ok_and(|rest| !rest.iter().any(|name| name.as_encoded_bytes().starts_with(b".")))
+}
+
+/// The absolute `path` without links: where it exists, or as it will be where it does not.
+pub(crate) fn canonical(path: &Path) -> Option<PathBuf> {
+    let (there, real) = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)))?;
+    Some(real.join(path.strip_prefix(there).ok()?))
+}
+
+/// Adds every regular file below `folder`. Links are followed, but not into a folder that holds them (`parents`).
+fn walk(folder: &Path, parents: &mut Vec<PathBuf>, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let error = |e| Error::io("cannot read", folder, e);
+    let real = fs::canonicalize(folder).map_err(error)?;
+    if parents.contains(&real) {
+        return Ok(());
+    }
+    parents.push(real);
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") || is_sidecar(&name) {
+            continue;
+        }
+        let path = entry.path();
+        let metadata = fs::metadata(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        if metadata.is_dir() {
+            walk(&path, parents, found)?;
+        } else if metadata.is_file() {
+            found.insert(path);
+        }
+    }
+    parents.pop();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[InputFile], root: &Path) -> Vec<String> {
+        files.iter().map(|f| f.path.strip_prefix(root).unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.txt", "a.txt", "sub/c.txt", "sub/deep/d.md", ".hidden", "sub/.git/x", "[z].txt"] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn folders_patterns_and_names() {
+        let dir = tree();
+        let root = dir.path();
+        let arg = |name: &str| root.join(name).to_string_lossy().into_owned();
+        let expand = |name: &str| names(&expand_inputs(&[arg(name)]).unwrap(), root);
+        let everything = ["[z].txt", "a.txt", "b.txt", "sub/c.txt", "sub/deep/d.md"];
+        assert_eq!(expand(""), everything);
+        assert_eq!(expand("**/*"), everything);
+        assert_eq!(expand("*"), everything);
+        assert_eq!(expand("?.txt"), ["a.txt", "b.txt"]);
+        assert_eq!(expand("[z].txt"), ["[z].txt"]);
+        let files = expand_inputs(&[arg("b.txt"), "-".into(), arg("a.txt"), arg("b.txt")]).unwrap();
+        assert_eq!(files.iter().map(|f| f.bytes).collect::<Vec<_>>(), [5, 0, 5, 5]);
+        assert_eq!(files[1].kind, InputKind::Stdin);
+        for bad in ["nothing.txt", "*.csv", "empty", "empty/*"] {
+            match expand_inputs(&[arg(bad)]) {
+                Err(Error::Input(text)) => assert!(text.contains(bad), "{text}"),
+                other => panic!("{bad}: {other:?}"),
+            }
+        }
+        assert!(matches!(expand_inputs(&["-", "-"]), Err(Error::Input(_))));
+        assert!(matches!(expand_inputs::<&str>(&[]), Err(Error::Input(_))));
+    }
+
+    #[test]
+    fn files_with_commas_between_them() {
+        let dir = tree();
+        let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+        let message = |input: String| match expand_inputs(&[input]) {
+            Err(Error::Input(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        let (a, b) = (at("a.txt"), at("b.txt"));
+        let advice = "inputs are separated by spaces, not commas: pass";
+        assert!(message(format!("{a},{b}")).ends_with(&format!("; {advice} {a} {b}")));
+        assert!(message(format!("{a}, {b},")).ends_with(&format!("; {advice} {a} {b}")));
+        let text = message(format!("{a},{}", at("no.txt")));
+        assert!(text.ends_with(&format!("{advice} {a} {0} (there is no {0})", at("no.txt"))), "{text}");
+        let text = message(format!("{},{b}", at("*.txt")));
+        assert!(text.contains(&format!("{advice} '{}' {b}", at("*.txt"))), "{text}");
+        assert!(!message(at("x,y")).contains(advice));
+        // A name with a comma is a name.
+        fs::write(at("a.txt,b.txt"), "").unwrap();
+        assert_eq!(expand_inputs(&[at("a.txt,b.txt")]).unwrap().len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_parent_ends_the_walk() {
+        let dir = tree();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("sub/up")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("a.txt"), dir.path().join("sub/link.txt")).unwrap();
+        let files = expand_inputs(&[dir.path()]).unwrap();
+        assert_eq!(
+            names(&files, dir.path()),
+            ["[z].txt", "a.txt", "b.txt", "sub/c.txt", "sub/deep/d.md", "sub/link.txt"]
+        );
+    }
+
+    #[test]
+    fn an_output_that_would_be_read_is_refused() {
+        let dir = tree();
+        let root = dir.path();
+        for (input, output) in
+            [("", ""), ("", "new"), ("", "sub/new"), ("*", "new"), ("sub/*", "sub/deep/new"), ("**", "a/b")]
+        {
+            let error = refuse_output_in_input(&[root.join("a.txt"), root.join(input)], &root.join(output));
+            assert!(error.is_err_and(|error| error.to_string().contains("lies in the input")), "{input} {output}");
+        }
+        for (input, output) in
+            [("a.txt", ""), ("sub", "new"), ("*.txt", "new"), ("", ".new"), ("sub", "sub-new"), ("*", "../new")]
+        {
+            refuse_output_in_input(&[root.join(input)], &root.join(output)).unwrap();
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_need_not_be_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tree();
+        let name = dir.path().join(OsStr::from_bytes(b"\xFF.txt"));
+        assert!(matches!(expand_inputs(&[&name]), Err(Error::Input(_))));
+        fs::write(&name, "text").unwrap();
+        assert_eq!(expand_inputs(&[&name]).unwrap()[0].path, name);
+        // The pattern looks at that name too.
+        match expand_inputs(&[dir.path().join("*.txt")]) {
+            Err(Error::Input(reason)) => assert!(reason.contains("not UTF-8"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_sees_both_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut bytes = vec![b'x'; 300_000];
+        let mut seen = BTreeSet::new();
+        for change in [None, Some(0), Some(65_535), Some(299_999), Some(300_000 - 65_536)] {
+            bytes.fill(b'x');
+            if let Some(i) = change {
+                bytes[i] = b'y';
+            }
+            fs::write(&path, &bytes).unwrap();
+            seen.insert(fingerprint(&path).unwrap());
+        }
+        assert_eq!(seen.len(), 5);
+    }
+}

@@ -1,0 +1,267 @@
+//! Locks on outputs: of two commands that write to one place, the second is refused.
+//!
+//! A folder that is filled in place is locked itself ([`claim`], [`lock`]). What appears whole, a file or a folder that
+//! takes another's place, is locked through `.NAME.lock` beside it ([`claim_whole`]). The locks are `flock`'s: they end
+//! with the process, however it ends.
+
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// A lock on an output, for as long as this lives.
+#[derive(Debug)]
+pub struct FolderLock {
+    file: File,
+    /// The process that has the lock; none if the file system has no locks.
+    owner: Option<u32>,
+    /// The lock file to remove at the end, if there is one.
+    lock_file: Option<PathBuf>,
+    /// Folders made for the lock, the innermost first: removed at the end if they are still empty.
+    made: Vec<PathBuf>,
+}
+
+impl FolderLock {
+    /// Locks `folder`; `None` while somebody else has it locked.
+    ///
+    /// NFS has no lock on a folder; there a file beside it is locked.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be opened.
+    pub fn take(folder: &Path) -> Result<Option<Self>> {
+        let file = File::open(folder).map_err(|source| Error::io("cannot open the folder", folder, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self::of(file, true))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(_)) => Ok(match Self::take_beside(folder) {
+                Ok(beside) => beside,
+                Err(_) => Some(Self::of(file, false)),
+            }),
+        }
+    }
+
+    /// Locks the name `path` by a file beside it; `None` while somebody else has it locked.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be made.
+    fn take_beside(path: &Path) -> Result<Option<Self>> {
+        // Another spelling of the folder, or a link to it, is the same lock.
+        let path = path.canonicalize().unwrap_or_else(|_| path.into());
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".lock");
+        let lock_file = path.with_file_name(name);
+        loop {
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&lock_file)
+                .map_err(|source| Error::io("cannot write", &path, source))?;
+            let mut lock = match file.try_lock() {
+                Ok(()) => Self::of(file, true),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(_)) => Self::of(file, false),
+            };
+            // Else who had it before has removed the file meanwhile.
+            if !lock.is_exclusive() || lock.is_of(&lock_file) {
+                lock.lock_file = Some(lock_file);
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    fn of(file: File, exclusive: bool) -> Self {
+        Self { file, owner: exclusive.then(std::process::id), lock_file: None, made: Vec::new() }
+    }
+
+    /// Whether the folder that is locked is the one that has this name now.
+    pub fn is_of(&self, folder: &Path) -> bool {
+        if self.lock_file.is_some() {
+            return true;
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let key = |it: std::fs::Metadata| (it.dev(), it.ino());
+            self.file.metadata().map(key).ok() == std::fs::metadata(folder).map(key).ok()
+        }
+        #[cfg(not(unix))]
+        {
+            folder.exists()
+        }
+    }
+
+    /// Whether this keeps others out: not if the file system has no locks, and there is no telling who else is there.
+    pub fn is_exclusive(&self) -> bool {
+        self.owner.is_some()
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // A process forked meanwhile has the file open too: closing ours would leave the folder locked until it ends. Its
+        // own copy of this, in turn, must not take the lock from us.
+        if self.owner == Some(std::process::id()) {
+            if let Some(file) = &self.lock_file {
+                let _ = std::fs::remove_file(file);
+            }
+            // The first that holds something ends it.
+            let _ = self.made.iter().try_for_each(std::fs::remove_dir);
+            // If that fails, closing the file is all that is left.
+            let _ = self.file.unlock();
+        }
+    }
+}
+
+/// Keeps a second run out of `folder`, which is there, for as long as the lock lives.
+///
+/// # Errors
+/// [`Error::Data`] if another run has it; [`Error::Io`] if it cannot be opened.
+pub fn lock(folder: &Path) -> Result<FolderLock> {
+    FolderLock::take(folder)?.ok_or_else(|| busy(folder))
+}
+
+/// Creates `folder` and what is missing above it, and keeps a second run out. What was created and is still empty when
+/// the lock ends is removed again, unless two runs come at the same moment.
+///
+/// # Errors
+/// [`Error::Data`] if another run has it; [`Error::Io`] if it cannot be created.
+pub fn claim(folder: &Path) -> Result<FolderLock> {
+    loop {
+        let made = create(folder)?;
+        let mut lock = match FolderLock::take(folder) {
+            Ok(lock) => lock.ok_or_else(|| busy(folder))?,
+            // Who had it before has removed it meanwhile.
+            Err(_) if !folder.exists() => continue,
+            Err(error) => return Err(error),
+        };
+        lock.made = made;
+        if lock.is_of(folder) {
+            return Ok(lock);
+        }
+        lock.made.clear();
+    }
+}
+
+/// Keeps a second run from writing `path`, a file or folder that appears whole. The folder it lies in is created, and
+/// removed again if it is empty at the end.
+///
+/// # Errors
+/// [`Error::Data`] if another run is writing it; [`Error::Io`] if the folder cannot be written to.
+pub fn claim_whole(path: &Path) -> Result<FolderLock> {
+    let made = match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => create(folder)?,
+        None => Vec::new(),
+    };
+    let mut lock = FolderLock::take_beside(path)?
+        .ok_or_else(|| Error::data(path, "another run is writing this output; wait for it, or name another"))?;
+    lock.made = made;
+    Ok(lock)
+}
+
+/// Creates `folder`, and returns the folders that were not there, the innermost first.
+fn create(folder: &Path) -> Result<Vec<PathBuf>> {
+    let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
+    let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+    crate::files::atomic::create_folder(folder)?;
+    Ok(made)
+}
+
+fn busy(folder: &Path) -> Error {
+    Error::data(folder, "another run is writing to this folder; wait for it, or pass another --output-dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_owner_s_guard() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        assert!(held.is_exclusive());
+        assert!(FolderLock::take(folder.path()).unwrap().is_none());
+        // What a forked process has: the same open file, and a guard that is not its own.
+        let inherited = held.file.try_clone().unwrap();
+        let mut copy = FolderLock::of(inherited.try_clone().unwrap(), true);
+        copy.owner = Some(std::process::id() ^ 1);
+        drop(copy);
+        let error = lock(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("another run is writing to this folder"), "{error}");
+        drop(held);
+        lock(folder.path()).unwrap();
+        drop(inherited);
+    }
+
+    #[test]
+    fn a_claim_of_a_whole_output_leaves_no_empty_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join("a/b/file");
+        drop(claim_whole(&output).unwrap());
+        assert!(!root.path().join("a").exists());
+        let held = claim_whole(&output).unwrap();
+        std::fs::write(&output, b"").unwrap();
+        drop(held);
+        assert!(output.exists());
+    }
+
+    #[test]
+    fn a_claim_leaves_no_empty_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a/b");
+        let held = claim(&folder).unwrap();
+        assert!(claim(&folder).unwrap_err().to_string().contains("another run is writing to this folder"));
+        assert!(folder.is_dir());
+        drop(held);
+        assert!(!root.path().join("a").exists());
+        let held = claim(&folder).unwrap();
+        std::fs::write(root.path().join("a/file"), b"").unwrap();
+        drop(held);
+        assert!(root.path().join("a").is_dir() && !folder.exists());
+        std::fs::create_dir(&folder).unwrap();
+        drop(claim(&folder).unwrap());
+        assert!(folder.is_dir(), "it was there before");
+    }
+
+    #[test]
+    fn what_appears_whole_is_locked_beside() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("new/out");
+        let held = claim_whole(&path).unwrap();
+        assert!(!path.exists() && root.path().join("new/.out.lock").exists());
+        let error = claim_whole(&root.path().join("new/../new/out")).unwrap_err().to_string();
+        assert!(error.contains("another run is writing this output"), "{error}");
+        claim_whole(&root.path().join("new/other")).unwrap();
+        drop(held);
+        assert!(!root.path().join("new").exists());
+        claim_whole(&path).unwrap();
+    }
+
+    #[test]
+    fn threads_get_one_lock_at_a_time() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let root = tempfile::tempdir().unwrap();
+        let (folder, file) = (root.path().join("folder"), root.path().join("file"));
+        for take in [&|| claim(&folder).is_ok(), &|| claim_whole(&file).is_ok()] as [&(dyn Fn() -> bool + Sync); 2] {
+            assert!(take());
+        }
+        let (inside, got) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let Ok(_lock) = claim(&folder) else { continue };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        got.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(got.into_inner() > 0);
+        // Of two that come at once one may make the folder and the other get the lock: then it stays, empty.
+        assert!(std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) || !folder.exists());
+    }
+}

@@ -1,0 +1,9 @@
+//! What every stage needs of files: which ones an argument names, their bytes decompressed, files that appear whole, locks.
+
+pub mod atomic;
+#[cfg(test)]
+pub(crate) mod compress;
+pub(crate) mod guard;
+pub mod inputs;
+pub mod lock;
+pub(crate) mod source;

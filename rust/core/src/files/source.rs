@@ -1,0 +1,187 @@
+//! Opening one input: what it holds by its first bytes, and its bytes decompressed.
+
+mod bzip2;
+mod members;
+mod pipe;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::GzDecoder;
+use liblzma::bufread::XzDecoder;
+
+use self::members::{Member, Members, Trailing};
+pub(crate) use self::pipe::Meter;
+use self::pipe::{GivenUp, Pipe};
+use super::inputs::{InputFile, InputKind};
+use crate::prepare::read::format::{Kind, recognize};
+use crate::{Error, Result};
+
+const BUFFER: usize = 256 << 10;
+
+/// What the first bytes say a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Plain,
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Bytes that are looked at.
+const HEAD: usize = 512;
+
+/// The format, or what cannot be read.
+fn sniff(head: &[u8]) -> Result<Format, Kind> {
+    match head {
+        [0x1F, 0x8B, ..] => Ok(Format::Gzip),
+        // A zstd frame, or a skippable frame as parallel compressors write first.
+        [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Ok(Format::Zstd),
+        // Nothing that reads lines makes anything of these.
+        [b'P', b'K', 3, 4, ..] | [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(recognize(head, false)),
+        // A file that is cut short within its first bytes is recognised by these.
+        [0xFD, b'7', b'z', b'X', rest @ ..] if b"Z\0".starts_with(&rest[..rest.len().min(2)]) => Ok(Format::Xz),
+        _ if head.len() > 3 && bzip2::is_start(head) => Ok(Format::Bzip2),
+        _ => Ok(Format::Plain),
+    }
+}
+
+/// Counts the bytes that leave the disk, before they are decompressed: what progress is measured in.
+pub(super) struct Counting<R> {
+    inner: R,
+    /// Of all inputs.
+    count: Arc<AtomicU64>,
+    /// Of this one.
+    pub total: u64,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.count.fetch_add(n as u64, Ordering::Relaxed);
+        self.total += n as u64;
+        Ok(n)
+    }
+}
+
+/// An open input.
+pub(crate) struct Source {
+    pub reader: Box<dyn BufRead + Send>,
+    /// Decompressed bytes that the caller has to pass over to reach the offset it asked for.
+    pub skip: u64,
+    format: Format,
+}
+
+impl Source {
+    /// Opens `file` to be read from decompressed byte `offset`; `stdin` stands in for standard input.
+    pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, offset: u64, meter: &Meter) -> Result<Self> {
+        let error = |e| failed(file, e);
+        if file.kind == InputKind::File {
+            let mut raw = File::open(&file.path).map_err(error)?;
+            let mut head = Vec::new();
+            (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
+            let format = Self::format(file, &head)?;
+            let start = if format == Format::Plain { offset } else { 0 };
+            raw.seek(SeekFrom::Start(start)).map_err(error)?;
+            meter.bytes.fetch_add(start, Ordering::Relaxed);
+            let buffer = usize::try_from(file.bytes).unwrap_or(BUFFER).saturating_add(1).clamp(64, BUFFER);
+            return Self::decode(file, raw, format, offset - start, buffer, meter);
+        }
+        let mut raw: Box<dyn Read + Send> = match (file.kind, stdin) {
+            (InputKind::Stdin, Some(reader)) => reader,
+            (InputKind::Stdin, None) => Box::new(Pipe::stdin(Arc::clone(&meter.stop)).map_err(error)?),
+            _ => Box::new(Pipe::open(&file.path, Arc::clone(&meter.stop)).map_err(error)?),
+        };
+        let mut head = Vec::new();
+        (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
+        let format = Self::format(file, &head)?;
+        Self::decode(file, Cursor::new(head).chain(raw), format, offset, BUFFER, meter)
+    }
+
+    fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
+        sniff(head).map_err(|kind| {
+            let advice = kind.advice().unwrap_or("pass a text file");
+            Error::data(&file.path, format!("this is {}; {advice}", kind.what()))
+        })
+    }
+
+    fn decode(
+        file: &InputFile,
+        raw: impl Read + Send + 'static,
+        format: Format,
+        skip: u64,
+        buffer: usize,
+        meter: &Meter,
+    ) -> Result<Self> {
+        let raw = BufReader::with_capacity(buffer, Counting { inner: raw, count: Arc::clone(&meter.bytes), total: 0 });
+        let error = |e| failed(file, e);
+        let reader: Box<dyn BufRead + Send> = match format {
+            Format::Plain => Box::new(raw),
+            Format::Bzip2 => Box::new(bzip2::MultiStream::new(raw)),
+            Format::Gzip => members::<_, GzDecoder<_>>(raw).map_err(error)?,
+            Format::Xz => members::<_, XzDecoder<_>>(raw).map_err(error)?,
+            Format::Zstd => members::<_, zstd::stream::read::Decoder<'static, _>>(raw).map_err(error)?,
+        };
+        Ok(Self { reader, skip, format })
+    }
+
+    /// Whether what is read lies on the disk in another form.
+    pub fn is_compressed(&self) -> bool {
+        self.format != Format::Plain
+    }
+
+    /// What a failed read means: the system's refusal, or compressed data that is damaged.
+    pub fn error(&self, file: &InputFile, error: io::Error) -> Error {
+        if self.format == Format::Plain || error.raw_os_error().is_some() || is_given_up(&error) {
+            return failed(file, error);
+        }
+        let name = self.format.name();
+        if let Some(trailing) = error.get_ref().and_then(|it| it.downcast_ref::<Trailing>()) {
+            let Trailing { byte } = trailing;
+            return Error::data(
+                &file.path,
+                format!(
+                    "byte {byte}, which follows the {name} data, is neither {name} data nor padding with zeros; fetch the file \
+                     again, or keep what comes before that byte: {name} -dc FILE > NEW"
+                ),
+            );
+        }
+        let what = if error.kind() == io::ErrorKind::UnexpectedEof { "truncated" } else { "damaged" };
+        Error::data(&file.path, format!("the {name} data is {what} ({error}); fetch or compress the file again"))
+    }
+}
+
+fn is_given_up(error: &io::Error) -> bool {
+    matches!(error.get_ref(), Some(it) if it.is::<GivenUp>())
+}
+
+/// A read that the system refused, or that was given up.
+fn failed(file: &InputFile, error: io::Error) -> Error {
+    if is_given_up(&error) {
+        return Error::Interrupted(error.to_string());
+    }
+    Error::io("cannot read", &file.path, error)
+}
+
+fn members<R, D>(raw: BufReader<Counting<R>>) -> io::Result<Box<dyn BufRead + Send>>
+where
+    R: Read + Send + 'static,
+    D: Member<BufReader<Counting<R>>> + Send + 'static,
+{
+    Ok(Box::new(BufReader::with_capacity(BUFFER, Members::<R, D>::new(raw)?)))
+}

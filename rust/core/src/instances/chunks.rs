@@ -1,0 +1,282 @@
+//! Where the chunks of a corpus lie: numbered by duplicate, then document, then chunk, and found again by number.
+//!
+//! Where a chunk begins follows from the segments' lengths and the generators keyed by (seed, duplicate, document), so a
+//! checkpoint every so many chunks is all that has to be remembered. Where the checkpoints are never shows in what comes
+//! out.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::instance::{Chunk, check_documents, following, gather, gives_instance, target_length};
+use super::options::InstanceOptions;
+use super::rng::FastRng;
+use crate::tokens::documents::Documents;
+use crate::{Error, Progress, Result};
+
+/// The chunk number whose generator belongs to the document as a whole.
+const WHOLE_DOCUMENT: u64 = u64::MAX;
+
+/// How the building of an index is cut up. Memory and time depend on it, the instances do not.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// Most checkpoints kept (40 bytes each).
+    pub max_checkpoints: usize,
+    /// Most documents that one task walks.
+    pub task_documents: u64,
+    /// Tasks between two reports of progress.
+    pub wave_tasks: usize,
+}
+
+impl Layout {
+    /// One that suits so many documents.
+    pub fn for_documents(documents: u64) -> Self {
+        Self { max_checkpoints: 1 << 20, task_documents: (documents / 1024).clamp(1, 4096), wave_tasks: 64 }
+    }
+}
+
+/// A place in the walk over duplicates, documents and chunks: that of a chunk, or past a document's last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The duplicate.
+    pub duplicate: u64,
+    /// The document.
+    pub document: u64,
+    /// The chunk's number in its document.
+    pub chunk: u64,
+    /// Its first segment.
+    pub segment: usize,
+}
+
+/// The numbers of some instances and where they lie.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    pub(crate) instances: Vec<u64>,
+    pub(crate) places: Vec<Place>,
+}
+
+impl Checkpoints {
+    fn push(&mut self, instance: u64, place: Place) {
+        self.instances.push(instance);
+        self.places.push(place);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Forgets every second one; the first stays.
+    fn thin(&mut self) {
+        let mut index = 0;
+        self.instances.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+        index = 0;
+        self.places.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+    }
+
+    /// The last one whose instance is at most `instance`.
+    fn find(&self, instance: u64) -> (u64, Place) {
+        let index = self.instances.partition_point(|&first| first <= instance) - 1;
+        (self.instances[index], self.places[index])
+    }
+}
+
+/// What one task found in its range of documents, for one duplicate.
+#[derive(Debug, Default)]
+struct Walked {
+    /// Instance numbers count from the task's first.
+    checkpoints: Checkpoints,
+    instances: u64,
+    short_documents: u64,
+}
+
+/// Walks over the chunks that become instances.
+struct Walk<'a, D> {
+    documents: &'a D,
+    options: &'a InstanceOptions,
+}
+
+impl<D: Documents> Walk<'_, D> {
+    /// Calls `visit` for the chunks of one document from `place` on that become instances, until it returns false;
+    /// returns whether it never did. `place` is then past the last chunk, and otherwise at the one where it stopped.
+    fn document(&self, place: &mut Place, mut visit: impl FnMut(Place, &Chunk) -> bool) -> bool {
+        let seed = self.options.random_seed;
+        let document = self.documents.document(place.document);
+        let mut whole = FastRng::keyed(seed, place.duplicate, place.document, WHOLE_DOCUMENT);
+        let target = target_length(self.options, &mut whole);
+        while place.segment < document.segments() {
+            let segments = place.segment..gather(&document, place.segment, target);
+            let mut next = segments.end;
+            if gives_instance(&document, &segments, self.options) {
+                if self.options.random_next_sentence && segments.len() > 1 {
+                    let mut rng = FastRng::keyed(seed, place.duplicate, place.document, place.chunk);
+                    next = following(&segments, self.options, &mut rng);
+                }
+                if !visit(*place, &Chunk { document: place.document, segments, target }) {
+                    return false;
+                }
+            }
+            place.segment = next;
+            place.chunk += 1;
+        }
+        true
+    }
+
+    /// The chunk that is `skip` instances after the one at `place`, and its place; from there to `end` documents.
+    fn nth(&self, mut place: Place, mut skip: u64) -> Option<(Place, Chunk)> {
+        let mut found = None;
+        loop {
+            let unfinished = !self.document(&mut place, |place, chunk| {
+                if skip == 0 {
+                    found = Some((place, chunk.clone()));
+                    return false;
+                }
+                skip -= 1;
+                true
+            });
+            if unfinished {
+                return found;
+            }
+            place = Place { document: place.document + 1, chunk: 0, segment: 0, ..place };
+            if place.document == self.documents.num_documents() {
+                place = Place { duplicate: place.duplicate.checked_add(1)?, document: 0, ..place };
+            }
+        }
+    }
+
+    fn gives_any(&self, duplicate: u64, document: u64) -> bool {
+        !self.document(&mut Place { duplicate, document, chunk: 0, segment: 0 }, |_, _| false)
+    }
+
+    /// Counts the instances of a range of documents in one duplicate, with up to `budget` checkpoints at least `stride`
+    /// steps apart.
+    fn range(
+        &self,
+        duplicate: u64,
+        documents: Range<u64>,
+        duplicates: &Range<u64>,
+        (budget, mut stride): (usize, u64),
+    ) -> Result<Walked> {
+        let mut walked = Walked::default();
+        // Chunks and documents walked since the last checkpoint: what finding an instance from it costs.
+        let mut steps = u64::MAX;
+        for document in documents {
+            self.documents.check(document)?;
+            let before = walked.instances;
+            let mut place = Place { duplicate, document, chunk: 0, segment: 0 };
+            let mut seen = 0;
+            self.document(&mut place, |place, _| {
+                steps = steps.saturating_add(place.chunk - seen);
+                seen = place.chunk;
+                if steps >= stride {
+                    walked.checkpoints.push(walked.instances, place);
+                    steps = 0;
+                    if walked.checkpoints.len() > budget {
+                        walked.checkpoints.thin();
+                        stride = stride.saturating_mul(2);
+                    }
+                }
+                walked.instances += 1;
+                true
+            });
+            steps = steps.saturating_add(place.chunk - seen + 1);
+            if walked.instances == before && duplicate == duplicates.start {
+                // A document of one segment fares alike in every duplicate.
+                let mut others = duplicates.start + 1..duplicates.end;
+                let ever = self.documents.document(document).segments() > 1
+                    && others.any(|other| self.gives_any(other, document));
+                walked.short_documents += u64::from(!ever);
+            }
+        }
+        Ok(walked)
+    }
+}
+
+/// The chunks of some duplicates of a corpus that become instances.
+#[derive(Debug)]
+pub struct ChunkIndex {
+    pub(crate) checkpoints: Checkpoints,
+    instances: u64,
+    short_documents: u64,
+}
+
+impl ChunkIndex {
+    /// Walks over all chunks of all `duplicates`, on as many threads as the current rayon pool has.
+    ///
+    /// Progress is reported in documents, each counted once for every duplicate. An error where `progress` stops it, a
+    /// document is damaged, or B is to be of another document and there is only one.
+    pub fn build<D: Documents>(
+        documents: &D,
+        options: &InstanceOptions,
+        duplicates: Range<u64>,
+        layout: Layout,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let walk = Walk { documents, options };
+        let count = documents.num_documents();
+        check_documents(options, count)?;
+        let total = count.saturating_mul(duplicates.end.saturating_sub(duplicates.start));
+        let mut tasks = duplicates.clone().flat_map(|duplicate| {
+            let starts = (0..count).step_by(layout.task_documents as usize);
+            starts.map(move |start| (duplicate, start..(start + layout.task_documents).min(count)))
+        });
+        let (mut checkpoints, mut instances, mut short_documents) = (Checkpoints::default(), 0, 0);
+        let (mut done, mut stride) = (0, 1);
+        let budget = (layout.max_checkpoints / layout.wave_tasks).max(1);
+        loop {
+            if !progress.report("plan", "documents", done, total) {
+                return Err(Error::Interrupted("the plan is not kept; start again to make it anew".into()));
+            }
+            let wave: Vec<_> = tasks.by_ref().take(layout.wave_tasks).collect();
+            if wave.is_empty() {
+                break;
+            }
+            done += wave.iter().map(|(_, range)| range.end - range.start).sum::<u64>();
+            let all_walked: Vec<Walked> = wave
+                .into_par_iter()
+                .map(|(duplicate, range)| walk.range(duplicate, range, &duplicates, (budget, stride)))
+                .collect::<Result<_>>()?;
+            for walked in all_walked {
+                checkpoints.instances.extend(walked.checkpoints.instances.iter().map(|first| instances + first));
+                checkpoints.places.extend(walked.checkpoints.places);
+                instances += walked.instances;
+                short_documents += walked.short_documents;
+            }
+            while checkpoints.len() > layout.max_checkpoints.max(1) {
+                checkpoints.thin();
+                stride = stride.saturating_mul(2);
+            }
+        }
+        Ok(Self { checkpoints, instances, short_documents })
+    }
+
+    /// Number of instances.
+    pub fn len(&self) -> u64 {
+        self.instances
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.instances == 0
+    }
+
+    /// Documents that give no instance in any duplicate: too short, or left out by `single_segment`.
+    pub fn short_documents(&self) -> u64 {
+        self.short_documents
+    }
+
+    /// The chunk of instance `number`, from 0, and its place. Documents and options are those of the index.
+    ///
+    /// # Panics
+    /// Where `number` is not below [`ChunkIndex::len`].
+    pub fn find<D: Documents>(&self, documents: &D, options: &InstanceOptions, number: u64) -> (Place, Chunk) {
+        assert!(number < self.instances, "instance {number} of {}", self.instances);
+        let (first, place) = self.checkpoints.find(number);
+        Walk { documents, options }.nth(place, number - first).expect("a number below len has a chunk")
+    }
+}

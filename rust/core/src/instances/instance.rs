@@ -1,0 +1,370 @@
+//! One pretraining instance: `[CLS] A [SEP] B [SEP]`, its sentence-order label and its masks; and how a chunk of a
+//! document becomes one: gathering, pairing, truncation.
+
+use std::ops::Range;
+
+use super::options::{InstanceOptions, RngKind, SingleSegment};
+use super::rng::Rng;
+use crate::tokens::documents::{Document, Documents, Ids, UNKNOWN_JOINS};
+use crate::tokens::vocab::Vocab;
+use crate::{Error, Result};
+
+/// How many times a random document's segments are drawn anew because what they say would contradict the label.
+const REDRAWS: usize = 10;
+
+/// An instance, without padding. The buffers are reused from one instance to the next.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Ids, `[CLS]` and `[SEP]` included; after masking, with the replacements in place.
+    pub tokens: Vec<u32>,
+    /// For each token, whether it begins a word; true for `[CLS]` and `[SEP]` (the record's `token_boundary`).
+    pub word_starts: Vec<bool>,
+    /// Tokens of segment id 0: `[CLS]`, A and the first `[SEP]`.
+    pub first_length: usize,
+    /// Whether B is a random document's or A and B changed places (`next_sentence_labels`). With the fast generator never
+    /// where B follows A in the text, or says the same as A.
+    pub is_random_next: bool,
+    /// Positions of the predictions, ascending.
+    pub masked_positions: Vec<u32>,
+    /// The original id at each of them.
+    pub masked_labels: Vec<u32>,
+    /// Tokens of the chunk that truncation dropped.
+    pub truncated: u64,
+    /// Whether `is_random_next` is set though B follows A, repeats it, or is of the same document. Only the reference's
+    /// instances can be.
+    pub mislabeled: bool,
+}
+
+impl Instance {
+    /// Empties it and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.tokens.clear();
+        self.word_starts.clear();
+        self.first_length = 0;
+        self.is_random_next = false;
+        self.masked_positions.clear();
+        self.masked_labels.clear();
+        self.truncated = 0;
+        self.mislabeled = false;
+    }
+
+    fn push_special(&mut self, id: u32) {
+        self.tokens.push(id);
+        self.word_starts.push(true);
+    }
+}
+
+/// One chunk of a document: what an instance is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// The document's number.
+    pub document: u64,
+    /// Its segments, at least one.
+    pub segments: Range<usize>,
+    /// The target length that they were gathered for, in tokens.
+    pub target: u64,
+}
+
+/// What B is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pairing {
+    /// What follows A.
+    InOrder,
+    /// What follows A, and the two change places.
+    Swapped,
+    /// Segments of a random document.
+    Random,
+}
+
+/// Tokens of an instance that come from one place.
+struct Span<'a> {
+    document: Document<'a>,
+    tokens: Range<u64>,
+}
+
+impl Span<'_> {
+    fn len(&self) -> u64 {
+        self.tokens.end - self.tokens.start
+    }
+
+    /// Whether the two hold the same ids.
+    fn says_the_same(&self, other: &Span<'_>) -> bool {
+        let range = |span: &Span<'_>| span.tokens.start as usize..span.tokens.end as usize;
+        match (self.document.ids, other.document.ids) {
+            (Ids::U16(a), Ids::U16(b)) => a[range(self)] == b[range(other)],
+            (Ids::U32(a), Ids::U32(b)) => a[range(self)] == b[range(other)],
+            // Documents of one set are stored alike.
+            _ => false,
+        }
+    }
+
+    /// Appends the ids and their word starts.
+    fn append_to(&self, vocab: &Vocab, out: &mut Instance) {
+        let from = out.tokens.len();
+        self.document.ids.extend_into(self.tokens.start as usize..self.tokens.end as usize, &mut out.tokens);
+        if vocab.word_end.is_empty() {
+            out.word_starts.extend(out.tokens[from..].iter().map(|&id| vocab.starts_word(id)));
+        } else {
+            let positions = self.tokens.clone();
+            out.word_starts.extend(positions.map(|position| begins_word(vocab, &self.document, position)));
+        }
+        if matches!(self.document.ids, Ids::U32(_)) {
+            for id in &mut out.tokens[from..] {
+                if *id & UNKNOWN_JOINS != 0 {
+                    *id = vocab.unk;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the token at `position` begins a word; it may carry [`UNKNOWN_JOINS`].
+fn begins_word(vocab: &Vocab, document: &Document<'_>, position: u64) -> bool {
+    let id = |position: u64| document.ids.get(position as usize);
+    let begins_segment = || position == document.start || document.ends.binary_search(&position).is_ok();
+    vocab.starts_word(id(position))
+        || (!vocab.word_end.is_empty() && (begins_segment() || vocab.ends_word(id(position - 1) & !UNKNOWN_JOINS)))
+}
+
+/// The target length of a document's chunks, in tokens: `max_tokens`, or for a share `short_seq_prob` of documents
+/// anything from 2 to it.
+pub fn target_length(options: &InstanceOptions, rng: &mut impl Rng) -> u64 {
+    let max_tokens = options.max_tokens() as u64;
+    if rng.random() < options.short_seq_prob { rng.between(2, max_tokens) } else { max_tokens }
+}
+
+/// Where the segments from `from` on first hold `target` tokens (exclusive end): at least one segment, at most the rest
+/// of the document.
+pub fn gather(document: &Document<'_>, from: usize, target: u64) -> usize {
+    let enough = document.segment_start(from) + target;
+    let rest = &document.ends[from..];
+    (from + 1 + rest.iter().take_while(|&&end| end < enough).count()).min(document.ends.len())
+}
+
+/// Whether a chunk becomes an instance: `segments` of `document` under `options.single_segment`.
+pub fn gives_instance(document: &Document<'_>, segments: &Range<usize>, options: &InstanceOptions) -> bool {
+    segments.len() > 1
+        || match options.single_segment {
+            SingleSegment::Split => document.tokens_in(segments.clone()) > 1,
+            SingleSegment::Random => true,
+            SingleSegment::Drop => false,
+        }
+}
+
+/// Where the next chunk begins: after this one, unless its tail goes back because B is a random document's.
+///
+/// Draws what [`assemble`] draws first, from a generator in the same state.
+pub fn following(segments: &Range<usize>, options: &InstanceOptions, rng: &mut impl Rng) -> usize {
+    if options.random_next_sentence && segments.len() > 1 {
+        let (a_end, pairing) = cut(segments, options, rng);
+        if pairing == Pairing::Random { a_end } else { segments.end }
+    } else {
+        segments.end
+    }
+}
+
+/// Where A ends among two segments or more, and what B is.
+fn cut(segments: &Range<usize>, options: &InstanceOptions, rng: &mut impl Rng) -> (usize, Pairing) {
+    let a_end = segments.start + rng.between(1, segments.len() as u64 - 1) as usize;
+    (a_end, pairing(options, rng))
+}
+
+fn pairing(options: &InstanceOptions, rng: &mut impl Rng) -> Pairing {
+    match (rng.random() < 0.5, options.random_next_sentence) {
+        (false, _) => Pairing::InOrder,
+        (true, false) => Pairing::Swapped,
+        (true, true) => Pairing::Random,
+    }
+}
+
+/// Where to split a single segment (of at least two tokens): at any of its inner word starts, or where it has none
+/// anywhere inside.
+fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut impl Rng) -> u64 {
+    let inner = tokens.start + 1..tokens.end;
+    let is_start = |&position: &u64| begins_word(vocab, document, position);
+    let starts = inner.clone().filter(is_start).count();
+    if starts == 0 {
+        return tokens.start + rng.between(1, tokens.end - tokens.start - 1);
+    }
+    let chosen = rng.below(starts as u64) as usize;
+    inner.clone().filter(is_start).nth(chosen).unwrap_or(inner.start)
+}
+
+/// Refuses options that need another document where there is only one. (The reference takes the same one for a chunk of one
+/// segment, and its records stay what they are.)
+///
+/// # Errors
+/// [`Error::Option`].
+pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> {
+    let (option, instead) = if options.random_next_sentence {
+        ("random_next_sentence (--random-next-sentence)", "drop the option")
+    } else if options.single_segment == SingleSegment::Random && options.rng == RngKind::Fast {
+        ("single_segment random (--single-segment random)", "use split or drop")
+    } else {
+        return Ok(());
+    };
+    if documents == 1 {
+        return Err(Error::Option(format!(
+            "{option} takes B from another document, and there is only 1 document: put a blank line between documents, or \
+             {instead}"
+        )));
+    }
+    Ok(())
+}
+
+/// Segments of a document as one span.
+fn span<'a>(document: &Document<'a>, segments: Range<usize>) -> Span<'a> {
+    let tokens = document.segment_start(segments.start)..document.segment_start(segments.end);
+    Span { document: *document, tokens }
+}
+
+/// A, and what is around it in its document.
+struct Beginning<'a, 'b> {
+    a: &'b Span<'a>,
+    /// Its last segment; none where it ends within one.
+    last: Option<Span<'a>>,
+    /// The segment after it, or what is left of the one that it ends in.
+    next: Option<Span<'a>>,
+}
+
+/// Segments of a random document, until they hold `target` tokens, and whether they contradict label 1: they are of A's
+/// document, follow A in one of the two documents, or are A again.
+///
+/// The draws are the reference's, which takes A's document if ten in a row are it; with the fast generator another one is
+/// then chosen.
+fn random_segments<'a, D: Documents>(
+    documents: &'a D,
+    options: &InstanceOptions,
+    chunk: &Chunk,
+    beginning: &Beginning<'_, '_>,
+    rng: &mut impl Rng,
+) -> (Span<'a>, bool) {
+    let this = chunk.document;
+    let mut other = this;
+    for _ in 0..10 {
+        other = rng.below(documents.num_documents());
+        if other != this {
+            break;
+        }
+    }
+    if other == this && options.rng == RngKind::Fast && documents.num_documents() > 1 {
+        other = rng.below(documents.num_documents() - 1);
+        other += u64::from(other >= this);
+    }
+    let document = documents.document(other);
+    let start = rng.below(document.segments() as u64) as usize;
+    let end = gather(&document, start, chunk.target.saturating_sub(beginning.a.len()));
+    let drawn = span(&document, start..end);
+    let same = |one: Option<&Span<'_>>, other: &Span<'_>| one.is_some_and(|one| one.says_the_same(other));
+    let contradicts = other == this
+        || same(beginning.next.as_ref(), &span(&document, start..start + 1))
+        || (start > 0 && same(beginning.last.as_ref(), &span(&document, start - 1..start)))
+        || beginning.a.says_the_same(&drawn);
+    (drawn, contradicts)
+}
+
+/// Drops tokens until both have `max_tokens` at most: each from the longer (B on a tie), at its front or its end.
+fn truncate(a: &mut Range<u64>, b: &mut Range<u64>, max_tokens: u64, rng: &mut impl Rng) -> u64 {
+    let (mut a_length, mut b_length) = (a.end - a.start, b.end - b.start);
+    let dropped = (a_length + b_length).saturating_sub(max_tokens);
+    for _ in 0..dropped {
+        let front = rng.random() < 0.5;
+        let longer = if a_length > b_length {
+            a_length -= 1;
+            &mut *a
+        } else {
+            b_length -= 1;
+            &mut *b
+        };
+        if front {
+            longer.start += 1;
+        } else {
+            longer.end -= 1;
+        }
+    }
+    dropped
+}
+
+/// Makes `out` the instance of a chunk for which [`gives_instance`] holds, without masks, and returns where the next
+/// chunk begins.
+///
+/// The rules, and the order of the draws, are the reference's `create_instances_from_document`; a chunk of one segment
+/// follows [`SingleSegment`]: split in two it draws the place, then goes on like two segments, nothing of it going back.
+///
+/// With the fast generator a random document's segments that contradict label 1 are drawn anew; if they still do after
+/// [`REDRAWS`] times, B is what follows A, with label 0. What would be exchanged with a copy of itself has label 0 too. The
+/// reference's label 1 stays, and is noted.
+pub fn assemble<D: Documents>(
+    documents: &D,
+    vocab: &Vocab,
+    options: &InstanceOptions,
+    chunk: &Chunk,
+    rng: &mut impl Rng,
+    out: &mut Instance,
+) -> usize {
+    let document = documents.document(chunk.document);
+    let Range { start: first, end: last } = chunk.segments;
+    let tokens = document.segment_start(first)..document.segment_start(last);
+    let (middle, after_a, pairing) = if chunk.segments.len() > 1 {
+        let (a_end, pairing) = cut(&chunk.segments, options, rng);
+        (document.segment_start(a_end), a_end, pairing)
+    } else if options.single_segment == SingleSegment::Split {
+        (split(vocab, &document, &tokens, rng), last, pairing(options, rng))
+    } else {
+        (tokens.end, last, Pairing::Random)
+    };
+    let part = |tokens| Span { document, tokens };
+    let (mut a, mut b) = (part(tokens.start..middle), part(middle..tokens.end));
+    let is_fast = options.rng == RngKind::Fast;
+    let mut label = pairing != Pairing::InOrder;
+    let mut contradicts = false;
+    if pairing == Pairing::Random {
+        let is_split = chunk.segments.len() == 1 && b.len() > 0;
+        let last = (!is_split).then(|| span(&document, after_a - 1..after_a));
+        let next = if is_split {
+            Some(part(middle..tokens.end))
+        } else {
+            (after_a < document.segments()).then(|| span(&document, after_a..after_a + 1))
+        };
+        let beginning = Beginning { a: &a, last, next };
+        let mut drawn;
+        (drawn, contradicts) = random_segments(documents, options, chunk, &beginning, rng);
+        for _ in 0..REDRAWS {
+            if !contradicts || !is_fast {
+                break;
+            }
+            (drawn, contradicts) = random_segments(documents, options, chunk, &beginning, rng);
+        }
+        label = !(contradicts && is_fast);
+        if label {
+            b = drawn;
+        } else if b.len() == 0 && a.len() > 1 {
+            // Hardly more than repetitions: B is what follows, here within the segment.
+            let place = split(vocab, &document, &tokens, rng);
+            (a, b) = (part(tokens.start..place), part(place..tokens.end));
+        } else if b.len() == 0 {
+            b = part(tokens.clone());
+        }
+    } else if pairing == Pairing::Swapped {
+        // The two orders of twice the same are one.
+        contradicts = a.says_the_same(&b);
+        label = !(contradicts && is_fast);
+        std::mem::swap(&mut a, &mut b);
+    }
+
+    out.clear();
+    out.truncated = truncate(&mut a.tokens, &mut b.tokens, options.max_tokens() as u64, rng);
+    if out.truncated > 0 && a.says_the_same(&b) {
+        contradicts = true;
+        label &= !is_fast;
+    }
+    out.push_special(vocab.cls);
+    a.append_to(vocab, out);
+    out.push_special(vocab.sep);
+    out.first_length = out.tokens.len();
+    b.append_to(vocab, out);
+    out.push_special(vocab.sep);
+    out.is_random_next = label;
+    out.mislabeled = label && contradicts;
+    if pairing == Pairing::Random { after_a } else { last }
+}

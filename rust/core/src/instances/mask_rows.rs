@@ -1,0 +1,430 @@
+//! Masks for rows of ids of any origin, `[CLS] A [SEP] B [SEP]` or not: what a training loop of one's own asks for.
+//!
+//! The rules and the drawing are [`super::mask`]'s; here is what an arbitrary row adds: padding anywhere, special tokens anywhere,
+//! and many rows at a time.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::mask::{Masker, Scratch};
+use super::options::InstanceOptions;
+use super::rng::{FastRng, Rng};
+use crate::tokens::vocab::Vocab;
+use crate::{Error, Result};
+
+/// The second word of the key of a row's generator; an instance has the number of its duplicate there, which is smaller.
+const DOMAIN: u64 = u64::from_le_bytes(*b"maskrows");
+
+/// Tokens that a thread takes at a time: some 100 microseconds of work.
+pub const TASK_TOKENS: usize = 16_384;
+
+/// Longest row.
+pub const MAX_WIDTH: usize = 1 << 24;
+
+/// Bits of a token's kind; [`START`] counts as a number too.
+const START: u8 = 1;
+const SPECIAL: u8 = 2;
+const BORDER: u8 = 4;
+const END: u8 = 8;
+
+/// The options of [`InstanceOptions`] that say how a sequence is masked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskOptions {
+    /// Most masked tokens of a row; none: whatever `masked_lm_prob` gives.
+    pub max_predictions_per_seq: Option<usize>,
+    /// Share of tokens to mask, in [0, 1].
+    pub masked_lm_prob: f64,
+    /// Longest n-gram, in words, masked as one; at least 1.
+    pub ngram: usize,
+    /// Whether an n-gram of n words is drawn with weight 1/n (otherwise reversed).
+    pub favor_shorter_ngram: bool,
+    /// Whether the tokens of a word are masked together.
+    pub do_whole_word_mask: bool,
+    /// Whether as many further tokens again change places.
+    pub do_permutation: bool,
+    /// Whether words and n-grams may run across `[CLS]` and `[SEP]`, as in the reference.
+    pub cross_segment_words: bool,
+    /// Whether a random replacement may be any piece, `[CLS]` and `<pad>` included, as in the reference.
+    pub replace_with_special: bool,
+}
+
+impl Default for MaskOptions {
+    fn default() -> Self {
+        let options = InstanceOptions::default();
+        Self {
+            max_predictions_per_seq: None,
+            masked_lm_prob: options.masked_lm_prob,
+            ngram: options.ngram,
+            favor_shorter_ngram: options.favor_shorter_ngram,
+            do_whole_word_mask: options.do_whole_word_mask,
+            do_permutation: options.do_permutation,
+            cross_segment_words: options.cross_segment_words,
+            replace_with_special: options.replace_with_special,
+        }
+    }
+}
+
+impl MaskOptions {
+    /// Checks every range, and gives the options of [`Masker`].
+    fn checked(&self) -> Result<InstanceOptions> {
+        let (cap, share, ngram) = (self.max_predictions_per_seq, self.masked_lm_prob, self.ngram);
+        let error = |rule: &str, value: String| Err(Error::Option(format!("{rule}; it is {value}")));
+        if let Some(cap) = cap.filter(|cap| !(1..=65_536).contains(cap)) {
+            return error("max_predictions_per_seq must be from 1 to 65536", cap.to_string());
+        }
+        if !(0.0..=1.0).contains(&share) {
+            return error("masked_lm_prob must be from 0 to 1", share.to_string());
+        }
+        if !(1..=64).contains(&ngram) {
+            return error("ngram must be from 1 to 64", ngram.to_string());
+        }
+        Ok(InstanceOptions {
+            max_predictions_per_seq: cap.unwrap_or(usize::MAX),
+            masked_lm_prob: share,
+            ngram,
+            favor_shorter_ngram: self.favor_shorter_ngram,
+            do_whole_word_mask: self.do_whole_word_mask,
+            do_permutation: self.do_permutation,
+            cross_segment_words: self.cross_segment_words,
+            replace_with_special: self.replace_with_special,
+            ..InstanceOptions::default()
+        })
+    }
+}
+
+/// What is known of a row besides its ids; the buffers are reused from one row to the next.
+#[derive(Debug, Default, Clone)]
+pub struct RowContext {
+    /// Tokens at the row's beginning that are no padding. Of no account where there is an `attention_mask`.
+    pub length: usize,
+    /// Whether nobody says what padding is: every `<pad>` among those tokens is then padding, unless `<pad>` is also
+    /// `[CLS]`, `[SEP]` or `[MASK]`. Of no account where there is an `attention_mask`.
+    pub pads_are_padding: bool,
+    /// For each token 0 where it is padding; empty: `length` says so.
+    pub attention_mask: Vec<u8>,
+    /// For each token 0 where it goes on with the word before it; empty: the vocabulary says so.
+    pub word_starts: Vec<u8>,
+}
+
+/// Where the predictions of rows go, ascending by position and zero-padded.
+#[derive(Debug)]
+pub struct Predictions<'a> {
+    /// Positions in the row: rows x [`RowMasker::predictions`].
+    pub positions: &'a mut [i32],
+    /// The original ids there.
+    pub ids: &'a mut [i32],
+    /// 1 for a prediction, 0 for padding.
+    pub weights: &'a mut [f32],
+    /// Where wanted, for each token of the rows its original id if it is predicted, else -100.
+    pub labels: Option<&'a mut [i64]>,
+}
+
+/// Buffers that masking reuses from one row to the next.
+#[derive(Debug, Default, Clone)]
+pub struct RowScratch {
+    kinds: Vec<u8>,
+    words: Scratch,
+}
+
+/// An id that is not in the vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutsideVocabulary {
+    /// Its place in the row.
+    pub column: usize,
+    /// The id.
+    pub id: i32,
+}
+
+/// Why a row could not be masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowError<E> {
+    /// It could not be read.
+    Read(E),
+    /// It has an id that is not in the vocabulary.
+    Id(OutsideVocabulary),
+}
+
+/// Masks rows under one set of options.
+#[derive(Debug, Clone)]
+pub struct RowMasker {
+    masker: Masker,
+    whole_words: bool,
+    permutation: bool,
+    max_predictions: Option<usize>,
+    /// The id of `<pad>`, unless it is also that of `[CLS]`, `[SEP]` or `[MASK]`.
+    pad: Option<u32>,
+    /// For each id [`START`], [`SPECIAL`], [`BORDER`] and [`END`].
+    kinds: Vec<u8>,
+    /// Whether some piece has [`END`].
+    has_ends: bool,
+}
+
+impl RowMasker {
+    /// Precomputes what all rows share. The four special ids of `vocab`, and `special_ids`, are never masked, and never
+    /// stand in for a masked token unless the options say so; the unknown piece is a token like any other.
+    ///
+    /// An error where `options` are out of range, an id is not in the vocabulary, or the vocabulary has no piece that may
+    /// replace a masked token.
+    pub fn new(options: &MaskOptions, vocab: &Vocab, special_ids: &[u32]) -> Result<Self> {
+        let instance_options = options.checked()?;
+        let mut kinds: Vec<u8> = vocab.word_start.iter().map(|&start| u8::from(start) * START).collect();
+        for (kind, _) in kinds.iter_mut().zip(&vocab.word_end).filter(|(_, end)| **end) {
+            *kind |= END;
+        }
+        let named = [("pad_id", vocab.pad), ("cls_id", vocab.cls), ("sep_id", vocab.sep), ("mask_id", vocab.mask)];
+        for (name, id) in named.into_iter().chain(special_ids.iter().map(|&id| ("special_ids", id))) {
+            let Some(kind) = kinds.get_mut(id as usize) else {
+                return Err(Error::Option(format!(
+                    "{name} must be below the vocabulary's size, {}; {id} is not",
+                    vocab.size
+                )));
+            };
+            *kind = (*kind & START) | SPECIAL | BORDER;
+        }
+        if options.cross_segment_words {
+            for id in [vocab.cls, vocab.sep] {
+                kinds[id as usize] &= !BORDER;
+            }
+        }
+        let mut vocab = vocab.clone();
+        vocab.ordinary.retain(|&id| kinds.get(id as usize).is_some_and(|kind| kind & SPECIAL == 0));
+        Ok(Self {
+            masker: Masker::unchecked(&instance_options, &vocab)?,
+            whole_words: options.do_whole_word_mask,
+            permutation: options.do_permutation,
+            max_predictions: options.max_predictions_per_seq,
+            pad: Some(vocab.pad).filter(|pad| ![vocab.cls, vocab.sep, vocab.mask].contains(pad)),
+            has_ends: kinds.iter().any(|kind| kind & END != 0),
+            kinds,
+        })
+    }
+
+    /// The ids of `[CLS]` and `[SEP]`.
+    pub fn frame(&self) -> (u32, u32) {
+        self.masker.frame()
+    }
+
+    /// Number of pieces of the vocabulary.
+    pub fn vocab_size(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether it masks whole words, and so needs to know where words begin.
+    pub fn needs_word_starts(&self) -> bool {
+        self.whole_words
+    }
+
+    /// Length of the `masked_lm_*` arrays of a row of `width` tokens: `max_predictions_per_seq`, or without one what
+    /// `masked_lm_prob` gives for a row without padding, at least 1; twice that with `do_permutation`.
+    pub fn predictions(&self, width: usize) -> usize {
+        let once = self.max_predictions.unwrap_or_else(|| self.masker.to_predict(width).max(1));
+        if self.permutation { 2 * once } else { once }
+    }
+
+    /// Masks row `number` under `seed` in place: with the same two, a row is masked the same among any others.
+    ///
+    /// Every id is checked before any is replaced. The budget is [`Masker::to_predict`] of the tokens that are no padding,
+    /// special ones counted. A token begins a word where the vocabulary or the context says so (of itself, or of the token
+    /// before it), at the row's beginning, and after a special token or padding; with `cross_segment_words`, not after
+    /// `[CLS]` and `[SEP]`.
+    ///
+    /// # Panics
+    /// Where an array's length is not as [`RowContext`] and [`Predictions`] say.
+    pub fn mask(
+        &self,
+        ids: &mut [i32],
+        context: &RowContext,
+        (seed, number): (u64, u64),
+        scratch: &mut RowScratch,
+        out: &mut Predictions<'_>,
+    ) -> Result<(), OutsideVocabulary> {
+        self.mask_with(ids, context, &mut FastRng::keyed(seed, DOMAIN, number, 0), scratch, out)
+    }
+
+    /// As [`RowMasker::mask`], with the numbers of `rng`.
+    ///
+    /// # Panics
+    /// As [`RowMasker::mask`].
+    pub fn mask_with<R: Rng>(
+        &self,
+        ids: &mut [i32],
+        context: &RowContext,
+        rng: &mut R,
+        scratch: &mut RowScratch,
+        out: &mut Predictions<'_>,
+    ) -> Result<(), OutsideVocabulary> {
+        let attended = self.find_words(ids, context, scratch)?;
+        if let Some(labels) = &mut out.labels {
+            labels.fill(-100);
+        }
+        let mut found = 0;
+        let budget = self.masker.to_predict(attended);
+        if budget > 0 {
+            // Ids were found to be in the vocabulary: none is negative.
+            let tokens: &mut [u32] = bytemuck::cast_slice_mut(ids);
+            self.masker.draw(tokens, budget, rng, &mut scratch.words, |position, label| {
+                out.positions[found] = position as i32;
+                out.ids[found] = label as i32;
+                out.weights[found] = 1.0;
+                found += 1;
+                if let Some(labels) = &mut out.labels {
+                    labels[position as usize] = i64::from(label);
+                }
+            });
+        }
+        out.positions[found..].fill(0);
+        out.ids[found..].fill(0);
+        out.weights[found..].fill(0.0);
+        Ok(())
+    }
+
+    /// Finds the words of a row for [`Masker::draw`]; returns the number of tokens that are no padding.
+    fn find_words(
+        &self,
+        ids: &[i32],
+        context: &RowContext,
+        scratch: &mut RowScratch,
+    ) -> Result<usize, OutsideVocabulary> {
+        let size = self.kinds.len() as u32;
+        // A negative id is a large one here.
+        if let Some(column) = ids.iter().position(|&id| id as u32 >= size) {
+            return Err(OutsideVocabulary { column, id: ids[column] });
+        }
+        let has_mask = !context.attention_mask.is_empty();
+        let length = if has_mask { ids.len() } else { context.length };
+        let RowScratch { kinds, words } = scratch;
+        kinds.clear();
+        kinds.extend(ids[..length].iter().map(|&id| self.kinds[id as usize]));
+        if context.word_starts.is_empty() {
+            if self.has_ends {
+                mark_followers(kinds);
+            }
+        } else {
+            for (kind, &start) in kinds.iter_mut().zip(&context.word_starts[..length]) {
+                *kind = (*kind & !START) | (u8::from(start != 0) * START);
+            }
+        }
+        if !self.whole_words {
+            for kind in kinds.iter_mut() {
+                *kind |= START;
+            }
+        }
+        let mut attended = length;
+        if let Some(pad) = self.pad.filter(|_| context.pads_are_padding && !has_mask) {
+            // Special as it is, `<pad>` is a border already: only the budget has to know.
+            attended -= ids[..length].iter().filter(|&&id| id as u32 == pad).count();
+        }
+        if has_mask {
+            for (kind, &attends) in kinds.iter_mut().zip(&context.attention_mask[..length]) {
+                if attends == 0 {
+                    *kind = SPECIAL | BORDER;
+                    attended -= 1;
+                }
+            }
+        }
+
+        let (candidates, starts, borders) = words.word_buffers(length);
+        let (mut num_candidates, mut num_words) = (0, 0);
+        // 1 where what comes next cannot go on with a word.
+        let mut cut = 1;
+        // Every token is written down and counted only where it counts: whether it does is hard to predict.
+        for (position, &kind) in kinds.iter().enumerate() {
+            cut |= u8::from(kind & BORDER != 0);
+            let is_candidate = u8::from(kind & SPECIAL == 0);
+            if cut & is_candidate != 0 && num_words > 0 {
+                borders.push(num_words as u32);
+            }
+            candidates[num_candidates] = position as u32;
+            starts[num_words] = num_candidates as u32;
+            num_words += usize::from(is_candidate & (cut | (kind & START)));
+            num_candidates += usize::from(is_candidate);
+            cut &= 1 - is_candidate;
+        }
+        words.set_words(num_candidates, num_words);
+        Ok(attended)
+    }
+
+    /// Masks many rows of `width` tokens: those of `ids`, row `first` and the following ones. `read` fills in the ids and
+    /// the context of a row, counted from 0. By the threads of `pool`, or without one by this thread alone: the result is
+    /// the same.
+    ///
+    /// An error is that of the first row that has one; the arrays are then of no use.
+    ///
+    /// # Panics
+    /// Where `width` is 0, or an array's length is not as [`Predictions`] says.
+    pub fn mask_rows<E: Send>(
+        &self,
+        (ids, width): (&mut [i32], usize),
+        (seed, first): (u64, u64),
+        out: Predictions<'_>,
+        pool: Option<&rayon::ThreadPool>,
+        read: impl Fn(usize, &mut [i32], &mut RowContext) -> Result<(), E> + Sync,
+    ) -> Result<(), (usize, RowError<E>)> {
+        let predictions = self.predictions(width);
+        let rows = (TASK_TOKENS / width).max(1);
+        let mut labels = out.labels.map(|labels| labels.chunks_mut(rows * width));
+        let tasks: Vec<(usize, &mut [i32], Predictions<'_>)> = ids
+            .chunks_mut(rows * width)
+            .zip(out.positions.chunks_mut(rows * predictions))
+            .zip(out.ids.chunks_mut(rows * predictions))
+            .zip(out.weights.chunks_mut(rows * predictions))
+            .enumerate()
+            .map(|(task, (((tokens, positions), ids), weights))| {
+                let labels = labels.as_mut().and_then(Iterator::next);
+                (task * rows, tokens, Predictions { positions, ids, weights, labels })
+            })
+            .collect();
+        let run = |(context, scratch): &mut (RowContext, RowScratch),
+                   (begin, tokens, mut out): (usize, &mut [i32], _)| {
+            for (index, tokens) in tokens.chunks_exact_mut(width).enumerate() {
+                let row = begin + index;
+                let done = read(row, tokens, context).map_err(RowError::Read).and_then(|()| {
+                    let key = (seed, first.wrapping_add(row as u64));
+                    let mut out = row_of(&mut out, index, width, predictions);
+                    self.mask(tokens, context, key, scratch, &mut out).map_err(RowError::Id)
+                });
+                if let Err(error) = done {
+                    return Some((row, error));
+                }
+            }
+            None
+        };
+        let failed = if let Some(pool) = pool {
+            pool.install(|| {
+                let found = tasks.into_par_iter().map_init(Default::default, run);
+                found.flatten_iter().min_by_key(|&(row, _)| row)
+            })
+        } else {
+            let mut buffers = Default::default();
+            tasks.into_iter().find_map(|task| run(&mut buffers, task))
+        };
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Sets [`START`] on what follows an [`END`]: special tokens between the two make no difference, since those that cut
+/// words do so anyway.
+fn mark_followers(kinds: &mut [u8]) {
+    let mut ended = false;
+    for kind in kinds {
+        if *kind & SPECIAL == 0 {
+            *kind |= u8::from(ended) * START;
+            ended = *kind & END != 0;
+        }
+    }
+}
+
+/// The part of row `index` of several.
+fn row_of<'a>(all: &'a mut Predictions<'_>, index: usize, width: usize, predictions: usize) -> Predictions<'a> {
+    let range = index * predictions..(index + 1) * predictions;
+    Predictions {
+        positions: &mut all.positions[range.clone()],
+        ids: &mut all.ids[range.clone()],
+        weights: &mut all.weights[range],
+        labels: all.labels.as_mut().map(|labels| &mut labels[index * width..(index + 1) * width]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! What tests of several modules share: a vocabulary, documents and options.
+
+use proptest::prelude::*;
+
+use super::options::{InstanceOptions, SingleSegment};
+use crate::tokens::documents::MemoryDocuments;
+use crate::tokens::vocab::Vocab;
+
+/// Fifty pieces, of which two in three begin a word.
+pub fn vocab() -> Vocab {
+    let word_start = (0..50).map(|id| id % 3 != 0).collect();
+    Vocab {
+        size: 50,
+        pad: 0,
+        unk: 1,
+        cls: 2,
+        sep: 3,
+        mask: 4,
+        word_start,
+        word_end: Vec::new(),
+        ordinary: (5..50).collect(),
+    }
+}
+
+/// Documents of segments of the given lengths; ids differ between neighbours.
+pub fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
+    let mut documents = MemoryDocuments::new();
+    let mut next = 0;
+    for document in lengths {
+        for &length in document {
+            let ids: Vec<u32> = (next..next + length as u32).map(|id| 5 + id.wrapping_mul(7919) % 45).collect();
+            next += length as u32;
+            documents.push_segment(&ids);
+        }
+        documents.end_document();
+    }
+    documents
+}
+
+prop_compose! {
+    /// Whatever decides how instances are made, small.
+    pub fn options()(
+        max_seq_length in 8..40_usize,
+        short_seq_prob in 0.0..1.0,
+        random_next_sentence: bool,
+        do_permutation: bool,
+        random_seed: u64,
+        single_segment in prop::sample::select(vec![
+            SingleSegment::Split, SingleSegment::Random, SingleSegment::Drop,
+        ]),
+    ) -> InstanceOptions {
+        InstanceOptions {
+            max_seq_length, max_predictions_per_seq: 5, short_seq_prob, random_next_sentence, do_permutation,
+            random_seed, single_segment, ..InstanceOptions::default()
+        }
+    }
+}
+
+/// Lengths of the segments of some documents, at least two: random segments are another document's.
+pub fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
+    prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 2..12)
+}

@@ -1,0 +1,423 @@
+//! Arrow: the texts of one column, row after row, of IPC streams (as Hugging Face's `save_to_disk` writes them) and IPC files.
+//!
+//! A file is read as the stream that it holds, so both may be compressed or come through a pipe. Messages are read one by one,
+//! with the lengths that they claim checked first: at most one record batch is in memory.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_buffer::{Buffer, NullBuffer};
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::reader::{read_dictionary, read_record_batch};
+use arrow_ipc::{MessageHeader, root_as_message};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
+
+use super::raw::BLOCK_BYTES;
+use super::raw::{RawBlock, RawKind};
+use super::window::Window;
+use crate::files::guard::guarded;
+use crate::{Error, Result};
+
+/// The longest record batch in bytes, compressed or not: 1 GiB.
+const MAX_BATCH: usize = 1 << 30;
+/// The longest description of a message in bytes: 64 MiB, as of a schema with very many columns.
+const MAX_METADATA: usize = 64 << 20;
+/// Rows in a block at most, whatever their length.
+const BLOCK_ROWS: usize = 64 << 10;
+/// The first message of a file begins at this byte at the latest.
+const MAX_ALIGNMENT: u64 = 1024;
+/// What a file begins with, before the stream in it.
+pub(super) const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
+
+const FETCH: &str = "the file is cut short or damaged: fetch it again, or write it again";
+
+/// Reads one column of a file.
+pub(super) struct ColumnReader {
+    path: PathBuf,
+    window: Window,
+    schema: SchemaRef,
+    /// Only the column, which its dictionaries are looked up in.
+    column: Schema,
+    /// The index of the column, and those of the fields below it that lead to the text.
+    way: Vec<usize>,
+    dictionaries: HashMap<i64, ArrayRef>,
+    batch: Option<Texts>,
+    /// Whether this is a file, which has more behind its stream.
+    is_file: bool,
+    field: String,
+    /// Whether the last stream's end was read.
+    ended: bool,
+    /// Rows handed out.
+    row: u64,
+}
+
+/// The texts of a record batch, and the row that is next.
+struct Texts {
+    array: ArrayRef,
+    /// Validity of the structs around it.
+    outer: Vec<NullBuffer>,
+    /// Of a dictionary: the index of each row's value.
+    keys: Option<Vec<usize>>,
+    at: usize,
+}
+
+/// What the first message of a stream says.
+struct Start {
+    schema: SchemaRef,
+    column: Schema,
+    way: Vec<usize>,
+}
+
+impl Start {
+    /// Reads it, and looks for the column `field`.
+    fn read(window: &mut Window, field: &str) -> Result<Self> {
+        let path = window.file.path.clone();
+        let message = read_message(window)?.ok_or_else(|| Error::data(&path, format!("no Arrow schema; {FETCH}")))?;
+        let schema = guarded(|| -> Result<_, ArrowError> {
+            let message = root_as_message(&message.metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
+            let schema = message.header_as_schema();
+            try_fb_to_schema(schema.ok_or_else(|| ArrowError::ParseError("no schema".into()))?)
+        });
+        let schema =
+            schema.map_err(|e| Error::data(&path, format!("the Arrow schema cannot be read ({e}); {FETCH}")))?;
+        let way = find(schema.fields(), field).map_err(|reason| Error::data(&path, reason))?;
+        let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+        fields[way[0]] = Arc::new(with_bytes(&fields[way[0]]));
+        let column = Schema::new(vec![Arc::clone(&fields[way[0]])]);
+        Ok(Self { schema: Arc::new(Schema::new(fields)), column, way })
+    }
+}
+
+/// The parts of a message.
+struct Message {
+    metadata: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl ColumnReader {
+    /// Opens what `window` has ahead for its column `field`. A file in place of a stream begins with [`FILE_MAGIC`].
+    pub fn open(mut window: Window, is_file: bool, field: &str) -> Result<Self> {
+        let path = window.file.path.clone();
+        if is_file {
+            window.read(FILE_MAGIC.len())?;
+            // Some writers align the first message to more than 8 bytes.
+            while window.offset < MAX_ALIGNMENT && window.peek(8)? == [0; 8] {
+                window.read(8)?;
+            }
+        }
+        let Start { schema, column, way } = Start::read(&mut window, field)?;
+        Ok(Self {
+            path,
+            window,
+            schema,
+            column,
+            way,
+            dictionaries: HashMap::new(),
+            batch: None,
+            is_file,
+            field: field.to_owned(),
+            ended: false,
+            row: 0,
+        })
+    }
+
+    /// Fills the empty `block`; false at the end.
+    pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
+        block.kind = RawKind::Column;
+        block.offset = 0;
+        block.line = self.row;
+        while block.data.len() < BLOCK_BYTES && block.ends.len() < BLOCK_ROWS {
+            let Some(batch) = &mut self.batch else {
+                if self.read_batch()? {
+                    continue;
+                }
+                break;
+            };
+            match batch.next() {
+                None => {
+                    self.batch = None;
+                    continue;
+                }
+                Some(Some(text)) => block.data.extend_from_slice(text),
+                Some(None) => block.nulls.push(block.ends.len()),
+            }
+            block.ends.push(block.data.len());
+            self.row += 1;
+        }
+        Ok(!block.ends.is_empty())
+    }
+
+    /// Decodes the next record batch; false if there is none.
+    fn read_batch(&mut self) -> Result<bool> {
+        while !self.ended {
+            let Some(message) = read_message(&mut self.window)? else {
+                self.ended = self.is_file || !self.next_stream()?;
+                continue;
+            };
+            let read = guarded(|| self.decode(message));
+            let texts = read
+                .map_err(|e| Error::row(&self.path, self.row, format!("the Arrow data is damaged ({e}); {FETCH}")))?;
+            if texts.is_some() {
+                self.batch = texts;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Begins the stream that follows another one in the same input, as `cat` writes them; false if none follows.
+    fn next_stream(&mut self) -> Result<bool> {
+        loop {
+            let ahead = self.window.peek(BLOCK_BYTES)?;
+            // Some writers fill up what they write.
+            let zeros = ahead.iter().take_while(|&&byte| byte == 0).count();
+            if zeros == 0 {
+                break;
+            }
+            self.window.read(zeros)?;
+        }
+        let ahead = self.window.peek(4)?;
+        if ahead.is_empty() {
+            return Ok(false);
+        }
+        if ahead != [0xFF; 4] {
+            let reason = "only another Arrow stream may follow the end of one, got other data; cut the data off, or fetch the \
+                          file again";
+            return Err(Error::byte(&self.path, self.window.offset, reason));
+        }
+        let Start { schema, column, way } = Start::read(&mut self.window, &self.field)?;
+        (self.schema, self.column, self.way) = (schema, column, way);
+        self.dictionaries.clear();
+        Ok(true)
+    }
+
+    /// What a message holds, if it is a record batch; a dictionary is kept.
+    fn decode(&mut self, message: Message) -> Result<Option<Texts>, ArrowError> {
+        let Message { metadata, body } = message;
+        let message = root_as_message(&metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
+        let version = message.version();
+        match message.header_type() {
+            MessageHeader::DictionaryBatch => {
+                let Some(dictionary) = message.header_as_dictionary_batch() else { return Ok(None) };
+                #[expect(deprecated, reason = "nothing else tells to which field a dictionary belongs")]
+                let is_ours = !self.column.fields_with_dict_id(dictionary.id()).is_empty();
+                if is_ours {
+                    if let Some(batch) = dictionary.data() {
+                        check_lengths(&batch, &body)?;
+                    }
+                    read_dictionary(
+                        &Buffer::from_vec(body),
+                        dictionary,
+                        &self.column,
+                        &mut self.dictionaries,
+                        &version,
+                    )?;
+                }
+                Ok(None)
+            }
+            MessageHeader::RecordBatch => {
+                let Some(batch) = message.header_as_record_batch() else { return Ok(None) };
+                check_lengths(&batch, &body)?;
+                let (schema, only) = (Arc::clone(&self.schema), [self.way[0]]);
+                let body = Buffer::from_vec(body);
+                let batch = read_record_batch(&body, batch, schema, &self.dictionaries, Some(&only), &version)?;
+                Texts::new(batch.column(0), &self.way[1..]).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Texts {
+    fn new(column: &ArrayRef, way: &[usize]) -> Result<Self, ArrowError> {
+        let (mut array, mut outer) = (Arc::clone(column), Vec::new());
+        for &index in way {
+            let fields = array.as_struct_opt().ok_or_else(|| ArrowError::SchemaError("no struct".into()))?;
+            outer.extend(fields.nulls().cloned());
+            let inner = Arc::clone(fields.column(index));
+            array = inner;
+        }
+        let mut keys = None;
+        if let Some(dictionary) = array.as_any_dictionary_opt() {
+            outer.extend(dictionary.nulls().cloned());
+            let values = Arc::clone(dictionary.values());
+            // Without values every row is null.
+            keys = Some(if values.is_empty() { vec![0; array.len()] } else { dictionary.normalized_keys() });
+            array = values;
+        }
+        Ok(Self { array, outer, keys, at: 0 })
+    }
+
+    /// The next row's bytes, or none if it is null.
+    #[expect(clippy::option_option, reason = "the end, a null, a text")]
+    fn next(&mut self) -> Option<Option<&[u8]>> {
+        let row = self.at;
+        if row == self.keys.as_ref().map_or(self.array.len(), Vec::len) {
+            return None;
+        }
+        self.at += 1;
+        let index = self.keys.as_ref().map_or(row, |keys| keys[row]);
+        if self.outer.iter().any(|it| it.is_null(row)) || index >= self.array.len() || self.array.is_null(index) {
+            return Some(None);
+        }
+        Some(match self.array.data_type() {
+            DataType::LargeBinary => Some(self.array.as_binary::<i64>().value(index)),
+            DataType::BinaryView => Some(self.array.as_binary_view().value(index)),
+            _ => self.array.as_binary_opt::<i32>().map(|it| it.value(index)),
+        })
+    }
+}
+
+/// The next message; none at the end of the stream.
+fn read_message(window: &mut Window) -> Result<Option<Message>> {
+    let path = window.file.path.clone();
+    let cut = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is cut short here; {FETCH}"));
+    let at = window.offset;
+    let mut length = window.read(4)?;
+    if length == [0xFF; 4] {
+        // Before version 0.15 there was only the length.
+        length = window.read(4)?;
+    }
+    let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else { return Err(cut(window.offset)) };
+    let length = u32::from_le_bytes(length) as usize;
+    if length == 0 {
+        return Ok(None);
+    }
+    let damaged = |what: &str| Error::byte(&path, at, format!("the Arrow data is damaged here ({what}); {FETCH}"));
+    if length > MAX_METADATA {
+        return Err(damaged("a message of impossible length"));
+    }
+    let metadata = window.read(length)?;
+    if metadata.len() < length {
+        return Err(cut(window.offset));
+    }
+    let wanted = guarded(|| -> Result<_, ArrowError> {
+        let message = root_as_message(&metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
+        usize::try_from(message.bodyLength()).map_err(|e| ArrowError::ParseError(e.to_string()))
+    });
+    let wanted = wanted.map_err(|e| damaged(&e))?;
+    if wanted > MAX_BATCH {
+        return Err(too_long(&path, at, wanted));
+    }
+    let body = window.read(wanted)?;
+    if body.len() < wanted {
+        return Err(cut(window.offset));
+    }
+    Ok(Some(Message { metadata, body }))
+}
+
+fn too_long(path: &std::path::Path, at: u64, bytes: usize) -> Error {
+    let reason = format!(
+        "a record batch must be no longer than {MAX_BATCH} bytes, got {bytes}; write the data in smaller batches, or as \
+         Parquet (datasets: load_from_disk(FOLDER).to_parquet(FILE))"
+    );
+    Error::byte(path, at, reason)
+}
+
+/// Refuses buffers of a batch that claim to be longer than they can be once they are decompressed.
+fn check_lengths(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), ArrowError> {
+    if batch.compression().is_none() {
+        return Ok(());
+    }
+    let mut total = 0_usize;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let at = usize::try_from(buffer.offset()).unwrap_or(usize::MAX);
+        let prefix = body.get(at..).and_then(|it| it.first_chunk::<8>());
+        if let Some(prefix) = prefix
+            && buffer.length() > 0
+        {
+            // -1 says that the buffer is not compressed.
+            total = total.saturating_add(usize::try_from(i64::from_le_bytes(*prefix)).unwrap_or(0));
+        }
+    }
+    if total > MAX_BATCH {
+        return Err(ArrowError::IpcError(format!("a batch of {total} bytes, of which {MAX_BATCH} can be read")));
+    }
+    Ok(())
+}
+
+/// The type with bytes in place of text, which lie in the same way: whether they are UTF-8 is seen row by row.
+fn with_bytes(field: &Field) -> Field {
+    let changed = |it: &Fields| it.iter().map(|it| with_bytes(it)).collect::<Fields>();
+    let kind = match field.data_type() {
+        DataType::Utf8 => DataType::Binary,
+        DataType::LargeUtf8 => DataType::LargeBinary,
+        DataType::Utf8View => DataType::BinaryView,
+        DataType::Struct(fields) => DataType::Struct(changed(fields)),
+        DataType::Dictionary(keys, values) => {
+            let values = with_bytes(&Field::new("", values.as_ref().clone(), true));
+            DataType::Dictionary(keys.clone(), Box::new(values.data_type().clone()))
+        }
+        other => other.clone(),
+    };
+    field.clone().with_data_type(kind)
+}
+
+/// The way to the field that `name` names: its own name, or with dots those of the structs around it.
+fn find(fields: &Fields, name: &str) -> Result<Vec<usize>, String> {
+    const ADVICE: &str = "pass --text-column NAME";
+    let Some((way, kind)) = way(fields, name) else {
+        let mut columns = Vec::new();
+        list(fields, "", &mut columns);
+        columns.truncate(50);
+        return Err(format!("no column {name:?} (columns: {}); {ADVICE}", columns.join(", ")));
+    };
+    if !is_text(kind) {
+        return Err(format!("the column {name:?} is {}, not text; {ADVICE}", describe(kind)));
+    }
+    Ok(way)
+}
+
+fn way<'f>(fields: &'f Fields, name: &str) -> Option<(Vec<usize>, &'f DataType)> {
+    if let Some((index, field)) = fields.find(name) {
+        return Some((vec![index], field.data_type()));
+    }
+    fields.iter().enumerate().find_map(|(index, field)| {
+        let rest = name.strip_prefix(field.name().as_str())?.strip_prefix('.')?;
+        let (below, kind) = match field.data_type() {
+            DataType::Struct(inner) => way(inner, rest)?,
+            // What is in a list is not text of the row.
+            kind if is_list(kind) => (Vec::new(), kind),
+            _ => return None,
+        };
+        Some(([vec![index], below].concat(), kind))
+    })
+}
+
+fn list(fields: &Fields, before: &str, names: &mut Vec<String>) {
+    for field in fields {
+        let name = format!("{before}{}", field.name());
+        match field.data_type() {
+            DataType::Struct(inner) => list(inner, &format!("{name}."), names),
+            kind => names.push(format!("{name:?} ({})", describe(kind))),
+        }
+    }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, values) => is_text(values) && !matches!(values.as_ref(), DataType::Dictionary(..)),
+        _ => kind.is_string() || matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView),
+    }
+}
+
+fn is_list(kind: &DataType) -> bool {
+    kind.is_list() || matches!(kind, DataType::Map(..))
+}
+
+/// A column's type, for messages.
+fn describe(kind: &DataType) -> String {
+    match kind {
+        _ if is_text(kind) => "text".into(),
+        _ if is_list(kind) => "a list".into(),
+        DataType::Struct(_) => "a struct".into(),
+        DataType::Null => "always null".into(),
+        _ => kind.to_string().to_lowercase(),
+    }
+}

@@ -1,0 +1,172 @@
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    BinaryArray, DictionaryArray, Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray, StringViewArray,
+    StructArray,
+};
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+
+use super::*;
+use crate::files::compress::gzip;
+use crate::files::inputs::OnBadUtf8;
+use crate::files::inputs::expand_inputs;
+use crate::prepare::read::options::ReadOptions;
+use crate::prepare::read::parse::parse;
+use crate::prepare::read::raw::ReadCounts;
+use crate::prepare::read::reader::RawReader;
+
+type Texts<'t> = [Option<&'t str>];
+
+/// A batch that holds the texts in columns of every type that is text.
+fn batch(texts: &Texts<'_>) -> RecordBatch {
+    let strings: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+    let inner = Field::new("body", DataType::Utf8, true);
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(texts.iter().map(|_| Some(vec![Some(1), Some(2)])));
+    let bytes: Vec<Option<&[u8]>> = texts.iter().map(|it| it.map(str::as_bytes)).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from_iter_values(0..texts.len() as i64))),
+        ("text", Arc::clone(&strings)),
+        ("large", Arc::new(LargeStringArray::from(texts.to_vec()))),
+        ("view", Arc::new(StringViewArray::from(texts.to_vec()))),
+        ("words", Arc::new(texts.iter().copied().collect::<DictionaryArray<Int32Type>>())),
+        ("bytes", Arc::new(BinaryArray::from(bytes))),
+        ("article", Arc::new(StructArray::from(vec![(Arc::new(inner), strings)]))),
+        ("tags", Arc::new(lists)),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+}
+
+fn stream(batches: &[RecordBatch], compression: Option<CompressionType>) -> Vec<u8> {
+    let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batches[0].schema(), options).unwrap();
+    for batch in batches {
+        writer.write(batch).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+/// Without the dictionary, of which a file may have only one.
+fn file(batches: &[RecordBatch]) -> Vec<u8> {
+    let batches: Vec<_> = batches.iter().map(|it| it.project(&[0, 1, 2, 3, 5, 6, 7]).unwrap()).collect();
+    let mut writer = FileWriter::try_new(Cursor::new(Vec::new()), &batches[0].schema()).unwrap();
+    for batch in &batches {
+        writer.write(batch).unwrap();
+    }
+    writer.finish().unwrap();
+    writer.into_inner().unwrap().into_inner()
+}
+
+/// The texts of the column, the records that are left out and the sequences that are replaced.
+fn read(bytes: &[u8], field: &str, change: impl Fn(&mut ReadOptions)) -> Result<(Vec<String>, u64, u64), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows");
+    fs::write(&path, bytes).unwrap();
+    let mut options = ReadOptions { text_field: field.into(), ..ReadOptions::default() };
+    change(&mut options);
+    read_path(&path, &options).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+}
+
+fn read_path(path: &Path, options: &ReadOptions) -> crate::Result<(Vec<String>, u64, u64)> {
+    let mut reader = RawReader::new(expand_inputs(&[path])?, Arc::new(options.clone()))?;
+    let (mut block, mut counts, mut documents) = (RawBlock::default(), ReadCounts::default(), Vec::new());
+    while reader.next_block(&mut block)? {
+        parse(&block, path, options, &mut counts, &mut documents)?;
+    }
+    Ok((documents.into_iter().map(|it| it.text).collect(), counts.bad_records, counts.replaced))
+}
+
+#[test]
+fn every_type_of_text_in_streams_and_files() {
+    let first = batch(&[Some("One is here."), None, Some("")]);
+    let second = batch(&[Some("A text that is longer than those which lie within a view."), Some("Zwölf.")]);
+    let batches = [first, second];
+    let expected = ["One is here.", "", "A text that is longer than those which lie within a view.", "Zwölf."];
+    let streams = [
+        stream(&batches, None),
+        stream(&batches, Some(CompressionType::LZ4_FRAME)),
+        stream(&batches, Some(CompressionType::ZSTD)),
+    ];
+    for field in ["text", "large", "view", "bytes", "article.body"] {
+        for bytes in streams.iter().cloned().chain([file(&batches), gzip(&streams[0]), gzip(&file(&batches))]) {
+            let (texts, bad, _) = read(&bytes, field, |options| options.skip_bad = true).unwrap();
+            assert_eq!((texts.as_slice(), bad), (&expected.map(ToOwned::to_owned)[..], 1), "{field}");
+        }
+    }
+    // The dictionary is replaced by the next batch's.
+    for bytes in &streams {
+        assert_eq!(read(bytes, "words", |options| options.skip_bad = true).unwrap().0, expected);
+    }
+    let message = read(&streams[0], "text", |_| {}).unwrap_err();
+    assert!(message.starts_with("FILE, row 1: the column \"text\" is null"), "{message}");
+    assert_eq!(read(&stream(&[batch(&[])], None), "text", |_| {}).unwrap().0.len(), 0);
+}
+
+#[test]
+fn columns_that_are_not_text_are_named() {
+    let bytes = stream(&[batch(&[Some("a")])], None);
+    for (field, expected) in [
+        ("body", "no column \"body\" (columns: \"id\" (int64), \"text\" (text), \"large\" (text), "),
+        ("id", "the column \"id\" is int64, not text"),
+        ("tags", "the column \"tags\" is a list, not text"),
+        ("article", "the column \"article\" is a struct, not text"),
+        ("article.x", "\"article.body\" (text)"),
+    ] {
+        let message = read(&bytes, field, |_| {}).unwrap_err();
+        assert!(message.starts_with("FILE: ") && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn invalid_utf8_is_named_or_mended() {
+    let mut bytes = stream(&[batch(&[Some("fine"), Some("xyzzy~ is here")])], None);
+    for at in memchr::memmem::find_iter(&bytes.clone(), b"xyzzy~") {
+        bytes[at + 5] = 0xFF;
+    }
+    for field in ["text", "large", "bytes", "words"] {
+        let message = read(&bytes, field, |_| {}).unwrap_err();
+        assert!(message.contains("FILE, row 1: byte 6: invalid UTF-8 (0xFF)"), "{message}");
+        let mended = read(&bytes, field, |options| options.on_bad_utf8 = OnBadUtf8::Replace).unwrap();
+        assert_eq!((mended.0[1].as_str(), mended.2), ("xyzzy\u{FFFD} is here", 1));
+    }
+}
+
+#[test]
+fn damaged_data_is_an_error() {
+    let texts: Vec<String> = (0..50).map(|i| format!("Text {i} is here.")).collect();
+    let texts: Vec<Option<&str>> = texts.iter().map(|it| Some(it.as_str())).collect();
+    for whole in [stream(&[batch(&texts)], None), stream(&[batch(&texts)], Some(CompressionType::ZSTD))] {
+        for length in [20, 200, whole.len() / 2, whole.len() - 9] {
+            let message = read(&whole[..length], "text", |_| {}).unwrap_err();
+            assert!(message.starts_with("FILE") && message.contains("cut short"), "{message}");
+        }
+        // Not all damage shows, but none of it may panic, or take memory that is not there.
+        for at in (0..whole.len()).step_by(5) {
+            for value in [0, 0x7F, 0xFF] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                for field in ["text", "view", "words"] {
+                    let _ = read(&bytes, field, |options| {
+                        options.skip_bad = true;
+                        options.on_bad_utf8 = OnBadUtf8::Replace;
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_may_follow_one_another() {
+    let texts = ["One.", "Two."].map(Some);
+    let one = stream(&[batch(&texts)], None);
+    let count = |bytes: &[u8]| read(bytes, "text", |_| {}).map(|(texts, ..)| texts.len());
+    assert_eq!(count(&one), Ok(2));
+    assert_eq!(count(&[&one[..], &one].concat()), Ok(4));
+    assert_eq!(count(&[&one[..], &[0; 4096], &one, &[0; 64]].concat()), Ok(4));
+    let error = count(&[&one[..], b"junk"].concat()).unwrap_err();
+    assert!(error.contains("only another Arrow stream may follow"), "{error}");
+}

@@ -1,0 +1,169 @@
+//! Tables of comma- or tab-separated values, by a first row that is a header and rows of as many fields.
+
+use std::path::Path;
+
+use super::Kind;
+use crate::prepare::read::table::rows::{Dialect, Sight, newline};
+use crate::prepare::read::table::{find, preamble};
+
+/// Rows that must agree with a header whose names tell nothing.
+const ROWS: usize = 5;
+/// Lines that must have as many tabs each to be rows of a table without a header, and the most that are looked at.
+const BARE_ROWS: usize = 8;
+const LINES: usize = 200;
+/// The longest name of a column, in bytes; of one beside which no other tells that this is a header.
+const NAME: (usize, usize) = (200, 40);
+/// What is between fields, and what a table with it is.
+const DELIMITERS: [(u8, Kind); 4] = [(b'\t', Kind::Tsv), (b',', Kind::Csv), (b';', Kind::Csv), (b'|', Kind::Csv)];
+/// Names of columns that tell that the first line is a header.
+#[rustfmt::skip]
+const NAMES: &[&str] = &[
+    "text", "id", "title", "body", "content", "label", "sentence", "url", "date", "name", "document", "article", "abstract",
+    "summary", "review", "comment", "message", "tweet", "question", "answer", "category", "class", "source", "target",
+    "language", "lang", "author", "index", "idx", "timestamp", "score", "rating", "description", "context", "headline",
+    "sentence1", "sentence2", "premise", "hypothesis", "sentiment", "paragraph", "prompt", "response", "doc_id", "docid",
+    "texte", "texto", "testo", "tekst", "текст", "teksti", "szöveg", "metin", "κείμενο", "titel", "titre", "título", "titolo",
+    "заголовок", "文本", "内容", "标题", "テキスト", "本文", "텍스트", "№",
+];
+
+/// The names of a header.
+struct Header {
+    names: usize,
+    /// How many of them tell that this is a header.
+    known: usize,
+    /// Whether the names look as programs write them: without spaces around them, short, all different.
+    strict: bool,
+}
+
+/// What `text` is, if it is a table.
+pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
+    let newline = newline(text);
+    let delimiters = DELIMITERS.map(|(delimiter, _)| delimiter);
+    let (before, named) = preamble(text, newline, &delimiters, None);
+    // The last comment may be the header.
+    let comment = memchr::memrchr(newline, &text[..before.saturating_sub(1)]).map_or(0, |at| at + 1);
+    let comment = if text[comment..].starts_with(b"#") && comment < before { comment + 1 } else { before };
+    [before, comment].into_iter().find_map(|begin| {
+        let text = &text[begin..];
+        let (line, rows) = text.split_at(memchr::memchr(newline, text)? + 1);
+        let line = std::str::from_utf8(line).ok()?.trim_end_matches(['\r', '\n']);
+        DELIMITERS.into_iter().filter(|(delimiter, _)| named.is_none_or(|it| it == *delimiter)).find_map(
+            |(delimiter, kind)| {
+                let header = Header::of(line, delimiter as char)?;
+                header.fits(rows, whole, Dialect::choose(delimiter, newline, rows, whole, header.names)).then_some(kind)
+            },
+        )
+    })
+}
+
+/// Whether all lines have equally many tabs between values, as tables without a header have.
+pub(super) fn has_columns(text: &[u8], whole: bool) -> bool {
+    let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+    if !whole {
+        // It continues behind what is looked at.
+        lines.pop();
+    }
+    let mut lines =
+        lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty());
+    let columns = |line: &[u8]| {
+        let fields = line.split(|&byte| byte == b'\t');
+        // A line that is indented, or ends in a tab, is of a text.
+        (!line.starts_with(b"\t") && !line.ends_with(b"\t")).then(|| fields.count())
+    };
+    let Some(count) = lines.next().and_then(columns).filter(|&count| count > 1) else { return false };
+    let mut agree = 1;
+    for line in lines.take(LINES) {
+        if columns(line) != Some(count) {
+            return false;
+        }
+        agree += 1;
+    }
+    agree >= BARE_ROWS
+}
+
+impl Header {
+    /// The names of the columns, if the line can be a header: short names, nothing like the words of a sentence.
+    fn of(line: &str, delimiter: char) -> Option<Self> {
+        let mut strict = true;
+        let mut names = Vec::new();
+        let last = line.split(delimiter).count() - 1;
+        for (i, field) in line.split(delimiter).enumerate() {
+            let outer = field.trim();
+            let is_quoted = outer.len() > 1 && outer.starts_with('"') && outer.ends_with('"');
+            let inner = if is_quoted { &outer[1..outer.len() - 1] } else { outer };
+            let name = inner.trim();
+            strict &= outer == field && name == inner && name.len() <= NAME.1;
+            // The first column of a table with an index has no name; some rows end in a delimiter.
+            if !(is_name(name) || name.is_empty() && (i == 0 || i == last)) {
+                return None;
+            }
+            strict &= i == 0 || !name.is_empty();
+            names.push(name.to_lowercase());
+        }
+        let known = names.iter().filter(|it| NAMES.contains(&it.as_str())).count();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        strict &= sorted.len() == names.len();
+        (names.len() > 1 && (strict || known > 0)).then_some(Self { names: names.len(), known, strict })
+    }
+
+    /// Whether `rows`, the lines behind it, are rows of a table with it.
+    fn fits(&self, rows: &[u8], whole: bool, dialect: Dialect) -> bool {
+        let sight = Sight::of(rows, whole, dialect, self.names);
+        let count = sight.fields.len();
+        let good = sight.fields.iter().filter(|&&fields| fields == self.names).count();
+        // Commas in text that has no quotes make more fields.
+        let enough = sight.fields.iter().filter(|&&fields| fields >= self.names).count();
+        match count {
+            // The first row continues behind what is looked at.
+            0 => self.known > 0 && sight.cut.is_some_and(|fields| (2..=self.names).contains(&fields)),
+            _ if self.known > 1 && self.strict => enough * 2 >= count,
+            _ if self.known > 0 => good > 0 && good * 2 >= count,
+            _ => good >= ROWS && good == count,
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_part = |c: char| {
+        c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '/' | '(' | ')' | ':' | '#' | '?') || is_symbol(c)
+    };
+    name.len() <= NAME.0
+        && name.split(' ').count() <= 3
+        && name.chars().all(is_part)
+        && (name.chars().any(char::is_alphabetic) || (name.chars().count() == 1 && name.chars().all(is_symbol)))
+}
+
+/// Signs that names of columns have, and sentences rarely.
+fn is_symbol(c: char) -> bool {
+    matches!(c, '#' | '№' | '%' | '$' | '€' | '£' | '§' | '°' | '&' | '+' | '*' | '@' | '=' | '\'' | '[' | ']')
+}
+
+/// What the file at `path` is by its name, without the suffix of a compression, if that is a table.
+pub fn kind_of_name(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let compressed = [".gz", ".bz2", ".xz", ".zst", ".zstd"].iter().find_map(|suffix| name.strip_suffix(suffix));
+    match compressed.unwrap_or(&name).rsplit_once('.') {
+        Some((_, "csv")) => Some(Kind::Csv),
+        Some((_, "tsv")) => Some(Kind::Tsv),
+        _ => None,
+    }
+}
+
+/// Whether `text` is a table whose first row has a column that is called `field`: of values with tabs between them, if
+/// `kind` is TSV. If `agree`, rows must follow that have as many fields.
+pub(super) fn is_named(text: &[u8], whole: bool, kind: Kind, field: &str, agree: bool) -> bool {
+    let newline = newline(text);
+    let delimiters: &[u8] = if kind == Kind::Tsv { b"\t" } else { b",;|\t" };
+    let (before, _) = preamble(text, newline, delimiters, Some(field));
+    let (row, rest) = match memchr::memchr(newline, &text[before..]) {
+        Some(length) => text[before..].split_at(length + 1),
+        None => (&text[before..], &[][..]),
+    };
+    let Ok(row) = std::str::from_utf8(row) else { return false };
+    let Ok(((delimiter, _, fields), true)) = find(row, delimiters, newline, field) else { return false };
+    let sight = Sight::of(rest, whole, Dialect::choose(delimiter, newline, rest, whole, fields), fields);
+    let good = sight.fields.iter().filter(|&&it| it == fields).count();
+    !agree || (fields > 1 && good > 0 && good * 2 >= sight.fields.len())
+}

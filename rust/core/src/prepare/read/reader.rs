@@ -1,0 +1,446 @@
+//! Raw text of any form in: the files one after the other, each recognised by what it holds, in blocks of whole documents.
+//!
+//! Where a block ends depends on the bytes alone, never on threads, on the sizes of reads or on time.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memchr::{memchr, memchr_iter, memmem, memrchr};
+
+use super::format::{self, Kind};
+use super::mediawiki::{self, Site};
+use super::options::{DocumentRule, Format, ReadOptions};
+use super::parquet::ColumnReader;
+use super::raw::{MAX_DOCUMENT, RawBlock, RawKind};
+use super::table::rows::Dialect;
+use super::window::{Ends, Taken, Window};
+use super::{arrow, plain, table, warc, xml};
+use crate::files::inputs::{InputFile, InputKind};
+use crate::files::source::Meter;
+use crate::{Error, Result};
+
+/// Longest line of JSON, `<doc>` and `<page>` in bytes: 256 MiB.
+pub const MAX_RECORD: usize = 256 << 20;
+
+/// Bytes of a table that tell how it quotes.
+const TABLE_HEAD: usize = 1 << 20;
+
+/// A dump's header is some tens of kilobytes.
+const MAX_HEADER: usize = 16 << 20;
+
+/// Reads inputs one after the other, in blocks of whole documents.
+pub struct RawReader {
+    files: Vec<InputFile>,
+    options: Arc<ReadOptions>,
+    stdin: Option<Box<dyn Read + Send>>,
+    /// The file that is open, or is opened next.
+    file: usize,
+    open: Option<Open>,
+    /// Compressed bytes of the files before `file`.
+    before: u64,
+    meter: Meter,
+    cuts: u64,
+    formats: BTreeMap<&'static str, u64>,
+}
+
+/// A file that is being read.
+enum Open {
+    Bytes { window: Window, ends: Ends, kind: RawKind, limit: usize },
+    Parquet(Box<ColumnReader>),
+    Arrow(Box<arrow::ColumnReader>),
+}
+
+impl RawReader {
+    /// A reader of `files`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] as [`ReadOptions::check`].
+    pub fn new(files: Vec<InputFile>, options: Arc<ReadOptions>) -> Result<Self> {
+        options.check()?;
+        Ok(Self {
+            files,
+            options,
+            stdin: None,
+            file: 0,
+            open: None,
+            before: 0,
+            meter: Meter::default(),
+            cuts: 0,
+            formats: BTreeMap::new(),
+        })
+    }
+
+    /// Reads `stdin` in place of the process's standard input.
+    #[must_use]
+    pub fn with_stdin(mut self, stdin: Box<dyn Read + Send>) -> Self {
+        self.stdin = Some(stdin);
+        self
+    }
+
+    /// Gives up waiting for standard input or a pipe when `stop` is set.
+    #[must_use]
+    pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.meter.stop = stop;
+        self
+    }
+
+    /// Bytes read so far as they lie on the disk.
+    pub fn bytes_read(&self) -> u64 {
+        self.meter.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all inputs, or 0 where one of them is a stream.
+    pub fn total_bytes(&self) -> u64 {
+        if self.files.iter().all(InputFile::is_seekable) { self.files.iter().map(|f| f.bytes).sum() } else { 0 }
+    }
+
+    /// The path of input `file`, as it was given or found.
+    pub fn path(&self, file: usize) -> &Path {
+        &self.files[file].path
+    }
+
+    /// How often documents of plain text were cut because they were too long.
+    pub fn cuts(&self) -> u64 {
+        self.cuts
+    }
+
+    /// How many of the files opened so far hold what; empty files hold nothing.
+    pub fn formats(&self) -> &BTreeMap<&'static str, u64> {
+        &self.formats
+    }
+
+    /// Fills `block` with about [`BLOCK_BYTES`] of whole documents, never of two files; false when there are none left, and
+    /// after an error.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Data`] for what is damaged, cut short or not text, [`Error::Line`] and [`Error::Byte`] for
+    /// documents that are too long or not whole.
+    pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
+        let result = self.fill(block);
+        if result.is_err() {
+            self.file = self.files.len();
+            self.open = None;
+        }
+        result
+    }
+
+    fn fill(&mut self, block: &mut RawBlock) -> Result<bool> {
+        while self.file < self.files.len() {
+            if self.open.is_none() {
+                self.open = self.open_next()?;
+            }
+            block.file = self.file;
+            block.data.clear();
+            block.ends.clear();
+            block.nulls.clear();
+            let more = match &mut self.open {
+                None => false,
+                Some(Open::Parquet(column)) => {
+                    let more = column.next_block(block)?;
+                    self.meter.bytes.store(self.before + column.bytes_read(), Ordering::Relaxed);
+                    more
+                }
+                Some(Open::Arrow(column)) => column.next_block(block)?,
+                Some(Open::Bytes { window, ends, kind, limit }) => {
+                    let skip_bad = self.options.skip_bad;
+                    let more = next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.cuts)?;
+                    let is_mediawiki = matches!(kind, RawKind::MediaWiki(_));
+                    if more && is_mediawiki && memmem::find(&block.data, b"</page>").is_none() {
+                        // It is what stood at the dump's end, which is passed with it.
+                        *kind = RawKind::MediaWiki(Arc::new(Site::of_part()));
+                    }
+                    more
+                }
+            };
+            if more {
+                return Ok(true);
+            }
+            self.open = None;
+            self.before += self.files[self.file].bytes;
+            self.file += 1;
+        }
+        Ok(false)
+    }
+
+    /// Refuses a text field that is named though no input has fields, as soon as that is known: `found` is what the file whose
+    /// turn it is holds.
+    fn check_field(&self, found: Option<Kind>) -> Result<()> {
+        let has_fields = |name: &str| !matches!(name, "text" | "wikiextractor" | "mediawiki" | "wet");
+        let (field, file) = (&self.options.text_field, &self.files[self.file]);
+        let is_named = *field != ReadOptions::default().text_field;
+        if !is_named || self.file + 1 < self.files.len() || self.formats.keys().any(|name| has_fields(name)) {
+            return Ok(());
+        }
+        let Some(kind) = found else { return Ok(()) };
+        let advice =
+            if kind == Kind::Text { "pass --format csv if it is a table, or drop --text-column" } else { "drop it" };
+        let path = file.path.display();
+        Err(Error::Option(format!("--text-column has no effect: {path} was read as {}; {advice}", kind.what())))
+    }
+
+    /// Opens the file whose turn it is; none where it is empty.
+    fn open_next(&mut self) -> Result<Option<Open>> {
+        let file = &self.files[self.file];
+        let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
+        let mut window = Window::open(file, stdin, &self.meter)?;
+        let (head, whole) = window.head()?;
+        let found = if head.is_empty() {
+            None
+        } else {
+            let named = |reason| Error::data(&file.path, reason);
+            let found = format::find(head, whole, &self.options).map_err(named)?;
+            let found = if found == Kind::Text && self.options.format == Format::Auto {
+                format::by_name(head, whole, &file.path, &self.options.text_field).map_err(named)?
+            } else {
+                found
+            };
+            if let Some(name) = found.format() {
+                *self.formats.entry(name).or_default() += 1;
+            }
+            Some(found)
+        };
+        self.check_field(found)?;
+        let Some(found) = found else { return Ok(None) };
+        let (ends, kind, limit) = match found {
+            Kind::Text | Kind::Other(_) => match (&self.options.document_separator, self.options.documents) {
+                (Some(line), _) => (Ends::Separator(line.trim().into()), RawKind::Separated, MAX_DOCUMENT),
+                (None, DocumentRule::BlankLine) => (Ends::BlankLine, RawKind::BlankLines, MAX_DOCUMENT),
+                (None, DocumentRule::File) => (Ends::File, RawKind::Text, MAX_DOCUMENT),
+            },
+            Kind::Jsonl => (Ends::Line, RawKind::JsonLines, MAX_RECORD),
+            Kind::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
+            Kind::Mediawiki if format::is_part_of_dump(head) => {
+                (Ends::PageTag, RawKind::MediaWiki(Arc::new(Site::of_part())), MAX_RECORD)
+            }
+            Kind::Mediawiki => {
+                let header = window.take_header(MAX_HEADER)?;
+                if xml::nothing(&header) == header.len() {
+                    let kind = RawKind::MediaWiki(Arc::new(Site::of_part()));
+                    return Ok(Some(Open::Bytes { window, ends: Ends::PageTag, kind, limit: MAX_RECORD }));
+                }
+                let mut site = Site::parse(&header).map_err(|reason| {
+                    let reason =
+                        if window.is_empty() { "the dump is cut short within its header".into() } else { reason };
+                    Error::data(&file.path, reason)
+                })?;
+                // The first stream of a multistream dump.
+                site.is_part |= window.is_empty() && memmem::find(&header, b"</siteinfo>").is_some();
+                (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
+            }
+            Kind::Arrow => {
+                let is_file = head.starts_with(arrow::FILE_MAGIC);
+                let column = arrow::ColumnReader::open(window, is_file, &self.options.text_field)?;
+                return Ok(Some(Open::Arrow(Box::new(column))));
+            }
+            Kind::Csv | Kind::Tsv => {
+                let column = open_table(&mut window, found == Kind::Tsv, &self.options)?;
+                (Ends::Row(column.dialect), RawKind::Table(Box::new(column)), table::MAX_ROW)
+            }
+            Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
+            Kind::Parquet => {
+                if window.is_compressed() || !file.is_seekable() {
+                    let reason = "this is Parquet within another compression or a pipe, where its end cannot be read first; \
+                                  give the Parquet file itself, which is compressed inside";
+                    return Err(Error::data(&file.path, reason));
+                }
+                self.meter.bytes.store(self.before, Ordering::Relaxed);
+                return Ok(Some(Open::Parquet(Box::new(ColumnReader::open(file, &self.options.text_field)?))));
+            }
+        };
+        Ok(Some(Open::Bytes { window, ends, kind, limit }))
+    }
+}
+
+/// Reads a table's first row, if it names the columns, and finds the column with the text.
+fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<table::Column> {
+    const MAX_ROW: usize = 1 << 20;
+    let path = window.file.path.clone();
+    let mut delimiters: Vec<u8> = if is_tsv { b"\t".to_vec() } else { b",;|\t".to_vec() };
+    let field = &options.text_field;
+    let head = window.peek(TABLE_HEAD)?;
+    let newline = table::rows::newline(head);
+    let (before, delimiter) = table::preamble(head, newline, &delimiters, Some(field));
+    window.newline = newline;
+    window.read(before)?;
+    delimiters = delimiter.map_or(delimiters, |delimiter| vec![delimiter]);
+    let mut row = window.take_row(Dialect::new(delimiters[0], newline), MAX_ROW)?;
+    if row.len() == MAX_ROW {
+        let reason = format!("the first row must be shorter than {MAX_ROW} bytes; this is not a table with a header");
+        return Err(Error::data(&path, reason));
+    }
+    let text = String::from_utf8_lossy(&row).into_owned();
+    let found = table::find(&text, &delimiters, newline, field).map_err(|reason| {
+        let way_around = if options.format == Format::Auto { table::NO_TABLE } else { "" };
+        Error::data(&path, format!("{reason}{way_around}"))
+    });
+    let ((delimiter, index, fields), is_header) = found?;
+    if !is_header {
+        window.untake(&mut row);
+    }
+    let head = window.peek(TABLE_HEAD)?;
+    let dialect = Dialect::choose(delimiter, newline, head, head.len() < TABLE_HEAD, fields);
+    Ok(table::Column { dialect, index, fields })
+}
+
+fn next_bytes(
+    window: &mut Window,
+    ends: &Ends,
+    kind: &RawKind,
+    limit: usize,
+    skip_bad: bool,
+    block: &mut RawBlock,
+    cuts: &mut u64,
+) -> Result<bool> {
+    block.kind = kind.clone();
+    (block.offset, block.line) = (window.offset, window.line);
+    let end = match window.take(&mut block.data, ends, limit)? {
+        Taken::Nothing => return at_end(window, &[], kind).map(|()| false),
+        // What cannot be read is then counted where it is taken apart.
+        Taken::Rest | Taken::TooLong if skip_bad && matches!(kind, RawKind::Table(_) | RawKind::Wet) => {
+            let end = match kind {
+                RawKind::Table(_) => memchr(window.newline, &block.data).map(|newline| newline + 1),
+                _ => warc::resume(&block.data),
+            };
+            match end {
+                Some(end) => end,
+                None if block.data.len() > limit => return Err(too_long(window, kind, limit, &block.data)),
+                None => block.data.len(),
+            }
+        }
+        Taken::Rest if skip_bad && is_behind_dump(kind, &block.data) => block.data.len(),
+        Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
+        Taken::Documents(end) => end,
+        Taken::TooLong => match (kind, memrchr(b'\n', &block.data[..limit])) {
+            (RawKind::Text | RawKind::BlankLines | RawKind::Separated, Some(newline)) => {
+                *cuts += 1;
+                newline + 1
+            }
+            _ => return Err(too_long(window, kind, limit, &block.data)),
+        },
+    };
+    window.give_back(&mut block.data, end);
+    Ok(true)
+}
+
+fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error {
+    let path = &window.file.path;
+    if let Some(error) = open_quote(window, kind, data, &format!("within {limit} bytes")) {
+        return error;
+    }
+    match kind {
+        RawKind::MediaWiki(_) => {
+            Error::byte(path, window.offset, format!("no </page> within {limit} bytes{}", last_title(data)))
+        }
+        RawKind::Wikiextractor => Error::line(path, window.line, format!("no </doc> within {limit} bytes")),
+        RawKind::Wet if warc::resume(data).is_some() => Error::byte(path, window.offset, warc::fault(data)),
+        RawKind::Wet => Error::byte(path, window.offset, format!("a WARC record must be no longer than {limit} bytes")),
+        RawKind::JsonLines => {
+            let reason = format!("longer than {limit} bytes; JSON Lines has one object a line (jq -c . writes it so)");
+            Error::line(path, window.line, reason)
+        }
+        _ => {
+            let reason = format!(
+                "longer than {limit} bytes without a line end; such a file is not prose, or its line ends are lost"
+            );
+            Error::line(path, window.line, reason)
+        }
+    }
+}
+
+/// A quote that is not closed in `data`, which begins with a row of a table.
+fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Option<Error> {
+    let RawKind::Table(column) = kind else { return None };
+    let at = column.dialect.scan(data, false).open?;
+    let line = window.line + memchr_iter(window.newline, &data[..at]).count() as u64;
+    let reason = format!(
+        "the quote that opens a field here must be closed, got none {place}; double quotes within fields (\"\"), or pass \
+         --skip-bad to skip such rows"
+    );
+    Some(Error::line(&window.file.path, line, reason))
+}
+
+/// `rest` without the NUL bytes and white space that it ends with: a disk may have padded it.
+fn without_padding(rest: &[u8]) -> &[u8] {
+    let end = rest.iter().rposition(|byte| !byte.is_ascii_whitespace() && *byte != 0);
+    &rest[..end.map_or(0, |last| last + 1)]
+}
+
+/// Whether `rest` is a dump's end and something that does not belong there.
+fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
+    const END: &[u8] = b"</mediawiki>";
+    let RawKind::MediaWiki(site) = kind else { return false };
+    let rest = without_padding(rest);
+    let rest = &rest[xml::nothing(rest)..];
+    match rest.strip_prefix(END) {
+        Some(behind) => xml::nothing(behind) < behind.len(),
+        None => memmem::find(rest, END).is_some() || site.is_part && is_no_page(rest),
+    }
+}
+
+/// Whether `rest` holds something, and no page begins in it.
+fn is_no_page(rest: &[u8]) -> bool {
+    let rest = &rest[xml::nothing(rest)..];
+    !rest.is_empty() && !rest.starts_with(b"<!--") && memmem::find(rest, b"<page").is_none()
+}
+
+/// Whether a file may end as it does: `rest` is what follows its last document.
+fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
+    let path = &window.file.path;
+    if let Some(error) = open_quote(window, kind, rest, "before the end of the file") {
+        return Err(error);
+    }
+    match kind {
+        RawKind::MediaWiki(site) => {
+            let end = window.offset + rest.len() as u64;
+            let rest = without_padding(rest);
+            let at = xml::nothing(rest);
+            let (before, rest) = rest.split_at(at);
+            let byte = window.offset + before.len() as u64;
+            let Some(behind) = rest.strip_prefix(b"</mediawiki>") else {
+                // A part of a dump may end between any two pages.
+                if rest.is_empty() && site.is_part {
+                    return Ok(());
+                }
+                if rest.starts_with(b"<!--") {
+                    let reason = "the comment that begins here is not closed; end it with -->, or fetch the file again";
+                    return Err(Error::byte(path, byte, reason));
+                }
+                if memmem::find(rest, b"</mediawiki>").is_some() || site.is_part && is_no_page(rest) {
+                    return Err(Error::byte(path, byte, mediawiki::NO_PAGE));
+                }
+                let advice = "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end";
+                let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
+                return Err(Error::byte(path, end, reason));
+            };
+            let more = xml::nothing(behind);
+            if more == behind.len() {
+                return Ok(());
+            }
+            let byte = window.offset + (at + rest.len() - behind.len() + more) as u64;
+            Err(Error::byte(path, byte, mediawiki::NO_PAGE))
+        }
+        RawKind::Wet if !rest.trim_ascii().is_empty() => Err(Error::byte(path, window.offset, warc::fault(rest))),
+        RawKind::Wikiextractor if !plain::is_blank(rest) => {
+            let reason = "the file is cut short: no </doc> for what begins here; run wikiextractor again";
+            let blank = rest.iter().take_while(|b| b.is_ascii_whitespace());
+            let line = window.line + blank.filter(|&&b| b == b'\n').count() as u64;
+            Err(Error::line(path, line, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names the page that `rest` begins, if it got as far as that.
+fn last_title(rest: &[u8]) -> String {
+    let title = memmem::find(rest, b"<title>").and_then(|begin| {
+        let title = &rest[begin + b"<title>".len()..];
+        Some(&title[..memmem::find(title, b"</title>")?])
+    });
+    title.map_or_else(String::new, |title| format!(", within the page {:?}", String::from_utf8_lossy(title)))
+}

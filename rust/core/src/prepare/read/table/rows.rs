@@ -1,0 +1,272 @@
+//! Where the rows and fields of a table end, and how the table quotes.
+
+use memchr::{memchr, memchr_iter, memchr2};
+
+use crate::prepare::read::plain;
+
+/// Lines of an open quote that look like rows of their own, from which the quote is taken for a fault.
+const ROWS_IN_QUOTE: usize = 2;
+
+/// How a table separates and quotes its fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::prepare) struct Dialect {
+    /// Stands between two fields.
+    pub delimiter: u8,
+    /// Ends a row: a line feed, or a carriage return in files that have no line feed.
+    pub newline: u8,
+    /// Whether a quote at a field's beginning quotes the field.
+    pub quotes: bool,
+    /// Whether a backslash escapes a quote within quotes, besides a second quote.
+    pub backslash: bool,
+    /// Whether there may be spaces around the quotes of a field.
+    pub spaces: bool,
+}
+
+/// Why a row cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::prepare) enum Fault {
+    /// The quote at this byte is not closed.
+    Open(usize),
+    /// The quote at `open` is closed by one that `at` follows, which may not follow it.
+    Broken { open: usize, at: usize },
+}
+
+/// A row at the beginning of data.
+#[derive(Debug, Default)]
+pub(in crate::prepare) struct Row {
+    /// Behind its newline; of a row with a fault, behind the first one. None if there is none.
+    pub end: Option<usize>,
+    pub fault: Option<Fault>,
+    pub fields: usize,
+    /// Whether a field is in quotes, and has to be: it has a delimiter, a newline or a quote.
+    quoted: bool,
+    needed: bool,
+    /// Whether there are spaces around the quotes of a field.
+    spaced: bool,
+}
+
+/// Where rows end, and the quote that is open at the end of the data, if one is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::prepare) struct Scan {
+    /// Behind the newline of the first whole row.
+    pub first: Option<usize>,
+    /// Behind the newline of the last whole row.
+    pub last: Option<usize>,
+    /// Where the last row's open quote is.
+    pub open: Option<usize>,
+}
+
+impl Dialect {
+    /// Quotes that are doubled within quotes, as RFC 4180 has it.
+    pub const fn new(delimiter: u8, newline: u8) -> Self {
+        Self { delimiter, newline, quotes: true, backslash: false, spaces: false }
+    }
+
+    /// The dialect of the rows in `data`, which should have `fields` fields; `whole` says whether the table ends with `data`.
+    pub fn choose(delimiter: u8, newline: u8, data: &[u8], whole: bool, fields: usize) -> Self {
+        let mut best = Self::new(delimiter, newline);
+        let mut sight = Sight::of(data, whole, best, fields);
+        let spaces = Self { spaces: true, ..best };
+        let spaced = Sight::of(data, whole, spaces, fields);
+        if spaced.spaced > 0 && spaced.bad <= sight.bad {
+            (best, sight) = (spaces, spaced);
+        }
+        if sight.bad > 0 {
+            let backslash = Self { backslash: true, ..best };
+            let escaped = Sight::of(data, whole, backslash, fields);
+            if escaped.bad < sight.bad {
+                (best, sight) = (backslash, escaped);
+            }
+        }
+        // Most writers of tab-separated values do not quote, as text has no tabs.
+        let is_quoted = sight.needed > sight.broken || sight.quoted * 2 > sight.rows;
+        if delimiter == b'\t' && sight.broken > 0 && !is_quoted {
+            best = Self { quotes: false, backslash: false, spaces: false, ..best };
+        }
+        best
+    }
+
+    /// The row that `data`, which is not empty, begins with.
+    pub fn row(self, data: &[u8]) -> Row {
+        let mut row = Row { fields: 1, ..Row::default() };
+        let mut at = 0;
+        loop {
+            let begin = at + self.spaces(&data[at..]);
+            if !self.quotes || data.get(begin) != Some(&b'"') {
+                match memchr2(self.delimiter, self.newline, &data[at..]) {
+                    Some(found) if data[at + found] == self.delimiter => {
+                        at += found + 1;
+                        row.fields += 1;
+                        continue;
+                    }
+                    found => row.end = found.map(|found| at + found + 1),
+                }
+                return row;
+            }
+            let Some((close, doubled)) = self.close(data, begin) else {
+                return self.faulty(row, data, Fault::Open(begin));
+            };
+            let behind = close + 1 + self.spaces(&data[close + 1..]);
+            row.quoted = true;
+            row.needed |= doubled || memchr2(self.delimiter, self.newline, &data[begin..close]).is_some();
+            row.spaced |= begin > at || behind > close + 1;
+            match data.get(behind) {
+                None => {}
+                Some(&byte) if byte == self.delimiter => {
+                    at = behind + 1;
+                    row.fields += 1;
+                    continue;
+                }
+                Some(&byte) if byte == self.newline => row.end = Some(behind + 1),
+                Some(b'\r') if behind + 1 == data.len() => {}
+                Some(b'\r') if data[behind + 1] == self.newline => row.end = Some(behind + 2),
+                Some(_) => return self.faulty(row, data, Fault::Broken { open: begin, at: behind }),
+            }
+            return row;
+        }
+    }
+
+    fn faulty(self, mut row: Row, data: &[u8], fault: Fault) -> Row {
+        row.fault = Some(fault);
+        let newline = memchr(self.newline, data);
+        row.fields = memchr_iter(self.delimiter, &data[..newline.unwrap_or(data.len())]).count() + 1;
+        // More data may close an open quote.
+        row.end = newline.map(|at| at + 1).filter(|_| matches!(fault, Fault::Broken { .. }));
+        row
+    }
+
+    /// The quote that closes the one at `open`, and whether there are quotes between them.
+    fn close(self, data: &[u8], open: usize) -> Option<(usize, bool)> {
+        let mut at = open + 1;
+        let mut doubled = false;
+        loop {
+            let rest = data.get(at..)?;
+            let found = at + if self.backslash { memchr2(b'"', b'\\', rest) } else { memchr(b'"', rest) }?;
+            if data[found] == b'"' && data.get(found + 1) != Some(&b'"') {
+                return Some((found, doubled));
+            }
+            doubled |= data.get(found + 1) == Some(&b'"');
+            at = found + 2;
+        }
+    }
+
+    /// The spaces that `data` begins with, if they may be there.
+    fn spaces(self, data: &[u8]) -> usize {
+        if self.spaces { data.iter().take_while(|&&byte| byte == b' ' && byte != self.delimiter).count() } else { 0 }
+    }
+
+    /// Appends `row`, which has no fault, to `out` as the `csv` crate reads it: quotes are doubled, and nothing is around them.
+    pub fn plain(self, row: &[u8], out: &mut Vec<u8>) {
+        if !self.spaces && !self.backslash {
+            return out.extend_from_slice(row);
+        }
+        let mut at = 0;
+        while at < row.len() {
+            let begin = at + self.spaces(&row[at..]);
+            let close = if row.get(begin) == Some(&b'"') { self.close(row, begin) } else { None };
+            if let Some((close, _)) = close {
+                out.push(b'"');
+                let mut inner = &row[begin + 1..close];
+                while let Some(found) = memchr(b'\\', inner).filter(|_| self.backslash) {
+                    out.extend_from_slice(&inner[..found]);
+                    match inner.get(found + 1) {
+                        Some(b'"') => out.extend_from_slice(b"\"\""),
+                        Some(b'\\') => out.push(b'\\'),
+                        other => out.extend(std::iter::once(b'\\').chain(other.copied())),
+                    }
+                    inner = inner.get(found + 2..).unwrap_or_default();
+                }
+                out.extend_from_slice(inner);
+                out.push(b'"');
+                at = close + 1 + self.spaces(&row[close + 1..]);
+            }
+            let end = memchr(self.delimiter, &row[at..]).map_or(row.len(), |found| at + found + 1);
+            out.extend_from_slice(&row[at..end]);
+            at = end;
+        }
+    }
+
+    /// Looks for row ends in `data`, which begins with a row; for no more than the first, if `one`.
+    pub fn scan(self, data: &[u8], one: bool) -> Scan {
+        let mut scan = Scan::default();
+        let mut at = 0;
+        while at < data.len() {
+            let row = self.row(&data[at..]);
+            let Some(end) = row.end else {
+                scan.open = if let Some(Fault::Open(open)) = row.fault { Some(at + open) } else { None };
+                break;
+            };
+            at += end;
+            scan.first.get_or_insert(at);
+            scan.last = Some(at);
+            if one {
+                break;
+            }
+        }
+        scan
+    }
+}
+
+/// The rows of the beginning of a table.
+#[derive(Debug, Default)]
+pub(in crate::prepare) struct Sight {
+    /// The number of fields of each row that is not blank, and of one that may be cut.
+    pub fields: Vec<usize>,
+    pub cut: Option<usize>,
+    rows: usize,
+    /// Rows with a fault, and those and rows with another number of fields.
+    broken: usize,
+    bad: usize,
+    /// Rows of which a field is in quotes, has to be, and has spaces around them.
+    quoted: usize,
+    needed: usize,
+    spaced: usize,
+}
+
+impl Sight {
+    /// What is in `data`; rows should have `fields` fields.
+    pub fn of(data: &[u8], whole: bool, dialect: Dialect, fields: usize) -> Self {
+        let mut sight = Self::default();
+        let mut at = 0;
+        while at < data.len() {
+            let rest = &data[at..];
+            let mut row = dialect.row(rest);
+            if let (None, Some(Fault::Open(_))) = (row.end, row.fault)
+                && (whole || holds_rows(rest, dialect, fields))
+            {
+                row.end = memchr(dialect.newline, rest).map(|newline| newline + 1);
+            } else if row.end.is_none() && !whole {
+                sight.cut = Some(row.fields);
+                break;
+            }
+            let end = row.end.unwrap_or(rest.len());
+            at += end;
+            if plain::is_blank(&rest[..end]) {
+                continue;
+            }
+            sight.fields.push(row.fields);
+            sight.rows += 1;
+            sight.broken += usize::from(row.fault.is_some());
+            sight.bad += usize::from(row.fault.is_some() || row.fields != fields);
+            if row.fault.is_none() {
+                sight.quoted += usize::from(row.quoted);
+                sight.needed += usize::from(row.needed);
+                sight.spaced += usize::from(row.spaced);
+            }
+        }
+        sight
+    }
+}
+
+/// Whether most of the lines behind the first, which opens a quote, look like rows.
+fn holds_rows(data: &[u8], dialect: Dialect, fields: usize) -> bool {
+    let mut lines: Vec<&[u8]> = data.split(|&byte| byte == dialect.newline).skip(1).take(100).collect();
+    lines.pop();
+    let rows = lines.iter().filter(|line| memchr_iter(dialect.delimiter, line).count() + 1 == fields).count();
+    fields > 1 && rows >= ROWS_IN_QUOTE && rows * 2 > lines.len()
+}
+
+/// What ends the lines of `data`: a carriage return if there is no line feed.
+pub(in crate::prepare) fn newline(data: &[u8]) -> u8 {
+    if memchr(b'\n', data).is_none() && memchr(b'\r', data).is_some() { b'\r' } else { b'\n' }
+}

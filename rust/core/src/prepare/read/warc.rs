@@ -1,0 +1,233 @@
+//! Web archives: WARC records of extracted text, as Common Crawl's WET files hold them.
+//!
+//! A record's length stands in its header. If it is wrong, text would be lost or be cut, and headers would become text: so a
+//! record is whole only if another record or the end of the file follows it.
+
+#[cfg(test)]
+mod tests;
+
+use memchr::{memchr, memmem};
+
+use super::parse::{Records, decode};
+use super::raw::ReadCounts;
+use crate::{Error, Result};
+
+/// The longest header of a record, in bytes.
+const MAX_HEADER: usize = 64 << 10;
+
+const VERSION: &[u8] = b"WARC/";
+
+/// What begins a record, behind the line before it.
+const NEXT: &[u8] = b"\nWARC/1.";
+
+/// Types of records that hold no text; the last stands for all other types.
+pub(in crate::prepare) const OTHERS: [&str; 6] =
+    ["metadata", "request", "revisit", "resource", "continuation", "other"];
+
+/// What data begins with.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// A record: where its body begins and ends, and where the next record begins.
+    Whole { body: usize, end: usize, next: usize },
+    /// A record of which there is more.
+    Cut,
+    /// No whole record, and why: where the next may begin, if one does.
+    Broken(Option<usize>, Why),
+}
+
+/// Why data do not begin with a whole record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    NoRecord,
+    Header,
+    NoLength,
+    Length(u64),
+}
+
+/// How far a header goes.
+enum Header {
+    /// To this byte, behind the blank line that ends it.
+    Whole(usize),
+    /// There is more of it.
+    Cut,
+    /// It does not end.
+    Bad,
+}
+
+impl Header {
+    fn of(data: &[u8]) -> Self {
+        let data_end = data.len().min(MAX_HEADER);
+        let mut at = 0;
+        while let Some(length) = memchr(b'\n', &data[at..data_end]) {
+            let line = &data[at..at + length];
+            if matches!(line, [] | [b'\r']) {
+                return Self::Whole(at + length + 1);
+            }
+            // The next record begins within it.
+            if at > 0 && line.starts_with(&NEXT[1..]) {
+                return Self::Bad;
+            }
+            at += length + 1;
+        }
+        if data.len() < MAX_HEADER { Self::Cut } else { Self::Bad }
+    }
+}
+
+/// Looks at the record that `data` begins with; `last` says whether nothing follows `data`. Before byte `searched` no record
+/// begins but the first.
+fn next(data: &[u8], last: bool, searched: usize) -> Next {
+    // Line ends between records belong to the one before.
+    let begin = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let rest = &data[begin..];
+    let broken = |from: usize, why: Why| {
+        let from = from.max(searched).min(data.len());
+        Next::Broken(memmem::find(&data[from..], NEXT).map(|at| from + at + 1), why)
+    };
+    // A length may lead past the end because it is wrong, or because the end is missing.
+    let cut = |from: usize, why: Why| match broken(from, why) {
+        Next::Broken(Some(next), why) if last => Next::Broken(Some(next), why),
+        _ => Next::Cut,
+    };
+    if rest.len() < VERSION.len() {
+        return Next::Cut;
+    }
+    if !rest.starts_with(VERSION) {
+        return broken(begin, Why::NoRecord);
+    }
+    let body = match Header::of(rest) {
+        Header::Whole(length) => begin + length,
+        Header::Bad => return broken(begin + VERSION.len(), Why::Header),
+        Header::Cut if last => return cut(begin + VERSION.len(), Why::Header),
+        Header::Cut => return Next::Cut,
+    };
+    let Some(length) = field(&data[begin..body], "Content-Length").and_then(|it| it.parse::<u64>().ok()) else {
+        return broken(body - 1, Why::NoLength);
+    };
+    let why = Why::Length(length);
+    let end = usize::try_from(length).ok().and_then(|length| body.checked_add(length));
+    let Some(end) = end.filter(|&end| end <= data.len()) else {
+        return if last { cut(body - 1, why) } else { Next::Cut };
+    };
+    let next = end + data[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let behind = &data[next..];
+    if behind.starts_with(VERSION) && data[next - 1] == b'\n' || behind.is_empty() && last {
+        return Next::Whole { body, end, next };
+    }
+    if VERSION.starts_with(behind) {
+        // The next record is cut.
+        return if last { Next::Whole { body, end, next } } else { Next::Cut };
+    }
+    broken(body - 1, why)
+}
+
+/// Behind the last whole record of `data`, or what is none; `last` says whether nothing follows `data`. What is none ends where
+/// a record may begin.
+pub(super) fn last_end(data: &[u8], last: bool) -> Option<usize> {
+    let mut at = 0;
+    while at < data.len() {
+        match next(&data[at..], last, 0) {
+            Next::Whole { next, .. } | Next::Broken(Some(next), _) => at += next,
+            Next::Cut | Next::Broken(None, _) => break,
+        }
+    }
+    (at > 0).then_some(at)
+}
+
+/// Behind the first record of `data`, or what is none. `from` is moved on past what is searched.
+pub(super) fn first_end(data: &[u8], from: &mut usize) -> Option<usize> {
+    match next(data, false, *from) {
+        Next::Whole { next, .. } | Next::Broken(Some(next), _) => Some(next),
+        Next::Cut => None,
+        Next::Broken(None, _) => {
+            *from = data.len().saturating_sub(NEXT.len());
+            None
+        }
+    }
+}
+
+/// Where a record may begin in `data` behind the header of the first, whose length leads too far.
+pub(super) fn resume(data: &[u8]) -> Option<usize> {
+    match next(data, true, 0) {
+        Next::Broken(next, _) => next,
+        Next::Whole { .. } | Next::Cut => None,
+    }
+}
+
+/// Why `data`, which nothing follows, do not begin with a whole record, and what to do.
+pub(super) fn fault(data: &[u8]) -> String {
+    let what = match next(data, true, 0) {
+        Next::Broken(_, Why::NoRecord) => "this is not a WARC record".into(),
+        Next::Broken(_, Why::Header) => {
+            format!("the header of this WARC record must end in a blank line within {MAX_HEADER} bytes, got none")
+        }
+        Next::Broken(_, Why::NoLength) => "the header of this WARC record must have a Content-Length, got none".into(),
+        Next::Broken(_, Why::Length(length)) => {
+            format!("the Content-Length of this WARC record must lead to the next record, got {length}")
+        }
+        Next::Whole { .. } | Next::Cut => "the file is cut short: no whole WARC record begins here".into(),
+    };
+    format!("{what}; fetch the file again, or pass --skip-bad to skip such records")
+}
+
+/// The value of a field of a header.
+fn field<'h>(header: &'h [u8], name: &str) -> Option<&'h str> {
+    let line = header.split(|&byte| byte == b'\n').find(|line| {
+        line.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+            && line.get(name.len()) == Some(&b':')
+    })?;
+    str::from_utf8(&line[name.len() + 1..]).ok().map(str::trim)
+}
+
+/// Hands over the text of each record that holds text.
+pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
+    let data = &records.block.data;
+    let mut at = 0;
+    while at < data.len() {
+        let rest = &data[at..];
+        let place = records.block.offset + at as u64;
+        let (body, end, next) = match next(rest, true, 0) {
+            Next::Whole { body, end, next } => (body, end, next),
+            Next::Cut if rest.trim_ascii().is_empty() => return Ok(()),
+            Next::Broken(resume, _) => {
+                records.bad(counts, || Error::byte(records.path, place, fault(rest)))?;
+                at += resume.unwrap_or(rest.len());
+                continue;
+            }
+            Next::Cut => return records.bad(counts, || Error::byte(records.path, place, fault(rest))),
+        };
+        let header = &rest[..body];
+        let kind = field(header, "WARC-Type").unwrap_or_default();
+        let is_text = || field(header, "Content-Type").is_none_or(|it| it.starts_with("text/plain"));
+        if kind == "response" {
+            records.bad(counts, || {
+                let reason = "this record is a server's response, not text; extract the text first (trafilatura), or take the \
+                              WET files, which hold it";
+                Error::byte(records.path, place, reason)
+            })?;
+        } else if matches!(kind, "conversion" | "resource") && is_text() {
+            let text = decode(&rest[body..end], records.options.on_bad_utf8, counts).map_err(|invalid| {
+                let reason = format!(
+                    "invalid UTF-8 (0x{:02X}); fix the file, or pass --on-bad-utf8 replace to insert U+FFFD",
+                    rest[body + invalid]
+                );
+                Error::byte(records.path, place + (body + invalid) as u64, reason)
+            })?;
+            document(text.into_owned());
+        } else if kind != "warcinfo" {
+            let index = OTHERS.iter().position(|it| *it == kind).unwrap_or(OTHERS.len() - 1);
+            counts.other_records[index] += 1;
+        }
+        at += next;
+    }
+    Ok(())
+}
+
+/// What to say of an input that has no text but records of these types.
+pub(in crate::prepare) fn others(counts: &[u64; OTHERS.len()]) -> Option<String> {
+    let mut kinds: Vec<(u64, &str)> = counts.iter().copied().zip(OTHERS).filter(|(count, _)| *count > 0).collect();
+    kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let all: u64 = counts.iter().sum();
+    let records = if all == 1 { "record" } else { "records" };
+    let kinds: Vec<String> = kinds.into_iter().map(|(count, kind)| format!("{kind} {count}")).collect();
+    (all > 0).then(|| format!("{all} WARC {records} of other types ({}); use the WET files", kinds.join(", ")))
+}

@@ -1,0 +1,415 @@
+//! The walk through a page: text to the lines, jumps over what is left out.
+
+use memchr::{memchr, memchr3};
+
+use super::lines::{Gap, Kind, Lines, Mark};
+use super::links::{self, Link};
+use super::spans::{Span, Spans, What, run};
+use super::tags::{self, Tag};
+use crate::prepare::read::mediawiki::Site;
+
+/// Bytes at which text may end; control characters among them, which are never text.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        special[byte] = true;
+        byte += 1;
+    }
+    special[0x7f] = true;
+    let marks = b"&'<[]{}_";
+    let mut at = 0;
+    while at < marks.len() {
+        special[marks[at] as usize] = true;
+        at += 1;
+    }
+    special
+};
+
+/// Hands the text of a page to its lines. Returns where in `out` something is missing.
+pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usize)], out: &mut String) -> Vec<usize> {
+    let mut scanner = Scanner {
+        text,
+        bytes: text.as_bytes(),
+        site,
+        spans: &spans.dropped,
+        variants: &spans.variants,
+        texts: &spans.texts,
+        links,
+        jumps: Vec::new(),
+        at: 0,
+        begins_line: true,
+        break_end: None,
+        line_end: Ahead::new(b'\n'),
+        lines: Lines::new(out),
+    };
+    while scanner.at < text.len() {
+        scanner.step();
+    }
+    scanner.lines.finish()
+}
+
+/// Where the next of a byte is; looked for once, so that asking again and again costs nothing.
+struct Ahead {
+    byte: u8,
+    found: Option<usize>,
+}
+
+impl Ahead {
+    fn new(byte: u8) -> Self {
+        Self { byte, found: None }
+    }
+
+    /// The first at `at` or later, or the end; `at` never goes back.
+    fn from(&mut self, at: usize, text: &[u8]) -> usize {
+        match self.found {
+            Some(found) if found >= at => found,
+            _ => {
+                let found = memchr(self.byte, &text[at..]).map_or(text.len(), |found| at + found);
+                self.found = Some(found);
+                found
+            }
+        }
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    site: &'a Site,
+    /// These three without what lies behind.
+    spans: &'a [Span],
+    variants: &'a [(usize, usize)],
+    /// What is shown in the place of templates.
+    texts: &'a str,
+    links: &'a [(usize, usize)],
+    /// Where the shown part of something ends, and where the text goes on; the innermost last.
+    jumps: Vec<(usize, usize)>,
+    at: usize,
+    /// Whether nothing but white space and gaps stands before `at` in its line.
+    begins_line: bool,
+    /// Where the last `<br>` ended.
+    break_end: Option<usize>,
+    line_end: Ahead,
+    lines: Lines<'a>,
+}
+
+impl Scanner<'_> {
+    fn step(&mut self) {
+        let at = self.at;
+        while let Some(&(from, to)) = self.jumps.last()
+            && from <= at
+        {
+            self.jumps.pop();
+            if from == at {
+                self.at = to;
+                return;
+            }
+        }
+        while self.spans.first().is_some_and(|span| span.start < at) {
+            self.spans = &self.spans[1..];
+        }
+        while self.variants.first().is_some_and(|variant| variant.0 < at) {
+            self.variants = &self.variants[1..];
+        }
+        if self.spans.first().is_some_and(|span| span.start == at) {
+            return self.span(self.spans[0]);
+        }
+        if self.begins_line && self.begin_line() {
+            return;
+        }
+        if self.variants.first().is_some_and(|variant| variant.0 == at) {
+            return self.variant(self.variants[0].1);
+        }
+        match self.bytes[at] {
+            b'\n' => {
+                self.lines.end_line();
+                self.begins_line = true;
+                self.at += 1;
+            }
+            b'\t' => self.show(1, " "),
+            b'[' => self.opening_bracket(),
+            b']' if self.bytes.get(at + 1) == Some(&b']') => self.at += 2,
+            b'\'' if self.bytes.get(at + 1) == Some(&b'\'') => {
+                let count = run(self.bytes, at, b'\'');
+                self.lines.quotes(count);
+                self.begins_line = false;
+                self.at += count;
+            }
+            b'<' => self.angle(),
+            b'{' if self.bytes.get(at + 1) == Some(&b'{') => self.unclosed_braces(),
+            b'}' if self.bytes.get(at + 1) == Some(&b'}') => self.at += run(self.bytes, at, b'}'),
+            b'&' => self.reference(),
+            b'_' => self.underscore(),
+            byte if byte < 0x20 || byte == 0x7f => self.at += 1,
+            _ => self.chunk(),
+        }
+    }
+
+    /// Hands on `text`, which stands for `length` bytes.
+    fn show(&mut self, length: usize, text: &str) {
+        self.lines.text(text);
+        self.at += length;
+    }
+
+    fn leave_out(&mut self, end: usize, gap: Gap, mark: Mark) {
+        self.lines.gap(gap, mark);
+        self.at = end;
+    }
+
+    /// Text up to the next byte that may be something else; at least one character.
+    fn chunk(&mut self) {
+        self.begins_line = false;
+        let at = self.at;
+        let mut limit = self.bytes.len();
+        if let Some(jump) = self.jumps.last() {
+            limit = limit.min(jump.0);
+        }
+        if let Some(variant) = self.variants.first() {
+            limit = limit.min(variant.0);
+        }
+        // A template whose words are shown goes on in the middle of them.
+        if let Some(span) = self.spans.first() {
+            limit = limit.min(span.start);
+        }
+        let length = self.bytes[at + 1..limit].iter().take_while(|b| !SPECIAL[usize::from(**b)]).count();
+        self.show(1 + length, &self.text[at..=at + length]);
+    }
+
+    /// Reads what says of a line what it is; true if that took bytes.
+    fn begin_line(&mut self) -> bool {
+        let at = self.at;
+        match self.bytes[at] {
+            b' ' | b'\t' => {
+                self.at += 1;
+                return true;
+            }
+            b'=' => self.lines.begin(Kind::Heading),
+            b'*' | b'#' | b':' | b';' => {
+                let marks = |b: &&u8| matches!(b, b'*' | b'#' | b':' | b';' | b' ');
+                self.lines.begin(Kind::Item);
+                self.at += self.bytes[at..].iter().take_while(marks).count();
+            }
+            b'|' => self.lines.begin(Kind::Stray),
+            b'-' if self.bytes[at..].starts_with(b"----") => {
+                self.lines.end_block();
+                self.at += run(self.bytes, at, b'-');
+            }
+            _ => return false,
+        }
+        self.begins_line = false;
+        self.at > at
+    }
+
+    fn span(&mut self, span: Span) {
+        match span.what {
+            What::Comment => self.lines.gap(Gap::Inline, Mark::Join),
+            What::Inline => self.lines.gap(Gap::Inline, Mark::Space),
+            What::Formula => self.lines.gap(Gap::Inline, Mark::Hole),
+            What::Block => self.lines.gap(Gap::Block, Mark::Space),
+            What::Hole => {
+                // A box at the head of a page, whose text goes on in the same line.
+                let is_box = self.begins_line && memchr(b'\n', &self.bytes[span.start..span.end]).is_some();
+                self.lines.gap(Gap::Block, if is_box { Mark::Space } else { Mark::Hole });
+            }
+            What::Nothing => {}
+            What::Text(from, to) => {
+                let text = &self.texts[from..to];
+                self.begins_line &= text == " ";
+                self.lines.text(text);
+            }
+            // A row of a table whose marks are templates.
+            What::Pipe if self.begins_line => {
+                self.begins_line = false;
+                self.lines.begin(Kind::Stray);
+            }
+            What::Pipe => self.lines.text("|"),
+            What::Literal(start, end) => {
+                self.begins_line = false;
+                self.lines.literal(&htmlize::unescape(&self.text[start..end]));
+            }
+        }
+        self.at = span.end;
+    }
+
+    fn opening_bracket(&mut self) {
+        let at = self.at;
+        let begins_line = std::mem::take(&mut self.begins_line);
+        while self.links.first().is_some_and(|link| link.0 < at) {
+            self.links = &self.links[1..];
+        }
+        match self.links.first() {
+            Some(&(start, end)) if start == at => match links::read(self.text, at + 2, end, self.spans, self.site) {
+                Link::Hidden => {
+                    self.begins_line = begins_line;
+                    self.leave_out(end + 2, Gap::Block, Mark::Space);
+                }
+                Link::Shown(from, to) => {
+                    self.jumps.push((to, end + 2));
+                    self.at = from;
+                }
+            },
+            Some(&(start, _)) if start == at + 1 => self.show(1, "["),
+            _ if self.bytes.get(at + 1) == Some(&b'[') => {
+                if links::hides(&self.text[at + 2..], self.site) {
+                    let end = self.line_end.from(at, self.bytes);
+                    self.leave_out(end, Gap::Block, Mark::Space);
+                } else {
+                    self.at += 2;
+                }
+            }
+            _ if links::is_url(&self.text[at + 1..]) => self.external(),
+            _ => self.show(1, "["),
+        }
+    }
+
+    fn external(&mut self) {
+        let at = self.at;
+        let Some(close) = self.external_end() else { return self.show(1, "[") };
+        self.lines.external();
+        match memchr(b' ', &self.bytes[at..close]) {
+            Some(space) => {
+                self.jumps.push((close, close + 1));
+                self.at += space + 1;
+            }
+            None => self.leave_out(close + 1, Gap::Inline, Mark::Space),
+        }
+    }
+
+    /// Where the `]` of the external link at hand is: in its line, and neither that of a link in the label nor left out.
+    fn external_end(&self) -> Option<usize> {
+        const LONGEST: usize = 4 << 10;
+        let limit = (self.at + LONGEST).min(self.bytes.len());
+        let mut spans = self.spans.iter().peekable();
+        let mut links = 0_usize;
+        let mut from = self.at + 1;
+        loop {
+            let found = from + memchr3(b'[', b']', b'\n', self.bytes.get(from..limit)?)?;
+            while spans.next_if(|span| span.end <= found).is_some() {}
+            if let Some(span) = spans.peek()
+                && span.start <= found
+            {
+                from = span.end;
+                continue;
+            }
+            let twice = self.bytes.get(found + 1) == Some(&self.bytes[found]);
+            match self.bytes[found] {
+                b'\n' => return None,
+                b'[' => links += usize::from(twice),
+                _ if twice && links > 0 => links -= 1,
+                _ => return Some(found),
+            }
+            from = found + 1 + usize::from(twice);
+        }
+    }
+
+    fn angle(&mut self) {
+        let at = self.at;
+        let Some(tag) = tags::read_tag(self.bytes, at) else {
+            self.begins_line = false;
+            return self.show(1, "<");
+        };
+        match tags::tag(tag.name) {
+            // An address or a formula in angle brackets is text.
+            None if tag.attributes && !self.bytes[at..tag.end].contains(&b'=') => {
+                self.begins_line = false;
+                return self.show(1, "<");
+            }
+            Some(Tag::Break) => {
+                let again = self.break_end.is_some_and(|end| self.bytes[end..at].trim_ascii().is_empty());
+                if again {
+                    self.lines.end_block();
+                } else {
+                    self.lines.text(" ");
+                }
+                self.break_end = Some(tag.end);
+            }
+            Some(Tag::Block) => self.lines.end_block(),
+            Some(Tag::Item) => {
+                self.lines.end_block();
+                if !tag.closes {
+                    self.lines.begin(Kind::Item);
+                    self.begins_line = false;
+                }
+            }
+            Some(Tag::Inline) if !tag.closes && tag.name.eq_ignore_ascii_case(b"sup") => {
+                let follows_digit = at > 0 && self.bytes[at - 1].is_ascii_digit();
+                if follows_digit && tags::begins_number(&self.text[tag.end..]) {
+                    self.lines.text("^");
+                }
+            }
+            Some(Tag::Inline) | None => {}
+        }
+        self.at = tag.end;
+    }
+
+    /// Braces that nothing closes: up to the first that might have been meant to, within the line.
+    fn unclosed_braces(&mut self) {
+        let at = self.at;
+        let mut end = self.line_end.from(at, self.bytes);
+        if let Some(span) = self.spans.first() {
+            end = end.min(span.start);
+        }
+        let found = memchr(b'}', &self.bytes[at..end]).map_or(end, |found| at + found);
+        let close = found + run(self.bytes, found, b'}');
+        self.leave_out(close.min(end), Gap::Block, Mark::Hole);
+    }
+
+    fn reference(&mut self) {
+        const LONGEST: usize = 34;
+        let at = self.at;
+        let inside = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'#';
+        let length = 1 + self.bytes[at + 1..].iter().take(LONGEST).take_while(inside).count();
+        self.begins_line = false;
+        if length > 1 && self.bytes.get(at + length) == Some(&b';') {
+            let written = &self.text[at..=at + length];
+            self.lines.literal(&htmlize::unescape(written));
+            self.at += length + 1;
+        } else {
+            self.show(1, "&");
+        }
+    }
+
+    /// `__NOTOC__` and its like, in the letters of any language.
+    fn underscore(&mut self) {
+        const LONGEST: usize = 80;
+        let at = self.at;
+        let count = run(self.bytes, at, b'_');
+        let end = (at + 2 + LONGEST).min(self.bytes.len());
+        if count == 2
+            && let Some(length) = memchr::memmem::find(&self.bytes[at + 2..end], b"__")
+            && length > 0
+            && self.text[at + 2..at + 2 + length].chars().all(|c| c.is_alphabetic() && !c.is_lowercase())
+        {
+            self.leave_out(at + length + 4, Gap::Block, Mark::Join);
+        } else {
+            self.begins_line = false;
+            self.show(count, &self.text[at..at + count]);
+        }
+    }
+
+    /// `-{..}-` up to `end`: the text for all variants, or for the first that is named.
+    fn variant(&mut self, end: usize) {
+        let mut start = self.at + 2;
+        let mut close = end - 2;
+        let inside = &self.bytes[start..close];
+        if let Some(pipe) = memchr(b'|', &inside[..inside.len().min(64)]) {
+            // Rules for the rest of the page, its title, and descriptions are not shown here.
+            if matches!(inside[..pipe].trim_ascii(), b"H" | b"T" | b"D" | b"-") {
+                return self.leave_out(end, Gap::Inline, Mark::Join);
+            }
+            start += pipe + 1;
+        }
+        let inside = &self.bytes[start..close];
+        if let Some(colon) = memchr(b':', &inside[..inside.len().min(64)]) {
+            let code = inside[..colon].trim_ascii();
+            if code.len() > 1 && code.iter().all(|b| b.is_ascii_lowercase() || *b == b'-') {
+                start += colon + 1;
+                close = memchr(b';', &inside[colon + 1..]).map_or(close, |found| start + found);
+            }
+        }
+        self.begins_line = false;
+        self.jumps.push((close, end));
+        self.at = start;
+    }
+}

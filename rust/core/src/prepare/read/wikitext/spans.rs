@@ -1,0 +1,347 @@
+//! What is left out of a page as a whole: comments, elements, templates and tables, in each other or not.
+
+use memchr::{memchr, memchr3_iter, memmem};
+
+use super::tags::{self, ELEMENTS, Element};
+use super::templates;
+use crate::prepare::read::mediawiki::Site;
+
+/// Why a stretch of wikitext is not read as such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// A comment, or what is not seen either: a line that holds nothing else is as if it were not there.
+    Comment,
+    /// Something in a line: a reference.
+    Inline,
+    /// A formula in a line.
+    Formula,
+    /// Something that stands for itself: a table, a gallery, a template that no sentence needs.
+    Block,
+    /// A template of which nobody knows what it shows.
+    Hole,
+    /// The text between these bytes is shown as it stands.
+    Literal(usize, usize),
+    /// Marks of a template whose text is shown.
+    Nothing,
+    /// The same, and this stretch of [`Spans::texts`] is shown in their place.
+    Text(usize, usize),
+    /// A template that stands for `|`.
+    Pipe,
+}
+
+/// A stretch of wikitext, from its first byte to the one after its last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub start: usize,
+    pub end: usize,
+    pub what: What,
+}
+
+/// What [`find`] found.
+#[derive(Debug, Default)]
+pub(super) struct Spans {
+    /// In the order of the text, none inside another.
+    pub dropped: Vec<Span>,
+    /// Where `-{` and the byte after its `}-` stand, in the order of the text; these may lie in each other.
+    pub variants: Vec<(usize, usize)>,
+    /// What is shown of templates that is no value of theirs.
+    pub texts: String,
+}
+
+/// Something that was opened and is not closed yet.
+#[derive(Debug, Clone, Copy)]
+enum Open {
+    /// This many braces, of which a template takes two and a parameter three.
+    Braces {
+        start: usize,
+        count: usize,
+    },
+    Table {
+        start: usize,
+    },
+    HtmlTable {
+        start: usize,
+    },
+    Variant {
+        start: usize,
+    },
+}
+
+impl Open {
+    fn kind(self) -> usize {
+        match self {
+            Self::Braces { .. } => BRACES,
+            Self::Table { .. } => TABLE,
+            Self::HtmlTable { .. } => HTML_TABLE,
+            Self::Variant { .. } => VARIANT,
+        }
+    }
+}
+
+const BRACES: usize = 0;
+const TABLE: usize = 1;
+const HTML_TABLE: usize = 2;
+const VARIANT: usize = 3;
+
+struct Finder<'a> {
+    text: &'a [u8],
+    site: &'a Site,
+    spans: Spans,
+    stack: Vec<Open>,
+    /// How many of each kind are on the stack: a closing mark that has no opening one must not search it.
+    open: [usize; 4],
+    /// A bit for each of [`ELEMENTS`] that is known not to be closed any more; without it the search would be quadratic.
+    unclosed: u64,
+    /// Whether `-{..}-` means something.
+    variants: bool,
+}
+
+/// Finds what is left out of `text`, a page of `site`.
+pub(super) fn find(text: &str, site: &Site) -> Spans {
+    let text = text.as_bytes();
+    let mut finder = Finder {
+        text,
+        site,
+        spans: Spans::default(),
+        stack: Vec::new(),
+        open: [0; 4],
+        unclosed: 0,
+        variants: site.has_variants(),
+    };
+    let mut at = 0;
+    for next in memchr3_iter(b'<', b'{', b'}', text) {
+        if next < at {
+            continue;
+        }
+        at = match text[next] {
+            b'<' => finder.angle(next),
+            b'{' => finder.opening(next),
+            _ => finder.closing(next),
+        };
+    }
+    finder.finish()
+}
+
+impl Finder<'_> {
+    fn push(&mut self, open: Open) {
+        self.open[open.kind()] += 1;
+        self.stack.push(open);
+    }
+
+    fn pop(&mut self) -> Option<Open> {
+        let open = self.stack.pop()?;
+        self.open[open.kind()] -= 1;
+        Some(open)
+    }
+
+    /// Drops what was opened after the last of `kind` and never closed; false if there is none of it.
+    fn unwind(&mut self, kind: usize) -> bool {
+        if self.open[kind] == 0 {
+            return false;
+        }
+        while self.stack.last().is_some_and(|open| open.kind() != kind) {
+            self.pop();
+        }
+        true
+    }
+
+    fn drop_span(&mut self, start: usize, end: usize, what: What) {
+        let dropped = &mut self.spans.dropped;
+        while dropped.last().is_some_and(|span| span.start >= start) {
+            dropped.pop();
+        }
+        dropped.push(Span { start, end, what });
+    }
+
+    /// The place among what is dropped of the first stretch at `start` or later, as far as templates that are shown ask.
+    fn first_inside(&self, start: usize) -> usize {
+        let dropped = &self.spans.dropped;
+        let inside = dropped.iter().rev().take(templates::MOST_INSIDE + 1).take_while(|span| span.start >= start);
+        dropped.len() - inside.count()
+    }
+
+    fn angle(&mut self, at: usize) -> usize {
+        let text = self.text;
+        if text[at..].starts_with(b"<!--") {
+            let end = memmem::find(&text[at + 4..], b"-->").map_or(text.len(), |found| at + 4 + found + 3);
+            self.drop_span(at, end, What::Comment);
+            return end;
+        }
+        let Some(tag) = tags::read_tag(text, at) else { return at + 1 };
+        if tag.name.eq_ignore_ascii_case(b"table") {
+            if !tag.closes && !tag.empty {
+                self.push(Open::HtmlTable { start: at });
+            } else if tag.closes
+                && self.unwind(HTML_TABLE)
+                && let Some(Open::HtmlTable { start }) = self.pop()
+            {
+                self.drop_span(start, tag.end, What::Block);
+            }
+            return tag.end;
+        }
+        let Some(index) = tags::element(tag.name) else { return tag.end };
+        let element = ELEMENTS[index].1;
+        if tag.closes {
+            return tag.end;
+        }
+        let what = match element {
+            Element::Block => What::Block,
+            Element::Formula => What::Formula,
+            Element::Joining => What::Comment,
+            // `<nowiki/>` keeps marks apart, not words.
+            Element::Literal if tag.empty => What::Comment,
+            Element::Inline | Element::Literal | Element::Code => What::Inline,
+        };
+        if tag.empty {
+            // An empty formula shows nothing.
+            let what = if what == What::Formula { What::Inline } else { what };
+            self.drop_span(at, tag.end, what);
+            return tag.end;
+        }
+        let Some((close, end)) = self.closing_tag(index, tag.end) else { return tag.end };
+        match element {
+            Element::Literal => self.drop_span(at, end, What::Literal(tag.end, close)),
+            Element::Code if memchr(b'\n', &text[tag.end..close]).is_none() => return tag.end,
+            Element::Code => self.drop_span(at, end, What::Block),
+            // `<syntaxhighlight inline>` is code in a sentence.
+            Element::Block if tag.inline => self.drop_span(at, end, What::Literal(tag.end, close)),
+            Element::Inline | Element::Joining | Element::Formula | Element::Block => self.drop_span(at, end, what),
+        }
+        end
+    }
+
+    /// Where the closing tag of an element begins, and where what follows it does.
+    fn closing_tag(&mut self, index: usize, from: usize) -> Option<(usize, usize)> {
+        if self.unclosed >> index & 1 == 1 {
+            return None;
+        }
+        let name = ELEMENTS[index].0;
+        let mut at = from;
+        while let Some(found) = memchr(b'<', &self.text[at..]) {
+            at += found;
+            if let Some(tag) = tags::read_tag(self.text, at)
+                && tag.name.eq_ignore_ascii_case(name.as_bytes())
+            {
+                if tag.closes {
+                    return Some((at, tag.end));
+                }
+                // A reference never holds another: the first was left open, and what stands between is text.
+                if name == "ref" && !tag.empty {
+                    return None;
+                }
+            }
+            at += 1;
+        }
+        self.unclosed |= 1 << index;
+        None
+    }
+
+    fn opening(&mut self, at: usize) -> usize {
+        let text = self.text;
+        let count = run(text, at, b'{');
+        if count > 1 {
+            self.push(Open::Braces { start: at, count });
+        } else if text.get(at + 1) == Some(&b'|') && self.begins_line(at) {
+            self.push(Open::Table { start: at });
+        } else if self.variants && at > 0 && text[at - 1] == b'-' {
+            self.push(Open::Variant { start: at - 1 });
+        }
+        at + count
+    }
+
+    fn closing(&mut self, at: usize) -> usize {
+        let text = self.text;
+        let count = run(text, at, b'}');
+        let mut left = count;
+        let top = self.stack.last().map(|open| open.kind());
+        let closes_template = count > 1 && top == Some(BRACES);
+        if !closes_template && at > 0 && text[at - 1] == b'|' && self.begins_line(at - 1) && self.unwind(TABLE) {
+            if let Some(Open::Table { start }) = self.pop() {
+                self.drop_span(start, at + 1, What::Block);
+            }
+            left -= 1;
+        } else if top == Some(VARIANT) && text.get(at + count) == Some(&b'-') {
+            if let Some(Open::Variant { start }) = self.pop() {
+                self.spans.variants.push((start, at + count + 1));
+            }
+            return at + count + 1;
+        }
+        while left > 1 && self.unwind(BRACES) {
+            let Some(Open::Braces { start, count: open }) = self.pop() else { break };
+            let taken = if open > 2 && left > 2 { 3 } else { 2 };
+            left -= taken;
+            let (from, to) = (start + open - taken, at + count - left);
+            let inside = self.first_inside(from);
+            if taken == 3 {
+                self.drop_span(from, to, What::Block);
+            } else {
+                let Spans { dropped, texts, .. } = &mut self.spans;
+                templates::show(text, from..to, inside, self.site, dropped, texts);
+            }
+            if open - taken > 1 {
+                self.push(Open::Braces { start, count: open - taken });
+            }
+        }
+        at + count
+    }
+
+    /// Whether only white space, marks of lists, and things that are left out stand before `at` in its line.
+    fn begins_line(&self, at: usize) -> bool {
+        // Without a bound a line of nothing but templates and tables would be walked for each of them.
+        const MOST: usize = 32;
+        let mut at = at;
+        let mut before = self.spans.dropped.iter().rev().take(MOST);
+        let mut span = before.next();
+        while at > 0 {
+            match self.text[at - 1] {
+                b'\n' => return true,
+                b' ' | b'\t' | b'\r' | b':' | b'*' | b'#' | b';' => at -= 1,
+                b'>' | b'}' => {
+                    while span.is_some_and(|span| span.end > at) {
+                        span = before.next();
+                    }
+                    match span {
+                        Some(span) if span.end == at => at = span.start,
+                        _ => return false,
+                    }
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// A table that is never closed goes up to the next heading, or with all the rest.
+    fn finish(mut self) -> Spans {
+        self.spans.variants.sort_unstable();
+        let mut open = self.stack.iter().filter_map(|open| match open {
+            Open::Table { start } => Some(*start),
+            _ => None,
+        });
+        let Some(mut start) = open.next() else { return self.spans };
+        let mut kept = Vec::with_capacity(self.spans.dropped.len() + 1);
+        let mut spans = self.spans.dropped.iter().copied().peekable();
+        loop {
+            while let Some(span) = spans.next_if(|span| span.start < start) {
+                kept.push(span);
+            }
+            let mut end = memmem::find(&self.text[start..], b"\n==").map_or(self.text.len(), |found| start + found);
+            while let Some(span) = spans.next_if(|span| span.start < end) {
+                end = end.max(span.end);
+            }
+            kept.push(Span { start, end, what: What::Block });
+            match open.find(|start| *start >= end) {
+                Some(next) => start = next,
+                None => break,
+            }
+        }
+        kept.extend(spans);
+        self.spans.dropped = kept;
+        self.spans
+    }
+}
+
+/// How often `byte` stands from `at` on.
+pub(super) fn run(text: &[u8], at: usize, byte: u8) -> usize {
+    text[at..].iter().take_while(|b| **b == byte).count()
+}

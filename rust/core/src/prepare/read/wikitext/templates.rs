@@ -1,0 +1,293 @@
+//! Templates in the middle of sentences: signs, words and numbers that they hold, and notes that no sentence needs.
+//!
+//! Nothing is expanded. The tables say what a reader sees of the common templates of the largest Wikipedias: [`signs`] has
+//! those that stand for a sign, [`words`] those whose text is among their values, [`doubts`] those by which editors doubt a
+//! statement, and [`silent`] those without which a sentence is whole. Every other template leaves a hole.
+
+mod doubts;
+mod forms;
+mod numbers;
+mod signs;
+mod silent;
+mod words;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use super::spans::{Span, What};
+use crate::prepare::read::mediawiki::Site;
+use forms::Values;
+
+/// What a reader sees of a template.
+#[derive(Debug, Clone, Copy)]
+enum Shows {
+    /// This sign.
+    Sign(&'static str),
+    /// A `|`, which separates the parts of a link as a plain one does.
+    Pipe,
+    /// Values and words of the template's own, as [`forms`] reads them. A hole if a value is missing.
+    Form(&'static str),
+    /// The same. Nothing if a value is missing.
+    Marked(&'static str),
+    /// A form too. A hole if there are other values, which may change the number.
+    Number(&'static str),
+    /// The first of these forms if the first value is the code of a language and not all there is, else the second.
+    Coded(&'static str, &'static str),
+    /// A form too: words that editors doubt. Nothing if they are missing, or a date.
+    Passage(&'static str),
+    /// The same of a wiki where a single word may be something else than part of the sentence: it is a hole.
+    Doubtful(&'static str),
+    /// A doubt that shows none of its values. A hole if one of them may be part of the sentence nevertheless.
+    Doubt,
+    /// A form whose text is set high. A `^` stands before it if it is the power of a number: `10{{sup|6}}`.
+    Raised(&'static str),
+    /// A number and its unit: `{{convert|5|to|10|km|mi}}`.
+    Measure,
+    /// A number, what it may be off by, its power of ten and its unit: `{{val|5.3|0.2|e=6|u=kg}}`.
+    Val,
+    /// All values, with this between them: `{{chem|H|2|O}}`.
+    All(&'static str),
+    /// `{{frac|1|2}}`, `{{frac|5|1|2}}`.
+    Fraction,
+    /// This prefix, a ship's name, and its number: `{{USS|Enterprise|CV-6}}`.
+    Ship(&'static str),
+    /// `{{as of|2012|5}}`.
+    AsOf,
+    /// Nothing that the sentence needs: a note, a source, an anchor.
+    Nothing,
+}
+
+/// A row of a table: the languages of the sites ("" means all others), what is shown, and names.
+type Row = (&'static str, Shows, &'static [&'static str]);
+
+/// What each name shows, by the languages of the sites, "" last.
+static NAMES: LazyLock<HashMap<String, Vec<(&'static str, Shows)>>> = LazyLock::new(|| {
+    let mut names: HashMap<String, Vec<(&'static str, Shows)>> = HashMap::new();
+    for &(sites, shows, of) in signs::SIGNS.iter().chain(words::WORDS) {
+        for name in of {
+            names.entry(with_small_initial(name)).or_default().push((sites, shows));
+        }
+    }
+    for &(sites, shows, of) in doubts::NAMES {
+        for name in of.split('|') {
+            names.entry(with_small_initial(name.trim())).or_default().push((sites, shows));
+        }
+    }
+    for &(sites, of) in silent::NAMES {
+        for name in of.split('|') {
+            names.entry(with_small_initial(name.trim())).or_default().push((sites, Shows::Nothing));
+        }
+    }
+    for rows in names.values_mut() {
+        rows.sort_by_key(|(sites, _)| sites.is_empty());
+    }
+    names
+});
+
+/// Longest template in bytes whose values are read, and most stretches in it that are dropped.
+const LONGEST: usize = 2048;
+pub(super) const MOST_INSIDE: usize = 32;
+
+/// Longest name in bytes, with its namespace. A title has 255 at most.
+const LONGEST_NAME: usize = 320;
+
+/// Puts at the end of `dropped`, in place of the template `range` (braces and all), what a reader sees of it.
+///
+/// `inside` is the place in `dropped` of the first stretch within the template. Text that is no value goes to `texts`.
+pub(super) fn show(
+    text: &[u8],
+    range: Range<usize>,
+    inside: usize,
+    site: &Site,
+    dropped: &mut Vec<Span>,
+    texts: &mut String,
+) {
+    let Range { start, end } = range;
+    let found = head(text, start + 2..end - 2, &dropped[inside..]).and_then(|head| {
+        let shows = if head.is_function { function(&head.name)? } else { find(&head.name, site)? };
+        Some((shows, head.values))
+    });
+    let (otherwise, pieces) = match found {
+        None => (What::Hole, None),
+        Some((Shows::Nothing, _)) => (What::Block, None),
+        Some((Shows::Pipe, _)) => (What::Pipe, None),
+        Some((shows, values)) => {
+            let fits = end - start <= LONGEST && dropped.len() - inside <= MOST_INSIDE;
+            let values = fits.then(|| Values::read(text, values, &dropped[inside..]));
+            let has_words = || values.as_ref().is_some_and(Values::has_words);
+            let shows = match shows {
+                // `{{shy|com|pound}}`
+                Shows::Sign("") if has_words() => Shows::All(""),
+                _ => shows,
+            };
+            match shows {
+                // A space is as wide as a value says. Any other sign belongs to its value in a way that is not known.
+                Shows::Sign(sign) if sign.trim().is_empty() || !has_words() => {
+                    let from = texts.len();
+                    texts.push_str(sign);
+                    (if sign.is_empty() { What::Nothing } else { What::Text(from, texts.len()) }, None)
+                }
+                _ => {
+                    let follows_digit = start > 0 && text[start - 1].is_ascii_digit();
+                    let language = site.language.as_deref();
+                    let shown = values.ok_or(What::Hole);
+                    match shown.and_then(|values| forms::pieces(shows, &values, language, follows_digit)) {
+                        Ok(pieces) => (What::Hole, Some(pieces)),
+                        Err(otherwise) => (otherwise, None),
+                    }
+                }
+            }
+        }
+    };
+    let Some(pieces) = pieces else {
+        while dropped.last().is_some_and(|span| span.start >= start) {
+            dropped.pop();
+        }
+        return dropped.push(Span { start, end, what: otherwise });
+    };
+    let within = dropped.split_off(inside);
+    let mut from = start;
+    for piece in pieces {
+        let value = piece.value.unwrap_or(end..end);
+        let mark = texts.len();
+        texts.push_str(&piece.before);
+        let what = if piece.before.is_empty() { What::Nothing } else { What::Text(mark, texts.len()) };
+        dropped.push(Span { start: from, end: value.start, what });
+        dropped.extend(within.iter().filter(|span| value.contains(&span.start)));
+        from = value.end;
+    }
+    if from < end {
+        dropped.push(Span { start: from, end, what: What::Nothing });
+    }
+}
+
+/// The beginning of a template: its name, and where its values are.
+struct Head {
+    name: String,
+    is_function: bool,
+    values: Range<usize>,
+}
+
+/// Reads the beginning of the template between the braces, without comments. None if another template makes the name.
+fn head(text: &[u8], range: Range<usize>, inside: &[Span]) -> Option<Head> {
+    let mut name = Vec::new();
+    let mut inside = inside.iter().peekable();
+    let mut at = range.start;
+    while at < range.end && text[at] != b'|' {
+        if let Some(span) = inside.next_if(|span| span.start <= at) {
+            if span.what != What::Comment {
+                return None;
+            }
+            at = span.end.max(at);
+            continue;
+        }
+        if name.len() == LONGEST_NAME {
+            return None;
+        }
+        if text[at] == b':' {
+            let prefix = str::from_utf8(name.trim_ascii()).ok()?;
+            if is_function(prefix) {
+                return Some(Head { name: prefix.to_lowercase(), is_function: true, values: at + 1..range.end });
+            }
+        }
+        name.push(text[at]);
+        at += 1;
+    }
+    let name = str::from_utf8(&name).ok()?;
+    let name = if name.contains('&') { htmlize::unescape(name) } else { name.into() };
+    let name = name.split(|c: char| c == '_' || c.is_whitespace()).filter(|word| !word.is_empty());
+    let name = name.collect::<Vec<_>>().join(" ");
+    // Without a `|` there are no values.
+    let values = if at < range.end { at + 1..range.end } else { at..at };
+    (!name.is_empty()).then_some(Head { name, is_function: false, values })
+}
+
+/// Whether a colon after `name` makes it a function of MediaWiki. Those that set something for the page, its title or
+/// the key that it is sorted by, are in capitals in every language.
+fn is_function(name: &str) -> bool {
+    let is_setting = || {
+        name.chars().nth(3).is_some() && !name.chars().any(char::is_lowercase) && name.chars().any(char::is_uppercase)
+    };
+    name.starts_with('#') || name.eq_ignore_ascii_case("formatnum") || is_setting()
+}
+
+fn function(name: &str) -> Option<Shows> {
+    match name {
+        "formatnum" => Some(Shows::Form("{1}")),
+        // Nearly all of `#tag` are references.
+        _ if name.starts_with('#') && name != "#tag" => None,
+        _ => Some(Shows::Nothing),
+    }
+}
+
+/// What a reader sees of the template of this name.
+fn find(name: &str, site: &Site) -> Option<Shows> {
+    let name = match name.split_once(':') {
+        Some((namespace, name)) if is_namespace(namespace.trim(), site) => name.trim(),
+        _ => name,
+    };
+    let language = site.language.as_deref().unwrap_or_default();
+    let exact = with_small_initial(name);
+    let by_name = |name: &str| {
+        let rows = NAMES.get(name)?;
+        rows.iter().find(|(sites, _)| sites.is_empty() || sites.split(' ').any(|site| site == language))
+    };
+    if let Some((_, shows)) = by_name(&exact) {
+        return Some(*shows);
+    }
+    let small = name.to_lowercase();
+    if let Some((_, shows)) = by_name(&small) {
+        return Some(*shows);
+    }
+    let is_doubt = |name: &str| {
+        let found = by_name(name).map(|(_, shows)| *shows);
+        matches!(found, Some(Shows::Doubt | Shows::Doubtful(_) | Shows::Passage(_)))
+    };
+    let by_pattern = |name: &str| doubts::by_pattern(name, language, is_doubt);
+    if let Some(shows) = by_pattern(&exact).or_else(|| by_pattern(&small)) {
+        return Some(shows);
+    }
+    if silent::is_by_pattern(&small) {
+        return Some(Shows::Nothing);
+    }
+    if doubts::is_by_ending(&small) { Some(Shows::Doubt) } else { words::by_pattern(&exact, language) }
+}
+
+fn is_namespace(prefix: &str, site: &Site) -> bool {
+    /// "Template" in the languages of large Wikipedias.
+    #[rustfmt::skip]
+    const TEMPLATE: &[&str] = &[
+        "template", "vorlage", "modèle", "mall", "sjabloon", "шаблон", "plantilla", "szablon", "predefinição", "قالب",
+        "テンプレート", "模板", "bản mẫu", "batakan", "plantilya", "şablon", "الگو", "malline", "skabelon", "mal",
+        "šablona", "sablon", "format", "틀", "תבנית", "templat",
+    ];
+    let prefix = prefix.to_lowercase();
+    TEMPLATE.contains(&prefix.as_str()) || site.is_template(&prefix)
+}
+
+/// A name as MediaWiki compares it: its first letter is the same, small or capital.
+fn with_small_initial(name: &str) -> String {
+    let mut characters = name.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_written_as_it_is_looked_for() {
+        for (name, rows) in &*NAMES {
+            assert!(!name.is_empty() && *name == name.trim() && !name.contains(['_', '|', '{']), "{name:?}");
+            let sites: Vec<_> = rows.iter().flat_map(|(sites, _)| sites.split(' ')).collect();
+            let mut once = sites.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), sites.len(), "{name:?} is there twice: {rows:?}");
+        }
+    }
+}

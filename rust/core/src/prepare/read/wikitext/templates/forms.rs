@@ -1,0 +1,369 @@
+//! The values of a template, and what a reader sees of them.
+//!
+//! A form is text with values in it. `{1}` is the first value without a name, `{text}` the value of that name, `{2/1}` the
+//! first of these that is not empty, and `{2|x}` has `x` for a value that is missing. `{2=s:x}` is `x` if the value is
+//! `s`, and nothing otherwise. What stands between `<` and `>` is shown only if its values are there.
+
+use std::ops::Range;
+
+use super::Shows;
+use super::doubts::{self, Value};
+use crate::prepare::read::wikitext::spans::{Span, What};
+use crate::prepare::read::wikitext::tags::begins_number;
+
+/// A value in the text, or none at the end, and what stands before it.
+pub(super) struct Piece {
+    pub before: String,
+    pub value: Option<Range<usize>>,
+}
+
+/// The values of one template.
+pub(super) struct Values<'a> {
+    pub text: &'a [u8],
+    /// Each with its name, if it has one, and its place, white space included.
+    list: Vec<(Option<&'a str>, Range<usize>)>,
+}
+
+impl<'a> Values<'a> {
+    /// Reads what stands between the `|` in `range`, except those of a link, or of what is dropped `inside`.
+    pub(super) fn read(text: &'a [u8], range: Range<usize>, inside: &[Span]) -> Self {
+        let mut values = Self { text, list: Vec::new() };
+        if range.is_empty() {
+            return values;
+        }
+        let mut inside = inside.iter().skip_while(|span| span.end <= range.start).peekable();
+        let (mut from, mut at, mut links) = (range.start, range.start, 0_usize);
+        while at < range.end {
+            if let Some(span) = inside.next_if(|span| span.start <= at) {
+                at = span.end.max(at);
+                continue;
+            }
+            match text[at] {
+                b'[' if text[at + 1] == b'[' => links += 1,
+                b']' if text[at + 1] == b']' => links = links.saturating_sub(1),
+                b'|' if links == 0 => {
+                    values.push(from..at);
+                    from = at + 1;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        values.push(from..range.end.max(from));
+        values
+    }
+
+    fn push(&mut self, part: Range<usize>) {
+        let value = &self.text[part.clone()];
+        let is_of_name = |b: &&u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'/' | b' ' | b'\n') || !b.is_ascii()
+        };
+        let length = value.iter().take_while(is_of_name).count();
+        let name = str::from_utf8(&value[..length]).ok().map(str::trim);
+        match name {
+            Some(name) if value.get(length) == Some(&b'=') && !name.is_empty() => {
+                self.list.push((Some(name), part.start + length + 1..part.end));
+            }
+            _ => self.list.push((None, part)),
+        }
+    }
+
+    /// The place of a value, white space included. None if it is missing or blank; of several, the last counts.
+    pub(super) fn get(&self, key: &str) -> Option<Range<usize>> {
+        let place = key.parse::<usize>().ok();
+        let mut unnamed = 0;
+        let mut found = None;
+        for (name, value) in &self.list {
+            unnamed += usize::from(name.is_none());
+            if *name == Some(key) || (name.is_none() && place == Some(unnamed)) {
+                found = Some(value.clone());
+            }
+        }
+        found.filter(|value| !self.text[value.clone()].trim_ascii().is_empty())
+    }
+
+    pub(super) fn first_of(&self, keys: &str) -> Option<Range<usize>> {
+        keys.split('/').find_map(|key| self.get(key))
+    }
+
+    pub(super) fn unnamed(&self) -> Vec<Range<usize>> {
+        self.list.iter().filter(|(name, _)| name.is_none()).map(|(_, value)| self.trimmed(value.clone())).collect()
+    }
+
+    /// The values without a name that are not blank.
+    pub(super) fn unnamed_text(&self) -> impl Iterator<Item = &'a str> {
+        self.unnamed().into_iter().map(|value| self.str(value)).filter(|text| !text.is_empty())
+    }
+
+    /// Whether a letter or a digit stands in a value without a name.
+    pub(super) fn has_words(&self) -> bool {
+        self.unnamed_text().any(|text| text.contains(char::is_alphanumeric))
+    }
+
+    /// Whether all values that are not blank are among those of a form, or change nothing but how it looks.
+    pub(super) fn are_those_of(&self, form: &str) -> bool {
+        const OF_LOOKS: &[&str] = &[
+            "fmt",
+            "sortable",
+            "debug",
+            "nocategory",
+            "lk",
+            "abbr",
+            "link",
+            "lien",
+            "cat",
+            "date",
+            "lang",
+            "titre",
+            "title",
+        ];
+        let parts = form.split('{').skip(1).filter_map(|part| part.split(['}', '|', '=']).next());
+        let keys: Vec<_> = parts.flat_map(|keys| keys.split('/')).chain(OF_LOOKS.iter().copied()).collect();
+        let mut unnamed = 0;
+        self.list.iter().all(|(name, value)| {
+            unnamed += usize::from(name.is_none());
+            let is_blank = self.text[value.clone()].trim_ascii().is_empty();
+            is_blank || name.map_or_else(|| keys.contains(&unnamed.to_string().as_str()), |name| keys.contains(&name))
+        })
+    }
+
+    /// Whether the first value is the code of a language, and the text another.
+    fn begins_with_code(&self) -> bool {
+        let is_code = |text: &str| matches!(text.len(), 2 | 3) && text.bytes().all(|b| b.is_ascii_lowercase());
+        let mut values = self.unnamed_text();
+        values.next().is_some_and(is_code) && !values.next().is_some_and(is_code)
+    }
+
+    pub(super) fn trimmed(&self, value: Range<usize>) -> Range<usize> {
+        let bytes = &self.text[value.clone()];
+        let start = value.start + (bytes.len() - bytes.trim_ascii_start().len());
+        start..start + bytes.trim_ascii().len()
+    }
+
+    pub(super) fn str(&self, value: Range<usize>) -> &'a str {
+        str::from_utf8(&self.text[value]).unwrap_or_default()
+    }
+}
+
+/// What a reader sees of the values, or what the template is if what has to be there is missing, or runs over lines.
+pub(super) fn pieces(
+    shows: Shows,
+    values: &Values<'_>,
+    language: Option<&str>,
+    follows_digit: bool,
+) -> Result<Vec<Piece>, What> {
+    let mut out = Pieces { values, list: Vec::new(), before: String::new(), end: 0, lacks_value: false };
+    let is_doubtful = matches!(shows, Shows::Doubtful(_));
+    match shows {
+        Shows::Doubt => return Err(if doubts::may_lack(values) { What::Hole } else { What::Block }),
+        Shows::Passage(form) | Shows::Doubtful(form) => {
+            let keys = form.trim_matches(['{', '}']);
+            match values.first_of(keys).map(|value| Value::of(values.str(value))) {
+                None | Some(Value::Date) => return Err(What::Block),
+                Some(Value::Word) if is_doubtful => return Err(What::Hole),
+                Some(Value::Word | Value::Passage) => {}
+            }
+        }
+        _ => {}
+    }
+    let is_shown = out.add(shows, language, follows_digit).is_some() && out.ends_within_line();
+    if is_shown && !out.before.is_empty() {
+        out.list.push(Piece { before: std::mem::take(&mut out.before), value: None });
+    }
+    let needs_none = matches!(shows, Shows::Marked(_) | Shows::Coded(..));
+    if is_shown && !out.list.is_empty() {
+        Ok(out.list)
+    } else {
+        Err(if needs_none && out.lacks_value { What::Block } else { What::Hole })
+    }
+}
+
+pub(super) struct Pieces<'a, 't> {
+    pub values: &'a Values<'t>,
+    list: Vec<Piece>,
+    /// What stands after the last value.
+    before: String,
+    /// Where the last value ends: the text is read forwards.
+    end: usize,
+    /// Whether a value was looked for and is not there.
+    lacks_value: bool,
+}
+
+impl Pieces<'_, '_> {
+    fn add(&mut self, shows: Shows, language: Option<&str>, follows_digit: bool) -> Option<()> {
+        match shows {
+            Shows::Number(form) => self.values.are_those_of(form).then_some(()).and_then(|()| self.form(form)),
+            Shows::Coded(form, _) if self.values.begins_with_code() => self.form(form),
+            Shows::Form(form)
+            | Shows::Marked(form)
+            | Shows::Passage(form)
+            | Shows::Doubtful(form)
+            | Shows::Coded(_, form) => self.form(form),
+            Shows::Raised(form) => {
+                if follows_digit && self.values.unnamed_text().next().is_some_and(begins_number) {
+                    self.text("^");
+                }
+                self.form(form)
+            }
+            Shows::Measure => self.measure(),
+            Shows::Val => self.val(),
+            Shows::All(between) => self.all(between),
+            Shows::Fraction => {
+                if follows_digit {
+                    self.text(" ");
+                }
+                self.fraction()
+            }
+            Shows::AsOf => self.as_of(language),
+            Shows::Ship(prefix) => {
+                self.text(prefix);
+                self.form(" {1}< ({2})>")
+            }
+            Shows::Sign(_) | Shows::Pipe | Shows::Nothing | Shows::Doubt => None,
+        }
+    }
+
+    /// Whether no value runs over lines.
+    fn ends_within_line(&self) -> bool {
+        let text = self.values.text;
+        self.list.iter().filter_map(|piece| piece.value.clone()).all(|value| !text[value].contains(&b'\n'))
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.before.push_str(text);
+    }
+
+    /// Adds a value. One that stands before the last is copied, which only plain text can be.
+    pub(super) fn value(&mut self, value: Range<usize>) -> Option<()> {
+        if value.start >= self.end {
+            self.end = value.end;
+            let before = std::mem::take(&mut self.before);
+            self.list.push(Piece { before, value: Some(value) });
+            return Some(());
+        }
+        let plain = self.values.str(value);
+        if plain.is_empty() || plain.contains(['[', ']', '{', '}', '<', '>', '\'', '&', '\n', '_']) {
+            return None;
+        }
+        self.before.push_str(plain);
+        Some(())
+    }
+
+    pub(super) fn form(&mut self, form: &str) -> Option<()> {
+        // A value that is all there is to see keeps its spaces: `one{{small| two}}`.
+        let is_all = form.starts_with('{') && form.find('}') == Some(form.len() - 1);
+        let mut rest = form;
+        while let Some(at) = rest.find(['{', '<']) {
+            self.text(&rest[..at]);
+            let closing = if rest[at..].starts_with('{') { '}' } else { '>' };
+            let end = at + rest[at..].find(closing)?;
+            let inner = &rest[at + 1..end];
+            if closing == '>' {
+                if self.has_all(inner) {
+                    self.form(inner)?;
+                }
+            } else {
+                self.part(inner, is_all)?;
+            }
+            rest = &rest[end + 1..];
+        }
+        self.text(rest);
+        Some(())
+    }
+
+    fn part(&mut self, part: &str, keeps_spaces: bool) -> Option<()> {
+        if let Some((key, then)) = part.split_once('=') {
+            let (wanted, text) = then.split_once(':')?;
+            let value = self.values.get(key).map(|value| self.values.str(self.values.trimmed(value)));
+            if value == Some(wanted) {
+                self.text(text);
+            }
+            return Some(());
+        }
+        let (keys, default) = part.split_once('|').map_or((part, None), |(keys, text)| (keys, Some(text)));
+        match (self.values.first_of(keys), default) {
+            (Some(value), _) => {
+                let keeps_spaces = keeps_spaces && !self.values.text[value.clone()].contains(&b'\n');
+                let value = if keeps_spaces { value } else { self.values.trimmed(value) };
+                self.value(value)
+            }
+            (None, Some(text)) => {
+                self.text(text);
+                Some(())
+            }
+            (None, None) => {
+                self.lacks_value = true;
+                None
+            }
+        }
+    }
+
+    fn has_all(&self, group: &str) -> bool {
+        let parts = group.split('{').skip(1).filter_map(|part| part.split_once('}'));
+        parts.map(|(part, _)| part).all(|keys| keys.contains(['=', '|']) || self.values.first_of(keys).is_some())
+    }
+
+    fn all(&mut self, between: &str) -> Option<()> {
+        for value in self.values.unnamed() {
+            if value.is_empty() {
+                continue;
+            }
+            if !self.list.is_empty() {
+                self.text(between);
+            }
+            self.value(value)?;
+        }
+        Some(())
+    }
+
+    fn fraction(&mut self) -> Option<()> {
+        let form = match self.values.unnamed().len() {
+            1 => "1/{1}",
+            2 => "{1}/{2}",
+            3 => "{1} {2}/{3}",
+            _ => return None,
+        };
+        self.form(form)
+    }
+
+    fn as_of(&mut self, language: Option<&str>) -> Option<()> {
+        const MONTHS: [&str; 12] = [
+            "January",
+            "February",
+            "March",
+            "April",
+            "May",
+            "June",
+            "July",
+            "August",
+            "September",
+            "October",
+            "November",
+            "December",
+        ];
+        if !matches!(language, None | Some("en")) {
+            return None;
+        }
+        if self.values.get("alt").is_some() {
+            return self.form("{alt}");
+        }
+        let is_since = self.values.get("since").is_some();
+        let is_small = self.values.get("lc").is_some();
+        self.text(match (is_since, is_small) {
+            (false, false) => "As of ",
+            (false, true) => "as of ",
+            (true, false) => "Since ",
+            (true, true) => "since ",
+        });
+        if let Some(month) = self.values.get("2") {
+            let month = self.values.str(self.values.trimmed(month));
+            let by_number = month.parse::<usize>().ok().and_then(|n| MONTHS.get(n.checked_sub(1)?)).copied();
+            if let Some(day) = self.values.get("3") {
+                self.text(&format!("{} ", self.values.str(self.values.trimmed(day))));
+            }
+            self.text(by_number.unwrap_or(month));
+            self.text(" ");
+        }
+        self.form("{1}")
+    }
+}

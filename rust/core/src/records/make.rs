@@ -1,0 +1,422 @@
+//! The whole of `make-records`: text or a token store in, shards out.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::write::{self, Found, InstanceSource, Origin, RecordsOptions};
+use crate::files::atomic;
+use crate::files::inputs::{InputFile, InputRecord, refuse_output_in_input};
+use crate::instances::instance::Instance;
+use crate::instances::mask::Scratch;
+use crate::instances::options::RngKind;
+use crate::instances::plan::Plan;
+use crate::instances::reference;
+use crate::tokens::corpus::{Corpus, expand_corpus};
+use crate::tokens::documents::Documents;
+use crate::tokens::store::{META_FILE, MODEL_FILE, TokenStore, VOCABULARY_FILE};
+use crate::tokens::tokenize::{Encode, TokenizeOptions, read_documents, tokenize};
+use crate::tokens::tokenizer::{State, TextRules, Tokenizer, is_python_space};
+use crate::tokens::vocab::Vocab;
+use crate::{Error, Progress, Result};
+
+/// Inputs that `dataset.json` lists one by one; of more it keeps a digest.
+const LISTED_INPUTS: usize = 64;
+
+/// A [`Tokenizer`] that reads lines.
+#[derive(Debug, Clone, Copy)]
+pub struct LineEncoder<'a> {
+    /// The tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Whether a line ends a document where nothing is left of it under the text rules, and unknown pieces keep whether
+    /// they begin a word, as in the reference. Otherwise a line of white space ends a document.
+    pub reference: bool,
+}
+
+impl Encode for LineEncoder<'_> {
+    type State = State;
+
+    fn state(&self) -> State {
+        self.tokenizer.state(self.reference)
+    }
+
+    fn encode_line(&self, state: &mut State, line: &str, out: &mut Vec<u32>) -> bool {
+        let blank =
+            if self.reference { self.tokenizer.is_blank(state, line) } else { line.chars().all(is_python_space) };
+        if !blank {
+            self.tokenizer.encode(state, line, out);
+        }
+        !blank
+    }
+
+    fn vocab_size(&self) -> u32 {
+        self.tokenizer.pieces().len() as u32
+    }
+
+    fn digest(&self) -> &str {
+        self.tokenizer.digest()
+    }
+
+    fn description(&self) -> Value {
+        let rules = self.tokenizer.text_rules();
+        json!({
+            "kind": self.tokenizer.kind(),
+            "file": self.tokenizer.name(),
+            "vocab_size": self.tokenizer.pieces().len(),
+            "text_rules": if rules.is_some() { "albert" } else { "none" },
+            "lower_case": rules.is_some_and(|rules| rules.lower_case),
+            "keep_accents": rules.is_none_or(|rules| rules.keep_accents),
+            "digest": self.tokenizer.digest(),
+            "vocab_digest": self.tokenizer.vocab_digest(),
+        })
+    }
+
+    fn file(&self) -> Option<(&'static str, &[u8])> {
+        let name = if self.tokenizer.kind() == "wordpiece" { VOCABULARY_FILE } else { MODEL_FILE };
+        Some((name, self.tokenizer.file_bytes()))
+    }
+}
+
+/// The tokenizer that `store` was made with, from the copy that lies in it.
+///
+/// # Errors
+/// [`Error::Data`] where the store has no copy, or one that is not what its description says; those of loading it.
+pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
+    let meta = store.meta();
+    let Some(name) = &meta.tokenizer_file else {
+        return Err(Error::data(
+            store.folder().join(META_FILE),
+            "the store has no copy of its tokenizer: give the one that it was made with, or make the store again",
+        ));
+    };
+    let rules = TextRules {
+        lower_case: meta.tokenizer["lower_case"] == true,
+        keep_accents: meta.tokenizer["keep_accents"] == true,
+    };
+    // The name comes from a file that anybody may have written.
+    let path = store.folder().join(Path::new(name).file_name().unwrap_or_default());
+    let tokenizer = if name == VOCABULARY_FILE {
+        Tokenizer::from_vocabulary(&path, rules)
+    } else {
+        Tokenizer::from_model(&path, (meta.tokenizer["text_rules"] == "albert").then_some(rules))
+    }?;
+    if tokenizer.digest() != meta.tokenizer_digest {
+        return Err(Error::data(
+            path,
+            format!(
+                "not the tokenizer that the store was made with (digest {}, {META_FILE} says {}): copy or make the store again",
+                tokenizer.digest(),
+                meta.tokenizer_digest
+            ),
+        ));
+    }
+    Ok(match meta.tokenizer["file"].as_str() {
+        Some(name) => tokenizer.with_name(name),
+        None => tokenizer,
+    })
+}
+
+/// Refuses a tokenizer other than the one that `store` was made with.
+///
+/// # Errors
+/// [`Error::Option`].
+pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> {
+    if store.tokenizer_digest() == tokenizer.digest() {
+        return Ok(());
+    }
+    let made = &store.meta().tokenizer;
+    let now = LineEncoder { tokenizer, reference: false }.description();
+    let short = |digest: &str| digest.chars().take(8).collect::<String>();
+    let path = tokenizer.path().display();
+    // Stores made before there was a digest of the vocabulary have the tokenizer.
+    let same = match made["vocab_digest"].as_str() {
+        Some(digest) => digest == tokenizer.vocab_digest(),
+        None => tokenizer_of(store).is_ok_and(|own| own.pieces() == tokenizer.pieces()),
+    };
+    let rules = |of: &Value| format!("lower_case {}, keep_accents {}", of["lower_case"], of["keep_accents"]);
+    let reason = if same && made["kind"] == now["kind"] && rules(made) != rules(&now) {
+        format!("with other text rules ({}) than {path} is used with ({})", rules(made), rules(&now))
+    } else {
+        format!(
+            "with another tokenizer, {} (digest {}), than {path} (digest {})",
+            made["file"].as_str().unwrap_or("without a name"),
+            short(store.tokenizer_digest()),
+            short(tokenizer.digest()),
+        )
+    };
+    Err(Error::Option(format!(
+        "{} was made {reason}; pass no tokenizer, to use the store's own, or tokenize the text again",
+        store.folder().display(),
+    )))
+}
+
+impl<D: Documents> InstanceSource for Plan<'_, D> {
+    type Scratch = Scratch;
+
+    fn len(&self) -> u64 {
+        Plan::len(self)
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch::default()
+    }
+
+    fn fill(&self, position: u64, scratch: &mut Scratch, instance: &mut Instance) {
+        self.instance(position, scratch, instance);
+    }
+
+    fn release(&self) {
+        self.documents().release();
+    }
+}
+
+/// How text becomes records, besides [`RecordsOptions`].
+#[derive(Debug, Clone, Default)]
+pub struct MakeOptions {
+    /// The records.
+    pub records: RecordsOptions,
+    /// How text is read; `overwrite` is that of the records.
+    pub text: TokenizeOptions,
+    /// Leaves the token store that is made on the way beside the records.
+    pub keep_store: bool,
+}
+
+/// What [`make_records`] has done.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// What the records are.
+    pub records: write::Summary,
+    /// The token store, where one was made and kept, or given.
+    pub store: Option<PathBuf>,
+    /// Invalid UTF-8 sequences that became U+FFFD.
+    pub replaced: u64,
+    /// Wall-clock seconds of each stage.
+    pub seconds: Vec<(&'static str, f64)>,
+    /// What the user should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Makes the records of `inputs` (text as [`expand_corpus`] finds it, or one token store) in the folder `output`.
+///
+/// Stopped at any moment, the same call goes on where it was and ends with the same bytes.
+///
+/// # Errors
+/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Option`] for a token store of another
+/// tokenizer, or one in reference mode, which needs the text.
+pub fn make_records(
+    inputs: &[impl AsRef<OsStr>],
+    output: &Path,
+    tokenizer: &Tokenizer,
+    options: &MakeOptions,
+    progress: &mut dyn Progress,
+) -> Result<Made> {
+    let instances = &options.records.instances;
+    instances.validate()?;
+    let vocab = tokenizer.vocab(instances.word_boundary)?;
+    let job = Job {
+        output,
+        encoder: LineEncoder { tokenizer, reference: instances.rng == RngKind::Reference },
+        vocab,
+        options,
+        seconds: Vec::new(),
+        notes: write::masking_warning(instances).into_iter().collect(),
+    };
+    let given = match inputs {
+        [one] if TokenStore::is_there(Path::new(one)) => Some(Path::new(one)),
+        _ => None,
+    };
+    match (given, instances.rng) {
+        (Some(store), RngKind::Fast) => job.with_store(store, progress),
+        (Some(store), RngKind::Reference) => Err(Error::Option(format!(
+            "--rng reference needs the text, not the token store {}: it depends on the surface of unknown characters",
+            store.display()
+        ))),
+        (None, RngKind::Fast) => job.with_text(inputs, progress),
+        (None, RngKind::Reference) => job.in_reference_order(inputs, progress),
+    }
+}
+
+struct Job<'a> {
+    output: &'a Path,
+    encoder: LineEncoder<'a>,
+    vocab: Vocab,
+    options: &'a MakeOptions,
+    seconds: Vec<(&'static str, f64)>,
+    notes: Vec<String>,
+}
+
+impl Job<'_> {
+    fn identity(&self, key: &str, value: Value) -> Map<String, Value> {
+        let mut identity = Map::new();
+        identity.insert("tokenizer_digest".into(), self.encoder.digest().into());
+        identity.insert("on_bad_utf8".into(), json!(self.options.text.on_bad_utf8));
+        identity.insert(key.into(), value);
+        identity
+    }
+
+    fn timed<T>(&mut self, stage: &'static str, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let result = work(self);
+        self.seconds.push((stage, start.elapsed().as_secs_f64()));
+        result
+    }
+
+    fn done(self, records: write::Summary, store: Option<PathBuf>, replaced: u64) -> Made {
+        Made { records, store, replaced, seconds: self.seconds, notes: self.notes }
+    }
+
+    /// The records, if the folder holds all of them already; an error if it holds others.
+    fn complete(&self, identity: &Map<String, Value>) -> Result<Option<write::Summary>> {
+        Ok(match write::look(self.output, &self.options.records, identity)? {
+            Found::Complete(dataset) => {
+                write::tidy(self.output)?;
+                Some(write::Summary { resumed_shards: dataset.shards.len(), dataset: *dataset, already_complete: true })
+            }
+            Found::Nothing | Found::Partial { .. } => None,
+        })
+    }
+
+    fn with_store(mut self, folder: &Path, progress: &mut dyn Progress) -> Result<Made> {
+        let store = TokenStore::open(folder)?;
+        check_tokenizer(&store, self.encoder.tokenizer)?;
+        // It may have been copied, or lain on a disk for long.
+        self.timed("verify", |_| store.verify())?;
+        store.release();
+        let identity = self.identity("token_store", store_digest(&store).into());
+        let records = self.write(&store, identity, progress)?;
+        let replaced = store.meta().replaced;
+        Ok(self.done(records, Some(folder.to_path_buf()), replaced))
+    }
+
+    fn with_text(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
+        let files = expand_corpus(inputs)?.files;
+        refuse_output_in_input(inputs, self.output)?;
+        // A store that is to go has a name of its own, so that none that somebody wants to keep is ever removed.
+        let passing = self.output.join(".tokens");
+        let folder = if self.options.keep_store { self.output.join("tokens") } else { passing.clone() };
+        let seekable = files.iter().all(InputFile::is_seekable);
+        let mut identity = self.identity("input", input_identity(&files)?);
+        // A stream cannot be told from another before it is read.
+        if seekable && let Some(records) = self.complete(&identity)? {
+            self.tidy(&folder)?;
+            let kept = (self.options.keep_store && TokenStore::is_store(&folder)).then_some(folder);
+            return Ok(self.done(records, kept, 0));
+        }
+        if self.options.keep_store && passing.exists() && !folder.exists() {
+            // That of a run that was stopped and was not to keep it.
+            std::fs::rename(&passing, &folder).map_err(|error| Error::io("cannot rename", &passing, error))?;
+        }
+        // What came through a stream before cannot be compared with what comes now; whether the records go on, the
+        // new store's digest decides.
+        let overwrite = self.options.records.overwrite || (!seekable && folder == passing);
+        let text = TokenizeOptions { overwrite, ..self.options.text.clone() };
+        let tokens = self
+            .timed("tokenize", |job| tokenize(inputs, &job.encoder, &folder, &text, &mut *progress))
+            // An empty folder is all that a failure at the beginning leaves.
+            .inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
+        self.notes.extend(tokens.notes);
+        let store = TokenStore::open(&folder)?;
+        if !seekable {
+            identity.insert("token_store".into(), store_digest(&store).into());
+        }
+        let records = self.write(&store, identity, progress);
+        drop(store);
+        // Stopped, it is needed to go on; refused for what it holds, it is not.
+        if !matches!(records, Err(ref error) if !matches!(error, Error::Input(_) | Error::Option(_))) {
+            self.tidy(&folder)?;
+        }
+        let records = records?;
+        let kept = self.options.keep_store.then_some(folder);
+        Ok(self.done(records, kept, tokens.replaced))
+    }
+
+    fn tidy(&self, store: &Path) -> Result<()> {
+        if self.options.keep_store || !store.exists() {
+            return Ok(());
+        }
+        // A second run with --overwrite may be filling it again.
+        let Ok(_lock) = atomic::lock(store) else { return Ok(()) };
+        TokenStore::remove(store)?;
+        std::fs::remove_dir(store).map_err(|error| Error::io("cannot remove", store, error))
+    }
+
+    fn write(
+        &mut self,
+        store: &TokenStore,
+        identity: Map<String, Value>,
+        progress: &mut dyn Progress,
+    ) -> Result<write::Summary> {
+        let options = &self.options.records;
+        let vocab = self.vocab.clone();
+        let instances = &options.instances;
+        let plan =
+            self.timed("plan", |_| Plan::build(store, &vocab, instances, 0..instances.dupe_factor, &mut *progress))?;
+        store.release();
+        let origin = Origin {
+            identity,
+            tokenizer: self.encoder.description(),
+            documents: store.num_documents(),
+            short_documents: plan.short_documents(),
+        };
+        let output = self.output;
+        self.timed("records", |_| write::write_records(&plan, output, options, &origin, &mut *progress))
+    }
+
+    fn in_reference_order(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
+        let Corpus { files, notes } = expand_corpus(inputs)?;
+        self.notes.extend(notes);
+        refuse_output_in_input(inputs, self.output)?;
+        let mut identity = self.identity("input", input_identity(&files)?);
+        let seekable = files.iter().all(InputFile::is_seekable);
+        if seekable && let Some(records) = self.complete(&identity)? {
+            return Ok(self.done(records, None, 0));
+        }
+        let text = TokenizeOptions { keep_bom: true, join_files: true, ..self.options.text.clone() };
+        let (mut documents, replaced) =
+            self.timed("tokenize", |job| read_documents(inputs, &job.encoder, &text, &mut *progress))?;
+        if !seekable {
+            identity.insert("documents".into(), documents.digest().into());
+        }
+        let options = &self.options.records;
+        let vocab = self.vocab.clone();
+        let instances = self
+            .timed("instances", |_| reference::instances(&mut documents, &vocab, &options.instances, &mut *progress))?;
+        let wrong = instances.iter().filter(|instance| instance.mislabeled).count();
+        if wrong > 0 {
+            self.notes.push(format!(
+                "{wrong} of {} instances have label 1 though B is of A's document, follows A or repeats it: as in the reference; \
+                 --rng fast makes none",
+                instances.len()
+            ));
+        }
+        let origin = Origin {
+            identity,
+            tokenizer: self.encoder.description(),
+            documents: documents.num_documents(),
+            short_documents: 0,
+        };
+        let output = self.output;
+        let records =
+            self.timed("records", |_| write::write_reference(&instances, output, options, &origin, &mut *progress))?;
+        Ok(self.done(records, None, replaced))
+    }
+}
+
+fn input_identity(files: &[InputFile]) -> Result<Value> {
+    let records = files.iter().map(InputFile::record).collect::<Result<Vec<InputRecord>>>()?;
+    if records.len() <= LISTED_INPUTS {
+        return Ok(json!(records));
+    }
+    let digest = xxh3_128(json!(records).to_string().as_bytes());
+    let bytes: u64 = records.iter().filter_map(|record| record.bytes).sum();
+    Ok(json!({ "files": records.len(), "bytes": bytes, "xxh3_128_of_the_list": format!("{digest:032x}") }))
+}
+
+/// A digest of a store's contents.
+pub fn store_digest(store: &TokenStore) -> String {
+    let parts: Vec<&str> = store.meta().parts.iter().map(|part| part.xxh3_128.as_str()).collect();
+    format!("{:032x}", xxh3_128(parts.join(",").as_bytes()))
+}

@@ -1,0 +1,155 @@
+//! What `dataset.json` says.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Origin;
+use super::journal::Header;
+use crate::instances::instance::Instance;
+use crate::instances::options::{Compression, InstanceOptions};
+
+/// The file's name.
+pub(super) const FILE: &str = "dataset.json";
+
+/// A complete set of records: what it was made of and what it holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Always "albert-fast records".
+    pub format: String,
+    /// Changes whenever the same options and input would give other bytes.
+    pub format_version: u32,
+    /// The version of this crate that wrote them.
+    pub albert_fast_version: String,
+    /// Every option that decides the bytes, by the names that `InstanceOptions` gives them, `num_shards`, `compression`.
+    pub options: Map<String, Value>,
+    /// Everything else that decides them: [`Origin::identity`].
+    pub input: Map<String, Value>,
+    /// The tokenizer.
+    pub tokenizer: Value,
+    /// Sums over the shards.
+    pub totals: Totals,
+    /// The files, in order.
+    pub shards: Vec<Shard>,
+}
+
+/// One shard: a file and what it holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Its name.
+    pub file: String,
+    /// Its records.
+    pub records: u64,
+    /// Its bytes, as they lie on the disk.
+    pub bytes: u64,
+    /// XXH3-128 of those bytes, as `xxhsum -H2` prints it.
+    pub xxh3_128: String,
+    /// Tokens, `[CLS]` and `[SEP]` included, padding not.
+    pub tokens: u64,
+    /// Records whose second segment is random, or whose segments changed places (label 1).
+    pub swapped_or_random: u64,
+    /// Predictions.
+    pub masked_tokens: u64,
+    /// Tokens that truncation dropped.
+    pub truncated_tokens: u64,
+}
+
+/// Sums over the shards, and what the corpus is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records.
+    pub instances: u64,
+    /// Tokens, `[CLS]` and `[SEP]` included, padding not.
+    pub tokens: u64,
+    /// Sentence-order labels.
+    pub labels: Labels,
+    /// Predictions.
+    pub masked_tokens: u64,
+    /// Their share of the tokens.
+    pub masked_share: f64,
+    /// Tokens that truncation dropped.
+    pub truncated_tokens: u64,
+    /// Documents of the corpus.
+    pub documents: u64,
+    /// Documents of the corpus that are too short to give an instance.
+    pub documents_too_short: u64,
+    /// Passes over the corpus (`dupe_factor`).
+    pub duplicates: u64,
+    /// Bytes of the shards.
+    pub bytes: u64,
+}
+
+/// Sentence-order labels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Label 0.
+    pub in_order: u64,
+    /// Label 1.
+    pub swapped_or_random: u64,
+}
+
+impl Dataset {
+    pub(super) fn new(header: &Header, origin: &Origin, options: &InstanceOptions, shards: Vec<Shard>) -> Self {
+        let sum = |field: fn(&Shard) -> u64| shards.iter().map(field).sum::<u64>();
+        let (instances, swapped_or_random) = (sum(|shard| shard.records), sum(|shard| shard.swapped_or_random));
+        let (tokens, masked_tokens) = (sum(|shard| shard.tokens), sum(|shard| shard.masked_tokens));
+        let totals = Totals {
+            instances,
+            tokens,
+            labels: Labels { in_order: instances - swapped_or_random, swapped_or_random },
+            masked_tokens,
+            masked_share: masked_tokens as f64 / tokens.max(1) as f64,
+            truncated_tokens: sum(|shard| shard.truncated_tokens),
+            documents: origin.documents,
+            documents_too_short: origin.short_documents,
+            duplicates: options.dupe_factor,
+            bytes: sum(|shard| shard.bytes),
+        };
+        Self {
+            format: header.format.clone(),
+            format_version: header.format_version,
+            albert_fast_version: env!("CARGO_PKG_VERSION").to_owned(),
+            options: header.options.clone(),
+            input: header.input.clone(),
+            tokenizer: origin.tokenizer.clone(),
+            totals,
+            shards,
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn count(&mut self, instance: &Instance) {
+        self.records += 1;
+        self.tokens += instance.tokens.len() as u64;
+        self.swapped_or_random += u64::from(instance.is_random_next);
+        self.masked_tokens += instance.masked_positions.len() as u64;
+        self.truncated_tokens += instance.truncated;
+    }
+
+    /// Adds the counts of a part of the shard.
+    pub(super) fn add(&mut self, part: &Self) {
+        self.records += part.records;
+        self.tokens += part.tokens;
+        self.swapped_or_random += part.swapped_or_random;
+        self.masked_tokens += part.masked_tokens;
+        self.truncated_tokens += part.truncated_tokens;
+    }
+}
+
+/// The name of shard `index` of `count`.
+pub(super) fn shard_name(index: u64, count: u64, compression: Compression) -> String {
+    let end = match compression {
+        Compression::None => "",
+        Compression::Gzip => ".gz",
+    };
+    format!("records-{index:05}-of-{count:05}.tfrecord{end}")
+}
+
+/// Whether `name` is one that [`shard_name`] gives.
+pub(super) fn is_shard_name(name: &str) -> bool {
+    let number = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.strip_prefix("records-")
+        .map(|name| name.strip_suffix(".gz").unwrap_or(name))
+        .and_then(|name| name.strip_suffix(".tfrecord")?.split_once("-of-"))
+        .is_some_and(|(index, count)| number(index) && number(count))
+}

@@ -1,0 +1,266 @@
+//! What an output folder holds: complete records, a run that was stopped, or something else.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::dataset::{self, Dataset, Shard, is_shard_name, shard_name};
+use super::{RecordsOptions, atomic};
+use crate::files::lock::FolderLock;
+use crate::instances::options::Compression;
+use crate::{Error, Result};
+
+const FILE: &str = "make-records.partial.jsonl";
+const FORMAT: &str = "albert-fast records";
+/// To be raised whenever the same options and input give other bytes.
+const FORMAT_VERSION: u32 = 1;
+
+/// Everything that decides the bytes: the journal's first line, and part of `dataset.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub format: String,
+    pub format_version: u32,
+    pub options: Map<String, Value>,
+    pub input: Map<String, Value>,
+    /// `None` where it is not known yet.
+    pub instances: Option<u64>,
+}
+
+impl Header {
+    pub fn new(options: &RecordsOptions, identity: &Map<String, Value>, instances: Option<u64>) -> Self {
+        let mut map = match json!(options.instances) {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        map.insert("compression".to_owned(), json!(options.compression));
+        if let Some(num_shards) = options.num_shards {
+            map.insert("num_shards".to_owned(), json!(num_shards));
+        }
+        Self {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            options: map,
+            input: identity.clone(),
+            instances,
+        }
+    }
+
+    fn of(dataset: &Dataset) -> Self {
+        Self {
+            format: dataset.format.clone(),
+            format_version: dataset.format_version,
+            options: dataset.options.clone(),
+            input: dataset.input.clone(),
+            instances: Some(dataset.totals.instances),
+        }
+    }
+
+    fn num_shards(&self) -> Option<usize> {
+        self.options.get("num_shards").and_then(Value::as_u64).map(|count| count as usize)
+    }
+
+    fn compression(&self) -> Compression {
+        let value = self.options.get("compression").cloned().unwrap_or_default();
+        serde_json::from_value(value).unwrap_or_default()
+    }
+
+    /// "name: value there, value now" for everything that differs from `now`, as far as it is known there.
+    fn differences(&self, now: &Self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut compare = |name: &str, there: Option<&Value>, here: Option<&Value>| {
+            if there != here {
+                let text = |value: Option<&Value>| match value {
+                    None => "nothing".to_owned(),
+                    Some(Value::String(text)) => text.clone(),
+                    Some(value) => value.to_string(),
+                };
+                all.push(format!("{name}: {} there, {} now", text(there), text(here)));
+            }
+        };
+        compare("format_version", Some(&json!(self.format_version)), Some(&json!(now.format_version)));
+        for (there, here) in [(&self.options, &now.options), (&self.input, &now.input)] {
+            let mut names: Vec<_> = there.keys().chain(here.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                let decided_later = name == "num_shards" && !here.contains_key(name);
+                if !decided_later {
+                    compare(name, there.get(name), here.get(name));
+                }
+            }
+        }
+        // Where anything else differs the number of instances may well follow from it.
+        if all.is_empty() && now.instances.is_some() && self.instances != now.instances {
+            all.push(format!(
+                "instances: {} there, {} now",
+                self.instances.unwrap_or_default(),
+                now.instances.unwrap_or_default()
+            ));
+        }
+        all
+    }
+}
+
+/// What [`find`] found.
+pub(super) struct Found {
+    /// The shards, in order, each where it is complete.
+    pub shards: Vec<Option<Shard>>,
+    /// What `dataset.json` says, where there is one.
+    pub dataset: Option<Dataset>,
+}
+
+/// What `folder` holds of the records that `header` describes; `None` where it holds no records.
+pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
+    let (there, lines, dataset) = if let Some(dataset) = read_dataset(folder)? {
+        (Header::of(&dataset), dataset.shards.clone(), Some(dataset))
+    } else if let Some((there, lines)) = read_journal(folder)? {
+        (there, lines, None)
+    } else if let Some(name) = names(folder)?.into_iter().find(|name| is_shard_name(name)) {
+        return Err(Error::Option(format!(
+            "{} holds {name}, but neither {} nor {FILE}, which would say what it was made of; pass another --output-dir, \
+             or --overwrite to remove the records there",
+            folder.display(),
+            dataset::FILE
+        )));
+    } else {
+        return Ok(None);
+    };
+    let differences = there.differences(header);
+    if !differences.is_empty() {
+        return Err(Error::Option(format!(
+            "{} holds {} made with other options ({}); pass the same to {}, another --output-dir, or --overwrite to \
+             remove them and start afresh",
+            folder.display(),
+            if dataset.is_some() { "records" } else { "part of the records" },
+            differences.join("; "),
+            if dataset.is_some() { "keep them" } else { "go on" },
+        )));
+    }
+    let count = there.num_shards().unwrap_or(lines.len());
+    let mut shards = vec![None; count];
+    for shard in lines {
+        let number = shard.file.split('-').nth(1).and_then(|number| number.parse().ok());
+        let index = number
+            .filter(|&at: &usize| at < count && shard_name(at as u64, count as u64, there.compression()) == shard.file);
+        let there = std::fs::metadata(folder.join(&shard.file)).is_ok_and(|file| file.len() == shard.bytes);
+        if let (Some(index), true) = (index, there) {
+            shards[index] = Some(shard);
+        }
+    }
+    Ok(Some(Found { shards, dataset }))
+}
+
+fn read_dataset(folder: &Path) -> Result<Option<Dataset>> {
+    let path = folder.join(dataset::FILE);
+    let Some(text) = read(&path)? else { return Ok(None) };
+    match serde_json::from_slice::<Dataset>(&text) {
+        Ok(dataset) if dataset.format == FORMAT => Ok(Some(dataset)),
+        Ok(dataset) => Err(not_ours(&path, &format!("its format is {:?}", dataset.format))),
+        Err(error) => Err(not_ours(&path, &error.to_string())),
+    }
+}
+
+fn read_journal(folder: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
+    let path = folder.join(FILE);
+    let Some(text) = read(&path)? else { return Ok(None) };
+    let mut lines = text.split(|&byte| byte == b'\n');
+    let header = serde_json::from_slice::<Header>(lines.next().unwrap_or_default())
+        .map_err(|error| not_ours(&path, &error.to_string()))?;
+    // A line that was being written when the machine went down is no line yet.
+    let shards = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
+    Ok(Some((header, shards)))
+}
+
+fn not_ours(path: &Path, reason: &str) -> Error {
+    let found = format!("not as albert-fast writes it ({reason})");
+    Error::data(path, format!("{found}; pass another --output-dir, or --overwrite to remove it and start afresh"))
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("cannot read", path, error)),
+    }
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let cannot_read = |error| Error::io("cannot read the folder", folder, error);
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(cannot_read)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(cannot_read)?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Removes everything of ours. The journal goes last: a run killed meanwhile leaves a folder that is still known for what
+/// it is.
+pub(super) fn clear(folder: &Path) -> Result<()> {
+    atomic::remove(&folder.join(dataset::FILE))?;
+    for name in names(folder)?.iter().filter(|name| is_shard_name(name)) {
+        atomic::remove(&folder.join(name))?;
+    }
+    Journal::remove(folder)
+}
+
+/// Whether a file of this name is part of what is written here.
+pub(super) fn is_ours(name: &str) -> bool {
+    is_shard_name(name) || name == FILE || name == dataset::FILE
+}
+
+/// The record of complete shards, open for more.
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    _lock: Arc<FolderLock>,
+}
+
+impl Journal {
+    /// Clears temporaries away and writes the journal of a run that begins with `complete` shards.
+    pub fn start<'a>(
+        folder: &Path,
+        header: &Header,
+        complete: impl Iterator<Item = &'a Shard>,
+        lock: Arc<FolderLock>,
+    ) -> Result<Self> {
+        atomic::remove_stale(folder, is_ours)?;
+        let path = folder.join(FILE);
+        let mut text = line(&path, header)?;
+        for shard in complete {
+            text.extend(line(&path, shard)?);
+        }
+        atomic::write(&path, &text)?;
+        // From here on the journal speaks for the folder: a shard of a complete set had been lost.
+        atomic::remove(&folder.join(dataset::FILE))?;
+        let file = File::options().append(true).open(&path).map_err(|error| Error::io("cannot write", &path, error))?;
+        Ok(Self { path, file, _lock: lock })
+    }
+
+    /// Adds a shard whose file is complete and synced.
+    pub fn add(&mut self, shard: &Shard) -> Result<()> {
+        let line = line(&self.path, shard)?;
+        self.file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| Error::io("cannot write", &self.path, error))
+    }
+
+    pub fn remove(folder: &Path) -> Result<()> {
+        atomic::remove(&folder.join(FILE))
+    }
+}
+
+fn line(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value).map_err(|error| Error::io("cannot write", path, error.into()))?;
+    line.push(b'\n');
+    Ok(line)
+}

@@ -1,0 +1,418 @@
+//! Instances to files: made in parallel, written by one thread, synced and renamed by another.
+//!
+//! Waves of blocks go round: the pool fills one wave while the writer drains the other, and the syncing of a finished
+//! shard overlaps with the making of the next. The two threads own what they work with and are never waited for without
+//! limit, so that a stop does not have to outlast a slow disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant};
+
+use flate2::Crc;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::dataset::{Shard, shard_name};
+use super::gzip::{self, Deflater};
+use super::journal::Journal;
+use super::{InstanceSource, RecordsOptions};
+use crate::files::atomic::AtomicFile;
+use crate::instances::instance::Instance;
+use crate::instances::options::Compression;
+use crate::records::example::Encoder;
+use crate::records::tfrecord;
+use crate::{Error, Progress, Result};
+
+/// What a unit of work comes to, in bytes.
+const UNIT_BYTES: usize = 1 << 18;
+/// Units that the two waves have room for together stay below 64 MiB, unless there are a great many threads.
+const MAX_WAVE_UNITS: usize = 128;
+/// Instances between two releases. Each reads a document or two at random places of a mapped file, and the system maps 64
+/// KiB and more around a place.
+const RELEASE_EVERY: u64 = 2048;
+const REPORT_EVERY: Duration = Duration::from_millis(50);
+/// How long a stop waits for the writer to clear its temporary away; tests look at what it leaves.
+const STOP_WITHIN: Duration = if cfg!(test) { Duration::from_mins(1) } else { Duration::from_millis(700) };
+
+/// Which instances are in which shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Neighbours.
+    Runs,
+    /// Instance i in shard i mod their number.
+    Dealt,
+}
+
+impl Layout {
+    /// Instances of shard `shard`.
+    pub fn shard_len(self, instances: u64, shards: u64, shard: u64) -> u64 {
+        match self {
+            Self::Runs => run_start(instances, shards, shard + 1) - run_start(instances, shards, shard),
+            Self::Dealt => (instances - shard).div_ceil(shards),
+        }
+    }
+
+    /// The position of instance `index` of shard `shard`.
+    pub fn position(self, instances: u64, shards: u64, shard: u64, index: u64) -> u64 {
+        match self {
+            Self::Runs => run_start(instances, shards, shard) + index,
+            Self::Dealt => shard + index * shards,
+        }
+    }
+}
+
+fn run_start(instances: u64, shards: u64, shard: u64) -> u64 {
+    (u128::from(instances) * u128::from(shard) / u128::from(shards)) as u64
+}
+
+/// Instances in a unit: gzip compresses each by itself, so the bytes depend on it.
+fn unit_instances(options: &RecordsOptions) -> u64 {
+    // Three lists of one byte a token and one of two or so.
+    (UNIT_BYTES / (5 * options.instances.max_seq_length)).clamp(1, 256) as u64
+}
+
+/// A run of instances of one shard, for one thread.
+#[derive(Debug, Clone, Copy, Default)]
+struct Task {
+    shard: u64,
+    first: u64,
+    count: u64,
+    starts_shard: bool,
+    ends_shard: bool,
+}
+
+/// What has become of a task, on its way to the writer.
+#[derive(Default)]
+struct Block {
+    task: Task,
+    bytes: Vec<u8>,
+    /// The counts of this part of the shard; neither name nor sizes.
+    counts: Shard,
+    /// CRC-32 and length before compression, where it is gzip.
+    crc: Crc,
+    result: Option<Error>,
+}
+
+type Wave = Vec<Block>;
+
+/// What a task needs besides its block.
+struct Worker<S> {
+    scratch: S,
+    instance: Instance,
+    plain: Vec<u8>,
+    deflater: Option<Deflater>,
+}
+
+/// What the two threads tell the one that started them.
+enum Event {
+    Written(Wave),
+    Complete(u64, Shard),
+    Failed(Error),
+}
+
+/// Writes every shard that `shards` lacks, and puts it there.
+pub(super) fn run<S: InstanceSource>(
+    source: &S,
+    layout: Layout,
+    folder: &Path,
+    options: &RecordsOptions,
+    journal: Journal,
+    shards: &mut [Option<Shard>],
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let (instances, num_shards) = (source.len(), shards.len() as u64);
+    let unit = unit_instances(options);
+    let per_block = unit * options.units_per_block.max(1) as u64;
+    let threads = rayon::current_num_threads();
+    let wave_blocks = (16 * threads).min(MAX_WAVE_UNITS.max(2 * threads)).div_ceil(options.units_per_block.max(1));
+    let encoder = Encoder::new(&options.instances);
+    let make = Make { source, layout, num_shards, encoder: &encoder, unit, unreleased: AtomicU64::new(0) };
+    let missing: Vec<u64> = (0..num_shards).filter(|&shard| shards[shard as usize].is_none()).collect();
+    let mut tasks = missing.iter().flat_map(|&shard| {
+        let length = layout.shard_len(instances, num_shards, shard);
+        (0..length).step_by(per_block as usize).map(move |first| {
+            let count = per_block.min(length - first);
+            Task { shard, first, count, starts_shard: first == 0, ends_shard: first + count == length }
+        })
+    });
+    let mut workers: Vec<_> = (0..wave_blocks.max(1))
+        .map(|_| Worker {
+            scratch: source.scratch(),
+            instance: Instance::default(),
+            plain: Vec::new(),
+            deflater: (options.compression == Compression::Gzip).then(Deflater::new),
+        })
+        .collect();
+
+    let before: u64 = shards.iter().flatten().map(|shard| shard.records).sum();
+    let mut progress = Reporter { progress, last: None, done: before, total: instances };
+    let (waves, events) = start_threads(folder, options, num_shards, journal)?;
+    // Two waves: one in the making, one being written.
+    let mut spare = vec![Wave::new(), Wave::new()];
+    let mut waves = Some(waves);
+    let mut failed = None;
+    loop {
+        if let (Some(sender), false) = (&waves, spare.is_empty()) {
+            let mut wave = spare.pop().unwrap_or_default();
+            make.fill(&mut tasks, &mut wave, &mut workers);
+            // A writer that is gone has said why in an event.
+            if wave.is_empty() || sender.send(wave).is_err() {
+                waves = None;
+            }
+        }
+        let patience = if waves.is_some() && !spare.is_empty() { Duration::ZERO } else { REPORT_EVERY };
+        match events.recv_timeout(patience) {
+            Ok(Event::Written(wave)) => {
+                progress.done += wave.iter().map(|block| block.counts.records).sum::<u64>();
+                spare.push(wave);
+            }
+            Ok(Event::Complete(index, shard)) => shards[index as usize] = Some(shard),
+            Ok(Event::Failed(error)) => {
+                failed.get_or_insert(error);
+                waves = None;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if !progress.report() {
+            // Without more waves the writer gives its shard up.
+            drop(waves);
+            return Err(stopped(&events, shards));
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        // Only a panic in one of the threads ends them without a word.
+        None if shards.iter().any(Option::is_none) => {
+            Err(Error::data(folder, "writing stopped early; run the same command again to go on"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn stopped(events: &Receiver<Event>, shards: &mut [Option<Shard>]) -> Error {
+    let until = Instant::now() + STOP_WITHIN;
+    loop {
+        match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Event::Complete(index, shard)) => shards[index as usize] = Some(shard),
+            Ok(Event::Written(_)) => {}
+            Ok(Event::Failed(error)) => return error,
+            Err(_) => break,
+        }
+    }
+    Error::Interrupted(format!(
+        "run the same command again to go on: {} of {} shards are complete",
+        shards.iter().flatten().count(),
+        shards.len()
+    ))
+}
+
+struct Reporter<'a> {
+    progress: &'a mut dyn Progress,
+    last: Option<Instant>,
+    done: u64,
+    total: u64,
+}
+
+impl Reporter<'_> {
+    /// Whether to go on.
+    fn report(&mut self) -> bool {
+        let due = self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) || self.done == self.total;
+        if due {
+            self.last = Some(Instant::now());
+            return self.progress.report("records", "records", self.done, self.total);
+        }
+        true
+    }
+}
+
+/// Makes blocks of records.
+struct Make<'a, S> {
+    source: &'a S,
+    layout: Layout,
+    num_shards: u64,
+    encoder: &'a Encoder,
+    unit: u64,
+    /// Instances made since the source's memory was given back.
+    unreleased: AtomicU64,
+}
+
+impl<S: InstanceSource> Make<'_, S> {
+    /// Takes the next tasks and fills `wave` with their blocks, using its buffers again; empty where there are no more.
+    fn fill(&self, tasks: &mut impl Iterator<Item = Task>, wave: &mut Wave, workers: &mut [Worker<S::Scratch>]) {
+        let mut count = 0;
+        for task in tasks.take(workers.len()) {
+            if count == wave.len() {
+                wave.push(Block::default());
+            }
+            wave[count].task = task;
+            count += 1;
+        }
+        wave.truncate(count);
+        wave.par_iter_mut().zip(workers).with_max_len(1).for_each(|(block, worker)| {
+            block.result = self.block(block, worker).err();
+        });
+    }
+
+    fn block(&self, block: &mut Block, worker: &mut Worker<S::Scratch>) -> Result<()> {
+        let Task { shard, first, count, .. } = block.task;
+        let Worker { scratch, instance, plain, deflater } = worker;
+        let instances = self.source.len();
+        block.bytes.clear();
+        block.counts = Shard::default();
+        block.crc.reset();
+        for start in (first..first + count).step_by(self.unit as usize) {
+            plain.clear();
+            let out = if deflater.is_some() { &mut *plain } else { &mut block.bytes };
+            for index in start..(start + self.unit).min(first + count) {
+                let position = self.layout.position(instances, self.num_shards, shard, index);
+                self.source.fill(position, scratch, instance);
+                block.counts.count(instance);
+                tfrecord::frame(out, |out| self.encoder.encode(instance, out));
+            }
+            if self.unreleased.fetch_add(self.unit, Ordering::Relaxed) >= RELEASE_EVERY {
+                self.unreleased.store(0, Ordering::Relaxed);
+                self.source.release();
+            }
+            if let Some(deflater) = deflater {
+                block.crc.update(plain);
+                deflater.append(plain, &mut block.bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Starts the thread that writes and the one that syncs; they end when the waves do.
+fn start_threads(
+    folder: &Path,
+    options: &RecordsOptions,
+    num_shards: u64,
+    journal: Journal,
+) -> Result<(Sender<Wave>, Receiver<Event>)> {
+    let (waves, waves_in) = channel();
+    let (events, events_in) = channel();
+    // One shard waits while another is synced: the page cache, too, is bounded.
+    let (finished, finished_in) = sync_channel(1);
+    let writer = Writer {
+        folder: folder.to_path_buf(),
+        compression: options.compression,
+        num_shards,
+        open: None,
+        finished,
+        events: events.clone(),
+    };
+    let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(work)
+            .map_err(|error| Error::io("cannot start a thread to write", folder, error))
+    };
+    start("records-write", Box::new(move || writer.run(&waves_in)))?;
+    start("records-sync", Box::new(move || sync(&finished_in, journal, &events)))?;
+    Ok((waves, events_in))
+}
+
+struct Finished {
+    index: u64,
+    file: AtomicFile,
+    shard: Shard,
+}
+
+/// Gives finished shards their names, in order, and enters them in the journal.
+fn sync(finished: &Receiver<Finished>, mut journal: Journal, events: &Sender<Event>) {
+    for Finished { index, file, shard } in finished {
+        let event = match file.commit().and_then(|()| journal.add(&shard)) {
+            Ok(()) => Event::Complete(index, shard),
+            Err(error) => Event::Failed(error),
+        };
+        let last = matches!(event, Event::Failed(_));
+        // Nobody listens any more where the run was stopped; what is finished is still worth keeping.
+        let _ = events.send(event);
+        if last {
+            return;
+        }
+    }
+}
+
+struct Writer {
+    folder: PathBuf,
+    compression: Compression,
+    num_shards: u64,
+    open: Option<Open>,
+    finished: SyncSender<Finished>,
+    events: Sender<Event>,
+}
+
+/// The shard being written.
+struct Open {
+    file: AtomicFile,
+    hash: Box<Xxh3>,
+    crc: Crc,
+    shard: Shard,
+}
+
+impl Open {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hash.update(bytes);
+        self.shard.bytes += bytes.len() as u64;
+        self.file.write(bytes)
+    }
+}
+
+impl Writer {
+    fn run(mut self, waves: &Receiver<Wave>) {
+        for mut wave in waves {
+            for block in &mut wave {
+                match self.write(block) {
+                    Ok(true) => {}
+                    // The syncing thread has ended, and has said why.
+                    Ok(false) => return,
+                    Err(error) => {
+                        // The temporary goes before anybody hears of it.
+                        self.open = None;
+                        let _ = self.events.send(Event::Failed(error));
+                        return;
+                    }
+                }
+            }
+            let _ = self.events.send(Event::Written(wave));
+        }
+    }
+
+    /// Whether to go on.
+    fn write(&mut self, block: &mut Block) -> Result<bool> {
+        if let Some(error) = block.result.take() {
+            return Err(error);
+        }
+        let Task { shard: index, starts_shard, ends_shard, .. } = block.task;
+        let gzip = self.compression == Compression::Gzip;
+        if starts_shard {
+            let name = shard_name(index, self.num_shards, self.compression);
+            let mut open = Open {
+                file: AtomicFile::create(self.folder.join(&name))?,
+                hash: Box::default(),
+                crc: Crc::new(),
+                shard: Shard { file: name, ..Shard::default() },
+            };
+            if gzip {
+                open.write(&gzip::HEADER)?;
+            }
+            self.open = Some(open);
+        }
+        let Some(open) = &mut self.open else { return Ok(false) };
+        open.write(&block.bytes)?;
+        open.shard.add(&block.counts);
+        if gzip {
+            open.crc.combine(&block.crc);
+        }
+        let Some(mut open) = self.open.take_if(|_| ends_shard) else { return Ok(true) };
+        if gzip {
+            let trailer = gzip::trailer(&open.crc);
+            open.write(&trailer)?;
+        }
+        open.shard.xxh3_128 = format!("{:032x}", open.hash.digest128());
+        Ok(self.finished.send(Finished { index, file: open.file, shard: open.shard }).is_ok())
+    }
+}

@@ -1,0 +1,180 @@
+//! Whether an input is a corpus: text with one sentence per line, and not the data that `prepare-text` makes it of.
+
+mod blocks;
+
+pub use blocks::{Block, BlockReader, Piece, Position};
+
+use std::ffi::OsStr;
+use std::io::{BufRead, Cursor, Read};
+
+use rayon::prelude::*;
+use serde::de::IgnoredAny;
+
+use crate::files::inputs::{InputFile, InputKind};
+use crate::files::source::{Meter, Source};
+use crate::prepare::cards;
+use crate::prepare::read::format::{HEAD, Kind, kind_of_name, recognize};
+use crate::{Error, Result};
+
+/// Longest line in bytes, without its newline, unless the caller says otherwise: 16 MiB.
+pub const MAX_LINE: usize = 16 << 20;
+
+/// Bytes of text in a block, unless the caller says otherwise: small enough that a wave of blocks spreads evenly over the
+/// threads, large enough that the work of handing one over is nothing.
+pub const BLOCK_BYTES: usize = 256 << 10;
+
+/// Bytes that tell enough; fewer only at the end of the input.
+const ENOUGH: usize = 16 << 10;
+/// First lines that are looked at where markup or JSON may be a line of a text.
+const LINES: usize = 16;
+
+/// The files of a corpus.
+#[derive(Debug)]
+pub struct Corpus {
+    /// What is read, in this order.
+    pub files: Vec<InputFile>,
+    /// What the user should know: files of a directory that are about its data and are skipped.
+    pub notes: Vec<String>,
+}
+
+/// The files that `inputs` name, as [`expand_inputs`](crate::files::inputs::expand_inputs) has them, without READMEs,
+/// licenses, checksums and the like that lie in a directory beside its data.
+///
+/// # Errors
+/// As [`expand_inputs`](crate::files::inputs::expand_inputs).
+pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
+    let (files, skipped) = cards::expand(inputs, "text")?;
+    Ok(Corpus { files, notes: cards::note(&skipped).into_iter().collect() })
+}
+
+/// Refuses inputs, before anything is done, that [`check`] would refuse when they are read. Standard input and pipes, which
+/// can be read once, are not looked at.
+pub(crate) fn check_all(files: &[InputFile]) -> Result<()> {
+    files.par_iter().filter(|file| file.is_seekable()).try_for_each(|file| {
+        let mut source = Source::open(file, None, 0, &Meter::default())?;
+        check(&mut source, file)
+    })
+}
+
+/// Refuses an input that is open at its beginning and holds JSON Lines, a table, markup or binary data.
+///
+/// # Errors
+/// [`Error::Data`] saying what it is and what to do; what reading gives.
+pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
+    let is_plain = file.kind == InputKind::File && !source.is_compressed();
+    let head = match source.reader.fill_buf() {
+        Ok(head) => head,
+        Err(error) => return Err(source.error(file, error)),
+    };
+    let is_blank = head.trim_ascii().is_empty();
+    let whole = head.is_empty() || is_plain && head.len() as u64 >= file.bytes;
+    let reason = if whole || head.len() >= ENOUGH {
+        why_not(head, whole)
+    } else {
+        // A pipe, or a decompressor that hands out little at a time.
+        let mut head = Vec::new();
+        let read = (&mut source.reader).take(HEAD as u64).read_to_end(&mut head);
+        read.map_err(|error| source.error(file, error))?;
+        let reason = why_not(&head, head.len() < HEAD);
+        let rest = std::mem::replace(&mut source.reader, Box::new(std::io::empty()));
+        source.reader = Box::new(Cursor::new(head).chain(rest));
+        reason
+    };
+    let reason = reason.or_else(|| {
+        let kind = kind_of_name(&file.path).filter(|_| !is_blank)?;
+        Some(format!(
+            "by its name this is {}, not text with one sentence per line; run albert-fast prepare-text on it and pass its \
+             output, or pass format=\"text\" to read it as plain text",
+            kind.what()
+        ))
+    });
+    reason.map_or(Ok(()), |reason| Err(Error::data(&file.path, reason)))
+}
+
+/// Why an input that begins with `head` is no corpus, and what to do; none if it is.
+fn why_not(head: &[u8], whole: bool) -> Option<String> {
+    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    let kind = recognize(head, whole);
+    if kind == Kind::Text || kind.may_be_text() && is_one_line_only(head, whole, kind) {
+        return None;
+    }
+    let what = kind.what();
+    let mut reason = match kind.advice() {
+        // A pointer.
+        Some(advice) if what.ends_with(", not the data") => format!("this is {what}; {advice}"),
+        Some(advice) => format!("this is {what}, not text with one sentence per line; {advice}"),
+        None => format!(
+            "this is {what}, not text with one sentence per line; run albert-fast prepare-text on it and pass its output"
+        ),
+    };
+    if kind.may_be_text() {
+        reason.push_str(", or pass format=\"text\" to read it as plain text");
+    }
+    Some(reason)
+}
+
+/// What no text begins with, in lowercase.
+const DECLARATIONS: [&[u8]; 6] = [b"<?xml", b"<!doctype", b"<html", b"<doc ", b"<mediawiki", b"<page"];
+
+/// Whether only few of the first lines are what the input looks like, so that it is a text about such things.
+fn is_one_line_only(head: &[u8], whole: bool, kind: Kind) -> bool {
+    let text = head.trim_ascii_start();
+    let begins = |start: &[u8]| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    if DECLARATIONS.iter().any(|start| begins(start)) {
+        return false;
+    }
+    let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
+    if !whole {
+        // It continues after the head.
+        lines.pop();
+    }
+    let lines: Vec<_> = lines.into_iter().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).take(LINES).collect();
+    let is_like = |line: &[u8]| match (kind, line) {
+        (Kind::Jsonl, [b'{', ..]) => serde_json::from_slice::<IgnoredAny>(line).is_ok(),
+        (Kind::Jsonl, _) => false,
+        _ => !head.starts_with(b"<") || line.contains(&b'<'),
+    };
+    2 * lines.iter().filter(|line| is_like(line)).count() < lines.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_corpus() {
+        for (text, what) in [
+            ("{\"text\": \"Ein Satz.\"}\n{\"text\": \"Noch einer.\"}\n", "JSON Lines"),
+            ("\u{FEFF}{\"text\": \"Ein Satz.\"}\n", "JSON Lines"),
+            ("<mediawiki xmlns=\"x\">\n<page>\n", "MediaWiki"),
+            ("<!DOCTYPE html>\n<html><body>x</body></html>\n", "HTML"),
+            ("<?xml version=\"1.0\"?>\n<TEI>\n<p>Ein Satz.</p>\n</TEI>\n", "XML"),
+            ("<doc id=\"1\" url=\"u\" title=\"t\">\nEin Satz.\n</doc>\n", "wikiextractor"),
+            ("<!DOCTYPE html>\n<html>\nEin Satz.\nNoch einer.\nUnd einer.\n</html>\n", "HTML"),
+            ("id,text\n1,Ein Satz.\n2,Noch einer.\n3,Und einer.\n", "CSV"),
+            ("id\ttext\n1\tEin Satz.\n2\tNoch einer.\n", "TSV"),
+        ] {
+            let reason = why_not(text.as_bytes(), true).unwrap_or_else(|| panic!("{text}"));
+            assert!(reason.contains(what), "{reason}");
+            assert!(reason.contains("format=\"text\""), "{reason}");
+        }
+        let reason = why_not(b"PAR1\x15\x04\x15\x10", false).unwrap();
+        assert!(reason.contains("Parquet") && !reason.contains("format="), "{reason}");
+    }
+
+    #[test]
+    fn what_is_a_corpus() {
+        for text in [
+            "",
+            "Ein Satz.\nNoch einer.\n",
+            "{x} ist eine Menge.\nNoch ein Satz.\n",
+            "{\"a\": 1}\nist ein Objekt.\nDer Rest ist Text.\n",
+            "<b>Fett</b> ist das.\nDer Rest ist Text.\nUnd noch ein Satz.\n",
+            "<3\nDer Rest ist Text.\n",
+            "[1] Ein Beleg.\n[2] Noch einer.\n",
+            "Guten Tag, Herr Müller.\nEr kam, sah und siegte.\n",
+        ] {
+            assert_eq!(why_not(text.as_bytes(), true), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The lines of a list of inputs, in blocks of whole lines.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memchr::{memchr, memchr_iter, memrchr};
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use crate::files::inputs::{InputFile, InputKind};
+use crate::files::source::{Meter, Source};
+use crate::{Error, Result};
+
+/// Counts and offsets within a block are 32 bits wide, and some characters become several tokens.
+const LARGEST_LINE: usize = 256 << 20;
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// Decompressed bytes passed over in one call, so that finding a place in a large compressed file can be interrupted.
+const SKIP: u64 = 8 << 20;
+
+/// A place between two lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Index of the file; the number of files where everything is read.
+    pub file: usize,
+    /// Decompressed byte, from 0.
+    pub offset: u64,
+    /// Number of the line that begins there, from 1.
+    pub line: u64,
+}
+
+impl Position {
+    /// Where file `file` begins.
+    pub fn file_start(file: usize) -> Self {
+        Self { file, offset: 0, line: 1 }
+    }
+}
+
+/// Consecutive whole lines of one file within a [`Block`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Where its bytes lie in [`Block::data`]; a byte-order mark is not among them.
+    pub range: Range<usize>,
+    /// Where the bytes begin in the input.
+    pub start: Position,
+    /// Bytes of the first line before `range` that were dropped: 3 after a byte-order mark, otherwise 0.
+    pub dropped: u64,
+    /// Whether the file ends here. Only then can the last line lack its newline.
+    pub last: bool,
+}
+
+impl Piece {
+    /// The lines of the piece with their newlines taken off, each with where it ends in [`Block::data`], newline included.
+    pub fn lines<'a>(&self, data: &'a [u8]) -> impl Iterator<Item = (&'a [u8], usize)> + use<'a> {
+        let bytes = &data[self.range.clone()];
+        let mut begin = 0;
+        let base = self.range.start;
+        let mut newlines = memchr_iter(b'\n', bytes);
+        std::iter::from_fn(move || {
+            if let Some(newline) = newlines.next() {
+                let line = &bytes[begin..newline];
+                begin = newline + 1;
+                Some((line, base + begin))
+            } else if begin < bytes.len() {
+                let line = &bytes[begin..];
+                begin = bytes.len();
+                Some((line, base + begin))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The place in the input of byte `index` of [`Block::data`], where a line of this piece begins or the piece ends.
+    pub fn position(&self, data: &[u8], index: usize) -> Position {
+        if self.last && index >= self.range.end {
+            return Position::file_start(self.start.file + 1);
+        }
+        let before = &data[self.range.start..index];
+        Position {
+            file: self.start.file,
+            offset: self.start.offset + before.len() as u64,
+            line: self.start.line + memchr_iter(b'\n', before).count() as u64,
+        }
+    }
+}
+
+/// Whole lines of one file or of several small ones. The buffers are reused.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// The bytes of all pieces.
+    pub data: Vec<u8>,
+    /// The pieces, in order, none of them empty but for a file that is a byte-order mark only.
+    pub pieces: Vec<Piece>,
+}
+
+impl Block {
+    /// Forgets the contents.
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.pieces.clear();
+    }
+
+    /// The place in the input of byte `index` of the data, where a line begins or the block ends.
+    pub fn position(&self, index: usize) -> Option<Position> {
+        let piece = self.pieces.iter().find(|p| p.range.end >= index)?;
+        Some(piece.position(&self.data, index))
+    }
+}
+
+/// Reads inputs one after the other, in blocks.
+///
+/// Lines end at `\n` only; a carriage return before it stays. A file's last line needs no newline. No more than
+/// `max_line + 1` bytes of a line are ever held.
+pub struct BlockReader {
+    files: Vec<InputFile>,
+    stdin: Option<Box<dyn Read + Send>>,
+    block_bytes: usize,
+    max_line: usize,
+    keep_bom: bool,
+    any_text: bool,
+    /// Where the next piece begins.
+    next: Position,
+    open: Option<Source>,
+    /// The beginning of a line whose end was not read yet; its first byte is at `next`.
+    carry: Vec<u8>,
+    meter: Meter,
+    failed: Option<Error>,
+}
+
+impl BlockReader {
+    /// Blocks of about `block_bytes` bytes (at least one line) of `files`; lines of up to `max_line` bytes (256 MiB at most).
+    /// `keep_bom` leaves byte-order marks at the beginning of files where they are.
+    pub fn new(files: Vec<InputFile>, block_bytes: usize, max_line: usize, keep_bom: bool) -> Self {
+        let max_line = max_line.clamp(1, LARGEST_LINE);
+        Self {
+            files,
+            stdin: None,
+            // Otherwise a line that is too long could hide within a block.
+            block_bytes: block_bytes.clamp(1, max_line),
+            max_line,
+            keep_bom,
+            any_text: true,
+            next: Position::file_start(0),
+            open: None,
+            carry: Vec::new(),
+            meter: Meter::default(),
+            failed: None,
+        }
+    }
+
+    /// Reads `stdin` in place of the process's standard input.
+    #[must_use]
+    pub fn with_stdin(mut self, stdin: Option<Box<dyn Read + Send>>) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Gives up waiting for standard input or a pipe when `stop` is set.
+    #[must_use]
+    pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.meter.stop = stop;
+        self
+    }
+
+    /// Refuses inputs that look like the data of which `prepare-text` makes a corpus, unless `any_text`.
+    #[must_use]
+    pub fn taking(mut self, any_text: bool) -> Self {
+        self.any_text = any_text;
+        self
+    }
+
+    /// Begins at `position`, which an earlier reader of the same files gave; files before it are not opened.
+    #[must_use]
+    pub fn starting_at(mut self, position: Position) -> Self {
+        let before: u64 = self.files.iter().take(position.file).map(|f| f.bytes).sum();
+        self.meter.bytes.store(before, Ordering::Relaxed);
+        self.next = position;
+        self
+    }
+
+    /// The inputs.
+    pub fn files(&self) -> &[InputFile] {
+        &self.files
+    }
+
+    /// Bytes read so far as they lie on the disk, files passed over included.
+    pub fn bytes_read(&self) -> u64 {
+        self.meter.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all inputs, or 0 where one of them is a stream.
+    pub fn bytes_total(&self) -> u64 {
+        if self.files.iter().all(InputFile::is_seekable) { self.files.iter().map(|f| f.bytes).sum() } else { 0 }
+    }
+
+    /// Fills `block` with the next lines; false when there are none left. A block without pieces means that the place to
+    /// begin at is not reached yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Data`] for damaged compressed files, [`Error::LineTooLong`]. What could be read before the
+    /// error comes first, in a block of its own.
+    pub fn next_block(&mut self, block: &mut Block) -> Result<bool> {
+        block.clear();
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        match self.fill(block) {
+            Err(error) if !block.pieces.is_empty() => {
+                self.failed = Some(error);
+                Ok(true)
+            }
+            result => result,
+        }
+    }
+
+    fn fill(&mut self, block: &mut Block) -> Result<bool> {
+        while let Some(file) = self.files.get(self.next.file) {
+            let source = if let Some(source) = &mut self.open {
+                source
+            } else {
+                let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
+                let mut source = Source::open(file, stdin, self.next.offset, &self.meter)?;
+                if !self.any_text && self.next.offset == 0 {
+                    check(&mut source, file)?;
+                }
+                self.open.insert(source)
+            };
+            if source.skip > 0 {
+                skip(source, file)?;
+                return Ok(true);
+            }
+            let start = block.data.len();
+            let end = read_piece(source, file, self.next, &mut self.carry, block, (self.block_bytes, self.max_line))?;
+            let last = end.is_none();
+            let end = end.unwrap_or(block.data.len());
+            self.carry.extend_from_slice(&block.data[end..]);
+            block.data.truncate(end);
+            // Whether a file ends here has to be known now: its end is a document's end.
+            let ends = if last || !self.carry.is_empty() { Ok(last) } else { at_end(source, file) };
+            let last = *ends.as_ref().unwrap_or(&false);
+            self.push(block, start, last);
+            ends?;
+            if last {
+                self.open = None;
+                self.next = Position::file_start(self.next.file + 1);
+            }
+            if !last || block.data.len() >= self.block_bytes {
+                return Ok(true);
+            }
+        }
+        Ok(!block.pieces.is_empty())
+    }
+
+    fn push(&mut self, block: &mut Block, start: usize, last: bool) {
+        let bytes = &block.data[start..];
+        if bytes.is_empty() {
+            return;
+        }
+        let dropped = if self.next.offset == 0 && !self.keep_bom && bytes.starts_with(BOM) { BOM.len() } else { 0 };
+        let position = Position { offset: self.next.offset + dropped as u64, ..self.next };
+        block.pieces.push(Piece {
+            range: start + dropped..block.data.len(),
+            start: position,
+            dropped: dropped as u64,
+            last,
+        });
+        self.next.offset += bytes.len() as u64;
+        self.next.line += memchr_iter(b'\n', bytes).count() as u64;
+    }
+}
+
+fn at_end(source: &mut Source, file: &InputFile) -> Result<bool> {
+    loop {
+        match source.reader.fill_buf() {
+            Ok(bytes) => return Ok(bytes.is_empty()),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(source.error(file, e)),
+        }
+    }
+}
+
+/// Appends `carry` and what follows it to the block; gives the end of the last whole line, or `None` where the file ended.
+fn read_piece(
+    source: &mut Source,
+    file: &InputFile,
+    next: Position,
+    carry: &mut Vec<u8>,
+    block: &mut Block,
+    (block_bytes, max_line): (usize, usize),
+) -> Result<Option<usize>> {
+    let data = &mut block.data;
+    let start = data.len();
+    data.append(carry);
+    let mut end = None;
+    loop {
+        let length = data.len() - start;
+        let room = match end {
+            Some(end) if data.len() >= block_bytes => return Ok(Some(end)),
+            Some(_) => block_bytes - data.len(),
+            None if length > max_line => {
+                data.truncate(start);
+                return Err(Error::LineTooLong { path: file.path.clone(), line: next.line, limit: max_line });
+            }
+            None if data.len() < block_bytes => (block_bytes - data.len()).min(max_line + 1 - length),
+            None => max_line + 1 - length,
+        };
+        let available = match source.reader.fill_buf() {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => {
+                data.truncate(start);
+                return Err(source.error(file, e));
+            }
+        };
+        if available.is_empty() {
+            return Ok(None);
+        }
+        let mut taken = &available[..available.len().min(room)];
+        if data.len() < block_bytes {
+            end = memrchr(b'\n', taken).map(|newline| data.len() + newline + 1).or(end);
+        } else if let Some(newline) = memchr(b'\n', taken) {
+            taken = &taken[..=newline];
+            end = Some(data.len() + taken.len());
+        }
+        data.extend_from_slice(taken);
+        let n = taken.len();
+        source.reader.consume(n);
+    }
+}
+
+fn skip(source: &mut Source, file: &InputFile) -> Result<()> {
+    let wanted = source.skip.min(SKIP);
+    let skipped = std::io::copy(&mut (&mut source.reader).take(wanted), &mut std::io::sink())
+        .map_err(|e| source.error(file, e))?;
+    if skipped < wanted {
+        return Err(Error::data(
+            &file.path,
+            "ends before the place where tokenizing stopped; --overwrite starts afresh",
+        ));
+    }
+    source.skip -= skipped;
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! A corpus to tokenized documents: tokenizers, the token store, and what fills it.
+
+pub mod changes;
+pub mod corpus;
+pub mod documents;
+pub mod store;
+pub mod tokenize;
+pub mod tokenizer;
+pub mod vocab;

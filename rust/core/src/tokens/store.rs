@@ -1,0 +1,183 @@
+//! The token store: documents on disk, tokenized once, memory-mapped by everything that reads them.
+
+mod files;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use reader::{Part, TokenStore};
+pub use writer::{StoreWriter, TokenizerInfo};
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::files::inputs::InputRecord;
+use crate::{Error, Result};
+
+/// The file that makes a folder a token store; written last.
+pub const META_FILE: &str = "meta.json";
+/// The SentencePiece model that a store was made with, beside its parts.
+pub const MODEL_FILE: &str = "tokenizer-copy.model";
+/// The WordPiece vocabulary that a store was made with, beside its parts.
+pub const VOCABULARY_FILE: &str = "tokenizer-copy.txt";
+/// Version of the folder's layout and of the parts.
+pub const VERSION: u32 = 1;
+/// `format` in [`META_FILE`].
+pub const FORMAT: &str = "albert-fast token store";
+/// Tokens after which a part is closed at the next document's end, unless the caller says otherwise.
+pub const PART_TOKENS: u64 = 1 << 26;
+
+const MAGIC: [u8; 8] = *b"ALBTOKEN";
+const ALIGN: u64 = 64;
+const HEADER_BYTES: u64 = 64;
+
+/// What [`META_FILE`] says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoreMeta {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// SHA-256 in hexadecimal of the tokenizer's model and text rules.
+    pub tokenizer_digest: String,
+    /// The tokenizer in words.
+    pub tokenizer: Value,
+    /// The tokenizer's file, in the same folder: [`MODEL_FILE`] or [`VOCABULARY_FILE`]. Stores made before there was a
+    /// copy have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_file: Option<String>,
+    /// Pieces of the vocabulary; every id is below it.
+    pub vocab_size: u32,
+    /// Bytes of an id in the parts: 2 or 4.
+    pub id_bytes: u32,
+    /// Documents of all parts.
+    pub documents: u64,
+    /// Sentences of all parts.
+    pub sentences: u64,
+    /// Tokens of all parts.
+    pub tokens: u64,
+    /// Bytes of all parts.
+    pub bytes: u64,
+    /// Invalid UTF-8 sequences of the input that became U+FFFD.
+    pub replaced: u64,
+    /// What else decided the contents, by name.
+    pub settings: Value,
+    /// The parts, in order.
+    pub parts: Vec<PartMeta>,
+    /// The input, in the order in which it was read; empty where the store was not made from files.
+    pub inputs: Vec<InputRecord>,
+}
+
+/// What [`META_FILE`] says of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartMeta {
+    /// File name.
+    pub file: String,
+    /// Documents, at least 1.
+    pub documents: u64,
+    /// Sentences, at least one a document.
+    pub sentences: u64,
+    /// Tokens, at least one a sentence.
+    pub tokens: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// XXH3-128 of the file's bytes in hexadecimal, as `xxhsum -H2` prints it.
+    pub xxh3_128: String,
+}
+
+/// The name of part `index`: `part-00000.tokens`.
+pub fn part_name(index: usize) -> String {
+    format!("part-{index:05}.tokens")
+}
+
+/// Bytes of an id for a vocabulary: 2 where every id fits.
+pub fn id_bytes(vocab_size: u32) -> u32 {
+    if vocab_size <= 1 << 16 { 2 } else { 4 }
+}
+
+/// The first 64 bytes of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    id_bytes: u32,
+    vocab_size: u32,
+    tokens: u64,
+    sentences: u64,
+    documents: u64,
+}
+
+/// Where the sections of a part lie, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layout {
+    ids: Range<u64>,
+    sentence_ends: Range<u64>,
+    document_ends: Range<u64>,
+}
+
+impl Header {
+    fn to_bytes(self) -> [u8; HEADER_BYTES as usize] {
+        let mut bytes = [0; HEADER_BYTES as usize];
+        bytes[..8].copy_from_slice(&MAGIC);
+        for (i, value) in [VERSION, self.id_bytes, self.vocab_size].into_iter().enumerate() {
+            bytes[8 + 4 * i..12 + 4 * i].copy_from_slice(&value.to_le_bytes());
+        }
+        for (i, value) in [self.tokens, self.sentences, self.documents].into_iter().enumerate() {
+            bytes[24 + 8 * i..32 + 8 * i].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a header; the error says what was found and what to do.
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let Some((header, _)) = bytes.split_first_chunk::<{ HEADER_BYTES as usize }>() else {
+            return Err(format!("{} bytes are too few for a part's header; make the store again", bytes.len()));
+        };
+        if header[..8] != MAGIC {
+            let advice = "this is no part of a token store, or a damaged one; make the store again";
+            return Err(format!("begins with {:02X?} and not with {MAGIC:02X?}: {advice}", &header[..8]));
+        }
+        let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        check_version(u32_at(8))?;
+        Ok(Self {
+            id_bytes: u32_at(12),
+            vocab_size: u32_at(16),
+            tokens: u64_at(24),
+            sentences: u64_at(32),
+            documents: u64_at(40),
+        })
+    }
+
+    /// `None` where the counts are too large for any file.
+    fn layout(self) -> Option<Layout> {
+        let section = |start: u64, items: u64, bytes: u64| {
+            let start = start.checked_next_multiple_of(ALIGN)?;
+            Some(start..start.checked_add(items.checked_mul(bytes)?)?)
+        };
+        let ids = section(HEADER_BYTES, self.tokens, u64::from(self.id_bytes))?;
+        let sentence_ends = section(ids.end, self.sentences, 8)?;
+        let document_ends = section(sentence_ends.end, self.documents, 8)?;
+        Some(Layout { ids, sentence_ends, document_ends })
+    }
+}
+
+fn check_version(found: u32) -> Result<(), String> {
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(format!(
+        "has version {found}; this program reads version {VERSION}: make the store again, or use the other program"
+    ))
+}
+
+/// The format is little-endian and mapped as it lies.
+fn check_endianness(path: &Path) -> Result<()> {
+    if cfg!(target_endian = "little") {
+        return Ok(());
+    }
+    Err(Error::data(path, "token stores are little-endian and this machine is not; use another machine"))
+}

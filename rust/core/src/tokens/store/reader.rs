@@ -1,0 +1,342 @@
+//! Reading a token store.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+
+use super::files::checksum;
+use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
+use crate::tokens::documents::{Document, Documents, Ids};
+use crate::{Error, Result};
+
+/// Bytes of a store that may be resident as a whole while documents are read at random.
+const MAY_STAY: u64 = 256 << 20;
+
+/// A token store, open for reading: a folder of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's file.
+///
+/// # Parts
+///
+/// A part, `part-00000.tokens` and so on, holds whole documents. All numbers are little-endian and unsigned.
+///
+/// | bytes | what |
+/// |---|---|
+/// | 0..8 | `ALBTOKEN` |
+/// | 8..12 | version, u32: 1 |
+/// | 12..16 | bytes of an id, u32: 2 where the vocabulary has at most 65,536 pieces, otherwise 4 |
+/// | 16..20 | pieces of the vocabulary, u32 |
+/// | 20..24 | zero |
+/// | 24..32 | number of tokens *T*, u64 |
+/// | 32..40 | number of sentences *S*, u64 |
+/// | 40..48 | number of documents *D*, u64 |
+/// | 48..64 | zero |
+/// | from 64 | ids, *T* of u16 or u32 |
+/// | from the next multiple of 64 | sentence ends, *S* of u64: where each sentence ends (exclusive) in the ids |
+/// | from the next multiple of 64 | document ends, *D* of u64: where each document ends (exclusive) in the sentence ends |
+///
+/// The file ends with the last document end. Both kinds of ends ascend strictly from above 0 (no sentence is without
+/// tokens, no document without sentences) to *T* and *S*. Bytes between the sections are zero.
+///
+/// Parts are never changed under their name: they are written under another one and renamed, and removed when they are
+/// replaced, so that a map of one stays valid.
+#[derive(Debug)]
+pub struct TokenStore {
+    folder: PathBuf,
+    meta: StoreMeta,
+    parts: Vec<MappedPart>,
+    /// Number of the first document of each part.
+    first_documents: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct MappedPart {
+    path: PathBuf,
+    header: Header,
+    layout: Layout,
+    map: Mmap,
+}
+
+/// The arrays of one part.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// The tokens.
+    pub ids: Ids<'a>,
+    /// Where each sentence ends (exclusive) in `ids`.
+    pub sentence_ends: &'a [u64],
+    /// Where each document ends (exclusive) in `sentence_ends`.
+    pub document_ends: &'a [u64],
+}
+
+impl TokenStore {
+    /// Whether `folder` says of itself that it is a token store.
+    pub fn is_store(folder: &Path) -> bool {
+        folder.join(META_FILE).is_file()
+    }
+
+    /// Whether `folder` holds a token store, whole or unfinished.
+    pub fn is_there(folder: &Path) -> bool {
+        Self::is_store(folder) || folder.join(crate::tokens::tokenize::JOURNAL_FILE).is_file()
+    }
+
+    /// Reads the description of the store in `folder`, without looking at the parts.
+    pub fn read_meta(folder: &Path) -> Result<StoreMeta> {
+        let path = folder.join(META_FILE);
+        let text = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let unfinished = folder.join(crate::tokens::tokenize::JOURNAL_FILE).is_file();
+                let advice = if unfinished {
+                    "tokenizing into it is not finished: the same tokenize command goes on"
+                } else {
+                    "it is not a token store: make one with albert-fast tokenize"
+                };
+                return Err(Error::data(folder, format!("there is no {META_FILE}; {advice}")));
+            }
+            text => text.map_err(|e| Error::io("cannot read", &path, e))?,
+        };
+        let damaged =
+            |e: serde_json::Error| Error::data(&path, format!("not a store's description ({e}); make the store again"));
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(damaged)?;
+        if value["format"] != FORMAT {
+            return Err(Error::data(&path, format!("\"format\" is {} and not \"{FORMAT}\"", value["format"])));
+        }
+        // Other versions may have other fields: say so before missing them.
+        check_version(value["version"].as_u64().map_or(0, |v| u32::try_from(v).unwrap_or(u32::MAX)))
+            .map_err(|reason| Error::data(&path, reason))?;
+        serde_json::from_value(value).map_err(damaged)
+    }
+
+    /// Opens the store in `folder`. Description, file sizes, headers and the borders of all sections are checked;
+    /// [`TokenStore::verify`] checks every byte.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for whatever is missing, cut short, damaged or of another version; [`Error::Io`].
+    pub fn open(folder: &Path) -> Result<Self> {
+        check_endianness(folder)?;
+        let meta = Self::read_meta(folder)?;
+        let parts =
+            meta.parts.iter().map(|p| MappedPart::open(folder, p, meta.vocab_size)).collect::<Result<Vec<_>>>()?;
+        let mut first_documents = Vec::with_capacity(parts.len());
+        let (mut documents, mut sentences, mut tokens, mut bytes) = (0, 0, 0, 0);
+        for (part, meta) in parts.iter().zip(&meta.parts) {
+            first_documents.push(documents);
+            documents += part.header.documents;
+            sentences += part.header.sentences;
+            tokens += part.header.tokens;
+            bytes += meta.bytes;
+        }
+        if (documents, sentences, tokens, bytes) != (meta.documents, meta.sentences, meta.tokens, meta.bytes) {
+            return Err(Error::data(
+                folder.join(META_FILE),
+                "the totals are not the sums of the parts; make the store again",
+            ));
+        }
+        Ok(Self { folder: folder.into(), meta, parts, first_documents })
+    }
+
+    /// Whether `part` lies in `folder` as its description says: size, header and borders.
+    pub(crate) fn has_part(folder: &Path, part: &PartMeta, vocab_size: u32) -> bool {
+        MappedPart::open(folder, part, vocab_size).is_ok()
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The description.
+    pub fn meta(&self) -> &StoreMeta {
+        &self.meta
+    }
+
+    /// Tokens in all.
+    pub fn num_tokens(&self) -> u64 {
+        self.meta.tokens
+    }
+
+    /// Sentences in all.
+    pub fn num_sentences(&self) -> u64 {
+        self.meta.sentences
+    }
+
+    /// Digest of the tokenizer that made the store.
+    pub fn tokenizer_digest(&self) -> &str {
+        &self.meta.tokenizer_digest
+    }
+
+    /// Number of parts.
+    pub fn num_parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Part `index`, without copying.
+    pub fn part(&self, index: usize) -> Part<'_> {
+        self.parts[index].arrays()
+    }
+
+    /// Checks every byte: checksums, that the ends ascend, and that every id is in the vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the part and what is wrong with it.
+    pub fn verify(&self) -> Result<()> {
+        let checks = self.parts.par_iter().zip(&self.meta.parts).map(|(part, meta)| {
+            let check = part.verify(meta);
+            part.release();
+            check
+        });
+        let checks: Vec<_> = checks.collect();
+        checks.into_iter().collect()
+    }
+
+    /// Gives the memory of pages read so far back to the system, which otherwise counts it as this process's; they are read
+    /// again when they are needed. Costs nothing but that, and may be called while others read.
+    pub fn release(&self) {
+        self.parts.iter().for_each(MappedPart::release);
+    }
+}
+
+impl Documents for TokenStore {
+    /// Does nothing for a store that is small enough to stay: its pages would only be mapped again.
+    fn release(&self) {
+        if self.meta.bytes > MAY_STAY {
+            Self::release(self);
+        }
+    }
+
+    fn num_documents(&self) -> u64 {
+        self.meta.documents
+    }
+
+    /// That the document's sentences lie in its part one after the other, which opening a store does not look at.
+    fn check(&self, index: u64) -> Result<()> {
+        let part = self.first_documents.partition_point(|&first| first <= index) - 1;
+        let within = (index - self.first_documents[part]) as usize;
+        let Part { ids: _, sentence_ends, document_ends } = self.parts[part].arrays();
+        let (first, last) = (if within == 0 { 0 } else { document_ends[within - 1] }, document_ends[within]);
+        let ends = if first < last { sentence_ends.get(first as usize..last as usize) } else { None };
+        let start = if first == 0 { Some(0) } else { sentence_ends.get(first as usize - 1).copied() };
+        let good = ends.zip(start).is_some_and(|(ends, start)| {
+            let mut before = start;
+            let ascend = ends.iter().all(|&end| std::mem::replace(&mut before, end) < end);
+            ascend && before <= self.parts[part].header.tokens
+        });
+        if good {
+            return Ok(());
+        }
+        let path = &self.parts[part].path;
+        Err(Error::data(path, format!("the ends of document {within} do not ascend; copy or make the store again")))
+    }
+
+    /// # Panics
+    /// If `index` is not below [`Documents::num_documents`], or if the file was damaged in a way that only
+    /// [`TokenStore::verify`] sees.
+    fn document(&self, index: u64) -> Document<'_> {
+        assert!(index < self.meta.documents, "document {index} of {}", self.meta.documents);
+        let part = self.first_documents.partition_point(|&first| first <= index) - 1;
+        let within = (index - self.first_documents[part]) as usize;
+        let Part { ids, sentence_ends, document_ends } = self.parts[part].arrays();
+        let sentences =
+            if within == 0 { 0 } else { document_ends[within - 1] as usize }..document_ends[within] as usize;
+        let start = if sentences.start == 0 { 0 } else { sentence_ends[sentences.start - 1] };
+        Document { ids, start, ends: &sentence_ends[sentences] }
+    }
+}
+
+impl MappedPart {
+    fn open(folder: &Path, meta: &PartMeta, vocab_size: u32) -> Result<Self> {
+        let path = folder.join(&meta.file);
+        let damaged = |reason: String| Error::data(&path, reason);
+        let file = match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(damaged(format!("{META_FILE} names this part, but it is not there; make the store again")));
+            }
+            file => file.map_err(|e| Error::io("cannot read", &path, e))?,
+        };
+        let bytes = file.metadata().map_err(|e| Error::io("cannot read", &path, e))?.len();
+        if bytes != meta.bytes {
+            let what = if bytes < meta.bytes { "cut short" } else { "too long" };
+            let found = format!("{bytes} bytes, where {META_FILE} says {}", meta.bytes);
+            return Err(damaged(format!("{what}: {found}; copy or make the store again")));
+        }
+        // SAFETY: parts are never written to under their final name (see `TokenStore`), so the map does not change.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", &path, e))?;
+        let header = Header::parse(&map).map_err(damaged)?;
+        let expected = Header {
+            id_bytes: id_bytes(vocab_size),
+            vocab_size,
+            tokens: meta.tokens,
+            sentences: meta.sentences,
+            documents: meta.documents,
+        };
+        if header != expected {
+            return Err(damaged(format!("the header says {header:?}, {META_FILE} {expected:?}; make the store again")));
+        }
+        let layout = header
+            .layout()
+            .filter(|l| l.document_ends.end == bytes)
+            .ok_or_else(|| damaged(format!("{header:?} does not make {bytes} bytes; make the store again")))?;
+        let part = Self { path, header, layout, map };
+        part.check_borders().map_err(|reason| Error::data(&part.path, reason))?;
+        Ok(part)
+    }
+
+    fn section<T: bytemuck::AnyBitPattern>(&self, range: &Range<u64>) -> &[T] {
+        bytemuck::cast_slice(&self.map[range.start as usize..range.end as usize])
+    }
+
+    fn arrays(&self) -> Part<'_> {
+        let Layout { ids, sentence_ends, document_ends } = &self.layout;
+        Part {
+            ids: if self.header.id_bytes == 2 { Ids::U16(self.section(ids)) } else { Ids::U32(self.section(ids)) },
+            sentence_ends: self.section(sentence_ends),
+            document_ends: self.section(document_ends),
+        }
+    }
+
+    fn release(&self) {
+        // SAFETY: the map is shared, read-only and file-backed, and nothing writes through it, so a dropped page comes back
+        // from the file with the same contents. What fails here only leaves memory in use.
+        #[cfg(unix)]
+        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
+
+    fn check_borders(&self) -> Result<(), String> {
+        let Part { sentence_ends, document_ends, .. } = self.arrays();
+        let Header { tokens, sentences, documents, .. } = self.header;
+        let borders = |name: &str, ends: &[u64], total: u64| match (ends.first(), ends.last()) {
+            (Some(&first), Some(&last)) if first > 0 && last == total => Ok(()),
+            (first, last) => Err(format!(
+                "{name} ends run from {first:?} to {last:?} and not from above 0 to {total}; make the store again"
+            )),
+        };
+        if documents > sentences || sentences > tokens {
+            return Err(format!("{documents} documents, {sentences} sentences, {tokens} tokens: make the store again"));
+        }
+        borders("sentence", sentence_ends, tokens)?;
+        borders("document", document_ends, sentences)
+    }
+
+    fn verify(&self, meta: &PartMeta) -> Result<()> {
+        let damaged = |reason: String| Err(Error::data(&self.path, reason + "; copy or make the store again"));
+        let sum = checksum(&self.map[..]).map_err(|e| Error::io("cannot read", &self.path, e))?;
+        if sum != meta.xxh3_128 {
+            return damaged(format!("its XXH3-128 is {sum}, where {META_FILE} says {}", meta.xxh3_128));
+        }
+        let Part { ids, sentence_ends, document_ends } = self.arrays();
+        for (name, ends) in [("sentence", sentence_ends), ("document", document_ends)] {
+            if let Some(i) = ends.windows(2).position(|pair| pair[0] >= pair[1]) {
+                return damaged(format!("{name} end {} is {}, after {}", i + 1, ends[i + 1], ends[i]));
+            }
+        }
+        let vocab_size = self.header.vocab_size;
+        let position = match ids {
+            Ids::U16(ids) => ids.iter().position(|&id| u32::from(id) >= vocab_size),
+            Ids::U32(ids) => ids.iter().position(|&id| id >= vocab_size),
+        };
+        match position {
+            Some(i) => damaged(format!("token {i} has id {}, and the vocabulary {vocab_size} pieces", ids.get(i))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::tokens::documents::{Documents, Ids, MemoryDocuments};
+
+/// Documents of sentences of ids.
+type Corpus = Vec<Vec<Vec<u32>>>;
+
+fn write(folder: &Path, corpus: &Corpus, vocab_size: u32, part_tokens: u64) -> StoreMeta {
+    let tokenizer = TokenizerInfo { digest: "abc".into(), description: json!({"kind": "toy"}), vocab_size, file: None };
+    let mut writer = StoreWriter::new(folder, tokenizer, part_tokens, Vec::new()).unwrap();
+    for document in corpus {
+        for sentence in document {
+            if !sentence.is_empty() {
+                writer.push_sentences(Ids::U32(sentence), 0, &[sentence.len() as u32]).unwrap();
+            }
+        }
+        if writer.end_document().unwrap() {
+            writer.close_part().unwrap();
+        }
+    }
+    writer.finish(Vec::new(), json!({}), 0).unwrap()
+}
+
+fn in_memory(corpus: &Corpus) -> MemoryDocuments {
+    let mut documents = MemoryDocuments::new();
+    for document in corpus {
+        for sentence in document {
+            documents.push_segment(sentence);
+        }
+        documents.end_document();
+    }
+    documents
+}
+
+/// What a reader of `Documents` sees.
+fn read(documents: &impl Documents) -> Corpus {
+    let segment = |document: &crate::tokens::documents::Document<'_>, i| {
+        let mut ids = Vec::new();
+        document.ids.extend_into(document.segment_start(i) as usize..document.segment_start(i + 1) as usize, &mut ids);
+        ids
+    };
+    (0..documents.num_documents())
+        .map(|i| {
+            let document = documents.document(i);
+            (0..document.segments()).map(|s| segment(&document, s)).collect()
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn documents_come_back(
+        corpus in prop::collection::vec(prop::collection::vec(prop::collection::vec(0_u32..300, 0..9), 0..6), 1..40),
+        wide in any::<bool>(),
+        part_tokens in 0_u64..100,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let meta = write(folder.path(), &corpus, if wide { 65_537 } else { 300 }, part_tokens);
+        let store = TokenStore::open(folder.path()).unwrap();
+        let expected = read(&in_memory(&corpus));
+        prop_assert_eq!(read(&store), expected.clone());
+        store.release();
+        prop_assert_eq!(read(&store), expected.clone());
+        store.verify().unwrap();
+        prop_assert_eq!(store.num_documents() as usize, expected.len());
+        prop_assert_eq!(store.num_sentences() as usize, expected.iter().flatten().count());
+        prop_assert_eq!(store.num_tokens() as usize, expected.iter().flatten().flatten().count());
+        prop_assert_eq!(store.meta(), &meta);
+        // Every part but the last is full, and was not before its last document.
+        for (i, part) in meta.parts.iter().enumerate() {
+            prop_assert!(i + 1 == meta.parts.len() || part.tokens >= part_tokens);
+            let first: u64 = meta.parts[..i].iter().map(|p| p.documents).sum();
+            let last: usize = expected[(first + part.documents - 1) as usize].iter().map(Vec::len).sum();
+            prop_assert!(part.documents == 1 || part.tokens - (last as u64) < part_tokens);
+        }
+        let files = fs::read_dir(folder.path()).unwrap().count();
+        prop_assert_eq!(files, 1 + meta.parts.len());
+    }
+}
+
+fn sample(vocab_size: u32) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = vec![vec![vec![1, 2, 3], vec![4]], vec![vec![5, 6]], vec![vec![7; 50], vec![8; 9], vec![9]]];
+    write(folder.path(), &corpus, vocab_size, 6);
+    let part = folder.path().join(part_name(1));
+    assert!(!part.exists() || TokenStore::open(folder.path()).unwrap().num_parts() == 2);
+    (folder, part)
+}
+
+#[test]
+fn bytes_are_as_specified() {
+    let folder = tempfile::tempdir().unwrap();
+    let meta = write(folder.path(), &vec![vec![vec![1, 515], vec![3]], vec![vec![4]]], 600, 1000);
+    let mut expected = b"ALBTOKEN".to_vec();
+    for value in [1_u32, 2, 600, 0] {
+        expected.extend(value.to_le_bytes());
+    }
+    for value in [4_u64, 3, 2, 0, 0] {
+        expected.extend(value.to_le_bytes());
+    }
+    expected.extend([1, 0, 3, 2, 3, 0, 4, 0]);
+    expected.resize(128, 0);
+    for value in [2_u64, 3, 4] {
+        expected.extend(value.to_le_bytes());
+    }
+    expected.resize(192, 0);
+    for value in [2_u64, 3] {
+        expected.extend(value.to_le_bytes());
+    }
+    assert_eq!(fs::read(folder.path().join("part-00000.tokens")).unwrap(), expected);
+    assert_eq!(meta.parts[0].bytes, expected.len() as u64);
+    // Of an empty input, from the algorithm's published vectors: the digits' order is that of `xxhsum -H2`.
+    assert_eq!(files::checksum(&b""[..]).unwrap(), "99aa06d3014798d86001c324468d497f");
+    assert_eq!(files::checksum(&expected[..]).unwrap(), meta.parts[0].xxh3_128);
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    type Damage = fn(&mut Vec<u8>);
+    // At opening: what, and words of the error.
+    let cases: [(Damage, &str); 8] = [
+        (|b| b.truncate(b.len() - 1), "cut short"),
+        (|b| b.truncate(10), "cut short"),
+        (Vec::clear, "cut short"),
+        (|b| b.push(0), "too long"),
+        (|b| b[0] = b'X', "begins with"),
+        (|b| b[8] = 2, "version 2"),
+        (|b| b[24] += 1, "header"),
+        (|b| *b.last_mut().unwrap() = 1, "document ends"),
+    ];
+    for (damage, words) in cases {
+        let (folder, part) = sample(100);
+        let mut bytes = fs::read(&part).unwrap();
+        damage(&mut bytes);
+        fs::write(&part, bytes).unwrap();
+        match TokenStore::open(folder.path()) {
+            Err(Error::Data { path, reason }) => assert!(path == part && reason.contains(words), "{reason}"),
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+    // Only when every byte is looked at.
+    let (folder, part) = sample(100);
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[70] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let store = TokenStore::open(folder.path()).unwrap();
+    match store.verify() {
+        Err(Error::Data { path, reason }) => assert!(path == part && reason.contains("XXH3"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Replaces the bytes of a part and its checksum in the description: damage that was there when the part was written.
+fn forge(folder: &Path, part: &Path, change: impl Fn(&mut [u8])) {
+    let mut bytes = fs::read(part).unwrap();
+    change(&mut bytes);
+    fs::write(part, &bytes).unwrap();
+    let mut meta = TokenStore::read_meta(folder).unwrap();
+    meta.parts[1].xxh3_128 = files::checksum(&bytes[..]).unwrap();
+    crate::files::atomic::write_json(folder.join(META_FILE), &meta).unwrap();
+}
+
+#[test]
+fn inconsistent_contents_are_found() {
+    // Part 1 has 60 tokens in 3 sentences: sentence ends 50, 59, 60 from byte 192 (16 bits) or 320 (32 bits).
+    for (vocab_size, ends) in [(100, 192), (70_000, 320)] {
+        for (at, value, words) in [(ends + 8, 50, "sentence end 1"), (64, 255, "token 0")] {
+            let (folder, part) = sample(vocab_size);
+            forge(folder.path(), &part, |bytes| {
+                bytes[at] = value;
+                if vocab_size > 1 << 16 && at == 64 {
+                    bytes[at + 3] = value;
+                }
+            });
+            let message = TokenStore::open(folder.path()).unwrap().verify().unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+}
+
+#[test]
+fn descriptions_that_cannot_be_used() {
+    let message = |folder: &Path| TokenStore::open(folder).unwrap_err().to_string();
+    let (folder, part) = sample(100);
+    let meta = folder.path().join(META_FILE);
+    let good = fs::read_to_string(&meta).unwrap();
+    let replace = |from: &str, to: &str| {
+        assert!(good.contains(from));
+        fs::write(&meta, good.replacen(from, to, 1)).unwrap();
+        message(folder.path())
+    };
+    assert!(replace("\"version\": 1", "\"version\": 7").contains("version 7"));
+    assert!(replace(FORMAT, "something").contains("something"));
+    assert!(replace("\"documents\": 3", "\"documents\": 4").contains("totals"));
+    assert!(replace("{", "").contains("not a store's description"));
+    assert!(replace("\"vocab_size\": 100", "\"vocab_size\": 101").contains("header"));
+    fs::remove_file(&part).unwrap();
+    fs::write(&meta, &good).unwrap();
+    assert!(message(folder.path()).contains("not there"));
+    fs::remove_file(&meta).unwrap();
+    assert!(message(folder.path()).contains("not a token store"));
+    assert!(!TokenStore::is_store(folder.path()));
+    fs::write(folder.path().join(crate::tokens::tokenize::JOURNAL_FILE), "{}").unwrap();
+    assert!(message(folder.path()).contains("not finished"));
+}
+
+#[test]
+fn ids_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = TokenizerInfo { digest: String::new(), description: json!(null), vocab_size: 100, file: None };
+    let mut writer = StoreWriter::new(folder.path(), tokenizer, 10, Vec::new()).unwrap();
+    let error = writer.push_sentences(Ids::U32(&[1, 65_536]), 0, &[2]).unwrap_err();
+    assert!(error.to_string().contains("65536"), "{error}");
+    drop(writer);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn removing_leaves_what_is_not_ours() {
+    let (folder, _) = sample(100);
+    for name in ["notes.txt", "part-x.tokens", "part-00000.txt", "part-00003.sentences.tmp"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    TokenStore::remove(folder.path()).unwrap();
+    let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["notes.txt", "part-00000.txt", "part-x.tokens"]);
+}

@@ -1,0 +1,274 @@
+//! Writing a token store, part by part, as tokens come.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::files::checksum;
+use super::{
+    FORMAT, HEADER_BYTES, Header, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
+    check_endianness, id_bytes, part_name,
+};
+use crate::files::atomic;
+use crate::files::inputs::InputRecord;
+use crate::tokens::documents::Ids;
+use crate::{Error, Result};
+
+const BUFFER: usize = 256 << 10;
+
+/// The tokenizer that a store is made with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenizerInfo {
+    /// SHA-256 in hexadecimal of the tokenizer's model and text rules.
+    pub digest: String,
+    /// The tokenizer in words.
+    pub description: Value,
+    /// Pieces of the vocabulary.
+    pub vocab_size: u32,
+    /// Name and bytes of its file, of which the store keeps a copy.
+    pub file: Option<(String, Vec<u8>)>,
+}
+
+/// Writes a token store. Ids go to the disk as they come and ends are spooled, so memory does not grow with a document.
+///
+/// Without [`StoreWriter::finish`], parts that were closed stay and the folder is not a store.
+#[derive(Debug)]
+pub struct StoreWriter {
+    folder: PathBuf,
+    tokenizer: TokenizerInfo,
+    part_tokens: u64,
+    parts: Vec<PartMeta>,
+    open: Option<PartWriter>,
+}
+
+impl StoreWriter {
+    /// A store in `folder`, which is made if it is not there, whose first parts are `parts` and there already. A part is
+    /// full at the first document's end at which it has `part_tokens` tokens.
+    pub fn new(folder: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
+        check_endianness(folder)?;
+        fs::create_dir_all(folder).map_err(|e| Error::io("cannot make", folder, e))?;
+        Ok(Self { folder: folder.into(), tokenizer, part_tokens, parts, open: None })
+    }
+
+    /// The parts that are closed.
+    pub fn parts(&self) -> &[PartMeta] {
+        &self.parts
+    }
+
+    /// Adds sentences to the open document: sentence `i` is `ids[ends[i - 1] - base..ends[i] - base]`, the first one from
+    /// `base`. Every sentence has a token.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Option`] for an id that is not in the vocabulary and does not fit the store.
+    pub fn push_sentences(&mut self, ids: Ids<'_>, base: u32, ends: &[u32]) -> Result<()> {
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let part = match &mut self.open {
+            Some(part) => part,
+            None => self
+                .open
+                .insert(PartWriter::create(self.folder.join(part_name(self.parts.len())), self.tokenizer.vocab_size)?),
+        };
+        part.push(ids, base, ends)
+    }
+
+    /// Ends the open document, which is dropped if it has no sentences. Returns whether the part is full now; the caller
+    /// then calls [`StoreWriter::close_part`].
+    pub fn end_document(&mut self) -> Result<bool> {
+        let Some(part) = &mut self.open else { return Ok(false) };
+        part.end_document()?;
+        Ok(part.header.tokens >= self.part_tokens)
+    }
+
+    /// Closes the open part, if there is one: after this it is on the disk under its own name.
+    pub fn close_part(&mut self) -> Result<()> {
+        if let Some(part) = self.open.take() {
+            self.parts.push(part.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Ends the open document and part and writes the store's description, which makes the folder a store.
+    pub fn finish(mut self, inputs: Vec<InputRecord>, settings: Value, replaced: u64) -> Result<StoreMeta> {
+        self.end_document()?;
+        self.close_part()?;
+        if let Some((name, bytes)) = &self.tokenizer.file {
+            atomic::write(self.folder.join(name), bytes)?;
+        }
+        let sum = |value: fn(&PartMeta) -> u64| self.parts.iter().map(value).sum();
+        let meta = StoreMeta {
+            format: FORMAT.into(),
+            version: VERSION,
+            tokenizer_digest: self.tokenizer.digest,
+            tokenizer: self.tokenizer.description,
+            tokenizer_file: self.tokenizer.file.map(|(name, _)| name),
+            vocab_size: self.tokenizer.vocab_size,
+            id_bytes: id_bytes(self.tokenizer.vocab_size),
+            documents: sum(|p| p.documents),
+            sentences: sum(|p| p.sentences),
+            tokens: sum(|p| p.tokens),
+            bytes: sum(|p| p.bytes),
+            replaced,
+            settings,
+            parts: self.parts,
+            inputs,
+        };
+        atomic::write_json(self.folder.join(META_FILE), &meta)?;
+        Ok(meta)
+    }
+}
+
+impl TokenStore {
+    /// Removes every file that a store or an unfinished one in `folder` consists of, its description first.
+    pub fn remove(folder: &Path) -> Result<()> {
+        atomic::remove(&folder.join(META_FILE))?;
+        for name in [MODEL_FILE, VOCABULARY_FILE] {
+            atomic::remove(&folder.join(name))?;
+        }
+        Self::remove_parts(folder, 0)
+    }
+
+    /// Removes the parts from number `first` on, and all temporary files of parts.
+    pub(crate) fn remove_parts(folder: &Path, first: usize) -> Result<()> {
+        let error = |e| Error::io("cannot read", folder, e);
+        let entries = match fs::read_dir(folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(error)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(error)?;
+            let name = entry.file_name();
+            let Some(rest) = name.to_str().and_then(|n| n.strip_prefix("part-")) else { continue };
+            let (number, extension) = rest.split_once('.').unwrap_or((rest, ""));
+            let Ok(number) = number.parse::<usize>() else { continue };
+            if extension == "tokens" && number >= first || SPOOLS.contains(&extension) {
+                atomic::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Extensions of the files that a part is built in.
+const SPOOLS: [&str; 3] = ["tokens.tmp", "sentences.tmp", "documents.tmp"];
+
+/// A part that is being written: its file under a temporary name, and one for each of the two kinds of ends.
+#[derive(Debug)]
+struct PartWriter {
+    path: PathBuf,
+    header: Header,
+    /// Sentences up to the end of the last document.
+    in_documents: u64,
+    ids: BufWriter<File>,
+    sentence_ends: BufWriter<File>,
+    document_ends: BufWriter<File>,
+}
+
+impl PartWriter {
+    fn create(path: PathBuf, vocab_size: u32) -> Result<Self> {
+        let create = |extension: &str| -> Result<BufWriter<File>> {
+            let path = path.with_extension(extension);
+            let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+            Ok(BufWriter::with_capacity(BUFFER, file.map_err(|e| Error::io("cannot write", &path, e))?))
+        };
+        let [tokens, sentences, documents] = SPOOLS;
+        let mut part = Self {
+            ids: create(tokens)?,
+            sentence_ends: create(sentences)?,
+            document_ends: create(documents)?,
+            header: Header { id_bytes: id_bytes(vocab_size), vocab_size, tokens: 0, sentences: 0, documents: 0 },
+            in_documents: 0,
+            path,
+        };
+        // The counts are known at the end.
+        part.ids.write_all(&[0; HEADER_BYTES as usize]).map_err(|e| part.error(e))?;
+        Ok(part)
+    }
+
+    fn error(&self, error: io::Error) -> Error {
+        Error::io("cannot write", &self.path, error)
+    }
+
+    fn push(&mut self, ids: Ids<'_>, base: u32, ends: &[u32]) -> Result<()> {
+        self.try_push(ids, base, ends).map_err(|e| {
+            if e.kind() == io::ErrorKind::InvalidData { Error::Option(e.to_string()) } else { self.error(e) }
+        })
+    }
+
+    fn try_push(&mut self, ids: Ids<'_>, base: u32, ends: &[u32]) -> io::Result<()> {
+        let first = self.header.tokens;
+        for &end in ends {
+            self.header.tokens = first + u64::from(end - base);
+            self.sentence_ends.write_all(&self.header.tokens.to_le_bytes())?;
+        }
+        self.header.sentences += ends.len() as u64;
+        let count = (self.header.tokens - first) as usize;
+        match (ids, self.header.id_bytes) {
+            (Ids::U16(ids), 2) => self.ids.write_all(bytemuck::cast_slice(&ids[..count])),
+            (Ids::U32(ids), 4) => self.ids.write_all(bytemuck::cast_slice(&ids[..count])),
+            (Ids::U16(ids), _) => {
+                ids[..count].iter().try_for_each(|&id| self.ids.write_all(&u32::from(id).to_le_bytes()))
+            }
+            (Ids::U32(ids), _) => ids[..count].iter().try_for_each(|&id| {
+                let id = u16::try_from(id).map_err(|_| {
+                    let rule = format!("ids must be below {}; one is {id}", self.header.vocab_size);
+                    io::Error::new(io::ErrorKind::InvalidData, rule)
+                })?;
+                self.ids.write_all(&id.to_le_bytes())
+            }),
+        }
+    }
+
+    fn end_document(&mut self) -> Result<()> {
+        if self.header.sentences > self.in_documents {
+            self.in_documents = self.header.sentences;
+            self.header.documents += 1;
+            let end = self.in_documents.to_le_bytes();
+            self.document_ends.write_all(&end).map_err(|e| self.error(e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<PartMeta> {
+        let (bytes, xxh3_128) = self.try_finish().map_err(|e| self.error(e))?;
+        let file = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let Header { tokens, sentences, documents, .. } = self.header;
+        Ok(PartMeta { file, documents, sentences, tokens, bytes, xxh3_128 })
+    }
+
+    fn try_finish(&mut self) -> io::Result<(u64, String)> {
+        let layout = self.header.layout().ok_or(io::ErrorKind::FileTooLarge)?;
+        self.ids.flush()?;
+        let file = self.ids.get_mut();
+        for (section, spool) in
+            [(&layout.sentence_ends, &mut self.sentence_ends), (&layout.document_ends, &mut self.document_ends)]
+        {
+            spool.flush()?;
+            let spool = spool.get_mut();
+            spool.seek(SeekFrom::Start(0))?;
+            // Seeking beyond the end leaves zeros between the sections.
+            file.seek(SeekFrom::Start(section.start))?;
+            io::copy(spool, file)?;
+        }
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&self.header.to_bytes())?;
+        file.seek(SeekFrom::Start(0))?;
+        let sum = checksum(&mut *file)?;
+        file.sync_all()?;
+        fs::rename(self.path.with_extension(SPOOLS[0]), &self.path)?;
+        atomic::sync_folder_of(&self.path).map_err(io::Error::other)?;
+        Ok((layout.document_ends.end, sum))
+    }
+}
+
+impl Drop for PartWriter {
+    fn drop(&mut self) {
+        for extension in SPOOLS {
+            // What is left behind is removed by the next run.
+            let _ = fs::remove_file(self.path.with_extension(extension));
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Text to tokenized documents: into a token store, in parallel and resumably, or into memory.
+
+mod journal;
+mod wave;
+
+#[cfg(test)]
+mod tests;
+
+pub use journal::JOURNAL_FILE;
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, Position, check_all, expand_corpus};
+use super::documents::{Documents, Ids, MemoryDocuments};
+use super::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
+use crate::files::atomic;
+use crate::files::inputs::{InputFile, InputRecord, OnBadUtf8, refuse_output_in_input};
+use crate::{Error, Progress, Result};
+use journal::{FinishedPart, Journal};
+use wave::{Sink, Work};
+
+/// A tokenizer, as the pipeline needs it.
+pub trait Encode: Sync {
+    /// What a thread keeps from one line to the next: caches and scratch. It never decides what the ids are.
+    type State: Send;
+
+    /// A new state.
+    fn state(&self) -> Self::State;
+
+    /// Appends the ids of one line, which comes without its newline, to `out`; returns false where the line is blank, that
+    /// is, where it ends a document.
+    fn encode_line(&self, state: &mut Self::State, line: &str, out: &mut Vec<u32>) -> bool;
+
+    /// Pieces of the vocabulary; every id is below it (apart from [`crate::tokens::documents::UNKNOWN_JOINS`]).
+    fn vocab_size(&self) -> u32;
+
+    /// SHA-256 in hexadecimal of the model and the text rules.
+    fn digest(&self) -> &str;
+
+    /// The tokenizer in words, for the store's description.
+    fn description(&self) -> Value;
+
+    /// The name and the bytes of the file that the store takes along, so that the tokenizer can be had from it.
+    fn file(&self) -> Option<(&'static str, &[u8])> {
+        None
+    }
+}
+
+/// How text is read and tokens are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenizeOptions {
+    /// Removes a store, whole or unfinished, that is in the output folder already.
+    pub overwrite: bool,
+    /// What becomes of bytes that are not UTF-8.
+    pub on_bad_utf8: OnBadUtf8,
+    /// Takes inputs for text that look like other data: JSON Lines, a table, markup.
+    pub any_text: bool,
+    /// Leaves byte-order marks at the beginning of files in the text, as the reference does.
+    pub keep_bom: bool,
+    /// Whether a document runs on into the next file unless a blank line ends it, as in the reference; otherwise the end
+    /// of a file ends its last document.
+    pub join_files: bool,
+    /// Longest line in bytes.
+    pub max_line: usize,
+    /// Bytes of text that a thread takes at a time.
+    pub block_bytes: usize,
+    /// Tokens after which a part is closed at the next document's end.
+    pub part_tokens: u64,
+    /// Threads; 0 for those of the current rayon pool.
+    pub threads: usize,
+}
+
+impl Default for TokenizeOptions {
+    fn default() -> Self {
+        Self {
+            overwrite: false,
+            on_bad_utf8: OnBadUtf8::Error,
+            any_text: false,
+            keep_bom: false,
+            join_files: false,
+            max_line: MAX_LINE,
+            block_bytes: BLOCK_BYTES,
+            part_tokens: store::PART_TOKENS,
+            threads: 0,
+        }
+    }
+}
+
+impl TokenizeOptions {
+    /// What decides the store's bytes, the input apart, by the name that a user knows it by.
+    fn settings(&self) -> Value {
+        json!({
+            "on_bad_utf8": self.on_bad_utf8,
+            "keep_bom": self.keep_bom,
+            "join_files": self.join_files,
+            "part_tokens": self.part_tokens,
+        })
+    }
+}
+
+/// What [`tokenize`] made, or found made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Input files.
+    pub files: u64,
+    /// Documents in the store.
+    pub documents: u64,
+    /// Sentences in the store.
+    pub sentences: u64,
+    /// Tokens in the store.
+    pub tokens: u64,
+    /// Parts of the store.
+    pub parts: u64,
+    /// Bytes of all parts.
+    pub bytes: u64,
+    /// Invalid UTF-8 sequences that became U+FFFD.
+    pub replaced: u64,
+    /// Whether the store was there already, whole and with the same input and options.
+    pub already_complete: bool,
+    /// Parts that an earlier, stopped run had finished.
+    pub resumed_parts: u64,
+    /// What the user should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Tokenizes `inputs` (see [`expand_corpus`]) into a token store in the folder `output`.
+///
+/// The store's bytes depend on the input, the tokenizer and the options' settings alone, never on threads or block sizes.
+/// Stopped at any moment, the same call goes on after the last whole part; standard input and pipes cannot be read again,
+/// so there it begins anew. A document boundary is a line that the encoder calls blank and, unless `join_files`, a file's
+/// end. Sentences without tokens are dropped, and documents without sentences.
+///
+/// # Errors
+/// [`Error::Input`] where there is nothing to read or no document in it; [`Error::InvalidUtf8`]; [`Error::LineTooLong`];
+/// [`Error::Option`] where `output` holds a store of other input or options; [`Error::Interrupted`] where `progress` asked
+/// to stop; [`Error::Io`] and [`Error::Data`] from reading and writing.
+pub fn tokenize<E: Encode>(
+    inputs: &[impl AsRef<OsStr>],
+    encoder: &E,
+    output: &Path,
+    options: &TokenizeOptions,
+    progress: &mut dyn Progress,
+) -> Result<Summary> {
+    tokenize_from(inputs, None, encoder, output, options, progress)
+}
+
+fn tokenize_from<E: Encode>(
+    inputs: &[impl AsRef<OsStr>],
+    stdin: Option<Box<dyn Read + Send>>,
+    encoder: &E,
+    output: &Path,
+    options: &TokenizeOptions,
+    progress: &mut dyn Progress,
+) -> Result<Summary> {
+    let Corpus { files, mut notes } = expand_corpus(inputs)?;
+    refuse_output_in_input(inputs, output)?;
+    refuse_own_output(&files, output)?;
+    if !options.any_text {
+        // Nothing may be removed for an input that is no corpus, and no hour spent before the last file is refused.
+        check_all(&files)?;
+    }
+    let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
+    let info = TokenizerInfo {
+        digest: encoder.digest().into(),
+        description: encoder.description(),
+        vocab_size: encoder.vocab_size(),
+        file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
+    };
+    let mut journal = Journal::new(output, &info, options.settings(), records);
+    atomic::create_folder(output)?;
+    let _lock = atomic::claim(output)?;
+    if options.overwrite {
+        journal.remove()?;
+    }
+    if TokenStore::is_store(output) {
+        let meta = TokenStore::open(output)?.meta().clone();
+        journal.check_complete(output, &meta)?;
+        journal.remove_file()?;
+        return Ok(Summary { already_complete: true, notes, ..summary(&meta, files.len()) });
+    }
+    notes.extend(journal.resume(output, &files, info.vocab_size)?);
+    let resumed_parts = journal.parts.len() as u64;
+    let position = journal.position();
+    let mut sink = StoreSink {
+        writer: StoreWriter::new(
+            output,
+            info,
+            options.part_tokens,
+            journal.parts.iter().map(|p| p.part.clone()).collect(),
+        )?,
+        replaced: journal.replaced(),
+        journal,
+    };
+    if sink.journal.parts.is_empty() {
+        sink.journal.save()?;
+    }
+
+    let resumable = files.iter().all(InputFile::is_seekable);
+    let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
+        .with_stdin(stdin)
+        .stopping(progress.stop())
+        .taking(options.any_text)
+        .starting_at(position);
+    if let Err(error) = wave::run(reader, encoder, options, &mut sink, progress) {
+        let done = sink.writer.parts().len();
+        let StoreSink { writer, journal, .. } = sink;
+        drop(writer);
+        return Err(match error {
+            Error::Interrupted(_) if resumable => {
+                Error::Interrupted(format!("{done} parts are finished; the same command goes on after them"))
+            }
+            Error::Interrupted(_) => {
+                Error::Interrupted("standard input and pipes cannot be read again: the same command starts anew".into())
+            }
+            error => {
+                // Nothing is finished, so nothing should stand in the way of mended input or other options.
+                if done == 0 {
+                    journal.remove()?;
+                }
+                error
+            }
+        });
+    }
+
+    sink.writer.end_document()?;
+    sink.close_part(Position::file_start(files.len()), sink.replaced)?;
+    let StoreSink { writer, journal, replaced } = sink;
+    if writer.parts().is_empty() {
+        journal.remove()?;
+        return Err(no_documents(&files));
+    }
+    let meta = writer.finish(journal.inputs.clone(), journal.settings.clone(), replaced)?;
+    journal.remove_file()?;
+    Ok(Summary { resumed_parts, notes, ..summary(&meta, files.len()) })
+}
+
+/// Tokenizes `inputs` into memory, ids as the encoder gives them, [`UNKNOWN_JOINS`](crate::tokens::documents::UNKNOWN_JOINS)
+/// included. Returns the documents and how many invalid UTF-8 sequences became U+FFFD. `overwrite` and `part_tokens` play no part.
+///
+/// # Errors
+/// As [`tokenize`], apart from those of the output.
+pub fn read_documents<E: Encode>(
+    inputs: &[impl AsRef<OsStr>],
+    encoder: &E,
+    options: &TokenizeOptions,
+    progress: &mut dyn Progress,
+) -> Result<(MemoryDocuments, u64)> {
+    let files = expand_corpus(inputs)?.files;
+    let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
+        .stopping(progress.stop())
+        .taking(options.any_text);
+    let mut sink = MemorySink::default();
+    wave::run(reader, encoder, options, &mut sink, progress)?;
+    sink.documents.end_document();
+    if sink.documents.num_documents() == 0 {
+        return Err(no_documents(&files));
+    }
+    Ok((sink.documents, sink.replaced))
+}
+
+fn no_documents(files: &[InputFile]) -> Error {
+    let first = files.first().map_or_else(String::new, |f| f.path.display().to_string());
+    let name = if files.len() > 1 { format!("{first} and {} more", files.len() - 1) } else { first };
+    Error::Input(format!(
+        "{name}: no documents, only blank lines or lines without tokens; give text, one sentence a line"
+    ))
+}
+
+fn summary(meta: &StoreMeta, files: usize) -> Summary {
+    Summary {
+        files: files as u64,
+        documents: meta.documents,
+        sentences: meta.sentences,
+        tokens: meta.tokens,
+        parts: meta.parts.len() as u64,
+        bytes: meta.bytes,
+        replaced: meta.replaced,
+        already_complete: false,
+        resumed_parts: 0,
+        notes: Vec::new(),
+    }
+}
+
+/// A folder that is read recursively may hold the output folder, whose files would become input of the next run.
+fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
+    let Ok(folder) = output.canonicalize() else { return Ok(()) };
+    let own = files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&folder)));
+    own.map_or(Ok(()), |file| {
+        let (file, output) = (file.path.display(), output.display());
+        Err(Error::Option(format!("the input file {file} lies in the output folder {output}; choose another folder")))
+    })
+}
+
+/// Puts encoded blocks into a store, and what is needed to go on into the journal.
+struct StoreSink {
+    writer: StoreWriter,
+    journal: Journal,
+    replaced: u64,
+}
+
+impl StoreSink {
+    fn close_part(&mut self, next: Position, replaced: u64) -> Result<()> {
+        self.writer.close_part()?;
+        if let Some(part) = self.writer.parts().get(self.journal.parts.len()) {
+            self.journal.parts.push(FinishedPart { part: part.clone(), next, replaced });
+            self.journal.save()?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for StoreSink {
+    const KEEPS_MARKS: bool = false;
+
+    fn write(&mut self, work: &Work) -> Result<()> {
+        let out = &work.encoded;
+        let mut sentence = 0;
+        let mut push = |writer: &mut StoreWriter, upto: usize| {
+            let ends = &out.sentence_ends[sentence..upto];
+            let first = if sentence == 0 { 0 } else { out.sentence_ends[sentence - 1] };
+            sentence = upto;
+            writer.push_sentences(out.ids.tail(first as usize), first, ends)
+        };
+        for end in &out.document_ends {
+            push(&mut self.writer, end.sentences as usize)?;
+            if self.writer.end_document()?
+                && let Some(next) = work.block.position(end.byte as usize)
+            {
+                self.close_part(next, self.replaced + u64::from(end.replaced))?;
+            }
+        }
+        push(&mut self.writer, out.sentence_ends.len())?;
+        self.replaced += u64::from(out.replaced);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct MemorySink {
+    documents: MemoryDocuments,
+    replaced: u64,
+}
+
+impl Sink for MemorySink {
+    const KEEPS_MARKS: bool = true;
+
+    fn write(&mut self, work: &Work) -> Result<()> {
+        let out = &work.encoded;
+        let Ids::U32(ids) = out.ids.tail(0) else { return Ok(()) };
+        let mut start = 0;
+        let mut document_ends = out.document_ends.iter().peekable();
+        for (i, &end) in out.sentence_ends.iter().enumerate() {
+            while document_ends.next_if(|e| e.sentences as usize <= i).is_some() {
+                self.documents.end_document();
+            }
+            self.documents.push_segment(&ids[start..end as usize]);
+            start = end as usize;
+        }
+        if document_ends.next().is_some() {
+            self.documents.end_document();
+        }
+        self.replaced += u64::from(out.replaced);
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! What a stopped run needs to go on: which parts are finished, and where in the input the next one begins.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::files::atomic;
+use crate::files::inputs::{InputFile, InputRecord};
+use crate::tokens::corpus::Position;
+use crate::tokens::store::{PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
+use crate::{Error, Result};
+
+/// The file, beside the parts, that is there while a store is not finished.
+pub const JOURNAL_FILE: &str = "tokenize.partial.json";
+
+/// A part that is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FinishedPart {
+    pub part: PartMeta,
+    /// Where the first document of the next part begins.
+    pub next: Position,
+    /// Invalid UTF-8 sequences replaced up to there.
+    pub replaced: u64,
+}
+
+/// The journal, rewritten whole after each part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Journal {
+    version: u32,
+    /// What decides the store's bytes besides the input and `settings`.
+    tokenizer: Value,
+    pub settings: Value,
+    pub parts: Vec<FinishedPart>,
+    pub inputs: Vec<InputRecord>,
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+impl Journal {
+    /// The journal of a run that has done nothing yet.
+    pub fn new(folder: &Path, tokenizer: &TokenizerInfo, settings: Value, inputs: Vec<InputRecord>) -> Self {
+        let tokenizer = tokenizer_settings(&tokenizer.digest, tokenizer.vocab_size);
+        Self { version: VERSION, tokenizer, settings, parts: Vec::new(), inputs, folder: folder.into() }
+    }
+
+    /// Writes the journal, whole or not at all.
+    pub fn save(&self) -> Result<()> {
+        atomic::write_json(self.path(), self)
+    }
+
+    /// Removes the journal.
+    pub fn remove_file(&self) -> Result<()> {
+        atomic::remove(&self.path())
+    }
+
+    /// Removes the journal and whatever else of a store is in the folder.
+    pub fn remove(&self) -> Result<()> {
+        TokenStore::remove(&self.folder)?;
+        self.remove_file()
+    }
+
+    /// Where reading begins.
+    pub fn position(&self) -> Position {
+        self.parts.last().map_or(Position::file_start(0), |p| p.next)
+    }
+
+    /// Invalid UTF-8 sequences replaced before [`Journal::position`].
+    pub fn replaced(&self) -> u64 {
+        self.parts.last().map_or(0, |p| p.replaced)
+    }
+
+    /// Takes over the finished parts of an earlier run with the same settings, as far as they are still whole, and removes
+    /// everything else that it left. Returns what the user should know.
+    pub fn resume(&mut self, folder: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
+        let path = self.path();
+        let mut note = None;
+        match std::fs::read(&path) {
+            Ok(text) => {
+                let found: Self = serde_json::from_slice(&text).map_err(|e| {
+                    Error::data(&path, format!("not a journal of this program ({e}); --overwrite starts afresh"))
+                })?;
+                let mut differences = self.differences(&found.tokenizer, &found.settings, found.version);
+                if found.replaced() == 0 {
+                    // So far the text was valid, and either rule gives the same.
+                    differences.retain(|d| !d.starts_with("on_bad_utf8 "));
+                }
+                refuse(folder, "an unfinished store", differences)?;
+                let whole = found.parts.iter().take_while(|p| TokenStore::has_part(folder, &p.part, vocab_size));
+                self.parts = whole.cloned().collect();
+                let reached = self.position().file + 1;
+                let streams = files.iter().take(reached).any(|f| !f.is_seekable());
+                if streams || found.inputs.iter().take(reached).any(|r| r.bytes.is_none()) {
+                    self.parts.clear();
+                    note = Some(
+                        "an earlier run was stopped; standard input and pipes cannot be read again, so this one \
+                         started anew"
+                            .into(),
+                    );
+                } else {
+                    refuse(folder, "an unfinished store", self.other_inputs_before(&found.inputs, self.position()))?;
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("cannot read", path, e)),
+        }
+        TokenStore::remove_parts(folder, self.parts.len())?;
+        Ok(note)
+    }
+
+    /// Whether the finished store in `folder` is the one that this run would make.
+    pub fn check_complete(&self, folder: &Path, meta: &StoreMeta) -> Result<()> {
+        let tokenizer = tokenizer_settings(&meta.tokenizer_digest, meta.vocab_size);
+        let mut differences = self.differences(&tokenizer, &meta.settings, meta.version);
+        differences.extend(other_inputs(&meta.inputs, &self.inputs));
+        if differences.is_empty() && self.inputs.iter().any(|r| r.bytes.is_none()) {
+            differences.push("standard input and pipes cannot be compared with what it was made from".into());
+        }
+        refuse(folder, "a finished store", differences)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(JOURNAL_FILE)
+    }
+
+    fn differences(&self, tokenizer: &Value, settings: &Value, version: u32) -> Vec<String> {
+        let mut differences = Vec::new();
+        if version != self.version {
+            differences.push(format!("the store's version is {version} there, {} now", self.version));
+        }
+        for (now, there) in [(&self.tokenizer, tokenizer), (&self.settings, settings)] {
+            for (name, now) in now.as_object().into_iter().flatten() {
+                let there = &there[name];
+                if there != now {
+                    differences.push(format!("{name} is {there} there, {now} now"));
+                }
+            }
+        }
+        differences
+    }
+
+    /// How the inputs of an earlier run differ from these up to `position`. Later ones may have been mended since, or
+    /// added, without a difference to what is finished.
+    fn other_inputs_before(&self, found: &[InputRecord], position: Position) -> Option<String> {
+        let upto = |inputs: &[InputRecord]| {
+            let mut inputs: Vec<_> = inputs.iter().take(position.file + 1).cloned().collect();
+            if let Some(InputRecord { bytes, fingerprint, .. }) = inputs.get_mut(position.file)
+                && position.offset == 0
+            {
+                (*bytes, *fingerprint) = (None, None);
+            }
+            inputs
+        };
+        other_inputs(&upto(found), &upto(&self.inputs))
+    }
+}
+
+/// How two lists of inputs differ: the first difference, if there is one.
+fn other_inputs(there: &[InputRecord], now: &[InputRecord]) -> Option<String> {
+    match there.iter().zip(now).find(|(there, now)| there != now) {
+        Some((there, now)) if there.path == now.path => Some(format!("the contents of {} have changed", now.path)),
+        Some((there, now)) => Some(format!("the input is {} there, {} now", there.path, now.path)),
+        None if there.len() != now.len() => Some(format!("it has {} inputs, now there are {}", there.len(), now.len())),
+        None => None,
+    }
+}
+
+fn tokenizer_settings(digest: &str, vocab_size: u32) -> Value {
+    json!({ "tokenizer_digest": digest, "vocab_size": vocab_size })
+}
+
+fn refuse(folder: &Path, what: &str, differences: impl IntoIterator<Item = String>) -> Result<()> {
+    let differences: Vec<_> = differences.into_iter().collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Option(format!(
+        "{} holds {what} of another run: {}; choose another folder, or --overwrite to start afresh",
+        folder.display(),
+        differences.join("; ")
+    )))
+}

@@ -1,0 +1,300 @@
+//! The pipeline: while one wave of blocks is encoded on all threads, the next is read and the one before is written.
+
+use std::sync::Mutex;
+
+use memchr::memchr_iter;
+use rayon::prelude::*;
+
+use super::{Encode, TokenizeOptions};
+use crate::files::inputs::{InputFile, OnBadUtf8};
+use crate::tokens::corpus::{Block, BlockReader, Piece};
+use crate::tokens::documents::{Ids, UNKNOWN_JOINS};
+use crate::tokens::store::id_bytes;
+use crate::{Error, Progress, Result};
+
+/// Blocks a thread gets in a wave: enough to even out blocks that take longer than others.
+const BLOCKS_A_THREAD: usize = 8;
+/// Bytes of text in a wave, at most, whatever the number of threads.
+const WAVE_BYTES: usize = 64 << 20;
+
+/// Where encoded blocks go, in the order of the input.
+pub(super) trait Sink: Send {
+    /// Whether ids keep [`UNKNOWN_JOINS`]; they are 32 bits wide then.
+    const KEEPS_MARKS: bool;
+
+    fn write(&mut self, work: &Work) -> Result<()>;
+}
+
+/// A block and what became of it. The buffers are reused.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub block: Block,
+    pub encoded: Encoded,
+    result: Option<Error>,
+}
+
+/// The tokens of a block, and where sentences and documents end.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub ids: IdBuffer,
+    /// Where each sentence ends (exclusive) in `ids`.
+    pub sentence_ends: Vec<u32>,
+    /// The first one may end a document of which nothing is in this block.
+    pub document_ends: Vec<DocumentEnd>,
+    /// Invalid UTF-8 sequences that became U+FFFD.
+    pub replaced: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DocumentEnd {
+    /// Sentences of the block before the end.
+    pub sentences: u32,
+    /// Byte in the block's data at which what follows begins.
+    pub byte: u32,
+    /// Replaced sequences of the block before the end.
+    pub replaced: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum IdBuffer {
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+}
+
+impl IdBuffer {
+    /// The ids from `first` on.
+    pub fn tail(&self, first: usize) -> Ids<'_> {
+        match self {
+            Self::U16(ids) => Ids::U16(&ids[first..]),
+            Self::U32(ids) => Ids::U32(&ids[first..]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::U16(ids) => ids.len(),
+            Self::U32(ids) => ids.len(),
+        }
+    }
+}
+
+impl Default for Encoded {
+    fn default() -> Self {
+        Self { ids: IdBuffer::U32(Vec::new()), sentence_ends: Vec::new(), document_ends: Vec::new(), replaced: 0 }
+    }
+}
+
+impl Encoded {
+    /// Empties the buffers, and lets go of those that a block of very long lines has swollen.
+    fn clear(&mut self, narrow: bool, usual: usize) {
+        fn clear<T>(items: &mut Vec<T>, usual: usize) {
+            items.clear();
+            items.shrink_to(usual);
+        }
+        match (&mut self.ids, narrow) {
+            (IdBuffer::U16(ids), true) => clear(ids, usual),
+            (IdBuffer::U32(ids), false) => clear(ids, usual),
+            (ids, true) => *ids = IdBuffer::U16(Vec::new()),
+            (ids, false) => *ids = IdBuffer::U32(Vec::new()),
+        }
+        clear(&mut self.sentence_ends, usual);
+        clear(&mut self.document_ends, usual);
+        self.replaced = 0;
+    }
+}
+
+/// Blocks to be handled together.
+#[derive(Default)]
+struct Wave {
+    works: Vec<Work>,
+    used: usize,
+}
+
+impl Wave {
+    /// Fills the wave. What ends the input, an error or nothing more, goes to `end`.
+    fn read(&mut self, reader: &mut BlockReader, blocks: usize, block_bytes: usize, end: &mut Option<Result<()>>) {
+        self.used = 0;
+        let mut bytes = 0;
+        while end.is_none() && self.used < blocks && bytes < blocks * block_bytes {
+            if self.works.len() == self.used {
+                self.works.push(Work::default());
+            }
+            let block = &mut self.works[self.used].block;
+            block.clear();
+            block.data.shrink_to(4 * block_bytes);
+            match reader.next_block(block) {
+                Ok(true) => {
+                    bytes += block.data.len();
+                    self.used += 1;
+                }
+                Ok(false) => *end = Some(Ok(())),
+                Err(e) => *end = Some(Err(e)),
+            }
+        }
+    }
+
+    fn write<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        for work in &mut self.works[..self.used] {
+            if let Some(error) = work.result.take() {
+                return Err(error);
+            }
+            sink.write(work)?;
+        }
+        self.used = 0;
+        Ok(())
+    }
+}
+
+/// Reads, encodes and writes everything. `progress` is called after each wave, from the calling thread.
+pub(super) fn run<E: Encode, S: Sink>(
+    mut reader: BlockReader,
+    encoder: &E,
+    options: &TokenizeOptions,
+    sink: &mut S,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let pool = match options.threads {
+        0 => None,
+        n => Some(
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(n)
+                .build()
+                .map_err(|e| Error::Option(format!("cannot start {n} threads: {e}")))?,
+        ),
+    };
+    let threads = pool.as_ref().map_or_else(rayon::current_num_threads, rayon::ThreadPool::current_num_threads);
+    let block_bytes = options.block_bytes.max(1);
+    let blocks = (BLOCKS_A_THREAD * threads).min((WAVE_BYTES / block_bytes).max(threads));
+    let total = reader.bytes_total();
+    let worker = Worker::<E, S> {
+        encoder,
+        options,
+        files: reader.files().to_vec(),
+        states: Mutex::default(),
+        sink: std::marker::PhantomData,
+    };
+    let (mut reading, mut encoding, mut writing) = (Wave::default(), Wave::default(), Wave::default());
+    let mut end = None;
+    loop {
+        if !progress.report("tokenize", "bytes", reader.bytes_read(), total) {
+            return Err(Error::Interrupted("the text was not read to its end".into()));
+        }
+        let mut step = || {
+            let (written, ()) = rayon::join(
+                || {
+                    let written = writing.write(sink);
+                    reading.read(&mut reader, blocks, block_bytes, &mut end);
+                    written
+                },
+                || encoding.works[..encoding.used].par_iter_mut().for_each(|work| worker.encode(work)),
+            );
+            written
+        };
+        match &pool {
+            Some(pool) => pool.install(step),
+            None => step(),
+        }?;
+        std::mem::swap(&mut writing, &mut encoding);
+        std::mem::swap(&mut encoding, &mut reading);
+        if encoding.used == 0
+            && writing.used == 0
+            && let Some(end) = end
+        {
+            return end;
+        }
+    }
+}
+
+/// What the threads share.
+struct Worker<'a, E: Encode, S> {
+    encoder: &'a E,
+    options: &'a TokenizeOptions,
+    files: Vec<InputFile>,
+    /// States not in use; there are never more than threads.
+    states: Mutex<Vec<(E::State, Vec<u32>)>>,
+    sink: std::marker::PhantomData<fn(S)>,
+}
+
+impl<E: Encode, S: Sink> Worker<'_, E, S> {
+    fn encode(&self, work: &mut Work) {
+        // Nothing that can panic runs under the lock.
+        let state = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let mut state = state.unwrap_or_else(|| (self.encoder.state(), Vec::new()));
+        work.result = self.encode_block(&mut state, &work.block, &mut work.encoded).err();
+        state.1.shrink_to(self.options.block_bytes);
+        self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(state);
+    }
+
+    fn encode_block(&self, state: &mut (E::State, Vec<u32>), block: &Block, out: &mut Encoded) -> Result<()> {
+        let narrow = !S::KEEPS_MARKS && id_bytes(self.encoder.vocab_size()) == 2;
+        out.clear(narrow, 4 * self.options.block_bytes);
+        for piece in &block.pieces {
+            let bytes = &block.data[piece.range.clone()];
+            // A piece is checked as a whole: two pieces of different files must not make a character together.
+            match (std::str::from_utf8(bytes), self.options.on_bad_utf8) {
+                (Ok(text), _) => {
+                    for (line, end) in piece.lines(&block.data) {
+                        let start = end - piece.range.start - line.len() - usize::from(block.data[end - 1] == b'\n');
+                        self.encode_line(state, &text[start..start + line.len()], end, out)?;
+                    }
+                }
+                (Err(e), OnBadUtf8::Error) => return Err(self.invalid_utf8(piece, bytes, e.valid_up_to())),
+                (Err(_), OnBadUtf8::Replace) => {
+                    for (line, end) in piece.lines(&block.data) {
+                        out.replaced += line.utf8_chunks().filter(|c| !c.invalid().is_empty()).count() as u32;
+                        self.encode_line(state, &String::from_utf8_lossy(line), end, out)?;
+                    }
+                }
+            }
+            if piece.last && !self.options.join_files {
+                end_document(out, piece.range.end);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_line(
+        &self,
+        (state, ids): &mut (E::State, Vec<u32>),
+        line: &str,
+        end: usize,
+        out: &mut Encoded,
+    ) -> Result<()> {
+        ids.clear();
+        if !self.encoder.encode_line(state, line, ids) {
+            end_document(out, end);
+        } else if !ids.is_empty() {
+            let vocab_size = self.encoder.vocab_size();
+            if let Some(id) = ids.iter().map(|&id| id & !UNKNOWN_JOINS).find(|&id| id >= vocab_size) {
+                let rule = format!("the tokenizer gave id {id}, but its vocabulary has {vocab_size} pieces");
+                return Err(Error::Option(rule));
+            }
+            match &mut out.ids {
+                IdBuffer::U16(narrow) => narrow.extend(ids.iter().map(|&id| id as u16)),
+                IdBuffer::U32(wide) if S::KEEPS_MARKS => wide.extend_from_slice(ids),
+                IdBuffer::U32(wide) => wide.extend(ids.iter().map(|&id| id & !UNKNOWN_JOINS)),
+            }
+            out.sentence_ends.push(out.ids.len() as u32);
+        }
+        Ok(())
+    }
+
+    fn invalid_utf8(&self, piece: &Piece, bytes: &[u8], at: usize) -> Error {
+        let line_start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |i| i + 1);
+        let dropped = if line_start == 0 { piece.dropped } else { 0 };
+        Error::InvalidUtf8 {
+            path: self.files[piece.start.file].path.clone(),
+            line: piece.start.line + memchr_iter(b'\n', &bytes[..at]).count() as u64,
+            byte: (at - line_start) as u64 + 1 + dropped,
+            value: bytes[at],
+        }
+    }
+}
+
+/// Marks a document's end, unless nothing has come since the last one.
+fn end_document(out: &mut Encoded, byte: usize) {
+    let sentences = out.sentence_ends.len() as u32;
+    if out.document_ends.last().is_none_or(|last| last.sentences < sentences) {
+        out.document_ends.push(DocumentEnd { sentences, byte: byte as u32, replaced: out.replaced });
+    }
+}

@@ -1,0 +1,599 @@
+//! Text to ids: `SentencePiece` unigram models and `WordPiece` vocabularies, exactly as their own tools give them.
+//!
+//! Speed comes from a cache of words. It is exact because, where no piece crosses a space, the best segmentation of a
+//! line is those of its words; and because a word whose best and second-best segmentation lie so close together that
+//! float32 rounding along the line could swap them carries a limit, beyond which its line is segmented as a whole, in
+//! `SentencePiece`'s own order of operations.
+
+pub mod beside;
+mod cache;
+mod load;
+mod normalizer;
+mod proto;
+pub(crate) mod text;
+mod trie;
+mod unigram;
+mod wordpiece;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::documents::UNKNOWN_JOINS;
+use super::vocab::Vocab;
+use crate::instances::options::WordBoundary;
+use crate::{Error, Result};
+
+use cache::{Facts, Word, WordCache, Words};
+use normalizer::{Normalizer, SPACE_SYMBOL};
+use proto::PieceType;
+pub use text::{TextRules, is_python_space, is_start_piece, is_word_start};
+use unigram::{Lattice, Span, Unigram};
+use wordpiece::WordPiece;
+
+/// A tokenizer; immutable, shared between threads, each of which has a [`State`].
+#[derive(Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    /// What its file is called; a token store's copy has another name.
+    name: String,
+    engine: Engine,
+    pieces: Vec<String>,
+    kinds: Vec<PieceType>,
+    by_piece: HashMap<String, u32>,
+    unknown: u32,
+    text_rules: Option<TextRules>,
+    digest: String,
+    vocab_digest: String,
+    /// The file's bytes: a token store takes them along.
+    file: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Unigram(Box<UnigramEngine>),
+    WordPiece(WordPiece),
+}
+
+#[derive(Debug)]
+struct UnigramEngine {
+    normalizer: Normalizer,
+    model: Unigram,
+    /// Id of each byte's piece, with `byte_fallback`.
+    bytes: Option<Box<[u32; 256]>>,
+    /// Whether words can be looked up as they stand in the text.
+    cacheable: bool,
+}
+
+/// Working memory of one thread: the word cache and scratch space.
+#[derive(Debug)]
+pub struct State {
+    cache: WordCache,
+    scratch: Scratch,
+    /// Whether unknown pieces that begin no word carry [`UNKNOWN_JOINS`].
+    mark_unknown: bool,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    text: String,
+    normal: Vec<u8>,
+    lattice: Lattice,
+    spans: Vec<Span>,
+    ids: Vec<u32>,
+}
+
+/// What is known of a line so far.
+#[derive(Debug)]
+struct Line {
+    /// Sum of the words' scores, each rounded by itself.
+    sum: f32,
+    /// Whether the ids are those of the segmentation: no unknown characters, no number encoded anew.
+    ids_tell: bool,
+    /// The score as `SentencePiece` sums it, up to the id at `scored`.
+    score: f32,
+    scored: usize,
+}
+
+/// Beyond this `SentencePiece` may start its sums anew (at 100,000).
+const MAX_EXACT_SCORE: f32 = 90_000.0;
+
+/// Words whose places in the cache are looked for together.
+const WORDS_AHEAD: usize = 16;
+
+/// A piece as text and id, as [`Tokenizer::encode_pieces`] gives it.
+pub type Piece = (String, u32);
+
+impl Tokenizer {
+    /// The model or vocabulary file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// The name of the file that the user knows: of [`Tokenizer::path`], unless that is a copy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The tokenizer under the name of the file that it is a copy of.
+    #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// The bytes of the model or vocabulary file.
+    pub fn file_bytes(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// SHA-256 (hex) over the file and the text rules: equal digests give equal ids.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// SHA-256 (hex) over the pieces in id order, each with a line end: if it is equal, ids have one meaning.
+    pub fn vocab_digest(&self) -> &str {
+        &self.vocab_digest
+    }
+
+    /// The pieces in id order.
+    pub fn pieces(&self) -> &[String] {
+        &self.pieces
+    }
+
+    /// `"unigram"` or `"wordpiece"`.
+    pub fn kind(&self) -> &'static str {
+        match self.engine {
+            Engine::Unigram(_) => "unigram",
+            Engine::WordPiece(_) => "wordpiece",
+        }
+    }
+
+    /// The reference's text rules, or none.
+    pub fn text_rules(&self) -> Option<TextRules> {
+        self.text_rules
+    }
+
+    /// Id of a piece by its text, control symbols included.
+    pub fn piece_to_id(&self, piece: &str) -> Option<u32> {
+        self.by_piece.get(piece).copied()
+    }
+
+    /// Id of the unknown piece.
+    pub fn unknown_id(&self) -> u32 {
+        self.unknown
+    }
+
+    /// Working memory for one thread. `mark_unknown` sets [`UNKNOWN_JOINS`] on unknown pieces whose surface begins no
+    /// word under the reference's rule.
+    pub fn state(&self, mark_unknown: bool) -> State {
+        State { cache: WordCache::default(), scratch: Scratch::default(), mark_unknown }
+    }
+
+    /// What instances and masks need; an error where a special piece is missing.
+    pub fn vocab(&self, boundary: WordBoundary) -> Result<Vocab> {
+        let special = |names: [&str; 2]| {
+            names.iter().find_map(|name| self.piece_to_id(name)).ok_or_else(|| {
+                let count = self.pieces.len();
+                if matches!(self.engine, Engine::WordPiece(_)) {
+                    let missing = names[1];
+                    return Error::tokenizer(
+                        &self.path,
+                        format!(
+                            "none of its {count} entries is {missing}; a WordPiece vocabulary needs [PAD], [UNK], [CLS], \
+                             [SEP] and [MASK]: add a line {missing} at its end, or pass another vocabulary"
+                        ),
+                    );
+                }
+                Error::tokenizer(
+                    &self.path,
+                    format!(
+                        "none of its {count} pieces is {}; ALBERT needs [CLS], [SEP], [MASK] and <pad>: train one with \
+                         `albert-fast train-tokenizer`, or give SentencePiece \
+                         control_symbols=[CLS],[SEP],[MASK] and pad_id=0",
+                        if names[0] == names[1] {
+                            names[0].to_owned()
+                        } else {
+                            format!("{} or {}", names[0], names[1])
+                        },
+                    ),
+                )
+            })
+        };
+        let (pad, cls, sep, mask) = (
+            special(["<pad>", "[PAD]"])?,
+            special(["[CLS]", "[CLS]"])?,
+            special(["[SEP]", "[SEP]"])?,
+            special(["[MASK]", "[MASK]"])?,
+        );
+        let ordinary = (0..self.pieces.len() as u32)
+            .filter(|&id| {
+                ![pad, cls, sep, mask, self.unknown].contains(&id)
+                    && matches!(self.kinds[id as usize], PieceType::Normal | PieceType::UserDefined)
+            })
+            .collect();
+        Ok(Vocab {
+            size: self.pieces.len() as u32,
+            pad,
+            unk: self.unknown,
+            cls,
+            sep,
+            mask,
+            word_start: self.word_starts(boundary),
+            word_end: self.word_ends(boundary).unwrap_or_else(|| match (&self.engine, boundary) {
+                // The first word of a sentence has no ▁.
+                (Engine::Unigram(engine), WordBoundary::Unicode) if !engine.normalizer.adds_prefix() => {
+                    vec![false; self.pieces.len()]
+                }
+                _ => Vec::new(),
+            }),
+            ordinary,
+        })
+    }
+
+    /// For each id, whether the piece begins a word by itself; control and unknown pieces do. Where `▁` ends words
+    /// ([`Tokenizer::word_ends`]), so does what follows such a piece.
+    pub fn word_starts(&self, boundary: WordBoundary) -> Vec<bool> {
+        self.pieces
+            .iter()
+            .zip(&self.kinds)
+            .map(|(piece, kind)| match (&self.engine, boundary) {
+                (Engine::WordPiece(_), _) => !piece.starts_with("##"),
+                (Engine::Unigram(_), WordBoundary::Albert) => is_start_piece(piece),
+                (Engine::Unigram(engine), WordBoundary::Unicode) => {
+                    let text = if engine.normalizer.whitespace_as_suffix() { piece.trim_matches('▁') } else { piece };
+                    matches!(kind, PieceType::Control | PieceType::Unknown) || is_word_start(text)
+                }
+            })
+            .collect()
+    }
+
+    /// For each id, whether what follows the piece begins a word: the piece ends in `▁`, in a model that was trained with
+    /// `treat_whitespace_as_suffix`. None with any other tokenizer, and under the reference's rule, which knows only of
+    /// words that begin with `▁`.
+    pub fn word_ends(&self, boundary: WordBoundary) -> Option<Vec<bool>> {
+        let Engine::Unigram(engine) = &self.engine else { return None };
+        if boundary == WordBoundary::Albert || !engine.normalizer.whitespace_as_suffix() {
+            return None;
+        }
+        let ends =
+            self.pieces.iter().zip(&self.kinds).map(|(piece, kind)| {
+                piece.ends_with('▁') && matches!(kind, PieceType::Normal | PieceType::UserDefined)
+            });
+        Some(ends.collect())
+    }
+
+    /// For each of `ids`, whether the token begins a word there: the first one does, and what follows a control piece.
+    /// Ids must be of the vocabulary.
+    pub fn word_starts_in(&self, ids: &[u32], boundary: WordBoundary) -> Vec<bool> {
+        let starts = self.word_starts(boundary);
+        let ends = self.word_ends(boundary).unwrap_or_default();
+        let mut begins = true;
+        ids.iter()
+            .map(|&id| {
+                let id = id as usize;
+                let this = begins || starts[id];
+                begins = self.kinds[id] == PieceType::Control || ends.get(id).copied().unwrap_or(false);
+                this
+            })
+            .collect()
+    }
+
+    /// Whether `▁` stands at the end of words (`treat_whitespace_as_suffix`).
+    pub fn marks_word_ends(&self) -> bool {
+        matches!(&self.engine, Engine::Unigram(engine) if engine.normalizer.whitespace_as_suffix())
+    }
+
+    /// Whether a line ends a document: nothing is left of it under the text rules (only white space, without rules).
+    pub fn is_blank(&self, state: &mut State, line: &str) -> bool {
+        if line.bytes().any(|byte| byte.is_ascii_graphic()) {
+            return false;
+        }
+        match (self.text_rules, &self.engine) {
+            (Some(rules), Engine::Unigram(_)) => {
+                rules.preprocess(line, &mut state.scratch.text);
+                state.scratch.text.is_empty()
+            }
+            _ => line.chars().all(is_python_space),
+        }
+    }
+
+    /// Appends the ids of `text`.
+    pub fn encode(&self, state: &mut State, text: &str, out: &mut Vec<u32>) {
+        let first = out.len();
+        if !self.encode_by_words(state, text, out) {
+            out.truncate(first);
+            self.encode_whole(state, text, out);
+        }
+    }
+
+    /// Looks words up, and finds those that are new; false where the line must be looked at as a whole.
+    fn encode_by_words(&self, state: &mut State, text: &str, out: &mut Vec<u32>) -> bool {
+        if let Engine::Unigram(engine) = &self.engine
+            && !engine.cacheable
+        {
+            return false;
+        }
+        let mut line = Line { sum: 0.0, ids_tell: true, score: 0.0, scored: out.len() };
+        let mut words = Words::new(text.as_bytes());
+        let mut batch = [Word::default(); WORDS_AHEAD];
+        loop {
+            let mut count = 0;
+            for word in words.by_ref().take(WORDS_AHEAD) {
+                batch[count] = word;
+                state.cache.prepare(&mut batch[count]);
+                count += 1;
+            }
+            if count == 0 {
+                return true;
+            }
+            for word in &batch[..count] {
+                let first = out.len();
+                // A space is a whole character, so words begin and end at characters.
+                let surface = &text[word.start..word.end];
+                let facts = match state.cache.append(text.as_bytes(), word, out) {
+                    Some(facts) => facts,
+                    None => self.encode_new_word(state, text, word, out),
+                };
+                line.sum += facts.score.abs();
+                if line.sum > facts.limit && !self.encode_close_word(state, surface, facts, &mut line, first, out) {
+                    return false;
+                }
+                line.ids_tell &= facts.score <= 0.0;
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn encode_new_word(&self, state: &mut State, text: &str, word: &Word, out: &mut Vec<u32>) -> Facts {
+        let surface = &text[word.start..word.end];
+        let State { cache, scratch, mark_unknown } = state;
+        scratch.ids.clear();
+        let facts = match &self.engine {
+            Engine::WordPiece(model) => {
+                model.encode(surface, &mut scratch.ids);
+                Facts { score: 0.0, limit: f32::INFINITY }
+            }
+            Engine::Unigram(engine) => {
+                let literal = self.normalize(engine, scratch, surface);
+                scratch.spans.clear();
+                let outcome = engine.model.segment(&scratch.normal, 0.0, 0, &mut scratch.lattice, &mut scratch.spans);
+                let ids_tell = self.emit(engine, scratch, *mark_unknown);
+                // Along a line that has summed up S, every addition of a score rounds by up to |S| * 2^-24; two
+                // paths over this word hold at most one addition a byte each. The lead must be larger than what
+                // these can add up to, with a factor of 4 to spare. In a deep word the sums may start anew, even where
+                // a way loses in the end, and then its score does not tell what came before the next word.
+                let limit = if literal || outcome.deep {
+                    -1.0
+                } else {
+                    outcome.gap * (1 << 21) as f32 / scratch.normal.len().max(1) as f32
+                };
+                let score = -outcome.score.abs();
+                Facts { score: if ids_tell { score } else { score.abs().max(f32::MIN_POSITIVE) }, limit }
+            }
+        };
+        cache.put(text.as_bytes(), word, &scratch.ids, facts);
+        out.extend_from_slice(&scratch.ids);
+        facts
+    }
+
+    /// Segments a word whose best and second-best way lie close together, with the exact score of the line before it;
+    /// its ids in `out`, from `first` on, are replaced. False where that score cannot be told.
+    #[inline(never)]
+    fn encode_close_word(
+        &self,
+        state: &mut State,
+        word: &str,
+        facts: Facts,
+        line: &mut Line,
+        first: usize,
+        out: &mut Vec<u32>,
+    ) -> bool {
+        let Engine::Unigram(engine) = &self.engine else { return false };
+        if facts.limit < 0.0 || !line.ids_tell || line.sum > MAX_EXACT_SCORE {
+            return false;
+        }
+        for &id in &out[line.scored..first] {
+            line.score += engine.model.score(id);
+        }
+        line.scored = first;
+        out.truncate(first);
+        let State { scratch, mark_unknown, .. } = state;
+        scratch.ids.clear();
+        self.normalize(engine, scratch, word);
+        scratch.spans.clear();
+        engine.model.segment(&scratch.normal, line.score, 0, &mut scratch.lattice, &mut scratch.spans);
+        line.ids_tell &= self.emit(engine, scratch, *mark_unknown);
+        out.extend_from_slice(&scratch.ids);
+        true
+    }
+
+    /// Applies text rules and normalizer to `text`; the result is in `scratch.normal`. Returns what
+    /// [`Normalizer::normalize`] does.
+    fn normalize(&self, engine: &UnigramEngine, scratch: &mut Scratch, text: &str) -> bool {
+        if let Some(rules) = self.text_rules {
+            rules.preprocess(text, &mut scratch.text);
+            engine.normalizer.normalize(scratch.text.as_bytes(), &mut scratch.normal)
+        } else {
+            engine.normalizer.normalize(text.as_bytes(), &mut scratch.normal)
+        }
+    }
+
+    /// The whole line at once: what `SentencePiece` does.
+    #[inline(never)]
+    fn encode_whole(&self, state: &mut State, text: &str, out: &mut Vec<u32>) {
+        let State { scratch, mark_unknown, .. } = state;
+        scratch.ids.clear();
+        match &self.engine {
+            Engine::WordPiece(model) => model.encode(text, &mut scratch.ids),
+            Engine::Unigram(engine) => {
+                self.segment_whole(engine, scratch, text);
+                self.emit(engine, scratch, *mark_unknown);
+            }
+        }
+        out.extend_from_slice(&scratch.ids);
+    }
+
+    fn segment_whole(&self, engine: &UnigramEngine, scratch: &mut Scratch, text: &str) {
+        self.normalize(engine, scratch, text);
+        scratch.spans.clear();
+        let Scratch { normal, lattice, spans, .. } = scratch;
+        let mut score = 0.0;
+        let mut start = 0;
+        while start < normal.len() {
+            // Every path passes the beginning of a word, so a word's lattice needs only the score up to it.
+            let end = if engine.model.keeps_words() {
+                memchr::memmem::find(&normal[start + 1..], SPACE_SYMBOL).map_or(normal.len(), |at| start + 1 + at)
+            } else {
+                normal.len()
+            };
+            score = engine.model.segment(&normal[start..end], score, start as u32, lattice, spans).score;
+            start = end;
+        }
+    }
+
+    /// Spans to ids in `scratch.ids`: runs of unknown characters are one piece (or bytes); the reference's digit-comma
+    /// rule; ids by surface. Returns whether the ids are those of the segmentation, so that they tell its score.
+    fn emit(&self, engine: &UnigramEngine, scratch: &mut Scratch, mark_unknown: bool) -> bool {
+        let mut ids_tell = scratch.spans.iter().all(|span| span.id != self.unknown);
+        if engine.bytes.is_none() {
+            merge_unknown(&mut scratch.spans, self.unknown);
+            if self.text_rules.is_none() {
+                scratch.ids.extend(scratch.spans.iter().map(|span| span.id));
+                return ids_tell;
+            }
+        }
+        for span in &scratch.spans {
+            let surface = &scratch.normal[span.start as usize..span.end as usize];
+            if surface.ends_with(b",")
+                && surface.len() > 1
+                && self.text_rules.is_some()
+                && let Some(rest) = before_digit_comma(surface)
+            {
+                ids_tell = false;
+                for (piece, id) in self.encode_anew(engine, &rest) {
+                    scratch.ids.push(self.id_by_surface(&piece, id, mark_unknown));
+                }
+                let comma = self.piece_to_id(",").unwrap_or(self.unknown);
+                scratch.ids.push(self.id_by_surface(",", comma, mark_unknown));
+            } else if span.id != self.unknown {
+                scratch.ids.push(span.id);
+            } else if let Some(bytes) = &engine.bytes {
+                scratch.ids.extend(surface.iter().map(|&byte| bytes[byte as usize]));
+            } else {
+                let surface = String::from_utf8_lossy(surface);
+                scratch.ids.push(self.id_by_surface(&surface, span.id, mark_unknown));
+            }
+        }
+        ids_tell
+    }
+
+    /// The reference's tokens are strings until the end: an unknown run that spells a control symbol becomes it.
+    fn id_by_surface(&self, surface: &str, id: u32, mark_unknown: bool) -> u32 {
+        if id != self.unknown {
+            return id;
+        }
+        match self.piece_to_id(surface) {
+            Some(id) => id,
+            None if mark_unknown && !is_start_piece(surface) => id | UNKNOWN_JOINS,
+            None => id,
+        }
+    }
+
+    /// The pieces of a text of its own (`EncodeAsPieces`), without text rules.
+    fn encode_anew(&self, engine: &UnigramEngine, text: &str) -> Vec<Piece> {
+        let mut normal = Vec::new();
+        let mut spans = Vec::new();
+        engine.normalizer.normalize(text.as_bytes(), &mut normal);
+        engine.model.segment(&normal, 0.0, 0, &mut Lattice::default(), &mut spans);
+        self.surfaces(engine, &normal, &mut spans)
+    }
+
+    /// Spans as pieces: an unknown run is its surface, or its bytes' pieces.
+    fn surfaces(&self, engine: &UnigramEngine, normal: &[u8], spans: &mut Vec<Span>) -> Vec<Piece> {
+        if engine.bytes.is_none() {
+            merge_unknown(spans, self.unknown);
+        }
+        let mut pieces = Vec::with_capacity(spans.len());
+        for span in spans {
+            let surface = &normal[span.start as usize..span.end as usize];
+            match &engine.bytes {
+                Some(bytes) if span.id == self.unknown => pieces.extend(surface.iter().map(|&byte| {
+                    let id = bytes[byte as usize];
+                    (self.pieces[id as usize].clone(), id)
+                })),
+                _ => pieces.push((String::from_utf8_lossy(surface).into_owned(), span.id)),
+            }
+        }
+        pieces
+    }
+
+    /// The pieces of `text` as strings: an unknown run is its surface (`[UNK]` with a `WordPiece` vocabulary).
+    pub fn encode_pieces(&self, state: &mut State, text: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        let Engine::Unigram(engine) = &self.engine else {
+            self.encode(state, text, &mut ids);
+            return ids.iter().map(|&id| self.pieces[id as usize].clone()).collect();
+        };
+        let scratch = &mut state.scratch;
+        scratch.ids.clear();
+        self.segment_whole(engine, scratch, text);
+        let mut pieces = Vec::new();
+        for (piece, _) in self.surfaces(engine, &scratch.normal, &mut scratch.spans) {
+            match before_digit_comma(piece.as_bytes()).filter(|_| self.text_rules.is_some()) {
+                Some(rest) => {
+                    pieces.extend(self.encode_anew(engine, &rest).into_iter().map(|(piece, _)| piece));
+                    pieces.push(",".to_owned());
+                }
+                None => pieces.push(piece),
+            }
+        }
+        pieces
+    }
+
+    /// Text of ids: pieces joined, `▁` as a space, control symbols left out. An error names an id outside the
+    /// vocabulary.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        let mut bytes = Vec::new();
+        for &id in ids {
+            let piece = self.pieces.get(id as usize).ok_or_else(|| {
+                Error::Option(format!("ids must be below the vocabulary's size, {}; one is {id}", self.pieces.len()))
+            })?;
+            match (&self.engine, self.kinds[id as usize]) {
+                (Engine::WordPiece(_), _) => {
+                    let rest = piece.strip_prefix("##");
+                    bytes.extend(rest.is_none().then_some(b' '));
+                    bytes.extend_from_slice(rest.unwrap_or(piece).as_bytes());
+                }
+                (_, PieceType::Control) => {}
+                (_, PieceType::Unknown) => bytes.extend_from_slice(" ⁇ ".as_bytes()),
+                (_, PieceType::Byte) => bytes.extend(load::byte_of_piece(piece)),
+                _ => bytes.extend_from_slice(piece.replace('▁', " ").as_bytes()),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if self.marks_word_ends() {
+            return Ok(text.strip_suffix(' ').unwrap_or(&text).to_owned());
+        }
+        Ok(text.strip_prefix(' ').unwrap_or(&text).to_owned())
+    }
+}
+
+/// Merges neighbouring unknown spans, as `SentencePieceProcessor::PopulateSentencePieceText` does.
+fn merge_unknown(spans: &mut Vec<Span>, unknown: u32) {
+    spans.dedup_by(|next, previous| {
+        let merge = next.id == unknown && previous.id == unknown;
+        if merge {
+            previous.end = next.end;
+        }
+        merge
+    });
+}
+
+/// The reference's rule for numbers (`encode_pieces`): for a piece that ends in a digit and a comma, what is encoded
+/// anew before the comma: the rest, without any `▁`.
+fn before_digit_comma(surface: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(surface).ok()?;
+    let rest = text.strip_suffix(',')?;
+    text::is_python_digit(rest.chars().next_back()?).then(|| rest.replace('▁', ""))
+}

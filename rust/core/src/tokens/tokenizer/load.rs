@@ -1,0 +1,204 @@
+//! Loading models and vocabularies, and saying what is wrong with those that cannot be used.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::normalizer::Normalizer;
+use super::proto::{ModelProto, ModelType, PieceType};
+use super::text::TextRules;
+use super::unigram::Unigram;
+use super::wordpiece::{Vocabulary, WordPiece};
+use super::{Engine, Tokenizer, UnigramEngine};
+use crate::{Error, Result};
+
+impl Tokenizer {
+    /// Loads a `SentencePiece` unigram model. With `text_rules`, text first goes through the reference's
+    /// `preprocess_text`, pieces through its digit-comma rule, and the model must have ALBERT's special pieces.
+    pub fn from_model(path: &Path, text_rules: Option<TextRules>) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let broken = |reason: String| Error::tokenizer(path, reason);
+        let not_a_model = |what: String| {
+            broken(format!(
+                "{what}; it should be the .model file that SentencePiece's trainer or `albert-fast train-tokenizer` \
+                 writes (a WordPiece vocabulary goes with Tokenizer.from_vocab_file)"
+            ))
+        };
+        if bytes.is_empty() {
+            return Err(not_a_model("the file is empty".into()));
+        }
+        let model = ModelProto::decode(&bytes[..])
+            .map_err(|error| not_a_model(format!("not a SentencePiece model, or cut short or corrupt ({error})")))?;
+        if model.pieces.is_empty() || model.trainer_spec.is_none() || model.normalizer_spec.is_none() {
+            return Err(not_a_model(format!(
+                "not a SentencePiece model, or cut short: {} pieces, trainer settings {}, normalizer settings {}",
+                model.pieces.len(),
+                if model.trainer_spec.is_some() { "found" } else { "missing" },
+                if model.normalizer_spec.is_some() { "found" } else { "missing" },
+            )));
+        }
+        let trainer = model.trainer_spec.clone().unwrap_or_default();
+        if trainer.model_type() != ModelType::Unigram {
+            return Err(broken(format!(
+                "a {:?} model; ALBERT needs a unigram one: train it with --model_type=unigram (SentencePiece's default) \
+                 or with `albert-fast train-tokenizer`",
+                trainer.model_type()
+            )));
+        }
+        let spec = model.normalizer_spec.clone().unwrap_or_default();
+        if text_rules.is_some() && spec.escape_whitespaces == Some(false) {
+            return Err(broken(
+                "its spaces are not escaped (escape_whitespaces=false): no piece tells where words begin, and \
+                 tokenizer.json cannot express it; train it without that setting, or with `albert-fast train-tokenizer`"
+                    .into(),
+            ));
+        }
+        let kinds: Vec<PieceType> = model.pieces.iter().map(super::proto::Piece::r#type).collect();
+        let unknown = match kinds.iter().filter(|&&kind| kind == PieceType::Unknown).count() {
+            1 => kinds.iter().position(|&kind| kind == PieceType::Unknown).unwrap_or_default() as u32,
+            count => return Err(broken(format!("{count} unknown pieces; a model has exactly one"))),
+        };
+        let mut by_piece = HashMap::with_capacity(model.pieces.len());
+        for (id, piece) in model.pieces.iter().enumerate() {
+            if piece.piece().is_empty() || piece.piece().contains('\0') {
+                return Err(broken(format!("piece {id} is empty or holds a NUL byte")));
+            }
+            if !piece.score().is_finite() {
+                return Err(broken(format!("the score of piece {id}, {:?}, is {}", piece.piece(), piece.score())));
+            }
+            if let Some(first) = by_piece.insert(piece.piece().to_owned(), id as u32) {
+                return Err(broken(format!("pieces {first} and {id} are both {:?}", piece.piece())));
+            }
+        }
+        let bytes_of_pieces = if trainer.byte_fallback.unwrap_or(false) {
+            let mut ids = Box::new([0; 256]);
+            for byte in 0..256usize {
+                let name = format!("<0x{byte:02X}>");
+                ids[byte] = *by_piece
+                    .get(&name)
+                    .ok_or_else(|| broken(format!("byte_fallback is set but {name} is missing")))?;
+            }
+            Some(ids)
+        } else {
+            None
+        };
+        let normalizer = Normalizer::new(&model).map_err(&broken)?;
+        let unigram = Unigram::new(&model, unknown).map_err(&broken)?;
+        let space_is_a_piece = by_piece
+            .get("▁")
+            .is_some_and(|&id| matches!(kinds[id as usize], PieceType::Normal | PieceType::UserDefined));
+        let cacheable = normalizer.is_word_local() && unigram.keeps_words() && space_is_a_piece;
+        let pieces: Vec<_> = model.pieces.iter().map(|piece| piece.piece().to_owned()).collect();
+        let tokenizer = Self {
+            path: path.to_path_buf(),
+            name: file_name(path),
+            engine: Engine::Unigram(Box::new(UnigramEngine {
+                normalizer,
+                model: unigram,
+                bytes: bytes_of_pieces,
+                cacheable,
+            })),
+            vocab_digest: vocab_digest(&pieces),
+            pieces,
+            kinds,
+            by_piece,
+            unknown,
+            text_rules,
+            digest: digest(&bytes, "sentencepiece", text_rules),
+            file: bytes,
+        };
+        if text_rules.is_some() {
+            tokenizer.vocab(crate::instances::options::WordBoundary::default())?;
+        }
+        Ok(tokenizer)
+    }
+
+    /// Loads a BERT `WordPiece` vocabulary, one entry per line. An entry's id is the number of its line; a file of which
+    /// programs disagree is an error.
+    pub fn from_vocabulary(path: &Path, rules: TextRules) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + memchr::memchr_iter(b'\n', before).count();
+            let byte = 1 + before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+            let value = bytes[error.valid_up_to()];
+            let found = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                "the file is UTF-16".to_owned()
+            } else {
+                format!("line {line}, byte {byte}: invalid UTF-8 (0x{value:02X})")
+            };
+            Error::tokenizer(path, format!("{found}; a vocabulary must be UTF-8: convert the file"))
+        })?;
+        let Vocabulary { entries, plain } =
+            Vocabulary::read(text).map_err(|(line, reason)| Error::line(path, line, reason))?;
+        let by_piece: HashMap<String, u32> =
+            entries.iter().enumerate().map(|(id, entry)| (entry.clone(), id as u32)).collect();
+        let Some(&unknown) = by_piece.get("[UNK]") else {
+            return Err(Error::tokenizer(
+                path,
+                format!(
+                    "none of its {} entries is [UNK]; a WordPiece vocabulary has one entry a line, [PAD], [UNK], \
+                     [CLS], [SEP] and [MASK] among them (a SentencePiece model goes with Tokenizer.from_file)",
+                    entries.len()
+                ),
+            ));
+        };
+        // Only what some reader numbers otherwise is written anew: most files keep their bytes, and so their digest.
+        let is_plain =
+            bytes == plain.as_bytes() || plain.strip_suffix('\n').is_some_and(|rest| bytes == rest.as_bytes());
+        let bytes = if is_plain { bytes } else { plain.into_bytes() };
+        let kinds = entries
+            .iter()
+            .map(|entry| match entry.as_str() {
+                "[UNK]" => PieceType::Unknown,
+                "[PAD]" | "[CLS]" | "[SEP]" | "[MASK]" => PieceType::Control,
+                _ => PieceType::Normal,
+            })
+            .collect();
+        let tokenizer = Self {
+            path: path.to_path_buf(),
+            name: file_name(path),
+            vocab_digest: vocab_digest(&entries),
+            engine: Engine::WordPiece(WordPiece::new(&entries, unknown, rules.lower_case, rules.keep_accents)),
+            kinds,
+            pieces: entries,
+            by_piece,
+            unknown,
+            text_rules: Some(rules),
+            digest: digest(&bytes, "wordpiece", Some(rules)),
+            file: bytes,
+        };
+        tokenizer.vocab(crate::instances::options::WordBoundary::default())?;
+        Ok(tokenizer)
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn vocab_digest(pieces: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for piece in pieces {
+        hash.update(piece);
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+fn digest(file: &[u8], kind: &str, rules: Option<TextRules>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(file);
+    hash.update(match rules {
+        None => format!("\0{kind} none"),
+        Some(rules) => format!("\0{kind} lower={} keep_accents={}", rules.lower_case, rules.keep_accents),
+    });
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// The byte that a piece such as `<0x0A>` stands for.
+pub(super) fn byte_of_piece(piece: &str) -> Option<u8> {
+    u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
+}
