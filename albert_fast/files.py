@@ -1,10 +1,23 @@
-"""Outputs that one run at a time writes."""
+"""Files and directories that appear whole or not at all, and outputs that one process at a time writes.
+
+A file is written as `.NAME.tmp` beside it, a directory is filled as `.NAME.tmp`; when everything is on the disk, it
+gets its name. A temporary has the same name each time, so what a killed process leaves is gone after the next one.
+"""
+
+from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from typing import TYPE_CHECKING
 
-from albert_fast._native import OutputLock
+from albert_fast._native import AlbertFastError, OutputLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -15,14 +28,181 @@ def locked(path: str | os.PathLike[str], *, whole: bool = False) -> Iterator[Out
 
     Args:
         path: the output.
-        whole: whether it is a file or a folder that appears whole, in place of what is there. Otherwise it is a folder
-            that is filled in place: it is created, and removed again if it is empty at the end.
+        whole: whether it is a file or a directory that appears whole, in place of what is there. Otherwise it is a
+            directory that is filled in place: it is created, and removed again if it is empty at the end.
 
     Raises:
-        AlbertFastError: another run is writing there, or the folder cannot be created.
+        AlbertFastError: another run is writing there, or the directory cannot be created.
     """
     lock = OutputLock(path, whole=whole)
     try:
         yield lock
     finally:
         lock.release()
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes `path` whole or not at all.
+
+    Raises:
+        AlbertFastError: it cannot be written.
+    """
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Writes files of one directory that belong together. If one of them cannot be written, none is replaced.
+
+    The last one is the one that counts: the old one is removed before the others are replaced, so that it never meets
+    their new content, and the new one comes when they are there.
+
+    Raises:
+        AlbertFastError: a file cannot be written.
+    """
+    temporaries = {path: _temporary(path) for path in files}
+    *_, last = files
+    path = last
+    try:
+        for path, data in files.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            temporaries[path].write_bytes(data)
+            sync(temporaries[path])
+        if len(files) > 1:
+            last.unlink(missing_ok=True)
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+        sync(last.parent)
+    except BaseException as error:
+        for temporary in temporaries.values():
+            _discard(temporary)
+        if isinstance(error, OSError):
+            raise AlbertFastError(f"cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+    """A name to write a file under, which becomes `path` when the block ends without an error.
+
+    What was written under it may still be open then, to be written to under its new name.
+
+    Args:
+        path: the file.
+        temporary: the name, in the same directory; by default that of `path`, with a dot before and .tmp after it.
+
+    Raises:
+        OSError: the file was not written, or cannot be renamed.
+    """
+    temporary = _temporary(path) if temporary is None else temporary
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        _discard(temporary)
+        raise
+    sync(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256 of a file."""
+    size, sha256 = 0, hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            size += len(block)
+            sha256.update(block)
+    return size, sha256.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's contents, or a directory's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def inside(path: Path, directory: Path) -> bool:
+    """Whether `path` is `directory`, or in it."""
+    return path.resolve().is_relative_to(directory.resolve())
+
+
+# --- directories -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def whole_directory(final: Path) -> Iterator[Path]:
+    """A directory to fill that becomes `final`, in place of what has that name, when the block ends without an error.
+
+    If the block removes it, `final` stays as it is. One process at a time may do this with `final`: see `locked`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = _temporary(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        remove_tree(temporary)
+        temporary.mkdir()
+        yield temporary
+        if not temporary.exists():
+            return
+        for path in temporary.rglob("*"):
+            sync(path)
+        sync(temporary)
+        put(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def put(temporary: Path, final: Path) -> None:
+    """Gives the directory `temporary` the name `final`, in place of one that has it."""
+    hidden = _hide(final)
+    try:
+        temporary.rename(final)
+    except BaseException:
+        if hidden is not None:
+            hidden.rename(final)
+        raise
+    sync(final.parent)
+    if hidden is not None:
+        remove_tree(hidden)
+
+
+def remove(path: Path) -> None:
+    """Removes a directory so that a process killed meanwhile leaves no half of it under its name."""
+    hidden = _hide(path)
+    if hidden is not None:
+        sync(path.parent)
+        remove_tree(hidden)
+
+
+def _hide(path: Path) -> Path | None:
+    """Renames a directory, if it is there, to `.NAME.old`, and returns that."""
+    if not path.exists():
+        return None
+    hidden = path.with_name(f".{path.name}.old")
+    remove_tree(hidden)
+    path.rename(hidden)
+    return hidden
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a directory if it is there."""
+    if path.exists():
+        shutil.rmtree(path)

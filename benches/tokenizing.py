@@ -14,7 +14,7 @@ from common import MB, Row, Time, rate, ratio, say, timed
 from corpus import Corpus, chunks_of, size_of
 
 from albert_fast import Tokenizer
-from albert_fast.cli.tokenizer_file import trained_rules
+from albert_fast.tokenizers.opening import trained_rules
 
 Ids = list[list[int]]
 
@@ -113,7 +113,7 @@ def compare(
 
 def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row], dict[str, Any]]:
     """Tokenizing against sentencepiece."""
-    rules = trained_rules(model)
+    rules = trained_rules(model, warn=print)
     lower_case = rules.lower_case is not False
     keep_accents = rules.keep_accents is True
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from albert_fast.cli import run_folder
-from albert_fast.cli.compile_cache import NAME as CACHE
+from trainer.folder import COMPILED, OPTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,20 +27,20 @@ def test_a_refused_run_leaves_no_directory(there: str | None, cached: bool, tmp_
     with contextlib.suppress(RuntimeError), run_folder.made(folder):
         assert folder.is_dir()
         if cached:
-            (folder / CACHE / "slot").mkdir(parents=True)
-            (folder / CACHE / "slot" / "lock").write_text("")
+            (folder / COMPILED / "slot").mkdir(parents=True)
+            (folder / COMPILED / "slot" / "lock").write_text("")
         raise RuntimeError
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("kept", [run_folder.MARKER, f"{CACHE}/program", "letters.txt"])
+@pytest.mark.parametrize("kept", [OPTIONS, f"{COMPILED}/program", "letters.txt"])
 def test_what_a_run_has_written_or_found_stays(kept: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    if kept != run_folder.MARKER:
+    if kept != OPTIONS:
         (folder / kept).parent.mkdir(parents=True)
         (folder / kept).write_text("precious")
     with run_folder.made(folder):
-        (folder / CACHE).mkdir(exist_ok=True)
+        (folder / COMPILED).mkdir(exist_ok=True)
         (folder / kept).write_text("precious")
     assert (folder / kept).read_text() == "precious"
-    assert (folder / CACHE).exists() == (kept != "letters.txt")
+    assert (folder / COMPILED).exists() == (kept != "letters.txt")

@@ -26,8 +26,8 @@ from trainer_runs import (
     weights,
 )
 
-from albert_fast.cli import compile_cache
-from albert_fast.cli.compile_cache import FLAGS, NOISE, CompileCache, clear, fingerprint, open_cache
+from trainer.run import compile_cache
+from trainer.run.compile_cache import FLAGS, NOISE, CompileCache, clear, fingerprint, open_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +150,7 @@ def test_the_fingerprint_is_that_of_machine_and_settings(monkeypatch: pytest.Mon
 
 NOISY = """
 import os, sys
-from albert_fast.cli.compile_cache import without_noise
+from trainer.run.compile_cache import without_noise
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 with without_noise():
@@ -225,7 +225,8 @@ UNWRITABLE = """
 import sys
 from pathlib import Path
 
-from albert_fast.cli import compile_cache, main, pretrain
+from albert_fast.cli import main, pretrain
+from trainer.run import compile_cache
 
 plain = compile_cache.open_cache
 

@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from albert_fast.cli.progress import Progress, duration, plain_line, quantity
+from albert_fast.cli.progress import Progress, plain_line
+from albert_fast.text import duration, quantity
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import models
 import pytest
 
 from albert_fast import AlbertFastError, Tokenizer
+from albert_fast.tokenizers.saving import wordpiece_files
 from trainer.errors import TrainerError
 from trainer.exchange import export, tokenizer_check
-from trainer.run import data
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -401,7 +401,7 @@ def test_a_vocabulary_follows_hugging_faces_file(command: Command, tmp_path: Pat
 def test_a_cased_vocabulary_stays_cased(tmp_path: Path) -> None:
     """What a run keeps tells its text rules."""
     tokenizer = Tokenizer.from_vocab_file(WORDPIECE, lower_case=False)
-    for name, content in data.wordpiece_files(tokenizer).items():
+    for name, content in wordpiece_files(tokenizer).items():
         (tmp_path / name).write_bytes(content)
     assert Tokenizer.from_vocab_file(tmp_path / "vocab.txt").digest == tokenizer.digest
 

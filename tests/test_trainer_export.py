@@ -368,7 +368,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(place: str, command: Command, m
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"trainer.files.{place}", full)
+    monkeypatch.setattr(f"albert_fast.files.{place}", full)
     for to in ("huggingface", "tf1"):
         message = refused(command, "--checkpoint", "run", "--output-dir", "out", "--overwrite", "--to", to)
         assert message.startswith("cannot write ")

@@ -13,16 +13,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
-from trainer_models import (
-    MODELS,
-    NAMES,
-    arrays,
-    batch,
-    difference,
-    forward_batch,
-    load,
-    relative_difference,
-)
+from trainer_models import MODELS, NAMES, arrays, batch, difference, forward_batch, load, relative_difference
 
 from trainer.model import losses
 from trainer.model.config import PRESETS, ModelConfig

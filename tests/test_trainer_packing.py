@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trainer.model.config import ModelConfig
+from trainer.model.features import FEATURES, ROW_NUMBERS, ROW_WEIGHTS
 from trainer.model.flops import training_flops
 from trainer.run import packing
-from trainer.run.packing import FEATURES, ROW_NUMBERS, ROW_WEIGHTS, MicroBatch, Sizes, Width
+from trainer.run.packing import MicroBatch, Sizes, Width
 
 BASE = ModelConfig.preset("base")
 

@@ -261,7 +261,7 @@ def test_a_disk_that_is_full_is_what_is_told(
     command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not what then fails of telling it."""
-    from albert_fast.cli import common
+    from albert_fast import AlbertFastError
     from trainer.errors import TrainerError
     from trainer.run import pretrain
 
@@ -270,7 +270,7 @@ def test_a_disk_that_is_full_is_what_is_told(
         raise TrainerError("cannot write the checkpoint: No space left on device")
 
     def fails(path: Path, _: bytes) -> None:
-        raise common.CommandError(f"cannot write {path}")
+        raise AlbertFastError(f"cannot write {path}")
 
     monkeypatch.setattr("trainer.model.checkpoints.write", full)
     refused = command(*arguments(material, Path("run"), num_train_steps=2))

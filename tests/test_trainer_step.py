@@ -16,16 +16,18 @@ from trainer_models import batch, difference, relative_difference
 
 from trainer.model import losses
 from trainer.model.config import ModelConfig
+from trainer.model.features import FEATURES
 from trainer.model.model import Albert
 from trainer.model.optimizers import Lamb
 from trainer.model.schedule import Schedule
 from trainer.run import hardware, packing
 from trainer.run.feed import Packer, Work
-from trainer.run.packing import FEATURES, Width
 from trainer.run.step import Replica, Report, Step, make_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from trainer.run.packing import Width
 
 pytestmark = pytest.mark.tensorflow
 

@@ -2,9 +2,8 @@
 
 import sys
 
-from albert_fast.cli import main
+from albert_fast.__main__ import main
 
-arguments = sys.argv[1:]
-if arguments[:1] not in (["pretrain"], ["evaluate"]):
-    arguments = ["pretrain", *arguments]
-sys.exit(main(arguments))
+if sys.argv[1:2] not in (["pretrain"], ["evaluate"]):
+    sys.argv.insert(1, "pretrain")
+sys.exit(main())

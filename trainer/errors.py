@@ -1,4 +1,9 @@
-"""The trainer's error. Nothing here imports TensorFlow."""
+"""The trainer's error, and what errors of others say. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+import errno
+import os
 
 
 class TrainerError(Exception):
@@ -8,3 +13,12 @@ class TrainerError(Exception):
 def some(names: list[str], most: int = 3) -> str:
     """The first `most` of `names`, and how many more there are, for a message of one line."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, OSError):
+        known = error.strerror or str(error)
+        return f"{error.filename}: {known}" if error.filename is not None else known
+    text = " ".join(str(getattr(error, "message", error)).split())
+    return os.strerror(errno.ENOSPC) if "No space left" in text else text[:300] or type(error).__name__

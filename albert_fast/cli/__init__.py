@@ -16,7 +16,7 @@ import typer
 
 from albert_fast import AlbertFastError, __version__
 from albert_fast._signals import as_ctrl_c
-from albert_fast.cli.common import CommandError, Stopped, describe_os_error, one_line
+from albert_fast.cli.common import CommandError, Stopped
 from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
 from albert_fast.cli.export import export
@@ -29,6 +29,7 @@ from albert_fast.cli.prepare_text import prepare_text
 from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
+from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.training import WORKER
 
 COMMANDS: dict[str, Callable[..., Any]] = {

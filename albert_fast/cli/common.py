@@ -1,8 +1,7 @@
-"""What every command shares: errors, messages, files that appear whole, the configuration beside an output."""
+"""What every command shares: errors, messages, the configuration beside an output."""
 
 import contextlib
 import enum
-import errno
 import json
 import os
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 import typer
 
 from albert_fast import __version__
+from albert_fast.files import write_atomic
+from albert_fast.text import one_line
 
 
 class CommandError(Exception):
@@ -40,17 +41,6 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
         self.at_once = at_once
 
 
-def one_line(text: str) -> str:
-    """`text` with every run of white space, line ends above all, as one space."""
-    return " ".join(text.split())
-
-
-def describe_os_error(error: OSError) -> str:
-    """`error` as "FILE: reason", without Python's error number."""
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
-
-
 def info(message: str) -> None:
     """A line for the reader, on standard error so that standard output holds results only."""
     print(f"albert-fast: {message}", file=sys.stderr, flush=True)
@@ -74,52 +64,6 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Stopped(str(error).removeprefix("stopped; ") or how_to_go_on) from None
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Writes `path` whole or not at all: temporary name, sync, rename, sync of the folder.
-
-    The temporary has the same name each time, so that what a killed run leaves is gone after the next.
-    """
-    write_together({path: data})
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """Writes files of one folder that belong together. If one of them cannot be written, none is replaced.
-
-    The last one is the one that counts: the old one is removed before the others are replaced, so that it never meets
-    their new content, and the new one comes when they are there.
-
-    Raises:
-        CommandError: a file that cannot be written.
-    """
-    temporaries = {path: path.with_name(f".{path.name}.tmp") for path in files}
-    *_, last = files
-    path = last
-    try:
-        for path, data in files.items():
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with temporaries[path].open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        if len(files) > 1:
-            last.unlink(missing_ok=True)
-        for path, temporary in temporaries.items():
-            temporary.replace(path)
-    except BaseException as error:
-        for temporary in temporaries.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
-        raise
-    folder = os.open(last.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def check_output_dir(output_dir: Path) -> None:

@@ -20,13 +20,14 @@ from albert_fast.cli import (
     tokenize,
     train_tokenizer,
 )
-from albert_fast.cli.common import CommandError, Stopped, check_output_dir, write_atomic, write_config
-from albert_fast.cli.progress import Progress, quantity
+from albert_fast.cli.common import CommandError, Stopped, check_output_dir, write_config
+from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import open_tokenizer
 from albert_fast.cli.training import missing
 from albert_fast.demo_corpus import collect
-from albert_fast.files import locked
+from albert_fast.files import locked, write_atomic
 from albert_fast.inspection import find_files
+from albert_fast.text import quantity
 from albert_fast.tokenizers.training import TrainingOptions
 
 MARKER = "demo.config.json"

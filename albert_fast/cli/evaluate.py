@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from albert_fast.cli import options
-from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn, write_atomic
+from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.pretrain import Precision
-from albert_fast.cli.progress import Progress, duration
+from albert_fast.cli.progress import Progress
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
-from albert_fast.files import locked
+from albert_fast.files import locked, write_atomic
+from albert_fast.text import duration
 
 FIGURES = frozenset({"checkpoint", "records", "evaluation", "guessing"})
 """Keys of what `--output` writes, by which it is known again."""

@@ -10,7 +10,8 @@ import typer
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, warn
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
-from albert_fast.files import locked
+from albert_fast.files import inside, locked
+from trainer.folder import FACTS
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
@@ -197,7 +198,6 @@ def _run(
 ) -> str:
     from trainer.errors import TrainerError
     from trainer.exchange import export as exporter
-    from trainer.files import inside
     from trainer.model import checkpoints
 
     exporter.check_output(final, overwrite)
@@ -263,7 +263,7 @@ def _card(found: "Checkpoint", tokenizer: "Tokenizer", name: str, license_id: st
 def _figures(checkpoint: Path) -> dict[str, Any]:
     """What the run's run.json says of its data; nothing where the checkpoint was taken elsewhere."""
     try:
-        content = json.loads((checkpoint.parent.parent / "run.json").read_text(encoding="utf-8"))
+        content = json.loads((checkpoint.parent.parent / FACTS).read_text(encoding="utf-8"))
         data = content["data"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from albert_fast.cli import model_tokenizer, options
-from albert_fast.cli.common import CommandError, UsageError, one_line, warn
+from albert_fast.cli.common import CommandError, UsageError, warn
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.text import one_line
 
 if TYPE_CHECKING:
     from trainer.exchange.fill_mask import Filler, Word

@@ -19,10 +19,11 @@ from albert_fast.cli.common import (
     warn_of_replaced,
     write_config,
 )
-from albert_fast.cli.progress import Progress, duration
+from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
+from albert_fast.text import duration
 from albert_fast.tokenizers.files import is_store
 
 REFERENCE: dict[str, Any] = {

@@ -1,36 +1,20 @@
 """Finds and opens the tokenizer that belongs to a model: of a run, a checkpoint, a Hugging Face or a TF1 folder."""
 
-import atexit
-import functools
-import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast import AlbertFastError, Tokenizer
-from albert_fast.cli.common import CommandError, describe_os_error, warn
+from albert_fast.cli.common import CommandError, warn
 from albert_fast.cli.options import ALLOW_OTHER
-from albert_fast.cli.tokenizer_file import TextRules, open_tokenizer, trained_rules
+from albert_fast.cli.training import trainer_errors
 from albert_fast.tokenizers import files as tokenizer_files
-from albert_fast.tokenizers.files import JSON, MODELS
 from albert_fast.tokenizers.match import compare, compare_descriptions, described, name, reason
+from trainer.folder import CHECKPOINTS
 
 if TYPE_CHECKING:
+    from albert_fast.tokenizers.opening import TextRules
     from trainer.exchange.initial import Initial
-    from trainer.exchange.tokenizer_model import Rebuilt
-
-SETTINGS = "tokenizer_config.json"
-IF_WORDPIECE = (
-    "(a WordPiece vocabulary goes with Tokenizer.from_vocab_file)",
-    "(the name of a WordPiece vocabulary must end in .txt)",
-)
-IF_SENTENCEPIECE = (
-    "(a SentencePiece model goes with Tokenizer.from_file)",
-    "(the name of a SentencePiece model must end in .model)",
-)
-"""What the core advises, and what helps if the suffix decides between the two kinds."""
 
 
 def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
@@ -44,7 +28,7 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
     base = source if source.is_dir() else source.parent
     places = [base, base / "assets"]
     if checkpoint is not None:
-        places = [checkpoint, *([checkpoint.parent.parent] if checkpoint.parent.name == "checkpoints" else []), *places]
+        places = [checkpoint, *([checkpoint.parent.parent] if checkpoint.parent.name == CHECKPOINTS else []), *places]
     elif base.name == "variables":  # of a module of TF Hub
         places.append(base.parent / "assets")
     return list(dict.fromkeys(places))
@@ -59,55 +43,30 @@ def find(places: Sequence[Path]) -> Path | None:
     return next((found for place in places if (found := tokenizer_files.find(place))), None)
 
 
-def rules_of(path: Path) -> TextRules:
-    """What a tokenizer's file, and those beside it, say of the text it was trained on.
-
-    A tokenizer.json tells by itself.
+def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
+    """As `trainer.exchange.tokenizer_open.open_file`.
 
     Raises:
-        CommandError: `path` is a tokenizer.json that cannot be used.
-        AlbertFastError: a file beside it is damaged.
+        CommandError, AlbertFastError: the file is no usable tokenizer, or one beside it differs or is damaged.
     """
-    if path.suffix == ".json":
-        rebuilt = _rebuilt(path)
-        return TextRules(rebuilt.lower_case, rebuilt.keep_accents)
-    return trained_rules(path, "wordpiece" if path.suffix == ".txt" else "unigram")
+    from trainer.exchange import tokenizer_open
+
+    with trainer_errors():
+        return tokenizer_open.open_file(path, do_lower_case, keep_accents, warn=warn)
 
 
 def is_rebuilt(path: Path) -> bool:
-    """Whether a tokenizer was rebuilt from a tokenizer.json: its file is not the one that others trained with."""
-    if path.suffix == ".json":
-        return True
-    try:
-        content = json.loads(path.with_suffix(".config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.get("rebuilt") is True
+    """As `trainer.exchange.tokenizer_open.is_rebuilt`."""
+    from trainer.exchange import tokenizer_open
+
+    return tokenizer_open.is_rebuilt(path)
 
 
-def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
-    """A tokenizer by its file: WordPiece where it ends in .txt, tokenizer.json in .json, else SentencePiece.
+def _rules_of(path: Path) -> "TextRules":
+    from trainer.exchange import tokenizer_open
 
-    The text rules are those of the flags, else as `rules_of` has them.
-
-    Raises:
-        CommandError: a tokenizer.json that cannot be used; or one beside a SentencePiece model has other pieces.
-        UsageError, AlbertFastError: as `open_tokenizer`.
-    """
-    if path.suffix == ".json":
-        return _open_json(path, do_lower_case, keep_accents)
-    if path.suffix == ".txt":
-        # --keep-accents says nothing about WordPiece.
-        try:
-            return open_tokenizer(None, path, do_lower_case=do_lower_case, keep_accents=None)
-        except AlbertFastError as error:
-            raise AlbertFastError(str(error).replace(*IF_SENTENCEPIECE)) from error
-    _check_beside(path)
-    try:
-        return open_tokenizer(path, do_lower_case=do_lower_case, keep_accents=keep_accents)
-    except AlbertFastError as error:
-        # No command that comes here has --vocab-file.
-        raise AlbertFastError(str(error).replace(*IF_WORDPIECE)) from error
+    with trainer_errors():
+        return tokenizer_open.rules_of(path, warn)
 
 
 class Chosen(NamedTuple):
@@ -153,9 +112,9 @@ def choose(
         if path is None:
             return Chosen(None, rules_known=False)
         opened = open_file(path, do_lower_case, keep_accents)
-        return Chosen(opened, do_lower_case is not None or rules_of(path).lower_case is not None, path)
+        return Chosen(opened, do_lower_case is not None or _rules_of(path).lower_case is not None, path)
     given = tokenizer_files.named(given)
-    beside = rules_of(given)
+    beside = _rules_of(given)
     known = do_lower_case is not None or beside.lower_case is not None
     try:
         path = find(places)
@@ -190,7 +149,7 @@ def choose(
         warn(f"{given} is used with other text rules than the model was trained with (see {path})")
     elif opened.digest != own.digest and (others := _differences(opened, own)):
         warn(f"{given} has the pieces of {path}, but differs from it in {others}")
-    return Chosen(opened, known or rules_of(path).lower_case is not None, given)
+    return Chosen(opened, known or _rules_of(path).lower_case is not None, given)
 
 
 class OfWeights(NamedTuple):
@@ -259,107 +218,6 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
         warn(f"{of} was made with other text rules than {source} was trained with ({found.name})")
 
 
-# --- tokenizer.json --------------------------------------------------------------------------------------------------
-
-
-def _rebuilt(path: Path) -> "Rebuilt":
-    """What a tokenizer.json holds.
-
-    Raises:
-        CommandError: it cannot be used.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise CommandError(f"cannot read {describe_os_error(error)}") from error
-    found = _read(path, (status.st_mtime_ns, status.st_size))
-    if isinstance(found, str):
-        raise CommandError(f"{found}; pass the spiece.model that the model was trained with as --tokenizer")
-    return found
-
-
-@functools.lru_cache(maxsize=4)
-def _read(path: Path, _stamp: tuple[int, int]) -> "Rebuilt | str":
-    """What a tokenizer.json holds, or why it cannot be used."""
-    from trainer.errors import TrainerError
-    from trainer.exchange import tokenizer_model
-
-    try:
-        return tokenizer_model.read(path)
-    except TrainerError as error:
-        return str(error).removesuffix(tokenizer_model.REMEDY)
-
-
-def _open_json(path: Path, do_lower_case: bool | None, keep_accents: bool | None) -> Tokenizer:
-    """The tokenizer of a tokenizer.json: its SentencePiece model is put where it stays until the command ends."""
-    rebuilt = _rebuilt(path)
-    for note in rebuilt.notes:
-        warn(note)
-    try:
-        beside = trained_rules(path)
-    except AlbertFastError:  # the normalizer decides
-        beside = TextRules()
-    for key, given, declared, own in (
-        ("do_lower_case", do_lower_case, beside.lower_case, rebuilt.lower_case),
-        ("keep_accents", keep_accents, beside.keep_accents, rebuilt.keep_accents),
-    ):
-        does = f"the normalizer of {path} has {key} {_json(own)}"
-        if given is not None and given != own:
-            warn(f"{does}, and {_json(given)} was passed: the pieces do not fit such text well")
-        elif given is None and declared is not None and declared != own:
-            warn(f"{does}, which is used, though {path.parent / SETTINGS} has {_json(declared)}")
-    folder = Path(tempfile.mkdtemp(prefix="albert-fast-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    model = folder / MODELS[0]
-    try:
-        model.write_bytes(rebuilt.model)
-    except OSError as error:
-        raise CommandError(f"cannot write {describe_os_error(error)}") from error
-    try:
-        return Tokenizer.from_file(
-            model,
-            lower_case=rebuilt.lower_case if do_lower_case is None else do_lower_case,
-            keep_accents=rebuilt.keep_accents if keep_accents is None else keep_accents,
-        )
-    except AlbertFastError as error:
-        raise CommandError(str(error).replace(str(model), str(path))) from error
-
-
-def _check_beside(model: Path) -> None:
-    """Tells where a SentencePiece model and the tokenizer.json beside it differ.
-
-    Raises:
-        CommandError: they have other pieces, so that ids mean something else: one of the two is not the model's.
-    """
-    from trainer.errors import TrainerError
-    from trainer.exchange import tokenizer_model
-
-    path = model.parent / JSON
-    if not path.is_file():
-        return
-    status = path.stat()
-    rebuilt = _read(path, (status.st_mtime_ns, status.st_size))
-    if isinstance(rebuilt, str):
-        warn(f"{model} is used, and the tokenizer.json beside it is not read: {rebuilt}")
-        return
-    try:
-        content = model.read_bytes()
-        one, other = tokenizer_model.pieces_of(content), tokenizer_model.pieces_of(rebuilt.model)
-    except (OSError, TrainerError):  # told when it is opened
-        return
-    if one != other:
-        number = next(
-            (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-        )
-        here, there = (f"{pieces[number]!r}" if number < len(pieces) else "no piece" for pieces in (one, other))
-        raise CommandError(
-            f"{model} and {path} are two tokenizers: id {number} is {here} in the one and {there} in the other; remove "
-            "the one that the model was not trained with, or pass a copy of the right one elsewhere as --tokenizer"
-        )
-    if found := tokenizer_model.differences(content, rebuilt.model):
-        warn(f"{model} is used, and {path}, with the same pieces, differs from it in {', '.join(found)}")
-
-
 def _differences(one: Tokenizer, other: Tokenizer) -> str:
     """What two tokenizers with the same pieces differ in; empty if nothing of it decides ids."""
     from trainer.errors import TrainerError
@@ -375,7 +233,3 @@ def _differences(one: Tokenizer, other: Tokenizer) -> str:
 
 def _first(given: bool | None, other: bool | None) -> bool | None:
     return other if given is None else given
-
-
-def _json(value: bool) -> str:
-    return str(value).lower()

@@ -21,12 +21,13 @@ from albert_fast.cli.common import (
     plain,
     positional,
     warn,
-    write_atomic,
     write_config,
 )
 from albert_fast.cli.make_records import flag
-from albert_fast.cli.progress import Progress, duration, quantity
+from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_inputs import own_data_named
+from albert_fast.files import write_atomic
+from albert_fast.text import duration, quantity
 
 
 class Format(enum.Enum):

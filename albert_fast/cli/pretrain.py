@@ -11,18 +11,12 @@ import typer
 
 from albert_fast import TokenStore
 from albert_fast.cli import options, run_folder
-from albert_fast.cli.common import (
-    Stopped,
-    UsageError,
-    check_output_dir,
-    info,
-    warn,
-)
-from albert_fast.cli.compile_cache import NAME as CACHE
-from albert_fast.cli.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
+from albert_fast.cli.common import Stopped, UsageError, check_output_dir, info, warn
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
+from trainer.folder import CHECKPOINTS, COMPILED, empty
+from trainer.run.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
 
 if TYPE_CHECKING:
     from trainer.exchange.initial import Initial
@@ -432,8 +426,8 @@ def _train(
 
         def describe() -> None:
             if given["overwrite"]:
-                run_folder.empty(folder)
-                clear(folder / CACHE, cache)
+                empty(folder)
+                clear(folder / COMPILED, cache)
             run_folder.describe(folder, given, model, training)
 
         again = f"run the same command again{', without --overwrite,' if given['overwrite'] else ''} to resume"
@@ -474,7 +468,7 @@ def _compile_cache(folder: Path, given: Mapping[str, Any]) -> CompileCache | Non
     chosen = given["compile_cache"]
     if chosen == NONE or given["jit"] is False:
         return None
-    directory = folder / CACHE if chosen is None else Path(chosen)
+    directory = folder / COMPILED if chosen is None else Path(chosen)
     found = open_cache(directory, f"deterministic {given['deterministic']}")
     if isinstance(found, str):
         warn(f"compiled programs are not kept, so each start compiles again: {found}; pass another --compile-cache")
@@ -492,7 +486,7 @@ def _kept(folder: Path, again: str) -> str:
     """What a run that ends at once leaves behind."""
     from trainer.model import checkpoints
 
-    found = checkpoints.listing(folder / "checkpoints")
+    found = checkpoints.listing(folder / CHECKPOINTS)
     return f"{found[0]} is kept: {again} from it" if found else "no checkpoint was written yet"
 
 
@@ -527,6 +521,7 @@ def _training_data(given: Mapping[str, Any], batch_size: int, vocab_size: int | 
         vocab_size=vocab_size,
         tokenizer=given["tokenizer"],
         allow_other_tokenizer=given["allow_other_tokenizer"],
+        warn=warn,
         index_dir=given["index_dir"],
         num_threads=threads,
     )

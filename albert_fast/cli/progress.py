@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from albert_fast.text import duration, quantity
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -13,35 +15,6 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 5.0
 """Seconds between two plain lines."""
-
-HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
-"""Seconds."""
-
-
-def quantity(value: float, unit: str) -> str:
-    """`value` with its unit, as a reader wants it: "12.3 MB", "45,678 records"."""
-    if unit != "bytes":
-        return f"{value:,.0f} {unit}"
-    for prefix, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.1f} {prefix}"
-    return f"{value:.0f} bytes"
-
-
-def duration(seconds: float) -> str:
-    """`seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < HOUR:
-        return f"{whole // 60}m {whole % 60:02}s"
-    if whole < 2 * DAY:
-        return f"{whole // HOUR}h {whole % HOUR // 60:02}m"
-    if whole < 10 * DAY:
-        return f"{whole // DAY} days {whole % DAY // HOUR}h"
-    if whole < 2 * YEAR:
-        return f"{round(whole / DAY)} days"
-    return f"{round(whole / YEAR):,} years"
 
 
 def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0) -> str:

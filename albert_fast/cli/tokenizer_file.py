@@ -3,35 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from albert_fast import Tokenizer, TokenStore, _native
+from albert_fast import Tokenizer, TokenStore
 from albert_fast.cli.common import UsageError, warn
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers.files import is_store
-
-
-class TextRules(NamedTuple):
-    """What a tokenizer's training, or a token store, says of its text; None where it says nothing."""
-
-    lower_case: bool | None = None
-    keep_accents: bool | None = None
-
-
-def trained_rules(tokenizer: Path, kind: str = "unigram") -> TextRules:
-    """The text rules that the files beside a tokenizer tell: those that `Tokenizer.from_file` follows.
-
-    Args:
-        tokenizer: the SentencePiece model or, of kind "wordpiece", the vocabulary.
-        kind: of the tokenizer.
-
-    Raises:
-        AlbertFastError: a file with the rules is damaged.
-    """
-    lower_case, keep_accents, of_another = _native.text_rules_beside(tokenizer, kind)
-    if of_another is not None:
-        warn(f"ignoring {of_another}: it describes another model than {tokenizer}")
-    return TextRules(lower_case, keep_accents)
+from albert_fast.tokenizers.opening import TextRules, open_with, text_rules
 
 
 def store_rules(inputs: Sequence[str]) -> TextRules:
@@ -47,20 +24,6 @@ def store_rules(inputs: Sequence[str]) -> TextRules:
         return TextRules()
     told = [kept.get(key) for key in ("lower_case", "keep_accents")]
     return TextRules(*(value if isinstance(value, bool) else None for value in told))
-
-
-def _choose(
-    flag: str, given: bool | None, trained: bool | None, stored: bool | None, default: bool, model: Path
-) -> bool:
-    if given is None:
-        return next((rule for rule in (stored, trained) if rule is not None), default)
-    if trained is not None and trained != given:
-        no = {True: "", False: "no-"}
-        warn(
-            f"{model} was trained with --{no[trained]}{flag}, and is used with --{no[given]}{flag}: its "
-            "pieces do not fit such text well"
-        )
-    return given
 
 
 def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path | None, Path | None]:
@@ -153,23 +116,17 @@ def open_tokenizer(
     check_choice(tokenizer, vocab_file)
     tokenizer, vocab_file = in_directory(tokenizer, vocab_file)
     stored = store_rules(inputs)
-    if vocab_file is not None:
-        if keep_accents:
-            raise UsageError(
-                "--keep-accents is for SentencePiece: a WordPiece tokenizer strips accents where it lower-cases, and "
-                "only there (--no-do-lower-case)"
-            )
-        trained = trained_rules(vocab_file, "wordpiece")
-        lower_case = _choose("do-lower-case", do_lower_case, trained.lower_case, stored.lower_case, True, vocab_file)
-        accents = next((rule for rule in (stored.keep_accents, trained.keep_accents) if rule is not None), False)
-        return Tokenizer.from_vocab_file(vocab_file, lower_case=lower_case, keep_accents=accents, follow_config=False)
-    assert tokenizer is not None
-    trained = trained_rules(tokenizer)
-    lower_case = _choose("do-lower-case", do_lower_case, trained.lower_case, stored.lower_case, True, tokenizer)
-    accents = _choose("keep-accents", keep_accents, trained.keep_accents, stored.keep_accents, False, tokenizer)
-    if reference and accents:
+    if vocab_file is not None and keep_accents:
+        raise UsageError(
+            "--keep-accents is for SentencePiece: a WordPiece tokenizer strips accents where it lower-cases, and "
+            "only there (--no-do-lower-case)"
+        )
+    path, kind = (vocab_file, "wordpiece") if vocab_file is not None else (tokenizer, "unigram")
+    assert path is not None
+    rules = text_rules(path, kind, TextRules(do_lower_case, keep_accents), stored, warn=warn)
+    if reference and rules.keep_accents and kind == "unigram":
         raise UsageError(
             "--rng reference strips accents, as the reference does: pass --no-keep-accents"
-            + (f" ({tokenizer} was trained with --keep-accents)" if keep_accents is None else "")
+            + (f" ({path} was trained with --keep-accents)" if keep_accents is None else "")
         )
-    return Tokenizer.from_file(tokenizer, lower_case=lower_case, keep_accents=accents, follow_config=False)
+    return open_with(path, kind, rules)

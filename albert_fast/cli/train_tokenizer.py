@@ -22,12 +22,12 @@ from albert_fast.cli.common import (
     told,
     warn,
     write_config,
-    write_together,
 )
-from albert_fast.cli.progress import Progress, duration
+from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes
 from albert_fast.cli.text_inputs import own_data_named
-from albert_fast.files import locked
+from albert_fast.files import locked, write_together
+from albert_fast.text import duration
 from albert_fast.tokenizers import combining_marks
 from albert_fast.tokenizers.training import USER_DEFINED_SYMBOLS, TrainingOptions, train
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albert_fast.cli import config
-from albert_fast.cli.common import CommandError, UsageError, one_line, warn
+from albert_fast.cli.common import CommandError, UsageError, warn
+from albert_fast.text import one_line
 
 if TYPE_CHECKING:
     from trainer.model.config import ModelConfig

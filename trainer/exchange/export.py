@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trainer.errors import TrainerError
-from trainer.exchange import tokenizer_check
-from trainer.files import check_replaceable, reason, whole_folder
+from albert_fast.tokenizers.saving import sentencepiece_files, wordpiece_files
+from trainer.errors import TrainerError, reason
+from trainer.exchange import tokenizer_check, tokenizer_json
+from trainer.exchange.output import check_replaceable, replacing
 from trainer.model import weights
 from trainer.model.checkpoints import CONFIG, SLOTS
 
@@ -66,7 +67,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
     """Refuses, before any work, an output folder that would cost something. Changes nothing.
 
     Raises:
-        TrainerError: as in `trainer.files.check_replaceable`.
+        TrainerError: as in `trainer.exchange.output.check_replaceable`.
     """
     check_replaceable(folder, OWN, _MARK, overwrite)
 
@@ -109,7 +110,7 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
     from safetensors.numpy import save_file
 
     try:
-        with whole_folder(folder) as temporary:
+        with replacing(folder) as temporary:
             # The metadata without which transformers refuses the file.
             save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
             for name, content in files.items():
@@ -149,7 +150,7 @@ def to_tf1(trained: Trained, folder: Path) -> None:
     values = {**trained.values, "global_step": np.asarray(trained.step, np.int64)}
     names = sorted(values)
     try:
-        with whole_folder(folder) as temporary:
+        with replacing(folder) as temporary:
             tf.raw_ops.SaveV2(
                 prefix=str(temporary / name),
                 tensor_names=names,
@@ -185,13 +186,9 @@ def hugging_face_config(config: ModelConfig, tokenizer: Tokenizer, dtype: str = 
 
 def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
     """The tokenizer's files in a Hugging Face folder, by name."""
-    from trainer.run.data import wordpiece_files
-
     if tokenizer.kind == "wordpiece":
         return wordpiece_files(tokenizer, max_length)
     files = own_tokenizer_files(tokenizer)
-    from trainer.exchange import tokenizer_json
-
     made = tokenizer_json.files(
         files["spiece.model"],
         lower_case=tokenizer.lower_case,
@@ -206,8 +203,6 @@ def own_tokenizer_files(tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[
 
     `rebuilt` says that it was made from a tokenizer.json.
     """
-    from trainer.run.data import sentencepiece_files, wordpiece_files
-
     if tokenizer.kind == "wordpiece":
         return wordpiece_files(tokenizer)
     return sentencepiece_files(tokenizer.content, tokenizer, rebuilt=rebuilt)

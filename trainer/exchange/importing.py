@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from trainer.errors import TrainerError, some
+from trainer import folder as run_folder
+from trainer.errors import TrainerError, reason, some
 from trainer.exchange import initial
-from trainer.files import check_replaceable, reason, whole_folder
+from trainer.exchange.output import check_replaceable, replacing
 from trainer.model import checkpoints
 from trainer.model.model import Albert
 
@@ -31,7 +32,7 @@ OWN = re.compile(
     r"checkpoints|albert_config\.json|spiece\.(model|config\.json)|vocab\.txt|tokenizer_config\.json|import-checkpoint\.config\.json"
 )
 """What an import writes; a folder with anything else in it is never replaced."""
-_MARK = re.compile("checkpoints")
+_MARK = re.compile(run_folder.CHECKPOINTS)
 
 
 class Imported(NamedTuple):
@@ -47,10 +48,10 @@ def check_output(folder: Path, overwrite: bool) -> None:
     """Refuses, before any work, an output folder that would cost something. Changes nothing.
 
     Raises:
-        TrainerError: as in `trainer.files.check_replaceable`; or the folder holds checkpoints of a training.
+        TrainerError: as in `trainer.exchange.output.check_replaceable`; or the folder holds checkpoints of a training.
     """
     check_replaceable(folder, OWN, _MARK, overwrite)
-    inner = folder / "checkpoints"
+    inner = folder / run_folder.CHECKPOINTS
     if inner.is_dir():
         foreign = sorted(path.name for path in inner.iterdir() if path not in checkpoints.listing(inner))
         if foreign:
@@ -58,7 +59,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
                 f"{inner} holds {some(foreign)}, which this command does not write: --overwrite would delete it; pass "
                 "another --output-dir"
             )
-    if any(checkpoints.step_of(path) for path in checkpoints.listing(folder / "checkpoints")):
+    if any(checkpoints.step_of(path) for path in checkpoints.listing(inner)):
         raise TrainerError(f"{folder} holds checkpoints of a training, which --overwrite would delete")
 
 
@@ -90,7 +91,7 @@ def write(
     variables = model.named_variables
     fresh = initial.assign(start, variables, config)
     try:
-        with whole_folder(folder) as temporary:
+        with replacing(folder) as temporary:
             (temporary / checkpoints.CONFIG).write_text(config.to_json(), encoding="utf-8")
             for name, content in {**tokenizer, **description}.items():
                 (temporary / name).write_bytes(content)
@@ -99,9 +100,8 @@ def write(
                 "initialised": fresh,
                 "tokenizer": dict(described or start.facts.get("tokenizer") or {}),
             }
-            checkpoints.write(
-                temporary / "checkpoints", variables, step=0, seed=seed, config=config, facts=facts, files=tokenizer
-            )
+            inner = temporary / run_folder.CHECKPOINTS
+            checkpoints.write(inner, variables, step=0, seed=seed, config=config, facts=facts, files=tokenizer)
     except (OSError, tf.errors.OpError) as error:
         raise TrainerError(f"cannot write {folder}: {reason(error)}") from error
     return Imported(fresh, initial.remarks(start, config))

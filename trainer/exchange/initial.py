@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast import json_text
+from trainer import folder as run_folder
 from trainer.errors import TrainerError, some
 from trainer.exchange import hub
 from trainer.model import checkpoints, tf1_names, weights
@@ -96,7 +97,7 @@ def initial(source: Path) -> Initial:
         if source.suffix in PICKLES:
             raise _pickle(source)
         raise TrainerError(f"{source} is neither a TF1 checkpoint nor a {TENSORS}")
-    if checkpoints.is_checkpoint(source) or (source / "checkpoints").is_dir() or checkpoints.listing(source):
+    if checkpoints.is_checkpoint(source) or (source / run_folder.CHECKPOINTS).is_dir() or checkpoints.listing(source):
         return _ours(source)
     if (source / TENSORS).exists() or (source / INDEX).exists():
         return _hugging_face(source)

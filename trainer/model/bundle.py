@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from trainer.files import reason
+from trainer.errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

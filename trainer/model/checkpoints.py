@@ -25,15 +25,17 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainer.errors import TrainerError, some
-from trainer.files import checked, digest, measure, put, reason, remove, remove_tree, signed, sync
+from albert_fast import AlbertFastError
+from albert_fast.files import measure, remove, remove_tree, sync, whole_directory, write_atomic
+from trainer import folder as run_folder
+from trainer.errors import TrainerError, reason, some
 from trainer.model.bundle import Reader, copies
 from trainer.model.config import ModelConfig
+from trainer.model.signed import checked, digest, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
-CONFIG = "albert_config.json"
+CONFIG = run_folder.MODEL
 DESCRIPTION = "checkpoint.json"
 EVALUATION = "evaluation.json"
 METRIC = "masked_lm_accuracy"
@@ -120,7 +122,7 @@ def write(
     if step < 0:
         raise ValueError(f"step must not be negative, not {step}")
     name = f"step-{step:08}"
-    final, temporary = folder / name, folder / f".{name}.tmp"
+    final = folder / name
     contents = {CONFIG: config.to_json().encode()}
     for file, data in (files or {}).items():
         if Path(file).name != file or file.startswith((".", f"{PREFIX}.")) or file in (CONFIG, DESCRIPTION, EVALUATION):
@@ -130,37 +132,28 @@ def write(
     facts = json.loads(json.dumps(facts or {}))
     description: dict[str, Any] = {"format_version": FORMAT_VERSION, "step": step, "seed": seed, "facts": facts}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_tree(temporary)
-        temporary.mkdir()
-        saved = tf.train.Checkpoint(
-            step=tf.Variable(step, dtype=tf.int64),
-            seed=tf.Variable(seed, dtype=tf.int64),
-            variables={key: copies(variable)[0] for key, variable in variables.items()},
-        )
-        saved.write(str(temporary / PREFIX))
-        for file, data in contents.items():
-            (temporary / file).write_bytes(data)
-        listed = {}
-        for path in sorted(temporary.iterdir()):
-            size, sha256 = measure(path)
-            listed[path.name] = {"size": size, "sha256": sha256}
-        description["files"] = listed
-        (temporary / DESCRIPTION).write_bytes(signed(description))
-        for path in temporary.iterdir():
-            sync(path)
-        sync(temporary)
-        before = _read_or_none(final)
-        if before is not None and _same(before, temporary):
-            remove_tree(temporary)
-            return before
-        put(temporary, final)
+        with whole_directory(final) as temporary:
+            saved = tf.train.Checkpoint(
+                step=tf.Variable(step, dtype=tf.int64),
+                seed=tf.Variable(seed, dtype=tf.int64),
+                variables={key: copies(variable)[0] for key, variable in variables.items()},
+            )
+            saved.write(str(temporary / PREFIX))
+            for file, data in contents.items():
+                (temporary / file).write_bytes(data)
+            listed = {}
+            for path in sorted(temporary.iterdir()):
+                size, sha256 = measure(path)
+                listed[path.name] = {"size": size, "sha256": sha256}
+            description["files"] = listed
+            (temporary / DESCRIPTION).write_bytes(signed(description))
+            before = _read_or_none(final)
+            if before is not None and _same(before, temporary):
+                remove_tree(temporary)
+                return before
         sync(folder.parent)  # which the folder may be new in
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError | tf.errors.OpError):
-            raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}") from error
-        raise
+    except (OSError, tf.errors.OpError) as error:
+        raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}") from error
     return read(final, verify=False)
 
 
@@ -177,15 +170,10 @@ def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Chec
     evaluation = {name: float(value) for name, value in metrics.items()}
     content = {"checkpoint": checkpoint.sha256, "evaluation": evaluation}
     path = checkpoint.path / EVALUATION
-    temporary = path.with_name(f".{EVALUATION}.tmp")
     try:
-        temporary.write_bytes(signed(content))
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainerError(f"cannot write {path}: {reason(error)}") from error
+        write_atomic(path, signed(content))
+    except AlbertFastError as error:
+        raise TrainerError(str(error)) from error
     return checkpoint._replace(evaluation=evaluation)
 
 
@@ -289,7 +277,7 @@ def find(path: Path, warn: Callable[[str], None]) -> Checkpoint:
     """
     if is_checkpoint(path):
         return read(path)
-    for folder in (path / "checkpoints", path):
+    for folder in (path / run_folder.CHECKPOINTS, path):
         found = newest(folder, warn)
         if found is not None:
             return found

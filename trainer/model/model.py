@@ -38,9 +38,9 @@ import tensorflow as tf
 
 from trainer.model.attention import MASK_BIAS
 from trainer.model.dropout import Dropout
+from trainer.model.features import ROW_NUMBERS
 from trainer.model.layers import Block, Dense, LayerNorm, Pass, Weights, activation
 from trainer.model.recompute import recomputed
-from trainer.run.packing import ROW_NUMBERS
 
 if TYPE_CHECKING:
     from trainer.model.config import ModelConfig

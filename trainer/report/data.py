@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer import folder
 from trainer.errors import TrainerError
 from trainer.report import journal
 
@@ -44,10 +45,10 @@ class Run:
             TrainerError: a file cannot be read, or is not what it should be.
         """
         return cls(
-            journal.read(run / journal.NAME),
-            _read_object(run / "run.json"),
-            _read_object(run / "pretrain.config.json"),
-            _read_object(run / "albert_config.json"),
+            journal.read(run / folder.METRICS),
+            _read_object(run / folder.FACTS),
+            _read_object(run / folder.OPTIONS),
+            _read_object(run / folder.MODEL),
         )
 
     @cached_property

@@ -18,17 +18,16 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from albert_fast.cli.common import CommandError, write_atomic
+from albert_fast import AlbertFastError
+from albert_fast.files import write_atomic
 from trainer.errors import TrainerError
+from trainer.folder import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
-
-NAME = "metrics.jsonl"
-"""The journal's name in the folder of a run."""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -97,7 +96,7 @@ class Journal:
     """
 
     def __init__(self, run: Path, step: int = 0) -> None:
-        self.path = run / NAME
+        self.path = run / METRICS
         self.lines = [line for line in read(self.path) if "start" in line or line["step"] <= step]
         """The lines kept, then this start's first; those appended later are in the file only."""
         kept = b"".join(map(_encode, self.lines))
@@ -105,7 +104,7 @@ class Journal:
             if self.path.exists() and self.path.read_bytes() != kept:
                 write_atomic(self.path, kept)
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        except CommandError as error:
+        except AlbertFastError as error:
             raise TrainerError(str(error)) from None
         except OSError as error:
             raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None

@@ -9,8 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from albert_fast.cli.common import one_line
-from albert_fast.cli.progress import duration
+from albert_fast.text import duration, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

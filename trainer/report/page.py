@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from albert_fast.cli.progress import quantity
+from albert_fast.text import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -10,8 +10,10 @@ import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from albert_fast.cli.common import CommandError, write_atomic
-from albert_fast.cli.progress import duration
+from albert_fast import AlbertFastError
+from albert_fast.files import write_atomic
+from albert_fast.text import duration
+from trainer import folder
 from trainer.errors import TrainerError
 from trainer.report import page
 from trainer.report.data import Run, number
@@ -21,9 +23,6 @@ from trainer.report.page import Tile
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-NAME = "report.html"
-"""The report's name in the folder of a run."""
 
 EVALUATIONS = 200
 """Most rows of the table of evaluations."""
@@ -70,10 +69,10 @@ def write_report(run: Path) -> Path:
     name = found.part("model").get("name")
     title = f"ALBERT {name}: pretraining" if isinstance(name, str) else "ALBERT: pretraining"
     text = page.whole(title, _summary(found, title), _curves(found), _evaluations(found), _tables(found))
-    path = run / NAME
+    path = run / folder.REPORT
     try:
         write_atomic(path, text.encode())
-    except CommandError as error:
+    except AlbertFastError as error:
         raise TrainerError(str(error)) from None
     return path
 
@@ -262,11 +261,11 @@ def _tables(run: Run) -> str:
     options = run.options.get("pretrain")
     return page.columns(
         page.section("Data", page.table(run.part("data"), DATA)),
-        page.section("Model", page.table(run.part("model"), MODEL), _details("albert_config.json", run.model)),
+        page.section("Model", page.table(run.part("model"), MODEL), _details(folder.MODEL, run.model)),
         page.section(
             "Training",
             page.table(_training(run), TRAINING),
-            _details("Configuration: pretrain.config.json", options if isinstance(options, dict) else run.options),
+            _details(f"Configuration: {folder.OPTIONS}", options if isinstance(options, dict) else run.options),
         ),
         page.section("Starts", _starts(run)),
         page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),

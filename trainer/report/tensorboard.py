@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from albert_fast.files import whole_file
 from trainer.errors import TrainerError
+from trainer.folder import TENSORBOARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
-
-FOLDER = "tensorboard"
-"""The event files' place in the folder of a run."""
 
 SUFFIX = ".albert-fast"
 """How our event files end, so that no other's is removed."""
@@ -66,7 +65,7 @@ class TensorBoard:
     """
 
     def __init__(self, run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-        folder = run / FOLDER
+        folder = run / TENSORBOARD
         # A new name each time: a TensorBoard that is running goes on reading a file it knows where it stopped.
         self.path = folder / f"events.out.tfevents.{time.time_ns()}{SUFFIX}"
         temporary = folder / f".rebuilt{SUFFIX}.tmp"
@@ -74,19 +73,18 @@ class TensorBoard:
             folder.mkdir(parents=True, exist_ok=True)
             self._writer = tf.io.TFRecordWriter(str(temporary))
             try:
-                self._writer.write(
-                    tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
-                )
-                for line in lines:
-                    self._add(line)
-                self._writer.flush()
-                for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
-                    old.unlink()
-                temporary.rename(self.path)
+                with whole_file(self.path, temporary):
+                    self._writer.write(
+                        tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
+                    )
+                    for line in lines:
+                        self._add(line)
+                    self._writer.flush()
+                    for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
+                        old.unlink()
             except BaseException:
                 with contextlib.suppress(tf.errors.OpError):
                     self._writer.close()
-                temporary.unlink(missing_ok=True)
                 raise
 
     def write(self, line: Mapping[str, Any]) -> None:

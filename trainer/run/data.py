@@ -13,26 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from albert_fast import (
-    AlbertFastError,
-    BatchSource,
-    InstanceStream,
-    RecordReader,
-    TokenStore,
-)
+from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader, TokenStore
 from albert_fast.inspection import find_files
-from albert_fast.tokenizers import (
-    files as tokenizer_files,
-)
-from albert_fast.tokenizers import (
-    match as tokenizer_match,
-)
+from albert_fast.tokenizers import files as tokenizer_files
+from albert_fast.tokenizers import match as tokenizer_match
+from albert_fast.tokenizers.saving import sentencepiece_files, wordpiece_files
 from trainer.errors import TrainerError
+from trainer.exchange import tokenizer_open
 from trainer.run import packing
 from trainer.run.packing import Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -156,6 +148,7 @@ def from_records(
     vocab_size: int | None = None,
     tokenizer: Path | None = None,
     allow_other_tokenizer: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
     **how: Any,
 ) -> Data:
     """Records as they are, ours or anyone's.
@@ -169,19 +162,19 @@ def from_records(
         tokenizer: the SentencePiece model or the WordPiece vocabulary (.txt) that they were made with, or a directory
             with one, to keep with the model.
         allow_other_tokenizer: whether a tokenizer that is not that of the records is taken, if its size is right.
+        warn: takes a line of warning.
         how: options of `RecordReader` that decide nothing.
 
     Raises:
         AlbertFastError: as `RecordReader`, or the tokenizer cannot be used.
-        CommandError: the tokenizer and a tokenizer.json beside it differ.
-        TrainerError: the tokenizer is not that of the records.
+        TrainerError: the tokenizer is not that of the records, or a tokenizer.json beside it differs.
     """
     path, sets, described, known = describe_records(files, allow_other_tokenizer=allow_other_tokenizer)
     _check_size(path, known, vocab_size)
     kept: dict[str, bytes] = {}
     opened = None
     if tokenizer is not None:
-        opened = _opened(tokenizer, described)
+        opened = _opened(tokenizer, described, warn)
         if (why := tokenizer_match.refusal(path, described, opened)) and not (
             allow_other_tokenizer and opened.vocab_size == known
         ):
@@ -220,29 +213,27 @@ def from_records(
     return Data(reader, "records", path, known, described.get("digest"), identity, figures, kept, described, opened)
 
 
-def _opened(tokenizer: Path, records: Mapping[str, Any]) -> Tokenizer:
+def _opened(tokenizer: Path, records: Mapping[str, Any], warn: Callable[[str], None]) -> Tokenizer:
     """The tokenizer of records, by its file or its directory, as `export` opens it.
 
     Text rules that no file beside it tells are those of the records.
 
     Raises:
         AlbertFastError: a file that is no usable tokenizer, a tokenizer.json, or a directory without a tokenizer.
-        CommandError: a tokenizer.json beside it has other pieces.
+        TrainerError: a tokenizer.json beside it has other pieces.
     """
-    from albert_fast.cli import model_tokenizer
-
     file = tokenizer_files.named(tokenizer)
     tokenizer_files.refuse_json(file)
-    opened = model_tokenizer.open_file(file)
+    opened = tokenizer_open.open_file(file, warn=warn)
     if tokenizer_match.compare(opened, records) != "rules":
         return opened
-    beside = model_tokenizer.rules_of(file)
+    beside = tokenizer_open.rules_of(file, warn)
     missing = {
         key: value
         for key, told in zip(("lower_case", "keep_accents"), beside, strict=True)
         if told is None and isinstance(value := records.get(key), bool)
     }
-    return model_tokenizer.open_file(file, missing.get("lower_case"), missing.get("keep_accents"))
+    return tokenizer_open.open_file(file, missing.get("lower_case"), missing.get("keep_accents"), warn=warn)
 
 
 def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = False) -> Described:
@@ -312,43 +303,6 @@ def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
         return sentencepiece_files((store / "tokenizer-copy.model").read_bytes(), tokenizer)
     except FileNotFoundError:  # a WordPiece vocabulary
         return wordpiece_files(tokenizer)
-
-
-def sentencepiece_files(model: bytes, tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
-    """A SentencePiece model and its text rules as files, by the names that `train-tokenizer` gives them.
-
-    `rebuilt` says that the model was made from a tokenizer.json.
-    """
-    rules = {
-        "model_sha256": hashlib.sha256(model).hexdigest(),
-        "lower_case": tokenizer.lower_case,
-        "keep_accents": tokenizer.keep_accents,
-        **({"rebuilt": True} if rebuilt else {}),
-    }
-    return {"spiece.model": model, "spiece.config.json": (json.dumps(rules, indent=2) + "\n").encode()}
-
-
-def wordpiece_files(tokenizer: Tokenizer, max_length: int = 512) -> dict[str, bytes]:
-    """A WordPiece vocabulary and its text rules as files, by the names that Hugging Face gives them.
-
-    ALBERT's own tokenizer in transformers is SentencePiece, so the class is BERT's.
-    """
-    config = {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": tokenizer.lower_case,
-        # None: where it lower-cases, and only there.
-        "strip_accents": False if tokenizer.lower_case and tokenizer.keep_accents else None,
-        "tokenize_chinese_chars": True,
-        "model_max_length": max_length,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        "pad_token": tokenizer.id_to_piece(tokenizer.pad_id),
-        "unk_token": tokenizer.id_to_piece(tokenizer.unk_id),
-        "cls_token": tokenizer.id_to_piece(tokenizer.cls_id),
-        "sep_token": tokenizer.id_to_piece(tokenizer.sep_id),
-        "mask_token": tokenizer.id_to_piece(tokenizer.mask_id),
-    }
-    written = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    return {"vocab.txt": tokenizer.content, "tokenizer_config.json": written.encode()}
 
 
 def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokenizer: bool = False) -> str:

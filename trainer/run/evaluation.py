@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from trainer.errors import TrainerError
 from trainer.model import flops, losses
+from trainer.model.features import FEATURES, ROW_WEIGHTS
 from trainer.run import packing
 from trainer.run.aside import aside
 from trainer.run.feed import Feed, Packer
-from trainer.run.packing import FEATURES, ROW_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from albert_fast.cli.progress import DAY, duration
+from albert_fast.text import DAY, duration
 from trainer.model import flops
 from trainer.run import packing
 from trainer.run.packing import Sizes

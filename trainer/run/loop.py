@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from albert_fast import AlbertFastError
-from albert_fast.cli.progress import duration
+from albert_fast.text import duration
 from trainer.errors import TrainerError
 from trainer.model import checkpoints
+from trainer.model.features import FEATURES
 from trainer.model.losses import Metrics
 from trainer.run.feed import Feed, Packer
-from trainer.run.packing import FEATURES
 from trainer.run.step import NO_SIGNALS, Step
 from trainer.run.stops import TIME_IS_UP
 

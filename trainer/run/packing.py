@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from trainer.model.features import LABELS, PER_PREDICTION, PER_TOKEN, ROW_NUMBERS, ROW_WEIGHTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -34,14 +36,6 @@ CANDIDATES = 64
 TIMES = 3
 """Micro-batches of a width that a batch fills, if that leaves them as many rows as the widest's: where there are fewer,
 much of them is empty."""
-
-PER_TOKEN = ("input_ids", "input_mask", "segment_ids")
-PER_PREDICTION = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
-LABELS = "next_sentence_labels"
-FEATURES = (*PER_TOKEN, *PER_PREDICTION, LABELS)
-"""What the model reads of a batch of records."""
-ROW_NUMBERS, ROW_WEIGHTS = "row_numbers", "row_weights"
-"""What `cut` adds: int32 [B], each row's number in the step; float32 [B], 1 for rows and 0 for empty ones."""
 
 
 class Width(NamedTuple):

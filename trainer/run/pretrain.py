@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from albert_fast.cli.common import write_atomic
-from albert_fast.cli.progress import quantity
-from albert_fast.files import locked
+from albert_fast.files import locked, write_atomic
+from albert_fast.text import quantity
+from trainer import folder as run_folder
 from trainer.errors import TrainerError
 from trainer.exchange import initial
 from trainer.model import checkpoints, flops
@@ -111,7 +111,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         TrainerError: something does not fit, or went wrong while training; the message is one line.
         AlbertFastError: the data cannot be read.
     """
-    folder = job.folder / "checkpoints"
+    folder = job.folder / run_folder.CHECKPOINTS
     with _locked(job.folder, hardware, warn):
         found = checkpoints.newest(folder, warn) if job.goes_on else None
         facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
@@ -493,7 +493,7 @@ def _write_run(job: Job, hardware: Hardware, described: Mapping[str, Any], outco
         "stopped": outcome.stopped,
     }
     content = json.dumps({**described, "steps": steps}, indent=2) + "\n"
-    write_atomic(job.folder / "run.json", content.encode(errors="backslashreplace"))
+    write_atomic(job.folder / run_folder.FACTS, content.encode(errors="backslashreplace"))
 
 
 def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:

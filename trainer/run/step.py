@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import tensorflow as tf
 
 from trainer.model import losses
+from trainer.model.features import ROW_WEIGHTS
 from trainer.run.aside import aside
-from trainer.run.packing import ROW_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

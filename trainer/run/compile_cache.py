@@ -26,11 +26,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from albert_fast import AlbertFastError
+from albert_fast.files import measure, write_atomic
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "compiled"
-"""The directory's name in that of a run."""
 NONE = "none"
 """The value of `--compile-cache` that keeps nothing."""
 
@@ -86,12 +87,9 @@ class CompileCache:
     def sign(self, settled: float = 0.0) -> None:
         """Writes the digest of each program that has none and was not changed for `settled` seconds."""
         for program in self.slot.glob("*.pb"):
-            with contextlib.suppress(OSError):  # without a digest it is compiled again
+            with contextlib.suppress(OSError, AlbertFastError):  # without a digest it is compiled again
                 if not _digest(program).exists() and time.time() - program.stat().st_mtime >= settled:
-                    found = _measure(program)
-                    temporary = program.with_suffix(".sha256.tmp")
-                    temporary.write_text(found)
-                    temporary.replace(_digest(program))
+                    write_atomic(_digest(program), _sha256(program))
 
     def divert(self) -> bool:
         """Sends programs to memory from now on, because they cannot be written; false if that was done or fails.
@@ -231,7 +229,7 @@ def _check(slot: Path) -> None:
     kept = set()
     for program in slot.glob("*.pb"):
         with contextlib.suppress(OSError):
-            if _digest(program).read_bytes() == _measure(program).encode():
+            if _digest(program).read_bytes() == _sha256(program):
                 kept |= {program, _digest(program)}
     for path in slot.iterdir():
         if path not in kept and path.name != ".lock":
@@ -245,12 +243,8 @@ def _digest(program: Path) -> Path:
     return program.with_suffix(".sha256")
 
 
-def _measure(path: Path) -> str:
-    with path.open("rb") as file:
-        found = hashlib.sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+def _sha256(path: Path) -> bytes:
+    return measure(path)[1].encode()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,43 @@
+"""Words for readers: quantities with their units, durations, errors of the operating system, text as one line."""
+
+from __future__ import annotations
+
+HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
+"""Seconds."""
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of whitespace, line ends above all, as one space."""
+    return " ".join(text.split())
+
+
+def describe_os_error(error: OSError) -> str:
+    """`error` as "FILE: reason", without Python's error number."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def quantity(value: float, unit: str) -> str:
+    """`value` with its unit, as a reader wants it: "12.3 MB", "45,678 records"."""
+    if unit != "bytes":
+        return f"{value:,.0f} {unit}"
+    for prefix, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f} {prefix}"
+    return f"{value:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < HOUR:
+        return f"{whole // 60}m {whole % 60:02}s"
+    if whole < 2 * DAY:
+        return f"{whole // HOUR}h {whole % HOUR // 60:02}m"
+    if whole < 10 * DAY:
+        return f"{whole // DAY} days {whole % DAY // HOUR}h"
+    if whole < 2 * YEAR:
+        return f"{round(whole / DAY)} days"
+    return f"{round(whole / YEAR):,} years"

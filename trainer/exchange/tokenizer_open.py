@@ -1,0 +1,181 @@
+"""Opens the tokenizer of a model by its file: SentencePiece, WordPiece, or a tokenizer.json of Hugging Face's."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from albert_fast import AlbertFastError, Tokenizer
+from albert_fast.text import describe_os_error
+from albert_fast.tokenizers.files import JSON, MODELS
+from albert_fast.tokenizers.opening import TextRules, open_with, text_rules, trained_rules
+from trainer.errors import TrainerError
+from trainer.exchange import tokenizer_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trainer.exchange.tokenizer_model import Rebuilt
+
+SETTINGS = "tokenizer_config.json"
+IF_WORDPIECE = (
+    "(a WordPiece vocabulary goes with Tokenizer.from_vocab_file)",
+    "(the name of a WordPiece vocabulary must end in .txt)",
+)
+IF_SENTENCEPIECE = (
+    "(a SentencePiece model goes with Tokenizer.from_file)",
+    "(the name of a SentencePiece model must end in .model)",
+)
+"""What the core advises, and what helps if the suffix decides between the two kinds."""
+
+
+def rules_of(path: Path, warn: Callable[[str], None]) -> TextRules:
+    """What a tokenizer's file, and those beside it, say of the text it was trained on.
+
+    A tokenizer.json tells by itself.
+
+    Raises:
+        TrainerError: `path` is a tokenizer.json that cannot be used.
+        AlbertFastError: a file beside it is damaged.
+    """
+    if path.suffix == ".json":
+        rebuilt = _rebuilt(path)
+        return TextRules(rebuilt.lower_case, rebuilt.keep_accents)
+    return trained_rules(path, "wordpiece" if path.suffix == ".txt" else "unigram", warn=warn)
+
+
+def is_rebuilt(path: Path) -> bool:
+    """Whether a tokenizer was rebuilt from a tokenizer.json: its file is not the one that others trained with."""
+    if path.suffix == ".json":
+        return True
+    try:
+        content = json.loads(path.with_suffix(".config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("rebuilt") is True
+
+
+def open_file(
+    path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None, *, warn: Callable[[str], None]
+) -> Tokenizer:
+    """A tokenizer by its file: WordPiece if it ends in .txt, tokenizer.json if in .json, otherwise SentencePiece.
+
+    The text rules are those given, otherwise as `rules_of` has them. What is given of accents says nothing about
+    WordPiece.
+
+    Raises:
+        TrainerError: a tokenizer.json that cannot be used; or one beside a SentencePiece model has other pieces.
+        AlbertFastError: the file is no usable tokenizer, or one beside it is damaged.
+    """
+    given = TextRules(do_lower_case, keep_accents)
+    if path.suffix == ".json":
+        return _open_json(path, given, warn)
+    kind, advice = ("wordpiece", IF_SENTENCEPIECE) if path.suffix == ".txt" else ("unigram", IF_WORDPIECE)
+    if kind == "unigram":
+        _check_beside(path, warn)
+    try:
+        return open_with(path, kind, text_rules(path, kind, given, warn=warn))
+    except AlbertFastError as error:
+        # The suffix has decided between the two kinds.
+        raise AlbertFastError(str(error).replace(*advice)) from error
+
+
+def _rebuilt(path: Path) -> Rebuilt:
+    """What a tokenizer.json holds.
+
+    Raises:
+        TrainerError: it cannot be used.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise TrainerError(f"cannot read {describe_os_error(error)}") from error
+    found = _read(path, (status.st_mtime_ns, status.st_size))
+    if isinstance(found, str):
+        raise TrainerError(f"{found}; pass the spiece.model that the model was trained with as --tokenizer")
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, _stamp: tuple[int, int]) -> Rebuilt | str:
+    """What a tokenizer.json holds, or why it cannot be used."""
+    try:
+        return tokenizer_model.read(path)
+    except TrainerError as error:
+        return str(error).removesuffix(tokenizer_model.REMEDY)
+
+
+def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tokenizer:
+    """The tokenizer of a tokenizer.json: its SentencePiece model is put where it stays until the command ends."""
+    rebuilt = _rebuilt(path)
+    for note in rebuilt.notes:
+        warn(note)
+    try:
+        beside = trained_rules(path, warn=warn)
+    except AlbertFastError:  # the normalizer decides
+        beside = TextRules()
+    for key, chosen, declared, own in (
+        ("do_lower_case", given.lower_case, beside.lower_case, rebuilt.lower_case),
+        ("keep_accents", given.keep_accents, beside.keep_accents, rebuilt.keep_accents),
+    ):
+        does = f"the normalizer of {path} has {key} {_json(own)}"
+        if chosen is not None and chosen != own:
+            warn(f"{does}, and {_json(chosen)} was passed: the pieces do not fit such text well")
+        elif chosen is None and declared is not None and declared != own:
+            warn(f"{does}, which is used, though {path.parent / SETTINGS} has {_json(declared)}")
+    folder = Path(tempfile.mkdtemp(prefix="albert-fast-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = folder / MODELS[0]
+    try:
+        model.write_bytes(rebuilt.model)
+    except OSError as error:
+        raise TrainerError(f"cannot write {describe_os_error(error)}") from error
+    try:
+        return Tokenizer.from_file(
+            model,
+            lower_case=rebuilt.lower_case if given.lower_case is None else given.lower_case,
+            keep_accents=rebuilt.keep_accents if given.keep_accents is None else given.keep_accents,
+        )
+    except AlbertFastError as error:
+        raise TrainerError(str(error).replace(str(model), str(path))) from error
+
+
+def _check_beside(model: Path, warn: Callable[[str], None]) -> None:
+    """Tells where a SentencePiece model and the tokenizer.json beside it differ.
+
+    Raises:
+        TrainerError: they have other pieces, so that ids mean something else: one of the two is not the model's.
+    """
+    path = model.parent / JSON
+    if not path.is_file():
+        return
+    status = path.stat()
+    rebuilt = _read(path, (status.st_mtime_ns, status.st_size))
+    if isinstance(rebuilt, str):
+        warn(f"{model} is used, and the tokenizer.json beside it is not read: {rebuilt}")
+        return
+    try:
+        content = model.read_bytes()
+        one, other = tokenizer_model.pieces_of(content), tokenizer_model.pieces_of(rebuilt.model)
+    except (OSError, TrainerError):  # told when it is opened
+        return
+    if one != other:
+        number = next(
+            (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+        )
+        here, there = (f"{pieces[number]!r}" if number < len(pieces) else "no piece" for pieces in (one, other))
+        raise TrainerError(
+            f"{model} and {path} are two tokenizers: id {number} is {here} in the one and {there} in the other; remove "
+            "the one that the model was not trained with, or pass a copy of the right one elsewhere as --tokenizer"
+        )
+    if found := tokenizer_model.differences(content, rebuilt.model):
+        warn(f"{model} is used, and {path}, with the same pieces, differs from it in {', '.join(found)}")
+
+
+def _json(value: bool) -> str:
+    return str(value).lower()

@@ -1,0 +1,67 @@
+"""The names of what is in the directory of a run. docs/training.md describes each.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from albert_fast.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+OPTIONS = "pretrain.config.json"
+"""The resolved options: a directory with this file is that of a run."""
+MODEL = "albert_config.json"
+"""The model's configuration; in a checkpoint too."""
+CHECKPOINTS = "checkpoints"
+"""A directory of checkpoints: see `trainer.model.checkpoints`."""
+METRICS = "metrics.jsonl"
+"""The metrics log: see `trainer.report.journal`."""
+TENSORBOARD = "tensorboard"
+"""The same figures for TensorBoard."""
+FACTS = "run.json"
+"""Data, model, options and environment of the last start."""
+REPORT = "report.html"
+COMPILED = "compiled"
+"""A directory of compiled programs: see `trainer.run.compile_cache`."""
+LOCK = ".lock"
+"""Of the process that trains there."""
+SPIECE, SPIECE_RULES, VOCABULARY = "spiece.model", "spiece.config.json", "vocab.txt"
+"""The tokenizer: a SentencePiece model and its text rules, or a WordPiece vocabulary."""
+
+FIRST = frozenset({LOCK, f".{OPTIONS}.tmp", COMPILED})
+"""What the first moments of a run may leave, before its options are written."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a directory is that of a run."""
+    return (folder / OPTIONS).exists()
+
+
+def empty(folder: Path) -> None:
+    """Removes what a run leaves, except its options: a half emptied directory must still be known for what it is."""
+    for name in (CHECKPOINTS, TENSORBOARD):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    for name in (METRICS, FACTS, REPORT, MODEL, SPIECE, SPIECE_RULES, VOCABULARY):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_model(folder: Path, model: str, tokenizer: Mapping[str, bytes]) -> None:
+    """Writes the model's configuration and the files of its tokenizer.
+
+    Args:
+        folder: of the run.
+        model: the text of albert_config.json.
+        tokenizer: the contents of the files by name.
+
+    Raises:
+        AlbertFastError: one of them cannot be written.
+    """
+    for name, content in {MODEL: model.encode(), **tokenizer}.items():
+        write_atomic(folder / name, content)

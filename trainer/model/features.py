@@ -1,0 +1,10 @@
+"""The arrays that the model reads of a micro-batch, by name. Nothing here imports TensorFlow."""
+
+PER_TOKEN = ("input_ids", "input_mask", "segment_ids")
+PER_PREDICTION = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+LABELS = "next_sentence_labels"
+FEATURES = (*PER_TOKEN, *PER_PREDICTION, LABELS)
+"""What the model reads of a batch of records."""
+ROW_NUMBERS, ROW_WEIGHTS = "row_numbers", "row_weights"
+"""What `trainer.run.packing.cut` adds: int32 [B], each row's number in the step; float32 [B], 1 for rows and 0 for
+empty ones."""
