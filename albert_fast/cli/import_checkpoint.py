@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from albert_fast import __version__
 from albert_fast.cli import model_tokenizer, options
 from albert_fast.cli.common import UsageError, check_output_dir, info, plain, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
@@ -76,7 +77,7 @@ def import_checkpoint(
             source, start, chosen, tokenizer, do_lower_case, keep_accents, allow_other=allow_other_tokenizer
         )
         files, described = ({}, {}) if opened is None else _files(opened, rebuilt=rebuilt)
-        settings = {"albert_fast_version": _version(), "import-checkpoint": plain(given)}
+        settings = {"albert_fast_version": __version__, "import-checkpoint": plain(given)}
         content = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         # Loading took a while, and something may be there now.
         importing.check_output(final, overwrite)
@@ -90,12 +91,6 @@ def import_checkpoint(
     if opened is None:
         warn(f"{source} holds no tokenizer: pass it as --tokenizer here, or to export and fill-mask later")
     info(f"written: {output_dir}, of {start.origin}")
-
-
-def _version() -> str:
-    from albert_fast import __version__
-
-    return __version__
 
 
 def _config(start: "Initial", model: str | None) -> "ModelConfig":

@@ -13,6 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.reference_text import load_vocab
 from albert_fast.tokenizers import combining_marks
 from trainer.errors import TrainerError
 from trainer.exchange.tokenizer_json import SPACE, is_digits_and_comma
@@ -78,8 +79,6 @@ def _refusal(file: str, what: str, remedy: str = _REPORT) -> TrainerError:
 
 
 def _check_vocabulary(tokenizer: Tokenizer, content: bytes, config: Mapping[str, Any]) -> None:
-    from albert_fast.reference_text import load_vocab
-
     text = content.decode()
     readers: dict[str, Iterable[str]] = {
         "transformers": (line.rstrip("\n") for line in io.StringIO(text, newline=None)),

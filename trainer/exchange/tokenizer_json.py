@@ -13,6 +13,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from albert_fast import preprocess
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -337,8 +338,6 @@ def _white_space() -> list[int]:
 
 def _combining() -> list[str]:
     """The characters that the text rules drop, by the Unicode tables of the compiled extension, not of this Python."""
-    from albert_fast import preprocess
-
     # Unicode has combining characters in its first two planes alone. U+E000 keeps them apart and is no letter.
     wall = "\ue000"
     codes = (code for code in range(0x80, 0x20000) if not 0xD800 <= code <= 0xE000)

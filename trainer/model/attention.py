@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
+from trainer.model.attention_cudnn import cudnn_attention
 from trainer.model.recompute import behind
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ def attend(kind: str, x: tf.Tensor, inputs: Inputs) -> tf.Tensor:
     if kind == "cudnn":
         if inputs.rate:
             raise ValueError(f"attention_probs_dropout_prob must be 0 with attention cudnn, not {inputs.rate}")
-        from trainer.model.attention_cudnn import cudnn_attention
-
         query, key, value = tf.unstack(x, axis=2)  # [B, S, 3, N, D] -> 3 x [B, S, N, D]
         context = cudnn_attention(query, key, value, inputs.lengths, 1 / math.sqrt(inputs.head_size))
         return tf.reshape(context, [-1, size])  # [B, S, N, D] -> [B * S, H]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from albert_fast import __version__
 from trainer.run.cluster import cluster
 
 if TYPE_CHECKING:
@@ -139,8 +140,6 @@ def peak_of(name: str) -> float | None:
 
 def environment(hardware: Hardware) -> dict[str, Any]:
     """What the run's results are of, for its report."""
-    from albert_fast import __version__
-
     return {
         "device": hardware.name,
         "devices": hardware.replicas,
