@@ -44,10 +44,25 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     # On first use: the command line is ready for Ctrl-C before NumPy and the extension are loaded.
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _submodule(name)
     value = getattr(importlib.import_module(_HOMES.get(name, "albert_fast._native")), name)
     globals()[name] = value
     return value
+
+
+def _submodule(name: str) -> Any:
+    """The module of that name: `import albert_fast` is enough for `albert_fast.masking`."""
+    missing = f"module {__name__!r} has no attribute {name!r}"
+    if name.startswith("__"):
+        raise AttributeError(missing)
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name == f"{__name__}.{name}":
+            raise AttributeError(missing) from None
+        raise AttributeError(f"{missing}: {error}") from error
+    except ImportError as error:
+        raise AttributeError(f"{missing}: {error}") from error
 
 
 def __dir__() -> list[str]:

@@ -257,7 +257,7 @@ def zeros_and_ones(
     found = _row(name, value)
     if found.ndim != dims or found.dtype.kind not in "biu":
         is_float = found.dtype.kind == "f" and found.ndim == dims
-        advice = f"pass {name}.astype(np.bool_)" if is_float else remedy(name, value) or f"pass {READABLE} of them"
+        advice = _as_bools(name, value) if is_float else remedy(name, value) or f"pass {READABLE} of them"
         shown = found if found.ndim or isinstance(value, np.ndarray) else value
         msg = f"{name} must be bools, or integers 0 and 1, of shape {shape}, got {describe(shown)}; {advice}"
         raise AlbertFastError(msg)
@@ -265,6 +265,14 @@ def zeros_and_ones(
         return found
     check_zeros_and_ones(name, found)
     return found.astype(np.bool_)
+
+
+def _as_bools(name: str, value: object) -> str:
+    """What to pass instead of floats; `name` may be that of one row of a list."""
+    whole, in_list, _ = name.partition("[")
+    if in_list:
+        return f"pass [np.asarray(row, np.bool_) for row in {whole}]"
+    return f"pass {name}.astype(np.bool_)" if isinstance(value, np.ndarray) else f"pass np.asarray({name}, np.bool_)"
 
 
 def check_length(name: str, found: int, length: int, row: int) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from albert_fast._native import AlbertFastError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 
 def check_ends(
@@ -39,21 +40,25 @@ def check_ends(
                 )
 
 
-def check_zeros(rows: NDArray[np.int32], pad_id: int) -> None:
+def check_zeros(rows: NDArray[np.int32], lengths: ArrayLike, pad_ids: Collection[int], advice: str) -> None:
     """Refuses rows that may come from a batch or a record: those are padded with 0, whatever the vocabulary's `<pad>`.
 
     Args:
         rows: of shape [B, S], rows of ids whose padding is not named.
-        pad_id: the id of `<pad>`.
+        lengths: of shape [B] or (), the tokens that each row had as it was passed.
+        pad_ids: ids that stand for padding.
+        advice: what names the padding.
 
     Raises:
-        AlbertFastError: a row ends in several zeros, and 0 is not `<pad>`; the message names it.
+        AlbertFastError: a row ends in several zeros, and 0 is not a padding id; the message names it.
     """
-    if pad_id == 0 or rows.shape[1] < 2:
+    if 0 in pad_ids or rows.shape[1] < 2:
         return
-    zeros = (rows[:, -2:] == 0).all(axis=1)
+    ends = np.broadcast_to(np.asarray(lengths), len(rows))
+    numbers = np.flatnonzero(ends >= 2)
+    zeros = (rows[numbers, ends[numbers] - 1] == 0) & (rows[numbers, ends[numbers] - 2] == 0)
     if zeros.any():
         raise AlbertFastError(
             f"input_ids must not end in several of id 0, with which batches and records are padded (pad_id is "
-            f"{pad_id}): row {int(zeros.argmax())} does; pass attention_mask, which is input_mask in a batch"
+            f"{' or '.join(map(str, sorted(pad_ids)))}): row {int(numbers[zeros.argmax()])} does; {advice}"
         )

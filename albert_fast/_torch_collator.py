@@ -30,7 +30,7 @@ def _array(value: object) -> NDArray[Any]:
     """A list, array, tensor (on any device) or number as an array; an object if it is none of them."""
     try:
         return _arrays.read("", value.detach().cpu() if isinstance(value, torch.Tensor) else value)
-    except AlbertFastError:
+    except (AlbertFastError, NotImplementedError, RuntimeError):  # of PyTorch: there are no values, as on "meta"
         return np.asarray(None)
 
 
@@ -265,6 +265,8 @@ class Collator:
             attention = padded("attention_mask", 0)
         else:
             _padding.check_ends(tokens, sorted(self._pad_ids), self._masker.other_ids, "pass attention_mask")
+            lengths = np.array([len(row) for row in tokens])
+            _padding.check_zeros(ids, lengths, self._pad_ids, "pass attention_mask, which is input_mask in a batch")
             attention = np.zeros(shape, dtype=np.int32)
             for number, row in enumerate(tokens):
                 attention[number, : len(row)] = self._attention(row, number)

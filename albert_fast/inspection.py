@@ -6,6 +6,7 @@ are the compiled part's. Here are those that need the tokenizer, or the other re
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     """
     import glob
 
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
         if Path(path).is_dir():
             matches = _in_folder(Path(path))
@@ -93,7 +94,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
                     what += f"; name files one by one, not with commas between them: {' '.join(parts)}"
                 raise AlbertFastError(f"{path}: {what}")
         for match in matches:
-            file = match.resolve()
+            file = os.path.realpath(match)  # unlike Path.resolve, also of a link that leads to itself
             found[file] = min(found.get(file, match), match, key=lambda one: one.absolute().parts)
     return list(found.values())
 

@@ -371,6 +371,12 @@ class Masker:
         """
         ids = _arrays.integers("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary")
         _padding.check_ends([ids], [self._pad_id], self._other_ids, "pass the row without padding")
+        _padding.check_zeros(
+            ids[np.newaxis],
+            len(ids),
+            [self._pad_id],
+            "pass the row without its padding; if they are tokens, use mask_batch with lengths",
+        )
         return self._native.mask(
             ids,
             seed=_checks.seed(seed),
@@ -435,12 +441,14 @@ class Masker:
             lengths = lengths if _arrays.is_sequence(lengths) else _arrays.read("lengths", lengths)
             if _arrays.dimensions(lengths) == 2:
                 lengths, attention_mask = None, lengths
+        if lengths is None and attention_mask is None:
+            _padding.check_zeros(
+                ids, tokens, [self._pad_id], "pass attention_mask, which is input_mask in a batch, or lengths"
+            )
         if lengths is None and attention_mask is None and self._pad_id in self._other_ids:
             passed = (row[:length] for row, length in zip(ids, tokens, strict=True))
             _padding.check_ends(passed, [self._pad_id], self._other_ids, "pass lengths or an attention_mask")
             lengths = rows.lengths  # only these tell what was filled up, not the id
-        elif lengths is None and attention_mask is None and rows.lengths is None:
-            _padding.check_zeros(ids, self._pad_id)
         shape = f"[{ids.shape[0]}, {ids.shape[1]}]"
         return self._native.mask_batch(
             ids,

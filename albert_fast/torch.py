@@ -279,7 +279,8 @@ def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Te
         The rows of the first batch, then those of the second, and so on. A single batch is not copied.
 
     Raises:
-        AlbertFastError: no batch; something else; batches of different names or widths.
+        AlbertFastError: no batch; something else; batches of different names or widths; several of them with a tensor
+            without dimensions.
     """
     found: list[Any] = list(batches)
     for batch in found:
@@ -306,6 +307,13 @@ def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Te
             raise AlbertFastError(msg)
     if len(found) == 1:
         return dict(found[0])
+    for name in first:
+        if any(batch[name].ndim == 0 for batch in found):
+            msg = (
+                f"{name} must have a value for each row to join batches, got a single number: remove it from the "
+                "batches, or pass batch_size=1 (a Trainer's per_device_train_batch_size and per_device_eval_batch_size)"
+            )
+            raise AlbertFastError(msg)
     return {name: torch.cat([batch[name] for batch in found]) for name in first}
 
 

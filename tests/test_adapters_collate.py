@@ -302,3 +302,15 @@ def test_set_epoch_of_ones_own(adapter: Any, source: InstanceStream) -> None:
     dataset = adapter.dataset(source.shard(1, 2), stop=3)
     dataset.set_epoch(5)
     assert [equal(batch, expected) for batch, expected in zip(dataset, dataset, strict=True)] == [True] * 3
+
+
+def test_tensors_without_dimensions_cannot_be_joined(adapter: Any, source: InstanceStream) -> None:
+    batches = [{**batch, "weight": batch["input_ids"].sum()} for batch in adapter.dataset(source, stop=2)]
+    single = adapter.collate(batches[:1])
+    assert single["weight"] is batches[0]["weight"]
+    with pytest.raises(AlbertFastError, match=r"^weight must have a value for each row.*or pass batch_size=1"):
+        adapter.collate(batches)
+    with pytest.raises(AlbertFastError, match=r"^weight must have a value for each row"):
+        adapter.collate(
+            [{**batch, "weight": batch["input_ids"][:, 0]} if n else batch for n, batch in enumerate(batches)]
+        )

@@ -560,3 +560,30 @@ def test_a_trainer_trains(name: str, workers: int, adapter: Any, transformers: A
     assert len(found) == 3
     assert all(np.isfinite(found))
     assert losses(adapter, transformers, tmp_path, name, workers) == found
+
+
+@pytest.mark.parametrize("pad_id", [5, 3])
+def test_zeros_that_are_not_the_padding(pad_id: int, adapter: Any, torch: Any) -> None:
+    """As batches and records are padded, whatever the vocabulary's `<pad>`."""
+    masker = Masker.from_vocab(VOCAB, [True] * VOCAB, pad_id=pad_id, cls_id=2, sep_id=3, mask_id=4)
+    tokens = [2, *range(10, 20), 8]
+    row = [*tokens, *[0] * 20]
+    for form in (row, np.array(row), torch.tensor(row)):
+        for rows, number in (([form], 0), ([tokens, form], 1)):
+            with pytest.raises(AlbertFastError, match=rf"several of id 0.*: row {number} does; pass attention_mask"):
+                adapter.Collator(masker)([{"input_ids": each} for each in rows])
+    named = {"input_ids": row, "attention_mask": [1] * 12 + [0] * 20}
+    batch = adapter.Collator(masker, seed=1)([named])
+    assert (batch["labels"][0, 12:] == -100).all()
+    assert (batch["labels"] != -100).sum() == 2
+    # Unless it is padded with them.
+    batch = adapter.Collator(masker, pad_id=0, seed=1)([{"input_ids": row}])
+    assert batch["attention_mask"][0].tolist() == named["attention_mask"]
+
+
+def test_tensors_without_values(adapter: Any, torch: Any) -> None:
+    ids, number = torch.empty(5, dtype=torch.int64, device="meta"), torch.empty((), device="meta")
+    with pytest.raises(AlbertFastError, match=r"input_ids must be a list of integers .* in row 0 it is tensor\("):
+        adapter.Collator(masker_of(adapter))([{"input_ids": ids}])
+    with pytest.raises(AlbertFastError, match=r"in row 0 score is tensor\("):
+        adapter.Collator(masker_of(adapter))([{"input_ids": [2, 8, 3], "score": number}])

@@ -32,3 +32,22 @@ except ImportError as error:
     print(error)
 """
     assert python(code).startswith(f"albert_fast.{module} needs {name} (pip install {framework}): ")
+
+
+def test_submodules_are_attributes() -> None:
+    """One import of the package is enough, as it was when the package imported them itself."""
+    code = """
+import sys, albert_fast
+assert "numpy" not in sys.modules
+print(albert_fast.masking.Masker is albert_fast.Masker, albert_fast.inspection.find_files.__name__)
+print(hasattr(albert_fast, "no_such_module"), hasattr(albert_fast, "__wrapped__"))
+sys.modules["torch"] = None
+print(hasattr(albert_fast, "torch"))
+try:
+    from albert_fast import torch
+except ImportError as error:
+    print(error)
+"""
+    first, second, third, why = python(code).splitlines()
+    assert (first, second, third) == ("True find_files", "False False", "False")
+    assert why.startswith("albert_fast.torch needs PyTorch")

@@ -9,7 +9,7 @@ import pytest
 import tfrecords
 from conftest import GOLDEN, Command
 
-from albert_fast import AlbertFastError, Tokenizer
+from albert_fast import AlbertFastError, RecordReader, Tokenizer
 from albert_fast.inspection import find_files, inspect
 
 RECORDS = GOLDEN / "records" / "default-128-00000-of-00001.tfrecord.gz"
@@ -200,6 +200,19 @@ def test_folders_globs_and_what_names_nothing(tmp_path: Path) -> None:
     ):
         with pytest.raises(AlbertFastError, match=message):
             find_files([str(tmp_path / path)])
+
+
+@pytest.mark.parametrize("links", [{"loop": "loop"}, {"loop": "other", "other": "loop"}])
+def test_a_link_that_leads_to_itself_is_no_record_file(links: dict[str, str], tmp_path: Path) -> None:
+    for name, target in links.items():
+        (tmp_path / f"{name}.tfrecord").symlink_to(f"{target}.tfrecord")
+    link = tmp_path / "loop.tfrecord"
+    for path in (tmp_path, link, tmp_path / "*"):
+        with pytest.raises(AlbertFastError, match=r"Too many levels of symbolic links") as raised:
+            RecordReader([str(path)], 4)
+        assert str(link) in str(raised.value)
+    summary = inspect(find_files([str(link)]))
+    assert (summary.bad_files, summary.records) == (1, 0)
 
 
 def test_a_glob_of_folders_stands_for_their_files(tmp_path: Path) -> None:

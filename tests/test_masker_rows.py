@@ -147,3 +147,50 @@ def test_rows_padded_as_batches_are(pad_id: int) -> None:
     masked = other.mask_batch(rows, seed=1, attention_mask=(rows > 0) if pad_id else None)
     assert (masked["input_ids"][1, 8:] == 0).all()
     assert masked["masked_lm_weights"].sum(axis=1).tolist() == [10, 4]
+
+
+@pytest.mark.parametrize("pad_id", [5, 3])
+@pytest.mark.parametrize("fill", [20, 2])
+def test_zeros_at_the_end_of_any_row(pad_id: int, fill: int) -> None:
+    """By itself, in a list, in an array; also if `<pad>` is another special token too."""
+    other = Masker.from_vocab(100, [True] * 100, pad_id=pad_id, cls_id=2, sep_id=3, mask_id=4, masked_lm_prob=0.5)
+    tokens = [2, *range(10, 20), 8]
+    row = [*tokens, *[0] * fill]
+    message = rf"input_ids must not end in several of id 0.*\(pad_id is {pad_id}\): row {{}} does; pass "
+    for given in (row, np.array(row), np.array(row, np.uint16)):
+        with pytest.raises(AlbertFastError, match=message.format(0) + "the row without its padding"):
+            other.mask(given, 1)
+    batches: list[tuple[Any, int]] = [([row], 0), ([tokens, row], 1), ([np.array(row), tokens], 0)]
+    for rows, number in [*batches, (np.array([row] * 3), 0)]:
+        with pytest.raises(AlbertFastError, match=message.format(number) + r"attention_mask.*, or lengths$"):
+            other.mask_batch(rows, seed=1)
+    # The way that the message names.
+    expected = other.mask(tokens, 1)
+    for options in ({"lengths": [12]}, {"attention_mask": [[1] * 12 + [0] * fill]}):
+        masked = other.mask_batch([row], seed=1, **options)
+        assert masked["masked_lm_weights"].sum() == expected["masked_lm_weights"].sum() == 6
+        assert (masked["input_ids"][0, 12:] == 0).all()
+    # Zeros that are tokens.
+    assert other.mask_batch([row], [len(row)], 1)["masked_lm_weights"].sum() == len(row) // 2
+    for few in ([0], [*tokens, 0], [0, 0, *tokens], tokens):
+        assert_equal({name: array[0] for name, array in other.mask_batch([few], None, 1).items()}, other.mask(few, 1))
+
+
+@pytest.mark.parametrize(
+    ("mask", "advice"),
+    [
+        ([[1.0] * 7, [1.0] * 6], "[np.asarray(row, np.bool_) for row in attention_mask]"),
+        ([np.ones(7), np.ones(6)], "[np.asarray(row, np.bool_) for row in attention_mask]"),
+        ([[1] * 7, [1.0] * 6], "[np.asarray(row, np.bool_) for row in attention_mask]"),
+        (np.array([[1.0] * 7, [*[1.0] * 6, 0.0]]), "attention_mask.astype(np.bool_)"),
+    ],
+)
+def test_what_to_pass_instead_of_floats(mask: Any, advice: str) -> None:
+    with pytest.raises(AlbertFastError, match=rf"; pass {re.escape(advice)}$"):
+        made.mask_batch(ROWS, seed=1, attention_mask=mask)
+    passed = eval(advice, {"np": np, "attention_mask": mask})
+    assert_equal(made.mask_batch(ROWS, seed=1, attention_mask=passed), made.mask_batch(ROWS, seed=1))
+    starts = [1.0] * 7
+    with pytest.raises(AlbertFastError, match=r"; pass np\.asarray\(word_starts, np\.bool_\)$"):
+        made.mask(LONG[:7], 1, word_starts=starts)
+    made.mask(LONG[:7], 1, word_starts=np.asarray(starts, np.bool_))

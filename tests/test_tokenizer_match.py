@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -294,8 +295,12 @@ def test_a_run_keeps_the_vocabulary_of_its_records(rules: Path) -> None:
     assert other.tokenizer_files["vocab.txt"] == (rules / "2.txt").read_bytes()
     # One that tells other rules than the records'.
     (rules / "tokenizer_config.json").write_text('{"do_lower_case": true}')
-    with pytest.raises(TrainerError, match=r"put a tokenizer_config\.json with these text rules beside it"):
+    message = r'pass a copy of 1\.txt next to a tokenizer_config\.json with \{"do_lower_case": false\}$'
+    with pytest.raises(TrainerError, match=message):
         data.from_records([str(rules / "cased")], 4, tokenizer=rules / "1.txt")
+    shutil.copytree(rules, rules / "copy", ignore=lambda *_: {"copy"})
+    (rules / "copy" / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert not kept_by_a_run(rules / "cased", rules / "copy" / "1.txt", rules / "run-copy").lower_case
 
 
 def test_a_run_keeps_the_model_of_its_records(model: Path, command: Command, tmp_path: Path) -> None:
@@ -315,6 +320,17 @@ def test_a_run_keeps_the_model_of_its_records(model: Path, command: Command, tmp
         assert command(*words, *flags).code == 0
         found = kept_by_a_run(tmp_path / name, tmp_path / "bare.model", tmp_path / f"run-{name}")
         assert (found.lower_case, found.keep_accents) == (name == "lower", name == "cased")
+    # One that its training says other rules of than the records'.
+    digest = hashlib.sha256((tmp_path / "bare.model").read_bytes()).hexdigest()
+    trained = {"model_sha256": digest, "lower_case": True, "keep_accents": False}
+    (tmp_path / "bare.config.json").write_text(json.dumps(trained))
+    message = r"made with --no-do-lower-case --keep-accents, .*: pass a copy of bare\.model in a directory of its own, "
+    with pytest.raises(TrainerError, match=message):
+        data.from_records([str(tmp_path / "cased")], 4, tokenizer=tmp_path / "bare.model")
+    (tmp_path / "own").mkdir()
+    shutil.copy(tmp_path / "bare.model", tmp_path / "own")
+    found = kept_by_a_run(tmp_path / "cased", tmp_path / "own" / "bare.model", tmp_path / "run-own")
+    assert (found.lower_case, found.keep_accents) == (False, True)
 
 
 def test_advice_fits_commands_that_know_the_kind_by_the_suffix(rules: Path, model: Path) -> None:

@@ -12,6 +12,7 @@ from conftest import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.model import weights
 from trainer.model.config import ACTIVATIONS, PRESETS, ModelConfig
 from trainer.model.config_keys import EQUAL, FIXED, FORKS, HARMLESS, PLAIN_ALBERT, SYNONYMS
 
@@ -165,6 +166,7 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
         ({"tie_word_embeddings": False}, "tie_word_embeddings must be true, as in plain ALBERT, got false"),
         ({"tie_word_embeddings": 1}, "tie_word_embeddings must be true, as in plain ALBERT, got 1"),
         ({"is_decoder": True}, "is_decoder must be false, as in plain ALBERT, got true"),
+        ({"is_causal": True}, "is_causal must be false, as in plain ALBERT, got true"),
         ({"add_cross_attention": True}, "add_cross_attention must be false, as in plain ALBERT, got true"),
         ({"pruned_heads": {"0": [1]}}, 'pruned_heads must be {}, as in plain ALBERT, got {"0": [1]}'),
         ({"use_relative_position": True}, "use_relative_position must be false, as in plain ALBERT, got true"),
@@ -317,6 +319,8 @@ def test_another_programs_name_beside_the_right_one(key: str, value: Any, beside
         ("tie_weights", False, True),
         ("use_absolute_position_embeddings", False, True),
         ("no_positional_embeddings", True, False),
+        ("use_causal_mask", True, False),
+        ("bidirectional", False, True),
         ("rope_theta", 10000.0, None),
         ("head_size", 65, 64),
         ("num_key_value_heads", 4, 16),
@@ -328,6 +332,19 @@ def test_keys_of_forks_that_change_the_model(key: str, value: Any, plain: Any) -
     message = rf"^{key} must be .*, as in plain ALBERT, got {re.escape(json.dumps(value))}$"
     with pytest.raises(ValueError, match=message):
         ModelConfig.from_mapping(GUIDE | {key: value})
+
+
+@pytest.mark.parametrize("key", [key for key, (first, *_) in EQUAL.items() if first == "hidden_dropout_prob"])
+@pytest.mark.parametrize("beside", [{}, {"hidden_dropout_prob": None}, {"hidden_dropout_prob": 0}])
+def test_a_key_that_must_equal_a_default(key: str, beside: dict[str, Any]) -> None:
+    values = {name: value for name, value in GUIDE.items() if name != "hidden_dropout_prob"} | beside
+    plain = ModelConfig.from_mapping(values)
+    assert plain.hidden_dropout_prob == 0
+    for value in (None, 0, 0.0):
+        assert ModelConfig.parse(values | {key: value}) == (plain, [])
+    for read in (ModelConfig.from_mapping, weights.config_from_hugging_face):
+        with pytest.raises(ValueError, match=rf"^{key} must be hidden_dropout_prob \(0(\.0)?\), .*, got 0.1$"):
+            read(values | {"model_type": "albert", key: 0.1})
 
 
 def test_no_dropout_may_be_null() -> None:

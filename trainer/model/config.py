@@ -139,7 +139,7 @@ class ModelConfig:
             values = values["albert_config"]
             if not isinstance(values, Mapping):
                 raise ValueError(f"albert_config must hold the model's keys, not {_shown(values)}")
-        kept, passed = config_keys.read(values, [field.name for field in fields(cls)])
+        kept, passed = config_keys.read(values, DEFAULTS)
         missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in kept]
         if missing:
             raise ValueError(f"the model's configuration lacks {', '.join(missing)}")
@@ -204,6 +204,11 @@ def _object(text: str) -> tuple[dict[str, Any], list[str]]:
         raise ValueError(f"the model's configuration must be a JSON object, not {values!r:.80}")
     return values, repeated
 
+
+DEFAULTS: dict[str, Any] = {
+    field.name: None if field.default is MISSING else field.default for field in fields(ModelConfig)
+}
+"""The fields of `ModelConfig`, each with its default; None if it has none."""
 
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(30_000, 128, 2, 4, 512, embedding_size=128, initializer_range=0.05),

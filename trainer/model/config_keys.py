@@ -38,6 +38,7 @@ FIXED: dict[str, Any] = {
     "position_embedding_type": "absolute",
     "tie_word_embeddings": True,
     "is_decoder": False,
+    "is_causal": False,
     "is_encoder_decoder": False,
     "add_cross_attention": False,
     "cross_attention_hidden_size": None,
@@ -80,6 +81,10 @@ FORKS: dict[str, tuple[Any, ...]] = {
     ),
     **dict.fromkeys(("use_token_type_embeddings", "use_segment_embeddings", "token_type_embeddings"), (True,)),
     # Attention and feed-forward.
+    **dict.fromkeys(
+        ("causal", "causal_attention", "use_causal_mask", "use_causal_attention", "unidirectional"), (False,)
+    ),
+    **dict.fromkeys(("bidirectional", "use_bidirectional_attention"), (True,)),
     **dict.fromkeys(("use_bias", "bias", "attention_bias", "qkv_bias", "mlp_bias"), (True,)),
     **dict.fromkeys(("use_glu", "glu", "gated_mlp", "use_gated_mlp", "swiglu", "use_swiglu"), (False,)),
     **dict.fromkeys(("sliding_window", "attention_window", "local_attention", "attention_window_size"), (False,)),
@@ -231,12 +236,12 @@ NO_DROPOUT = frozenset({"hidden_dropout_prob", "attention_probs_dropout_prob"})
 """Keys whose null is 0 in the reference."""
 
 
-def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read(values: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The known keys of a configuration with their values, and the keys that are passed over with theirs.
 
     Args:
         values: the configuration.
-        known: names of the fields of `ModelConfig`.
+        known: the fields of `ModelConfig`, each with its default; None if it has none.
 
     Raises:
         ValueError: a key asks for another model, or contradicts another key; or a key is unknown, and spelled much
@@ -253,7 +258,7 @@ def read(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, A
         elif key in FORKS:
             _check_plain(key, value, FORKS[key])
         elif key in EQUAL:
-            _check_equal(key, value, values)
+            _check_equal(key, value, values, known)
         elif key in HARMLESS:
             passed[key] = value
         elif SYNONYMS.get(key) in values:
@@ -297,9 +302,9 @@ def _check_plain(key: str, value: Any, plain: tuple[Any, ...]) -> None:
         raise ValueError(f"{key} must be {json.dumps(plain[0])}, as in plain ALBERT, got {_shown(value)}")
 
 
-def _check_equal(key: str, value: Any, values: Mapping[str, Any]) -> None:
-    """Raises a ValueError unless a fork's key has the value that follows from others here."""
-    first, *over = (values.get(name) for name in EQUAL[key])
+def _check_equal(key: str, value: Any, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raises a ValueError unless a fork's key has the value that follows from others here, or from their defaults."""
+    first, *over = (known[name] if values.get(name) is None else values[name] for name in EQUAL[key])
     if value is None or first is None:
         return
     wanted: Any = first

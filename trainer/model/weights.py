@@ -23,7 +23,7 @@ import numpy as np
 
 from trainer.errors import some
 from trainer.model import config_keys, tf1_names
-from trainer.model.config import ModelConfig
+from trainer.model.config import DEFAULTS, ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -253,7 +253,7 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> tuple[ModelConfig, li
     kind = values.get("model_type")
     if kind != "albert":
         raise ValueError(f"model_type must be 'albert', not {kind!r}")
-    kept, passed = config_keys.read(values, [*_SAME_KEYS, "hidden_act"])
+    kept, passed = config_keys.read(values, {key: DEFAULTS[key] for key in (*_SAME_KEYS, "hidden_act")})
     return ModelConfig.from_mapping(kept), config_keys.remark(passed, silent=config_keys.HARMLESS)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -186,12 +187,7 @@ def from_records(
             # It would go with the model, whose users would then prepare text in another way.
             raise TrainerError(
                 f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
-                f"{_rules(tokenizer_match.described(opened))}: put "
-                + (
-                    "a tokenizer_config.json with these text rules beside it"
-                    if opened.kind == "wordpiece"
-                    else "the spiece.config.json of its training beside it"
-                )
+                f"{_rules(tokenizer_match.described(opened))}: {_way_to(described, opened)}"
             )
         known, described = opened.vocab_size, tokenizer_match.described(opened)
         kept = wordpiece_files(opened) if opened.kind == "wordpiece" else sentencepiece_files(opened.content, opened)
@@ -290,6 +286,22 @@ def _rules(described: Mapping[str, Any]) -> str:
     return f"--{lower}do-lower-case --{accents}keep-accents"
 
 
+def _way_to(records: Mapping[str, Any], opened: Tokenizer) -> str:
+    """How to open a tokenizer with the text rules of records, if those beside it are others."""
+    file = opened.file_name
+    if records.get("text_rules") == "none":
+        return "drop --tokenizer: a tokenizer is kept with a model only with text rules, and the records have none"
+    if opened.kind == "wordpiece":
+        rules = {"do_lower_case": records.get("lower_case") is True}
+        if rules["do_lower_case"] and records.get("keep_accents") is True:
+            rules["strip_accents"] = False
+        return f"pass a copy of {file} next to a tokenizer_config.json with {json.dumps(rules)}"
+    return (
+        f"pass a copy of {file} in a directory of its own, without the file next to it that holds other text rules: "
+        "those of the records are then used"
+    )
+
+
 def _shape(source: BatchSource) -> dict[str, int]:
     return {
         "instances": len(source),
@@ -339,9 +351,9 @@ def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokeniz
 def check_held_out(training: Data, held_out: Data) -> None:
     """Raises a TrainerError if records to evaluate on are also trained on."""
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
-        seen = {Path(file).resolve() for file in training.source.files}
+        seen = {os.path.realpath(file) for file in training.source.files}
         for file in held_out.source.files:
-            if Path(file).resolve() in seen:
+            if os.path.realpath(file) in seen:
                 raise TrainerError(f"{file} is among the records to train on: evaluation needs records of its own")
 
 

@@ -46,6 +46,7 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
         TrainerError: the message names the first difference, and what to pass.
     """
     run = found.path.parent.parent
+    _check_vocabulary(run, found.facts, now)
     # The data last: the seed alone makes another number of instances.
     for part, explain in (("model", _model), ("options", _option), ("data", _data)):
         then_all, now_all = found.facts.get(part, {}), now[part]
@@ -57,6 +58,20 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
         raise TrainerError(
             f"{run}: started with {tokenizer_match.name(then)}, not {tokenizer_match.name(other)}, and "
             f"{tokenizer_match.reason(then, other)}; pass data of the first to resume, {OTHERWISE}"
+        )
+
+
+def _check_vocabulary(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises a TrainerError if the data's tokenizer has another size than the run's model.
+
+    The model's configuration would not help then: no other size than the data's is taken.
+    """
+    size, tokenizer = then.get("model", {}).get("vocab_size"), now["tokenizer"]
+    if size is not None and tokenizer.get("vocab_size") not in {None, size}:
+        raise TrainerError(
+            f"{run}: started with {tokenizer_match.name(then.get('tokenizer', {}))} of {size:,} pieces, not "
+            f"{tokenizer_match.name(tokenizer)} of {tokenizer['vocab_size']:,}; pass data of the first to resume, "
+            f"{OTHERWISE}"
         )
 
 
