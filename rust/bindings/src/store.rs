@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use albert_fast_core::records::make::{store_digest, tokenizer_of};
 use albert_fast_core::tokens::documents::{Documents, Ids};
+use albert_fast_core::tokens::line_encoder::{store_digest, tokenizer_of};
 use albert_fast_core::tokens::store::TokenStore;
 use numpy::PyArray1;
 use pyo3::prelude::*;

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use albert_fast_core::instances::options::WordBoundary;
 use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Told};
 use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer};
-use albert_fast_core::tokens::vocab::Vocab;
+use albert_fast_core::tokens::vocab::{Vocab, WordBoundary};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;

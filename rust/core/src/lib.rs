@@ -1,17 +1,22 @@
 //! Raw text in, ALBERT pretraining instances out: the stages of albert-fast, one directory each, without Python.
 //!
-//! A stage uses only stages above it in this list. All of them use [`error`] and [`files`], which use no stage.
-
-pub mod error;
-pub mod files;
-
-pub mod prepare;
-pub mod tokens;
-
-pub mod instances;
+//! | stage | from | to |
+//! |---|---|---|
+//! | [`prepare`] | raw text | a corpus: one sentence per line, a blank line after each document |
+//! | [`tokens`] | a corpus | tokenized documents, in a token store or in memory |
+//! | [`instances`] | tokenized documents | masked instances, each by its number |
+//! | [`batches`] | instances | arrays for training |
+//! | [`records`] | instances | `TFRecord` files, and batches from them |
+//!
+//! A stage uses only stages above it. All of them use [`error`] and [`files`], which use no stage.
 
 pub mod batches;
-
+pub mod error;
+pub mod files;
+pub mod instances;
+pub mod prepare;
 pub mod records;
+pub mod tokens;
+mod unicode;
 
 pub use error::{Error, NoProgress, Progress, Result};

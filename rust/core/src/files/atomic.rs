@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use super::lock::{FolderLock, claim, claim_whole, lock};
 use crate::{Error, Result};
 
 const SUFFIX: &str = ".tmp";

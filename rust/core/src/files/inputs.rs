@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::guard::quietly;
-use crate::prepare::output::is_sidecar;
+use super::marks::{is_sidecar, is_token_store};
 use crate::{Error, Result};
 
 /// What becomes of bytes that are not UTF-8.
@@ -115,7 +115,7 @@ pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
         let path = Path::new(input);
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                if crate::tokens::store::TokenStore::is_there(path) {
+                if is_token_store(path) {
                     let name = path.display();
                     return Err(Error::Input(format!(
                         "{name}: a token store, not text; make-records takes one store, alone, as its input"

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use super::atomic::create_folder;
 use crate::{Error, Result};
 
 /// A lock on an output, for as long as this lives.
@@ -165,7 +166,7 @@ pub fn claim_whole(path: &Path) -> Result<FolderLock> {
 fn create(folder: &Path) -> Result<Vec<PathBuf>> {
     let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
     let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
-    crate::files::atomic::create_folder(folder)?;
+    create_folder(folder)?;
     Ok(made)
 }
 

@@ -3,7 +3,9 @@
 pub mod atomic;
 #[cfg(test)]
 pub(crate) mod compress;
+pub(crate) mod foreign;
 pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
+pub mod marks;
 pub(crate) mod source;

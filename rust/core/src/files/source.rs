@@ -15,8 +15,8 @@ use liblzma::bufread::XzDecoder;
 use self::members::{Member, Members, Trailing};
 pub(crate) use self::pipe::Meter;
 use self::pipe::{GivenUp, Pipe};
+use super::foreign::Foreign;
 use super::inputs::{InputFile, InputKind};
-use crate::prepare::read::format::{Kind, recognize};
 use crate::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
@@ -47,17 +47,15 @@ impl Format {
 const HEAD: usize = 512;
 
 /// The format, or what cannot be read.
-fn sniff(head: &[u8]) -> Result<Format, Kind> {
+fn sniff(head: &[u8]) -> Result<Format, Foreign> {
     match head {
         [0x1F, 0x8B, ..] => Ok(Format::Gzip),
         // A zstd frame, or a skippable frame as parallel compressors write first.
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Ok(Format::Zstd),
-        // Nothing that reads lines makes anything of these.
-        [b'P', b'K', 3, 4, ..] | [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(recognize(head, false)),
         // A file that is cut short within its first bytes is recognised by these.
         [0xFD, b'7', b'z', b'X', rest @ ..] if b"Z\0".starts_with(&rest[..rest.len().min(2)]) => Ok(Format::Xz),
         _ if head.len() > 3 && bzip2::is_start(head) => Ok(Format::Bzip2),
-        _ => Ok(Format::Plain),
+        _ => Foreign::of(head).map_or(Ok(Format::Plain), Err),
     }
 }
 
@@ -114,10 +112,7 @@ impl Source {
     }
 
     fn format(file: &InputFile, head: &[u8]) -> Result<Format> {
-        sniff(head).map_err(|kind| {
-            let advice = kind.advice().unwrap_or("pass a text file");
-            Error::data(&file.path, format!("this is {}; {advice}", kind.what()))
-        })
+        sniff(head).map_err(|Foreign { what, advice }| Error::data(&file.path, format!("this is {what}; {advice}")))
     }
 
     fn decode(

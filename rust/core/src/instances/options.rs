@@ -1,7 +1,8 @@
-//! The options of instances, masks and records, named as the reference names them.
+//! The options of instances and masks, named as the reference names them.
 
 use serde::{Deserialize, Serialize};
 
+use crate::tokens::vocab::WordBoundary;
 use crate::{Error, Result};
 
 /// Which random numbers are drawn.
@@ -15,17 +16,6 @@ pub enum RngKind {
     Reference,
 }
 
-/// Which pieces begin a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum WordBoundary {
-    /// `▁`, punctuation, and the scripts written without spaces.
-    #[default]
-    Unicode,
-    /// The reference's `is_start_piece`.
-    Albert,
-}
-
 /// What becomes of a chunk that is a single segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -37,17 +27,6 @@ pub enum SingleSegment {
     Random,
     /// Left out.
     Drop,
-}
-
-/// How shards are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// gzip, as `TFRecordDataset(compression_type="GZIP")` reads.
-    Gzip,
 }
 
 /// Everything that decides what an instance is and how it is masked.

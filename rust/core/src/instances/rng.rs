@@ -231,20 +231,6 @@ mod tests {
         }
     }
 
-    /// `numpy.random.RandomState(12345).choice([1, 2, 3], p=...)`, then of 1 to 5 with the shares reversed; Python's
-    /// generator is not touched.
-    #[test]
-    fn numpy_choices() {
-        let mut rng = ReferenceRng::new(12345, 12345);
-        let shorter = crate::instances::mask::ngram_cumulative(3, true);
-        let known = [3, 1, 1, 1, 2, 2, 3, 2, 2, 2, 2, 3, 1, 1, 1, 2, 2, 3, 3, 2];
-        assert_eq!(known.map(|_| rng.ngram_length(&shorter)), known);
-        let longer = crate::instances::mask::ngram_cumulative(5, false);
-        let known = [5, 5, 4, 3, 4, 5, 5, 5, 5, 2, 1, 5, 5, 1, 4, 4, 5, 1, 5, 5];
-        assert_eq!(known.map(|_| rng.ngram_length(&longer)), known);
-        assert_eq!(rng.random().to_bits(), 0.416_619_872_545_341_16_f64.to_bits());
-    }
-
     #[test]
     fn a_sample_at_a_boundary_belongs_to_the_longer() {
         assert_eq!(length_of(&[0.5, 0.75, 1.0], 0.5), 2);

@@ -111,7 +111,7 @@ impl<'a> Cleaner<'a> {
         self.paragraphs(document, language, out, counts, removed);
         let lines = first_line..out.ends.len();
         let text = &out.text[first_byte..];
-        if let Some(reason) = self.options.rejects(lines.len(), text) {
+        if let Some(reason) = why_dropped(self.options, lines.len(), text) {
             counts.reject(reason);
             removed(reason, text);
             out.text.truncate(first_byte);
@@ -355,8 +355,26 @@ fn repair_and_move(text: &str, holes: &mut [usize], out: &mut String) -> u64 {
     changed
 }
 
+/// Why a document of `lines` lines, `text` with its newlines, goes; none where it stays.
+pub(super) fn why_dropped(options: &CleanOptions, lines: usize, text: &str) -> Option<Reason> {
+    if lines == 0 {
+        return Some(Reason::EmptyDocuments);
+    }
+    // Most documents have as many bytes as would do for characters of any width.
+    if text.len() < options.min_document_chars.saturating_mul(5)
+        && text.chars().count() - lines < options.min_document_chars
+    {
+        return Some(Reason::ShortDocuments);
+    }
+    if lines < options.min_document_sentences {
+        return Some(Reason::FewSentences);
+    }
+    (options.max_non_letters < 1.0 && share_of_non_letters(text) > options.max_non_letters)
+        .then_some(Reason::NonLetters)
+}
+
 /// Share of the characters of `text`, white space not counted, that are neither letters nor marks on them.
-pub fn share_of_non_letters(text: &str) -> f64 {
+fn share_of_non_letters(text: &str) -> f64 {
     let (mut letters, mut others) = (0_u64, 0_u64);
     for c in text.chars() {
         if c.is_ascii() {

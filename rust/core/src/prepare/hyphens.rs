@@ -8,7 +8,7 @@ mod clitics;
 mod tests;
 
 use super::sentences::{is_combining, is_of_word, is_wide_mark};
-use crate::tokens::tokenizer::text::is_written_without_spaces;
+use crate::unicode::is_written_without_spaces;
 
 /// Bytes before a hyphen in which its word is looked for.
 const LOOK_BACK: usize = 128;

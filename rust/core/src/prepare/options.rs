@@ -3,7 +3,6 @@
 use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
-use super::clean::share_of_non_letters;
 use super::language::LanguageRule;
 use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
@@ -80,23 +79,6 @@ impl Default for CleanOptions {
 }
 
 impl CleanOptions {
-    /// Why a document of `lines` lines, `text` with its newlines, goes; none where it stays.
-    pub fn rejects(&self, lines: usize, text: &str) -> Option<Reason> {
-        if lines == 0 {
-            return Some(Reason::EmptyDocuments);
-        }
-        // Most documents have as many bytes as would do for characters of any width.
-        if text.len() < self.min_document_chars.saturating_mul(5)
-            && text.chars().count() - lines < self.min_document_chars
-        {
-            return Some(Reason::ShortDocuments);
-        }
-        if lines < self.min_document_sentences {
-            return Some(Reason::FewSentences);
-        }
-        (self.max_non_letters < 1.0 && share_of_non_letters(text) > self.max_non_letters).then_some(Reason::NonLetters)
-    }
-
     /// The patterns, compiled; none where there are none.
     pub(super) fn patterns(&self) -> Result<Option<RegexSet>> {
         if self.boilerplate.is_empty() {

@@ -243,14 +243,6 @@ fn is_ours(name: &str) -> bool {
     shard == Some(true) || matches!(whole, "prepare-text.config.json" | "prepare-text.summary.json")
 }
 
-/// What of an input is a file of prepare-text's own, and no text.
-pub fn is_sidecar(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    [&b"prepare-text.config.json"[..], b"prepare-text.summary.json"]
-        .iter()
-        .any(|own| name.strip_suffix(*own).is_some_and(|rest| rest.is_empty() || rest.ends_with(b".")))
-}
-
 /// Writes documents; [`Writer::commit`] gives the output its name, dropping it without that leaves nothing.
 pub struct Writer {
     target: Target,
@@ -584,15 +576,5 @@ mod tests {
         fs::write(folder.path().join("a"), "x").unwrap();
         assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is no folder");
         assert!(new("a", None).unwrap().check(false).is_err() && new("a", None).unwrap().check(true).is_ok());
-    }
-
-    #[test]
-    fn sidecars() {
-        for name in ["prepare-text.config.json", "corpus.txt.prepare-text.summary.json"] {
-            assert!(is_sidecar(OsStr::new(name)), "{name}");
-        }
-        for name in ["corpus.txt", "my-prepare-text.config.json", "config.json"] {
-            assert!(!is_sidecar(OsStr::new(name)), "{name}");
-        }
     }
 }

@@ -12,6 +12,8 @@ pub mod parse;
 mod plain;
 pub mod raw;
 pub mod reader;
+mod records;
+mod rows;
 mod table;
 pub(super) mod warc;
 mod wikiextractor;

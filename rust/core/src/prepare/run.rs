@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use regex::RegexSet;
 
 use super::cards;
-use super::clean::{Cleaner, Kept, Lines};
+use super::clean::{Cleaner, Kept, Lines, why_dropped};
 use super::dedup::{Dedup, Verdict};
 use super::language::{self, LanguageRule, UNDETERMINED, Votes};
 use super::look::Look;
@@ -540,7 +540,7 @@ impl Out {
             }
         }
         let text = left.concat();
-        if let Some(reason) = self.clean.rejects(left.len(), &text) {
+        if let Some(reason) = why_dropped(&self.clean, left.len(), &text) {
             counts.reject(reason);
             add_sample(samples, most, reason, || sample(&text));
             return;

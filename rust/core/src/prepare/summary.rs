@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::options::Reason;
-use super::read::warc::OTHERS;
+use super::read::raw::OTHERS;
 
 /// What each step took or changed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]

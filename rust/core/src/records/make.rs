@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::write::{self, Found, InstanceSource, Origin, RecordsOptions};
-use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord, refuse_output_in_input};
+use crate::files::lock;
+use crate::files::marks::is_token_store;
 use crate::instances::instance::Instance;
 use crate::instances::mask::Scratch;
 use crate::instances::options::RngKind;
@@ -17,141 +18,15 @@ use crate::instances::plan::Plan;
 use crate::instances::reference;
 use crate::tokens::corpus::{Corpus, expand_corpus};
 use crate::tokens::documents::Documents;
-use crate::tokens::store::{META_FILE, MODEL_FILE, TokenStore, VOCABULARY_FILE};
+use crate::tokens::line_encoder::{LineEncoder, check_tokenizer, store_digest};
+use crate::tokens::store::TokenStore;
 use crate::tokens::tokenize::{Encode, TokenizeOptions, read_documents, tokenize};
-use crate::tokens::tokenizer::{State, TextRules, Tokenizer, is_python_space};
+use crate::tokens::tokenizer::Tokenizer;
 use crate::tokens::vocab::Vocab;
 use crate::{Error, Progress, Result};
 
 /// Inputs that `dataset.json` lists one by one; of more it keeps a digest.
 const LISTED_INPUTS: usize = 64;
-
-/// A [`Tokenizer`] that reads lines.
-#[derive(Debug, Clone, Copy)]
-pub struct LineEncoder<'a> {
-    /// The tokenizer.
-    pub tokenizer: &'a Tokenizer,
-    /// Whether a line ends a document where nothing is left of it under the text rules, and unknown pieces keep whether
-    /// they begin a word, as in the reference. Otherwise a line of white space ends a document.
-    pub reference: bool,
-}
-
-impl Encode for LineEncoder<'_> {
-    type State = State;
-
-    fn state(&self) -> State {
-        self.tokenizer.state(self.reference)
-    }
-
-    fn encode_line(&self, state: &mut State, line: &str, out: &mut Vec<u32>) -> bool {
-        let blank =
-            if self.reference { self.tokenizer.is_blank(state, line) } else { line.chars().all(is_python_space) };
-        if !blank {
-            self.tokenizer.encode(state, line, out);
-        }
-        !blank
-    }
-
-    fn vocab_size(&self) -> u32 {
-        self.tokenizer.pieces().len() as u32
-    }
-
-    fn digest(&self) -> &str {
-        self.tokenizer.digest()
-    }
-
-    fn description(&self) -> Value {
-        let rules = self.tokenizer.text_rules();
-        json!({
-            "kind": self.tokenizer.kind(),
-            "file": self.tokenizer.name(),
-            "vocab_size": self.tokenizer.pieces().len(),
-            "text_rules": if rules.is_some() { "albert" } else { "none" },
-            "lower_case": rules.is_some_and(|rules| rules.lower_case),
-            "keep_accents": rules.is_none_or(|rules| rules.keep_accents),
-            "digest": self.tokenizer.digest(),
-            "vocab_digest": self.tokenizer.vocab_digest(),
-        })
-    }
-
-    fn file(&self) -> Option<(&'static str, &[u8])> {
-        let name = if self.tokenizer.kind() == "wordpiece" { VOCABULARY_FILE } else { MODEL_FILE };
-        Some((name, self.tokenizer.file_bytes()))
-    }
-}
-
-/// The tokenizer that `store` was made with, from the copy that lies in it.
-///
-/// # Errors
-/// [`Error::Data`] where the store has no copy, or one that is not what its description says; those of loading it.
-pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
-    let meta = store.meta();
-    let Some(name) = &meta.tokenizer_file else {
-        return Err(Error::data(
-            store.folder().join(META_FILE),
-            "the store has no copy of its tokenizer: give the one that it was made with, or make the store again",
-        ));
-    };
-    let rules = TextRules {
-        lower_case: meta.tokenizer["lower_case"] == true,
-        keep_accents: meta.tokenizer["keep_accents"] == true,
-    };
-    // The name comes from a file that anybody may have written.
-    let path = store.folder().join(Path::new(name).file_name().unwrap_or_default());
-    let tokenizer = if name == VOCABULARY_FILE {
-        Tokenizer::from_vocabulary(&path, rules)
-    } else {
-        Tokenizer::from_model(&path, (meta.tokenizer["text_rules"] == "albert").then_some(rules))
-    }?;
-    if tokenizer.digest() != meta.tokenizer_digest {
-        return Err(Error::data(
-            path,
-            format!(
-                "not the tokenizer that the store was made with (digest {}, {META_FILE} says {}): copy or make the store again",
-                tokenizer.digest(),
-                meta.tokenizer_digest
-            ),
-        ));
-    }
-    Ok(match meta.tokenizer["file"].as_str() {
-        Some(name) => tokenizer.with_name(name),
-        None => tokenizer,
-    })
-}
-
-/// Refuses a tokenizer other than the one that `store` was made with.
-///
-/// # Errors
-/// [`Error::Option`].
-pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> {
-    if store.tokenizer_digest() == tokenizer.digest() {
-        return Ok(());
-    }
-    let made = &store.meta().tokenizer;
-    let now = LineEncoder { tokenizer, reference: false }.description();
-    let short = |digest: &str| digest.chars().take(8).collect::<String>();
-    let path = tokenizer.path().display();
-    // Stores made before there was a digest of the vocabulary have the tokenizer.
-    let same = match made["vocab_digest"].as_str() {
-        Some(digest) => digest == tokenizer.vocab_digest(),
-        None => tokenizer_of(store).is_ok_and(|own| own.pieces() == tokenizer.pieces()),
-    };
-    let rules = |of: &Value| format!("lower_case {}, keep_accents {}", of["lower_case"], of["keep_accents"]);
-    let reason = if same && made["kind"] == now["kind"] && rules(made) != rules(&now) {
-        format!("with other text rules ({}) than {path} is used with ({})", rules(made), rules(&now))
-    } else {
-        format!(
-            "with another tokenizer, {} (digest {}), than {path} (digest {})",
-            made["file"].as_str().unwrap_or("without a name"),
-            short(store.tokenizer_digest()),
-            short(tokenizer.digest()),
-        )
-    };
-    Err(Error::Option(format!(
-        "{} was made {reason}; pass no tokenizer, to use the store's own, or tokenize the text again",
-        store.folder().display(),
-    )))
-}
 
 impl<D: Documents> InstanceSource for Plan<'_, D> {
     type Scratch = Scratch;
@@ -225,7 +100,7 @@ pub fn make_records(
         notes: write::masking_warning(instances).into_iter().collect(),
     };
     let given = match inputs {
-        [one] if TokenStore::is_there(Path::new(one)) => Some(Path::new(one)),
+        [one] if is_token_store(Path::new(one)) => Some(Path::new(one)),
         _ => None,
     };
     match (given, instances.rng) {
@@ -338,7 +213,7 @@ impl Job<'_> {
             return Ok(());
         }
         // A second run with --overwrite may be filling it again.
-        let Ok(_lock) = atomic::lock(store) else { return Ok(()) };
+        let Ok(_lock) = lock::lock(store) else { return Ok(()) };
         TokenStore::remove(store)?;
         std::fs::remove_dir(store).map_err(|error| Error::io("cannot remove", store, error))
     }
@@ -413,10 +288,4 @@ fn input_identity(files: &[InputFile]) -> Result<Value> {
     let digest = xxh3_128(json!(records).to_string().as_bytes());
     let bytes: u64 = records.iter().filter_map(|record| record.bytes).sum();
     Ok(json!({ "files": records.len(), "bytes": bytes, "xxh3_128_of_the_list": format!("{digest:032x}") }))
-}
-
-/// A digest of a store's contents.
-pub fn store_digest(store: &TokenStore) -> String {
-    let parts: Vec<&str> = store.meta().parts.iter().map(|part| part.xxh3_128.as_str()).collect();
-    format!("{:032x}", xxh3_128(parts.join(",").as_bytes()))
 }

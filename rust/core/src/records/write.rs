@@ -17,6 +17,7 @@
 
 mod dataset;
 mod gzip;
+mod header;
 mod journal;
 mod pipeline;
 #[cfg(test)]
@@ -25,14 +26,17 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::dataset::{Dataset, Labels, Shard, Totals};
-use self::journal::{Header, Journal, is_ours};
+use self::header::Header;
+use self::journal::{Journal, is_ours};
 use self::pipeline::Layout;
 use crate::files::atomic;
+use crate::files::lock::claim;
 use crate::instances::instance::Instance;
-use crate::instances::options::{Compression, InstanceOptions};
+use crate::instances::options::InstanceOptions;
 use crate::{Error, Progress, Result};
 
 /// Instances of a shard where [`RecordsOptions::num_shards`] is not given: about 250 MB of 512 tokens each.
@@ -57,6 +61,17 @@ pub trait InstanceSource: Sync {
     fn fill(&self, position: u64, scratch: &mut Self::Scratch, instance: &mut Instance);
     /// Gives back memory that reading has taken and can take again; called now and then, while others fill.
     fn release(&self) {}
+}
+
+/// How shards are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip, as `TFRecordDataset(compression_type="GZIP")` reads.
+    Gzip,
 }
 
 /// How records are made and written.
@@ -249,7 +264,7 @@ fn write<S: InstanceSource>(
     let header = Header::new(&options, &origin.identity, Some(instances));
 
     // The threads that write may outlive an error here, and what follows them must not meet a second run either.
-    let lock = Arc::new(atomic::claim(folder)?);
+    let lock = Arc::new(claim(folder)?);
     if options.overwrite {
         journal::clear(folder)?;
     }

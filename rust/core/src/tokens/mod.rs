@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod corpus;
 pub mod documents;
+pub mod line_encoder;
 pub mod store;
 pub mod tokenize;
 pub mod tokenizer;

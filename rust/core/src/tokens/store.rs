@@ -7,6 +7,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::files::marks::{JOURNAL_FILE, META_FILE};
 pub use reader::{Part, TokenStore};
 pub use writer::{StoreWriter, TokenizerInfo};
 
@@ -19,8 +20,6 @@ use serde_json::Value;
 use crate::files::inputs::InputRecord;
 use crate::{Error, Result};
 
-/// The file that makes a folder a token store; written last.
-pub const META_FILE: &str = "meta.json";
 /// The SentencePiece model that a store was made with, beside its parts.
 pub const MODEL_FILE: &str = "tokenizer-copy.model";
 /// The WordPiece vocabulary that a store was made with, beside its parts.

@@ -6,8 +6,6 @@ mod wave;
 #[cfg(test)]
 mod tests;
 
-pub use journal::JOURNAL_FILE;
-
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
@@ -21,6 +19,7 @@ use super::documents::{Documents, Ids, MemoryDocuments};
 use super::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord, OnBadUtf8, refuse_output_in_input};
+use crate::files::lock::claim;
 use crate::{Error, Progress, Result};
 use journal::{FinishedPart, Journal};
 use wave::{Sink, Work};
@@ -175,7 +174,7 @@ fn tokenize_from<E: Encode>(
     };
     let mut journal = Journal::new(output, &info, options.settings(), records);
     atomic::create_folder(output)?;
-    let _lock = atomic::claim(output)?;
+    let _lock = claim(output)?;
     if options.overwrite {
         journal.remove()?;
     }

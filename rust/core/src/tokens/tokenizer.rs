@@ -10,7 +10,7 @@ mod cache;
 mod load;
 mod normalizer;
 mod proto;
-pub(crate) mod text;
+mod text;
 mod trie;
 mod unigram;
 mod wordpiece;
@@ -19,8 +19,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::documents::UNKNOWN_JOINS;
-use super::vocab::Vocab;
-use crate::instances::options::WordBoundary;
+use super::vocab::{Vocab, WordBoundary};
 use crate::{Error, Result};
 
 use cache::{Facts, Word, WordCache, Words};

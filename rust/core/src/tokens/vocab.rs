@@ -1,5 +1,18 @@
 //! What instances and masks need to know of a vocabulary.
 
+use serde::{Deserialize, Serialize};
+
+/// Which pieces begin a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum WordBoundary {
+    /// `▁`, punctuation, and the scripts written without spaces.
+    #[default]
+    Unicode,
+    /// The reference's `is_start_piece`.
+    Albert,
+}
+
 /// Size, special ids and word starts of a vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vocab {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use albert_fast_core::tokens::documents::Documents;
-use albert_fast_core::tokens::store::{META_FILE, TokenStore};
-use albert_fast_core::tokens::tokenize::{Encode, JOURNAL_FILE, TokenizeOptions, tokenize};
+use albert_fast_core::tokens::store::{JOURNAL_FILE, META_FILE, TokenStore};
+use albert_fast_core::tokens::tokenize::{Encode, TokenizeOptions, tokenize};
 use albert_fast_core::{Error, NoProgress, Progress};
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::cell::LazyCell;
 
-use albert_fast_core::instances::options::WordBoundary;
 use albert_fast_core::tokens::tokenizer::{TextRules, Tokenizer};
+use albert_fast_core::tokens::vocab::WordBoundary;
 
 use super::scratch;
 

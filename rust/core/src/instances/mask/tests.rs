@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::instances::rng::{FastRng, Rng};
+use crate::instances::rng::{FastRng, ReferenceRng, Rng};
 
 const CLS: u32 = 2;
 const SEP: u32 = 3;
@@ -259,4 +259,18 @@ fn shares_of_lengths_and_of_replacements() {
     }
     assert!(chi_square(&kinds, &[0.8, 0.1, 0.1]) < 18.4, "{kinds:?}");
     assert!(chi_square(&pieces, &[1.0 / 95.0; 95]) < 152.0, "{pieces:?}");
+}
+
+/// `numpy.random.RandomState(12345).choice([1, 2, 3], p=...)`, then of 1 to 5 with the shares reversed; Python's
+/// generator is not touched.
+#[test]
+fn numpy_choices() {
+    let mut rng = ReferenceRng::new(12345, 12345);
+    let shorter = ngram_cumulative(3, true);
+    let known = [3, 1, 1, 1, 2, 2, 3, 2, 2, 2, 2, 3, 1, 1, 1, 2, 2, 3, 3, 2];
+    assert_eq!(known.map(|_| rng.ngram_length(&shorter)), known);
+    let longer = ngram_cumulative(5, false);
+    let known = [5, 5, 4, 3, 4, 5, 5, 5, 5, 2, 1, 5, 5, 1, 4, 4, 5, 1, 5, 5];
+    assert_eq!(known.map(|_| rng.ngram_length(&longer)), known);
+    assert_eq!(rng.random().to_bits(), 0.416_619_872_545_341_16_f64.to_bits());
 }

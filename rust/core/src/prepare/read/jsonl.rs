@@ -8,9 +8,9 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 
 use super::json_faults;
-use super::parse::Records;
 use super::plain::is_blank;
 use super::raw::ReadCounts;
+use super::records::Records;
 use crate::Result;
 use crate::files::inputs::OnBadUtf8;
 

@@ -13,9 +13,9 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
-use super::parse::{Records, decode};
 use super::raw::BLOCK_BYTES;
 use super::raw::{RawBlock, RawKind, ReadCounts};
+use super::records::{Records, decode};
 use crate::files::guard::guarded;
 use crate::files::inputs::InputFile;
 use crate::{Error, Result};

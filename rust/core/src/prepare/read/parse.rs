@@ -1,18 +1,15 @@
 //! Blocks of raw text taken apart into documents. It runs on many threads, and what comes of a block depends on the block
 //! alone.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
-
-use memchr::{memchr_iter, memrchr};
 
 use super::mediawiki::{self, Page, Site};
 use super::options::{ParagraphRule, ReadOptions};
 use super::raw::{Document, RawBlock, RawKind, ReadCounts};
+use super::records::Records;
 use super::xml::{self, Search};
 use super::{jsonl, parquet, plain, table, warc, wikiextractor, wikitext};
-use crate::files::inputs::OnBadUtf8;
 use crate::{Error, Result};
 
 /// Adds the documents of `block`, which came from `path`, to `documents`, and what was left out or mended to `counts`.
@@ -59,61 +56,6 @@ pub fn parse(
         RawKind::Table(column) => table::parse(&records, column, counts, push),
         RawKind::Wet => warc::parse(&records, counts, push),
         RawKind::MediaWiki(site) => pages(&records, site, counts, documents),
-    }
-}
-
-/// A block and what is needed to say where in the input something lies.
-pub(super) struct Records<'a> {
-    pub block: &'a RawBlock,
-    pub path: &'a Path,
-    pub options: &'a ReadOptions,
-}
-
-impl<'a> Records<'a> {
-    /// The block's text.
-    pub fn text(&self, counts: &mut ReadCounts) -> Result<Cow<'a, str>> {
-        let data = &self.block.data;
-        decode(data, self.options.on_bad_utf8, counts).map_err(|at| self.invalid_utf8(at))
-    }
-
-    /// A record of line `line` that cannot be read: an error, or counted.
-    pub fn bad_line(&self, line: u64, counts: &mut ReadCounts, reason: impl FnOnce() -> String) -> Result<()> {
-        self.bad(counts, || Error::line(self.path, line, reason()))
-    }
-
-    /// A record that cannot be read: an error, or counted.
-    pub fn bad(&self, counts: &mut ReadCounts, error: impl FnOnce() -> Error) -> Result<()> {
-        if !self.options.skip_bad {
-            return Err(error());
-        }
-        counts.bad_records += 1;
-        Ok(())
-    }
-
-    fn invalid_utf8(&self, at: usize) -> Error {
-        let before = &self.block.data[..at];
-        let begin = memrchr(b'\n', before).map_or(0, |newline| newline + 1);
-        let line = self.block.line + memchr_iter(b'\n', before).count() as u64;
-        // A byte-order mark is not in the block.
-        let dropped = if begin == 0 && line == 1 { self.block.offset } else { 0 };
-        Error::InvalidUtf8 {
-            path: self.path.to_path_buf(),
-            line,
-            byte: (at - begin) as u64 + dropped + 1,
-            value: self.block.data[at],
-        }
-    }
-}
-
-/// `bytes` as text, mended where that is wanted; else where it is invalid.
-pub(super) fn decode<'a>(bytes: &'a [u8], on_bad: OnBadUtf8, counts: &mut ReadCounts) -> Result<Cow<'a, str>, usize> {
-    match (std::str::from_utf8(bytes), on_bad) {
-        (Ok(text), _) => Ok(Cow::Borrowed(text)),
-        (Err(error), OnBadUtf8::Error) => Err(error.valid_up_to()),
-        (Err(_), OnBadUtf8::Replace) => {
-            counts.replaced += bytes.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count() as u64;
-            Ok(String::from_utf8_lossy(bytes))
-        }
     }
 }
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::mediawiki::Site;
-use super::table::Column;
-use super::warc::OTHERS;
+use super::rows::Dialect;
 
 /// Some consecutive whole documents of one input, not yet taken apart.
 #[derive(Debug, Default)]
@@ -51,6 +50,17 @@ pub enum RawKind {
     Wet,
 }
 
+/// Which field of a row is the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// How fields are separated and quoted.
+    pub(super) dialect: Dialect,
+    /// Its index.
+    pub(super) index: usize,
+    /// Fields of a row.
+    pub(super) fields: usize,
+}
+
 /// One document as it was found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -63,6 +73,9 @@ pub struct Document {
     /// Bytes of `text` in words beside which its reader removed something that the sentence lacks, ascending.
     pub holes: Vec<usize>,
 }
+
+/// Types of records of a web archive that hold no text; the last stands for all other types.
+pub const OTHERS: [&str; 6] = ["metadata", "request", "revisit", "resource", "continuation", "other"];
 
 /// What the readers leave out or mend, summed over blocks.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use super::format::{self, Kind};
 use super::mediawiki::{self, Site};
 use super::options::{DocumentRule, Format, ReadOptions};
 use super::parquet::ColumnReader;
-use super::raw::{MAX_DOCUMENT, RawBlock, RawKind};
-use super::table::rows::Dialect;
+use super::raw::{Column, MAX_DOCUMENT, RawBlock, RawKind};
+use super::rows::{self, Dialect};
 use super::window::{Ends, Taken, Window};
 use super::{arrow, plain, table, warc, xml};
 use crate::files::inputs::{InputFile, InputKind};
@@ -258,13 +258,13 @@ impl RawReader {
 }
 
 /// Reads a table's first row, if it names the columns, and finds the column with the text.
-fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<table::Column> {
+fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<Column> {
     const MAX_ROW: usize = 1 << 20;
     let path = window.file.path.clone();
     let mut delimiters: Vec<u8> = if is_tsv { b"\t".to_vec() } else { b",;|\t".to_vec() };
     let field = &options.text_field;
     let head = window.peek(TABLE_HEAD)?;
-    let newline = table::rows::newline(head);
+    let newline = rows::newline(head);
     let (before, delimiter) = table::preamble(head, newline, &delimiters, Some(field));
     window.newline = newline;
     window.read(before)?;
@@ -285,7 +285,7 @@ fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Resul
     }
     let head = window.peek(TABLE_HEAD)?;
     let dialect = Dialect::choose(delimiter, newline, head, head.len() < TABLE_HEAD, fields);
-    Ok(table::Column { dialect, index, fields })
+    Ok(Column { dialect, index, fields })
 }
 
 fn next_bytes(

@@ -3,15 +3,14 @@
 //! Rows are taken apart by the `csv` crate. Before that it has to be known where a row ends, as blocks hold whole rows, and
 //! whether its quotes are in their places: the crate accepts anything behind a quote that closes a field.
 
-pub(super) mod rows;
 #[cfg(test)]
 mod tests;
 
-use self::rows::{Dialect, Fault};
 use super::options::Format;
-use super::parse::Records;
 use super::plain::is_blank;
-use super::raw::ReadCounts;
+use super::raw::{Column, ReadCounts};
+use super::records::Records;
+use super::rows::{Dialect, Fault};
 use crate::Result;
 
 /// The longest row, in bytes: 16 MiB. A quote that is not closed would take in the rest of the file.
@@ -22,17 +21,6 @@ pub(super) const NO_TABLE: &str = "; if this is not a table, pass --format text"
 
 /// Lines before the header that are looked at.
 const FIRST_LINES: usize = 100;
-
-/// Which field of a row is the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// How fields are separated and quoted.
-    pub(super) dialect: Dialect,
-    /// Its index.
-    pub(super) index: usize,
-    /// Fields of a row.
-    pub(super) fields: usize,
-}
 
 /// Bytes of `text` before its first row, and the delimiter that they name: blank lines, comments, and what some spreadsheets
 /// write first (`sep=;`). A line in which a column is called `field` is no comment.

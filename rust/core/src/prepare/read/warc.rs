@@ -8,8 +8,8 @@ mod tests;
 
 use memchr::{memchr, memmem};
 
-use super::parse::{Records, decode};
-use super::raw::ReadCounts;
+use super::raw::{OTHERS, ReadCounts};
+use super::records::{Records, decode};
 use crate::{Error, Result};
 
 /// The longest header of a record, in bytes.
@@ -19,10 +19,6 @@ const VERSION: &[u8] = b"WARC/";
 
 /// What begins a record, behind the line before it.
 const NEXT: &[u8] = b"\nWARC/1.";
-
-/// Types of records that hold no text; the last stands for all other types.
-pub(in crate::prepare) const OTHERS: [&str; 6] =
-    ["metadata", "request", "revisit", "resource", "continuation", "other"];
 
 /// What data begins with.
 #[derive(Debug, PartialEq, Eq)]

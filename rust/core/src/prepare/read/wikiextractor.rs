@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memmem};
 
-use super::parse::Records;
 use super::plain::is_blank;
 use super::raw::ReadCounts;
+use super::records::Records;
 use crate::Result;
 
 const END: &str = "</doc>";

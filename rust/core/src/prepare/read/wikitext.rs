@@ -15,6 +15,7 @@
 mod lines;
 mod links;
 mod scan;
+mod span;
 mod spans;
 mod tags;
 mod templates;

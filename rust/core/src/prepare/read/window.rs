@@ -10,7 +10,7 @@ use crate::files::inputs::InputFile;
 use crate::files::source::{Meter, Source};
 use crate::prepare::read::format::{HEAD, is_skipped};
 use crate::prepare::read::raw::MAX_DOCUMENT;
-use crate::prepare::read::table::rows::Dialect;
+use crate::prepare::read::rows::Dialect;
 use crate::prepare::read::xml::{self, Search};
 use crate::prepare::read::{plain, warc};
 

@@ -7,7 +7,7 @@
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 
-use crate::tokens::tokenizer::text::is_written_without_spaces;
+use crate::unicode::is_written_without_spaces;
 
 /// The longest mark of a footnote, and the longest tag, in bytes.
 const LONGEST_MARK: usize = 64;

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Origin;
-use super::journal::Header;
+use super::header::Header;
+use super::{Compression, Origin};
 use crate::instances::instance::Instance;
-use crate::instances::options::{Compression, InstanceOptions};
+use crate::instances::options::InstanceOptions;
 
 /// The file's name.
 pub(super) const FILE: &str = "dataset.json";
@@ -113,6 +113,17 @@ impl Dataset {
             tokenizer: origin.tokenizer.clone(),
             totals,
             shards,
+        }
+    }
+
+    /// What decided the bytes.
+    pub(super) fn header(&self) -> Header {
+        Header {
+            format: self.format.clone(),
+            format_version: self.format_version,
+            options: self.options.clone(),
+            input: self.input.clone(),
+            instances: Some(self.totals.instances),
         }
     }
 }

@@ -316,7 +316,7 @@ fn what_is_lost_of_a_complete_set_is_made_again() {
 fn a_journal_with_a_torn_line_is_good_up_to_it() {
     let (whole, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let summary = make(100, whole.path(), &options(4)).unwrap();
-    let header = journal::Header::new(&options(4), &origin().identity, Some(100));
+    let header = Header::new(&options(4), &origin().identity, Some(100));
     let mut text = serde_json::to_vec(&header).unwrap();
     for shard in &summary.dataset.shards[..2] {
         text.push(b'\n');
@@ -384,7 +384,7 @@ fn records_of_unknown_origin_are_refused() {
 #[test]
 fn two_runs_do_not_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let held = atomic::lock(folder.path()).unwrap();
+    let held = crate::files::lock::lock(folder.path()).unwrap();
     let error = make(10, folder.path(), &options(1)).unwrap_err().to_string();
     assert!(error.contains("another run is writing to this folder"), "{error}");
     drop(held);

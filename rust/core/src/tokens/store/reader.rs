@@ -75,17 +75,12 @@ impl TokenStore {
         folder.join(META_FILE).is_file()
     }
 
-    /// Whether `folder` holds a token store, whole or unfinished.
-    pub fn is_there(folder: &Path) -> bool {
-        Self::is_store(folder) || folder.join(crate::tokens::tokenize::JOURNAL_FILE).is_file()
-    }
-
     /// Reads the description of the store in `folder`, without looking at the parts.
     pub fn read_meta(folder: &Path) -> Result<StoreMeta> {
         let path = folder.join(META_FILE);
         let text = match std::fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let unfinished = folder.join(crate::tokens::tokenize::JOURNAL_FILE).is_file();
+                let unfinished = folder.join(super::JOURNAL_FILE).is_file();
                 let advice = if unfinished {
                     "tokenizing into it is not finished: the same tokenize command goes on"
                 } else {

@@ -206,7 +206,7 @@ fn descriptions_that_cannot_be_used() {
     fs::remove_file(&meta).unwrap();
     assert!(message(folder.path()).contains("not a token store"));
     assert!(!TokenStore::is_store(folder.path()));
-    fs::write(folder.path().join(crate::tokens::tokenize::JOURNAL_FILE), "{}").unwrap();
+    fs::write(folder.path().join(JOURNAL_FILE), "{}").unwrap();
     assert!(message(folder.path()).contains("not finished"));
 }
 

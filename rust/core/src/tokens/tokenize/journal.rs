@@ -8,11 +8,8 @@ use serde_json::{Value, json};
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
 use crate::tokens::corpus::Position;
-use crate::tokens::store::{PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
+use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
 use crate::{Error, Result};
-
-/// The file, beside the parts, that is there while a store is not finished.
-pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 
 /// A part that is on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

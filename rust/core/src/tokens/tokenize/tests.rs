@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::tokens::documents::UNKNOWN_JOINS;
+use crate::tokens::store::JOURNAL_FILE;
 use crate::{Error, NoProgress};
 
 /// Words at white space, each hashed to an id; "-" is a word without tokens, "?" is unknown.

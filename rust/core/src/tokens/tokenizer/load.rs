@@ -110,7 +110,7 @@ impl Tokenizer {
             file: bytes,
         };
         if text_rules.is_some() {
-            tokenizer.vocab(crate::instances::options::WordBoundary::default())?;
+            tokenizer.vocab(crate::tokens::vocab::WordBoundary::default())?;
         }
         Ok(tokenizer)
     }
@@ -170,7 +170,7 @@ impl Tokenizer {
             digest: digest(&bytes, "wordpiece", Some(rules)),
             file: bytes,
         };
-        tokenizer.vocab(crate::instances::options::WordBoundary::default())?;
+        tokenizer.vocab(crate::tokens::vocab::WordBoundary::default())?;
         Ok(tokenizer)
     }
 }

@@ -4,7 +4,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
-use unicode_script::{Script, UnicodeScript};
+
+use crate::unicode::is_written_without_spaces;
 
 /// White space for Python's `str.split`: Unicode's, and U+001C to U+001F.
 pub fn is_python_space(c: char) -> bool {
@@ -113,35 +114,6 @@ pub fn is_word_start(piece: &str) -> bool {
     piece.starts_with('▁')
         || piece.chars().next().is_some_and(is_written_without_spaces)
         || (!piece.is_empty() && piece.chars().all(is_mark))
-}
-
-/// Scripts whose words are not set off by spaces (UAX #14 classes SA and ID).
-pub(crate) fn is_written_without_spaces(c: char) -> bool {
-    use Script::{
-        Balinese, Bopomofo, Han, Hiragana, Javanese, Katakana, Khmer, Lao, Myanmar, New_Tai_Lue, Nushu, Tai_Le,
-        Tai_Tham, Tai_Viet, Tangut, Thai, Tibetan, Yi,
-    };
-    matches!(
-        c.script(),
-        Balinese
-            | Bopomofo
-            | Han
-            | Hiragana
-            | Javanese
-            | Katakana
-            | Khmer
-            | Lao
-            | Myanmar
-            | New_Tai_Lue
-            | Nushu
-            | Tai_Le
-            | Tai_Tham
-            | Tai_Viet
-            | Tangut
-            | Thai
-            | Tibetan
-            | Yi
-    ) || c == 'ー'
 }
 
 #[cfg(test)]

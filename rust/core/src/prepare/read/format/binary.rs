@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::{Kind, Other, trim_start};
+use crate::files::foreign::{Foreign, UTF_32};
 
 /// Of the bytes of text at most one in so many is a control character.
 const TEXT_BYTES_PER_CONTROL: usize = 20;
@@ -143,19 +144,16 @@ fn is_base64_utf16(run: &[u8]) -> bool {
 
 /// Formats whose first bytes are never those of text.
 fn sure(head: &[u8]) -> Option<Kind> {
+    if let Some(Foreign { what, advice }) = Foreign::of(head) {
+        return Some(Other::binary(what, advice));
+    }
     Some(match head {
         [b'A', b'R', b'R', b'O', b'W', b'1', 0, 0, ..] => Kind::Arrow,
         [0xFF, 0xFF, 0xFF, 0xFF, a, b, c, d, 4..=64, 0, 0, 0, ..] if u32::from_le_bytes([*a, *b, *c, *d]) < 1 << 28 => {
             Kind::Arrow
         }
-        [b'P', b'K', 3, 4, ..] => zip(head),
         [b'P', b'K', 5, 6, ..] => Other::binary("an empty zip archive", "pass a text file"),
-        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => {
-            Other::binary("UTF-32 text", "convert it first (iconv -f UTF-32 -t UTF-8)")
-        }
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
-            Other::binary("UTF-16 text", "convert it first (iconv -f UTF-16 -t UTF-8)")
-        }
+        [0, 0, 0xFE, 0xFF, ..] => Other::binary(UTF_32.what, UTF_32.advice),
         [0x1F, 0x8B, ..]
         | [0x28, 0xB5, 0x2F, 0xFD, ..]
         | [0xFD, b'7', b'z', b'X', b'Z', 0, ..]
@@ -223,30 +221,6 @@ fn sound() -> Kind {
 
 fn program() -> Kind {
     Other::binary("a program", "pass a text file")
-}
-
-/// Documents of office programs, and weights, are zip archives too: the names of their files tell.
-fn zip(head: &[u8]) -> Kind {
-    let holds = |name: &[u8]| memmem::find(head, name).is_some();
-    if holds(b"mimetypeapplication/epub") {
-        return Other::binary("an EPUB book", "extract its text first (pandoc -t plain)");
-    }
-    if holds(b"mimetypeapplication/vnd.oasis.opendocument") {
-        return Other::binary("an OpenDocument file", "extract its text first (pandoc -t plain)");
-    }
-    if holds(b"[Content_Types].xml") || holds(b"word/document.xml") || holds(b"xl/workbook.xml") {
-        return Other::binary(
-            "an Office document (.docx, .xlsx or .pptx)",
-            "save it as text first: a document with pandoc -t plain, a table as CSV",
-        );
-    }
-    if holds(b"/data.pkl") {
-        return Other::binary("a model's weights (PyTorch)", "pass a text file");
-    }
-    if holds(b".npyPK") || holds(b".npy") && holds(b"\x93NUMPY") {
-        return Other::binary("NumPy arrays (.npz)", "write the texts, if it holds any, as JSON Lines");
-    }
-    Other::binary("a zip archive", "unpack it first (unzip)")
 }
 
 /// The first record's length and its checksum.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Kind;
-use crate::prepare::read::table::rows::{Dialect, Sight, newline};
+use crate::prepare::read::rows::{Dialect, Sight, newline};
 use crate::prepare::read::table::{find, preamble};
 
 /// Rows that must agree with a header whose names tell nothing.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::rows::Sight;
 use super::*;
+use crate::prepare::read::rows::Sight;
 
 #[test]
 fn columns_by_name_and_by_number() {

@@ -1,7 +1,7 @@
 //! Lines of a page to paragraphs, and what a gap leaves behind mended.
 
 use crate::prepare::sentences::{is_closer, is_of_word, is_terminator};
-use crate::tokens::tokenizer::text::is_written_without_spaces;
+use crate::unicode::is_written_without_spaces;
 
 /// Stand in a line where something was left out, by what the gap does. No text holds them: [`Lines::text`] is not given
 /// control characters.

@@ -2,7 +2,8 @@
 
 use memchr::memchr2_iter;
 
-use super::spans::{Span, What, run};
+use super::span::{Span, What};
+use super::spans::run;
 use crate::prepare::read::mediawiki::Site;
 
 /// Codes of Wikipedias that are not ISO 639-1's, by which `[[code:title]]` leads to the page in another language.

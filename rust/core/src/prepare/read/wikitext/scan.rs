@@ -4,7 +4,8 @@ use memchr::{memchr, memchr3};
 
 use super::lines::{Gap, Kind, Lines, Mark};
 use super::links::{self, Link};
-use super::spans::{Span, Spans, What, run};
+use super::span::{Span, What};
+use super::spans::{Spans, run};
 use super::tags::{self, Tag};
 use crate::prepare::read::mediawiki::Site;
 

@@ -2,40 +2,10 @@
 
 use memchr::{memchr, memchr3_iter, memmem};
 
+use super::span::{Span, What};
 use super::tags::{self, ELEMENTS, Element};
 use super::templates;
 use crate::prepare::read::mediawiki::Site;
-
-/// Why a stretch of wikitext is not read as such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    /// A comment, or what is not seen either: a line that holds nothing else is as if it were not there.
-    Comment,
-    /// Something in a line: a reference.
-    Inline,
-    /// A formula in a line.
-    Formula,
-    /// Something that stands for itself: a table, a gallery, a template that no sentence needs.
-    Block,
-    /// A template of which nobody knows what it shows.
-    Hole,
-    /// The text between these bytes is shown as it stands.
-    Literal(usize, usize),
-    /// Marks of a template whose text is shown.
-    Nothing,
-    /// The same, and this stretch of [`Spans::texts`] is shown in their place.
-    Text(usize, usize),
-    /// A template that stands for `|`.
-    Pipe,
-}
-
-/// A stretch of wikitext, from its first byte to the one after its last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub start: usize,
-    pub end: usize,
-    pub what: What,
-}
 
 /// What [`find`] found.
 #[derive(Debug, Default)]

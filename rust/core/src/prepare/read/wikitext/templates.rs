@@ -9,15 +9,16 @@ mod forms;
 mod numbers;
 mod signs;
 mod silent;
+mod values;
 mod words;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::spans::{Span, What};
+use super::span::{Span, What};
 use crate::prepare::read::mediawiki::Site;
-use forms::Values;
+use values::Values;
 
 /// What a reader sees of a template.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,8 @@
 //! only. A date among the values is never shown.
 
 use super::Shows::{self, Doubt, Doubtful, Marked, Passage};
-use super::forms::Values;
-use crate::tokens::tokenizer::text::is_written_without_spaces;
+use super::values::Values;
+use crate::unicode::is_written_without_spaces;
 
 /// Names, by the languages of the sites ("" means all others), and what is shown of them.
 #[rustfmt::skip]

@@ -1,0 +1,57 @@
+//! Data of which no reader of text makes anything, by their first bytes: archives, and text that is not UTF-8.
+
+use memchr::memmem;
+
+/// What data are, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Foreign {
+    /// To stand after "this is": "a zip archive".
+    pub what: &'static str,
+    /// As an imperative: "unpack it first (unzip)".
+    pub advice: &'static str,
+}
+
+/// UTF-32 text, of either byte order.
+pub(crate) const UTF_32: Foreign = Foreign::new("UTF-32 text", "convert it first (iconv -f UTF-32 -t UTF-8)");
+
+impl Foreign {
+    const fn new(what: &'static str, advice: &'static str) -> Self {
+        Self { what, advice }
+    }
+
+    /// What data that begin with `head` are, if one of these.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [b'P', b'K', 3, 4, ..] => Some(zip(head)),
+            [0xFF, 0xFE, 0, 0, ..] => Some(UTF_32),
+            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+                Some(Self::new("UTF-16 text", "convert it first (iconv -f UTF-16 -t UTF-8)"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Documents of office programs, and weights, are zip archives too: the names of their files tell.
+fn zip(head: &[u8]) -> Foreign {
+    let holds = |name: &[u8]| memmem::find(head, name).is_some();
+    if holds(b"mimetypeapplication/epub") {
+        return Foreign::new("an EPUB book", "extract its text first (pandoc -t plain)");
+    }
+    if holds(b"mimetypeapplication/vnd.oasis.opendocument") {
+        return Foreign::new("an OpenDocument file", "extract its text first (pandoc -t plain)");
+    }
+    if holds(b"[Content_Types].xml") || holds(b"word/document.xml") || holds(b"xl/workbook.xml") {
+        return Foreign::new(
+            "an Office document (.docx, .xlsx or .pptx)",
+            "save it as text first: a document with pandoc -t plain, a table as CSV",
+        );
+    }
+    if holds(b"/data.pkl") {
+        return Foreign::new("a model's weights (PyTorch)", "pass a text file");
+    }
+    if holds(b".npyPK") || holds(b".npy") && holds(b"\x93NUMPY") {
+        return Foreign::new("NumPy arrays (.npz)", "write the texts, if it holds any, as JSON Lines");
+    }
+    Foreign::new("a zip archive", "unpack it first (unzip)")
+}

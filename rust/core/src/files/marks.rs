@@ -1,0 +1,38 @@
+//! Names of files by which one command knows what another has written.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// The file that makes a directory a token store; written last.
+pub const META_FILE: &str = "meta.json";
+
+/// The journal of a token store that is not finished.
+pub const JOURNAL_FILE: &str = "tokenize.partial.json";
+
+/// Whether `folder` holds a token store, whole or unfinished.
+pub fn is_token_store(folder: &Path) -> bool {
+    folder.join(META_FILE).is_file() || folder.join(JOURNAL_FILE).is_file()
+}
+
+/// Whether a file of this name is a note that prepare-text left beside its output, and no text.
+pub fn is_sidecar(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    [&b"prepare-text.config.json"[..], b"prepare-text.summary.json"]
+        .iter()
+        .any(|own| name.strip_suffix(*own).is_some_and(|rest| rest.is_empty() || rest.ends_with(b".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sidecars() {
+        for name in ["prepare-text.config.json", "corpus.txt.prepare-text.summary.json"] {
+            assert!(is_sidecar(OsStr::new(name)), "{name}");
+        }
+        for name in ["corpus.txt", "my-prepare-text.config.json", "config.json"] {
+            assert!(!is_sidecar(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What decides the bytes of records.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Compression, RecordsOptions};
+
+pub(super) const FORMAT: &str = "albert-fast records";
+/// To be raised whenever the same options and input give other bytes.
+const FORMAT_VERSION: u32 = 1;
+
+/// Everything that decides the bytes: the journal's first line, and part of `dataset.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub format: String,
+    pub format_version: u32,
+    pub options: Map<String, Value>,
+    pub input: Map<String, Value>,
+    /// `None` where it is not known yet.
+    pub instances: Option<u64>,
+}
+
+impl Header {
+    pub fn new(options: &RecordsOptions, identity: &Map<String, Value>, instances: Option<u64>) -> Self {
+        let mut map = match json!(options.instances) {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        map.insert("compression".to_owned(), json!(options.compression));
+        if let Some(num_shards) = options.num_shards {
+            map.insert("num_shards".to_owned(), json!(num_shards));
+        }
+        Self {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            options: map,
+            input: identity.clone(),
+            instances,
+        }
+    }
+
+    pub fn num_shards(&self) -> Option<usize> {
+        self.options.get("num_shards").and_then(Value::as_u64).map(|count| count as usize)
+    }
+
+    pub fn compression(&self) -> Compression {
+        let value = self.options.get("compression").cloned().unwrap_or_default();
+        serde_json::from_value(value).unwrap_or_default()
+    }
+
+    /// "name: value there, value now" for everything that differs from `now`, as far as it is known there.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut compare = |name: &str, there: Option<&Value>, here: Option<&Value>| {
+            if there != here {
+                let text = |value: Option<&Value>| match value {
+                    None => "nothing".to_owned(),
+                    Some(Value::String(text)) => text.clone(),
+                    Some(value) => value.to_string(),
+                };
+                all.push(format!("{name}: {} there, {} now", text(there), text(here)));
+            }
+        };
+        compare("format_version", Some(&json!(self.format_version)), Some(&json!(now.format_version)));
+        for (there, here) in [(&self.options, &now.options), (&self.input, &now.input)] {
+            let mut names: Vec<_> = there.keys().chain(here.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                let decided_later = name == "num_shards" && !here.contains_key(name);
+                if !decided_later {
+                    compare(name, there.get(name), here.get(name));
+                }
+            }
+        }
+        // Where anything else differs the number of instances may well follow from it.
+        if all.is_empty() && now.instances.is_some() && self.instances != now.instances {
+            all.push(format!(
+                "instances: {} there, {} now",
+                self.instances.unwrap_or_default(),
+                now.instances.unwrap_or_default()
+            ));
+        }
+        all
+    }
+}
