@@ -18,5 +18,6 @@ pub mod prepare;
 pub mod records;
 pub mod tokens;
 mod unicode;
+mod waves;
 
 pub use error::{Error, NoProgress, Progress, Result};

@@ -17,11 +17,11 @@ use super::options::{CleanOptions, PrepareOptions, Reason};
 use super::output::{Target, TextCompression, Writer};
 use super::read::options::ReadOptions;
 use super::read::parse::parse;
-use super::read::raw::BLOCK_BYTES;
-use super::read::raw::{Document, RawBlock, RawKind, ReadCounts};
+use super::read::raw::{BLOCK_BYTES, Document, RawBlock, RawKind, ReadCounts};
 use super::read::reader::RawReader;
 use super::summary::{Counts, Summary, Written};
 use crate::files::inputs::{InputFile, canonical, refuse_output_in_input};
+use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
 
 /// Blocks a thread gets in a wave.
@@ -126,32 +126,24 @@ fn stopped() -> Error {
 }
 
 fn pipeline(reader: &mut RawReader, sink: &mut Sink, shared: &Shared<'_>, progress: &mut dyn Progress) -> Result<()> {
-    let total = reader.total_bytes();
     let blocks = (rayon::current_num_threads() * BLOCKS_A_THREAD).min(WAVE_BYTES / BLOCK_BYTES);
-    let (mut reading, mut cleaning, mut writing) = (Wave::default(), Wave::default(), Wave::default());
+    let size = Size { items: blocks, bytes: blocks * BLOCK_BYTES };
     let mut language = InputLanguage::default();
-    let mut end = None;
-    loop {
-        if !progress.report("preparing text", "bytes", reader.bytes_read(), total) {
-            return Err(stopped());
-        }
-        let (written, ()) = rayon::join(
-            || {
-                let written = writing.write(sink);
-                reading.read(reader, blocks, &mut end);
-                written
-            },
-            || cleaning.clean(shared, &mut language),
-        );
-        written?;
-        std::mem::swap(&mut writing, &mut cleaning);
-        std::mem::swap(&mut cleaning, &mut reading);
-        if cleaning.used == 0
-            && writing.used == 0
-            && let Some(end) = end
-        {
-            return end;
-        }
+    let clean = |works: &mut [Work]| clean(works, shared, &mut language);
+    waves::run("preparing text", size, None, progress, reader, clean, |work| sink.take(work))
+}
+
+impl Input<Work> for RawReader {
+    fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
+        Ok(self.next_block(&mut work.block)?.then(|| work.block.data.len()))
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.bytes_read()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.total_bytes()
     }
 }
 
@@ -194,57 +186,19 @@ struct Work {
     failed: Option<Error>,
 }
 
-#[derive(Default)]
-struct Wave {
-    works: Vec<Work>,
-    used: usize,
-}
-
-impl Wave {
-    /// Fills the wave. What ends the input, an error or nothing more, goes to `end`.
-    fn read(&mut self, reader: &mut RawReader, blocks: usize, end: &mut Option<Result<()>>) {
-        self.used = 0;
-        let mut bytes = 0;
-        while end.is_none() && self.used < blocks && bytes < blocks * BLOCK_BYTES {
-            if self.works.len() == self.used {
-                self.works.push(Work::default());
-            }
-            let block = &mut self.works[self.used].block;
-            match reader.next_block(block) {
-                Ok(true) => {
-                    bytes += block.data.len();
-                    self.used += 1;
-                }
-                Ok(false) => *end = Some(Ok(())),
-                Err(error) => *end = Some(Err(error)),
-            }
+/// Takes the blocks of a wave apart and cleans what is in them, on all threads.
+fn clean(works: &mut [Work], shared: &Shared<'_>, language: &mut InputLanguage) {
+    let mut before = language.file;
+    let begins: Vec<bool> = works.iter().map(|work| before.replace(work.block.file) != Some(work.block.file)).collect();
+    works.par_iter_mut().zip(&begins).for_each(|(work, &begins)| work.parse(shared, begins));
+    for (work, begins) in works.iter_mut().zip(begins) {
+        if begins {
+            let code = work.guess.unwrap_or(shared.language).to_owned();
+            *language = InputLanguage { file: Some(work.block.file), code };
         }
+        work.language.clone_from(&language.code);
     }
-
-    /// Takes the blocks apart and cleans what is in them, on all threads.
-    fn clean(&mut self, shared: &Shared<'_>, language: &mut InputLanguage) {
-        let works = &mut self.works[..self.used];
-        let mut before = language.file;
-        let begins: Vec<bool> =
-            works.iter().map(|work| before.replace(work.block.file) != Some(work.block.file)).collect();
-        works.par_iter_mut().zip(&begins).for_each(|(work, &begins)| work.parse(shared, begins));
-        for (work, begins) in works.iter_mut().zip(begins) {
-            if begins {
-                let code = work.guess.unwrap_or(shared.language).to_owned();
-                *language = InputLanguage { file: Some(work.block.file), code };
-            }
-            work.language.clone_from(&language.code);
-        }
-        works.par_iter_mut().for_each(|work| work.clean(shared));
-    }
-
-    fn write(&mut self, sink: &mut Sink) -> Result<()> {
-        for work in &mut self.works[..self.used] {
-            sink.take(work)?;
-        }
-        self.used = 0;
-        Ok(())
-    }
+    works.par_iter_mut().for_each(|work| work.clean(shared));
 }
 
 /// Usual size of a block's lines; what one long document has swollen is let go.

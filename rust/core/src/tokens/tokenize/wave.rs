@@ -1,4 +1,4 @@
-//! The pipeline: while one wave of blocks is encoded on all threads, the next is read and the one before is written.
+//! Blocks of a corpus to tokens, in waves.
 
 use std::sync::Mutex;
 
@@ -10,6 +10,7 @@ use crate::files::inputs::{InputFile, OnBadUtf8};
 use crate::tokens::corpus::{Block, BlockReader, Piece};
 use crate::tokens::documents::{Ids, UNKNOWN_JOINS};
 use crate::tokens::store::id_bytes;
+use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
 
 /// Blocks a thread gets in a wave: enough to even out blocks that take longer than others.
@@ -103,51 +104,33 @@ impl Encoded {
     }
 }
 
-/// Blocks to be handled together.
-#[derive(Default)]
-struct Wave {
-    works: Vec<Work>,
-    used: usize,
+/// The blocks of a corpus.
+struct Blocks {
+    reader: BlockReader,
+    /// What a block usually has.
+    block_bytes: usize,
 }
 
-impl Wave {
-    /// Fills the wave. What ends the input, an error or nothing more, goes to `end`.
-    fn read(&mut self, reader: &mut BlockReader, blocks: usize, block_bytes: usize, end: &mut Option<Result<()>>) {
-        self.used = 0;
-        let mut bytes = 0;
-        while end.is_none() && self.used < blocks && bytes < blocks * block_bytes {
-            if self.works.len() == self.used {
-                self.works.push(Work::default());
-            }
-            let block = &mut self.works[self.used].block;
-            block.clear();
-            block.data.shrink_to(4 * block_bytes);
-            match reader.next_block(block) {
-                Ok(true) => {
-                    bytes += block.data.len();
-                    self.used += 1;
-                }
-                Ok(false) => *end = Some(Ok(())),
-                Err(e) => *end = Some(Err(e)),
-            }
-        }
+impl Input<Work> for Blocks {
+    fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
+        let block = &mut work.block;
+        block.clear();
+        block.data.shrink_to(4 * self.block_bytes);
+        Ok(self.reader.next_block(block)?.then(|| block.data.len()))
     }
 
-    fn write<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
-        for work in &mut self.works[..self.used] {
-            if let Some(error) = work.result.take() {
-                return Err(error);
-            }
-            sink.write(work)?;
-        }
-        self.used = 0;
-        Ok(())
+    fn bytes_read(&self) -> u64 {
+        self.reader.bytes_read()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.reader.bytes_total()
     }
 }
 
-/// Reads, encodes and writes everything. `progress` is called after each wave, from the calling thread.
+/// Reads, encodes and writes everything. `progress` is called before each wave, from the calling thread.
 pub(super) fn run<E: Encode, S: Sink>(
-    mut reader: BlockReader,
+    reader: BlockReader,
     encoder: &E,
     options: &TokenizeOptions,
     sink: &mut S,
@@ -165,7 +148,6 @@ pub(super) fn run<E: Encode, S: Sink>(
     let threads = pool.as_ref().map_or_else(rayon::current_num_threads, rayon::ThreadPool::current_num_threads);
     let block_bytes = options.block_bytes.max(1);
     let blocks = (BLOCKS_A_THREAD * threads).min((WAVE_BYTES / block_bytes).max(threads));
-    let total = reader.bytes_total();
     let worker = Worker::<E, S> {
         encoder,
         options,
@@ -173,36 +155,18 @@ pub(super) fn run<E: Encode, S: Sink>(
         states: Mutex::default(),
         sink: std::marker::PhantomData,
     };
-    let (mut reading, mut encoding, mut writing) = (Wave::default(), Wave::default(), Wave::default());
-    let mut end = None;
-    loop {
-        if !progress.report("tokenize", "bytes", reader.bytes_read(), total) {
-            return Err(Error::Interrupted("the text was not read to its end".into()));
-        }
-        let mut step = || {
-            let (written, ()) = rayon::join(
-                || {
-                    let written = writing.write(sink);
-                    reading.read(&mut reader, blocks, block_bytes, &mut end);
-                    written
-                },
-                || encoding.works[..encoding.used].par_iter_mut().for_each(|work| worker.encode(work)),
-            );
-            written
-        };
-        match &pool {
-            Some(pool) => pool.install(step),
-            None => step(),
-        }?;
-        std::mem::swap(&mut writing, &mut encoding);
-        std::mem::swap(&mut encoding, &mut reading);
-        if encoding.used == 0
-            && writing.used == 0
-            && let Some(end) = end
-        {
-            return end;
-        }
-    }
+    waves::run(
+        "tokenize",
+        Size { items: blocks, bytes: blocks * block_bytes },
+        pool.as_ref(),
+        progress,
+        &mut Blocks { reader, block_bytes },
+        |works: &mut [Work]| works.par_iter_mut().for_each(|work| worker.encode(work)),
+        |work| match work.result.take() {
+            Some(error) => Err(error),
+            None => sink.write(work),
+        },
+    )
 }
 
 /// What the threads share.
