@@ -26,12 +26,12 @@ pub(crate) fn shuffle_key(seed: u64, duplicates: &Range<u64>) -> u64 {
 /// not depend on threads, on the order of the calls, or on the machine.
 ///
 /// ```
-/// use albert_fast_core::documents::MemoryDocuments;
-/// use albert_fast_core::instance::Instance;
-/// use albert_fast_core::mask::Scratch;
-/// use albert_fast_core::options::InstanceOptions;
-/// use albert_fast_core::plan::Plan;
-/// use albert_fast_core::vocab::Vocab;
+/// use albert_fast_core::tokens::documents::MemoryDocuments;
+/// use albert_fast_core::instances::instance::Instance;
+/// use albert_fast_core::instances::mask::Scratch;
+/// use albert_fast_core::instances::options::InstanceOptions;
+/// use albert_fast_core::instances::plan::Plan;
+/// use albert_fast_core::tokens::vocab::Vocab;
 ///
 /// let (word_start, ordinary) = (vec![true; 10], (5..10).collect());
 /// let vocab = Vocab { size: 10, pad: 0, unk: 1, cls: 2, sep: 3, mask: 4, word_start, word_end: Vec::new(), ordinary };
