@@ -13,8 +13,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from albert_fast._native import AlbertFastError, Tokenizer, TokenStore, __version__, preprocess, tokenize
+    from albert_fast._native import Tokenizer, TokenStore, __version__, preprocess, tokenize
     from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
+    from albert_fast.errors import AlbertFastError
     from albert_fast.masking import Masker
     from albert_fast.prepare import prepare_text
 
@@ -35,6 +36,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
+    "AlbertFastError": "albert_fast.errors",
     "Masker": "albert_fast.masking",
     "prepare_text": "albert_fast.prepare",
 }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from albert_fast.batches import Batch
+from albert_fast.errors import AlbertFastError as AlbertFastError
 
 __all__ = [
     "AlbertFastError",
@@ -26,6 +27,7 @@ __all__ = [
     "TokenStore",
     "Tokenizer",
     "__version__",
+    "defaults",
     "instance_batches",
     "instances",
     "make_records",
@@ -41,8 +43,8 @@ __all__ = [
 
 __version__: str
 
-class AlbertFastError(ValueError):
-    """An error of albert-fast: one line that names the rule, the value and the place (file, line, byte)."""
+def defaults() -> dict[str, dict[str, Any]]:
+    """The core's own defaults by stage ("prepare", "tokenize", "instances", "masks", "records") and by option."""
 
 def preprocess(text: str, *, lower_case: bool = True, keep_accents: bool = False) -> str:
     """A line as the SentencePiece model gets it (tokenization.py: preprocess_text).

@@ -27,6 +27,11 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.0f} bytes"
 
 
+def number(count: int, what: str) -> str:
+    """A count with its noun: "1 shard", "1,234 shards"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def duration(seconds: float) -> str:
     """`seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
     whole = max(0, round(seconds))

@@ -16,6 +16,7 @@ from albert_fast.cli.common import UsageError, write_config
 from albert_fast.cli.config import options_for, parameters
 from albert_fast.cli.config import read as read_file
 from albert_fast.cli.training import model_config
+from albert_fast.options import Tokenize
 from trainer.model.config import ModelConfig
 
 GUIDE = """
@@ -197,18 +198,18 @@ def test_keys_of_other_programs_in_the_model_are_left_to_its_reader(tmp_path: Pa
         ("make-records: 5", ": make-records must hold a mapping; it holds a number"),
         ("ngram: 3\nalbert_config: [1]", ": albert_config must hold a mapping; it holds a list"),
         ("dupe-factor: 1\ndupe_factor: 2", ": dupe_factor is given twice, in snake case and in kebab case"),
-        ("ngram: three", ': ngram must be a whole number; it is "three" (string)'),
-        ("ngram: 2.5", ": ngram must be a whole number; it is 2.5 (number)"),
-        ("ngram: true", ": ngram must be a whole number; it is true (switch)"),
-        ("ngram: [3]", ": ngram must be a whole number; it is [3] (list)"),
-        ("ngram: 0", ": ngram must be from 1 to 64; it is 0"),
-        ("masked_lm_prob: .nan", ": masked_lm_prob must be a number; it is NaN (number)"),
-        ("masked_lm_prob: 1.5", ": masked_lm_prob must be from 0.0 to 1.0; it is 1.5"),
-        ("do_permutation: 1", ": do_permutation must be true or false; it is 1 (number)"),
-        ('do_permutation: "false"', ': do_permutation must be true or false; it is "false" (string)'),
-        ("rng: quick", ': rng must be one of fast, reference; it is "quick" (string)'),
-        ("tokenizer: 5", ": tokenizer must be a string; it is 5 (number)"),
-        ("inputs: [a.txt, 5]", ": inputs must be a string; it is 5 (number)"),
+        ("ngram: three", ': ngram must be a whole number from 1 to 64, got "three" (string)'),
+        ("ngram: 2.5", ": ngram must be a whole number from 1 to 64, got 2.5 (number)"),
+        ("ngram: true", ": ngram must be a whole number from 1 to 64, got true (switch)"),
+        ("ngram: [3]", ": ngram must be a whole number from 1 to 64, got [3] (list)"),
+        ("ngram: 0", ": ngram must be a whole number from 1 to 64, got 0 (number)"),
+        ("masked_lm_prob: .nan", ": masked_lm_prob must be a number from 0 to 1, got NaN (number)"),
+        ("masked_lm_prob: 1.5", ": masked_lm_prob must be a number from 0 to 1, got 1.5 (number)"),
+        ("do_permutation: 1", ": do_permutation must be true or false, got 1 (number)"),
+        ('do_permutation: "false"', ': do_permutation must be true or false, got "false" (string)'),
+        ("rng: quick", ': rng must be one of fast, reference, got "quick" (string)'),
+        ("tokenizer: 5", ": tokenizer must be a path, got 5 (number)"),
+        ("inputs: [a.txt, 5]", ": inputs must be a list: each a string, got 5 (number)"),
         ("5: x", ": 5: a key must be an option's name, not a number"),
         ("- a", ": must hold a mapping of option names to values; it holds a list"),
     ],
@@ -304,9 +305,17 @@ def test_the_written_configuration_repeats_the_run(
 
 
 def test_written_configurations_are_whole(tmp_path: Path) -> None:
-    path = write_config(tmp_path, "tokenize", {"output_dir": tmp_path, "inputs": ["ä.txt"], "num_threads": None})
+    path = write_config(
+        tmp_path, "tokenize", Tokenize(output_dir=tmp_path, inputs=("ä.txt",)), resolved={"keep_accents": True}
+    )
     assert [name.name for name in tmp_path.iterdir()] == ["tokenize.config.json"]
-    assert options_for(path, "tokenize", COMMANDS) == {"output_dir": str(tmp_path), "inputs": ["ä.txt"]}
+    assert options_for(path, "tokenize", COMMANDS) == {
+        "output_dir": str(tmp_path),
+        "inputs": ["ä.txt"],
+        "input_format": "auto",
+        "on_bad_utf8": "error",
+        "keep_accents": True,
+    }
 
 
 def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_ctrl_c_says_how_to_go_on(command: Command, model: Path, monkeypatch: py
     result = command("make-records", "a.txt", "--tokenizer", model, "--output-dir", "out", *flags)
     assert result.code == 130
     assert result.err == (
-        "albert-fast: stopped; what is finished is kept: run the same command again to go on, or with --overwrite to "
-        "start afresh\n"
+        "albert-fast: stopped; what is finished is kept: run the same command again to resume, or with --overwrite to "
+        "start over\n"
     )
 
 

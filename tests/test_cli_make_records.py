@@ -11,10 +11,12 @@ import pytest
 from conftest import Command
 
 from albert_fast import _native
-from albert_fast.cli.common import UsageError
-from albert_fast.cli.make_records import BETTER, REFERENCE, cap_warning, resolve_corrections
+from albert_fast.cli.make_records import cap_warning
+from albert_fast.errors import AlbertFastError
+from albert_fast.options import InstanceOptions, MakeRecords
+from albert_fast.options.records import REFERENCE
 
-OPEN = dict.fromkeys(BETTER)
+BETTER = {name: getattr(InstanceOptions(), name) for name in REFERENCE}
 
 
 class Native:
@@ -41,18 +43,25 @@ def native(monkeypatch: pytest.MonkeyPatch) -> Native:
     return stand_in
 
 
+def instances(**given: Any) -> dict[str, Any]:
+    """The instance options that `make-records` passes on, of those in REFERENCE."""
+    chosen = MakeRecords(inputs=("a.txt",), output_dir=Path("out"), **given).instance_options()
+    return {name: getattr(chosen, name) for name in REFERENCE}
+
+
 def test_rng_decides_the_open_corrections() -> None:
-    assert resolve_corrections("fast", dict(OPEN)) == BETTER
-    assert resolve_corrections("reference", dict(OPEN)) == REFERENCE
-    assert resolve_corrections("fast", {**OPEN, "word_boundary": "albert"}) == {**BETTER, "word_boundary": "albert"}
-    assert resolve_corrections("reference", dict(REFERENCE)) == REFERENCE
+    assert instances() == BETTER
+    assert instances(rng="reference") == REFERENCE
+    assert instances(word_boundary="albert") == {**BETTER, "word_boundary": "albert"}
+    assert instances(rng="reference", **REFERENCE) == REFERENCE
 
 
 @pytest.mark.parametrize("name", BETTER)
 def test_rng_reference_refuses_what_contradicts_it(name: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        resolve_corrections("reference", {**OPEN, name: BETTER[name]})
+    with pytest.raises(AlbertFastError) as caught:
+        instances(rng="reference", **{name: BETTER[name]})
     assert name.replace("_", "-") in str(caught.value)
+    assert (caught.value.kind, caught.value.option) == ("option", name)
 
 
 def test_the_reference_is_one_flag(command: Command, native: Native, model: Path) -> None:
@@ -86,15 +95,21 @@ def test_the_reference_is_one_flag(command: Command, native: Native, model: Path
 @pytest.mark.parametrize(
     ("length", "predictions", "share", "warning"),
     [
-        (512, 20, 0.15, "masks 3.9 % of a full sequence, not the 15 % of --masked-lm-prob; 77 would reach it"),
+        (
+            512,
+            20,
+            0.15,
+            "only 3.9% of a full instance will be masked, not 15%: pass --max-predictions-per-seq 77",
+        ),
         (512, 77, 0.15, None),
-        (512, 76, 0.15, "masks 14.8 % of a full sequence"),
+        (512, 76, 0.15, "only 14.8% of a full instance"),
         (128, 20, 0.15, None),
         (512, 1, 0.0, None),
     ],
 )
 def test_the_cap_on_predictions_is_told(length: int, predictions: int, share: float, warning: str | None) -> None:
-    message = cap_warning(length, predictions, share)
+    options = InstanceOptions(max_seq_length=length, max_predictions_per_seq=predictions, masked_lm_prob=share)
+    message = cap_warning(options)
     assert (message is None) == (warning is None)
     assert message is None or (warning or "") in message
 
@@ -102,7 +117,7 @@ def test_the_cap_on_predictions_is_told(length: int, predictions: int, share: fl
 def test_the_cap_is_told_once(command: Command, native: Native, model: Path) -> None:
     native.result = {"warnings": ["max_predictions_per_seq 20 of 512 is 3.9 %", "something else"]}
     result = command("make-records", "a.txt", "--tokenizer", model, "--output-dir", "out")
-    assert result.err.count("3.9 %") == 1
+    assert result.err.count("3.9%") == 1
     assert "albert-fast: warning: something else\n" in result.err
 
 
@@ -296,6 +311,6 @@ def test_the_result_is_told_in_a_line(command: Command, native: Native, model: P
     flags = ["--max-predictions-per-seq", 77]
     result = command("make-records", "a.txt", "--tokenizer", model, "--output-dir", "out", *flags)
     assert result.err == (
-        "albert-fast: 1,000 instances, 120,000 tokens, 2 shards; label 1 40.0 %; masked 14.88 %; 3 of 70 documents too "
-        "short to use; tokenizing 0s, writing 1m 05s: out\n"
+        "albert-fast: wrote 1,000 instances (120,000 tokens) to out: 2 shards, 14.88% masked, 40.0% with label 1, "
+        "3 of 70 documents too short to use\nalbert-fast: time: tokenizing 0s, writing 1m 05s\n"
     )

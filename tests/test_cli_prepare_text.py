@@ -197,10 +197,10 @@ def test_a_dry_run_writes_nothing(command: Command, native: Native, tmp_path: Pa
     assert result.code == 0, result.err
     assert [path.name for path in tmp_path.iterdir()] == ["patterns"]
     assert result.err.splitlines()[2:] == [
-        "albert-fast:   boilerplate lines left out: 12 (--boilerplate patterns)",
+        "albert-fast:   dropped 12 boilerplate lines (--boilerplate patterns)",
         "albert-fast:     | Page 1",
         f"albert-fast:     | {'x' * 109}…",
-        "albert-fast:   documents of too few characters left out: 3 (--min-document-chars 20)",
+        "albert-fast:   dropped 3 documents with too few characters (--min-document-chars 20)",
         "albert-fast:     | two lines",
         "albert-fast:     | ok",
         "albert-fast: would keep 900 documents, 45,000 sentences, 9.9 MB",
@@ -223,12 +223,12 @@ def test_the_summary(command: Command, native: Native) -> None:
         "albert-fast: warning: something else",
         "albert-fast: read 3 files (1 jsonl, 2 text), 5.0 MB, 1,000 documents in 0.0s",
         "albert-fast:   documents by language: en 900, de 10, fr 9, it 8, nl 7, 2 others 11",
-        "albert-fast:   invalid UTF-8 sequences became U+FFFD: 2 (--on-bad-utf8 replace)",
-        "albert-fast:   record that could not be read left out: 1 (--skip-bad)",
-        "albert-fast:   boilerplate line left out: 1 (--boilerplate patterns)",
-        "albert-fast:   characters repaired: 7 (--repair)",
-        "albert-fast:   sentences too long cut: 3 (--max-sentence-bytes 4096)",
-        "albert-fast:   documents that repeat another left out: 1,234 (--dedup-documents)",
+        "albert-fast:   replaced 2 invalid UTF-8 sequences with U+FFFD (--on-bad-utf8 replace)",
+        "albert-fast:   skipped 1 entry that could not be read (--skip-bad)",
+        "albert-fast:   dropped 1 boilerplate line (--boilerplate patterns)",
+        "albert-fast:   repaired 7 characters (--repair)",
+        "albert-fast:   split 3 long sentences (--max-sentence-bytes 4096)",
+        "albert-fast:   dropped 1,234 duplicate documents (--dedup-documents)",
         "albert-fast: kept 900 documents, 45,000 sentences, 9.9 MB: corpus.txt",
         "albert-fast: held out 1 document, 20 sentences, 1.5 kB: eval-corpus.txt",
     ]
@@ -247,7 +247,7 @@ def test_ctrl_c_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_native, "prepare_text", native)
     result = command("prepare-text", "a.txt", "--output", "corpus.txt")
     assert result.code == 130
-    assert result.err == "albert-fast: stopped; nothing was written; run the same command again to start afresh\n"
+    assert result.err == "albert-fast: stopped; nothing was written; run the same command again to start over\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -258,7 +258,10 @@ def test_ctrl_c_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPa
         (["--output", "o", "--format", "docx"], "--format"),
         (["--output", "o", "--eval-output", "e"], "--eval-output needs an --eval-fraction above 0"),
         (["--output", "o", "--max-non-letters", "1.5"], "--max-non-letters"),
-        (["--output", "o", "--eval-fraction", "1"], "--eval-fraction must be below 1"),
+        (
+            ["--output", "o", "--eval-fraction", "1"],
+            "--eval-fraction must be a number of at least 0 and below 1, got 1",
+        ),
         (["--output", "o", "--dedup-memory", "0"], "--dedup-memory"),
         (["--output", "o", "--num-shards", "0"], "--num-shards"),
     ],

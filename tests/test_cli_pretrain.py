@@ -17,6 +17,8 @@ from albert_fast.cli.config import options_for
 if TYPE_CHECKING:
     from conftest import Command
 
+    from albert_fast.options import Pretrain
+
 GUIDE = """
 albert_config:
   attention_probs_dropout_prob: 0
@@ -84,7 +86,7 @@ def refused(command: Command, *words: object, code: int = 2) -> str:
 
 def test_help_names_the_defaults(command: Command) -> None:
     shown = command("pretrain", "--help").out
-    for text in ("4096", "0.00176", "125000", "3125", "12345", "0.01", "5000", "[default: lamb]", "--no-shuffle"):
+    for text in ("4096", "0.00176", "125000", "3125", "12345", "0.01", "5000", "[lamb]", "--[no-]shuffle"):
         assert text in shown, text
 
 
@@ -115,7 +117,7 @@ def test_what_to_train_on(command: Command, material: Material) -> None:
     both = arguments(material, Path("run"), records=material.records, tokens=material.store)
     assert refused(command, *both) == rule
     told = refused(command, *arguments(material, Path("run"), tokenizer="spiece.model"))
-    assert told == "--tokenizer goes with --records: a token store holds its own"
+    assert told == "--tokenizer has no effect without --records; remove it"
 
 
 def test_tokens_that_are_text(command: Command, material: Material) -> None:
@@ -148,15 +150,21 @@ def test_which_model(command: Command, material: Material) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"learning_rate": "nan"}, "learning_rate must be a number above 0; it is nan"),
-        ({"learning_rate": 0}, "learning_rate must be a number above 0; it is 0.0"),
-        ({"learning_rate": "inf"}, "learning_rate must be a number above 0; it is inf"),
-        ({"poly_power": -1}, "poly_power must be a number above 0; it is -1.0"),
-        ({"max_hours": 0}, "max_hours must be a number above 0; it is 0.0"),
-        ({"peak_tflops": "nan"}, "peak_tflops must be a number above 0; it is nan"),
-        ({"weight_decay": "inf"}, "weight_decay must be a number of at least 0; it is inf"),
-        ({"num_warmup_steps": 13}, "num_warmup_steps must end within num_train_steps (12); it ends at step 13"),
-        ({"start_warmup_step": 11}, "num_warmup_steps must end within num_train_steps (12); it ends at step 13"),
+        ({"learning_rate": "nan"}, "--learning-rate must be a number above 0, got nan"),
+        ({"learning_rate": 0}, "--learning-rate must be a number above 0, got 0"),
+        ({"learning_rate": "inf"}, "--learning-rate must be a number above 0, got inf"),
+        ({"poly_power": -1}, "--poly-power must be a number above 0, got -1"),
+        ({"max_hours": 0}, "--max-hours must be a number above 0, got 0"),
+        ({"peak_tflops": "nan"}, "--peak-tflops must be a number above 0, got nan"),
+        ({"weight_decay": "inf"}, "--weight-decay must be a number of at least 0, got inf"),
+        (
+            {"num_warmup_steps": 13},
+            "--num-warmup-steps must be at most 12, so that warmup ends within --num-train-steps (12), got 13",
+        ),
+        (
+            {"start_warmup_step": 11},
+            "--num-warmup-steps must be at most 1, so that warmup ends within --num-train-steps (12), got 2",
+        ),
     ],
 )
 def test_values_that_are_none(changes: dict[str, Any], told: str, command: Command, material: Material) -> None:
@@ -194,9 +202,9 @@ def test_sizes_that_disagree(command: Command, material: Material) -> None:
         assert told.startswith("vocab_size of the model must be that of the tokenizer: ")
         assert "has 2,000 pieces, the model's configuration says 3,000; pass data made with the model's" in told
     told = refused(command, *arguments(material, Path("run"), records=material.records, max_seq_length=128))
-    assert told == f"--max-seq-length is 128, and the records of {material.records} have 64"
+    assert told == f"--max-seq-length is 128, but the records of {material.records} have 64"
     told = refused(command, *arguments(material, Path("run"), records=material.records, max_predictions_per_seq=20))
-    assert told == f"--max-predictions-per-seq is 20, and the records of {material.records} have 10"
+    assert told == f"--max-predictions-per-seq is 20, but the records of {material.records} have 10"
     told = refused(command, *arguments(material, Path("run"), max_seq_length=128), code=1)
     assert told.startswith("sequences must be at most max_position_embeddings (64) long")
     Path("one.json").write_text(json.dumps(MODEL | {"type_vocab_size": 1}))
@@ -243,6 +251,7 @@ def test_the_guides_one_file(tmp_path: Path) -> None:
         "masked_lm_prob": 0.15,
         "short_seq_prob": 0.2,
         "random_next_sentence": False,
+        "do_permutation": False,
         "do_whole_word_mask": True,
         "favor_shorter_ngram": True,
         "ngram": 3,
@@ -262,11 +271,11 @@ def test_the_guides_one_file_is_model_and_options(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    def run(given: dict[str, Any]) -> None:
+    def run(options: Pretrain) -> None:
         from albert_fast.cli.training import model_config
 
-        name, config = model_config(given["model"], 2000)
-        seen.update(given, name=name, config=config)
+        name, config = model_config(str(options.model), 2000)
+        seen.update(vars(options), name=name, config=config)
 
     # The package's attribute of this name is the function.
     monkeypatch.setattr(sys.modules["albert_fast.cli.pretrain"], "run", run)
@@ -282,7 +291,7 @@ def test_the_guides_one_file_is_model_and_options(
     # The reference's names of files.
     Path("guide.yaml").write_text("albert_config_file: base\ninput_file: recs\n")
     assert command("pretrain", "--config", "guide.yaml", "--output-dir", "run").code == 0
-    assert (seen["name"], seen["records"], seen["tokens"]) == ("base", ["recs"], None)
+    assert (seen["name"], seen["records"], seen["tokens"]) == ("base", ("recs",), None)
 
 
 @pytest.mark.parametrize(
@@ -291,9 +300,9 @@ def test_the_guides_one_file_is_model_and_options(
         ("batch_sise: 8", "unknown key batch_sise; did you mean batch_size?"),
         ("albert_config: {hidden_sise: 8}", "unknown key albert_config.hidden_sise"),
         ("batch_size: 8\ntrain_batch_size: 8", "batch_size is given twice"),
-        ("batch_size: many", 'batch_size must be a whole number; it is "many"'),
+        ("batch_size: many", 'batch_size must be a whole number of at least 1, got "many"'),
         ("optimizer: sgd", "optimizer must be one of lamb, adamw"),
-        ("pretrain: {batch_size: 0}", "pretrain.batch_size must be at least 1; it is 0"),
+        ("pretrain: {batch_size: 0}", "pretrain.batch_size must be a whole number of at least 1, got 0"),
     ],
 )
 def test_a_configuration_that_is_wrong(text: str, told: str, command: Command, material: Material) -> None:

@@ -8,7 +8,9 @@ import sentencepiece
 from conftest import Command
 
 from albert_fast import AlbertFastError
-from albert_fast.tokenizers.training import SPECIAL_PIECES, TrainingOptions, explain, format_vocab, read_pieces
+from albert_fast.options import TokenizerTrainingOptions
+from albert_fast.options.tokenizers import SPECIAL_PIECES
+from albert_fast.tokenizers.training import check_symbols, explain, format_vocab, read_pieces
 
 TEXT = [f"Der Müller mahlt {number} Säcke “Korn” (grob), denn die Mühle steht am Bach." for number in range(200)]
 
@@ -121,22 +123,26 @@ def test_lines_left_out_are_counted(command: Command, text: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"character_coverage": 0.5}, "character_coverage must be from 0.98 to 1; it is 0.5"),
-        ({"input_sentence_size": 0}, "input_sentence_size must be at least 1; it is 0"),
+        ({"character_coverage": 0.5}, "character_coverage must be a number from 0.98 to 1, got 0.5"),
+        ({"input_sentence_size": 0}, "input_sentence_size must be a whole number of at least 1, got 0"),
         ({"user_defined_symbols": ("a", "a")}, "user_defined_symbols: 'a' is given twice"),
         ({"user_defined_symbols": ("[CLS]",)}, r"user_defined_symbols: '\[CLS\]' is a special piece already"),
         ({"user_defined_symbols": ("",)}, "a user-defined symbol must be text of one line, got ''; drop"),
-        ({"vocab_size": 13}, "vocab_size counts all pieces, 13 special and user-defined ones included"),
+        ({"vocab_size": 13}, "vocab_size must be a whole number from 16 to 1000000, got 13"),
+        (
+            {"vocab_size": 16, "user_defined_symbols": tuple("abcdefghijkl")},
+            "vocab_size must be larger than 17, the number of special tokens and user-defined symbols, got 16",
+        ),
     ],
 )
 def test_settings_outside_their_rules(settings: dict[str, object], message: str) -> None:
     with pytest.raises(AlbertFastError, match=message):
-        TrainingOptions(**settings)  # type: ignore[arg-type]
+        check_symbols(TokenizerTrainingOptions(**settings))  # type: ignore[arg-type]
 
 
 def test_other_errors_lose_their_source_position() -> None:
     error = RuntimeError("INTERNAL: src/trainer_interface.cc(94) [a >= b] it broke")
-    assert str(explain(error, TrainingOptions())) == "sentencepiece: [a >= b] it broke"
+    assert str(explain(error, TokenizerTrainingOptions())) == "sentencepiece: [a >= b] it broke"
 
 
 @pytest.mark.golden

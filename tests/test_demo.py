@@ -8,9 +8,9 @@ from conftest import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albert_fast.cli.demo import RECIPE, record_options, verdict
-from albert_fast.cli.pretrain import defaults
+from albert_fast.cli.demo import RECIPE, Paths, held_out_records, verdict
 from albert_fast.demo_corpus import collect, docstrings, document, paragraphs
+from albert_fast.options import Pretrain, options_of
 
 SOURCE = '''
 """Reads the text of a file. It is e.g. Used in
@@ -106,13 +106,13 @@ def test_the_demo_says_what_to_install(command: Command, monkeypatch: pytest.Mon
 
 def test_training_and_held_out_instances_have_the_same_rules() -> None:
     """Otherwise evaluation would be on chunks of other lengths than were trained on."""
-    trained = {**defaults(), **RECIPE}
-    held_out = record_options(64, 10)
-    shared = trained.keys() & held_out.keys() - {"max_seq_length", "max_predictions_per_seq"}
+    trained = Pretrain(output_dir=Path("run"), max_seq_length=64, **RECIPE).stream_options()
+    held_out = held_out_records(Paths(Path("demo")), Path("spiece.model"), 64).instance_options()
+    assert held_out.max_predictions_per_seq == trained.predictions
+    shared = (options_of(type(trained)).keys() & options_of(type(held_out)).keys()) - {"max_predictions_per_seq"}
     assert shared >= {"short_seq_prob", "masked_lm_prob", "ngram", "word_boundary", "single_segment"}
     for name in shared:
-        value = trained[name]
-        assert getattr(value, "value", value) == held_out[name], name
+        assert getattr(trained, name) == getattr(held_out, name), name
 
 
 @pytest.mark.tensorflow
@@ -121,7 +121,7 @@ def test_the_demo_trains_and_fails_where_nothing_was_learnt(command: Command) ->
     pytest.importorskip("tensorflow")
     result = command(*SMALL, "--num-train-steps", 12)
     assert result.code == 1, result.err
-    assert result.out.count("NOT LEARNT") == 2
+    assert result.out.count("NOT LEARNED") == 2
     assert Path("out/run/report.html").exists()
     assert {path.name for path in Path("out/model").iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
     assert result.out.count("[MASK]") >= 6

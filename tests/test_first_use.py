@@ -126,7 +126,7 @@ def test_the_fraction_decides() -> None:
     assert "3.1% of the letters" in describe(found)
     assert describe({**found, "marks": 99}) == ""
     assert "London -> london" in describe({**found, "marks": 0, "inner_capitals": 2500})
-    assert "0.1% of the letters" in describe(found, ["lower_case"])
+    assert "0.1% of the letters" in describe(found, ["do_lower_case"])
     assert describe({**found, "letters": 0, "marks": 0}) == ""
 
 

@@ -86,7 +86,7 @@ def test_lines_without_a_letter_or_a_digit_are_dropped(command: Command) -> None
     result = command("prepare-text", "raw.txt", "--output", "out.txt", "--language", "en")
     assert result.code == 0, result.err
     assert Path("out.txt").read_text() == "\n".join([*kept, "Two is here.", "", ""])
-    assert f"lines without a letter or a digit dropped: {len(gone)}" in result.err
+    assert f"dropped {len(gone)} lines without a letter or a digit" in result.err
     summary = json.loads(Path("out.txt.prepare-text.summary.json").read_text())
     assert summary["counts"]["letterless_lines"] == len(gone)
 
@@ -135,7 +135,7 @@ def test_hyphens_at_the_ends_of_lines(command: Command) -> None:
         "schiffe.",
     ]
     result = command("prepare-text", "raw.txt", "--output", "joined.txt", "--language", "de", "--join-hyphens")
-    assert "hyphens at the end of a line joined: 4" in result.err
+    assert "joined 4 hyphens at the end of a line" in result.err
     summary = json.loads(Path("joined.txt.prepare-text.summary.json").read_text())
     assert summary["counts"]["joined_hyphens"] == 4
     Path("config.yaml").write_text("join_hyphens: true\nlanguage: de\n")

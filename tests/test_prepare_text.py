@@ -123,8 +123,8 @@ def test_pages_of_a_wiki_that_are_left_out(command: Command) -> None:
     result = command("prepare-text", "dump.xml.bz2", "--output", "corpus.txt")
     assert result.code == 0, result.err
     assert Path("corpus.txt").read_text() == corpus()
-    assert "redirects of a wiki left out: 3\n" in result.err
-    assert "pages of a wiki that are not articles left out: 3\n" in result.err
+    assert "skipped 3 redirects of the wiki\n" in result.err
+    assert "skipped 3 pages of the wiki that are not articles\n" in result.err
     assert "documents by language: en 3\n" in result.err
 
 
@@ -295,7 +295,7 @@ def test_boilerplate(command: Command) -> None:
     )
     assert result.code == 0, result.err
     assert Path("c.txt").read_text() == "The first page.\nIt is short.\n\n"
-    assert "boilerplate lines left out: 3 (--boilerplate patterns.txt)" in result.err
+    assert "dropped 3 boilerplate lines (--boilerplate patterns.txt)" in result.err
 
 
 @pytest.mark.parametrize("pattern", ["[", "(?<=a)b", "a{2"])
@@ -364,8 +364,8 @@ def test_a_dry_run_shows_what_would_go(command: Command) -> None:
     )
     result = command("prepare-text", "raw.jsonl", "--output", "c.txt", "--min-document-chars", 5, "--dry-run")
     assert result.code == 0, result.err
-    assert "document that repeats another left out: 1 (--dedup-documents)\nalbert-fast:     | It repeats" in result.err
-    assert "document of too few characters left out: 1 (--min-document-chars 5)\nalbert-fast:     | No." in result.err
+    assert "dropped 1 duplicate document (--dedup-documents)\nalbert-fast:     | It repeats" in result.err
+    assert "dropped 1 document with too few characters (--min-document-chars 5)\nalbert-fast:     | No." in result.err
     assert "would keep 2 documents" in result.err
     assert [path.name for path in Path().iterdir()] == ["raw.jsonl"]
     found = prepare_text("raw.jsonl", "c.txt", min_document_chars=100, dry_run=True, samples=1)

@@ -132,7 +132,7 @@ def test_incomplete_sentences_are_counted_and_dropped(command: Command) -> None:
     dropping = ["dump.xml", "--output", "c.txt", "--drop-incomplete-sentences"]
     result = command("prepare-text", *dropping)
     assert result.code == 0, result.err
-    what = "sentences from which a template or formula is missing: 2"
+    what = "found 2 sentences from which a template or formula is missing"
     assert f"{what} (--drop-incomplete-sentences)\n" in result.err
     assert Path("c.txt").read_text() == "\n".join(COMPLETE) + "\n\n"
     assert json.loads(Path("c.txt.prepare-text.summary.json").read_text())["counts"]["incomplete_sentences"] == 2

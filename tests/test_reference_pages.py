@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from albert_fast import RecordReader, Tokenizer, TokenStore, tokenize
+from albert_fast.cli import COMMANDS
+from albert_fast.cli.build import stage_of
+from albert_fast.options import options_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,13 +49,13 @@ def test_every_page_written_before_is_of_a_command() -> None:
     assert written == reference.pages().keys()
 
 
-@pytest.mark.parametrize("name", reference.commands())
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_page_has_every_option_and_an_example_that_parses(command: Command, name: str) -> None:
     text = page(name)
     rows = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
-    for parameter in reference.commands()[name].params:
-        if parameter.param_type_name == "option":
-            flag = parameter.opts[-1].removeprefix("--")
+    for option in options_of(stage_of(COMMANDS[name])).values():
+        if not option.argument:
+            flag = option.flag.removeprefix("--")
             assert any(re.search(rf"(^|[\s\]-]){flag}(\s|$|,)", row) for row in rows), flag
     example = " ".join(fences(text, "")[0].replace("\\\n", " ").split())
     assert example.startswith(f"albert-fast {name} ")
@@ -77,7 +80,7 @@ def test_the_navigation_has_every_page_once() -> None:
 def test_configurations_are_read(command: Command, number: int) -> None:
     code = fences(page("configuration"), "yaml")[number]
     Path("albert.yaml").write_text(code, encoding="utf-8")
-    for name in reference.commands():
+    for name in COMMANDS:
         assert command(name, "--config", "albert.yaml", "--help").code == 0
     # A key that nothing has is refused even before --help is looked at, so the above says something.
     Path("wrong.yaml").write_text(f"{code}\nno_such_option: 1\n", encoding="utf-8")

@@ -7,7 +7,9 @@ import pytest
 from conftest import Command
 
 from albert_fast import AlbertFastError, Tokenizer
-from albert_fast.tokenizers.training import USER_DEFINED_SYMBOLS, TrainingOptions
+from albert_fast.options import TokenizerTrainingOptions
+from albert_fast.options.tokenizers import USER_DEFINED_SYMBOLS
+from albert_fast.tokenizers.training import check_symbols
 
 WORDS = [
     "apple tree by the river",
@@ -17,8 +19,12 @@ WORDS = [
 ]
 
 
-def symbols(*given: str, lower_case: bool = True, keep_accents: bool = False) -> TrainingOptions:
-    return TrainingOptions(vocab_size=60, user_defined_symbols=given, lower_case=lower_case, keep_accents=keep_accents)
+def symbols(*given: str, lower_case: bool = True, keep_accents: bool = False) -> None:
+    check_symbols(
+        TokenizerTrainingOptions(
+            vocab_size=60, user_defined_symbols=given, do_lower_case=lower_case, keep_accents=keep_accents
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from trainer_models import arrays, difference, forward_batch, load
 
 from albert_fast import Tokenizer
 from albert_fast.cli.fill_mask import open_filler
+from albert_fast.options import FillMask
 from trainer.exchange.fill_mask import Filler
 from trainer.model.model import Albert
 
@@ -162,7 +163,7 @@ def test_there_and_back_after_a_fine_tuning(name: str, command: Command) -> None
     for kind, value in before.items():
         assert difference(after[kind], value) < 1e-5
     # Ours, of the folder as it is; and it was trained.
-    filler = open_filler(folder)
+    filler = open_filler(FillMask(model_dir=folder, texts=("[MASK]",)))
     positions = np.asarray(batch["masked_lm_positions"])[:, :, np.newaxis]
     ours = filler.model(batch)
     assert difference(np.take_along_axis(before["masked_lm_eager"], positions, axis=1), ours.masked_lm) < 1e-5

@@ -5,25 +5,22 @@ Usage: python tools/reference.py. `make docs` runs it, and a test compares the p
 
 from __future__ import annotations
 
-import enum
+import inspect
 import re
 import textwrap
-import types
-import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer.main
-from typer.utils import get_params_from_function
-
-from albert_fast.cli import app
+from albert_fast.cli import COMMANDS
+from albert_fast.cli.build import stage_of
+from albert_fast.cli.help import names, panels
+from albert_fast.options import REQUIRED, Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- tools/reference.py wrote this page from the command's options. Change them, then run `make docs`. -->"
-_DEFAULT = re.compile(r"\s*\[default: (.*)\]$", re.DOTALL)
 
 
 class Row(NamedTuple):
@@ -39,17 +36,10 @@ class Row(NamedTuple):
     required: bool
 
 
-def commands() -> Mapping[str, Any]:
-    """The commands by name, in the order of the help."""
-    root: Any = typer.main.get_command(app)
-    found: Mapping[str, Any] = root.commands
-    return found
-
-
 def pages() -> dict[str, str]:
     """What docs/reference holds of generated pages: their text by file name."""
-    found = {f"{name}.md": page(name, command) for name, command in commands().items()}
-    return {"index.md": index(commands()), **found}
+    found = {f"{name}.md": page(name, command) for name, command in COMMANDS.items()}
+    return {"index.md": index(COMMANDS), **found}
 
 
 def index(found: Mapping[str, Any]) -> str:
@@ -70,8 +60,8 @@ def index(found: Mapping[str, Any]) -> str:
 
 def page(name: str, command: Any) -> str:
     """The page of one command."""
-    panels = _panels(command)
-    needed = [row.name for rows in panels.values() for row in rows if row.required]
+    found = {panel: [_row(option) for option in options] for panel, options in panels(stage_of(command))}
+    needed = [row.name for rows in found.values() for row in rows if row.required]
     needed.sort(key=lambda option: not option.startswith("-"))
     parts = [
         NOTE,
@@ -80,28 +70,24 @@ def page(name: str, command: Any) -> str:
         "## Usage",
         _block(" ".join(["albert-fast", name, "[OPTIONS]", *needed])),
     ]
-    for panel, rows in panels.items():
+    for panel, rows in found.items():
         parts += [f"## {panel}", *_table(rows)]
     return "\n\n".join(parts) + "\n"
 
 
 def _summary(command: Any) -> str:
     """The first paragraph of the help, without its full stop."""
-    return " ".join(command.help.split("\n\n")[0].split()).removesuffix(".")
+    return " ".join(inspect.getdoc(command).split("\n\n")[0].split()).removesuffix(".")  # type: ignore[union-attr]
 
 
 def _described(command: Any) -> Iterator[str]:
-    """The help's paragraphs. Lines that are examples, or that are indented, become code blocks."""
-    for paragraph in textwrap.dedent(command.help).strip().split("\n\n"):
-        lines = paragraph.splitlines()
-        if lines[0].startswith("Example: "):
-            words = " ".join(paragraph.split()).removeprefix("Example: ")
-            # Room for the backslash that continues a line.
-            yield _block(" \\\n    ".join(textwrap.wrap(words, 94, break_on_hyphens=False)))
-        elif all(line.startswith("    ") for line in lines):
-            yield _block(textwrap.dedent(paragraph))
+    """The help's paragraphs. Examples become code blocks."""
+    for paragraph in inspect.getdoc(command).split("\n\n"):  # type: ignore[union-attr]
+        text = textwrap.dedent(paragraph)
+        if text.startswith("albert-fast "):
+            yield _block(text)
         else:
-            yield textwrap.fill(_prose(" ".join(paragraph.split())), 100, break_on_hyphens=False)
+            yield textwrap.fill(_prose(" ".join(text.split())), 100, break_on_hyphens=False)
 
 
 def _block(code: str) -> str:
@@ -118,88 +104,24 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield "\n".join(f"| {' | '.join(line[column] for column in kept)} |" for line in cells)
 
 
-def _panels(command: Any) -> dict[str, list[Row]]:
-    """The options by the titles of their panels, in the order of the help; required ones first."""
-    annotations = {name: it.annotation for name, it in get_params_from_function(command.callback).items()}
-    found: dict[str, list[Row]] = {}
-    for parameter in command.params:
-        if parameter.name in annotations and not getattr(parameter, "hidden", False):
-            row = _row(parameter, annotations[parameter.name])
-            panel = "Input" if parameter.param_type_name == "argument" else parameter.rich_help_panel
-            found.setdefault(panel or "Options", []).append(row)
-    for rows in found.values():
-        rows.sort(key=lambda row: not row.required)
-    # What has no panel of its own comes first if the command needs it, otherwise last.
-    return dict(sorted(found.items(), key=lambda item: not any(row.required for row in item[1])))
+def _row(option: Option) -> Row:
+    required = option.default is REQUIRED
+    return Row(names(option), option.help, _values(option), _default(option), required)
 
 
-def _row(parameter: Any, annotation: Any) -> Row:
-    kind = _kind(annotation)
-    is_argument = parameter.param_type_name == "argument"
-    metavar = parameter.metavar or _metavar(kind)
-    text = " ".join((parameter.help or "").split())
-    spoken = _DEFAULT.search(text)
-    if spoken:
-        text, default = text[: spoken.start()], _cell(spoken[1])
-    else:
-        default = _default(parameter)
-    if is_argument:
-        name = metavar
-    elif kind is bool:
-        name = _switch(parameter)
-    else:
-        name = " ".join([", ".join(sorted(parameter.opts, key=len)), metavar])
-    # The command itself insists on its arguments, which may also come from a configuration file.
-    return Row(name, text, _values(parameter, kind), default, parameter.required or is_argument)
+def _values(option: Option) -> str:
+    if option.choices:
+        return ", ".join(_code(choice) for choice in option.choices)
+    if option.kind in {int, float}:
+        return option.range.strip().removeprefix("of ").removeprefix("from ")
+    return ""
 
 
-def _kind(annotation: Any) -> Any:
-    """The type of a value, without `None`, `Annotated` and `list`."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    if typing.get_origin(annotation) in {types.UnionType, typing.Union}:
-        annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
-    if typing.get_origin(annotation) is list:
-        annotation = typing.get_args(annotation)[0]
-    return annotation
-
-
-def _switch(parameter: Any) -> str:
-    (name,) = parameter.opts
-    return f"--[no-]{name.removeprefix('--')}" if parameter.secondary_opts else name
-
-
-def _metavar(kind: Any) -> str:
-    names = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH", bool: ""}
-    return names.get(kind, "CHOICE")
-
-
-def _values(parameter: Any, kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return ", ".join(_code(str(choice.value)) for choice in kind)
-    if typing.get_origin(kind) is typing.Literal:
-        return ", ".join(_code(choice) for choice in typing.get_args(kind))
-    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    if low is not None and high is not None:
-        return f"{_number(low)} to {_number(high)}"
-    if low is not None:
-        return f"{_number(low)} or more"
-    return f"up to {_number(high)}" if high is not None else ""
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def _default(parameter: Any) -> str:
-    value = parameter.default
-    if value is None or parameter.required or parameter.show_default is False:
-        return ""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, enum.Enum):
-        value = value.value
-    return _code(f"{value:g}" if isinstance(value, float) else str(value))
+def _default(option: Option) -> str:
+    words = option.default_words
+    if words is None or option.shown is not None or option.kind is bool:
+        return _cell(words or "")
+    return _code(words)
 
 
 def _code(text: str) -> str:

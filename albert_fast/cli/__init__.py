@@ -7,6 +7,7 @@ One file a command. `main` is the only place that prints errors and chooses exit
 import contextlib
 import io
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -14,14 +15,16 @@ from typing import Annotated, Any
 
 import typer
 
-from albert_fast import AlbertFastError, __version__
+from albert_fast import __version__
 from albert_fast._signals import as_ctrl_c
+from albert_fast.cli.build import stage_of
 from albert_fast.cli.common import CommandError, Stopped
 from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
 from albert_fast.cli.export import export
 from albert_fast.cli.fill_mask import fill_mask
 from albert_fast.cli.foreign import hint
+from albert_fast.cli.help import Command
 from albert_fast.cli.import_checkpoint import import_checkpoint
 from albert_fast.cli.inspect_records import inspect_records
 from albert_fast.cli.make_records import make_records
@@ -29,6 +32,8 @@ from albert_fast.cli.prepare_text import prepare_text
 from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
+from albert_fast.errors import AlbertFastError
+from albert_fast.options import flag, options_of
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.training import WORKER
 
@@ -54,7 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 for _name, _function in COMMANDS.items():
-    app.command(_name)(_function)
+    app.command(_name, cls=Command)(_function)
 
 
 def _version(value: bool) -> None:
@@ -116,7 +121,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (CommandError, AlbertFastError) as error:
         if _debug():
             raise
-        return _fail(_in_flags(str(error)), getattr(error, "exit_code", 1))
+        is_usage = getattr(error, "option", None) is not None
+        return _fail(_in_flags(error), getattr(error, "exit_code", 2 if is_usage else 1))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -154,11 +160,19 @@ _FLAGS = {
 }
 
 
-def _in_flags(message: str) -> str:
+def _in_flags(error: Exception) -> str:
     """A message that the library words for Python, with the flags of the command line."""
-    for python, flag in _FLAGS.items():
-        message = message.replace(python, flag)
-    return message
+    message = str(error)
+    for python, flag_ in _FLAGS.items():
+        message = message.replace(python, flag_)
+    option = getattr(error, "option", None)
+    if option is None:
+        return message
+    known = {name for function in COMMANDS.values() for name in options_of(stage_of(function))}
+    # One word may be an English word, so only that at the beginning is known to be the option.
+    name = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/])")
+    message = name.sub(lambda it: flag(it[0]) if it[0] in known else it[0], message)
+    return flag(option) + message.removeprefix(option) if message.startswith(f"{option} ") else message
 
 
 def _hint(error: Exception) -> str:

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-import typer
 
 from albert_fast import __version__
 from albert_fast.files import write_atomic
+from albert_fast.options import Stage
 from albert_fast.text import one_line
 
 
@@ -98,34 +98,27 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_config(output_dir: Path, command: str, options: Mapping[str, Any], *, prefix: str = "") -> Path:
+def write_config(
+    output_dir: Path,
+    command: str,
+    options: Stage,
+    *,
+    prefix: str = "",
+    resolved: Mapping[str, Any] = MappingProxyType({}),
+) -> Path:
     """Writes the resolved options of `command` to `output_dir`/COMMAND.config.json, which `--config` reads again.
 
-    `prefix` goes before the name: that of the output and a dot, where the output is a file.
+    Args:
+        output_dir: where to.
+        command: the command's name.
+        options: its options.
+        prefix: goes before the name: that of the output and a dot, if the output is a file.
+        resolved: values that were decided later, by option.
     """
     path = output_dir / f"{prefix}{command}.config.json"
-    content = {"albert_fast_version": __version__, command: plain(options)}
+    # An output is not replaced because one before it was.
+    kept = {name: value for name, value in options.as_dict().items() if name not in {"config", "overwrite"}}
+    content = {"albert_fast_version": __version__, command: {**kept, **plain(resolved)}}
     # A file name that is not UTF-8 is in Python's strings as lone surrogates, and in JSON as their escapes.
     write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
     return path
-
-
-def told(context: typer.Context, *names: str) -> list[str]:
-    """Those of the options that the user gave, on the command line or in `--config`."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    return [name for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
-
-
-def positional(context: typer.Context, name: str, values: list[str] | None) -> list[str]:
-    """The values of a command's argument, from the command line, else from `--config`.
-
-    Older versions of click do not look into the configuration for arguments that take many values.
-
-    Raises:
-        UsageError: neither has any.
-    """
-    found = values or (context.default_map or {}).get(name)
-    if not found:
-        metavar = "PATH" if name == "paths" else "INPUT"
-        raise UsageError(f"missing argument {metavar}... (see `{context.command_path} --help`)")
-    return list(found)

@@ -10,20 +10,20 @@ The file's keys are option names, in snake case or kebab case. Three more kinds 
 """
 
 import difflib
-import enum
 import json
 import re
-import types
 import typing
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from albert_fast import json_text
 from albert_fast.cli.common import UsageError, warn
+from albert_fast.errors import AlbertFastError
+from albert_fast.options.base import Option, Stage, options_of
 
 ALBERT_CONFIG_KEYS = frozenset(
     [
@@ -60,37 +60,16 @@ RUN_KEYS = frozenset(["do_eval", "do_train", "max_eval_steps"])
 ALIASES = {"albert_config_file": "model", "input_file": "records", "train_batch_size": "batch_size"}
 """The guide's names for options of `pretrain`."""
 
-SPELLINGS = {"text_column": "text_field"}
+SPELLINGS = {"as_json": "json", "text_column": "text_field"}
 """Options that have two names, by the second."""
 
 Commands = Mapping[str, Callable[..., Any]]
 
 
-class Parameter(typing.NamedTuple):
-    """One option or argument of a command, as its function declares it."""
-
-    kind: Any
-    """The Python type, `Optional` and `list` removed."""
-    many: bool
-    """Whether it takes a list."""
-    low: float | None
-    high: float | None
-
-
-def parameters(command: Callable[..., Any]) -> dict[str, Parameter]:
-    """The options and arguments of a command's function, `--config` itself left out."""
-    found: dict[str, Parameter] = {}
-    for name, hint in typing.get_type_hints(command, include_extras=True).items():
-        if typing.get_origin(hint) is not Annotated or name == "config":
-            continue
-        kind, *metadata = typing.get_args(hint)
-        if typing.get_origin(kind) in {types.UnionType, typing.Union}:
-            kind = next(part for part in typing.get_args(kind) if part is not type(None))
-        many = typing.get_origin(kind) is list
-        if many:
-            (kind,) = typing.get_args(kind)
-        found[name] = Parameter(kind, many, getattr(metadata[0], "min", None), getattr(metadata[0], "max", None))
-    return found
+def parameters(command: Callable[..., Any]) -> dict[str, Option]:
+    """The options and arguments of a command, `--config` itself left out."""
+    stage: type[Stage] = command.stage  # type: ignore[attr-defined]
+    return {name: option for name, option in options_of(stage).items() if name != "config"}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -257,37 +236,24 @@ def _refuse_unknown(
             raise UsageError(f"{path}: unknown key {prefix}{key}{hint}")
 
 
-def _convert(path: Path, key: str, value: Any, parameter: Parameter) -> Any:
-    if parameter.many:
+def _convert(path: Path, key: str, value: Any, option: Option) -> Any:
+    if option.many:
         items = value if isinstance(value, list) else [value]
-        return [_convert_one(path, key, item, parameter) for item in items]
-    return _convert_one(path, key, value, parameter)
+        return [_convert_one(path, key, item, option) for item in items]
+    return _convert_one(path, key, value, option)
 
 
-def _convert_one(path: Path, key: str, value: Any, parameter: Parameter) -> Any:
-    kind = parameter.kind
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        raise _wrong(path, key, "true or false", value)
-    if kind is int or kind is float:
-        number = _number(value)
-        if number is None or (kind is int and number != int(number)):
-            raise _wrong(path, key, "a whole number" if kind is int else "a number", value)
-        low, high = parameter.low, parameter.high
-        if (low is not None and number < low) or (high is not None and number > high):
-            rule = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
-            raise UsageError(f"{path}: {key} must be {rule}; it is {value}")
-        return int(number) if kind is int else float(number)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        choices = [str(choice.value) for choice in kind]
-        # YAML reads a bare `none` as a string, but `null`, `no` and `off` as something else.
-        if isinstance(value, str) and value in choices:
-            return value
-        raise _wrong(path, key, f"one of {', '.join(choices)}", value)
-    if isinstance(value, str):
-        return value
-    raise _wrong(path, key, "a string", value)
+def _convert_one(path: Path, key: str, value: Any, option: Option) -> Any:
+    wanted = _number(value) if option.kind in {int, float} else value
+    if option.kind is int and isinstance(wanted, float) and wanted == int(wanted):
+        wanted = int(wanted)
+    try:
+        found = option.check(wanted)
+    except AlbertFastError:
+        raise _wrong(path, key, option.rule, value) from None
+    if option.many:
+        (found,) = found
+    return str(found) if isinstance(found, Path) else found
 
 
 def _number(value: Any) -> int | float | None:
@@ -305,7 +271,7 @@ def _number(value: Any) -> int | float | None:
 
 
 def _wrong(path: Path, key: str, wanted: str, value: Any) -> UsageError:
-    return UsageError(f"{path}: {key} must be {wanted}; it is {json.dumps(value, default=str)} ({_type_name(value)})")
+    return UsageError(f"{path}: {key} must be {wanted}, got {json.dumps(value, default=str)} ({_type_name(value)})")
 
 
 def _type_name(value: Any) -> str:

@@ -2,8 +2,9 @@
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -14,12 +15,12 @@ from albert_fast.cli import (
     fill_mask,
     inspect_records,
     make_records,
-    options,
     prepare_text,
     pretrain,
     tokenize,
     train_tokenizer,
 )
+from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, Stopped, check_output_dir, write_config
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import open_tokenizer
@@ -27,12 +28,24 @@ from albert_fast.cli.training import missing
 from albert_fast.demo_corpus import collect
 from albert_fast.files import locked, write_atomic
 from albert_fast.inspection import find_files
-from albert_fast.text import quantity
-from albert_fast.tokenizers.training import TrainingOptions
+from albert_fast.options import (
+    Demo,
+    Evaluate,
+    Export,
+    FillMask,
+    MakeRecords,
+    PrepareText,
+    Pretrain,
+    Stage,
+    StreamOptions,
+    Tokenize,
+    TrainTokenizer,
+    typed,
+)
+from albert_fast.text import number, quantity
 
 MARKER = "demo.config.json"
 
-TRAIN_STEPS = 1500
 RECIPE: dict[str, Any] = {
     "optimizer": "adamw",
     "learning_rate": 0.0005,
@@ -41,7 +54,7 @@ RECIPE: dict[str, Any] = {
     "short_seq_prob": 1.0,
     "log_steps": 50,
 }
-"""What makes a tiny model learn something in minutes; docs/decisions/trainer.md says what else was tried."""
+"""What makes a tiny model learn something in minutes; DECISIONS.md says what else was tried."""
 
 TEXTS = (
     "Return the [MASK] of the file.",
@@ -65,69 +78,48 @@ SIGMAS = 3.1
 """Standard deviations by which the sentence order must beat chance: once in a thousand tries it does so by chance."""
 
 
-def demo(
-    output_dir: Annotated[Path, typer.Option(help="Folder to write to; created where missing.")] = Path("demo"),
-    megabytes: Annotated[
-        float, typer.Option(min=0.1, max=1000, help="Most text to collect, in millions of bytes.")
-    ] = 5.0,
-    vocab_size: Annotated[int, typer.Option(min=500, max=100_000, help="Pieces of the tokenizer.")] = 8000,
-    max_seq_length: Annotated[int, typer.Option(min=16, max=512, help="Tokens of an instance.")] = 64,
-    train: Annotated[
-        bool,
-        typer.Option(
-            "--train/--no-train",
-            help="Go on to pretraining and evaluation.  [default: where TensorFlow is installed]",
-            show_default=False,
-        ),
-    ] = True,
-    num_train_steps: Annotated[int, typer.Option(min=10, help="Steps of pretraining.")] = TRAIN_STEPS,
-    config: options.Config = None,
-) -> None:
+@command(Demo)
+def demo(options: Demo, given: frozenset[str]) -> None:
     """Collect text, train a tokenizer, make records, pretrain, evaluate and export a tiny model, in a few minutes.
 
-    The text is the docstrings of the installed Python standard library and packages: they are parsed, not imported.
-    One document in twenty, by a hash of its text, is held out for evaluation. The exit code is 1 where the model did
-    not learn: where it predicts masked words no better than their frequencies do, or the order of segments no better
-    than chance. Running the demo again replaces what it wrote before.
+        albert-fast demo --output-dir demo
 
-    Example: albert-fast demo --output-dir demo
+    The text is the docstrings of the installed Python standard library and packages, which are parsed, not imported.
+    One document in twenty, by a hash of its text, is held out for evaluation. The exit code is 1 if the model learned
+    nothing: if it predicts masked words no better than their frequencies do, or the order of segments no better than
+    chance. Running the demo again replaces what it wrote before.
     """
-    resolved = {
-        "output_dir": output_dir,
-        "megabytes": megabytes,
-        "vocab_size": vocab_size,
-        "max_seq_length": max_seq_length,
-        "train": train,
-        "num_train_steps": num_train_steps,
-    }
+    output_dir = options.output_dir
     check_output_dir(output_dir)
     with locked(output_dir):
         if any(output_dir.iterdir()) and not (output_dir / MARKER).exists():
             raise CommandError(f"{output_dir} is not empty, and not from a demo: pass another --output-dir")
-        write_config(output_dir, "demo", resolved)
-        good = run(output_dir, megabytes, vocab_size, max_seq_length, train=train, num_train_steps=num_train_steps)
+        write_config(output_dir, "demo", options)
+        good = run(options)
     if not good:
         raise typer.Exit(1)
 
 
-def run(
-    output_dir: Path, megabytes: float, vocab_size: int, max_seq_length: int, *, train: bool, num_train_steps: int
-) -> bool:
-    """Does all steps in a folder that is there and locked; whether the records are good and the model learnt."""
-    paths = Paths(output_dir)
+def run(options: Demo) -> bool:
+    """Does all steps in a directory that is there and locked; whether the records are good and the model learned."""
+    paths = Paths(options.output_dir)
     steps = Steps()
-    predictions = max(1, round(0.15 * max_seq_length))
 
-    steps.begin("Text: the docstrings of this Python's modules, a JSON object a module")
+    steps.begin("Text: the docstrings of this Python's modules, one JSON object per module")
     with Progress() as progress:
-        text, documents = collect(round(megabytes * 1e6), progress)
+        text, documents = collect(round(options.megabytes * 1e6), progress)
     write_atomic(paths.raw, text.encode())
     steps.done("collect text", f"{quantity(len(text.encode()), 'bytes')}, {documents:,} modules: {paths.raw}")
 
-    cleaning = {**CLEANING, "eval_output": paths.held_out}
-    words = " ".join(make_records.flag(name, value) for name, value in cleaning.items())
-    steps.begin(f"albert-fast prepare-text {paths.raw} --output {paths.corpus} {words}")
-    prepared = prepare_text.run([str(paths.raw)], paths.corpus, cleaning, overwrite=True)
+    prepare = PrepareText(
+        inputs=(str(paths.raw),),
+        output=str(paths.corpus),
+        eval_output=str(paths.held_out),
+        overwrite=True,
+        **CLEANING,
+    )
+    steps.begin(line("prepare-text", prepare, [*CLEANING, "eval_output"]))
+    prepared = prepare_text.run(prepare)
     if not prepared["eval_documents"]:
         raise CommandError(f"{prepared['documents']:,} documents are too few to hold some out: pass more --megabytes")
     steps.done(
@@ -135,91 +127,110 @@ def run(
         f"{prepared['documents']:,} documents, {prepared['sentences']:,} sentences: {paths.corpus}, {paths.held_out}",
     )
 
-    steps.begin(f"albert-fast train-tokenizer {paths.corpus} --output-dir {paths.tokenizer} --vocab-size {vocab_size}")
-    model = train_tokenizer.run(
-        [str(paths.corpus)], paths.tokenizer, TrainingOptions(vocab_size=vocab_size), overwrite=True
+    tokenizer = TrainTokenizer(
+        inputs=(str(paths.corpus),), output_dir=paths.tokenizer, vocab_size=options.vocab_size, overwrite=True
     )
-    steps.done("train the tokenizer", f"{vocab_size:,} pieces: {model}")
+    steps.begin(line("train-tokenizer", tokenizer, ["vocab_size"]))
+    model = train_tokenizer.run(tokenizer)
+    steps.done("train the tokenizer", f"{options.vocab_size:,} pieces: {model}")
 
-    steps.begin(f"albert-fast tokenize {paths.corpus} --tokenizer {model} --output-dir {paths.store}")
-    counts = tokenize.run([str(paths.corpus)], paths.store, open_tokenizer(model), overwrite=True)
+    store = Tokenize(inputs=(str(paths.corpus),), tokenizer=model, output_dir=paths.store, overwrite=True)
+    steps.begin(line("tokenize", store, ["tokenizer"]))
+    counts = tokenize.run(store, open_tokenizer(model))
     steps.done("tokenize", f"{counts['documents']:,} documents, {counts['tokens']:,} tokens: {paths.store}")
 
-    steps.begin(
-        f"albert-fast make-records {paths.held_out} --tokenizer {model} --output-dir {paths.records} "
-        f"--max-seq-length {max_seq_length} --max-predictions-per-seq {predictions} --dupe-factor 1 "
-        f"--short-seq-prob {RECIPE['short_seq_prob']:g}"
-    )
-    made = make_records.run(
-        [str(paths.held_out)],
-        paths.records,
-        record_options(max_seq_length, predictions),
-        tokenizer=model,
-        overwrite=True,
-    )
+    records = held_out_records(paths, model, options.max_seq_length)
+    named = ["tokenizer", "max_seq_length", "max_predictions_per_seq", "dupe_factor", "short_seq_prob"]
+    steps.begin(line("make-records", records, named))
+    made = make_records.run(records)
     files = find_files([str(paths.records)])
     total = quantity(sum(file.stat().st_size for file in files), "bytes")
-    steps.done("make records", f"{total} in {len(files)} files: {paths.records}")
+    steps.done("make records", f"{total} in {number(len(files), 'file')}: {paths.records}")
 
     steps.begin(f"albert-fast inspect-records {paths.records} --tokenizer {model} -n 1")
     summary = inspect_records.run(files, Tokenizer.from_file(model), show=1)
     steps.done("inspect records", f"{summary.records:,} records, {summary.bad_records:,} bad")
 
-    lacking = missing() if train else []
-    learnt = True
-    if train and not lacking:
-        learnt = learn(paths, max_seq_length, num_train_steps, steps)
-    steps.show(output_dir)
+    lacking = missing() if options.train else []
+    learned = True
+    if options.train and not lacking:
+        learned = learn(paths, options, steps)
+    steps.show(options.output_dir)
     for message in made.get("warnings", []):
         print(f"  warning: {message}")
     if lacking:
-        print(f'  pretraining was left out: {", ".join(lacking)} is missing (pip install ".[train]" in the checkout)')
-    return bool(summary.good and learnt)
+        print(
+            f'  skipped pretraining, because {", ".join(lacking)} is missing (pip install ".[train]" in the checkout)'
+        )
+    return bool(summary.good and learned)
 
 
-def learn(paths: "Paths", max_seq_length: int, num_train_steps: int, steps: "Steps") -> bool:
-    """Pretrains, evaluates, exports and fills masks; says, and returns, whether the model learnt."""
+def held_out_records(paths: "Paths", model: Path, max_seq_length: int) -> MakeRecords:
+    """How the records to evaluate on are made: as those to train on, each document once."""
+    return MakeRecords(
+        inputs=(str(paths.held_out),),
+        output_dir=paths.records,
+        tokenizer=model,
+        max_seq_length=max_seq_length,
+        max_predictions_per_seq=StreamOptions(max_seq_length=max_seq_length).predictions,
+        dupe_factor=1,
+        short_seq_prob=RECIPE["short_seq_prob"],
+        overwrite=True,
+    )
+
+
+def learn(paths: "Paths", options: Demo, steps: "Steps") -> bool:
+    """Pretrains, evaluates, exports and fills masks; reports, and returns, whether the model learned."""
     from trainer.run import data
 
     given = {
         "tokens": paths.store,
         "model": "tiny",
-        "output_dir": paths.run,
-        "eval_records": [str(paths.records)],
-        "max_seq_length": max_seq_length,
-        "num_train_steps": num_train_steps,
-        "save_checkpoints_steps": max(1, -(-num_train_steps // 3)),
+        "eval_records": (str(paths.records),),
+        "max_seq_length": options.max_seq_length,
+        "num_train_steps": options.num_train_steps,
+        "save_checkpoints_steps": max(1, -(-options.num_train_steps // 3)),
         **RECIPE,
-        "num_warmup_steps": min(RECIPE["num_warmup_steps"], num_train_steps // 5),
+        "num_warmup_steps": min(RECIPE["num_warmup_steps"], options.num_train_steps // 5),
     }
-    words = " ".join(
-        make_records.flag(name, value[0] if isinstance(value, list) else value) for name, value in given.items()
-    )
-    steps.begin(f"albert-fast pretrain {words}")
+    training = Pretrain(output_dir=paths.run, overwrite=True, **given)
+    steps.begin(line("pretrain", training, [*given]))
     try:
-        pretrain.run({**pretrain.defaults(), **given, "overwrite": True})
+        pretrain.run(training)
     except Stopped as error:
         raise Stopped("the demo starts over when it is run again", at_once=error.at_once) from None
-    steps.done("pretrain", f"{num_train_steps:,} steps of {RECIPE['batch_size']}: {paths.run / 'report.html'}")
+    steps.done("pretrain", f"{options.num_train_steps:,} steps of {training.batch_size}: {paths.run / 'report.html'}")
 
-    steps.begin(f"albert-fast evaluate --checkpoint {paths.run} --records {paths.records}")
-    found = evaluate.run(paths.run, [str(paths.records)], 64, "float32")
+    evaluation = Evaluate(checkpoint=paths.run, records=(str(paths.records),))
+    steps.begin(line("evaluate", evaluation, ["checkpoint", "records"]))
+    found = evaluate.run(evaluation)
     evaluate.show(found)
     steps.done("evaluate", f"{found['evaluation']['records']:,} records that were not trained on")
-    steps.begin(f"albert-fast export --checkpoint {paths.run} --output-dir {paths.model}")
-    print(export.run(paths.run, paths.model, overwrite=paths.model.exists()))
-    steps.done("export", f"for Hugging Face's transformers: {paths.model}")
+    exported = Export(checkpoint=paths.run, output_dir=paths.model, overwrite=paths.model.exists())
+    steps.begin(line("export", exported, ["checkpoint"]))
+    print(export.run(exported))
+    steps.done("export", f"for Hugging Face Transformers: {paths.model}")
 
     steps.begin(f"albert-fast fill-mask {paths.model} " + " ".join(f'"{text}"' for text in TEXTS))
-    filler = fill_mask.open_filler(paths.model)
+    filler = fill_mask.open_filler(FillMask(model_dir=paths.model, texts=TEXTS))
     for text in TEXTS:
         fill_mask.show(text, filler.fill(text, top_k=3))
     steps.done("fill masks", f"{len(TEXTS)} texts")
 
-    stream = InstanceStream(paths.store, 64, max_seq_length, short_seq_prob=RECIPE["short_seq_prob"])
+    stream = InstanceStream(paths.store, 64, options.max_seq_length, short_seq_prob=RECIPE["short_seq_prob"])
     seen = data.label_counts(stream)
     asked = data.label_counts(RecordReader(paths.records, 64, shuffle=False))
     return verdict(found, data.frequency_loss(seen, asked))
+
+
+def line(command: str, options: Stage, names: Sequence[str]) -> str:
+    """A command as it would be typed: its arguments, where it writes, and the options of these names."""
+    words = ["albert-fast", command, *getattr(options, "inputs", ())]
+    outputs = [name for name in ("output", "output_dir") if hasattr(options, name)]
+    for name in (*outputs, *names):
+        value = getattr(options, name)
+        words.append(typed(name, value[0] if isinstance(value, tuple) else value))
+    return " ".join(words)
 
 
 def verdict(found: dict[str, Any], by_frequency: float) -> bool:
@@ -236,12 +247,12 @@ def verdict(found: dict[str, Any], by_frequency: float) -> bool:
     words, order = bool(loss < by_frequency - MARGIN), bool(accuracy > chance)
     print(
         f"\nMasked words: loss {loss:.3f}; guessing by their frequency in the training text gives {by_frequency:.3f}. "
-        + ("The model reads the context." if words else f"NOT LEARNT: it must be {MARGIN} below.")
+        + ("The model reads the context." if words else f"NOT LEARNED: it must be {MARGIN} below.")
     )
     print(
         f"Sentence order: {100 * accuracy:.1f} % right of {records:,}; chance gives 50 %, and at most "
         f"{100 * chance:.1f} % in all but one of a thousand tries. "
-        + ("The model tells them apart." if order else "NOT LEARNT.")
+        + ("The model tells them apart." if order else "NOT LEARNED.")
     )
     return words and order
 
@@ -283,22 +294,3 @@ class Steps:
         for what, seconds, result in self._rows:
             print(f"  {what:<20} {seconds:6.1f} s   {result}")
         print(f"  {'all':<20} {sum(seconds for _, seconds, _ in self._rows):6.1f} s   {folder}")
-
-
-def record_options(max_seq_length: int, max_predictions_per_seq: int) -> dict[str, object]:
-    """The instance options of the demo's records: the defaults but for the lengths, each document once."""
-    return {
-        "max_seq_length": max_seq_length,
-        "max_predictions_per_seq": max_predictions_per_seq,
-        "masked_lm_prob": 0.15,
-        "short_seq_prob": RECIPE["short_seq_prob"],
-        "dupe_factor": 1,
-        "random_seed": 12345,
-        "ngram": 3,
-        "favor_shorter_ngram": True,
-        "do_whole_word_mask": True,
-        "do_permutation": False,
-        "random_next_sentence": False,
-        "rng": "fast",
-        **make_records.BETTER,
-    }

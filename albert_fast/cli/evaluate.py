@@ -4,17 +4,15 @@ import contextlib
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from albert_fast.cli import options
+from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn
 from albert_fast.cli.model_tokenizer import check_data
-from albert_fast.cli.pretrain import Precision
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
 from albert_fast.files import locked, write_atomic
+from albert_fast.options import Evaluate
 from albert_fast.text import duration
 
 FIGURES = frozenset({"checkpoint", "records", "evaluation", "guessing"})
@@ -24,65 +22,26 @@ MAX_FIGURES = 1 << 20
 """Bytes of a file that it may have written."""
 
 
-def evaluate(
-    checkpoint: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="The output folder of a run, for its newest checkpoint, one of its checkpoints, a Hugging Face "
-            "folder, or a TF1 checkpoint.",
-            show_default=False,
-        ),
-    ],
-    records: Annotated[
-        list[str],
-        typer.Option(
-            metavar="GLOB",
-            help="Held-out TFRecord files, ours or anyone's: a file, a glob, a folder; can be given again.",
-            show_default=False,
-        ),
-    ],
-    eval_batch_size: Annotated[
-        int, typer.Option(min=1, help="Sequences at a time. It does not change the figures.")
-    ] = 64,
-    precision: Annotated[Precision, typer.Option(help="Of matrix products and hidden states.")] = Precision.float32,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the figures to FILE too, as JSON.", show_default=False),
-    ] = None,
-    jit: Annotated[bool, typer.Option("--jit/--no-jit", help="Compile with XLA.")] = True,
-    allow_other_tokenizer: options.AllowOtherTokenizer = False,
-    num_threads: options.NumThreads = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite/--no-overwrite", help="Replace the file of --output if evaluate wrote it.")
-    ] = False,
-    config: options.Config = None,
-) -> None:
-    """Masked-LM and sentence-order losses and accuracies over all of the records.
+@command(Evaluate)
+def evaluate(options: Evaluate, given: frozenset[str]) -> None:
+    """Compute masked-LM and sentence-order losses and accuracies over all records.
 
-    Example: albert-fast evaluate --checkpoint run --records held-out
+    albert-fast evaluate --checkpoint run --records held-out
     """
     require_tensorflow("evaluate")
+    output = options.output
     if output is not None:
         check_output_dir(output.absolute().parent)
     with contextlib.nullcontext() if output is None else locked(output, whole=True):
         if output is not None:
-            _check_output(output, overwrite)
+            _check_output(output, options.overwrite)
         with trainer_errors():
-            found = run(
-                checkpoint,
-                records,
-                eval_batch_size,
-                precision.value,
-                jit=jit,
-                num_threads=num_threads,
-                allow_other_tokenizer=allow_other_tokenizer,
-            )
+            found = run(options)
         show(found)
         if output is not None:
-            _check_output(output, overwrite)
+            _check_output(output, options.overwrite)
             write_atomic(output, (json.dumps(plain(found), indent=2) + "\n").encode(errors="backslashreplace"))
-            info(f"written: {output}")
+            info(f"wrote {output}")
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -110,21 +69,13 @@ def _is_ours(output: Path) -> bool:
     return isinstance(found, dict) and found.keys() >= FIGURES
 
 
-def run(
-    checkpoint: Path,
-    records: list[str],
-    eval_batch_size: int,
-    precision: str,
-    *,
-    jit: bool = True,
-    num_threads: int | None = None,
-    allow_other_tokenizer: bool = False,
-) -> dict[str, Any]:
+def run(options: Evaluate) -> dict[str, Any]:
     """What an evaluation of the checkpoint finds, and what guessing reaches.
 
     Raises:
         TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read.
     """
+    checkpoint, precision, allow_other = options.checkpoint, options.precision, options.allow_other_tokenizer
     start_tensorflow()
     from trainer.exchange import initial
     from trainer.run import data
@@ -138,15 +89,15 @@ def run(
             f"{start.origin} has no albert_config.json beside it: put it there, or run import-checkpoint --model NAME"
         )
     initial.check_shapes(start, shape)
-    described = data.describe_records(records, allow_other_tokenizer=allow_other_tokenizer)
-    if not allow_other_tokenizer:
+    described = data.describe_records(options.records, allow_other_tokenizer=allow_other)
+    if not allow_other:
         check_data(checkpoint, start, described.tokenizer, f"the set {described.path}")
     held_out = data.from_records(
-        records,
-        eval_batch_size,
+        options.records,
+        options.eval_batch_size,
         vocab_size=shape.vocab_size,
-        num_threads=num_threads,
-        allow_other_tokenizer=allow_other_tokenizer,
+        num_threads=options.num_threads,
+        allow_other_tokenizer=allow_other,
     )
     held_out.check(shape)
     if len(held_out.source) == 0:
@@ -166,9 +117,9 @@ def run(
     model = Albert(shape, tf.bfloat16 if precision == "bf16" else tf.float32)
     if missing := initial.assign(start, model.named_variables, shape):
         raise CommandError(f"{start.origin} lacks {some(missing)}: evaluation needs both pretraining heads")
-    advice = f"with --eval-batch-size {eval_batch_size}: pass a smaller one, which changes no figure"
+    advice = f"with --eval-batch-size {options.eval_batch_size}: pass a smaller one, which changes no figure"
     with device_errors("in the evaluation", device, advice), Progress() as progress:
-        figures = Evaluator([model], held_out.source, device, jit=jit)(
+        figures = Evaluator([model], held_out.source, device, jit=options.jit)(
             lambda done, count: progress("evaluate", "batches", done, count)
         )
     assert figures is not None  # nothing stops it

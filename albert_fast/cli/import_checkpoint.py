@@ -1,16 +1,15 @@
 """`albert-fast import-checkpoint`."""
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from albert_fast import __version__
-from albert_fast.cli import model_tokenizer, options
-from albert_fast.cli.common import UsageError, check_output_dir, info, plain, warn
+from albert_fast.cli import model_tokenizer
+from albert_fast.cli.build import command
+from albert_fast.cli.common import UsageError, check_output_dir, info, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
 from albert_fast.files import locked
+from albert_fast.options import ImportCheckpoint
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
@@ -19,78 +18,39 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 
-def import_checkpoint(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A TF1 ALBERT checkpoint (its folder, or its path without .index), or a Hugging Face folder with "
-            "config.json and model.safetensors.",
-            show_default=False,
-        ),
-    ],
-    output_dir: Annotated[
-        Path, typer.Option(help="Folder to write, whole or not at all.", show_default=False, metavar="DIR")
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Of a TF1 checkpoint without albert_config.json beside it: base, large, xlarge, xxlarge, tiny, or a "
-            "file of it.",
-            show_default=False,
-        ),
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Its tokenizer: spiece.model, tokenizer.json, or vocab.txt.  [default: the one in SOURCE's folder, if "
-            "any]",
-            show_default=False,
-        ),
-    ] = None,
-    random_seed: Annotated[int, typer.Option(min=0, help="Of heads that SOURCE lacks.")] = 12345,
-    allow_other_tokenizer: options.AllowOtherTokenizer = False,
-    do_lower_case: options.DoLowerCase = None,
-    keep_accents: options.KeepAccents = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite/--no-overwrite", help="Replace what an earlier import wrote there.")
-    ] = False,
-    config: options.Config = None,
-) -> None:
-    """Make a published ALBERT a checkpoint that evaluate, export, fill-mask and pretrain --init-checkpoint take.
+@command(ImportCheckpoint)
+def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
+    """Convert a published ALBERT to a checkpoint for evaluate, export, fill-mask and pretrain --init-checkpoint.
 
-    Example: albert-fast import-checkpoint albert_base --output-dir start
+    albert-fast import-checkpoint albert_base --output-dir start
     """
-    given = {name: value for name, value in locals().items() if name != "config"}
     require_tensorflow("import-checkpoint")
-    check_output_dir(output_dir.absolute().parent)
-    final = output_dir.resolve()
+    check_output_dir(options.output_dir.absolute().parent)
+    final = options.output_dir.resolve()
     with trainer_errors(), locked(final, whole=True):
         start_tensorflow()
         from trainer.exchange import importing, initial
 
-        importing.check_output(final, overwrite)
-        start = initial.initial(source)
-        chosen = _config(start, model)
-        opened, rebuilt = _tokenizer(
-            source, start, chosen, tokenizer, do_lower_case, keep_accents, allow_other=allow_other_tokenizer
-        )
+        importing.check_output(final, options.overwrite)
+        start = initial.initial(options.source)
+        chosen = _config(start, options.model)
+        opened, rebuilt = _tokenizer(options, start, chosen)
         files, described = ({}, {}) if opened is None else _files(opened, rebuilt=rebuilt)
-        settings = {"albert_fast_version": __version__, "import-checkpoint": plain(given)}
+        kept = {name: value for name, value in options.as_dict().items() if name != "config"}
+        settings = {"albert_fast_version": __version__, "import-checkpoint": kept}
         content = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         # Loading took a while, and something may be there now.
-        importing.check_output(final, overwrite)
+        importing.check_output(final, options.overwrite)
         done = importing.write(
-            start, chosen, final, files, {"import-checkpoint.config.json": content}, random_seed, described
+            start, chosen, final, files, {"import-checkpoint.config.json": content}, options.random_seed, described
         )
     for remark in done.remarks:
         warn(remark)
     if done.fresh:
-        warn(f"{start.origin} lacks {', '.join(done.fresh)}: random values were put there")
+        warn(f"{start.origin} lacks {', '.join(done.fresh)}: they got random values")
     if opened is None:
-        warn(f"{source} holds no tokenizer: pass it as --tokenizer here, or to export and fill-mask later")
-    info(f"written: {output_dir}, of {start.origin}")
+        warn(f"{options.source} holds no tokenizer: pass --tokenizer here, or to export and fill-mask later")
+    info(f"imported {start.origin} to {options.output_dir}")
 
 
 def _config(start: "Initial", model: str | None) -> "ModelConfig":
@@ -116,16 +76,7 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
     return chosen
 
 
-def _tokenizer(
-    source: Path,
-    start: "Initial",
-    config: "ModelConfig",
-    given: Path | None,
-    do_lower_case: bool | None,
-    keep_accents: bool | None,
-    *,
-    allow_other: bool,
-) -> "tuple[Tokenizer | None, bool]":
+def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig") -> "tuple[Tokenizer | None, bool]":
     """The tokenizer, and whether it was rebuilt from a tokenizer.json."""
     from trainer.errors import TrainerError
     from trainer.exchange.export import check_vocabulary
@@ -133,12 +84,12 @@ def _tokenizer(
     # A checkpoint of ours holds its own; anything else may hold any.
     size = config.vocab_size if start.path is None else None
     opened, known, path = model_tokenizer.choose(
-        given,
-        model_tokenizer.folders(source, start.path),
-        do_lower_case,
-        keep_accents,
+        options.tokenizer,
+        model_tokenizer.folders(options.source, start.path),
+        options.do_lower_case,
+        options.keep_accents,
         size,
-        allow_other=allow_other,
+        allow_other=options.allow_other_tokenizer,
         facts=start.facts,
     )
     if opened is None or path is None:
@@ -152,7 +103,7 @@ def _tokenizer(
     try:
         check_vocabulary(opened, config, path)
     except TrainerError as error:
-        if given is not None:
+        if options.tokenizer is not None:
             raise
         raise TrainerError(f"{error}; pass the right one as --tokenizer, or take it out of the folder") from None
     return opened, model_tokenizer.is_rebuilt(path)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, warn
-from albert_fast.cli.options import ALLOW_OTHER
 from albert_fast.cli.training import trainer_errors
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers.match import compare, compare_descriptions, described, name, reason
@@ -129,7 +128,8 @@ def choose(
         if not allow_other and compare(opened, kept, rebuilt=is_rebuilt(given)) == "other":
             raise CommandError(
                 f"{given} is not the tokenizer that the model was trained with, {name(kept)}: "
-                f"{reason(described(opened), kept)}; pass that tokenizer, or {ALLOW_OTHER} to use {given.name} anyway"
+                f"{reason(described(opened), kept)}; pass that tokenizer, or --allow-other-tokenizer to use "
+                f"{given.name} anyway"
             )
         return Chosen(opened, known, given)
     if own.kind == "unigram":
@@ -143,7 +143,7 @@ def choose(
             return Chosen(opened, known, given)
         raise CommandError(
             f"{given} is not the tokenizer that the model was trained with, {path}: it has other pieces, or in "
-            f"another order; drop --tokenizer, or pass {ALLOW_OTHER}"
+            f"another order; drop --tokenizer, or pass --allow-other-tokenizer"
         )
     if (opened.lower_case, opened.keep_accents) != (own.lower_case, own.keep_accents):
         warn(f"{given} is used with other text rules than the model was trained with (see {path})")
@@ -207,7 +207,7 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
     if match == "other":
         called = str(other.path) if isinstance(other, Tokenizer) else name(theirs)
         sizes = found.described.get("vocab_size"), theirs.get("vocab_size")
-        why, way_around = reason(found.described, theirs), f", or pass {ALLOW_OTHER}"
+        why, way_around = reason(found.described, theirs), ", or pass --allow-other-tokenizer"
         if None not in sizes and sizes[0] != sizes[1]:
             why, way_around = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}", ""
         raise CommandError(

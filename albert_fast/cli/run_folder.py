@@ -3,11 +3,12 @@
 import contextlib
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from albert_fast.cli.common import CommandError, UsageError, make_output_dir, write_config
+from albert_fast.options import Pretrain
 from trainer.folder import CHECKPOINTS, COMPILED, FIRST, is_run, write_model
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def check_kept(folder: Path, init_checkpoint: Path) -> None:
         )
 
 
-def describe(folder: Path, given: Mapping[str, Any], model: "ModelConfig", training: "Data") -> None:
+def describe(folder: Path, options: Pretrain, model: "ModelConfig", training: "Data") -> None:
     """What the run is, beside what it will leave: options, model, tokenizer."""
-    write_config(folder, "pretrain", {name: value for name, value in given.items() if name != "overwrite"})
+    write_config(folder, "pretrain", options)
     write_model(folder, model.to_json(), training.tokenizer_files)

@@ -1,6 +1,6 @@
 """Warns of what the reference's text rules, made for English, take from a text in another language."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from albert_fast import AlbertFastError, Tokenizer, _native
@@ -18,7 +18,7 @@ _REFERENCE = "reference"
 
 
 def warn_of_changes(
-    inputs: Sequence[str], *, lower_case: bool, keep_accents: bool, told: Sequence[str] = (), advice: str = ""
+    inputs: Sequence[str], *, lower_case: bool, keep_accents: bool, given: Collection[str] = (), advice: str = ""
 ) -> None:
     """Warns if the text rules remove accents, or the capitals of a language whose nouns have them.
 
@@ -26,50 +26,50 @@ def warn_of_changes(
         inputs: the text; a sample of its files is read. Standard input is passed over.
         lower_case: whether the text is lower-cased.
         keep_accents: whether accents stay.
-        told: rules that the user gave, `lower_case` or `keep_accents`: of these there is no warning.
+        given: rules that the user gave, `do_lower_case` or `keep_accents`: of these there is no warning.
         advice: what to do; by default the flags to pass.
     """
     try:
         found = _native.text_changes(inputs, lower_case=lower_case, keep_accents=keep_accents)
     except AlbertFastError:  # it was told, or will be, when the input is read for good
         return
-    if message := describe(found, told, advice):
+    if message := describe(found, given, advice):
         warn(message)
 
 
 def warn_of_changes_for(
-    inputs: Sequence[str], tokenizer: Tokenizer, told: Sequence[str] = (), *, reference: bool = False
+    inputs: Sequence[str], tokenizer: Tokenizer, given: Collection[str] = (), *, reference: bool = False
 ) -> None:
     """The same for text that a tokenizer is about to tokenize; `reference`: as --rng reference, without accents."""
     if tokenizer.kind == "wordpiece":
         # It strips accents if it lower-cases, and only then.
-        told = [*told, "keep_accents"] if "lower_case" in told else told
+        given = [*given, "keep_accents"] if "do_lower_case" in given else given
         advice = "pass --no-do-lower-case and the --vocab-file of a cased vocabulary"
         warn_of_changes(
-            inputs, lower_case=tokenizer.lower_case, keep_accents=not tokenizer.lower_case, told=told, advice=advice
+            inputs, lower_case=tokenizer.lower_case, keep_accents=not tokenizer.lower_case, given=given, advice=advice
         )
     elif tokenizer.text_rules == "albert":
         warn_of_changes(
             inputs,
             lower_case=tokenizer.lower_case,
             keep_accents=tokenizer.keep_accents,
-            told=told,
+            given=given,
             advice=_REFERENCE if reference else "train the tokenizer with {flags}",
         )
 
 
-def describe(found: dict[str, Any], told: Sequence[str] = (), advice: str = "") -> str:
+def describe(found: dict[str, Any], given: Collection[str] = (), advice: str = "") -> str:
     """The warning, or nothing.
 
     Args:
         found: what `_native.text_changes` returns.
-        told: as in `warn_of_changes`.
+        given: as in `warn_of_changes`.
         advice: as in `warn_of_changes`; {flags} in it becomes the flags. Or `_REFERENCE`.
     """
     letters = max(1, found["letters"])
-    marks = "keep_accents" not in told and found["marks"] > MARKS * letters
+    marks = "keep_accents" not in given and found["marks"] > MARKS * letters
     nouns = found["inner_capitals"] > CAPITALS * max(1, found["inner_words"])
-    capitals = "lower_case" not in told and found["capitals"] > MARKS * letters and (marks or nouns)
+    capitals = "do_lower_case" not in given and found["capitals"] > MARKS * letters and (marks or nouns)
     if not marks and not capitals:
         return ""
     changed = found["changed"] if marks and capitals else found["marks" if marks else "capitals"]

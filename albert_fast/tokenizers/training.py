@@ -12,60 +12,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from albert_fast._native import AlbertFastError, Lines
+from albert_fast.options.tokenizers import SPECIAL_PIECES, TokenizerTrainingOptions
 from albert_fast.tokenizers import symbols as tokenizer_symbols
-
-SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
-"""The pieces 0 to 4 of every model trained here."""
 
 WORKER = "albert-fast-train-tokenizer"
 """Name of the thread that SentencePiece trains in."""
-
-USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
-"""The guide's symbols that are always pieces of their own."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """What decides a tokenizer, besides its text."""
-
-    vocab_size: int = 30_000
-    """Pieces in all: special pieces and user-defined symbols included."""
-    character_coverage: float = 0.99995
-    """Share of the text's characters that get a piece of their own, from 0.98 to 1."""
-    input_sentence_size: int = 10_000_000
-    """Most lines to train on; a random sample where there are more."""
-    max_sentence_length: int = 4192
-    """Lines of more bytes than this are dropped."""
-    user_defined_symbols: tuple[str, ...] = USER_DEFINED_SYMBOLS
-    """Strings that are always pieces of their own, as they are after the text rules."""
-    lower_case: bool = True
-    """Whether the text is lower-cased."""
-    keep_accents: bool = False
-    """Whether accents stay."""
-    num_threads: int = 16
-    """Parts the text is dealt out into. The scores' last digits depend on it, so it does not follow the machine."""
-
-    def __post_init__(self) -> None:
-        """Checks every rule that does not depend on the text.
-
-        Raises:
-            AlbertFastError: a value outside its rule, a symbol given twice, or one that the text rules never leave in
-                a text.
-        """
-        if not 0.98 <= self.character_coverage <= 1:
-            raise AlbertFastError(f"character_coverage must be from 0.98 to 1; it is {self.character_coverage}")
-        for name in ("input_sentence_size", "max_sentence_length", "num_threads"):
-            if getattr(self, name) < 1:
-                raise AlbertFastError(f"{name} must be at least 1; it is {getattr(self, name)}")
-        tokenizer_symbols.check(
-            self.user_defined_symbols, SPECIAL_PIECES, lower_case=self.lower_case, keep_accents=self.keep_accents
-        )
-        fixed = len(SPECIAL_PIECES) + len(self.user_defined_symbols)
-        if self.vocab_size <= fixed:
-            raise AlbertFastError(
-                f"vocab_size counts all pieces, {fixed} special and user-defined ones included, and must be larger "
-                f"than that; it is {self.vocab_size}"
-            )
 
 
 @dataclasses.dataclass
@@ -165,9 +116,23 @@ class _Feed(Iterator[str]):
         return line
 
 
+def check_symbols(options: TokenizerTrainingOptions) -> None:
+    """Refuses user-defined symbols that would never be found.
+
+    Raises:
+        AlbertFastError: a symbol given twice, or one that the text rules never leave in a text.
+    """
+    tokenizer_symbols.check(
+        options.user_defined_symbols,
+        SPECIAL_PIECES,
+        lower_case=options.do_lower_case,
+        keep_accents=options.keep_accents,
+    )
+
+
 def train(
     inputs: Sequence[str],
-    options: TrainingOptions,
+    options: TokenizerTrainingOptions,
     *,
     on_bad_utf8: str = "error",
     input_format: str = "auto",
@@ -191,9 +156,10 @@ def train(
     """
     import sentencepiece
 
+    check_symbols(options)
     lines = Lines(
         inputs,
-        lower_case=options.lower_case,
+        lower_case=options.do_lower_case,
         keep_accents=options.keep_accents,
         on_bad_utf8=on_bad_utf8,
         format=input_format,
@@ -270,7 +236,7 @@ def format_vocab(pieces: Sequence[tuple[str, float]]) -> str:
 
 
 def explain(
-    error: BaseException, options: TrainingOptions, lines: int = 0, dropped: Dropped | None = None
+    error: BaseException, options: TokenizerTrainingOptions, lines: int = 0, dropped: Dropped | None = None
 ) -> AlbertFastError:
     """SentencePiece's error in terms of our options, with what would do.
 

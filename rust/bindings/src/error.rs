@@ -1,25 +1,54 @@
 //! The core's errors as Python exceptions.
 
 use albert_fast_core::Error;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
-use pyo3::{PyErr, create_exception};
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::{PyErr, import_exception};
 
-create_exception!(
-    albert_fast._native,
-    AlbertFastError,
-    PyValueError,
-    "An error of albert-fast: its message names the rule, the value and the place."
-);
+import_exception!(albert_fast.errors, AlbertFastError);
 
-/// `Interrupted` becomes `KeyboardInterrupt`, everything else [`AlbertFastError`].
+/// `Interrupted` becomes `KeyboardInterrupt`, everything else `AlbertFastError` with its kind and place.
 pub fn to_python(error: Error) -> PyErr {
-    match error {
-        Error::Interrupted(_) => PyKeyboardInterrupt::new_err(error.to_string()),
-        _ => AlbertFastError::new_err(error.to_string()),
+    let message = error.to_string();
+    if matches!(error, Error::Interrupted(_)) {
+        return PyKeyboardInterrupt::new_err(message);
     }
+    let raised = AlbertFastError::new_err(message);
+    Python::attach(|py| describe(raised.value(py), &error).map_or_else(|failure| failure, |()| raised.clone_ref(py)))
 }
 
-/// An [`AlbertFastError`] with a message of the bindings' own.
+/// An `AlbertFastError` with a message of the bindings' own, about an argument.
 pub fn rule(message: impl Into<String>) -> PyErr {
-    AlbertFastError::new_err(message.into())
+    to_python(Error::Option(message.into()))
+}
+
+fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
+    let kind = match error {
+        Error::Io { .. } => "io",
+        Error::Tokenizer { .. } => "tokenizer",
+        Error::Option(_) => "option",
+        Error::Input(_) => "input",
+        _ => "data",
+    };
+    raised.setattr("kind", kind)?;
+    match error {
+        Error::Io { path, .. } | Error::Tokenizer { path, .. } | Error::Data { path, .. } | Error::Row { path, .. } => {
+            raised.setattr("path", path)?;
+        }
+        Error::InvalidUtf8 { path, line, byte, .. } => {
+            raised.setattr("path", path)?;
+            raised.setattr("line", line)?;
+            raised.setattr("byte", byte)?;
+        }
+        Error::LineTooLong { path, line, .. } | Error::Line { path, line, .. } => {
+            raised.setattr("path", path)?;
+            raised.setattr("line", line)?;
+        }
+        Error::Byte { path, byte, .. } | Error::Record { path, offset: byte, .. } => {
+            raised.setattr("path", path)?;
+            raised.setattr("byte", byte)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }

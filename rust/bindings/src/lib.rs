@@ -5,6 +5,7 @@
 #![allow(clippy::doc_markdown)]
 
 mod batches;
+mod defaults;
 mod error;
 mod lines;
 mod lock;
@@ -23,12 +24,12 @@ use rayon::ThreadPool;
 /// The Rust core of albert-fast; see `_native.pyi` for the signatures.
 #[pymodule(name = "_native")]
 mod native {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+    use super::{Bound, PyAnyMethods, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
     use super::batches::{BatchIterator, PyBatches, instance_batches, record_batches};
     #[pymodule_export]
-    use super::error::AlbertFastError;
+    use super::defaults::defaults;
     #[pymodule_export]
     use super::lines::{Lines, refuse_output_in_input, text_changes};
     #[pymodule_export]
@@ -48,6 +49,7 @@ mod native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         // NumPy's interface is fetched when it is first used, by Python code: a Ctrl-C that came then would be a panic.
         let _ = numpy::dtype::<i32>(module.py());
+        module.add("AlbertFastError", module.py().import("albert_fast.errors")?.getattr("AlbertFastError")?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

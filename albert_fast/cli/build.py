@@ -1,0 +1,116 @@
+"""Commands made from the dataclasses of `albert_fast.options`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from albert_fast.cli.common import UsageError
+from albert_fast.cli.config import callback
+from albert_fast.options import REQUIRED, Option, Stage, options_of
+
+S = TypeVar("S", bound=Stage)
+
+Body = Callable[[S, frozenset[str]], Any]
+"""What a command does with its options; the names are those of the options that the user gave."""
+
+
+def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
+    """Makes a function that takes a command's options the function that typer calls.
+
+    The signature that typer reads is made from the fields of `stage`. Values come from the command line, then from
+    `--config`, then from the defaults; `stage` checks them.
+    """
+
+    def decorate(body: Body[S]) -> Callable[..., Any]:
+        @functools.wraps(body)
+        def run(context: typer.Context, **values: Any) -> Any:
+            return body(_resolved(stage, context, values), given(context))
+
+        parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+        parameters += [_parameter(option) for option in options_of(stage).values()]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.stage = stage  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def stage_of(function: Callable[..., Any]) -> type[Stage]:
+    """The dataclass of a command's options."""
+    stage: type[Stage] = function.stage  # type: ignore[attr-defined]
+    return stage
+
+
+def given(context: typer.Context, *sources: str) -> frozenset[str]:
+    """Names of the options that the user gave, on the command line or in `--config`.
+
+    Args:
+        context: of the command.
+        sources: where to look, of `COMMANDLINE` and `DEFAULT_MAP`; both if there are none.
+    """
+    wanted = sources or ("COMMANDLINE", "DEFAULT_MAP")
+    found = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in found.items() if source is not None and source.name in wanted)
+
+
+def _resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) -> S:
+    """The options of a command that runs.
+
+    Raises:
+        UsageError: an argument is missing, or an option has no effect.
+        AlbertFastError: a value breaks its rule.
+    """
+    options = options_of(stage)
+    for name, option in options.items():
+        if option.argument and not values.get(name):
+            # Older versions of click do not look into the configuration for arguments that take many values.
+            values[name] = (context.default_map or {}).get(name)
+            if not values[name]:
+                raise UsageError(f"missing argument {_metavar(option)} (see `{context.command_path} --help`)")
+    for name in sorted(given(context, "COMMANDLINE") & stage.NEEDS.keys()):
+        needed = stage.NEEDS[name]
+        if not values.get(needed):
+            raise UsageError(f"{options[name].flag} has no effect without {options[needed].flag}; remove it")
+    chosen = dict(values)
+    for name, option in options.items():
+        if chosen[name] is None and not option.optional:
+            chosen[name] = option.default
+    return stage(**chosen)
+
+
+def _metavar(option: Option) -> str:
+    return f"{option.metavar}..." if option.many else option.metavar
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """The option as typer declares it. The dataclass checks ranges, so that their errors read alike everywhere."""
+    kind = Path if option.kind is Path else option.kind
+    annotation: Any = list[kind] if option.many else kind  # type: ignore[valid-type]
+    default = option.default
+    if option.argument:
+        info: Any = typer.Argument(metavar=_metavar(option), help=option.help, show_default=False)
+        annotation, default = annotation | None, None
+    elif option.name == "config":
+        info = typer.Option("--config", help=option.help, callback=callback, is_eager=True, metavar=option.metavar)
+        annotation = Path | None
+    else:
+        names = [*option.flags, option.flag]
+        if option.kind is bool and not option.only:
+            names = [f"{option.flag}/--no-{option.flag.removeprefix('--')}"]
+        metavar = None if option.kind is bool else option.metavar
+        info = typer.Option(*names, help=option.help, metavar=metavar, rich_help_panel=option.panel)
+        if option.many:
+            annotation, default = annotation | None, None if default is not REQUIRED else default
+        elif option.optional:
+            annotation = annotation | None
+    empty = inspect.Parameter.empty if default is REQUIRED else default
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=Annotated[annotation, info]
+    )

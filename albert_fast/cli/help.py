@@ -1,0 +1,145 @@
+"""The help texts: options in titled panels, two columns, no name broken at the end of a line."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import typer.core
+
+from albert_fast.options import REQUIRED, Option, Stage, options_of
+
+PANELS = (
+    "Input",
+    "Data",
+    "Tokenizer",
+    "Text",
+    "Sentences",
+    "Cleaning",
+    "Filters",
+    "Model",
+    "Instances",
+    "Masks",
+    "Instances, with --tokens",
+    "Masks, with --tokens",
+    "Training",
+    "Device",
+    "Checkpoints and metrics",
+    "Model card",
+    "Output",
+    "Options",
+)
+"""All panels, in the order in which they are shown."""
+
+LAST = ("allow_other_tokenizer", "num_threads", "overwrite")
+"""Options that end their panel, in this order."""
+
+NAMES = 30
+"""Columns of an option's name; a longer name has a line of its own."""
+
+WIDEST = 110
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose help has panels."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help text."""
+        stage = getattr(self.callback, "stage", None)
+        if stage is None:
+            super().format_help(ctx, formatter)
+            return
+        formatter.write(text(ctx.command_path, stage, self.help or "") + "\n")
+
+
+def text(command: str, stage: type[Stage], description: str, width: int | None = None) -> str:
+    """The help text of a command.
+
+    Args:
+        command: as it is typed, such as `albert-fast tokenize`.
+        stage: its options.
+        description: paragraphs; lines of a paragraph that starts with four spaces stay as they are.
+        width: columns; None for the terminal's, at most `WIDEST`.
+    """
+    width = min(WIDEST, width or shutil.get_terminal_size().columns)
+    arguments = [_usage(option) for option in options_of(stage).values() if option.argument]
+    summary, *rest = _paragraphs(description, width)
+    usage = " ".join(["Usage:", command, "[OPTIONS]", *_required(stage), *arguments])
+    lines = [*summary, "", usage]
+    for paragraph in rest:
+        lines += ["", *paragraph]
+    for panel, options in panels(stage):
+        lines += ["", panel]
+        for option in options:
+            lines += entry(names(option), described(option), width)
+        if panel == "Options":
+            lines += entry("-h, --help", "Show this text.", width)
+    return "\n".join(lines)
+
+
+def panels(stage: type[Stage]) -> list[tuple[str, list[Option]]]:
+    """The options of a command by panel, in the order in which they are shown."""
+    found: dict[str, list[Option]] = {}
+    for option in options_of(stage).values():
+        found.setdefault(stage.PANELS.get(option.panel, option.panel), []).append(option)
+    for options in found.values():
+        options.sort(
+            key=lambda it: (not it.argument, it.default is not REQUIRED, LAST.index(it.name) if it.name in LAST else -1)
+        )
+    return sorted(found.items(), key=lambda item: PANELS.index(item[0]))
+
+
+def _place(option: Option) -> tuple[bool, bool, int]:
+    """Where an option stands in its panel: arguments, what is required, the others, `LAST`."""
+    return not option.argument, option.default is not REQUIRED, LAST.index(option.name) if option.name in LAST else -1
+
+
+def names(option: Option) -> str:
+    """An option as help texts name it: `--max-seq-length N`, `--[no-]overwrite`."""
+    if option.argument:
+        return _usage(option)
+    if option.kind is bool:
+        return option.flag if option.only else f"--[no-]{option.flag.removeprefix('--')}"
+    return f"{', '.join([*option.flags, option.flag])} {option.metavar}"
+
+
+def described(option: Option) -> str:
+    """What help texts say of an option, its default included."""
+    default = "required" if option.default is REQUIRED else option.default_words
+    choices = "" if not option.choices or "|" in option.metavar else f" One of {', '.join(option.choices)}."
+    return f"{option.help}{choices}" + (f"  [{default}]" if default else "")
+
+
+def entry(name: str, words: str, width: int) -> list[str]:
+    """The lines of an option: its name, and what it does beside it or below."""
+    lines = textwrap.wrap(
+        words, max(20, width - NAMES - 2), break_on_hyphens=False, break_long_words=False, fix_sentence_endings=False
+    )
+    indented = [f"{'':{NAMES + 2}}{line}" for line in lines]
+    if len(name) > NAMES - 2:
+        return [f"  {name}", *indented]
+    return [f"  {name:<{NAMES}}{lines[0] if lines else ''}", *indented[1:]]
+
+
+def _usage(option: Option) -> str:
+    return f"{option.metavar}..." if option.many else option.metavar
+
+
+def _required(stage: type[Stage]) -> Iterable[str]:
+    for option in options_of(stage).values():
+        if option.default is REQUIRED and not option.argument:
+            yield f"{option.flag} {option.metavar}"
+
+
+def _paragraphs(description: str, width: int) -> list[list[str]]:
+    """The lines of each paragraph; a command to copy keeps its lines."""
+    found = []
+    for paragraph in description.strip().split("\n\n"):
+        lines = textwrap.dedent(paragraph).splitlines()
+        if lines[0].startswith("albert-fast "):
+            found.append([f"  {line}" for line in lines])
+        else:
+            found.append(textwrap.wrap(" ".join(lines), width, break_on_hyphens=False, break_long_words=False))
+    return found

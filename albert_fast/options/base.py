@@ -1,0 +1,324 @@
+"""What an option is: a field of a frozen dataclass, with its type, default, rule, description and help panel.
+
+The fields of a class that has several bases begin with those of the last one.
+
+A stage of the program has one such class, derived from `Stage`. The command line, `--config`, the arguments of the
+Python functions, the reference pages and the JSON for the compiled core are made from its fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import operator
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+from albert_fast.errors import AlbertFastError, option_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MAX_THREADS = 1024
+
+REQUIRED: Any = dataclasses.MISSING
+"""The default of an option that has none."""
+
+_KEY = "option"
+
+S = TypeVar("S", bound="Stage")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """All that is known of an option."""
+
+    name: str
+    help: str
+    panel: str
+    metavar: str
+    """What stands for the value in help texts, such as N, PATH or FRACTION."""
+    kind: Any
+    """`bool`, `int`, `float`, `str` or `Path`."""
+    many: bool
+    """Whether it takes several values."""
+    optional: bool
+    """Whether it may be None."""
+    default: Any
+    """`REQUIRED` if there is none."""
+    choices: tuple[str, ...]
+    """The strings that it may be; empty if any."""
+    low: float | None
+    """The least value."""
+    high: float | None
+    """The largest value."""
+    above: bool
+    """Whether the value must be above `low`, not only at least `low`."""
+    below: bool
+    """Whether the value must be below `high`."""
+    shown: str | None
+    """The default as help texts show it, if it is not the value itself."""
+    flags: tuple[str, ...]
+    """Further names on the command line, such as -n."""
+    only: bool
+    """Whether the command line has only the name, without its --no- form."""
+    argument: bool
+    """Whether it is a positional argument of the command line."""
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed: `max_seq_length` is --max-seq-length."""
+        return flag(self.name)
+
+    @property
+    def rule(self) -> str:
+        """What the value must be, as in "must be RULE"."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        names = {bool: "true or false", str: "a string", Path: "a path"}
+        if self.kind in names:
+            return f"a list: each {names[self.kind]}" if self.many else names[self.kind]
+        noun = "a whole number" if self.kind is int else "a number"
+        return f"{noun}{self.range}"
+
+    @property
+    def range(self) -> str:
+        """The limits of a number: " from 0 to 1", " of at least 1", " above 0", or nothing."""
+        low, high = (None if limit is None else _limit(limit) for limit in (self.low, self.high))
+        if low is None:
+            return "" if high is None else f" {'below' if self.below else 'of at most'} {high}"
+        if high is None:
+            return f" {'above' if self.above else 'of at least'} {low}"
+        if self.above or self.below:
+            least, most = "above" if self.above else "of at least", "below" if self.below else "at most"
+            return f" {least} {low} and {most} {high}"
+        return f" from {low} to {high}"
+
+    @property
+    def default_words(self) -> str | None:
+        """The default as help texts show it; None if there is none to show."""
+        if self.shown is not None:
+            return self.shown or None
+        if self.default is REQUIRED or self.default is None:
+            return None
+        if self.kind is bool:
+            return "on" if self.default else "off"
+        if self.many:
+            return " ".join(str(value) for value in self.default) or None
+        return f"{self.default:g}" if self.kind is float else str(self.default)
+
+    def check(self, value: Any) -> Any:
+        """The value, as the option's type.
+
+        Raises:
+            AlbertFastError: it breaks the option's rule.
+        """
+        if value is None:
+            if self.optional:
+                return None
+            raise self.error(value)
+        if not self.many:
+            return self._check_one(value)
+        if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable):
+            value = [value]
+        return tuple(self._check_one(item) for item in value)
+
+    def error(self, value: Any) -> AlbertFastError:
+        """The error of a value that breaks the rule."""
+        return option_error(self.name, self.rule, value)
+
+    def _check_one(self, value: Any) -> Any:
+        if self.kind is bool:
+            if _is_bool(value):
+                return bool(value)
+            raise self.error(value)
+        if self.kind is int:
+            return self._in_range(value, _integer(value))
+        if self.kind is float:
+            return self._in_range(value, _number(value))
+        if self.kind is Path and isinstance(value, str | os.PathLike):
+            # An empty path would be the current directory.
+            path = os.fspath(value)
+            if isinstance(path, str) and path:
+                return Path(path)
+            raise self.error(value)
+        if isinstance(value, os.PathLike) and not self.choices:
+            value = os.fspath(value)
+        if not isinstance(value, str) or (self.choices and value not in self.choices):
+            raise self.error(value)
+        return value
+
+    def _in_range(self, value: Any, number: float | None) -> float:
+        if number is None:
+            raise self.error(value)
+        low, high = self.low, self.high
+        if low is not None and (number < low or (self.above and number == low)):
+            raise self.error(value)
+        if high is not None and (number > high or (self.below and number == high)):
+            raise self.error(value)
+        return number
+
+
+def _is_bool(value: Any) -> bool:
+    """Whether this is a bool of Python or of NumPy, which is called `bool_` or `bool`. NumPy need not be loaded."""
+    return isinstance(value, bool) or type(value).__name__ in {"bool_", "bool"}
+
+
+def _integer(value: Any) -> int | None:
+    """An integer of Python or NumPy; None if it is something else."""
+    if _is_bool(value):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number of Python or NumPy; None if it is something else."""
+    if isinstance(value, str | bytes) or _is_bool(value):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _limit(limit: int | float) -> str:  # noqa: PYI041 - they are shown differently
+    if isinstance(limit, int) and limit >= 2**31 - 1:
+        return f"2**{limit.bit_length()} - 1"
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+
+
+def flag(name: str) -> str:
+    """An option's name as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 - as everywhere where help texts are made
+    panel: str = "Options",
+    *,
+    metavar: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    above: bool = False,
+    below: bool = False,
+    shown: str | None = None,
+    flags: tuple[str, ...] = (),
+    only: bool = False,
+    argument: bool = False,
+) -> Any:
+    """A field of a `Stage`; the arguments are the attributes of `Option`."""
+    known = {
+        "help": help,
+        "panel": panel,
+        "metavar": metavar,
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+        "shown": shown,
+        "flags": flags,
+        "only": only,
+        "argument": argument,
+    }
+    return dataclasses.field(default=default, metadata={_KEY: known}, kw_only=True)
+
+
+_METAVARS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH", bool: ""}
+
+
+_KNOWN: dict[type[Stage], dict[str, Option]] = {}
+
+
+def options_of(stage: type[Stage]) -> Mapping[str, Option]:
+    """The options of a stage by name, in the order of its fields."""
+    if stage not in _KNOWN:
+        hints = typing.get_type_hints(stage)
+        _KNOWN[stage] = {field.name: _option(field, hints[field.name]) for field in dataclasses.fields(stage)}
+    return _KNOWN[stage]
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> Option:
+    known = dict(field.metadata[_KEY])
+    parts, optional = [hint], False
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        parts = [part for part in typing.get_args(hint) if part is not type(None)]
+        optional = len(parts) < len(typing.get_args(hint))
+    kind = parts[0]
+    many = typing.get_origin(kind) in {tuple, list}
+    if many:
+        kind = typing.get_args(kind)[0]
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(kind) is Literal:
+        choices, kind = typing.get_args(kind), str
+    metavar = known.pop("metavar")
+    if metavar is None:
+        metavar = "|".join(choices) if choices else _METAVARS[kind]
+    return Option(
+        name=field.name,
+        metavar=metavar,
+        kind=kind,
+        many=many,
+        optional=optional,
+        default=field.default,
+        choices=choices,
+        **known,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Options of a stage. Each field is checked, and converted to its type, when an object is made.
+
+    Raises:
+        AlbertFastError: of kind `"option"`, with the option, its rule and the value.
+    """
+
+    PANELS: ClassVar[Mapping[str, str]] = {}
+    """Panels of this command that have another title than in the stages it is made of."""
+    NEEDS: ClassVar[Mapping[str, str]] = {}
+    """Options of a command that have an effect only with another one, which is the value."""
+
+    def __post_init__(self) -> None:
+        for name, known in options_of(type(self)).items():
+            object.__setattr__(self, name, known.check(getattr(self, name)))
+        self.validate()
+
+    def validate(self) -> None:
+        """Checks the rules that more than one option takes part in.
+
+        Raises:
+            AlbertFastError: options that contradict each other.
+        """
+
+    @classmethod
+    def pick(cls, values: Mapping[str, Any]) -> Self:
+        """The stage with those of `values` that are its options; the others have their defaults."""
+        return cls(**{name: values[name] for name in options_of(cls) if name in values})
+
+    def part(self, stage: type[S]) -> S:
+        """Those of the options that belong to `stage`, which is a base of this class or has its fields."""
+        return stage.pick({name: getattr(self, name) for name in options_of(type(self))})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options by name, as JSON knows them: paths as strings, tuples as lists."""
+        return {name: _plain(getattr(self, name)) for name in options_of(type(self))}
+
+    def to_json(self) -> str:
+        """The options as the compiled core takes them."""
+        return json.dumps(self.as_dict())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

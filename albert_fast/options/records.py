@@ -1,0 +1,160 @@
+"""Options of `make-records` and `inspect-records`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from albert_fast.errors import AlbertFastError
+from albert_fast.options.base import REQUIRED, flag, option
+from albert_fast.options.instances import (
+    INSTANCES,
+    MASKS,
+    InstanceShape,
+    MaskRules,
+    RngKind,
+    SingleSegment,
+    WordBoundary,
+    too_many_predictions,
+)
+from albert_fast.options.shared import (
+    INPUT,
+    INPUT_PATHS,
+    OUTPUT,
+    ConfigFile,
+    CorpusFormat,
+    OtherTokenizer,
+    OutputDir,
+    Overwrite,
+    TextRules,
+    Threads,
+    TokenizerChoice,
+)
+
+Compression = Literal["none", "gzip"]
+
+REFERENCE: Mapping[str, Any] = {
+    "word_boundary": "albert",
+    "single_segment": "random",
+    "cross_segment_words": True,
+    "replace_with_special": True,
+}
+"""What `rng="reference"` means for the options that have a better default."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstanceOptions(MaskRules, InstanceShape):
+    """The instances of `make-records`, as the core takes them."""
+
+    max_predictions_per_seq: int = option(20, "Most masked tokens in an instance.", MASKS, low=1, high=65_536)
+    dupe_factor: int = option(
+        2, "Number of passes over the corpus, each with new chunk lengths and masks.", INSTANCES, low=1, high=100_000
+    )
+    random_seed: int = option(12345, "Random seed.", INSTANCES, low=0, high=2**64 - 1)
+    rng: RngKind = option(
+        "fast",
+        "fast uses all threads and little memory. reference writes the records of google-research/ALBERT, byte for "
+        "byte, with one thread and the corpus in memory.",
+        INSTANCES,
+    )
+
+    def validate(self) -> None:
+        if self.max_predictions_per_seq > self.max_seq_length:
+            raise too_many_predictions(self.max_predictions_per_seq, self.max_seq_length)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordsOptions(Overwrite, Threads):
+    """How records are written."""
+
+    num_shards: int | None = option(
+        None,
+        "Number of record files.",
+        OUTPUT,
+        low=1,
+        high=99_999,
+        shown="chosen so that a file has a convenient size",
+    )
+    compression: Compression = option("none", "Compression of the record files.", OUTPUT)
+    keep_store: bool = option(False, "Keep the token store that is made on the way.", OUTPUT)
+
+
+def _as_rng(usual: str, reference: str) -> str:
+    return f"{usual}; with --rng reference, {reference}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, CorpusFormat, TextRules, TokenizerChoice):
+    """`make-records`. The four options whose default depends on `rng` are None if they are not given."""
+
+    inputs: tuple[str, ...] = option(
+        REQUIRED,
+        f"The corpus: each a {INPUT_PATHS}. One sentence per line, a blank line after each document. Or one token "
+        "store.",
+        INPUT,
+        metavar="INPUT",
+        argument=True,
+    )
+    single_segment: SingleSegment | None = option(  # type: ignore[assignment]
+        None,
+        "What to do with a chunk of one sentence: split it at a word start, pair it with a random document, or drop "
+        "it.",
+        INSTANCES,
+        shown=_as_rng("split", "random"),
+    )
+    word_boundary: WordBoundary | None = option(  # type: ignore[assignment]
+        None,
+        "What starts a word: ▁, punctuation and each character of scripts without spaces (unicode), or the rule of the "
+        "reference (albert), which takes most non-English pieces for whole words.",
+        MASKS,
+        shown=_as_rng("unicode", "albert"),
+    )
+    cross_segment_words: bool | None = option(  # type: ignore[assignment]
+        None, "Let words and n-grams extend across [SEP].", MASKS, shown=_as_rng("off", "on")
+    )
+    replace_with_special: bool | None = option(  # type: ignore[assignment]
+        None,
+        "Let random replacements be any piece, including [CLS] and <pad>.",
+        MASKS,
+        shown=_as_rng("off", "on"),
+    )
+
+    def instance_options(self) -> InstanceOptions:
+        """The instances' options, those that were not given as `rng` has them.
+
+        Raises:
+            AlbertFastError: one of them contradicts `rng="reference"`.
+        """
+        values = {name: value for name, value in self.as_dict().items() if name not in REFERENCE or value is not None}
+        if self.rng != "reference":
+            return InstanceOptions.pick(values)
+        for name, value in REFERENCE.items():
+            if values.setdefault(name, value) != value:
+                msg = (
+                    f"--rng reference means {typed(name, value)}, as in the reference: do not pass "
+                    f"{typed(name, values[name])}, or do not pass --rng reference"
+                )
+                raise AlbertFastError(msg, kind="option", option=name, rule=f"{value!r}", value=values[name])
+        return InstanceOptions.pick(values)
+
+
+def typed(name: str, value: Any) -> str:
+    """An option with its value as it is typed: `--word-boundary albert`, `--no-cross-segment-words`."""
+    if isinstance(value, bool):
+        return flag(name) if value else f"--no-{flag(name).removeprefix('--')}"
+    return f"{flag(name)} {value}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectRecords(ConfigFile, OtherTokenizer, TokenizerChoice):
+    """`inspect-records`."""
+
+    paths: tuple[str, ...] = option(
+        REQUIRED,
+        "Record files (TFRecord, gzipped or not, from any tool), globs, or directories of *.tfrecord* files.",
+        INPUT,
+        metavar="PATH",
+        argument=True,
+    )
+    num_shown: int = option(1, "Number of instances to show.", OUTPUT, low=0, flags=("-n",))
