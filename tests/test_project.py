@@ -86,3 +86,14 @@ def test_files_of_the_tests_that_are_named_exist() -> None:
     named = set(re.findall(r"\btests/[\w/]+\.py", text))
     assert "install_smoke.py" in {Path(name).name for name in named}
     assert all((ROOT / name).is_file() for name in named)
+
+
+def test_contributing_names_directories_that_exist() -> None:
+    rows = re.findall(r"^\| `([\w./]+)` \| (.*) \|$", read("CONTRIBUTING.md"), re.MULTILINE)
+    assert len(rows) > 12
+    for name, text in rows:
+        place = ROOT / name
+        assert place.exists(), name
+        assert place.is_dir() == name.endswith("/"), name
+        for part in re.findall(r"`(\w+/)`", text):
+            assert (place / part).is_dir(), f"{name}{part}"

@@ -106,7 +106,9 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
 
 def _row(option: Option) -> Row:
     required = option.default is REQUIRED
-    return Row(names(option), option.help, _values(option), _default(option), required)
+    # The choices have a column of their own.
+    name = names(option).removesuffix(f" {'|'.join(option.choices)}")
+    return Row(name, option.help, _values(option), _default(option), required)
 
 
 def _values(option: Option) -> str:
