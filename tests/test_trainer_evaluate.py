@@ -135,7 +135,7 @@ def test_what_it_writes(run: Path, material: Material, command: Command) -> None
     assert found["guessing"]["masked_lm_loss"] == pytest.approx(-(shares * np.log(shares)).sum())
     assert found["guessing"]["masked_lm_accuracy"] == pytest.approx(shares.max())
     assert f"(best constant answer {math.log(2):.4f})" in done.out
-    assert done.err.splitlines()[-1] == "albert-fast: written: new/found.json"
+    assert done.err.splitlines()[-1] == "albert-fast: wrote new/found.json"
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_unless_named(

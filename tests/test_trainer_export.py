@@ -181,9 +181,7 @@ def test_what_a_hugging_face_folder_holds(command: Command) -> None:
     done = export(command)
     assert listing(Path("out")) == HUGGING_FACE
     assert listing(Path()) == ["out", "run"]
-    assert done.err.startswith(
-        "albert-fast: written: out for Hugging Face's transformers, of run/checkpoints/step-0000"
-    )
+    assert done.err.startswith("albert-fast: exported run/checkpoints/step-0000")
     assert Path("out/spiece.model").read_bytes() == TOKENIZER.read_bytes()
     with safetensors.safe_open("out/model.safetensors", "np") as file:
         assert file.metadata() == {"format": "pt"}
@@ -412,7 +410,7 @@ def test_tokenizers_that_do_not_fit(command: Command) -> None:
         message = refused(command, "--checkpoint", "bare", "--output-dir", "out", "--tokenizer", small, "--to", to)
         assert message.startswith("small/spiece.model has 900 pieces, and the model's vocab_size is 2,000")
     message = refused(command, "--checkpoint", "bare", "--output-dir", "out", code=2)
-    assert message.endswith("holds no tokenizer: pass the one it was trained with as --tokenizer")
+    assert message.endswith("holds no tokenizer: pass --tokenizer with the one it was trained with")
     done = command("export", "--checkpoint", "bare", "--output-dir", "out", "--to", "tf1")
     assert done.code == 0
     assert "holds no tokenizer, and out has none either" in done.err
@@ -455,8 +453,12 @@ def test_checkpoints_that_are_none(command: Command) -> None:
 def test_options_that_contradict(command: Command) -> None:
     golden_run(Path("run"))
     words = ("--checkpoint", "run", "--output-dir", "out")
-    assert "goes with --to huggingface" in refused(command, *words, "--to", "tf1", "--dtype", "bfloat16", code=2)
-    assert "goes with --to tf1" in refused(command, *words, "--optimizer-state", code=2)
+    assert "--dtype must be float32 with --to tf1" in refused(
+        command, *words, "--to", "tf1", "--dtype", "bfloat16", code=2
+    )
+    assert "--optimizer-state must be false with --to huggingface" in refused(
+        command, *words, "--optimizer-state", code=2
+    )
 
 
 def test_groups_that_hugging_face_cannot_express(command: Command) -> None:

@@ -395,8 +395,12 @@ def test_what_the_command_refuses(command: Command) -> None:
         (["run", ""], 1, "the text is empty"),
         (["run", "\udcff [MASK]"], 1, "not UTF-8: "),
         (["run", "vel " * 200 + "[MASK]"], 1, "the text has 203 tokens"),
-        (["run", "[MASK]", "--masks-per-word", "many"], 2, "--masks-per-word must be auto, or a number from 1 to 64"),
-        (["run", "[MASK]", "--masks-per-word", "0"], 2, "--masks-per-word must be auto, or a number from 1 to 64"),
+        (
+            ["run", "[MASK]", "--masks-per-word", "many"],
+            2,
+            "--masks-per-word must be auto or a whole number from 1 to 64",
+        ),
+        (["run", "[MASK]", "--masks-per-word", "0"], 2, "--masks-per-word must be auto or a whole number from 1 to 64"),
         (["run", "[MASK]", "--tokenizer", WORDPIECE], 1, f"{WORDPIECE} is not the tokenizer that the model was"),
         (["nowhere", "[MASK]"], 1, "nowhere does not exist"),
     ):
@@ -415,7 +419,7 @@ def test_models_that_cannot_fill(command: Command) -> None:
     assert "has no masked-LM head (it lacks cls/predictions/output_bias" in done.error
     write_checkpoint(Path("bare"), golden_values("tiny"), config, files={})
     done = command("fill-mask", "bare", "[MASK]")
-    assert done.error == "bare holds no tokenizer: pass the one it was trained with as --tokenizer"
+    assert done.error == "bare holds no tokenizer: pass --tokenizer with the one it was trained with"
     assert command("fill-mask", "bare", "[MASK]", "--tokenizer", TOKENIZER).code == 0
     other = ModelConfig(900, 32, 1, 2, 64, embedding_size=16, max_position_embeddings=64)
     write_checkpoint(Path("other"), fresh_values(other), other)

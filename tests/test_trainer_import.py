@@ -285,7 +285,7 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
     shutil.copy(MODELS / "tiny" / "albert_config.json", "albert")
     done = imported(command, "albert")
     lacking = sorted(arrays.keys() - kept.keys())
-    assert f"TF1 checkpoint albert/model.ckpt-0 lacks {', '.join(lacking)}: random values were put there" in done.err
+    assert f"TF1 checkpoint albert/model.ckpt-0 lacks {', '.join(lacking)}: they got random values" in done.err
     found = values()
     fresh = fresh_values(config_of("tiny"), seed=12345)
     for name, value in arrays.items():
@@ -323,7 +323,7 @@ def test_a_preset_takes_the_size_of_the_vocabulary(command: Command) -> None:
     save_tf1(Path("albert/model"), dict(fresh_values(config)))
     done = imported(command, "albert", "--model", "tiny")
     assert checkpoints.find(Path("start"), print).config == config
-    assert "albert holds no tokenizer: pass it as --tokenizer" in done.err
+    assert "albert holds no tokenizer: pass --tokenizer here" in done.err
     assert listing(Path("start")) == ["albert_config.json", "checkpoints", "import-checkpoint.config.json"]
 
 

@@ -61,7 +61,9 @@ def _run(options: Export, final: Path) -> str:
     )
     opened = chosen.tokenizer
     if opened is None and options.to == "huggingface":
-        raise UsageError(f"checkpoint {found.path} holds no tokenizer: pass the one it was trained with as --tokenizer")
+        raise UsageError(
+            f"checkpoint {found.path} holds no tokenizer: pass --tokenizer with the one it was trained with"
+        )
     if opened is not None:
         exporter.check_vocabulary(opened, found.config, chosen.path)
     start_tensorflow()
