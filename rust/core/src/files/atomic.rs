@@ -67,11 +67,8 @@ impl AtomicFile {
 
     /// Syncs the file and gives it its name, replacing what had it. Takes as long as the disk needs.
     pub fn commit(mut self) -> Result<()> {
-        if let Some(file) = &self.file {
-            file.sync_all().map_err(|source| Error::io("cannot write", &self.path, source))?;
-        }
-        self.rename()?;
-        sync_folder_of(&self.path)
+        let Some(file) = self.file.take() else { return Ok(()) };
+        publish(&file, &self.temporary, &self.path).inspect_err(|_| discard(&self.temporary))
     }
 
     /// Gives the file its name without waiting for the disk: for what carries a checksum and can be made again.
@@ -95,6 +92,14 @@ impl Drop for AtomicFile {
             discard(&self.temporary);
         }
     }
+}
+
+/// Syncs `file`, which lies at `temporary`, and gives it the name `path`, replacing what had it.
+pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> {
+    file.sync_all()
+        .and_then(|()| std::fs::rename(temporary, path))
+        .map_err(|source| Error::io("cannot write", path, source))?;
+    sync_folder_of(path)
 }
 
 /// Writes `bytes` to `path`, whole or not at all.

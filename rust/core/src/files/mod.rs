@@ -9,3 +9,4 @@ pub mod inputs;
 pub mod lock;
 pub mod marks;
 pub(crate) mod source;
+pub(crate) mod staging;

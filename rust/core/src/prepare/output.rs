@@ -1,7 +1,4 @@
 //! Where the text goes: one file, or a folder of shards, plain or compressed; whole or not at all.
-//!
-//! Everything is written in a hidden folder beside the output, `.NAME.prepare-text.tmp`, while `.NAME.lock` is locked, and
-//! gets its name when it is whole and on the disk. What a killed run leaves there is cleared away by the next.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,8 +10,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::files::atomic::sync_folder_of;
-use crate::files::lock::{FolderLock, claim_whole};
+use crate::files::staging::Staging;
 use crate::{Error, Result};
 
 /// Bytes of text in a gzip member or zstd frame, where there are few shards.
@@ -129,7 +125,7 @@ impl Target {
     /// Beside `self`, of the same kind: the one for what is held out.
     #[must_use]
     pub fn held_out(&self, path: Option<&Path>, compression: TextCompression) -> Self {
-        let path = path.map_or_else(|| self.named("eval-", ""), |path| path.components().collect());
+        let path = path.map_or_else(|| self.beside("eval-"), |path| path.components().collect());
         let compression = if path.extension() == self.path.extension() {
             self.compression
         } else {
@@ -151,10 +147,10 @@ impl Target {
         }
     }
 
-    fn named(&self, prefix: &str, suffix: &str) -> PathBuf {
+    /// The path beside this one whose name begins with `prefix`.
+    fn beside(&self, prefix: &str) -> PathBuf {
         let mut name = OsString::from(prefix);
         name.push(self.path.file_name().unwrap_or_default());
-        name.push(suffix);
         self.path.with_file_name(name)
     }
 
@@ -259,74 +255,14 @@ struct Shard {
     pending: Vec<u8>,
 }
 
-/// The hidden folder.
-struct Staging {
-    folder: PathBuf,
-    output: PathBuf,
-    _lock: FolderLock,
-}
-
-impl Staging {
-    fn open(target: &Target) -> Result<Self> {
-        let lock = claim_whole(&target.path)?;
-        let folder = target.named(".", ".prepare-text.tmp");
-        match fs::create_dir(&folder) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(cannot_write(&target.path, source));
-            }
-            _ => {}
-        }
-        // A link would lead to somebody else's files.
-        if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
-            let reason =
-                "this is in the way of the text while it is written, and no folder of prepare-text's; remove it";
-            return Err(Error::data(&folder, reason));
-        }
-        let this = Self { folder, output: target.path.clone(), _lock: lock };
-        this.clear().map_err(|source| Error::io("cannot clear", &this.folder, source))?;
-        Ok(this)
-    }
-
-    /// Where an output is while another takes its place.
-    fn old(&self) -> PathBuf {
-        self.folder.join("old")
-    }
-
-    /// Puts back an output that was moved away, and removes what else a killed run left: nothing that is not ours.
-    fn clear(&self) -> io::Result<()> {
-        let old = self.old();
-        if old.exists() && fs::symlink_metadata(&self.output).is_err() {
-            fs::rename(&old, &self.output)?;
-        }
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let is_ours = matches!(&*name, "files" | "old") || name.starts_with(".prepare-text-");
-            if is_ours && entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // The error that led here, if any, is the one worth reporting; the next run clears what is left.
-        let _ = self.clear().and_then(|()| fs::remove_dir(&self.folder));
-    }
-}
-
 impl Writer {
     /// Makes the hidden folder and opens the files in it.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] where another run is writing the same output.
     pub fn create(target: Target, overwrite: bool) -> Result<Self> {
-        let staging = Staging::open(&target)?;
-        let inside = staging.folder.join("files");
-        fs::create_dir(&inside).map_err(|source| cannot_write(&target.path, source))?;
+        let staging = Staging::open(&target.path, "prepare-text", cannot_write)?;
+        let inside = staging.create_files()?;
         let mut shards = Vec::new();
         for file in target.files() {
             let path = inside.join(file.file_name().unwrap_or_default());
@@ -340,7 +276,7 @@ impl Writer {
 
     /// The hidden folder, for other files that shall not outlive the run.
     pub fn folder(&self) -> &Path {
-        &self.staging.folder
+        self.staging.folder()
     }
 
     /// Adds a document, to the shard with the least text: its lines, each with its newline.
@@ -406,20 +342,7 @@ impl Writer {
     /// [`Error::Io`]; [`Error::Option`] where something came to be there meanwhile. The output is then as it was before.
     pub fn commit(self) -> Result<()> {
         self.target.check(self.overwrite)?;
-        let error = |source| cannot_write(&self.target.path, source);
-        let inside = self.staging.folder.join("files");
-        if self.target.shards.is_some() {
-            let is_there = fs::read_dir(&self.target.path).is_ok_and(|mut entries| entries.next().is_some());
-            if is_there {
-                fs::rename(&self.target.path, self.staging.old()).map_err(error)?;
-            }
-            // Where this fails, what was there is put back when the staging folder goes.
-            fs::rename(&inside, &self.target.path).map_err(error)?;
-        } else {
-            let name = self.target.path.file_name().unwrap_or_default();
-            fs::rename(inside.join(name), &self.target.path).map_err(error)?;
-        }
-        sync_folder_of(&self.target.path)
+        if self.target.shards.is_some() { self.staging.publish_folder() } else { self.staging.publish_file() }
     }
 }
 

@@ -234,6 +234,7 @@ impl PartWriter {
 
     fn finish(mut self) -> Result<PartMeta> {
         let (bytes, xxh3_128) = self.try_finish().map_err(|e| self.error(e))?;
+        atomic::publish(self.ids.get_ref(), &self.path.with_extension(SPOOLS[0]), &self.path)?;
         let file = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let Header { tokens, sentences, documents, .. } = self.header;
         Ok(PartMeta { file, documents, sentences, tokens, bytes, xxh3_128 })
@@ -257,9 +258,6 @@ impl PartWriter {
         file.write_all(&self.header.to_bytes())?;
         file.seek(SeekFrom::Start(0))?;
         let sum = checksum(&mut *file)?;
-        file.sync_all()?;
-        fs::rename(self.path.with_extension(SPOOLS[0]), &self.path)?;
-        atomic::sync_folder_of(&self.path).map_err(io::Error::other)?;
         Ok((layout.document_ends.end, sum))
     }
 }

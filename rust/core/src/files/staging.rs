@@ -1,0 +1,187 @@
+//! An output, a file or a directory, that appears under its name whole or not at all, and replaces what had the name.
+//!
+//! Everything is written in a hidden directory beside it, `.NAME.COMMAND.tmp`, while `.NAME.lock` is locked. What a killed
+//! run leaves there is cleared away by the next.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::atomic::sync_folder_of;
+use super::lock::{FolderLock, claim_whole};
+use crate::{Error, Result};
+
+/// The hidden directory.
+pub(crate) struct Staging {
+    folder: PathBuf,
+    output: PathBuf,
+    /// What names of files that a killed run may have left begin with.
+    prefix: String,
+    cannot_write: fn(&Path, io::Error) -> Error,
+    _lock: FolderLock,
+}
+
+impl Staging {
+    /// Makes the hidden directory for `output`, which `command` writes, and puts back or clears away what a killed run left.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if another run is writing the same output; what `cannot_write` makes of the system's refusals.
+    pub fn open(output: &Path, command: &str, cannot_write: fn(&Path, io::Error) -> Error) -> Result<Self> {
+        let lock = claim_whole(output)?;
+        let mut name = OsString::from(".");
+        name.push(output.file_name().unwrap_or_default());
+        name.push(format!(".{command}.tmp"));
+        let folder = output.with_file_name(name);
+        match fs::create_dir(&folder) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_write(output, source)),
+            _ => {}
+        }
+        // A link would lead to somebody else's files.
+        if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
+            let reason =
+                format!("this is in the way of the text while it is written, and no folder of {command}'s; remove it");
+            return Err(Error::data(&folder, reason));
+        }
+        let prefix = format!(".{command}-");
+        let this = Self { folder, output: output.into(), prefix, cannot_write, _lock: lock };
+        this.clear().map_err(|source| Error::io("cannot clear", &this.folder, source))?;
+        Ok(this)
+    }
+
+    /// The hidden directory, for other files that shall not outlive the run. Their names begin with `.COMMAND-`.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The directory for the output: it becomes the output, or the file in it with the output's name does.
+    pub fn files(&self) -> PathBuf {
+        self.folder.join("files")
+    }
+
+    /// Where an output is while another takes its place.
+    fn old(&self) -> PathBuf {
+        self.folder.join("old")
+    }
+
+    /// Makes [`Staging::files`], which is then empty.
+    ///
+    /// # Errors
+    /// What `cannot_write` makes of the system's refusal.
+    pub fn create_files(&self) -> Result<PathBuf> {
+        let files = self.files();
+        fs::create_dir(&files).map_err(|source| (self.cannot_write)(&self.output, source))?;
+        Ok(files)
+    }
+
+    /// Gives the file that has the output's name in [`Staging::files`] its place.
+    ///
+    /// # Errors
+    /// What `cannot_write` makes of the system's refusal. The output is then as it was before.
+    pub fn publish_file(self) -> Result<()> {
+        let name = self.output.file_name().unwrap_or_default();
+        self.publish(&self.files().join(name))
+    }
+
+    /// Makes [`Staging::files`] the output.
+    ///
+    /// # Errors
+    /// What `cannot_write` makes of the system's refusal. The output is then as it was before.
+    pub fn publish_folder(self) -> Result<()> {
+        let is_there = fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some());
+        if is_there {
+            fs::rename(&self.output, self.old()).map_err(|source| (self.cannot_write)(&self.output, source))?;
+        }
+        // If this fails, what was there is put back when `self` goes.
+        self.publish(&self.files())
+    }
+
+    fn publish(&self, from: &Path) -> Result<()> {
+        fs::rename(from, &self.output).map_err(|source| (self.cannot_write)(&self.output, source))?;
+        sync_folder_of(&self.output)
+    }
+
+    /// Puts back an output that was moved away, and removes what else a killed run left: nothing that is not ours.
+    fn clear(&self) -> io::Result<()> {
+        let old = self.old();
+        if old.exists() && fs::symlink_metadata(&self.output).is_err() {
+            fs::rename(&old, &self.output)?;
+        }
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_ours = matches!(&*name, "files" | "old") || name.starts_with(&self.prefix);
+            if is_ours && entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // The error that led here, if any, is the one worth reporting; the next run clears what is left.
+        let _ = self.clear().and_then(|()| fs::remove_dir(&self.folder));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cannot_write(path: &Path, source: io::Error) -> Error {
+        Error::io("cannot write", path, source)
+    }
+
+    fn open(output: &Path) -> Staging {
+        Staging::open(output, "test", cannot_write).unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_takes_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join("a.txt");
+        fs::write(&output, "old").unwrap();
+        let staging = open(&output);
+        fs::write(staging.create_files().unwrap().join("a.txt"), "new").unwrap();
+        assert_eq!(fs::read(&output).unwrap(), b"old");
+        staging.publish_file().unwrap();
+        assert_eq!((fs::read(&output).unwrap(), names(root.path())), (b"new".to_vec(), vec!["a.txt".to_owned()]));
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_another_as_a_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join("out");
+        fs::create_dir(&output).unwrap();
+        fs::write(output.join("old"), "").unwrap();
+        let staging = open(&output);
+        fs::write(staging.create_files().unwrap().join("new"), "").unwrap();
+        drop(staging);
+        assert_eq!(names(&output), ["old"]);
+        let staging = open(&output);
+        fs::write(staging.create_files().unwrap().join("new"), "").unwrap();
+        staging.publish_folder().unwrap();
+        assert_eq!((names(&output), names(root.path())), (vec!["new".to_owned()], vec!["out".to_owned()]));
+    }
+
+    #[test]
+    fn an_output_whose_place_is_not_taken_comes_back() {
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join("out");
+        fs::create_dir(&output).unwrap();
+        fs::write(output.join("old"), "").unwrap();
+        // There are no files to take its place.
+        assert!(open(&output).publish_folder().is_err());
+        assert_eq!((names(&output), names(root.path())), (vec!["old".to_owned()], vec!["out".to_owned()]));
+    }
+}
