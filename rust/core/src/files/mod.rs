@@ -8,5 +8,6 @@ pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
 pub mod marks;
+pub(crate) mod resume;
 pub(crate) mod source;
 pub(crate) mod staging;

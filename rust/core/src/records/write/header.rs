@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Compression, RecordsOptions};
+use crate::files::resume::Difference;
 
 pub(super) const FORMAT: &str = "albert-fast records";
 /// To be raised whenever the same options and input give other bytes.
@@ -48,38 +49,22 @@ impl Header {
         serde_json::from_value(value).unwrap_or_default()
     }
 
-    /// "name: value there, value now" for everything that differs from `now`, as far as it is known there.
-    pub fn differences(&self, now: &Self) -> Vec<String> {
-        let mut all = Vec::new();
-        let mut compare = |name: &str, there: Option<&Value>, here: Option<&Value>| {
-            if there != here {
-                let text = |value: Option<&Value>| match value {
-                    None => "nothing".to_owned(),
-                    Some(Value::String(text)) => text.clone(),
-                    Some(value) => value.to_string(),
-                };
-                all.push(format!("{name}: {} there, {} now", text(there), text(here)));
-            }
-        };
-        compare("format_version", Some(&json!(self.format_version)), Some(&json!(now.format_version)));
-        for (there, here) in [(&self.options, &now.options), (&self.input, &now.input)] {
-            let mut names: Vec<_> = there.keys().chain(here.keys()).collect();
-            names.sort();
-            names.dedup();
-            for name in names {
-                let decided_later = name == "num_shards" && !here.contains_key(name);
-                if !decided_later {
-                    compare(name, there.get(name), here.get(name));
-                }
-            }
+    /// What differs from `now`, as far as it is known there.
+    pub fn differences(&self, now: &Self) -> Vec<Difference> {
+        let mut there = self.options.clone();
+        if !now.options.contains_key("num_shards") {
+            // It is decided later.
+            there.remove("num_shards");
         }
-        // Where anything else differs the number of instances may well follow from it.
-        if all.is_empty() && now.instances.is_some() && self.instances != now.instances {
-            all.push(format!(
-                "instances: {} there, {} now",
-                self.instances.unwrap_or_default(),
-                now.instances.unwrap_or_default()
-            ));
+        let version =
+            Difference::of("format_version", Some(&json!(self.format_version)), Some(&json!(now.format_version)));
+        let mut all: Vec<_> = version.into_iter().collect();
+        all.extend(Difference::of_options(&there, &now.options));
+        all.extend(Difference::of_values(&self.input, &now.input));
+        // If anything else differs, the number of instances may well follow from it.
+        if all.is_empty() && now.instances.is_some() {
+            let [there, now] = [self, now].map(|it| json!(it.instances.unwrap_or_default()));
+            all.extend(Difference::of("instances", Some(&there), Some(&now)));
         }
         all
     }

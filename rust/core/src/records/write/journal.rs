@@ -11,6 +11,7 @@ use super::dataset::{self, Dataset, Shard, is_shard_name, shard_name};
 use super::header::{FORMAT, Header};
 use crate::files::atomic;
 use crate::files::lock::FolderLock;
+use crate::files::resume::{check_same, not_ours};
 use crate::{Error, Result};
 
 const FILE: &str = "make-records.partial.jsonl";
@@ -39,17 +40,7 @@ pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
     } else {
         return Ok(None);
     };
-    let differences = there.differences(header);
-    if !differences.is_empty() {
-        return Err(Error::Option(format!(
-            "{} holds {} made with other options ({}); pass the same to {}, another --output-dir, or --overwrite to \
-             remove them and start afresh",
-            folder.display(),
-            if dataset.is_some() { "records" } else { "part of the records" },
-            differences.join("; "),
-            if dataset.is_some() { "keep them" } else { "go on" },
-        )));
-    }
+    check_same(folder, dataset.is_some(), &there.differences(header))?;
     let count = there.num_shards().unwrap_or(lines.len());
     let mut shards = vec![None; count];
     for shard in lines {
@@ -83,11 +74,6 @@ fn read_journal(folder: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
     // A line that was being written when the machine went down is no line yet.
     let shards = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
     Ok(Some((header, shards)))
-}
-
-fn not_ours(path: &Path, reason: &str) -> Error {
-    let found = format!("not as albert-fast writes it ({reason})");
-    Error::data(path, format!("{found}; pass another --output-dir, or --overwrite to remove it and start afresh"))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {

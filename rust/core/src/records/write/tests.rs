@@ -340,17 +340,22 @@ fn other_options_are_refused_by_name() {
     let error = make(100, folder.path(), &other).unwrap_err();
     assert!(matches!(error, Error::Option(_)));
     let error = error.to_string();
-    assert!(error.contains("do_permutation: false there, true now; random_seed: 1 there, 2 now)"), "{error}");
-    assert!(error.contains("--overwrite"), "{error}");
-    assert!(look(folder.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed: 1 there"));
+    assert!(
+        error.contains(
+            "made with do_permutation false, not true, and with random_seed 1, not 2; pass the earlier values"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("set overwrite"), "{error}");
+    assert!(look(folder.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed 1, not"));
 
     let error = make(100, folder.path(), &options(3)).unwrap_err().to_string();
-    assert!(error.contains("(num_shards: 2 there, 3 now)"), "{error}");
+    assert!(error.contains("made with num_shards 2, not 3; pass 2 to keep it"), "{error}");
     let error = make(99, folder.path(), &options(2)).unwrap_err().to_string();
-    assert!(error.contains("(instances: 100 there, 99 now)"), "{error}");
+    assert!(error.contains("made with instances 100, not 99; set overwrite"), "{error}");
     let elsewhere = Origin { identity: [("tokenizer".to_owned(), "xyz".into())].into_iter().collect(), ..origin() };
     let error = write_records(&Made::new(100), folder.path(), &options(2), &elsewhere, &mut NoProgress);
-    assert!(error.unwrap_err().to_string().contains("(tokenizer: abc there, xyz now)"));
+    assert!(error.unwrap_err().to_string().contains("made with tokenizer abc, not xyz; set overwrite"));
     assert_eq!(files(folder.path()), before);
 
     std::fs::write(folder.path().join("notes.txt"), b"mine").unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
+use crate::files::resume::{Difference, check_same, not_ours};
 use crate::tokens::corpus::Position;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
 use crate::{Error, Result};
@@ -74,15 +75,14 @@ impl Journal {
         let mut note = None;
         match std::fs::read(&path) {
             Ok(text) => {
-                let found: Self = serde_json::from_slice(&text).map_err(|e| {
-                    Error::data(&path, format!("not a journal of this program ({e}); --overwrite starts afresh"))
-                })?;
-                let mut differences = self.differences(&found.tokenizer, &found.settings, found.version);
+                let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
                 if found.replaced() == 0 {
                     // So far the text was valid, and either rule gives the same.
-                    differences.retain(|d| !d.starts_with("on_bad_utf8 "));
+                    if let Some(settings) = found.settings.as_object_mut() {
+                        settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
+                    }
                 }
-                refuse(folder, "an unfinished store", differences)?;
+                check_same(folder, false, &self.differences(&found.tokenizer, &found.settings, found.version))?;
                 let whole = found.parts.iter().take_while(|p| TokenStore::has_part(folder, &p.part, vocab_size));
                 self.parts = whole.cloned().collect();
                 let reached = self.position().file + 1;
@@ -95,7 +95,8 @@ impl Journal {
                             .into(),
                     );
                 } else {
-                    refuse(folder, "an unfinished store", self.other_inputs_before(&found.inputs, self.position()))?;
+                    let other = self.other_inputs_before(&found.inputs, self.position());
+                    check_same(folder, false, other.as_slice())?;
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -111,34 +112,30 @@ impl Journal {
         let mut differences = self.differences(&tokenizer, &meta.settings, meta.version);
         differences.extend(other_inputs(&meta.inputs, &self.inputs));
         if differences.is_empty() && self.inputs.iter().any(|r| r.bytes.is_none()) {
-            differences.push("standard input and pipes cannot be compared with what it was made from".into());
+            differences.push(Difference::new("standard input or a pipe, which cannot be compared"));
         }
-        refuse(folder, "a finished store", differences)
+        check_same(folder, true, &differences)
     }
 
     fn path(&self) -> PathBuf {
         self.folder.join(JOURNAL_FILE)
     }
 
-    fn differences(&self, tokenizer: &Value, settings: &Value, version: u32) -> Vec<String> {
-        let mut differences = Vec::new();
-        if version != self.version {
-            differences.push(format!("the store's version is {version} there, {} now", self.version));
-        }
-        for (now, there) in [(&self.tokenizer, tokenizer), (&self.settings, settings)] {
-            for (name, now) in now.as_object().into_iter().flatten() {
-                let there = &there[name];
-                if there != now {
-                    differences.push(format!("{name} is {there} there, {now} now"));
-                }
-            }
-        }
-        differences
+    fn differences(&self, tokenizer: &Value, settings: &Value, version: u32) -> Vec<Difference> {
+        let version = Difference::of("format version", Some(&json!(version)), Some(&json!(self.version)));
+        let mut all: Vec<_> = version.into_iter().collect();
+        let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
+        all.extend(Difference::of_values(&map(tokenizer), &map(&self.tokenizer)));
+        let (mut there, now) = (map(settings), map(&self.settings));
+        // What is no setting any more decides nothing.
+        there.retain(|name, _| now.contains_key(name));
+        all.extend(Difference::of_options(&there, &now));
+        all
     }
 
     /// How the inputs of an earlier run differ from these up to `position`. Later ones may have been mended since, or
     /// added, without a difference to what is finished.
-    fn other_inputs_before(&self, found: &[InputRecord], position: Position) -> Option<String> {
+    fn other_inputs_before(&self, found: &[InputRecord], position: Position) -> Option<Difference> {
         let upto = |inputs: &[InputRecord]| {
             let mut inputs: Vec<_> = inputs.iter().take(position.file + 1).cloned().collect();
             if let Some(InputRecord { bytes, fingerprint, .. }) = inputs.get_mut(position.file)
@@ -153,27 +150,15 @@ impl Journal {
 }
 
 /// How two lists of inputs differ: the first difference, if there is one.
-fn other_inputs(there: &[InputRecord], now: &[InputRecord]) -> Option<String> {
-    match there.iter().zip(now).find(|(there, now)| there != now) {
-        Some((there, now)) if there.path == now.path => Some(format!("the contents of {} have changed", now.path)),
-        Some((there, now)) => Some(format!("the input is {} there, {} now", there.path, now.path)),
-        None if there.len() != now.len() => Some(format!("it has {} inputs, now there are {}", there.len(), now.len())),
-        None => None,
-    }
+fn other_inputs(there: &[InputRecord], now: &[InputRecord]) -> Option<Difference> {
+    Some(Difference::new(match there.iter().zip(now).find(|(there, now)| there != now) {
+        Some((there, now)) if there.path == now.path => format!("other contents of {}", now.path),
+        Some((there, now)) => format!("input {}, not {}", there.path, now.path),
+        None if there.len() != now.len() => format!("{} inputs, not {}", there.len(), now.len()),
+        None => return None,
+    }))
 }
 
 fn tokenizer_settings(digest: &str, vocab_size: u32) -> Value {
     json!({ "tokenizer_digest": digest, "vocab_size": vocab_size })
-}
-
-fn refuse(folder: &Path, what: &str, differences: impl IntoIterator<Item = String>) -> Result<()> {
-    let differences: Vec<_> = differences.into_iter().collect();
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Option(format!(
-        "{} holds {what} of another run: {}; choose another folder, or --overwrite to start afresh",
-        folder.display(),
-        differences.join("; ")
-    )))
 }

@@ -1,0 +1,145 @@
+//! Whether an output that is there, whole or not, is the one that a command would make, and what to do if it is not.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// Something that decides the bytes of an output and was different when the output was made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Difference {
+    /// To stand after "made with": "dupe_factor 2, not 3".
+    what: String,
+    /// The value to pass to keep the output, if it is that of an option.
+    keep: Option<String>,
+}
+
+impl Difference {
+    /// A difference of which no option decides, to stand after "made with".
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), keep: None }
+    }
+
+    /// The values of `name` in the output and now; none if they are the same.
+    pub fn of(name: &str, there: Option<&Value>, now: Option<&Value>) -> Option<Self> {
+        if there == now {
+            return None;
+        }
+        let is_long = |value: Option<&Value>| value.is_some_and(|it| it.is_array() || it.is_object());
+        if is_long(there) || is_long(now) {
+            return Some(Self::new(format!("another {name}")));
+        }
+        let text = |value: Option<&Value>| match value {
+            None => "none".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        Some(Self::new(format!("{name} {}, not {}", text(there), text(now))))
+    }
+
+    /// The same for each option, in the order of their names.
+    pub fn of_options(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
+        let mut found = Self::of_all(there, now);
+        for (name, difference) in &mut found {
+            difference.keep = there.get(name.as_str()).map(|value| match value {
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            });
+        }
+        found.into_iter().map(|(_, difference)| difference).collect()
+    }
+
+    /// The same for all values that no option has, in the order of their names.
+    pub fn of_values(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
+        Self::of_all(there, now).into_iter().map(|(_, difference)| difference).collect()
+    }
+
+    fn of_all<'a>(there: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Vec<(&'a String, Self)> {
+        let mut names: Vec<_> = there.keys().chain(now.keys()).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().filter_map(|name| Some((name, Self::of(name, there.get(name), now.get(name))?))).collect()
+    }
+}
+
+/// Refuses `output`, which is complete or was begun, if it was made with anything else than now.
+///
+/// # Errors
+/// [`Error::Option`] that says what is different and what to do.
+pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Difference]) -> Result<()> {
+    let made = if is_complete { "made" } else { "begun" };
+    let aim = if is_complete { "keep it" } else { "resume" };
+    let keep = match differences {
+        [] => return Ok(()),
+        [Difference { keep: Some(value), .. }] => format!("pass {value} to {aim}, "),
+        all if all.iter().all(|it| it.keep.is_some()) => format!("pass the earlier values to {aim}, "),
+        _ => String::new(),
+    };
+    let what: Vec<_> = differences.iter().map(|it| it.what.as_str()).collect();
+    Err(Error::Option(format!(
+        "{}: {made} with {}; {keep}set overwrite to replace it, or name another output directory",
+        output.display(),
+        what.join(", and with "),
+    )))
+}
+
+/// The file at `path`, in which a command notes what it has done, cannot be read as that.
+pub(crate) fn not_ours(path: &Path, reason: &str) -> Error {
+    let found = format!("not as albert-fast writes it ({reason})");
+    Error::data(path, format!("{found}; set overwrite to replace the output, or name another output directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn map(value: &Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    fn said(is_complete: bool, differences: &[Difference]) -> String {
+        match check_same(Path::new("out"), is_complete, differences) {
+            Err(Error::Option(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_that_differ() {
+        let there = map(&json!({"dupe_factor": 2, "random_seed": 1, "rng": "fast"}));
+        assert!(check_same(Path::new("out"), true, &Difference::of_options(&there, &there)).is_ok());
+        let mut now = there.clone();
+        now.insert("dupe_factor".into(), json!(3));
+        assert_eq!(
+            said(true, &Difference::of_options(&there, &now)),
+            "out: made with dupe_factor 2, not 3; pass 2 to keep it, set overwrite to replace it, or name another output \
+             directory"
+        );
+        now.insert("rng".into(), json!("reference"));
+        assert_eq!(
+            said(false, &Difference::of_options(&there, &now)),
+            "out: begun with dupe_factor 2, not 3, and with rng fast, not reference; pass the earlier values to resume, set \
+             overwrite to replace it, or name another output directory"
+        );
+        now = there.clone();
+        now.insert("ngram".into(), json!(3));
+        assert_eq!(
+            said(true, &Difference::of_options(&there, &now)),
+            "out: made with ngram none, not 3; set overwrite to replace it, or name another output directory"
+        );
+    }
+
+    #[test]
+    fn what_no_option_decides() {
+        let there = map(&json!({"tokenizer_digest": "abc", "input": [1], "same": 1}));
+        let now = map(&json!({"tokenizer_digest": "xyz", "input": [2], "same": 1}));
+        assert_eq!(
+            said(true, &Difference::of_values(&there, &now)),
+            "out: made with another input, and with tokenizer_digest abc, not xyz; set overwrite to replace it, or name \
+             another output directory"
+        );
+    }
+}
