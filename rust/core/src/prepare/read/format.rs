@@ -228,7 +228,7 @@ pub fn recognize(head: &[u8], whole: bool) -> Kind {
                 "a table of tab-separated values without a header",
                 "pass --format tsv --text-column N to prepare-text, with the number of the column from 1",
             ),
-            None => Kind::Text,
+            None => binary::shifted(text).unwrap_or(Kind::Text),
         },
         Shape::Other { what, advice } => Other::text(what, advice),
     }

@@ -1,6 +1,8 @@
 //! Binary formats and pointers to data, by their magic bytes; and binary data of no known format, by what it is made of.
 
 use memchr::memmem;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
 
 use super::{Kind, Other, trim_start};
 use crate::files::foreign::{Foreign, UTF_32};
@@ -89,13 +91,16 @@ fn seven_bit(head: &[u8]) -> Option<Kind> {
         let advice = "convert it first (iconv -f ISO-2022-JP -t UTF-8)";
         return Some(Other::text("ISO-2022-JP text", advice));
     }
-    if runs(head, b"~{", b"~}").filter(|run| is_gb(run)).take(FEW_RUNS).count() == FEW_RUNS {
+    None
+}
+
+/// Text whose characters stand for others between signs that any text may have. Other formats, too, may hold them: it is for
+/// text that is nothing else.
+pub(super) fn shifted(text: &[u8]) -> Option<Kind> {
+    if runs(text, b"~{", b"~}").filter(|run| is_gb(run)).take(FEW_RUNS).count() == FEW_RUNS {
         return Some(Other::text("HZ text", "convert it first (iconv -f HZ -t UTF-8)"));
     }
-    if runs(head, b"+", b"-").filter(|run| is_base64_utf16(run)).take(FEW_RUNS).count() == FEW_RUNS && head.is_ascii() {
-        return Some(Other::binary("UTF-7 text", "convert it first (iconv -f UTF-7 -t UTF-8)"));
-    }
-    None
+    is_utf7(text).then(|| Other::text("UTF-7 text", "convert it first (iconv -f UTF-7 -t UTF-8)"))
 }
 
 /// So many runs of another character set prove that it is one.
@@ -119,27 +124,96 @@ fn is_gb(run: &[u8]) -> bool {
     run.len() > 1 && run.len().is_multiple_of(2) && run.chunks(2).all(|two| matches!(two, [0x21..=0x77, 0x21..=0x7E]))
 }
 
-/// Whether `run` is UTF-16 in base 64, as UTF-7 writes characters that are not ASCII.
-fn is_base64_utf16(run: &[u8]) -> bool {
-    let (mut bits, mut count, mut units) = (0_u32, 0, Vec::new());
-    for &byte in run {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return false,
-        };
-        (bits, count) = (bits << 6 | u32::from(six), count + 6);
-        if count >= 16 {
-            count -= 16;
-            units.push((bits >> count) as u16);
-            bits &= (1 << count) - 1;
+/// What a `+` in text that may be UTF-7 stands for.
+enum Shift {
+    /// These letters, and perhaps signs between them.
+    Letters(Vec<char>),
+    /// A plus, or signs such as dashes and quotes: evidence for nothing.
+    Signs,
+    /// Nothing that UTF-7 writes.
+    Nothing,
+}
+
+/// Whether `text` is UTF-7. Telephone numbers, formulas and code have a plus before letters too, so most of what follows one
+/// must be letters in base 64, several of them different, of Latin, Greek, Cyrillic, Armenian and Hebrew, or words of one
+/// script.
+fn is_utf7(text: &[u8]) -> bool {
+    /// Letters below this are those of the scripts above, and few words in base 64 are one.
+    const NEAR: char = '\u{600}';
+    if !text.is_ascii() {
+        return false;
+    }
+    let (mut others, mut words, mut script, mut is_one_script) = (0_usize, Vec::new(), None, true);
+    let mut at = 0;
+    while let Some(plus) = memchr::memchr(b'+', &text[at..]) {
+        let rest = &text[at + plus + 1..];
+        let run = &rest[..rest.iter().take_while(|byte| base64(**byte).is_some()).count()];
+        at += plus + 1 + run.len();
+        match Shift::of(run, rest.get(run.len()) == Some(&b'-')) {
+            Shift::Letters(letters) if letters.len() > 1 || letters[0] < NEAR => {
+                for far in letters.into_iter().filter(|letter| *letter >= NEAR) {
+                    // Japanese is written in all of these.
+                    let of = match far.script() {
+                        Script::Hiragana | Script::Katakana => Script::Han,
+                        Script::Common | Script::Inherited => continue,
+                        of => of,
+                    };
+                    is_one_script &= *script.get_or_insert(of) == of;
+                }
+                words.push(run);
+            }
+            Shift::Signs => {}
+            // A single letter far from the others may be a word of three letters.
+            Shift::Letters(_) | Shift::Nothing => others += 1,
         }
     }
-    let is_char = |it: Result<char, _>| it.is_ok_and(|c: char| !c.is_ascii());
-    !units.is_empty() && count < 6 && bits == 0 && char::decode_utf16(units).all(is_char)
+    let count = words.len();
+    words.sort_unstable();
+    words.dedup();
+    words.len() >= FEW_RUNS && count > others && is_one_script
+}
+
+impl Shift {
+    /// What `run`, the characters of base 64 behind a `+`, stands for; `ends` says whether a `-` follows it.
+    fn of(run: &[u8], ends: bool) -> Self {
+        if run.is_empty() {
+            return if ends { Self::Signs } else { Self::Nothing };
+        }
+        let (mut bits, mut count, mut units) = (0_u32, 0, Vec::new());
+        for six in run.iter().filter_map(|byte| base64(*byte)) {
+            (bits, count) = (bits << 6 | u32::from(six), count + 6);
+            if count >= 16 {
+                count -= 16;
+                units.push((bits >> count) as u16);
+                bits &= (1 << count) - 1;
+            }
+        }
+        let is_sign = |c: char| {
+            matches!(c, '\u{A0}'..='\u{BF}' | '\u{2010}'..='\u{2044}' | '\u{20AC}')
+                || matches!(c, '\u{3000}'..='\u{303F}' | '\u{FF00}'..='\u{FF20}')
+        };
+        let is_letter = |c: char| c.is_alphabetic() || c.general_category_group() == GeneralCategoryGroup::Mark;
+        let is_known = |c: &char| !c.is_ascii() && (is_letter(*c) || is_sign(*c));
+        match char::decode_utf16(units).collect::<Result<Vec<char>, _>>() {
+            Ok(all) if !all.is_empty() && count < 6 && bits == 0 && all.iter().all(is_known) => {
+                let letters: Vec<char> = all.into_iter().filter(|c| is_letter(*c)).collect();
+                if letters.is_empty() { Self::Signs } else { Self::Letters(letters) }
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// The six bits that a character of base 64 stands for.
+fn base64(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    })
 }
 
 /// Formats whose first bytes are never those of text.

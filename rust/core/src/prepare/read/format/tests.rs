@@ -290,6 +290,39 @@ fn encodings_of_seven_bits_and_old_formats() {
 }
 
 #[test]
+fn a_plus_before_letters_is_not_utf_7() {
+    for text in [
+        "Thymocytes were sorted into CD4+CD8- and CD4-CD8+ cells.\nThe CD4+CD8- cells were cultured.\n",
+        "Call our office at +420-222-111-333.\nIn Brno it is +420-541-999, in Kyiv +380-44-111.\n",
+        "x = a+b1o-c and y = q+abc-d; z = w+xyz-1 and m+abcdef-1.\nThen q+foo-1, r+boo-2 and s+adding-3.\n",
+        "The node+API-first way, and again node+API-first.\n",
+        "commit +add- -rem\n",
+    ] {
+        assert_eq!(recognize(text.repeat(3).as_bytes(), true), Kind::Text, "{text}");
+        // It decides only about text that is nothing else.
+        let text = text.replace('\n', " M+APw-nchen und K+APY-ln. ");
+        for (other, kind) in [
+            (format!("{{\"text\": \"{text}\"}}\n"), Kind::Jsonl),
+            (format!("id,text\n1,\"{text}\"\n2,Two.\n"), Kind::Csv),
+            (format!("WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 9\r\n\r\n{text}\r\n\r\n"), Kind::Wet),
+            (format!("<doc id=\"1\" title=\"A\">\nA\n\n{text}\n</doc>\n"), Kind::Wikiextractor),
+        ] {
+            assert_eq!(recognize(other.as_bytes(), true), kind, "{other}");
+        }
+    }
+    for text in [
+        "M+APw-nchen und K+APY-ln.\n",
+        "Er sagte: +IB4-Gr+APYA3w-e aus K+APY-ln, 2 +- 3!+IBw +IBM Sch+APY-n.\n",
+        "+BBwEPgRBBDoEMgQw - +BDMEPgRABD4ENA, +- +BEAENQQ6BDA.\n",
+        "+ZeVnLIqeMAFncU6skP0waE6skP0wAg\n+MFMwjDBvMAFnLDBnMFkwAg-\n",
+    ] {
+        let kind = recognize(text.as_bytes(), true);
+        assert_eq!(kind.what(), "UTF-7 text", "{text}");
+        assert!(kind.may_be_text(), "it may be named text all the same");
+    }
+}
+
+#[test]
 fn tabs_in_every_line_are_columns() {
     let leipzig: String =
         (1..=12).fold(String::new(), |text, i| text + &format!("{i}\tDies ist der Satz Nummer {i}.\n"));
