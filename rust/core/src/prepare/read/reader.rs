@@ -302,7 +302,9 @@ fn next_bytes(
     let end = match window.take(&mut block.data, ends, limit)? {
         Taken::Nothing => return at_end(window, &[], kind).map(|()| false),
         // What cannot be read is then counted where it is taken apart.
-        Taken::Rest | Taken::TooLong if skip_bad && matches!(kind, RawKind::Table(_) | RawKind::Wet) => {
+        Taken::Rest | Taken::TooLong
+            if skip_bad && matches!(kind, RawKind::Table(_) | RawKind::Wet) || is_line(kind, &block.data) =>
+        {
             let end = match kind {
                 RawKind::Table(_) => memchr(window.newline, &block.data).map(|newline| newline + 1),
                 _ => warc::resume(&block.data),
@@ -326,6 +328,11 @@ fn next_bytes(
     };
     window.give_back(&mut block.data, end);
     Ok(true)
+}
+
+/// Whether the first line of `data` is a row whose quotes quote nothing, in a table that otherwise quotes.
+fn is_line(kind: &RawKind, data: &[u8]) -> bool {
+    matches!(kind, RawKind::Table(column) if column.dialect.row(data).other.is_some())
 }
 
 fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error {

@@ -20,6 +20,12 @@ pub(in crate::prepare) struct Dialect {
     pub backslash: bool,
     /// Whether there may be spaces around the quotes of a field.
     pub spaces: bool,
+    /// Whether it was seen that the table quotes. In one of tab-separated values that was not, a quotation over several rows is
+    /// no field.
+    pub sure: bool,
+    /// How many fields a row should have; 0 if it is not known. One that has not, or has a fault, is read in another dialect if
+    /// its first line is a row of so many fields in that.
+    pub fields: usize,
 }
 
 /// Why a row cannot be read.
@@ -34,10 +40,12 @@ pub(in crate::prepare) enum Fault {
 /// A row at the beginning of data.
 #[derive(Debug, Default)]
 pub(in crate::prepare) struct Row {
-    /// Behind its newline; of a row with a fault, behind the first one. None if there is none.
+    /// Behind its newline; of a row with a fault, behind the first one. None if more data may end it elsewhere.
     pub end: Option<usize>,
     pub fault: Option<Fault>,
     pub fields: usize,
+    /// The dialect of the row, which is its first line, if it is another than the table's.
+    pub other: Option<Dialect>,
     /// Whether a field is in quotes, and has to be: it has a delimiter, a newline or a quote.
     quoted: bool,
     needed: bool,
@@ -59,7 +67,7 @@ pub(in crate::prepare) struct Scan {
 impl Dialect {
     /// Quotes that are doubled within quotes, as RFC 4180 has it.
     pub const fn new(delimiter: u8, newline: u8) -> Self {
-        Self { delimiter, newline, quotes: true, backslash: false, spaces: false }
+        Self { delimiter, newline, quotes: true, backslash: false, spaces: false, sure: false, fields: 0 }
     }
 
     /// The dialect of the rows in `data`, which should have `fields` fields; `whole` says whether the table ends with `data`.
@@ -83,11 +91,65 @@ impl Dialect {
         if delimiter == b'\t' && sight.broken > 0 && !is_quoted {
             best = Self { quotes: false, backslash: false, spaces: false, ..best };
         }
-        best
+        Self { sure: is_quoted, fields, ..best }
     }
 
     /// The row that `data`, which is not empty, begins with.
     pub fn row(self, data: &[u8]) -> Row {
+        let row = self.read(data);
+        if self.fields == 0 || row.fault.is_none() && row.fields == self.fields {
+            return row;
+        }
+        self.in_another(data, &row).unwrap_or(row)
+    }
+
+    /// The first line of `data` as a row in another dialect, if it is one: `row` is what `data` begin with in this one. What is
+    /// seen of a table tells how it quotes, and behind that a row may be the first that shows more.
+    fn in_another(self, data: &[u8], row: &Row) -> Option<Row> {
+        let line = &data[..memchr(self.newline, data).map_or(data.len(), |newline| newline + 1)];
+        let this = Self { fields: 0, ..self };
+        let others: &[Self] = if self.delimiter == b'\t' {
+            &[Self { quotes: !self.quotes, backslash: false, spaces: false, ..this }]
+        } else {
+            &[Self { backslash: !self.backslash, ..this }, Self { spaces: !self.spaces, ..this }]
+        };
+        // The line's quotes must not be those of a longer row.
+        let is_apart = match row.fault {
+            None => row.end.unwrap_or(data.len()) <= line.len(),
+            _ if self.delimiter != b'\t' => true,
+            Some(Fault::Broken { at, .. }) => self.are_rows(data, at, self.fields),
+            Some(Fault::Open(_)) => {
+                let mut others: Vec<&[u8]> = data[line.len()..].split(|&byte| byte == self.newline).take(100).collect();
+                others.pop();
+                let is_row = |line: &&&[u8]| memchr_iter(self.delimiter, line).count() + 1 == self.fields;
+                others.iter().filter(is_row).count() * 2 >= others.len()
+            }
+        };
+        let is_row = |other: &&Self| {
+            let it = other.read(line);
+            it.fault.is_none() && it.fields == self.fields && it.end.unwrap_or(line.len()) == line.len()
+        };
+        let other = others.iter().find(is_row).filter(|_| is_apart)?;
+        // Of a row that is cut or whose quote is open, more data may tell something else.
+        let end = row.end.map(|_| line.len());
+        Some(Row { end, fields: self.fields, other: Some(*other), ..Row::default() })
+    }
+
+    /// Whether the lines of `data` up to that with byte `last` have `fields` fields each, if no quote counts.
+    fn are_rows(self, data: &[u8], last: usize, fields: usize) -> bool {
+        let mut at = 0;
+        while at <= last {
+            let end = memchr(self.newline, &data[at..]).map_or(data.len(), |newline| at + newline + 1);
+            if memchr_iter(self.delimiter, &data[at..end]).count() + 1 != fields {
+                return false;
+            }
+            at = end;
+        }
+        true
+    }
+
+    /// The row that `data`, which is not empty, begins with in this dialect.
+    fn read(self, data: &[u8]) -> Row {
         let mut row = Row { fields: 1, ..Row::default() };
         let mut at = 0;
         loop {
@@ -106,6 +168,9 @@ impl Dialect {
             let Some((close, doubled)) = self.close(data, begin) else {
                 return self.faulty(row, data, Fault::Open(begin));
             };
+            if self.takes_in_rows(data, begin, close) {
+                return self.faulty(row, data, Fault::Broken { open: begin, at: close });
+            }
             let behind = close + 1 + self.spaces(&data[close + 1..]);
             row.quoted = true;
             row.needed |= doubled || memchr2(self.delimiter, self.newline, &data[begin..close]).is_some();
@@ -130,9 +195,24 @@ impl Dialect {
         row.fault = Some(fault);
         let newline = memchr(self.newline, data);
         row.fields = memchr_iter(self.delimiter, &data[..newline.unwrap_or(data.len())]).count() + 1;
-        // More data may close an open quote.
-        row.end = newline.map(|at| at + 1).filter(|_| matches!(fault, Fault::Broken { .. }));
+        // More data may close an open quote, or show that the quote takes in rows.
+        let is_sure = match fault {
+            Fault::Open(_) => false,
+            Fault::Broken { at, .. } => self.delimiter != b'\t' || memchr(self.newline, &data[at..]).is_some(),
+        };
+        row.end = newline.map(|at| at + 1).filter(|_| is_sure);
         row
+    }
+
+    /// Whether the quotation from `open` to `close` is one that begins in a row of `data` and ends in another, in a table of
+    /// tab-separated values that does not quote.
+    fn takes_in_rows(self, data: &[u8], open: usize, close: usize) -> bool {
+        if self.delimiter != b'\t' || self.sure || memchr(self.newline, &data[open..close]).is_none() {
+            return false;
+        }
+        let first = memchr(self.newline, data).map_or(data, |newline| &data[..newline]);
+        let fields = memchr_iter(self.delimiter, first).count() + 1;
+        fields > 1 && (self.fields == 0 || self.fields == fields) && self.are_rows(data, close, fields)
     }
 
     /// The quote that closes the one at `open`, and whether there are quotes between them.
@@ -157,6 +237,9 @@ impl Dialect {
 
     /// Appends `row`, which has no fault, to `out` as the `csv` crate reads it: quotes are doubled, and nothing is around them.
     pub fn plain(self, row: &[u8], out: &mut Vec<u8>) {
+        if !self.quotes {
+            return self.quote(row, out);
+        }
         if !self.spaces && !self.backslash {
             return out.extend_from_slice(row);
         }
@@ -184,6 +267,31 @@ impl Dialect {
             out.extend_from_slice(&row[at..end]);
             at = end;
         }
+    }
+
+    /// The same of a row whose quotes are text: fields that begin with one are put in quotes.
+    fn quote(self, row: &[u8], out: &mut Vec<u8>) {
+        if memchr(b'"', row).is_none() {
+            return out.extend_from_slice(row);
+        }
+        let end = row.strip_suffix(&[self.newline]).unwrap_or(row).len();
+        let end = row[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
+        for (i, field) in row[..end].split(|&byte| byte == self.delimiter).enumerate() {
+            if i > 0 {
+                out.push(self.delimiter);
+            }
+            if field.first() != Some(&b'"') {
+                out.extend_from_slice(field);
+                continue;
+            }
+            out.push(b'"');
+            for part in field.split_inclusive(|&byte| byte == b'"') {
+                out.extend_from_slice(part);
+                out.extend(part.last().filter(|&&last| last == b'"'));
+            }
+            out.push(b'"');
+        }
+        out.extend_from_slice(&row[end..]);
     }
 
     /// Looks for row ends in `data`, which begins with a row; for no more than the first, if `one`.
@@ -223,6 +331,15 @@ pub(in crate::prepare) struct Sight {
     spaced: usize,
 }
 
+impl Row {
+    /// Where it ends in `data`, which it begins and nothing follows.
+    pub fn end_in(&self, data: &[u8], newline: u8) -> usize {
+        let line = || memchr(newline, data).map(|newline| newline + 1);
+        let end = if self.fault.is_some() || self.other.is_some() { line() } else { self.end };
+        end.unwrap_or(data.len())
+    }
+}
+
 impl Sight {
     /// What is in `data`; rows should have `fields` fields.
     pub fn of(data: &[u8], whole: bool, dialect: Dialect, fields: usize) -> Self {
@@ -230,16 +347,13 @@ impl Sight {
         let mut at = 0;
         while at < data.len() {
             let rest = &data[at..];
-            let mut row = dialect.row(rest);
-            if let (None, Some(Fault::Open(_))) = (row.end, row.fault)
-                && (whole || holds_rows(rest, dialect, fields))
-            {
-                row.end = memchr(dialect.newline, rest).map(|newline| newline + 1);
-            } else if row.end.is_none() && !whole {
+            let row = dialect.row(rest);
+            let is_open = matches!(row.fault, Some(Fault::Open(_))) || row.other.is_some();
+            if row.end.is_none() && !whole && !(is_open && holds_rows(rest, dialect, fields)) {
                 sight.cut = Some(row.fields);
                 break;
             }
-            let end = row.end.unwrap_or(rest.len());
+            let end = row.end_in(rest, dialect.newline);
             at += end;
             if plain::is_blank(&rest[..end]) {
                 continue;

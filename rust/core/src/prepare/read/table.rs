@@ -116,7 +116,6 @@ fn reader(text: &[u8], dialect: Dialect) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new()
         .delimiter(dialect.delimiter)
         .terminator(csv::Terminator::Any(dialect.newline))
-        .quoting(dialect.quotes)
         .has_headers(false)
         .flexible(true)
         .from_reader(text)
@@ -140,12 +139,8 @@ pub(super) fn parse(
     while at < data.len() {
         let rest = &data[at..];
         let row = dialect.row(rest);
-        let end = match row.fault {
-            // What could close the quote is in another block, or nowhere.
-            Some(Fault::Open(_)) => memchr::memchr(dialect.newline, rest).map(|newline| newline + 1),
-            _ => row.end,
-        };
-        let end = end.unwrap_or(rest.len());
+        // What could close an open quote is in another block, or nowhere.
+        let end = row.end_in(rest, dialect.newline);
         match row.fault {
             Some(Fault::Open(open)) => rows.push((line + lines(&rest[..open]), Some(None))),
             Some(Fault::Broken { open, at }) => {
@@ -156,7 +151,7 @@ pub(super) fn parse(
             }
             None if is_blank(&rest[..end]) => {}
             None => {
-                dialect.plain(&rest[..end], &mut plain);
+                row.other.unwrap_or(dialect).plain(&rest[..end], &mut plain);
                 rows.push((line, None));
             }
         }

@@ -42,12 +42,90 @@ fn how_a_table_quotes() {
     assert_eq!(choose("1\t\"a\" b\n2\tc\n3\td\n", b'\t'), (false, false, false));
     assert_eq!(choose("1\t\"a\n2\tc\n3\td\n", b'\t'), (false, false, false));
     assert_eq!(choose("1\t\"a\tb\"\n2\t\"c\nd\"\n3\t\"d\" e\n", b'\t'), (true, false, false));
+    // A quotation over rows is not one field, unless its lines are no rows.
+    assert_eq!(choose("1\t\"Hello.\n2\tHow are you?\"\n3\tFine.\n", b'\t'), (false, false, false));
+    assert_eq!(choose("1\t\"Hello.\n2\tAll is well.\n3\tHow are you?\"\n", b'\t'), (false, false, false));
+    assert_eq!(choose("1\t\"a\nb\tc\td\"\n2\t\"e\nf\"\n3\t\"g\" h\n", b'\t'), (true, false, false));
     // The end of what is looked at is not the end of the table.
     let rows = |text: &str| Dialect::choose(b'\t', b'\n', text.as_bytes(), false, 2).quotes;
     assert!(!rows("1\t\"a\n2\tc\n3\td\n4\te\n") && rows("1\tb\n2\t\"A long text\nof lines\nthat is cut"));
 }
 
+/// Rows of which the beginning of their table does not tell how they quote.
+#[test]
+fn rows_in_another_dialect() {
+    let rows = |dialect: Dialect, text: &str| {
+        let dialect = Dialect { fields: 2, ..dialect };
+        let (mut plain, mut rest, mut faults) = (Vec::new(), text.as_bytes(), 0);
+        while !rest.is_empty() {
+            let row = dialect.row(rest);
+            let end = row.end_in(rest, b'\n');
+            match row.fault {
+                Some(_) => faults += 1,
+                None => row.other.unwrap_or(dialect).plain(&rest[..end], &mut plain),
+            }
+            rest = &rest[end..];
+        }
+        let records = reader(&plain, dialect).into_records().map(|it| it.unwrap().iter().collect::<Vec<_>>().join("|"));
+        (records.collect::<Vec<_>>(), faults)
+    };
+    let tabs = Dialect::new(b'\t', b'\n');
+    let sure = Dialect { sure: true, ..tabs };
+    let bare = Dialect { quotes: false, ..tabs };
+    let commas = Dialect::new(b',', b'\n');
+    let backslash = Dialect { backslash: true, ..commas };
+    for (dialect, text, expected) in [
+        (tabs, "1\t\"Yes,\" he said.\n2\tNo.\n", &["1|\"Yes,\" he said.", "2|No."][..]),
+        (
+            tabs,
+            "1\t\"Hello.\n2\tHow are you?\"\n3\t\"Fine\tit is.\"\n",
+            &["1|\"Hello.", "2|How are you?\"", "3|Fine\tit is."],
+        ),
+        (tabs, "1\t\"Hello.\n2\tHow are you?\n3\tFine.\n", &["1|\"Hello.", "2|How are you?", "3|Fine."]),
+        (tabs, "1\t\"Hello.\nHow are you?\"\n", &["1|Hello.\nHow are you?"]),
+        (tabs, "1\t\"Hello, \"you\" there", &["1|\"Hello, \"you\" there"]),
+        (sure, "1\t\"a\nb\tc\"\n2\t\"Yes,\" he said.\n", &["1|a\nb\tc", "2|\"Yes,\" he said."]),
+        (bare, "1\t\"Yes,\" he said.\r\n2\t\"a\tb\"\n", &["1|\"Yes,\" he said.\r", "2|a\tb"]),
+        (
+            commas,
+            "1,\"He said \\\"yes, sir\\\" to me.\"\n2,\"C:\\dir\\\"\n",
+            &["1|He said \"yes, sir\" to me.", "2|C:\\dir\\"],
+        ),
+        (commas, "1, \"a, b\"\n2,c\n", &["1|a, b", "2|c"]),
+        (backslash, "1,\"a \\\"b\\\"\"\n2,\"C:\\dir\\\"\n", &["1|a \"b\"", "2|C:\\dir\\"]),
+    ] {
+        assert_eq!(rows(dialect, text), (expected.iter().map(ToString::to_string).collect(), 0), "{text}");
+    }
+    // What is no row of so many fields in any dialect stays a fault.
+    for (dialect, text) in [
+        (sure, "1\t\"Hello\nhe said \"yes\" there\"\n"),
+        (sure, "1\t\"Hello\nmore\nand more\n"),
+        (commas, "1,\"Hello\" she said.\n"),
+        (commas, "1,\"Hello\n2,c\n"),
+    ] {
+        assert_eq!(rows(dialect, text).1, 1, "{text}");
+    }
+}
+
 proptest! {
+    /// Where a row ends, and in which dialect, does not depend on how much of what follows is seen.
+    #[test]
+    fn more_data_change_no_row(
+        parts in prop::collection::vec(prop::sample::select(
+            ["\"", "\"\"", "\t", ",", "\n", "\r\n", "a", " ", "\\", "1\t\"", "\"\n2\t", "\n3\ta", "\n4,\""].as_slice()), 1..40),
+        (quotes, backslash, spaces, sure) in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
+        (is_tab, fields, cut) in (any::<bool>(), 0_usize..4, any::<prop::sample::Index>()),
+    ) {
+        let text = parts.concat();
+        let new = Dialect::new(if is_tab { b'\t' } else { b',' }, b'\n');
+        let dialect = Dialect { backslash: backslash && quotes, spaces: spaces && quotes, quotes, sure, fields, ..new };
+        let seen = dialect.row(&text.as_bytes()[..=cut.index(text.len())]);
+        if seen.end.is_some() {
+            let all = dialect.row(text.as_bytes());
+            prop_assert_eq!((seen.end, seen.fields, seen.other, seen.fault), (all.end, all.fields, all.other, all.fault));
+        }
+    }
+
     /// A row that is whole here is one record of the crate, whatever the dialect, and rows are those of all of the data.
     #[test]
     fn rows_are_those_of_the_crate(

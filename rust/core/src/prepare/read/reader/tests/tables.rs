@@ -40,6 +40,33 @@ fn tabs_and_quotes_that_quote_nothing() {
     assert_eq!(named("q.tsv", quoted, |_| {}).unwrap().0, ["One\tis\"\n here.", "Two."]);
 }
 
+/// The beginning of a table, which tells how it quotes, shows none of these rows; blocks end between them.
+#[test]
+fn a_row_does_not_depend_on_its_place() {
+    for (name, delimiter, odd, expected) in [
+        ("a.tsv", '\t', "\"Yes,\" he said.", "\"Yes,\" he said."),
+        ("a.tsv", '\t', "\"Hello there.", "\"Hello there."),
+        ("a.tsv", '\t', "How are you?\"", "How are you?\""),
+        ("a.csv", ',', "\"He said \\\"yes, sir\\\" to me.\"", "He said \"yes, sir\" to me."),
+    ] {
+        for at in [&[0_usize, 39_999][..], &[20_000, 35_000, 35_001, 39_990], &[39_999]] {
+            let mut text = format!("id{delimiter}text\n");
+            for i in 0..40_000 {
+                let row = if at.contains(&i) { odd.to_owned() } else { format!("plain sentence number {i} is here.") };
+                writeln!(text, "{i}{delimiter}{row}").unwrap();
+            }
+            assert!(text.len() > super::super::TABLE_HEAD + BLOCK_BYTES / 2);
+            let (texts, _, bad) = named(name, &text, |_| {}).unwrap();
+            assert_eq!((texts.len(), bad), (40_000, 0), "{odd} {at:?}");
+            assert!(at.iter().all(|&i| texts[i] == expected), "{odd} {at:?}");
+        }
+    }
+    // A quotation that begins in one row and ends in another.
+    let text = "id\ttext\n1\t\"Hello there.\n2\tHow are you?\"\n3\tFine.\n4\t\"Yes.\n5\tNo.\"\n6\tGood.\n";
+    let texts = named("a.tsv", text, |_| {}).unwrap().0;
+    assert_eq!(texts, ["\"Hello there.", "How are you?\"", "Fine.", "\"Yes.", "No.\"", "Good."]);
+}
+
 #[test]
 fn a_quote_in_the_wrong_place_is_a_bad_row() {
     let text = "id,text\n1,\"Hello\" she said.\n2,Two.\n3,\"Good bye he said.\n4,\"Another one.\n5,Five.\n";
