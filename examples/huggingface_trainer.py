@@ -11,7 +11,8 @@ from transformers import AlbertConfig, AlbertForMaskedLM, Trainer, TrainingArgum
 
 import albert_fast.torch
 from albert_fast import Tokenizer, demo_corpus, prepare_text
-from albert_fast.tokenizers.training import TrainingOptions, train
+from albert_fast.options import TokenizerTrainingOptions
+from albert_fast.tokenizers.training import train
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         text = folder / "text.txt"
         prepare_text(raw, text, language="en")
         spiece = folder / "spiece.model"
-        spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
+        spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)
         lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line]
         # Of 64 tokens at most, which is what the model below has positions for.

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from albert_fast import InstanceStream, Masker, Tokenizer, TokenStore, demo_corpus, prepare_text, tokenize
-from albert_fast.tokenizers.training import TrainingOptions, train
+from albert_fast.options import TokenizerTrainingOptions
+from albert_fast.tokenizers.training import train
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
         text = folder / "text.txt"
         prepare_text(raw, text, language="en")
         spiece = folder / "spiece.model"
-        spiece.write_bytes(train([str(text)], TrainingOptions(vocab_size=1000)).model)
+        spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)
         tokenize([text], folder / "store", tokenizer)
         stream = InstanceStream(TokenStore(folder / "store"), batch_size=16, max_seq_length=64)
