@@ -159,7 +159,9 @@ mod tests {
             &mut Numbers { next: 0, end, bad },
             |items: &mut [Vec<usize>]| {
                 widest = widest.max(items.len());
-                items.iter_mut().for_each(|item| item.push(item[0] * item[0]));
+                for item in items {
+                    item.push(item[0] * item[0]);
+                }
             },
             |item| {
                 if refused == Some(item[0]) {

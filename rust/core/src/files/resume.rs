@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Something that decides the bytes of an output and was different when the output was made.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Difference {
-    /// To stand after "made with": "dupe_factor 2, not 3".
+    /// To stand after "made with": "ngram 2, not 3".
     what: String,
     /// The value to pass to keep the output, if it is that of an option.
     keep: Option<String>,

@@ -135,7 +135,7 @@ fn pipeline(reader: &mut RawReader, sink: &mut Sink, shared: &Shared<'_>, progre
 
 impl Input<Work> for RawReader {
     fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
-        Ok(self.next_block(&mut work.block)?.then(|| work.block.data.len()))
+        Ok(self.next_block(&mut work.block)?.then_some(work.block.data.len()))
     }
 
     fn bytes_read(&self) -> u64 {

@@ -116,7 +116,7 @@ impl Input<Work> for Blocks {
         let block = &mut work.block;
         block.clear();
         block.data.shrink_to(4 * self.block_bytes);
-        Ok(self.reader.next_block(block)?.then(|| block.data.len()))
+        Ok(self.reader.next_block(block)?.then_some(block.data.len()))
     }
 
     fn bytes_read(&self) -> u64 {
