@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from albert_fast._native import AlbertFastError, OutputLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -56,32 +56,81 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Writes files of one directory that belong together. If one of them cannot be written, none is replaced.
 
-    The last one is the one that counts: the old one is removed before the others are replaced, so that it never meets
-    their new content, and the new one comes when they are there.
+    The last one is the one that counts. It is never there beside files of another set: the old one is put aside first,
+    as `.NAME.old`, and the new one comes last. An error or Ctrl-C puts the old files back. If the process is killed,
+    `repair` does.
 
     Raises:
         AlbertFastError: a file cannot be written.
     """
-    temporaries = {path: _temporary(path) for path in files}
-    *_, last = files
-    path = last
+    repair(files)
+    *others, last = files
+    path, written = last, False
     try:
         for path, data in files.items():
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            temporaries[path].write_bytes(data)
-            sync(temporaries[path])
-        if len(files) > 1:
-            last.unlink(missing_ok=True)
-        for path, temporary in temporaries.items():
-            temporary.replace(path)
-        sync(last.parent)
+            _temporary(path).write_bytes(data)
+            sync(_temporary(path))
+        written = True
+        for path in [last, *others] if others else []:
+            if os.path.lexists(path):
+                path.replace(_aside(path))
+        for path in files:
+            _temporary(path).replace(path)
+        path = last.parent
+        sync(path)
     except BaseException as error:
-        for temporary in temporaries.values():
-            _discard(temporary)
+        try:
+            if written and others:
+                _undo(files)
+        except OSError:
+            pass  # `repair` needs the temporaries
+        else:
+            _discard_all(map(_temporary, files))
         if isinstance(error, OSError):
             raise AlbertFastError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+    _discard_all(map(_aside, files))
+
+
+def repair(files: Iterable[Path]) -> None:
+    """Ends what a process was killed in that wrote these files together: all of them are old, or all are new.
+
+    Args:
+        files: in the order of `write_together`.
+
+    Raises:
+        AlbertFastError: a file cannot be renamed.
+    """
+    files = list(files)
+    if not any(os.path.lexists(_aside(path)) for path in files):
+        return
+    if os.path.lexists(files[-1]):  # the new ones are all there
+        _discard_all(map(_aside, files))
+        return
+    try:
+        _undo(files)
+    except OSError as error:
+        raise AlbertFastError(f"cannot restore {files[-1]}: {error.strerror or error}") from error
+    _discard_all(map(_temporary, files))
+
+
+def _undo(files: Iterable[Path]) -> None:
+    """Takes back what `write_together` did after it wrote the temporaries, the last step first.
+
+    A file without its temporary is a new one, and becomes that again. So this may be ended by another process.
+
+    Raises:
+        OSError: a file cannot be renamed.
+    """
+    *others, last = files
+    for path in (last, *others):
+        if os.path.lexists(path) and not os.path.lexists(_temporary(path)):
+            path.replace(_temporary(path))
+    for path in (*others, last):
+        if os.path.lexists(_aside(path)):
+            _aside(path).replace(path)
 
 
 @contextlib.contextmanager
@@ -112,9 +161,18 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
 def _discard(temporary: Path) -> None:
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
+
+
+def _discard_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        _discard(path)
 
 
 def measure(path: Path) -> tuple[int, str]:
@@ -196,7 +254,7 @@ def _hide(path: Path) -> Path | None:
     """Renames a directory, if it is there, to `.NAME.old`, and returns that."""
     if not path.exists():
         return None
-    hidden = path.with_name(f".{path.name}.old")
+    hidden = _aside(path)
     remove_tree(hidden)
     path.rename(hidden)
     return hidden

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from disks import Killed, fail_at
 
 from albert_fast import AlbertFastError, files
 
@@ -44,6 +46,88 @@ def test_of_files_that_belong_together_none_is_replaced_alone(tmp_path: Path) ->
     assert contents(tmp_path) == {"model": "1", "rules": "1"}
     files.write_together({model: b"2", rules: b"2"})
     assert contents(tmp_path) == {"model": "2", "rules": "2"}
+
+
+SETS = {
+    "all": {"vocab": "1", "rules": "1", "model": "1"},
+    "two": {"rules": "1", "model": "1"},
+    "others": {"vocab": "1", "rules": "1"},
+    "one": {"rules": "1"},
+    "none": {},
+}
+NAMES = ("vocab", "rules", "model")
+
+
+@pytest.mark.parametrize("old", SETS.values(), ids=SETS)
+@pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), KeyboardInterrupt()], ids=type)
+@pytest.mark.parametrize("after", [False, True])
+def test_what_fails_between_files_leaves_the_old_ones(
+    old: dict[str, str], error: BaseException, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = {tmp_path / name: b"2" for name in NAMES}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    for number in range(1, len(old) + len(NAMES) + 1):
+        with monkeypatch.context() as patched:
+            fail_at(number, error, patched, after=after, ever=False)
+            with pytest.raises((AlbertFastError, KeyboardInterrupt)):
+                files.write_together(new)
+        assert contents(tmp_path) == old, number
+    # As many renames as there are.
+    with monkeypatch.context() as patched:
+        fail_at(len(old) + len(NAMES) + 1, error, patched, after=after, ever=False)
+        files.write_together(new)
+    assert contents(tmp_path) == dict.fromkeys(NAMES, "2")
+
+
+@pytest.mark.parametrize("old", SETS.values(), ids=SETS)
+@pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), Killed()], ids=type)
+@pytest.mark.parametrize("after", [False, True])
+def test_the_next_process_repairs_what_a_killed_one_left(
+    old: dict[str, str], error: BaseException, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one whose disk failed in such a way that the old files could not be put back."""
+    for number in range(1, len(old) + len(NAMES) + 1):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        for name, text in old.items():
+            (directory / name).write_text(text)
+        new = {directory / name: b"2" for name in NAMES}
+        with monkeypatch.context() as patched:
+            fail_at(number, error, patched, after=after, ever=True)
+            with pytest.raises((AlbertFastError, Killed)):
+                files.write_together(new)
+        # The repair may be killed too.
+        for again in range(1, 7):
+            with monkeypatch.context() as patched:
+                fail_at(again, Killed(), patched, after=after, ever=True)
+                with contextlib.suppress(Killed):
+                    files.repair(new)
+        files.repair(new)
+        found = {name: text for name, text in contents(directory).items() if not name.endswith(".tmp")}
+        whole = [old, dict.fromkeys(NAMES, "2")]
+        # If there were none, or not the one that counts, it is not there now either.
+        assert found in whole or ("model" not in old and "model" not in found), (number, found)
+        assert not any(name.endswith(".old") for name in found)
+        if old:
+            assert found in whole, (number, found)
+        files.write_together({directory / name: b"3" for name in NAMES})
+        assert contents(directory) == dict.fromkeys(NAMES, "3")
+
+
+def test_a_directory_that_is_not_synced_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = files.sync
+
+    def syncing(path: Path) -> None:
+        if path.is_dir():
+            no_space()
+        synced(path)
+
+    monkeypatch.setattr(files, "sync", syncing)
+    for names in (NAMES, NAMES[:1]):
+        with pytest.raises(AlbertFastError, match=rf"^cannot write {re.escape(str(tmp_path))}: No space"):
+            files.write_together({tmp_path / name: b"2" for name in names})
+    assert contents(tmp_path).keys() <= {"vocab"}
 
 
 def test_a_file_gets_its_name_at_the_end_of_the_block(tmp_path: Path) -> None:
