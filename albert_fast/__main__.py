@@ -2,14 +2,17 @@
 
 import sys
 
+from albert_fast import _signals
+
 
 def main() -> int:
     """Runs the command line. Loading it takes long enough for a Ctrl-C to fall into it."""
     try:
-        # Within the extension's own import, Ctrl-C would be a panic.
-        import numpy  # noqa: F401
+        with _signals.ending_at_ctrl_c():
+            # Within the extension's own import, Ctrl-C would be a panic.
+            import numpy  # noqa: F401
 
-        from albert_fast import cli
+            from albert_fast import cli
     except KeyboardInterrupt:
         print("albert-fast: stopped", file=sys.stderr)
         return 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -38,6 +39,30 @@ def as_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ending_at_ctrl_c() -> Iterator[None]:
+    """Ends the process at Ctrl-C within the block, in which modules are loaded and nothing is to be cleaned up.
+
+    An exception would not do: NumPy turns a `KeyboardInterrupt` within its own import into an `ImportError`, and other
+    modules go on without what they were loading. Only the main thread can; and somebody else's handler stays.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"albert-fast: stopped\n")
+    os._exit(130)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 """Signals that ask a command to end: each is as Ctrl-C, so that nothing half-written stays."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from albert_fast._signals import MAY_BE_IGNORED, SIGNALS, as_ctrl_c
+from albert_fast._signals import MAY_BE_IGNORED, SIGNALS, as_ctrl_c, ending_at_ctrl_c
 
 SPIECE = Path(__file__).parent / "golden" / "tokenizer" / "spiece.model"
 COMMANDS = {
@@ -120,3 +121,47 @@ sys.exit(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "albert-fast: stopped\n")
+
+
+@pytest.mark.parametrize("swallowing", ["numpy", "typer"])
+def test_ctrl_c_while_a_module_loads_that_swallows_it(swallowing: str, tmp_path: Path) -> None:
+    """NumPy does: in its own import a `KeyboardInterrupt` becomes an `ImportError`, of thirty lines."""
+    (tmp_path / f"{swallowing}.py").write_text("""
+import time
+print("loading", flush=True)
+try:
+    for _ in range(600):
+        time.sleep(0.1)
+except BaseException as error:
+    raise ImportError("a long explanation") from error
+""")
+    program = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path.insert(0, {str(tmp_path)!r})
+from albert_fast.__main__ import main
+sys.argv = ["albert-fast", "--version"]
+sys.exit(main())
+"""
+    words = [sys.executable, "-c", program]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (130, "", "albert-fast: stopped\n")
+
+
+def test_the_handler_of_ctrl_c_is_as_before_once_modules_are_loaded() -> None:
+    def own(*_: object) -> None: ...
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for handler in (signal.default_int_handler, signal.SIG_IGN, own):
+            signal.signal(signal.SIGINT, handler)
+            with contextlib.suppress(ImportError), ending_at_ctrl_c():
+                assert (signal.getsignal(signal.SIGINT) is handler) == (handler is not signal.default_int_handler)
+                raise ImportError
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
