@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from albert_fast import Tokenizer
 from albert_fast.cli import run_folder
-from trainer.folder import COMPILED, OPTIONS
+from albert_fast.tokenizers import saving
+from trainer.folder import COMPILED, MODEL, OPTIONS, empty, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,3 +46,19 @@ def test_what_a_run_has_written_or_found_stays(kept: str, tmp_path: Path) -> Non
         (folder / kept).write_text("precious")
     assert (folder / kept).read_text() == "precious"
     assert (folder / COMPILED).exists() == (kept != "letters.txt")
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "wordpiece"])
+def test_overwrite_removes_every_file_of_the_tokenizer(kind: str, model: Path, tmp_path: Path) -> None:
+    if kind == "sentencepiece":
+        files = saving.sentencepiece_files(model.read_bytes(), Tokenizer.from_file(model))
+    else:
+        (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+        files = saving.wordpiece_files(Tokenizer.from_vocab_file(tmp_path / "vocab.txt"))
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / OPTIONS).write_text("{}")
+    write_model(run, "{}", files)
+    assert contents(run) == {OPTIONS, MODEL, *files}
+    empty(run)
+    assert contents(run) == {OPTIONS}

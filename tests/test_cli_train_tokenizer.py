@@ -1,11 +1,15 @@
 """train-tokenizer: the guide's settings, and errors that say what would do."""
 
+import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sentencepiece
 from conftest import Command
+from disks import fail_at
 
 from albert_fast import AlbertFastError
 from albert_fast.options import TokenizerTrainingOptions
@@ -110,6 +114,51 @@ def test_a_model_that_exists_is_kept(command: Command, text: Path) -> None:
     assert Path("out/spiece.model").read_text() == "precious"
     assert command("train-tokenizer", text, "--output-dir", "out", "--vocab-size", 64, "--overwrite").code == 0
     assert len(pieces(Path("out/spiece.model"))) == 64
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != ".lock"}
+
+
+def test_overwrite_loses_no_tokenizer(command: Command, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at Ctrl-C, nor on a disk that fails, until the new files are all there."""
+    words = ["train-tokenizer", text, "--output-dir", "out", "--vocab-size"]
+    assert command(*words, 64).code == 0
+    before = contents(Path("out"))
+    for number in (1, 4, 5, 8):
+        with monkeypatch.context() as patched:
+            fail_at(number, KeyboardInterrupt(), patched, after=True, ever=False)
+            assert command(*words, 48, "--overwrite").code == 130
+        assert contents(Path("out")) == before
+    with monkeypatch.context() as patched:
+        fail_at(6, OSError(errno.EIO, "broken"), patched, after=False, ever=True)
+        stopped = command(*words, 48, "--overwrite")
+    assert (stopped.code, stopped.error[:17]) == (1, "cannot write out/")
+    assert contents(Path("out")) != before
+    # The next command puts the old ones back first.
+    assert "pass --overwrite to replace it" in command(*words, 48).error
+    assert contents(Path("out")) == before
+    assert command(*words, 48, "--overwrite").code == 0
+    assert len(pieces(Path("out/spiece.model"))) == 48
+    assert contents(Path("out")).keys() == before.keys()
+
+
+def test_the_options_are_there_if_the_model_is(command: Command, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["train-tokenizer", text, "--output-dir", "out", "--vocab-size", 64]
+    for name in ("spiece.vocab", "spiece.config.json", "train-tokenizer.config.json", "spiece.model"):
+        replace = Path.replace
+
+        def failing(path: Path, target: Path, name: str = name, replace: Callable[..., Any] = replace) -> None:
+            if target.name == name:
+                raise OSError(errno.ENOSPC, "full")
+            replace(path, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", failing)
+            assert command(*words).error == f"cannot write out/{name}: full"
+        assert not Path("out").exists()
+    assert command(*words).code == 0
+    assert json.loads(Path("out/train-tokenizer.config.json").read_text())["train-tokenizer"]["vocab_size"] == 64
 
 
 def test_lines_left_out_are_counted(command: Command, text: Path) -> None:

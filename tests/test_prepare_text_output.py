@@ -148,6 +148,26 @@ def test_its_own_output_gives_itself() -> None:
     assert not any(result["counts"].values())
 
 
+@pytest.mark.parametrize(
+    ("output", "more", "prefix"), [("out.txt", [], "out.txt."), ("out", ["--num-shards", 2], "out/")]
+)
+def test_an_output_without_its_counts_is_told(output: str, more: list[Any], prefix: str, command: Command) -> None:
+    """As a command leaves it that is killed when the corpus is complete."""
+    Path("raw.txt").write_text("One is here.\n")
+    words = ["prepare-text", "raw.txt", "--output", output, *more]
+    assert command(*words).code == 0
+    complete = command(*words)
+    assert complete.code == 1
+    assert "There is no" not in complete.error
+    for name in ("config", "summary"):
+        Path(f"{prefix}prepare-text.{name}.json").unlink()
+    told = command(*words).error
+    assert told.startswith(complete.error)
+    assert f". There is no {prefix}prepare-text.summary.json: if prepare-text made this output, it was" in told
+    assert command(*words, "--overwrite").code == 0
+    assert Path(f"{prefix}prepare-text.summary.json").exists()
+
+
 def test_an_output_that_exists(command: Command) -> None:
     Path("raw.txt").write_text("One is here.\n")
     Path("out.txt").write_text("precious")

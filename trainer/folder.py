@@ -31,8 +31,10 @@ COMPILED = "compiled"
 """A directory of compiled programs: see `trainer.run.compile_cache`."""
 LOCK = ".lock"
 """Of the process that trains there."""
-SPIECE, SPIECE_RULES, VOCABULARY = "spiece.model", "spiece.config.json", "vocab.txt"
-"""The tokenizer: a SentencePiece model and its text rules, or a WordPiece vocabulary."""
+SPIECE, SPIECE_RULES = "spiece.model", "spiece.config.json"
+"""The tokenizer, if it is a SentencePiece model, and its text rules."""
+VOCABULARY, VOCABULARY_RULES = "vocab.txt", "tokenizer_config.json"
+"""The tokenizer, if it is a WordPiece vocabulary, and its text rules."""
 
 FIRST = frozenset({LOCK, f".{OPTIONS}.tmp", COMPILED})
 """What the first moments of a run may leave, before its options are written."""
@@ -48,7 +50,7 @@ def empty(folder: Path) -> None:
     for name in (CHECKPOINTS, TENSORBOARD):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
-    for name in (METRICS, FACTS, REPORT, MODEL, SPIECE, SPIECE_RULES, VOCABULARY):
+    for name in (METRICS, FACTS, REPORT, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -106,7 +106,21 @@ def write_config(
     prefix: str = "",
     resolved: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
-    """Writes the resolved options of `command` to `output_dir`/COMMAND.config.json, which `--config` reads again.
+    """Writes the resolved options of `command` next to its output: see `config_file`. Returns the file's path."""
+    path, content = config_file(output_dir, command, options, prefix=prefix, resolved=resolved)
+    write_atomic(path, content)
+    return path
+
+
+def config_file(
+    output_dir: Path,
+    command: str,
+    options: Stage,
+    *,
+    prefix: str = "",
+    resolved: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Path, bytes]:
+    """The resolved options of `command` as `output_dir`/COMMAND.config.json, which `--config` reads again.
 
     Args:
         output_dir: where to.
@@ -120,5 +134,4 @@ def write_config(
     kept = {name: value for name, value in options.as_dict().items() if name not in {"config", "overwrite"}}
     content = {"albert_fast_version": __version__, command: {**kept, **plain(resolved)}}
     # A file name that is not UTF-8 is in Python's strings as lone surrogates, and in JSON as their escapes.
-    write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
-    return path
+    return path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

@@ -16,6 +16,9 @@ from albert_fast.files import write_atomic
 from albert_fast.options import PrepareText, typed
 from albert_fast.text import duration, number, quantity
 
+SUMMARY = "prepare-text.summary.json"
+"""What is written last, next to the output: its name is that of the output and a dot before this, or this in it."""
+
 STEPS: dict[str, tuple[str, str, str]] = {
     "replaced": ("replaced", "invalid UTF-8 sequence with U+FFFD", "invalid UTF-8 sequences with U+FFFD"),
     "bad_records": ("skipped", "entry that could not be read", "entries that could not be read"),
@@ -80,7 +83,7 @@ def run(options: PrepareText) -> dict[str, Any]:
         What `albert_fast.prepare_text` does.
     """
     path = Path(options.output)
-    folder = path if options.num_shards else path.parent
+    folder, prefix = (path, "") if options.num_shards else (path.parent, f"{path.name}.")
     if not options.dry_run:
         check_output_dir(folder)
     patterns = read_patterns(options.boilerplate) if options.boilerplate else {}
@@ -98,10 +101,16 @@ def run(options: PrepareText) -> dict[str, Any]:
                 options.inputs, options.output, **settings, boilerplate=list(patterns.values()), progress=progress
             )
         except AlbertFastError as error:
+            summary = folder / f"{prefix}{SUMMARY}"
+            if "--overwrite" in str(error) and path.exists() and not summary.exists():
+                raise CommandError(
+                    f"{error}. There is no {summary}: if prepare-text made this output, it was stopped when the corpus "
+                    "was complete and its counts were not written yet"
+                ) from None
             raise _placed(error, options.boilerplate, patterns) from None
     seconds = time.monotonic() - started
     if not options.dry_run:
-        _write_beside(folder, "" if folder == path else f"{path.name}.", options, result)
+        _write_beside(folder, prefix, options, result)
     for message in result.get("notes", []):
         info(message)
     for message in result.get("warnings", []):
@@ -139,7 +148,7 @@ def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, st
 def _write_beside(folder: Path, prefix: str, options: PrepareText, result: Mapping[str, Any]) -> None:
     write_config(folder, "prepare-text", options, prefix=prefix)
     content = json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n"
-    write_atomic(folder / f"{prefix}prepare-text.summary.json", content.encode(errors="backslashreplace"))
+    write_atomic(folder / f"{prefix}{SUMMARY}", content.encode(errors="backslashreplace"))
 
 
 def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float) -> None:

@@ -8,15 +8,19 @@ from pathlib import Path
 from albert_fast import Tokenizer, __version__
 from albert_fast._native import refuse_output_in_input
 from albert_fast.cli.build import command
-from albert_fast.cli.common import CommandError, check_output_dir, info, interruptible, warn, write_config
+from albert_fast.cli.common import CommandError, check_output_dir, config_file, info, interruptible, warn
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes
 from albert_fast.cli.text_inputs import own_data_named
-from albert_fast.files import locked, write_together
+from albert_fast.files import locked, repair, write_together
 from albert_fast.options import TokenizerTrainingOptions, TrainTokenizer
 from albert_fast.text import duration
 from albert_fast.tokenizers import combining_marks
 from albert_fast.tokenizers.training import check_symbols, train
+
+MODEL = "spiece.model"
+FILES = ("spiece.vocab", "spiece.config.json", "train-tokenizer.config.json", MODEL)
+"""What is written together. The model last: if it is there, so are the others, and they are its own."""
 
 
 @command(TrainTokenizer)
@@ -47,13 +51,14 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
 
 def _run(options: TrainTokenizer, given: frozenset[str]) -> Path:
     output_dir = options.output_dir
-    model = output_dir / "spiece.model"
+    model = output_dir / MODEL
 
     def check() -> None:
         # The model is written last: if only the others are there, a run was killed between them.
         if not options.overwrite and model.exists():
             raise CommandError(f"{model} exists: pass --overwrite to replace it, or another --output-dir")
 
+    repair([output_dir / name for name in FILES])
     check()
     settings = options.part(TokenizerTrainingOptions)
     started = time.monotonic()
@@ -82,18 +87,15 @@ def _run(options: TrainTokenizer, given: frozenset[str]) -> Path:
         "keep_accents": settings.keep_accents,
         "settings": trained_with,
     }
-    # The model last, and none meanwhile: an old one must not meet the new one's text rules.
-    write_together(
-        {
-            output_dir / "spiece.vocab": trained.vocab.encode(),
-            output_dir / "spiece.config.json": (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode(),
-            model: trained.model,
-        }
-    )
-    tokenizer = Tokenizer.from_file(model)
     # An empty list in a file would mean the default.
     no_symbols = not settings.user_defined_symbols
-    write_config(output_dir, "train-tokenizer", options, resolved={"no_user_defined_symbols": no_symbols})
+    config, options_json = config_file(
+        output_dir, "train-tokenizer", options, resolved={"no_user_defined_symbols": no_symbols}
+    )
+    vocab, rules = trained.vocab.encode(), (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()
+    contents = {"spiece.vocab": vocab, "spiece.config.json": rules, config.name: options_json, MODEL: trained.model}
+    write_together({output_dir / name: contents[name] for name in FILES})
+    tokenizer = Tokenizer.from_file(model)
     for note in trained.notes:
         info(note)
     dropped = trained.dropped
