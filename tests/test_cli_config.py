@@ -321,3 +321,17 @@ def test_written_configurations_are_whole(tmp_path: Path) -> None:
 def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="contain itself"):
         read(tmp_path, "ngram: &a [*a]")
+
+
+@pytest.mark.parametrize("use", ["[*a{0}, *a{0}]", "{{left: *a{0}, right: *a{0}}}", "{{<<: [*a{0}, *a{0}]}}"])
+def test_aliases_of_aliases_are_counted(use: str, tmp_path: Path) -> None:
+    """They would become values without end, or a mapping of them when they are merged."""
+    path = tmp_path / "bomb.yaml"
+    lines = ["a0: &a0 {x: 1}", *(f"a{n + 1}: &a{n + 1} {use.format(n)}" for n in range(60))]
+    path.write_text("\n".join(lines))
+    with pytest.raises(UsageError, match=r"bomb\.yaml: must hold at most 1,000,000 values, aliases counted each time$"):
+        read_file(path)
+    path.write_text("\n".join(lines[:9]))
+    assert len(read_file(path)) == 9
+    path.write_text("")
+    assert read_file(path) == {}

@@ -23,7 +23,7 @@ from albert_fast.cli import main
         (["make-records", "a.txt"], "--output-dir"),
         (["make-records", "--output-dir", "out"], "missing argument INPUT"),
         (["inspect-records"], "missing argument PATH"),
-        (["make-records", "a.txt", "--output-dir", "out"], "pass --tokenizer spiece.model, or --vocab-file"),
+        (["make-records", "-", "--output-dir", "out"], "pass --tokenizer spiece.model, or --vocab-file"),
         (["tokenize", "a.txt", "--output-dir", "out", "--tokenizer", "a", "--vocab-file", "b"], "are two tokenizers"),
         (["make-records", "a.txt", "--output-dir", "out", "--vocab-file", "b", "--keep-accents"], "--keep-accents"),
         (["make-records", "a", "--output-dir", "o", "--max-seq-length", "16", "--max-predictions-per-seq", "17"], "17"),

@@ -312,7 +312,11 @@ def test_a_directory_is_searched_for_the_tokenizer(command: Command, model: Path
     for flag, name, message in (
         ("--tokenizer", "two", "two holds several tokenizers (a.model, b.model)"),
         ("--tokenizer", "both", "both holds several tokenizers (spiece.model, vocab.txt)"),
-        ("--tokenizer", "json", "albert-fast import-checkpoint json --output-dir start`, and pass start/spiece.model"),
+        (
+            "--tokenizer",
+            "json",
+            "json/tokenizer.json: text is not tokenized with a tokenizer.json; download spiece.model",
+        ),
         ("--tokenizer", "empty", "empty holds no tokenizer (no .model file, no vocab.txt); pass the tokenizer's file"),
         ("--vocab-file", "empty", "empty holds no vocab.txt; pass the vocabulary's file"),
     ):

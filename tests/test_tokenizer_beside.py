@@ -125,18 +125,103 @@ def test_a_vocabulary_in_the_hub_cache(command: Command, tmp_path: Path) -> None
         assert TokenStore(f"tokenize-{number}").tokenizer().digest == found.digest
 
 
-def test_a_tokenizer_json_by_itself(command: Command, published: Path) -> None:
-    (published / "spiece.model").unlink()
-    (published / "tokenizer.json").write_text("{}")
-    Path("text.txt").write_text(f"{TEXT}\n" * 30)
-    advice = f"`albert-fast import-checkpoint {published} --output-dir start`, and pass start/spiece.model"
-    for given in (published, published / "tokenizer.json"):
+def write_json(path: Path, kind: str | None) -> None:
+    path.write_text(json.dumps({} if kind is None else {"model": {"type": kind}}))
+
+
+WEIGHTS = {"model.safetensors": "weights", "config.json": '{"model_type": "albert"}'}
+VOCABULARY = {"vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nsentence\n"}
+IMPORT = "`albert-fast import-checkpoint tok --output-dir start`, and pass start/spiece.model"
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside", "advice"),
+    [
+        ("Unigram", {"spiece.model": ""}, "pass tok/spiece.model"),
+        ("Unigram", {"mine.model": "", **WEIGHTS}, "pass tok/mine.model"),
+        ("WordPiece", VOCABULARY, "pass --vocab-file tok/vocab.txt"),
+        ("Unigram", WEIGHTS, IMPORT),
+        ("Unigram", {**WEIGHTS, "config.json": '{"model_type": "bert"}'}, "download spiece.model from where"),
+        ("Unigram", {}, "download spiece.model from where it came from, and pass that"),
+        ("WordPiece", WEIGHTS, "download vocab.txt from where it came from, and pass that"),
+        ("BPE", WEIGHTS, "BPE tokenizers are not supported; pass a SentencePiece model or a WordPiece vocab.txt"),
+        (None, WEIGHTS, "download spiece.model (or vocab.txt) from where it came from, and pass that"),
+    ],
+)
+def test_a_tokenizer_json_by_itself(
+    kind: str | None, beside: dict[str, str], advice: str, command: Command, model: Path
+) -> None:
+    Path("text.txt").write_text("A sentence.\n" * 30)
+    Path("tok").mkdir()
+    write_json(Path("tok/tokenizer.json"), kind)
+    for name, content in beside.items():
+        Path("tok", name).write_text(content)
+        if name.endswith(".model"):
+            shutil.copy(model, Path("tok", name))
+    # The directory means the tokenizer next to it.
+    for given in ("tok/tokenizer.json", *(["tok"] if advice.startswith(("`", "d", "B")) else [])):
         for name in ("tokenize", "make-records"):
             refused = command(name, "text.txt", "--tokenizer", given, "--output-dir", "out")
             assert refused.code == 1
+            assert refused.error.startswith("tok/tokenizer.json: text is not tokenized with a tokenizer.json; ")
             assert advice in refused.error
-        with pytest.raises(AlbertFastError, match="import-checkpoint"):
+        with pytest.raises(AlbertFastError, match=r"^tok/tokenizer\.json: ") as raised:
             Tokenizer.from_file(given)
+        in_python = advice.replace("pass --vocab-file tok/vocab.txt", "pass tok/vocab.txt to Tokenizer.from_vocab_file")
+        assert in_python in str(raised.value)
+    if advice.startswith("pass "):
+        words = (["--tokenizer"] if "--" not in advice else []) + advice.split()[1:]
+        assert command("tokenize", "text.txt", "--output-dir", "store", *words).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "advice"),
+    [
+        ("spiece.config.json", ["spiece.model"], "pass tok/spiece.model"),
+        ("b.config.json", ["a.model", "b.model"], "pass tok/b.model"),
+        ("config.json", ["a.model"], "pass tok/a.model"),
+        ("meta.json", [], "pass the file of the tokenizer that the token store was made with"),
+        ("special_tokens_map.json", [], "download spiece.model (or vocab.txt) from where it came from"),
+    ],
+)
+def test_other_json_files_are_no_tokenizers(
+    name: str, beside: list[str], advice: str, command: Command, model: Path
+) -> None:
+    Path("text.txt").write_text("A sentence.\n" * 30)
+    Path("tok").mkdir()
+    for each in beside:
+        shutil.copy(model, Path("tok", each))
+    Path("tok", name).write_text("{}")
+    refused = command("tokenize", "text.txt", "--tokenizer", f"tok/{name}", "--output-dir", "out")
+    assert refused.error.startswith(f"tok/{name}: this is not a tokenizer; {advice}")
+    Path("tok", name).unlink()
+    refused = command("tokenize", "text.txt", "--tokenizer", f"tok/{name}", "--output-dir", "out")
+    assert "No such file" in refused.error
+
+
+def test_a_sentencepiece_model_is_no_vocabulary(command: Command, model: Path) -> None:
+    Path("text.txt").write_text("A sentence.\n" * 30)
+    shutil.copy(model, "spiece.txt")
+    for given in (model, "spiece.txt"):
+        for words in (
+            ["tokenize", "text.txt", "--output-dir", "out"],
+            ["make-records", "text.txt", "--output-dir", "out"],
+        ):
+            refused = command(*words, "--vocab-file", given)
+            assert (refused.code, refused.error) == (1, f"{given} is a SentencePiece model; pass it as --tokenizer")
+    assert command("tokenize", "text.txt", "--output-dir", "out", "--tokenizer", model).code == 0
+
+
+def test_an_input_that_does_not_exist_is_what_is_told(command: Command, published: Path) -> None:
+    Path("text.txt").write_text(f"{TEXT}\n" * 30)
+    assert command("tokenize", "text.txt", "--tokenizer", published, "--output-dir", "store").code == 0
+    for name in ("make-records", "tokenize"):
+        for inputs in (["stroe"], ["text.txt", "stroe"]):
+            refused = command(name, *inputs, "--output-dir", "out")
+            assert (refused.code, refused.error) == (1, "stroe: no such file or directory")
+        for inputs in (["text.txt"], ["*.txt"]):
+            assert command(name, *inputs, "--output-dir", "out").error.startswith("pass --tokenizer spiece.model")
+    assert command("make-records", "store", "--output-dir", "out", "--max-seq-length", "32").code == 0
 
 
 def test_python_names_no_flags(command: Command, published: Path, tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ ALIASES = {"albert_config_file": "model", "input_file": "records", "train_batch_
 SPELLINGS = {"as_json": "json", "text_column": "text_field"}
 """Options that have two names, by the second."""
 
+MOST_VALUES = 1_000_000
+"""Most values of a YAML file: aliases of aliases can stand for more than any memory holds."""
+
 Commands = Mapping[str, Callable[..., Any]]
 
 
@@ -91,6 +94,8 @@ def read(path: Path) -> dict[str, Any]:
         content, repeated = (json_text.parse if path.suffix.lower() == ".json" else _parse_yaml)(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
+    except _TooManyValuesError as error:
+        raise UsageError(f"{path}: {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -131,7 +136,30 @@ def _parse_yaml(text: str) -> tuple[Any, list[str]]:
         re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
         list("-+.0123456789"),
     )
-    return yaml.load(text, Loader), [*repeated]
+    loader = Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, []
+        if _size(node, {}) > MOST_VALUES:
+            raise _TooManyValuesError(f"must hold at most {MOST_VALUES:,} values, aliases counted each time")
+        return loader.construct_document(node), [*repeated]
+    finally:
+        loader.dispose()
+
+
+class _TooManyValuesError(Exception):
+    pass
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """The values in a YAML node; one that an alias refers to counts each time. `known` are those of nodes by id."""
+    if id(node) not in known:
+        known[id(node)] = 1  # of one that contains itself, which is refused later
+        if isinstance(node.value, list):
+            children = (each for entry in node.value for each in (entry if isinstance(entry, tuple) else (entry,)))
+            known[id(node)] = 1 + sum(_size(child, known) for child in children)
+    return known[id(node)]
 
 
 _WARNED: set[tuple[str, str]] = set()

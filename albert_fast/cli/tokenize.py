@@ -8,7 +8,7 @@ from albert_fast.cli.common import check_output_dir, info, interruptible, warn, 
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
-from albert_fast.cli.tokenizer_file import open_tokenizer
+from albert_fast.cli.tokenizer_file import check_inputs, open_tokenizer
 from albert_fast.options import Tokenize
 
 
@@ -21,6 +21,8 @@ def tokenize(options: Tokenize, given: frozenset[str]) -> None:
     An interrupted tokenize resumes when the same command is run again.
     """
     check_output_dir(options.output_dir)
+    if options.tokenizer is None and options.vocab_file is None:
+        check_inputs(options.inputs)
     opened = open_tokenizer(
         options.tokenizer,
         options.vocab_file,

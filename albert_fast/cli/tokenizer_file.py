@@ -1,11 +1,13 @@
 """Opens the tokenizer that a command is given, with the text rules that it was trained with."""
 
+import glob
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from albert_fast import Tokenizer, TokenStore
-from albert_fast.cli.common import UsageError, warn
+from albert_fast.cli.common import CommandError, UsageError, warn
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers.files import is_store
 from albert_fast.tokenizers.opening import TextRules, open_with, text_rules
@@ -34,14 +36,15 @@ def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path 
         vocab_file: as given: a WordPiece vocabulary, or a directory with a vocab.txt.
 
     Raises:
-        AlbertFastError: a directory without a tokenizer, or with several; a tokenizer.json.
+        AlbertFastError: a directory without a tokenizer, or with several; a tokenizer.json, or another file that is
+            no tokenizer; a SentencePiece model as `vocab_file`.
     """
     if vocab_file is not None:
         vocab_file = tokenizer_files.vocabulary(vocab_file)
     if tokenizer is None or is_store(tokenizer):
         return tokenizer, vocab_file
     found = tokenizer_files.named(tokenizer)
-    tokenizer_files.refuse_json(found)
+    tokenizer_files.refuse_json(found, vocabulary="pass --vocab-file {}")
     is_vocabulary = tokenizer.is_dir() and found.name == tokenizer_files.VOCABULARY
     return (None, found) if is_vocabulary else (found, vocab_file)
 
@@ -52,6 +55,18 @@ def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: b
         raise UsageError("--tokenizer and --vocab-file are two tokenizers: pass one of them")
     if required and tokenizer is None and vocab_file is None:
         raise UsageError("pass --tokenizer spiece.model, or --vocab-file vocab.txt for WordPiece")
+
+
+def check_inputs(inputs: Sequence[str]) -> None:
+    """Refuses an input that does not exist.
+
+    Raises:
+        CommandError: there is none of that name.
+    """
+    for given in inputs:
+        # What glob characters match, the core finds; and it has advice about names with commas between them.
+        if given != "-" and "," not in given and not glob.has_magic(given) and not os.path.lexists(given):
+            raise CommandError(f"{given}: no such file or directory")
 
 
 def warn_of_boundary(tokenizer: Tokenizer, word_boundary: str) -> None:
@@ -107,12 +122,16 @@ def open_tokenizer(
         reference: whether the reference's text rules are wanted, which strip accents.
 
     Raises:
+        CommandError: neither of the tokenizers is given, and an input does not exist.
         UsageError: both tokenizers, neither of them, or rules that they do not know.
         AlbertFastError: a file that is no usable tokenizer.
     """
     own = own_store(tokenizer, vocab_file, inputs)
     if own is not None:
         return _of_store(own, do_lower_case, keep_accents, reference=reference)
+    if tokenizer is None and vocab_file is None:
+        # A misspelled token store would have had its own.
+        check_inputs(inputs)
     check_choice(tokenizer, vocab_file)
     tokenizer, vocab_file = in_directory(tokenizer, vocab_file)
     stored = store_rules(inputs)

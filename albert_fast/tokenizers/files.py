@@ -5,7 +5,8 @@ Nothing here imports TensorFlow or the command line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from albert_fast._native import AlbertFastError
 
@@ -68,15 +69,18 @@ def find(directory: Path) -> Path | None:
     Raises:
         AlbertFastError: the directory holds several tokenizers.
     """
-    models = [directory / name for name in MODELS if (directory / name).is_file()][:1] or sorted(
-        directory.glob("*.model")
-    )
-    found = [*models, *(path for path in [directory / VOCABULARY] if path.is_file())]
+    found = [*_models(directory), *(path for path in [directory / VOCABULARY] if path.is_file())]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise AlbertFastError(f"{directory} holds several tokenizers ({names}); pass the file of one of them")
     whole = directory / JSON
     return found[0] if found else whole if whole.is_file() else None
+
+
+def _models(directory: Path) -> list[Path]:
+    """The SentencePiece models in a directory: the one by its usual name, otherwise all."""
+    usual = [directory / name for name in MODELS if (directory / name).is_file()]
+    return usual[:1] or sorted(directory.glob("*.model"))
 
 
 def named(path: Path) -> Path:
@@ -100,17 +104,65 @@ def named(path: Path) -> Path:
     return found
 
 
-def refuse_json(path: Path) -> None:
-    """Refuses a tokenizer.json, which only commands for whole models read.
+def refuse_json(path: Path, *, vocabulary: str = "pass {}") -> None:
+    """Refuses a tokenizer.json, which only commands for whole models read, and every other JSON file.
+
+    Args:
+        path: the file that the user names.
+        vocabulary: what to do with a WordPiece vocabulary next to it; braces stand for its path.
 
     Raises:
-        AlbertFastError: `path` is one. The message says how to get a model from it.
+        AlbertFastError: `path` is JSON. The message says what to pass instead.
     """
-    if path.suffix == ".json":
-        raise AlbertFastError(
-            f"{path}: text is not tokenized with a {JSON}; rebuild its SentencePiece model with "
-            f"`albert-fast import-checkpoint {path.parent} --output-dir start`, and pass start/spiece.model"
+    if path.suffix != ".json" or not path.is_file():
+        return
+    kind = _kind_of_json(path)
+    what = f"text is not tokenized with a {JSON}" if kind or path.name == JSON else "this is not a tokenizer"
+    raise AlbertFastError(f"{path}: {what}; {_instead_of_json(path, kind, vocabulary)}")
+
+
+def _instead_of_json(path: Path, kind: str | None, vocabulary: str) -> str:
+    directory = path.parent
+    if is_store(directory):
+        return "pass the file of the tokenizer that the token store was made with"
+    own = directory / f"{path.name.removesuffix('.config.json')}.model"
+    if beside := [own] if own.is_file() else _models(directory):
+        return f"pass {beside[0]}"
+    if (directory / VOCABULARY).is_file():
+        return vocabulary.format(directory / VOCABULARY)
+    if kind == "Unigram" and _holds_weights(directory):
+        return (
+            f"rebuild its SentencePiece model with `albert-fast import-checkpoint {directory} --output-dir start`, "
+            f"and pass start/{MODELS[0]}"
         )
+    wanted = {"Unigram": MODELS[0], "WordPiece": VOCABULARY}.get(kind or "")
+    if wanted:
+        return f"download {wanted} from where it came from, and pass that"
+    if kind:
+        return f"{kind} tokenizers are not supported; pass a SentencePiece model or a WordPiece {VOCABULARY}"
+    return f"download {MODELS[0]} (or {VOCABULARY}) from where it came from, and pass that"
+
+
+def _kind_of_json(path: Path) -> str | None:
+    """The kind of a tokenizer.json, such as "Unigram"; None for another file."""
+    found = _json(path).get("model")
+    kind = found.get("type") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _holds_weights(directory: Path) -> bool:
+    """Whether a directory holds the weights of an ALBERT as Hugging Face has them."""
+    tensors = any((directory / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json"))
+    return tensors and _json(directory / "config.json").get("model_type") == "albert"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if it cannot be read, or holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def model(path: Path) -> Path:
@@ -122,7 +174,7 @@ def model(path: Path) -> Path:
     found = named(path)
     if path.is_dir() and found.name == VOCABULARY:
         raise AlbertFastError(f"{found.parent} holds a WordPiece vocabulary; pass a spiece.model")
-    refuse_json(found)
+    refuse_json(found, vocabulary="pass {} to Tokenizer.from_vocab_file")
     return found
 
 
@@ -130,11 +182,23 @@ def vocabulary(path: Path) -> Path:
     """The WordPiece vocabulary that the user names: the file itself, or the vocab.txt in a directory.
 
     Raises:
-        AlbertFastError: the directory holds no vocab.txt.
+        AlbertFastError: the directory holds no vocab.txt, or the file is a SentencePiece model.
     """
     if not path.is_dir():
+        if _is_sentencepiece(path):
+            raise AlbertFastError(f"{path} is a SentencePiece model; pass it as --tokenizer")
         return path
     found = snapshot(path) / VOCABULARY
     if not found.is_file():
         raise AlbertFastError(f"{path} holds no {VOCABULARY}; pass the vocabulary's file")
     return found
+
+
+def _is_sentencepiece(path: Path) -> bool:
+    """Whether a file begins as a SentencePiece model: a message of protobuf with its first piece."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:  # told when it is opened
+        return False
+    return head[:1] == head[2:3] == b"\n" and b"\0" in head
