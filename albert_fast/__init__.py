@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from albert_fast.errors import AlbertFastError
     from albert_fast.masking import Masker
     from albert_fast.prepare import prepare_text
+    from albert_fast.records import inspect_records, make_records
 
 __all__ = [
     "AlbertFastError",
@@ -29,6 +30,8 @@ __all__ = [
     "TokenStore",
     "Tokenizer",
     "__version__",
+    "inspect_records",
+    "make_records",
     "prepare_text",
     "preprocess",
     "tokenize",
@@ -38,6 +41,8 @@ _HOMES = {
     **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
     "AlbertFastError": "albert_fast.errors",
     "Masker": "albert_fast.masking",
+    "inspect_records": "albert_fast.records",
+    "make_records": "albert_fast.records",
     "prepare_text": "albert_fast.prepare",
 }
 """The modules of the names that are not the extension's."""

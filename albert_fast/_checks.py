@@ -7,9 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from albert_fast._native import AlbertFastError
-
-MAX_THREADS = 1024
+from albert_fast.errors import option_error
+from albert_fast.options import MAX_THREADS
 
 T = TypeVar("T")
 
@@ -21,8 +20,7 @@ def instance(name: str, value: T, kind: type, rule: str) -> T:
         AlbertFastError: it is another thing.
     """
     if not isinstance(value, kind):
-        msg = f"{name} must be {rule}; it is {value!r:.200}"
-        raise AlbertFastError(msg)
+        raise option_error(name, rule, value)
     return value
 
 
@@ -38,8 +36,7 @@ def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
         number = None
     if number is None or isinstance(value, bool | np.bool_) or not low <= number <= high:
         limits = f"from {low} to {high}" if high < 2**32 else f"from {low} to 2**{high.bit_length()} - 1"
-        msg = f"{name} must be an integer {limits}; it is {value!r:.200}"
-        raise AlbertFastError(msg)
+        raise option_error(name, f"a whole number {limits}", value)
     return number
 
 
@@ -68,25 +65,8 @@ def flag(name: str, value: object) -> bool:
         AlbertFastError: it is none.
     """
     if not isinstance(value, bool | np.bool_):
-        msg = f"{name} must be True or False; it is {value!r:.200}"
-        raise AlbertFastError(msg)
+        raise option_error(name, "true or false", value)
     return bool(value)
-
-
-def share(name: str, value: object) -> float:
-    """A number from 0 to 1.
-
-    Raises:
-        AlbertFastError: it is none, or out of range.
-    """
-    try:
-        number = -1.0 if isinstance(value, str | bytes | bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = -1.0
-    if not 0 <= number <= 1:
-        msg = f"{name} must be a number from 0 to 1; it is {value!r:.200}"
-        raise AlbertFastError(msg)
-    return number
 
 
 def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
@@ -96,6 +76,5 @@ def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
         AlbertFastError: it is another.
     """
     if not isinstance(value, str) or value not in choices:
-        msg = f"{name} must be one of {', '.join(choices)}; it is {value!r:.200}"
-        raise AlbertFastError(msg)
+        raise option_error(name, f"one of {', '.join(choices)}", value)
     return value

@@ -11,12 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from albert_fast import _checks, _native
 from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
+from albert_fast.options import StreamOptions
+from albert_fast.options.base import documented
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import NotRequired, Self
+
+    from albert_fast.options.instances import SingleSegment, WordBoundary
 
 
 def _sorted(files: list[Path]) -> list[str]:
@@ -218,6 +222,7 @@ class BatchSource(ABC):
         )
 
 
+@documented(StreamOptions)
 class InstanceStream(BatchSource):
     """Batches made from a token store as they are asked for, with other splits, masks and order every epoch.
 
@@ -229,22 +234,8 @@ class InstanceStream(BatchSource):
     Args:
         store: a `TokenStore`, or its folder.
         batch_size: B, rows of a batch.
-        max_seq_length: S, tokens of an instance, padding included; from 8 to 65536.
         tokenizer: the one that the store was made with; None for the store's own copy.
-        max_predictions_per_seq: most masked tokens of an instance. None, the default, for `masked_lm_prob` of
-            `max_seq_length`: 77 of 512. (`make-records` has the reference's 20.)
-        masked_lm_prob: share of tokens to mask.
-        short_seq_prob: share of documents cut to a random shorter target length.
-        ngram: longest n-gram, in words, masked as one.
-        favor_shorter_ngram: whether an n-gram of n words has weight 1/n; otherwise the weights are reversed.
-        do_whole_word_mask: whether the tokens of a word are masked together.
-        do_permutation: whether as many further tokens again change places and are predicted.
-        random_next_sentence: next-sentence prediction instead of sentence order: for label 1, B is of another document,
-            so there must be two.
-        word_boundary: which pieces begin a word, "unicode" or, as in the reference, "albert".
-        single_segment: what becomes of a chunk of one sentence, "split", "random" (the reference) or "drop".
-        cross_segment_words: whether words and n-grams may run across `[SEP]`, as in the reference.
-        replace_with_special: whether a random replacement may be any piece, as in the reference.
+        {options}
         seed: from 0 to 2**64 - 1.
         num_threads: threads that make batches; None for one a processor. It never shows in what they are.
 
@@ -257,51 +248,30 @@ class InstanceStream(BatchSource):
         self,
         store: TokenStore | str | os.PathLike[str],
         batch_size: int,
-        max_seq_length: int = 512,
+        max_seq_length: int = StreamOptions.max_seq_length,
         *,
         tokenizer: Tokenizer | None = None,
-        max_predictions_per_seq: int | None = None,
-        masked_lm_prob: float = 0.15,
-        short_seq_prob: float = 0.2,
-        ngram: int = 3,
-        favor_shorter_ngram: bool = True,
-        do_whole_word_mask: bool = True,
-        do_permutation: bool = False,
-        random_next_sentence: bool = False,
-        word_boundary: Literal["unicode", "albert"] = "unicode",
-        single_segment: Literal["split", "random", "drop"] = "split",
-        cross_segment_words: bool = False,
-        replace_with_special: bool = False,
+        max_predictions_per_seq: int | None = StreamOptions.max_predictions_per_seq,
+        masked_lm_prob: float = StreamOptions.masked_lm_prob,
+        short_seq_prob: float = StreamOptions.short_seq_prob,
+        ngram: int = StreamOptions.ngram,
+        favor_shorter_ngram: bool = StreamOptions.favor_shorter_ngram,
+        do_whole_word_mask: bool = StreamOptions.do_whole_word_mask,
+        do_permutation: bool = StreamOptions.do_permutation,
+        random_next_sentence: bool = StreamOptions.random_next_sentence,
+        word_boundary: WordBoundary = StreamOptions.word_boundary,
+        single_segment: SingleSegment = StreamOptions.single_segment,
+        cross_segment_words: bool = StreamOptions.cross_segment_words,
+        replace_with_special: bool = StreamOptions.replace_with_special,
         seed: int = 12345,
         num_threads: int | None = None,
     ) -> None:
+        chosen = StreamOptions.pick(locals())
         if not isinstance(store, TokenStore):
             store = TokenStore(store)
         if tokenizer is not None:
             _checks.instance("tokenizer", tokenizer, Tokenizer, "an albert_fast.Tokenizer")
-        length = _checks.integer("max_seq_length", max_seq_length, 8, 65_536)
-        masked = _checks.share("masked_lm_prob", masked_lm_prob)
-        if max_predictions_per_seq is None:
-            max_predictions_per_seq = max(1, round(masked * length))
-        flags = {
-            "favor_shorter_ngram": favor_shorter_ngram,
-            "do_whole_word_mask": do_whole_word_mask,
-            "do_permutation": do_permutation,
-            "random_next_sentence": random_next_sentence,
-            "cross_segment_words": cross_segment_words,
-            "replace_with_special": replace_with_special,
-        }
-        options = {
-            "max_seq_length": length,
-            "max_predictions_per_seq": _checks.integer("max_predictions_per_seq", max_predictions_per_seq, 1, length),
-            "masked_lm_prob": masked,
-            "short_seq_prob": _checks.share("short_seq_prob", short_seq_prob),
-            "random_seed": _checks.seed(seed),
-            "ngram": _checks.integer("ngram", ngram, 1, 64),
-            "word_boundary": _checks.choice("word_boundary", word_boundary, ("unicode", "albert")),
-            "single_segment": _checks.choice("single_segment", single_segment, ("split", "random", "drop")),
-            **{name: _checks.flag(name, value) for name, value in flags.items()},
-        }
+        options = {**chosen.as_dict(), "max_predictions_per_seq": chosen.predictions, "random_seed": _checks.seed(seed)}
         arguments = {
             "store": store,
             "batch_size": _checks.integer("batch_size", batch_size, 1),

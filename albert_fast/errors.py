@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class AlbertFastError(ValueError):
@@ -26,7 +29,7 @@ class AlbertFastError(ValueError):
         message: str = "",
         *,
         kind: str = "data",
-        path: str | None = None,
+        path: Path | None = None,
         line: int | None = None,
         byte: int | None = None,
         option: str | None = None,

@@ -16,12 +16,16 @@ import numpy as np
 
 from albert_fast import _arrays, _checks, _native, _padding
 from albert_fast._native import AlbertFastError, Tokenizer
+from albert_fast.options import MaskOptions, options_of
+from albert_fast.options.base import documented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
+
+    from albert_fast.options.instances import WordBoundary
 
 __all__ = ["Masker"]
 
@@ -113,31 +117,15 @@ def _table(name: str, values: object, size: int) -> NDArray[np.bool_]:
     return table
 
 
-def _options(
-    max_predictions_per_seq: int | None,
-    masked_lm_prob: float,
-    ngram: int,
-    favor_shorter_ngram: bool,
-    do_whole_word_mask: bool,
-    do_permutation: bool,
-    cross_segment_words: bool,
-    replace_with_special: bool,
-) -> dict[str, Any]:
-    """The options as the compiled part takes them, and as they are pickled."""
-    if max_predictions_per_seq is not None:
-        max_predictions_per_seq = _checks.integer("max_predictions_per_seq", max_predictions_per_seq, 1, 65_536)
-    return {
-        "max_predictions_per_seq": max_predictions_per_seq,
-        "masked_lm_prob": _checks.share("masked_lm_prob", masked_lm_prob),
-        "ngram": _checks.integer("ngram", ngram, 1, 64),
-        "favor_shorter_ngram": _checks.flag("favor_shorter_ngram", favor_shorter_ngram),
-        "do_whole_word_mask": _checks.flag("do_whole_word_mask", do_whole_word_mask),
-        "do_permutation": _checks.flag("do_permutation", do_permutation),
-        "cross_segment_words": _checks.flag("cross_segment_words", cross_segment_words),
-        "replace_with_special": _checks.flag("replace_with_special", replace_with_special),
-    }
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of masks as the compiled part takes them, and as they are pickled."""
+    options = MaskOptions.pick(given).as_dict()
+    # The compiled part takes it with the tokenizer.
+    del options["word_boundary"]
+    return options
 
 
+@documented(MaskOptions)
 class Masker:
     """Masks rows of ids, one or many at a time: immutable, safe to share between threads, and it pickles.
 
@@ -158,17 +146,7 @@ class Masker:
 
     Args:
         tokenizer: whose ids the rows hold.
-        max_predictions_per_seq: most masked tokens of a row, from 1 to 65536; None: what `masked_lm_prob` gives.
-        masked_lm_prob: share of tokens to mask, from 0 to 1.
-        ngram: longest n-gram, in words, from 1 to 64.
-        favor_shorter_ngram: whether n has weight 1/n; otherwise the weights are reversed.
-        do_whole_word_mask: whether the tokens of a word are masked together.
-        do_permutation: whether up to as many further tokens change places, and are predicted too.
-        word_boundary: which pieces begin a word, `"unicode"` or, as in the reference, `"albert"`: see
-            `Tokenizer.word_starts`.
-        cross_segment_words: whether words and n-grams may run across `[CLS]` and `[SEP]`, as in the reference.
-        replace_with_special: whether a random replacement may be any piece, `[CLS]` and `<pad>` included, as in the
-            reference.
+        {options}
         special_ids: further ids that are never masked.
         num_threads: threads of `mask_batch`; None: one a processor. Batches of few tokens are masked by the calling
             thread.
@@ -190,15 +168,15 @@ class Masker:
         self,
         tokenizer: Tokenizer,
         *,
-        max_predictions_per_seq: int | None = None,
-        masked_lm_prob: float = 0.15,
-        ngram: int = 3,
-        favor_shorter_ngram: bool = True,
-        do_whole_word_mask: bool = True,
-        do_permutation: bool = False,
-        word_boundary: str = "unicode",
-        cross_segment_words: bool = False,
-        replace_with_special: bool = False,
+        max_predictions_per_seq: int | None = MaskOptions.max_predictions_per_seq,
+        masked_lm_prob: float = MaskOptions.masked_lm_prob,
+        ngram: int = MaskOptions.ngram,
+        favor_shorter_ngram: bool = MaskOptions.favor_shorter_ngram,
+        do_whole_word_mask: bool = MaskOptions.do_whole_word_mask,
+        do_permutation: bool = MaskOptions.do_permutation,
+        word_boundary: WordBoundary = MaskOptions.word_boundary,
+        cross_segment_words: bool = MaskOptions.cross_segment_words,
+        replace_with_special: bool = MaskOptions.replace_with_special,
         special_ids: Sequence[int] = (),
         num_threads: int | None = None,
     ) -> None:
@@ -206,21 +184,11 @@ class Masker:
             raise AlbertFastError(
                 f"tokenizer must be an albert_fast.Tokenizer (for others: Masker.from_vocab); it is {tokenizer!r:.200}"
             )
-        options = _options(
-            max_predictions_per_seq,
-            masked_lm_prob,
-            ngram,
-            favor_shorter_ngram,
-            do_whole_word_mask,
-            do_permutation,
-            cross_segment_words,
-            replace_with_special,
-        )
-        if not isinstance(word_boundary, str):
-            raise AlbertFastError(f'word_boundary must be "unicode" or "albert"; it is {word_boundary!r}')
+        options = _options(locals())
+        boundary = options_of(MaskOptions)["word_boundary"].check(word_boundary)
         special = _ids("special_ids", special_ids, tokenizer.vocab_size)
-        native = _native.Masker.from_tokenizer(tokenizer, json.dumps(options), word_boundary, special)
-        options |= {"word_boundary": word_boundary, "special_ids": special}
+        native = _native.Masker.from_tokenizer(tokenizer, json.dumps(options), boundary, special)
+        options |= {"word_boundary": boundary, "special_ids": special}
         named = {name: getattr(tokenizer, name) for name in ("pad_id", "cls_id", "sep_id", "mask_id")}
         self._set(native, type(self), (tokenizer,), options, num_threads, named)
 
@@ -236,14 +204,14 @@ class Masker:
         mask_id: int,
         ordinary: Sequence[int] | NDArray[np.integer[Any]] | None = None,
         word_ends: Sequence[bool] | NDArray[np.bool_] | None = None,
-        max_predictions_per_seq: int | None = None,
-        masked_lm_prob: float = 0.15,
-        ngram: int = 3,
-        favor_shorter_ngram: bool = True,
-        do_whole_word_mask: bool = True,
-        do_permutation: bool = False,
-        cross_segment_words: bool = False,
-        replace_with_special: bool = False,
+        max_predictions_per_seq: int | None = MaskOptions.max_predictions_per_seq,
+        masked_lm_prob: float = MaskOptions.masked_lm_prob,
+        ngram: int = MaskOptions.ngram,
+        favor_shorter_ngram: bool = MaskOptions.favor_shorter_ngram,
+        do_whole_word_mask: bool = MaskOptions.do_whole_word_mask,
+        do_permutation: bool = MaskOptions.do_permutation,
+        cross_segment_words: bool = MaskOptions.cross_segment_words,
+        replace_with_special: bool = MaskOptions.replace_with_special,
         special_ids: Sequence[int] = (),
         num_threads: int | None = None,
     ) -> Self:
@@ -263,16 +231,7 @@ class Masker:
         Raises:
             AlbertFastError: an option outside its rule; an id outside the vocabulary; no ordinary piece.
         """
-        options = _options(
-            max_predictions_per_seq,
-            masked_lm_prob,
-            ngram,
-            favor_shorter_ngram,
-            do_whole_word_mask,
-            do_permutation,
-            cross_segment_words,
-            replace_with_special,
-        )
+        options = _options(locals())
         size = _checks.integer("vocab_size", vocab_size, 1, 2**31 - 1)
         starts = _table("word_starts", word_starts, size)
         ends = None if word_ends is None else _table("word_ends", word_ends, size)

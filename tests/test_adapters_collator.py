@@ -302,13 +302,13 @@ def test_collators_pickle(adapter: Any, torch: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"masker": 5}, "masker must be an albert_fast.Masker or Tokenizer; it is 5"),
-        ({"pad_id": VOCAB}, "pad_id must be an integer from 0 to 99"),
-        ({"max_length": 0}, "max_length must be an integer from 1"),
-        ({"max_length": 10**12}, "max_length must be an integer from 1 to 16777216; it is 1000000000000"),
-        ({"pad_to_multiple_of": 0}, "pad_to_multiple_of must be an integer from 1"),
+        ({"masker": 5}, "masker must be an albert_fast.Masker or Tokenizer, got 5"),
+        ({"pad_id": VOCAB}, "pad_id must be a whole number from 0 to 99"),
+        ({"max_length": 0}, "max_length must be a whole number from 1"),
+        ({"max_length": 10**12}, "max_length must be a whole number from 1 to 16777216, got 1000000000000"),
+        ({"pad_to_multiple_of": 0}, "pad_to_multiple_of must be a whole number from 1"),
         ({"max_length": 8, "pad_to_multiple_of": 8}, "only one of them can be given"),
-        ({"seed": -1}, "seed must be an integer from 0"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str, adapter: Any) -> None:

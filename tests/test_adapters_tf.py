@@ -180,10 +180,10 @@ def test_datasets_transform(adapter: Any, source: InstanceStream, tf: Any) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"start": -1}, "start must be an integer from 0"),
-        ({"stop": 1.5}, "stop must be an integer from 0"),
-        ({"step": 0}, "step must be an integer from 1"),
-        ({"prefetch": 0}, "prefetch must be an integer from 1"),
+        ({"start": -1}, "start must be a whole number from 0"),
+        ({"stop": 1.5}, "stop must be a whole number from 0"),
+        ({"step": 0}, "step must be a whole number from 1"),
+        ({"prefetch": 0}, "prefetch must be a whole number from 1"),
     ],
 )
 def test_numbers_are_checked_at_once(

@@ -161,11 +161,11 @@ def test_datasets_pickle(adapter: Any, source: InstanceStream) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"start": -1}, "start must be an integer from 0"),
-        ({"stop": "5"}, "stop must be an integer from 0"),
-        ({"step": 0}, "step must be an integer from 1"),
-        ({"prefetch": 0}, "prefetch must be an integer from 1"),
-        ({"form": "keras"}, "form must be one of huggingface, albert; it is 'keras'"),
+        ({"start": -1}, "start must be a whole number from 0"),
+        ({"stop": "5"}, "stop must be a whole number from 0"),
+        ({"step": 0}, "step must be a whole number from 1"),
+        ({"prefetch": 0}, "prefetch must be a whole number from 1"),
+        ({"form": "keras"}, "form must be one of huggingface, albert, got 'keras'"),
     ],
 )
 def test_options_are_checked_at_once(
@@ -177,7 +177,7 @@ def test_options_are_checked_at_once(
 
 @pytest.mark.parametrize("given", [5, "x", None])
 def test_the_source_is_checked(given: Any, adapter: Any) -> None:
-    with pytest.raises(AlbertFastError, match=f"source must be an InstanceStream or a RecordReader; it is {given!r}"):
+    with pytest.raises(AlbertFastError, match=f"source must be an InstanceStream or a RecordReader, got {given!r}"):
         adapter.dataset(given)
 
 

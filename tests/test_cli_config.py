@@ -209,7 +209,7 @@ def test_keys_of_other_programs_in_the_model_are_left_to_its_reader(tmp_path: Pa
         ('do_permutation: "false"', ': do_permutation must be true or false, got "false" (string)'),
         ("rng: quick", ': rng must be one of fast, reference, got "quick" (string)'),
         ("tokenizer: 5", ": tokenizer must be a path, got 5 (number)"),
-        ("inputs: [a.txt, 5]", ": inputs must be a list: each a string, got 5 (number)"),
+        ("inputs: [a.txt, 5]", ": inputs must be a list of strings, got 5 (number)"),
         ("5: x", ": 5: a key must be an option's name, not a number"),
         ("- a", ": must hold a mapping of option names to values; it holds a list"),
     ],

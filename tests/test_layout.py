@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("albert_fast", "trainer")
 
-GROUND = ("_native", "errors", "json_text", "text", "files", "_checks", "_signals", "_arrays", "_padding")
+GROUND = ("_native", "errors", "json_text", "text", "files", "_signals")
 """Modules of albert_fast that know no stage."""
-ALBERT_FAST = ("ground", "options", "tokenizers", "library", "cluster", "cli", "__main__")
+ARGUMENTS = ("_checks", "_arrays", "_padding")
+"""Modules of albert_fast that check the arguments of Python functions."""
+ALBERT_FAST = ("ground", "options", "arguments", "tokenizers", "library", "cluster", "cli", "__main__")
 """The rooms of albert_fast, each of which imports itself and those before it; `library` is every other module."""
 TRAINER = ("ground", "model", "report", "exchange", "run", "__main__")
 """The rooms of trainer, likewise; `ground` is every module that is in no directory."""
@@ -112,6 +114,8 @@ def room(module: str) -> str:
         return rest[0] if rest and rest[0] in TRAINER else "ground"
     if not rest:
         return "library"
+    if rest[0] in ARGUMENTS:
+        return "arguments"
     return "ground" if rest[0] in GROUND else rest[0] if rest[0] in ALBERT_FAST else "library"
 
 

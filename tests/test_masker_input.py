@@ -89,24 +89,24 @@ BATCHES: list[tuple[Callable[[], object], str]] = [
     (lambda: loose().mask(IDS[0], 1, word_starts=IDS[0, :5] > 0), r"input_ids, \[8\]; it has \[5\]"),
     (lambda: loose().mask(IDS[0], 1, word_starts=np.array(True)), r"of shape \[8\], got bool of shape \[\]"),
     (lambda: loose().mask_batch(IDS), "seed must be given"),
-    (lambda: loose().mask_batch(IDS, None, -1), r"seed must be an integer from 0 to 2\*\*64 - 1; it is -1"),
+    (lambda: loose().mask_batch(IDS, None, -1), r"seed must be a whole number from 0 to 2\*\*64 - 1, got -1"),
     (lambda: loose().mask_batch(IDS, None, 2**64), "seed.*18446744073709551616"),
-    (lambda: loose().mask_batch(IDS, None, True), "seed.*it is True"),
-    (lambda: loose().mask_batch(IDS, None, 1.0), "seed.*it is 1.0"),
+    (lambda: loose().mask_batch(IDS, None, True), "seed.*got True"),
+    (lambda: loose().mask_batch(IDS, None, 1.0), "seed.*got 1"),
     (lambda: loose().mask(IDS[0], np.float64(1)), "seed must be"),
-    (lambda: loose().mask_batch(IDS, None, 1, first_row=-1), r"first_row.*2\*\*63 - 1; it is -1"),
+    (lambda: loose().mask_batch(IDS, None, 1, first_row=-1), r"first_row.*2\*\*63 - 1, got -1"),
     (lambda: loose().mask(IDS[0], 1, row=2**63), "row must be"),
-    (lambda: loose().mask(IDS[0], 1, labels=1), "labels must be True or False; it is 1"),
-    (lambda: loose().predictions(0), "tokens must be an integer from 1 to 16777216; it is 0"),
+    (lambda: loose().mask(IDS[0], 1, labels=1), "labels must be true or false, got 1"),
+    (lambda: loose().predictions(0), "tokens must be a whole number from 1 to 16777216, got 0"),
 ]
 MAKERS: list[tuple[Callable[[], object], str]] = [
-    (lambda: loose(max_predictions_per_seq=0), "max_predictions_per_seq must be an integer from 1 to 65536; it is 0"),
-    (lambda: loose(masked_lm_prob=1.1), r"masked_lm_prob must be a number from 0 to 1; it is 1\.1"),
+    (lambda: loose(max_predictions_per_seq=0), "max_predictions_per_seq must be a whole number from 1 to 65536, got 0"),
+    (lambda: loose(masked_lm_prob=1.1), r"masked_lm_prob must be a number from 0 to 1, got 1\.1"),
     (lambda: loose(masked_lm_prob=math.nan), "masked_lm_prob.*nan"),
     (lambda: loose(masked_lm_prob="0.5"), "masked_lm_prob.*'0.5'"),
-    (lambda: loose(ngram=0), "ngram must be an integer from 1 to 64; it is 0"),
-    (lambda: loose(do_permutation="no"), "do_permutation must be True or False; it is 'no'"),
-    (lambda: loose(num_threads=0), "num_threads must be an integer from 1 to 1024; it is 0"),
+    (lambda: loose(ngram=0), "ngram must be a whole number from 1 to 64, got 0"),
+    (lambda: loose(do_permutation="no"), "do_permutation must be true or false, got 'no'"),
+    (lambda: loose(num_threads=0), "num_threads must be a whole number from 1 to 1024, got 0"),
     (lambda: loose(special_ids=[3, 60]), "special_ids must be below the vocabulary's size, 60; 60 is not"),
     (lambda: loose(special_ids=[-1]), "special_ids.*-1 is not"),
     (lambda: loose(special_ids=["a"]), "special_ids must be a sequence of ids"),
@@ -114,9 +114,9 @@ MAKERS: list[tuple[Callable[[], object], str]] = [
     (lambda: loose(ordinary=[99]), "ordinary must be below the vocabulary's size, 60; 99 is not"),
     (lambda: loose(ordinary=[]), "must have an ordinary piece"),
     (lambda: loose(ordinary=[CLS, EXTRA]), "must have an ordinary piece"),
-    (lambda: loose(mask_id=60), "mask_id must be an integer from 0 to 59; it is 60"),
-    (lambda: loose(mask_id=None), "mask_id must be an integer.*None"),
-    (lambda: LooseMasker.from_vocab(0, [], **SPECIAL), "vocab_size must be an integer from 1 to 2147483647; it is 0"),
+    (lambda: loose(mask_id=60), "mask_id must be a whole number from 0 to 59, got 60"),
+    (lambda: loose(mask_id=None), "mask_id must be a whole number.*None"),
+    (lambda: LooseMasker.from_vocab(0, [], **SPECIAL), "vocab_size must be a whole number from 1 to 2147483647, got 0"),
     (lambda: LooseMasker.from_vocab(61, STARTS, **SPECIAL), r"word_starts must be bools.* of shape \[61\].*\[60\]"),
     (lambda: LooseMasker.from_vocab(5, range(5), **SPECIAL), "word_starts must be bools.*dtype int64"),
     (lambda: LooseMasker("spiece.model"), "tokenizer must be an albert_fast.Tokenizer.*'spiece.model'"),
@@ -134,7 +134,7 @@ def test_bad_input_is_told(call: Callable[[], object], message: str) -> None:
 def test_a_bad_word_boundary_is_told(model: Path) -> None:
     tokenizer = Tokenizer.from_file(model)
     for name in ("ascii", None):
-        with pytest.raises(AlbertFastError, match=f'word_boundary must be "unicode" or "albert"; it is .*{name}'):
+        with pytest.raises(AlbertFastError, match=f"word_boundary must be one of unicode, albert, got .*{name}"):
             LooseMasker(tokenizer, word_boundary=name)
     with pytest.raises(
         AlbertFastError, match=f"special_ids must be below the vocabulary's size, {tokenizer.vocab_size}"

@@ -485,12 +485,12 @@ def test_a_pickled_reader_must_find_the_same_files(files: list[Path], tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be an integer from 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1"),
         ({"batch_size": 1 << 50}, "batch_size must be from 1 to"),
-        ({"seed": -1}, "seed must be an integer from 0"),
-        ({"shuffle": 1}, "shuffle must be True or False; it is 1"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"shuffle": 1}, "shuffle must be true or false, got 1"),
         ({"remask": True}, "remask=True needs masker="),
-        ({"remask": "yes"}, "remask must be True or False"),
+        ({"remask": "yes"}, "remask must be true or false"),
         ({"num_threads": 0}, "num_threads must be"),
         ({"vocab_size": 0}, "vocab_size must be"),
         ({"max_seq_length": 0}, "max_seq_length must be"),

@@ -5,12 +5,14 @@ from albert_fast.options.exchange import Demo, Export, FillMask, ImportCheckpoin
 from albert_fast.options.instances import InstanceShape, MaskOptions, MaskRules, StreamOptions
 from albert_fast.options.prepare import PrepareOptions, PrepareOutput, PrepareText
 from albert_fast.options.records import InspectRecords, InstanceOptions, MakeRecords, RecordsOptions, typed
+from albert_fast.options.shared import CorpusFormat
 from albert_fast.options.tokenizers import Tokenize, TokenizeOptions, TokenizerTrainingOptions, TrainTokenizer
 from albert_fast.options.training import Evaluate, Pretrain, TrainingOptions
 
 __all__ = [
     "MAX_THREADS",
     "REQUIRED",
+    "CorpusFormat",
     "Demo",
     "Evaluate",
     "Export",

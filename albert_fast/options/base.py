@@ -13,6 +13,8 @@ import json
 import math
 import operator
 import os
+import re
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -80,9 +82,11 @@ class Option:
         """What the value must be, as in "must be RULE"."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
+        if self.many:
+            return "a list of strings"
         names = {bool: "true or false", str: "a string", Path: "a path"}
         if self.kind in names:
-            return f"a list: each {names[self.kind]}" if self.many else names[self.kind]
+            return names[self.kind]
         noun = "a whole number" if self.kind is int else "a number"
         return f"{noun}{self.range}"
 
@@ -322,3 +326,38 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+T = TypeVar("T", bound="typing.Callable[..., Any] | type")
+
+
+def documented(*stages: type[Stage]) -> typing.Callable[[T], T]:
+    """Puts what the options of `stages` do in place of the line `{options}` of a docstring.
+
+    Flags in the text, such as --ngram, become names.
+    """
+    lines: dict[str, str] = {}
+    for stage in stages:
+        for name, known in options_of(stage).items():
+            words = known.default_words if known.shown else None
+            text = f"{known.help} Default: {words}." if words else known.help
+            lines.setdefault(name, f"{name}: {_FLAG.sub(_as_name, text)}")
+
+    def decorate(target: T) -> T:
+        document = target.__doc__ or ""
+        indent = " " * next(
+            (len(line) - len(line.lstrip()) for line in document.splitlines() if line.strip() == "{options}"), 0
+        )
+        more = f"\n{indent}    "
+        entries = [more.join(textwrap.wrap(line, 108, break_on_hyphens=False)) for line in lines.values()]
+        target.__doc__ = document.replace("{options}", f"\n{indent}".join(entries))
+        return target
+
+    return decorate
+
+
+_FLAG = re.compile(r"--([a-z][a-z-]*[a-z])")
+
+
+def _as_name(found: re.Match[str]) -> str:
+    return f"`{found[1].replace('-', '_')}`"

@@ -1,0 +1,158 @@
+"""Records of a corpus: `make_records` and `inspect_records`, as the commands of these names."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from albert_fast import _native, inspection
+from albert_fast._native import Tokenizer
+from albert_fast.errors import option_error
+from albert_fast.options import CorpusFormat, MakeRecords, MaskRules, RecordsOptions, options_of
+from albert_fast.options.base import documented
+from albert_fast.options.instances import InstanceShape
+from albert_fast.options.records import InstanceOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from albert_fast.options.instances import RngKind, SingleSegment, WordBoundary
+    from albert_fast.options.records import Compression
+    from albert_fast.options.shared import OnBadUtf8, TextFormat
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """What `make_records` made."""
+
+    output_dir: Path
+    instances: int
+    """Number of records."""
+    tokens: int
+    """Tokens in them, without padding."""
+    shards: tuple[Path, ...]
+    """The record files, in order."""
+    already_complete: bool
+    """Whether they were there already, with these options, so that nothing was written."""
+    store: Path | None
+    """The token store that was kept, if any."""
+    warnings: tuple[str, ...]
+    described: dict[str, Any]
+    """The content of dataset.json: options, counts of instances, labels and masks, shards with their digests."""
+
+
+@documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions)
+def make_records(  # noqa: D417 - the options describe themselves
+    inputs: PathLike | Sequence[PathLike],
+    output_dir: PathLike,
+    tokenizer: Tokenizer,
+    *,
+    max_seq_length: int = InstanceOptions.max_seq_length,
+    max_predictions_per_seq: int = InstanceOptions.max_predictions_per_seq,
+    masked_lm_prob: float = InstanceOptions.masked_lm_prob,
+    short_seq_prob: float = InstanceOptions.short_seq_prob,
+    dupe_factor: int = InstanceOptions.dupe_factor,
+    random_seed: int = InstanceOptions.random_seed,
+    ngram: int = InstanceOptions.ngram,
+    favor_shorter_ngram: bool = InstanceOptions.favor_shorter_ngram,
+    do_whole_word_mask: bool = InstanceOptions.do_whole_word_mask,
+    do_permutation: bool = InstanceOptions.do_permutation,
+    random_next_sentence: bool = InstanceOptions.random_next_sentence,
+    rng: RngKind = InstanceOptions.rng,
+    single_segment: SingleSegment | None = MakeRecords.single_segment,
+    word_boundary: WordBoundary | None = MakeRecords.word_boundary,
+    cross_segment_words: bool | None = MakeRecords.cross_segment_words,
+    replace_with_special: bool | None = MakeRecords.replace_with_special,
+    input_format: TextFormat = CorpusFormat.input_format,
+    on_bad_utf8: OnBadUtf8 = CorpusFormat.on_bad_utf8,
+    num_shards: int | None = RecordsOptions.num_shards,
+    compression: Compression = RecordsOptions.compression,
+    num_threads: int | None = RecordsOptions.num_threads,
+    keep_store: bool = RecordsOptions.keep_store,
+    overwrite: bool = RecordsOptions.overwrite,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> Records:
+    """Turns a corpus, or one token store, into shuffled, masked records: TFRecord files of tf.train.Example.
+
+    The bytes depend only on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
+    repeated. dataset.json in `output_dir` describes the records.
+
+    Args:
+        inputs: a file, glob or directory of text, or several, or a token store; one sentence per line, a blank line
+            after each document.
+        output_dir: the directory to write to; it is created if needed.
+        tokenizer: of the text; for a token store, the one that it was made with.
+        {options}
+        progress: called a few times a second with stage, unit, done and total (0 if unknown).
+
+    Raises:
+        AlbertFastError: an option outside its rule; an input that cannot be read or is no corpus; records with other
+            options in `output_dir` (unless `overwrite`); no instance; a full disk.
+        KeyboardInterrupt: Ctrl-C; what is finished is kept.
+    """
+    given = locals()
+    if not isinstance(tokenizer, Tokenizer):
+        raise option_error("tokenizer", "an albert_fast.Tokenizer", tokenizer)
+    chosen = MakeRecords.pick({**given, "inputs": _paths(inputs), "tokenizer": None})
+    made = _native.make_records(
+        [*chosen.inputs],
+        str(chosen.output_dir),
+        tokenizer,
+        chosen.instance_options().to_json(),
+        num_shards=chosen.num_shards,
+        compression=chosen.compression,
+        num_threads=chosen.num_threads,
+        on_bad_utf8=chosen.on_bad_utf8,
+        format=chosen.input_format,
+        keep_store=chosen.keep_store,
+        overwrite=chosen.overwrite,
+        progress=progress,
+    )
+    totals = made.get("totals", {})
+    return Records(
+        output_dir=chosen.output_dir,
+        instances=totals.get("instances", 0),
+        tokens=totals.get("tokens", 0),
+        shards=tuple(chosen.output_dir / shard["file"] for shard in made.get("shards", [])),
+        already_complete=bool(made.pop("already_complete", False)),
+        store=None if made.get("store") is None else Path(made["store"]),
+        warnings=tuple(made.pop("warnings", ())),
+        described=made,
+    )
+
+
+def inspect_records(
+    paths: PathLike | Sequence[PathLike],
+    tokenizer: Tokenizer | None = None,
+    *,
+    num_shown: int = 0,
+    emit: Callable[[str], None] = print,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> inspection.Summary:
+    """Checks every record, of any tool, and shows some.
+
+    Args:
+        paths: a file, glob or directory of `*.tfrecord*` files, or several.
+        tokenizer: of the records. With it, ids, frames and masks are checked too.
+        num_shown: number of instances to show.
+        emit: takes what is shown, a line at a time.
+        progress: called a few times a second with stage, unit, done and total (0 if unknown).
+
+    Returns:
+        The counts; `good` tells whether no record and no file is bad, and `problems` has the first problems.
+
+    Raises:
+        AlbertFastError: a path that names nothing.
+    """
+    files = inspection.find_files(_paths(paths))
+    return inspection.inspect(files, tokenizer, show=num_shown, emit=emit, report=progress)
+
+
+def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
+    many = [paths] if isinstance(paths, str | os.PathLike) else paths
+    found: tuple[str, ...] = options_of(MakeRecords)["inputs"].check(many)
+    return found

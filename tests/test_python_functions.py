@@ -1,0 +1,113 @@
+"""The Python functions of the commands: arguments, results, errors, and the same bytes as the commands write."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import albert_fast
+from albert_fast import AlbertFastError, InstanceStream, Masker, Tokenizer, inspect_records, make_records, prepare_text
+from albert_fast.options import (
+    CorpusFormat,
+    InstanceOptions,
+    MaskOptions,
+    PrepareOptions,
+    PrepareOutput,
+    RecordsOptions,
+    StreamOptions,
+    options_of,
+)
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+STAGES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "prepare_text": (prepare_text, (PrepareOptions, PrepareOutput)),
+    "make_records": (make_records, (InstanceOptions, CorpusFormat, RecordsOptions)),
+    "InstanceStream": (InstanceStream, (StreamOptions,)),
+    "Masker": (Masker, (MaskOptions,)),
+}
+LENGTHS: dict[str, Any] = {"max_seq_length": 64, "max_predictions_per_seq": 10}
+DECIDED_BY_RNG = {"single_segment", "word_boundary", "cross_segment_words", "replace_with_special"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_arguments_and_their_descriptions_are_those_of_the_stages(name: str) -> None:
+    function, stages = STAGES[name]
+    parameters = inspect.signature(function).parameters
+    document = inspect.getdoc(function) or ""
+    assert "{options}" not in document
+    for stage in stages:
+        for option in options_of(stage).values():
+            if name == "InstanceStream" and option.name == "num_threads":
+                continue
+            assert option.name in parameters, option.name
+            assert f"{option.name}: {option.help.split()[0]}" in document, option.name
+            if not (name == "make_records" and option.name in DECIDED_BY_RNG):
+                assert parameters[option.name].default == option.default, option.name
+    assert not [line for line in document.splitlines() if " --" in line]
+
+
+def test_make_records_writes_what_the_command_does(command: Command, model: Path, corpus: Path) -> None:
+    tokenizer = Tokenizer.from_file(model)
+    made = make_records(corpus, "one", tokenizer, **LENGTHS)
+    flags = ["--max-seq-length", 64, "--max-predictions-per-seq", 10]
+    assert command("make-records", corpus, "--tokenizer", model, "--output-dir", "two", *flags).code == 0
+    assert [path.read_bytes() for path in made.shards] == [
+        path.read_bytes() for path in sorted(Path("two").glob("*.tfrecord"))
+    ]
+    assert made.instances == made.described["totals"]["instances"] > 0
+    assert made.tokens > 0
+    assert (made.already_complete, made.store) == (False, None)
+    assert make_records(
+        [corpus], Path("one"), Tokenizer.from_file(model), max_seq_length=64, max_predictions_per_seq=10
+    ).already_complete
+    summary = inspect_records("one", Tokenizer.from_file(model))
+    assert (summary.good, summary.records) == (True, made.instances)
+    shown: list[str] = []
+    inspect_records(made.shards, num_shown=1, emit=shown.append)
+    assert any("input_ids" in line for line in shown)
+
+
+def test_the_reference_is_one_argument(model: Path, corpus: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(model)
+    made = make_records(corpus, tmp_path / "a", tokenizer, rng="reference", **LENGTHS)
+    assert made.described["options"]["word_boundary"] == "albert"
+    with pytest.raises(AlbertFastError, match="rng") as caught:
+        make_records(corpus, tmp_path / "b", tokenizer, rng="reference", word_boundary="unicode")
+    assert (caught.value.kind, caught.value.option) == ("option", "word_boundary")
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"max_seq_length": 7}, "max_seq_length"),
+        ({"masked_lm_prob": 1.5}, "masked_lm_prob"),
+        ({"max_predictions_per_seq": 600}, "max_predictions_per_seq"),
+        ({"rng": "quick"}, "rng"),
+        ({"compression": "bzip2"}, "compression"),
+        ({"num_threads": 0}, "num_threads"),
+        ({"overwrite": 1}, "overwrite"),
+    ],
+)
+def test_a_wrong_argument_is_named(given: dict[str, Any], option: str, model: Path, corpus: Path) -> None:
+    with pytest.raises(AlbertFastError) as caught:
+        make_records(corpus, "none", Tokenizer.from_file(model), **given)
+    assert (caught.value.kind, caught.value.option) == ("option", option)
+    assert str(caught.value).startswith(f"{option} must be ")
+
+
+def test_errors_have_a_place(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "broken.txt"
+    path.write_bytes(b"fine\n\nnot \xff fine\n")
+    with pytest.raises(AlbertFastError) as caught:
+        albert_fast.tokenize(path, tmp_path / "store", Tokenizer.from_file(model))
+    error = caught.value
+    assert (error.kind, error.path, error.line, error.byte) == ("data", path, 3, 5)
+    with pytest.raises(AlbertFastError) as caught:
+        Tokenizer.from_file(tmp_path / "no.model")
+    assert (caught.value.kind, caught.value.path) == ("io", tmp_path / "no.model")
