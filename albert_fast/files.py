@@ -1,7 +1,8 @@
 """Files and directories that appear whole or not at all, and outputs that one process at a time writes.
 
 A file is written as `.NAME.tmp` beside it, a directory is filled as `.NAME.tmp`; when everything is on the disk, it
-gets its name. A temporary has the same name each time, so what a killed process leaves is gone after the next one.
+gets its name. What has that name and is put back if something fails is meanwhile `.NAME.old`. These names are the same
+each time, so what a killed process leaves is gone after the next one.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import errno
 import hashlib
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albert_fast._native import AlbertFastError, OutputLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -196,7 +197,12 @@ def sync(path: Path) -> None:
 
 def inside(path: Path, directory: Path) -> bool:
     """Whether `path` is `directory`, or in it."""
-    return path.resolve().is_relative_to(directory.resolve())
+    return resolved(path).is_relative_to(resolved(directory))
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path, links followed. Unlike `Path.resolve`, it knows links that lead to themselves."""
+    return Path(os.path.realpath(path))
 
 
 # --- directories -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from albert_fast import Tokenizer
 from albert_fast.cli import run_folder
+from albert_fast.cli.common import UsageError
 from albert_fast.tokenizers import saving
 from trainer.folder import COMPILED, MODEL, OPTIONS, empty, write_model
 
@@ -62,3 +63,15 @@ def test_overwrite_removes_every_file_of_the_tokenizer(kind: str, model: Path, t
     assert contents(run) == {OPTIONS, MODEL, *files}
     empty(run)
     assert contents(run) == {OPTIONS}
+
+
+def test_weights_that_overwrite_would_remove_are_refused(tmp_path: Path) -> None:
+    run, loop, link = (tmp_path / name for name in ("run", "loop", "link"))
+    (run / "checkpoints" / "step-2").mkdir(parents=True)
+    loop.symlink_to("loop")
+    link.symlink_to("run")
+    for inside in (run, link, run / "checkpoints", link / "checkpoints" / "step-2"):
+        with pytest.raises(UsageError, match="would remove --init-checkpoint"):
+            run_folder.check_kept(run, inside)
+    for elsewhere in (tmp_path, loop, loop / "checkpoints", run / "other"):
+        run_folder.check_kept(run, elsewhere)

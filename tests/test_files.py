@@ -183,3 +183,13 @@ def test_a_size_and_a_digest(tmp_path: Path) -> None:
     assert files.measure(tmp_path / "a") == (3, digest)
     assert files.inside(tmp_path / "a", tmp_path)
     assert not files.inside(tmp_path, tmp_path / "a")
+
+
+def test_links_that_lead_to_themselves_are_paths(tmp_path: Path) -> None:
+    loop, link = tmp_path / "loop", tmp_path / "link"
+    loop.symlink_to("loop")
+    link.symlink_to(tmp_path)
+    assert files.resolved(loop) == files.resolved(link / "loop") == files.resolved(tmp_path) / "loop"
+    assert files.inside(loop, tmp_path)
+    assert files.inside(loop, link)
+    assert not files.inside(tmp_path, loop)

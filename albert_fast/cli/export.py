@@ -8,7 +8,7 @@ from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import UsageError, check_output_dir, info, warn
 from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
-from albert_fast.files import inside, locked
+from albert_fast.files import inside, locked, resolved
 from albert_fast.options import Export
 from trainer.folder import FACTS
 
@@ -36,7 +36,7 @@ def run(options: Export) -> str:
     Raises:
         TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read or written.
     """
-    final = options.output_dir.resolve()
+    final = resolved(options.output_dir)
     with locked(final, whole=True):
         return _run(options, final)
 

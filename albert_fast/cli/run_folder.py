@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albert_fast.cli.common import CommandError, UsageError, make_output_dir, write_config
+from albert_fast.files import inside, resolved
 from albert_fast.options import Pretrain
 from trainer.folder import CHECKPOINTS, COMPILED, FIRST, is_run, write_model
 
@@ -39,8 +40,7 @@ def check(folder: Path) -> None:
 
 def check_kept(folder: Path, init_checkpoint: Path) -> None:
     """Refuses weights to start from that --overwrite would remove."""
-    kept = init_checkpoint.resolve()
-    if kept == folder.resolve() or kept.is_relative_to((folder / CHECKPOINTS).resolve()):
+    if resolved(init_checkpoint) == resolved(folder) or inside(init_checkpoint, folder / CHECKPOINTS):
         raise UsageError(
             f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}: pass another "
             "--output-dir"
