@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 GOLDEN = Path(__file__).parent / "golden"
 
+# `import tensorflow` imports Keras otherwise, which nothing here uses and which takes a quarter of the time. Processes
+# that tests start inherit it.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
 
 class Result(NamedTuple):
     """What a command left behind."""

@@ -307,6 +307,7 @@ def start(*flags: object) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags", [["--output", "out/corpus.txt.gz"], ["--output", "out", "--num-shards", 3]], ids=["file", "folder"]
 )
@@ -358,6 +359,7 @@ def test_a_directory_with_a_temporary_file_of_a_killed_run_is_replaced(command: 
     assert command(*flags, "--overwrite").code == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing() -> None:
     # Six seconds of work: on a busy machine two have been over before this process took its turn.
     with Path("raw.jsonl").open("w") as file:

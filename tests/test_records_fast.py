@@ -62,6 +62,7 @@ def test_threads_change_no_byte(text: str, compression: str, tmp_path: Path) -> 
     assert shards(tmp_path / "2") == shards(tmp_path / "7") == one
 
 
+@pytest.mark.slow
 def test_the_number_of_shards_changes_no_record(text: str, tmp_path: Path) -> None:
     make([text], tmp_path / "1", num_shards=1)
     make([text], tmp_path / "7", num_shards=7, compression="gzip")

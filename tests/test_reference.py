@@ -55,6 +55,7 @@ def run_instances(
     return options, reference.create_training_instances(documents, vocabulary, options, generators)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MANIFEST))
 def test_golden_run(name: str, processor: sentencepiece.SentencePieceProcessor, wordpieces: dict[str, int]) -> None:
     run = MANIFEST[name]

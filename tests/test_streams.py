@@ -530,8 +530,9 @@ def test_whatever_is_passed_is_an_error_or_works(store: TokenStore, arguments: d
 
 
 def test_steps_per_epoch_are_the_same_for_all_shards(store: TokenStore) -> None:
+    stream = InstanceStream(store, 1, 64)
     for count in (2, 3, 7, 1000):
-        shards = [InstanceStream(store, 1, 64).shard(index, count) for index in range(count)]
+        shards = [stream.shard(index, count) for index in range(count)]
         assert len({shard.steps_per_epoch for shard in shards}) == 1
         assert shards[0].steps_per_epoch == max(len(shard) for shard in shards)
 

@@ -50,6 +50,7 @@ def marked(tokenizer: Tokenizer, text: str) -> list[str]:
     return words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["suffix", "bytes"])
 def test_a_word_begins_after_a_piece_that_ends_one(name: str, suffix: dict[str, Path]) -> None:
     tokenizer = Tokenizer.from_file(suffix[name])

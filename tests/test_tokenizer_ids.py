@@ -182,6 +182,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wordpiece", "golden", *KINDS])
 @pytest.mark.parametrize("installed", [True, False])
 def test_what_is_exported_gives_the_same_ids(

@@ -253,6 +253,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_ids_of_models_of_every_kind(name: str, tmp_path: Path) -> None:
     """Those that the trainer of SentencePiece makes, their digit-comma pieces out of use."""

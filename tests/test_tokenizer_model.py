@@ -445,6 +445,7 @@ ODD_VALUES: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_anything_else(seed: int, tmp_path: Path) -> None:
     """Files with places changed at random: a model that loads, or one line."""

@@ -211,6 +211,7 @@ def real_lines() -> list[str]:
     return [*lines, *corpus, *joined, *shuffled]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_real_text(name: str, folder: Path) -> None:
     assert differing(load(name, folder), real_lines()) == ""

@@ -74,7 +74,7 @@ def steps_seen(run: Path) -> list[int]:
 def kill(process: subprocess.Popen[str], run: Path, moment: Moment, delay: float) -> bool:
     """Kills the run at a moment, or `delay` seconds after; false where it was quicker."""
     before = max(steps_seen(run), default=0)
-    wait_for(process, lambda: moment[1](run, before))
+    wait_for(process, lambda: moment[1](run, before), 0.001)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -145,17 +147,12 @@ def whole(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def resume(material: Material, run: Path, whole: Path, **changes: Any) -> str:
     """Ends the run, which must then be as if nothing had happened; what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "albert_fast", *words_of(material, run, **changes)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=DEADLINE,
-    )
-    assert done.returncode == 0, done.stderr
+    from albert_fast.cli import main
+
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert main(words_of(material, run, **changes)) == 0, said.getvalue()
     assert_same(weights(run), weights(whole))
-    return done.stderr
+    return said.getvalue()
 
 
 def test_a_long_step_is_abandoned(material: Material, whole: Path, tmp_path: Path) -> None:
@@ -226,6 +223,8 @@ def test_a_second_signal_ends_what_hears_none(material: Material, whole: Path, t
 
 
 def test_an_evaluation_is_ended_and_made_up_for(material: Material, tmp_path: Path) -> None:
+    from albert_fast.cli import main
+
     run = tmp_path / "run"
     changes = {"eval_records": material.held_out, "eval_batch_size": 8, "num_train_steps": 8}
     words = words_of(material, run, **changes)
@@ -236,13 +235,7 @@ def test_an_evaluation_is_ended_and_made_up_for(material: Material, tmp_path: Pa
     assert "the evaluation after step 4 was not finished; the next start does it" in said
     assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 4: {ADVICE}"
     assert evaluations(run) == {}
-    again = subprocess.run(
-        [sys.executable, "-m", "albert_fast", *words],
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=DEADLINE,
-    )
-    assert again.returncode == 0
+    assert main(words) == 0
     assert list(evaluations(run)) == [4, 8]
     # Twice.
     (run / "metrics.jsonl").unlink()
