@@ -4,15 +4,22 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# How many tests run at a time, each in its own process; 0 runs them in one process.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench fuzz gpu-kit clean docs rust-test python-test stubs wheel-test
+.PHONY: help build demo test lint check bench fuzz gpu-kit clean docs
+.PHONY: rust-fmt rust-lint python-lint rust-build rust-test python-test quick-test stubs wheel-test
+# In `make -j`, MAKEFLAGS names a job server that recipes cannot reach, and Cargo would look for it.
+unexport MAKEFLAGS
 
 help:
 	@echo 'make demo   text, tokenizer, records, a tiny model pretrained and evaluated (into demo/)'
 	@echo 'make test   Rust tests, Python tests, type stubs, the built wheel'
 	@echo 'make lint   rustfmt, clippy, ruff, mypy'
+	@echo 'make check  the quick loop: lint and the Python tests that are neither slow nor need TensorFlow'
 	@echo 'make bench  speed against sentencepiece, dd and PyTorch, in one run (BENCH_ARGS="--text FILE" for your own text)'
 	@echo 'make fuzz   coverage-guided fuzzing of every reader of files (FUZZ_ARGS="--seconds 60"); needs nightly Rust and cargo-fuzz'
 	@echo 'make gpu-kit  a kit that measures a training step on another machine'"'"'s GPU (into build/gpu-kit; docs/training.md)'
@@ -41,13 +48,19 @@ demo: build
 
 test: rust-test python-test stubs wheel-test
 
+rust-build:
+	cargo test --locked --no-run
+
 rust-test:
 	cargo test --locked
 
 # TensorFlow's threads and the tests that fork stay out of each other's processes.
 python-test: build
-	$(BIN)/python -m pytest -m 'not tensorflow'
-	$(BIN)/python -m pytest -m tensorflow
+	$(PYTEST) -m 'not tensorflow'
+	$(PYTEST) -m tensorflow
+
+quick-test: build
+	$(PYTEST) -m 'not tensorflow and not slow'
 
 stubs: build
 	$(BIN)/python -m mypy.stubtest albert_fast._native
@@ -59,9 +72,16 @@ wheel-test: build
 	$(PIP) --no-deps --target build/smoke build/wheel/*.whl
 	cd build && ../$(BIN)/python ../tests/wheel_smoke.py smoke
 
-lint: build
+check: lint quick-test
+lint: rust-fmt rust-lint python-lint
+
+rust-fmt:
 	cargo fmt --all --check
+
+rust-lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+python-lint: build
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
