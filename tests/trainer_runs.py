@@ -36,7 +36,7 @@ DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 KEY_BIAS = "self/key/bias"
 """Its gradient is nothing but rounding: softmax does not see a shift of all scores."""
 ADVICE = "run the same command again to resume"
-DEADLINE = 240
+DEADLINE = 900
 """Seconds after which a process counts as stuck, however busy the machine is."""
 
 Weights = dict[str, "NDArray[np.float32]"]
