@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from albert_fast.masking import Masker
     from albert_fast.prepare import prepare_text
     from albert_fast.records import inspect_records, make_records
+    from albert_fast.tokenizers.make import train_tokenizer
 
 __all__ = [
     "AlbertFastError",
@@ -35,6 +36,7 @@ __all__ = [
     "prepare_text",
     "preprocess",
     "tokenize",
+    "train_tokenizer",
 ]
 
 _HOMES = {
@@ -44,6 +46,7 @@ _HOMES = {
     "inspect_records": "albert_fast.records",
     "make_records": "albert_fast.records",
     "prepare_text": "albert_fast.prepare",
+    "train_tokenizer": "albert_fast.tokenizers.make",
 }
 """The modules of the names that are not the extension's."""
 

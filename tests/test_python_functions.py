@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import albert_fast
-from albert_fast import AlbertFastError, InstanceStream, Masker, Tokenizer, inspect_records, make_records, prepare_text
+from albert_fast import (
+    AlbertFastError,
+    InstanceStream,
+    Masker,
+    Tokenizer,
+    inspect_records,
+    make_records,
+    prepare_text,
+    train_tokenizer,
+)
 from albert_fast.options import (
     CorpusFormat,
     InstanceOptions,
@@ -18,6 +27,7 @@ from albert_fast.options import (
     PrepareOutput,
     RecordsOptions,
     StreamOptions,
+    TokenizerTrainingOptions,
     options_of,
 )
 
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
 STAGES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "prepare_text": (prepare_text, (PrepareOptions, PrepareOutput)),
+    "train_tokenizer": (train_tokenizer, (TokenizerTrainingOptions, CorpusFormat)),
     "make_records": (make_records, (InstanceOptions, CorpusFormat, RecordsOptions)),
     "InstanceStream": (InstanceStream, (StreamOptions,)),
     "Masker": (Masker, (MaskOptions,)),
@@ -70,6 +81,25 @@ def test_make_records_writes_what_the_command_does(command: Command, model: Path
     shown: list[str] = []
     inspect_records(made.shards, num_shown=1, emit=shown.append)
     assert any("input_ids" in line for line in shown)
+
+
+def test_train_tokenizer_writes_what_the_command_does(command: Command, corpus: Path) -> None:
+    given: dict[str, Any] = {"vocab_size": 300, "keep_accents": True, "user_defined_symbols": [".", "-"]}
+    tokenizer = train_tokenizer(corpus, "one", **given)
+    assert (tokenizer.vocab_size, tokenizer.keep_accents) == (300, True)
+    flags = ["--vocab-size", 300, "--keep-accents", "--user-defined-symbols", ".", "--user-defined-symbols", "-"]
+    assert command("train-tokenizer", corpus, "--output-dir", "two", *flags).code == 0
+    for name in ("spiece.model", "spiece.vocab", "spiece.config.json"):
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
+    before = Path("one/spiece.model").read_bytes()
+    with pytest.raises(AlbertFastError, match="pass overwrite=True to replace it, or another output_dir") as caught:
+        train_tokenizer([corpus], Path("one"), vocab_size=310)
+    assert (caught.value.kind, caught.value.path) == ("exists", Path("one/spiece.model"))
+    assert Path("one/spiece.model").read_bytes() == before
+    assert train_tokenizer(corpus, "one", vocab_size=310, user_defined_symbols=(), overwrite=True).piece_to_id(".") != 5
+    done = command("train-tokenizer", corpus, "--output-dir", "two", *flags)
+    assert done.code == 1
+    assert done.error == "two/spiece.model exists: pass --overwrite to replace it, or another --output-dir"
 
 
 def test_the_reference_is_one_argument(model: Path, corpus: Path, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (CommandError, AlbertFastError) as error:
         if _debug():
             raise
-        is_usage = getattr(error, "option", None) is not None
+        is_usage = getattr(error, "option", None) is not None and getattr(error, "kind", "") == "option"
         return _fail(_in_flags(error), getattr(error, "exit_code", 2 if is_usage else 1))
     except BrokenPipeError:
         raise
@@ -157,6 +157,7 @@ _FLAGS = {
     "Tokenizer.from_file": "--tokenizer",
     'format="text"': "--input-format text",
     "allow_other_tokenizer=True": "--allow-other-tokenizer",
+    "overwrite=True": "--overwrite",
 }
 
 

@@ -1,0 +1,130 @@
+"""`train_tokenizer`: trains a tokenizer on a corpus and writes its files, as the command of this name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING
+
+from albert_fast._native import Tokenizer, __version__, refuse_output_in_input
+from albert_fast.errors import AlbertFastError
+from albert_fast.files import locked, repair, write_together
+from albert_fast.options import CorpusFormat, TokenizerTrainingOptions, TrainTokenizer
+from albert_fast.options.base import documented
+from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from albert_fast.options.shared import OnBadUtf8, TextFormat
+
+MODEL = "spiece.model"
+FILES = ("spiece.vocab", "spiece.config.json", "train-tokenizer.config.json", MODEL)
+"""What is written together. The model last: if it is there, so are the others, and they are its own."""
+
+
+@documented(TokenizerTrainingOptions, CorpusFormat)
+def train_tokenizer(  # noqa: D417 - the options describe themselves
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output_dir: str | os.PathLike[str],
+    *,
+    vocab_size: int = TokenizerTrainingOptions.vocab_size,
+    character_coverage: float = TokenizerTrainingOptions.character_coverage,
+    input_sentence_size: int = TokenizerTrainingOptions.input_sentence_size,
+    max_sentence_length: int = TokenizerTrainingOptions.max_sentence_length,
+    user_defined_symbols: Sequence[str] = TokenizerTrainingOptions.user_defined_symbols,
+    do_lower_case: bool = TokenizerTrainingOptions.do_lower_case,
+    keep_accents: bool = TokenizerTrainingOptions.keep_accents,
+    num_threads: int = TokenizerTrainingOptions.num_threads,
+    input_format: TextFormat = CorpusFormat.input_format,
+    on_bad_utf8: OnBadUtf8 = CorpusFormat.on_bad_utf8,
+    overwrite: bool = False,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> Tokenizer:
+    """Trains a SentencePiece unigram tokenizer on a corpus, and writes spiece.model, spiece.vocab and their text rules.
+
+    Args:
+        inputs: a file, glob or directory of text, or several; one sentence per line.
+        output_dir: the directory to write to; it is created if needed.
+        {options}
+        overwrite: Replace existing output and start over.
+        progress: called a few times a second with stage, unit, done and total (0 if unknown).
+
+    Returns:
+        The tokenizer, opened, with the text rules that it was trained with.
+
+    Raises:
+        AlbertFastError: an option outside its rule; an input that cannot be read or is no corpus; a vocabulary too
+            large or too small for the text; a tokenizer in `output_dir` (unless `overwrite`); a full disk.
+        KeyboardInterrupt: Ctrl-C, at once. SentencePiece cannot be stopped: the caller should leave the process.
+    """
+    given = locals()
+    many = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    symbols = TokenizerTrainingOptions.pick(given).user_defined_symbols
+    options = TrainTokenizer.pick({**given, "inputs": many, "no_user_defined_symbols": not symbols})
+    make(options, report=progress)
+    return Tokenizer.from_file(options.output_dir / MODEL)
+
+
+def make(
+    options: TrainTokenizer,
+    others: Mapping[str, bytes] | None = None,
+    report: Callable[[str, str, int, int], None] | None = None,
+) -> TrainedTokenizer:
+    """Trains, and writes all files or none.
+
+    Args:
+        options: of the command.
+        others: further files of `FILES`, by name.
+        report: called a few times a second with stage, unit, done and total (0 if unknown).
+    """
+    settings = options.part(TokenizerTrainingOptions)
+    output_dir = options.output_dir
+    check_symbols(settings)
+    refuse_output_in_input([*options.inputs], output_dir)
+    with locked(output_dir):
+        repair([output_dir / name for name in FILES])
+        _check(options)
+        trained = train(
+            [*options.inputs],
+            settings,
+            on_bad_utf8=options.on_bad_utf8,
+            input_format=options.input_format,
+            verbose=options.verbose,
+            report=report,
+        )
+        # Something that takes no lock may have put one there meanwhile.
+        _check(options)
+        rules = (json.dumps(_rules(settings, trained), indent=2, ensure_ascii=False) + "\n").encode()
+        contents = {
+            "spiece.vocab": trained.vocab.encode(),
+            "spiece.config.json": rules,
+            **(others or {}),
+            MODEL: trained.model,
+        }
+        write_together({output_dir / name: contents[name] for name in FILES if name in contents})
+    return trained
+
+
+def _check(options: TrainTokenizer) -> None:
+    """Refuses to replace a tokenizer, unless that is wanted."""
+    model = options.output_dir / MODEL
+    # The model is written last: if only the others are there, a command was killed between them.
+    if not options.overwrite and model.exists():
+        message = f"{model} exists: pass overwrite=True to replace it, or another output_dir"
+        raise AlbertFastError(message, kind="exists", path=model, option="output_dir")
+
+
+def _rules(settings: TokenizerTrainingOptions, trained: TrainedTokenizer) -> dict[str, object]:
+    """What spiece.config.json holds: the text rules, and which model they belong to."""
+    trained_with = settings.as_dict()
+    # The name that files of earlier versions have.
+    trained_with["lower_case"] = trained_with.pop("do_lower_case")
+    return {
+        "albert_fast_version": __version__,
+        "model_sha256": hashlib.sha256(trained.model).hexdigest(),
+        "lower_case": settings.do_lower_case,
+        "keep_accents": settings.keep_accents,
+        "settings": trained_with,
+    }
