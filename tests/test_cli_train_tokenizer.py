@@ -135,6 +135,8 @@ def test_overwrite_loses_no_tokenizer(command: Command, text: Path, monkeypatch:
         stopped = command(*words, 48, "--overwrite")
     assert (stopped.code, stopped.error[:17]) == (1, "cannot write out/")
     assert contents(Path("out")) != before
+    told = command("tokenize", text, "--tokenizer", "out", "--output-dir", "store").error
+    assert "train-tokenizer was stopped while it replaced the old one; run it again" in told
     # The next command puts the old ones back first.
     assert "pass --overwrite to replace it" in command(*words, 48).error
     assert contents(Path("out")) == before

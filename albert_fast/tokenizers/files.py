@@ -96,6 +96,11 @@ def named(path: Path) -> Path:
     directory = snapshot(path)
     found = find(directory)
     if found is None:
+        if any(directory.glob(".*.model.old")):
+            raise AlbertFastError(
+                f"{directory} holds no tokenizer: train-tokenizer was stopped while it replaced the old one; run it "
+                "again, which first restores the old files"
+            )
         below = sorted([*directory.glob("*/*.model"), *directory.glob(f"*/{VOCABULARY}")])
         such_as = f", such as {below[0]}" if below else ""
         raise AlbertFastError(
