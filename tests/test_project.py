@@ -27,14 +27,16 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 def targets(script: str) -> set[str]:
     """The make targets that a shell script runs."""
-    return {target for line in re.findall(r"^\s*make ([a-z -]+)$", script, re.MULTILINE) for target in line.split()}
+    lines = re.findall(r"^\s*make ([a-z0-9=\s-]+?)$", script, re.MULTILINE)
+    return {word for line in lines for word in line.split() if not word.startswith("-")}
 
 
 def test_the_workflows_run_what_ci_runs() -> None:
     needed = targets(read(".ci/run"))
-    assert needed
+    assert {"lint", "test"} <= needed
     run = {target for path in WORKFLOWS for step in steps(path) for target in targets(step.get("run", ""))}
-    assert needed <= run
+    # rust-build only compiles ahead what `make test` runs.
+    assert needed - {"rust-build"} <= run
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
