@@ -34,7 +34,8 @@ PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 CORPUS = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
 RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL]
 COMMANDS = [
     "prepare-text",
     "train-tokenizer",
