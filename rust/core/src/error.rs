@@ -1,4 +1,4 @@
-//! The one error type of the crate: which rule, what value, where, what to do.
+//! The one error type of the crate. An error says which rule is broken, by what value, where, and what to do.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused something.
+    /// The operating system refused an operation.
     #[error("{action} {}: {source}{}", path.display(), advice(source))]
     Io {
-        /// What was being done, as a verb phrase: "cannot read", "cannot write".
+        /// The operation, as a verb phrase: "cannot read", "cannot write".
         action: &'static str,
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// The system's own reason.
+        /// The reason the system gives.
         source: std::io::Error,
     },
     /// A line is not UTF-8.
@@ -31,10 +31,10 @@ pub enum Error {
         line: u64,
         /// Byte within the line, from 1.
         byte: u64,
-        /// The offending byte.
+        /// The first byte that is not valid.
         value: u8,
     },
-    /// A line longer than the limit.
+    /// A line is longer than the limit.
     #[error(
         "{}, line {line}: longer than {limit} bytes; the input must be one sentence a line, with a newline after each",
         path.display()
@@ -47,23 +47,23 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A tokenizer model that cannot be used.
+    /// A tokenizer model cannot be used.
     #[error("{}: {reason}", path.display())]
     Tokenizer {
-        /// The model or vocabulary file.
+        /// The file of the model or vocabulary.
         path: PathBuf,
-        /// What was found and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// A token store, shard or record file that is damaged or not ours.
+    /// A token store, shard or record file is damaged, or was not written by albert-fast.
     #[error("{}: {reason}", path.display())]
     Data {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What was found, where, and what to do.
+        /// What is wrong, at what place, and what to do.
         reason: String,
     },
-    /// One damaged record of a TFRecord file.
+    /// A record of a TFRecord file is damaged.
     #[error("{}, record {record} at byte {offset}: {reason}", path.display())]
     Record {
         /// The file.
@@ -72,77 +72,77 @@ pub enum Error {
         record: u64,
         /// Byte offset of the record's frame in the (decompressed) file.
         offset: u64,
-        /// What was found.
+        /// What is wrong.
         reason: String,
     },
-    /// A line of an input that cannot be used.
+    /// A line of an input cannot be used.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
         /// Line number, from 1.
         line: u64,
-        /// What was found and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// A row of a Parquet file that cannot be used.
+    /// A row of a Parquet file cannot be used.
     #[error("{}, row {row}: {reason}", path.display())]
     Row {
         /// The file.
         path: PathBuf,
-        /// Row number over all row groups, from 0.
+        /// Row number across all row groups, from 0.
         row: u64,
-        /// What was found and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// A place in an input that cannot be used.
+    /// A place in an input cannot be used.
     #[error("{}, byte {byte}: {reason}", path.display())]
     Byte {
         /// The file.
         path: PathBuf,
         /// Byte offset in the decompressed file, from 0.
         byte: u64,
-        /// What was found and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// An option outside its rule, or options that contradict each other.
+    /// An option breaks its rule, or options contradict each other.
     #[error("{0}")]
     Option(String),
-    /// No input, or nothing left of it.
+    /// There is no input, or nothing of it is left.
     #[error("{0}")]
     Input(String),
-    /// The caller asked to stop (Ctrl-C); what is finished is kept.
+    /// The caller asked to stop (Ctrl-C). Finished work is kept.
     #[error("stopped; {0}")]
     Interrupted(String),
 }
 
 impl Error {
-    /// An [`Error::Io`] with its path.
+    /// Returns an [`Error::Io`] with its path.
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io { action, path: path.as_ref().to_path_buf(), source }
     }
 
-    /// An [`Error::Data`] with its path.
+    /// Returns an [`Error::Data`] with its path.
     pub fn data(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Data { path: path.as_ref().to_path_buf(), reason: reason.into() }
     }
 
-    /// An [`Error::Line`] with its path.
+    /// Returns an [`Error::Line`] with its path.
     pub fn line(path: impl AsRef<Path>, line: u64, reason: impl Into<String>) -> Self {
         Self::Line { path: path.as_ref().to_path_buf(), line, reason: reason.into() }
     }
 
-    /// An [`Error::Row`] with its path.
+    /// Returns an [`Error::Row`] with its path.
     pub fn row(path: impl AsRef<Path>, row: u64, reason: impl Into<String>) -> Self {
         Self::Row { path: path.as_ref().to_path_buf(), row, reason: reason.into() }
     }
 
-    /// An [`Error::Byte`] with its path.
+    /// Returns an [`Error::Byte`] with its path.
     pub fn byte(path: impl AsRef<Path>, byte: u64, reason: impl Into<String>) -> Self {
         Self::Byte { path: path.as_ref().to_path_buf(), byte, reason: reason.into() }
     }
 
-    /// An [`Error::Tokenizer`] with its path.
+    /// Returns an [`Error::Tokenizer`] with its path.
     pub fn tokenizer(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Tokenizer { path: path.as_ref().to_path_buf(), reason: reason.into() }
     }
@@ -160,21 +160,21 @@ fn advice(source: &std::io::Error) -> &'static str {
 /// The result type of the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How long work reports what it has done, and learns that it should stop.
+/// Receives progress reports, and tells the work when to stop.
 ///
-/// Called from the thread that started the work, a few times a second at least; returning `false` stops it with
-/// [`Error::Interrupted`] at the next safe place.
+/// The thread that started the work calls it at least a few times a second. If it returns `false`, the work stops at
+/// the next safe place with [`Error::Interrupted`].
 pub trait Progress {
-    /// `done` and `total` (0 where unknown) are in `unit`s ("bytes", "records"); `stage` names the work.
+    /// `stage` names the work. `done` and `total` (0 if unknown) are counted in `unit`s ("bytes", "records").
     fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, total: u64) -> bool;
 
-    /// Is set when the work shall stop, for what waits and cannot report.
+    /// Returns a flag that is set when the work must stop, for threads that wait and cannot report.
     fn stop(&self) -> Arc<AtomicBool> {
         Arc::default()
     }
 }
 
-/// Reports nothing, never stops.
+/// Reports nothing and never stops.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct NoProgress;
 

@@ -1,4 +1,4 @@
-//! Raw text in, ALBERT pretraining instances out: the stages of albert-fast, one directory each, without Python.
+//! Turns raw text into ALBERT pretraining instances: the stages of albert-fast, one directory each, without Python.
 //!
 //! | stage | from | to |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 //! | [`batches`] | instances | arrays for training |
 //! | [`records`] | instances | `TFRecord` files, and batches from them |
 //!
-//! A stage uses only stages above it. All of them use [`error`] and [`files`], which use no stage.
+//! A stage uses only the stages above it. All of them use [`error`] and [`files`], which use no stage.
 
 pub mod batches;
 pub mod error;

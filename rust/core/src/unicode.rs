@@ -1,8 +1,8 @@
-//! What several stages ask of a character.
+//! Properties of characters that several stages ask for.
 
 use unicode_script::{Script, UnicodeScript};
 
-/// Scripts whose words are not set off by spaces (UAX #14 classes SA and ID).
+/// Whether a script does not separate words by spaces (UAX #14 classes SA and ID).
 pub(crate) fn is_written_without_spaces(c: char) -> bool {
     use Script::{
         Balinese, Bopomofo, Han, Hiragana, Javanese, Katakana, Khmer, Lao, Myanmar, New_Tai_Lue, Nushu, Tai_Le,

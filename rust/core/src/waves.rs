@@ -1,27 +1,28 @@
-//! Read, work, write: while all threads work on one wave of items, the next wave is read and the one before is written.
+//! Reads, works and writes in waves. While all threads work on one wave of items, the next is read and the last is
+//! written.
 //!
-//! Items are read and written in the order of the input, by one thread at a time. At most three waves are in memory, and
-//! their buffers are reused.
+//! Items are read and written in the order of the input, by one thread at a time. At most three waves are in memory,
+//! and their buffers are reused.
 
 use rayon::ThreadPool;
 
 use crate::{Error, Progress, Result};
 
-/// What waves are read from.
+/// The input that waves are read from.
 pub(crate) trait Input<T>: Send {
-    /// Fills `item`, which may hold what it was used for before, and returns its bytes; none at the end of the input.
+    /// Fills `item`, which may hold an earlier item, and returns its size in bytes, or `None` at the end of the input.
     fn read(&mut self, item: &mut T) -> Result<Option<usize>>;
-    /// Bytes read so far, as they lie on the disk.
+    /// Bytes read so far, counted as they are on disk.
     fn bytes_read(&self) -> u64;
-    /// All bytes of the input, as they lie on the disk.
+    /// Bytes of the whole input, counted as they are on disk.
     fn bytes_total(&self) -> u64;
 }
 
-/// How much a wave holds, at most.
+/// The most that a wave holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub items: usize,
-    /// A wave ends with the item that reaches this.
+    /// A wave ends with the item that reaches this many bytes.
     pub bytes: usize,
 }
 
@@ -39,7 +40,7 @@ impl<T: Default> Wave<T> {
         &mut self.items[..self.used]
     }
 
-    /// Fills the wave. What ends the input, an error or nothing more, goes to `end`.
+    /// Fills the wave. When the input ends or fails, the result goes to `end`.
     fn read(&mut self, input: &mut impl Input<T>, size: Size, end: &mut Option<Result<()>>) {
         self.used = 0;
         let mut bytes = 0;
@@ -65,10 +66,10 @@ impl<T: Default> Wave<T> {
     }
 }
 
-/// Takes all of `input` through `work`, which is given the items of a wave, and `write`, on the threads of `pool` or of the
-/// current one. `progress` is called before each wave, from the calling thread, with the name of the `stage`.
+/// Passes all of `input` through `work`, which gets the items of a wave, and then `write`. They run on the threads of
+/// `pool`, or of the current pool. Before each wave, the calling thread calls `progress` with the name of the `stage`.
 ///
-/// An error of the input is returned after everything before it is written.
+/// If the input fails, everything before the failure is written first.
 ///
 /// # Errors
 /// The first error of `write` or of the input; [`Error::Interrupted`] if `progress` asks to stop.
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
     use crate::NoProgress;
 
-    /// The numbers from 0, of which number i has i bytes, and an error in place of one of them.
+    /// The numbers from 0. Number i has i bytes; one of them is replaced by an error.
     struct Numbers {
         next: usize,
         end: usize,
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_wave_ends_with_the_item_that_fills_it() {
-        // 0 + 1 + 2 + 3 + 4 bytes are the first to reach 10.
+        // 0 + 1 + 2 + 3 + 4 bytes are the first sum to reach 10.
         let (_, _, widest) = squares(100, None, Size { items: 50, bytes: 10 }, None);
         assert_eq!(widest, 5);
     }
@@ -224,7 +225,7 @@ mod tests {
             },
         );
         assert!(matches!(result, Err(Error::Interrupted(_))));
-        // Four waves were read, and the first two written.
+        // Four waves were read, and the first two were written.
         assert_eq!(written, 4);
     }
 }

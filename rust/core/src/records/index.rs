@@ -1,4 +1,4 @@
-//! Where each record of a list of `TFRecord` files is, and reading any of them by its number.
+//! Finds each record in a list of `TFRecord` files, and reads any of them by its number.
 
 mod build;
 mod parallel;
@@ -19,76 +19,78 @@ use stored::StoredOffsets;
 use super::tfrecord::{FOOTER_BYTES, HEADER_BYTES, Record, data_length, masked_crc};
 use crate::{Error, Progress, Result};
 
-/// Bytes of a frame besides its data.
+/// Bytes of a frame in addition to its data.
 const FRAME_BYTES: u64 = (HEADER_BYTES + FOOTER_BYTES) as u64;
 
-/// Files of all indexes that stay open. Systems allow a process 1,024 (some only 256); those beyond are opened for a read.
+/// Number of files that stay open, for all indexes together. Systems allow a process 1,024 (some only 256). Any other
+/// file is opened for each read.
 const MAX_OPEN: usize = 200;
 
-/// That of this process.
+/// The budget of this process.
 static BUDGET: Budget = Budget(AtomicUsize::new(MAX_OPEN));
 
 /// The records of a list of files, numbered from 0 in the order of the files.
 ///
-/// An index is built by reading each file once, or loaded from a folder of indexes. A file may be gzipped, which its
-/// content tells; it is then decompressed once, into that folder or into a temporary file without a name, and read from
-/// there. Records are read with positioned reads and never through a map: a file that somebody else cuts short is an error,
-/// and threads and forked processes share the open files.
+/// An index is built by reading each file once, or loaded from an index directory. A file may be gzipped, which is
+/// detected by its content. It is then decompressed once, into the index directory or into an unnamed temporary file,
+/// and read from there. Records are read with positioned reads and never through a memory map. So a file that another
+/// process truncates is an error, and threads and forked processes share the open files.
 ///
-/// # The files in an index folder
+/// # The files in an index directory
 ///
-/// For a record file `NAME`, `.NAME-HASH.index`, and where it is gzipped the decompressed `.NAME-HASH.records`: `HASH` is
-/// the XXH3-64 of its absolute path, in hexadecimal, and `NAME` its first 200 bytes. The dot keeps them out of globs, so that
-/// the folder may be that of the record files. An index, all numbers little-endian:
+/// A record file `NAME` has `.NAME-HASH.index` and, if it is gzipped, the decompressed `.NAME-HASH.records`. `HASH` is
+/// the XXH3-64 of its absolute path, in hexadecimal, and `NAME` is truncated to 200 bytes. The dot keeps these files
+/// out of globs, so the directory may be that of the record files. The layout of an index, with all numbers
+/// little-endian:
 ///
 /// | bytes | what |
 /// |---|---|
 /// | 0..8 | `ALBINDEX` |
 /// | 8..12 | version, u32: 1 |
-/// | 12..16 | u32: 1 where the record file is gzipped, otherwise 0 |
+/// | 12..16 | u32: 1 if the record file is gzipped, otherwise 0 |
 /// | 16..24 | bytes of the record file, u64 |
-/// | 24..32 | when it was last modified, in milliseconds since 1970, i64 |
+/// | 24..32 | time of the last change to it, in milliseconds since 1970, i64 |
 /// | 32..40 | number of records *n*, u64 |
 /// | 40..56 | XXH3-128, u128, of bytes 0..40 and those from 64 on |
 /// | 56..64 | zero |
 /// | from 64 | *n* + 1 of u64: where each record's frame begins in the (decompressed) file, and where the last one ends |
 ///
-/// An index that is damaged, of another version, or of a file of another size or time is built again. A decompressed file is
-/// known by its size alone, and made again where it is gone: its records are checked when they are read, as all are, and the
-/// error names it.
+/// An index is built again if it is damaged, has another version, or is for a file of another size or time. A
+/// decompressed file is identified only by its size, and is made again if it is missing. Its records are checked when
+/// they are read, as all records are, and the error names the decompressed file.
 #[derive(Debug)]
 pub struct RecordIndex {
     files: Vec<IndexedFile>,
-    /// Number of the first record of each file.
+    /// The number of the first record of each file.
     first_records: Vec<u64>,
     records: u64,
-    /// Decompressed files one after the other, where there is no index folder.
+    /// Decompressed files, one after the other, if there is no index directory.
     spools: Vec<File>,
 }
 
 #[derive(Debug)]
 struct IndexedFile {
-    /// As given; errors name it.
+    /// The path as given, for error messages.
     path: PathBuf,
-    /// The decompressed file in the index folder, where that is what is read.
+    /// The decompressed file in the index directory, if that is the file to read.
     copy: Option<PathBuf>,
     data: Data,
     offsets: Offsets,
 }
 
-/// How many more files may stay open.
+/// The number of files that may still be opened to stay open.
 #[derive(Debug)]
 struct Budget(AtomicUsize);
 
 impl Budget {
-    /// `file`, to stay open; or it is closed.
+    /// Keeps `file` open, or closes it if the budget is used up.
     fn keep(&'static self, file: File) -> Option<Kept> {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
         Some(Kept { file, budget: self })
     }
 }
 
-/// A file that stays open, and counts as that.
+/// A file that stays open and counts toward the budget.
 #[derive(Debug)]
 struct Kept {
     file: File,
@@ -101,18 +103,18 @@ impl Drop for Kept {
     }
 }
 
-/// Where a file's records are read from.
+/// The place that a file's records are read from.
 #[derive(Debug)]
 enum Data {
-    /// From a file that stays open.
+    /// A file that stays open.
     Open(Kept),
-    /// From a file, by its absolute path, that is opened for a read, and must then be the one that was indexed.
+    /// A file, by its absolute path, that is opened for each read. It must then still be the file that was indexed.
     Closed(PathBuf, Stamp),
-    /// From a spool: its number, and the byte there that is the file's first.
+    /// A spool: its number, and the position in it of the file's first byte.
     Spooled(usize, u64),
 }
 
-/// What tells that a file was changed.
+/// Size and time of a file, which tell whether it was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -133,7 +135,7 @@ impl Stamp {
     }
 }
 
-/// Where the frames begin, and where the last one ends.
+/// The start of each frame, and the end of the last one.
 #[derive(Debug)]
 enum Offsets {
     Memory(Vec<u64>),
@@ -155,28 +157,30 @@ impl Offsets {
         }
     }
 
-    /// Bytes of all frames.
+    /// The number of bytes in all frames.
     fn end(&self) -> u64 {
         self.get(self.records())
     }
 }
 
-/// What a thread keeps from one record of an index to the next: never use it with another index.
+/// What a thread keeps between reads. Never use it with another index.
 #[derive(Debug, Default)]
 pub struct ReadBuffer {
     frame: Vec<u8>,
-    /// The last of the files that do not stay open, and its number.
+    /// The number and the handle of the file that was last opened for a read.
     last: Option<(usize, File)>,
 }
 
 impl RecordIndex {
-    /// Indexes `paths`, on `threads` threads (0: as many as there are processors). With `folder`, which is created where
-    /// it is missing, indexes are loaded from there, and those that are missing, damaged or out of date written to it.
+    /// Indexes `paths` on `threads` threads (0: as many as there are CPUs).
+    ///
+    /// With `folder`, which is created if it is missing, indexes are loaded from that directory. Indexes that are
+    /// missing, damaged or out of date are written to it.
     ///
     /// # Errors
-    /// [`Error::Record`] where a file is no `TFRecord` file, is damaged or ends within a record; [`Error::Io`], also where
-    /// `folder` cannot be written to or there is no room to decompress; [`Error::Data`] for what is no regular file;
-    /// [`Error::Input`] where there is not one record; [`Error::Interrupted`].
+    /// [`Error::Record`] if a file is not a `TFRecord` file, is damaged or ends within a record; [`Error::Io`], also if
+    /// `folder` cannot be written to or there is no room to decompress; [`Error::Data`] if a path is not a regular
+    /// file; [`Error::Input`] if there is not one record; [`Error::Interrupted`].
     pub fn open(paths: &[PathBuf], folder: Option<&Path>, threads: usize, progress: &mut dyn Progress) -> Result<Self> {
         Self::open_within(paths, folder, threads, progress, &BUDGET)
     }
@@ -209,29 +213,30 @@ impl RecordIndex {
         Ok(Self { files, first_records, records, spools })
     }
 
-    /// Records of all files, at least 1.
+    /// The number of records in all files, at least 1.
     pub fn len(&self) -> u64 {
         self.records
     }
 
-    /// Whether there are none: never.
+    /// Whether there are no records: always false.
     pub fn is_empty(&self) -> bool {
         self.records == 0
     }
 
-    /// The numbers of the first records of those files that have any.
+    /// The number of the first record of each file that has any.
     pub fn first_records(&self) -> impl Iterator<Item = u64> {
         let with_records = self.files.iter().zip(&self.first_records).filter(|(file, _)| file.offsets.records() > 0);
         with_records.map(|(_, &first)| first)
     }
 
-    /// Record `number`; in what comes back, `index` and `offset` are those within its file.
+    /// Reads record `number`. In the result, `index` and `offset` are relative to its file.
     ///
     /// # Errors
-    /// [`Error::Record`] where it is damaged, or is no longer where it was indexed; [`Error::Io`]; [`Error::Data`].
+    /// [`Error::Record`] if the record is damaged, or is no longer at the place that was indexed; [`Error::Io`];
+    /// [`Error::Data`].
     ///
     /// # Panics
-    /// Where `number` is not below [`RecordIndex::len`].
+    /// If `number` is not below [`RecordIndex::len`].
     pub fn read<'b>(&self, number: u64, buffer: &'b mut ReadBuffer) -> Result<Record<'b>> {
         let (number, index) = self.locate(number);
         let file = &self.files[number];
@@ -240,7 +245,7 @@ impl RecordIndex {
 
         let bytes = (end - start) as usize;
         let ReadBuffer { frame, last } = buffer;
-        // Grown, never shrunk: what is read over need not be cleared.
+        // The buffer only grows, because bytes that a read overwrites need not be cleared.
         if frame.len() < bytes {
             frame.resize(bytes, 0);
         }
@@ -274,16 +279,16 @@ impl RecordIndex {
         Ok(Record { index: index as u64, offset: start, data })
     }
 
-    /// The error that says of record `number` what is wrong with it.
+    /// Returns the error that `reason` is for record `number`.
     pub fn error(&self, number: u64, reason: String) -> Error {
         let (file, index) = self.locate(number);
         self.files[file].damage(index, reason)
     }
 
-    /// The number of the file that record `number` is in, and of the record there.
+    /// Returns the number of the file that holds record `number`, and the record's number in that file.
     fn locate(&self, number: u64) -> (usize, usize) {
         assert!(number < self.records, "record {number} of {}", self.records);
-        // Files without records have the number of the next file's first record, and are passed over.
+        // A file without records has the same number as the first record of the next file, and is skipped.
         let file = self.first_records.partition_point(|&first| first <= number) - 1;
         (file, (number - self.first_records[file]) as usize)
     }
@@ -293,12 +298,12 @@ impl IndexedFile {
     fn damage(&self, index: usize, reason: String) -> Error {
         Error::Record { path: self.path.clone(), record: index as u64, offset: self.offsets.get(index), reason }
     }
-    /// What is read, by the name that it was given.
+    /// The path of the file that is read: the decompressed copy, if there is one.
     fn read_path(&self) -> &Path {
         self.copy.as_deref().unwrap_or(&self.path)
     }
 
-    /// `reason`, found in what was read: a decompressed copy rather than the file itself can be damaged.
+    /// Adds to `reason` that a decompressed copy may be damaged, not the file itself.
     fn blame_copy(&self, reason: String) -> String {
         match &self.copy {
             None => reason,
@@ -310,7 +315,7 @@ impl IndexedFile {
         }
     }
 
-    /// This file, the index's `number`th, at `path`: opened, unless it is the last one that was.
+    /// Returns the file at `path`, which is number `number` of the index. Opens it unless it is the one opened last.
     fn reopen<'l>(
         &self,
         number: usize,

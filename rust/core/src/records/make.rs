@@ -1,4 +1,4 @@
-//! The whole of `make-records`: text or a token store in, shards out.
+//! Runs all of `make-records`: from a corpus or a token store to shards.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::tokens::tokenizer::Tokenizer;
 use crate::tokens::vocab::Vocab;
 use crate::{Error, Progress, Result};
 
-/// Inputs that `dataset.json` lists one by one; of more it keeps a digest.
+/// The most inputs that `dataset.json` lists one by one. If there are more, it keeps a digest.
 const LISTED_INPUTS: usize = 64;
 
 impl<D: Documents> InstanceSource for Plan<'_, D> {
@@ -48,39 +48,40 @@ impl<D: Documents> InstanceSource for Plan<'_, D> {
     }
 }
 
-/// How text becomes records, besides [`RecordsOptions`].
+/// How a corpus becomes records, in addition to [`RecordsOptions`].
 #[derive(Debug, Clone, Default)]
 pub struct MakeOptions {
-    /// The records.
+    /// The options of the records.
     pub records: RecordsOptions,
-    /// How text is read; `overwrite` is that of the records.
+    /// How the corpus is read. Its `overwrite` is that of the records.
     pub text: TokenizeOptions,
-    /// Leaves the token store that is made on the way beside the records.
+    /// Keeps the intermediate token store next to the records.
     pub keep_store: bool,
 }
 
-/// What [`make_records`] has done.
+/// What [`make_records`] did.
 #[derive(Debug, Clone)]
 pub struct Made {
     /// What the records are.
     pub records: write::Summary,
-    /// The token store, where one was made and kept, or given.
+    /// The token store, if it was given, or made and kept.
     pub store: Option<PathBuf>,
     /// Invalid UTF-8 sequences that became U+FFFD.
     pub replaced: u64,
     /// Wall-clock seconds of each stage.
     pub seconds: Vec<(&'static str, f64)>,
-    /// What the user should know, in sentences.
+    /// Notes for the user, in sentences.
     pub notes: Vec<String>,
 }
 
-/// Makes the records of `inputs` (text as [`expand_corpus`] finds it, or one token store) in the folder `output`.
+/// Makes the records of `inputs` in the directory `output`. `inputs` are a corpus as [`expand_corpus`] finds it, or one
+/// token store.
 ///
-/// Stopped at any moment, the same call goes on where it was and ends with the same bytes.
+/// After an interruption at any moment, the same call resumes and ends with the same bytes.
 ///
 /// # Errors
-/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Option`] for a token store of another
-/// tokenizer, or one in reference mode, which needs the text.
+/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Option`] if a token store has another
+/// tokenizer or was made in reference mode, which needs the corpus itself.
 pub fn make_records(
     inputs: &[impl AsRef<OsStr>],
     output: &Path,
@@ -143,7 +144,7 @@ impl Job<'_> {
         Made { records, store, replaced, seconds: self.seconds, notes: self.notes }
     }
 
-    /// The records, if the folder holds all of them already; an error if it holds others.
+    /// Returns the records if the directory already holds all of them. It is an error if it holds other records.
     fn complete(&self, identity: &Map<String, Value>) -> Result<Option<write::Summary>> {
         Ok(match write::look(self.output, &self.options.records, identity)? {
             Found::Complete(dataset) => {
@@ -157,7 +158,7 @@ impl Job<'_> {
     fn with_store(mut self, folder: &Path, progress: &mut dyn Progress) -> Result<Made> {
         let store = TokenStore::open(folder)?;
         check_tokenizer(&store, self.encoder.tokenizer)?;
-        // It may have been copied, or lain on a disk for long.
+        // The store may be a copy, or may have been on disk for long.
         self.timed("verify", |_| store.verify())?;
         store.release();
         let identity = self.identity("token_store", store_digest(&store).into());
@@ -169,28 +170,28 @@ impl Job<'_> {
     fn with_text(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
         let files = expand_corpus(inputs)?.files;
         refuse_output_in_input(inputs, self.output)?;
-        // A store that is to go has a name of its own, so that none that somebody wants to keep is ever removed.
+        // A temporary store has a name of its own, so that a store that the user wants to keep is never removed.
         let passing = self.output.join(".tokens");
         let folder = if self.options.keep_store { self.output.join("tokens") } else { passing.clone() };
         let seekable = files.iter().all(InputFile::is_seekable);
         let mut identity = self.identity("input", input_identity(&files)?);
-        // A stream cannot be told from another before it is read.
+        // Two streams can only be compared by reading them.
         if seekable && let Some(records) = self.complete(&identity)? {
             self.tidy(&folder)?;
             let kept = (self.options.keep_store && TokenStore::is_store(&folder)).then_some(folder);
             return Ok(self.done(records, kept, 0));
         }
         if self.options.keep_store && passing.exists() && !folder.exists() {
-            // That of a run that was stopped and was not to keep it.
+            // An interrupted run that was not to keep its store left it here.
             std::fs::rename(&passing, &folder).map_err(|error| Error::io("cannot rename", &passing, error))?;
         }
-        // What came through a stream before cannot be compared with what comes now; whether the records go on, the
-        // new store's digest decides.
+        // Earlier content of a stream cannot be compared with the content that comes now. The digest of the new store
+        // decides whether the records resume.
         let overwrite = self.options.records.overwrite || (!seekable && folder == passing);
         let text = TokenizeOptions { overwrite, ..self.options.text.clone() };
         let tokens = self
             .timed("tokenize", |job| tokenize(inputs, &job.encoder, &folder, &text, &mut *progress))
-            // An empty folder is all that a failure at the beginning leaves.
+            // A failure at the beginning leaves only an empty directory.
             .inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
         self.notes.extend(tokens.notes);
         let store = TokenStore::open(&folder)?;
@@ -199,7 +200,7 @@ impl Job<'_> {
         }
         let records = self.write(&store, identity, progress);
         drop(store);
-        // Stopped, it is needed to go on; refused for what it holds, it is not.
+        // An interrupted run needs the store to resume. A run that is refused for what the store holds does not.
         if !matches!(records, Err(ref error) if !matches!(error, Error::Input(_) | Error::Option(_))) {
             self.tidy(&folder)?;
         }
@@ -212,7 +213,7 @@ impl Job<'_> {
         if self.options.keep_store || !store.exists() {
             return Ok(());
         }
-        // A second run with --overwrite may be filling it again.
+        // A second run with --overwrite may be filling it.
         let Ok(_lock) = lock::lock(store) else { return Ok(()) };
         TokenStore::remove(store)?;
         std::fs::remove_dir(store).map_err(|error| Error::io("cannot remove", store, error))

@@ -1,4 +1,5 @@
-//! Instances to `TFRecord` shards and back: records, their index, batches read from them, and the whole of `make-records`.
+//! Writes instances to `TFRecord` shards and reads them back: records, their index, batches from them, and
+//! `make-records`.
 
 pub mod example;
 pub mod index;

@@ -1,4 +1,4 @@
-//! Batches from record files: their instances as they are, or masked anew each epoch.
+//! Makes batches from record files. Their instances are used as they are, or masked again in each epoch.
 
 #[cfg(test)]
 mod tests;
@@ -14,36 +14,36 @@ use crate::instances::permute::Permutation;
 use crate::instances::rng::FastRng;
 use crate::{Error, Progress, Result};
 
-/// The last word of the keys of an epoch's order (the word before it, as of all that belongs to a whole data set, is
-/// `u64::MAX`) and of a record's masks.
+/// The last word of the keys of an epoch's order and of a record's masks. For whatever belongs to a whole dataset, the
+/// word before it is `u64::MAX`.
 const ORDER: u64 = u64::from_be_bytes(*b"RecOrder");
 const MASKS: u64 = u64::from_be_bytes(*b"RecMasks");
 
 /// How records are read.
 #[derive(Debug, Clone, Default)]
 pub struct RecordOptions {
-    /// Seed of the order and the masks.
+    /// The seed of the order and the masks.
     pub seed: u64,
-    /// Whether each epoch has an order of its own; otherwise that of the files.
+    /// Whether each epoch has an order of its own. Otherwise all have the order of the files.
     pub shuffle: bool,
-    /// Restores the original tokens and masks them anew, otherwise in every epoch.
+    /// The masker that masks the restored original tokens again, differently in every epoch.
     pub remask: Option<RowMasker>,
-    /// Every id must be below it, and below the size of the masker's vocabulary.
+    /// Every id must be below this, and below the size of the masker's vocabulary.
     pub vocab_size: Option<u32>,
-    /// The sequence length that the records must have; otherwise that of the first.
+    /// The sequence length that the records must have. By default, it is that of the first record.
     pub seq_length: Option<usize>,
-    /// Where indexes and decompressed files are kept; see [`RecordIndex`].
+    /// The directory of indexes and decompressed files; see [`RecordIndex`].
     pub index_dir: Option<PathBuf>,
-    /// Threads that index files; 0: as many as there are processors.
+    /// Number of threads that index files (0: as many as there are CPUs).
     pub threads: usize,
 }
 
-/// The records of a list of files as a [`Source`]: every record once an epoch, the same number of them each epoch.
+/// The records of a list of files as a [`Source`]. Each epoch has every record once.
 ///
-/// Position `p` is record `o(p mod n)` of epoch `p / n`, where `n` is the number of records and `o` the order of the files
-/// or, shuffled, a [`Permutation`] whose key is the first number of [`FastRng::keyed`] (seed, epoch, `u64::MAX`,
-/// `"RecOrder"`). The masks of record `r` are drawn from that of (seed, epoch, `r`, `"RecMasks"`); the names are eight ASCII
-/// characters as a big-endian number.
+/// Position `p` is record `o(p mod n)` of epoch `p / n`. `n` is the number of records. `o` is the order of the files
+/// or, if shuffled, a [`Permutation`] whose key is the first number of [`FastRng::keyed`] (seed, epoch, `u64::MAX`,
+/// `"RecOrder"`). The masks of record `r` are drawn from that of (seed, epoch, `r`, `"RecMasks"`). The names are eight
+/// ASCII characters as a big-endian number.
 #[derive(Debug)]
 pub struct RecordSource {
     index: RecordIndex,
@@ -51,17 +51,17 @@ pub struct RecordSource {
     shuffle: bool,
     remask: Option<RowMasker>,
     vocab_size: Option<u32>,
-    /// S and P of the records.
+    /// The lengths S and P of the records.
     lengths: (usize, usize),
-    /// Whether the records have `token_boundary`: the first of each file do.
+    /// Whether the records have `token_boundary`: true if the first record of each file does.
     boundaries: bool,
 }
 
-/// What a thread keeps from one record to the next; of one [`RecordSource`] only.
+/// What a thread keeps between records of one [`RecordSource`].
 #[derive(Debug, Default)]
 pub struct RecordScratch {
     buffer: ReadBuffer,
-    /// The last epoch and its order.
+    /// The last epoch used and its order.
     order: Option<(u64, Permutation)>,
     lists: Lists,
     context: RowContext,
@@ -69,12 +69,12 @@ pub struct RecordScratch {
 }
 
 impl RecordSource {
-    /// The records of `paths`, in this order; every file is indexed, and its first record read.
+    /// Opens the records of `paths`, in this order. Every file is indexed, and its first record is read.
     ///
     /// # Errors
-    /// Those of [`RecordIndex::open`]; [`Error::Record`] where a file's first record is no ALBERT record, or one of other
-    /// lengths than the first file's, or of another sequence length than `options` ask for, or without the
-    /// `token_boundary` that masking anew needs; [`Error::Option`] for a vocabulary of no pieces.
+    /// Those of [`RecordIndex::open`]; [`Error::Record`] if the first record of a file is not an ALBERT record, has
+    /// other lengths than that of the first file, has another sequence length than `options` ask for, or lacks the
+    /// `token_boundary` that masking again needs; [`Error::Option`] if the vocabulary has no pieces.
     pub fn open(paths: &[PathBuf], options: RecordOptions, progress: &mut dyn Progress) -> Result<Self> {
         let RecordOptions { seed, shuffle, remask, vocab_size, seq_length, index_dir, threads } = options;
         if vocab_size == Some(0) {
@@ -91,13 +91,13 @@ impl RecordSource {
         Ok(source)
     }
 
-    /// The files' records.
+    /// The index of the files' records.
     pub fn index(&self) -> &RecordIndex {
         &self.index
     }
 
-    /// Files of different data sets are told apart before the first batch, not in the middle of an epoch. Returns whether
-    /// all files have `token_boundary`.
+    /// Checks the first record of each file, so that files of different datasets are refused before the first batch,
+    /// not in the middle of an epoch. Returns whether all files have `token_boundary`.
     fn check_first_records(&self) -> Result<bool> {
         let (mut buffer, mut lists) = (ReadBuffer::default(), Lists::new(self.lengths));
         let mut all = true;
@@ -116,7 +116,7 @@ impl RecordSource {
         Ok(all)
     }
 
-    /// The number of the record at `position`, and its epoch.
+    /// Returns the number of the record at `position`, and its epoch.
     fn locate(&self, position: u64, order: &mut Option<(u64, Permutation)>) -> (u64, u64) {
         let (epoch, index) = (position / self.index.len(), position % self.index.len());
         if !self.shuffle {
@@ -132,7 +132,8 @@ impl RecordSource {
         (order.apply(index), epoch)
     }
 
-    /// A masker of another vocabulary would mask `[CLS]` and `[SEP]`, and put in another piece as `[MASK]`.
+    /// Checks that the record's `[CLS]` and `[SEP]` are the masker's. A masker of another vocabulary would mask them
+    /// and insert another piece as `[MASK]`.
     fn check_frame(&self, masker: &RowMasker, tokens: &[i32], number: u64) -> Result<()> {
         let (cls, sep) = masker.frame();
         let (first, last) = (tokens.first().copied().unwrap_or_default(), tokens.last().copied().unwrap_or_default());
@@ -164,7 +165,7 @@ impl RecordSource {
 
 impl Source for RecordSource {
     type Scratch = RecordScratch;
-    /// Nothing: how many epochs the positions run through has no bound, and an order is cheap to make.
+    /// Not used: the positions may lie in any number of epochs, and an order is cheap to compute.
     type Stretch = ();
 
     fn epoch_len(&self) -> u64 {
@@ -209,7 +210,7 @@ impl Source for RecordSource {
     }
 }
 
-/// S and P of the first record.
+/// Returns S and P of the first record.
 fn first_lengths(index: &RecordIndex, seq_length: Option<usize>) -> Result<(usize, usize)> {
     let mut buffer = ReadBuffer::default();
     let record = index.read(0, &mut buffer)?;
@@ -276,10 +277,10 @@ impl Lists {
         }
     }
 
-    /// Makes `row` the record before it was masked, without predictions, and `context` what masking needs besides. The lists
-    /// are those of a good record.
+    /// Restores the record to `row` as it was before masking, without predictions, and writes to `context` what else
+    /// masking needs. The lists must be those of a valid record.
     ///
-    /// A label is the token that was there, whether it was masked, replaced, kept, or moved by the permutation.
+    /// A label is the original token, whether it was masked, replaced, kept, or moved by the permutation.
     fn restore_into(&self, row: &mut Row<'_>, context: &mut RowContext) {
         row.input_ids.copy_from_slice(&self.input_ids);
         row.input_mask.copy_from_slice(&self.input_mask);

@@ -1,6 +1,6 @@
-//! `TFRecord` files: framing records, and reading them back with every checksum verified.
+//! Frames records as `TFRecord` files, and reads them back with every checksum verified.
 //!
-//! A frame, all integers little-endian:
+//! The layout of a frame, with all integers little-endian:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | length | the data |
 //! | 4 | masked CRC-32C of the data |
 //!
-//! where masked(crc) = rotate right by 15, plus 0xa282ead8 (`TensorFlow`'s `tsl/lib/io/record_writer`). A file may be
-//! gzipped as a whole.
+//! Here masked(crc) is crc rotated right by 15, plus 0xa282ead8 (`TensorFlow`'s `tsl/lib/io/record_writer`). A file may
+//! be gzipped as a whole.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -23,15 +23,16 @@ pub const HEADER_BYTES: usize = 12;
 /// Bytes after the data: its checksum.
 pub const FOOTER_BYTES: usize = 4;
 
-/// No record of an `Example` comes near this; a longer one is damage whose checksum happens to fit.
+/// The longest record accepted. No `Example` comes near this, so a longer record is damage with a checksum that happens
+/// to match.
 pub(crate) const MAX_RECORD_BYTES: u64 = 1 << 30;
 
-/// The masked CRC-32C of `bytes`.
+/// Returns the masked CRC-32C of `bytes`.
 pub fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Appends a frame to `out` whose data `write` appends: nothing is moved or copied afterwards.
+/// Appends a frame to `out`. `write` appends the data in place, so nothing is moved or copied afterward.
 #[inline]
 pub fn frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
@@ -44,7 +45,7 @@ pub fn frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
-/// The length that the header of record `index` gives, or what is wrong with it.
+/// Returns the length in the header of record `index`, or what is wrong with the header.
 pub(crate) fn data_length(header: &[u8; HEADER_BYTES], index: u64) -> Result<u64, String> {
     let (length, crc) = header.split_at(8);
     let value = length.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
@@ -58,10 +59,10 @@ pub(crate) fn data_length(header: &[u8; HEADER_BYTES], index: u64) -> Result<u64
     Ok(value)
 }
 
-/// The bytes that `file` stands for, gzipped (of one member or several) or plain, and whether it is gzipped.
+/// Returns the decompressed bytes of `file`, and whether it is gzipped (one member or several).
 ///
-/// Seen by the first bytes, whatever the name; a plain file whose first record's length begins with gzip's magic bytes is
-/// told apart by that length's checksum.
+/// This is detected by the first bytes, whatever the name. If the length of a plain file's first record begins with
+/// gzip's magic bytes, that length's checksum tells the two apart.
 pub(crate) fn decompressed(file: impl Read + Send + 'static) -> std::io::Result<(Box<dyn BufRead + Send>, bool)> {
     let mut plain = BufReader::with_capacity(1 << 18, file);
     let start = plain.fill_buf()?;
@@ -73,7 +74,7 @@ pub(crate) fn decompressed(file: impl Read + Send + 'static) -> std::io::Result<
     }
 }
 
-/// Why reading failed: what the system said, or damage of a gzip stream at `damaged`'s record.
+/// Returns the error of a failed read: the system's error, or `damaged` if the gzip stream is broken.
 pub(crate) fn read_error(path: &Path, source: std::io::Error, damaged: impl FnOnce(String) -> Error) -> Error {
     if source.raw_os_error().is_some() {
         Error::io("cannot read", path, source)
@@ -93,11 +94,11 @@ pub struct Record<'a> {
     pub data: &'a [u8],
 }
 
-/// Reads the records of a file, plain or gzipped (also of several members), in order.
+/// Reads the records of a file in order. The file is plain or gzipped (one member or several).
 ///
-/// After a record whose *data* fails its checksum reading can go on: [`RecordReader::read`] returns the error, and the
-/// next call the record after it. After any other damage (a length that fails its checksum, a file that ends within a
-/// record, a broken gzip stream) nothing can be told of what follows: the error is returned once, then the end.
+/// If the *data* of a record fails its checksum, [`RecordReader::read`] returns the error and the next call returns the
+/// next record. After any other damage (a length that fails its checksum, a file that ends within a record, a broken
+/// gzip stream) the rest cannot be read: the error is returned once, then the end.
 pub struct RecordReader {
     path: PathBuf,
     source: Box<dyn BufRead + Send>,
@@ -114,7 +115,7 @@ impl std::fmt::Debug for RecordReader {
 }
 
 impl RecordReader {
-    /// Opens `path`; that it is gzipped is seen by its first bytes, whatever its name.
+    /// Opens `path`. Gzip is detected by the first bytes, whatever the name.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let cannot_read = |source| Error::io("cannot read", &path, source);
@@ -131,12 +132,12 @@ impl RecordReader {
         &self.path
     }
 
-    /// The next record, or `None` at the end.
+    /// Returns the next record, or `None` at the end.
     pub fn read(&mut self) -> Result<Option<Record<'_>>> {
         if self.ended {
             return Ok(None);
         }
-        // Cleared only where this record's end is known.
+        // Cleared only once the end of this record is known.
         self.ended = true;
         let (index, offset) = (self.index, self.offset);
         let mut header = [0; HEADER_BYTES];
@@ -168,7 +169,7 @@ impl RecordReader {
     /// Fills `self.data` with the next `count` bytes, or as many as there are.
     fn read_up_to(&mut self, count: u64) -> Result<u64> {
         self.data.clear();
-        // `read_to_end` grows by what it really gets: a false length cannot make it ask for memory.
+        // `read_to_end` grows the buffer only by what it reads, so a wrong length cannot cause a large allocation.
         match (&mut self.source).take(count).read_to_end(&mut self.data) {
             Ok(got) => Ok(got as u64),
             Err(source) => Err(read_error(&self.path, source, |reason| self.damage(reason))),
@@ -209,7 +210,7 @@ mod tests {
         file
     }
 
-    /// What comes of reading `bytes` to the end: data, or `None` for an error.
+    /// Reads `bytes` to the end and returns the data of each record, or `None` for an error.
     fn read_all(bytes: &[u8]) -> Vec<Option<Vec<u8>>> {
         let file = file_of(bytes);
         let mut reader = RecordReader::open(file.path()).unwrap();
@@ -232,7 +233,7 @@ mod tests {
     fn the_frame_of_known_bytes() {
         // RFC 3720, B.4: the CRC-32C of 32 zero bytes is 0x8a9136aa.
         assert_eq!(masked_crc(&[0; 32]), 0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8));
-        // A record of no data: 8 zero bytes and their CRC, then the CRC of nothing, which is 0 before masking.
+        // A record without data: 8 zero bytes and their CRC, then the CRC of nothing, which is 0 before masking.
         let empty = framed(&[vec![]]);
         assert_eq!(empty.len(), 16);
         assert_eq!(empty[..8], [0; 8]);
@@ -297,7 +298,7 @@ mod tests {
     fn gzip_in_several_members() {
         let records = [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
         let bytes = framed(&records);
-        // Cut within a record: members need not end where records do.
+        // The split is within a record: members need not end at the end of a record.
         let mut zipped = gzip(&bytes[..30]);
         zipped.extend(gzip(&bytes[30..]));
         assert_eq!(read_all(&zipped), some(&records));

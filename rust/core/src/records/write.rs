@@ -1,19 +1,20 @@
-//! `make-records`: instances to `TFRecord` shards, in parallel, resumable, the same bytes whatever happens on the way.
+//! Writes instances to `TFRecord` shards for `make-records`: in parallel, resumable, and always with the same bytes.
 //!
-//! The output folder, in the end:
+//! The finished output directory:
 //!
 //! | file | what |
 //! |---|---|
-//! | `records-00000-of-00004.tfrecord` ... | the shards; `.tfrecord.gz` where they are gzipped |
-//! | `dataset.json` | [`Dataset`]: what they were made of, sizes, checksums, statistics; its presence says that all is there |
+//! | `records-00000-of-00004.tfrecord` ... | the shards; `.tfrecord.gz` if they are gzipped |
+//! | `dataset.json` | [`Dataset`]: what they were made from, sizes, checksums, statistics; if it exists, the set is complete |
 //!
-//! While it is being made `make-records.partial.jsonl` stands in for `dataset.json`: a line of what decides the bytes,
-//! then a line for each complete shard, synced. A run that finds it goes on at the first missing shard, where everything
-//! that decides the bytes is as it was; where not, it refuses and says what differs. Nothing in these files depends on
-//! the time, the machine or the number of threads.
+//! Until the set is complete, `make-records.partial.jsonl` takes the place of `dataset.json`. Its first line holds all
+//! that determines the bytes. A line for each complete shard follows, synced. A run that finds this file resumes at the
+//! first missing shard if everything that determines the bytes is the same. Otherwise it refuses and says what differs.
+//! Nothing in these files depends on the time, the machine or the number of threads.
 //!
-//! A gzipped shard is one gzip member (readers such as `TensorFlow` 1.15's stop after the first), though its parts are
-//! compressed in parallel: each is a run of deflate blocks of its own that ends on a byte, as `pigz --independent` does it.
+//! A gzipped shard is one gzip member, because some readers, such as `TensorFlow` 1.15's, stop after the first. Its
+//! units are still compressed in parallel: each becomes deflate blocks of its own that end on a byte boundary, as with
+//! `pigz --independent`.
 
 mod dataset;
 mod gzip;
@@ -39,27 +40,28 @@ use crate::instances::instance::Instance;
 use crate::instances::options::InstanceOptions;
 use crate::{Error, Progress, Result};
 
-/// Instances of a shard where [`RecordsOptions::num_shards`] is not given: about 250 MB of 512 tokens each.
+/// Instances per shard if [`RecordsOptions::num_shards`] is not given: about 250 MB at 512 tokens each.
 const INSTANCES_PER_SHARD: u64 = 100_000;
-/// More than file names of five digits can tell apart.
+/// The most shards that file names of five digits can number.
 const MAX_SHARDS: u64 = 100_000;
 
-/// Numbered instances, any of which can be made on its own: a plan, or a list.
+/// Numbered instances, each of which can be made independently: a plan or a list.
 pub trait InstanceSource: Sync {
     /// What a thread keeps from one instance to the next.
     type Scratch: Send;
-    /// How many instances there are.
+    /// The number of instances.
     fn len(&self) -> u64;
-    /// Whether there are none.
+    /// Whether there are no instances.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// A new scratch.
+    /// Returns a new scratch.
     fn scratch(&self) -> Self::Scratch;
-    /// Makes instance `position` (below [`InstanceSource::len`]), masks included, in `instance`; a pure function of
-    /// `position`.
+    /// Makes instance `position` (below [`InstanceSource::len`]) in `instance`, masks included. The result depends only
+    /// on `position`.
     fn fill(&self, position: u64, scratch: &mut Self::Scratch, instance: &mut Instance);
-    /// Gives back memory that reading has taken and can take again; called now and then, while others fill.
+    /// Releases memory that reading took and can take again. Called from time to time, while other threads fill
+    /// instances.
     fn release(&self) {}
 }
 
@@ -67,25 +69,25 @@ pub trait InstanceSource: Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     #[default]
     None,
-    /// gzip, as `TFRecordDataset(compression_type="GZIP")` reads.
+    /// Compressed with gzip, as `TFRecordDataset(compression_type="GZIP")` reads it.
     Gzip,
 }
 
 /// How records are made and written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordsOptions {
-    /// What an instance is.
+    /// How an instance is made.
     pub instances: InstanceOptions,
-    /// Number of files; by default one for every 100,000 instances or part of them.
+    /// Number of files. By default, there is one for every 100,000 instances or part of that.
     pub num_shards: Option<u64>,
     /// How the files are compressed.
     pub compression: Compression,
-    /// Whether to remove the records that the folder holds and start afresh.
+    /// Whether to remove the records in the directory and start over.
     pub overwrite: bool,
-    /// How many units of work (about 256 KiB of records each) a thread takes at once, at least 1. The bytes written do
+    /// How many units of work (about 256 KiB of records each) a thread takes at once, at least 1. The written bytes do
     /// not depend on it.
     pub units_per_block: usize,
 }
@@ -102,55 +104,56 @@ impl Default for RecordsOptions {
     }
 }
 
-/// What the records are made of.
+/// What the records are made from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origin {
-    /// Everything besides the options that decides the bytes, by name: digests of tokenizer and token store, text rules.
-    /// A run that was stopped goes on only where all of it is the same.
+    /// Everything except the options that determines the bytes, by name: digests of tokenizer and token store, text
+    /// rules. An interrupted run resumes only if all of it is the same.
     pub identity: Map<String, Value>,
-    /// What `dataset.json` is to say of the tokenizer.
+    /// The entry for the tokenizer in `dataset.json`.
     pub tokenizer: Value,
-    /// Documents of the corpus.
+    /// Number of documents in the corpus.
     pub documents: u64,
-    /// Documents that are too short to give an instance.
+    /// Number of documents that are too short to give an instance.
     pub short_documents: u64,
 }
 
-/// What [`write_records`] has done.
+/// What [`write_records`] did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// What `dataset.json` holds.
+    /// The content of `dataset.json`.
     pub dataset: Dataset,
-    /// Whether all of it was there before.
+    /// Whether the set was already complete.
     pub already_complete: bool,
-    /// Shards that an earlier run had written.
+    /// Number of shards that an earlier run had written.
     pub resumed_shards: usize,
 }
 
-/// What an output folder holds, as [`look`] finds it.
+/// What an output directory holds, as returned by [`look`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
-    /// Nothing that is in the way, or all of it is to be overwritten.
+    /// Nothing that prevents writing, or everything is to be overwritten.
     Nothing,
-    /// A run with these options that was stopped.
+    /// An interrupted run with these options.
     Partial {
-        /// Complete shards.
+        /// Number of complete shards.
         complete: usize,
-        /// All shards.
+        /// Number of all shards.
         shards: usize,
     },
-    /// All of the records, with these options.
+    /// The complete set, with these options.
     Complete(Box<Dataset>),
 }
 
-/// Writes the instances of `source`, in order, to shards in `folder`, each a run of neighbours; sizes differ by 1 at most.
+/// Writes the instances of `source`, in order, to shards in the directory `folder`. Each shard has consecutive
+/// instances, and the sizes differ by at most 1.
 ///
-/// Runs on the current rayon pool and two threads of its own (writing, syncing), in less than 100 MB whatever the number
-/// of instances. A folder that holds all of the records already is left as it is.
+/// Runs on the current rayon pool and two threads of its own (writing, syncing), in less than 100 MB whatever the
+/// number of instances. A directory that is already complete is not changed.
 ///
 /// # Errors
 ///
-/// [`Error::Option`] where the folder holds records of other options, or of unknown origin; [`Error::Input`] where there
+/// [`Error::Option`] if the directory holds records with other options or of unknown origin; [`Error::Input`] if there
 /// are no instances; [`Error::Interrupted`] with what to do; [`Error::Io`] naming the file.
 pub fn write_records<S: InstanceSource>(
     source: &S,
@@ -162,7 +165,8 @@ pub fn write_records<S: InstanceSource>(
     write(source, Layout::Runs, folder, options, origin, progress)
 }
 
-/// Writes `instances` as the reference does: instance i goes to file i mod `num_shards`. Otherwise as [`write_records`].
+/// Writes `instances` as the reference does: instance i goes to file i mod `num_shards`. Otherwise like
+/// [`write_records`].
 pub fn write_reference(
     instances: &[Instance],
     folder: &Path,
@@ -173,12 +177,12 @@ pub fn write_reference(
     write(&Listed(instances), Layout::Dealt, folder, options, origin, progress)
 }
 
-/// What `folder` holds of the records that these options and this identity would make, without changing anything: whether
-/// the work before [`write_records`] is needed at all.
+/// Returns what `folder` holds of the records that these options and this identity would make. Changes nothing. It
+/// tells whether the work before [`write_records`] is needed.
 ///
 /// # Errors
 ///
-/// Those of [`write_records`] that the folder itself is the reason for.
+/// Those of [`write_records`] that the content of the directory causes.
 pub fn look(folder: &Path, options: &RecordsOptions, identity: &Map<String, Value>) -> Result<Found> {
     if options.overwrite {
         return Ok(Found::Nothing);
@@ -192,7 +196,7 @@ pub fn look(folder: &Path, options: &RecordsOptions, identity: &Map<String, Valu
     }
 }
 
-/// Removes what a run that was killed at its very end left in a folder of complete records.
+/// Removes what a run that was killed at its very end left in a directory of complete records.
 ///
 /// # Errors
 ///
@@ -202,8 +206,8 @@ pub fn tidy(folder: &Path) -> Result<()> {
     atomic::remove_stale(folder, is_ours)
 }
 
-/// Where `max_predictions_per_seq` keeps full-length instances from having `masked_lm_prob` of their tokens masked: a
-/// warning with the numbers.
+/// Returns a warning with the numbers if `max_predictions_per_seq` keeps full-length instances from having
+/// `masked_lm_prob` of their tokens masked.
 pub fn masking_warning(options: &InstanceOptions) -> Option<String> {
     let (length, most) = (options.max_seq_length as f64, options.max_predictions_per_seq);
     let wanted = (length * options.masked_lm_prob).round_ties_even().max(1.0) as usize;
@@ -263,7 +267,8 @@ fn write<S: InstanceSource>(
     let options = RecordsOptions { num_shards: Some(num_shards), ..options.clone() };
     let header = Header::new(&options, &origin.identity, Some(instances));
 
-    // The threads that write may outlive an error here, and what follows them must not meet a second run either.
+    // After an error here, the writing threads may still run. A second run must not meet them or the cleanup that
+    // follows.
     let lock = Arc::new(claim(folder)?);
     if options.overwrite {
         journal::clear(folder)?;

@@ -1,28 +1,29 @@
-//! What makes a record a good one.
+//! The rules that a valid record satisfies.
 
 use super::{Example, FEATURES, TOKEN_BOUNDARY, Values};
 
-/// What a record's features must satisfy besides their names, types, lengths and each other.
+/// The rules for a record's features, in addition to their names, types, lengths and how they fit each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     /// Number of pieces of the vocabulary: every id must be below it.
     pub vocab_size: Option<u32>,
-    /// The ids of `[CLS]` and `[SEP]`: a record must be `[CLS] A [SEP] B [SEP]`, with `segment_ids` to match.
+    /// The ids of `[CLS]` and `[SEP]`. A record must be `[CLS] A [SEP] B [SEP]`, with matching `segment_ids`.
     pub cls_sep: Option<(u32, u32)>,
-    /// (`max_seq_length`, `max_predictions`) of the records of one data set: take those of the first with
+    /// (`max_seq_length`, `max_predictions`) of the records of one dataset. Take those of the first record with
     /// [`Rules::lengths_of`].
     pub lengths: Option<(usize, usize)>,
 }
 
 impl Rules {
-    /// The lengths of `input_ids` and `masked_lm_ids`, where it has both.
+    /// Returns the lengths of `input_ids` and `masked_lm_ids`, if the record has both.
     pub fn lengths_of(example: &Example) -> Option<(usize, usize)> {
         Some((example.ints(FEATURES[0])?.len(), example.ints(FEATURES[2])?.len()))
     }
 
-    /// What is wrong with `example`: a line for each rule that it breaks, with the first place; empty for a good record.
+    /// Returns what is wrong with `example`: a line for each broken rule, with the first place. Empty for a valid
+    /// record.
     ///
-    /// `token_boundary` may be missing, as in BERT's records, and other features may be there: trainers pass over them.
+    /// `token_boundary` may be missing, as in BERT's records. Other features may be present; trainers ignore them.
     pub fn check(&self, example: &Example) -> Vec<String> {
         let mut problems = Problems(Vec::new());
         problems.names_and_types(example);
@@ -128,7 +129,7 @@ impl Problems {
         }
     }
 
-    /// `[CLS] A [SEP] B [SEP]`, where `first` tokens are of segment 0.
+    /// Checks for `[CLS] A [SEP] B [SEP]` with `first` tokens in segment 0.
     fn layout(&mut self, ids: &[i64], first: usize, (cls, sep): (u32, u32)) {
         let (cls, sep) = (i64::from(cls), i64::from(sep));
         if ids.first() != Some(&cls) {

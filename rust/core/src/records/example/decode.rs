@@ -1,4 +1,4 @@
-//! `tf.train.Example` bytes of any writer to lists by name.
+//! Decodes `tf.train.Example` bytes of any writer to lists by name.
 
 use std::collections::BTreeMap;
 
@@ -63,14 +63,14 @@ pub enum Values {
     Ints(Vec<i64>),
     /// A `FloatList`.
     Floats(Vec<f32>),
-    /// A `BytesList`, of which only the length is kept: no ALBERT record has one.
+    /// A `BytesList`. Only its length is kept, because no ALBERT record has one.
     Bytes(usize),
     /// A feature without a list.
     Nothing,
 }
 
 impl Values {
-    /// How many values.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::Ints(values) => values.len(),
@@ -80,7 +80,7 @@ impl Values {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -101,7 +101,7 @@ impl Values {
 pub struct Example(pub BTreeMap<String, Values>);
 
 impl Example {
-    /// The int64 list `name`, if there is one.
+    /// Returns the int64 list `name`, if there is one.
     pub fn ints(&self, name: &str) -> Option<&[i64]> {
         match self.0.get(name) {
             Some(Values::Ints(values)) => Some(values),
@@ -109,7 +109,7 @@ impl Example {
         }
     }
 
-    /// The float list `name`, if there is one.
+    /// Returns the float list `name`, if there is one.
     pub fn floats(&self, name: &str) -> Option<&[f32]> {
         match self.0.get(name) {
             Some(Values::Floats(values)) => Some(values),
@@ -117,9 +117,10 @@ impl Example {
         }
     }
 
-    /// The instance that the record holds (`truncated` and `mislabeled`, which records do not hold, are 0 and false; without
-    /// `token_boundary` no token begins a word), or what [`Rules::check`] finds
-    /// wrong with it.
+    /// Returns the instance in the record, or what [`Rules::check`] finds wrong with the record.
+    ///
+    /// Records do not hold `truncated` and `mislabeled`, so these are 0 and false. Without `token_boundary`, no token
+    /// begins a word.
     pub fn instance(&self) -> Result<Instance, Vec<String>> {
         let problems = Rules::default().check(self);
         if !problems.is_empty() {
@@ -145,11 +146,11 @@ impl Example {
     }
 }
 
-/// Reads a serialized `tf.train.Example`: keys in any order, lists packed or not, any features.
+/// Reads a serialized `tf.train.Example` with keys in any order, lists packed or not, and any features.
 ///
 /// # Errors
 ///
-/// What is wrong with the bytes, where they are no such message.
+/// What is wrong with the bytes, if they are not such a message.
 pub fn decode(data: &[u8]) -> Result<Example, String> {
     let example = proto::Example::decode(data).map_err(|error| format!("the data is no tf.train.Example ({error})"))?;
     let features = example.features.unwrap_or_default().feature;

@@ -1,4 +1,4 @@
-//! Instances to `tf.train.Example` bytes, without a protobuf library in between.
+//! Encodes instances as `tf.train.Example` bytes without a protobuf library.
 
 use super::FEATURES;
 use crate::instances::instance::Instance;
@@ -11,10 +11,10 @@ const FIELD_2: u8 = 0x12;
 /// Field 3, length-delimited: `Feature.int64_list`.
 const FIELD_3: u8 = 0x1a;
 
-/// Ids are written eight bytes at a time, of which up to five count.
+/// Ids are written eight bytes at a time, although at most five of them count.
 const SLACK: usize = 8;
 
-/// Bytes of `value` as a varint.
+/// Returns the number of bytes of `value` as a varint.
 fn varint_len(value: u32) -> usize {
     1 + usize::from(value >= 1 << 7)
         + usize::from(value >= 1 << 14)
@@ -22,7 +22,7 @@ fn varint_len(value: u32) -> usize {
         + usize::from(value >= 1 << 28)
 }
 
-/// Bytes of `values` as varints.
+/// Returns the number of bytes of `values` as varints.
 fn varints_len(values: &[u32]) -> usize {
     if all_short(values) {
         values.iter().map(|&value| 1 + u32::from(value >= 1 << 7) + u32::from(value >= 1 << 14)).sum::<u32>() as usize
@@ -31,12 +31,12 @@ fn varints_len(values: &[u32]) -> usize {
     }
 }
 
-/// Whether every value takes three bytes at most, as the ids of any real vocabulary do.
+/// Whether every value takes at most three bytes, as the ids of any real vocabulary do.
 fn all_short(values: &[u32]) -> bool {
     values.iter().fold(0, |all, &value| all | value) < 1 << 21
 }
 
-/// `value` as a varint in the low bytes, and how many of them count.
+/// Returns `value` as a varint in the low bytes, and how many of them count.
 #[inline]
 fn varint(value: u32) -> (u64, usize) {
     let wide = u64::from(value);
@@ -46,12 +46,12 @@ fn varint(value: u32) -> (u64, usize) {
         | ((wide & (0x7f << 21)) << 3)
         | ((wide & (0x7f << 28)) << 4);
     let length = varint_len(value);
-    // Every byte but the last says that another follows.
+    // The top bit is set in every byte except the last.
     let more = 0x0080_8080_8080_u64 & ((1 << (8 * (length - 1))) - 1);
     (spread | more, length)
 }
 
-/// The sizes of one map entry, outermost last: each message is preceded by its length.
+/// The sizes of one map entry, outermost last. Each message is preceded by its length.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     values: usize,
@@ -71,7 +71,7 @@ impl Sizes {
     }
 }
 
-/// Writes forward into a buffer of zeros of the right size, and [`SLACK`] more.
+/// Writes forward into a buffer of zeros that has the exact size plus [`SLACK`].
 struct Cursor<'a> {
     bytes: &'a mut [u8],
     at: usize,
@@ -91,7 +91,7 @@ impl Cursor<'_> {
         self.at += length;
     }
 
-    /// Branchless: how many bytes an id takes cannot be foretold, and a wrong guess costs more than the id.
+    /// Branchless: the length of an id cannot be predicted, and a misprediction costs more than the id.
     fn put_varints(&mut self, values: &[u32]) {
         if !all_short(values) {
             for &value in values {
@@ -122,7 +122,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// The next `count` bytes, which are zeros.
+    /// Returns the next `count` bytes, which are zeros.
     #[inline]
     fn take(&mut self, count: usize) -> &mut [u8] {
         self.at += count;
@@ -130,19 +130,19 @@ impl Cursor<'_> {
     }
 }
 
-/// Encodes instances of one set of options.
+/// Encodes instances that have the same options.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     max_seq_length: usize,
     max_predictions: usize,
-    /// What comes before the values of each feature, where their number of bytes is always the same; else empty.
+    /// What comes before the values of each feature, if their number of bytes is always the same; otherwise empty.
     leads: [Vec<u8>; 8],
-    /// Bytes of those features together, leads included.
+    /// The number of bytes of those features together, leads included.
     fixed: usize,
 }
 
 impl Encoder {
-    /// An encoder for `options`' lengths.
+    /// Returns an encoder for `options`' lengths.
     pub fn new(options: &InstanceOptions) -> Self {
         let (s, p) = (options.max_seq_length, options.max_predictions());
         let mut fixed = 0;
@@ -174,8 +174,8 @@ impl Encoder {
     ///
     /// # Panics
     ///
-    /// Where the instance is longer than `max_seq_length` or has more than `max_predictions` masks, or its lists differ in
-    /// length: instances of the same options never do.
+    /// If the instance is longer than `max_seq_length`, has more than `max_predictions` masked tokens, or has lists of
+    /// different lengths. Instances made with the same options never do.
     pub fn encode(&self, instance: &Instance, out: &mut Vec<u8>) {
         let (s, p) = (self.max_seq_length, self.max_predictions);
         let (tokens, masks) = (instance.tokens.len(), instance.masked_positions.len());
@@ -230,7 +230,7 @@ impl Encoder {
     }
 }
 
-/// Appends `instance` to `out` as a serialized `tf.train.Example`; for many, keep an [`Encoder`].
+/// Appends `instance` to `out` as a serialized `tf.train.Example`. To encode many, keep an [`Encoder`].
 pub fn encode(instance: &Instance, options: &InstanceOptions, out: &mut Vec<u8>) {
     Encoder::new(options).encode(instance, out);
 }

@@ -1,8 +1,8 @@
-//! Records straight into the rows of a batch, without a message in between.
+//! Reads records directly into the rows of a batch, without decoding a message first.
 //!
-//! The layout that every writer in use produces is read here: one `Features` message, entries in any order with the key
-//! before the value, packed lists. Whatever else protobuf allows, and whatever breaks a rule, goes through [`decode`] and
-//! [`Rules`], which decide: reading it here only saves time.
+//! This module reads the layout that every writer in use produces: one `Features` message, entries in any order with
+//! the key before the value, packed lists. Anything else that protobuf allows, and anything that breaks a rule, is left
+//! to [`decode`] and [`Rules`], which decide. This module only saves time.
 
 use super::{FEATURES, Rules, TOKEN_BOUNDARY, decode};
 use crate::batches::batch::Row;
@@ -18,23 +18,24 @@ const FLOAT_LIST: u8 = 0x12;
 /// `Feature.int64_list`: field 3.
 const INT64_LIST: u8 = 0x1a;
 
-/// Varints are taken from blocks of this many bytes, with as many bytes before it as a varint can have besides its last.
+/// Varints are taken from blocks of this many bytes, together with the bytes before the block that a varint can have in
+/// addition to its last.
 const BLOCK: usize = 64;
 const BEFORE: usize = 3;
 
 /// The bit of `token_boundary`, feature 7.
 const BOUNDARIES: u8 = 1 << 7;
 
-/// Rows hold ids as `i32`.
+/// The limit of ids, because rows hold them as `i32`.
 const MOST_IDS: u32 = 1 << 31;
 
-/// Fills `row` with a serialized `tf.train.Example` whose lists have the row's lengths. Features besides the eight are
-/// passed over. Returns whether there is a `token_boundary`; that of the row is otherwise zeros.
+/// Fills `row` from a serialized `tf.train.Example` whose lists have the row's lengths. Features other than the eight
+/// are ignored. Returns whether there is a `token_boundary`; if not, the row's is all zeros.
 ///
 /// # Errors
 ///
-/// What is wrong with the record, a line for each rule that it breaks; the row then holds anything. The rules are those
-/// of [`Rules::check`], ids below `vocab_size` (below 2^31 where there is none).
+/// What is wrong with the record: a line for each rule that it breaks. The content of the row is then unspecified. The
+/// rules are those of [`Rules::check`], with ids below `vocab_size` (below 2^31 if it is `None`).
 pub fn decode_row(data: &[u8], vocab_size: Option<u32>, row: &mut Row<'_>) -> Result<bool, Vec<String>> {
     let ids = vocab_size.unwrap_or(MOST_IDS).min(MOST_IDS);
     match read(data, row) {
@@ -43,7 +44,7 @@ pub fn decode_row(data: &[u8], vocab_size: Option<u32>, row: &mut Row<'_>) -> Re
     }
 }
 
-/// Whether `data` is read without a message in between.
+/// Whether `data` is read without decoding a message.
 #[cfg(test)]
 pub(super) fn is_quick(data: &[u8], row: &mut Row<'_>) -> bool {
     read(data, row).is_some()
@@ -81,8 +82,8 @@ fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<bool, Vec<Stri
     Ok(example.0.contains_key(TOKEN_BOUNDARY))
 }
 
-/// Fills `row`, or gives up where the layout is another one, a feature but `token_boundary` is missing, or a list has another
-/// length or none. Returns whether there is a `token_boundary`.
+/// Fills `row`. Gives up if the layout is another one, a feature other than `token_boundary` is missing, or a list is
+/// missing or has another length. Returns whether there is a `token_boundary`.
 fn read(data: &[u8], row: &mut Row<'_>) -> Option<bool> {
     if row.input_ids.is_empty() || row.masked_lm_ids.is_empty() {
         return None;
@@ -107,7 +108,7 @@ fn read(data: &[u8], row: &mut Row<'_>) -> Option<bool> {
                 continue;
             }
         };
-        // Of an entry that comes twice the last one counts: no writer does so, and here it is not worth the care.
+        // If an entry occurs twice, the last one counts. No writer does this, so the slow path handles it.
         if seen & 1 << index != 0 {
             return None;
         }
@@ -131,7 +132,7 @@ fn read(data: &[u8], row: &mut Row<'_>) -> Option<bool> {
     (seen | BOUNDARIES == u8::MAX).then_some(has_boundaries)
 }
 
-/// What is left of the content of a length-delimited field: `data[at..end]`.
+/// The unread content of a length-delimited field: `data[at..end]`.
 #[derive(Clone, Copy)]
 struct Field<'a> {
     data: &'a [u8],
@@ -140,7 +141,7 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Goes past the next field, which must have this tag, and returns its content.
+    /// Skips the next field, which must have this tag, and returns its content.
     fn enter(&mut self, tag: u8) -> Option<Self> {
         let bytes = &self.data[self.at..self.end];
         let (&first, rest) = bytes.split_first()?;
@@ -148,7 +149,7 @@ impl Field<'_> {
             return None;
         }
         let mut length = 0;
-        // Four bytes hold any length that a record has.
+        // Four bytes hold the length of any record.
         for (index, &byte) in rest.iter().take(4).enumerate() {
             length |= usize::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
@@ -164,13 +165,14 @@ impl Field<'_> {
         None
     }
 
-    /// The content of the only field left, which must have this tag.
+    /// Returns the content of the only remaining field, which must have this tag.
     fn only(mut self, tag: u8) -> Option<Self> {
         let content = self.enter(tag)?;
         (self.at == self.end).then_some(content)
     }
 
-    /// Checks a feature that no row takes as a message would: a record is damaged wherever the damage is.
+    /// Checks a feature that no row takes as strictly as a message decoder would: damage anywhere makes a record
+    /// damaged.
     fn pass_feature(self) -> Option<()> {
         let Some(&kind) = self.data[self.at..self.end].first() else { return Some(()) };
         let mut list = self.only(kind)?;
@@ -185,7 +187,7 @@ impl Field<'_> {
         match kind {
             FLOAT_LIST => bytes.len().is_multiple_of(4).then_some(()),
             INT64_LIST => {
-                // Bytes of a value that is not at its end; a tenth one has room for a single bit.
+                // The number of bytes before the last one of a value. A tenth byte has room for only one bit.
                 let mut before = 0;
                 for &byte in bytes {
                     if before == 9 && byte > 1 {
@@ -210,19 +212,19 @@ impl Field<'_> {
         Some(())
     }
 
-    /// Exactly `out.len()` varints of up to four bytes, which hold what is below 2^28.
+    /// Reads exactly `out.len()` varints of up to four bytes, which hold values below 2^28.
     fn ints(self, out: &mut [i32]) -> Option<()> {
         let bytes = &self.data[self.at..self.end];
         if bytes.len() == out.len() {
             widen(bytes, out);
-            // As many bytes as values: each is one, unless a value goes on into the next.
+            // There are as many bytes as values, so each value is one byte unless one continues into the next.
             return (bytes.iter().fold(0, |all, &byte| all | byte) < 0x80).then_some(());
         }
-        // Each block with the three bytes before it: a value that ends at its first byte may begin there. Before a list there
-        // are always tags and lengths.
+        // Each block comes with the three bytes before it, because a value that ends at its first byte may begin there.
+        // A list always has tags and lengths before it.
         let before = self.at.checked_sub(BEFORE)?;
         let mut todo = &mut *out;
-        // Where the next value begins, counted from the block, and the length of the longest.
+        // The start of the next value, counted from the block, and the length of the longest value.
         let (mut start, mut longest) = (0, 0);
         for (index, block) in bytes.chunks(BLOCK).enumerate() {
             let mut padded = [0; BEFORE + BLOCK];
@@ -259,23 +261,24 @@ fn widen(bytes: &[u8], out: &mut [i32]) {
     }
 }
 
-/// Bit `i` is set where a varint ends with byte `i` of the block: where its top bit is not.
+/// Returns a bit mask: bit `i` is set if a varint ends with byte `i` of the block, which is when its top bit is not
+/// set.
 #[inline]
 fn ends_in(window: &[u8; BEFORE + BLOCK]) -> u64 {
     let (words, _) = window[BEFORE..].as_chunks();
     words.iter().enumerate().fold(0, |ends, (index, &word)| {
         let bits = !u64::from_le_bytes(word) >> 7 & 0x0101_0101_0101_0101;
-        // Adds bit `8 j` up to bit `56 + j`; no two of the products meet anywhere, so nothing carries.
+        // Adds bit `8 j` up to bit `56 + j`. No two products meet at the same bit, so nothing carries.
         ends | bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * index)
     })
 }
 
-/// The bytes of the varints that end at the bits of `ends`, the first beginning at byte `start` of the block, each as a
-/// number; as many as `out` has, one a bit. Returns where the next one begins, and the length of the longest, `longest`
-/// included: of one longer than four bytes the number is not its bytes.
+/// Writes to `out` the bytes of the varints that end at the bits of `ends`, each as a number. The first begins at byte
+/// `start` of the block, and `ends` has one bit for each number in `out`. Returns the start of the next varint and the
+/// length of the longest, `longest` included. If a varint is longer than four bytes, its number is not its bytes.
 ///
-/// How long a varint is cannot be foretold: with all ends known beforehand, nothing waits for it and no branch depends on
-/// it.
+/// The length of a varint cannot be predicted. Because all ends are known beforehand, nothing waits for a length and no
+/// branch depends on it.
 #[inline]
 fn words(
     window: &[u8; BEFORE + BLOCK],
@@ -285,12 +288,12 @@ fn words(
     out: &mut [i32],
 ) -> (i32, i32) {
     for to in out {
-        // The mask tells the compiler what it cannot see.
+        // The mask tells the compiler that the index is in range.
         let last = ends.trailing_zeros() as usize & (BLOCK - 1);
         ends &= ends.wrapping_sub(1);
         let length = last as i32 + 1 - start;
         longest = longest.max(length);
-        // Up to the last byte rather than from the first; bytes before the first are shifted out.
+        // Reads up to the last byte rather than from the first. Bytes before the first are shifted out.
         let bytes = [window[last], window[last + 1], window[last + 2], window[last + BEFORE]];
         *to = u32::from_le_bytes(bytes).wrapping_shr((32 - 8 * length) as u32) as i32;
         start = last as i32 + 1;
@@ -298,9 +301,9 @@ fn words(
     (start, longest)
 }
 
-/// Whether the row that was just read satisfies the rules. Its ints are from 0 to 2^28 - 1.
+/// Whether the row that was just read satisfies the rules. Its integers are from 0 to 2^28 - 1.
 ///
-/// Sums and folds over whole lists rather than searches: they take a few values at a time.
+/// Uses sums and folds over whole lists instead of searches, because these process several values at a time.
 fn is_good(row: &Row<'_>, ids: u32) -> bool {
     let all = |list: &[i32], value: i32| list.iter().fold(0, |differ, &one| differ | (one ^ value)) == 0;
     let sum = |list: &[i32]| list.iter().fold(0_u32, |sum, &one| sum.wrapping_add(one as u32)) as usize;

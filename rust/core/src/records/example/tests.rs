@@ -1,4 +1,4 @@
-//! Golden records, a second protobuf implementation, and whatever bytes there are.
+//! Tests with golden records, a second protobuf implementation, and arbitrary bytes.
 
 mod rows;
 
@@ -16,7 +16,7 @@ fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/records").join(name)
 }
 
-/// Decodes every record of a golden file, encodes it again and compares all bytes; returns how many records there were.
+/// Decodes every record of a golden file, encodes it again and compares all bytes. Returns the number of records.
 fn reencode(name: &str, options: &InstanceOptions, rules: &Rules) -> usize {
     let mut whole = Vec::new();
     std::io::Read::read_to_end(
@@ -46,7 +46,7 @@ fn reencode(name: &str, options: &InstanceOptions, rules: &Rules) -> usize {
     count
 }
 
-/// `[CLS]` and `[SEP]` are 2 and 3 in the golden vocabulary of 2,000 pieces.
+/// In the golden vocabulary of 2,000 pieces, `[CLS]` and `[SEP]` are 2 and 3.
 fn golden_rules(lengths: (usize, usize)) -> Rules {
     Rules { vocab_size: Some(2000), cls_sep: Some((2, 3)), lengths: Some(lengths) }
 }
@@ -63,7 +63,7 @@ fn options(s: usize, p: usize) -> InstanceOptions {
     InstanceOptions { max_seq_length: s, max_predictions_per_seq: p, ..InstanceOptions::default() }
 }
 
-/// Any instance that may come out of the pipeline for these lengths, with ids of any size.
+/// Any instance that the pipeline may produce for these lengths, with ids of any size.
 fn instances(s: usize, p: usize) -> impl Strategy<Value = Instance> {
     let id = prop_oneof![0..200_u32, 0..70_000_u32, any::<u32>()];
     (prop::collection::vec((id.clone(), any::<bool>()), 1..=s), any::<bool>(), any::<prop::sample::Index>())
@@ -112,7 +112,7 @@ fn lists(instance: &Instance, s: usize, p: usize) -> Example {
     Example(FEATURES.iter().map(|&name| name.to_owned()).zip(values).collect())
 }
 
-/// A delimited field.
+/// Returns a length-delimited field.
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     prost::encoding::encode_varint(content.len() as u64, &mut bytes);
@@ -120,7 +120,7 @@ fn field(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An `Example` as an old or odd writer may put it: features in the order given, lists packed or not.
+/// Returns an `Example` as an old or unusual writer may write it: features in the given order, lists packed or not.
 fn serialize<'a>(features: impl Iterator<Item = (&'a String, &'a Values)>, packed: bool) -> Vec<u8> {
     let mut entries = Vec::new();
     for (name, values) in features {
@@ -182,7 +182,7 @@ proptest! {
         }
     }
 
-    /// Nearly right bytes get further than random ones.
+    /// Nearly correct bytes get further than random ones.
     #[test]
     fn no_damage_makes_it_panic(
         instance in instances(40, 6),
@@ -204,7 +204,7 @@ proptest! {
         }
     }
 
-    /// Lists of any lengths, types and values: only good ones become instances.
+    /// Lists of any lengths, types and values. Only valid ones become instances.
     #[test]
     fn no_lists_make_it_panic(
         lists in prop::collection::vec(
@@ -227,7 +227,7 @@ fn an_empty_message_and_foreign_features() {
     assert_eq!(decode(b"").unwrap(), Example::default());
     assert!(decode(b"\xff\xff").unwrap_err().starts_with("the data is no tf.train.Example ("));
     let problems = Rules::default().check(&Example::default());
-    // All but token_boundary.
+    // All features except `token_boundary`.
     assert_eq!(problems.len(), 7);
     assert_eq!(problems[0], "input_ids is missing");
 
@@ -264,7 +264,7 @@ fn a_record_of_bert_is_good_and_one_with_more_features_too() {
     assert_eq!(Rules::default().check(&example), ["token_boundary is of type FloatList; it must be of type Int64List"]);
 }
 
-/// `[CLS] 10 11 [SEP] 12 [SEP]` of 8, with two masks of 3.
+/// Returns `[CLS] 10 11 [SEP] 12 [SEP]` with length 8, and two masked tokens out of 3.
 fn good() -> Example {
     let instance = Instance {
         tokens: vec![2, 10, 4, 3, 4, 3],
@@ -339,7 +339,8 @@ fn each_rule_has_a_message() {
 
 #[test]
 fn prost_writes_the_same_bytes() {
-    // The derive and the encoder were written apart: a record that both write alike is not one's private idea.
+    // The derive and the encoder were written independently. If both write a record alike, neither has a
+    // misunderstanding of its own.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Ints {
         #[prost(int64, repeated, tag = "1")]

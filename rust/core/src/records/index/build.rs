@@ -1,4 +1,4 @@
-//! Indexing files: loading what a folder has, building the rest.
+//! Indexes files: loads the indexes that a directory has, and builds the others.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use crate::files::atomic::{self, AtomicFile};
 use crate::files::lock::FolderLock;
 use crate::{Error, Progress, Result};
 
-/// How often it is asked whether another process is done with the folder.
+/// How often to check whether another process is finished with the directory.
 const POLL: Duration = Duration::from_millis(100);
 
 /// The indexed files, and the spools that they refer to.
@@ -57,7 +57,7 @@ pub(super) fn files(
     Ok((found.into_iter().flatten().collect(), spools.into_iter().map(|spool| spool.file).collect()))
 }
 
-/// Bytes of the regular file at `path`.
+/// Returns the size in bytes of the regular file at `path`.
 fn size_of(path: &Path) -> Result<u64> {
     let metadata = path.metadata().map_err(|source| Error::io("cannot read", path, source))?;
     if !metadata.is_file() {
@@ -67,8 +67,8 @@ fn size_of(path: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-/// Waits until no other process is writing to `folder`, so that several that start together do not all do the same work.
-/// Where the file system has no locks, they do, and the last one's files stay.
+/// Waits until no other process is writing to `folder`, so that several processes that start together do not all do the
+/// same work. If the file system has no locks, they do, and the files written last remain.
 fn lock(folder: &Path, meter: &mut Meter<'_>) -> Result<FolderLock> {
     loop {
         if let Some(lock) = FolderLock::take(folder)? {
@@ -84,28 +84,28 @@ fn lock(folder: &Path, meter: &mut Meter<'_>) -> Result<FolderLock> {
     }
 }
 
-/// A temporary file without a name, for decompressed files one after the other: one of them for each file would be too
-/// many to keep open.
+/// An unnamed temporary file that holds decompressed files, one after the other. One for each file would be too many to
+/// keep open.
 struct Spool {
     number: usize,
     file: File,
     bytes: u64,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Builder<'a> {
     paths: &'a [PathBuf],
     folder: Option<&'a Path>,
-    /// Bytes of the record files that are dealt with.
+    /// Bytes of the record files that are finished.
     done: &'a Arc<AtomicU64>,
     budget: &'static Budget,
-    /// Those that no thread is writing to; there are never more than threads.
+    /// The spools that no thread is writing to. There are never more than threads.
     spools: Mutex<Vec<Spool>>,
     next_spool: AtomicUsize,
 }
 
 impl Builder<'_> {
-    /// File `number` by its index in `folder`, where that has one to be trusted.
+    /// Returns file `number` from its index in `folder`, if there is one that can be trusted.
     fn load(&self, number: usize, folder: &Path) -> Result<Option<IndexedFile>> {
         let path = &self.paths[number];
         let cannot_read = |source| Error::io("cannot read", path, source);
@@ -131,7 +131,7 @@ impl Builder<'_> {
     }
 
     fn load_or_build(&self, number: usize, stop: &Stop) -> Result<IndexedFile> {
-        // Another process may have built it meanwhile.
+        // Another process may have built the index meanwhile.
         if let Some(folder) = self.folder
             && let Some(file) = self.load(number, folder)?
         {
@@ -156,7 +156,7 @@ impl Builder<'_> {
             Some(names) => {
                 let mut out = AtomicFile::create_apart(&names.data)?;
                 let offsets = walk.run(stop, |bytes| out.write(bytes))?;
-                // Synced: that it is whole is told by its size alone.
+                // Synced, because only its size tells whether it is complete.
                 out.commit()?;
                 let cannot_read = |source| Error::io("cannot read", &names.data, source);
                 let data = File::open(&names.data).map_err(cannot_read)?;
@@ -172,7 +172,8 @@ impl Builder<'_> {
         Ok(IndexedFile { path: path.clone(), copy, data, offsets: Offsets::Memory(offsets) })
     }
 
-    /// The file that is open at `path`: it stays open, or is opened for a read wherever the process is by then.
+    /// Keeps the file at `path` open, or arranges that it is opened for each read, whatever the working directory is
+    /// then.
     fn keep(&self, file: File, path: &Path, stamp: Stamp) -> Result<Data> {
         if let Some(kept) = self.budget.keep(file) {
             return Ok(Data::Open(kept));

@@ -1,4 +1,4 @@
-//! Work on many files at once, with progress.
+//! Works on many files at once, with progress.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -13,7 +13,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Stop(AtomicBool);
 
 impl Stop {
-    /// An error where the work should stop.
+    /// Returns an error if the work must stop.
     pub fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(interrupted()) } else { Ok(()) }
     }
@@ -23,7 +23,7 @@ pub(super) fn interrupted() -> Error {
     Error::Interrupted("the record files were not read to their end".into())
 }
 
-/// How far the work is, in bytes.
+/// The progress of the work, in bytes.
 pub(super) struct Meter<'a> {
     pub progress: &'a mut dyn Progress,
     pub done: &'a AtomicU64,
@@ -31,15 +31,16 @@ pub(super) struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// Reports; `false` where the work should stop.
+    /// Reports progress. Returns `false` if the work must stop.
     pub fn report(&mut self) -> bool {
         self.progress.report("index", "bytes", self.done.load(Ordering::Relaxed).min(self.total), self.total)
     }
 }
 
-/// `work(0)` to `work(jobs - 1)`, in order, made on `threads` threads of its own: rayon's do not survive a fork.
+/// Runs `work(0)` to `work(jobs - 1)` and returns the results in order. It starts `threads` threads of its own, because
+/// rayon's do not survive a fork.
 ///
-/// An error stops the other jobs, earlier ones too. Where several fail before that, the error of the first in order is
+/// An error stops the other jobs, earlier ones too. If several jobs fail before that, the first error in order is
 /// returned.
 pub(super) fn in_parallel<T: Send>(
     jobs: usize,
@@ -94,7 +95,7 @@ pub(super) fn in_parallel<T: Send>(
     if !wanted {
         return Err(interrupted());
     }
-    // Jobs that another one's error stopped come to `Interrupted`, or to nothing.
+    // A job that is stopped by another's error ends with `Interrupted` or without a result.
     if let Some(at) = results.iter().position(|result| matches!(result, Some(Err(error)) if !is_interrupted(error)))
         && let Some(Err(error)) = results.swap_remove(at)
     {

@@ -1,4 +1,4 @@
-//! Indexes in a folder.
+//! Reads and writes indexes in a directory.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,15 +15,15 @@ use crate::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"ALBINDEX";
 const VERSION: u32 = 1;
-/// Bytes before the offsets; the checksum lies within them.
+/// Bytes before the offsets. The checksum lies within them.
 const HEADER: usize = 64;
 const SUM: std::ops::Range<usize> = 40..56;
 
-/// What the names of indexes and of decompressed files end in.
+/// The suffixes of indexes and of decompressed files.
 const INDEX: &str = ".index";
 const DATA: &str = ".records";
 
-/// Names longer than this, with what is added, would be longer than file systems allow.
+/// A longer name, with what is added to it, would be longer than file systems allow.
 const NAME_BYTES: usize = 200;
 
 /// The names of a record file's index and of its decompressed data.
@@ -43,11 +43,11 @@ impl Names {
         Ok(Self { index: with(INDEX), data: with(DATA) })
     }
 
-    /// Whether such a name, as temporary files have it, is that of one of ours: `.NAME-HASH` and a suffix.
+    /// Whether `name`, the name of a temporary file, is one of those written here: `.NAME-HASH` and a suffix.
     pub fn is_ours(name: &str) -> bool {
         let is_hash =
             |hash: &str| hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        // What makes the temporary's name its own follows.
+        // The random part of the temporary's name follows.
         name.rsplit_once('.')
             .and_then(|(name, _)| name.strip_suffix(INDEX).or_else(|| name.strip_suffix(DATA)))
             .and_then(|name| name.strip_prefix('.')?.rsplit_once('-'))
@@ -55,7 +55,7 @@ impl Names {
     }
 }
 
-/// What an index says besides the offsets.
+/// What an index holds in addition to the offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub is_gzip: bool,
@@ -63,7 +63,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The first 64 bytes for `records` records, the checksum still zero.
+    /// Returns the first 64 bytes for `records` records, with a checksum of zero.
     fn bytes(&self, records: usize) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -83,7 +83,7 @@ fn sum(header: &[u8], offsets: &[u8]) -> [u8; 16] {
     hash.digest128().to_le_bytes()
 }
 
-/// Writes the index at `path`.
+/// Writes the index to `path`.
 pub(super) fn write(path: &Path, header: &Header, offsets: &[u64]) -> Result<()> {
     let mut bytes = header.bytes(offsets.len() - 1).to_vec();
     bytes.extend(offsets.iter().flat_map(|offset| offset.to_le_bytes()));
@@ -94,15 +94,16 @@ pub(super) fn write(path: &Path, header: &Header, offsets: &[u64]) -> Result<()>
     file.commit_unsynced()
 }
 
-/// The offsets of an index that was checked.
+/// The offsets of an index whose checksum was verified.
 #[derive(Debug)]
 pub(super) struct StoredOffsets(Mmap);
 
 impl StoredOffsets {
-    /// Opens the index at `path`; nothing where it is not there, is damaged, or belongs to a file of another `stamp`.
+    /// Opens the index at `path`. Returns `None` if it does not exist, is damaged, or belongs to a file with another
+    /// `stamp`.
     pub fn open(path: &Path, stamp: Stamp) -> Option<(Self, Header)> {
         let file = File::open(path).ok()?;
-        // SAFETY: an index is never written to under its final name, only replaced, so the map does not change.
+        // SAFETY: an index is never written to under its final name, only replaced, so the mapped bytes do not change.
         let map = unsafe { Mmap::map(&file) }.ok()?;
         let (header, offsets) = map.split_at_checked(HEADER)?;
         let (values, rest) = offsets.as_chunks::<8>();

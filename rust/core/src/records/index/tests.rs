@@ -1,4 +1,4 @@
-//! Indexes built, loaded, stale and damaged; files that change under one.
+//! Tests of indexes that are built, loaded, stale and damaged, and of files that change while they are read.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Records that say which they are.
+/// Returns records that contain their numbers.
 fn numbered(first: usize, count: usize) -> Vec<Vec<u8>> {
     (first..first + count).map(|number| format!("{number} ").repeat(number % 7).into_bytes()).collect()
 }
@@ -35,7 +35,7 @@ fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// A budget of its own: tests run at the same time.
+/// Returns a separate budget, because tests run at the same time.
 fn budget(files: usize) -> &'static Budget {
     Box::leak(Box::new(Budget(AtomicUsize::new(files))))
 }
@@ -68,7 +68,7 @@ fn is_stored(index: &RecordIndex) -> bool {
 fn plain_and_gzipped_files_in_one_numbering() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = framed(&numbered(5, 40));
-    // Cut within a record: members need not end where records do.
+    // The split is within a record: members need not end at the end of a record.
     let members = [gzip(&bytes[..70]), gzip(&bytes[70..])].concat();
     let paths = [
         put(&folder, "a", &framed(&numbered(0, 5))),
@@ -113,7 +113,7 @@ fn an_index_is_used_again() {
     assert!(is_stored(&index));
     assert_eq!(read_all(&index), numbered(0, 13));
 
-    // Leftovers of killed runs go, and nothing of anybody else's.
+    // Leftovers of killed runs are removed, and nothing that belongs to others.
     std::fs::write(indexes.path().join(format!(".{}.x1Y2z3.tmp", written[0])), b"left").unwrap();
     let foreign = [".foo-0123456789abcdeX.index.bar.tmp", ".foo.index.bar.tmp", ".records-0.tfrecord.tmp"];
     for name in foreign {
@@ -126,7 +126,7 @@ fn an_index_is_used_again() {
     wanted.sort();
     assert_eq!(names(indexes.path()), wanted);
 
-    // A decompressed file that is gone or short is made again.
+    // A decompressed file that is missing or truncated is made again.
     let data = indexes.path().join(written.iter().find(|name| name.ends_with(".records")).unwrap());
     File::options().write(true).open(&data).unwrap().set_len(20).unwrap();
     assert_eq!(read_all(&open(&paths, Some(indexes.path())).unwrap()), numbered(0, 13));
@@ -292,7 +292,7 @@ fn more_files_than_may_stay_open() {
         assert_eq!(kept, most);
         assert!(index.spools.len() <= 2);
         assert_eq!(read_all(&index), numbered(0, 2 * count));
-        // Back and forth between two files.
+        // Switches back and forth between two files.
         let mut buffer = ReadBuffer::default();
         let last = index.len() - 1;
         for number in [last, last - 4, last, last - 4] {
@@ -318,7 +318,7 @@ fn all_indexes_together_keep_so_many_files_open() {
     assert_eq!(budget.0.load(Ordering::Relaxed), 8);
 }
 
-/// `path` as seen from the current folder, without a slash before it.
+/// Returns `path` relative to the current directory.
 fn relative(path: &Path) -> PathBuf {
     let up = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect::<PathBuf>();
     up.join(path.strip_prefix("/").unwrap())
@@ -335,7 +335,7 @@ fn files_that_are_opened_for_a_read_are_found_from_any_folder() {
         let index = open_within(&paths, Some(&indexes), budget(0)).unwrap();
         assert_eq!(read_all(&index), numbered(1, 6));
         for file in &index.files {
-            // The tests of a process share its working folder, and cannot change it.
+            // The tests of a process share its working directory, so none can change it.
             assert!(matches!(&file.data, Data::Closed(path, _) if path.is_absolute()), "{:?}", file.data);
         }
     }
@@ -375,7 +375,7 @@ fn a_damaged_copy_is_named_and_can_be_made_again() {
             assert!(reason.contains(wanted), "{reason}");
             let advice = format!("read from the decompressed copy {}: delete it, it is made again", copy.display());
             assert!(reason.contains(&advice), "{reason}");
-            // Of what a whole record says the copy is innocent.
+            // The error about a whole record does not blame the copy.
             assert!(index.error(1, "bad".into()).to_string().ends_with(": bad"));
         }
         std::fs::remove_file(&copy).unwrap();

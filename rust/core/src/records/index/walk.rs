@@ -1,4 +1,4 @@
-//! Where records begin, from the bytes of a file.
+//! Finds the starts of records in the bytes of a file.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -9,10 +9,10 @@ use super::parallel::Stop;
 use crate::records::tfrecord::{FOOTER_BYTES, HEADER_BYTES, data_length, decompressed, read_error};
 use crate::{Error, Result};
 
-/// Bytes handed on at a time.
+/// Bytes passed on at a time.
 const BLOCK: usize = 256 << 10;
 
-/// Counts the bytes that leave the disk: what progress is measured in.
+/// Counts the bytes that are read from disk, which measure the progress.
 struct Counting<R> {
     inner: R,
     count: Arc<AtomicU64>,
@@ -26,7 +26,7 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// A file about to be walked.
+/// A file that is about to be walked.
 pub(super) struct Walk<'a> {
     path: &'a Path,
     source: Box<dyn Read + Send>,
@@ -34,16 +34,16 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Of `file`, at `path`; what it reads is added to `count`.
+    /// Walks `file`, opened at `path`. Adds what it reads to `count`.
     pub fn new(path: &'a Path, file: impl Read + Send + 'static, count: &Arc<AtomicU64>) -> Result<Self> {
         let counting = Counting { inner: file, count: Arc::clone(count) };
         let (source, is_gzip) = decompressed(counting).map_err(|source| Error::io("cannot read", path, source))?;
         Ok(Self { path, source, is_gzip })
     }
 
-    /// Hands all bytes to `sink`, decompressed, and returns where each frame begins and the last one ends.
+    /// Passes all bytes, decompressed, to `sink`. Returns the start of each frame and the end of the last one.
     ///
-    /// Lengths and their checksums are verified, data is not: it is when it is read.
+    /// Verifies lengths and their checksums. Data is verified only when it is read.
     pub fn run(mut self, stop: &Stop, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<Vec<u64>> {
         let mut frames =
             Frames { path: self.path, offsets: vec![0], header: [0; HEADER_BYTES], have: 0, rest: 0, skip: 0 };
@@ -63,15 +63,15 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Finds frames in bytes that come block by block.
+/// Finds frames in bytes that arrive in blocks.
 struct Frames<'a> {
     path: &'a Path,
-    /// Where the frames so far begin, and where the one that is being read does.
+    /// The starts of the frames so far, and of the one being read.
     offsets: Vec<u64>,
     header: [u8; HEADER_BYTES],
-    /// Bytes of the header that are there.
+    /// The number of bytes of the header that have arrived.
     have: usize,
-    /// Bytes of the frame after a complete header, and how many of them are still to come.
+    /// The number of bytes of the frame after a complete header, and how many of them are still to come.
     rest: u64,
     skip: u64,
 }
@@ -113,7 +113,7 @@ impl Frames<'_> {
         }
     }
 
-    /// Number of the record that is being read.
+    /// The number of the record being read.
     fn index(&self) -> u64 {
         self.offsets.len() as u64 - 1
     }

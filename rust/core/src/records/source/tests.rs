@@ -1,4 +1,4 @@
-//! Order, new masks, and records that do not belong.
+//! Tests of the order, of new masks, and of records that do not belong together.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -44,7 +44,7 @@ fn masker(options: &InstanceOptions) -> Masker {
     Masker::new(options, &vocab()).unwrap()
 }
 
-/// The same for rows.
+/// The same masker for rows.
 fn row_masker(options: &InstanceOptions) -> RowMasker {
     let options = MaskOptions {
         max_predictions_per_seq: Some(options.max_predictions_per_seq),
@@ -54,7 +54,7 @@ fn row_masker(options: &InstanceOptions) -> RowMasker {
     RowMasker::new(&options, &vocab(), &[]).unwrap()
 }
 
-/// An instance that says which it is: its first token is `5 + number`, the others follow from it.
+/// Returns an instance that contains its number: the first token is `5 + number`, and the others follow from it.
 fn unmasked(number: u32, s: usize) -> Instance {
     let (first, second) = (3 + number as usize % 7, 2 + number as usize % (s - 14));
     let mut instance = Instance::default();
@@ -102,7 +102,7 @@ fn open(paths: &[PathBuf], options: RecordOptions) -> Result<RecordSource> {
     RecordSource::open(paths, options, &mut NoProgress)
 }
 
-/// The row at `position`, by a scratch of its own.
+/// Returns the row at `position`, read with a scratch of its own.
 fn row(source: &RecordSource, position: u64) -> Lists {
     let mut lists = Lists::new((source.seq_length(), source.predictions()));
     source.fill(position, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap();
@@ -123,7 +123,7 @@ fn restored(lists: &Lists) -> Instance {
     }
 }
 
-/// Which instance a row is, once its tokens are back.
+/// Returns the number of a row's instance, once its tokens are restored.
 fn number_of(lists: &Lists) -> u32 {
     restored(lists).tokens[1] - 5
 }
@@ -164,7 +164,7 @@ fn every_record_comes_once_an_epoch_in_ever_another_order() {
     assert_eq!(order(1, 1), orders[1]);
 }
 
-/// Frozen: what a seed gives must be the same in every version.
+/// The order is frozen: a seed must give the same in every version.
 #[test]
 fn the_order_is_frozen() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,7 +222,7 @@ fn remasked_records_are_the_same_instances_with_other_masks() {
             let mut instance = unmasked((position % 50) as u32, 64);
             assert_eq!(restored(&lists), instance);
             assert_eq!(restored(&row(&as_it_is, position)), instance);
-            // By its definition.
+            // By the definition of the masks.
             let mut rng = FastRng::keyed(0, position / 50, position % 50, MASKS);
             masker(to).mask(&mut instance, &mut rng, &mut mask::Scratch::default());
             let mut wanted = Lists::new((64, to.max_predictions()));
@@ -253,7 +253,7 @@ fn records_of_other_lengths_are_refused() {
             short.display()
         )
     );
-    // Behind a file's first record it is seen when it is read.
+    // After the first record of a file, this is detected when the record is read.
     let mixed = put(&folder, "mixed", &[records(0..2, &options(64)), records(2..3, &options(32))].concat());
     let source = open(std::slice::from_ref(&mixed), RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
@@ -314,7 +314,8 @@ fn other_records_are_refused() {
     assert!(error.ends_with("record 0 at byte 0: input_ids is missing (and 6 more)"), "{error}");
 }
 
-/// The same records without `token_boundary`, as BERT's are: no feature's name or list holds the name of another.
+/// Returns the same records without `token_boundary`, as BERT's are. No feature's name or list contains the name of
+/// another.
 fn without_boundaries(bytes: &[u8]) -> Vec<u8> {
     let path = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(path.path(), bytes).unwrap();
@@ -324,7 +325,7 @@ fn without_boundaries(bytes: &[u8]) -> Vec<u8> {
         let name = b"token_boundary";
         let at = record.data.windows(name.len()).position(|window| window == name).unwrap();
         let mut data = record.data.to_vec();
-        // An entry of another name, which is passed over.
+        // An entry with another name is ignored.
         data[at..at + name.len()].copy_from_slice(b"token_boundery");
         frame(&mut out, |out| out.extend_from_slice(&data));
     }

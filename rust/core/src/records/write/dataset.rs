@@ -1,4 +1,4 @@
-//! What `dataset.json` says.
+//! The content of `dataset.json`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,18 +11,18 @@ use crate::instances::options::InstanceOptions;
 /// The file's name.
 pub(super) const FILE: &str = "dataset.json";
 
-/// A complete set of records: what it was made of and what it holds.
+/// A complete set of records: what it was made from and what it holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     /// Always "albert-fast records".
     pub format: String,
     /// Changes whenever the same options and input would give other bytes.
     pub format_version: u32,
-    /// The version of this crate that wrote them.
+    /// The version of the crate that wrote the records.
     pub albert_fast_version: String,
-    /// Every option that decides the bytes, by the names that `InstanceOptions` gives them, `num_shards`, `compression`.
+    /// Every option that determines the bytes, named as in `InstanceOptions`, and `num_shards` and `compression`.
     pub options: Map<String, Value>,
-    /// Everything else that decides them: [`Origin::identity`].
+    /// Everything else that determines the bytes: [`Origin::identity`].
     pub input: Map<String, Value>,
     /// The tokenizer.
     pub tokenizer: Value,
@@ -35,55 +35,55 @@ pub struct Dataset {
 /// One shard: a file and what it holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Its name.
+    /// The file's name.
     pub file: String,
-    /// Its records.
+    /// Number of records.
     pub records: u64,
-    /// Its bytes, as they lie on the disk.
+    /// Size in bytes, as on disk.
     pub bytes: u64,
     /// XXH3-128 of those bytes, as `xxhsum -H2` prints it.
     pub xxh3_128: String,
-    /// Tokens, `[CLS]` and `[SEP]` included, padding not.
+    /// Number of tokens, including `[CLS]` and `[SEP]` but not padding.
     pub tokens: u64,
-    /// Records whose second segment is random, or whose segments changed places (label 1).
+    /// Number of records with label 1: the second segment is random, or the two segments are swapped.
     pub swapped_or_random: u64,
-    /// Predictions.
+    /// Number of masked tokens.
     pub masked_tokens: u64,
-    /// Tokens that truncation dropped.
+    /// Number of tokens that truncation dropped.
     pub truncated_tokens: u64,
 }
 
-/// Sums over the shards, and what the corpus is.
+/// Sums over the shards, and the size of the corpus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Records.
+    /// Number of records.
     pub instances: u64,
-    /// Tokens, `[CLS]` and `[SEP]` included, padding not.
+    /// Number of tokens, including `[CLS]` and `[SEP]` but not padding.
     pub tokens: u64,
     /// Sentence-order labels.
     pub labels: Labels,
-    /// Predictions.
+    /// Number of masked tokens.
     pub masked_tokens: u64,
-    /// Their share of the tokens.
+    /// The fraction of the tokens that is masked.
     pub masked_share: f64,
-    /// Tokens that truncation dropped.
+    /// Number of tokens that truncation dropped.
     pub truncated_tokens: u64,
-    /// Documents of the corpus.
+    /// Number of documents in the corpus.
     pub documents: u64,
-    /// Documents of the corpus that are too short to give an instance.
+    /// Number of documents in the corpus that are too short to give an instance.
     pub documents_too_short: u64,
-    /// Passes over the corpus (`dupe_factor`).
+    /// Number of passes over the corpus (`dupe_factor`).
     pub duplicates: u64,
-    /// Bytes of the shards.
+    /// Bytes of all shards.
     pub bytes: u64,
 }
 
 /// Sentence-order labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
-    /// Label 0.
+    /// Number of instances with label 0.
     pub in_order: u64,
-    /// Label 1.
+    /// Number of instances with label 1.
     pub swapped_or_random: u64,
 }
 
@@ -116,7 +116,7 @@ impl Dataset {
         }
     }
 
-    /// What decided the bytes.
+    /// Returns everything that determined the bytes.
     pub(super) fn header(&self) -> Header {
         Header {
             format: self.format.clone(),
@@ -147,7 +147,7 @@ impl Shard {
     }
 }
 
-/// The name of shard `index` of `count`.
+/// Returns the name of shard `index` of `count`.
 pub(super) fn shard_name(index: u64, count: u64, compression: Compression) -> String {
     let end = match compression {
         Compression::None => "",

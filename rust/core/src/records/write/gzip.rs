@@ -1,10 +1,10 @@
-//! A gzip file of one member whose parts are compressed apart from each other.
+//! Writes a gzip file of one member whose units are compressed independently.
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use crate::{Error, Result};
 
-/// Magic bytes, deflate, no flags, no time, no level, system unknown: nothing that could differ from run to run.
+/// Magic bytes, deflate, no flags, no time, no level, unknown system: nothing differs from run to run.
 pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Compresses parts of a file on one thread.
@@ -15,17 +15,17 @@ impl Deflater {
         Self(Compress::new(Compression::default(), false))
     }
 
-    /// Appends `part` to `out` as deflate blocks that end on a byte and refer to nothing before them.
+    /// Appends `part` to `out` as deflate blocks that end on a byte boundary and do not refer to anything before them.
     pub fn append(&mut self, part: &[u8], out: &mut Vec<u8>) -> Result<()> {
         self.0.reset();
         loop {
             out.reserve(part.len() / 2 + 64);
             let rest = &part[self.0.total_in() as usize..];
-            // Records are in memory and the state is fresh: an error here would be the library's own.
+            // Records are in memory and the state is fresh, so an error here would be a bug of the library.
             self.0
                 .compress_vec(rest, out, FlushCompress::Sync)
                 .map_err(|error| Error::Input(format!("cannot compress: {error}")))?;
-            // A flush is complete where it left room in the output.
+            // A flush is complete if it left room in the output.
             if self.0.total_in() as usize == part.len() && out.len() < out.capacity() {
                 return Ok(());
             }
@@ -33,7 +33,7 @@ impl Deflater {
     }
 }
 
-/// What ends the file: an empty last block, and the checksum and length of the data.
+/// The end of the file: an empty last block, then checksum and length of the data.
 pub(super) fn trailer(crc: &Crc) -> [u8; 10] {
     let mut bytes = [0; 10];
     bytes[0] = 3;

@@ -1,4 +1,4 @@
-//! What decides the bytes of records.
+//! Everything that determines the bytes of records.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -7,17 +7,17 @@ use super::{Compression, RecordsOptions};
 use crate::files::resume::Difference;
 
 pub(super) const FORMAT: &str = "albert-fast records";
-/// To be raised whenever the same options and input give other bytes.
+/// Must be raised whenever the same options and input give other bytes.
 const FORMAT_VERSION: u32 = 1;
 
-/// Everything that decides the bytes: the journal's first line, and part of `dataset.json`.
+/// Everything that determines the bytes. It is the first line of the journal and part of `dataset.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Header {
     pub format: String,
     pub format_version: u32,
     pub options: Map<String, Value>,
     pub input: Map<String, Value>,
-    /// `None` where it is not known yet.
+    /// The number of instances, or `None` if it is not known yet.
     pub instances: Option<u64>,
 }
 
@@ -49,11 +49,11 @@ impl Header {
         serde_json::from_value(value).unwrap_or_default()
     }
 
-    /// What differs from `now`, as far as it is known there.
+    /// Returns how `self` differs from `now`, as far as `now` is known.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut there = self.options.clone();
         if !now.options.contains_key("num_shards") {
-            // It is decided later.
+            // The number of shards is chosen later.
             there.remove("num_shards");
         }
         let version =
@@ -61,7 +61,7 @@ impl Header {
         let mut all: Vec<_> = version.into_iter().collect();
         all.extend(Difference::of_options(&there, &now.options));
         all.extend(Difference::of_values(&self.input, &now.input));
-        // If anything else differs, the number of instances may well follow from it.
+        // If anything else differs, another number of instances may just follow from it.
         if all.is_empty() && now.instances.is_some() {
             let [there, now] = [self, now].map(|it| json!(it.instances.unwrap_or_default()));
             all.extend(Difference::of("instances", Some(&there), Some(&now)));

@@ -1,4 +1,4 @@
-//! What an output folder holds: complete records, a run that was stopped, or something else.
+//! Finds out what an output directory holds: complete records, an interrupted run, or something else.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,15 +16,15 @@ use crate::{Error, Result};
 
 const FILE: &str = "make-records.partial.jsonl";
 
-/// What [`find`] found.
+/// The result of [`find`].
 pub(super) struct Found {
-    /// The shards, in order, each where it is complete.
+    /// The shards in order; `None` if a shard is not complete.
     pub shards: Vec<Option<Shard>>,
-    /// What `dataset.json` says, where there is one.
+    /// The content of `dataset.json`, if it exists.
     pub dataset: Option<Dataset>,
 }
 
-/// What `folder` holds of the records that `header` describes; `None` where it holds no records.
+/// Returns what `folder` holds of the records that `header` describes, or `None` if it holds no records.
 pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
     let (there, lines, dataset) = if let Some(dataset) = read_dataset(folder)? {
         (dataset.header(), dataset.shards.clone(), Some(dataset))
@@ -71,7 +71,7 @@ fn read_journal(folder: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
     let mut lines = text.split(|&byte| byte == b'\n');
     let header = serde_json::from_slice::<Header>(lines.next().unwrap_or_default())
         .map_err(|error| not_ours(&path, &error.to_string()))?;
-    // A line that was being written when the machine went down is no line yet.
+    // A line that was being written when the machine crashed does not count.
     let shards = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
     Ok(Some((header, shards)))
 }
@@ -98,8 +98,8 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes everything of ours. The journal goes last: a run killed meanwhile leaves a folder that is still known for what
-/// it is.
+/// Removes everything written here. The journal is removed last, so that a run that is killed meanwhile leaves a
+/// directory that can still be recognized.
 pub(super) fn clear(folder: &Path) -> Result<()> {
     atomic::remove(&folder.join(dataset::FILE))?;
     for name in names(folder)?.iter().filter(|name| is_shard_name(name)) {
@@ -108,12 +108,12 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
     Journal::remove(folder)
 }
 
-/// Whether a file of this name is part of what is written here.
+/// Whether a file of this name belongs to what is written here.
 pub(super) fn is_ours(name: &str) -> bool {
     is_shard_name(name) || name == FILE || name == dataset::FILE
 }
 
-/// The record of complete shards, open for more.
+/// The journal of complete shards, open for more.
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
@@ -121,7 +121,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Clears temporaries away and writes the journal of a run that begins with `complete` shards.
+    /// Removes temporaries, and writes the journal of a run that begins with `complete` shards.
     pub fn start<'a>(
         folder: &Path,
         header: &Header,
@@ -135,7 +135,7 @@ impl Journal {
             text.extend(line(&path, shard)?);
         }
         atomic::write(&path, &text)?;
-        // From here on the journal speaks for the folder: a shard of a complete set had been lost.
+        // From here on, the journal describes the directory: a shard of a complete set was lost.
         atomic::remove(&folder.join(dataset::FILE))?;
         let file = File::options().append(true).open(&path).map_err(|error| Error::io("cannot write", &path, error))?;
         Ok(Self { path, file, _lock: lock })

@@ -1,8 +1,9 @@
-//! Instances to files: made in parallel, written by one thread, synced and renamed by another.
+//! Writes instances to files. All threads make records, one thread writes them, and another syncs and renames the
+//! shards.
 //!
-//! Waves of blocks go round: the pool fills one wave while the writer drains the other, and the syncing of a finished
-//! shard overlaps with the making of the next. The two threads own what they work with and are never waited for without
-//! limit, so that a stop does not have to outlast a slow disk.
+//! Waves of blocks circulate: the pool fills one wave while the writer drains the other, and a finished shard is synced
+//! while the next is made. The two threads own their data, and waiting for them is limited, so that a stop does not
+//! have to wait for a slow disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,28 +24,28 @@ use crate::records::example::Encoder;
 use crate::records::tfrecord;
 use crate::{Error, Progress, Result};
 
-/// What a unit of work comes to, in bytes.
+/// The size of a unit of work in bytes, roughly.
 const UNIT_BYTES: usize = 1 << 18;
-/// Units that the two waves have room for together stay below 64 MiB, unless there are a great many threads.
+/// The units of the two waves together stay below 64 MiB, unless there are very many threads.
 const MAX_WAVE_UNITS: usize = 128;
-/// Instances between two releases. Each reads a document or two at random places of a mapped file, and the system maps 64
-/// KiB and more around a place.
+/// The number of instances between two releases. Each instance reads one or two documents at random places of a mapped
+/// file, and the system maps 64 KiB or more around each place.
 const RELEASE_EVERY: u64 = 2048;
 const REPORT_EVERY: Duration = Duration::from_millis(50);
-/// How long a stop waits for the writer to clear its temporary away; tests look at what it leaves.
+/// How long a stop waits for the writer to remove its temporary. Tests check what it leaves.
 const STOP_WITHIN: Duration = if cfg!(test) { Duration::from_mins(1) } else { Duration::from_millis(700) };
 
 /// Which instances are in which shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Neighbours.
+    /// Each shard has consecutive instances.
     Runs,
-    /// Instance i in shard i mod their number.
+    /// Instance i is in shard i modulo the number of shards.
     Dealt,
 }
 
 impl Layout {
-    /// Instances of shard `shard`.
+    /// Returns the number of instances in shard `shard`.
     pub fn shard_len(self, instances: u64, shards: u64, shard: u64) -> u64 {
         match self {
             Self::Runs => run_start(instances, shards, shard + 1) - run_start(instances, shards, shard),
@@ -52,7 +53,7 @@ impl Layout {
         }
     }
 
-    /// The position of instance `index` of shard `shard`.
+    /// Returns the position of instance `index` of shard `shard`.
     pub fn position(self, instances: u64, shards: u64, shard: u64, index: u64) -> u64 {
         match self {
             Self::Runs => run_start(instances, shards, shard) + index,
@@ -65,13 +66,13 @@ fn run_start(instances: u64, shards: u64, shard: u64) -> u64 {
     (u128::from(instances) * u128::from(shard) / u128::from(shards)) as u64
 }
 
-/// Instances in a unit: gzip compresses each by itself, so the bytes depend on it.
+/// The number of instances in a unit. The bytes depend on it, because gzip compresses each unit independently.
 fn unit_instances(options: &RecordsOptions) -> u64 {
-    // Three lists of one byte a token and one of two or so.
+    // Three lists take one byte per token, and another takes about two.
     (UNIT_BYTES / (5 * options.instances.max_seq_length)).clamp(1, 256) as u64
 }
 
-/// A run of instances of one shard, for one thread.
+/// Consecutive instances of one shard, for one thread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Task {
     shard: u64,
@@ -81,21 +82,21 @@ struct Task {
     ends_shard: bool,
 }
 
-/// What has become of a task, on its way to the writer.
+/// The result of a task, on its way to the writer.
 #[derive(Default)]
 struct Block {
     task: Task,
     bytes: Vec<u8>,
-    /// The counts of this part of the shard; neither name nor sizes.
+    /// The counts of this part of the shard. It has neither name nor sizes.
     counts: Shard,
-    /// CRC-32 and length before compression, where it is gzip.
+    /// CRC-32 and length before compression, if the shard is gzipped.
     crc: Crc,
     result: Option<Error>,
 }
 
 type Wave = Vec<Block>;
 
-/// What a task needs besides its block.
+/// What a task needs in addition to its block.
 struct Worker<S> {
     scratch: S,
     instance: Instance,
@@ -103,14 +104,14 @@ struct Worker<S> {
     deflater: Option<Deflater>,
 }
 
-/// What the two threads tell the one that started them.
+/// What the two threads report to the thread that started them.
 enum Event {
     Written(Wave),
     Complete(u64, Shard),
     Failed(Error),
 }
 
-/// Writes every shard that `shards` lacks, and puts it there.
+/// Writes every shard that is missing in `shards`, and adds it there.
 pub(super) fn run<S: InstanceSource>(
     source: &S,
     layout: Layout,
@@ -147,7 +148,7 @@ pub(super) fn run<S: InstanceSource>(
     let before: u64 = shards.iter().flatten().map(|shard| shard.records).sum();
     let mut progress = Reporter { progress, last: None, done: before, total: instances };
     let (waves, events) = start_threads(folder, options, num_shards, journal)?;
-    // Two waves: one in the making, one being written.
+    // Two waves: one is filled while the other is written.
     let mut spare = vec![Wave::new(), Wave::new()];
     let mut waves = Some(waves);
     let mut failed = None;
@@ -155,7 +156,7 @@ pub(super) fn run<S: InstanceSource>(
         if let (Some(sender), false) = (&waves, spare.is_empty()) {
             let mut wave = spare.pop().unwrap_or_default();
             make.fill(&mut tasks, &mut wave, &mut workers);
-            // A writer that is gone has said why in an event.
+            // If the writer is gone, it has sent the reason as an event.
             if wave.is_empty() || sender.send(wave).is_err() {
                 waves = None;
             }
@@ -175,14 +176,14 @@ pub(super) fn run<S: InstanceSource>(
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if !progress.report() {
-            // Without more waves the writer gives its shard up.
+            // Without more waves, the writer abandons its shard.
             drop(waves);
             return Err(stopped(&events, shards));
         }
     }
     match failed {
         Some(error) => Err(error),
-        // Only a panic in one of the threads ends them without a word.
+        // Only a panic ends one of the threads without an event.
         None if shards.iter().any(Option::is_none) => {
             Err(Error::data(folder, "writing stopped early; run the same command again to go on"))
         }
@@ -215,7 +216,7 @@ struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    /// Whether to go on.
+    /// Reports progress. Returns whether to continue.
     fn report(&mut self) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) || self.done == self.total;
         if due {
@@ -233,12 +234,13 @@ struct Make<'a, S> {
     num_shards: u64,
     encoder: &'a Encoder,
     unit: u64,
-    /// Instances made since the source's memory was given back.
+    /// Number of instances made since the source last released memory.
     unreleased: AtomicU64,
 }
 
 impl<S: InstanceSource> Make<'_, S> {
-    /// Takes the next tasks and fills `wave` with their blocks, using its buffers again; empty where there are no more.
+    /// Takes the next tasks and fills `wave` with their blocks, reusing its buffers. The wave is empty if no tasks are
+    /// left.
     fn fill(&self, tasks: &mut impl Iterator<Item = Task>, wave: &mut Wave, workers: &mut [Worker<S::Scratch>]) {
         let mut count = 0;
         for task in tasks.take(workers.len()) {
@@ -283,7 +285,7 @@ impl<S: InstanceSource> Make<'_, S> {
     }
 }
 
-/// Starts the thread that writes and the one that syncs; they end when the waves do.
+/// Starts the threads that write and sync. They end when the waves do.
 fn start_threads(
     folder: &Path,
     options: &RecordsOptions,
@@ -292,7 +294,7 @@ fn start_threads(
 ) -> Result<(Sender<Wave>, Receiver<Event>)> {
     let (waves, waves_in) = channel();
     let (events, events_in) = channel();
-    // One shard waits while another is synced: the page cache, too, is bounded.
+    // One shard waits while another is synced, which bounds the page cache too.
     let (finished, finished_in) = sync_channel(1);
     let writer = Writer {
         folder: folder.to_path_buf(),
@@ -319,7 +321,7 @@ struct Finished {
     shard: Shard,
 }
 
-/// Gives finished shards their names, in order, and enters them in the journal.
+/// Gives finished shards their names, in order, and adds them to the journal.
 fn sync(finished: &Receiver<Finished>, mut journal: Journal, events: &Sender<Event>) {
     for Finished { index, file, shard } in finished {
         let event = match file.commit().and_then(|()| journal.add(&shard)) {
@@ -327,7 +329,7 @@ fn sync(finished: &Receiver<Finished>, mut journal: Journal, events: &Sender<Eve
             Err(error) => Event::Failed(error),
         };
         let last = matches!(event, Event::Failed(_));
-        // Nobody listens any more where the run was stopped; what is finished is still worth keeping.
+        // After a stop, nobody receives this, but the finished shard is still worth keeping.
         let _ = events.send(event);
         if last {
             return;
@@ -366,10 +368,10 @@ impl Writer {
             for block in &mut wave {
                 match self.write(block) {
                     Ok(true) => {}
-                    // The syncing thread has ended, and has said why.
+                    // The syncing thread has ended and has reported why.
                     Ok(false) => return,
                     Err(error) => {
-                        // The temporary goes before anybody hears of it.
+                        // The temporary is removed before the failure is reported.
                         self.open = None;
                         let _ = self.events.send(Event::Failed(error));
                         return;
@@ -380,7 +382,7 @@ impl Writer {
         }
     }
 
-    /// Whether to go on.
+    /// Writes a block. Returns whether to continue.
     fn write(&mut self, block: &mut Block) -> Result<bool> {
         if let Some(error) = block.result.take() {
             return Err(error);

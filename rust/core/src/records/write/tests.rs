@@ -1,4 +1,4 @@
-//! Whole runs: bytes, stops, kills and refusals.
+//! Tests of whole runs: bytes, stops, kills and refusals.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,7 +13,7 @@ use crate::NoProgress;
 use crate::records::example::decode;
 use crate::records::tfrecord::RecordReader;
 
-/// Instances that follow from their position; each may take its time.
+/// Instances that follow from their positions. Each may take a while.
 struct Made {
     count: u64,
     pause: Duration,
@@ -63,7 +63,7 @@ fn options(num_shards: u64) -> RecordsOptions {
             max_seq_length: 32,
             max_predictions_per_seq: 4,
             random_seed: 1,
-            // One that a parser of less than full precision gives back as its neighbour.
+            // A parser with less than full precision returns this as its neighbor.
             masked_lm_prob: 0.105_207_785_376_117_83,
             ..InstanceOptions::default()
         },
@@ -89,7 +89,7 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
-/// Every file of `folder` with its bytes.
+/// Returns every file of `folder` with its bytes.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())).collect()
@@ -150,7 +150,7 @@ fn shards_are_runs_of_the_order_with_their_statistics() {
     assert_eq!(files(&folder).len(), 5);
 }
 
-/// XXH3-128 of nothing, as xxHash's own tests have it, pins the notation down.
+/// The XXH3-128 of nothing, as in xxHash's own tests, fixes the notation.
 #[test]
 fn checksums_are_written_as_xxhsum_writes_them() {
     let digest = xxhash_rust::xxh3::Xxh3::new().digest128();
@@ -241,7 +241,7 @@ impl Progress for StopAt {
     }
 }
 
-/// A block a wave and a shard a block: stops can fall between shards.
+/// Each wave has one block, and each shard one block, so stops can fall between shards.
 fn slow(num_shards: u64) -> (Made, RecordsOptions) {
     let pause = Duration::from_millis(2);
     (Made { count: 20 * num_shards, pause }, RecordsOptions { units_per_block: 1000, ..options(num_shards) })
@@ -408,7 +408,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 #[test]
 fn a_shard_that_cannot_be_written_is_named_and_nothing_is_left() {
     let folder = tempfile::tempdir().unwrap();
-    // A folder in the place of a shard cannot be replaced by a file.
+    // A file cannot replace a directory that has the name of a shard.
     let in_the_way = folder.path().join("records-00001-of-00003.tfrecord");
     let (source, options) = slow(3);
     let error = {
@@ -432,7 +432,7 @@ fn files_only(folder: &Path) -> Vec<String> {
 
 const CHILD_FOLDER: &str = "ALBERT_FAST_TEST_CHILD_FOLDER";
 
-/// Not a test of its own: the process that the next two start, kill and limit.
+/// Not a test of its own: the next two tests start, kill and limit this process.
 #[test]
 #[ignore = "started by other tests"]
 fn child() {
@@ -444,7 +444,7 @@ fn child() {
     }
 }
 
-/// The arguments that make this test binary run [`child`] alone.
+/// Adds the arguments that make this test binary run only [`child`].
 fn child_arguments(command: &mut Command, folder: &Path) {
     command.args(["--ignored", "--exact", "--nocapture", "records::write::tests::child"]).env(CHILD_FOLDER, folder);
     command.stdout(std::process::Stdio::null());
@@ -462,11 +462,11 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() {
         let mut command = Command::new(std::env::current_exe().unwrap());
         child_arguments(&mut command, killed.path());
         let mut child = command.spawn().unwrap();
-        // Moments that fall all over a shard's 40 ms, later each time: it must get done on a slow machine, too.
+        // The moments fall all over a shard's 40 ms and get later each time, so that it finishes on a slow machine too.
         std::thread::sleep(Duration::from_millis(60 + 37 * kills % 41 + 10 * kills));
         child.kill().unwrap();
         let ended = child.wait().unwrap();
-        // Whatever has its final name is what it should be, at every moment.
+        // At every moment, a file with a final name has the correct content.
         for (name, bytes) in files(killed.path()) {
             if !name.starts_with('.') && name != "make-records.partial.jsonl" {
                 assert!(wanted[&name] == bytes, "{name}");
@@ -484,13 +484,13 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() {
     assert_eq!(files(killed.path()), wanted);
 }
 
-/// A limit on file sizes stands in for a full disk: the write fails in the midst of a shard.
+/// A limit on file sizes acts as a full disk: the write fails in the middle of a shard.
 #[test]
 #[cfg(unix)]
 fn a_write_that_fails_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
-    // 1 KiB of the shard's 6; blocks are of 512 bytes, or of 1024 in some shells. The signal would end the process.
+    // 1 KiB of the shard's 6. Blocks have 512 bytes, or 1024 in some shells. The signal would end the process.
     command.args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
     child_arguments(&mut command, folder.path());
     let output = command.output().unwrap();

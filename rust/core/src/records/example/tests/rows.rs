@@ -1,4 +1,4 @@
-//! Rows read directly against rows made from decoded messages.
+//! Compares rows that are read directly with rows made from decoded messages.
 
 use super::*;
 use crate::batches::batch::Row;
@@ -13,7 +13,7 @@ struct Lists {
 }
 
 impl Lists {
-    /// Of a row in use before, so that what is not written shows.
+    /// Returns the lists of a row that was used before, so that values that are not written show.
     fn used(s: usize, p: usize) -> Self {
         let (long, short) = (vec![77; s], vec![78; p]);
         Self {
@@ -59,8 +59,8 @@ fn read(data: &[u8], vocab_size: Option<u32>, (s, p): (usize, usize)) -> Result<
     decode_row(data, vocab_size, &mut lists.row()).map(|_| lists)
 }
 
-/// What [`read`] must come to, by the message that [`decode`] makes of the bytes; the text of an error about lengths may
-/// differ.
+/// Returns what [`read`] must return, derived from the message that [`decode`] makes of the bytes. The text of an error
+/// about lengths may differ.
 fn read_slowly(data: &[u8], vocab_size: Option<u32>, (s, p): (usize, usize)) -> Result<Lists, Vec<String>> {
     let mut example = decode(data).map_err(|problem| vec![problem])?;
     example.0.retain(|name, _| FEATURES.contains(&name.as_str()));
@@ -70,7 +70,7 @@ fn read_slowly(data: &[u8], vocab_size: Option<u32>, (s, p): (usize, usize)) -> 
     if problems.is_empty() { Ok(Lists::of(&example.instance()?, s, p)) } else { Err(problems) }
 }
 
-/// Whether the bytes are read without a message in between.
+/// Whether the bytes are read without decoding a message.
 fn is_quick(data: &[u8], (s, p): (usize, usize)) -> bool {
     row::is_quick(data, &mut Lists::used(s, p).row())
 }
@@ -109,7 +109,7 @@ proptest! {
         prop_assert_eq!(read(&bytes, Some(1 << bits), (s, p)), Ok(Lists::of(&instance, s, p)));
     }
 
-    /// Ids of five bytes and ids out of range among them.
+    /// Includes ids of five bytes and ids out of range.
     #[test]
     fn any_id_has_the_same_verdict((s, p, instance) in shapes(), vocab_size in prop::option::of(1..u32::MAX)) {
         assert_same_verdict(&encoded(&instance, s, p), vocab_size, (s, p));
@@ -132,7 +132,8 @@ proptest! {
         prop_assert_eq!(read(&bytes, None, (s, p)), Ok(Lists::of(&instance, s, p)));
     }
 
-    /// By protobuf's rules the last of two entries with one key counts, and of a message in two parts both.
+    /// By protobuf's rules, the last of two entries with the same key counts, and both parts of a message in two parts
+    /// do.
     #[test]
     fn duplicates_go_by_the_rules_of_protobuf(
         one in instances(64, 9), two in instances(64, 9), name in 0..8_usize, apart: bool,
@@ -168,7 +169,7 @@ proptest! {
         assert_same_verdict(&bytes, None, (3, 1));
     }
 
-    /// An empty list is there, packed into no bytes, and is of the length that the row has.
+    /// An empty list is present, packed into no bytes, and has the length that the row has.
     #[test]
     fn records_without_tokens_or_predictions_are_refused(instance in instances(4, 3), s in 0..5_usize, p in 0..4_usize) {
         let mut example = lists(&with_ids_below(instance, 100), 4, 3);
@@ -251,7 +252,7 @@ fn varints_of_all_lengths_at_all_places() {
 #[test]
 fn varints_that_are_too_long_or_never_end() {
     let good = serialize(good().0.iter(), true);
-    // The ids of the good record, and the lengths around them: those of entry, feature, list and values are two apart.
+    // The ids of the valid record, and the lengths around them. Those of entry, feature, list and values are two apart.
     let ids = [2, 10, 4, 3, 4, 3, 0, 0];
     let at = good.windows(8).position(|window| window == ids).unwrap();
     let end = at + ids.len();
@@ -265,7 +266,7 @@ fn varints_that_are_too_long_or_never_end() {
     ] {
         let mut bytes = [&good[..at], list, &good[end..]].concat();
         let more = (list.len() as u8).wrapping_sub(8);
-        // From within: values, list, feature, then the entry before its key; and the whole, in two bytes.
+        // From the inside: values, list, feature, then the entry before its key, and the whole, in two bytes.
         for length in [at - 1, at - 3, at - 5, at - 9 - "input_ids".len()] {
             bytes[length] = bytes[length].wrapping_add(more);
         }
@@ -316,7 +317,7 @@ fn a_record_without_boundaries_is_read_quickly() {
 
 #[test]
 fn a_foreign_feature_is_judged_like_any_other() {
-    // Its eight entries, without the tag and the length (of two bytes) before them.
+    // The eight entries, without the tag and the two-byte length before them.
     let good = serialize(good().0.iter(), true);
     let entries = &good[3..];
     assert_eq!(field(0x0a, entries), good);
@@ -324,7 +325,7 @@ fn a_foreign_feature_is_judged_like_any_other() {
     let minus_one = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     let mut too_large = minus_one;
     too_large[9] = 2;
-    // What follows the key, whether the record is good, and whether it is read quickly.
+    // The bytes after the key, whether the record is valid, and whether it is read quickly.
     for (what, value, is_good, quick) in [
         ("nothing", vec![], true, false),
         ("an empty feature", field(0x12, &[]), true, true),
