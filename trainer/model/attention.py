@@ -1,6 +1,7 @@
-"""Attention of query, key and value: which way to compute it.
+"""Attention of query, key and value, computed in one of several ways.
 
-In the comments B is sequences, S tokens of a sequence, N heads, D the size of a head, H = N D.
+In the comments, B is the number of instances, S the tokens per instance, N the number of heads, D the size of a head,
+and H = N D.
 """
 
 from __future__ import annotations
@@ -39,25 +40,25 @@ class Inputs(NamedTuple):
     mask_bias: tf.Tensor
     """float32 [B, 1, 1, S]: 0 for tokens, `MASK_BIAS` for padding."""
     lengths: tf.Tensor
-    """int32 [B]: the tokens of each sequence."""
+    """int32 [B]: the number of tokens of each instance."""
     rate: float
-    """Dropout of the probabilities, in [0, 1)."""
+    """Dropout rate of the probabilities, in [0, 1)."""
     dropout: Dropout
 
 
 def attend(kind: str, x: tf.Tensor, inputs: Inputs) -> tf.Tensor:
-    """The context of every token: softmax(Q K^T / sqrt(D) + mask) V (attention_layer of the reference).
+    """Compute the context of every token: softmax(Q K^T / sqrt(D) + mask) V (attention_layer of the reference).
 
     Args:
         kind: one of `trainer.options.ATTENTIONS`.
-        x: [B * S, 3 H]: query, key and value beside each other.
-        inputs: what else decides the result.
+        x: [B * S, 3 H]: query, key and value, side by side.
+        inputs: everything else that decides the result.
 
     Returns:
         [B * S, H], in the dtype of x.
 
     Raises:
-        ValueError: `kind` is unknown, or cannot do what is asked.
+        ValueError: `kind` is unknown, or it does not support these inputs.
     """
     size = inputs.heads * inputs.head_size
     x = tf.reshape(x, [inputs.batch, inputs.length, 3, inputs.heads, inputs.head_size])  # -> [B, S, 3, N, D]
@@ -81,22 +82,22 @@ def attend(kind: str, x: tf.Tensor, inputs: Inputs) -> tf.Tensor:
 
 
 def _probabilities(query: tf.Tensor, key: tf.Tensor, inputs: Inputs) -> tf.Tensor:
-    """[B, N, S, S] in the dtype of the factors; softmax is float32."""
+    """Return [B, N, S, S] in the dtype of the factors. The softmax is computed in float32."""
     scores = tf.matmul(query, key, transpose_b=True)  # [B, N, S, D] x [B, N, D, S] -> [B, N, S, S]
     scores = tf.cast(scores, tf.float32) * (1 / math.sqrt(inputs.head_size)) + inputs.mask_bias
     return tf.cast(tf.nn.softmax(scores), query.dtype)
 
 
 def _plain(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, inputs: Inputs, masked: Masked | None) -> tf.Tensor:
-    """[B, N, S, D]; keeps the probabilities once, in the compute dtype, and no scores, for the backward pass."""
+    """Return [B, N, S, D]. For the backward pass, keep the probabilities once, in the compute dtype, and no scores."""
 
     @tf.custom_gradient
     def attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         probabilities = _probabilities(query, key, inputs)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            # Else XLA undoes the cast to bfloat16 and back, and keeps the float32 from before it; and it keeps what
-            # dropout has left of the probabilities besides.
+            # Otherwise XLA removes the cast to bfloat16 and back, and keeps the float32 values from before it. It would
+            # also keep the probabilities after dropout.
             kept = behind(probabilities, upstream) if masked or query.dtype != tf.float32 else probabilities
             dropped = masked(kept) if masked else kept
             by_value = tf.matmul(dropped, upstream, transpose_a=True)  # [B, N, S, S] x [B, N, S, D] -> [B, N, S, D]

@@ -1,12 +1,12 @@
-"""cuDNN's fused attention, as XLA calls it on NVIDIA's GPUs. It has never run on a GPU yet.
+"""cuDNN's fused attention, as XLA calls it on NVIDIA GPUs. It has not yet been run on a GPU.
 
-XLA replaces the custom calls `__cudnn$fmhaSoftmax` and `__cudnn$fmhaSoftmaxBackward` by cuDNN's kernels, which keep no
-probabilities: the forward pass leaves one number a query, the logarithm of its softmax's denominator, and the backward
-pass computes the rest again. TensorFlow has no operation for them, so each is a StableHLO module of its own within the
-graph. Operands, layouts and configuration are those that JAX lowers `jax.nn.dot_product_attention(...,
+XLA replaces the custom calls `__cudnn$fmhaSoftmax` and `__cudnn$fmhaSoftmaxBackward` with cuDNN's kernels, which keep
+no probabilities. The forward pass stores one number per query, the logarithm of the softmax's denominator, and the
+backward pass recomputes the rest. TensorFlow has no operation for these calls, so each is a separate StableHLO module
+in the graph. Operands, layouts and configuration are those that JAX lowers `jax.nn.dot_product_attention(...,
 implementation="cudnn")` to; a test compares them.
 
-In the comments B is sequences, S tokens of a sequence, N heads, D the size of a head.
+In the comments, B is the number of instances, S the tokens per instance, N the number of heads, D the size of a head.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 FORWARD = "__cudnn$fmhaSoftmax"
 BACKWARD = "__cudnn$fmhaSoftmaxBackward"
 LARGEST_HEAD = 128
-"""D at most; a multiple of 8 (cuDNN's rule for GPUs before the H100)."""
+"""Largest D. D must also be a multiple of 8 (cuDNN's rule for GPUs before the H100)."""
 STABLEHLO = "1.0.0"
-"""The version that the modules are written in."""
+"""The StableHLO version that the modules are written in."""
 CALL_MODULE = 9
-"""The version of XlaCallModule's calling convention: arguments and results are the module's."""
+"""The version of XlaCallModule's calling convention: arguments and results are those of the module."""
 
 _BATCH = {"BSND": (0, 2), "BNSS": (0, 1)}
-"""The batch axes of the products' factors, by layout."""
+"""The batch axes of the factors of a product, by layout."""
 _PRODUCTS = {
     FORWARD: {
         "bmm1": ("BSND", 3, "BSND", 3),  # query, key -> scores
@@ -46,32 +46,32 @@ _PRODUCTS = {
         "bmm2_grad_gemm2": ("BSND", 3, "BSND", 3),  # by context, value -> by probabilities
     },
 }
-"""The products in each call: the layout of either factor and the axis that is summed over."""
+"""The products in each call: the layout of each factor and the axis that is summed over."""
 
 
 def cudnn_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, lengths: tf.Tensor, scale: float) -> tf.Tensor:
-    """softmax(scale Q K^T) V over each sequence's own tokens, which stand at the sequence's beginning.
+    """Compute softmax(scale Q K^T) V over the tokens of each instance, which come before its padding.
 
     Args:
-        query: bfloat16 [B, S, N, D], of a shape that is known when the function is traced.
+        query: bfloat16 [B, S, N, D], whose shape is known when the function is traced.
         key: like `query`.
         value: like `query`.
-        lengths: int32 [B], the tokens of each sequence; 0 is allowed.
-        scale: of the scores.
+        lengths: int32 [B], the number of tokens of each instance; 0 is allowed.
+        scale: factor of the scores.
 
     Returns:
-        bfloat16 [B, S, N, D], 0 at padding. So are the gradients.
+        bfloat16 [B, S, N, D], 0 at padding. The gradients are 0 there too.
 
     Raises:
-        ValueError: the dtype or the shape is none that cuDNN takes.
+        ValueError: cuDNN does not support the dtype or the shape.
     """
     batch, length, heads, _ = shape = _check(query)
-    # An empty sequence attends to one token of padding, and the result is dropped: a sum over nothing is not a number.
+    # An empty instance attends to one padding token, and its result is discarded: a softmax over nothing would be NaN.
     counts = tf.maximum(lengths, 1)
     real = tf.sequence_mask(lengths, length)[:, :, tf.newaxis, tf.newaxis]  # [B] -> [B, S, 1, 1]
 
     def kept(x: tf.Tensor) -> tf.Tensor:
-        # cuDNN need not write what lies beyond a sequence's end.
+        # cuDNN may leave values beyond the end of an instance unwritten.
         return tf.where(real, x, tf.zeros([], x.dtype))
 
     @tf.custom_gradient
@@ -124,14 +124,14 @@ def _call(
         Tout=dtypes,
         Sout=[list(shape) for shape in shapes],
         platforms=["CUDA"],
-        # Lowered for a GPU elsewhere, too: the GPU kit is built without one.
+        # Allow lowering for a GPU on another machine: the GPU kit is built on a machine without one.
         disabled_checks=[xla.call_module_disable_check_platform()],
     )
     return found
 
 
 def forward_text(shape: Shape, scale: float) -> str:
-    """The forward pass as StableHLO: query, key, value and lengths to the context and the statistics [B, N, S]."""
+    """Return the forward pass as StableHLO: query, key, value and lengths to the context and statistics [B, N, S]."""
     batch, length, heads, head = shape
     tokens, stats = _tensor(shape, "bf16"), _tensor((batch, heads, length), "f32")
     counts, across = _tensor((batch,), "i32"), _tensor((batch, heads, length, head), "bf16")
@@ -154,9 +154,9 @@ def forward_text(shape: Shape, scale: float) -> str:
 
 
 def backward_text(shape: Shape, scale: float) -> str:
-    """The backward pass as StableHLO.
+    """Return the backward pass as StableHLO.
 
-    It takes query, key, value, the statistics, the gradient of the context, the context and the lengths, and gives the
+    It takes query, key, value, the statistics, the gradient of the context, the context and the lengths. It returns the
     gradients of query, key and value.
     """
     batch, length, heads, head = shape
@@ -185,13 +185,13 @@ def backward_text(shape: Shape, scale: float) -> str:
 
 @cache
 def forward_module(shape: Shape, scale: float) -> bytes:
-    """`forward_text` as a portable artifact."""
+    """Return `forward_text` as a portable artifact."""
     return _serialize(forward_text(shape, scale))
 
 
 @cache
 def backward_module(shape: Shape, scale: float) -> bytes:
-    """`backward_text` as a portable artifact."""
+    """Return `backward_text` as a portable artifact."""
     return _serialize(backward_text(shape, scale))
 
 
@@ -203,7 +203,7 @@ def _serialize(text: str) -> bytes:
 
 
 def backend_config(target: str, shape: Shape, scale: float) -> dict[str, Any]:
-    """What XLA's GpuBackendConfig has to say of a call; its whole numbers of 64 bits are strings in JSON."""
+    """Return XLA's GpuBackendConfig for a call. In its JSON, 64-bit integers are strings."""
     batch, length, heads, _ = shape
     scores = {
         "element_type": "BF16",
@@ -237,7 +237,7 @@ def backend_config(target: str, shape: Shape, scale: float) -> dict[str, Any]:
         "mask_type": "PADDING",
         **{f"{name}_dot_dimension_numbers": _dimensions(*sides) for name, sides in _PRODUCTS[target].items()},
         "dropout_rate": 0.0,
-        "seed": 42,  # of no dropout
+        "seed": 42,  # unused: there is no dropout
         "sliding_window_length": 0,
         "max_seg_per_batch": 1,
         "is_paged_attention": False,
@@ -255,11 +255,11 @@ def _dimensions(left: str, left_axis: int, right: str, right_axis: int) -> dict[
 
 
 def _custom_call(target: str, operands: list[str], types: list[str], results: list[str], config: dict[str, Any]) -> str:
-    """A custom call in MLIR's words. Its last result is room for cuDNN to work in, of a size that XLA sets."""
+    """Return a custom call as MLIR text. Its last result is cuDNN's workspace, whose size XLA sets."""
     written = json.dumps(config).replace('"', "\\22")
     results = [*results, "tensor<0xui8>"]
     given = ", ".join(_layout(kind) for kind in types)
-    # Results are [B, N, S, D] with the tokens outside the heads in memory: their transposition is free.
+    # Results are [B, N, S, D], but in memory the token axis is outside the head axis, so transposing them is free.
     made = ", ".join(_layout(kind, (3, 1, 2, 0)) for kind in results)
     attributes = f'api_version = 2 : i32, backend_config = "{written}", operand_layouts = [{given}], '
     attributes += f"result_layouts = [{made}]"
@@ -268,7 +268,7 @@ def _custom_call(target: str, operands: list[str], types: list[str], results: li
 
 
 def _layout(kind: str, of_four: tuple[int, ...] = (3, 2, 1, 0)) -> str:
-    """A type's layout, its axes from the innermost to the outermost in memory."""
+    """Return the layout of a type: its axes from the innermost to the outermost in memory."""
     rank = kind.count("x")
     if kind == "tensor<0xui8>" or rank == 1:
         return "dense<0> : tensor<1xindex>"

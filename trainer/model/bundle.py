@@ -1,4 +1,4 @@
-"""Variables in the files of tf.train.Checkpoint, by name. TensorFlow is imported where it is needed, not before."""
+"""Variables in the files of tf.train.Checkpoint, by name. TensorFlow is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ _KEY = re.compile(r"variables/(.+)/\.ATTRIBUTES/VARIABLE_VALUE")
 
 
 def copies(variable: tf.Variable) -> tuple[tf.Variable, ...]:
-    """The plain variables that a variable is on this process's devices: itself, or a distributed one's copies."""
+    """Return the plain variables behind `variable` on this process's devices.
+
+    These are the variable itself or, if it is distributed, its copies.
+    """
     import tensorflow as tf
 
     if isinstance(variable, tf.distribute.DistributedValues):
-        # Assigning to the copies, and saving one of them, is no communication; with the variable itself it may be.
+        # Assigning to the copies, or saving one of them, needs no communication. Using the distributed variable might.
         return tuple(variable.distribute_strategy.experimental_local_results(variable))
     return (variable,)
 
 
 class Reader:
-    """The variables that `tf.train.Checkpoint(variables={name: variable})` wrote.
+    """Reads the variables that `tf.train.Checkpoint(variables={name: variable})` wrote.
 
     Args:
-        prefix: the path of its files, without what comes after it in their names.
-        error: makes the exception to raise, of the reason for which a file cannot be read.
+        prefix: the common prefix of the paths of the checkpoint's files.
+        error: makes the exception to raise from the reason why a file cannot be read.
     """
 
     def __init__(self, prefix: Path, error: Callable[[str], TrainerError]) -> None:
@@ -56,14 +59,14 @@ class Reader:
         self.dtypes: dict[str, Any] = {name: dtypes[key] for name, key in self.keys.items()}
 
     def value(self, name: str) -> Any:
-        """One variable as an array."""
+        """Return one variable as an array."""
         with bundle_errors(self.error):
             return self.bundle.get_tensor(self.keys[name])
 
 
 @contextlib.contextmanager
 def bundle_errors(error: Callable[[str], TrainerError]) -> Iterator[None]:
-    """Turns what `tf.train.load_checkpoint` and its reader raise about their files into `error` of the reason."""
+    """Turn errors of `tf.train.load_checkpoint` and its reader about their files into `error(reason)`."""
     import tensorflow as tf
 
     try:

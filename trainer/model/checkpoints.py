@@ -1,23 +1,25 @@
-"""Checkpoints: folders that are there whole or not at all, and that prove it when they are read.
+"""Checkpoints: directories that are complete or absent, and that are verified when they are read.
 
 `RUN/checkpoints/step-00000500/` holds
 
     variables.index, variables.data-00000-of-00001     tf.train.Checkpoint(step, seed, variables={name: variable})
     albert_config.json                                 the model's configuration
     checkpoint.json                                    the description, below
-    any files of the caller's                          the tokenizer, say
-    evaluation.json                                    written later: what an evaluation of these weights gave
+    any files of the caller                            for example, the tokenizer
+    evaluation.json                                    written later: the figures of an evaluation
 
-Variables are found by their names alone: the model's have those of the TF1 checkpoints, the optimizer's slots are
-NAME/adam_m and NAME/adam_v. The description is a JSON object of `format_version` (1), `step`, `seed`, `facts` (whatever
-the caller wants to find again), `files` (of every other file but the evaluation: size in bytes and SHA-256) and
-`sha256`, that of the description itself: the object without this key, keys sorted, with neither spaces nor line ends.
+Variables are identified only by their names. The model's have the names of the TF1 checkpoints; the optimizer's slots
+are NAME/adam_m and NAME/adam_v. The description is a JSON object of `format_version` (1), `step`, `seed`, `facts`
+(whatever the caller wants to store), `files` (size in bytes and SHA-256 of every other file except the evaluation) and
+`sha256`. The last is the digest of the description itself: the object without this key, with sorted keys and without
+spaces or newlines.
 
-A checkpoint is written as `.step-00000500.tmp`; when every file in it and the folder itself are on the disk it gets its
-name. It is removed by way of `.step-00000500.old`. So whatever has a checkpoint's name was once whole, whenever the
-process is killed; what has since been damaged is told by the digests. One process at a time may write to a folder.
+A checkpoint is written as `.step-00000500.tmp`. It gets its final name when every file in it and the directory itself
+are on disk. Before it is removed, it is renamed to `.step-00000500.old`. So every directory with a checkpoint's name
+was once complete, even if the process was killed. The digests detect damage after that. Only one process at a time may
+write to a directory.
 
-TensorFlow is imported where variables are written or read, and nowhere else: looking for a checkpoint needs none.
+TensorFlow is imported only when variables are written or read. Finding a checkpoint does not need it.
 """
 
 from __future__ import annotations
@@ -49,36 +51,36 @@ CONFIG = run_folder.MODEL
 DESCRIPTION = "checkpoint.json"
 EVALUATION = "evaluation.json"
 METRIC = "masked_lm_accuracy"
-"""The metric of an evaluation whose largest value is the best."""
+"""The metric of an evaluation that decides which checkpoint is best: the one with the largest value."""
 PREFIX = "variables"
 SLOTS = ("/adam_m", "/adam_v")
-"""How the names of the optimizer's slots end."""
+"""The suffixes of the optimizer's slots."""
 
 _NAME = re.compile(r"step-([0-9]{8,})")
 _LEFT_OVER = re.compile(rf"\.{_NAME.pattern}\.(tmp|old)")
 
 
 class DamagedError(TrainerError):
-    """A checkpoint is not what was written; another one may be."""
+    """A checkpoint differs from what was written. Another one may be intact."""
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint on the disk."""
+    """A checkpoint on disk."""
 
     path: Path
-    """Its folder."""
+    """Its directory."""
     step: int
-    """Steps done."""
+    """The number of steps done."""
     seed: int
-    """The run's seed, which with the step decides every batch and dropout mask to come."""
+    """The run's seed. Together with the step, it decides every later batch and dropout mask."""
     config: ModelConfig
     """The model's configuration."""
     facts: dict[str, Any]
-    """What the writer passed, as JSON has it."""
+    """What the writer passed as facts, as read back from JSON."""
     evaluation: dict[str, float] | None
-    """What an evaluation of these weights gave; None where there was none, or where its file is damaged."""
+    """The figures of an evaluation of these weights. None if there was no evaluation or its file is damaged."""
     sha256: str
-    """The digest of its description, in which those of all its files are: equal ones hold the same."""
+    """The digest of its description, which contains the digests of all its files. Equal digests mean equal content."""
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -94,26 +96,26 @@ def write(
     facts: Mapping[str, Any] | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Checkpoint:
-    """Writes the checkpoint of `step`, whole or not at all.
+    """Write the checkpoint of `step` completely or not at all.
 
-    Of a distributed variable this process's first copy is taken, so nothing waits for other processes. Where the
-    checkpoint of this step is there already, with the same variables, seed, configuration and files, it stays as it is,
-    its facts and its evaluation included; a damaged or another one is replaced.
+    This process's first copy of a distributed variable is saved, so nothing waits for other processes. If the
+    checkpoint of this step already exists with the same variables, seed, configuration and files, it is left unchanged,
+    including its facts and its evaluation. A damaged or different one is replaced.
 
     Args:
-        folder: RUN/checkpoints; made where it is missing.
-        variables: model's and optimizer's, by name.
-        step: steps done, not negative.
+        folder: RUN/checkpoints; created if it is missing.
+        variables: those of the model and the optimizer, by name.
+        step: number of steps done, not negative.
         seed: the run's seed.
         config: the model's configuration.
         facts: anything that JSON can hold.
-        files: further files to keep with the variables, by name.
+        files: further files to store with the variables, by name.
 
     Raises:
-        TrainerError: the disk is full, or something else kept the checkpoint from being written. The folder is as it
-            was before.
+        TrainerError: the disk is full, or the checkpoint could not be written for another reason. The directory is as
+            it was before.
         ValueError: an argument breaks its rule.
-        RuntimeError: called within `strategy.scope()`, where the step's number would become a distributed variable.
+        RuntimeError: called within `strategy.scope()`, in which the step's number would become a distributed variable.
     """
     import tensorflow as tf
 
@@ -128,7 +130,7 @@ def write(
         if Path(file).name != file or file.startswith((".", f"{PREFIX}.")) or file in (CONFIG, DESCRIPTION, EVALUATION):
             raise ValueError(f"a checkpoint cannot hold a file named {file!r}")
         contents[file] = data
-    # As JSON gives them back, so that the digest is that of what will be read.
+    # Convert the facts to what JSON returns, so that the digest is that of what will be read.
     facts = json.loads(json.dumps(facts or {}))
     description: dict[str, Any] = {"format_version": FORMAT_VERSION, "step": step, "seed": seed, "facts": facts}
     try:
@@ -151,14 +153,14 @@ def write(
             if before is not None and _same(before, temporary):
                 remove_tree(temporary)
                 return before
-        sync(folder.parent)  # which the folder may be new in
+        sync(folder.parent)  # in case the directory is new in it
     except (OSError, tf.errors.OpError) as error:
         raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}") from error
     return read(final, verify=False)
 
 
 def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Checkpoint:
-    """Writes what an evaluation of `checkpoint` gave beside it, in place of an older one.
+    """Write the figures of an evaluation of `checkpoint` into its directory, replacing older ones.
 
     Returns:
         The checkpoint with its evaluation.
@@ -166,7 +168,8 @@ def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Chec
     Raises:
         TrainerError: the file cannot be written.
     """
-    # With the digest: where another checkpoint takes this one's place, this evaluation shall not count for it.
+    # The digest ties the evaluation to this checkpoint. If another one takes its place, the evaluation does not count
+    # for it.
     evaluation = {name: float(value) for name, value in metrics.items()}
     content = {"checkpoint": checkpoint.sha256, "evaluation": evaluation}
     path = checkpoint.path / EVALUATION
@@ -178,14 +181,14 @@ def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Chec
 
 
 def prune(folder: Path, keep: int) -> list[Path]:
-    """Removes all but the newest `keep` checkpoints and the best one, and whatever killed processes left.
+    """Remove all but the newest `keep` checkpoints and the best one, and what killed processes left behind.
 
-    The best has the largest `METRIC` in its evaluation, of equal ones the newest. A checkpoint whose files lack, or
-    have other sizes than were written, does not count among those kept; it goes when a whole one is newer. Digests are
-    not computed: this is done after every checkpoint.
+    The best has the largest `METRIC` in its evaluation; of equal ones, it is the newest. A checkpoint with missing
+    files, or with files of another size than was written, does not count as kept. It is removed when a complete one is
+    newer. Digests are not computed, because this function runs after every checkpoint.
 
     Returns:
-        What was removed, oldest first.
+        The removed paths, oldest first.
 
     Raises:
         TrainerError: something cannot be removed.
@@ -219,7 +222,7 @@ def prune(folder: Path, keep: int) -> list[Path]:
 
 
 def listing(folder: Path) -> list[Path]:
-    """The folders in `folder` that have a checkpoint's name, newest first. None where there is no such folder."""
+    """Return the directories in `folder` with a checkpoint's name, newest first; none if `folder` is missing."""
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
@@ -227,7 +230,7 @@ def listing(folder: Path) -> list[Path]:
 
 
 def step_of(path: Path) -> int:
-    """The step in a checkpoint's name."""
+    """Return the step in a checkpoint's name."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path} is not a checkpoint's name")
@@ -235,21 +238,21 @@ def step_of(path: Path) -> int:
 
 
 def best(checkpoints: list[Checkpoint]) -> Checkpoint | None:
-    """The one with the largest `METRIC` in its evaluation, of equal ones the first; None where none has any."""
+    """Return the first checkpoint with the largest `METRIC` in its evaluation, or None if none was evaluated."""
     known = [c for c in checkpoints if c.evaluation and not math.isnan(c.evaluation.get(METRIC, math.nan))]
     return max(known, key=lambda c: (c.evaluation or {})[METRIC], default=None)
 
 
 def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint in RUN/checkpoints; None where there is none at all.
+    """Return the newest complete checkpoint in RUN/checkpoints, or None if there are no checkpoints.
 
     Args:
-        folder: RUN/checkpoints; it need not be there.
-        warn: gets a line for each newer one that is damaged.
+        folder: RUN/checkpoints; it need not exist.
+        warn: called with a line for each newer checkpoint that is damaged.
 
     Raises:
-        TrainerError: all are damaged, one is of another format version, or one cannot be read for want of permission.
-            To start from nothing would cost the work that may still be in them.
+        TrainerError: all are damaged, one has another format version, or one cannot be read for lack of permission.
+            Starting over would discard the training that may still be in them.
     """
     damages: list[DamagedError] = []
     for path in listing(folder):
@@ -270,7 +273,7 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
 
 
 def find(path: Path, warn: Callable[[str], None]) -> Checkpoint:
-    """The checkpoint at `path`: a checkpoint's own folder, or the newest whole one of RUN/checkpoints or of RUN.
+    """Return the checkpoint at `path`: its own directory, or RUN/checkpoints or RUN for the newest complete one.
 
     Raises:
         TrainerError: there is none, it is damaged, or as in `newest`.
@@ -286,20 +289,20 @@ def find(path: Path, warn: Callable[[str], None]) -> Checkpoint:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether `path` is meant to be a checkpoint's own folder, whole or not."""
+    """Tell whether `path` is meant to be a checkpoint's own directory, complete or not."""
     return path.is_dir() and ((path / DESCRIPTION).exists() or _NAME.fullmatch(path.name) is not None)
 
 
 def read(path: Path, verify: bool = True) -> Checkpoint:
-    """The checkpoint whose folder is `path`.
+    """Read the checkpoint in the directory `path`.
 
     Args:
-        path: the folder.
-        verify: whether the files' digests are computed, and not only their sizes compared.
+        path: the directory.
+        verify: whether to check the digests of the files, not only their sizes.
 
     Raises:
-        DamagedError: a file lacks, or differs from what was written.
-        TrainerError: the checkpoint is of another format version, or cannot be read for want of permission.
+        DamagedError: a file is missing or differs from what was written.
+        TrainerError: the checkpoint has another format version, or cannot be read for lack of permission.
     """
     try:
         return _read(path, verify)
@@ -310,15 +313,15 @@ def read(path: Path, verify: bool = True) -> Checkpoint:
 
 
 def load(checkpoint: Checkpoint, variables: Mapping[str, tf.Variable], *, model_only: bool = False) -> None:
-    """Gives every one of `variables` its value in `checkpoint`, in all of this process's copies.
+    """Assign to each of `variables`, in all of this process's copies, its value in `checkpoint`.
 
     Args:
-        checkpoint: what `read`, `find` or `newest` found.
-        variables: by name. Those of the checkpoint and these must be the same.
-        model_only: the checkpoint's slots of the optimizer (`SLOTS`) are left out.
+        checkpoint: what `read`, `find` or `newest` returned.
+        variables: by name. The checkpoint must hold the same names.
+        model_only: whether to skip the optimizer's slots (`SLOTS`) in the checkpoint.
 
     Raises:
-        TrainerError: names, shapes or dtypes differ (then nothing was assigned), or the file cannot be read.
+        TrainerError: names, shapes or dtypes differ (then nothing is assigned), or the file cannot be read.
     """
     reader = _reader(checkpoint)
     names = _names(reader, model_only)
@@ -341,7 +344,7 @@ def load(checkpoint: Checkpoint, variables: Mapping[str, tf.Variable], *, model_
 
 
 def model_values(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
-    """The model's variables of `checkpoint` by name, the optimizer's left out.
+    """Return the model's variables of `checkpoint` by name, without the optimizer's.
 
     Raises:
         TrainerError: the file cannot be read.
@@ -350,7 +353,7 @@ def model_values(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
 
 
 def values(checkpoint: Checkpoint, *, model_only: bool) -> dict[str, NDArray[np.float32]]:
-    """The variables of `checkpoint` by name, with or without the optimizer's.
+    """Return the variables of `checkpoint` by name, with or without the optimizer's.
 
     Raises:
         TrainerError: the file cannot be read.
@@ -424,7 +427,7 @@ def _read_or_none(path: Path) -> Checkpoint | None:
 
 
 def _same(checkpoint: Checkpoint, folder: Path) -> bool:
-    """Whether `folder` holds what `checkpoint` does, apart from the facts."""
+    """Tell whether `folder` holds the same as `checkpoint`, apart from the facts."""
     left, right = checked(checkpoint.path / DESCRIPTION), checked(folder / DESCRIPTION)
     return left is not None and right is not None and left | {"facts": None} == right | {"facts": None}
 

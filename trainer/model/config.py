@@ -1,7 +1,7 @@
 """The shape of an ALBERT: `ModelConfig`, its presets, and the albert_config.json that it reads and writes.
 
-Names and meanings are those of AlbertConfig in google-research/ALBERT's modeling.py, so that its users' files are read
-as they stand. Nothing here imports TensorFlow.
+Names and meanings are those of AlbertConfig in google-research/ALBERT's modeling.py, so its users' files can be read
+unchanged. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,35 +18,37 @@ from trainer.model import config_keys
 from trainer.model.config_keys import PLAIN_ALBERT
 
 ACTIVATIONS = ("gelu", "relu", "tanh")
-"""What `hidden_act` may be; "gelu" is the tanh approximation, as in the reference."""
+"""Allowed values of `hidden_act`. "gelu" is the tanh approximation, as in the reference."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything that decides a model's variables and arithmetic.
 
-    Fields without a default must be in every file: in the reference they fall back to xxlarge's, which nobody means.
+    Fields without a default must be in every file. In the reference they default to the values of xxlarge, which nobody
+    expects.
 
     Raises:
         ValueError: a field breaks its rule; the message is one line with the rule and the value.
     """
 
     vocab_size: int
-    """Pieces of the tokenizer, specials included."""
+    """Number of pieces of the tokenizer, special tokens included."""
     hidden_size: int
     """Width H of the hidden states; a multiple of `num_attention_heads`."""
     num_hidden_layers: int
-    """Layers of the unrolled encoder; their weights are shared within a group."""
+    """Number of layers of the unrolled encoder. Layers of one group share their weights."""
     num_attention_heads: int
-    """Attention heads; each is hidden_size / num_attention_heads wide."""
+    """Number of attention heads. Each is hidden_size / num_attention_heads wide."""
     intermediate_size: int
-    """Width of the feed-forward layer between its two products."""
+    """Width of the feed-forward layer, between its two products."""
     embedding_size: int = 128
     """Width E of the embeddings. If it equals `hidden_size`, only `square_mapping` gives a mapping from E to H."""
     num_hidden_groups: int = 1
-    """Sets of weights the layers are divided among. Of more than `num_hidden_layers`, some are never built."""
+    """Number of sets of weights that the layers are divided among. If above `num_hidden_layers`, some are never built.
+    """
     inner_group_num: int = 1
-    """Blocks (attention and feed-forward), each with weights of its own, that a layer runs one after another."""
+    """Number of blocks (attention and feed-forward) in a layer, run one after another, each with its own weights."""
     hidden_act: str = "gelu"
     """Activation of the feed-forward layer and the masked-LM head: one of `ACTIVATIONS`."""
     hidden_dropout_prob: float = 0.0
@@ -54,13 +56,13 @@ class ModelConfig:
     attention_probs_dropout_prob: float = 0.0
     """Dropout of the attention probabilities, in [0, 1)."""
     max_position_embeddings: int = 512
-    """Longest sequence the model can take, in tokens."""
+    """Length of the longest instance that the model accepts, in tokens."""
     type_vocab_size: int = 2
-    """Segment ids the model tells apart; records have two."""
+    """Number of segment ids. Records have two."""
     initializer_range: float = 0.02
-    """Standard deviation of the truncated normal distribution that matrices start from."""
+    """Standard deviation of the truncated normal distribution that matrices are initialized from."""
     square_mapping: bool = False
-    """Whether a dense layer maps the embeddings to H although E == H.
+    """Whether a dense layer maps the embeddings to H even if E == H.
 
     The reference has no such layer; transformers always has one, and fine-tuning changes it. An albert_config.json
     holds this key only if it is true.
@@ -107,16 +109,16 @@ class ModelConfig:
         return self.square_mapping or self.embedding_size != self.hidden_size
 
     def group_of_layer(self, layer: int) -> int:
-        """The group whose weights `layer`, counted from 0, uses.
+        """Return the group whose weights `layer`, counted from 0, uses.
 
-        In floating point, as transformer_model of the reference has it: of 22 layers in 22 groups layer 15 takes group
-        14, and group 15 is never built.
+        Computed in floating point, as in transformer_model of the reference. With 22 layers in 22 groups, layer 15
+        therefore uses group 14, and group 15 is never built.
         """
         return int(layer / self.num_hidden_layers * self.num_hidden_groups)
 
     @classmethod
     def preset(cls, name: str, vocab_size: int = 30_000) -> ModelConfig:
-        """One of `PRESETS` for a vocabulary of `vocab_size`.
+        """Return one of `PRESETS` for a vocabulary of `vocab_size`.
 
         Raises:
             ValueError: there is no preset of that name.
@@ -127,13 +129,13 @@ class ModelConfig:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> tuple[ModelConfig, list[str]]:
-        """The model that the keys of an albert_config.json describe, and lines for the reader.
+        """Return the model that the keys of an albert_config.json describe, and lines for the user.
 
-        A mapping with a key "albert_config" is a file of model and run in one; the model is what stands under that key.
-        What becomes of other keys than the fields' names, see `trainer.model.config_keys`.
+        A mapping with a key "albert_config" describes both a model and a run; the model is the value of that key.
+        `trainer.model.config_keys` says what happens to keys that are not names of fields.
 
         Raises:
-            ValueError: a key is missing, selects a variant, or is a misspelled one; or a value breaks its rule.
+            ValueError: a key is missing, selects a variant or is misspelled, or a value breaks its rule.
         """
         if "albert_config" in values:
             values = values["albert_config"]
@@ -147,12 +149,12 @@ class ModelConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The model of `parse`, without the lines."""
+        """Return the model of `parse`, without the lines."""
         return cls.parse(values)[0]
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """The model that the text of an albert_config.json describes; see `parse`.
+        """Return the model that the text of an albert_config.json describes; see `parse`.
 
         Raises:
             ValueError: the text is not a JSON object, or as in `parse`.
@@ -161,11 +163,11 @@ class ModelConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> tuple[ModelConfig, list[str]]:
-        """The model that an albert_config.json, in UTF-8, describes, and lines for the reader; see `parse`.
+        """Return the model that an albert_config.json in UTF-8 describes, and lines for the user; see `parse`.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: as in `from_json`, the file's path before the message.
+            ValueError: as in `from_json`, with the file's path before the message.
         """
         data = Path(path).read_bytes()
         try:
@@ -177,25 +179,25 @@ class ModelConfig:
 
     @classmethod
     def from_file(cls, path: str | Path) -> ModelConfig:
-        """The model of `load`, without the lines."""
+        """Return the model of `load`, without the lines."""
         return cls.load(path)[0]
 
     def to_json(self) -> str:
-        """An albert_config.json that the reference and `from_json` read, keys sorted, with a final newline."""
+        """Return an albert_config.json that the reference and `from_json` read: sorted keys and a final newline."""
         values = asdict(self) | PLAIN_ALBERT
         if not self.square_mapping:
-            # The key is ours. Without it, files stay those that the reference writes.
+            # The reference does not know this key. Without it, a file is the same as one that the reference writes.
             del values["square_mapping"]
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
 def _shown(value: Any) -> str:
-    """A value in an error, with JSON's words."""
+    """Format a value for an error, in JSON's notation."""
     return json.dumps(value) if value is None or isinstance(value, bool) else f"{value!r:.80}"
 
 
 def _object(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The JSON object of a text, and the keys that are repeated in it."""
+    """Return the JSON object in `text`, and its repeated keys."""
     try:
         values, repeated = json_text.parse(text)
     except ValueError as error:
@@ -208,7 +210,7 @@ def _object(text: str) -> tuple[dict[str, Any], list[str]]:
 DEFAULTS: dict[str, Any] = {
     field.name: None if field.default is MISSING else field.default for field in fields(ModelConfig)
 }
-"""The fields of `ModelConfig`, each with its default; None if it has none."""
+"""The fields of `ModelConfig`, each with its default, or None if it has none."""
 
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(30_000, 128, 2, 4, 512, embedding_size=128, initializer_range=0.05),
@@ -217,5 +219,8 @@ PRESETS: dict[str, ModelConfig] = {
     "xlarge": ModelConfig(30_000, 2048, 24, 16, 8192),
     "xxlarge": ModelConfig(30_000, 4096, 12, 64, 16_384),
 }
-"""The published sizes in version 2, where every dropout is 0 (table 1 and section 4.8 of arXiv 1909.11942, and the
-repository's README), and "tiny", a size of our own for trying things out on a processor."""
+"""The published sizes in version 2, where every dropout is 0, and "tiny".
+
+The sizes are from table 1 and section 4.8 of arXiv 1909.11942 and from the repository's README. "tiny" is this
+project's own size for trying things out on a CPU.
+"""

@@ -1,10 +1,9 @@
 """What the keys of a model's configuration mean: which are known, which change the model, which change nothing.
 
 Configurations come from google-research/ALBERT, from albert_zh and other forks, and from transformers, whose users add
-its keys to an albert_config.json. The reference passes every key over that it does not know (AlbertConfig.from_dict).
-So does this, with a warning, unless the key asks for another model than the one that is built. What nobody knows is
-named with its value. Nothing here imports
-TensorFlow.
+its keys to an albert_config.json. The reference ignores every key that it does not know (AlbertConfig.from_dict). This
+module does so too, with a warning, unless the key asks for a different model than the one that is built. Keys that are
+unknown everywhere are reported with their values. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ PLAIN_ALBERT: dict[str, int] = {
     "num_memory_blocks": 0,
     "down_scale_factor": 1,
 }
-"""Keys of published files that select variants which the reference never builds, each with the value it has there."""
+"""Keys of published files that select variants which the reference never builds, each with its value in those files."""
 
 FIXED: dict[str, Any] = {
     **PLAIN_ALBERT,
-    # albert_zh and albert_pytorch; null is postln there too.
+    # albert_zh and albert_pytorch; there, null means postln too.
     "ln_type": "postln",
     "share_type": "all",
     "layers_to_keep": [],
@@ -48,7 +47,7 @@ FIXED: dict[str, Any] = {
     "pre_norm": False,
     "normalize_before": False,
 }
-"""Keys that change the model, each with the value that this model has; null means that nothing was chosen."""
+"""Keys that change the model, each with the value that this model has. null means that nothing was chosen."""
 
 FORKS: dict[str, tuple[Any, ...]] = {
     # Whether layers share their weights.
@@ -96,7 +95,7 @@ FORKS: dict[str, tuple[Any, ...]] = {
         ("layerdrop", "layer_drop", "layer_dropout", "drop_path", "drop_path_rate", "stochastic_depth"), (0,)
     ),
 }  # fmt: skip
-"""Keys of forks and other models that change the model, each with the values that mean this one; null does too."""
+"""Keys of forks and other models that change the model, each with the values (null too) that mean this model."""
 
 EQUAL: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -106,7 +105,7 @@ EQUAL: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("num_key_value_heads", "num_kv_heads", "n_kv_heads"), ("num_attention_heads",)),
     **dict.fromkeys(("embedding_dropout", "embedding_dropout_prob", "embd_pdrop"), ("hidden_dropout_prob",)),
 }
-"""Keys of forks that this model has no choice of: the first key's value, or that over the second's."""
+"""Keys of forks that must have a certain value here: that of the first key, divided by that of the second if given."""
 
 HARMLESS = frozenset(
     {
@@ -118,7 +117,7 @@ HARMLESS = frozenset(
         "pooler_num_fc_layers",
         "pooler_size_per_head",
         "pooler_type",
-        # transformers, of this model and of every model.
+        # transformers, for this model and for all models.
         "_attn_implementation",
         "_name_or_path",
         "architectures",
@@ -182,7 +181,7 @@ HARMLESS = frozenset(
         "use_cache",
     }
 )
-"""Keys of others that decide nothing about the pretraining model."""
+"""Keys of other programs that do not affect the pretraining model."""
 
 SYNONYMS = {
     "dropout": "hidden_dropout_prob",
@@ -226,26 +225,26 @@ SYNONYMS = {
     "n_vocab": "vocab_size",
     "init_std": "initializer_range",
 }
-"""What other programs call known keys, but for the spelling."""
+"""Other programs' names of known keys, apart from differences in spelling."""
 
 ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu"}
-"""Further names of the tanh approximation, which "gelu" is in the reference."""
+"""Other names of the tanh approximation, which "gelu" is in the reference."""
 
 
 NO_DROPOUT = frozenset({"hidden_dropout_prob", "attention_probs_dropout_prob"})
-"""Keys whose null is 0 in the reference."""
+"""Keys for which null means 0 in the reference."""
 
 
 def read(values: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The known keys of a configuration with their values, and the keys that are passed over with theirs.
+    """Return the known keys of a configuration and the ignored ones, each with its value.
 
     Args:
         values: the configuration.
-        known: the fields of `ModelConfig`, each with its default; None if it has none.
+        known: the fields of `ModelConfig`, each with its default, or None if it has none.
 
     Raises:
-        ValueError: a key asks for another model, or contradicts another key; or a key is unknown, and spelled much
-            like a known one: the model would silently have the default, or another value, in its place.
+        ValueError: a key asks for another model or contradicts another key. Also if an unknown key is spelled much like
+            a known one: the model would silently use the default or another value instead.
     """
     kept, passed = {}, {}
     for key, value in values.items():
@@ -271,7 +270,7 @@ def read(values: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[dict[str,
 
 
 def remark(passed: Mapping[str, Any], *, silent: Collection[str] = ()) -> list[str]:
-    """The lines that name the keys passed over, without those in `silent`: the harmless ones, and the unknown ones."""
+    """Return the lines that name the ignored keys, except those in `silent`: first the harmless, then the unknown."""
     harmless = sorted(passed.keys() & HARMLESS - set(silent))
     unknown = [f"{key} ({_shown(passed[key], 40)})" for key in sorted(passed.keys() - HARMLESS - set(silent))]
     lines = []
@@ -284,12 +283,12 @@ def remark(passed: Mapping[str, Any], *, silent: Collection[str] = ()) -> list[s
 
 
 def _activation(value: Any) -> Any:
-    """An activation's name as `ModelConfig` has it; the reference ignores its case."""
+    """Return the name of an activation as in `ModelConfig`. The reference ignores its case."""
     return ACTIVATIONS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values of a configuration are equal; in Python, True is 1 and False is 0."""
+    """Tell whether two values of a configuration are equal. In Python, True equals 1 and False equals 0."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
@@ -303,14 +302,14 @@ def _check_plain(key: str, value: Any, plain: tuple[Any, ...]) -> None:
 
 
 def _check_equal(key: str, value: Any, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Raises a ValueError unless a fork's key has the value that follows from others here, or from their defaults."""
+    """Raise a ValueError unless a fork's key has the value that follows from other keys or from their defaults."""
     first, *over = (known[name] if values.get(name) is None else values[name] for name in EQUAL[key])
     if value is None or first is None:
         return
     wanted: Any = first
     if over:
         if type(first) is not int or type(over[0]) is not int or over[0] < 1:
-            return  # refused where these are checked
+            return  # the checks of these keys refuse it
         wanted = first / over[0]
     if not _same(value, wanted):
         rule = " / ".join(EQUAL[key])
@@ -319,7 +318,7 @@ def _check_equal(key: str, value: Any, values: Mapping[str, Any], known: Mapping
 
 
 def _check_synonym(key: str, value: Any, values: Mapping[str, Any]) -> None:
-    """Raises a ValueError if a key and another program's name of it have two values."""
+    """Raise a ValueError if a key and another program's name for it have different values."""
     name = SYNONYMS[key]
     if value is not None and not _same(_activation(value), _activation(values[name])):
         raise ValueError(
@@ -336,9 +335,10 @@ def _shown(value: Any, most: int = 80) -> str:
 
 
 def meant(key: Any, values: Mapping[str, Any], names: Collection[str]) -> str | None:
-    """The key that `key` is another name or a misspelling of, such as `hiden_size` and `hiddenSize`.
+    """Return the key that `key` is another name or a misspelling of, such as `hiden_size` and `hiddenSize`.
 
-    One that is missing is looked for more widely. Beside the right key, it is open which of the two values counts.
+    For a key that is missing, more distant spellings count. If the right key is present as well, it is unclear which of
+    the two values should count.
     """
     if key in SYNONYMS:
         return None if SYNONYMS[key] in values else SYNONYMS[key]

@@ -1,8 +1,8 @@
-"""How many floating-point operations a training step takes, for tokens/s to become a share of the hardware's peak.
+"""Floating-point operations of a training step, which turn tokens/s into a fraction of the hardware's peak.
 
-Counted are the matrix products of the unrolled layers, 2 operations for a multiply-add; all else is a few per cent and
-by custom not counted, and shared weights cost as much as separate ones. With S tokens and P predictions of a sequence,
-L layers of K blocks, and E, H, I, V as in `trainer.model.model`, the forward pass of one sequence takes
+Only the matrix products of the unrolled layers count, with 2 operations for a multiply-add. Everything else is a few
+percent and by convention not counted. Shared weights cost as much as separate ones. With S tokens and P predictions per
+instance, L layers of K blocks, and E, H, I, V as in `trainer.model.model`, the forward pass of one instance takes
 
     mapping             2 S E H                        (absent if E == H, unless `square_mapping`)
     a block             8 S H^2                        query, key, value and output
@@ -11,9 +11,9 @@ L layers of K blocks, and E, H, I, V as in `trainer.model.model`, the forward pa
     pooler and order    2 H^2 + 4 H
     masked LM           2 P H E + 2 P E V
 
-that is L K (8 S H^2 + 4 S^2 H + 4 S H I) and the rest. The backward pass takes twice that: every product has two
-factors with a gradient each. The trainer counts a sequence's real tokens: what the hardware does for padding is no use
-to anybody, and has a figure of its own.
+In total that is L K (8 S H^2 + 4 S^2 H + 4 S H I) plus the rest. The backward pass takes twice that, because every
+product has two factors, each with a gradient. The trainer counts the real tokens of an instance. The operations for
+padding are wasted and have a separate figure.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Count = TypeVar("Count", int, NDArray[np.int64])
 
 
 def forward_flops(config: ModelConfig, length: Count, predictions: Count) -> Count:
-    """Operations of the forward pass of one sequence of `length` tokens with `predictions` masked positions.
+    """Return the operations of the forward pass of an instance with `length` tokens and `predictions` masked tokens.
 
-    Of arrays of these, an array.
+    For arrays, the result is an array.
     """
     size, hidden = config.embedding_size, config.hidden_size
     mapping = 2 * length * size * hidden if config.has_mapping else 0
@@ -45,21 +45,21 @@ def forward_flops(config: ModelConfig, length: Count, predictions: Count) -> Cou
 
 
 def training_flops(config: ModelConfig, length: Count, predictions: Count) -> Count:
-    """Operations of the forward and backward pass of one sequence; see `forward_flops`."""
+    """Return the operations of the forward and backward pass of one instance; see `forward_flops`."""
     return 3 * forward_flops(config, length, predictions)
 
 
 def training_values(config: ModelConfig, batch: int, length: int, predictions: int) -> int:
-    """Numbers in the factors and results of all matrix products of a step's forward and backward pass.
+    """Count the numbers in factors and results of all matrix products of a step's forward and backward pass.
 
-    Times the bytes of a number, what a device reads and writes at least where no product stays in its caches. A product
-    of [m, k] and [k, n] has m k + k n + m n of them, and so has each of its two gradients.
+    Multiplied by the bytes per number, this is the least that a device reads and writes if no product stays in its
+    caches. A product of [m, k] and [k, n] has m k + k n + m n numbers, and so has each of its two gradients.
 
     Args:
         config: the model.
-        batch: sequences.
-        length: tokens of a sequence.
-        predictions: masked positions of a sequence.
+        batch: number of instances.
+        length: tokens per instance.
+        predictions: masked tokens per instance.
     """
     size, hidden, wide = config.embedding_size, config.hidden_size, config.intermediate_size
     tokens, masked, head = batch * length, batch * predictions, config.head_size

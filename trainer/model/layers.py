@@ -1,10 +1,11 @@
-"""The parts an ALBERT is built of: dense layers, layer normalisation, activations, attention layers and the block.
+"""The parts of an ALBERT: dense layers, layer normalization, activations, attention layers and the block.
 
-Weights are float32 and are cast to the compute dtype where they are used, once a use: the gradients of a shared weight
-are then summed over the layers in float32. Softmax and layer normalisation work in float32 whatever the compute dtype.
+Weights are float32. Each use casts them to the compute dtype, so the gradients of a shared weight are summed over the
+layers in float32. Softmax and layer normalization always use float32.
 
-Hidden states are rank 2, [B * S, H], through the whole encoder, so that every product with a weight is one plain matrix
-product. B is sequences, S tokens of a sequence, H the hidden size, N heads, D the size of a head.
+Hidden states have rank 2, [B * S, H], throughout the encoder, so that every product with a weight is one plain matrix
+product. B is the number of instances, S the tokens per instance, H the hidden size, N the number of heads, D the size
+of a head.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 LAYER_NORM_EPSILON = 1e-12
 GENERATOR = "philox"
-"""Named, because TensorFlow's choice differs between devices, and initial weights shall not."""
+"""The random generator. TensorFlow's default differs between devices, and initial weights must not depend on them."""
 
 
 class Weights:
     """Makes the variables of a model, each with the name and shape of its TF1 checkpoint.
 
-    A matrix starts from a truncated normal distribution keyed by (seed, name): no other variable's existence or order
-    changes it.
+    A matrix is drawn from a truncated normal distribution keyed by (seed, name). It does not depend on which other
+    variables exist, or on their order.
     """
 
     def __init__(self, stddev: float, seed: int) -> None:
@@ -40,17 +41,17 @@ class Weights:
         self.seed = seed
 
     def matrix(self, name: str, shape: Sequence[int]) -> tf.Variable:
-        """A variable drawn from the truncated normal distribution (create_initializer of the reference)."""
+        """Return a variable drawn from the truncated normal distribution (create_initializer of the reference)."""
         key = [self.seed, zlib.crc32(name.encode())]
         values = tf.random.stateless_truncated_normal(shape, key, stddev=self.stddev, alg=GENERATOR)
         return tf.Variable(values, name=name)
 
     def zeros(self, name: str, size: int) -> tf.Variable:
-        """A vector of zeros."""
+        """Return a vector of zeros."""
         return tf.Variable(tf.zeros([size]), name=name)
 
     def ones(self, name: str, size: int) -> tf.Variable:
-        """A vector of ones."""
+        """Return a vector of ones."""
         return tf.Variable(tf.ones([size]), name=name)
 
 
@@ -63,12 +64,12 @@ class Dense(tf.Module):
         self.bias = weights.zeros(f"{scope}/bias", outputs)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """`x` [rows, inputs] -> [rows, outputs]."""
+        """Map `x` [rows, inputs] -> [rows, outputs]."""
         return tf.nn.bias_add(tf.matmul(x, tf.cast(self.kernel, x.dtype)), tf.cast(self.bias, x.dtype))
 
 
 class LayerNorm(tf.Module):
-    """Normalises the last axis: [..., size] of any dtype -> [..., size] float32."""
+    """Normalizes the last axis: [..., size] of any dtype -> [..., size] float32."""
 
     def __init__(self, weights: Weights, scope: str, size: int) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class LayerNorm(tf.Module):
         self.gamma = weights.ones(f"{scope}/gamma", size)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """`x` [..., size] -> [..., size], to mean beta and standard deviation gamma."""
+        """Normalize `x` [..., size] -> [..., size] to mean beta and standard deviation gamma."""
         x = tf.cast(x, tf.float32)
         centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
@@ -85,10 +86,10 @@ class LayerNorm(tf.Module):
 
 @tf.custom_gradient
 def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """The tanh approximation of GELU (arXiv 1606.08415, section 2), as the reference's gelu has it.
+    """Compute the tanh approximation of GELU (arXiv 1606.08415, section 2), as in the reference's gelu.
 
-    The gradient is written out so that a training step keeps x alone, and not the intermediate results that automatic
-    differentiation would keep of the widest activation there is.
+    The gradient is written out so that a training step keeps only x. Automatic differentiation would also keep
+    intermediate results, and this is the widest activation.
     """
     slope, cubic = math.sqrt(2 / math.pi), 0.044715
 
@@ -102,24 +103,24 @@ def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
 
 
 def activation(name: str, x: tf.Tensor) -> tf.Tensor:
-    """`hidden_act` of the configuration, computed in float32, in the dtype of x."""
+    """Apply `hidden_act` of the configuration. It is computed in float32 and returned in the dtype of x."""
     function = {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh}[name]
     return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
 
 class Pass(NamedTuple):
-    """What every block of one forward pass needs to know."""
+    """What every block needs to know about a forward pass."""
 
     batch: int | tf.Tensor
-    """Sequences, B."""
+    """B, the number of instances."""
     length: int | tf.Tensor
-    """Tokens of a sequence, S."""
+    """S, the tokens per instance."""
     mask_bias: tf.Tensor
     """float32 [B, 1, 1, S]: 0 for tokens, `MASK_BIAS` for padding."""
     lengths: tf.Tensor
-    """int32 [B]: the tokens of each sequence."""
+    """int32 [B]: the number of tokens of each instance."""
     dropout: Dropout
-    """The pass's masks."""
+    """The dropout masks of the pass."""
     attention: str
     """How attention is computed: one of `trainer.options.ATTENTIONS`."""
 
@@ -138,8 +139,9 @@ class SelfAttention(tf.Module):
         self.output = Dense(weights, f"{scope}/output/dense", size, size)
 
     def __call__(self, x: tf.Tensor, forward: Pass) -> tf.Tensor:
-        """`x` [B * S, H] -> [B * S, H] (attention_layer of the reference)."""
-        # One product of [B * S, H] and [H, 3 H] reads x once; one of a size is faster than three of a third of it.
+        """Map `x` [B * S, H] -> [B * S, H] (attention_layer of the reference)."""
+        # One product of [B * S, H] and [H, 3 H] reads x once. One large product is faster than three of a third of its
+        # size.
         layers = (self.query, self.key, self.value)
         kernel = tf.cast(tf.concat([layer.kernel for layer in layers], 1), x.dtype)
         bias = tf.cast(tf.concat([layer.bias for layer in layers], 0), x.dtype)
@@ -158,7 +160,7 @@ class SelfAttention(tf.Module):
 
 
 class Block(tf.Module):
-    """One inner group: attention and feed-forward, each with a residual sum and then a LayerNorm.
+    """One inner group: attention and feed-forward, each followed by a residual sum and a LayerNorm.
 
     [B * S, H] -> [B * S, H], in the dtype of the input (attention_ffn_block of the reference).
     """
@@ -174,7 +176,7 @@ class Block(tf.Module):
         self.output_norm = LayerNorm(weights, f"{scope}/LayerNorm_1", size)
 
     def __call__(self, x: tf.Tensor, forward: Pass) -> tf.Tensor:
-        """`x` [B * S, H] -> [B * S, H]."""
+        """Map `x` [B * S, H] -> [B * S, H]."""
         attended = _residual(self.attention_norm, x, self.attention(x, forward))
         wide = activation(self.hidden_act, self.intermediate(attended))
         return _residual(self.output_norm, attended, forward.dropout(self.output(wide), self.rate, forward.length))

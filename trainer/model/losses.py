@@ -2,12 +2,12 @@
 
 The loss of a step (get_masked_lm_output and get_sentence_order_output of the reference) is
 
-    sum(w * ce) / (sum(w) + 1e-5)  +  sum(sentence-order ce) / sentences
+    sum(w * ce) / (sum(w) + 1e-5)  +  sum(sentence-order ce) / instances
 
-over all predictions and all sequences of the step, with ce the cross entropy and w the weights (0 at padding). A mean
-of the micro-batches' means would be another function, because they hold different numbers of predictions. So the
-denominators come first, from the data alone (`totals`), and every micro-batch divides by those of the whole step: its
-losses, and so its gradients, then simply add up.
+over all predictions and all instances of the step. Here ce is the cross entropy and w the weight (0 at padding). A mean
+of the means of the micro-batches would differ, because micro-batches hold different numbers of predictions. So the
+denominators are computed first, only from the data (`totals`), and every micro-batch divides by those of the whole
+step. Its losses, and therefore its gradients, then simply add up.
 """
 
 from __future__ import annotations
@@ -20,59 +20,59 @@ if TYPE_CHECKING:
     from trainer.model.model import Logits
 
 EPSILON = 1e-5
-"""Keeps the masked-LM loss of a step without a single prediction at 0."""
+"""Makes the masked-LM loss 0 if a step has no predictions."""
 
 
 class Totals(NamedTuple):
-    """What the sums of a step are divided by: float32 scalars."""
+    """The denominators of a step's sums: float32 scalars."""
 
     masked_lm_weight: tf.Tensor
-    """Sum of the predictions' weights."""
+    """Sum of the weights of the predictions."""
     sentences: tf.Tensor
-    """Number of sequences."""
+    """Number of instances."""
 
 
 class Sums(NamedTuple):
-    """What is added up over a step: float32 scalars."""
+    """The sums over a step: float32 scalars."""
 
     masked_lm: tf.Tensor
-    """Weighted sum of the predictions' cross entropies, in nats."""
+    """Weighted sum of the cross entropies of the predictions, in nats."""
     masked_lm_correct: tf.Tensor
-    """Weighted number of predictions whose likeliest piece is the right one."""
+    """Weighted number of predictions whose most likely piece is correct."""
     sentence_order: tf.Tensor
-    """Sum of the sequences' cross entropies, in nats."""
+    """Sum of the cross entropies of the instances' order, in nats."""
     sentence_order_correct: tf.Tensor
-    """Number of sequences whose order is told right."""
+    """Number of instances whose order is predicted correctly."""
 
 
 class Metrics(NamedTuple):
     """What a step reports: float32 scalars."""
 
     loss: tf.Tensor
-    """The sum of the two below: what is minimised."""
+    """The sum of the next two, which training minimizes."""
     masked_lm_loss: tf.Tensor
-    """Mean cross entropy of a prediction, in nats."""
+    """Mean cross entropy of the predictions, in nats."""
     sentence_order_loss: tf.Tensor
-    """Mean cross entropy of a sequence, in nats."""
+    """Mean cross entropy of the instances' order, in nats."""
     masked_lm_accuracy: tf.Tensor
-    """Share of predictions that are right; 0 where there are none."""
+    """Fraction of predictions that are correct; 0 if there are none."""
     sentence_order_accuracy: tf.Tensor
-    """Share of sequences whose order is told right."""
+    """Fraction of instances whose order is predicted correctly."""
 
 
 def totals(batch: dict[str, tf.Tensor]) -> Totals:
-    """The denominators of a batch: from `masked_lm_weights` [B, P] and `next_sentence_labels` [B, 1]."""
+    """Return the denominators of a batch, from `masked_lm_weights` [B, P] and `next_sentence_labels` [B, 1]."""
     weights = tf.cast(batch["masked_lm_weights"], tf.float32)
     return Totals(tf.reduce_sum(weights), tf.cast(tf.size(batch["next_sentence_labels"]), tf.float32))
 
 
 def sums(logits: Logits, batch: dict[str, tf.Tensor], row_weights: tf.Tensor | float = 1.0) -> Sums:
-    """The numerators of a batch.
+    """Return the numerators of a batch.
 
     Args:
-        logits: the model's answer, float32 [B, P, V] and [B, 2].
+        logits: the model's output, float32 [B, P, V] and [B, 2].
         batch: `masked_lm_ids` integers [B, P], `masked_lm_weights` [B, P], `next_sentence_labels` integers [B, 1].
-        row_weights: float32 [B], what the order of each sequence counts: 0 for those that only fill a batch up.
+        row_weights: float32 [B], the weight of each instance's order: 0 for rows that only fill a batch.
     """
     weights = tf.cast(batch["masked_lm_weights"], tf.float32)
     ids = batch["masked_lm_ids"]
@@ -88,12 +88,12 @@ def sums(logits: Logits, batch: dict[str, tf.Tensor], row_weights: tf.Tensor | f
 
 
 def loss(part: Sums, whole: Totals) -> tf.Tensor:
-    """A batch's share, float32, of the loss of a step whose denominators are `whole`; the shares of a step add up."""
+    """Return a batch's part, float32, of the loss of a step with denominators `whole`. The parts add up to the loss."""
     return _masked_lm(part, whole) + part.sentence_order / whole.sentences
 
 
 def metrics(whole: Sums, by: Totals) -> Metrics:
-    """The losses and accuracies of a step from its sums and denominators."""
+    """Return the losses and accuracies of a step from its sums and denominators."""
     masked_lm = _masked_lm(whole, by)
     order = whole.sentence_order / by.sentences
     return Metrics(
@@ -110,5 +110,5 @@ def _masked_lm(part: Sums, whole: Totals) -> tf.Tensor:
 
 
 def _hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """float32 like `labels`: 1 where the largest of the last axis of `logits` is at the label, else 0."""
+    """Return float32, shaped like `labels`: 1 if the largest logit of the last axis is at the label, otherwise 0."""
     return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == tf.cast(labels, tf.int32), tf.float32)

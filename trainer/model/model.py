@@ -27,7 +27,7 @@ embedding_size, H hidden_size, I intermediate_size; G counts groups and K inner 
     cls/seq_relationship/output_weights                                       [2, H]
     cls/seq_relationship/output_bias                                          [2]
 
-In the comments B is sequences, S tokens of a sequence, P predictions of a sequence.
+In the comments, B is the number of instances, S the tokens and P the predictions per instance.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ if TYPE_CHECKING:
 
 
 class Encoded(NamedTuple):
-    """What the model without its heads makes of a batch (get_*_output of the reference's AlbertModel)."""
+    """The output for a batch of the model without its heads (get_*_output of the reference's AlbertModel)."""
 
     embedding_output: tf.Tensor
     """float32 [B, S, E]: after LayerNorm and dropout, before the mapping to H."""
     sequence_output: tf.Tensor
-    """Compute dtype [B, S, H]: the last layer's hidden states."""
+    """Compute dtype [B, S, H]: the hidden states of the last layer."""
     pooled_output: tf.Tensor
-    """Compute dtype [B, H]: tanh of a dense layer on the hidden state of the first token."""
+    """Compute dtype [B, H]: tanh of a dense layer applied to the hidden state of the first token."""
 
 
 class Logits(NamedTuple):
-    """What the two heads answer."""
+    """The output of the two heads."""
 
     masked_lm: tf.Tensor
-    """float32 [B, P, V], for the masked positions in the order they are given."""
+    """float32 [B, P, V], for the masked positions in the given order."""
     sentence_order: tf.Tensor
-    """float32 [B, 2]: class 0 is in order, class 1 exchanged."""
+    """float32 [B, 2]: class 0 means in order, class 1 swapped."""
 
 
 class Albert(tf.Module):
@@ -71,14 +71,14 @@ class Albert(tf.Module):
 
     Args:
         config: the model's shape.
-        compute_dtype: tf.float32 or tf.bfloat16, of matrix products and hidden states. Weights, softmax, LayerNorm and
-            logits are float32 in both.
+        compute_dtype: tf.float32 or tf.bfloat16, for matrix products and hidden states. Weights, softmax, LayerNorm and
+            logits are always float32.
         seed: decides the initial weights.
         attention: how attention is computed: one of `trainer.options.ATTENTIONS`.
-        recompute: whether the backward pass computes each block's activations again instead of keeping them.
+        recompute: whether the backward pass recomputes each block's activations instead of keeping them.
 
     Raises:
-        ValueError: `compute_dtype` is neither of the two.
+        ValueError: `compute_dtype` is another dtype.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Albert(tf.Module):
         self.mapping = None
         if config.has_mapping:
             self.mapping = Dense(weights, "bert/encoder/embedding_hidden_mapping_in", size, hidden)
-        # A group that no layer falls into has no variables in the reference either.
+        # In the reference, too, a group that no layer uses has no variables.
         groups = {config.group_of_layer(layer) for layer in range(config.num_hidden_layers)}
         self.groups = {
             f"group_{group}": [
@@ -125,17 +125,17 @@ class Albert(tf.Module):
 
     @property
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Every variable by its name in a TF1 checkpoint, in the order of the names."""
+        """Return every variable by its name in a TF1 checkpoint, sorted by name."""
         return dict(sorted((variable.name.removesuffix(":0"), variable) for variable in self.variables))
 
     def __call__(self, batch: dict[str, tf.Tensor], dropout_key: tf.Tensor | None = None) -> Logits:
-        """Both heads' logits for the features of a batch of records.
+        """Return the logits of both heads for the features of a batch of records.
 
         Args:
-            batch: integers `input_ids`, `input_mask` and `segment_ids` [B, S], and `masked_lm_positions` [B, P]. Ids
-                out of range are not checked here: on a GPU they would go unseen in any case. With dropout also
-                `row_numbers` [B], each row's number in the step; without them rows are numbered from 0.
-            dropout_key: integers [2], seed and step, or None to leave dropout out.
+            batch: integers `input_ids`, `input_mask` and `segment_ids` [B, S], and `masked_lm_positions` [B, P]. The
+                range of ids is not checked here; on a GPU, TensorFlow would not report it anyway. With dropout also
+                `row_numbers` [B], each row's number in the step. Without them, rows are numbered from 0.
+            dropout_key: integers [2], seed and step, or None for no dropout.
         """
         encoded = self.encode(
             batch["input_ids"], batch["input_mask"], batch["segment_ids"], dropout_key, batch.get(ROW_NUMBERS)
@@ -153,17 +153,17 @@ class Albert(tf.Module):
         dropout_key: tf.Tensor | None = None,
         row_numbers: tf.Tensor | None = None,
     ) -> Encoded:
-        """The model without its heads.
+        """Run the model without its heads.
 
         Args:
             input_ids: integers [B, S], S at most max_position_embeddings.
             input_mask: integers [B, S], 1 for tokens and 0 for padding.
             segment_ids: integers [B, S], below type_vocab_size.
-            dropout_key: integers [2], seed and step, or None to leave dropout out.
+            dropout_key: integers [2], seed and step, or None for no dropout.
             row_numbers: integers [B], each row's number in the step; None for 0, 1, ...
 
         Raises:
-            ValueError: S is known when the function is traced, and is over max_position_embeddings.
+            ValueError: S is known when the function is traced, and exceeds max_position_embeddings.
         """
         batch, length = _sizes(input_ids)
         if isinstance(length, int) and length > self.config.max_position_embeddings:
@@ -188,9 +188,9 @@ class Albert(tf.Module):
         return Encoded(embedded, hidden, tf.tanh(self.pooler(hidden[:, 0])))
 
     def masked_lm_logits(self, sequence_output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-        """float32 [B, P, V] for `positions`, integers [B, P], of `sequence_output` [B, S, H].
+        """Return float32 [B, P, V] for `positions`, integers [B, P], of `sequence_output` [B, S, H].
 
-        The positions are gathered first: P of S tokens are masked, and V is wide (get_masked_lm_output).
+        The positions are gathered first, because only P of S tokens are masked and V is large (get_masked_lm_output).
         """
         batch, length = _sizes(sequence_output)[:2]
         predictions = _sizes(positions)[1]
@@ -205,12 +205,12 @@ class Albert(tf.Module):
         return tf.reshape(logits, [batch, predictions, self.config.vocab_size])  # [B * P, V] -> [B, P, V]
 
     def sentence_order_logits(self, pooled_output: tf.Tensor) -> tf.Tensor:
-        """float32 [B, 2] for `pooled_output` [B, H] (get_sentence_order_output)."""
+        """Return float32 [B, 2] for `pooled_output` [B, H] (get_sentence_order_output)."""
         logits = tf.matmul(tf.cast(pooled_output, tf.float32), self.order_weights, transpose_b=True)
         return tf.nn.bias_add(logits, self.order_bias)
 
     def _embed(self, input_ids: tf.Tensor, segment_ids: tf.Tensor, forward: Pass) -> tf.Tensor:
-        """float32 [B, S, E]: the three embeddings' sum, normalised (embedding_postprocessor)."""
+        """Return float32 [B, S, E]: the normalized sum of the three embeddings (embedding_postprocessor)."""
         size = self.config.embedding_size
         words = tf.gather(self.word_embeddings, tf.reshape(input_ids, [-1]))  # [V, E], [B * S] -> [B * S, E]
         types = self._embed_types(tf.reshape(segment_ids, [-1]))  # [B * S] -> [B * S, E]
@@ -218,15 +218,16 @@ class Albert(tf.Module):
         return self.embedding_norm(tokens + self.position_embeddings[: forward.length])
 
     def _embed_types(self, segment_ids: tf.Tensor) -> tf.Tensor:
-        """float32 [rows, E] for `segment_ids` [rows].
+        """Return float32 [rows, E] for `segment_ids` [rows].
 
-        As a product, as the reference has it on TPUs: the gradient of a gather adds all rows up into two, one by one.
+        It is computed as a product, like the reference on TPUs, because the gradient of a gather would add all rows
+        into two, one by one.
         """
         types = tf.one_hot(segment_ids, self.config.type_vocab_size)  # [rows] -> [rows, T]
         return tf.matmul(types, self.type_embeddings)  # [rows, T] x [T, E] -> [rows, E]
 
 
 def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
-    """The sizes of x's axes, as numbers where they are known when the function is traced."""
+    """Return the sizes of the axes of x, as numbers if they are known when the function is traced."""
     dynamic = tf.shape(x)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(x.shape)]

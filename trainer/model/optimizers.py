@@ -1,13 +1,13 @@
-"""LAMB and AdamW as google-research/ALBERT has them (lamb_optimizer.py and optimization.py).
+"""LAMB and AdamW as in google-research/ALBERT (lamb_optimizer.py and optimization.py).
 
-They differ from what goes by these names elsewhere: there is no bias correction, the weight decay is part of the update
-whose norm LAMB compares, and the gradients are clipped by their global norm first. With g the clipped gradient:
+They differ from other optimizers of these names: there is no bias correction, the weight decay is part of the update
+whose norm LAMB compares, and the gradients are first clipped by their global norm. With g the clipped gradient:
 
     m = 0.9 m + 0.1 g        v = 0.999 v + 0.001 g^2        u = m / (sqrt(v) + 1e-6) + 0.01 w
     AdamW: w = w - rate * u
-    LAMB:  w = w - rate * (|w| / |u|) * u, the ratio 1 where a norm is 0 (arXiv 1904.00962, algorithm 2)
+    LAMB:  w = w - rate * (|w| / |u|) * u, with ratio 1 if a norm is 0 (arXiv 1904.00962, algorithm 2)
 
-Variables whose name matches LayerNorm, layer_norm or bias have neither decay nor ratio.
+Variables whose name matches LayerNorm, layer_norm or bias have neither weight decay nor this ratio.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class AdamW(tf.Module):
     """Adam with decoupled weight decay and without bias correction (AdamWeightDecayOptimizer of the reference).
 
     Args:
-        variables: what to train, by name: float32. The names decide what is `EXCLUDED`.
-        weight_decay: share of a weight that is added to its update.
+        variables: the float32 variables to train, by name. The names decide what is `EXCLUDED`.
+        weight_decay: fraction of a weight that is added to its update.
         beta_1: decay of the mean of the gradients.
         beta_2: decay of the mean of their squares.
-        epsilon: added to the root of the latter.
-        clip_norm: global norm that the gradients are scaled down to where theirs is larger.
+        epsilon: added to the square root of that mean.
+        clip_norm: largest global norm of the gradients; larger ones are scaled down to it.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class AdamW(tf.Module):
         self.v = {name: _slot(variable, f"{name}/adam_v") for name, variable in variables.items()}
 
     def apply(self, gradients: Mapping[str, tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
-        """Changes every variable and its slots by one step.
+        """Update every variable and its slots by one step.
 
         Args:
-            gradients: for every variable's name the gradient of the whole step's loss, summed over micro-batches and
-                replicas before it comes here: clipping the parts would clip something else. Of tf.IndexedSlices every
-                row counts in the norm by itself; make them dense to have the norm of their sum.
+            gradients: the gradient of the whole step's loss, by name of variable. It must be summed over micro-batches
+                and replicas first, because clipping the parts is not the same. In tf.IndexedSlices, every row counts
+                separately in the norm; make them dense to get the norm of their sum.
             learning_rate: float32 scalar.
 
         Returns:
-            The gradients' global norm before clipping, float32. Where it is not finite, nothing was changed.
+            The global norm of the gradients before clipping, float32. If it is not finite, nothing was changed.
         """
         names = list(self.targets)
         clipped, norm = tf.clip_by_global_norm([gradients[name] for name in names], self.clip_norm)
@@ -73,7 +73,7 @@ class AdamW(tf.Module):
 
     @property
     def slots(self) -> dict[str, tf.Variable]:
-        """The optimizer's own variables, by their names in a TF1 checkpoint: NAME/adam_m and NAME/adam_v."""
+        """Return the optimizer's own variables by their names in a TF1 checkpoint: NAME/adam_m and NAME/adam_v."""
         return {
             f"{name}/{slot}": variable
             for slot, variables in (("adam_m", self.m), ("adam_v", self.v))
@@ -96,7 +96,7 @@ class AdamW(tf.Module):
 
 
 class Lamb(AdamW):
-    """LAMB without bias correction (LAMBOptimizer of the reference); arguments as `AdamW`."""
+    """LAMB without bias correction (LAMBOptimizer of the reference). The arguments are those of `AdamW`."""
 
     def _ratio(self, weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor | float:
         weight_norm, update_norm = tf.norm(weight), tf.norm(update)

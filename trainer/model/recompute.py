@@ -1,4 +1,4 @@
-"""Memory for time: a block's activations are computed again where the backward pass needs them, and not kept."""
+"""Recomputation: the backward pass computes a block's activations again instead of keeping them, which saves memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def recomputed(block: Block, x: tf.Tensor, forward: Pass) -> tf.Tensor:
-    """`block(x, forward)`, of which only `x` is kept for the backward pass. Values and gradients are the same."""
+    """Return `block(x, forward)`, keeping only `x` for the backward pass. Values and gradients do not change."""
     dropout = forward.dropout
     place = dropout.place
 
@@ -34,10 +34,10 @@ def recomputed(block: Block, x: tf.Tensor, forward: Pass) -> tf.Tensor:
 
 
 def behind(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-    """`x`, but for a compiler a value of its own that is not there before `upstream`: what is added is always 0.
+    """Return `x` as a value that, to the compiler, does not exist before `upstream`. What is added is always 0.
 
-    Otherwise it would see that the second computation is the first, and keep that one's results. XLA's own barrier is
-    gone on processors before equal computations are merged for the last time.
+    Otherwise the compiler would notice that the second computation equals the first, and keep the results of the first.
+    XLA's own barrier does not help: on CPUs it is removed before equal computations are merged for the last time.
     """
     bits = tf.bitcast(tf.cast(tf.reshape(upstream, [-1])[0], tf.float32), tf.uint32)
     shifted = tf.bitwise.right_shift(bits, tf.constant(31, tf.uint32))  # the sign: 0 or 1

@@ -1,4 +1,4 @@
-"""The learning rate of a step: linear warm-up, then polynomial decay to 0 (create_optimizer of the reference)."""
+"""The learning rate of a step: linear warmup, then polynomial decay to 0 (create_optimizer of the reference)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up and polynomial decay. Steps are counted from 0; the decay counts the warm-up's steps too.
+    """Warmup and polynomial decay. Steps are counted from 0; the decay includes the warmup steps.
 
     Raises:
         ValueError: a field breaks its rule.
     """
 
     learning_rate: float = 0.00176
-    """The rate that the warm-up climbs towards and the decay starts from, above 0."""
+    """Peak learning rate, reached at the end of warmup, above 0."""
     num_train_steps: int = 125_000
     """The step at which the rate reaches 0, at least 1."""
     num_warmup_steps: int = 3_125
-    """Steps of warm-up: at step k below it the rate is learning_rate * k / num_warmup_steps. 0 for none."""
+    """Number of warmup steps, or 0 for none. At step k below it, the rate is learning_rate * k / num_warmup_steps."""
     poly_power: float = 1.0
-    """The decay's exponent, above 0; 1 is a straight line."""
+    """Exponent of the decay, above 0; 1 is a straight line."""
     start_warmup_step: int = 0
-    """The step that the warm-up counts from, for training that goes on from another's step. Without
-    warm-up it has no meaning."""
+    """The step that warmup counts from, for training that continues another run. Without warmup it has no effect."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "poly_power"):
@@ -44,12 +43,12 @@ class Schedule:
             )
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
-        """The rate of `step`, an integer scalar: float32; 0 from num_train_steps on.
+        """Return the float32 rate of `step`, an integer scalar. It is 0 from num_train_steps on.
 
-        Before start_warmup_step, where the reference's rate would be negative, it is 0.
+        It is also 0 before start_warmup_step, at which the reference's rate would be negative.
         """
         step = tf.cast(step, tf.int64)
-        # What is left, counted in whole steps: 1 - step / num_train_steps loses its digits towards the end.
+        # The remaining steps are counted as an integer: 1 - step / num_train_steps would lose precision near the end.
         left = tf.cast(tf.maximum(self.num_train_steps - step, 0), tf.float32)
         decayed = self.learning_rate * tf.pow(left / self.num_train_steps, self.poly_power)
         if self.num_warmup_steps == 0:

@@ -1,4 +1,4 @@
-"""JSON that proves to be what was written: an object that holds the digest of the rest of it."""
+"""JSON objects that contain the digest of their other content, so that changes are detected."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def signed(content: dict[str, Any]) -> bytes:
-    """`content` with its digest, as the bytes of a file."""
+    """Return `content` with its digest, as the bytes of a file."""
     return (json.dumps(content | {"sha256": digest(content)}, indent=2) + "\n").encode()
 
 
 def digest(content: dict[str, Any]) -> str:
-    """SHA-256 of `content` as JSON, keys sorted, with neither spaces nor line ends."""
+    """Return the SHA-256 of `content` as JSON, with sorted keys and without spaces or newlines."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def checked(path: Path) -> dict[str, Any] | None:
-    """What `signed` made the file of; None if the file is something else."""
+    """Return the content that `signed` wrote to the file, or None if the file holds anything else."""
     try:
         content = json.loads(path.read_bytes())
         given = content.pop("sha256")

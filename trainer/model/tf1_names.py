@@ -1,16 +1,17 @@
-"""The names that ALBERTs of other trainings have for the variables of google-research/ALBERT.
+"""The names that other ALBERT implementations use for the variables of google-research/ALBERT.
 
-Each of these stands for one of the reference's names, which `trainer.model.weights.shapes` lists:
+Each of the following stands for one of the reference's names, which `trainer.model.weights.shapes` lists:
 
-- a wrapper's scope in front of all of them, such as "module/" (TF Hub) or "model/";
+- a wrapper's scope before all names, such as "module/" (TF Hub) or "model/";
 - `layer_normalization`, `layer_normalization_3`: Keras numbers its layers over the whole model, the reference
   (`LayerNorm`, `LayerNorm_1`) within a scope. The first of a block is `LayerNorm`, the second `LayerNorm_1`;
-- `group_0_9/layer_9/inner_group_0`: the name scope of layer 9, whose tenth opening of `group_0` TensorFlow numbered. A
-  Keras layer has its variables there, one for each layer of the model, though the rest of the group is shared;
+- `group_0_9/layer_9/inner_group_0`: the name scope of layer 9, which opens `group_0` for the tenth time, so TensorFlow
+  numbers it. A Keras layer has its variables there, one per layer of the model, although the rest of the group is
+  shared;
 - `attention` and `ffn` with another number than 1;
 - `layer_shared` of albert_zh, whose blocks have BERT's names: `attention/output/LayerNorm`, `output/dense`, ...
 
-A variable below another one, such as NAME/adam_m, is an optimizer's. Nothing here imports TensorFlow.
+A variable below another one, such as NAME/adam_m, belongs to an optimizer. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -53,42 +54,42 @@ class Named(NamedTuple):
 
     values: dict[str, NDArray[Any]]
     renamed: tuple[str, ...]
-    """Names that were translated, as they stand in the checkpoint, but for a wrapper's scope."""
+    """Translated names as they are in the checkpoint, without a wrapper's scope."""
     left: tuple[str, ...]
-    """Names of what belongs to no ALBERT: the heads of other tasks."""
+    """Names of variables that do not belong to an ALBERT: the heads of other tasks."""
 
 
 class _Place(NamedTuple):
-    """Where a variable of a block belongs."""
+    """The place of a block's variable."""
 
     scope: str
     """The reference's scope of the block."""
     layer: int | None
-    """The layer that the variable is of; None if it is the group's."""
+    """The layer that the variable belongs to, or None if it belongs to the group."""
     rest: str
-    """Its name in the block."""
+    """Its name within the block."""
 
 
 def slots(names: Collection[str]) -> set[str]:
-    """Those of a checkpoint's variables that are an optimizer's or a counter: not the model's."""
+    """Return those variables of a checkpoint that belong to an optimizer or are a counter."""
     known = set(names)
     return {name for name in known if _SLOT.fullmatch(name) or _has_ancestor(name, known)}
 
 
 def wrapper(names: Collection[str]) -> str:
-    """What stands in front of the reference's names in all of the checkpoint, such as "module/"."""
+    """Return the prefix of the reference's names that the whole checkpoint has, such as "module/"."""
     found = sorted((name.removesuffix(_WORDS) for name in names if f"/{name}".endswith(f"/{_WORDS}")), key=len)
     return found[0] if found else ""
 
 
 def translate(arrays: Mapping[str, NDArray[Any]]) -> Named:
-    """The variables of a checkpoint, slots left out, by the reference's names.
+    """Return the variables of a checkpoint, without slots, by the reference's names.
 
-    A name that none of the rules explains stays as it is.
+    A name that no rule matches is kept.
 
     Raises:
-        ValueError: two variables with different values are one in the reference; or the words are mapped to the hidden
-            size before positions and segments are added, as albert_zh's own model does.
+        ValueError: two variables with different values are one in the reference. Also if word embeddings are mapped to
+            the hidden size before positions and segments are added, as in albert_zh's own model.
     """
     front = wrapper(arrays)
     plain, left = {}, []
@@ -121,7 +122,7 @@ def translate(arrays: Mapping[str, NDArray[Any]]) -> Named:
 
 
 def _targets(names: list[str]) -> dict[str, str]:
-    """For each name without a wrapper the reference's name."""
+    """Return the reference's name for each name without a wrapper."""
     places = {name: _place(name) for name in names}
     norms: dict[tuple[str, int | None], set[tuple[int, str]]] = {}
     for place in places.values():
@@ -132,7 +133,7 @@ def _targets(names: list[str]) -> dict[str, str]:
     for name, place in places.items():
         head, _, leaf = place.rest.partition("/")
         among = [norm for _, norm in sorted(norms.get((place.scope, place.layer), ()))]
-        # Two in a block, one elsewhere; of more or fewer, nobody knows which is which.
+        # A block has two and other scopes have one. With more or fewer, it is unclear which is which.
         if head in among and leaf in ("gamma", "beta") and len(among) == (2 if "/group_" in place.scope else 1):
             head = "LayerNorm_1" if among.index(head) else "LayerNorm"
             found[name] = f"{place.scope}{head}/{leaf}"

@@ -1,16 +1,16 @@
 """One model under two sets of names: the variables of TF1 checkpoints, and the tensors of Hugging Face's ALBERT.
 
-The two hold the same values, except that Hugging Face (transformers, modeling_albert.py)
+Both hold the same values, except that Hugging Face (transformers, modeling_albert.py)
 
 - stores the kernels of dense layers transposed, [outputs, inputs];
-- always has the mapping from E to H, which the reference omits if E == H. It is the identity then, until it is
-  fine-tuned: from then on it is a variable here too, and the configuration has `square_mapping`;
+- always has the mapping from E to H, which the reference omits if E == H. In that case it is the identity until it is
+  fine-tuned. From then on, it is a variable here too, and the configuration has `square_mapping`;
 - finds a layer's group as int(layer / (layers / groups)), the reference as int(layer / layers * groups). For some
-  numbers of groups they differ in floating point, and the reference then never builds a group (see
-  `ModelConfig.group_of_layer`). A group of Hugging Face's is therefore a copy of the one its layers have here;
+  numbers of groups, these differ in floating point, and the reference then never builds one of the groups (see
+  `ModelConfig.group_of_layer`). A group in Hugging Face is therefore a copy of the group that its layers use here;
 - ties predictions.decoder to the word embeddings and predictions.bias, and stores neither of the former today.
 
-Everything here is a function of NumPy arrays and configurations. Nothing imports TensorFlow.
+Everything here works on NumPy arrays and configurations. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Values = dict[str, NDArray[np.float32]]
 
 HEADS = ("cls/", "bert/pooler/")
-"""How the names of variables begin that a model without pretraining heads lacks."""
+"""Prefixes of the variables that a model without pretraining heads lacks."""
 
 _BLOCK = {
     "attention_1/self/query": "attention.query",
@@ -54,16 +54,16 @@ _LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"
 
 
 class Imported(NamedTuple):
-    """A model that came from elsewhere."""
+    """A model imported from another format."""
 
     values: Values
     """float32 arrays by their TF1 names."""
     notes: tuple[str, ...]
-    """Lines for the reader: what was left out, or chosen."""
+    """Lines for the user: what was dropped or chosen."""
 
 
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Every variable of a model, heads included, by its TF1 name, with its shape; the order is that of the names."""
+    """Return the shape of every variable of a model, heads included, by its TF1 name, sorted by name."""
     embedding, hidden, wide = config.embedding_size, config.hidden_size, config.intermediate_size
     found: dict[str, tuple[int, ...]] = {
         "bert/embeddings/word_embeddings": (config.vocab_size, embedding),
@@ -99,13 +99,13 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def from_tf1(values: Mapping[str, NDArray[Any]]) -> Imported:
-    """The model's variables of a TF1 checkpoint.
+    """Return the model's variables in a TF1 checkpoint.
 
-    Left out are the optimizer's slots and the global step, and, with a note, what another task's head added. Names of
-    other trainings become the reference's, see `trainer.model.tf1_names`.
+    The optimizer's slots and the global step are dropped, and, with a note, the variables of another task's head. Names
+    of other implementations become those of the reference; see `trainer.model.tf1_names`.
 
     Raises:
-        ValueError: a value is not a floating-point number, or not finite; or as in `tf1_names.translate`.
+        ValueError: a value is not a finite floating-point number; or as in `tf1_names.translate`.
     """
     slots = tf1_names.slots(values)
     named = tf1_names.translate({name: value for name, value in values.items() if name not in slots})
@@ -119,15 +119,15 @@ def from_tf1(values: Mapping[str, NDArray[Any]]) -> Imported:
 
 
 def to_hugging_face(values: Mapping[str, NDArray[np.float32]], config: ModelConfig) -> Values:
-    """The tensors that Hugging Face's AlbertForPreTraining stores, by their names there; contiguous arrays.
+    """Return the tensors that Hugging Face's AlbertForPreTraining stores, by their names there, as contiguous arrays.
 
     Args:
-        values: every variable of the model by its TF1 name, heads included, and no others.
-        config: the model's.
+        values: every variable of the model, heads included, by its TF1 name, and no others.
+        config: the model's configuration.
 
     Raises:
-        ValueError: variables lack, are too many or have other shapes; or Hugging Face's way of counting groups cannot
-            express this model.
+        ValueError: variables are missing, unknown or of another shape; or Hugging Face's rule for groups cannot express
+            this model.
     """
     expected = shapes(config)
     for what, names in (("lacks", expected.keys() - values.keys()), ("also has", values.keys() - expected.keys())):
@@ -147,10 +147,10 @@ def to_hugging_face(values: Mapping[str, NDArray[np.float32]], config: ModelConf
 
 
 def fitted(config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> ModelConfig:
-    """`config`, with `square_mapping` if the arrays have a mapping of E == H that is more than the identity.
+    """Return `config`, with `square_mapping` if the arrays have a mapping from E to H = E that is not the identity.
 
     Args:
-        config: a configuration of the model, which may not know about the mapping.
+        config: a configuration of the model, which may lack the mapping.
         arrays: variables by their TF1 names, or tensors by Hugging Face's names.
     """
     if config.has_mapping or not any(_is_mapping(name, array) for name, array in arrays.items()):
@@ -159,7 +159,7 @@ def fitted(config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> ModelConf
 
 
 def _is_mapping(name: str, array: NDArray[Any]) -> bool:
-    """Whether this is a part of the mapping from E to H that changes the embeddings, or that the reference has."""
+    """Tell whether this is a part of a mapping from E to H that changes the embeddings, or that the reference has."""
     if name.startswith(f"{_TF1_MAPPING}/"):
         return True
     scope, _, leaf = name.rpartition(".")
@@ -170,18 +170,20 @@ def _is_mapping(name: str, array: NDArray[Any]) -> bool:
 
 
 def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) -> Imported:
-    """The variables that the tensors of a Hugging Face ALBERT are: of AlbertForPreTraining, or of a part of it.
+    """Return the variables for the tensors of a Hugging Face AlbertForPreTraining, or of a part of it.
 
-    The names of AlbertModel, which have no "albert." in front, are read too. Left out are, with a note, the heads of
-    other tasks.
+    The names of AlbertModel, which lack the prefix "albert.", are read too. The heads of other tasks are dropped with a
+    note.
 
     Args:
         tensors: arrays of any floating-point type by name.
-        config: the model's, as `fitted` returns it; shapes are not compared with it here, numbers of groups are.
+        config: the model's configuration, as `fitted` returns it. The number of groups is compared with it here; shapes
+            are not.
 
     Raises:
         ValueError: this is not plain ALBERT (the decoder is untied, a tensor of the model has an unknown name, or
-            groups that are one here differ); `config` has no mapping, and it is not the identity; or as in `from_tf1`.
+            groups that are one here differ); the mapping is not the identity, but `config` has none; or as in
+            `from_tf1`.
     """
     if not any(re.match(r"(albert|predictions|sop_classifier)\.", name) for name in tensors):
         tensors = {f"albert.{name}": value for name, value in tensors.items()}
@@ -211,7 +213,7 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
             if _BIAS not in tensors:
                 values[table[_BIAS]] = _float32(name, value)
             elif not np.array_equal(value, tensors[_BIAS]):
-                # Early versions of transformers had both, and only the latter was ever trained.
+                # Early versions of transformers stored both, and only the latter was ever trained.
                 notes.append(f"{name} differs from {_BIAS}; the latter was taken")
         elif name.endswith(".position_ids"):  # a constant that old versions stored
             pass
@@ -233,22 +235,22 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
 
 
 def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
-    """The config.json of Hugging Face's AlbertForPreTraining with this configuration, keys sorted."""
+    """Return the config.json of Hugging Face's AlbertForPreTraining for this configuration, with sorted keys."""
     values = {key: getattr(config, key) for key in _SAME_KEYS}
     values |= {"hidden_act": {"gelu": "gelu_new"}.get(config.hidden_act, config.hidden_act)}
     return dict(sorted((values | _FIXED | _WRITTEN).items()))
 
 
 def config_from_hugging_face(values: Mapping[str, Any]) -> tuple[ModelConfig, list[str]]:
-    """The configuration that a Hugging Face folder's config.json describes, and lines for the reader.
+    """Return the configuration that a Hugging Face config.json describes, and lines for the user.
 
-    Keys that decide nothing about the pretraining model (dropout of a classifier, ids of special tokens, ...) are
-    passed over, with a line if they are none of transformers' own. "gelu_new", "gelu_pytorch_tanh" and "gelu" all
-    become "gelu", the tanh approximation: "gelu" there is the exact one, but folders made from the published models
-    have it where the models had the approximation.
+    Keys that do not affect the pretraining model (dropout of a classifier, ids of special tokens, ...) are ignored,
+    with a line if transformers does not define them. "gelu_new", "gelu_pytorch_tanh" and "gelu" all become "gelu", the
+    tanh approximation. In transformers, "gelu" is the exact function, but directories made from the published models
+    say "gelu" although those models used the approximation.
 
     Raises:
-        ValueError: it is not an ALBERT's, selects a variant, or breaks a rule of `ModelConfig`.
+        ValueError: it does not describe an ALBERT, selects a variant, or breaks a rule of `ModelConfig`.
     """
     kind = values.get("model_type")
     if kind != "albert":
@@ -257,14 +259,14 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> tuple[ModelConfig, li
     return ModelConfig.from_mapping(kept), config_keys.remark(passed, silent=config_keys.HARMLESS)
 
 
-# The tensors tell about the mapping: see `fitted`.
+# The tensors decide whether there is a mapping: see `fitted`.
 _SAME_KEYS = tuple(sorted(set(ModelConfig.__dataclass_fields__) - {"hidden_act", "square_mapping"}))
 _FIXED: dict[str, Any] = {"model_type": "albert", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
 _WRITTEN: dict[str, Any] = {
     "architectures": ["AlbertForPreTraining"],
     "dtype": "float32",
     "classifier_dropout_prob": 0.1,
-    # The pieces of every tokenizer that train-tokenizer makes, and of the published ones.
+    # The special tokens of every tokenizer that train-tokenizer makes, and of the published ones.
     "pad_token_id": 0,
     "bos_token_id": 2,
     "eos_token_id": 3,
@@ -272,7 +274,7 @@ _WRITTEN: dict[str, Any] = {
 
 
 def _table(config: ModelConfig) -> dict[str, str]:
-    """For every tensor of Hugging Face's, but a mapping that is none here, the TF1 name of the variable it is."""
+    """Return, for every tensor of Hugging Face except a mapping that is absent here, the TF1 name of its variable."""
     table = {}
     groups = _groups(config)
     for ours in shapes(config):
@@ -298,9 +300,9 @@ def _table(config: ModelConfig) -> dict[str, str]:
 
 
 def _groups(config: ModelConfig) -> list[int]:
-    """For each of Hugging Face's groups, the group here that has its weights.
+    """Return, for each group in Hugging Face, the group here that has its weights.
 
-    A group that no layer of Hugging Face's uses, as of more groups than layers, is a copy of the one before it.
+    A group that no layer there uses, for example because there are more groups than layers, copies the one before it.
     """
     used = _used_groups(config)
     found: list[int] = []
@@ -310,11 +312,11 @@ def _groups(config: ModelConfig) -> list[int]:
 
 
 def _used_groups(config: ModelConfig) -> dict[int, int]:
-    """For each of Hugging Face's groups that a layer uses, the group here that has its weights."""
+    """Return, for each group in Hugging Face that a layer uses, the group here that has its weights."""
     layers, count = config.num_hidden_layers, config.num_hidden_groups
     found: dict[int, int] = {}
     for layer in range(layers):
-        theirs, ours = int(layer / (layers / count)), config.group_of_layer(layer)  # as AlbertTransformer has it
+        theirs, ours = int(layer / (layers / count)), config.group_of_layer(layer)  # as in AlbertTransformer
         if found.setdefault(theirs, ours) != ours:
             raise ValueError(
                 f"with num_hidden_layers {layers} and num_hidden_groups {count} Hugging Face's ALBERT shares weights "
@@ -328,7 +330,7 @@ def _names_of(ours: str, table: Mapping[str, str], but: str) -> str:
 
 
 def _float32(name: str, value: NDArray[Any]) -> NDArray[np.float32]:
-    # bfloat16 is no type of NumPy's own, and its kind is "V".
+    # bfloat16 is not one of NumPy's own types, and its kind is "V".
     if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
         raise ValueError(f"{name} holds {value.dtype.name}, and must hold floating-point numbers")
     converted = value.astype(np.float32)
