@@ -1,5 +1,7 @@
 //! The walk through a page: text to the lines, jumps over what is left out.
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr3};
 
 use super::lines::{Gap, Kind, Lines, Mark};
@@ -335,13 +337,23 @@ impl Scanner<'_> {
             }
             Some(Tag::Inline) if !tag.closes && tag.name.eq_ignore_ascii_case(b"sup") => {
                 let follows_digit = at > 0 && self.bytes[at - 1].is_ascii_digit();
-                if follows_digit && tags::begins_number(&self.text[tag.end..]) {
-                    self.lines.text("^");
+                if follows_digit {
+                    let raised = self.raised(tag.end);
+                    let behind = memchr(b'>', &self.bytes[raised.end..])
+                        .map_or(&[][..], |close| &self.bytes[raised.end + close + 1..]);
+                    self.lines.text(tags::before_raised(&self.text[raised], behind));
                 }
             }
             Some(Tag::Inline) | None => {}
         }
         self.at = tag.end;
+    }
+
+    /// What is between a `<sup>`, which ends at `start`, and the tag that closes it, in its line.
+    fn raised(&mut self, start: usize) -> Range<usize> {
+        let end = self.line_end.from(start, self.bytes);
+        let close = memchr::memmem::find(&self.bytes[start..end], b"</");
+        start..close.map_or(end, |close| start + close)
     }
 
     /// Braces that nothing closes: up to the first that might have been meant to, within the line.

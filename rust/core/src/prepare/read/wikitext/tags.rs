@@ -149,7 +149,28 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes, inline })
 }
 
-/// Whether what is set high begins with a number. Behind a digit it is a power: 10⁶ is not 106.
-pub(super) fn begins_number(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+')) || text.starts_with("&minus;")
+/// Whether `text` begins with a stroke and a denominator.
+fn is_over(text: &[u8]) -> bool {
+    let begins = |text: &[u8], start: &[u8]| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    // A plain one may be "per".
+    let is_plain = text.strip_prefix(b"/").is_some_and(|text| begins(text, b"<sub") || begins(text, b"{{sub"));
+    is_plain || begins(text, "⁄".as_bytes()) || begins(text, b"&frasl;")
+}
+
+/// What stands between a digit and `raised`, which is set high behind it, with `behind` following. A number is a power (10⁶ is
+/// not 106), unless it is a numerator (3¹/₂ is not 3 to the power of a half) or the charge of an ion (SO₄²⁻).
+pub(super) fn before_raised(raised: &str, behind: &[u8]) -> &'static str {
+    const SIGNS: [char; 4] = ['-', '−', '–', '+'];
+    let raised = raised.trim();
+    let is_number =
+        raised.starts_with(|c: char| c.is_ascii_digit() || SIGNS.contains(&c)) || raised.starts_with("&minus;");
+    if !is_number {
+        ""
+    } else if is_over(behind) {
+        " "
+    } else if raised.ends_with(SIGNS) || raised.ends_with("&minus;") {
+        ""
+    } else {
+        "^"
+    }
 }

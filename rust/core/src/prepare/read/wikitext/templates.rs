@@ -18,6 +18,7 @@ use std::sync::LazyLock;
 
 use super::span::{Span, What};
 use crate::prepare::read::mediawiki::Site;
+use forms::Place;
 use values::Values;
 
 /// What a reader sees of a template.
@@ -51,8 +52,11 @@ enum Shows {
     All(&'static str),
     /// `{{frac|1|2}}`, `{{frac|5|1|2}}`.
     Fraction,
-    /// This prefix, a ship's name, and its number: `{{USS|Enterprise|CV-6}}`.
-    Ship(&'static str),
+    /// This prefix, a ship's name, and its number: `{{USS|Enterprise|CV-6}}`. If it is none, the first value is the prefix. A last
+    /// value tells which of them are shown.
+    Ship(Option<&'static str>),
+    /// The template's own name.
+    Name,
     /// `{{as of|2012|5}}`.
     AsOf,
     /// Nothing that the sentence needs: a note, a source, an anchor.
@@ -107,15 +111,20 @@ pub(super) fn show(
     let Range { start, end } = range;
     let found = head(text, start + 2..end - 2, &dropped[inside..]).and_then(|head| {
         let shows = if head.is_function { function(&head.name)? } else { find(&head.name, site)? };
-        Some((shows, head.values))
+        Some((shows, head))
     });
     let (otherwise, pieces) = match found {
         None => (What::Hole, None),
         Some((Shows::Nothing, _)) => (What::Block, None),
         Some((Shows::Pipe, _)) => (What::Pipe, None),
-        Some((shows, values)) => {
+        Some((Shows::Name, head)) => {
+            let from = texts.len();
+            texts.push_str(without_namespace(&head.name, site));
+            (What::Text(from, texts.len()), None)
+        }
+        Some((shows, head)) => {
             let fits = end - start <= LONGEST && dropped.len() - inside <= MOST_INSIDE;
-            let values = fits.then(|| Values::read(text, values, &dropped[inside..]));
+            let values = fits.then(|| Values::read(text, head.values, &dropped[inside..]));
             let has_words = || values.as_ref().is_some_and(Values::has_words);
             let shows = match shows {
                 // `{{shy|com|pound}}`
@@ -131,9 +140,10 @@ pub(super) fn show(
                 }
                 _ => {
                     let follows_digit = start > 0 && text[start - 1].is_ascii_digit();
+                    let place = Place { follows_digit, behind: &text[end..] };
                     let language = site.language.as_deref();
                     let shown = values.ok_or(What::Hole);
-                    match shown.and_then(|values| forms::pieces(shows, &values, language, follows_digit)) {
+                    match shown.and_then(|values| forms::pieces(shows, &values, language, place)) {
                         Ok(pieces) => (What::Hole, Some(pieces)),
                         Err(otherwise) => (otherwise, None),
                     }
@@ -224,10 +234,7 @@ fn function(name: &str) -> Option<Shows> {
 
 /// What a reader sees of the template of this name.
 fn find(name: &str, site: &Site) -> Option<Shows> {
-    let name = match name.split_once(':') {
-        Some((namespace, name)) if is_namespace(namespace.trim(), site) => name.trim(),
-        _ => name,
-    };
+    let name = without_namespace(name, site);
     let language = site.language.as_deref().unwrap_or_default();
     let exact = with_small_initial(name);
     let by_name = |name: &str| {
@@ -249,10 +256,21 @@ fn find(name: &str, site: &Site) -> Option<Shows> {
     if let Some(shows) = by_pattern(&exact).or_else(|| by_pattern(&small)) {
         return Some(shows);
     }
+    if words::is_text(name, language) {
+        return Some(Shows::Name);
+    }
     if silent::is_by_pattern(&small) {
         return Some(Shows::Nothing);
     }
     if doubts::is_by_ending(&small) { Some(Shows::Doubt) } else { words::by_pattern(&exact, language) }
+}
+
+/// The name of a template without that of its namespace.
+fn without_namespace<'n>(name: &'n str, site: &Site) -> &'n str {
+    match name.split_once(':') {
+        Some((namespace, name)) if is_namespace(namespace.trim(), site) => name.trim(),
+        _ => name,
+    }
 }
 
 fn is_namespace(prefix: &str, site: &Site) -> bool {

@@ -10,7 +10,7 @@ use super::Shows;
 use super::doubts::{self, Value};
 use super::values::Values;
 use crate::prepare::read::wikitext::span::What;
-use crate::prepare::read::wikitext::tags::begins_number;
+use crate::prepare::read::wikitext::tags::before_raised;
 
 /// A value in the text, or none at the end, and what stands before it.
 pub(super) struct Piece {
@@ -18,16 +18,25 @@ pub(super) struct Piece {
     pub value: Option<Range<usize>>,
 }
 
+/// What stands beside a template.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub follows_digit: bool,
+    pub behind: &'a [u8],
+}
+
 /// What a reader sees of the values, or what the template is if what has to be there is missing, or runs over lines.
 pub(super) fn pieces(
     shows: Shows,
     values: &Values<'_>,
     language: Option<&str>,
-    follows_digit: bool,
+    place: Place<'_>,
 ) -> Result<Vec<Piece>, What> {
     let mut out = Pieces { values, list: Vec::new(), before: String::new(), end: 0, lacks_value: false };
     let is_doubtful = matches!(shows, Shows::Doubtful(_));
     match shows {
+        // `{{sic|!}}`
+        Shows::Marked(_) if values.unnamed_text().next().is_some() && !values.has_words() => return Err(What::Block),
         Shows::Doubt => return Err(if doubts::may_lack(values) { What::Hole } else { What::Block }),
         Shows::Passage(form) | Shows::Doubtful(form) => {
             let keys = form.trim_matches(['{', '}']);
@@ -39,7 +48,7 @@ pub(super) fn pieces(
         }
         _ => {}
     }
-    let is_shown = out.add(shows, language, follows_digit).is_some() && out.ends_within_line();
+    let is_shown = out.add(shows, language, place).is_some() && out.ends_within_line();
     if is_shown && !out.before.is_empty() {
         out.list.push(Piece { before: std::mem::take(&mut out.before), value: None });
     }
@@ -63,7 +72,7 @@ pub(super) struct Pieces<'a, 't> {
 }
 
 impl Pieces<'_, '_> {
-    fn add(&mut self, shows: Shows, language: Option<&str>, follows_digit: bool) -> Option<()> {
+    fn add(&mut self, shows: Shows, language: Option<&str>, place: Place<'_>) -> Option<()> {
         match shows {
             Shows::Number(form) => self.values.are_those_of(form).then_some(()).and_then(|()| self.form(form)),
             Shows::Coded(form, _) if self.values.begins_with_code() => self.form(form),
@@ -73,8 +82,10 @@ impl Pieces<'_, '_> {
             | Shows::Doubtful(form)
             | Shows::Coded(_, form) => self.form(form),
             Shows::Raised(form) => {
-                if follows_digit && self.values.unnamed_text().next().is_some_and(begins_number) {
-                    self.text("^");
+                if place.follows_digit
+                    && let Some(raised) = self.values.unnamed_text().next()
+                {
+                    self.text(before_raised(raised, place.behind));
                 }
                 self.form(form)
             }
@@ -82,17 +93,14 @@ impl Pieces<'_, '_> {
             Shows::Val => self.val(),
             Shows::All(between) => self.all(between),
             Shows::Fraction => {
-                if follows_digit {
+                if place.follows_digit {
                     self.text(" ");
                 }
                 self.fraction()
             }
             Shows::AsOf => self.as_of(language),
-            Shows::Ship(prefix) => {
-                self.text(prefix);
-                self.form(" {1}< ({2})>")
-            }
-            Shows::Sign(_) | Shows::Pipe | Shows::Nothing | Shows::Doubt => None,
+            Shows::Ship(prefix) => self.ship(prefix),
+            Shows::Sign(_) | Shows::Pipe | Shows::Name | Shows::Nothing | Shows::Doubt => None,
         }
     }
 
@@ -196,6 +204,28 @@ impl Pieces<'_, '_> {
             3 => "{1} {2}/{3}",
             _ => return None,
         };
+        self.form(form)
+    }
+
+    /// What is shown stands in bits: 4 is the prefix, 2 the name, 1 the number.
+    fn ship(&mut self, prefix: Option<&str>) -> Option<()> {
+        let (format, forms) = match prefix {
+            Some(_) => ("3", ["{2}", "{1}", "{1}< ({2})>", " {2}", " {1}", " {1}< ({2})>"]),
+            None => ("4", ["{3}", "{2}", "{2}< ({3})>", "<{1} >{3}", "<{1} >{2}", "<{1} >{2}< ({3})>"]),
+        };
+        let format = self.values.get(format).map_or("7", |value| self.values.str(self.values.trimmed(value)));
+        let (is_prefix_shown, form) = match format {
+            "1" => (false, forms[0]),
+            "2" => (false, forms[1]),
+            "3" => (false, forms[2]),
+            "5" => (true, forms[3]),
+            "6" => (true, forms[4]),
+            "7" => (true, forms[5]),
+            _ => return None,
+        };
+        if is_prefix_shown {
+            self.text(prefix.unwrap_or_default());
+        }
         self.form(form)
     }
 

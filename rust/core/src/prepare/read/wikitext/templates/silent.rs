@@ -20,7 +20,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
         subject bar|commons|commons category|commons category-inline|commonscat|commonscat-inline|wikisource|\
         wikiquote|wiktionary|wikivoyage|sister project links|persondata|defaultsort|taxonbar|listen|image label|\
         css image crop|multiple image|flagicon|flag icon|flagdeco|noflag icon|flagicon image|hidden begin|hidden end|\
-        col-begin|col-break|col-end|div col|div col end|center|end div|nowrap begin|nowrap end|hs|hidden sort key|pdf|\
+        col-begin|col-break|col-end|div col|div col end|end div|nowrap begin|nowrap end|hs|hidden sort key|pdf|\
         pdf link|lang-icon|en icon|de icon|fr icon|es icon|ru icon|ja icon|zh icon|it icon|editnote|update|current|\
         use dmy dates|use mdy dates|Use British English|Use American English|EngvarB|EngvarO"),
     ("de", "Quelle|Quellen|Internetquelle|Literatur|Webarchiv|Toter Link|Tote Links|Fußnote|FN|FNZ|FNBox|Anker|Anm.|\
@@ -28,7 +28,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
         Begriffsklärungshinweis|Weiterleitungshinweis|Normdaten|Personendaten|Absatz|Überarbeiten|Lückenhaft|\
         Neutralität|Veraltet|Zukunft|Allgemeinverständlichkeit|Nur Liste|Deutschlandlastig|Wikidata-Registrierung|\
         Imagemap|Panorama|Commonscat|Schweizbezogen|Österreichbezogen|Belege Abschnitt|ref-en|Mehrere Bilder|\
-        Glottolog|Navigationsleiste|BibISBN|BibDOI|HLS|NDB|ADB|GND|IMDb|Patent|Kasten|Exzellent|Lesenswert"),
+        Glottolog|Navigationsleiste|BibISBN|BibDOI|HLS|NDB|ADB|GND|IMDb|Kasten|Exzellent|Lesenswert"),
     ("fr", ",|,,|note|références|réf|refa|harvsp|harvsp-nb|ouvrage|article|lien web|lien brisé|lien mort|lien archive|\
         lien vidéo|chapitre|périodique|thèse|plume|note de fin|note groupe|source|sources|attention|ancre|ancres|\
         coord|voir homonymes|homonymie|autres projets|article détaillé|articles détaillés|loupe|détails|voir|\

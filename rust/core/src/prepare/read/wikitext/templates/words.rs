@@ -2,7 +2,7 @@
 
 use super::{
     Row,
-    Shows::{self, All, AsOf, Coded, Form, Fraction, Marked, Measure, Nothing, Number, Passage, Raised, Val},
+    Shows::{self, All, AsOf, Coded, Form, Fraction, Marked, Measure, Nothing, Number, Passage, Raised, Ship, Val},
 };
 
 #[rustfmt::skip]
@@ -17,7 +17,7 @@ pub(super) const WORDS: &[Row] = &[
         "abbr", "abbrv", "abbreviation", "tooltip", "h:title", "hover title",
         "visible anchor", "vanchor", "proper name", "typo", "ce", "chem2",
         "quote", "blockquote", "bquote", "cquote", "quotation",
-        "sans serif", "IAST",
+        "sans serif", "IAST", "center", "centre",
     ]),
     ("", Raised("{1/text}"), &["sup", "superscript"]),
     ("", All(""), &["chem", "linktext", "not a typo", "as written", "gaps"]),
@@ -56,6 +56,7 @@ pub(super) const WORDS: &[Row] = &[
     ("", Form("b. {1}"), &["b."]),
     ("", Form("d. {1}"), &["d."]),
     ("en", AsOf, &["as of"]),
+    ("", Marked("{1}"), &["sic"]),
     ("", Form("ISBN {1}"), &["ISBN"]),
     ("", Form("ISSN {1}"), &["ISSN"]),
     ("", Form("10^{1}"), &["10^"]),
@@ -71,8 +72,8 @@ pub(super) const WORDS: &[Row] = &[
     ("", Form("{1}"), &["hebrew", "arabic", "lj", "runic"]),
 
     // Ships. Those whose template is called by their prefix are in SHIPS.
-    ("", Form("<{1} >{2}< ({3})>"), &["ship"]),
-    ("", Form("{1}-class< {2}>"), &["sclass", "sclass-", "sclass2", "sclass2-"]),
+    ("", Ship(None), &["ship"]),
+    ("", Number("{1}-class< {2}>"), &["sclass", "sclass-", "sclass2", "sclass2-"]),
 
     // German
     ("de", Form("„{1/text/Text}“"), &["\"", "Zitat", "Zitat-de"]),
@@ -82,6 +83,7 @@ pub(super) const WORDS: &[Row] = &[
     // The abbreviation of the zero level behind it would end sentences.
     ("de", Form("{1} m"), &["Höhe"]),
     ("de", Marked("{2}"), &["Audio", "Audio2"]),
+    ("de", Form("Patent< {Land}{V-Nr}><: {Titel}>"), &["Patent"]),
 
     // French
     ("fr", Form("{1}{2|e} siècle"), &["s", "s-"]),
@@ -189,6 +191,13 @@ const SHIPS: &[&str] = &[
     "SMS", "SS", "TCG", "TSS", "USAT", "USCGC", "USNS", "USRC", "USS",
 ];
 
+/// Whether a template's name is all that a reader sees of it: the French `{{XIXe siècle}}`.
+pub(super) fn is_text(name: &str, language: &str) -> bool {
+    let rest = name.trim_start_matches(['I', 'V', 'X', 'L', 'C']);
+    let ending = rest.strip_prefix("er").or_else(|| rest.strip_prefix('e'));
+    language == "fr" && rest.len() < name.len() && matches!(ending, Some(" siècle" | " siècle av. J.-C."))
+}
+
 /// What the name of a template says of its text if no table has it: `{{lang-de|..}}` of any language, the German
 /// `{{enS|..}}`, and ships. `name` has a small initial.
 pub(super) fn by_pattern(name: &str, language: &str) -> Option<Shows> {
@@ -200,7 +209,7 @@ pub(super) fn by_pattern(name: &str, language: &str) -> Option<Shows> {
         return (is_code(code) && is_plain && code != "zh").then_some(Form("{1/text/текст}"));
     }
     if let Some(ship) = SHIPS.iter().find(|ship| super::with_small_initial(ship) == name) {
-        return Some(Shows::Ship(ship));
+        return Some(Shows::Ship(Some(*ship)));
     }
     let of_german = name.strip_suffix('S').is_some_and(is_code);
     (language == "de" && of_german).then_some(Form("{1}"))

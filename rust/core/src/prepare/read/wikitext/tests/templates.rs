@@ -86,7 +86,7 @@ fn templates_that_hold_numbers_and_words() {
         (
             "en",
             "{{USS|Enterprise|CV-6}}, {{HMS|Hood}}, {{SMS|Emden||2}}, {{ship|MS|Sea|x}}",
-            "USS Enterprise (CV-6), HMS Hood, SMS Emden, MS Sea (x)",
+            "USS Enterprise (CV-6), HMS Hood, Emden, MS Sea (x)",
         ),
         ("en", "{{frac|1|2}} {{frac|5|1|2}} {{frac|8}} {{sfrac|a|b}}", "1/2 5 1/2 1/8 a/b"),
         (
@@ -135,6 +135,57 @@ fn templates_that_hold_numbers_and_words() {
         ("zh", "{{le|甲|A}}{{link-en|乙|B|丙}}{{tsl|en|C|丁}}", "甲丙丁"),
     ] {
         assert_eq!(of_site(language, wikitext), expected, "{language}: {wikitext}");
+    }
+}
+
+#[test]
+fn values_that_choose_what_is_shown() {
+    for (language, wikitext, expected) in [
+        ("en", "{{HMS|Hood|51|6}}, {{USS|Iowa|BB-61|2}}, {{SS|Sea|1905|1}}", "HMS Hood, Iowa, 1905"),
+        (
+            "en",
+            "{{SS|Sea|1905|3}}, {{USS|Iowa|BB-61|5}}, {{USS|Iowa|BB-61|7}}",
+            "Sea (1905), USS BB-61, USS Iowa (BB-61)",
+        ),
+        ("en", "a {{HMS|Hood|51|4}} b {{HMS|Hood||1}} c {{sclass|Iowa|battleship|1}} d", "a |b |c |d"),
+        ("en", "{{ship|MS|Sea|x|6}}, {{ship|MS|Sea|x|2}}, {{ship||Sea|x}}", "MS Sea, Sea, Sea (x)"),
+        (
+            "en",
+            "{{center|A line of it.}} It is {{sic|teh}} one{{sic}}, the other{{sic|!}}.",
+            "A line of it. It is teh one, the other.",
+        ),
+        (
+            "de",
+            "Das {{Patent|Land=DE|V-Nr=123|Titel=Rad}} galt, {{Patent|Titel=Rad}} auch.",
+            "Das Patent DE123: Rad galt, Patent: Rad auch.",
+        ),
+        (
+            "fr",
+            "Au {{XIXe siècle}}, au {{Ier siècle}} et au {{Modèle:IVe siècle av. J.-C.}}",
+            "Au XIXe siècle, au Ier siècle et au IVe siècle av. J.-C.",
+        ),
+        ("fr", "Au {{XIXe sicle}} b {{e siècle}} c", "Au |b |c"),
+        ("en", "It is {{XIXe siècle}} here.", "It is |here."),
+    ] {
+        assert_eq!(of_site(language, wikitext), expected, "{language}: {wikitext}");
+    }
+}
+
+#[test]
+fn what_is_set_high_behind_a_digit() {
+    for (wikitext, expected) in [
+        ("10<sup>6</sup>, 10<sup>−6</sup>/s, 10<SUP class=\"a\">3</SUP>/l", "10^6, 10^−6/s, 10^3/l"),
+        (
+            "It is 3<sup>1</sup>/<sub>2</sub>, 3<sup>1</sup>⁄<sub>2</sub>, 3{{sup|1}}/{{sub|2}}",
+            "It is 3 1/2, 3 1⁄2, 3 1/2",
+        ),
+        (
+            "SO4<sup>2−</sup>, O2<sup>-</sup>, NH4<sup>+</sup>, PO4{{sup|3-}}, 5<sup>th</sup>",
+            "SO42−, O2-, NH4+, PO43-, 5th",
+        ),
+        ("It is 5<sup>2", "It is 5^2"),
+    ] {
+        assert_eq!(of_site("en", wikitext), expected, "{wikitext}");
     }
 }
 
