@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::atomic::create_folder;
@@ -130,12 +131,14 @@ pub fn lock(folder: &Path) -> Result<FolderLock> {
 /// # Errors
 /// [`Error::Data`] if another run has it; [`Error::Io`] if it cannot be created.
 pub fn claim(folder: &Path) -> Result<FolderLock> {
+    let mut tries = 0;
     loop {
         let made = create(folder)?;
+        tries += 1;
         let mut lock = match FolderLock::take(folder) {
             Ok(lock) => lock.ok_or_else(|| busy(folder))?,
             // Who had it before has removed it meanwhile.
-            Err(_) if !folder.exists() => continue,
+            Err(error) if is_missing(&error) && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
         lock.made = made;
@@ -152,22 +155,46 @@ pub fn claim(folder: &Path) -> Result<FolderLock> {
 /// # Errors
 /// [`Error::Data`] if another run is writing it; [`Error::Io`] if the folder cannot be written to.
 pub fn claim_whole(path: &Path) -> Result<FolderLock> {
-    let made = match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => create(folder)?,
-        None => Vec::new(),
-    };
-    let mut lock = FolderLock::take_beside(path)?
-        .ok_or_else(|| Error::data(path, "another run is writing this output; wait for it, or name another"))?;
-    lock.made = made;
-    Ok(lock)
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut tries = 0;
+    loop {
+        let made = folder.map(create).transpose()?.unwrap_or_default();
+        tries += 1;
+        let lock = match FolderLock::take_beside(path) {
+            Ok(lock) => lock,
+            // Who had it before has removed the folder meanwhile.
+            Err(error) if is_missing(&error) && tries < TRIES => continue,
+            Err(error) => return Err(error),
+        };
+        let mut lock =
+            lock.ok_or_else(|| Error::data(path, "another run is writing this output; wait for it, or name another"))?;
+        lock.made = made;
+        return Ok(lock);
+    }
 }
 
 /// Creates `folder`, and returns the folders that were not there, the innermost first.
 fn create(folder: &Path) -> Result<Vec<PathBuf>> {
     let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
     let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
-    create_folder(folder)?;
+    let mut tries = 0;
+    while let Err(error) = create_folder(folder) {
+        // Another run may remove a folder, its own, that was there a moment ago.
+        tries += 1;
+        if !is_missing(&error) || tries == TRIES {
+            return Err(error);
+        }
+    }
     Ok(made)
+}
+
+/// How often it is tried again if another run removes a folder meanwhile.
+const TRIES: usize = 100;
+
+/// Whether something that should be there is not, or is there no longer.
+fn is_missing(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    matches!(source.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
 fn busy(folder: &Path) -> Error {
@@ -238,6 +265,22 @@ mod tests {
         drop(held);
         assert!(!root.path().join("new").exists());
         claim_whole(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_another_removes_is_made_again() {
+        let root = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let path = root.path().join(format!("new/{thread}"));
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        // Each has its own output, and the last to end removes the folder.
+                        drop(claim_whole(&path).unwrap());
+                    }
+                });
+            }
+        });
     }
 
     #[test]
