@@ -86,11 +86,11 @@ pub enum Error {
         reason: String,
     },
     /// A row of a Parquet file cannot be used.
-    #[error("{}, row {row}: {reason}", path.display())]
+    #[error("{}, row {}: {reason}", path.display(), row + 1)]
     Row {
         /// The file.
         path: PathBuf,
-        /// Row number across all row groups, from 0.
+        /// Row number across all row groups, from 0; the message counts from 1, as lines are counted.
         row: u64,
         /// What is wrong and what to do.
         reason: String,

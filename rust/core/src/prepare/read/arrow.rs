@@ -7,7 +7,7 @@
 mod tests;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -17,6 +17,7 @@ use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::{MessageHeader, root_as_message};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
+use memchr::memmem;
 
 use super::raw::BLOCK_BYTES;
 use super::raw::{RawBlock, RawKind};
@@ -30,10 +31,13 @@ const MAX_BATCH: usize = 1 << 30;
 const MAX_METADATA: usize = 64 << 20;
 /// Rows in a block at most, whatever their length.
 const BLOCK_ROWS: usize = 64 << 10;
-/// The first message of a file begins at this byte at the latest.
+/// The first message of a file begins at this byte of it at the latest.
 const MAX_ALIGNMENT: u64 = 1024;
 /// What a file begins with, before the stream in it.
 pub(super) const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
+
+/// What it ends with.
+const FILE_END: &[u8] = b"ARROW1";
 
 const FETCH: &str = "the file is cut short or damaged: fetch it again, or write it again";
 
@@ -77,16 +81,21 @@ struct Start {
 impl Start {
     /// Reads it, and looks for the column `field`.
     fn read(window: &mut Window, field: &str) -> Result<Self> {
-        let path = window.file.path.clone();
-        let message = read_message(window)?.ok_or_else(|| Error::data(&path, format!("no Arrow schema; {FETCH}")))?;
+        let message = read_message(window, false)?;
+        let message = message.ok_or_else(|| Error::data(&window.file.path, format!("no Arrow schema; {FETCH}")))?;
+        Self::of(&message, &window.file.path, field)
+    }
+
+    /// The same of a message that is read.
+    fn of(message: &Message, path: &Path, field: &str) -> Result<Self> {
         let schema = guarded(|| -> Result<_, ArrowError> {
             let message = root_as_message(&message.metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
             let schema = message.header_as_schema();
             try_fb_to_schema(schema.ok_or_else(|| ArrowError::ParseError("no schema".into()))?)
         });
         let schema =
-            schema.map_err(|e| Error::data(&path, format!("the Arrow schema cannot be read ({e}); {FETCH}")))?;
-        let way = find(schema.fields(), field).map_err(|reason| Error::data(&path, reason))?;
+            schema.map_err(|e| Error::data(path, format!("the Arrow schema cannot be read ({e}); {FETCH}")))?;
+        let way = find(schema.fields(), field).map_err(|reason| Error::data(path, reason))?;
         let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
         fields[way[0]] = Arc::new(with_bytes(&fields[way[0]]));
         let column = Schema::new(vec![Arc::clone(&fields[way[0]])]);
@@ -100,16 +109,20 @@ struct Message {
     body: Vec<u8>,
 }
 
+impl Message {
+    /// Whether it begins a stream.
+    fn is_schema(&self) -> bool {
+        let kind = guarded(|| root_as_message(&self.metadata).map(|message| message.header_type()));
+        kind.is_ok_and(|kind| kind == MessageHeader::Schema)
+    }
+}
+
 impl ColumnReader {
     /// Opens what `window` has ahead for its column `field`. A file in place of a stream begins with [`FILE_MAGIC`].
     pub fn open(mut window: Window, is_file: bool, field: &str) -> Result<Self> {
         let path = window.file.path.clone();
         if is_file {
-            window.read(FILE_MAGIC.len())?;
-            // Some writers align the first message to more than 8 bytes.
-            while window.offset < MAX_ALIGNMENT && window.peek(8)? == [0; 8] {
-                window.read(8)?;
-            }
+            begin_file(&mut window)?;
         }
         let Start { schema, column, way } = Start::read(&mut window, field)?;
         Ok(Self {
@@ -156,10 +169,17 @@ impl ColumnReader {
     /// Decodes the next record batch; false if there is none.
     fn read_batch(&mut self) -> Result<bool> {
         while !self.ended {
-            let Some(message) = read_message(&mut self.window)? else {
-                self.ended = self.is_file || !self.next_stream()?;
+            // Whoever writes a stream may end it by closing it.
+            let Some(message) = read_message(&mut self.window, !self.is_file)? else {
+                self.ended = !self.next_stream()?;
                 continue;
             };
+            if message.is_schema() {
+                // The stream before it was ended by closing it.
+                let start = Start::of(&message, &self.path, &self.field)?;
+                self.begin(start);
+                continue;
+            }
             let read = guarded(|| self.decode(message));
             let texts = read
                 .map_err(|e| Error::row(&self.path, self.row, format!("the Arrow data is damaged ({e}); {FETCH}")))?;
@@ -171,8 +191,11 @@ impl ColumnReader {
         Ok(false)
     }
 
-    /// Begins the stream that follows another one in the same input, as `cat` writes them; false if none follows.
+    /// Begins the stream or file that follows another one in the same input, as `cat` writes them; false if none follows.
     fn next_stream(&mut self) -> Result<bool> {
+        if self.is_file {
+            self.pass_footer()?;
+        }
         loop {
             let ahead = self.window.peek(BLOCK_BYTES)?;
             // Some writers fill up what they write.
@@ -182,19 +205,57 @@ impl ColumnReader {
             }
             self.window.read(zeros)?;
         }
-        let ahead = self.window.peek(4)?;
+        let ahead = self.window.peek(FILE_MAGIC.len())?;
         if ahead.is_empty() {
             return Ok(false);
         }
-        if ahead != [0xFF; 4] {
-            let reason = "only another Arrow stream may follow the end of one, got other data; cut the data off, or fetch the \
-                          file again";
-            return Err(Error::byte(&self.path, self.window.offset, reason));
+        self.is_file = ahead == FILE_MAGIC;
+        if self.is_file {
+            begin_file(&mut self.window)?;
+        } else if !ahead.starts_with(&[0xFF; 4]) {
+            return Err(self.followed());
         }
-        let Start { schema, column, way } = Start::read(&mut self.window, &self.field)?;
+        let start = Start::read(&mut self.window, &self.field)?;
+        self.begin(start);
+        Ok(true)
+    }
+
+    fn begin(&mut self, Start { schema, column, way }: Start) {
         (self.schema, self.column, self.way) = (schema, column, way);
         self.dictionaries.clear();
-        Ok(true)
+    }
+
+    fn followed(&self) -> Error {
+        let reason = "only another Arrow stream or file may follow the end of one, got other data; cut the data off, or fetch \
+                      the file again";
+        Error::byte(&self.path, self.window.offset, reason)
+    }
+
+    /// Passes over what a file has behind its stream: the footer, its length, and [`FILE_END`]. What is left of a footer that is
+    /// cut short is passed over too.
+    fn pass_footer(&mut self) -> Result<()> {
+        let mut length = BLOCK_BYTES;
+        loop {
+            let ahead = self.window.peek(length)?;
+            let is_end = |at: &usize| {
+                let size = at.checked_sub(4).and_then(|begin| ahead[begin..*at].first_chunk::<4>());
+                // The footer may be aligned.
+                size.is_some_and(|size| (at - 4).wrapping_sub(u32::from_le_bytes(*size) as usize) < 64)
+            };
+            let found = memmem::find_iter(ahead, FILE_END).find(is_end);
+            let begins_another = memmem::find(ahead, &[FILE_MAGIC, &[0xFF; 4]].concat()).is_some();
+            let count = match found {
+                Some(at) => at + FILE_END.len(),
+                None if ahead.len() < length && !begins_another => ahead.len(),
+                None if ahead.len() < length || length > MAX_METADATA => return Err(self.followed()),
+                None => {
+                    length *= 2;
+                    continue;
+                }
+            };
+            self.window.read(count)?;
+            return Ok(());
+        }
     }
 
     /// What a message holds, if it is a record batch; a dictionary is kept.
@@ -274,12 +335,26 @@ impl Texts {
     }
 }
 
-/// The next message; none at the end of the stream.
-fn read_message(window: &mut Window) -> Result<Option<Message>> {
+/// Passes over what a file begins with before the stream in it.
+fn begin_file(window: &mut Window) -> Result<()> {
+    let begin = window.offset;
+    window.read(FILE_MAGIC.len())?;
+    // Some writers align the first message to more than 8 bytes.
+    while window.offset < begin + MAX_ALIGNMENT && window.peek(8)? == [0; 8] {
+        window.read(8)?;
+    }
+    Ok(())
+}
+
+/// The next message; none at the end of the stream, which may be that of the data if it `may_end`.
+fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
     let path = window.file.path.clone();
     let cut = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is cut short here; {FETCH}"));
     let at = window.offset;
     let mut length = window.read(4)?;
+    if length.is_empty() && may_end {
+        return Ok(None);
+    }
     if length == [0xFF; 4] {
         // Before version 0.15 there was only the length.
         length = window.read(4)?;

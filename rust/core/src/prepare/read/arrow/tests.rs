@@ -101,7 +101,7 @@ fn every_type_of_text_in_streams_and_files() {
         assert_eq!(read(bytes, "words", |options| options.skip_bad = true).unwrap().0, expected);
     }
     let message = read(&streams[0], "text", |_| {}).unwrap_err();
-    assert!(message.starts_with("FILE, row 1: the column \"text\" is null"), "{message}");
+    assert!(message.starts_with("FILE, row 2: the column \"text\" is null"), "{message}");
     assert_eq!(read(&stream(&[batch(&[])], None), "text", |_| {}).unwrap().0.len(), 0);
 }
 
@@ -128,7 +128,7 @@ fn invalid_utf8_is_named_or_mended() {
     }
     for field in ["text", "large", "bytes", "words"] {
         let message = read(&bytes, field, |_| {}).unwrap_err();
-        assert!(message.contains("FILE, row 1: byte 6: invalid UTF-8 (0xFF)"), "{message}");
+        assert!(message.contains("FILE, row 2: byte 6: invalid UTF-8 (0xFF)"), "{message}");
         let mended = read(&bytes, field, |options| options.on_bad_utf8 = OnBadUtf8::Replace).unwrap();
         assert_eq!((mended.0[1].as_str(), mended.2), ("xyzzy\u{FFFD} is here", 1));
     }
@@ -167,6 +167,19 @@ fn streams_may_follow_one_another() {
     assert_eq!(count(&one), Ok(2));
     assert_eq!(count(&[&one[..], &one].concat()), Ok(4));
     assert_eq!(count(&[&one[..], &[0; 4096], &one, &[0; 64]].concat()), Ok(4));
-    let error = count(&[&one[..], b"junk"].concat()).unwrap_err();
-    assert!(error.contains("only another Arrow stream may follow"), "{error}");
+    // Files, and both.
+    let file = file(&[batch(&texts)]);
+    assert_eq!(count(&[&file[..], &file].concat()), Ok(4));
+    assert_eq!(count(&[&file[..], &[0; 300], &one, &file, &one].concat()), Ok(8));
+    assert_eq!(count(&file[..file.len() - 9]), Ok(2), "its footer is not needed");
+    // Whoever writes a stream may just close it.
+    let open = &one[..one.len() - 8];
+    assert_eq!(count(open), Ok(2));
+    assert_eq!(count(&[open, &one].concat()), Ok(4));
+    let other = stream(&[batch(&texts).project(&[2, 6, 1]).unwrap()], None);
+    assert_eq!(count(&[open, &other, open].concat()), Ok(6), "with other columns");
+    for whole in [&one, &file] {
+        let error = count(&[&whole[..], b"junk"].concat()).unwrap_err();
+        assert!(error.contains("only another Arrow stream or file may follow"), "{error}");
+    }
 }

@@ -117,9 +117,9 @@ fn nulls_and_invalid_utf8_are_named_by_row() {
     for group in [1, 2, 5] {
         write(&path, &rows, group, properties());
         let message = read(&path, "text", |_| {}).unwrap_err();
-        assert!(message.starts_with("FILE, row 2: the column \"text\" is null"), "{message}");
+        assert!(message.starts_with("FILE, row 3: the column \"text\" is null"), "{message}");
         let message = read(&path, "meta.text", |options| options.skip_bad = true).unwrap_err();
-        assert!(message.starts_with("FILE, row 3: byte 2: invalid UTF-8 (0xFF)"), "{message}");
+        assert!(message.starts_with("FILE, row 4: byte 2: invalid UTF-8 (0xFF)"), "{message}");
         let mended = read(&path, "text", |options| {
             options.skip_bad = true;
             options.on_bad_utf8 = OnBadUtf8::Replace;
