@@ -212,7 +212,7 @@ def test_a_dry_run_writes_nothing(command: Command, native: Native, tmp_path: Pa
 def test_the_summary(command: Command, native: Native) -> None:
     # The order of the steps, whatever that of the counts is; one of a thing is not "1 things".
     counts = {"duplicate_documents": 1234, "repaired_characters": 7, "boilerplate_lines": 1, "bad_records": 1}
-    native.result["counts"] = {**counts, "replaced": 2, "sentences_cut": 3}
+    native.result["counts"] = {**counts, "replaced": 2, "sentences_cut": 3, "other_records": 4}
     native.result |= {"eval_documents": 1, "eval_sentences": 20, "eval_bytes": 1500, "warnings": ["something else"]}
     native.result["eval_outputs"] = ["eval-corpus.txt"]
     Path("patterns").write_text("^Page")
@@ -225,6 +225,7 @@ def test_the_summary(command: Command, native: Native) -> None:
         "albert-fast:   documents by language: en 900, de 10, fr 9, it 8, nl 7, 2 others 11",
         "albert-fast:   replaced 2 invalid UTF-8 sequences with U+FFFD (--on-bad-utf8 replace)",
         "albert-fast:   skipped 1 entry that could not be read (--skip-bad)",
+        "albert-fast:   skipped 4 WARC records that hold no text",
         "albert-fast:   dropped 1 boilerplate line (--boilerplate patterns)",
         "albert-fast:   repaired 7 characters (--repair)",
         "albert-fast:   split 3 long sentences (--max-sentence-bytes 4096)",

@@ -173,6 +173,9 @@ def test_web_archives() -> None:
     for data in ("".join(parts).encode(), b"".join(gzip.compress(part.encode()) for part in parts)):
         corpus, result = prepared(data)
         assert (corpus, result["formats"]) == ("Öne is here.\n\nTwo is here.\n\n", {"wet": 1})
+        assert result["counts"]["other_records"] == 0
+    others = record("metadata", "x") + parts[1].replace("Content-L", "Content-Type: text/html\r\nContent-L")
+    assert prepared("".join(parts) + others)[1]["counts"]["other_records"] == 2
     response = record("response", "HTTP/1.1 200 OK\r\n\r\n<html>One is here.</html>")
     assert "a server's response, not text; extract the text first" in refusal(parts[0] + response)
     assert prepared(parts[0] + response + parts[1], skip_bad=True)[0] == "Öne is here.\n\n"

@@ -24,6 +24,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "bad_records": ("skipped", "entry that could not be read", "entries that could not be read"),
     "redirects": ("skipped", "redirect of the wiki", "redirects of the wiki"),
     "other_pages": ("skipped", "page of the wiki that is not an article", "pages of the wiki that are not articles"),
+    "other_records": ("skipped", "WARC record that holds no text", "WARC records that hold no text"),
     "documents_cut": ("made", "split in documents of more than 16 MiB", "splits in documents of more than 16 MiB"),
     "boilerplate_lines": ("dropped", "boilerplate line", "boilerplate lines"),
     "repaired_characters": ("repaired", "character", "characters"),

@@ -20,8 +20,8 @@ pub struct Counts {
     pub redirects: u64,
     /// Pages of dumps that are no articles.
     pub other_pages: u64,
-    /// Records of web archives that hold no text, by type.
-    #[serde(skip)]
+    /// Records of web archives that hold no text, by type; serialized as their number.
+    #[serde(serialize_with = "sum")]
     pub other_records: [u64; OTHERS.len()],
     /// Documents that came of cutting plain documents that were too long.
     pub documents_cut: u64,
@@ -141,6 +141,10 @@ pub struct Summary {
     pub notes: Vec<String>,
     /// What the reader of the summary should know.
     pub warnings: Vec<String>,
+}
+
+fn sum<S: Serializer>(counts: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(counts.iter().sum())
 }
 
 fn held_out<S: Serializer>(written: &Written, serializer: S) -> Result<S::Ok, S::Error> {

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// The longest header of a record, in bytes.
 const MAX_HEADER: usize = 64 << 10;
 
+/// The type of records of text.
+const PLAIN: &str = "text/plain";
+
 const VERSION: &[u8] = b"WARC/";
 
 /// What begins a record, behind the line before it.
@@ -193,7 +196,10 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         };
         let header = &rest[..body];
         let kind = field(header, "WARC-Type").unwrap_or_default();
-        let is_text = || field(header, "Content-Type").is_none_or(|it| it.starts_with("text/plain"));
+        let is_text = || {
+            field(header, "Content-Type")
+                .is_none_or(|it| it.get(..PLAIN.len()).is_some_and(|it| it.eq_ignore_ascii_case(PLAIN)))
+        };
         if kind == "response" {
             records.bad(counts, || {
                 let reason = "this record is a server's response, not text; extract the text first (trafilatura), or take the \

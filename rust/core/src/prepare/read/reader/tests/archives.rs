@@ -1,6 +1,7 @@
 //! Records of web archives.
 
 use super::*;
+use crate::prepare::summary::Counts;
 
 pub(super) fn warc(kind: &str, length: Option<usize>, body: &str) -> String {
     let length = length.unwrap_or(body.len());
@@ -18,6 +19,14 @@ fn web_archives() {
         let read = read(&[&bytes], &options()).unwrap();
         assert_eq!(read.texts, ["One\nWARC/1.0 is here.\n", "Zwölf."]);
         assert_eq!(read.formats, [("wet", 1)]);
+    }
+    for (kind, is_text) in [("Text/Plain", true), ("TEXT/PLAIN; charset=utf-8", true), ("text/html", false)] {
+        let read = read(&[whole.replace("text/plain", kind).as_bytes()], &options()).unwrap();
+        assert_eq!(read.texts.len(), if is_text { 2 } else { 0 }, "{kind}");
+        let others: u64 = read.counts.other_records.iter().sum();
+        assert_eq!(others, if is_text { 1 } else { 3 }, "{kind}");
+        let counts = Counts { other_records: read.counts.other_records, ..Counts::default() };
+        assert_eq!(serde_json::to_value(counts).unwrap()["other_records"], others);
     }
     let skip = ReadOptions { skip_bad: true, ..options() };
     for (bad, message) in [
