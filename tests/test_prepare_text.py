@@ -428,8 +428,8 @@ def test_rows_of_parquet_that_cannot_be_used() -> None:
     assert all(name in message for name in ("rows.parquet", "id", "text", "gaps", "latin", "page.body"))
     assert "int64" in refused(text_field="id").lower()
     assert "page" in refused(text_field="page")
-    assert "rows.parquet, row 1: " in refused(text_field="gaps")
-    assert "rows.parquet, row 1" in refused(text_field="latin")
+    assert "rows.parquet, row 2: " in refused(text_field="gaps")
+    assert "rows.parquet, row 2" in refused(text_field="latin")
     result = prepare_text("rows.parquet", "out.txt", text_field="gaps", skip_bad=True)
     assert (result["documents"], result["counts"]["bad_records"]) == (2, 1)
     result = prepare_text("rows.parquet", "out.txt", text_field="latin", on_bad_utf8="replace", overwrite=True)
@@ -487,7 +487,7 @@ def test_a_dump_cut_short() -> None:
     assert "rows.parquet" in refusal(ROWS.read_bytes()[:-100], "rows.parquet")
 
 
-@pytest.mark.parametrize("between", [raw_text.mediawiki(), '<page id="7">\n</page>\n', "One is here.\n"])
+@pytest.mark.parametrize("between", [raw_text.mediawiki(), '<pages id="7">\n</pages>\n', "One is here.\n"])
 def test_text_between_the_pages_of_a_dump(between: str) -> None:
     whole = raw_text.mediawiki()
     at = len(whole) if between == whole else whole.index("  <page>", len(whole) // 2)

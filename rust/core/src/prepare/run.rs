@@ -115,6 +115,7 @@ pub fn prepare<S: AsRef<OsStr>>(
         formats: reader.formats().clone(),
         bytes_read: reader.bytes_read(),
         notes: cards::note(&passed_over).into_iter().collect(),
+        warnings: reader.warnings().to_vec(),
         ..Summary::default()
     };
     sink.finish(&mut summary, outputs, options, progress)?;

@@ -12,6 +12,7 @@ mod tests;
 use std::path::Path;
 
 pub use self::table::kind_of_name;
+pub(super) use self::table::names_in;
 use super::json_shape::{self, Shape};
 use super::options::{Format, ReadOptions};
 

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::json_faults;
+use super::options::Format;
 use super::plain::is_blank;
 use super::raw::ReadCounts;
 use super::records::Records;
@@ -25,26 +27,39 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     let replace = records.options.on_bad_utf8 == OnBadUtf8::Replace;
     let mut rest = text.as_ref();
     let mut line = records.block.line;
+    let is_guess = records.options.format == Format::Auto && !is_json_by_name(records.path);
+    let named = |reason: String| {
+        let is_named = !is_guess || reason.contains("--format text");
+        if is_named { reason } else { format!("{reason}; if this is plain text, pass --format text") }
+    };
     while !rest.is_empty() {
         let end = memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
         let record = bare(&rest[..end]);
+        // An object that is the whole file holds the records, rather than to be one.
+        let is_all = line == 1 && end == rest.len();
         match Extract(field).deserialize_line(record) {
             Ok(Field::Text(text)) => document(text.into_owned()),
             _ if is_blank(record.as_bytes()) => {}
-            Ok(other) => records.bad_line(line, counts, || other.reason(field, record))?,
+            Ok(other) => records.bad_line(line, counts, || named(other.reason(field, record, is_all)))?,
             Err(error) => match lenient(field, record, replace, &mut counts.replaced) {
                 Some(Field::Text(text)) => document(text.into_owned()),
-                Some(other) => records.bad_line(line, counts, || other.reason(field, record))?,
+                Some(other) => records.bad_line(line, counts, || named(other.reason(field, record, is_all)))?,
                 None if error.is_eof() && end == rest.len() && line > 1 && !rest.ends_with('\n') => {
                     records.bad_line(line, counts, || CUT_SHORT.into())?;
                 }
-                None => records.bad_line(line, counts, || json_faults::explain(record, &error))?,
+                None => records.bad_line(line, counts, || named(json_faults::explain(record, &error)))?,
             },
         }
         rest = &rest[end..];
         line += 1;
     }
     Ok(())
+}
+
+/// Whether a file's name, without the suffix of a compression, says that it is JSON.
+fn is_json_by_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    name.split('.').skip(1).any(|suffix| matches!(suffix, "json" | "jsonl" | "jsonlines" | "ndjson"))
 }
 
 /// A line without its end, and without what may stand before its object: a byte-order mark, as where files were put
@@ -86,7 +101,8 @@ enum Field<'a> {
 }
 
 impl Field<'_> {
-    fn reason(&self, field: &str, record: &str) -> String {
+    /// Why `record` has no text, and what to do; `is_all` says whether it is all of the file.
+    fn reason(&self, field: &str, record: &str, is_all: bool) -> String {
         const ADVICE: &str = "or --skip-bad to skip such lines";
         let value = || {
             let standard = json_faults::without_python_numbers(record);
@@ -102,6 +118,7 @@ impl Field<'_> {
                     {
                         format!("join its strings: jq -c '{{text: (.{field}|join(\"\\n\"))}}' FILE > NEW, or ")
                     }
+                    _ if is_all => array_of_records(&value).unwrap_or_default(),
                     _ => String::new(),
                 };
                 format!("the field {field:?} is {what}, not a string; {remedy}pass --text-field NAME, {ADVICE}")
@@ -116,13 +133,24 @@ impl Field<'_> {
                         if items.iter().all(|it| it["content"].is_string()) && !items.is_empty() =>
                     {
                         "join the messages: jq -c '{text: ([.messages[].content]|join(\"\\n\"))}' FILE > NEW, or "
+                            .into()
                     }
-                    _ => "",
+                    _ if is_all => array_of_records(&value).unwrap_or_default(),
+                    _ => String::new(),
                 };
                 format!("no field {field:?} (fields: {fields}); {remedy}pass --text-field NAME, {ADVICE}")
             }
         }
     }
+}
+
+/// What to do if the records are in an array of the object, which is the longest array of objects in it.
+fn array_of_records(object: &Value) -> Option<String> {
+    let arrays = object.as_object()?.iter().filter_map(|(name, value)| Some((name, value.as_array()?)));
+    let of_objects = arrays.filter(|(name, items)| is_name(name) && items.iter().all(Value::is_object));
+    let (name, items) = of_objects.max_by_key(|(_, items)| items.len())?;
+    (!items.is_empty())
+        .then(|| format!("make JSON Lines of the records in its field {name:?}: jq -c '.{name}[]' FILE > NEW, or "))
 }
 
 /// Whether jq takes `field` after a dot.

@@ -64,7 +64,7 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
     let text = records.text(counts)?;
     let xml = text.as_bytes();
     let mut at = 0;
-    while let Search::At(begin) = xml::find(xml, b"<page>", at) {
+    while let Search::At(begin) = xml::find_page(xml, at) {
         between_pages(records, xml, at..begin, site, counts)?;
         let end = match xml::find(xml, END, begin) {
             Search::At(end) => end + END.len(),

@@ -47,6 +47,7 @@ pub struct RawReader {
     meter: Meter,
     cuts: u64,
     formats: BTreeMap<&'static str, u64>,
+    warnings: Vec<String>,
 }
 
 /// A file that is being read.
@@ -73,6 +74,7 @@ impl RawReader {
             meter: Meter::default(),
             cuts: 0,
             formats: BTreeMap::new(),
+            warnings: Vec::new(),
         })
     }
 
@@ -113,6 +115,11 @@ impl RawReader {
     /// How many of the files opened so far hold what; empty files hold nothing.
     pub fn formats(&self) -> &BTreeMap<&'static str, u64> {
         &self.formats
+    }
+
+    /// What whoever passed the files opened so far should know of them.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Fills `block` with about [`BLOCK_BYTES`] of whole documents, never of two files; false when there are none left, and
@@ -239,7 +246,8 @@ impl RawReader {
                 return Ok(Some(Open::Arrow(Box::new(column))));
             }
             Kind::Csv | Kind::Tsv => {
-                let column = open_table(&mut window, found == Kind::Tsv, &self.options)?;
+                let (column, doubt) = open_table(&mut window, found == Kind::Tsv, &self.options)?;
+                self.warnings.extend(doubt);
                 (Ends::Row(column.dialect), RawKind::Table(Box::new(column)), table::MAX_ROW)
             }
             Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
@@ -257,8 +265,9 @@ impl RawReader {
     }
 }
 
-/// Reads a table's first row, if it names the columns, and finds the column with the text.
-fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<Column> {
+/// Reads a table's first row, if it names the columns, and finds the column with the text. If the first row seems to name them
+/// though the column was given by its number, there is a warning, too.
+fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<(Column, Option<String>)> {
     const MAX_ROW: usize = 1 << 20;
     let path = window.file.path.clone();
     let mut delimiters: Vec<u8> = if is_tsv { b"\t".to_vec() } else { b",;|\t".to_vec() };
@@ -284,8 +293,16 @@ fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Resul
         window.untake(&mut row);
     }
     let head = window.peek(TABLE_HEAD)?;
-    let dialect = Dialect::choose(delimiter, newline, head, head.len() < TABLE_HEAD, fields);
-    Ok(Column { dialect, index, fields })
+    let whole = head.len() < TABLE_HEAD;
+    let dialect = Dialect::choose(delimiter, newline, without_padding(head), whole, fields);
+    let doubt = if is_header { None } else { format::names_in(&text, delimiter, index) };
+    let doubt = doubt.map(|(names, name)| {
+        format!(
+            "{}: the first row looks like a header ({names}) and is read as text; pass --text-column {name} if it is one",
+            path.display()
+        )
+    });
+    Ok((Column { dialect, index, fields }, doubt))
 }
 
 fn next_bytes(
@@ -316,6 +333,8 @@ fn next_bytes(
             }
         }
         Taken::Rest if skip_bad && is_behind_dump(kind, &block.data) => block.data.len(),
+        // The page that is cut is then counted, too.
+        Taken::Rest if skip_bad && begins_page(kind, &block.data) => block.data.len(),
         Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
         Taken::Documents(end) => end,
         Taken::TooLong => match (kind, memrchr(b'\n', &block.data[..limit])) {
@@ -390,6 +409,13 @@ fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
     }
 }
 
+/// Whether `rest` holds the beginning of a page or comment of a dump.
+fn begins_page(kind: &RawKind, rest: &[u8]) -> bool {
+    let rest = without_padding(rest);
+    let rest = &rest[xml::nothing(rest)..];
+    matches!(kind, RawKind::MediaWiki(_)) && !rest.is_empty() && !rest.starts_with(b"</mediawiki>")
+}
+
 /// Whether `rest` holds something, and no page begins in it.
 fn is_no_page(rest: &[u8]) -> bool {
     let rest = &rest[xml::nothing(rest)..];
@@ -421,7 +447,11 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
                 if memmem::find(rest, b"</mediawiki>").is_some() || site.is_part && is_no_page(rest) {
                     return Err(Error::byte(path, byte, mediawiki::NO_PAGE));
                 }
-                let advice = "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end";
+                let advice = if rest.is_empty() {
+                    "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end"
+                } else {
+                    "fetch the file again, or pass --skip-bad to skip the page that is cut"
+                };
                 let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
                 return Err(Error::byte(path, end, reason));
             };

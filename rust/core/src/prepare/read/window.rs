@@ -58,6 +58,11 @@ impl Ends {
         !matches!(self, Self::DocTag | Self::PageTag | Self::Row(_) | Self::Record)
     }
 
+    /// Whether these are of plain text, in which a NUL byte is a character like any other.
+    fn is_text(&self) -> bool {
+        matches!(self, Self::File | Self::BlankLine | Self::Separator(_))
+    }
+
     /// Behind the last end in `data`.
     fn last(&self, data: &[u8]) -> Option<usize> {
         match self {
@@ -182,13 +187,12 @@ impl Window {
 
     /// The bytes before the first `<page>`, or before a dump's end if it has none; an error if `limit` bytes are without it.
     pub fn take_header(&mut self, limit: usize) -> Result<Vec<u8>> {
-        const PAGE: &[u8] = b"<page>";
         let mut data = Vec::new();
         let mut from = 0;
         let end = loop {
             let wanted = data.len() + STEP;
             self.fill(&mut data, wanted)?;
-            match xml::find(&data, PAGE, from) {
+            match xml::find_page(&data, from) {
                 Search::At(at) => break at,
                 Search::Nothing(at) => from = at,
             }
@@ -317,7 +321,16 @@ impl Window {
     }
 }
 
-fn at_end(data: &[u8], ends: &Ends) -> Taken {
+/// What `data` are with which the input ends, without the zeros that it may be padded with.
+fn at_end(data: &mut Vec<u8>, ends: &Ends) -> Taken {
+    if !ends.is_text() {
+        // White space among them goes too, but not before them; a record's length may count what it ends with.
+        let is_space = |byte: u8| byte.is_ascii_whitespace() && !matches!(ends, Ends::Record);
+        let end = data.iter().rposition(|&byte| byte != 0 && !is_space(byte)).map_or(0, |last| last + 1);
+        if let Some(zero) = memchr(0, &data[end..]) {
+            data.truncate(end + zero);
+        }
+    }
     let last = if matches!(ends, Ends::Record) { warc::last_end(data, true) } else { ends.last(data) };
     match last {
         _ if data.is_empty() => Taken::Nothing,

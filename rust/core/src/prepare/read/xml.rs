@@ -36,6 +36,26 @@ pub(super) fn find(xml: &[u8], tag: &[u8], from: usize) -> Search {
     Search::Nothing(xml.len())
 }
 
+/// Searches `xml` for the beginning of a `<page>`, which may have attributes, from byte `from` on, as [`find`] does.
+pub(super) fn find_page(xml: &[u8], from: usize) -> Search {
+    let mut at = from;
+    loop {
+        match find(xml, PAGE, at) {
+            Search::At(found) if is_page(&xml[found..]) => return Search::At(found),
+            Search::At(found) => at = found + PAGE.len(),
+            nothing @ Search::Nothing(_) => return nothing,
+        }
+    }
+}
+
+const PAGE: &[u8] = b"<page";
+
+/// Whether `xml` begins with a `<page>`, and not with a longer name.
+pub(super) fn is_page(xml: &[u8]) -> bool {
+    let next = xml.strip_prefix(PAGE).and_then(<[u8]>::first);
+    next.is_some_and(|next| next.is_ascii_whitespace() || *next == b'>')
+}
+
 /// The length of the comment, processing instruction or CDATA section that `xml` begins with, 0 if its end is not there; none
 /// if it begins with something else.
 fn passed_over(xml: &[u8]) -> Option<usize> {
@@ -82,6 +102,16 @@ mod tests {
             };
             assert_eq!(found, xml.len() - 14, "{end}");
         }
+    }
+
+    #[test]
+    fn pages_may_have_attributes() {
+        for page in ["<page>", "<page >", "<page id=\"1\">", "<page\n>"] {
+            let xml = format!("<!-- <page> --><pages/><page-x/>{page}<title>A</title></page>");
+            assert_eq!(find_page(xml.as_bytes(), 0), Search::At(xml.rfind(page).unwrap()), "{page}");
+        }
+        assert_eq!(find_page(b"<siteinfo/><pages>        ", 0), Search::Nothing(26));
+        assert_eq!(find_page(b"<siteinfo/><page", 0), Search::Nothing(11), "it may be cut");
     }
 
     #[test]

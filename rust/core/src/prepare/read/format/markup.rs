@@ -3,6 +3,7 @@
 use memchr::{memchr, memmem};
 
 use super::{Kind, Other, trim_start};
+use crate::prepare::read::xml::is_page;
 
 /// Elements of HTML that a page, or a part of one, begins with. Those of one letter are too often something else.
 #[rustfmt::skip]
@@ -39,7 +40,7 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     match name {
         Some(b"mediawiki") => return Some(Kind::Mediawiki),
         // A part of a dump: one stream of many, or the end of the last.
-        Some(b"page") if element.starts_with(b"<page>") && memmem::find(element, b"<title>").is_some() => {
+        Some(b"page") if is_page(element) && memmem::find(element, b"<title>").is_some() => {
             return Some(Kind::Mediawiki);
         }
         Some(b"") if element.starts_with(b"</mediawiki>") => return Some(Kind::Mediawiki),
@@ -72,13 +73,15 @@ fn is_cut_dump(text: &[u8]) -> bool {
     ];
     // Few, and among them where a page begins or ends.
     const ENOUGH: usize = 3;
-    if text.starts_with(b"<mediawiki") || text.starts_with(b"<?xml") || memmem::find(text, b"page>").is_none() {
+    if text.starts_with(b"<mediawiki") || text.starts_with(b"<?xml") || memmem::find(text, b"page").is_none() {
         return false;
     }
     let mut found = vec![false; TAGS.len()];
     for line in text.split(|&byte| byte == b'\n') {
         let line = line.trim_ascii_start();
-        if let Some(at) = TAGS.iter().position(|tag| line.starts_with(tag.as_bytes())) {
+        if let Some(at) =
+            TAGS.iter().position(|tag| line.starts_with(tag.as_bytes()) || *tag == "<page>" && is_page(line))
+        {
             found[at] = true;
         }
     }

@@ -125,6 +125,17 @@ impl Header {
     }
 }
 
+/// The names in `row`, to show them, and the name of its column `index`, if it seems to be a header.
+pub(in crate::prepare::read) fn names_in(row: &str, delimiter: u8, index: usize) -> Option<(String, String)> {
+    const SHOWN: usize = 10;
+    let row = row.trim_end_matches(['\r', '\n']);
+    Header::of(row, delimiter as char).filter(|header| header.known > 0)?;
+    let names: Vec<&str> = row.split(delimiter as char).map(|name| name.trim().trim_matches('"').trim()).collect();
+    let name = names.get(index).filter(|name| !name.is_empty())?;
+    let name = if name.contains(' ') { format!("\"{name}\"") } else { (*name).to_owned() };
+    Some((names[..names.len().min(SHOWN)].join(", "), name))
+}
+
 fn is_name(name: &str) -> bool {
     let is_part = |c: char| {
         c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '/' | '(' | ')' | ':' | '#' | '?') || is_symbol(c)

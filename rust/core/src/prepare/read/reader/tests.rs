@@ -11,7 +11,7 @@ use crate::files::compress::{bzip2, gzip, xz, zst};
 use crate::files::inputs::{OnBadUtf8, expand_inputs};
 use crate::prepare::read::options::ParagraphRule;
 use crate::prepare::read::parse::parse;
-use crate::prepare::read::raw::{Document, ReadCounts};
+use crate::prepare::read::raw::{BLOCK_BYTES, Document, ReadCounts};
 
 /// What reading `files` gives.
 #[derive(Debug, Default, PartialEq)]
@@ -330,6 +330,18 @@ fn files_that_are_cut_short_are_named() {
     assert!(message.starts_with(&format!("000, byte {}: ", whole_pages.len())), "{message}");
     let message = read(&[&DUMP.as_bytes()[..50]], &options()).unwrap_err();
     assert!(message.contains("cut short"), "{message}");
+    // What the messages advise works.
+    let skip = ReadOptions { skip_bad: true, ..options() };
+    let last = DUMP.rfind("<page>").unwrap();
+    for end in [last + 7, last + 20, DUMP.rfind("</text>").unwrap(), DUMP.rfind("</page>").unwrap() + 3] {
+        let message = read(&[&DUMP.as_bytes()[..end]], &options()).unwrap_err();
+        assert!(message.ends_with("pass --skip-bad to skip the page that is cut"), "{message}");
+        let read = read(&[&DUMP.as_bytes()[..end]], &skip).unwrap();
+        assert_eq!((read.texts, read.counts.bad_records), (vec!["one\n".to_owned()], 1));
+    }
+    let message = read(&[whole_pages.as_bytes()], &options()).unwrap_err();
+    assert!(message.ends_with("add </mediawiki> at its end"), "{message}");
+    assert_eq!(texts(&[format!("{whole_pages}</mediawiki>\n").as_bytes()], &options()).len(), 2);
     let stray = "<doc id=\"1\" title=\"\">\na\n<doc id=\"2\" title=\"\">\nb\n</doc>\nc\n</doc>\n";
     assert!(read(&[stray.as_bytes()], &options()).unwrap_err().starts_with("000, line 1: no </doc> before"));
     let read = read(&[stray.as_bytes()], &ReadOptions { skip_bad: true, ..options() }).unwrap();
@@ -397,7 +409,7 @@ fn what_is_nearly_a_format_is_named_or_read() {
     let typed = DUMP.replace("<mediawiki", "<!DOCTYPE mediawiki>\n<mediawiki");
     assert_eq!(read(&[typed.as_bytes()], &options()).unwrap().texts, ["one\n", "two\n"]);
     for other in [
-        DUMP.replace("<page><title>C", "<page id=\"3\"><title>C"),
+        DUMP.replace("<page><title>C", "<pages><title>C"),
         DUMP.replace("<page><title>C", "stray <page><title>C"),
         format!("{DUMP}{DUMP}"),
         DUMP.replace("</mediawiki>", "stray</mediawiki>"),
@@ -441,6 +453,21 @@ fn parts_of_dumps_and_comments() {
     let many = pages.repeat(20_000);
     let text = format!("{pages}<!-- {many} -->{pages}");
     assert_eq!(texts(&[text.as_bytes()], &options()).len(), 4);
+}
+
+#[test]
+fn pages_may_have_attributes() {
+    let pages = &DUMP[DUMP.find("<page>").unwrap()..];
+    for page in ["<page >", "<page id=\"1\">", "<page\n  id='1'\n>"] {
+        for text in [DUMP.replace("<page>", page), DUMP.replacen("<page>", page, 1), pages.replace("<page>", page)] {
+            let read = read(&[text.as_bytes()], &options()).unwrap();
+            assert_eq!(
+                (read.texts, read.formats),
+                (vec!["one\n".into(), "two\n".into()], vec![("mediawiki", 1)]),
+                "{text}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -543,6 +570,37 @@ fn padding_and_junk_behind_a_dump() {
     assert_eq!(texts(&cut, true).unwrap(), ["one\n", "two\n"]);
 }
 
+/// A disk may have padded a file.
+#[test]
+fn zeros_at_the_end_are_nothing() {
+    let wet = archives::warc("conversion", None, "One.") + &archives::warc("conversion", None, "Two.");
+    for (text, format) in [
+        ("{\"text\": \"One.\"}\n{\"text\": \"Two.\"}\n", "jsonl"),
+        ("id,text\n1,One.\n2,Two.\n", "csv"),
+        ("id\ttext\tnote\n1\tOne.\tx\n2\t\"Two.\"\t\n", "tsv"),
+        ("id\ttext\n1\tOne.\n2\t\"Two.\"\n", "tsv"),
+        ("<doc id=\"1\" title=\"\">\nOne.\n</doc>\n<doc id=\"2\" title=\"\">\nTwo.\n</doc>\n", "wikiextractor"),
+        (&DUMP.replace("one", "One.").replace("two", "Two."), "mediawiki"),
+        (&wet, "wet"),
+    ] {
+        for text in [text, text.trim_end_matches(['\r', '\n'])] {
+            let mixed = if format == "wet" { "" } else { "\0\0 \n\0" };
+            for padding in ["", "\0", &"\0".repeat(300), &"\0".repeat(3 * BLOCK_BYTES), mixed] {
+                let skipping = ReadOptions { skip_bad: true, ..options() };
+                for options in [options(), skipping] {
+                    let read = read(&[format!("{text}{padding}").as_bytes()], &options).unwrap();
+                    let texts: Vec<_> = read.texts.iter().map(|it| it.trim()).collect();
+                    assert_eq!((&*texts, read.counts.bad_records), (&["One.", "Two."][..], 0), "{format} {padding:?}");
+                    assert_eq!(read.formats, [(format, 1)]);
+                }
+            }
+        }
+    }
+    assert_eq!(texts(&[b"One.\n\0\0"], &options()), ["One.\n\0\0"], "text stays as it is");
+    let counted = archives::warc("conversion", None, "One.\0 \0");
+    assert_eq!(texts(&[counted.as_bytes()], &options()), ["One.\0 \0"], "a record's length counts its own");
+}
+
 #[test]
 fn one_bad_line_is_one_wherever_it_stands() {
     let good: Vec<String> = (0..9).map(|i| format!("{{\"text\": \"{i}\"}}")).collect();
@@ -569,6 +627,22 @@ fn remedies_for_records_of_other_shapes() {
     assert!(nested.contains("(fields: \"article.body\", \"article.by.name\")"), "{nested}");
     let cut = said("{\"text\": \"a\"}\n{\"text\": \"b");
     assert!(cut.contains("the file is cut short"), "{cut}");
+    for text in [
+        "{\"data\": [{\"text\": \"a\"}], \"version\": \"1.1\"}",
+        "{\"version\": 1, \"few\": [{\"a\": 1}], \"data\": [{\"text\": \"a\"}, {\"text\": \"b\"}], \"text\": null}\n",
+    ] {
+        assert!(said(text).contains("jq -c '.data[]' FILE > NEW, or pass --text-field NAME"), "{}", said(text));
+    }
+    let record = said("{\"notes\": [{\"a\": 1}]}\n{\"notes\": [{\"a\": 2}]}\n");
+    assert!(!record.contains("jq "), "{record}");
+    // What is only taken for JSON Lines may be text.
+    let log = "{\"event\": \"start\"}\n{\"event\": \"end\"}\nThe service was restarted.\nAll went well after that.\n";
+    let error = said(log);
+    assert!(error.ends_with("; if this is plain text, pass --format text"), "{error}");
+    let error = said(&log.replace("\"event\"", "\"text\""));
+    assert_eq!(error.matches("pass --format text").count(), 1, "{error}");
+    let named = ReadOptions { format: Format::Jsonl, ..options() };
+    assert!(!read(&[log.as_bytes()], &named).unwrap_err().contains("--format text"));
     assert!(said("{\n \"data\": [{\"text\": \"a\"}]\n}\n").contains("jq -c '.data[]'"), "array");
 }
 

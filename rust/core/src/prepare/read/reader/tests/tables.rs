@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::prepare::read::raw::BLOCK_BYTES;
 
 fn named(
     name: &str,
@@ -49,7 +48,7 @@ fn a_row_does_not_depend_on_its_place() {
         ("a.tsv", '\t', "How are you?\"", "How are you?\""),
         ("a.csv", ',', "\"He said \\\"yes, sir\\\" to me.\"", "He said \"yes, sir\" to me."),
     ] {
-        for at in [&[0_usize, 39_999][..], &[20_000, 35_000, 35_001, 39_990], &[39_999]] {
+        for at in [&[0_usize, 39_999][..], &[30_000, 35_000, 35_001, 39_990], &[39_999]] {
             let mut text = format!("id{delimiter}text\n");
             for i in 0..40_000 {
                 let row = if at.contains(&i) { odd.to_owned() } else { format!("plain sentence number {i} is here.") };
@@ -153,6 +152,31 @@ fn a_name_tells_a_table() {
         assert_eq!(named(name, text, |it| it.format = Format::Text).unwrap().1, "text");
     }
     assert_eq!(named("blank.csv", "\n\n", |_| {}).unwrap().0.concat().trim(), "");
+}
+
+#[test]
+fn a_header_that_is_read_as_a_row_is_warned_of() {
+    let warnings = |text: &str, field: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.csv"), text).unwrap();
+        let options = ReadOptions { text_field: field.into(), format: Format::Csv, ..options() };
+        let mut reader = RawReader::new(expand_inputs(&[folder.path()]).unwrap(), Arc::new(options.clone())).unwrap();
+        read_all(&mut reader, &options).unwrap();
+        reader.warnings().iter().map(|it| it.replace(&format!("{}/", folder.path().display()), "")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warnings("id,\"Main text\"\n1,One.\n2,Two.\n", "2"),
+        [
+            "a.csv: the first row looks like a header (id, Main text) and is read as text; pass --text-column \"Main text\" if \
+          it is one"
+        ]
+    );
+    assert!(warnings("id,review\n1,One.\n", "2")[0].contains("pass --text-column review if"));
+    for (text, field) in
+        [("1,One is here.\n2,Two.\n", "2"), ("one,two\n", "2"), ("id,2\n1,One.\n", "2"), ("id,text\n1,One.\n", "text")]
+    {
+        assert_eq!(warnings(text, field), [""; 0], "{text}");
+    }
 }
 
 #[test]
