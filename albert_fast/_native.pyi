@@ -1,7 +1,7 @@
 """The compiled part of albert-fast.
 
-Long work runs without the GIL and answers Ctrl-C within a second. Where a rule comes from google-research/ALBERT, the
-function of the reference is named.
+Long calls release the GIL and respond to Ctrl-C within a second. If a rule comes from google-research/ALBERT, the
+docstring names the reference's function.
 """
 
 import os
@@ -44,29 +44,29 @@ __all__ = [
 __version__: str
 
 def defaults() -> dict[str, dict[str, Any]]:
-    """The core's own defaults by stage ("prepare", "tokenize", "instances", "masks", "records") and by option."""
+    """Returns the core's own defaults, by stage ("prepare", "tokenize", "instances", "masks", "records") and option."""
 
 def preprocess(text: str, *, lower_case: bool = True, keep_accents: bool = False) -> str:
-    """A line as the SentencePiece model gets it (tokenization.py: preprocess_text).
+    """Returns a line as the SentencePiece model gets it (tokenization.py: preprocess_text).
 
-    White space, as `str.split` sees it, becomes single spaces, none at the ends. Unless `keep_accents`, NFKD takes
-    characters apart and those of a combining class other than 0 are dropped; spaces that NFKD creates stay. Then
-    `str.lower`, unless not `lower_case`. Characters newer than Unicode 14 follow the Unicode tables of this module,
-    not those of the running Python.
+    Whitespace, as `str.split` defines it, becomes single spaces, and is removed at both ends. Unless `keep_accents` is
+    set, NFKD decomposes characters, and those with a combining class other than 0 are dropped. Spaces that NFKD creates
+    stay. Unless `lower_case` is False, `str.lower` comes last. Characters newer than Unicode 14 follow the Unicode
+    tables of this module, not those of the running Python.
 
     Raises:
-        UnicodeEncodeError: the text holds a surrogate.
+        UnicodeEncodeError: the text contains a surrogate.
     """
 
 @final
 class Tokenizer:
-    """A SentencePiece unigram model or a WordPiece vocabulary: immutable, safe to share between threads.
+    """A SentencePiece unigram model or a WordPiece vocabulary. It is immutable and safe to share between threads.
 
-    It can be pickled: what is kept is the absolute path of its file, and the digest: see `restore_tokenizer`.
+    It can be pickled. The pickle holds the absolute path of its file and the digest; see `restore_tokenizer`.
 
-    It has a cache of words for each thread at work at a time, of 19 MiB at most whatever the input, and keeps up to 8
-    from call to call. The properties for special ids raise `AlbertFastError` where the model has no such piece, which
-    only a model with `text_rules="none"` can lack.
+    Each thread that is working has a cache of words, which takes at most 19 MiB whatever the input. Up to 8 caches are
+    kept between calls. The properties for special ids raise `AlbertFastError` if the model has no such piece. Only a
+    model with `text_rules="none"` can lack one.
     """
 
     @staticmethod
@@ -80,27 +80,28 @@ class Tokenizer:
     ) -> Tokenizer:
         """Loads a SentencePiece unigram model (`.model`), or the one in a directory.
 
-        With `text_rules="albert"` text goes through `preprocess`, and a piece of digits and a comma is taken apart
-        (tokenization.py: encode_pieces). With `"none"` ids are those of `sentencepiece.SentencePieceProcessor.encode`,
-        version 0.2.3, and `lower_case` and `keep_accents` mean nothing.
+        With `text_rules="albert"`, text goes through `preprocess`, and a piece of digits and a comma is split
+        (tokenization.py: encode_pieces). With `"none"`, ids are those of `sentencepiece.SentencePieceProcessor.encode`,
+        version 0.2.3, and `lower_case` and `keep_accents` have no effect.
 
-        The text rules of the training apply here as in every command. The first of these files beside the model that
-        tells a rule decides: `spiece.config.json` (for `spiece.model`), which `train-tokenizer` and `export` write;
-        Hugging Face's `tokenizer_config.json` (`do_lower_case`, `keep_accents`); the normalizer of a `tokenizer.json`
-        with the same pieces. A `spiece.config.json` that names another model's digest is ignored, with a `UserWarning`.
+        The text rules used in training apply here, as in every command. They come from files next to the model. For
+        each rule, the first of these files that states it decides: `spiece.config.json` (for `spiece.model`), which
+        `train-tokenizer` and `export` write; Hugging Face's `tokenizer_config.json` (`do_lower_case`, `keep_accents`);
+        the normalizer of a `tokenizer.json` with the same pieces. A `spiece.config.json` with the digest of another
+        model is ignored, with a `UserWarning`.
 
         Args:
-            path: the model, or a directory (also one of Hugging Face's cache) with one.
-            lower_case: whether to lower-case text; None: as the files beside the model say, otherwise True.
-            keep_accents: whether accents stay; None: as the files beside the model say, otherwise False.
+            path: the model, or a directory that contains one, such as one of Hugging Face's cache.
+            lower_case: whether to lowercase text. None: what the files next to the model say, otherwise True.
+            keep_accents: whether to keep accents. None: what the files next to the model say, otherwise False.
             text_rules: `"albert"` or `"none"`.
-            follow_config: whether these files are read. If not, only the arguments count.
+            follow_config: whether to read these files. If not, only the arguments count.
 
         Raises:
-            AlbertFastError: no such file; a directory without a model, or with several; a BPE, char or word model; a
-                file cut short or corrupt; with "albert", a model without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`, or one
-                whose spaces are not escaped; an argument that contradicts the files beside the model, or a
-                `spiece.config.json` or `tokenizer_config.json` that is damaged.
+            AlbertFastError: the file does not exist; a directory contains no model, or several; the model is a BPE,
+                char or word model; the file is truncated or corrupt; with "albert", the model has no `[CLS]`, `[SEP]`,
+                `[MASK]` or `<pad>`, or does not escape spaces; an argument contradicts the files next to the model;
+                `spiece.config.json` or `tokenizer_config.json` is damaged.
         """
 
     @staticmethod
@@ -113,126 +114,132 @@ class Tokenizer:
     ) -> Tokenizer:
         """Loads a WordPiece vocabulary (tokenization.py: load_vocab, FullTokenizer).
 
-        An entry is a line's first field, and its id is the number of the line, from 0. A byte-order mark before the
+        An entry is the first field of a line, and its id is the line's number, from 0. A byte-order mark before the
         first entry is skipped. An entry on two lines is an error, because programs number the lines after it
         differently.
 
         Args:
             path: the vocabulary, or a directory with a vocab.txt.
-            lower_case: whether to lower-case text; None: as `do_lower_case` in the `tokenizer_config.json` beside it
-                says, otherwise True.
-            keep_accents: whether accents stay where text is lower-cased; None: as `strip_accents` there says, otherwise
-                False.
-            follow_config: whether `tokenizer_config.json` is read. If not, only the arguments count.
+            lower_case: whether to lowercase text. None: what `do_lower_case` in the `tokenizer_config.json` next to the
+                vocabulary says, otherwise True.
+            keep_accents: whether to keep accents when text is lowercased. None: what `strip_accents` there says,
+                otherwise False.
+            follow_config: whether to read `tokenizer_config.json`. If not, only the arguments count.
 
         Raises:
-            AlbertFastError: no such file, no UTF-8, an entry on two lines, or `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or
-                `[MASK]` is missing; an argument that contradicts `tokenizer_config.json`, or a `tokenizer_config.json`
-                that is damaged.
+            AlbertFastError: the file does not exist or is not UTF-8; an entry is on two lines; `[PAD]`, `[UNK]`,
+                `[CLS]`, `[SEP]` or `[MASK]` is missing; an argument contradicts `tokenizer_config.json`;
+                `tokenizer_config.json` is damaged.
         """
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text; no `[CLS]` or `[SEP]` is added.
+        """Returns the ids of a text, without adding `[CLS]` or `[SEP]`.
 
         Raises:
-            UnicodeEncodeError: the text holds a surrogate.
+            UnicodeEncodeError: the text contains a surrogate.
         """
 
     def encode_pieces(self, text: str) -> list[str]:
-        """The pieces of a text: a run of unknown characters is itself, or its bytes' pieces; `[UNK]` with WordPiece.
+        """Returns the pieces of a text.
+
+        A run of unknown characters is returned as it is, or as the pieces of its bytes. With WordPiece it is `[UNK]`.
 
         Raises:
-            UnicodeEncodeError: the text holds a surrogate.
+            UnicodeEncodeError: the text contains a surrogate.
         """
 
     def encode_batch(
         self, texts: Sequence[str], *, num_threads: int | None = None
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
-        """The ids of many texts, without the GIL, on `num_threads` threads (None: one a processor).
+        """Returns the ids of many texts. It releases the GIL and uses `num_threads` threads (None: one per CPU).
 
         Returns:
-            Ids, uint32 of shape [tokens], and offsets, uint64 of shape [texts + 1]: text i has
-            `ids[offsets[i]:offsets[i + 1]]`, which is what `encode` gives.
+            Ids, uint32 of shape [tokens], and offsets, uint64 of shape [texts + 1]. The ids of text i are
+            `ids[offsets[i]:offsets[i + 1]]`, the same as from `encode`.
 
         Raises:
-            TypeError: `texts` is no sequence of `str`, or is a single one.
-            UnicodeEncodeError: a text holds a surrogate.
+            TypeError: `texts` is not a sequence of `str`, or is a single `str`.
+            UnicodeEncodeError: a text contains a surrogate.
             AlbertFastError: `num_threads` is 0.
         """
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids: pieces joined, `▁` as a space, control symbols left out, unknown pieces as ` ⁇ `.
+        """Returns the text of ids: pieces are joined, `▁` becomes a space, and an unknown piece becomes ` ⁇ `.
+
+        Control symbols are skipped.
 
         Raises:
-            AlbertFastError: an id outside the vocabulary.
+            AlbertFastError: an id is outside the vocabulary.
         """
 
     def preprocess(self, text: str) -> str:
-        """The text under this tokenizer's text rules, before it is segmented; itself with `text_rules="none"`."""
+        """Applies this tokenizer's text rules, the step before tokenizing. With `text_rules="none"` nothing changes."""
 
     def id_to_piece(self, id: int) -> str:
-        """The piece of an id.
+        """Returns the piece of an id.
 
         Raises:
-            AlbertFastError: an id outside the vocabulary.
+            AlbertFastError: the id is outside the vocabulary.
         """
 
     def piece_to_id(self, piece: str) -> int | None:
-        """The id of a piece, control symbols included; None where it is none."""
+        """Returns the id of a piece, which may be a control symbol, or None if the vocabulary does not contain it."""
 
     def word_starts(self, word_boundary: str = "unicode") -> NDArray[np.bool_]:
-        """Whether each piece begins a word for whole-word masks: bool of shape [vocab_size].
+        """Returns whether each piece begins a word for whole-word masks: bool of shape [vocab_size].
 
-        `"albert"` is the reference's rule (tokenization.py: is_start_piece): everything that is not all ASCII letters
-        and punctuation does. `"unicode"`: `▁`, punctuation and symbols, and the scripts written without spaces. With
-        WordPiece, either way, what does not begin with `##`.
+        `"albert"` is the reference's rule (tokenization.py: is_start_piece): every piece begins a word unless it
+        consists of ASCII letters and punctuation only. With `"unicode"`, a piece begins a word if it begins with `▁` or
+        with a character of a script written without spaces, or if it consists of punctuation and symbols. With
+        WordPiece, under either rule, a piece begins a word unless it begins with `##`.
 
-        In a model that marks words at their end (`treat_whitespace_as_suffix`), a token also begins a word if the token
-        before it ends one: see `word_ends` and `word_starts_in`.
+        If the model marks the ends of words (`treat_whitespace_as_suffix`), a token also begins a word when the token
+        before it ends one. See `word_ends` and `word_starts_in`.
 
         Raises:
-            AlbertFastError: another name.
+            AlbertFastError: `word_boundary` is another name.
         """
 
     def word_ends(self, word_boundary: str = "unicode") -> NDArray[np.bool_]:
-        """Whether what follows each piece begins a word: bool of shape [vocab_size].
+        """Returns whether a word begins after each piece: bool of shape [vocab_size].
 
-        True for pieces that end in `▁`, in a model that was trained with `treat_whitespace_as_suffix`. All False for
-        other tokenizers, and with `"albert"`: the reference knows only of words that begin with `▁`.
+        This is True for pieces that end in `▁`, in a model trained with `treat_whitespace_as_suffix`. It is False
+        everywhere for other tokenizers, and with `"albert"`, because the reference only knows words that begin with
+        `▁`.
 
         Raises:
-            AlbertFastError: another name.
+            AlbertFastError: `word_boundary` is another name.
         """
 
     def word_starts_in(self, ids: Sequence[int], word_boundary: str = "unicode") -> NDArray[np.bool_]:
-        """Whether each token of a text or an instance begins a word: bool of shape [len(ids)].
+        """Returns whether each token of a text or an instance begins a word: bool of shape [len(ids)].
 
-        A token does if `word_starts` says so of it, or `word_ends` of the token before it. So does the first token, and
-        one after a control symbol such as `[CLS]`.
+        A token begins a word if `word_starts` says so of its piece, or `word_ends` of the piece before it. The first
+        token begins one too, and so does a token after a control symbol such as `[CLS]`.
 
         Raises:
-            AlbertFastError: an id outside the vocabulary, or another name.
+            AlbertFastError: an id is outside the vocabulary, or `word_boundary` is another name.
         """
 
     @property
     def content(self) -> bytes:
-        """The model or vocabulary as a file of which other programs get the same ids.
+        """The model or vocabulary as a file from which other programs get the same ids.
 
-        These are the bytes that were read, but for a WordPiece vocabulary with a byte-order mark, white space around
-        entries or CR LF at line ends: such a file is written plainly.
+        These are the bytes that were read, with one exception. A WordPiece vocabulary with a byte-order mark,
+        whitespace around entries or CR LF line ends is written without them.
         """
 
     @property
     def marks_word_ends(self) -> bool:
-        """Whether `▁` stands at the end of words (`treat_whitespace_as_suffix`)."""
+        """Whether `▁` marks the end of a word (`treat_whitespace_as_suffix`)."""
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces."""
+        """The number of pieces."""
 
     @property
     def pieces(self) -> list[str]:
-        """The pieces in id order: a new list each time."""
+        """The pieces in id order, as a new list each time."""
 
     @property
     def kind(self) -> str:
@@ -240,35 +247,35 @@ class Tokenizer:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) over the file and the text rules: equal digests give equal ids."""
+        """SHA-256 (hex) of the file and the text rules. Tokenizers with equal digests give equal ids."""
 
     @property
     def pad_id(self) -> int:
-        """Id of `<pad>` or `[PAD]`."""
+        """The id of `<pad>` or `[PAD]`."""
 
     @property
     def unk_id(self) -> int:
-        """Id of the unknown piece."""
+        """The id of the unknown piece."""
 
     @property
     def cls_id(self) -> int:
-        """Id of `[CLS]`."""
+        """The id of `[CLS]`."""
 
     @property
     def sep_id(self) -> int:
-        """Id of `[SEP]`."""
+        """The id of `[SEP]`."""
 
     @property
     def mask_id(self) -> int:
-        """Id of `[MASK]`."""
+        """The id of `[MASK]`."""
 
     @property
     def lower_case(self) -> bool:
-        """Whether text is lower-cased."""
+        """Whether text is lowercased."""
 
     @property
     def keep_accents(self) -> bool:
-        """Whether accents stay."""
+        """Whether accents are kept."""
 
     @property
     def text_rules(self) -> str:
@@ -276,11 +283,11 @@ class Tokenizer:
 
     @property
     def vocab_digest(self) -> str:
-        """SHA-256 (hex) over the pieces in id order: if it is equal, ids have one meaning."""
+        """SHA-256 (hex) of the pieces in id order. With equal digests, an id means the same piece."""
 
     @property
     def file_name(self) -> str:
-        """The name of the file that the user knows: of `path`, unless that is a token store's copy."""
+        """The name of the file as the user knows it: that of `path`, unless `path` is a token store's copy."""
 
     @property
     def path(self) -> Path:
@@ -291,43 +298,43 @@ class Tokenizer:
 def restore_tokenizer(
     path: str | os.PathLike[str], kind: str, text_rules: str, lower_case: bool, keep_accents: bool, digest: str
 ) -> Tokenizer:
-    """The `Tokenizer` that was pickled: what `pickle.loads` calls.
+    """Restores a `Tokenizer` that was pickled. `pickle.loads` calls it.
 
     Raises:
-        AlbertFastError: the file is gone, or has changed since: its digest is another.
+        AlbertFastError: the file no longer exists, or has changed since, so that its digest differs.
     """
 
 def text_rules_beside(path: str | os.PathLike[str], kind: str) -> tuple[bool | None, bool | None, Path | None]:
-    """What the files beside a tokenizer say of its text rules.
+    """Returns what the files next to a tokenizer say about its text rules.
 
-    For `kind` "unigram" they are those that `Tokenizer.from_file` follows, for "wordpiece" Hugging Face's
+    For `kind` "unigram" these are the files that `Tokenizer.from_file` follows, for "wordpiece" Hugging Face's
     `tokenizer_config.json`.
 
     Returns:
-        `lower_case` and `keep_accents` (None: not told), and a file that names another model's digest, so that it says
-        nothing (None: there is none).
+        `lower_case` and `keep_accents` (None if no file states them), and a file that was ignored because it contains
+        the digest of another model (None if there is no such file).
 
     Raises:
-        AlbertFastError: a file cannot be read, is no JSON, or holds a value of another kind.
+        AlbertFastError: a file cannot be read, is not JSON, or contains a value of the wrong type.
     """
 
 @final
 class Masker:
-    """Masks rows of ids; behind `albert_fast.Masker`, whose docstrings say what is masked and what is returned.
+    """Masks rows of ids. The docstrings of `albert_fast.Masker`, which uses it, say what is masked and returned.
 
     `options_json` is a JSON object of `max_predictions_per_seq` (null for no limit), `masked_lm_prob`, `ngram`,
-    `favor_shorter_ngram`, `do_whole_word_mask`, `do_permutation`, `cross_segment_words` and `replace_with_special`;
-    what is left out has its default.
+    `favor_shorter_ngram`, `do_whole_word_mask`, `do_permutation`, `cross_segment_words` and `replace_with_special`. An
+    option that is missing has its default.
     """
 
     @staticmethod
     def from_tokenizer(
         tokenizer: Tokenizer, options_json: str, word_boundary: str, special_ids: NDArray[np.uint32]
     ) -> Masker:
-        """A masker of a tokenizer's ids; `special_ids`, of shape [ids], are never masked.
+        """Returns a masker for a tokenizer's ids. The `special_ids`, of shape [ids], are never masked.
 
         Raises:
-            AlbertFastError: an option outside its rule, an id outside the vocabulary, a tokenizer without `[CLS]`,
+            AlbertFastError: an option is invalid; an id is outside the vocabulary; the tokenizer has no `[CLS]`,
                 `[SEP]`, `[MASK]` or `<pad>`.
         """
 
@@ -344,10 +351,12 @@ class Masker:
         special_ids: NDArray[np.uint32],
         word_ends: NDArray[np.bool_] | None = None,
     ) -> Masker:
-        """A masker of ids below the length of `word_starts`, of which `ordinary` (None: all) may replace others.
+        """Returns a masker for ids below the length of `word_starts`.
+
+        The `ordinary` ids (None: all) may replace a masked token.
 
         Raises:
-            AlbertFastError: an option outside its rule, an id outside the vocabulary, no ordinary piece.
+            AlbertFastError: an option is invalid; an id is outside the vocabulary; there is no ordinary piece.
         """
 
     def mask(
@@ -362,8 +371,8 @@ class Masker:
         """Masks one row, int32 of shape [tokens]. Every `<pad>` in it is padding.
 
         Raises:
-            AlbertFastError: another dtype or shape, an id outside the vocabulary.
-            MemoryError: no room for the result.
+            AlbertFastError: the dtype or shape is wrong, or an id is outside the vocabulary.
+            MemoryError: the result does not fit in memory.
         """
 
     def mask_batch(
@@ -378,114 +387,116 @@ class Masker:
         word_starts: NDArray[np.bool_] | None = None,
         num_threads: int | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Masks the rows of int32 of shape [rows, tokens], without the GIL, on `num_threads` threads.
+        """Masks rows, int32 of shape [rows, tokens]. It releases the GIL and uses `num_threads` threads.
 
-        None: one a processor. With both `lengths` and `attention_mask` the latter counts; with neither, every `<pad>`
-        is padding, unless it is also `[CLS]`, `[SEP]` or `[MASK]`.
+        `num_threads` None means one thread per CPU. With both `lengths` and `attention_mask`, the latter counts. With
+        neither, every `<pad>` is padding, unless it is also `[CLS]`, `[SEP]` or `[MASK]`.
 
         Raises:
-            AlbertFastError: another dtype or shape, an id outside the vocabulary, a length outside the row, an
-                attention mask of other numbers than 0 and 1.
-            MemoryError: no room for the result.
+            AlbertFastError: a dtype or shape is wrong; an id is outside the vocabulary; a length is outside the row;
+                the attention mask contains numbers other than 0 and 1.
+            MemoryError: the result does not fit in memory.
         """
 
     def predictions(self, tokens: int) -> int:
-        """Length of the `masked_lm_*` arrays of a row of so many tokens."""
+        """Returns the length of the `masked_lm_*` arrays for a row of `tokens` tokens."""
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces."""
+        """The number of pieces."""
 
 @final
 class TokenStore:
     """A token store, open for reading: tokenized documents in memory-mapped files, written by `tokenize`.
 
-    It can be pickled: opened again from the same folder, it must hold the same. `len` is the number of documents.
+    It can be pickled. Unpickling opens the same directory again, which must then have the same contents. `len` is the
+    number of documents.
     """
 
     def __new__(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
-        """Opens the store in a folder.
+        """Opens the store in a directory.
 
-        With `verify`, every byte is read once and compared with the store's checksums. Without it only the description,
-        sizes, headers and borders are checked: for stores that take long to read and have not been copied since they
-        were last verified.
+        With `verify`, every byte is read once and compared with the store's checksums. Without it, only the
+        description, sizes, headers and borders are checked. Use that for stores that take long to read and have not
+        been copied since they were last verified.
 
         Raises:
-            AlbertFastError: no store, or one that is damaged, cut short or of another version; the file is named.
-            KeyboardInterrupt: Ctrl-C.
+            AlbertFastError: there is no store, or it is damaged, truncated or of another version. The message names the
+                file.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
 
     def __len__(self) -> int:
-        """Number of documents."""
+        """Returns the number of documents."""
 
     def __reduce__(self) -> tuple[Callable[[str, str], TokenStore], tuple[Path, str]]: ...
     @staticmethod
     def _reopen(path: str | os.PathLike[str], digest: str) -> TokenStore: ...
     def document(self, index: int) -> list[NDArray[np.uint16] | NDArray[np.uint32]]:
-        """The sentences of a document: an array of ids, of shape [tokens], for each.
+        """Returns the sentences of a document, each as an array of ids of shape [tokens].
 
-        uint16 where the vocabulary has at most 65,536 pieces, otherwise uint32.
+        The dtype is uint16 if the vocabulary has at most 65,536 pieces, otherwise uint32.
 
         Raises:
             AlbertFastError: `index` is not from 0 to `num_documents` - 1.
         """
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that the store was made with, from the copy that lies in the store.
+        """Returns the tokenizer that the store was made with, from the copy in the store.
 
         Raises:
-            AlbertFastError: a store made before there was a copy, or one whose copy was changed.
+            AlbertFastError: the store is from a version that kept no copy, or its copy has changed.
         """
 
     def verify(self) -> None:
         """Reads every byte and compares it with the checksums.
 
         Raises:
-            AlbertFastError: damage; the part is named.
-            KeyboardInterrupt: Ctrl-C.
+            AlbertFastError: the store is damaged. The message names the part.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The directory."""
 
     @property
     def num_documents(self) -> int:
-        """Number of documents."""
+        """The number of documents."""
 
     @property
     def num_sentences(self) -> int:
-        """Number of sentences."""
+        """The number of sentences."""
 
     @property
     def num_tokens(self) -> int:
-        """Number of tokens."""
+        """The number of tokens."""
 
     @property
     def vocab_size(self) -> int:
-        """Pieces of the vocabulary; every id is below it."""
+        """The number of pieces in the vocabulary. Every id is below it."""
 
     @property
     def tokenizer_digest(self) -> str:
-        """`Tokenizer.digest` of the tokenizer that made it."""
+        """The `Tokenizer.digest` of the tokenizer that the store was made with."""
 
     @property
     def digest(self) -> str:
-        """Digest (hex) of the tokens and borders: equal digests, equal contents."""
+        """Digest (hex) of the tokens and borders. Stores with equal digests have equal contents."""
 
 @final
 class Batches:
-    """Numbered batches without end: what `albert_fast.BatchSource` gives a face to."""
+    """Numbered batches without end, which `albert_fast.BatchSource` wraps."""
 
     def __len__(self) -> int:
-        """Instances of the first epoch."""
+        """Returns the number of instances in the first epoch."""
 
     def batch(self, k: int, *, num_threads: int | None = None) -> Batch:
-        """Batch `k`, from 0, without the GIL, on `num_threads` threads (None: one a processor).
+        """Returns batch `k`, from 0. It releases the GIL and uses `num_threads` threads (None: one per CPU).
 
         Raises:
-            AlbertFastError: the data cannot be read; `k` is too large.
-            OverflowError: `k` is no 64-bit number.
+            AlbertFastError: the data cannot be read, or `k` is too large.
+            OverflowError: `k` does not fit in 64 bits.
         """
 
     def ahead(
@@ -497,24 +508,24 @@ class Batches:
         num_threads: int | None = None,
         prefetch: int = 4,
     ) -> BatchIterator:
-        """Iterates over batches `start`, `start + step`, ... below `stop`, of which up to `prefetch` are made ahead.
+        """Iterates over batches `start`, `start + step`, ... below `stop`, and makes up to `prefetch` of them ahead.
 
         Raises:
             AlbertFastError: `step`, `prefetch` or `num_threads` is 0.
-            OverflowError: a number that does not fit 64 bits.
+            OverflowError: a number does not fit in 64 bits.
         """
 
     def shard(self, index: int, count: int) -> Batches:
-        """Every `count`-th instance, from `index` on, in batches of the same size.
+        """Returns every `count`-th instance, starting with instance `index`, in batches of the same size.
 
         Raises:
             AlbertFastError: `index` is not below `count`.
-            OverflowError: a number that does not fit 64 bits.
+            OverflowError: a number does not fit in 64 bits.
         """
 
     @property
     def batch_size(self) -> int:
-        """B: rows of a batch."""
+        """B, the number of rows in a batch."""
 
     @property
     def has_token_boundary(self) -> bool:
@@ -522,32 +533,32 @@ class Batches:
 
     @property
     def max_seq_length(self) -> int:
-        """S: tokens of a row."""
+        """S, the number of tokens in a row."""
 
     @property
     def max_predictions(self) -> int:
-        """P: predictions of a row."""
+        """P, the number of predictions in a row."""
 
 @final
 class BatchIterator:
-    """The batches of `Batches.ahead`. After a fork it goes on in the child, with threads of its own."""
+    """The batches of `Batches.ahead`. After a fork it continues in the child process, with its own threads."""
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> Batch:
-        """The next batch; waits for it without the GIL.
+        """Returns the next batch, and releases the GIL while it waits.
 
         Raises:
-            AlbertFastError: the data cannot be read; there are no more batches then.
-            KeyboardInterrupt: Ctrl-C.
+            AlbertFastError: the data cannot be read. No more batches follow.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
 
 def refuse_output_in_input(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]
 ) -> None:
-    """Refuses an output that lies in one of the inputs: it would be read as input, by this command or the next time.
+    """Checks that an output is not inside an input. Otherwise it would be read as input, now or by the next command.
 
     Raises:
-        AlbertFastError: it does.
+        AlbertFastError: the output is inside an input.
     """
 
 def text_changes(
@@ -556,40 +567,43 @@ def text_changes(
     lower_case: bool = True,
     keep_accents: bool = False,
 ) -> dict[str, Any]:
-    """What the text rules change in a sample of text inputs.
+    """Counts what the text rules change in a sample of text inputs.
 
     Returns:
-        Counts of "letters", "marks" (those that lose accents and the like), "capitals" (that are lower-cased),
-        "changed" (letters of either kind), "inner_words" and "inner_capitals" (words within sentences, and those that
-        begin with a capital letter), and "mark_examples" and "capital_examples", pairs of a word before and after.
+        Counts of "letters", "marks" (letters that lose accents and the like), "capitals" (letters that are lowercased),
+        "changed" (letters of either kind), "inner_words" and "inner_capitals" (words inside sentences, and those
+        that begin with a capital letter), and "mark_examples" and "capital_examples", pairs of a word before and
+        after.
 
     Raises:
-        AlbertFastError: an input that is not there.
+        AlbertFastError: an input does not exist.
     """
 
 @final
 class OutputLock:
-    """Keeps a second run from writing to an output; see `albert_fast.files.locked`."""
+    """Keeps a second process from writing to an output; see `albert_fast.files.locked`."""
 
     def __new__(cls, path: str | os.PathLike[str], *, whole: bool = False) -> Self:
-        """Takes the lock: on a folder that is filled in place, which is created, or on the name of a `whole` output.
+        """Takes the lock on a directory that is filled in place, or on the name of a `whole` output.
+
+        A directory that does not exist is created.
 
         Raises:
-            AlbertFastError: another run has it, or the folder cannot be made.
+            AlbertFastError: another process holds the lock, or the directory cannot be created.
         """
 
     @property
     def exclusive(self) -> bool:
-        """Whether the lock keeps others out: not if the file system has no locks."""
+        """Whether the lock excludes other processes. It does not if the file system has no locks."""
 
     def release(self) -> None:
-        """Ends the lock, and removes what it created if that is still empty. May be called again."""
+        """Releases the lock, and removes what it created if that is still empty. It may be called more than once."""
 
 @final
 class Lines:
-    """Iterates over the lines of text inputs that are not empty under `preprocess`: what a tokenizer is trained on.
+    """Iterates over the lines of text inputs that train a tokenizer: those not empty after `preprocess`.
 
-    Inputs are files, globs and folders, plain, gzip, bzip2, xz or zstd, or `-`.
+    Inputs are files, globs and directories, plain or compressed with gzip, bzip2, xz or zstd, or `-`.
     """
 
     def __new__(
@@ -601,41 +615,43 @@ class Lines:
         on_bad_utf8: str = "error",
         format: str = "auto",
     ) -> Self:
-        """Finds the inputs; `on_bad_utf8` is `"error"` or `"replace"`, `format` `"auto"` or `"text"`.
+        """Finds the inputs. `on_bad_utf8` is `"error"` or `"replace"`, and `format` is `"auto"` or `"text"`.
 
         With `"auto"`, inputs that look like JSON Lines, markup or Parquet are refused when they are read.
 
         Raises:
-            AlbertFastError: an input that matches nothing or cannot be read.
+            AlbertFastError: an input matches nothing or cannot be read.
         """
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the inputs, such as files of a directory that are about its data and skipped."""
+        """What the user should know about the inputs, such as skipped files that describe the data of a directory."""
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> str:
-        """The next line, preprocessed.
+        """Returns the next line, preprocessed.
 
         Raises:
-            AlbertFastError: an input cannot be read; a line is not UTF-8 (file, line and byte are named) or too long.
+            AlbertFastError: an input cannot be read; a line is too long, or is not UTF-8 (the message names file, line
+                and byte).
         """
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of the files read so far, as they lie on the disk."""
+        """The number of bytes read so far from the files, counted as they are on disk."""
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all inputs; 0 where one is a stream."""
+        """The number of bytes in all inputs, or 0 if one is a stream."""
 
 @final
 class RecordFile:
-    """Iterates over the records of a TFRecord file, plain or gzip, whoever wrote it, and checks each.
+    """Iterates over the records of a TFRecord file by any tool, plain or gzip, and checks each record.
 
-    An item is `(number, features, problems)`: the record's number from 0; its features by name, int64 or float32 of
-    shape [length], None for one of another type; and what is wrong with it, empty where nothing is: checksums, names,
-    lengths of features, and, where `vocab_size` and `cls_sep` (two ids) are given, ids and frames.
+    An item is `(number, features, problems)`. The number of the record counts from 0. The features, by name, are int64
+    or float32 of shape [length], or None if the type is another. The problems list what is wrong with the record, and
+    are empty if nothing is. They cover checksums, names and lengths of features and, if `vocab_size` and `cls_sep` (two
+    ids) are given, ids and frames.
     """
 
     def __new__(
@@ -644,12 +660,12 @@ class RecordFile:
         """Opens the file.
 
         Raises:
-            AlbertFastError: it cannot be read.
+            AlbertFastError: the file cannot be read.
         """
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[int, dict[str, NDArray[Any]], list[str]]:
-        """The next record; after damage that hides where records begin, the end.
+        """Returns the next record. Iteration ends at damage that hides the beginning of the next record.
 
         Raises:
             AlbertFastError: the file cannot be read.
@@ -668,15 +684,15 @@ def prepare_text(
     dry_run: bool = False,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Raw text to one sentence a line, a blank line after each document: behind `albert_fast.prepare_text`.
+    """Turns raw text into a corpus: one sentence per line, a blank line after each document.
 
-    `options_json` is a JSON object of the other arguments of `albert_fast.prepare_text`, which says what they do and
-    what is returned; what is left out has its default. `progress` is as in `tokenize`.
+    `albert_fast.prepare_text`, which calls this function, describes the options and what is returned. `options_json` is
+    a JSON object of its other arguments. An option that is missing has its default. `progress` is as in `tokenize`.
 
     Raises:
-        AlbertFastError: an option outside its rule; an input that cannot be read, is damaged or cut short; a broken
-            record; text that is not UTF-8; an output that exists; no document left; a full disk.
-        KeyboardInterrupt: Ctrl-C.
+        AlbertFastError: an option is invalid; an input cannot be read, is damaged or truncated; a record is broken;
+            text is not UTF-8; an output exists; no document is left; the disk is full.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
 
 def tokenize(
@@ -690,20 +706,21 @@ def tokenize(
     overwrite: bool = False,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Tokenizes text into a token store. Stopped and called again with the same arguments it goes on where it was.
+    """Tokenizes a corpus into a token store. An interrupted call resumes when it is repeated with the same arguments.
 
-    `inputs` are files, globs and folders, or one of these; plain, gzip, bzip2, xz or zstd; one sentence a line, a blank
-    line between documents. The store's files are put beside whatever else the folder holds.
+    `inputs` are files, globs and directories, or one of these, plain or compressed with gzip, bzip2, xz or zstd. They
+    have one sentence per line and a blank line between documents. Files that `output_dir` already contains stay, and
+    the store's files are written next to them.
 
-    `progress` is called now and then with stage, unit, done and total (0 where unknown).
+    `progress` is called now and then with stage, unit, done and total (0 if unknown).
 
     Returns:
-        What the store holds, and `"warnings"`.
+        The contents of the store, and `"warnings"`.
 
     Raises:
-        AlbertFastError: an input that cannot be read, text that is not UTF-8 (unless `on_bad_utf8="replace"`), a
-            folder that holds a store of something else (unless `overwrite`), a full disk.
-        KeyboardInterrupt: Ctrl-C; the message says how to go on.
+        AlbertFastError: an input cannot be read; text is not UTF-8 (unless `on_bad_utf8="replace"`); the directory
+            contains another store (unless `overwrite`); the disk is full.
+        KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
     """
 
 def make_records(
@@ -721,20 +738,20 @@ def make_records(
     overwrite: bool = False,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Text inputs, or one token store, to TFRecord shards and `dataset.json` (create_pretraining_data.py).
+    """Turns text inputs, or one token store, into TFRecord shards and `dataset.json` (create_pretraining_data.py).
 
     `options_json` is a JSON object of the fields of `albert_fast.reference.Options`, `rng` (`"fast"` or `"reference"`)
-    and `word_boundary` (`"unicode"` or `"albert"`); what is left out has its default. The bytes of the shards depend on
-    inputs, tokenizer, options, `num_shards` and `compression` (`"none"` or `"gzip"`), never on `num_threads`. Stopped
-    and called again with the same arguments it goes on where it was. `progress` is as in `tokenize`.
+    and `word_boundary` (`"unicode"` or `"albert"`). An option that is missing has its default. The bytes of the shards
+    depend on inputs, tokenizer, options, `num_shards` and `compression` (`"none"` or `"gzip"`), never on `num_threads`.
+    An interrupted call resumes when it is repeated with the same arguments. `progress` is as in `tokenize`.
 
     Returns:
-        What `dataset.json` says, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (bad bytes replaced),
-        `"store"` (the token store, where one was kept), `"seconds"` by stage, `"warnings"`.
+        The content of `dataset.json`, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (the number of bad
+        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`.
 
     Raises:
-        AlbertFastError: as `tokenize`; an option outside its rule; a token store of another tokenizer.
-        KeyboardInterrupt: Ctrl-C; the message says how to go on.
+        AlbertFastError: as in `tokenize`; an option is invalid; the token store is from another tokenizer.
+        KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
     """
 
 def instance_batches(
@@ -745,14 +762,13 @@ def instance_batches(
     tokenizer: Tokenizer | None = None,
     num_threads: int | None = None,
 ) -> Batches:
-    """The batches of all epochs of a token store: `albert_fast.InstanceStream`.
+    """Returns the batches of all epochs of a token store, for `albert_fast.InstanceStream`.
 
-    `options_json` is as in `make_records`. Without `tokenizer` the store's own copy tells which pieces begin words.
+    `options_json` is as in `make_records`. Without `tokenizer`, the store's own copy decides which pieces begin words.
 
     Raises:
-        AlbertFastError: a tokenizer other than the one the store was made with; an option outside its rule; no document
-            that gives an instance.
-        KeyboardInterrupt: Ctrl-C.
+        AlbertFastError: the store was made with another tokenizer; an option is invalid; no document gives an instance.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
 
 def record_batches(
@@ -767,13 +783,13 @@ def record_batches(
     index_dir: str | os.PathLike[str] | None = None,
     num_threads: int | None = None,
 ) -> Batches:
-    """The batches of all epochs of TFRecord files: `albert_fast.RecordReader`.
+    """Returns the batches of all epochs of TFRecord files, for `albert_fast.RecordReader`.
 
-    With `masker`, each record's tokens are restored and masked anew.
+    With `masker`, the tokens of each record are restored and masked again.
 
     Raises:
-        AlbertFastError: a file that cannot be read, is damaged, or holds other records; an option outside its rule.
-        KeyboardInterrupt: Ctrl-C.
+        AlbertFastError: a file cannot be read, is damaged, or contains other records; an option is invalid.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
 
 def instances(
@@ -784,16 +800,17 @@ def instances(
     options_json: str,
     word_end: NDArray[np.bool_] | None = None,
 ) -> list[dict[str, Any]]:
-    """The instances of documents of segments of ids, in output order, as `albert_fast.reference` makes them.
+    """Returns the instances of documents, in output order, as `albert_fast.reference` makes them.
 
-    `word_start` is bool of shape [vocab_size]; `ordinary` lists the ids that may replace a word; `special` has the ids
-    "pad", "unk", "cls", "sep", "mask"; `word_end`, bool of shape [vocab_size], says after which ids a word begins, and
-    then one begins with each segment. Bit 31 of an unknown id says that its surface begins no word.
+    A document is a sequence of sentences, and a sentence a sequence of ids. `word_start` is bool of shape [vocab_size].
+    `ordinary` lists the ids that may replace a masked token. `special` has the ids "pad", "unk", "cls", "sep", "mask".
+    `word_end`, bool of shape [vocab_size], says after which ids a word begins; if it is given, a word also begins with
+    each segment. Bit 31 of an unknown id says that its surface does not begin a word.
 
     Returns:
-        For each: `tokens` uint32 [length], `word_starts` bool [length], `first_length` (`[CLS]`, A and `[SEP]`),
-        `is_random_next`, `masked_positions` and `masked_labels` uint32 [predictions].
+        For each instance: `tokens` uint32 [length], `word_starts` bool [length], `first_length` (`[CLS]`, A and
+        `[SEP]`), `is_random_next`, `masked_positions` and `masked_labels` uint32 [predictions].
 
     Raises:
-        AlbertFastError: an option outside its rule, an id outside the vocabulary.
+        AlbertFastError: an option is invalid, or an id is outside the vocabulary.
     """
