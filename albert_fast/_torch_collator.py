@@ -1,4 +1,4 @@
-"""`albert_fast.torch.Collator`: rows of ids to masked batches of PyTorch tensors."""
+"""`albert_fast.torch.Collator`, which turns rows of ids into masked batches of PyTorch tensors."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MAX_TOKENS = 1 << 24
-"""Most tokens of a row that a `Masker` takes."""
+"""The maximum number of tokens in a row that a `Masker` takes."""
 
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "special_tokens_mask")
 
 
 def _array(value: object) -> NDArray[Any]:
-    """A list, array, tensor (on any device) or number as an array; an object if it is none of them."""
+    """Returns a list, array, tensor (on any device) or number as an array, and anything else as an object array."""
     try:
         return _arrays.read("", value.detach().cpu() if isinstance(value, torch.Tensor) else value)
     except (AlbertFastError, NotImplementedError, RuntimeError):  # of PyTorch: there are no values, as on "meta"
@@ -35,12 +35,12 @@ def _array(value: object) -> NDArray[Any]:
 
 
 def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
-    """A list, array or tensor of integers as int32 of shape [tokens]: ids, or flags, which may be bools."""
+    """Returns a list, array or tensor of integers as int32 of shape [tokens]: ids, or flags, which may be bools."""
     flags = name != "input_ids"
     wide = _array(value)
     if wide.ndim == 1 and wide.size == 0:
         return np.empty(0, dtype=np.int32)
-    # NumPy takes the bools of [True, 5] for integers.
+    # NumPy takes the bools of [True, 5] as integers.
     hidden = isinstance(value, list | tuple) and not {bool, np.bool_}.isdisjoint(map(type, value))
     if wide.ndim == 1 and wide.dtype.kind in "biu" and (flags or not (hidden or wide.dtype.kind == "b")):
         narrow = wide.astype(np.int32, copy=False)
@@ -75,32 +75,33 @@ def _scalars(name: str, values: list[object]) -> torch.Tensor:
 class Collator:
     """Pads rows of ids and masks them: a data collator for a `transformers.Trainer` and any `DataLoader`.
 
-    A row is a mapping with `input_ids`, a list, array or tensor with the special tokens in place. It may have, of the
-    same length and only of 0 and 1, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask` (1
-    for what is never to be masked beyond what the masker knows; such tokens do not count towards the budget); `labels`
-    are replaced; numbers, such as `sentence_order_label`, become a tensor of shape [B].
+    A row is a mapping with `input_ids`, a list, array or tensor that includes the special tokens. It may also have,
+    with the same length and only 0 and 1, `attention_mask` (0 for padding), `token_type_ids` and `special_tokens_mask`.
+    The latter is 1 for tokens that are never masked, beyond those that the masker knows; they do not count towards the
+    budget. `labels` are replaced. Numbers, such as `sentence_order_label`, become a tensor of shape [B].
 
-    Rows may be padded already. Without `attention_mask`, the padding ids at both ends of a row are padding, and an
-    error anywhere else; with it, padding is what it says.
+    Rows may already be padded. Without `attention_mask`, the padding ids at both ends of a row are padding, and a
+    padding id anywhere else is an error. With it, padding is what it says.
 
-    A row gets new masks each time it is seen. A call returns int64 tensors of shape [B, S]: `input_ids` with masks
-    in place, `attention_mask`, `token_type_ids` (0 where a row has none), and `labels`, the original id of each
-    prediction and -100 elsewhere. Calls raise `AlbertFastError` for rows of other things, other lengths, padding ids
-    between tokens, or ids outside the vocabulary.
+    A row gets new masks each time it is used. A call returns int64 tensors of shape [B, S]: `input_ids` with masks in
+    place, `attention_mask`, `token_type_ids` (0 if a row has none), and `labels`, the original id of each prediction
+    and -100 elsewhere. Calls raise `AlbertFastError` if rows contain something else, have different lengths, padding
+    ids between tokens, or ids outside the vocabulary.
 
     Args:
-        masker: what masks; of a tokenizer a `Masker` with its defaults is made.
-        pad_id: the id to pad with; None: that of the masker's `<pad>`.
-        max_length: tokens S of every row, padding included, up to 16777216; None: those of the longest row.
-        pad_to_multiple_of: of what S shall be a multiple, such as 8 for tensor cores. Not with `max_length`.
+        masker: the masker. For a tokenizer, a `Masker` with default options is made.
+        pad_id: the id to pad with. None: the masker's `<pad>`.
+        max_length: S, the number of tokens in every row, padding included, up to 16777216. None: that of the longest
+            row.
+        pad_to_multiple_of: S becomes a multiple of this number, such as 8 for tensor cores. Not with `max_length`.
         seed: None: each batch draws its seed from PyTorch's generator, so that `torch.manual_seed` and
             `transformers.set_seed` reproduce a run and the workers of a DataLoader differ. Otherwise PyTorch's
-            generator is not touched, and seeds follow from this number and the count of calls; in a worker of a
-            DataLoader also from the worker's own seed, which the DataLoader draws from PyTorch's generator whenever it
-            starts workers: epochs differ, and `torch.manual_seed` reproduces them.
+            generator is not used, and seeds follow from this number and the count of calls. In a DataLoader worker they
+            also follow from the worker's own seed, which the DataLoader draws from PyTorch's generator whenever it
+            starts workers. Epochs therefore differ, and `torch.manual_seed` reproduces them.
 
     Raises:
-        AlbertFastError: an option outside its rule; a tokenizer without `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`.
+        AlbertFastError: an option is invalid, or a tokenizer has no `[CLS]`, `[SEP]`, `[MASK]` or `<pad>`.
 
     Example:
         >>> masker = Masker.from_vocab(100, [True] * 100, pad_id=0, cls_id=2, sep_id=3, mask_id=4)
@@ -134,7 +135,7 @@ class Collator:
 
     @property
     def masker(self) -> Masker:
-        """What masks."""
+        """The masker."""
         return self._masker
 
     @property
@@ -152,22 +153,22 @@ class Collator:
         seed: int | None = None,
         **options: Any,
     ) -> Self:
-        """A collator for the ids of a transformers tokenizer.
+        """Returns a collator for the ids of a transformers tokenizer.
 
-        Special tokens are never masked, the unknown piece apart. Which pieces begin a word is read off the vocabulary:
-        with SentencePiece `▁`, punctuation and symbols, and the scripts written without spaces, as with
-        `Tokenizer.word_starts`; with WordPiece what does not begin with `##`; with byte-level BPE what begins with `Ġ`.
-        Where `▁` or `</w>` stands at the end of words, a word begins after it.
+        Special tokens are never masked, apart from the unknown token. The vocabulary shows which pieces begin a word.
+        With SentencePiece these are pieces with `▁`, punctuation and symbols, and the scripts written without spaces,
+        as in `Tokenizer.word_starts`. With WordPiece they are pieces that do not begin with `##`, and with byte-level
+        BPE pieces that begin with `Ġ`. If words end in `▁` or `</w>`, a word begins after it.
 
         Args:
             tokenizer: a `transformers.PreTrainedTokenizerBase` with pad, cls, sep and mask tokens.
             max_length: as in the class.
             pad_to_multiple_of: as in the class.
             seed: as in the class.
-            **options: those of `Masker`, such as `masked_lm_prob`; `special_ids` are further ones.
+            **options: options of `Masker`, such as `masked_lm_prob`. `special_ids` adds further ids.
 
         Raises:
-            AlbertFastError: an option outside its rule; a token that the tokenizer lacks.
+            AlbertFastError: an option is invalid, or the tokenizer lacks one of these tokens.
         """
         named: dict[str, Any] = {}
         for name in ("pad", "cls", "sep", "mask"):
@@ -187,7 +188,7 @@ class Collator:
         plain = [
             id_
             for id_, piece in enumerate(pieces)
-            # Without its own text a piece is a gap, or stands for one byte, or for nothing yet.
+            # A piece without its own text is a gap, or stands for one byte, or has no meaning yet.
             if id_ not in special and piece and not piece.startswith(("[unused", "<0x"))
         ]
         masker = Masker.from_vocab(
@@ -205,7 +206,7 @@ class Collator:
         if self._seed is None:
             return int(torch.randint(2**63 - 1, ()))
         worker = get_worker_info()
-        # A worker that is started again counts from 0 again, but its seed is another.
+        # A worker that is started again counts from 0 again, but has another seed.
         key = (0 if worker is None else worker.seed, self._calls)
         self._calls += 1
         return int(np.random.SeedSequence(self._seed, spawn_key=key).generate_state(1, np.uint64)[0])
@@ -219,7 +220,7 @@ class Collator:
         return self._max_length
 
     def _attention(self, ids: NDArray[np.int32], number: int) -> NDArray[np.bool_]:
-        """What of a row without attention_mask is no padding."""
+        """Returns which tokens of a row without attention_mask are not padding."""
         padding = np.zeros(len(ids), dtype=np.bool_)
         for id_ in self._pad_ids - self._masker.other_ids.keys():
             padding |= ids == id_
@@ -234,11 +235,11 @@ class Collator:
         return ~padding
 
     def __call__(self, rows: Iterable[Any]) -> dict[str, torch.Tensor]:
-        """The batch of these rows.
+        """Returns the batch of these rows.
 
         Raises:
-            AlbertFastError: rows of other things, other lengths, padding ids between tokens, or ids outside the
-                vocabulary.
+            AlbertFastError: rows contain something else, or have different lengths, padding ids between tokens, or ids
+                outside the vocabulary.
         """
         features: list[Any] = [*rows] if hasattr(rows, "__iter__") else [rows]
         if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):

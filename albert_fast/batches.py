@@ -1,7 +1,7 @@
 """Batches for training: fresh instances from a token store, or the records of TFRecord files.
 
 Both are endless sequences of numbered batches. Batch k is a pure function of the data, the options, the seed and k, so
-a trainer that knows its step number knows everything that it needs to go on.
+a trainer only needs its step number to resume.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 
 def _sorted(files: list[Path]) -> list[str]:
-    """Absolute paths in an order that does not depend on how they were listed."""
+    """Returns absolute paths in an order that does not depend on how they were listed."""
     return [str(file) for file in sorted((file.absolute() for file in files), key=lambda file: file.parts)]
 
 
 def _paths(files: Any) -> list[str]:
-    """The paths that `files` names, one or many, as strings.
+    """Returns the paths that `files` names, one or many, as strings.
 
     Raises:
-        AlbertFastError: one of them is no path.
+        AlbertFastError: one of them is not a path.
     """
     if not isinstance(files, str | bytes | PathLike | Iterable):
         raise AlbertFastError(f"files must be a path, or a list of paths; it is {files!r:.200}")
@@ -53,43 +53,43 @@ def _paths(files: Any) -> list[str]:
 
 
 class Batch(TypedDict):
-    """B instances of S tokens and P predictions, zero-padded, by the names of the records' features.
+    """B instances of S tokens and P predictions. The names are those of the records' features.
 
-    Padding is 0 everywhere, whatever the id of `<pad>`, as in records.
+    Arrays are padded with 0, whatever the id of `<pad>`, as in records.
     """
 
     input_ids: NDArray[np.int32]
-    """[B, S]: `[CLS] A [SEP] B [SEP]`, masks in place."""
+    """[B, S]: `[CLS] A [SEP] B [SEP]`, with masks in place."""
     input_mask: NDArray[np.int32]
-    """[B, S]: 1 on tokens, 0 on padding."""
+    """[B, S]: 1 for tokens, 0 for padding."""
     segment_ids: NDArray[np.int32]
-    """[B, S]: 0 up to and including the first `[SEP]`, then 1, on padding 0."""
+    """[B, S]: 0 up to and including the first `[SEP]`, then 1, and 0 for padding."""
     token_boundary: NotRequired[NDArray[np.int32]]
-    """[B, S]: 1 where a word begins. Missing if `BatchSource.has_token_boundary` is False."""
+    """[B, S]: 1 if the token begins a word. Missing if `BatchSource.has_token_boundary` is False."""
     masked_lm_positions: NDArray[np.int32]
-    """[B, P]: positions of the predictions, ascending."""
+    """[B, P]: positions of the predictions, in ascending order."""
     masked_lm_ids: NDArray[np.int32]
-    """[B, P]: the original ids there."""
+    """[B, P]: the original ids at these positions."""
     masked_lm_weights: NDArray[np.float32]
-    """[B, P]: 1.0 on predictions, 0.0 on padding."""
+    """[B, P]: 1.0 for predictions, 0.0 for padding."""
     next_sentence_labels: NDArray[np.int32]
-    """[B, 1]: 0 where A and B stand in order, 1 where they changed places (or B is a random document's)."""
+    """[B, 1]: 0 if A and B are in order, 1 if they are swapped (or B is from a random document)."""
 
 
 class BatchSource(ABC):
-    """Numbered batches without end: what `InstanceStream` and `RecordReader` have in common.
+    """Numbered batches without end, the base class of `InstanceStream` and `RecordReader`.
 
-    Iterating gives batch 0, 1, 2, ... and never ends: epochs flow into each other. `len` is the number of instances of
-    an epoch (of the first, where epochs differ), not of batches; that is `steps_per_epoch`. A source can be pickled,
-    and used by several threads and after a fork.
+    Iterating gives batch 0, 1, 2, ... and never ends; a batch can span two epochs. `len` is the number of instances in
+    an epoch (in the first, if epochs differ). The number of batches is `steps_per_epoch`. A source can be pickled, used
+    by several threads, and used after a fork.
     """
 
     def __init__(self, arguments: Mapping[str, Any], num_threads: int | None) -> None:
         """Opens the source that `arguments` describe.
 
         Args:
-            arguments: what `_open` takes, and what is pickled.
-            num_threads: threads that make batches; None for one a processor.
+            arguments: the arguments of `_open`, which are also what is pickled.
+            num_threads: number of threads that make batches. None: one per CPU.
         """
         self.num_threads = _checks.threads(num_threads)
         self._arguments = dict(arguments)
@@ -99,7 +99,7 @@ class BatchSource(ABC):
 
     @abstractmethod
     def _open(self, **arguments: Any) -> _native.Batches:
-        """The compiled batches that `arguments` describe."""
+        """Returns the compiled batches that `arguments` describe."""
 
     def __getstate__(self) -> tuple[dict[str, Any], int | None, tuple[tuple[int, int], ...], int]:
         return self._arguments, self.num_threads, self._shards, self._instances
@@ -117,34 +117,34 @@ class BatchSource(ABC):
             self._batches = self._batches.shard(index, count)
 
     def __len__(self) -> int:
-        """Instances of the first epoch; of a shard, its own."""
+        """Returns the number of instances in the first epoch. A shard counts its own."""
         return len(self._batches)
 
     @property
     def batch_size(self) -> int:
-        """B: rows of a batch. Every batch is full."""
+        """B, the number of rows in a batch. Every batch is full."""
         return self._batches.batch_size
 
     @property
     def max_seq_length(self) -> int:
-        """S: tokens of a row, padding included."""
+        """S, the number of tokens in a row, padding included."""
         return self._batches.max_seq_length
 
     @property
     def has_token_boundary(self) -> bool:
-        """Whether batches have `token_boundary`: always, unless they are of records without it, such as BERT's."""
+        """Whether batches have `token_boundary`. Only batches of records without it, such as BERT's, do not."""
         return self._batches.has_token_boundary
 
     @property
     def max_predictions(self) -> int:
-        """P: width of the `masked_lm_*` arrays; `max_predictions_per_seq`, or twice that with `do_permutation`."""
+        """P, the width of the `masked_lm_*` arrays: `max_predictions_per_seq`, or twice that with `do_permutation`."""
         return self._batches.max_predictions
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches after which every instance of the first epoch has been seen: `len` / `batch_size`, rounded up.
+        """The number of batches that cover every instance of the first epoch: `len` / `batch_size`, rounded up.
 
-        Of shards, the longest one's, so that it is the same for all shards of a whole.
+        For a shard this is the number for the longest shard, so that all shards of a source agree.
         """
         longest = self._instances
         for _, count in self._shards:
@@ -153,14 +153,14 @@ class BatchSource(ABC):
 
     @property
     def shards(self) -> tuple[tuple[int, int], ...]:
-        """Index and count of each `shard` call that this source is of, the first one first; none for the whole."""
+        """Index and count of each `shard` call that led to this source, in order. Empty for a whole source."""
         return self._shards
 
     def batch(self, k: int) -> Batch:
-        """Batch `k`, from 0, in any order and any number of times: the same bytes each time.
+        """Returns batch `k`, from 0. Batches may be asked for in any order and more than once; the bytes are the same.
 
         Raises:
-            AlbertFastError: `k` is negative or beyond what 64 bits count; the data cannot be read.
+            AlbertFastError: `k` is negative or does not fit in 64 bits, or the data cannot be read.
         """
         return self._batches.batch(_checks.integer("k", k, 0), num_threads=self.num_threads)
 
@@ -173,17 +173,17 @@ class BatchSource(ABC):
         prefetch: int = 4,
         num_threads: int | None = None,
     ) -> Iterator[Batch]:
-        """Batches `start`, `start + step`, ... below `stop` (None: without end), made ahead by threads of their own.
+        """Iterates over batches `start`, `start + step`, ... below `stop`, which separate threads make ahead.
 
         Args:
-            start: the first; what a trainer that goes on passes is its step.
-            stop: where to end.
-            step: from one to the next.
-            prefetch: most finished batches that wait, at least 1.
-            num_threads: threads; None for the source's.
+            start: the first batch. A trainer that resumes passes its step.
+            stop: the batch to end before. None: never end.
+            step: the distance between batches.
+            prefetch: the maximum number of finished batches that wait, at least 1.
+            num_threads: number of threads. None: that of the source.
 
         Raises:
-            AlbertFastError: a number out of range; while iterating, as `batch`.
+            AlbertFastError: a number is out of range; while iterating, as in `batch`.
         """
         return self._batches.ahead(
             _checks.integer("start", start, 0),
@@ -194,15 +194,15 @@ class BatchSource(ABC):
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        """All batches from 0 on, without end."""
+        """Iterates over all batches from 0, without end."""
         return self.batches()
 
     def shard(self, index: int, count: int) -> Self:
-        """Part `index` of `count`, for data parallelism, with batches of the same size.
+        """Returns shard `index` of `count`, for data parallelism, with batches of the same size.
 
-        It has every `count`-th instance, from `index` on: row j of its batch k is row `index + count * j` of batch k of
-        the whole with batches of `count * batch_size`. Together the shards are the whole, and no two of them ever share
-        an instance.
+        The shard has every `count`-th instance, starting with instance `index`. Row j of its batch k is row
+        `index + count * j` of batch k of the whole source with batches of `count * batch_size`. Together the shards are
+        the whole source, and no two of them contain the same instance.
 
         Raises:
             AlbertFastError: `index` is not below `count`.
@@ -224,24 +224,24 @@ class BatchSource(ABC):
 
 @documented(StreamOptions)
 class InstanceStream(BatchSource):
-    """Batches made from a token store as they are asked for, with other splits, masks and order every epoch.
+    """Batches made from a token store on demand, with new splits, masks and order in every epoch.
 
-    Instances and masks are those of `make-records`: the first epochs are, but for the order, duplicates 0, 1, ... of
-    the records of the same options and seed. Where documents are cut into chunks repeats after 16 epochs; where a chunk
-    is split into A and B, whether these change places, the masks and the order never do. (With `random_next_sentence`
-    the splits, on which the cuts depend there, repeat with them.)
+    Instances and masks are those of `make-records`. Apart from the order, the first epochs equal passes 0, 1, ... of
+    the records with the same options and seed. The chunks of documents repeat after 16 epochs. The split of a chunk
+    into A and B, whether these are swapped, the masks and the order never repeat. (With `random_next_sentence` the
+    chunks depend on the splits, so the splits repeat with them.)
 
     Args:
-        store: a `TokenStore`, or its folder.
-        batch_size: B, rows of a batch.
-        tokenizer: the one that the store was made with; None for the store's own copy.
+        store: a `TokenStore`, or its directory.
+        batch_size: B, the number of rows in a batch.
+        tokenizer: the tokenizer that the store was made with. None: the store's own copy.
         {options}
         seed: from 0 to 2**64 - 1.
-        num_threads: threads that make batches; None for one a processor. It never shows in what they are.
+        num_threads: number of threads that make batches. None: one per CPU. It does not affect the batches.
 
     Raises:
-        AlbertFastError: no such store, a damaged one, or one made by another tokenizer; an option outside its rule; no
-            document that gives an instance.
+        AlbertFastError: there is no store, it is damaged, or it was made with another tokenizer; an option is invalid;
+            no document gives an instance.
     """
 
     def __init__(
@@ -297,42 +297,43 @@ class InstanceStream(BatchSource):
 
 
 class RecordReader(BatchSource):
-    """Batches from TFRecord files of ALBERT records, ours or anyone's, plain or gzipped, every checksum verified.
+    """Batches from TFRecord files of ALBERT records, made by any tool, plain or gzip. Every checksum is verified.
 
-    Record files are indexed when they are opened, so that any record can be read by itself: an epoch has every record
-    once, in an order of its own, and batch k needs nothing of those before it. Gzipped files, in which nothing can be
-    found, are decompressed once.
+    Record files are indexed when they are opened, so that every record can be read separately. An epoch has every
+    record once, in its own order, and batch k does not depend on the batches before it. Gzip files cannot be indexed,
+    so they are decompressed once.
 
-    With `remask` the original tokens are put back from the labels and masked anew each epoch, words from
-    `token_boundary`: one duplicate of a corpus is enough for any number of epochs.
+    With `remask`, the original tokens are restored from the labels and masked again in each epoch. Words come from
+    `token_boundary`. Records of one pass over the corpus are then enough for any number of epochs.
 
     Other features of a record are ignored. Records without `token_boundary`, such as BERT's, can be read; only new
-    whole-word masks need it. If the first record of a file has none, no batch has it.
+    whole-word masks need it. If the first record of a file has no `token_boundary`, no batch has it.
 
     Args:
-        files: a file, a glob, a folder of `*.tfrecord*` files, or a sequence of these, in any order: files are sorted
-            by their absolute paths, so that machines whose file systems list them in other orders agree. Each file is
-            read once, also if several paths lead to it.
-        batch_size: B, rows of a batch.
-        seed: of the order and of new masks, from 0 to 2**64 - 1.
-        shuffle: whether each epoch has an order of its own; otherwise that of the files.
-        remask: whether records are masked anew; needs `masker`.
-        masker: of the vocabulary that the records are of, with the options of the new masks. P is then the masker's,
-            which may differ from the files'. Without `remask`, it is not used.
-        allow_other_tokenizer: whether records of several tokenizers, and a masker of another one, are taken. Otherwise
-            they are refused if the `dataset.json` beside the records tells.
-        max_seq_length: S that the records must have; None for that of the first.
-        vocab_size: pieces of the vocabulary, below which every id must be; None for the masker's, or none.
-        index_dir: a folder that keeps indexes (8 bytes a record, mapped) and decompressed files for the next time; made
-            where it is missing. None: an index is made each time and kept in memory, and what is decompressed in
-            temporary files without names.
-        num_threads: threads that make batches; None for one a processor. It never shows in what they are.
+        files: a file, a glob, a directory of `*.tfrecord*` files, or a sequence of these, in any order. Files are
+            sorted by their absolute paths, because file systems list them in different orders. Each file is read once,
+            even if several paths lead to it.
+        batch_size: B, the number of rows in a batch.
+        seed: the seed for the order and for new masks, from 0 to 2**64 - 1.
+        shuffle: whether each epoch has its own order. Otherwise, all have the order of the files.
+        remask: whether to mask the records again, which needs `masker`.
+        masker: a masker for the records' vocabulary, with the options of the new masks. P is then the masker's, which
+            may differ from that of the files. It is only used with `remask`.
+        allow_other_tokenizer: whether to accept records of several tokenizers, or a masker of another tokenizer.
+            Otherwise they are refused, if the `dataset.json` next to the records shows it.
+        max_seq_length: S that the records must have. None: that of the first record.
+        vocab_size: number of pieces in the vocabulary; every id must be below it. None: that of the masker, or no
+            limit.
+        index_dir: a directory that keeps indexes (8 bytes per record, memory-mapped) and decompressed files for the
+            next time. It is created if needed. None: an index is made each time and kept in memory, and decompressed
+            data goes to temporary files without names.
+        num_threads: number of threads that make batches. None: one per CPU. It does not affect the batches.
 
     Raises:
-        AlbertFastError: nothing matches `files`; records or a masker of another tokenizer; a file that is no TFRecord
-            file, damaged (file, record and byte are named) or of other lengths than the first; no records; an option
-            outside its rule; `remask` of records without `token_boundary` with a masker of whole words. While reading
-            too, where damage is met then.
+        AlbertFastError: nothing matches `files`; the records or the masker are of another tokenizer; a file is not a
+            TFRecord file, is damaged (the message names file, record and byte) or has other lengths than the first;
+            there are no records; an option is invalid; `remask` with a whole-word masker needs records with
+            `token_boundary`. Damage that is only found while reading raises it then.
     """
 
     def __init__(
@@ -379,6 +380,6 @@ class RecordReader(BatchSource):
 
     @property
     def files(self) -> list[str]:
-        """The record files, sorted: the order in which their records are numbered."""
+        """The record files, sorted. Their records are numbered in this order."""
         files: list[str] = self._arguments["files"]
         return [*files]

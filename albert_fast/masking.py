@@ -1,9 +1,9 @@
-"""Masks for a training loop of one's own: NumPy arrays of ids in, masked ids and predictions out.
+"""Masks for a custom training loop: NumPy arrays of ids in, masked ids and predictions out.
 
-The rules, and the code, are those of the records that ``make-records`` writes: n-grams of whole words of length n with
-probability (1/n) / sum(1/k) (ALBERT, Lan et al. 2019, section 4.1), of whose tokens 80 % become ``[MASK]``, 10 % stay
-and 10 % become a random piece (BERT, Devlin et al. 2018, section 3.1). In google-research/ALBERT that is
-create_pretraining_data.py: create_masked_lm_predictions; ``albert_fast.reference`` explains it line by line.
+The rules, and the code, are those of the records that ``make-records`` writes. Masks are n-grams of whole words, of
+length n with probability (1/n) / sum(1/k) (ALBERT, Lan et al. 2019, section 4.1). Of their tokens, 80% become
+``[MASK]``, 10% stay and 10% become a random piece (BERT, Devlin et al. 2018, section 3.1). In google-research/ALBERT
+this is create_pretraining_data.py: create_masked_lm_predictions, which ``albert_fast.reference`` explains line by line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Masker"]
 
 
 def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
-    """Ids of the vocabulary, in any sequence, as an array of their own."""
+    """Returns ids of the vocabulary, given as any sequence, as a new array."""
     try:
         ids = _arrays.read(name, values)
     except AlbertFastError:
@@ -50,7 +50,7 @@ def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
 def _word_starts(
     value: object, dims: int, shape: str, lengths: Sequence[int] | NDArray[np.int64] = ()
 ) -> NDArray[np.bool_] | None:
-    """Word starts as bools; `shape` is what an error says of the shape, `lengths` those of the rows of ids."""
+    """Returns word starts as bools. Errors name `shape`; `lengths` are the lengths of the rows of ids."""
     if value is None:
         return None
     starts = _arrays.zeros_and_ones("word_starts", value, dims, shape, lengths)
@@ -59,7 +59,7 @@ def _word_starts(
 
 
 def _attention(value: object, shape: str, rows: _arrays.Rows, lengths: NDArray[np.int64]) -> NDArray[Any]:
-    """An attention mask; `lengths` are those of the rows of ids, which what fills them up does not count to."""
+    """Returns an attention mask. `lengths` are the lengths of the rows of ids before they were filled up."""
     found = _arrays.zeros_and_ones("attention_mask", value, 2, shape, lengths)
     if rows.lengths is not None and found.shape == rows.ids.shape:
         beyond = (found != 0) & (np.arange(found.shape[1]) >= lengths[:, np.newaxis])
@@ -73,7 +73,7 @@ def _attention(value: object, shape: str, rows: _arrays.Rows, lengths: NDArray[n
 
 
 def _lengths(value: object, rows: _arrays.Rows) -> NDArray[np.int64]:
-    """The number of tokens at the beginning of each of the rows."""
+    """Returns the number of tokens at the beginning of each row."""
     found = _arrays.read("lengths", value)
     _arrays.check_no_bools("lengths", value, "integers of shape [rows]")
     if found.size == 0 and found.ndim == 1:
@@ -101,11 +101,11 @@ def _lengths(value: object, rows: _arrays.Rows) -> NDArray[np.int64]:
 
 
 def _table(name: str, values: object, size: int) -> NDArray[np.bool_]:
-    """A flag for each id, as bools."""
+    """Returns a flag for each id, as bools."""
     try:
         table = _arrays.zeros_and_ones(name, values, 1, "[vocab_size]")
         _arrays.check_zeros_and_ones(name, table)
-        # Of its own: the caller's may change.
+        # Copied, because the caller's array may change.
         table = np.array(table, dtype=np.bool_)
     except AlbertFastError:
         table = _arrays.read(name, values)
@@ -118,41 +118,41 @@ def _table(name: str, values: object, size: int) -> NDArray[np.bool_]:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of masks as the compiled part takes them, and as they are pickled."""
+    """Returns the options of masks as the compiled part takes them, and as they are pickled."""
     options = MaskOptions.pick(given).as_dict()
-    # The compiled part takes it with the tokenizer.
+    # The compiled part takes it together with the tokenizer.
     del options["word_boundary"]
     return options
 
 
 @documented(MaskOptions)
 class Masker:
-    """Masks rows of ids, one or many at a time: immutable, safe to share between threads, and it pickles.
+    """Masks rows of ids, one or many at a time. It is immutable, safe to share between threads, and can be pickled.
 
-    What is masked depends on the row's ids, its padding, the seed and the row's number alone: not on the other rows, on
-    threads, or on the machine.
+    What is masked only depends on the row's ids, its padding, the seed and the row's number. It does not depend on the
+    other rows, on threads, or on the machine.
 
-    - The *budget* of a row is `masked_lm_prob` of its tokens, halves rounded to even: special tokens counted, padding
-      not; at least 1 and at most `max_predictions_per_seq`. Where `masked_lm_prob` is 0 nothing is masked. Where no
-      n-gram fits into what is left of the budget, less is masked.
-    - *Never masked*: `[CLS]`, `[SEP]`, `[MASK]`, `<pad>`, `special_ids`, and padding. An unknown piece is a token like
-      any other, as in the reference.
-    - A *word* is a token that begins one and those after it that do not, by `Tokenizer.word_starts` and, where `▁` ends
-      words, `Tokenizer.word_ends`. What follows a special token or padding begins
-      one, and neither words nor n-grams run across these; with `cross_segment_words` they run across `[CLS]` and
-      `[SEP]`.
+    - The *budget* of a row is `masked_lm_prob` times its number of tokens, special tokens included and padding
+      excluded. Halves round to even. It is at least 1 and at most `max_predictions_per_seq`. If `masked_lm_prob` is 0,
+      nothing is masked. If no n-gram fits into the rest of the budget, less is masked.
+    - *Never masked* are `[CLS]`, `[SEP]`, `[MASK]`, `<pad>`, `special_ids`, and padding. An unknown token is treated
+      like any other, as in the reference.
+    - A *word* is a token that begins one and the tokens after it that do not, by `Tokenizer.word_starts` and, if `▁`
+      ends words, `Tokenizer.word_ends`. A word begins after every special token and after padding. Words and n-grams do
+      not cross these. With `cross_segment_words` they do cross `[CLS]` and `[SEP]`.
 
-    `Masker(...)` is of a tokenizer, `Masker.from_vocab(...)` of any vocabulary.
+    `Masker(...)` takes a tokenizer, and `Masker.from_vocab(...)` any vocabulary.
 
     Args:
-        tokenizer: whose ids the rows hold.
+        tokenizer: the tokenizer of the ids in the rows.
         {options}
         special_ids: further ids that are never masked.
-        num_threads: threads of `mask_batch`; None: one a processor. Batches of few tokens are masked by the calling
+        num_threads: number of threads of `mask_batch`. None: one per CPU. The calling thread masks small batches
+            itself.
             thread.
 
     Raises:
-        AlbertFastError: an option outside its rule; an id outside the vocabulary; a tokenizer without `[CLS]`, `[SEP]`,
+        AlbertFastError: an option is invalid; an id is outside the vocabulary; the tokenizer has no `[CLS]`, `[SEP]`,
             `[MASK]` or `<pad>`.
 
     Example:
@@ -215,21 +215,21 @@ class Masker:
         special_ids: Sequence[int] = (),
         num_threads: int | None = None,
     ) -> Self:
-        """A masker of any vocabulary; the options that are not explained here are those of the class.
+        """Returns a masker for any vocabulary. The class describes the other options.
 
         Args:
-            vocab_size: number of pieces; ids are from 0 to one less.
-            word_starts: for each id whether the piece begins a word: bool of shape [vocab_size].
-            pad_id: id of `<pad>`.
-            cls_id: id of `[CLS]`.
-            sep_id: id of `[SEP]`.
-            mask_id: id of `[MASK]`.
-            ordinary: ids that may stand in for a masked token; None: all. Special ones among them do not count.
-            word_ends: for each id whether what follows the piece begins a word, bool of shape [vocab_size], for
-                vocabularies that mark words at their end; None: no piece does.
+            vocab_size: number of pieces. Ids are from 0 to `vocab_size` - 1.
+            word_starts: whether the piece of each id begins a word: bool of shape [vocab_size].
+            pad_id: the id of `<pad>`.
+            cls_id: the id of `[CLS]`.
+            sep_id: the id of `[SEP]`.
+            mask_id: the id of `[MASK]`.
+            ordinary: ids that may replace a masked token. None: all. Special ones among them are ignored.
+            word_ends: whether a word begins after the piece of each id, bool of shape [vocab_size], for vocabularies
+                that mark the ends of words. None: False for every piece.
 
         Raises:
-            AlbertFastError: an option outside its rule; an id outside the vocabulary; no ordinary piece.
+            AlbertFastError: an option is invalid; an id is outside the vocabulary; there is no ordinary piece.
         """
         options = _options(locals())
         size = _checks.integer("vocab_size", vocab_size, 1, 2**31 - 1)
@@ -258,7 +258,7 @@ class Masker:
         num_threads: int | None,
         named: dict[str, int],
     ) -> None:
-        """Keeps the compiled part, and `make(*arguments, **options)` to pickle and to show."""
+        """Keeps the compiled part, and `make(*arguments, **options)` for pickling and `repr`."""
         num_threads = _checks.threads(num_threads)
         self._native = native
         self._pad_id = named["pad_id"]
@@ -268,18 +268,18 @@ class Masker:
 
     @property
     def native(self) -> _native.Masker:
-        """The compiled masker behind this one."""
+        """The compiled masker that does the work."""
         return self._native
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer that it is of; None for `from_vocab`."""
+        """The tokenizer of the ids, or None after `from_vocab`."""
         of = self._recipe[1][0]
         return of if isinstance(of, Tokenizer) else None
 
     @property
     def pad_id(self) -> int:
-        """Id of `<pad>`."""
+        """The id of `<pad>`."""
         return self._pad_id
 
     @property
@@ -289,16 +289,17 @@ class Masker:
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces."""
+        """The number of pieces."""
         return self._native.vocab_size
 
     def predictions(self, tokens: int) -> int:
-        """Length P of the `masked_lm_*` arrays of a row of S tokens, padding included.
+        """Returns P, the length of the `masked_lm_*` arrays for a row of `tokens` tokens.
 
-        `max_predictions_per_seq`, or without one `max(1, round(masked_lm_prob * S))`; twice that with `do_permutation`.
+        P is `max_predictions_per_seq` if set, otherwise `max(1, round(masked_lm_prob * tokens))`, and twice that with
+        `do_permutation`. Padding counts as tokens.
 
         Raises:
-            AlbertFastError: `tokens` is no integer from 1 to 16777216.
+            AlbertFastError: `tokens` is not an integer from 1 to 16777216.
         """
         return self._native.predictions(_checks.integer("tokens", tokens, 1, 1 << 24))
 
@@ -314,19 +315,19 @@ class Masker:
         """Masks one row.
 
         Args:
-            input_ids: of shape [S], of any kind that `mask_batch` takes. Every `<pad>` in it is padding.
+            input_ids: ids of shape [S], in any form that `mask_batch` takes. Every `<pad>` is padding.
             seed: from 0 to 2**64 - 1.
-            row: the row's number, from 0: `mask(ids[r], seed, row=r)` is row r of `mask_batch(ids, None, seed)`.
-            labels: whether to give `labels` too.
-            word_starts: of shape [S], whether each token begins a word, if the vocabulary cannot say so: bools, or
-                integers 0 and 1, such as a batch's `token_boundary`.
+            row: the row's number, from 0. `mask(ids[r], seed, row=r)` is row r of `mask_batch(ids, None, seed)`.
+            labels: whether to return `labels` too.
+            word_starts: whether each token begins a word, of shape [S], if the vocabulary cannot tell. Takes bools, or
+                integers 0 and 1, such as the `token_boundary` of a batch.
 
         Returns:
-            What `mask_batch` returns, its arrays of one dimension.
+            What `mask_batch` returns, in arrays of one dimension.
 
         Raises:
-            AlbertFastError: another type or shape, an id outside the vocabulary, a number outside its range.
-            MemoryError: no room for the result.
+            AlbertFastError: a type or shape is wrong; an id is outside the vocabulary; a number is outside its range.
+            MemoryError: the result does not fit in memory.
         """
         ids = _arrays.integers("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary")
         _padding.check_ends([ids], [self._pad_id], self._other_ids, "pass the row without padding")
@@ -357,37 +358,38 @@ class Masker:
     ) -> dict[str, NDArray[Any]]:
         """Masks B rows of S tokens, in parallel and without the GIL.
 
-        All arguments may be NumPy arrays of any integer type, byte order and strides, tensors of PyTorch, TensorFlow
-        or others in the CPU's memory, or lists. None is changed. int32 arrays are read where they lie; others are
-        converted first.
+        All arguments may be NumPy arrays of any integer type, byte order and strides, tensors of PyTorch, TensorFlow or
+        others in CPU memory, or lists. They are never changed. int32 arrays are read in place; others are converted
+        first.
 
         Args:
-            input_ids: of shape [B, S]; or a list of rows, which are filled up with `<pad>` to the longest, S.
-            lengths: what of each row is no padding: of shape [B], the number of tokens at its beginning; or of shape
-                [B, S], an attention mask; None: all tokens but `<pad>`, and nothing of what a list's rows are filled
-                up with. (A vocabulary whose `<pad>` is also `[CLS]`,
-                `[SEP]` or `[MASK]` has no other sign of padding: its rows must not begin or end in several of them.)
-            seed: from 0 to 2**64 - 1; to be given.
-            attention_mask: instead of `lengths`, of shape [B, S], 1 for a token and 0 for padding, which may be
-                anywhere: bools or integers. The rows of a list must be as long as those of `input_ids`.
-            first_row: number of the first row: `mask_batch(ids[a:b], lengths[a:b], seed, first_row=a)` gives rows a to
-                b of `mask_batch(ids, lengths, seed)`.
-            labels: whether to give `labels` too.
-            word_starts: of shape [B, S], whether each token begins a word, if the vocabulary cannot say so: bools, or
-                integers 0 and 1, such as a batch's `token_boundary`. The rows of a list must be as long as those of
-                `input_ids`.
+            input_ids: ids of shape [B, S], or a list of rows, which are filled up with `<pad>` to S, the length of the
+                longest.
+            lengths: what is not padding: the number of tokens at the beginning of each row, of shape [B], or an
+                attention mask of shape [B, S]. None: all tokens but `<pad>`, without what fills up the rows of a list.
+                (If the `<pad>` of a vocabulary is also `[CLS]`, `[SEP]` or `[MASK]`, padding cannot be recognized
+                otherwise, and rows must not begin or end with several of them.)
+            seed: from 0 to 2**64 - 1. It is required.
+            attention_mask: an alternative to `lengths`, of shape [B, S]: 1 for a token and 0 for padding, which may be
+                anywhere, as bools or integers. The rows of a list must be as long as those of `input_ids`.
+            first_row: number of the first row. `mask_batch(ids[a:b], lengths[a:b], seed, first_row=a)` returns rows a
+                to b of `mask_batch(ids, lengths, seed)`.
+            labels: whether to return `labels` too.
+            word_starts: whether each token begins a word, of shape [B, S], if the vocabulary cannot tell. Takes bools,
+                or integers 0 and 1, such as the `token_boundary` of a batch. The rows of a list must be as long as
+                those of `input_ids`.
 
         Returns:
-            New arrays, with P as `predictions(S)` gives it, each row's predictions ascending and zero-padded:
-            `input_ids` int32 [B, S], with replacements in place; `masked_lm_positions` int32 [B, P];
-            `masked_lm_ids` int32 [B, P], the original ids there; `masked_lm_weights` float32 [B, P], 1.0 for a
-            prediction and 0.0 for padding; with `labels` as Hugging Face's models take them: `labels` int64 [B, S], the
-            original id of each prediction and -100 elsewhere.
+            New arrays, with P from `predictions(S)`. The predictions of a row are in ascending order and zero-padded.
+            `input_ids` is int32 [B, S], with replacements in place. `masked_lm_positions` is int32 [B, P].
+            `masked_lm_ids` is int32 [B, P], the original ids at these positions. `masked_lm_weights` is float32 [B,
+            P], 1.0 for a prediction and 0.0 for padding. With `labels`, `labels` is int64 [B, S], as Hugging Face's
+            models take it: the original id of each prediction, and -100 elsewhere.
 
         Raises:
-            AlbertFastError: another type or shape, an id outside the vocabulary, a length outside the row, an
-                attention mask of other numbers, a number outside its range.
-            MemoryError: no room for the result.
+            AlbertFastError: a type or shape is wrong; an id is outside the vocabulary; a length is outside the row; an
+                attention mask contains other numbers than 0 and 1; a number is outside its range.
+            MemoryError: the result does not fit in memory.
         """
         if seed is None:
             raise AlbertFastError("seed must be given: mask_batch(input_ids, lengths, seed)")
@@ -422,7 +424,7 @@ class Masker:
 
     def __repr__(self) -> str:
         again, (of, *_) = self._recipe
-        # Tables are long; special_ids are few.
+        # Tables are long, so they are not shown. special_ids are few.
         shown = {**again.keywords, "special_ids": again.keywords["special_ids"].tolist()}
         options = [f"{name}={value!r}" for name, value in shown.items() if name not in ("ordinary", "word_ends")]
         name = "Masker" if isinstance(of, Tokenizer) else "Masker.from_vocab"

@@ -1,4 +1,4 @@
-"""Batches as a `tf.data.Dataset`; needs TensorFlow (`pip install tensorflow`), which albert-fast does not install.
+"""Batches as a `tf.data.Dataset`. Install TensorFlow separately (`pip install tensorflow`).
 
 Example:
     >>> import albert_fast.tf
@@ -29,7 +29,7 @@ __all__ = ["dataset", "element_spec"]
 
 
 def element_spec(source: BatchSource) -> dict[str, Any]:
-    """The `tf.TensorSpec` of each array of a batch of `source`, by name, all dimensions known."""
+    """Returns the `tf.TensorSpec` of each array in a batch of `source`, by name. All dimensions are known."""
     rows, tokens, predictions = source.batch_size, source.max_seq_length, source.max_predictions
     shapes = {
         "input_ids": (rows, tokens),
@@ -50,29 +50,29 @@ def element_spec(source: BatchSource) -> dict[str, Any]:
 def dataset(
     source: BatchSource, *, start: int = 0, stop: int | None = None, step: int = 1, prefetch: int = 4
 ) -> tf.data.Dataset:
-    """Batches `start`, `start + step`, ... below `stop` (None: without end), made ahead while the model computes.
+    """Returns batches `start`, `start + step`, ... below `stop`, made ahead while the model computes.
 
-    Each iteration begins at `start` again; each has threads of its own. The order is always the same. A trainer that
-    goes on passes the number of batches that it has had as `start`; nothing is skipped through.
+    Each iteration begins at `start` again and has its own threads. The order is always the same. A trainer that resumes
+    passes the number of batches that it has used as `start`. The batches before `start` are not made.
 
     Args:
         source: an `InstanceStream` or a `RecordReader`.
         start: the first batch.
-        stop: where to end.
-        step: from one to the next.
-        prefetch: most finished batches that wait, from 1 to 65536; one more waits in TensorFlow.
+        stop: the batch to end before. None: never end.
+        step: the distance between batches.
+        prefetch: the maximum number of finished batches that wait, from 1 to 65536. One more waits in TensorFlow.
 
     Returns:
-        Dictionaries by the names of `albert_fast.Batch`, int32 (`masked_lm_weights`: float32) with static shapes
-        [B, S], [B, P] and, for `next_sentence_labels`, [B, 1].
+        Dictionaries with the names of `albert_fast.Batch`, int32 (`masked_lm_weights`: float32) with static shapes [B,
+        S], [B, P] and, for `next_sentence_labels`, [B, 1].
 
     Raises:
-        AlbertFastError: another source, a number outside its range. What fails while iterating, such as a disk, is a
-            `tf.errors.InvalidArgumentError` with the same text, as TensorFlow makes it of any ValueError.
+        AlbertFastError: `source` is invalid, or a number is outside its range. What fails while iterating, such as a
+            disk, raises `tf.errors.InvalidArgumentError` with the same text, as TensorFlow does for any ValueError.
 
     Example:
-        Under a `tf.distribute` strategy `batch_size` is that of one replica, and each input pipeline, of which there is
-        one a worker, takes its shard. Every replica takes one batch a step:
+        Under a `tf.distribute` strategy, `batch_size` is that of one replica. Each worker has one input pipeline, which
+        takes its shard. Every replica takes one batch per step:
 
         >>> def distributed(strategy, source, steps_done=0):
         ...     def pipeline(context):
@@ -82,9 +82,9 @@ def dataset(
         ...
         ...     return strategy.distribute_datasets_from_function(pipeline)
 
-        `strategy.experimental_distribute_dataset` and Keras' `fit` deal the rows of the whole source out themselves;
-        `batch_size` is then that of all replicas. Of a shard, which each worker has of its own, they leave all rows to
-        the worker: its `auto_shard_policy` is OFF.
+        `strategy.experimental_distribute_dataset` and Keras' `fit` divide the rows of the whole source themselves.
+        `batch_size` is then that of all replicas. If each worker has its own shard, all rows of it stay with the
+        worker: the `auto_shard_policy` of the dataset is OFF.
     """
     _checks.instance("source", source, BatchSource, "an InstanceStream or a RecordReader")
     start = _checks.integer("start", start, 0)
@@ -97,10 +97,10 @@ def dataset(
 
     found = tf.data.Dataset.from_generator(batches, output_signature=element_spec(source))
     if any(count > 1 for _, count in source.shards):
-        # Otherwise experimental_distribute_dataset, and Keras' fit, would read a part of the shard in each worker.
+        # Otherwise experimental_distribute_dataset, and Keras' fit, would only read a part of the shard in each worker.
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         found = found.with_options(options)
     count = tf.data.INFINITE_CARDINALITY if stop is None else len(range(start, stop, step))
-    # The one that waits in TensorFlow is copied and converted outside the training step.
+    # The batch that waits in TensorFlow is copied and converted outside the training step.
     return found.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)

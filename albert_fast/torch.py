@@ -1,7 +1,7 @@
-"""Batches for PyTorch and Hugging Face Transformers; needs PyTorch (`pip install torch`), which is not installed along.
+"""Batches for PyTorch and Hugging Face Transformers. Install PyTorch separately (`pip install torch`).
 
-`dataset` feeds a `DataLoader` with the batches of an `InstanceStream` or a `RecordReader`, and `collate` passes them
-to a Hugging Face `Trainer`. `Collator` masks tokens of one's own, in a `DataLoader` or a `Trainer`.
+`dataset` feeds a `DataLoader` with the batches of an `InstanceStream` or a `RecordReader`, and `collate` passes them to
+a Hugging Face `Trainer`. `Collator` masks your own tokens, in a `DataLoader` or a `Trainer`.
 
 Example:
     >>> import albert_fast.torch
@@ -45,18 +45,17 @@ if TYPE_CHECKING:
 __all__ = ["BatchDataset", "Collator", "collate", "dataset", "huggingface"]
 
 IGNORED = -100
-"""The label of what is not predicted: what PyTorch's cross entropy leaves out unless told otherwise."""
+"""The label of tokens that are not predicted. PyTorch's cross entropy ignores it by default."""
 
 FORMS = ("huggingface", "albert")
 
 
 def huggingface(batch: Batch) -> dict[str, torch.Tensor]:
-    """A batch by the names that transformers' `AlbertForPreTraining` takes, all int64.
+    """Returns a batch under the names that transformers' `AlbertForPreTraining` takes, all int64.
 
     Returns:
         `input_ids`, `attention_mask` and `token_type_ids` [B, S]; `labels` [B, S], the original id of each prediction
-        and -100 elsewhere; `sentence_order_label` [B], 0 where the segments stand in order and 1 where they changed
-        places.
+        and -100 elsewhere; `sentence_order_label` [B], 0 if the segments are in order and 1 if they are swapped.
     """
     labels = np.full(batch["input_ids"].shape, IGNORED, dtype=np.int64)
     rows, columns = np.nonzero(batch["masked_lm_weights"])
@@ -72,7 +71,7 @@ def huggingface(batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def _in_turn(parts: list[Iterator[Batch]]) -> Iterator[Batch]:
-    """The next one of each, from the first to the last, again and again until one has ended."""
+    """Yields the next batch of each part in turn, from the first to the last, until one part ends."""
     for part in itertools.cycle(parts):
         batch = next(part, None)
         if batch is None:
@@ -81,7 +80,7 @@ def _in_turn(parts: list[Iterator[Batch]]) -> Iterator[Batch]:
 
 
 class BatchDataset(IterableDataset):
-    """What `dataset` gives; it can be pickled, so workers may be forked or spawned."""
+    """What `dataset` returns. It can be pickled, so workers may be forked or spawned."""
 
     def __init__(self, source: BatchSource, start: int, stop: int | None, step: int, form: str, prefetch: int) -> None:
         super().__init__()
@@ -91,17 +90,17 @@ class BatchDataset(IterableDataset):
         self.step = _checks.integer("step", step, 1)
         self.form = _checks.choice("form", form, FORMS)
         self.prefetch = _checks.integer("prefetch", prefetch, 1, 2**16)
-        # Processes that accelerate deals out to, in a worker that was spawned.
+        # Number of processes that accelerate deals batches to, in a worker that was spawned.
         self._dealt = 1
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_dealt": _loaders.processes(inspect.currentframe())}
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        # Frames are not kept in a variable: one that holds itself would keep the iterators below.
+        # Frames are not kept in a variable: a frame that refers to itself would keep the iterators below alive.
         joins = _loaders.watch_collator(inspect.currentframe())
         if self.source.shards or self.step > 1:
-            # A dataset around this one may not pass set_epoch on.
+            # A dataset that wraps this one may not forward set_epoch.
             self._check_shards(max(self._dealt, _loaders.processes(inspect.currentframe())))
         if get_worker_info() is None:
             batches = self.source.batches(
@@ -112,15 +111,16 @@ class BatchDataset(IterableDataset):
         return self._tensors(batches)
 
     def _share(self, *, joins: bool) -> Iterator[Batch]:
-        """The batches of this worker of a DataLoader; `joins`: whether its collator gets several of them at once.
+        """Returns the batches of this DataLoader worker.
 
-        A DataLoader takes from its workers in turn, so that these shares give the order of a single process.
+        `joins` says whether its collator gets several of them at once. A DataLoader takes from its workers in turn, so
+        these batches arrive in the order of a single process.
         """
         worker = get_worker_info()
         assert worker is not None  # __iter__ has looked
-        # How many a worker makes in succession is known only when the first one is asked for.
+        # How many batches a worker makes in succession is only known when the first one is asked for.
         block = (_loaders.block(inspect.currentframe()) if joins else 1) or self._unknown_block(worker.num_workers)
-        # Workers are processes: with a thread for every processor in each they would stand in each other's way.
+        # Workers are processes. With one thread per CPU in each, they would slow each other down.
         num_threads, prefetch = self.source.num_threads or 1, max(1, self.prefetch // block)
         step = self.step * worker.num_workers * block
         parts = [
@@ -146,13 +146,13 @@ class BatchDataset(IterableDataset):
                 yield {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def set_epoch(self, epoch: int) -> None:  # noqa: ARG002  # accelerate passes it
-        """Checks how accelerate, or a `Trainer`, deals the batches out; it calls this before each pass.
+        """Checks how accelerate, or a `Trainer`, deals out the batches. They call it before each iteration.
 
-        The epoch changes nothing: each pass begins at `start`.
+        The epoch changes nothing: each iteration begins at `start`.
 
         Raises:
-            AlbertFastError: several processes share the batches, and these are a part already, by a shard or a step;
-                or they cut batches into parts that would leave rows out.
+            AlbertFastError: several processes divide the batches, and these are already a part of them, by a shard or a
+                step; or the processes split batches into parts, and rows would be dropped.
         """
         dealing = _loaders.caller(inspect.currentframe())
         if dealing is None:
@@ -206,10 +206,10 @@ class BatchDataset(IterableDataset):
             warnings.warn(msg, stacklevel=2)
 
     def __len__(self) -> int:
-        """Number of batches, in all workers together.
+        """Returns the number of batches of all workers together.
 
         Raises:
-            TypeError: there is no end.
+            TypeError: the dataset has no end.
         """
         if self.stop is None:
             msg = "batches without end have no len; pass stop to albert_fast.torch.dataset"
@@ -226,38 +226,38 @@ def dataset(
     form: str = "huggingface",
     prefetch: int = 4,
 ) -> BatchDataset:
-    """Batches `start`, `start + step`, ... below `stop` (None: without end), as tensors, for a `DataLoader`.
+    """Returns batches `start`, `start + step`, ... below `stop` as tensors, for a `DataLoader`.
 
-    Pass it with `batch_size=None`: an item is a whole batch. With any number of workers, forked or spawned, the
-    DataLoader gives the same batches in the same order as with none, each made once (unless it is told
+    Pass the dataset with `batch_size=None`: an item is a whole batch. With any number of workers, forked or spawned,
+    the DataLoader gives the same batches in the same order as with none, and each batch is made once (unless you pass
     `in_order=False`). Each iteration begins at `start` again. A `Trainer`, or a DataLoader with a `batch_size`, needs
-    `collate` to join so many batches.
+    `collate` to join that many batches.
 
-    Without workers the batches are made ahead by threads of `source`, which is usually fast enough. In a worker there
-    is one thread, unless `source` was given `num_threads`.
+    Without workers, threads of `source` make the batches ahead, which is usually fast enough. A worker has one thread,
+    unless `source` was given `num_threads`.
 
     Args:
         source: an `InstanceStream` or a `RecordReader`.
-        start: the first batch; what a trainer that goes on passes is the number of batches that it has had.
-        stop: where to end; with it the dataset has a `len`.
-        step: from one to the next.
-        form: "huggingface" for what `huggingface` returns; "albert" for the arrays of `albert_fast.Batch`, which are
-            not copied: int32, `masked_lm_weights` float32.
-        prefetch: most finished batches that wait, in each worker, from 1 to 65536.
+        start: the first batch. A trainer that resumes passes the number of batches that it has used.
+        stop: the batch to end before. None: never end. With `stop`, the dataset has a `len`.
+        step: the distance between batches.
+        form: "huggingface" for what `huggingface` returns, or "albert" for the arrays of `albert_fast.Batch`, which are
+            not copied: int32, and float32 for `masked_lm_weights`.
+        prefetch: the maximum number of finished batches that wait in each worker, from 1 to 65536.
 
     Raises:
-        AlbertFastError: another source, a number outside its range, another form; while iterating, the data cannot be
-            read, or a collator drops batches.
+        AlbertFastError: `source` or `form` is invalid; a number is outside its range; while iterating, the data cannot
+            be read, or a collator drops batches.
 
     Example:
-        With data parallelism each process takes its shard:
+        With data parallelism, each process takes its shard:
 
         >>> def shard_loader(source, steps_done=0):
         ...     shard = source.shard(torch.distributed.get_rank(), torch.distributed.get_world_size())
         ...     return DataLoader(albert_fast.torch.dataset(shard, start=steps_done), batch_size=None)
 
-        Not so with Hugging Face accelerate or a `Trainer`, which deal the batches out themselves: they take the whole
-        source, with `collate`, and a shard is an error there.
+        This does not apply to Hugging Face accelerate or a `Trainer`, which deal out the batches themselves. They take
+        the whole source, with `collate`; a shard is an error there.
 
         >>> def trainer(model, source, arguments):
         ...     data = albert_fast.torch.dataset(source)
@@ -267,20 +267,20 @@ def dataset(
 
 
 def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """One batch of all rows of some, for a `Trainer` or `DataLoader` that has a `batch_size`: their `data_collator`.
+    """Joins the rows of several batches into one: a `data_collator` for a `Trainer` or `DataLoader` with `batch_size`.
 
-    An item of `dataset` is a batch, and `per_device_train_batch_size`, `per_device_eval_batch_size` or `batch_size` is
-    the number of items that are taken at once. So a step has that many times the source's `batch_size` of rows.
+    An item of `dataset` is a batch. `per_device_train_batch_size`, `per_device_eval_batch_size` or `batch_size` is the
+    number of items taken at once. A step therefore has that number times the source's `batch_size` rows.
 
     Args:
-        batches: of `dataset`, all of the same names and, but for the number of rows, the same shapes.
+        batches: items of `dataset`, all with the same names and, apart from the number of rows, the same shapes.
 
     Returns:
         The rows of the first batch, then those of the second, and so on. A single batch is not copied.
 
     Raises:
-        AlbertFastError: no batch; something else; batches of different names or widths; several of them with a tensor
-            without dimensions.
+        AlbertFastError: there is no batch; an item is not a batch; batches have different names or widths; one of
+            several batches has a tensor without dimensions.
     """
     found: list[Any] = list(batches)
     for batch in found:
