@@ -58,30 +58,30 @@ def prepare_text(  # noqa: D417 - the options describe themselves
 ) -> dict[str, Any]:
     """Turns raw text into a corpus: one sentence per line, a blank line after each document.
 
-    The bytes written depend only on the inputs and the options, not on `num_threads`. Outputs appear whole or not at
+    The bytes written only depend on the inputs and the options, not on `num_threads`. Outputs appear whole or not at
     all.
 
     Args:
-        inputs: a file, glob or directory, or several; `"-"` is standard input. They may be compressed with gzip,
-            bzip2, xz or zstd, which is detected from their content.
-        output: the file to write; with `num_shards`, a directory.
+        inputs: a file, glob or directory, or several. `"-"` is standard input. Inputs compressed with gzip, bzip2, xz
+            or zstd are detected from their content.
+        output: the file to write. With `num_shards`, a directory.
         {options}
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
     Returns:
-        `"inputs"` (files), `"formats"` (files by format), `"bytes_read"` (as they lie on the disk), `"text_bytes"`,
-        `"documents_read"`; `"documents"`, `"sentences"`, `"bytes"` of the output; `"eval_documents"`,
-        `"eval_sentences"`, `"eval_bytes"` of what was held out; `"languages"` (documents by code); `"counts"` (by
-        step); `"samples"` (of a dry run, by step); `"outputs"`, `"eval_outputs"` (paths); `"spilled"` (whether hashes
-        went to the disk); `"notes"` (such as files of a folder that are skipped) and `"warnings"`. The configuration
-        and the summary, which the command writes beside its output, are not written.
+        A dictionary. Of the inputs: `"inputs"` (files), `"formats"` (files by format), `"bytes_read"` (as on disk),
+        `"text_bytes"`, `"documents_read"`. Of the output: `"documents"`, `"sentences"`, `"bytes"`. Of the held-out
+        documents: `"eval_documents"`, `"eval_sentences"`, `"eval_bytes"`. Also `"languages"` (documents by code),
+        `"counts"` (by step), `"samples"` (of a dry run, by step), `"outputs"` and `"eval_outputs"` (paths), `"spilled"`
+        (whether hashes were written to disk), `"notes"` (such as skipped files of a directory) and `"warnings"`. The
+        configuration and the summary, which the command writes next to its output, are not written.
 
     Raises:
-        AlbertFastError: an argument outside its rule; an input that cannot be read, is damaged or cut short; a broken
-            record (unless `skip_bad`), with file and line; text that is not UTF-8, with file, line and byte (unless
-            `on_bad_utf8="replace"`); an output that exists (unless `overwrite`); no document left, with the step that
-            took most of them; a full disk.
-        KeyboardInterrupt: Ctrl-C; nothing was written.
+        AlbertFastError: an option is invalid; an input cannot be read, is damaged or truncated; a record is broken
+            (unless `skip_bad`; the message names file and line); text is not UTF-8 (unless `on_bad_utf8="replace"`; the
+            message names file, line and byte); an output exists (unless `overwrite`); no document is left (the message
+            names the step that dropped most of them); the disk is full.
+        KeyboardInterrupt: Ctrl-C was pressed. Nothing was written.
     """
     given = locals()
     paths = _paths(inputs)

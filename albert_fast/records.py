@@ -1,4 +1,4 @@
-"""Records of a corpus: `make_records` and `inspect_records`, as the commands of these names."""
+"""`make_records` and `inspect_records`: the commands of these names as functions."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Records:
 
     output_dir: Path
     instances: int
-    """Number of records."""
+    """The number of records."""
     tokens: int
-    """Tokens in them, without padding."""
+    """The number of tokens in them, without padding."""
     shards: tuple[Path, ...]
     """The record files, in order."""
     already_complete: bool
-    """Whether they were there already, with these options, so that nothing was written."""
+    """Whether the records already existed with these options, so that nothing was written."""
     store: Path | None
     """The token store that was kept, if any."""
     warnings: tuple[str, ...]
     described: dict[str, Any]
-    """The content of dataset.json: options, counts of instances, labels and masks, shards with their digests."""
+    """The content of dataset.json: options, counts of instances, labels and masks, and shards with their digests."""
 
 
 @documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions)
@@ -78,21 +78,21 @@ def make_records(  # noqa: D417 - the options describe themselves
 ) -> Records:
     """Turns a corpus, or one token store, into shuffled, masked records: TFRecord files of tf.train.Example.
 
-    The bytes depend only on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
+    The bytes only depend on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
     repeated. dataset.json in `output_dir` describes the records.
 
     Args:
-        inputs: a file, glob or directory of text, or several, or a token store; one sentence per line, a blank line
-            after each document.
-        output_dir: the directory to write to; it is created if needed.
-        tokenizer: of the text; for a token store, the one that it was made with.
+        inputs: a file, glob or directory of text, or several, or a token store. Text has one sentence per line and a
+            blank line after each document.
+        output_dir: the directory to write to. It is created if needed.
+        tokenizer: the tokenizer for the text. For a token store, the one that it was made with.
         {options}
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
     Raises:
-        AlbertFastError: an option outside its rule; an input that cannot be read or is no corpus; records with other
-            options in `output_dir` (unless `overwrite`); no instance; a full disk.
-        KeyboardInterrupt: Ctrl-C; what is finished is kept.
+        AlbertFastError: an option is invalid; an input cannot be read or is not a corpus; `output_dir` contains records
+            with other options (unless `overwrite`); there is no instance; the disk is full.
+        KeyboardInterrupt: Ctrl-C was pressed. What is finished is kept.
     """
     given = locals()
     if not isinstance(tokenizer, Tokenizer):
@@ -133,20 +133,20 @@ def inspect_records(
     emit: Callable[[str], None] = print,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> inspection.Summary:
-    """Checks every record, of any tool, and shows some.
+    """Checks every record, from any tool, and shows some of them.
 
     Args:
         paths: a file, glob or directory of `*.tfrecord*` files, or several.
-        tokenizer: of the records. With it, ids, frames and masks are checked too.
-        num_shown: number of instances to show.
-        emit: takes what is shown, a line at a time.
+        tokenizer: the tokenizer of the records. With it, ids, frames and masks are checked too.
+        num_shown: the number of instances to show.
+        emit: called with each line of what is shown.
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
     Returns:
-        The counts; `good` tells whether no record and no file is bad, and `problems` has the first problems.
+        The counts. `good` is True if every record and every file is good, and `problems` has the first problems.
 
     Raises:
-        AlbertFastError: a path that names nothing.
+        AlbertFastError: a path does not name a file.
     """
     files = inspection.find_files(_paths(paths))
     return inspection.inspect(files, tokenizer, show=num_shown, emit=emit, report=progress)

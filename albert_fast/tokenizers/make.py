@@ -1,4 +1,4 @@
-"""`train_tokenizer`: trains a tokenizer on a corpus and writes its files, as the command of this name."""
+"""`train_tokenizer`: the command of this name as a function."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MODEL = "spiece.model"
 FILES = ("spiece.vocab", "spiece.config.json", "train-tokenizer.config.json", MODEL)
-"""What is written together. The model last: if it is there, so are the others, and they are its own."""
+"""The files that are written together. The model is last: if it exists, so do the others, and they belong to it."""
 
 
 @documented(TokenizerTrainingOptions, CorpusFormat)
@@ -45,19 +45,20 @@ def train_tokenizer(  # noqa: D417 - the options describe themselves
     """Trains a SentencePiece unigram tokenizer on a corpus, and writes spiece.model, spiece.vocab and their text rules.
 
     Args:
-        inputs: a file, glob or directory of text, or several; one sentence per line.
-        output_dir: the directory to write to; it is created if needed.
+        inputs: a file, glob or directory of text, or several, with one sentence per line.
+        output_dir: the directory to write to. It is created if needed.
         {options}
         overwrite: Replace existing output and start over.
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
     Returns:
-        The tokenizer, opened, with the text rules that it was trained with.
+        The tokenizer, opened with the text rules that it was trained with.
 
     Raises:
-        AlbertFastError: an option outside its rule; an input that cannot be read or is no corpus; a vocabulary too
-            large or too small for the text; a tokenizer in `output_dir` (unless `overwrite`); a full disk.
-        KeyboardInterrupt: Ctrl-C, at once. SentencePiece cannot be stopped: the caller should leave the process.
+        AlbertFastError: an option is invalid; an input cannot be read or is not a corpus; the vocabulary is too large
+            or too small for the text; `output_dir` contains a tokenizer (unless `overwrite`); the disk is full.
+        KeyboardInterrupt: Ctrl-C was pressed; it is raised at once. SentencePiece cannot be stopped, so the caller
+            should end the process.
     """
     given = locals()
     many = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
@@ -72,11 +73,11 @@ def make(
     others: Mapping[str, bytes] | None = None,
     report: Callable[[str, str, int, int], None] | None = None,
 ) -> TrainedTokenizer:
-    """Trains, and writes all files or none.
+    """Trains a tokenizer, and writes all of its files or none.
 
     Args:
-        options: of the command.
-        others: further files of `FILES`, by name.
+        options: the options of the command.
+        others: contents of further files in `FILES`, by name.
         report: called a few times a second with stage, unit, done and total (0 if unknown).
     """
     settings = options.part(TokenizerTrainingOptions)
@@ -94,7 +95,7 @@ def make(
             verbose=options.verbose,
             report=report,
         )
-        # Something that takes no lock may have put one there meanwhile.
+        # A program that does not take the lock may have written a tokenizer meanwhile.
         _check(options)
         rules = (json.dumps(_rules(settings, trained), indent=2, ensure_ascii=False) + "\n").encode()
         contents = {
@@ -108,18 +109,18 @@ def make(
 
 
 def _check(options: TrainTokenizer) -> None:
-    """Refuses to replace a tokenizer, unless that is wanted."""
+    """Refuses to replace a tokenizer, unless `overwrite` is set."""
     model = options.output_dir / MODEL
-    # The model is written last: if only the others are there, a command was killed between them.
+    # The model is written last. If only the other files exist, a command was killed before it.
     if not options.overwrite and model.exists():
         message = f"{model} exists: pass overwrite=True to replace it, or another output_dir"
         raise AlbertFastError(message, kind="exists", path=model, option="output_dir")
 
 
 def _rules(settings: TokenizerTrainingOptions, trained: TrainedTokenizer) -> dict[str, object]:
-    """What spiece.config.json holds: the text rules, and which model they belong to."""
+    """Returns the content of spiece.config.json: the text rules, and the digest of the model that they belong to."""
     trained_with = settings.as_dict()
-    # The name that files of earlier versions have.
+    # Files of earlier versions have this name.
     trained_with["lower_case"] = trained_with.pop("do_lower_case")
     return {
         "albert_fast_version": __version__,
