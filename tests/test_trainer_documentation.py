@@ -32,6 +32,8 @@ def test_titles_and_options_exist(command: Command) -> None:
     anchors = re.findall(r"^- \[.*\]\(#(.*)\)$", PAGE, re.MULTILINE)
     assert anchors == [title.lower().replace(" ", "-").replace(",", "") for title in titles]
     helps = [command(name, "--help").out for name in COMMANDS]
+    # A switch is shown once, for both of its forms.
+    helps += [text.replace("--[no-]", form) for text in helps for form in ("--", "--no-")]
     for option in re.findall(r"`(--[a-z][a-z0-9-]*)", PAGE):
         assert any(re.search(rf"{option}\b", text) for text in helps), option
 
