@@ -1,20 +1,20 @@
-"""ALBERT's pretraining instances and masks in slow, readable Python: the method explained, and the tests' oracle.
+"""ALBERT's pretraining instances and masks in slow, readable Python. It explains the method and is the tests' oracle.
 
 ALBERT (Lan et al., "ALBERT: A Lite BERT", arXiv 1909.11942) is trained on two tasks at once:
 
-- *Masked language modelling* (section 4.1; BERT, arXiv 1810.04805, section 3.1): some words of a sequence are hidden
+- *Masked language modeling* (section 4.1; BERT, arXiv 1810.04805, section 3.1): some words of an instance are hidden
   and predicted. ALBERT hides n-grams of whole words, after SpanBERT (arXiv 1907.10529), of length n with probability
-  (1/n) / sum(1/k). Of the hidden tokens 80 % become `[MASK]`, 10 % stay, 10 % become a random piece.
-- *Sentence-order prediction* (section 3.1, "Inter-sentence coherence loss"): two consecutive stretches A and B of one
-  document stand in a sequence in their own order (label 0) or exchanged (label 1). BERT's next-sentence prediction,
-  where label 1 is a B from another document, is still there (`random_next_sentence`).
+  (1/n) / sum(1/k). Of the hidden tokens, 80% become `[MASK]`, 10% stay and 10% become a random piece.
+- *Sentence-order prediction* (section 3.1, "Inter-sentence coherence loss"): two consecutive segments A and B of one
+  document are in order (label 0) or swapped (label 1). BERT's next-sentence prediction, in which label 1 is a B from
+  another document, is still available (`random_next_sentence`).
 
-From text to a record it goes `reference_text.read_documents` -> `create_training_instances` -> `features`. Functions
-that have a counterpart in google-research/ALBERT's create_pretraining_data.py carry its name or name it. With
+A text becomes records in three steps: `reference_text.read_documents`, `create_training_instances` and `features`.
+Functions with a counterpart in google-research/ALBERT's create_pretraining_data.py have its name, or name it. With
 `Options().reference()` every draw happens in that program's order, so the records are the same to the byte. The other
-values of the last three options are this project's corrections, each explained where it acts.
+values of the last three options are this project's corrections. Each is explained at the place where it acts.
 
-A token is a pair (id, whether it begins a word): the rules need nothing else of a vocabulary than `Vocabulary` holds.
+A token is a pair (id, whether it begins a word). The rules only need what `Vocabulary` holds of a vocabulary.
 """
 
 from __future__ import annotations
@@ -31,67 +31,67 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Token: TypeAlias = tuple[int, bool]
-"""A vocabulary id, and whether the piece begins a word."""
+"""The id of a piece, and whether the token begins a word."""
 Segment: TypeAlias = list[Token]
 """A sentence: at least one token."""
 Document: TypeAlias = list[Segment]
-"""Consecutive segments, at least one."""
+"""Consecutive sentences, at least one."""
 
 
 # --- what goes in and what comes out ---------------------------------------------------------------------------------
 
 
 class Generators(NamedTuple):
-    """The two sources of random numbers. The reference never seeds the second, NumPy's global one."""
+    """The two sources of random numbers. The reference never seeds the second, which is NumPy's global one."""
 
     python: random.Random
-    """For everything but n-gram lengths."""
+    """For everything except n-gram lengths."""
     numpy: np.random.RandomState
     """For n-gram lengths."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides how instances are made; names, meanings and defaults are those of the Rust core.
+    """The options that decide how instances are made. Names, meanings and defaults are those of the Rust core.
 
-    The generators are passed in and word starts come with the tokens, so `rng` and `word_boundary` are not here.
+    `rng` and `word_boundary` are not among them: generators are passed in, and word starts come with the tokens.
     """
 
     max_seq_length: int = 512
-    """Tokens of an instance, padding included; at least 8."""
+    """Number of tokens in an instance, padding included; at least 8."""
     max_predictions_per_seq: int = 20
-    """Most masked tokens of an instance."""
+    """Maximum number of masked tokens in an instance."""
     masked_lm_prob: float = 0.15
-    """Share of tokens to mask, in [0, 1]."""
+    """Fraction of tokens to mask, in [0, 1]."""
     short_seq_prob: float = 0.2
-    """Share of documents cut to a random shorter target length, in [0, 1]."""
+    """Fraction of documents with a random shorter target length, in [0, 1]."""
     dupe_factor: int = 2
-    """Passes over the documents, each with other cuts and masks."""
+    """Number of passes over the documents, each with new chunk lengths and masks."""
     random_seed: int = 12345
-    """Seed of `generators()`, below 2**32."""
+    """Random seed of `generators()`, below 2**32."""
     ngram: int = 3
-    """Longest n-gram, in words, masked as one."""
+    """Length in words of the longest n-gram that is masked as one."""
     favor_shorter_ngram: bool = True
-    """Whether n has weight 1/n; otherwise the weights are reversed."""
+    """Whether n has weight 1/n. Otherwise, the weights are reversed."""
     do_whole_word_mask: bool = True
     """Whether the tokens of a word are masked together."""
     do_permutation: bool = False
-    """Whether as many further tokens again change places and are predicted."""
+    """Whether the same number of further tokens swap places and are predicted."""
     random_next_sentence: bool = False
-    """Next-sentence prediction instead of sentence order."""
+    """Whether to use next-sentence prediction instead of sentence order."""
     single_segment: Literal["split", "random", "drop"] = "split"
-    """What becomes of a chunk that is one segment; "random" is the reference."""
+    """What a chunk of only one sentence becomes. "random" is the reference's choice."""
     cross_segment_words: bool = False
-    """Whether words and n-grams run across `[SEP]`, as in the reference."""
+    """Whether words and n-grams cross `[SEP]`, as in the reference."""
     replace_with_special: bool = False
-    """Whether a random replacement may be any piece, `[CLS]` and `<pad>` included, as in the reference."""
+    """Whether any piece, including `[CLS]` and `<pad>`, may be a random replacement, as in the reference."""
 
     def reference(self) -> Options:
-        """The reference's choice wherever it has none."""
+        """Returns the options with the reference's choice where it has none."""
         return replace(self, single_segment="random", cross_segment_words=True, replace_with_special=True)
 
     def generators(self) -> Generators:
-        """Fresh generators, both from `random_seed`."""
+        """Returns new generators, both seeded with `random_seed`."""
         return Generators(random.Random(self.random_seed), np.random.RandomState(self.random_seed))
 
 
@@ -104,7 +104,7 @@ class Vocabulary:
     sep: int
     mask: int
     ordinary: Sequence[int]
-    """Ascending ids of every piece but control, unknown, byte and unused ones."""
+    """The ids of all pieces except control, unknown, byte and unused ones, in ascending order."""
 
 
 @dataclass
@@ -112,24 +112,24 @@ class Instance:
     """`[CLS] A [SEP] B [SEP]` without padding (TrainingInstance of the reference)."""
 
     tokens: list[int]
-    """Ids; after masking, with the replacements in place."""
+    """Ids. After masking, they include the replacements."""
     word_starts: list[bool]
-    """For each token whether the original one begins a word; true for `[CLS]` and `[SEP]`."""
+    """Whether the original of each token begins a word. True for `[CLS]` and `[SEP]`."""
     first_length: int
-    """Length of `[CLS] A [SEP]`, the tokens of segment id 0."""
+    """Length of `[CLS] A [SEP]`, the tokens with segment id 0."""
     is_random_next: bool
-    """Whether A and B changed places, or B is another document's."""
+    """Whether A and B are swapped, or B is from another document."""
     masked_positions: list[int] = field(default_factory=list)
-    """Ascending positions of the predictions."""
+    """Positions of the predictions, in ascending order."""
     masked_labels: list[int] = field(default_factory=list)
-    """The original id at each of them."""
+    """The original id at each of these positions."""
 
 
 def features(instance: Instance, options: Options) -> dict[str, list[int] | list[float]]:
-    """The eight features of an instance's tf.train.Example, zero-padded (write_instance_to_example_files).
+    """Returns the eight features of an instance's tf.train.Example, zero-padded (write_instance_to_example_files).
 
-    The `masked_lm_*` ones have `max_predictions_per_seq` numbers, or twice that with `do_permutation`;
-    `next_sentence_labels` has one, the others have `max_seq_length`. `masked_lm_weights` alone is float.
+    The `masked_lm_*` features have `max_predictions_per_seq` numbers, or twice that with `do_permutation`.
+    `next_sentence_labels` has one number, and the others have `max_seq_length`. Only `masked_lm_weights` is float.
     """
     length = options.max_seq_length
     predictions = options.max_predictions_per_seq * (2 if options.do_permutation else 1)
@@ -153,7 +153,7 @@ def features(instance: Instance, options: Options) -> dict[str, list[int] | list
 
 
 def restore(tokens: Sequence[int], positions: Sequence[int], labels: Sequence[int]) -> list[int]:
-    """The tokens before masking: every label put back at its position."""
+    """Returns the tokens before masking: every label is put back at its position."""
     original = list(tokens)
     for position, label in zip(positions, labels, strict=True):
         original[position] = label
@@ -166,7 +166,7 @@ def restore(tokens: Sequence[int], positions: Sequence[int], labels: Sequence[in
 def create_training_instances(
     documents: Iterable[Document], vocabulary: Vocabulary, options: Options, generators: Generators
 ) -> list[Instance]:
-    """All instances of a corpus in the order in which they are written: instance i goes to file i mod files."""
+    """Returns all instances of a corpus in the order in which they are written. Instance i goes to file i mod files."""
     shuffled = [document for document in documents if document]
     generators.python.shuffle(shuffled)
     instances: list[Instance] = []
@@ -180,10 +180,10 @@ def create_training_instances(
 def create_instances_from_document(
     documents: Sequence[Document], index: int, vocabulary: Vocabulary, options: Options, generators: Generators
 ) -> Iterator[Instance]:
-    """The instances of one pass over document `index`.
+    """Yields the instances of one pass over document `index`.
 
-    The document is walked segment by segment; a chunk is as many segments as reach the target length, and each makes
-    one instance. A shorter target now and then shows the model short input, which fine-tuning will have.
+    The document is read sentence by sentence. A chunk is as many sentences as reach the target length, and each chunk
+    makes one instance. Now and then a shorter target shows the model the short inputs that fine-tuning has.
     """
     rng = generators.python
     document = documents[index]
@@ -208,13 +208,13 @@ def create_instances_from_document(
 
 @dataclass
 class Pair:
-    """A and B of an instance before truncation."""
+    """A and B of an instance, before truncation."""
 
     first: list[Token]
     second: list[Token]
     is_random_next: bool
     unused_segments: int = 0
-    """Segments at the chunk's end that are in neither and go back to the document."""
+    """Number of sentences at the chunk's end that are in neither and go back to the document."""
 
 
 def choose_pair(
@@ -224,13 +224,14 @@ def choose_pair(
     rng: random.Random,
     from_elsewhere: Callable[[int], list[Token]],
 ) -> Pair | None:
-    """Cuts a chunk into A and B and draws the label (ALBERT section 3.1), or gives None where it makes no instance.
+    """Splits a chunk into A and B and draws the label (ALBERT section 3.1). Returns None if it makes no instance.
 
-    `from_elsewhere` gives at least so many tokens of another document, where there are so many.
+    `from_elsewhere` returns at least the given number of tokens of another document, if there are that many.
 
-    A chunk of one segment has nothing for B. The reference takes B from a random document with label 1, even for
-    sentence order: the model then need only see whether the topics agree, and more than half the labels can be 1.
-    Instead the segment can be split in two parts, which are ordered like two segments ("split"), or left out ("drop").
+    A chunk of one sentence has nothing for B. The reference takes B from a random document with label 1, even for
+    sentence order. The model then only needs to see whether the topics agree, and more than half of the labels can be
+    1. Instead, the sentence can be split in two parts, which are ordered like two sentences ("split"), or the chunk can
+    be dropped ("drop").
     """
     a_end = 1
     if len(chunk) == 1 and options.single_segment != "random":
@@ -244,7 +245,7 @@ def choose_pair(
     first, second = join(parts[:a_end]), join(parts[a_end:])
     if not second or (options.random_next_sentence and rng.random() < 0.5):
         other = from_elsewhere(target - len(first))
-        # The second part of a split segment is no segment of the document: it cannot go back.
+        # The second part of a split sentence is not a sentence of the document, so it cannot go back.
         unused = len(chunk) - a_end
         return Pair(first, other, is_random_next=True, unused_segments=unused)
     if not options.random_next_sentence and rng.random() < 0.5:
@@ -253,16 +254,16 @@ def choose_pair(
 
 
 def split_segment(segment: Segment, rng: random.Random) -> list[Segment]:
-    """A segment of two tokens or more in two parts, cut before a word chosen uniformly; in one long word, anywhere."""
+    """Splits a sentence of at least two tokens before a word chosen uniformly, or anywhere in a single long word."""
     starts = [i for i in range(1, len(segment)) if segment[i][1]]
     cut = starts[rng.randint(0, len(starts) - 1)] if starts else 1 + rng.randint(0, len(segment) - 2)
     return [segment[:cut], segment[cut:]]
 
 
 def random_tokens(documents: Sequence[Document], index: int, length: int, rng: random.Random) -> list[Token]:
-    """Segments from a random place of a random document until there are `length` tokens, at least one segment.
+    """Returns sentences from a random place in a random document: at least one, until there are `length` tokens.
 
-    Another document than `index` is tried for ten times; then it may be that one after all, as in the reference.
+    Ten draws try to find another document than `index`. After that it may be the same one, as in the reference.
     """
     other = index
     for _ in range(10):
@@ -279,7 +280,7 @@ def random_tokens(documents: Sequence[Document], index: int, length: int, rng: r
 
 
 def truncate_seq_pair(first: list[Token], second: list[Token], max_tokens: int, rng: random.Random) -> None:
-    """Takes tokens off the longer list, front or back as a coin falls, until both fit into `max_tokens` together."""
+    """Truncates both lists to `max_tokens` together. Each token comes off the longer list, at a random end."""
     while len(first) + len(second) > max_tokens:
         longer = first if len(first) > len(second) else second
         if rng.random() < 0.5:
@@ -289,7 +290,7 @@ def truncate_seq_pair(first: list[Token], second: list[Token], max_tokens: int, 
 
 
 def assemble(pair: Pair, vocabulary: Vocabulary) -> Instance:
-    """`[CLS] A [SEP] B [SEP]`, not masked yet."""
+    """Returns `[CLS] A [SEP] B [SEP]`, not masked yet."""
     sep = (vocabulary.sep, True)
     tokens = [(vocabulary.cls, True), *pair.first, sep, *pair.second, sep]
     return Instance(
@@ -301,7 +302,7 @@ def assemble(pair: Pair, vocabulary: Vocabulary) -> Instance:
 
 
 def join(segments: Iterable[Segment]) -> list[Token]:
-    """The tokens of some segments in one new list."""
+    """Returns the tokens of some sentences in one new list."""
     return [token for segment in segments for token in segment]
 
 
@@ -311,7 +312,7 @@ def join(segments: Iterable[Segment]) -> list[Token]:
 def create_masked_lm_predictions(
     instance: Instance, vocabulary: Vocabulary, options: Options, generators: Generators
 ) -> Instance:
-    """The instance with n-grams of words masked (ALBERT section 4.1) and, with `do_permutation`, tokens exchanged."""
+    """Returns the instance with n-grams masked (ALBERT section 4.1) and, with `do_permutation`, tokens swapped."""
     if options.masked_lm_prob == 0:
         return instance
     rng = generators.python
@@ -328,7 +329,7 @@ def create_masked_lm_predictions(
     for position in masked:
         tokens[position] = replacement(tokens[position], vocabulary, options, rng)
 
-    # The reference shuffles again even where nobody looks at the order.
+    # The reference shuffles again, even if nothing uses the order.
     rng.shuffle(entries)
     exchanged: list[int] = []
     if options.do_permutation:
@@ -344,11 +345,11 @@ def create_masked_lm_predictions(
 
 
 def candidate_words(instance: Instance, options: Options) -> list[list[int]]:
-    """The positions of each word of A and B in order, without `[CLS]` and `[SEP]`.
+    """Returns the positions of each word in A and B, in order, without `[CLS]` and `[SEP]`.
 
-    With whole-word masking a token that begins no word belongs to the word before it; in the reference even where
-    `[SEP]` is between them, which happens where truncation cuts a word. With `cross_segment_words` off, such a token at
-    the start of B begins a word there, as one at the start of A always does.
+    With whole-word masking, a token that does not begin a word belongs to the word before it. In the reference it does
+    so even if `[SEP]` is between them, which happens if truncation cuts a word. Without `cross_segment_words`, such a
+    token at the start of B begins a word. At the start of A it always does.
     """
     separator = instance.first_length - 1
     words: list[list[int]] = []
@@ -366,10 +367,10 @@ def candidate_words(instance: Instance, options: Options) -> list[list[int]]:
 
 
 def ngram_candidates(words: Sequence[list[int]], first_length: int, options: Options) -> list[list[list[int]]]:
-    """For each word, the positions of the 1-gram, 2-gram ... `ngram`-gram that begin with it.
+    """Returns, for each word, the positions of the 1-gram, 2-gram ... `ngram`-gram that begin with it.
 
-    At the end of the sequence (with `cross_segment_words` off: of A or B) n-grams are shorter than their name, but the
-    list keeps its length, so that the drawn n means the same everywhere.
+    At the end of the instance (without `cross_segment_words`, of A or B) n-grams are shorter than their name. The list
+    keeps its length, so that a drawn n has the same meaning everywhere.
     """
     in_first = sum(word[0] < first_length for word in words)
     entries = []
@@ -381,12 +382,12 @@ def ngram_candidates(words: Sequence[list[int]], first_length: int, options: Opt
 
 
 def ngram_probabilities(options: Options) -> NDArray[np.float64]:
-    """p(n) for n = 1 to `ngram`: proportional to 1/n (ALBERT section 4.1), or that reversed."""
+    """Returns p(n) for n = 1 to `ngram`, proportional to 1/n (ALBERT section 4.1), or these values reversed."""
     weights: NDArray[np.float64] = 1.0 / np.arange(1, options.ngram + 1)
     weights /= weights.sum()
     if not options.favor_shorter_ngram:
         weights = weights[::-1]
-    # Dividing again moves last bits, and with them the length that a draw near a boundary gives.
+    # Dividing again changes the last bits, and with them the length that a draw near a boundary gives.
     weights /= weights.sum()
     return weights
 
@@ -398,11 +399,12 @@ def choose_positions(
     options: Options,
     numpy_rng: np.random.RandomState,
 ) -> list[int]:
-    """Positions of up to `wanted` tokens in the order chosen, none of them in `covered`, to which they are added.
+    """Chooses positions of up to `wanted` tokens, and returns them in the order chosen.
 
-    One n-gram is tried an entry: a length is drawn, and shortened while it holds more tokens than are still wanted. The
-    length is drawn even for a word that is covered already, as in the reference. The two generators are separate, so it
-    makes no difference that the reference draws the replacements in between.
+    None of them is in `covered`, to which they are added. For each entry, one n-gram is tried: its length is drawn, and
+    reduced while it has more tokens than are still wanted. The length is drawn even for a word that is already covered,
+    as in the reference. The reference draws the replacements in between. The generators are separate, so this makes no
+    difference.
     """
     lengths = np.arange(1, options.ngram + 1)
     probabilities = ngram_probabilities(options)
@@ -422,9 +424,10 @@ def choose_positions(
 
 
 def replacement(token: int, vocabulary: Vocabulary, options: Options, rng: random.Random) -> int:
-    """What stands in for a masked token (BERT section 3.1): 80 % `[MASK]`, 10 % the token itself, 10 % a random piece.
+    """Returns the replacement of a masked token (BERT section 3.1): 80% `[MASK]`, 10% itself, 10% a random piece.
 
-    The reference draws from the whole vocabulary, `[CLS]`, `<pad>` and `[MASK]` included, which no real input holds.
+    The reference draws from the whole vocabulary, including `[CLS]`, `<pad>` and `[MASK]`, which no real input
+    contains.
     """
     if rng.random() < 0.8:
         return vocabulary.mask

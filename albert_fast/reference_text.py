@@ -1,7 +1,8 @@
-"""Text to tokens as the reference does it, in slow, readable Python: the front end of `albert_fast.reference`.
+"""Turns text into tokens as the reference does, in slow, readable Python: the front end of `albert_fast.reference`.
 
-Functions that have a counterpart in google-research/ALBERT's tokenization.py carry its name or name it. Its behaviour
-under Python 3 is meant, with what follows from `str` methods and from the Unicode tables of the Python that runs it.
+Functions with a counterpart in google-research/ALBERT's tokenization.py have its name, or name it. They follow its
+behavior under Python 3. This includes what follows from `str` methods and from the Unicode tables of the running
+Python.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def preprocess_text(text: str, lower: bool, keep_accents: bool = False) -> str:
-    """A line as the SentencePiece model gets it (preprocess_text).
+    """Returns a line as the SentencePiece model gets it (preprocess_text).
 
-    White space, as `str.split` sees it, becomes single spaces, none at the ends. Then NFKD takes characters apart and
-    accents are dropped, unless `keep_accents`. Spaces that NFKD creates stay.
+    Whitespace, as `str.split` defines it, becomes single spaces, and is removed at both ends. Then NFKD decomposes
+    characters and accents are dropped, unless `keep_accents` is set. Spaces that NFKD creates stay.
     """
     text = " ".join(text.split())
     if not keep_accents:
@@ -35,11 +36,11 @@ def preprocess_text(text: str, lower: bool, keep_accents: bool = False) -> str:
 
 
 def encode_pieces(processor: SentencePieceProcessor, text: str) -> list[str]:
-    """The pieces of preprocessed text (encode_pieces).
+    """Returns the pieces of preprocessed text (encode_pieces).
 
-    A piece such as `1,` is taken apart, so that the comma is a token of its own and the digits are the pieces that they
-    are without one. The digits are encoded as a text of their own and keep the `▁` that this puts before them, whether
-    the piece began a word or not: so it is in the reference under Python 3.
+    A piece such as `1,` is split, so that the comma is a token of its own and the digits are the pieces that they are
+    without a comma. The digits are encoded as a text of their own and keep the `▁` that this puts before them, whether
+    or not the piece began a word. The reference does the same under Python 3.
     """
     pieces = []
     for piece in processor.EncodeAsPieces(text):
@@ -55,10 +56,11 @@ JOINING_CHARACTERS = PUNCTUATION_PIECES | frozenset("abcdefghijklmnopqrstuvwxyz"
 
 
 def is_start_piece(piece: str) -> bool:
-    """Whether a SentencePiece piece begins a word in the reference (_is_start_piece_sp).
+    """Returns whether a SentencePiece piece begins a word in the reference (_is_start_piece_sp).
 
-    `▁` marks a word start. Besides, everything is one that is not all ASCII letters and punctuation: digits, an
-    apostrophe, and any other letter, so that outside of English most pieces are words. `<` begins `<unk>` and its like.
+    `▁` marks a word start. Every other piece also begins a word, unless it consists of ASCII letters and punctuation
+    only. Digits, an apostrophe, and any other letter therefore begin one, and outside of English most pieces are words.
+    `<` begins `<unk>` and similar pieces.
     """
     if piece.startswith(("▁", "<")) or piece in PUNCTUATION_PIECES:
         return True
@@ -66,21 +68,21 @@ def is_start_piece(piece: str) -> bool:
 
 
 def is_word_start(piece: str) -> bool:
-    """Whether a SentencePiece piece begins a word, by the rule that is not the reference's (`word_boundary="unicode"`).
+    """Returns whether a SentencePiece piece begins a word with `word_boundary="unicode"`, which the reference lacks.
 
-    `▁` marks a word start. Punctuation and symbols are words, but for apostrophes, which stand inside words; so is
-    everything in the scripts that are written without spaces, of which this knows the commonest.
+    `▁` marks a word start. Punctuation and symbols are words, except apostrophes, which are inside words. So is
+    everything in the scripts that are written without spaces, of which this function knows the most common ones.
     """
     return piece.startswith("▁") or _is_word_by_itself(piece)
 
 
 def is_suffix_word_start(piece: str) -> bool:
-    """`is_word_start` in a model with `treat_whitespace_as_suffix`, where `▁` ends words: see `ends_word`."""
+    """As `is_word_start`, for a model with `treat_whitespace_as_suffix`, in which `▁` ends words: see `ends_word`."""
     return _is_word_by_itself(piece.strip("▁"))
 
 
 def ends_word(piece: str) -> bool:
-    """Whether what follows a piece begins a word, in a model with `treat_whitespace_as_suffix`."""
+    """Returns whether a word begins after a piece, in a model with `treat_whitespace_as_suffix`."""
     return piece.endswith("▁")
 
 
@@ -93,7 +95,7 @@ def _is_word_by_itself(text: str) -> bool:
 
 
 def piece_vocabulary(processor: SentencePieceProcessor) -> Vocabulary:
-    """The `Vocabulary` of a SentencePiece model that has `[CLS]`, `[SEP]` and `[MASK]`."""
+    """Returns the `Vocabulary` of a SentencePiece model that has `[CLS]`, `[SEP]` and `[MASK]`."""
     p = processor
     size = p.GetPieceSize()
     tests = (p.IsControl, p.IsUnknown, p.IsUnused, p.IsByte)
@@ -118,7 +120,10 @@ CJK_BLOCKS = (
 
 
 def load_vocab(lines: Iterable[str]) -> dict[str, int]:
-    """WordPiece entries and their ids (load_vocab): a line's first field, one number for each different entry."""
+    """Returns WordPiece entries and their ids (load_vocab).
+
+    An entry is the first field of a line. Each different entry has one id.
+    """
     vocab: dict[str, int] = {}
     for line in lines:
         entry = line.split()[0] if line.strip() else " "
@@ -127,19 +132,19 @@ def load_vocab(lines: Iterable[str]) -> dict[str, int]:
 
 
 def wordpiece_vocabulary(vocab: dict[str, int]) -> Vocabulary:
-    """The `Vocabulary` of WordPiece entries that have `[CLS]`, `[SEP]` and `[MASK]`."""
+    """Returns the `Vocabulary` of WordPiece entries that include `[CLS]`, `[SEP]` and `[MASK]`."""
     special = {"[PAD]", UNKNOWN_WORD, "[CLS]", "[SEP]", "[MASK]"}
     ordinary = [index for entry, index in vocab.items() if entry not in special]
     return Vocabulary(len(vocab), vocab["[CLS]"], vocab["[SEP]"], vocab["[MASK]"], ordinary)
 
 
 def wordpiece_tokenize(vocab: dict[str, int], text: str, lower: bool) -> list[str]:
-    """The WordPiece entries of a text (FullTokenizer.tokenize without a SentencePiece model)."""
+    """Returns the WordPiece entries of a text (FullTokenizer.tokenize without a SentencePiece model)."""
     return [piece for word in basic_tokenize(text, lower) for piece in split_word(vocab, word)]
 
 
 def basic_tokenize(text: str, lower: bool) -> list[str]:
-    """Words and single punctuation characters (BasicTokenizer.tokenize)."""
+    """Returns words and single punctuation characters (BasicTokenizer.tokenize)."""
     spaced = "".join(f" {c} " if is_cjk(c) else c for c in text if not is_dropped(c))
     words = []
     for word in spaced.split():
@@ -149,12 +154,12 @@ def basic_tokenize(text: str, lower: bool) -> list[str]:
 
 
 def strip_accents(text: str) -> str:
-    """Text without its non-spacing marks (_run_strip_accents)."""
+    """Returns text without its non-spacing marks (_run_strip_accents)."""
     return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
 
 
 def split_word(vocab: dict[str, int], word: str) -> list[str]:
-    """The longest entries from left to right, all but the first with `##` (WordpieceTokenizer.tokenize)."""
+    """Returns the longest entries from left to right, all but the first with `##` (WordpieceTokenizer.tokenize)."""
     if len(word) > MAX_WORD_LENGTH:
         return [UNKNOWN_WORD]
     pieces = []
@@ -171,19 +176,19 @@ def split_word(vocab: dict[str, int], word: str) -> list[str]:
 
 
 def is_dropped(character: str) -> bool:
-    """NUL, U+FFFD and control characters that are no white space (_clean_text)."""
+    """Returns whether this is NUL, U+FFFD or a control character other than whitespace (_clean_text)."""
     if character in "\t\n\r":
         return False
     return character in "\0\ufffd" or unicodedata.category(character) in ("Cc", "Cf")
 
 
 def is_cjk(character: str) -> bool:
-    """The CJK ideographs, each a word (_is_chinese_char)."""
+    """Returns whether this is a CJK ideograph. Each is a word (_is_chinese_char)."""
     return any(ord(character) in block for block in CJK_BLOCKS)
 
 
 def is_punctuation(character: str) -> bool:
-    """Unicode punctuation, and every ASCII character that is neither letter, digit nor space (_is_punctuation)."""
+    """Returns whether this is Unicode punctuation, or ASCII but no letter, digit or space (_is_punctuation)."""
     if character in "$+<=>^`|~":
         return True
     return unicodedata.category(character).startswith("P")
@@ -194,21 +199,21 @@ def is_punctuation(character: str) -> bool:
 
 @dataclass(frozen=True)
 class PieceTokenizer:
-    """Lines to tokens by a SentencePiece model."""
+    """Turns lines into tokens with a SentencePiece model."""
 
     processor: SentencePieceProcessor
     lower: bool = True
     keep_accents: bool = False
     starts_word: Callable[[str], bool] = is_start_piece
     ends_word: Callable[[str], bool] | None = None
-    """Where `▁` stands at the end of words, whether what follows a piece begins a word. So does a line then."""
+    """Whether a word begins after each piece, if `▁` ends words. A word then also begins with each line."""
 
     def clean(self, line: str) -> str:
-        """The text of a line; empty where it ends a document."""
+        """Returns the text of a line, which is empty if the line ends a document."""
         return preprocess_text(line, self.lower, self.keep_accents)
 
     def tokens(self, text: str) -> list[Token]:
-        """The tokens of cleaned text. A run of unknown characters begins a word or not by its own characters."""
+        """Returns the tokens of cleaned text. The characters of an unknown run decide whether it begins a word."""
         pieces = encode_pieces(self.processor, text)
         starts = [self.starts_word(piece) for piece in pieces]
         if self.ends_word is not None:
@@ -219,17 +224,17 @@ class PieceTokenizer:
 
 @dataclass(frozen=True)
 class WordPieceTokenizer:
-    """Lines to tokens by a WordPiece vocabulary."""
+    """Turns lines into tokens with a WordPiece vocabulary."""
 
     vocab: dict[str, int]
     lower: bool = True
 
     def clean(self, line: str) -> str:
-        """The text of a line; empty where it ends a document."""
+        """Returns the text of a line, which is empty if the line ends a document."""
         return line.strip()
 
     def tokens(self, text: str) -> list[Token]:
-        """The tokens of cleaned text."""
+        """Returns the tokens of cleaned text."""
         pieces = wordpiece_tokenize(self.vocab, text, self.lower)
         return [(self.vocab[piece], not piece.startswith("##")) for piece in pieces]
 
@@ -237,14 +242,16 @@ class WordPieceTokenizer:
 def read_documents(
     paths: Iterable[str | PathLike[str]], tokenizer: PieceTokenizer | WordPieceTokenizer
 ) -> list[Document]:
-    """The documents of text files in UTF-8, one sentence a line, a blank line between documents.
+    """Returns the documents of UTF-8 text files with one sentence per line and a blank line between documents.
 
-    The files are one stream: one that does not end in a blank line runs on into the next one's first document. Raises
-    UnicodeDecodeError on a line that is not UTF-8.
+    The files are one stream. If a file does not end in a blank line, its last document continues in the next file.
+
+    Raises:
+        UnicodeDecodeError: a line is not UTF-8.
     """
     documents: list[Document] = [[]]
     for path in paths:
-        # Only "\n" ends a line; other white space at a line's end is cleaned away.
+        # Only "\n" ends a line. Cleaning removes other whitespace at the end of a line.
         with Path(path).open(encoding="utf-8", newline="\n") as file:
             for line in file:
                 text = tokenizer.clean(line)

@@ -1,7 +1,7 @@
-"""Masks for a Hugging Face Trainer: `Collator` as its data_collator; needs `pip install torch transformers accelerate`.
+"""Masks for a Hugging Face Trainer, with `Collator` as its data_collator.
 
-Trains a small AlbertForMaskedLM for three steps on the CPU. Each time a row is seen it is masked anew, by n-grams of
-whole words.
+It needs `pip install torch transformers accelerate`. It trains a small AlbertForMaskedLM for three steps on the CPU.
+Each time a row is used, it gets new masks: n-grams of whole words.
 """
 
 import tempfile
@@ -19,7 +19,8 @@ def main() -> None:
     """Trains three steps."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        # Use your own text here, in any format that prepare_text reads. This example uses the docstrings of this
+        # Python's modules.
         raw = folder / "docstrings.jsonl"
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"
@@ -28,17 +29,17 @@ def main() -> None:
         spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)
         lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line]
-        # Of 64 tokens at most, which is what the model below has positions for.
+        # A row has at most 64 tokens, because the model below has that many positions.
         rows = [{"input_ids": [tokenizer.cls_id, *tokenizer.encode(line)[:62], tokenizer.sep_id]} for line in lines]
 
-        # A transformers tokenizer has its collator from Collator.from_hf(tokenizer).
+        # For a transformers tokenizer, use Collator.from_hf(tokenizer).
         collator = albert_fast.torch.Collator(tokenizer, pad_to_multiple_of=8)
         batch = collator(rows[:4])
         print(f"{len(rows)} rows; four of them padded and masked:")
         for ids in batch["input_ids"].tolist():
             print(" ", " ".join(tokenizer.id_to_piece(id_) for id_ in ids))
 
-        # Seeds everything, the masks too.
+        # This seeds everything, including the masks.
         set_seed(1)
         config = AlbertConfig(
             vocab_size=tokenizer.vocab_size,

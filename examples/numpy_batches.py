@@ -1,7 +1,7 @@
-"""Batches and masks as NumPy arrays: albert-fast alone.
+"""Batches and masks as NumPy arrays. It only needs albert-fast.
 
-Makes a little text, a tokenizer and a token store in a temporary folder. Then it takes batches from the store, any of
-them by its number, and masks rows of its own.
+It makes a small corpus, a tokenizer and a token store in a temporary directory. Then it takes batches from the store,
+any of them by its number, and masks its own rows.
 """
 
 import tempfile
@@ -15,10 +15,11 @@ from albert_fast.tokenizers.training import train
 
 
 def main() -> None:
-    """Shows a batch, a resumed run, and masks of one's own."""
+    """Shows a batch, a resumed run, and masks for your own rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        # Use your own text here, in any format that prepare_text reads. This example uses the docstrings of this
+        # Python's modules.
         raw = folder / "docstrings.jsonl"
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"
@@ -39,7 +40,7 @@ def main() -> None:
         predicted = batch["masked_lm_ids"][0][batch["masked_lm_weights"][0] > 0]
         print("to be predicted:", " ".join(tokenizer.id_to_piece(int(id_)) for id_ in predicted))
 
-        # A trainer that stopped after 7 steps goes on with batch 7: its step number is all it needs to have kept.
+        # A trainer that stopped after 7 steps resumes with batch 7. It only needs to have kept its step number.
         resumed = next(stream.batches(start=7))
         print("\nbatch 7 again:", np.array_equal(resumed["input_ids"], stream.batch(7)["input_ids"]))
 

@@ -1,6 +1,6 @@
-"""A tf.data.Dataset from a token store, and a tf.function that trains on it; needs `pip install tensorflow`.
+"""A tf.data.Dataset from a token store, and a tf.function that trains on it. It needs `pip install tensorflow`.
 
-Shapes are static, so the step is traced once. The model is a toy: each masked token is guessed from the mean of its
+Shapes are static, so the step is traced once. The model is a toy: it guesses each masked token from the mean of its
 row's embeddings.
 """
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# TensorFlow says much about the machine while it is imported.
+# TensorFlow logs much about the machine while it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
@@ -21,10 +21,11 @@ from albert_fast.tokenizers.training import train
 
 
 def main() -> None:
-    """Trains 60 steps, in two runs of which the second goes on where the first was stopped."""
+    """Trains 60 steps in two runs. The second resumes where the first stopped."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        # Use your own text here, in any format that prepare_text reads. This example uses the docstrings of this
+        # Python's modules.
         raw = folder / "docstrings.jsonl"
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"

@@ -1,6 +1,6 @@
-"""Batches from a token store in a DataLoader with two workers; needs `pip install torch transformers`.
+"""Batches from a token store in a DataLoader with two workers. It needs `pip install torch transformers`.
 
-Trains a small AlbertForPreTraining for two steps on the CPU: masked words and sentence order.
+It trains a small AlbertForPreTraining for two steps on the CPU, on masked words and sentence order.
 """
 
 import tempfile
@@ -20,7 +20,8 @@ def main() -> None:
     """Trains two steps."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Your own text, in any format that prepare_text reads. Here: what this Python's modules say.
+        # Use your own text here, in any format that prepare_text reads. This example uses the docstrings of this
+        # Python's modules.
         raw = folder / "docstrings.jsonl"
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = folder / "text.txt"
@@ -30,7 +31,7 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(spiece)
         tokenize([text], folder / "store", tokenizer)
         source = InstanceStream(folder / "store", batch_size=16, max_seq_length=64)
-        # An item is a batch already, hence batch_size=None. The order is that of no workers, whatever their number.
+        # An item is already a batch, hence batch_size=None. The order is the same with any number of workers, or none.
         loader = DataLoader(albert_fast.torch.dataset(source, stop=2), batch_size=None, num_workers=2)
 
         torch.manual_seed(1)

@@ -1,6 +1,6 @@
 """Writes the reference page of every command, docs/reference/COMMAND.md, from the commands themselves.
 
-Usage: python tools/reference.py. `make docs` runs it, and a test compares the pages with what it would write.
+Usage: python tools/reference.py. `make docs` runs it, and a test compares the pages with its output.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ class Row(NamedTuple):
     """An option or argument, as a page shows it."""
 
     name: str
-    """As it is typed, with what stands for its value."""
+    """The option as it is typed, with its metavar."""
     text: str
     values: str
-    """The values that it takes, in Markdown; empty if the name says it all."""
+    """The values that it takes, in Markdown. Empty if the name says enough."""
     default: str
-    """In Markdown; empty if there is none."""
+    """In Markdown. Empty if there is none."""
     required: bool
 
 
 def pages() -> dict[str, str]:
-    """What docs/reference holds of generated pages: their text by file name."""
+    """Returns the generated pages of docs/reference: their text by file name."""
     found = {f"{name}.md": page(name, command) for name, command in COMMANDS.items()}
     return {"index.md": index(COMMANDS), **found}
 
 
 def index(found: Mapping[str, Any]) -> str:
-    """The page that lists the commands."""
+    """Returns the page that lists the commands."""
     rows = [f"| [`{name}`]({name}.md) | {_cell(_summary(command))} |" for name, command in found.items()]
     text = """
         # Commands
@@ -59,7 +59,7 @@ def index(found: Mapping[str, Any]) -> str:
 
 
 def page(name: str, command: Any) -> str:
-    """The page of one command."""
+    """Returns the page of one command."""
     found = {panel: [_row(option) for option in options] for panel, options in panels(stage_of(command))}
     needed = [row.name for rows in found.values() for row in rows if row.required]
     needed.sort(key=lambda option: not option.startswith("-"))
@@ -76,12 +76,12 @@ def page(name: str, command: Any) -> str:
 
 
 def _summary(command: Any) -> str:
-    """The first paragraph of the help, without its full stop."""
+    """Returns the first paragraph of the help, without its period."""
     return " ".join(inspect.getdoc(command).split("\n\n")[0].split()).removesuffix(".")  # type: ignore[union-attr]
 
 
 def _described(command: Any) -> Iterator[str]:
-    """The help's paragraphs. Examples become code blocks."""
+    """Yields the paragraphs of the help. Examples become code blocks."""
     for paragraph in inspect.getdoc(command).split("\n\n"):  # type: ignore[union-attr]
         text = textwrap.dedent(paragraph)
         if text.startswith("albert-fast "):
@@ -99,14 +99,14 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         default = "*required*" if row.required else row.default
         cells.append((_code(row.name), _cell(row.text), row.values, default))
-    # No column for what none of these options has.
+    # A column is dropped if none of these options uses it.
     kept = [column for column in range(4) if any(line[column] for line in cells[2:])]
     yield "\n".join(f"| {' | '.join(line[column] for column in kept)} |" for line in cells)
 
 
 def _row(option: Option) -> Row:
     required = option.default is REQUIRED
-    # The choices have a column of their own.
+    # The choices have their own column.
     name = names(option).removesuffix(f" {'|'.join(option.choices)}")
     return Row(name, option.help, _values(option), _default(option), required)
 
@@ -127,7 +127,7 @@ def _default(option: Option) -> str:
 
 
 def _code(text: str) -> str:
-    # Within a table a bar ends the cell, even in code.
+    # In a table, a bar ends the cell, even in code.
     return "`" + text.replace("|", "\\|") + "`"
 
 
@@ -136,7 +136,7 @@ def _cell(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text of a help in Markdown: options and special tokens as code, angle brackets as they are."""
+    """Returns help text as Markdown, with options and special tokens as code."""
     text = text.replace("*", "\\*")
     text = re.sub(r"(?<![\w`-])(--?[a-z][a-z-]*(?![\w-]))", r"`\1`", text)
     text = re.sub(r"(\[[A-Z]+\])", r"`\1`", text)
@@ -144,7 +144,7 @@ def _prose(text: str) -> str:
 
 
 def main() -> None:
-    """Writes the pages, and removes those of commands that no longer exist."""
+    """Writes the pages, and removes the pages of commands that no longer exist."""
     PAGES.mkdir(exist_ok=True)
     written = pages()
     for path in PAGES.glob("*.md"):
