@@ -1,4 +1,4 @@
-"""Work in threads that the main thread waits for: Python hears no signal while it is inside TensorFlow."""
+"""Work in threads that the main thread waits for: Python handles no signal while it is inside TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _NAME = "albert-fast aside"
 
 
 def aside(functions: Sequence[Callable[[], T]]) -> list[T]:
-    """The results of functions that run at the same time, in their order.
+    """Run functions at the same time and return their results in order.
 
-    The threads are daemons: an exception that a signal's handler raises here, such as KeyboardInterrupt, leaves them
-    to themselves and does not wait for them.
+    The threads are daemons. If a signal handler raises an exception here, such as KeyboardInterrupt, it does not wait
+    for them.
 
     Raises:
-        BaseException: what the first of them raised, when all have ended.
+        BaseException: the exception of the first function that raised one, after all have ended.
     """
     results: dict[int, T] = {}
     errors: dict[int, BaseException] = {}
@@ -45,5 +45,5 @@ def aside(functions: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def working() -> bool:
-    """Whether a function that nothing waits for any more is still running."""
+    """Tell whether a function that nothing waits for is still running."""
     return any(thread.name.startswith(_NAME) for thread in threading.enumerate())

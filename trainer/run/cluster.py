@@ -1,4 +1,4 @@
-"""The machines of a run, by TF_CONFIG, as tf.distribute has it. Nothing here imports TensorFlow."""
+"""The machines of a run, from TF_CONFIG, as in tf.distribute. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from trainer.errors import TrainerError
 RULE = 'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 
 JOBS = ("chief", "worker")
-"""Jobs that train, in the order of the workers' numbers: a chief is worker 0, as in MultiWorkerMirroredStrategy."""
+"""Jobs that train, in the order of the workers' numbers. A chief is worker 0, as in MultiWorkerMirroredStrategy."""
 
 OTHERS = {
     "ps": "pretrain has no parameter servers: start it on workers only",
     "evaluator": "pretrain evaluates in the run (--eval-records): start no evaluator",
     "master": "it is another name of chief, and there is a chief: remove one of them",
 }
-"""Further jobs that TensorFlow has, and what to do without them."""
+"""Other jobs that TensorFlow has, each with what to do instead."""
 
 
 def cluster() -> tuple[int, int]:
-    """Number of workers, and which one this is; (1, 0) without TF_CONFIG.
+    """Return the number of workers and this worker's number, (1, 0) without TF_CONFIG.
 
-    TensorFlow reads TF_CONFIG too, and takes neither a `master` nor an evaluator that does not train: the variable is
-    set to what `parse` makes of it.
+    TensorFlow reads TF_CONFIG too, and accepts neither a `master` nor an evaluator that does not train. The variable is
+    therefore set to the form that `parse` accepts.
 
     Raises:
-        TrainerError: TF_CONFIG is none that several workers can start from.
+        TrainerError: several workers cannot start from TF_CONFIG.
     """
     config = os.environ.get("TF_CONFIG", "")
     if not config.strip():
@@ -41,13 +41,13 @@ def cluster() -> tuple[int, int]:
 
 
 def parse(config: str) -> tuple[int, int]:
-    """Number of workers, and which one this is, by the text of TF_CONFIG.
+    """Return the number of workers and this worker's number from the text of TF_CONFIG.
 
-    A chief, or `master`, is worker 0, and the workers come after it. Jobs without machines count as not there, and so
-    does an evaluator, unless it is this task.
+    A chief, or `master`, is worker 0, and the workers follow. Jobs without machines are ignored, and so is an evaluator
+    unless it is this task.
 
     Raises:
-        TrainerError: it is no such object, has jobs that do not train, or its task is none of the cluster.
+        TrainerError: it is not such an object, it has jobs that do not train, or its task is not in the cluster.
     """
     jobs, task = _read(config)
     for job in jobs:
@@ -77,7 +77,7 @@ def parse(config: str) -> tuple[int, int]:
 
 
 def _read(config: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The jobs that have machines, and this task, by the names that TensorFlow 2 has for them."""
+    """Return the jobs that have machines, and this task, by TensorFlow 2's names."""
     try:
         content = json.loads(config)
         named, task = content.get("cluster") or {}, content.get("task") or {}

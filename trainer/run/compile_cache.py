@@ -1,9 +1,9 @@
 """Compiled programs that outlast the process: XLA's persistent cache, in a directory that is safe to load from.
 
-TensorFlow ends the step if it cannot write a program or cannot read one. So a program is loaded only if it is as it was
-written, by a digest beside it; what has no digest, or another one, is removed before TensorFlow starts. Programs of
-another CPU, GPU or TensorFlow are kept apart: code for another CPU would end in SIGILL. Each process has a directory
-of its own, so that none reads what another one is writing.
+TensorFlow ends the step if it cannot write or read a program. So a program is loaded only if it matches the digest
+stored next to it. Programs without a digest, or with a different one, are removed before TensorFlow starts. Programs
+for another CPU, GPU or TensorFlow are kept apart, because code for another CPU would end in SIGILL. Each process has
+its own directory, so that no process reads what another one is writing.
 
 Nothing here imports TensorFlow.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NONE = "none"
-"""The value of `--compile-cache` that keeps nothing."""
+"""The value of `--compile-cache` that disables the cache."""
 
 FLAGS = "TF_XLA_FLAGS"
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -41,22 +41,24 @@ FLAG = "--tf_xla_persistent_cache"
 PREFIX = "albert-fast"
 
 ROOM = 1 << 30
-"""Bytes that must be free: a program that does not fit would end the run."""
+"""Bytes that must be free on disk. A program that does not fit would end the run."""
 SLOTS = 64
-"""Processes that may use one directory at a time."""
+"""Number of processes that may use one directory at the same time."""
 EVERY = 5.0
-"""Seconds between two looks for new programs."""
+"""Seconds between two checks for new programs."""
 MEMORY = "/dev/shm"
-"""Where programs go that cannot be written."""
+"""Where programs go if they cannot be written to disk."""
 SETTLED = 2.0
-"""Seconds after its last change in which a program may still be written to."""
+"""Seconds after its last change during which a program may still be being written."""
 
 NOISE = (
     r"cpu_aot_loader\.cc.* Target machine feature \+prefer-no-(scatter|gather) is"
     r"|text_format\.cc.* tensorflow\.XlaSerializedCacheEntry"
 )
-"""What TensorFlow logs as errors whenever it loads a program: it tries to read it as text first, and compares
-preferences of the compiler with the CPU's features."""
+"""What TensorFlow logs as errors whenever it loads a program.
+
+It first tries to read the program as text, and it compares the compiler's preferences with the CPU's features.
+"""
 
 _FILTER = """
 import re, signal, sys
@@ -71,10 +73,10 @@ for line in sys.stdin.buffer:
 
 
 class CompileCache:
-    """A directory of compiled programs, this process's alone, as long as the process lives.
+    """A directory of compiled programs that only this process uses while it lives.
 
     Args:
-        slot: the directory; its programs have been checked.
+        slot: the directory, whose programs have been checked.
         lock: a file descriptor that keeps other processes out until this one ends.
     """
 
@@ -85,16 +87,17 @@ class CompileCache:
         self._thread.start()
 
     def sign(self, settled: float = 0.0) -> None:
-        """Writes the digest of each program that has none and was not changed for `settled` seconds."""
+        """Write the digest of each program that has none and has not changed for `settled` seconds."""
         for program in self.slot.glob("*.pb"):
-            with contextlib.suppress(OSError, AlbertFastError):  # without a digest it is compiled again
+            with contextlib.suppress(OSError, AlbertFastError):  # a program without a digest is compiled again
                 if not _digest(program).exists() and time.time() - program.stat().st_mtime >= settled:
                     write_atomic(_digest(program), _sha256(program))
 
     def divert(self) -> bool:
-        """Sends programs to memory from now on, because they cannot be written; false if that was done or fails.
+        """Keep new programs in memory, because they cannot be written to disk.
 
-        TensorFlow reads the directory's name once, so another directory takes its place until the process ends.
+        TensorFlow reads the directory's name only once, so a different directory takes its place until the process
+        ends. Returns false if this was already done, or if it fails.
         """
         if self._ended.is_set():
             return False
@@ -110,7 +113,7 @@ class CompileCache:
         return True
 
     def close(self) -> None:
-        """Signs what is new."""
+        """Write the digests of new programs."""
         self._ended.set()
         self._thread.join()
         self.sign()
@@ -121,14 +124,14 @@ class CompileCache:
 
 
 def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
-    """Makes TensorFlow keep compiled programs under `directory`; or says why it cannot.
+    """Make TensorFlow keep compiled programs under `directory`, or return why it cannot.
 
     Args:
-        directory: made if it is missing.
-        setting: of TensorFlow that decides what is compiled, and that a program does not tell.
+        directory: created if it is missing.
+        setting: a setting of TensorFlow that decides what is compiled and that a program does not record.
 
     Returns:
-        None if it is too late, because TensorFlow has been imported, or if the user has chosen a directory in
+        None if TensorFlow has already been imported, which is too late, or if the user chose a directory in
         `TF_XLA_FLAGS`.
     """
     if "tensorflow" in sys.modules or FLAG in os.environ.get(FLAGS, ""):
@@ -157,7 +160,7 @@ def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
 
 
 def clear(directory: Path, keep: CompileCache | None) -> None:
-    """Removes a directory of compiled programs; what is in use stays, without programs."""
+    """Remove a directory of compiled programs. Directories in use are emptied of programs but kept."""
     if keep is None or not keep.slot.is_relative_to(directory.absolute()):
         shutil.rmtree(directory, ignore_errors=True)
         return
@@ -170,7 +173,7 @@ def clear(directory: Path, keep: CompileCache | None) -> None:
 
 
 def fingerprint(setting: str) -> str:
-    """Names what programs compiled here can run on and with: 16 hex digits."""
+    """Return 16 hex digits that identify what programs compiled here can run on and with."""
     parts = [setting, os.environ.get("XLA_FLAGS", "")]
     for name in ("tensorflow", "tensorflow-cpu", "tf-nightly"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -186,10 +189,10 @@ def fingerprint(setting: str) -> str:
 
 
 def _slot(folder: Path) -> tuple[Path, int] | None:
-    """The first directory in `folder` that no other process uses, and its lock.
+    """Return the first directory in `folder` that no other process uses, and its lock.
 
     Raises:
-        OSError: it cannot be made, written or locked.
+        OSError: it cannot be created, written or locked.
     """
     for number in range(SLOTS):
         slot = folder / str(number)
@@ -212,7 +215,7 @@ def _slot(folder: Path) -> tuple[Path, int] | None:
 
 
 def _restore(slot: Path, aside: Path, memory: str) -> None:
-    """Undoes `CompileCache.divert`."""
+    """Undo `CompileCache.divert`."""
     with contextlib.suppress(OSError):
         slot.unlink()
     with contextlib.suppress(OSError):
@@ -221,7 +224,7 @@ def _restore(slot: Path, aside: Path, memory: str) -> None:
 
 
 def _check(slot: Path) -> None:
-    """Removes whatever is not a whole program, or its digest.
+    """Remove every file that is not a complete program or its digest.
 
     Raises:
         OSError: something cannot be removed, or nothing can be written.
@@ -234,7 +237,7 @@ def _check(slot: Path) -> None:
     for path in slot.iterdir():
         if path not in kept and path.name != ".lock":
             path.unlink()
-    # A directory on a file system that is mounted read-only says so only now.
+    # If the file system is mounted read-only, only this write fails.
     with tempfile.TemporaryFile(dir=slot):
         pass
 
@@ -249,13 +252,13 @@ def _sha256(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def without_noise() -> Iterator[None]:
-    """Keeps `NOISE` from standard error, as long as the block lasts.
+    """Filter `NOISE` from standard error for the duration of the block.
 
-    A process of its own filters what comes through file descriptor 2, so that what TensorFlow says last is shown even
-    if this process is aborted. Python's own standard error goes past it.
+    A separate process filters what is written to file descriptor 2, so that TensorFlow's last messages are shown even
+    if this process is aborted. Python's own standard error bypasses it.
     """
     if LEVEL in os.environ and os.environ[LEVEL] != "2":
-        yield  # whoever has chosen a level wants to see all of it
+        yield  # a user who has chosen a log level wants to see all of it
         return
     sys.stderr.flush()
     kept = os.dup(2)
@@ -268,7 +271,7 @@ def without_noise() -> Iterator[None]:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    except OSError:  # no memory, or no more processes: noise is not the worst then
+    except OSError:  # no memory or no more processes: then noise is the lesser problem
         os.close(kept)
         yield
         return

@@ -1,4 +1,4 @@
-"""Where batches come from: token stores and records, what is known of them, and what must fit the model.
+"""Sources of batches: token stores and records, what is known about them, and whether they fit the model.
 
 Nothing here imports TensorFlow.
 """
@@ -33,37 +33,37 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 SAMPLED_PREDICTIONS = 500_000
-"""Predictions that `sample` looks at."""
+"""Number of predictions that `sample` looks at."""
 SAMPLED_ROWS = 4096
-"""Rows that `row_sizes` looks at."""
+"""Number of rows that `row_sizes` looks at."""
 
 
 class Data(NamedTuple):
-    """Batches and what is known of them."""
+    """Batches, and what is known about them."""
 
     source: BatchSource
-    """All of it, in batches of this worker's size."""
+    """All of the data, in batches of this worker's size."""
     kind: str
     """"tokens" or "records"."""
     path: str
-    """As given."""
+    """The path as given."""
     vocab_size: int | None
-    """Pieces of the tokenizer; None for records of unknown origin."""
+    """Number of pieces of the tokenizer; None for records of unknown origin."""
     tokenizer_digest: str | None
-    """Of the tokenizer; None where it is not known."""
+    """Digest of the tokenizer; None if it is unknown."""
     identity: dict[str, Any]
-    """What a run that goes on must find unchanged."""
+    """What must be unchanged when a run resumes."""
     figures: dict[str, Any]
-    """What a reader wants to know."""
+    """Figures for the user."""
     tokenizer_files: dict[str, bytes]
-    """The tokenizer as `train-tokenizer` would leave it, by file name; empty where it is not known."""
+    """The tokenizer's files as `train-tokenizer` would write them, by file name; empty if the tokenizer is unknown."""
     tokenizer: Mapping[str, Any] = MappingProxyType({})
-    """What is known of the tokenizer, as `albert_fast.tokenizers.match.described` has it; empty where nothing is."""
+    """What is known about the tokenizer, in the form of `albert_fast.tokenizers.match.described`; may be empty."""
     opened: Tokenizer | None = None
     """The tokenizer itself; None for records without one."""
 
     def check(self, config: ModelConfig) -> None:
-        """Raises a TrainerError where the batches do not fit the model."""
+        """Raise a TrainerError if the batches do not fit the model."""
         _check_size(self.path, self.vocab_size, config.vocab_size)
         if self.source.max_seq_length > config.max_position_embeddings:
             raise TrainerError(
@@ -77,38 +77,38 @@ class Data(NamedTuple):
 
 
 class Described(NamedTuple):
-    """What is known of records before they are opened."""
+    """What is known about records before they are opened."""
 
     path: str
-    """As given."""
+    """The path as given."""
     sets: list[dict[str, Any]]
-    """What `make-records` wrote beside them."""
+    """What `make-records` wrote next to them."""
     tokenizer: Mapping[str, Any]
-    """What all of them say of their tokenizer; empty if nothing is known, or they are of several."""
+    """What all of them say about their tokenizer; empty if nothing is known or their tokenizers differ."""
     vocab_size: int | None
-    """Pieces of the tokenizer."""
+    """Number of pieces of the tokenizer."""
 
 
 class Guess(NamedTuple):
-    """What the best constant answer reaches, which knows how often each piece is the right one."""
+    """What the best constant answer reaches. It knows how often each piece is the correct one."""
 
     loss: float
-    """Entropy of the masked pieces in nats. Of few records it is too low for a fair match: it has seen them."""
+    """Entropy of the masked tokens in nats. With few records it is too low for a fair comparison: it has seen them."""
     accuracy: float
-    """Share of the most frequent."""
+    """Fraction of the most frequent piece."""
     predictions: int
-    """Masked pieces counted."""
+    """Number of masked tokens counted."""
 
 
 def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any], seed: int, **how: Any) -> Data:
-    """A token store, masked anew each epoch.
+    """Open a token store, which is masked again in each epoch.
 
     Args:
-        store: its folder.
-        batch_size: rows of a batch.
-        instances: options of `InstanceStream` that decide the instances.
-        seed: of splits, order and masks.
-        how: options of `InstanceStream` that decide nothing.
+        store: its directory.
+        batch_size: rows per batch.
+        instances: the options of `InstanceStream` that determine the instances.
+        seed: random seed of splits, order and masks.
+        how: the options of `InstanceStream` that do not affect the instances.
 
     Raises:
         AlbertFastError: as `InstanceStream`.
@@ -152,23 +152,23 @@ def from_records(
     warn: Callable[[str], None] = lambda _: None,
     **how: Any,
 ) -> Data:
-    """Records as they are, ours or anyone's.
+    """Open records as they are, from this or any other program.
 
     Args:
-        files: files, globs or folders.
-        batch_size: rows of a batch.
-        seed: of the order.
-        shuffle: whether each epoch has an order of its own.
-        vocab_size: of the model, which every id must be below; None for that of the records, where it is known.
-        tokenizer: the SentencePiece model or the WordPiece vocabulary (.txt) that they were made with, or a directory
-            with one, to keep with the model.
-        allow_other_tokenizer: whether a tokenizer that is not that of the records is taken, if its size is right.
-        warn: takes a line of warning.
-        how: options of `RecordReader` that decide nothing.
+        files: files, globs or directories.
+        batch_size: rows per batch.
+        seed: random seed of the order.
+        shuffle: whether each epoch has its own order.
+        vocab_size: the model's vocabulary size, which every id must be below; None for that of the records, if known.
+        tokenizer: the SentencePiece model or the WordPiece vocabulary (.txt) that the records were made with, or a
+            directory with one. It is stored with the model.
+        allow_other_tokenizer: whether to accept another tokenizer than that of the records if its size matches.
+        warn: called with a line of warning.
+        how: the options of `RecordReader` that do not affect the records.
 
     Raises:
-        AlbertFastError: as `RecordReader`, or the tokenizer cannot be used.
-        TrainerError: the tokenizer is not that of the records, or a tokenizer.json beside it differs.
+        AlbertFastError: as `RecordReader`, or if the tokenizer cannot be used.
+        TrainerError: the tokenizer is not that of the records, or a tokenizer.json next to it differs.
     """
     path, sets, described, known = describe_records(files, allow_other_tokenizer=allow_other_tokenizer)
     _check_size(path, known, vocab_size)
@@ -184,7 +184,7 @@ def from_records(
                 + (", or --allow-other-tokenizer" if opened.vocab_size == known else "")
             )
         if tokenizer_match.compare(opened, described) == "rules":
-            # It would go with the model, whose users would then prepare text in another way.
+            # The tokenizer is stored with the model, whose users would then prepare text differently.
             raise TrainerError(
                 f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
                 f"{_rules(tokenizer_match.described(opened))}: {_way_to(described, opened)}"
@@ -210,13 +210,13 @@ def from_records(
 
 
 def _opened(tokenizer: Path, records: Mapping[str, Any], warn: Callable[[str], None]) -> Tokenizer:
-    """The tokenizer of records, by its file or its directory, as `export` opens it.
+    """Open the tokenizer of records, by its file or its directory, as `export` does.
 
-    Text rules that no file beside it tells are those of the records.
+    Text rules that no file next to it specifies are taken from the records.
 
     Raises:
-        AlbertFastError: a file that is no usable tokenizer, a tokenizer.json, or a directory without a tokenizer.
-        TrainerError: a tokenizer.json beside it has other pieces.
+        AlbertFastError: the file is not a usable tokenizer or is a tokenizer.json, or the directory has no tokenizer.
+        TrainerError: a tokenizer.json next to it has other pieces.
     """
     file = tokenizer_files.named(tokenizer)
     tokenizer_files.refuse_json(file)
@@ -233,11 +233,11 @@ def _opened(tokenizer: Path, records: Mapping[str, Any], warn: Callable[[str], N
 
 
 def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = False) -> Described:
-    """What is known of records without opening them.
+    """Return what is known about records without opening them.
 
     Args:
-        files: files, globs or folders.
-        allow_other_tokenizer: whether records of several tokenizers of one size are taken.
+        files: files, globs or directories.
+        allow_other_tokenizer: whether to accept records of several tokenizers of one size.
 
     Raises:
         AlbertFastError: nothing matches, or the records were made with different tokenizers.
@@ -260,7 +260,7 @@ def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = Fals
         if not allow_other_tokenizer:
             raise
         several = True
-    # What all say: records of one vocabulary may have other text rules.
+    # Only what all of them say: records of one vocabulary may have different text rules.
     described = (
         {}
         if several or not kinds
@@ -272,7 +272,7 @@ def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = Fals
 
 
 def _check_size(path: str, size: int | None, expected: int | None) -> None:
-    """Raises a TrainerError if data of `size` pieces meet a model of `expected`."""
+    """Raise a TrainerError if data of `size` pieces do not fit a model of `expected` pieces."""
     if None not in (size, expected) and size != expected:
         raise TrainerError(
             f"vocab_size of the model must be that of the tokenizer: {path} has {size:,} pieces, the model's "
@@ -281,13 +281,13 @@ def _check_size(path: str, size: int | None, expected: int | None) -> None:
 
 
 def _rules(described: Mapping[str, Any]) -> str:
-    """The text rules of a tokenizer as flags."""
+    """Return the text rules of a tokenizer as flags."""
     lower, accents = ("" if described.get(key) is True else "no-" for key in ("lower_case", "keep_accents"))
     return f"--{lower}do-lower-case --{accents}keep-accents"
 
 
 def _way_to(records: Mapping[str, Any], opened: Tokenizer) -> str:
-    """How to open a tokenizer with the text rules of records, if those beside it are others."""
+    """Return how to open a tokenizer with the text rules of records, if the files next to it give other rules."""
     file = opened.file_name
     if records.get("text_rules") == "none":
         return "drop --tokenizer: a tokenizer is kept with a model only with text rules, and the records have none"
@@ -318,7 +318,7 @@ def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
 
 
 def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokenizer: bool = False) -> str:
-    """Refuses records to evaluate on that are of another tokenizer than the data to train on, before they are opened.
+    """Check, before they are opened, that records to evaluate on have the tokenizer of the training data.
 
     Returns:
         A warning if the text rules differ; otherwise an empty string.
@@ -349,7 +349,7 @@ def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokeniz
 
 
 def check_held_out(training: Data, held_out: Data) -> None:
-    """Raises a TrainerError if records to evaluate on are also trained on."""
+    """Raise a TrainerError if records to evaluate on are also trained on."""
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
         seen = {os.path.realpath(file) for file in training.source.files}
         for file in held_out.source.files:
@@ -358,12 +358,12 @@ def check_held_out(training: Data, held_out: Data) -> None:
 
 
 def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str, float]:
-    """Figures of the first batches: mean tokens and predictions of a sequence, and what guessing by frequency gives.
+    """Return figures of the first batches: mean tokens and predictions per instance, and the loss of guessing.
 
     Args:
-        source: to train on.
-        held_out: to evaluate on; `unigram_entropy` is then the masked-LM loss on it of the frequencies seen in
-            `source`, else their own entropy. Both in nats.
+        source: the training data.
+        held_out: the data to evaluate on. If given, `unigram_entropy` is the masked-LM loss on it of guessing by the
+            frequencies in `source`; otherwise it is the entropy of these frequencies. Both are in nats.
     """
     rows = tokens = 0
     counts = np.zeros(0, np.int64)
@@ -381,19 +381,19 @@ def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str
 
 
 def row_sizes(source: BatchSource, rows: int = SAMPLED_ROWS) -> Sizes:
-    """The sizes of the first rows of a source, `rows` at least: the same at every start."""
+    """Return the sizes of the first rows of a source, at least `rows` of them. They are the same at every start."""
     found = [packing.sizes(batch) for batch in source.batches(0, -(-min(rows, len(source)) // source.batch_size))]
     return Sizes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def frequency_loss(seen: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
-    """Masked-LM loss, in nats, of answering with the frequencies of some predictions where others are asked.
+    """Return the masked-LM loss, in nats, of predicting by frequencies that were counted on other data.
 
     Args:
-        seen: how often each id was to be predicted where the frequencies are from.
-        asked: how often each is where the loss is of.
+        seen: how often each id was to be predicted in the data that the frequencies come from.
+        asked: how often each id is to be predicted in the data that the loss is for.
     """
-    # One more of each piece: those that never occurred are not impossible.
+    # Count each piece once more, so that pieces that never occurred are not impossible.
     shares = np.ones(max(len(seen), len(asked)))
     shares[: len(seen)] += seen
     logs = np.log(shares / shares.sum())
@@ -401,23 +401,23 @@ def frequency_loss(seen: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
 
 
 def guess(source: BatchSource) -> Guess:
-    """What the best constant answer reaches on all of a source that is not shuffled."""
+    """Return what the best constant answer reaches on all of a source that is not shuffled."""
     return _guess(label_counts(source))
 
 
 def label_counts(source: BatchSource) -> NDArray[np.int64]:
-    """How often each id is to be predicted in an epoch: int64 [largest id + 1]."""
+    """Return how often each id is to be predicted in an epoch: int64 [largest id + 1]."""
     counts = np.zeros(0, np.int64)
     left = len(source)
     for batch in source.batches(0, -(-left // source.batch_size)):
-        # The last batch goes on with the next epoch.
+        # The last batch continues with the next epoch.
         counts = _count(counts, batch, left)
         left -= source.batch_size
     return counts
 
 
 def _count(counts: NDArray[np.int64], batch: Batch, rows: int) -> NDArray[np.int64]:
-    """`counts` and those of the first rows of a batch."""
+    """Add the first `rows` rows of a batch to `counts`, and return the sum."""
     found = np.bincount(batch["masked_lm_ids"][:rows][batch["masked_lm_weights"][:rows] > 0])
     total = np.zeros(max(len(found), len(counts)), np.int64)
     total[: len(found)] += found

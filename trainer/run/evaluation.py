@@ -1,7 +1,7 @@
 """Losses and accuracies over all of a held-out set of records (do_eval of the reference's run_pretraining.py).
 
-The reference evaluates 100 batches; this evaluates every record once, in float64 sums over batches, whatever the batch
-size and the number of devices.
+The reference evaluates 100 batches. This module evaluates every record once and sums over batches in float64, whatever
+the batch size and the number of devices.
 """
 
 from __future__ import annotations
@@ -33,44 +33,44 @@ if TYPE_CHECKING:
     from trainer.run.packing import Width
 
 TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 2_048}
-"""Tokens of a micro-batch at most: more is no faster, and takes memory that the training step does not need."""
+"""Most tokens in a micro-batch. More would not be faster but take memory that the training step does not need."""
 
 WINDOW = 16
-"""Batches whose rows are packed together: of one alone most micro-batches would have a long row."""
+"""Number of batches whose rows are packed together. In a single batch, most micro-batches would have a long row."""
 
 
 class Figures(NamedTuple):
-    """What an evaluation found."""
+    """The result of an evaluation."""
 
     masked_lm_loss: float
-    """Mean cross entropy of a prediction, in nats."""
+    """Mean cross entropy of the predictions, in nats."""
     masked_lm_accuracy: float
-    """Share of predictions that are right."""
+    """Fraction of predictions that are correct."""
     sentence_order_loss: float
-    """Mean cross entropy of a sequence, in nats."""
+    """Mean cross entropy of the instances' order, in nats."""
     sentence_order_accuracy: float
-    """Share of sequences whose order is told right."""
+    """Fraction of instances whose order is predicted correctly."""
     records: int
-    """Sequences evaluated."""
+    """Number of instances evaluated."""
     predictions: int
-    """Predictions evaluated."""
+    """Number of predictions evaluated."""
     seconds: float
 
 
 class Evaluator:
-    """Evaluates models on a set of records, again and again.
+    """Evaluates models on a set of records, as often as it is called.
 
     Rows are packed as in training (`trainer.run.packing`), `WINDOW` batches at a time.
 
     Args:
         models: one for each device of this worker.
-        source: the whole set, not shuffled; its batch size is all devices' of this worker.
-        hardware: where to.
+        source: the whole set, not shuffled. Its batch size is for all devices of this worker together.
+        hardware: the devices to evaluate on.
         jit: whether XLA compiles.
-        widths: widths of micro-batches in tokens; None for the few that suit the data.
+        widths: widths of micro-batches in tokens; None to choose a few that fit the data.
 
     Raises:
-        TrainerError: the batch size does not suit the devices.
+        TrainerError: the batch size does not fit the number of devices.
         AlbertFastError: the records cannot be read.
     """
 
@@ -99,14 +99,14 @@ class Evaluator:
     def __call__(
         self, progress: Callable[[int, int], None] | None = None, stop: Callable[[], bool] = lambda: False
     ) -> Figures | None:
-        """The figures over the whole set; None where `stop` has ended it before, on this worker or another one.
+        """Return the figures over the whole set, or None if `stop` ended it early, on this or another worker.
 
         Args:
-            progress: is told how many batches of how many are done.
-            stop: asked between micro-batches.
+            progress: called with the number of batches done and their total.
+            stop: called between micro-batches; true ends the evaluation.
         """
         began = time.perf_counter()
-        # The last is above 0 where a worker did not come to its end.
+        # The last value is above 0 if a worker did not finish.
         total = np.zeros(len(losses.Sums._fields) + 3)
         count = -(-len(self.source) // (self.source.batch_size * self.hardware.workers))
         windows = range(0, count, WINDOW)
@@ -139,7 +139,7 @@ class Evaluator:
     def _told(
         self, progress: Callable[[int, int], None] | None, done: int, count: int, micro_batches: int
     ) -> Callable[[], None]:
-        """What each device calls after a micro-batch, of so many in the window that begins with batch `done`."""
+        """Return what each device calls after a micro-batch of the window that begins with batch `done`."""
         size, lock = min(WINDOW, count - done), threading.Lock()
         finished = 0
 
@@ -161,7 +161,7 @@ class Evaluator:
         told: Callable[[], None],
     ) -> Callable[[], NDArray[np.float64]]:
         def run() -> NDArray[np.float64]:
-            """float64 [7]: what the micro-batches of one device add up to, and whether it stopped before the last."""
+            """Return float64 [7]: the sums over a device's micro-batches, and whether it stopped before their end."""
             total = np.zeros(len(losses.Sums._fields) + 3)
             for placed in part:
                 if ended.is_set() or stop():
@@ -179,7 +179,7 @@ class Evaluator:
         return run
 
     def _windows(self, count: int) -> Iterator[tuple[dict[str, NDArray[Any]], NDArray[np.float32]]]:
-        """This worker's share of the set, with weights that leave out what is of the next epoch."""
+        """Yield this worker's part of the set, with weights that exclude rows of the next epoch."""
         workers, worker = self.hardware.workers, self.hardware.worker
         size = self.source.batch_size
         part = self.source.shard(worker, workers) if workers > 1 else self.source
@@ -197,7 +197,7 @@ class Evaluator:
 
     def _pack(self, batch: dict[str, NDArray[Any]], weights: NDArray[np.float32]) -> Work:
         if self._packer is None:
-            # From the first window: it is the same in every evaluation.
+            # Computed from the first window, so it is the same in every evaluation.
             found = packing.sizes(batch)
             shape = self.source.max_seq_length, self.source.max_predictions, self.rows
             share = len(weights) // len(self.hardware.devices)
@@ -225,7 +225,10 @@ class Evaluator:
 
 
 def _make_sums(model: Albert, jit: bool) -> Callable[[Width], Callable[[dict[str, tf.Tensor]], tf.Tensor]]:
-    """For each width a function of a micro-batch: `losses.Sums`, the predictions' weight and the rows, float32 [6]."""
+    """Return a function per width that maps a micro-batch to float32 [6].
+
+    The six values are `losses.Sums`, the weight of the predictions and the number of rows.
+    """
 
     @functools.cache
     def of_width(_: Width) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:

@@ -1,4 +1,4 @@
-"""What a run is expected to take before its first step: work, padding and time. Nothing here imports TensorFlow."""
+"""What a run is expected to take, before its first step: work, padding and time. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ if TYPE_CHECKING:
     from trainer.run.packing import MicroBatch, Width
 
 PROCESSOR_RATE = 40e9
-"""Operations a second that a CPU's core manages, roughly."""
+"""Rough number of operations per second of a CPU core."""
 
 PEAK_FRACTIONS = {r"\b(H200|GH200)\b": 0.30, r"\b(H100|H800)\b": 0.25, r"\b(A100|A800)\b": 0.38}
-"""Fractions of the dense bfloat16 peak that a step reaches by a roofline of the compiled step, by patterns of the
-device's name. Nothing has been measured on a GPU yet."""
+"""Fractions of the dense bfloat16 peak that a step reaches, by patterns of the device's name.
+
+They come from a roofline of the compiled step. Nothing has been measured on a GPU yet.
+"""
 OTHER_FRACTION = 0.25
-"""The same for any other GPU."""
+"""The same fraction for any other GPU."""
 
 LONG = 30 * DAY
-"""Seconds beyond which a run is warned about."""
+"""Seconds above which a run gets a warning."""
 
 MOST_STEPS = 64
-"""Steps that a sample is divided into at most."""
+"""Most steps that a sample is divided into."""
 
 
 class Expectation(NamedTuple):
-    """Of a run's steps, by a sample of its rows."""
+    """What is expected of a run's steps, from a sample of its rows."""
 
     padding: float
     """Fraction of the computed tokens that is padding."""
     uncut: float
-    """The same if all micro-batches had the full width."""
+    """The same fraction if all micro-batches had the full width."""
     busiest: float
-    """Work of the device with the most by the mean of all devices of a worker; 1 if the shares are equal."""
+    """Work of the busiest device divided by the mean over all devices of a worker; 1 if they have equal work."""
     operations: float
     """Floating-point operations per instance, padding included."""
 
@@ -54,14 +56,14 @@ def expect(
     rows: int,
     plan: Callable[[Sizes], list[list[MicroBatch]]],
 ) -> Expectation:
-    """What the steps of a run are like.
+    """Estimate what the steps of a run are like.
 
     Args:
         config: the model.
         found: the sizes of a sample of its rows, in their order.
         widths: shapes of micro-batches, narrowest first.
-        rows: of a step, this worker's.
-        plan: deals the rows of a step; see `trainer.run.packing.plan`.
+        rows: this worker's rows per step.
+        plan: distributes the rows of a step; see `trainer.run.packing.plan`.
     """
     count = len(found.tokens)
     rows = min(rows, count)
@@ -82,12 +84,12 @@ def expect(
 
 
 def peak_fraction(name: str) -> float:
-    """The fraction of its peak that the GPU of that name is expected to reach."""
+    """Return the fraction of its peak that the GPU of that name is expected to reach."""
     return next((found for pattern, found in PEAK_FRACTIONS.items() if re.search(pattern, name)), OTHER_FRACTION)
 
 
 def padding_line(found: Expectation, widths: Sequence[Width], devices: int) -> str:
-    """How rows are packed, and what that saves."""
+    """Return a line that says how rows are packed, and what that saves."""
     shapes = [str(width) for width in widths]
     named = " and ".join([*([", ".join(shapes[:-1])] if len(shapes) > 1 else []), shapes[-1]])
     text = f"micro-batches of {named} tokens: about {100 * found.padding:.0f}% of the computed tokens are padding"
@@ -99,15 +101,15 @@ def padding_line(found: Expectation, widths: Sequence[Width], devices: int) -> s
 
 
 def advice(model: str, batch: int, steps: int, tokens: int, *, from_store: bool, gpu: bool) -> str:
-    """What makes a run shorter.
+    """Return advice that makes a run shorter.
 
     Args:
         model: what `--model` names.
         batch: instances per step.
-        steps: of the run.
-        tokens: of an instance.
+        steps: steps of the run.
+        tokens: tokens per instance.
         from_store: whether the length of instances is an option.
-        gpu: whether it runs on GPUs.
+        gpu: whether the run is on GPUs.
     """
     choices = []
     if model != "tiny":
@@ -120,13 +122,13 @@ def advice(model: str, batch: int, steps: int, tokens: int, *, from_store: bool,
 
 
 def time_line(seconds: float, where: str, advised: str, *, gpu: bool) -> tuple[str, bool]:
-    """What to say of the time that a run takes, and whether that is a warning.
+    """Return the line about the time that a run takes, and whether it is a warning.
 
     Args:
-        seconds: that it takes.
-        where: on what; for GPUs with the fraction of the peak that is assumed.
+        seconds: the time that it takes.
+        where: the hardware; for GPUs, with the assumed fraction of the peak.
         advised: what `advice` returns.
-        gpu: whether it runs on GPUs.
+        gpu: whether the run is on GPUs.
     """
     took = f"about {duration(seconds)}" if seconds >= 60 else "less than a minute"
     if seconds > LONG:

@@ -1,4 +1,4 @@
-"""Batches on their way to the devices: the next ones are there before the step asks for them."""
+"""Transfer of batches to the devices: the next ones are ready before the step asks for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OVERHEAD = 400
-"""Work of a micro-batch besides its rows', in operations a parameter: its gradient is written, read and added up."""
+"""Work of a micro-batch apart from its rows, in operations per parameter: its gradient is written, read and added."""
 
 
 class Placed(NamedTuple):
@@ -40,36 +40,36 @@ class Placed(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A batch, or a worker's share of one, in micro-batches on this worker's devices."""
+    """A batch, or a worker's part of one, as micro-batches on this worker's devices."""
 
     parts: list[list[Placed]]
-    """Of each device."""
+    """The micro-batches of each device."""
     predictions: float
-    """Sum of the predictions' weights."""
+    """Sum of the weights of the predictions."""
     sentences: int
-    """Rows."""
+    """Number of rows."""
     tokens: int
-    """Without padding."""
+    """Number of tokens without padding."""
     computed: int
-    """Tokens with padding and empty rows."""
+    """Number of tokens with padding and empty rows."""
     operations: float
-    """Floating-point operations of the real tokens' forward and backward pass."""
+    """Floating-point operations of the forward and backward pass of the real tokens."""
 
 
 class Packer:
-    """Cuts batches into micro-batches, and places them.
+    """Splits batches into micro-batches and places them on devices.
 
     Args:
         widths: shapes of micro-batches, narrowest first.
-        config: the model, whose work for a row decides which shape it goes into.
-        hardware: where to.
+        config: the model. Its work for a row decides the shape of the row's micro-batch.
+        hardware: the devices to place them on.
     """
 
     def __init__(self, widths: Sequence[Width], config: ModelConfig, hardware: Hardware) -> None:
         self.widths, self.config, self.hardware = tuple(widths), config, hardware
 
     def cost(self, tokens: int, predictions: int) -> float:
-        """The work of a row."""
+        """Return the work of a row."""
         return flops.training_flops(self.config, tokens, predictions)
 
     def plan(self, found: Sizes) -> list[list[MicroBatch]]:
@@ -78,10 +78,13 @@ class Packer:
         return packing.plan(found, self.widths, len(self.hardware.devices), self.cost, overhead)
 
     def __call__(self, batch: Mapping[str, NDArray[Any]], weights: NDArray[np.float32] | None = None) -> Work:
-        """A worker's share of a batch on its devices; `weights` [B] are what each row counts, 1 by default."""
+        """Place a worker's part of a batch on its devices.
+
+        `weights` [B] say how much each row counts, 1 by default.
+        """
         found = packing.sizes(batch)
         dealt = self.plan(found)
-        # A worker's share of a step is every n-th row of it (`BatchSource.shard`).
+        # A worker's part of a step is every n-th row of it (`BatchSource.shard`).
         hardware = self.hardware
         numbers = (np.arange(len(found.tokens)) * hardware.workers + hardware.worker).astype(np.int32)
         parts = []
@@ -105,17 +108,17 @@ def _placed(features: Mapping[str, NDArray[Any]], width: Width) -> Placed:
 
 
 class Feed:
-    """Packs and places batches ahead, in a thread of its own, and knows how long it was waited for.
+    """Packs and places batches ahead in its own thread, and measures how long `next` waited.
 
     Args:
-        batches: NumPy batches, or what `pack` takes.
-        pack: makes what `next` returns.
-        ahead: packed batches that wait.
+        batches: NumPy batches, or whatever `pack` takes.
+        pack: makes the values that `next` returns.
+        ahead: how many packed batches to keep ready.
     """
 
     def __init__(self, batches: Iterable[T], pack: Callable[[T], Work], ahead: int = 2) -> None:
         self.waited = 0.0
-        """Seconds that `next` waited, in all."""
+        """Total seconds that `next` waited."""
         self._queue: queue.Queue[Any] = queue.Queue(ahead)
         self._ended = threading.Event()
         arguments = (iter(batches), pack)
@@ -131,11 +134,11 @@ class Feed:
         self.close()
 
     def next(self) -> Work:
-        """The next packed batch.
+        """Return the next packed batch.
 
         Raises:
             StopIteration: there are no more.
-            Exception: what the source raised.
+            Exception: the exception that the source raised.
         """
         began = time.perf_counter()
         found = self._queue.get()
@@ -147,10 +150,10 @@ class Feed:
         return done
 
     def close(self) -> None:
-        """Ends the thread."""
+        """End the thread."""
         self._ended.set()
         while self._thread.is_alive():
-            # It may be about to put one more.
+            # The thread may be about to put one more.
             with contextlib.suppress(queue.Empty):
                 self._queue.get(timeout=0.05)
 

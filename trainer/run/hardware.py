@@ -1,4 +1,4 @@
-"""The devices of a run: which there are, what they are good for, and how replicas on them add up."""
+"""The devices of a run: which exist, what they can do, and how replicas on them are combined."""
 
 from __future__ import annotations
 
@@ -36,56 +36,56 @@ PEAK_TFLOPS = {
     r"\bRTX 4090$": 165.2,
     r"\bRTX 3090$": 71.0,
 }
-"""Dense bfloat16 rates with float32 sums, from the makers' data sheets, by patterns of the device's name.
+"""Dense bfloat16 rates with float32 sums, from the manufacturers' data sheets, by patterns of the device's name.
 
-Whole words: an RTX A1000 is no A100, and an RTX A4000 no A40.
+The patterns match whole words: an RTX A1000 is not an A100, and an RTX A4000 is not an A40.
 """
 
 
 class Hardware(NamedTuple):
-    """What a run computes on."""
+    """The hardware that a run computes on."""
 
     strategy: tf.distribute.Strategy
-    """How replicas add up."""
+    """The strategy that combines the replicas."""
     devices: tuple[str, ...]
-    """This worker's, one a replica, by TensorFlow's names; "" for TensorFlow's own choice."""
+    """This worker's devices, one per replica, by TensorFlow's names; "" for TensorFlow's own choice."""
     kind: str
     """"GPU" or "CPU"."""
     name: str
-    """The device's, as its maker calls it."""
+    """The device's name, as given by its manufacturer."""
     bf16: bool
-    """Whether it is fast in bfloat16."""
+    """Whether bfloat16 is fast on it."""
     peak_tflops: float | None
-    """Dense bfloat16 rate of a device; None where it is not known."""
+    """Dense bfloat16 rate of a device, in TFLOP/s; None if it is unknown."""
     memory_bytes: int | None
-    """Of a device; None where it is not known."""
+    """Memory of a device; None if it is unknown."""
     workers: int
     worker: int
-    """This one's number; 0 writes checkpoints."""
+    """This worker's number. Worker 0 writes checkpoints."""
 
     @property
     def replicas(self) -> int:
-        """Of all workers."""
+        """Return the number of replicas of all workers."""
         return self.workers * len(self.devices)
 
     @property
     def chief(self) -> bool:
-        """Whether this worker writes what the run leaves behind."""
+        """Tell whether this worker writes the files of the run."""
         return self.worker == 0
 
 
 def find() -> Hardware:
-    """The machine's GPUs, or its processors; and other machines, where TF_CONFIG names them.
+    """Find the machine's GPUs, or its CPUs if it has none, and other machines if TF_CONFIG names them.
 
-    CUDA_VISIBLE_DEVICES leaves GPUs out. Must come before anything else that uses TensorFlow.
+    CUDA_VISIBLE_DEVICES hides GPUs. Must be called before anything else uses TensorFlow.
 
     Raises:
-        TrainerError: TF_CONFIG is none that several workers can start from.
+        TrainerError: several workers cannot start from TF_CONFIG.
     """
     workers, worker = cluster()
     gpus = tf.config.list_physical_devices("GPU")
     if workers > 1:
-        # Before any other operation: it starts the server that the workers talk through.
+        # Must come before any other operation: it starts the server that the workers communicate through.
         with _interruptible():
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         devices = tuple(strategy.extended.worker_devices)
@@ -99,7 +99,7 @@ def find() -> Hardware:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lets Ctrl-C end the process at once: while TensorFlow waits for other workers, Python's handler is not called."""
+    """Let Ctrl-C end the process at once: Python's handler is not called while TensorFlow waits for other workers."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
@@ -108,12 +108,12 @@ def _interruptible() -> Iterator[None]:
 
 
 def one() -> Hardware:
-    """One device: the first GPU, or the processors."""
+    """Return one device: the first GPU, or the CPUs if there is none."""
     return _describe(tf.distribute.get_strategy(), ("",), tf.config.list_physical_devices("GPU"), 1, 0)
 
 
 def replicated(devices: list[str]) -> Hardware:
-    """Replicas on devices by name, on this machine."""
+    """Return replicas on the named devices of this machine."""
     strategy = tf.distribute.MirroredStrategy(devices)
     return _describe(strategy, tuple(strategy.extended.worker_devices), [], 1, 0)
 
@@ -121,9 +121,9 @@ def replicated(devices: list[str]) -> Hardware:
 def _describe(
     strategy: tf.distribute.Strategy, devices: tuple[str, ...], gpus: list[Any], workers: int, worker: int
 ) -> Hardware:
-    # TensorFlow's own default rounds the factors of float32 products on NVIDIA's GPUs.
+    # By default, TensorFlow rounds the factors of float32 products on NVIDIA GPUs.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    # It takes the functions of widths and devices for one that is traced again and again.
+    # TensorFlow mistakes the functions for the widths and devices for one function that is traced repeatedly.
     tf.get_logger().setLevel("ERROR")
     if not gpus:
         return Hardware(strategy, devices, "CPU", _processor(), False, None, _memory(), workers, worker)
@@ -134,12 +134,12 @@ def _describe(
 
 
 def peak_of(name: str) -> float | None:
-    """The dense bfloat16 rate of the GPU of that name, in 10^12 operations a second; None where it is not known."""
+    """Return the dense bfloat16 rate of the GPU of that name, in 10^12 operations per second; None if it is unknown."""
     return next((rate for pattern, rate in PEAK_TFLOPS.items() if re.search(pattern, name)), None)
 
 
 def environment(hardware: Hardware) -> dict[str, Any]:
-    """What the run's results are of, for its report."""
+    """Return the environment of the run's results, for its report."""
     return {
         "device": hardware.name,
         "devices": hardware.replicas,
@@ -165,7 +165,7 @@ def _processor() -> str:
 
 
 def _memory() -> int:
-    """The machine's, or what a container may use of it."""
+    """Return the machine's memory, or the part that a container may use."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
@@ -174,7 +174,7 @@ def _memory() -> int:
 
 
 def _gpu_memory() -> int | None:
-    """Of the first GPU in use, by NVIDIA's own tool: TensorFlow tells what is used, and not of how much."""
+    """Return the memory of the first GPU in use, from NVIDIA's own tool. TensorFlow reports only the used amount."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     if first := os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip():
         command.append(f"--id={first}")

@@ -1,4 +1,4 @@
-"""The training loop: batch k for step k, from where the last checkpoint was to the end, or to where it is stopped."""
+"""The training loop: batch k for step k, from the last checkpoint to the last step or until it is stopped."""
 
 from __future__ import annotations
 
@@ -39,51 +39,54 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NEAR = 10.0
-"""Seconds within which a step that is asked to stop is still finished; else it is abandoned."""
+"""Seconds within which a step that is asked to stop may still finish. Otherwise it is abandoned."""
 COMPILED = "__XLA_"
-"""In the name of the file of a compiled program."""
+"""Part of the name of a compiled program's file."""
 SIGNALS = {"another worker": (1.0, 0.0), TIME_IS_UP: (0.0, 1.0)}
-"""What workers send each other with a step, so that all stop after it, by what the others take for the reason."""
+"""What workers send each other with a step so that all stop after it, by the reason that the others see."""
 
 
 class Listener:
-    """Is told what happens in a run. This one, for all workers but the chief, says nothing."""
+    """Receives what happens in a run. This class is for all workers except the chief, and shows nothing."""
 
     def training(self, line: Mapping[str, Any]) -> None:
-        """A line of metrics.jsonl: means over the last steps."""
+        """Take a training line of metrics.jsonl: means over the last steps."""
 
     def evaluation(self, line: Mapping[str, Any]) -> None:
-        """A line of metrics.jsonl: an evaluation."""
+        """Take an evaluation line of metrics.jsonl."""
 
     def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
-        """What is known of the checkpoint that this start goes on from. Its line lacks where a kill came before it."""
+        """Take the known figures of the checkpoint that this start resumes from.
+
+        If the process was killed too early, metrics.jsonl lacks their line.
+        """
 
     def say(self, message: str) -> None:
-        """Something for the reader."""
+        """Show a message to the user."""
 
 
 class Outcome(NamedTuple):
     """How a run ended."""
 
     steps: int
-    """Steps done, of all starts."""
+    """Number of steps done, over all starts."""
     finished: bool
-    """Whether these are all."""
+    """Whether these are all steps."""
     stopped: str | None
-    """What ended it before: a signal's name, "--max-hours" or "another worker"."""
+    """What ended the run early: a signal's name, "--max-hours" or "another worker"."""
 
 
 class _Taken(NamedTuple):
-    """A step that was taken."""
+    """A completed step."""
 
     number: int
     report: Report
     seconds: float
-    """From the report before to its own."""
+    """Seconds from the previous report to this step's own."""
     waited: float
-    """Seconds of these in which there was no batch yet."""
+    """Those of the seconds in which no batch was ready."""
     compiled: bool
-    """Whether it met a width for the first time, so that these seconds are no measure of a step."""
+    """Whether the step compiled a new width, so that its seconds do not measure a usual step."""
 
 
 class Run(NamedTuple):
@@ -97,40 +100,40 @@ class Run(NamedTuple):
     source: BatchSource
     """All of the data, in batches of this worker's size."""
     widths: tuple[Width, ...]
-    """Shapes of micro-batches."""
+    """The shapes of micro-batches."""
     jit: bool
     peak_tflops: float | None
-    """Of a device."""
+    """Peak rate of a device, in TFLOP/s."""
     folder: Path
     """RUN/checkpoints."""
     facts: Mapping[str, Any]
-    """What a run that goes on must find in its checkpoint."""
+    """What a run that resumes must find in its checkpoint."""
     files: Mapping[str, bytes]
-    """Kept in each checkpoint."""
+    """Files stored in each checkpoint."""
     evaluator: Evaluator | None
     listener: Listener
     keep_no_programs: Callable[[], bool] = lambda: False
-    """Ends the keeping of compiled programs after one could not be written; false where that cannot be done."""
+    """Stops the cache of compiled programs after one could not be written. Returns false if that is not possible."""
 
 
 def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
-    """Trains from step `start` on.
+    """Train from step `start`.
 
     A step that is asked to stop is finished if that takes at most `NEAR` seconds. Otherwise it is abandoned at the next
-    micro-batch, and the checkpoint is of the step before. The limit of hours never abandons the first step of a start:
-    a run whose steps are longer than the limit would make no progress.
+    micro-batch, and the checkpoint is that of the previous step. The limit of hours never abandons the first step of a
+    start: otherwise a run whose steps are longer than the limit would make no progress.
 
     Args:
-        run: with variables as they are after `start` steps.
-        start: steps done.
-        hours: of training before this start.
-        stops: asked at each step, and within it.
+        run: the run, with variables as they are after `start` steps.
+        start: number of steps done.
+        hours: hours of training before this start.
+        stops: called at each step, and within it.
 
     Raises:
-        TrainerError: a loss that is not finite, a disk that is full, a device without memory for the step. What the
-            last checkpoint holds is kept.
+        TrainerError: the loss is not finite, the disk is full, or a device lacks memory for the step. The last
+            checkpoint is kept.
         AlbertFastError: the data cannot be read.
-        StoppedTwiceError: a second signal came.
+        StoppedTwiceError: a second signal arrived.
     """
     hardware, options = run.hardware, run.options
     step = Step(
@@ -151,7 +154,7 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
         done = saved = start
         try:
             while done < total:
-                # A worker that is the only one need not begin a step that it would abandon, or have no time to finish.
+                # A single worker need not begin a step that it would abandon or has no time to finish.
                 reason = stops(meter.seconds) if hardware.workers == 1 else None
                 if reason is not None and (done > start or reason != TIME_IS_UP):
                     break
@@ -174,12 +177,12 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
                 meter.flush()
                 _save(run, done, stops)
         except AlbertFastError:
-            # The data is at fault and not the weights: what was trained with the rest of it is kept.
+            # The data is at fault, not the weights: keep what was trained on the rest of it.
             if hardware.chief and saved < done:
                 _write(run, done)
             raise
     except KeyboardInterrupt:
-        # It waits for the batch that is being made.
+        # Close the feed in a thread, because closing waits for the batch that is being made.
         threading.Thread(target=feed.close, name="albert-fast close", daemon=True).start()
         raise
     except BaseException:
@@ -196,10 +199,10 @@ def _packer(run: Run) -> Callable[[Batch], Work]:
 
 
 def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Meter, *, first: bool) -> Report:
-    """Step `number`; `first`: whether it is this start's first, which the limit of hours does not abandon."""
+    """Run step `number`. `first` says whether it is this start's first, which the limit of hours does not abandon."""
 
     def signals() -> tuple[float, float]:
-        # All workers end after this step if one of them has no time for another.
+        # If one worker has no time for another step, all workers end after this one.
         reason = stops(meter.expected())
         return NO_SIGNALS if reason is None else SIGNALS.get(reason, SIGNALS["another worker"])
 
@@ -216,9 +219,9 @@ def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Me
 
 
 def _keeping_programs(run: Run, function: Callable[[], T]) -> T:
-    """What `function` returns; it is called again where a compiled program could not be written, which it never ran.
+    """Return `function()`, called again if a compiled program could not be written and so did not run.
 
-    With several replicas one of them may have made its update, so that the error stands.
+    With several replicas, one of them may already have made its update, so the error is raised.
     """
     try:
         return function()
@@ -231,12 +234,12 @@ def _keeping_programs(run: Run, function: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]:
-    """Turns what a device, or the loss of another worker, ends a computation with into a TrainerError.
+    """Turn errors of a device, or of the loss of another worker, into a TrainerError.
 
     Args:
         where: what was being computed.
-        hardware: what on.
-        advice: what took the memory, and what to do about it.
+        hardware: the devices that compute it.
+        advice: what uses the memory, and what to do about it.
     """
     try:
         yield
@@ -247,8 +250,8 @@ def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]
 
 
 def _told(error: tf.errors.OpError, where: str, hardware: Hardware, advice: str) -> str | None:
-    """What to tell of an error; None where it is nobody's but ours."""
-    # First, because a full disk is an exhausted resource too.
+    """Return the message for an error, or None if the error is a bug in this program."""
+    # Must come first, because a full disk is also an exhausted resource.
     if COMPILED in str(error.message):
         return f"a compiled program cannot be kept, {where}: make room on the disk, or pass --compile-cache none"
     if isinstance(error, tf.errors.ResourceExhaustedError):
@@ -259,14 +262,14 @@ def _told(error: tf.errors.OpError, where: str, hardware: Hardware, advice: str)
 
 
 def _first_line(error: tf.errors.OpError) -> str:
-    """The first line that is not about where in the graph it was."""
+    """Return the first line that does not say where in the graph the error occurred."""
     noise = ("Graph execution error", "Detected at node", "<stack traces", "  ", "\t")
     lines = [line.strip() for line in str(error.message).splitlines() if line.strip() and not line.startswith(noise)]
     return lines[0][:200] if lines else type(error).__name__
 
 
 def _check_finite(run: Run, step: int) -> None:
-    """Raises a TrainerError where an update made a variable infinite: only the next step's loss would show it."""
+    """Raise a TrainerError if an update made a variable infinite. Otherwise only the next step's loss would show it."""
     for name, variable in run.replicas[0].variables.items():
         if not bool(tf.reduce_all(tf.math.is_finite(variable))):
             raise TrainerError(
@@ -276,7 +279,7 @@ def _check_finite(run: Run, step: int) -> None:
 
 
 def _save(run: Run, step: int, stops: Stops) -> float:
-    """A checkpoint, its evaluation, and away with what is too old; the seconds that it took."""
+    """Write a checkpoint, evaluate it and remove old ones. Return the seconds that this took."""
     began = time.perf_counter()
     evaluate(run, step, _write(run, step) if run.hardware.chief else None, stops)
     if run.hardware.chief:
@@ -300,15 +303,15 @@ def _write(run: Run, step: int) -> checkpoints.Checkpoint:
 
 
 def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: Stops) -> None:
-    """Evaluates, where there is something to evaluate on; on all workers together.
+    """Evaluate on all workers together, if there is a held-out set.
 
-    A signal ends it without figures. The next start then evaluates the checkpoint that it resumes from.
+    A signal ends the evaluation without figures. The next start then evaluates the checkpoint that it resumes from.
 
     Args:
         run: the run.
-        step: steps done.
-        saved: the checkpoint of that step, to which the chief adds the figures.
-        stops: asked between batches.
+        step: number of steps done.
+        saved: the checkpoint of that step. The chief adds the figures to it.
+        stops: called between batches.
     """
     if run.evaluator is None:
         return
@@ -329,9 +332,9 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: S
 
 
 class Meter:
-    """Adds steps up to the lines of metrics.jsonl, and sees what must end a run.
+    """Combines steps into the lines of metrics.jsonl, and detects what must end a run.
 
-    Throughput leaves compilation out: it is that of the steps which met no width for the first time.
+    Throughput excludes compilation: only steps that compiled no new width count.
     """
 
     def __init__(self, run: Run, step: Step, hours: float) -> None:
@@ -340,24 +343,24 @@ class Meter:
         self.taken: list[_Taken] = []
         """Steps since the last line."""
         self.seconds = 0.0
-        """What the last step took that compiled nothing, from the report before to its own; 0 before there is one."""
+        """Seconds of the last step that compiled nothing, from the previous report to its own; 0 before the first."""
         self.last = 0.0
         self.widths = 0
         self.feed: Feed | None = None
         self.clock = self.waited = 0.0
 
     def began(self, feed: Feed) -> None:
-        """Time is counted from now on."""
+        """Start the clock."""
         self.feed = feed
         self.clock = self.last = time.perf_counter()
         self.waited = feed.waited
 
     def expected(self) -> float:
-        """Seconds that the next step takes; of a start's first step, what it has taken so far."""
+        """Return the seconds expected for the next step, or those that a start's first step has taken so far."""
         return self.seconds or time.perf_counter() - self.last
 
     def add(self, number: int, report: Report) -> str | None:
-        """Takes a step's report; the reason for which a worker wants to stop, or None.
+        """Add a step's report, and return the reason why a worker wants to stop, or None.
 
         Raises:
             TrainerError: the step was not finite.
@@ -382,7 +385,7 @@ class Meter:
         return next((reason for reason, signals in SIGNALS.items() if np.dot(sent, signals) > 0), None)
 
     def flush(self) -> None:
-        """A line of what has been added since the last one."""
+        """Write a line of what was added since the last one."""
         if not self.taken:
             return
         now = time.perf_counter()
@@ -416,7 +419,7 @@ class Meter:
         def rate(amount: float) -> float | None:
             return amount / seconds if seconds else None
 
-        # A step that compiles does its work too.
+        # A step that compiles also does its usual work.
         usual = seconds / len(steady) if steady else self.seconds
         tokens, computed = total("tokens", self.taken), total("computed", self.taken)
         peak, tflops = self.run.peak_tflops, rate(total("operations", steady))

@@ -1,4 +1,4 @@
-"""How much memory a step takes, before it takes it. Nothing here imports TensorFlow."""
+"""Estimates of the memory that a step takes, made before the step. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 RUNTIME = {"CPU": 1_100_000_000, "GPU": 1 << 29}
-"""Bytes that are taken besides: on a CPU by the whole process, as measured; on a GPU by CUDA and what it loads, which
-is a guess."""
+"""Bytes that are used in addition.
+
+On a CPU, they are those of the whole process, as measured. On a GPU, they are those of CUDA and what it loads, which is
+a guess.
+"""
 
 COMPILER = {"CPU": 12_000_000, "GPU": 0}
 """Bytes that the compiler keeps for each block, as measured on a CPU."""
 
 HIDDEN_STATES = 8
-"""What a block keeps of a token between the forward and the backward pass, in hidden states."""
+"""What a block keeps of a token between the forward and the backward pass, counted in hidden states."""
 
 SHARE = 0.8
-"""Of a device's memory that an estimate may fill: the rest is for the runtime, and for the estimate's error."""
+"""Fraction of a device's memory that an estimate may fill. The rest is for the runtime and the estimate's error."""
 
 
 def parameters(config: ModelConfig) -> int:
-    """Weights of the model with its heads; shared ones count once."""
+    """Return the number of weights of the model with its heads. Shared weights count once."""
     vocab, size, hidden, wide = (
         config.vocab_size,
         config.embedding_size,
@@ -49,20 +52,20 @@ def estimate(
     attention: str = "plain",
     kind: str = "GPU",
 ) -> int:
-    """Bytes that a step takes on a device.
+    """Estimate the bytes that a step takes on a device.
 
-    Weights, the optimizer's two slots and the sum of gradients, all float32; what the gradient of a micro-batch takes
-    for the time being, which is `temporary`; and `RUNTIME`.
+    They are the weights, the optimizer's two slots and the sum of gradients, all float32, the temporary memory of a
+    micro-batch's gradient (`temporary`), and `RUNTIME`.
 
-    On CPUs that is within 10% of a run's largest resident set (tiny and base, 64 to 512 tokens, float32).
+    On CPUs, this is within 10% of a run's largest resident set (tiny and base, 64 to 512 tokens, float32).
 
     Args:
         config: the model.
-        micro_batch: sequences at a time.
-        length: tokens of a sequence.
-        predictions: masked positions of a sequence.
+        micro_batch: instances per micro-batch.
+        length: tokens per instance.
+        predictions: masked tokens per instance.
         precision: "bf16", "float32" or "tf32".
-        recompute: whether each block's activations are computed again.
+        recompute: whether the backward pass recomputes each block's activations.
         attention: one of `trainer.options.ATTENTIONS`.
         kind: "CPU" or "GPU".
     """
@@ -83,12 +86,11 @@ def temporary(
     attention: str = "plain",
     copies: int = 0,
 ) -> int:
-    """Bytes that the gradient of a micro-batch takes for the time being, by what XLA assigns to its buffers.
+    """Estimate the temporary bytes of a micro-batch's gradient, as XLA assigns them to its buffers.
 
-    The most is in use at one of three moments: when the logits are there, before the backward pass has freed the
-    activations of a block, or when it has made the last of the blocks' gradients, which XLA adds up at the end. Held
-    against XLA's own assignment of memory, in float32 on processors and in bfloat16 on an H100: see
-    docs/training.md.
+    Memory use peaks at one of three moments: when the logits exist, before the backward pass has freed the activations
+    of a block, or when it has made the last of the blocks' gradients, which XLA sums at the end. The estimate was
+    compared with XLA's own assignment of memory, in float32 on CPUs and in bfloat16 on an H100: see docs/training.md.
 
     Args:
         config: as `estimate`.
@@ -98,7 +100,8 @@ def temporary(
         precision: as `estimate`.
         recompute: as `estimate`.
         attention: as `estimate`.
-        copies: of the factors of large products, which libraries on CPUs make besides XLA's buffers.
+        copies: number of copies of the factors of large products, which libraries on CPUs make in addition to XLA's
+            buffers.
     """
     width = 2 if precision == "bf16" else 4
     blocks = config.num_hidden_layers * config.inner_group_num
@@ -114,17 +117,17 @@ def temporary(
     backward = micro_batch * (held + copies * block)
     after = blocks * gradient
     if recompute:
-        # The gradients of all blocks but one are there while that one is computed again.
+        # The gradients of all other blocks exist while the last one is recomputed.
         again = block * (1 + copies) + length * size * width
         return max(head, before + micro_batch * again + after - gradient)
     return max(head, before + backward, before + after)
 
 
 def activations(config: ModelConfig, length: int, precision: str, attention: str = "plain") -> int:
-    """Bytes that a block keeps of one sequence between the forward and the backward pass.
+    """Return the bytes that a block keeps of one instance between the forward and the backward pass.
 
-    Its input, query, key, value, context, the sum after attention, and two normalised sums; the wide layer before and
-    after its activation; and the probabilities, which fused attention does not keep.
+    They are its input, query, key, value, context, the sum after attention, and two normalized sums; the wide layer
+    before and after its activation; and the probabilities, which fused attention does not keep.
     """
     width = 2 if precision == "bf16" else 4
     hidden, wide = config.hidden_size, config.intermediate_size
@@ -148,17 +151,17 @@ def fitting_micro_batch(
     attention: str = "plain",
     kind: str = "GPU",
 ) -> int:
-    """The largest micro-batch that divides a device's share of the batch, has at most `tokens` tokens, and fits.
+    """Return the largest micro-batch that divides a device's part of the batch, has at most `tokens` tokens, and fits.
 
     Args:
         config: the model.
-        share: sequences of a step on a device.
-        length: tokens of a sequence.
-        predictions: masked positions of a sequence.
+        share: instances per step on a device.
+        length: tokens per instance.
+        predictions: masked tokens per instance.
         precision: "bf16", "float32" or "tf32".
-        memory: the device's, in bytes; None where it is not known.
-        tokens: where a larger micro-batch is no faster.
-        recompute: whether each block's activations are computed again.
+        memory: memory of the device in bytes; None if it is unknown.
+        tokens: number of tokens above which a micro-batch is no faster.
+        recompute: whether the backward pass recomputes each block's activations.
         attention: one of `trainer.options.ATTENTIONS`.
         kind: "CPU" or "GPU".
     """

@@ -1,12 +1,12 @@
 """Which rows of a batch share a micro-batch, and how wide that micro-batch is.
 
-Rows of a corpus differ in length: at 512 tokens some 40 % of a batch is padding. So the rows of a step are sorted by
-length and dealt into micro-batches, each cut to the smallest of a few widths that holds its longest row. A narrow
-micro-batch has more rows, so that all of them have about the same number of tokens. A width's shape is fixed, because
-each shape is compiled once; places that no row fills hold empty rows, which count nothing.
+Rows differ in length: at 512 tokens, about 40% of a batch is padding. So the rows of a step are sorted by length and
+divided into micro-batches, each cut to the smallest of a few widths that holds its longest row. A narrow micro-batch
+has more rows, so that all of them have about the same number of tokens. The shape of a width is fixed, because each
+shape is compiled once. Unused rows are empty and count nothing.
 
-None of this changes what a step computes: a row's attention never sees padding, the losses' denominators are those of
-the whole step, and dropout is keyed by the row's number in the step (see `trainer.model.dropout`).
+None of this changes what a step computes. A row's attention never sees padding, the denominators of the losses are
+those of the whole step, and dropout is keyed by the row's number in the step (see `trainer.model.dropout`).
 
 Nothing here imports TensorFlow.
 """
@@ -27,54 +27,56 @@ if TYPE_CHECKING:
     from albert_fast import Batch
 
 MOST_WIDTHS = 5
-"""Widths that `choose` picks at most: each costs a compilation."""
+"""Most widths that `choose` picks. Each one costs a compilation."""
 WORTH_A_WIDTH = 0.01
-"""Fraction of a step's work that another width must save to be picked."""
+"""Fraction of a step's work that one more width must save to be picked."""
 CANDIDATES = 64
-"""Widths that `choose` picks from: this many fractions of the longest row, rounded up to multiples of 8."""
+"""Number of widths that `choose` picks from: as many fractions of the longest row, rounded up to multiples of 8."""
 
 TIMES = 3
-"""Micro-batches of a width that a batch fills, if that leaves them as many rows as the widest's: where there are fewer,
-much of them is empty."""
+"""Number of micro-batches of a width that a batch should fill, if they then have as many rows as the widest.
+
+With fewer, a large part of them is empty.
+"""
 
 
 class Width(NamedTuple):
     """The shape of a micro-batch."""
 
     tokens: int
-    """Tokens of a row, S."""
+    """S, the tokens per row."""
     predictions: int
-    """Masked positions of a row, P."""
+    """P, the masked positions per row."""
     rows: int
-    """Rows, B."""
+    """B, the number of rows."""
 
     def __str__(self) -> str:
         return f"{self.rows} x {self.tokens}"
 
 
 class MicroBatch(NamedTuple):
-    """Some rows of a batch, and the shape they are cut to."""
+    """Some rows of a batch, and the shape that they are cut to."""
 
     width: Width
     rows: NDArray[np.int64]
-    """[at most width.rows]: which of the batch's."""
+    """[at most width.rows]: the indices of these rows in the batch."""
 
 
 class Sizes(NamedTuple):
-    """What each row of a batch needs: int64 [B] each."""
+    """What each row of a batch needs; each field is int64 [B]."""
 
     tokens: NDArray[np.int64]
-    """Places up to and including the last token, or the last prediction that counts."""
+    """Number of positions up to and including the last token or the last prediction that counts."""
     predictions: NDArray[np.int64]
-    """Masked positions up to and including the last one that counts."""
+    """Number of masked positions up to and including the last one that counts."""
     real: NDArray[np.int64]
-    """Tokens."""
+    """Number of tokens."""
 
 
 def sizes(batch: Batch | Mapping[str, NDArray[Any]]) -> Sizes:
-    """The sizes of a batch's rows.
+    """Return the sizes of the rows of a batch.
 
-    A row without a single token attends to all of its places, so that it keeps them all.
+    A row without tokens attends to all of its positions, so it keeps them all.
     """
     mask = batch["input_mask"] > 0
     counts = batch["masked_lm_weights"] != 0  # NaN counts too: the step must see it
@@ -88,29 +90,29 @@ def sizes(batch: Batch | Mapping[str, NDArray[Any]]) -> Sizes:
 
 
 def _last(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """One more than the place of the last true of each row, 0 where there is none: [B, n] -> int64 [B]."""
+    """Return one more than the position of the last true value per row, 0 if there is none: [B, n] -> int64 [B]."""
     places = np.where(flags, np.arange(1, flags.shape[1] + 1), 0)
     found: NDArray[np.int64] = places.max(axis=1, initial=0).astype(np.int64)
     return found
 
 
 def full(tokens: int, predictions: int, rows: int) -> tuple[Width]:
-    """The one width of micro-batches that are not cut."""
+    """Return the only width of micro-batches that are not cut."""
     return (Width(tokens, predictions, rows),)
 
 
 def explicit(
     tokens: Iterable[int], longest: int, predictions: int, micro_batch: int, found: Sizes, share: int
 ) -> tuple[Width, ...]:
-    """Widths of the user's choice, the longest row's among them in any case.
+    """Return the widths that the user chose. That of the longest row is always included.
 
     Args:
-        tokens: widths in tokens; those over `longest` are of no use and are left out.
-        longest: tokens of a row of the data, padding included.
-        predictions: masked positions of a row of the data.
-        micro_batch: rows of the widest micro-batch.
-        found: a sample's row sizes, to tell how many masked positions a narrow row has.
-        share: rows of a batch that a device gets.
+        tokens: widths in tokens. Those above `longest` are useless and are dropped.
+        longest: tokens per row of the data, padding included.
+        predictions: masked positions per row of the data.
+        micro_batch: number of rows of the widest micro-batch.
+        found: row sizes of a sample, which tell how many masked positions a narrow row has.
+        share: number of rows of a batch that a device gets.
     """
     chosen = sorted({size for size in tokens if size < longest} | {longest})
     return _filled(_widths(chosen, longest, predictions, micro_batch, found), found, share)
@@ -125,16 +127,16 @@ def choose(
     cost: Callable[[int, int], float],
     most: int = MOST_WIDTHS,
 ) -> tuple[Width, ...]:
-    """The widths, at most `most`, that need the least work for rows of these sizes, narrowest first.
+    """Return the widths, at most `most`, that need the least work for rows of these sizes, narrowest first.
 
     Args:
-        found: a sample's row sizes.
-        longest: tokens of a row of the data, padding included: always one of the widths.
-        predictions: masked positions of a row of the data.
-        micro_batch: rows of the widest micro-batch.
-        share: rows of a batch that a device gets.
-        cost: the work of a row of so many tokens and masked positions, in any unit.
-        most: how many.
+        found: row sizes of a sample.
+        longest: tokens per row of the data, padding included. This is always one of the widths.
+        predictions: masked positions per row of the data.
+        micro_batch: number of rows of the widest micro-batch.
+        share: number of rows of a batch that a device gets.
+        cost: returns the work of a row from its tokens and masked positions, in any unit.
+        most: largest number of widths.
     """
     step = max(8, -(-longest // CANDIDATES) + 7 & ~7)
     widths = _widths([*range(step, longest, step), longest], longest, predictions, micro_batch, found)
@@ -142,7 +144,7 @@ def choose(
     counts = np.bincount(need, minlength=len(widths))
     costs = np.array([cost(width.tokens, width.predictions) for width in widths])
     cumulated = np.concatenate([[0], np.cumsum(counts)])
-    # best[k][j]: the least work of all rows that fit candidate j, where j is the widest of k + 1 widths.
+    # best[k][j]: the least work of all rows that fit candidate j, if j is the widest of k + 1 widths.
     best = [cumulated[1:] * costs]
     before: list[NDArray[np.int64]] = []
     for _ in range(1, min(most, len(widths))):
@@ -164,11 +166,11 @@ def choose(
 
 
 def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: int, found: Sizes) -> tuple[Width, ...]:
-    """Widths of so many tokens, in ascending order, each with the masked positions that a row of that size needs."""
+    """Return widths with these tokens in ascending order, with the masked positions that a row of each size needs."""
     made: list[Width] = []
     for size in tokens:
         fits = found.predictions[found.tokens <= size]
-        # A row with more predictions than the sample's goes into a wider micro-batch.
+        # A row with more predictions than those of the sample goes into a wider micro-batch.
         most = int(fits.max()) if len(fits) else -(-predictions * size // longest)
         most = predictions if size == longest else max(1, min(predictions, most))
         least = made[-1].predictions if made else 1
@@ -177,7 +179,7 @@ def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: 
 
 
 def _filled(widths: Sequence[Width], found: Sizes, share: int) -> tuple[Width, ...]:
-    """The widths with no more rows than a batch fills: of the rows that belong into a width, `TIMES` micro-batches."""
+    """Return the widths with no more rows than a batch fills with `TIMES` micro-batches of the rows in that width."""
     belong = np.bincount(_needs(found, widths), minlength=len(widths)) * share / max(1, len(found.tokens))
     least = widths[-1].rows
     return tuple(
@@ -187,7 +189,7 @@ def _filled(widths: Sequence[Width], found: Sizes, share: int) -> tuple[Width, .
 
 
 def _needs(found: Sizes, widths: Sequence[Width]) -> NDArray[np.int64]:
-    """The number of the narrowest width that holds each row.
+    """Return, for each row, the index of the narrowest width that holds it.
 
     Raises:
         ValueError: a row does not fit the widest.
@@ -210,23 +212,23 @@ def plan(
     cost: Callable[[int, int], float] | None = None,
     overhead: float = 0.0,
 ) -> list[list[MicroBatch]]:
-    """The micro-batches of a batch, a list for each device: the least work in all, dealt evenly.
+    """Return the micro-batches of a batch, a list per device, with the least total work and divided evenly.
 
-    Every row is in exactly one. Which one depends on the sizes, the widths and the number of devices alone.
+    Every row is in exactly one micro-batch. Which one depends only on the sizes, the widths and the number of devices.
 
     Args:
-        found: the rows' sizes.
-        widths: narrowest first.
-        devices: that share the work.
-        cost: the work of a row of so many tokens and masked positions; its tokens by default.
-        overhead: the work of a micro-batch besides, whatever its shape.
+        found: the sizes of the rows.
+        widths: the widths, narrowest first.
+        devices: number of devices.
+        cost: returns the work of a row from its tokens and masked positions; by default, its tokens.
+        overhead: the fixed work of a micro-batch, whatever its shape.
     """
     need = _needs(found, widths)
     rows = np.lexsort((np.arange(len(need)), -found.tokens, -need))
     costs = [
         overhead + width.rows * (cost(width.tokens, width.predictions) if cost else width.tokens) for width in widths
     ]
-    # Longest first: micro-batch after micro-batch takes the next rows, and shorter rows fill a wide one up.
+    # Longest rows first: each micro-batch takes the next rows, so shorter rows fill up a wide one.
     count = len(rows)
     least, choice = [0.0] * (count + 1), [0] * (count + 1)
     needed = need[rows].tolist()
@@ -247,7 +249,7 @@ def plan(
 
 
 def _deal(made: list[tuple[float, MicroBatch]], devices: int) -> list[list[MicroBatch]]:
-    """Gives each micro-batch, the costliest first, to the device with the least work so far."""
+    """Give each micro-batch, the most expensive first, to the device with the least work so far."""
     dealt: list[list[MicroBatch]] = [[] for _ in range(devices)]
     loads = [0.0] * devices
     for cost, micro_batch in sorted(made, key=lambda item: -item[0]):
@@ -263,13 +265,13 @@ def cut(
     numbers: NDArray[np.int32],
     weights: NDArray[np.float32] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a micro-batch: `FEATURES`, `ROW_NUMBERS` and `ROW_WEIGHTS`, in the shape of its width.
+    """Return the arrays of a micro-batch: `FEATURES`, `ROW_NUMBERS` and `ROW_WEIGHTS`, in the shape of its width.
 
     Args:
         batch: the whole batch; see `FEATURES`.
-        micro_batch: which rows, and the shape.
+        micro_batch: its rows and its shape.
         numbers: [B], each row's number in the step.
-        weights: [B], what each row counts; 1 by default.
+        weights: [B], how much each row counts; 1 by default.
     """
     width, rows = micro_batch
     missing = width.rows - len(rows)
@@ -280,7 +282,7 @@ def cut(
 
     found = {name: taken(batch[name], width.tokens) for name in PER_TOKEN}
     found |= {name: taken(batch[name], width.predictions) for name in PER_PREDICTION}
-    # Positions that do not count may be anywhere; within the row they harm nobody.
+    # Positions that do not count may have any value; within the row they do no harm.
     found["masked_lm_positions"] = np.minimum(found["masked_lm_positions"], width.tokens - 1)
     found[LABELS] = taken(batch[LABELS])
     found[ROW_NUMBERS] = taken(numbers)
@@ -292,15 +294,15 @@ class Balance(NamedTuple):
     """How much work a plan does, and how evenly."""
 
     real: int
-    """Tokens."""
+    """Number of tokens."""
     computed: int
-    """Tokens and padding."""
+    """Number of tokens and padding."""
     busiest: float
-    """Work of the device with the most, by the mean of all: 1 where the shares are equal."""
+    """Work of the busiest device divided by the mean over all devices; 1 if they have equal work."""
 
 
 def balance(dealt: Sequence[Sequence[MicroBatch]], found: Sizes) -> Balance:
-    """What a plan of `plan` amounts to."""
+    """Return the work of a plan and how evenly it is divided."""
     loads = [sum(m.width.rows * m.width.tokens for m in part) for part in dealt]
     total = sum(loads)
     return Balance(int(found.real.sum()), total, max(loads) * len(loads) / total if total else 1.0)

@@ -1,10 +1,10 @@
 """A run of pretraining from its options to its report: `albert-fast pretrain`.
 
-Folder of a run:
+Files in the directory of a run:
 
     pretrain.config.json                resolved options
     albert_config.json                  the model's configuration
-    spiece.model, spiece.config.json    the tokenizer, if it is known; of WordPiece vocab.txt, tokenizer_config.json
+    spiece.model, spiece.config.json    the tokenizer, if known; for WordPiece, vocab.txt and tokenizer_config.json
     checkpoints/step-00005000/          see `trainer.model.checkpoints`
     metrics.jsonl                       see `trainer.report.journal`
     tensorboard/                        the same figures for TensorBoard
@@ -55,39 +55,43 @@ if TYPE_CHECKING:
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
 TOKENS_AT_A_TIME = {"GPU": (8_192, 65_536), "CPU": (512, 512)}
-"""Tokens of a micro-batch below which it is slower, and beyond which it is no faster."""
+"""Tokens of a micro-batch below which it is slower, and above which it is no faster."""
 
 MICRO_BATCHES = 16
-"""Micro-batches that a device's share of a step has at least, unless they become too small: of few, most have a long
-row, and devices do not get equal shares."""
+"""Least number of micro-batches in a device's part of a step, unless they become too small.
+
+With fewer, most micro-batches have a long row, and devices get unequal work.
+"""
 
 
 class Job(NamedTuple):
-    """What is to be trained, on what."""
+    """What to train, and on which data."""
 
     folder: Path
     name: str
-    """What the reader calls the model: a preset, or the file of its configuration."""
+    """The user's name for the model: a preset, or the file of its configuration."""
     config: ModelConfig
     options: Options
     training: data.Data
     held_out: data.Data | None
     init_checkpoint: Path | None
     goes_on: bool
-    """Whether checkpoints in the folder are gone on from; else they are as if they were not there."""
+    """Whether to resume from checkpoints in the directory. Otherwise they are ignored."""
     describe: Callable[[], None]
-    """Writes what the run is into its folder; called when it is known to fit what is there, and the folder is this
-    process's alone."""
+    """Writes the description of the run into its directory.
+
+    It is called when the run is known to fit what is there and no other process uses the directory.
+    """
     last_words: Callable[[], str]
-    """What to tell the reader when a second signal ends the process."""
+    """Returns what to say when a second signal ends the process."""
     keep_no_programs: Callable[[], bool]
     """See `trainer.run.loop.Run`."""
     check_start: Callable[[initial.Initial], None] = lambda _: None
-    """Raises an error where the weights to start from do not go with the data; called before anything is written."""
+    """Raises an error if the initial weights do not fit the data. It is called before anything is written."""
 
 
 class Resolved(NamedTuple):
-    """Options that depend on the device, decided."""
+    """The options that depend on the device, resolved."""
 
     micro_batch: int
     precision: str
@@ -100,15 +104,15 @@ class Resolved(NamedTuple):
 
 
 def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
-    """Trains, from the newest checkpoint where there is one, to the end or to where it is stopped.
+    """Train from the newest checkpoint, if there is one, to the last step or until it is stopped.
 
     Args:
         job: what to train.
-        hardware: what on.
-        warn: takes a line of warning.
+        hardware: the devices to train on.
+        warn: called with a line of warning.
 
     Raises:
-        TrainerError: something does not fit, or went wrong while training; the message is one line.
+        TrainerError: something does not fit, or training failed; the message is one line.
         AlbertFastError: the data cannot be read.
     """
     folder = job.folder / run_folder.CHECKPOINTS
@@ -134,7 +138,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
             )
         _agree(hardware, start)
-        # Last, because --overwrite removes what was there: what is refused before this must not cost it.
+        # Must come last: --overwrite deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
         with _shown(job, hardware, start) as (listener, hours):
@@ -171,10 +175,10 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                     outcome = train(run, start, hours, stops)
                 except BaseException as error:
                     why = "an error" if isinstance(error, Exception) else stops.reason or "Ctrl-C"
-                    # On a full disk this fails too, and what it says must not take the place of the error's.
+                    # On a full disk this fails too, and its error must not replace the original one.
                     with contextlib.suppress(Exception):
                         _write_run(job, hardware, described, Outcome(_newest_step(folder), False, why))
-                    # Who has asked twice does not want to wait for figures.
+                    # A user who asked twice does not want to wait for figures.
                     if isinstance(error, Exception):
                         _report(job, hardware, lambda _: None)
                     raise
@@ -187,10 +191,10 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
 
 
 def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
-    """Decides what depends on the device; a run that goes on stays with what it had, unless told otherwise.
+    """Resolve the options that depend on the device. A run that resumes keeps them unless they are given.
 
     Raises:
-        TrainerError: batch, micro-batch and devices do not divide; the device has too little memory.
+        TrainerError: batch, micro-batch and devices do not divide evenly, or the device has too little memory.
     """
     options, source = job.options, job.training.source
     defaults = {
@@ -224,7 +228,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     if micro is None:
         micro = before.get("micro_batch", best)
         needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
-        # The device may be a smaller one than at the start.
+        # The device may have less memory than the one at the start.
         if share % micro or (room is not None and needed > room):
             micro = best
     elif share % micro:
@@ -243,7 +247,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
                 f"{what}: take a smaller model or shorter sequences, or pass --micro-batch-size {micro} to try it all "
                 "the same"
             )
-        # It is an estimate, and the user has decided.
+        # Only a warning: it is an estimate, and the user chose the value.
         warn(f"{what}: --micro-batch-size {best} would fit" if best < micro else what)
     widths = _widths(job, hardware, micro, before)
     resolved = Resolved(
@@ -259,7 +263,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     for name in CHANGES_THE_ROUNDING:
         key = "micro_batch" if name == "micro_batch_size" else name
         now = [list(width) for width in widths] if name == "widths" else getattr(resolved, key)
-        # Widths follow from the micro-batch, which has a line of its own.
+        # Widths follow from the micro-batch, which has its own line.
         if key in before and before[key] != now and (name != "widths" or before["micro_batch"] == micro):
             was = _named(before[key]) if name == "widths" else before[key]
             is_now = _named(now) if name == "widths" else now
@@ -272,12 +276,12 @@ def _named(widths: Sequence[Sequence[int]]) -> str:
 
 
 def _how(options: Options, hardware: Hardware) -> dict[str, Any]:
-    """What decides how much memory a step takes, besides its shape."""
+    """Return what decides the memory of a step, apart from its shape."""
     return {"recompute": options.recompute, "attention": options.attention, "kind": hardware.kind}
 
 
 def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool) -> None:
-    """Raises a TrainerError where cuDNN's attention cannot do what is asked."""
+    """Raise a TrainerError if cuDNN's attention does not support the configuration."""
     if job.options.attention != "cudnn":
         return
     for met, rule in (
@@ -294,7 +298,7 @@ def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool)
 
 
 def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any]) -> tuple[Width, ...]:
-    """The shapes of micro-batches; a run that resumes keeps those it had where it can."""
+    """Return the shapes of micro-batches. A run that resumes keeps its shapes if possible."""
     source, given = job.training.source, job.options.chosen_widths()
     shape = source.max_seq_length, source.max_predictions, micro
     if (
@@ -324,7 +328,7 @@ def _replica(job: Job, device: str, resolved: Resolved) -> Replica:
 
 
 def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | None) -> list[str]:
-    """Gives the variables their values at the step that the run starts from; lines that say where they are from."""
+    """Give the variables their initial values. Return lines that say where these values come from."""
     if found is not None:
         for replica in replicas:
             checkpoints.load(found, replica.variables)
@@ -355,7 +359,7 @@ def _schedule(options: Options) -> Schedule:
 
 
 def _agree(hardware: Hardware, start: int) -> None:
-    """Raises a TrainerError where workers would start from different steps."""
+    """Raise a TrainerError if workers would start from different steps."""
     if hardware.workers == 1:
         return
 
@@ -363,9 +367,9 @@ def _agree(hardware: Hardware, start: int) -> None:
         step = tf.constant([start, start * start], tf.float64)
         return tf.distribute.get_replica_context().all_reduce("sum", step)
 
-    # What another worker refuses, it says itself; here it is seen only that it is gone.
+    # If another worker refuses to start, it prints the reason itself. Here, only its loss is seen.
     with device_errors("before the first step", hardware, "with the model alone"):
-        # Aside, so that Ctrl-C is heard while the others are waited for.
+        # Aside, so that Ctrl-C works while the other workers are waited for.
         [found] = aside([lambda: hardware.strategy.run(tf.function(spread))])
         total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
@@ -400,7 +404,7 @@ def _say_what(
     listener: Listener,
     warn: Callable[[str], None],
 ) -> None:
-    """In a few lines, what is about to be trained on what, and how much memory and time it takes."""
+    """Show in a few lines what is about to be trained on what, and how much memory and time it takes."""
     options, source = job.options, job.training.source
     count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
     epochs = options.num_train_steps * options.batch_size / len(source)
@@ -450,7 +454,7 @@ def _say_what(
 def _describe(
     job: Job, hardware: Hardware, resolved: Resolved, expected: expectation.Expectation, run: Run
 ) -> dict[str, Any]:
-    """What run.json holds, but for how far the run is."""
+    """Return the content of run.json, except for the progress of the run."""
     source = job.training.source
     shape = source.max_seq_length, source.max_predictions
     held_out = None if job.held_out is None else job.held_out.source
@@ -497,7 +501,7 @@ def _write_run(job: Job, hardware: Hardware, described: Mapping[str, Any], outco
 
 
 def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
-    """Writes the report. What goes wrong with it must not hide how the run itself ended."""
+    """Write the report. An error in it must not hide how the run itself ended."""
     if not hardware.chief:
         return
     try:
@@ -513,7 +517,7 @@ def _heard(listener: Listener) -> Callable[[str], None]:
 
 
 def _leave_room(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, listener: Listener) -> None:
-    """Tells `stops` how long the last checkpoint and its evaluation take, where an earlier start has measured it."""
+    """Set how long the last checkpoint and its evaluation take in `stops`, if an earlier start has measured it."""
     if job.options.max_hours is None:
         return
     if found is not None and found.evaluation is not None:
@@ -529,7 +533,7 @@ def _newest_step(folder: Path) -> int:
 
 
 class _Chief(Listener):
-    """Writes journal and TensorBoard's events, and shows the run."""
+    """Writes the metrics log and TensorBoard's events, and shows the run."""
 
     def __init__(self, journal: Journal, events: TensorBoard, live: Live) -> None:
         self.journal, self.events, self.live = journal, events, live
@@ -555,7 +559,7 @@ class _Chief(Listener):
 
 @contextlib.contextmanager
 def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener, float]]:
-    """A listener, and the hours of training before this start."""
+    """Yield a listener, and the hours of training before this start."""
     if not hardware.chief:
         yield Listener(), 0.0
         return
@@ -569,7 +573,7 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
 
 @contextlib.contextmanager
 def _locked(folder: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
-    """Keeps a second run from training in the same folder."""
+    """Keep a second run from training in the same directory."""
     if not hardware.chief:
         yield
         return

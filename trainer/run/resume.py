@@ -1,4 +1,4 @@
-"""Whether a run can resume what is in its directory: only with what decides the result as it was at the start.
+"""Checks that a run can resume: everything that decides the result must be as it was at the start.
 
 Nothing here imports TensorFlow.
 """
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 OTHERWISE = "--overwrite to start over, or another --output-dir"
 
 FOUND = frozenset({"kind", "digest", "names", "instances", "max_predictions"})
-"""What data is known by, and no option sets."""
+"""Properties that identify data and that no option sets."""
 
 
 def facts(config: ModelConfig, options: Options, training: Data, init_checkpoint: Path | None) -> dict[str, Any]:
-    """What decides what a run computes: equal in all starts of one run."""
+    """Return everything that decides what a run computes. It is equal in all starts of one run."""
     given = options.as_dict()
     return {
         "model": json.loads(config.to_json()),
@@ -40,14 +40,14 @@ def facts(config: ModelConfig, options: Options, training: Data, init_checkpoint
 
 
 def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
-    """Refuses to resume a run that was started with something else.
+    """Refuse to resume a run that was started with anything else.
 
     Raises:
-        TrainerError: the message names the first difference, and what to pass.
+        TrainerError: something differs. The message names the first difference and what to pass.
     """
     run = found.path.parent.parent
     _check_vocabulary(run, found.facts, now)
-    # The data last: the seed alone makes another number of instances.
+    # The data come last, because a different seed already changes the number of instances.
     for part, explain in (("model", _model), ("options", _option), ("data", _data)):
         then_all, now_all = found.facts.get(part, {}), now[part]
         for name in dict.fromkeys([*then_all, *now_all]):
@@ -62,9 +62,9 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
 
 
 def _check_vocabulary(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises a TrainerError if the data's tokenizer has another size than the run's model.
+    """Raise a TrainerError if the data's tokenizer has another size than the run's model.
 
-    The model's configuration would not help then: no other size than the data's is taken.
+    Passing another configuration would not help: only the size of the data's tokenizer is accepted.
     """
     size, tokenizer = then.get("model", {}).get("vocab_size"), now["tokenizer"]
     if size is not None and tokenizer.get("vocab_size") not in {None, size}:
@@ -85,7 +85,7 @@ def _model(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]
 def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     flag, was, is_now = f"--{name.replace('_', '-')}", then.get(name), now.get(name)
     if name == "num_train_steps":
-        # The rate is 0 at the end: more steps of this schedule would be other steps from the first on.
+        # The rate is 0 at the end of the schedule. With more steps, all steps would be different from the first one.
         return (
             f"started with {flag} {was}, not {is_now}; pass {was} to resume. For more steps, pass --init-checkpoint "
             f"{run} and another --output-dir: the learning rate falls to 0 by step {was}. Pass --overwrite to start "

@@ -1,15 +1,15 @@
-"""A training step: the gradients of its micro-batches, their sum over micro-batches and replicas, one update.
+"""A training step: the gradients of its micro-batches, their sum over micro-batches and replicas, and one update.
 
-Only what has to be global is: the losses' denominators come from the whole batch before its first micro-batch, the norm
-that clips from the whole gradient after its last. So the step's size, not the micro-batch's nor the number of replicas,
-decides what is learnt.
+Only what must be global is global. The denominators of the losses come from the whole batch, before its first
+micro-batch. The norm for clipping comes from the whole gradient, after its last. So the size of the step decides what
+is learned; the size of the micro-batches and the number of replicas do not.
 
-Each replica has a model and an optimizer of its own, made from the same seed. They stay equal, because every replica
-makes the same update from the same sum; nothing is sent but that sum, once a step, and between machines before it the
-two denominators.
+Each replica has its own model and optimizer, made from the same seed. They stay equal, because every replica makes the
+same update from the same sum. Only that sum is sent, once per step, and between machines also the two denominators
+before it.
 
-Python starts each micro-batch when the one before it is done, or nearly so: only one is in memory at a time, devices
-need not have the same number of them, and between two of them a step can be abandoned.
+Python starts each micro-batch when the previous one is done, or nearly done. So only one is in memory at a time,
+devices may have different numbers of them, and a step can be abandoned between two of them.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ if TYPE_CHECKING:
     from trainer.run.packing import Width
 
 Batch = dict[str, tf.Tensor]
-"""The features of a micro-batch: integers [B, S], [B, P] and [B, 1], `masked_lm_weights` float32 [B, P]; `row_numbers`
-and `row_weights` [B] as `trainer.run.packing.cut` makes them."""
+"""The features of a micro-batch.
+
+Integers [B, S], [B, P] and [B, 1], `masked_lm_weights` float32 [B, P], and `row_numbers` and `row_weights` [B] as
+`trainer.run.packing.cut` makes them.
+"""
 
 NO_SIGNALS = (0.0, 0.0)
-"""What a step is given where nobody wants to stop."""
+"""The signals of a step if no worker wants to stop."""
 
 _TAIL = 6
-"""Figures that replicas add up beside gradient and sums: see the end of `Report`."""
+"""Number of figures that replicas sum in addition to gradient and sums: see the end of `Report`."""
 
 
 class Replica(NamedTuple):
@@ -48,45 +51,45 @@ class Replica(NamedTuple):
 
     model: Albert
     optimizer: AdamW
-    """Over the model's `named_variables`."""
+    """The optimizer of the model's `named_variables`."""
 
     @property
     def variables(self) -> dict[str, tf.Variable]:
-        """All that training changes, by name: the model's variables and the optimizer's slots, float32."""
+        """Return the float32 variables that training changes, by name: those of the model and the optimizer's slots."""
         return self.model.named_variables | self.optimizer.slots
 
 
 class Report(NamedTuple):
-    """What a step reports, besides changing the model: float32 scalars, the same on every replica."""
+    """What a step reports: float32 scalars, the same on every replica."""
 
     metrics: losses.Metrics
     """Losses and accuracies before the update."""
     gradient_norm: tf.Tensor
-    """Global norm of the gradient before clipping. Where it is not finite, there was no update."""
+    """Global norm of the gradient before clipping. If it is not finite, there was no update."""
     learning_rate: tf.Tensor
     """The rate of the update."""
     tokens: tf.Tensor
-    """Tokens of the whole batch, without padding."""
+    """Number of tokens in the whole batch, without padding."""
     computed: tf.Tensor
-    """Tokens that were computed, with padding and empty rows."""
+    """Number of tokens that were computed, with padding and empty rows."""
     operations: tf.Tensor
-    """Floating-point operations that the real tokens need, in 10^12."""
+    """Floating-point operations for the real tokens, in 10^12."""
     signals: tf.Tensor
-    """[2]: the sum of the signals that each worker gave to this step."""
+    """[2]: the sum of the signals that the workers gave to this step."""
     abandoned: tf.Tensor
-    """Above 0 where a worker did not finish its share: there was no update, and the metrics mean nothing."""
+    """Above 0 if a worker did not finish its part. Then there was no update, and the metrics mean nothing."""
 
 
 class Step:
-    """Trains replicas in place, a batch a call.
+    """Trains replicas in place, one batch per call.
 
     Args:
-        replicas: one for each device of this worker, in the order of the strategy's, on that device.
+        replicas: one for each device of this worker, on that device, in the order of the strategy's devices.
         schedule: gives the learning rate.
-        strategy: how replicas add up; None for one replica.
-        seed: decides the dropout masks; from 0 to 2**31 - 1.
+        strategy: combines the replicas; None for one replica.
+        seed: random seed of the dropout masks, from 0 to 2**31 - 1.
         jit: whether XLA compiles the gradient of a micro-batch and the update.
-        compiling: is told of each width when its first micro-batch is about to be compiled.
+        compiling: called with each width when its first micro-batch is about to be compiled.
     """
 
     def __init__(
@@ -104,10 +107,10 @@ class Step:
         self.compiling = compiling if jit else None
         self.parts = [_Part(replica, jit) for replica in replicas]
         self.started: set[tuple[int, Width]] = set()
-        """Devices and widths of which a micro-batch was started: each is compiled."""
+        """Devices and widths for which a micro-batch was started. Each pair is compiled."""
         self.workers = self.strategy.num_replicas_in_sync // len(replicas)
         self.seconds: float | None = None
-        """What a micro-batch took of late; None before the second of a kind."""
+        """Recent seconds per micro-batch; None before the second one of a kind."""
         self._begin, self._finish = tf.function(self._all_totals), tf.function(self._reduce)
 
     def __call__(
@@ -117,17 +120,17 @@ class Step:
         signals: Callable[[], Sequence[float]] = lambda: NO_SIGNALS,
         abandon: Callable[[int], bool] | None = None,
     ) -> Report:
-        """Step `number`, counted from 0, on `work`, this worker's share of the batch.
+        """Run step `number`, counted from 0, on `work`, this worker's part of the batch.
 
-        While it runs, this thread does nothing but wait, so that it hears signals.
+        Meanwhile, this thread only waits, so that it can handle signals.
 
         Args:
-            work: the batch in micro-batches, on the devices.
-            number: decides learning rate and dropout.
-            signals: gives [2], this worker's, when its micro-batches are done; every worker's report has their sum, so
-                that all can stop after the same step.
-            abandon: asked between micro-batches, with the number of those left to the device that has the most; where
-                it says so, the step ends without an update, on all workers.
+            work: the batch as micro-batches on the devices.
+            number: decides the learning rate and the dropout masks.
+            signals: returns this worker's signals [2] when its micro-batches are done. Every worker's report has their
+                sum, so that all can stop after the same step.
+            abandon: called between micro-batches, with the largest number of remaining micro-batches of any device. If
+                it returns true, the step ends without an update on all workers.
         """
         counts = tf.constant([work.predictions, work.sentences], tf.float32)
         if self.workers > 1:
@@ -164,7 +167,7 @@ class Step:
     def _micro_batch(
         self, place: int, placed: Placed, whole: losses.Totals, number: int, before: tf.Tensor | None
     ) -> tf.Tensor:
-        """Starts a micro-batch, and waits for the end of the one before it."""
+        """Start a micro-batch, and wait for the end of the previous one."""
         width, features = placed
         part, key = self.parts[place], tf.constant([self.seed, number], tf.int64)
         first = (place, width) not in self.started
@@ -174,8 +177,9 @@ class Step:
             if new and self.compiling is not None:
                 self.compiling(width)
         began = time.perf_counter()
-        # A GPU may still be at work when this returns. One more that waits keeps it busy; more could not be stopped.
-        # Without the device TensorFlow puts a compiled function on the first one, wherever its variables are.
+        # A GPU may still be working when this returns. One more waiting micro-batch keeps it busy; more could not be
+        # stopped. Without tf.device, TensorFlow places a compiled function on the first device, wherever its variables
+        # are.
         with tf.device(part.device):
             started: tf.Tensor = part.add(width)(features, whole, key)
         (started if before is None else before).numpy()
@@ -185,26 +189,26 @@ class Step:
         return started
 
     def _place(self) -> int:
-        """The replica that is traced; each one's part is its own."""
+        """Return the index of the replica that is being traced. Each replica has its own part."""
         return int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)) % len(self.parts)
 
     def _all_totals(self, counts: tf.Tensor) -> tf.Tensor:
-        """The sum of `counts`, float32 [n], over the workers."""
+        """Return the sum of `counts`, float32 [n], over the workers."""
 
         def on_replica(mine: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            # An argument of the function is on no device, and a sum over workers needs one.
+            # An argument of the function is on no device, but a sum over workers needs one.
             return context.all_reduce("sum", tf.identity(mine) if self._place() == 0 else tf.zeros_like(mine))
 
         return self._first(self.strategy.run(on_replica, args=(counts,)))
 
     def _reduce(self, number: tf.Tensor, counts: tf.Tensor, tail: tf.Tensor) -> Report:
-        """Adds up what the replicas have accumulated, and updates each."""
+        """Sum what the replicas have accumulated, and update each of them."""
         rate = self.schedule(number)
 
         def on_replica(mine: tf.Tensor) -> Report:
             context, part = tf.distribute.get_replica_context(), self.parts[self._place()]
-            # All in one vector, so that a step sends once.
+            # All values are in one vector, so that a step sends only once.
             mine = mine if self._place() == 0 else tf.zeros_like(mine)
             total = context.all_reduce("sum", tf.concat([part.total, mine], 0))
             gradient, sums = total[: part.size], tf.unstack(total[part.size : -_TAIL])
@@ -225,14 +229,14 @@ class Step:
 def make_gradient(
     model: Albert, *, jit: bool = True
 ) -> Callable[[Batch, losses.Totals, tf.Tensor], tuple[losses.Sums, tf.Tensor]]:
-    """The function that a step spends its time in: a micro-batch's sums, and its share of the step's gradient.
+    """Make the function that a step spends its time in: a micro-batch's sums, and its part of the step's gradient.
 
     Its arguments are the micro-batch, the step's denominators and the dropout key, integers [2]: seed and step. The
-    gradient is float32 [parameters]: that of every variable in the order of `named_variables`, flattened.
+    gradient is float32 [parameters]: the flattened gradients of all variables in the order of `named_variables`.
 
     Args:
-        model: whose gradient.
-        jit: whether XLA compiles it.
+        model: the model to differentiate.
+        jit: whether XLA compiles the function.
     """
 
     @tf.function(jit_compile=jit)
@@ -245,7 +249,7 @@ def make_gradient(
 
 
 def _gradient(model: Albert, part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, list[tf.Tensor]]:
-    """See `make_gradient`; the gradient of each variable, in its shape."""
+    """Return the sums and the gradient of each variable, in its shape; see `make_gradient`."""
     with tf.GradientTape() as tape:
         sums = losses.sums(model(part, key), part, part.get(ROW_WEIGHTS, 1.0))
         loss = losses.loss(sums, whole)
@@ -269,14 +273,15 @@ class _Part:
         self.size = sum(sizes)
         self.device = next(iter(variables.values())).device
         with tf.device(self.device):
-            # One a variable: XLA then adds up where it computes the last of a gradient, and copies nothing.
+            # There is one per variable, so that XLA accumulates into it when it computes the last part of a gradient,
+            # without a copy.
             self._gradients = [tf.Variable(tf.zeros(shape), trainable=False) for shape in shapes]
             self._sums = tf.Variable(tf.zeros([len(losses.Sums._fields)]), trainable=False)
         self._adds: dict[Width, Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]] = {}
 
         @tf.function(jit_compile=jit)
         def update(gradient: tf.Tensor, rate: tf.Tensor, sound: tf.Tensor) -> tf.Tensor:
-            # One place decides whether a step is sound: the optimizer, by the norm.
+            # Only one place decides whether a step is valid: the optimizer, by the norm.
             gradient = tf.where(sound, gradient, float("nan"))
             pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
             return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
@@ -285,16 +290,16 @@ class _Part:
 
     @property
     def total(self) -> tf.Tensor:
-        """What has been accumulated: the gradient, float32 [parameters], and the sums."""
+        """Return what has been accumulated: the gradient, float32 [parameters], and the sums."""
         return _flat([*self._gradients, self._sums])
 
     def reset(self) -> None:
-        """Forgets what has been accumulated."""
+        """Reset what has been accumulated to zero."""
         for variable in (*self._gradients, self._sums):
             variable.assign(tf.zeros_like(variable))
 
     def add(self, width: Width) -> Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]:
-        """The function that accumulates a micro-batch of that shape; its result is there when it is done."""
+        """Return the function that accumulates a micro-batch of that shape. Its result is available when it is done."""
         if width not in self._adds:
 
             @tf.function(jit_compile=self.jit)

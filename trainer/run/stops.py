@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 TIME_IS_UP = "--max-hours"
-"""The reason to stop that is no interruption."""
+"""The reason to stop that is not an interruption."""
 
 SAME_SIGNAL = 1.0
-"""Seconds within which a second signal counts as the first: some launchers send one to the process and its group."""
+"""Seconds within which a second signal counts as the first, because some launchers signal a process and its group."""
 
 LAST_MOMENT = 1.5
-"""Seconds after the second signal in which the main thread must have ended the run; otherwise the process ends."""
+"""Seconds after the second signal within which the main thread must end the run. Otherwise the process is ended."""
 
 EXIT_CODE = 130
-"""Of a process that a signal ended."""
+"""Exit code of a process that a signal ended."""
 
 
 class StoppedTwiceError(KeyboardInterrupt):
@@ -36,15 +36,15 @@ class StoppedTwiceError(KeyboardInterrupt):
 
 
 class Stops:
-    """Turns `SIGNALS` and a limit of hours into a reason to save and to end.
+    """Turns `SIGNALS` and a limit of hours into a reason to save and end the run.
 
     The second signal raises `StoppedTwiceError` in the main thread. Python cannot do that while the main thread is in
     TensorFlow's code, so a thread watches: `LAST_MOMENT` seconds later it ends the process, with exit code 130.
 
     Args:
-        max_hours: from now on; None for no limit.
-        heard: is told the first signal's name, in a thread of its own.
-        last_words: what to write to standard error if the watching thread ends the process.
+        max_hours: the limit, counted from now; None for no limit.
+        heard: called with the first signal's name, in a separate thread.
+        last_words: returns what to write to standard error if the watching thread ends the process.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Stops:
     ) -> None:
         self.reason: str | None = None
         self.room = 0.0
-        """Seconds that ending takes: a checkpoint, and an evaluation. They count against the limit of hours."""
+        """Seconds that ending takes: a checkpoint and an evaluation. They count against the limit of hours."""
         self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
         self.asked = 0.0
         self.heard, self.last_words = heard, last_words
@@ -71,7 +71,7 @@ class Stops:
         for number in SIGNALS:
             if number not in MAY_BE_IGNORED or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._stop)
-        # Python writes a signal's number there as soon as it comes, whatever the main thread is doing.
+        # Python writes a signal's number there immediately, whatever the main thread is doing.
         self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
         return self
 
@@ -83,10 +83,10 @@ class Stops:
         os.close(self._pipe)
 
     def __call__(self, ahead: float = 0.0) -> str | None:
-        """The reason to end, or None.
+        """Return the reason to end, or None.
 
         Args:
-            ahead: seconds of work that would come first, if there were no reason yet.
+            ahead: seconds of work that would come first if there is no reason yet.
         """
         if self.reason is None and self.deadline is not None and time.monotonic() + ahead + self.room >= self.deadline:
             self.reason = TIME_IS_UP
@@ -95,13 +95,13 @@ class Stops:
     def _stop(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
         if self.asked and now > self.asked + SAME_SIGNAL:
-            # What is on the disk is whole at any time.
+            # The files on disk are complete at any time.
             raise StoppedTwiceError
         self.asked = self.asked or now
         self.reason = signal.Signals(number).name
 
     def _watch(self, read: int) -> None:
-        """Reads the signals' numbers until the pipe is closed."""
+        """Read the signals' numbers until the pipe is closed."""
         first = 0.0
         with os.fdopen(read, "rb", buffering=0) as pipe:
             while (found := pipe.read(1)) and not self._left.is_set():
@@ -110,14 +110,14 @@ class Stops:
                 now = time.monotonic()
                 if not first:
                     first = now
-                    # In a thread of its own: a terminal that takes no text must not keep this one from watching.
+                    # In a separate thread: a terminal that accepts no output must not keep this thread from watching.
                     name = signal.Signals(found[0]).name
                     threading.Thread(target=self.heard, args=(name,), name="albert-fast heard", daemon=True).start()
                 elif now > first + SAME_SIGNAL and not self._left.wait(LAST_MOMENT):
                     self._end()
 
     def _end(self) -> None:
-        """Ends the process: nothing may wait for the main thread or for TensorFlow."""
+        """End the process. Nothing may wait for the main thread or for TensorFlow."""
         words = "stopped"
         with contextlib.suppress(Exception):
             words = self.last_words()
