@@ -1,7 +1,8 @@
-//! What the reference's text rules change in a text: letters that lose a mark, capitals that become small.
+//! Counts what the reference's text rules change in a text: letters that lose a mark, and capitals that become
+//! lowercase.
 //!
-//! The rules were made for English. Of other languages they take umlauts, tone marks and the capitals of nouns, which
-//! nobody may notice before the model is trained; so commands look at a sample of their input and say so.
+//! The rules were made for English. From other languages they remove umlauts, tone marks and the capitals of nouns, and
+//! users may not notice before the model is trained. So commands check a sample of their input and report what changes.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,37 +18,37 @@ use crate::files::inputs::InputFile;
 use crate::files::source::{Meter, Source};
 use crate::{Error, Result};
 
-/// Slices that are looked at, evenly over all files, and bytes of each.
+/// The number of slices to examine, spread evenly over all files, and the bytes of each.
 const SLICES: u64 = 48;
 const SLICE_BYTES: u64 = 64 << 10;
-/// Different words that are kept for examples.
+/// The most different words to keep for examples.
 const WORDS: usize = 20_000;
-/// Examples of each kind.
+/// The number of examples of each kind.
 const EXAMPLES: usize = 3;
 
 /// What was found in a sample.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// Letters of the sample.
+    /// Number of letters in the sample.
     pub letters: u64,
-    /// Letters that lose accents, umlauts, tone marks and the like.
+    /// Number of letters that lose accents, umlauts, tone marks or the like.
     pub marks: u64,
-    /// Capital letters that are lower-cased.
+    /// Number of capital letters that become lowercase.
     pub capitals: u64,
-    /// Letters of either kind, those of both counted once.
+    /// Number of letters that change in either way. Those that change in both ways count once.
     pub changed: u64,
-    /// Words that do not begin a line or a sentence.
+    /// Number of words that do not begin a line or a sentence.
     pub inner_words: u64,
-    /// Those of them that begin with one capital letter.
+    /// Number of those words that begin with one capital letter.
     pub inner_capitals: u64,
     /// The most frequent words that lose a mark, before and after.
     pub mark_examples: Vec<(String, String)>,
-    /// The most frequent words within sentences that lose a capital letter only, before and after.
+    /// The most frequent words within sentences that lose only a capital letter, before and after.
     pub capital_examples: Vec<(String, String)>,
 }
 
-/// Counts what `rules` change in a sample of `files`. Standard input and pipes, which can be read once, are passed over,
-/// and so are files that cannot be read: that is for who reads them to say.
+/// Counts what `rules` change in a sample of `files`. Skips standard input and pipes, which can be read only once. Also
+/// skips files that cannot be read, because the actual reading reports them.
 #[must_use]
 pub fn changes(files: &[InputFile], rules: TextRules) -> Changes {
     let mut counter =
@@ -62,14 +63,14 @@ pub fn changes(files: &[InputFile], rules: TextRules) -> Changes {
             (first..SLICES).map(|i| i * total / SLICES).take_while(|&at| at < before + file.bytes).collect();
         if !offsets.is_empty() {
             let mut offsets: Vec<_> = offsets.into_iter().map(|at| at - before.min(at)).collect();
-            // Of small files the slices overlap.
+            // In small files, the slices overlap.
             offsets.dedup_by_key(|at| *at / SLICE_BYTES);
             places.push((file, offsets));
         }
         before += file.bytes;
     }
     for (file, offsets) in places {
-        // What cannot be read here is told when it is read for good.
+        // An error here is reported when the file is actually read.
         let _ = counter.file(file, &offsets);
     }
     counter.finish()
@@ -86,7 +87,7 @@ impl Counter {
     fn file(&mut self, file: &InputFile, offsets: &[u64]) -> Result<()> {
         let source = Source::open(file, None, 0, &Meter::default())?;
         if source.is_compressed() {
-            // Only its beginning can be had without reading all of it.
+            // Only the beginning can be read without reading all of it.
             let mut bytes = Vec::new();
             let most = SLICE_BYTES * offsets.len().min(16) as u64;
             source
@@ -108,11 +109,11 @@ impl Counter {
         Ok(())
     }
 
-    /// Counts the lines of a slice; the first and the last may be parts of lines.
+    /// Counts the lines of a slice. The first and the last may be incomplete.
     fn slice(&mut self, bytes: &[u8], cut_before: bool, cut_behind: bool) {
         let start = if cut_before { memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1) } else { 0 };
         let end = if cut_behind { memchr::memrchr(b'\n', bytes).unwrap_or(bytes.len()) } else { bytes.len() };
-        // Of a line longer than the slice the words are counted.
+        // If a line is longer than the slice, its words are counted.
         let (start, end) = if start < end { (start, end) } else { (0, bytes.len()) };
         let Some(bytes) = bytes.get(start..end) else { return };
         for line in String::from_utf8_lossy(bytes).lines() {
@@ -130,7 +131,7 @@ impl Counter {
             }
             let mut characters = core.chars();
             let (first, second) = (characters.next(), characters.next());
-            // A title, a name of two capitals or one at the beginning of a quotation tells nothing of the language.
+            // A title, a name of two capitals or a capital at the start of a quotation says nothing about the language.
             if !begins && word.starts_with(char::is_alphabetic) {
                 self.found.inner_words += 1;
                 if first.is_some_and(char::is_uppercase) && second.is_some_and(char::is_lowercase) {
@@ -144,10 +145,10 @@ impl Counter {
         }
     }
 
-    /// Counts the letters of a word; whether it loses a mark.
+    /// Counts the letters of a word. Returns whether the word loses a mark.
     fn count(&mut self, word: &str) -> bool {
         let mut marks = false;
-        // Whether the letter that marks may follow is counted as one that changes, and as one that loses a mark.
+        // Whether the letter before a mark is already counted as changed, and as one that loses a mark.
         let (mut changed, mut lost) = (false, false);
         for c in word.chars() {
             let is_mark = canonical_combining_class(c) != 0;
@@ -182,7 +183,7 @@ impl Counter {
         let mut after = String::new();
         let mut most = |words: HashMap<String, u64>| {
             let mut words: Vec<_> = words.into_iter().collect();
-            // Long words first if they are equally frequent: those of one or two letters show little.
+            // Of equally frequent words, long ones come first, because words of one or two letters show little.
             words.sort_by_key(|(word, count)| {
                 let length = word.chars().count();
                 (length < 4, Reverse(*count), Reverse(length), word.clone())

@@ -1,4 +1,5 @@
-//! Whether an input is a corpus: text with one sentence per line, and not the data that `prepare-text` makes it of.
+//! Checks whether an input is a corpus: text with one sentence per line, not data that must first go through
+//! `prepare-text`.
 
 mod blocks;
 
@@ -16,29 +17,29 @@ use crate::prepare::cards;
 use crate::prepare::read::format::{HEAD, Kind, kind_of_name, recognize};
 use crate::{Error, Result};
 
-/// Longest line in bytes, without its newline, unless the caller says otherwise: 16 MiB.
+/// Default for the longest line in bytes, without its newline: 16 MiB.
 pub const MAX_LINE: usize = 16 << 20;
 
-/// Bytes of text in a block, unless the caller says otherwise: small enough that a wave of blocks spreads evenly over the
-/// threads, large enough that the work of handing one over is nothing.
+/// Default for the bytes of text in a block. It is small enough that a wave of blocks spreads evenly over the threads,
+/// and large enough that passing on a block costs almost nothing.
 pub const BLOCK_BYTES: usize = 256 << 10;
 
-/// Bytes that tell enough; fewer only at the end of the input.
+/// The number of bytes that suffices for a decision. Only an input that ends earlier has fewer.
 const ENOUGH: usize = 16 << 10;
-/// First lines that are looked at where markup or JSON may be a line of a text.
+/// The number of first lines to examine if markup or JSON may be a line of a text.
 const LINES: usize = 16;
 
 /// The files of a corpus.
 #[derive(Debug)]
 pub struct Corpus {
-    /// What is read, in this order.
+    /// The files to read, in this order.
     pub files: Vec<InputFile>,
-    /// What the user should know: files of a directory that are about its data and are skipped.
+    /// Notes for the user: files of a directory that describe its data and are skipped.
     pub notes: Vec<String>,
 }
 
-/// The files that `inputs` name, as [`expand_inputs`](crate::files::inputs::expand_inputs) has them, without READMEs,
-/// licenses, checksums and the like that lie in a directory beside its data.
+/// Returns the files that `inputs` name, as [`expand_inputs`](crate::files::inputs::expand_inputs) does, without
+/// READMEs, licenses, checksums and the like in the same directory as the data.
 ///
 /// # Errors
 /// As [`expand_inputs`](crate::files::inputs::expand_inputs).
@@ -47,8 +48,8 @@ pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
     Ok(Corpus { files, notes: cards::note(&skipped).into_iter().collect() })
 }
 
-/// Refuses inputs, before anything is done, that [`check`] would refuse when they are read. Standard input and pipes, which
-/// can be read once, are not looked at.
+/// Refuses, before any work, the inputs that [`check`] would refuse when they are read. Skips standard input and pipes,
+/// which can be read only once.
 pub(crate) fn check_all(files: &[InputFile]) -> Result<()> {
     files.par_iter().filter(|file| file.is_seekable()).try_for_each(|file| {
         let mut source = Source::open(file, None, 0, &Meter::default())?;
@@ -56,10 +57,10 @@ pub(crate) fn check_all(files: &[InputFile]) -> Result<()> {
     })
 }
 
-/// Refuses an input that is open at its beginning and holds JSON Lines, a table, markup or binary data.
+/// Refuses an input that holds JSON Lines, a table, markup or binary data. It must be open at its beginning.
 ///
 /// # Errors
-/// [`Error::Data`] saying what it is and what to do; what reading gives.
+/// [`Error::Data`] saying what the input is and what to do; errors from reading.
 pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
     let is_plain = file.kind == InputKind::File && !source.is_compressed();
     let head = match source.reader.fill_buf() {
@@ -71,7 +72,7 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
     let reason = if whole || head.len() >= ENOUGH {
         why_not(head, whole)
     } else {
-        // A pipe, or a decompressor that hands out little at a time.
+        // The input is a pipe, or a decompressor that returns few bytes at a time.
         let mut head = Vec::new();
         let read = (&mut source.reader).take(HEAD as u64).read_to_end(&mut head);
         read.map_err(|error| source.error(file, error))?;
@@ -91,7 +92,7 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
     reason.map_or(Ok(()), |reason| Err(Error::data(&file.path, reason)))
 }
 
-/// Why an input that begins with `head` is no corpus, and what to do; none if it is.
+/// Returns why an input that begins with `head` is not a corpus, and what to do. Returns `None` if it is one.
 fn why_not(head: &[u8], whole: bool) -> Option<String> {
     let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     let kind = recognize(head, whole);
@@ -100,7 +101,7 @@ fn why_not(head: &[u8], whole: bool) -> Option<String> {
     }
     let what = kind.what();
     let mut reason = match kind.advice() {
-        // A pointer.
+        // A file that only points to the data.
         Some(advice) if what.ends_with(", not the data") => format!("this is {what}; {advice}"),
         Some(advice) => format!("this is {what}, not text with one sentence per line; {advice}"),
         None => format!(
@@ -113,10 +114,10 @@ fn why_not(head: &[u8], whole: bool) -> Option<String> {
     Some(reason)
 }
 
-/// What no text begins with, in lowercase.
+/// Strings that no text begins with, in lowercase.
 const DECLARATIONS: [&[u8]; 6] = [b"<?xml", b"<!doctype", b"<html", b"<doc ", b"<mediawiki", b"<page"];
 
-/// Whether only few of the first lines are what the input looks like, so that it is a text about such things.
+/// Whether only few of the first lines look like data of this kind, so that the input is a text about such data.
 fn is_one_line_only(head: &[u8], whole: bool, kind: Kind) -> bool {
     let text = head.trim_ascii_start();
     let begins = |start: &[u8]| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
@@ -125,7 +126,7 @@ fn is_one_line_only(head: &[u8], whole: bool, kind: Kind) -> bool {
     }
     let mut lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
     if !whole {
-        // It continues after the head.
+        // The last line continues after the head.
         lines.pop();
     }
     let lines: Vec<_> = lines.into_iter().map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).take(LINES).collect();

@@ -1,15 +1,15 @@
-//! Tokenized documents: what every stage after the tokenizer reads, from a token store or from memory.
+//! Tokenized documents, from a token store or from memory. Every stage after the tokenizer reads them.
 
-/// Set on a token of an in-memory document that is the unknown piece but whose surface does not begin a word under the
-/// reference's rule: its surface is gone by then, and the rule reads the surface (`is_start_piece`).
+/// A flag on a token of an in-memory document: the token is the unknown piece, and its surface does not begin a word
+/// under the reference's rule. That rule reads the surface (`is_start_piece`), which is no longer available later.
 pub const UNKNOWN_JOINS: u32 = 1 << 31;
 
-/// The ids of a part, as they are stored.
+/// The ids of a part as stored.
 #[derive(Debug, Clone, Copy)]
 pub enum Ids<'a> {
-    /// Vocabularies of up to 65,536 pieces.
+    /// Ids of vocabularies with up to 65,536 pieces.
     U16(&'a [u16]),
-    /// All others, and documents in memory (which may carry [`UNKNOWN_JOINS`]).
+    /// Ids of all other vocabularies, and of documents in memory, which may carry [`UNKNOWN_JOINS`].
     U32(&'a [u32]),
 }
 
@@ -22,7 +22,7 @@ impl Ids<'_> {
         }
     }
 
-    /// The id at `index`.
+    /// Returns the id at `index`.
     pub fn get(&self, index: usize) -> u32 {
         match self {
             Self::U16(ids) => u32::from(ids[index]),
@@ -31,29 +31,29 @@ impl Ids<'_> {
     }
 }
 
-/// One document: consecutive segments (sentences), each of at least one token, over a shared array of ids.
+/// One document: consecutive segments (sentences), each of at least one token, in a shared array of ids.
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a> {
-    /// The array that holds the document's tokens and, usually, its neighbours'.
+    /// The array that holds the document's tokens and, usually, its neighbors'.
     pub ids: Ids<'a>,
-    /// Where the first segment begins in `ids`.
+    /// The start of the first segment in `ids`.
     pub start: u64,
-    /// Where each segment ends (exclusive) in `ids`, ascending.
+    /// The end (exclusive) of each segment in `ids`, ascending.
     pub ends: &'a [u64],
 }
 
 impl Document<'_> {
-    /// Number of segments, at least 1.
+    /// Returns the number of segments, at least 1.
     pub fn segments(&self) -> usize {
         self.ends.len()
     }
 
-    /// Where segment `index` begins in `ids`; `index == segments()` gives the document's end.
+    /// Returns the start of segment `index` in `ids`; for `index == segments()`, the document's end.
     pub fn segment_start(&self, index: usize) -> u64 {
         if index == 0 { self.start } else { self.ends[index - 1] }
     }
 
-    /// Tokens in segments `range`.
+    /// Returns the number of tokens in segments `range`.
     pub fn tokens_in(&self, range: std::ops::Range<usize>) -> u64 {
         self.segment_start(range.end) - self.segment_start(range.start)
     }
@@ -61,35 +61,36 @@ impl Document<'_> {
 
 /// A numbered set of documents that many threads read at once.
 pub trait Documents: Sync {
-    /// How many documents there are.
+    /// Returns the number of documents.
     fn num_documents(&self) -> u64;
-    /// Document `index`, from 0.
+    /// Returns document `index`, from 0.
     fn document(&self, index: u64) -> Document<'_>;
-    /// Whether document `index` can be read: an error for one that is damaged, where that is not known already.
+    /// Checks that document `index` can be read. Returns an error for a damaged document, unless damage is detected
+    /// elsewhere.
     fn check(&self, _index: u64) -> crate::Result<()> {
         Ok(())
     }
-    /// Gives back memory that reading has taken and can take again; may be called while others read.
+    /// Releases memory that reading took and can take again. May be called while others read.
     fn release(&self) {}
 }
 
-/// Documents held in memory: the reference mode, tests and small corpora.
+/// Documents in memory, for the reference mode, tests and small corpora.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryDocuments {
     ids: Vec<u32>,
     sentence_ends: Vec<u64>,
-    /// End of each document in `sentence_ends`, in the order in which documents are numbered.
+    /// The range of each document in `sentence_ends`, in the order of the documents' numbers.
     documents: Vec<std::ops::Range<usize>>,
     open: usize,
 }
 
 impl MemoryDocuments {
-    /// No documents.
+    /// Returns an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a segment to the open document; an empty one is ignored.
+    /// Adds a segment to the open document. Ignores an empty segment.
     pub fn push_segment(&mut self, ids: &[u32]) {
         if !ids.is_empty() {
             self.ids.extend_from_slice(ids);
@@ -97,7 +98,7 @@ impl MemoryDocuments {
         }
     }
 
-    /// Closes the open document; without segments it is dropped.
+    /// Closes the open document. Drops it if it has no segments.
     pub fn end_document(&mut self) {
         if self.sentence_ends.len() > self.open {
             self.documents.push(self.open..self.sentence_ends.len());
@@ -105,7 +106,7 @@ impl MemoryDocuments {
         }
     }
 
-    /// XXH3-128 of all tokens and borders, in hexadecimal.
+    /// Returns the XXH3-128 of all tokens and borders, in hexadecimal.
     pub fn digest(&self) -> String {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         hash.update(bytemuck::cast_slice(&self.ids));
@@ -116,7 +117,7 @@ impl MemoryDocuments {
         format!("{:032x}", hash.digest128())
     }
 
-    /// Renumbers the documents: document `i` is now what `order[i]` was.
+    /// Renumbers the documents. Document `i` is now the former document `order[i]`.
     pub fn reorder(&mut self, order: &[u32]) {
         self.documents = order.iter().map(|&i| self.documents[i as usize].clone()).collect();
     }

@@ -1,4 +1,4 @@
-//! Tokenizers that read lines, and the tokenizer that a token store was made with.
+//! Tokenizes lines, and loads the tokenizer that a token store was made with.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use crate::{Error, Result};
 pub struct LineEncoder<'a> {
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// Whether a line ends a document where nothing is left of it under the text rules, and unknown pieces keep whether
-    /// they begin a word, as in the reference. Otherwise a line of white space ends a document.
+    /// If true, as in the reference, a line ends a document if the text rules leave nothing of it, and unknown pieces
+    /// keep whether they begin a word. Otherwise, a line of only whitespace ends a document.
     pub reference: bool,
 }
 
@@ -64,10 +64,10 @@ impl Encode for LineEncoder<'_> {
     }
 }
 
-/// The tokenizer that `store` was made with, from the copy that lies in it.
+/// Loads the tokenizer that `store` was made with, from the copy in the store.
 ///
 /// # Errors
-/// [`Error::Data`] where the store has no copy, or one that is not what its description says; those of loading it.
+/// [`Error::Data`] if the store has no copy or the copy does not match its description; errors from loading it.
 pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
     let meta = store.meta();
     let Some(name) = &meta.tokenizer_file else {
@@ -115,7 +115,7 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
     let now = LineEncoder { tokenizer, reference: false }.description();
     let short = |digest: &str| digest.chars().take(8).collect::<String>();
     let path = tokenizer.path().display();
-    // Stores made before there was a digest of the vocabulary have the tokenizer.
+    // Stores made before the vocabulary had a digest describe only the tokenizer.
     let same = match made["vocab_digest"].as_str() {
         Some(digest) => digest == tokenizer.vocab_digest(),
         None => tokenizer_of(store).is_ok_and(|own| own.pieces() == tokenizer.pieces()),
@@ -137,7 +137,7 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
     )))
 }
 
-/// A digest of a store's contents.
+/// Returns a digest of a store's contents.
 pub fn store_digest(store: &TokenStore) -> String {
     let parts: Vec<&str> = store.meta().parts.iter().map(|part| part.xxh3_128.as_str()).collect();
     format!("{:032x}", xxh3_128(parts.join(",").as_bytes()))

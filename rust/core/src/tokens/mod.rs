@@ -1,4 +1,4 @@
-//! A corpus to tokenized documents: tokenizers, the token store, and what fills it.
+//! Turns a corpus into tokenized documents: tokenizers, the token store, and the code that fills it.
 
 pub mod changes;
 pub mod corpus;

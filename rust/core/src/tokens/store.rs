@@ -1,4 +1,4 @@
-//! The token store: documents on disk, tokenized once, memory-mapped by everything that reads them.
+//! The token store: documents that are tokenized once and kept on disk. Every reader memory-maps them.
 
 mod files;
 mod reader;
@@ -20,81 +20,80 @@ use serde_json::Value;
 use crate::files::inputs::InputRecord;
 use crate::{Error, Result};
 
-/// The SentencePiece model that a store was made with, beside its parts.
+/// The file next to the parts with the SentencePiece model that a store was made with.
 pub const MODEL_FILE: &str = "tokenizer-copy.model";
-/// The WordPiece vocabulary that a store was made with, beside its parts.
+/// The file next to the parts with the WordPiece vocabulary that a store was made with.
 pub const VOCABULARY_FILE: &str = "tokenizer-copy.txt";
-/// Version of the folder's layout and of the parts.
+/// The version of the directory's layout and of the parts.
 pub const VERSION: u32 = 1;
-/// `format` in [`META_FILE`].
+/// The value of `format` in [`META_FILE`].
 pub const FORMAT: &str = "albert-fast token store";
-/// Tokens after which a part is closed at the next document's end, unless the caller says otherwise.
+/// Default for the number of tokens after which a part ends at the next end of a document.
 pub const PART_TOKENS: u64 = 1 << 26;
 
 const MAGIC: [u8; 8] = *b"ALBTOKEN";
 const ALIGN: u64 = 64;
 const HEADER_BYTES: u64 = 64;
 
-/// What [`META_FILE`] says.
+/// The content of [`META_FILE`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoreMeta {
     /// [`FORMAT`].
     pub format: String,
     /// [`VERSION`].
     pub version: u32,
-    /// SHA-256 in hexadecimal of the tokenizer's model and text rules.
+    /// SHA-256 of the tokenizer's model and text rules, in hexadecimal.
     pub tokenizer_digest: String,
-    /// The tokenizer in words.
+    /// A description of the tokenizer.
     pub tokenizer: Value,
-    /// The tokenizer's file, in the same folder: [`MODEL_FILE`] or [`VOCABULARY_FILE`]. Stores made before there was a
-    /// copy have none.
+    /// The tokenizer's file in the same directory: [`MODEL_FILE`] or [`VOCABULARY_FILE`]. Older stores have no copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer_file: Option<String>,
-    /// Pieces of the vocabulary; every id is below it.
+    /// Number of pieces in the vocabulary. Every id is below it.
     pub vocab_size: u32,
-    /// Bytes of an id in the parts: 2 or 4.
+    /// Bytes per id in the parts: 2 or 4.
     pub id_bytes: u32,
-    /// Documents of all parts.
+    /// Number of documents in all parts.
     pub documents: u64,
-    /// Sentences of all parts.
+    /// Number of sentences in all parts.
     pub sentences: u64,
-    /// Tokens of all parts.
+    /// Number of tokens in all parts.
     pub tokens: u64,
     /// Bytes of all parts.
     pub bytes: u64,
-    /// Invalid UTF-8 sequences of the input that became U+FFFD.
+    /// Number of invalid UTF-8 sequences in the input that became U+FFFD.
     pub replaced: u64,
-    /// What else decided the contents, by name.
+    /// Everything else that determined the contents, by name.
     pub settings: Value,
     /// The parts, in order.
     pub parts: Vec<PartMeta>,
-    /// The input, in the order in which it was read; empty where the store was not made from files.
+    /// The input, in the order in which it was read. Empty if the store was not made from files.
     pub inputs: Vec<InputRecord>,
 }
 
-/// What [`META_FILE`] says of a part.
+/// The entry of a part in [`META_FILE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartMeta {
     /// File name.
     pub file: String,
-    /// Documents, at least 1.
+    /// Number of documents, at least 1.
     pub documents: u64,
-    /// Sentences, at least one a document.
+    /// Number of sentences, at least one per document.
     pub sentences: u64,
-    /// Tokens, at least one a sentence.
+    /// Number of tokens, at least one per sentence.
     pub tokens: u64,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// XXH3-128 of the file's bytes in hexadecimal, as `xxhsum -H2` prints it.
+    /// XXH3-128 of the file's bytes, in hexadecimal as `xxhsum -H2` prints it.
     pub xxh3_128: String,
 }
 
-/// The name of part `index`: `part-00000.tokens`.
+/// Returns the name of part `index`: `part-00000.tokens`.
 pub fn part_name(index: usize) -> String {
     format!("part-{index:05}.tokens")
 }
 
-/// Bytes of an id for a vocabulary: 2 where every id fits.
+/// Returns the bytes per id for a vocabulary: 2 if every id fits.
 pub fn id_bytes(vocab_size: u32) -> u32 {
     if vocab_size <= 1 << 16 { 2 } else { 4 }
 }
@@ -109,7 +108,7 @@ struct Header {
     documents: u64,
 }
 
-/// Where the sections of a part lie, in bytes.
+/// The byte ranges of the sections of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Layout {
     ids: Range<u64>,
@@ -130,7 +129,7 @@ impl Header {
         bytes
     }
 
-    /// Reads a header; the error says what was found and what to do.
+    /// Reads a header. The error says what was found and what to do.
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let Some((header, _)) = bytes.split_first_chunk::<{ HEADER_BYTES as usize }>() else {
             return Err(format!("{} bytes are too few for a part's header; make the store again", bytes.len()));
@@ -151,7 +150,7 @@ impl Header {
         })
     }
 
-    /// `None` where the counts are too large for any file.
+    /// Returns the layout, or `None` if the counts are too large for any file.
     fn layout(self) -> Option<Layout> {
         let section = |start: u64, items: u64, bytes: u64| {
             let start = start.checked_next_multiple_of(ALIGN)?;
@@ -173,7 +172,7 @@ fn check_version(found: u32) -> Result<(), String> {
     ))
 }
 
-/// The format is little-endian and mapped as it lies.
+/// The format is little-endian and is mapped without conversion.
 fn check_endianness(path: &Path) -> Result<()> {
     if cfg!(target_endian = "little") {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Text to tokenized documents: into a token store, in parallel and resumably, or into memory.
+//! Tokenizes a corpus, into a token store (in parallel and resumable) or into memory.
 
 mod journal;
 mod wave;
@@ -24,55 +24,56 @@ use crate::{Error, Progress, Result};
 use journal::{FinishedPart, Journal};
 use wave::{Sink, Work};
 
-/// A tokenizer, as the pipeline needs it.
+/// A tokenizer as the pipeline needs it.
 pub trait Encode: Sync {
-    /// What a thread keeps from one line to the next: caches and scratch. It never decides what the ids are.
+    /// What a thread keeps from one line to the next: caches and scratch. It never affects the ids.
     type State: Send;
 
-    /// A new state.
+    /// Returns a new state.
     fn state(&self) -> Self::State;
 
-    /// Appends the ids of one line, which comes without its newline, to `out`; returns false where the line is blank, that
-    /// is, where it ends a document.
+    /// Appends the ids of one line, given without its newline, to `out`. Returns `false` if the line is blank, that is,
+    /// if it ends a document.
     fn encode_line(&self, state: &mut Self::State, line: &str, out: &mut Vec<u32>) -> bool;
 
-    /// Pieces of the vocabulary; every id is below it (apart from [`crate::tokens::documents::UNKNOWN_JOINS`]).
+    /// Returns the number of pieces in the vocabulary. Every id is below it (apart from
+    /// [`crate::tokens::documents::UNKNOWN_JOINS`]).
     fn vocab_size(&self) -> u32;
 
-    /// SHA-256 in hexadecimal of the model and the text rules.
+    /// Returns the SHA-256 of the model and the text rules, in hexadecimal.
     fn digest(&self) -> &str;
 
-    /// The tokenizer in words, for the store's description.
+    /// Returns a description of the tokenizer for the store's metadata.
     fn description(&self) -> Value;
 
-    /// The name and the bytes of the file that the store takes along, so that the tokenizer can be had from it.
+    /// Returns the name and the bytes of the file that the store copies, so that the tokenizer can be loaded from it.
     fn file(&self) -> Option<(&'static str, &[u8])> {
         None
     }
 }
 
-/// How text is read and tokens are stored.
+/// How text is read and how tokens are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizeOptions {
-    /// Removes a store, whole or unfinished, that is in the output folder already.
+    /// Remove a complete or unfinished store that is already in the output directory.
     pub overwrite: bool,
-    /// What becomes of bytes that are not UTF-8.
+    /// What to do with bytes that are not UTF-8.
     pub on_bad_utf8: OnBadUtf8,
-    /// Takes inputs for text that look like other data: JSON Lines, a table, markup.
+    /// Accept inputs that look like other data than text: JSON Lines, a table, markup.
     pub any_text: bool,
-    /// Leaves byte-order marks at the beginning of files in the text, as the reference does.
+    /// Keep byte-order marks at the beginning of files in the text, as the reference does.
     pub keep_bom: bool,
-    /// Whether a document runs on into the next file unless a blank line ends it, as in the reference; otherwise the end
-    /// of a file ends its last document.
+    /// Whether a document continues into the next file unless a blank line ends it, as in the reference. Otherwise, the
+    /// end of a file ends its last document.
     pub join_files: bool,
-    /// Longest line in bytes.
+    /// The longest line in bytes.
     pub max_line: usize,
     /// Bytes of text that a thread takes at a time.
     pub block_bytes: usize,
-    /// Tokens after which a part is closed at the next document's end.
+    /// Number of tokens after which a part ends at the next end of a document.
     pub part_tokens: u64,
-    /// Threads; 0 for those of the current rayon pool.
+    /// Number of threads; 0 for those of the current rayon pool.
     pub threads: usize,
 }
 
@@ -93,7 +94,7 @@ impl Default for TokenizeOptions {
 }
 
 impl TokenizeOptions {
-    /// What decides the store's bytes, the input apart, by the name that a user knows it by.
+    /// Returns everything that determines the store's bytes, except the input, by names that users know.
     fn settings(&self) -> Value {
         json!({
             "on_bad_utf8": self.on_bad_utf8,
@@ -104,41 +105,42 @@ impl TokenizeOptions {
     }
 }
 
-/// What [`tokenize`] made, or found made.
+/// The store that [`tokenize`] made or found complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Input files.
+    /// Number of input files.
     pub files: u64,
-    /// Documents in the store.
+    /// Number of documents in the store.
     pub documents: u64,
-    /// Sentences in the store.
+    /// Number of sentences in the store.
     pub sentences: u64,
-    /// Tokens in the store.
+    /// Number of tokens in the store.
     pub tokens: u64,
-    /// Parts of the store.
+    /// Number of parts of the store.
     pub parts: u64,
     /// Bytes of all parts.
     pub bytes: u64,
-    /// Invalid UTF-8 sequences that became U+FFFD.
+    /// Number of invalid UTF-8 sequences that became U+FFFD.
     pub replaced: u64,
-    /// Whether the store was there already, whole and with the same input and options.
+    /// Whether the store was already complete, with the same input and options.
     pub already_complete: bool,
-    /// Parts that an earlier, stopped run had finished.
+    /// Number of parts that an earlier, interrupted run had finished.
     pub resumed_parts: u64,
-    /// What the user should know, in sentences.
+    /// Notes for the user, in sentences.
     pub notes: Vec<String>,
 }
 
-/// Tokenizes `inputs` (see [`expand_corpus`]) into a token store in the folder `output`.
+/// Tokenizes `inputs` (see [`expand_corpus`]) into a token store in the directory `output`.
 ///
-/// The store's bytes depend on the input, the tokenizer and the options' settings alone, never on threads or block sizes.
-/// Stopped at any moment, the same call goes on after the last whole part; standard input and pipes cannot be read again,
-/// so there it begins anew. A document boundary is a line that the encoder calls blank and, unless `join_files`, a file's
-/// end. Sentences without tokens are dropped, and documents without sentences.
+/// The store's bytes depend only on the input, the tokenizer and the options' settings, never on threads or block
+/// sizes. After an interruption at any moment, the same call resumes after the last complete part. Standard input and
+/// pipes cannot be read again, so with them it starts over. A blank line, as the encoder defines it, ends a document.
+/// So does the end of a file, unless `join_files` is set. Sentences without tokens and documents without sentences are
+/// dropped.
 ///
 /// # Errors
-/// [`Error::Input`] where there is nothing to read or no document in it; [`Error::InvalidUtf8`]; [`Error::LineTooLong`];
-/// [`Error::Option`] where `output` holds a store of other input or options; [`Error::Interrupted`] where `progress` asked
+/// [`Error::Input`] if there is nothing to read or no document in it; [`Error::InvalidUtf8`]; [`Error::LineTooLong`];
+/// [`Error::Option`] if `output` holds a store with other input or options; [`Error::Interrupted`] if `progress` asked
 /// to stop; [`Error::Io`] and [`Error::Data`] from reading and writing.
 pub fn tokenize<E: Encode>(
     inputs: &[impl AsRef<OsStr>],
@@ -162,7 +164,8 @@ fn tokenize_from<E: Encode>(
     refuse_output_in_input(inputs, output)?;
     refuse_own_output(&files, output)?;
     if !options.any_text {
-        // Nothing may be removed for an input that is no corpus, and no hour spent before the last file is refused.
+        // An input that is not a corpus must be refused before anything is removed, and before hours are spent on other
+        // files.
         check_all(&files)?;
     }
     let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
@@ -219,7 +222,7 @@ fn tokenize_from<E: Encode>(
                 Error::Interrupted("standard input and pipes cannot be read again: the same command starts anew".into())
             }
             error => {
-                // Nothing is finished, so nothing should stand in the way of mended input or other options.
+                // Nothing is finished, so nothing should prevent a run with a fixed input or other options.
                 if done == 0 {
                     journal.remove()?;
                 }
@@ -240,11 +243,12 @@ fn tokenize_from<E: Encode>(
     Ok(Summary { resumed_parts, notes, ..summary(&meta, files.len()) })
 }
 
-/// Tokenizes `inputs` into memory, ids as the encoder gives them, [`UNKNOWN_JOINS`](crate::tokens::documents::UNKNOWN_JOINS)
-/// included. Returns the documents and how many invalid UTF-8 sequences became U+FFFD. `overwrite` and `part_tokens` play no part.
+/// Tokenizes `inputs` into memory, with ids as the encoder returns them,
+/// [`UNKNOWN_JOINS`](crate::tokens::documents::UNKNOWN_JOINS) included. Returns the documents and the number of invalid
+/// UTF-8 sequences that became U+FFFD. Ignores `overwrite` and `part_tokens`.
 ///
 /// # Errors
-/// As [`tokenize`], apart from those of the output.
+/// Those of [`tokenize`], except the errors about the output.
 pub fn read_documents<E: Encode>(
     inputs: &[impl AsRef<OsStr>],
     encoder: &E,
@@ -287,7 +291,8 @@ fn summary(meta: &StoreMeta, files: usize) -> Summary {
     }
 }
 
-/// A folder that is read recursively may hold the output folder, whose files would become input of the next run.
+/// Refuses an output directory within an input directory that is read recursively, because the next run would read its
+/// files.
 fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
     let Ok(folder) = output.canonicalize() else { return Ok(()) };
     let own = files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&folder)));
@@ -297,7 +302,7 @@ fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
     })
 }
 
-/// Puts encoded blocks into a store, and what is needed to go on into the journal.
+/// Puts encoded blocks into a store, and what is needed to resume into the journal.
 struct StoreSink {
     writer: StoreWriter,
     journal: Journal,

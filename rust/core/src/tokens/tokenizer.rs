@@ -1,9 +1,9 @@
-//! Text to ids: `SentencePiece` unigram models and `WordPiece` vocabularies, exactly as their own tools give them.
+//! Encodes text as ids with `SentencePiece` unigram models and `WordPiece` vocabularies, exactly as their own tools do.
 //!
-//! Speed comes from a cache of words. It is exact because, where no piece crosses a space, the best segmentation of a
-//! line is those of its words; and because a word whose best and second-best segmentation lie so close together that
-//! float32 rounding along the line could swap them carries a limit, beyond which its line is segmented as a whole, in
-//! `SentencePiece`'s own order of operations.
+//! A cache of words makes it fast. The cache is exact for two reasons. If no piece crosses a space, the best
+//! segmentation of a line consists of those of its words. And float32 rounding along a line can swap a word's best and
+//! second-best segmentation only if they are very close together. Such a word has a limit, beyond which its line is
+//! segmented as a whole, in `SentencePiece`'s own order of operations.
 
 pub mod beside;
 mod cache;
@@ -29,11 +29,11 @@ pub use text::{TextRules, is_python_space, is_start_piece, is_word_start};
 use unigram::{Lattice, Span, Unigram};
 use wordpiece::WordPiece;
 
-/// A tokenizer; immutable, shared between threads, each of which has a [`State`].
+/// A tokenizer. It is immutable and shared between threads, each of which has a [`State`].
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
-    /// What its file is called; a token store's copy has another name.
+    /// The user's name for the file. A copy in a token store has another name.
     name: String,
     engine: Engine,
     pieces: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Tokenizer {
     text_rules: Option<TextRules>,
     digest: String,
     vocab_digest: String,
-    /// The file's bytes: a token store takes them along.
+    /// The bytes of the file, which a token store copies.
     file: Vec<u8>,
 }
 
@@ -57,9 +57,9 @@ enum Engine {
 struct UnigramEngine {
     normalizer: Normalizer,
     model: Unigram,
-    /// Id of each byte's piece, with `byte_fallback`.
+    /// The id of each byte's piece, with `byte_fallback`.
     bytes: Option<Box<[u32; 256]>>,
-    /// Whether words can be looked up as they stand in the text.
+    /// Whether words can be looked up in the cache as they appear in the text.
     cacheable: bool,
 }
 
@@ -68,7 +68,7 @@ struct UnigramEngine {
 pub struct State {
     cache: WordCache,
     scratch: Scratch,
-    /// Whether unknown pieces that begin no word carry [`UNKNOWN_JOINS`].
+    /// Whether unknown pieces that do not begin a word are flagged with [`UNKNOWN_JOINS`].
     mark_unknown: bool,
 }
 
@@ -81,56 +81,56 @@ struct Scratch {
     ids: Vec<u32>,
 }
 
-/// What is known of a line so far.
+/// What is known about a line so far.
 #[derive(Debug)]
 struct Line {
-    /// Sum of the words' scores, each rounded by itself.
+    /// The sum of the words' scores, each of them rounded separately.
     sum: f32,
-    /// Whether the ids are those of the segmentation: no unknown characters, no number encoded anew.
+    /// Whether the ids are those of the segmentation: no unknown characters, and no number that was encoded again.
     ids_tell: bool,
-    /// The score as `SentencePiece` sums it, up to the id at `scored`.
+    /// The score up to the id at `scored`, summed as `SentencePiece` does.
     score: f32,
     scored: usize,
 }
 
-/// Beyond this `SentencePiece` may start its sums anew (at 100,000).
+/// Beyond this score, `SentencePiece` may reset its sums (at 100,000).
 const MAX_EXACT_SCORE: f32 = 90_000.0;
 
-/// Words whose places in the cache are looked for together.
+/// The number of words that are looked up in the cache together.
 const WORDS_AHEAD: usize = 16;
 
-/// A piece as text and id, as [`Tokenizer::encode_pieces`] gives it.
+/// A piece as text and id, as [`Tokenizer::encode_pieces`] returns it.
 pub type Piece = (String, u32);
 
 impl Tokenizer {
-    /// The model or vocabulary file.
+    /// The file of the model or vocabulary.
     pub fn path(&self) -> &std::path::Path {
         &self.path
     }
 
-    /// The name of the file that the user knows: of [`Tokenizer::path`], unless that is a copy.
+    /// The file name that the user knows. It is that of [`Tokenizer::path`], unless that is a copy.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The tokenizer under the name of the file that it is a copy of.
+    /// Returns the tokenizer with the name of the file that it is a copy of.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// The bytes of the model or vocabulary file.
+    /// The bytes of the file of the model or vocabulary.
     pub fn file_bytes(&self) -> &[u8] {
         &self.file
     }
 
-    /// SHA-256 (hex) over the file and the text rules: equal digests give equal ids.
+    /// SHA-256 (hex) of the file and the text rules. Equal digests give equal ids.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// SHA-256 (hex) over the pieces in id order, each with a line end: if it is equal, ids have one meaning.
+    /// SHA-256 (hex) of the pieces in id order, each with a line end. If it is equal, ids have the same meaning.
     pub fn vocab_digest(&self) -> &str {
         &self.vocab_digest
     }
@@ -148,28 +148,28 @@ impl Tokenizer {
         }
     }
 
-    /// The reference's text rules, or none.
+    /// The reference's text rules, or `None`.
     pub fn text_rules(&self) -> Option<TextRules> {
         self.text_rules
     }
 
-    /// Id of a piece by its text, control symbols included.
+    /// Returns the id of a piece given its text, control symbols included.
     pub fn piece_to_id(&self, piece: &str) -> Option<u32> {
         self.by_piece.get(piece).copied()
     }
 
-    /// Id of the unknown piece.
+    /// The id of the unknown piece.
     pub fn unknown_id(&self) -> u32 {
         self.unknown
     }
 
-    /// Working memory for one thread. `mark_unknown` sets [`UNKNOWN_JOINS`] on unknown pieces whose surface begins no
-    /// word under the reference's rule.
+    /// Returns the working memory for one thread. `mark_unknown` sets [`UNKNOWN_JOINS`] on unknown pieces whose surface
+    /// does not begin a word under the reference's rule.
     pub fn state(&self, mark_unknown: bool) -> State {
         State { cache: WordCache::default(), scratch: Scratch::default(), mark_unknown }
     }
 
-    /// What instances and masks need; an error where a special piece is missing.
+    /// Returns what instances and masks need. Fails if a special token is missing.
     pub fn vocab(&self, boundary: WordBoundary) -> Result<Vocab> {
         let special = |names: [&str; 2]| {
             names.iter().find_map(|name| self.piece_to_id(name)).ok_or_else(|| {
@@ -230,8 +230,8 @@ impl Tokenizer {
         })
     }
 
-    /// For each id, whether the piece begins a word by itself; control and unknown pieces do. Where `▁` ends words
-    /// ([`Tokenizer::word_ends`]), so does what follows such a piece.
+    /// Returns, for each id, whether the piece begins a word by itself. Control and unknown pieces do. If `▁` ends
+    /// words ([`Tokenizer::word_ends`]), the token after such a piece begins a word too.
     pub fn word_starts(&self, boundary: WordBoundary) -> Vec<bool> {
         self.pieces
             .iter()
@@ -247,9 +247,9 @@ impl Tokenizer {
             .collect()
     }
 
-    /// For each id, whether what follows the piece begins a word: the piece ends in `▁`, in a model that was trained with
-    /// `treat_whitespace_as_suffix`. None with any other tokenizer, and under the reference's rule, which knows only of
-    /// words that begin with `▁`.
+    /// Returns, for each id, whether the token after the piece begins a word. It does if the piece ends in `▁`, in a
+    /// model trained with `treat_whitespace_as_suffix`. Returns `None` for any other tokenizer, and under the
+    /// reference's rule, which knows only words that begin with `▁`.
     pub fn word_ends(&self, boundary: WordBoundary) -> Option<Vec<bool>> {
         let Engine::Unigram(engine) = &self.engine else { return None };
         if boundary == WordBoundary::Albert || !engine.normalizer.whitespace_as_suffix() {
@@ -262,8 +262,8 @@ impl Tokenizer {
         Some(ends.collect())
     }
 
-    /// For each of `ids`, whether the token begins a word there: the first one does, and what follows a control piece.
-    /// Ids must be of the vocabulary.
+    /// Returns, for each of `ids`, whether the token begins a word there. The first one does, and so does a token after
+    /// a control piece. The ids must be in the vocabulary.
     pub fn word_starts_in(&self, ids: &[u32], boundary: WordBoundary) -> Vec<bool> {
         let starts = self.word_starts(boundary);
         let ends = self.word_ends(boundary).unwrap_or_default();
@@ -278,12 +278,12 @@ impl Tokenizer {
             .collect()
     }
 
-    /// Whether `▁` stands at the end of words (`treat_whitespace_as_suffix`).
+    /// Whether `▁` is at the end of words (`treat_whitespace_as_suffix`).
     pub fn marks_word_ends(&self) -> bool {
         matches!(&self.engine, Engine::Unigram(engine) if engine.normalizer.whitespace_as_suffix())
     }
 
-    /// Whether a line ends a document: nothing is left of it under the text rules (only white space, without rules).
+    /// Whether a line ends a document because the text rules leave nothing of it. Without rules, only whitespace does.
     pub fn is_blank(&self, state: &mut State, line: &str) -> bool {
         if line.bytes().any(|byte| byte.is_ascii_graphic()) {
             return false;
@@ -306,7 +306,7 @@ impl Tokenizer {
         }
     }
 
-    /// Looks words up, and finds those that are new; false where the line must be looked at as a whole.
+    /// Looks up words and segments new ones. Returns `false` if the line must be segmented as a whole.
     fn encode_by_words(&self, state: &mut State, text: &str, out: &mut Vec<u32>) -> bool {
         if let Engine::Unigram(engine) = &self.engine
             && !engine.cacheable
@@ -358,10 +358,10 @@ impl Tokenizer {
                 scratch.spans.clear();
                 let outcome = engine.model.segment(&scratch.normal, 0.0, 0, &mut scratch.lattice, &mut scratch.spans);
                 let ids_tell = self.emit(engine, scratch, *mark_unknown);
-                // Along a line that has summed up S, every addition of a score rounds by up to |S| * 2^-24; two
-                // paths over this word hold at most one addition a byte each. The lead must be larger than what
-                // these can add up to, with a factor of 4 to spare. In a deep word the sums may start anew, even where
-                // a way loses in the end, and then its score does not tell what came before the next word.
+                // If a line has summed up S, every addition of a score rounds by up to |S| * 2^-24, and two paths over
+                // this word have at most one addition per byte each. The lead must be larger than what these errors can
+                // add up to, with a safety factor of 4. In a deep word, the sums may be reset even on a path that loses
+                // in the end, and then its score does not tell what came before the next word.
                 let limit = if literal || outcome.deep {
                     -1.0
                 } else {
@@ -376,8 +376,8 @@ impl Tokenizer {
         facts
     }
 
-    /// Segments a word whose best and second-best way lie close together, with the exact score of the line before it;
-    /// its ids in `out`, from `first` on, are replaced. False where that score cannot be told.
+    /// Segments a word whose best and second-best paths are close together, using the exact score of the line before
+    /// it. Replaces its ids in `out` from `first` on. Returns `false` if that score is not known.
     #[inline(never)]
     fn encode_close_word(
         &self,
@@ -407,7 +407,7 @@ impl Tokenizer {
         true
     }
 
-    /// Applies text rules and normalizer to `text`; the result is in `scratch.normal`. Returns what
+    /// Applies text rules and normalizer to `text`, with the result in `scratch.normal`. Returns what
     /// [`Normalizer::normalize`] does.
     fn normalize(&self, engine: &UnigramEngine, scratch: &mut Scratch, text: &str) -> bool {
         if let Some(rules) = self.text_rules {
@@ -418,7 +418,7 @@ impl Tokenizer {
         }
     }
 
-    /// The whole line at once: what `SentencePiece` does.
+    /// Segments the whole line at once, as `SentencePiece` does.
     #[inline(never)]
     fn encode_whole(&self, state: &mut State, text: &str, out: &mut Vec<u32>) {
         let State { scratch, mark_unknown, .. } = state;
@@ -440,7 +440,7 @@ impl Tokenizer {
         let mut score = 0.0;
         let mut start = 0;
         while start < normal.len() {
-            // Every path passes the beginning of a word, so a word's lattice needs only the score up to it.
+            // Every path goes through the beginning of a word, so a word's lattice needs only the score up to it.
             let end = if engine.model.keeps_words() {
                 memchr::memmem::find(&normal[start + 1..], SPACE_SYMBOL).map_or(normal.len(), |at| start + 1 + at)
             } else {
@@ -451,8 +451,9 @@ impl Tokenizer {
         }
     }
 
-    /// Spans to ids in `scratch.ids`: runs of unknown characters are one piece (or bytes); the reference's digit-comma
-    /// rule; ids by surface. Returns whether the ids are those of the segmentation, so that they tell its score.
+    /// Converts spans to ids in `scratch.ids`: runs of unknown characters become one piece (or bytes), then the
+    /// reference's digit-comma rule applies, then ids follow from surfaces. Returns whether the ids are those of the
+    /// segmentation, so that they determine its score.
     fn emit(&self, engine: &UnigramEngine, scratch: &mut Scratch, mark_unknown: bool) -> bool {
         let mut ids_tell = scratch.spans.iter().all(|span| span.id != self.unknown);
         if engine.bytes.is_none() {
@@ -487,7 +488,8 @@ impl Tokenizer {
         ids_tell
     }
 
-    /// The reference's tokens are strings until the end: an unknown run that spells a control symbol becomes it.
+    /// The reference's tokens are strings until the end, so an unknown run that spells a control symbol becomes that
+    /// symbol.
     fn id_by_surface(&self, surface: &str, id: u32, mark_unknown: bool) -> u32 {
         if id != self.unknown {
             return id;
@@ -499,7 +501,7 @@ impl Tokenizer {
         }
     }
 
-    /// The pieces of a text of its own (`EncodeAsPieces`), without text rules.
+    /// Returns the pieces of a separate text (`EncodeAsPieces`), without text rules.
     fn encode_anew(&self, engine: &UnigramEngine, text: &str) -> Vec<Piece> {
         let mut normal = Vec::new();
         let mut spans = Vec::new();
@@ -508,7 +510,7 @@ impl Tokenizer {
         self.surfaces(engine, &normal, &mut spans)
     }
 
-    /// Spans as pieces: an unknown run is its surface, or its bytes' pieces.
+    /// Returns spans as pieces. An unknown run becomes its surface, or its bytes' pieces.
     fn surfaces(&self, engine: &UnigramEngine, normal: &[u8], spans: &mut Vec<Span>) -> Vec<Piece> {
         if engine.bytes.is_none() {
             merge_unknown(spans, self.unknown);
@@ -527,7 +529,8 @@ impl Tokenizer {
         pieces
     }
 
-    /// The pieces of `text` as strings: an unknown run is its surface (`[UNK]` with a `WordPiece` vocabulary).
+    /// Returns the pieces of `text` as strings. An unknown run becomes its surface (`[UNK]` with a `WordPiece`
+    /// vocabulary).
     pub fn encode_pieces(&self, state: &mut State, text: &str) -> Vec<String> {
         let mut ids = Vec::new();
         let Engine::Unigram(engine) = &self.engine else {
@@ -550,8 +553,8 @@ impl Tokenizer {
         pieces
     }
 
-    /// Text of ids: pieces joined, `▁` as a space, control symbols left out. An error names an id outside the
-    /// vocabulary.
+    /// Returns the text of ids: pieces joined, `▁` as a space, control symbols dropped. An error names an id outside
+    /// the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let mut bytes = Vec::new();
         for &id in ids {
@@ -578,7 +581,7 @@ impl Tokenizer {
     }
 }
 
-/// Merges neighbouring unknown spans, as `SentencePieceProcessor::PopulateSentencePieceText` does.
+/// Merges neighboring unknown spans, as `SentencePieceProcessor::PopulateSentencePieceText` does.
 fn merge_unknown(spans: &mut Vec<Span>, unknown: u32) {
     spans.dedup_by(|next, previous| {
         let merge = next.id == unknown && previous.id == unknown;
@@ -589,8 +592,8 @@ fn merge_unknown(spans: &mut Vec<Span>, unknown: u32) {
     });
 }
 
-/// The reference's rule for numbers (`encode_pieces`): for a piece that ends in a digit and a comma, what is encoded
-/// anew before the comma: the rest, without any `▁`.
+/// The reference's rule for numbers (`encode_pieces`). For a piece that ends in a digit and a comma, returns the text
+/// before the comma, without any `▁`, which must be encoded again.
 fn before_digit_comma(surface: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(surface).ok()?;
     let rest = text.strip_suffix(',')?;

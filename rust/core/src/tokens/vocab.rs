@@ -1,4 +1,4 @@
-//! What instances and masks need to know of a vocabulary.
+//! Properties of a vocabulary that instances and masks need.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,21 +30,21 @@ pub struct Vocab {
     pub mask: u32,
     /// For each id, whether the piece begins a word (length `size`).
     pub word_start: Vec<bool>,
-    /// For each id, whether what follows the piece begins a word: where `▁` ends words, `word_start` cannot tell. Where it is
-    /// not empty, the first token of a sentence begins a word too.
+    /// For each id, whether the token after the piece begins a word. It is needed if `▁` ends words, because
+    /// `word_start` cannot tell then. If it is not empty, the first token of a sentence begins a word too.
     pub word_end: Vec<bool>,
-    /// The ids that may stand in for a masked token: every piece but control, unknown, byte and unused ones.
+    /// The ids that may replace a masked token: all pieces except control, unknown, byte and unused ones.
     pub ordinary: Vec<u32>,
 }
 
 impl Vocab {
-    /// Whether a token of this id begins a word by itself, whatever stands before it. An id that the vocabulary does not
-    /// have, such as one with a flag, does not.
+    /// Whether a token with this id begins a word by itself, whatever precedes it. False for an id that is not in the
+    /// vocabulary, such as one with a flag.
     pub fn starts_word(&self, id: u32) -> bool {
         self.word_start.get(id as usize).copied().unwrap_or(false)
     }
 
-    /// Whether what follows a token of this id begins a word.
+    /// Whether the token after one with this id begins a word.
     pub fn ends_word(&self, id: u32) -> bool {
         self.word_end.get(id as usize).copied().unwrap_or(false)
     }

@@ -1,4 +1,4 @@
-//! The lines of a list of inputs, in blocks of whole lines.
+//! Reads the lines of a list of inputs, in blocks of whole lines.
 
 #[cfg(test)]
 mod tests;
@@ -16,27 +16,29 @@ use crate::files::inputs::{InputFile, InputKind};
 use crate::files::source::{Meter, Source};
 use crate::{Error, Result};
 
-/// Counts and offsets within a block are 32 bits wide, and some characters become several tokens.
+/// The limit of a line's length: counts and offsets within a block are 32 bits wide, and some characters become several
+/// tokens.
 const LARGEST_LINE: usize = 256 << 20;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Decompressed bytes passed over in one call, so that finding a place in a large compressed file can be interrupted.
+/// The number of decompressed bytes skipped in one call, so that finding a place in a large compressed file can be
+/// interrupted.
 const SKIP: u64 = 8 << 20;
 
 /// A place between two lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// Index of the file; the number of files where everything is read.
+    /// The index of the file, or the number of files if everything is read.
     pub file: usize,
-    /// Decompressed byte, from 0.
+    /// The offset in the decompressed file in bytes, from 0.
     pub offset: u64,
-    /// Number of the line that begins there, from 1.
+    /// The number of the line that begins there, from 1.
     pub line: u64,
 }
 
 impl Position {
-    /// Where file `file` begins.
+    /// Returns the start of file `file`.
     pub fn file_start(file: usize) -> Self {
         Self { file, offset: 0, line: 1 }
     }
@@ -45,18 +47,18 @@ impl Position {
 /// Consecutive whole lines of one file within a [`Block`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Where its bytes lie in [`Block::data`]; a byte-order mark is not among them.
+    /// The range of its bytes in [`Block::data`], without a byte-order mark.
     pub range: Range<usize>,
-    /// Where the bytes begin in the input.
+    /// The position of the bytes in the input.
     pub start: Position,
-    /// Bytes of the first line before `range` that were dropped: 3 after a byte-order mark, otherwise 0.
+    /// Bytes of the first line before `range` that were dropped: 3 for a byte-order mark, otherwise 0.
     pub dropped: u64,
-    /// Whether the file ends here. Only then can the last line lack its newline.
+    /// Whether the file ends here. Only then may the last line lack its newline.
     pub last: bool,
 }
 
 impl Piece {
-    /// The lines of the piece with their newlines taken off, each with where it ends in [`Block::data`], newline included.
+    /// Returns the lines of the piece without their newlines, each with its end in [`Block::data`], newline included.
     pub fn lines<'a>(&self, data: &'a [u8]) -> impl Iterator<Item = (&'a [u8], usize)> + use<'a> {
         let bytes = &data[self.range.clone()];
         let mut begin = 0;
@@ -77,7 +79,8 @@ impl Piece {
         })
     }
 
-    /// The place in the input of byte `index` of [`Block::data`], where a line of this piece begins or the piece ends.
+    /// Returns the position in the input of byte `index` of [`Block::data`], at which a line of this piece begins or
+    /// the piece ends.
     pub fn position(&self, data: &[u8], index: usize) -> Position {
         if self.last && index >= self.range.end {
             return Position::file_start(self.start.file + 1);
@@ -91,23 +94,23 @@ impl Piece {
     }
 }
 
-/// Whole lines of one file or of several small ones. The buffers are reused.
+/// Whole lines of one file or of several small files. The buffers are reused.
 #[derive(Debug, Default)]
 pub struct Block {
     /// The bytes of all pieces.
     pub data: Vec<u8>,
-    /// The pieces, in order, none of them empty but for a file that is a byte-order mark only.
+    /// The pieces, in order. Only the piece of a file that consists of a byte-order mark is empty.
     pub pieces: Vec<Piece>,
 }
 
 impl Block {
-    /// Forgets the contents.
+    /// Removes the contents.
     pub fn clear(&mut self) {
         self.data.clear();
         self.pieces.clear();
     }
 
-    /// The place in the input of byte `index` of the data, where a line begins or the block ends.
+    /// Returns the position in the input of byte `index` of the data, at which a line begins or the block ends.
     pub fn position(&self, index: usize) -> Option<Position> {
         let piece = self.pieces.iter().find(|p| p.range.end >= index)?;
         Some(piece.position(&self.data, index))
@@ -116,8 +119,8 @@ impl Block {
 
 /// Reads inputs one after the other, in blocks.
 ///
-/// Lines end at `\n` only; a carriage return before it stays. A file's last line needs no newline. No more than
-/// `max_line + 1` bytes of a line are ever held.
+/// Only `\n` ends a line; a carriage return before it is kept. A file's last line needs no newline. At most `max_line +
+/// 1` bytes of a line are held.
 pub struct BlockReader {
     files: Vec<InputFile>,
     stdin: Option<Box<dyn Read + Send>>,
@@ -125,24 +128,24 @@ pub struct BlockReader {
     max_line: usize,
     keep_bom: bool,
     any_text: bool,
-    /// Where the next piece begins.
+    /// The position at which the next piece begins.
     next: Position,
     open: Option<Source>,
-    /// The beginning of a line whose end was not read yet; its first byte is at `next`.
+    /// The beginning of a line whose end was not read yet. Its first byte is at `next`.
     carry: Vec<u8>,
     meter: Meter,
     failed: Option<Error>,
 }
 
 impl BlockReader {
-    /// Blocks of about `block_bytes` bytes (at least one line) of `files`; lines of up to `max_line` bytes (256 MiB at most).
-    /// `keep_bom` leaves byte-order marks at the beginning of files where they are.
+    /// Reads `files` in blocks of about `block_bytes` bytes (at least one line). Lines may have up to `max_line` bytes
+    /// (at most 256 MiB). With `keep_bom`, byte-order marks at the beginning of files are kept.
     pub fn new(files: Vec<InputFile>, block_bytes: usize, max_line: usize, keep_bom: bool) -> Self {
         let max_line = max_line.clamp(1, LARGEST_LINE);
         Self {
             files,
             stdin: None,
-            // Otherwise a line that is too long could hide within a block.
+            // Otherwise, a line that is too long could be hidden within a block.
             block_bytes: block_bytes.clamp(1, max_line),
             max_line,
             keep_bom,
@@ -155,28 +158,28 @@ impl BlockReader {
         }
     }
 
-    /// Reads `stdin` in place of the process's standard input.
+    /// Reads `stdin` instead of the process's standard input.
     #[must_use]
     pub fn with_stdin(mut self, stdin: Option<Box<dyn Read + Send>>) -> Self {
         self.stdin = stdin;
         self
     }
 
-    /// Gives up waiting for standard input or a pipe when `stop` is set.
+    /// Stops waiting for standard input or a pipe when `stop` is set.
     #[must_use]
     pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
         self.meter.stop = stop;
         self
     }
 
-    /// Refuses inputs that look like the data of which `prepare-text` makes a corpus, unless `any_text`.
+    /// Refuses inputs that look like data for `prepare-text`, unless `any_text` is set.
     #[must_use]
     pub fn taking(mut self, any_text: bool) -> Self {
         self.any_text = any_text;
         self
     }
 
-    /// Begins at `position`, which an earlier reader of the same files gave; files before it are not opened.
+    /// Begins at `position`, which an earlier reader of the same files returned. Files before it are not opened.
     #[must_use]
     pub fn starting_at(mut self, position: Position) -> Self {
         let before: u64 = self.files.iter().take(position.file).map(|f| f.bytes).sum();
@@ -190,22 +193,22 @@ impl BlockReader {
         &self.files
     }
 
-    /// Bytes read so far as they lie on the disk, files passed over included.
+    /// Returns the number of bytes read so far, counted as on disk, including skipped files.
     pub fn bytes_read(&self) -> u64 {
         self.meter.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all inputs, or 0 where one of them is a stream.
+    /// Returns the number of bytes of all inputs, or 0 if one of them is a stream.
     pub fn bytes_total(&self) -> u64 {
         if self.files.iter().all(InputFile::is_seekable) { self.files.iter().map(|f| f.bytes).sum() } else { 0 }
     }
 
-    /// Fills `block` with the next lines; false when there are none left. A block without pieces means that the place to
-    /// begin at is not reached yet.
+    /// Fills `block` with the next lines. Returns `false` if there are none left. A block without pieces means that the
+    /// starting position is not reached yet.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Data`] for damaged compressed files, [`Error::LineTooLong`]. What could be read before the
-    /// error comes first, in a block of its own.
+    /// [`Error::Io`], [`Error::Data`] for damaged compressed files, [`Error::LineTooLong`]. Lines before the error come
+    /// first, in a block of their own.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool> {
         block.clear();
         if let Some(error) = self.failed.take() {
@@ -242,7 +245,7 @@ impl BlockReader {
             let end = end.unwrap_or(block.data.len());
             self.carry.extend_from_slice(&block.data[end..]);
             block.data.truncate(end);
-            // Whether a file ends here has to be known now: its end is a document's end.
+            // Whether the file ends here must be known now, because its end is also the end of a document.
             let ends = if last || !self.carry.is_empty() { Ok(last) } else { at_end(source, file) };
             let last = *ends.as_ref().unwrap_or(&false);
             self.push(block, start, last);
@@ -286,7 +289,8 @@ fn at_end(source: &mut Source, file: &InputFile) -> Result<bool> {
     }
 }
 
-/// Appends `carry` and what follows it to the block; gives the end of the last whole line, or `None` where the file ended.
+/// Appends `carry` and the following bytes to the block. Returns the end of the last whole line, or `None` if the file
+/// ended.
 fn read_piece(
     source: &mut Source,
     file: &InputFile,

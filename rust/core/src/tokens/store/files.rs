@@ -1,10 +1,10 @@
-//! Checksums of whole files.
+//! Computes checksums of whole files.
 
 use std::io::{self, Read};
 
 use xxhash_rust::xxh3::Xxh3;
 
-/// XXH3-128 of what `reader` gives, in hexadecimal, as `xxhsum -H2` prints it.
+/// Returns the XXH3-128 of what `reader` returns, in hexadecimal as `xxhsum -H2` prints it.
 pub(super) fn checksum(mut reader: impl Read) -> io::Result<String> {
     let mut hash = Xxh3::new();
     let mut buffer = vec![0; 1 << 20];

@@ -1,4 +1,4 @@
-//! Reading a token store.
+//! Reads a token store.
 
 use std::fs::File;
 use std::ops::Range;
@@ -12,10 +12,11 @@ use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endian
 use crate::tokens::documents::{Document, Documents, Ids};
 use crate::{Error, Result};
 
-/// Bytes of a store that may be resident as a whole while documents are read at random.
+/// The size in bytes of a store that may stay resident completely while documents are read at random.
 const MAY_STAY: u64 = 256 << 20;
 
-/// A token store, open for reading: a folder of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's file.
+/// A token store, open for reading: a directory of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's
+/// file.
 ///
 /// # Parts
 ///
@@ -25,7 +26,7 @@ const MAY_STAY: u64 = 256 << 20;
 /// |---|---|
 /// | 0..8 | `ALBTOKEN` |
 /// | 8..12 | version, u32: 1 |
-/// | 12..16 | bytes of an id, u32: 2 where the vocabulary has at most 65,536 pieces, otherwise 4 |
+/// | 12..16 | bytes of an id, u32: 2 if the vocabulary has at most 65,536 pieces, otherwise 4 |
 /// | 16..20 | pieces of the vocabulary, u32 |
 /// | 20..24 | zero |
 /// | 24..32 | number of tokens *T*, u64 |
@@ -39,14 +40,14 @@ const MAY_STAY: u64 = 256 << 20;
 /// The file ends with the last document end. Both kinds of ends ascend strictly from above 0 (no sentence is without
 /// tokens, no document without sentences) to *T* and *S*. Bytes between the sections are zero.
 ///
-/// Parts are never changed under their name: they are written under another one and renamed, and removed when they are
-/// replaced, so that a map of one stays valid.
+/// Parts are never changed under their names. They are written under another name and renamed, and removed when they
+/// are replaced, so that a memory map of a part stays valid.
 #[derive(Debug)]
 pub struct TokenStore {
     folder: PathBuf,
     meta: StoreMeta,
     parts: Vec<MappedPart>,
-    /// Number of the first document of each part.
+    /// The number of the first document of each part.
     first_documents: Vec<u64>,
 }
 
@@ -63,19 +64,19 @@ struct MappedPart {
 pub struct Part<'a> {
     /// The tokens.
     pub ids: Ids<'a>,
-    /// Where each sentence ends (exclusive) in `ids`.
+    /// The end (exclusive) of each sentence in `ids`.
     pub sentence_ends: &'a [u64],
-    /// Where each document ends (exclusive) in `sentence_ends`.
+    /// The end (exclusive) of each document in `sentence_ends`.
     pub document_ends: &'a [u64],
 }
 
 impl TokenStore {
-    /// Whether `folder` says of itself that it is a token store.
+    /// Whether `folder` is marked as a token store.
     pub fn is_store(folder: &Path) -> bool {
         folder.join(META_FILE).is_file()
     }
 
-    /// Reads the description of the store in `folder`, without looking at the parts.
+    /// Reads the description of the store in `folder`, without checking the parts.
     pub fn read_meta(folder: &Path) -> Result<StoreMeta> {
         let path = folder.join(META_FILE);
         let text = match std::fs::read(&path) {
@@ -96,17 +97,17 @@ impl TokenStore {
         if value["format"] != FORMAT {
             return Err(Error::data(&path, format!("\"format\" is {} and not \"{FORMAT}\"", value["format"])));
         }
-        // Other versions may have other fields: say so before missing them.
+        // Other versions may have other fields, so the version is checked before any field is missed.
         check_version(value["version"].as_u64().map_or(0, |v| u32::try_from(v).unwrap_or(u32::MAX)))
             .map_err(|reason| Error::data(&path, reason))?;
         serde_json::from_value(value).map_err(damaged)
     }
 
-    /// Opens the store in `folder`. Description, file sizes, headers and the borders of all sections are checked;
-    /// [`TokenStore::verify`] checks every byte.
+    /// Opens the store in `folder`. Checks the description, the file sizes, the headers and the borders of all
+    /// sections. [`TokenStore::verify`] checks every byte.
     ///
     /// # Errors
-    /// [`Error::Data`] for whatever is missing, cut short, damaged or of another version; [`Error::Io`].
+    /// [`Error::Data`] for anything that is missing, truncated, damaged or of another version; [`Error::Io`].
     pub fn open(folder: &Path) -> Result<Self> {
         check_endianness(folder)?;
         let meta = Self::read_meta(folder)?;
@@ -130,47 +131,47 @@ impl TokenStore {
         Ok(Self { folder: folder.into(), meta, parts, first_documents })
     }
 
-    /// Whether `part` lies in `folder` as its description says: size, header and borders.
+    /// Whether `part` in `folder` matches its description: size, header and borders.
     pub(crate) fn has_part(folder: &Path, part: &PartMeta, vocab_size: u32) -> bool {
         MappedPart::open(folder, part, vocab_size).is_ok()
     }
 
-    /// The folder.
+    /// The directory of the store.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The description.
+    /// The description of the store.
     pub fn meta(&self) -> &StoreMeta {
         &self.meta
     }
 
-    /// Tokens in all.
+    /// The number of tokens in all parts.
     pub fn num_tokens(&self) -> u64 {
         self.meta.tokens
     }
 
-    /// Sentences in all.
+    /// The number of sentences in all parts.
     pub fn num_sentences(&self) -> u64 {
         self.meta.sentences
     }
 
-    /// Digest of the tokenizer that made the store.
+    /// The digest of the tokenizer that made the store.
     pub fn tokenizer_digest(&self) -> &str {
         &self.meta.tokenizer_digest
     }
 
-    /// Number of parts.
+    /// The number of parts.
     pub fn num_parts(&self) -> usize {
         self.parts.len()
     }
 
-    /// Part `index`, without copying.
+    /// Returns part `index`, without copying.
     pub fn part(&self, index: usize) -> Part<'_> {
         self.parts[index].arrays()
     }
 
-    /// Checks every byte: checksums, that the ends ascend, and that every id is in the vocabulary.
+    /// Checks every byte: the checksums, that the ends ascend, and that every id is in the vocabulary.
     ///
     /// # Errors
     /// [`Error::Data`] naming the part and what is wrong with it.
@@ -184,15 +185,15 @@ impl TokenStore {
         checks.into_iter().collect()
     }
 
-    /// Gives the memory of pages read so far back to the system, which otherwise counts it as this process's; they are read
-    /// again when they are needed. Costs nothing but that, and may be called while others read.
+    /// Releases the memory of pages read so far, which the system otherwise attributes to this process. They are read
+    /// again when they are needed. That is the only cost, and the call is safe while others read.
     pub fn release(&self) {
         self.parts.iter().for_each(MappedPart::release);
     }
 }
 
 impl Documents for TokenStore {
-    /// Does nothing for a store that is small enough to stay: its pages would only be mapped again.
+    /// Does nothing if the store is small enough to stay resident, because its pages would only be mapped again.
     fn release(&self) {
         if self.meta.bytes > MAY_STAY {
             Self::release(self);
@@ -203,7 +204,7 @@ impl Documents for TokenStore {
         self.meta.documents
     }
 
-    /// That the document's sentences lie in its part one after the other, which opening a store does not look at.
+    /// Checks that the document's sentences follow each other in its part, which opening a store does not check.
     fn check(&self, index: u64) -> Result<()> {
         let part = self.first_documents.partition_point(|&first| first <= index) - 1;
         let within = (index - self.first_documents[part]) as usize;
@@ -224,8 +225,8 @@ impl Documents for TokenStore {
     }
 
     /// # Panics
-    /// If `index` is not below [`Documents::num_documents`], or if the file was damaged in a way that only
-    /// [`TokenStore::verify`] sees.
+    /// If `index` is not below [`Documents::num_documents`], or if the file is damaged in a way that only
+    /// [`TokenStore::verify`] detects.
     fn document(&self, index: u64) -> Document<'_> {
         assert!(index < self.meta.documents, "document {index} of {}", self.meta.documents);
         let part = self.first_documents.partition_point(|&first| first <= index) - 1;
@@ -290,8 +291,8 @@ impl MappedPart {
     }
 
     fn release(&self) {
-        // SAFETY: the map is shared, read-only and file-backed, and nothing writes through it, so a dropped page comes back
-        // from the file with the same contents. What fails here only leaves memory in use.
+        // SAFETY: the map is shared, read-only and file-backed, and nothing writes through it, so a dropped page comes
+        // back from the file with the same contents. A failure here only leaves memory in use.
         #[cfg(unix)]
         let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::tokens::documents::{Documents, Ids, MemoryDocuments};
 
-/// Documents of sentences of ids.
+/// Documents, each a list of sentences, each a list of ids.
 type Corpus = Vec<Vec<Vec<u32>>>;
 
 fn write(folder: &Path, corpus: &Corpus, vocab_size: u32, part_tokens: u64) -> StoreMeta {
@@ -37,7 +37,7 @@ fn in_memory(corpus: &Corpus) -> MemoryDocuments {
     documents
 }
 
-/// What a reader of `Documents` sees.
+/// Returns what a reader of `Documents` sees.
 fn read(documents: &impl Documents) -> Corpus {
     let segment = |document: &crate::tokens::documents::Document<'_>, i| {
         let mut ids = Vec::new();
@@ -72,7 +72,7 @@ proptest! {
         prop_assert_eq!(store.num_sentences() as usize, expected.iter().flatten().count());
         prop_assert_eq!(store.num_tokens() as usize, expected.iter().flatten().flatten().count());
         prop_assert_eq!(store.meta(), &meta);
-        // Every part but the last is full, and was not before its last document.
+        // Every part except the last is full, and was not full before its last document.
         for (i, part) in meta.parts.iter().enumerate() {
             prop_assert!(i + 1 == meta.parts.len() || part.tokens >= part_tokens);
             let first: u64 = meta.parts[..i].iter().map(|p| p.documents).sum();
@@ -115,7 +115,8 @@ fn bytes_are_as_specified() {
     }
     assert_eq!(fs::read(folder.path().join("part-00000.tokens")).unwrap(), expected);
     assert_eq!(meta.parts[0].bytes, expected.len() as u64);
-    // Of an empty input, from the algorithm's published vectors: the digits' order is that of `xxhsum -H2`.
+    // The checksum of an empty input, from the algorithm's published vectors. The order of the digits is that of
+    // `xxhsum -H2`.
     assert_eq!(files::checksum(&b""[..]).unwrap(), "99aa06d3014798d86001c324468d497f");
     assert_eq!(files::checksum(&expected[..]).unwrap(), meta.parts[0].xxh3_128);
 }
@@ -123,7 +124,7 @@ fn bytes_are_as_specified() {
 #[test]
 fn damage_is_found_and_named() {
     type Damage = fn(&mut Vec<u8>);
-    // At opening: what, and words of the error.
+    // Detected when the store is opened: the damage, and words of the error.
     let cases: [(Damage, &str); 8] = [
         (|b| b.truncate(b.len() - 1), "cut short"),
         (|b| b.truncate(10), "cut short"),
@@ -144,7 +145,7 @@ fn damage_is_found_and_named() {
             other => panic!("{words}: {other:?}"),
         }
     }
-    // Only when every byte is looked at.
+    // Detected only when every byte is checked.
     let (folder, part) = sample(100);
     let mut bytes = fs::read(&part).unwrap();
     bytes[70] ^= 1;
@@ -156,7 +157,7 @@ fn damage_is_found_and_named() {
     }
 }
 
-/// Replaces the bytes of a part and its checksum in the description: damage that was there when the part was written.
+/// Changes a part and its checksum in the description, as if the damage was there when the part was written.
 fn forge(folder: &Path, part: &Path, change: impl Fn(&mut [u8])) {
     let mut bytes = fs::read(part).unwrap();
     change(&mut bytes);

@@ -1,4 +1,4 @@
-//! Writing a token store, part by part, as tokens come.
+//! Writes a token store part by part, as tokens arrive.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -21,19 +21,19 @@ const BUFFER: usize = 256 << 10;
 /// The tokenizer that a store is made with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenizerInfo {
-    /// SHA-256 in hexadecimal of the tokenizer's model and text rules.
+    /// SHA-256 of the tokenizer's model and text rules, in hexadecimal.
     pub digest: String,
-    /// The tokenizer in words.
+    /// A description of the tokenizer.
     pub description: Value,
-    /// Pieces of the vocabulary.
+    /// Number of pieces in the vocabulary.
     pub vocab_size: u32,
-    /// Name and bytes of its file, of which the store keeps a copy.
+    /// Name and bytes of the tokenizer's file. The store keeps a copy of it.
     pub file: Option<(String, Vec<u8>)>,
 }
 
-/// Writes a token store. Ids go to the disk as they come and ends are spooled, so memory does not grow with a document.
+/// Writes a token store. Ids go to disk as they arrive and ends are spooled, so memory does not grow with a document.
 ///
-/// Without [`StoreWriter::finish`], parts that were closed stay and the folder is not a store.
+/// Without [`StoreWriter::finish`], closed parts remain, and the directory is not a store.
 #[derive(Debug)]
 pub struct StoreWriter {
     folder: PathBuf,
@@ -44,24 +44,24 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// A store in `folder`, which is made if it is not there, whose first parts are `parts` and there already. A part is
-    /// full at the first document's end at which it has `part_tokens` tokens.
+    /// Opens a store in `folder`, which is created if it does not exist. `parts` are its first parts, which must
+    /// already be there. A part is full at the first end of a document at which it has `part_tokens` tokens.
     pub fn new(folder: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
         check_endianness(folder)?;
         fs::create_dir_all(folder).map_err(|e| Error::io("cannot make", folder, e))?;
         Ok(Self { folder: folder.into(), tokenizer, part_tokens, parts, open: None })
     }
 
-    /// The parts that are closed.
+    /// The closed parts.
     pub fn parts(&self) -> &[PartMeta] {
         &self.parts
     }
 
-    /// Adds sentences to the open document: sentence `i` is `ids[ends[i - 1] - base..ends[i] - base]`, the first one from
-    /// `base`. Every sentence has a token.
+    /// Adds sentences to the open document. Sentence `i` is `ids[ends[i - 1] - base..ends[i] - base]`, and the first
+    /// one begins at `base`. Every sentence must have a token.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Option`] for an id that is not in the vocabulary and does not fit the store.
+    /// [`Error::Io`]; [`Error::Option`] if an id is not in the vocabulary and does not fit the store.
     pub fn push_sentences(&mut self, ids: Ids<'_>, base: u32, ends: &[u32]) -> Result<()> {
         if ends.is_empty() {
             return Ok(());
@@ -75,15 +75,15 @@ impl StoreWriter {
         part.push(ids, base, ends)
     }
 
-    /// Ends the open document, which is dropped if it has no sentences. Returns whether the part is full now; the caller
-    /// then calls [`StoreWriter::close_part`].
+    /// Ends the open document, which is dropped if it has no sentences. Returns whether the part is now full. If so,
+    /// the caller calls [`StoreWriter::close_part`].
     pub fn end_document(&mut self) -> Result<bool> {
         let Some(part) = &mut self.open else { return Ok(false) };
         part.end_document()?;
         Ok(part.header.tokens >= self.part_tokens)
     }
 
-    /// Closes the open part, if there is one: after this it is on the disk under its own name.
+    /// Closes the open part, if there is one. It is then on disk under its own name.
     pub fn close_part(&mut self) -> Result<()> {
         if let Some(part) = self.open.take() {
             self.parts.push(part.finish()?);
@@ -91,7 +91,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Ends the open document and part and writes the store's description, which makes the folder a store.
+    /// Ends the open document and part and writes the store's description, which makes the directory a store.
     pub fn finish(mut self, inputs: Vec<InputRecord>, settings: Value, replaced: u64) -> Result<StoreMeta> {
         self.end_document()?;
         self.close_part()?;
@@ -122,7 +122,7 @@ impl StoreWriter {
 }
 
 impl TokenStore {
-    /// Removes every file that a store or an unfinished one in `folder` consists of, its description first.
+    /// Removes every file of a complete or unfinished store in `folder`, its description first.
     pub fn remove(folder: &Path) -> Result<()> {
         atomic::remove(&folder.join(META_FILE))?;
         for name in [MODEL_FILE, VOCABULARY_FILE] {
@@ -152,15 +152,15 @@ impl TokenStore {
     }
 }
 
-/// Extensions of the files that a part is built in.
+/// The extensions of the files from which a part is assembled.
 const SPOOLS: [&str; 3] = ["tokens.tmp", "sentences.tmp", "documents.tmp"];
 
-/// A part that is being written: its file under a temporary name, and one for each of the two kinds of ends.
+/// A part being written: its file under a temporary name, and a file for each of the two kinds of ends.
 #[derive(Debug)]
 struct PartWriter {
     path: PathBuf,
     header: Header,
-    /// Sentences up to the end of the last document.
+    /// Number of sentences up to the end of the last document.
     in_documents: u64,
     ids: BufWriter<File>,
     sentence_ends: BufWriter<File>,
@@ -183,7 +183,7 @@ impl PartWriter {
             in_documents: 0,
             path,
         };
-        // The counts are known at the end.
+        // The counts are known only at the end.
         part.ids.write_all(&[0; HEADER_BYTES as usize]).map_err(|e| part.error(e))?;
         Ok(part)
     }
@@ -265,7 +265,7 @@ impl PartWriter {
 impl Drop for PartWriter {
     fn drop(&mut self) {
         for extension in SPOOLS {
-            // What is left behind is removed by the next run.
+            // The next run removes what is left.
             let _ = fs::remove_file(self.path.with_extension(extension));
         }
     }

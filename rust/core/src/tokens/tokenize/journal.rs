@@ -1,4 +1,5 @@
-//! What a stopped run needs to go on: which parts are finished, and where in the input the next one begins.
+//! Keeps what an interrupted run needs to resume: which parts are finished, and where in the input the next part
+//! begins.
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +13,21 @@ use crate::tokens::corpus::Position;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
 use crate::{Error, Result};
 
-/// A part that is on the disk.
+/// A part that is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FinishedPart {
     pub part: PartMeta,
-    /// Where the first document of the next part begins.
+    /// The position at which the first document of the next part begins.
     pub next: Position,
-    /// Invalid UTF-8 sequences replaced up to there.
+    /// Number of invalid UTF-8 sequences replaced up to there.
     pub replaced: u64,
 }
 
-/// The journal, rewritten whole after each part.
+/// The journal, rewritten completely after each part.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Journal {
     version: u32,
-    /// What decides the store's bytes besides the input and `settings`.
+    /// What determines the store's bytes in addition to the input and `settings`.
     tokenizer: Value,
     pub settings: Value,
     pub parts: Vec<FinishedPart>,
@@ -36,13 +37,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a run that has done nothing yet.
+    /// Returns the journal of a run that has done nothing yet.
     pub fn new(folder: &Path, tokenizer: &TokenizerInfo, settings: Value, inputs: Vec<InputRecord>) -> Self {
         let tokenizer = tokenizer_settings(&tokenizer.digest, tokenizer.vocab_size);
         Self { version: VERSION, tokenizer, settings, parts: Vec::new(), inputs, folder: folder.into() }
     }
 
-    /// Writes the journal, whole or not at all.
+    /// Writes the journal, completely or not at all.
     pub fn save(&self) -> Result<()> {
         atomic::write_json(self.path(), self)
     }
@@ -52,24 +53,24 @@ impl Journal {
         atomic::remove(&self.path())
     }
 
-    /// Removes the journal and whatever else of a store is in the folder.
+    /// Removes the journal and everything else of a store in the directory.
     pub fn remove(&self) -> Result<()> {
         TokenStore::remove(&self.folder)?;
         self.remove_file()
     }
 
-    /// Where reading begins.
+    /// The position at which reading begins.
     pub fn position(&self) -> Position {
         self.parts.last().map_or(Position::file_start(0), |p| p.next)
     }
 
-    /// Invalid UTF-8 sequences replaced before [`Journal::position`].
+    /// Number of invalid UTF-8 sequences replaced before [`Journal::position`].
     pub fn replaced(&self) -> u64 {
         self.parts.last().map_or(0, |p| p.replaced)
     }
 
-    /// Takes over the finished parts of an earlier run with the same settings, as far as they are still whole, and removes
-    /// everything else that it left. Returns what the user should know.
+    /// Takes over the finished parts of an earlier run with the same settings, as far as they are intact. Removes
+    /// everything else that the run left. Returns a note for the user, if any.
     pub fn resume(&mut self, folder: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
         let path = self.path();
         let mut note = None;
@@ -77,7 +78,7 @@ impl Journal {
             Ok(text) => {
                 let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
                 if found.replaced() == 0 {
-                    // So far the text was valid, and either rule gives the same.
+                    // So far the text was valid, so both rules give the same.
                     if let Some(settings) = found.settings.as_object_mut() {
                         settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
                     }
@@ -106,7 +107,7 @@ impl Journal {
         Ok(note)
     }
 
-    /// Whether the finished store in `folder` is the one that this run would make.
+    /// Checks that the finished store in `folder` is the one that this run would make.
     pub fn check_complete(&self, folder: &Path, meta: &StoreMeta) -> Result<()> {
         let tokenizer = tokenizer_settings(&meta.tokenizer_digest, meta.vocab_size);
         let mut differences = self.differences(&tokenizer, &meta.settings, meta.version);
@@ -127,14 +128,14 @@ impl Journal {
         let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
         all.extend(Difference::of_values(&map(tokenizer), &map(&self.tokenizer)));
         let (mut there, now) = (map(settings), map(&self.settings));
-        // What is no setting any more decides nothing.
+        // A setting that no longer exists does not affect anything.
         there.retain(|name, _| now.contains_key(name));
         all.extend(Difference::of_options(&there, &now));
         all
     }
 
-    /// How the inputs of an earlier run differ from these up to `position`. Later ones may have been mended since, or
-    /// added, without a difference to what is finished.
+    /// Returns how the inputs of an earlier run differ from these up to `position`. Inputs after it may have been fixed
+    /// or added since, which does not affect the finished parts.
     fn other_inputs_before(&self, found: &[InputRecord], position: Position) -> Option<Difference> {
         let upto = |inputs: &[InputRecord]| {
             let mut inputs: Vec<_> = inputs.iter().take(position.file + 1).cloned().collect();
@@ -149,7 +150,7 @@ impl Journal {
     }
 }
 
-/// How two lists of inputs differ: the first difference, if there is one.
+/// Returns the first difference between two lists of inputs, if there is one.
 fn other_inputs(there: &[InputRecord], now: &[InputRecord]) -> Option<Difference> {
     Some(Difference::new(match there.iter().zip(now).find(|(there, now)| there != now) {
         Some((there, now)) if there.path == now.path => format!("other contents of {}", now.path),

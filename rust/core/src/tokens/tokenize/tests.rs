@@ -9,7 +9,7 @@ use crate::tokens::documents::UNKNOWN_JOINS;
 use crate::tokens::store::JOURNAL_FILE;
 use crate::{Error, NoProgress};
 
-/// Words at white space, each hashed to an id; "-" is a word without tokens, "?" is unknown.
+/// Splits words at whitespace and hashes each to an id; "-" is a word without tokens, and "?" is unknown.
 struct Toy {
     vocab_size: u32,
     digest: &'static str,
@@ -44,7 +44,7 @@ impl Encode for Toy {
     }
 }
 
-/// Documents of sentences of ids, by the plainest reading of the rules.
+/// Returns documents of sentences of ids, by the simplest reading of the rules.
 fn expected(files: &[String], join_files: bool, bom: &str) -> Vec<Vec<Vec<u32>>> {
     let mut documents = vec![Vec::new()];
     for file in files {
@@ -224,7 +224,7 @@ fn a_stopped_run_goes_on_and_ends_with_the_same_bytes() {
         assert!(bytes.len() > 15, "{} files", bytes.len());
         let mut resumed = Vec::new();
         for at in (0..1000).step_by(5) {
-            // A run that stops at its report `at`, then one that ends.
+            // A run that stops at its report `at`, then one that finishes.
             let mut stop = StopAt::new(at);
             match tokenize(&case.inputs, &TOY, &case.output, &options, &mut stop) {
                 Err(Error::Interrupted(text)) => assert!(text.contains("goes on"), "{text}"),
@@ -243,7 +243,7 @@ fn a_stopped_run_goes_on_and_ends_with_the_same_bytes() {
         }
         assert!(resumed.len() > 3 && resumed.iter().max() > Some(&10), "{resumed:?}");
 
-        // One run after the other, each stopped after a little.
+        // One run after the other, each stopped after a little progress.
         fs::remove_dir_all(&case.output).unwrap();
         let mut runs = 0;
         while let Err(error) = tokenize(&case.inputs, &TOY, &case.output, &options, &mut StopAt::new(4)) {
@@ -260,7 +260,7 @@ fn what_a_kill_leaves_behind_does_no_harm() {
     let case = Case::new(&corpus());
     let options = TokenizeOptions { part_tokens: 40, block_bytes: 30, ..small() };
     let bytes = case.run_elsewhere("whole", &options);
-    // Killed after a part's rename and before the journal, and within a part.
+    // Killed after a part's rename and before the journal is written, and killed within a part.
     tokenize(&case.inputs, &TOY, &case.output, &options, &mut StopAt::new(8)).unwrap_err();
     let parts = folder_files(&case.output).len() - 1;
     assert!(parts > 2);
@@ -270,12 +270,12 @@ fn what_a_kill_leaves_behind_does_no_harm() {
     }
     fs::write(case.output.join(format!("part-{parts:05}.tokens.tmp")), "z").unwrap();
     fs::write(case.output.join("part-00099.sentences.tmp"), "z").unwrap();
-    // A finished part that is cut short is made again, and those after it.
+    // If a finished part is truncated, it and the parts after it are made again.
     let damaged = case.output.join("part-00001.tokens");
     fs::write(&damaged, &fs::read(&damaged).unwrap()[..100]).unwrap();
     assert_eq!(case.run(&options).unwrap().resumed_parts, 1);
     assert!(folder_files(&case.output) == bytes);
-    // Killed after the description and before the journal went.
+    // Killed after the description was written and before the journal was removed.
     fs::write(case.output.join(JOURNAL_FILE), "{}").unwrap();
     let summary = case.run(&options).unwrap();
     assert!(summary.already_complete);
@@ -364,9 +364,9 @@ fn invalid_utf8_is_found_where_it_is() {
     for block_bytes in [1, 2, 3, 4, 5, 100] {
         assert_eq!(fault(&[b"ok\n", b"a\nb \xE6\xBC\n"], block_bytes), ("001.txt".into(), 2, 3, 0xE6));
         assert_eq!(fault(&[b"\xEF\xBB\xBFa\xFF"], block_bytes), ("000.txt".into(), 1, 5, 0xFF));
-        // The end of one file and the beginning of the next make no character together.
+        // The end of one file and the beginning of the next must not form a character together.
         assert_eq!(fault(&[b"a\n\xE6\xBC", b"\xA2"], block_bytes), ("000.txt".into(), 2, 1, 0xE6));
-        // A character in three bytes, cut by block borders everywhere.
+        // A character of three bytes, split by block borders everywhere.
         let case = Case::new(&["漢漢 漢\n\n漢", "漢"]);
         let summary = case.run(&TokenizeOptions { block_bytes, ..small() }).unwrap();
         assert_eq!((summary.documents, summary.tokens), (3, 4));
@@ -434,7 +434,7 @@ fn progress_is_in_bytes_of_the_files() {
 fn the_output_folder_is_no_input() {
     let case = Case::new(&["a b c\n"]);
     let output = case.dir.path().join("text/store");
-    // The first run would go well, and the next one read what it made.
+    // The first run would succeed, and the next one would read what it made.
     let error = tokenize(&case.inputs, &TOY, &output, &small(), &mut NoProgress).unwrap_err().to_string();
     assert!(error.contains("lies in the input"), "{error}");
     assert!(!output.exists());

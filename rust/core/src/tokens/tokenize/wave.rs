@@ -1,4 +1,4 @@
-//! Blocks of a corpus to tokens, in waves.
+//! Turns blocks of a corpus into tokens, in waves.
 
 use std::sync::Mutex;
 
@@ -13,20 +13,20 @@ use crate::tokens::store::id_bytes;
 use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
 
-/// Blocks a thread gets in a wave: enough to even out blocks that take longer than others.
+/// The number of blocks that a thread gets per wave, enough to even out blocks that take longer than others.
 const BLOCKS_A_THREAD: usize = 8;
-/// Bytes of text in a wave, at most, whatever the number of threads.
+/// The most bytes of text in a wave, whatever the number of threads.
 const WAVE_BYTES: usize = 64 << 20;
 
-/// Where encoded blocks go, in the order of the input.
+/// Receives encoded blocks, in the order of the input.
 pub(super) trait Sink: Send {
-    /// Whether ids keep [`UNKNOWN_JOINS`]; they are 32 bits wide then.
+    /// Whether ids keep [`UNKNOWN_JOINS`]. If so, they are 32 bits wide.
     const KEEPS_MARKS: bool;
 
     fn write(&mut self, work: &Work) -> Result<()>;
 }
 
-/// A block and what became of it. The buffers are reused.
+/// A block and its tokens. The buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub block: Block,
@@ -34,25 +34,25 @@ pub(super) struct Work {
     result: Option<Error>,
 }
 
-/// The tokens of a block, and where sentences and documents end.
+/// The tokens of a block, and the ends of sentences and documents.
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub ids: IdBuffer,
-    /// Where each sentence ends (exclusive) in `ids`.
+    /// The end (exclusive) of each sentence in `ids`.
     pub sentence_ends: Vec<u32>,
-    /// The first one may end a document of which nothing is in this block.
+    /// The ends of documents. The first may end a document that has nothing in this block.
     pub document_ends: Vec<DocumentEnd>,
-    /// Invalid UTF-8 sequences that became U+FFFD.
+    /// Number of invalid UTF-8 sequences that became U+FFFD.
     pub replaced: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DocumentEnd {
-    /// Sentences of the block before the end.
+    /// Number of sentences of the block before the end.
     pub sentences: u32,
-    /// Byte in the block's data at which what follows begins.
+    /// The byte in the block's data at which the text after the end begins.
     pub byte: u32,
-    /// Replaced sequences of the block before the end.
+    /// Number of replaced sequences of the block before the end.
     pub replaced: u32,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum IdBuffer {
 }
 
 impl IdBuffer {
-    /// The ids from `first` on.
+    /// Returns the ids from `first` on.
     pub fn tail(&self, first: usize) -> Ids<'_> {
         match self {
             Self::U16(ids) => Ids::U16(&ids[first..]),
@@ -86,7 +86,7 @@ impl Default for Encoded {
 }
 
 impl Encoded {
-    /// Empties the buffers, and lets go of those that a block of very long lines has swollen.
+    /// Empties the buffers, and frees those that grew large in a block of very long lines.
     fn clear(&mut self, narrow: bool, usual: usize) {
         fn clear<T>(items: &mut Vec<T>, usual: usize) {
             items.clear();
@@ -107,7 +107,7 @@ impl Encoded {
 /// The blocks of a corpus.
 struct Blocks {
     reader: BlockReader,
-    /// What a block usually has.
+    /// The usual size of a block.
     block_bytes: usize,
 }
 
@@ -169,12 +169,12 @@ pub(super) fn run<E: Encode, S: Sink>(
     )
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Worker<'a, E: Encode, S> {
     encoder: &'a E,
     options: &'a TokenizeOptions,
     files: Vec<InputFile>,
-    /// States not in use; there are never more than threads.
+    /// The states that are not in use. There are never more than threads.
     states: Mutex<Vec<(E::State, Vec<u32>)>>,
     sink: std::marker::PhantomData<fn(S)>,
 }
@@ -194,7 +194,7 @@ impl<E: Encode, S: Sink> Worker<'_, E, S> {
         out.clear(narrow, 4 * self.options.block_bytes);
         for piece in &block.pieces {
             let bytes = &block.data[piece.range.clone()];
-            // A piece is checked as a whole: two pieces of different files must not make a character together.
+            // A piece is checked as a whole, because two pieces of different files must not form a character together.
             match (std::str::from_utf8(bytes), self.options.on_bad_utf8) {
                 (Ok(text), _) => {
                     for (line, end) in piece.lines(&block.data) {

@@ -1,4 +1,4 @@
-//! The text rules that the files beside a tokenizer tell: what it was trained with.
+//! Reads the text rules that a tokenizer was trained with from the files next to it.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,30 +10,30 @@ use sha2::{Digest, Sha256};
 use super::proto::ModelProto;
 use crate::{Error, Result};
 
-/// What `train-tokenizer` writes.
+/// The file that `train-tokenizer` writes.
 const OWN: &str = "spiece.config.json";
 /// Hugging Face's settings of a tokenizer.
 const SETTINGS: &str = "tokenizer_config.json";
-/// Hugging Face's whole tokenizer.
+/// Hugging Face's complete tokenizer.
 const WHOLE: &str = "tokenizer.json";
 
-/// A rule, and the file that tells it.
+/// A rule and the file that states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     /// Whether the rule is on.
     pub value: bool,
-    /// The file.
+    /// The file that states it.
     pub path: PathBuf,
 }
 
-/// What the files beside a tokenizer say.
+/// What the files next to a tokenizer say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// Whether text was lower-cased; none if no file says it.
+    /// Whether text was lowercased; `None` if no file says so.
     pub lower_case: Option<Told>,
-    /// Whether accents were kept; none if no file says it.
+    /// Whether accents were kept; `None` if no file says so.
     pub keep_accents: Option<Told>,
-    /// A file that names another model's digest, and so says nothing of this one.
+    /// A file that names another model's digest, so it says nothing about this one.
     pub of_another: Option<PathBuf>,
 }
 
@@ -42,7 +42,7 @@ impl Beside {
         self.lower_case.is_some() && self.keep_accents.is_some()
     }
 
-    /// Adds what a file says of rules that no file before it told.
+    /// Adds the rules in a file, unless an earlier file stated them.
     fn add(&mut self, path: &Path, lower_case: Option<bool>, keep_accents: Option<bool>) {
         let told = |value| Told { value, path: path.to_path_buf() };
         self.lower_case = self.lower_case.take().or_else(|| lower_case.map(told));
@@ -50,14 +50,15 @@ impl Beside {
     }
 }
 
-/// What the files beside a `SentencePiece` model, whose content is `content`, say of it.
+/// Returns what the files next to a `SentencePiece` model say about it. The model's content is `content`.
 ///
-/// The first of these files that tells a rule decides: `spiece.config.json` for `spiece.model`, which `train-tokenizer` and
-/// `export` write; Hugging Face's `tokenizer_config.json`; the normalizer of a `tokenizer.json` with the same pieces.
+/// For each rule, the first of these files that states it decides: `spiece.config.json` for `spiece.model`, which
+/// `train-tokenizer` and `export` write; Hugging Face's `tokenizer_config.json`; the normalizer of a `tokenizer.json`
+/// with the same pieces.
 ///
 /// # Errors
-/// One of the first two cannot be read, is no JSON, or has a value of another kind: text that goes through other rules than
-/// in training costs too much to guess.
+/// One of the first two files cannot be read, is not JSON, or has a value of another type. Guessing is not an option,
+/// because text processed with other rules than in training would cost too much.
 pub fn of_model(model: &Path, content: &[u8]) -> Result<Beside> {
     let mut beside = Beside::default();
     let digest = Sha256::digest(content).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
@@ -70,7 +71,7 @@ pub fn of_model(model: &Path, content: &[u8]) -> Result<Beside> {
         }
     }
     if !beside.is_whole() {
-        // The model may be a link, or have been renamed: the digest tells whether such a file is of this model.
+        // The model may be a link or may have been renamed. The digest tells whether such a file belongs to this model.
         let target = std::fs::canonicalize(model).unwrap_or_else(|_| model.to_path_buf());
         for path in [target.with_extension("config.json"), target.with_file_name(OWN), model.with_file_name(OWN)] {
             if let Ok(Some(found)) = read(&path)
@@ -96,8 +97,8 @@ pub fn of_model(model: &Path, content: &[u8]) -> Result<Beside> {
     Ok(beside)
 }
 
-/// Whether the normalizer of a tokenizer.json lower-cases text and keeps its accents; none if there is no such file, or it
-/// has other pieces than the model.
+/// Returns whether the normalizer of a tokenizer.json lowercases text and keeps its accents. Returns `None` if there is
+/// no such file, or it has other pieces than the model.
 fn of_whole(path: &Path, model: &[u8]) -> Option<(bool, bool)> {
     let found: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     let model = ModelProto::decode(model).ok()?;
@@ -111,14 +112,14 @@ fn of_whole(path: &Path, model: &[u8]) -> Option<(bool, bool)> {
         }
         within(&found["normalizer"], kind)
     };
-    // Accents go with the marks that NFKD takes off the letters.
+    // Accents are dropped with the marks that NFKD separates from the letters.
     same.then(|| (has("Lowercase"), !has("NFKD")))
 }
 
-/// What Hugging Face's `tokenizer_config.json` says of the `WordPiece` vocabulary in the same directory.
+/// Returns what Hugging Face's `tokenizer_config.json` says about the `WordPiece` vocabulary in the same directory.
 ///
 /// # Errors
-/// As [`of_model`]; or accents are stripped from text that is not lower-cased, which a [`super::Tokenizer`] does not do.
+/// As [`of_model`]; or accents are stripped from text that is not lowercased, which a [`super::Tokenizer`] does not do.
 pub fn of_vocabulary(vocabulary: &Path) -> Result<Beside> {
     let mut beside = Beside::default();
     let path = vocabulary.with_file_name(SETTINGS);
@@ -136,7 +137,7 @@ pub fn of_vocabulary(vocabulary: &Path) -> Result<Beside> {
     Ok(beside)
 }
 
-/// The JSON object in a file; none where there is no file.
+/// Returns the JSON object in a file, or `None` if there is no such file.
 fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
     let content = match std::fs::read(path) {
         Ok(content) => content,
@@ -170,7 +171,7 @@ fn broken(path: &Path, reason: &str) -> Error {
 mod tests {
     use super::*;
 
-    /// A rule's value and the name of the file that tells it.
+    /// Returns a rule's value and the name of the file that states it.
     fn told(rule: Option<&Told>) -> Option<(bool, &str)> {
         rule.map(|told| (told.value, told.path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()))
     }
@@ -210,7 +211,7 @@ mod tests {
         let found = of_model(&model, b"abc").unwrap();
         assert_eq!(told(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
         assert_eq!(told(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
-        // What training wrote goes first, rule by rule; a file of another model does not.
+        // For each rule, the files written by training come first. A file of another model is ignored.
         write("30k-clean.config.json", r#"{"lower_case": true}"#);
         let found = of_model(&model, b"abc").unwrap();
         assert_eq!(told(found.lower_case.as_ref()), Some((true, "30k-clean.config.json")));

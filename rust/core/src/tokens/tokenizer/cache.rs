@@ -1,17 +1,17 @@
-//! A bounded cache from a word, as it stands in the text, to its ids.
+//! A bounded cache that maps a word, as it appears in the text, to its ids.
 //!
-//! Three tables of fixed size, so that no input makes it grow, all two-way set-associative, the last used way first: a
-//! cache line a set for words of up to 12 bytes and 6 ids of 16 bits, two lines for those of up to 23 bytes, six for
-//! those of up to 96. A word of more ids than its slot holds is not cached.
+//! It has three tables of fixed size, so that no input makes it grow. All are two-way set-associative, with the last
+//! used way first. A set takes one cache line for words of up to 12 bytes and 6 ids of 16 bits, two lines for words of
+//! up to 23 bytes, and six for those of up to 96. A word with more ids than its slot can hold is not cached.
 
-/// What is known of a word.
+/// What is known about a word.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
-    /// Score of its best segmentation: negative or 0 where its ids are those of the segmentation, and so tell the score
-    /// exactly; of opposite sign where they are not.
+    /// The score of its best segmentation. It is negative or 0 if its ids are those of the segmentation, and so
+    /// determine the score exactly. Otherwise it has the opposite sign.
     pub score: f32,
-    /// How large the sum of scores up to its end may be before rounding could change its segmentation; negative where
-    /// its line must be looked at as a whole.
+    /// The largest sum of scores up to its end at which rounding cannot change its segmentation. Negative if its line
+    /// must be segmented as a whole.
     pub limit: f32,
 }
 
@@ -21,7 +21,7 @@ struct Slot<const KEY: usize, const IDS: usize> {
     key: [u64; KEY],
     ids: [u32; IDS],
     facts: Facts,
-    /// Length of the word in bytes; 0 marks an empty slot.
+    /// Length of the word in bytes. 0 marks an empty slot.
     key_length: u16,
     ids_length: u16,
 }
@@ -78,7 +78,7 @@ impl<const KEY: usize, const IDS: usize> Table<KEY, IDS> {
             }
             std::mem::swap(first, second);
         }
-        // All of the array, then the length: a copy of constant size needs no call.
+        // Copies all of the array and then sets the length, because a copy of constant size needs no call.
         let end = out.len() + usize::from(first.ids_length);
         out.extend_from_slice(&first.ids);
         out.truncate(end);
@@ -96,7 +96,7 @@ impl<const KEY: usize, const IDS: usize> Table<KEY, IDS> {
     }
 }
 
-/// A short word: half a cache line.
+/// A short word. It takes half a cache line.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 struct ShortSlot {
@@ -104,15 +104,15 @@ struct ShortSlot {
     ids: [u16; SHORT_IDS],
     /// The upper half of [`Facts::score`], rounded away from 0.
     score: u16,
-    /// The upper half of [`Facts::limit`], rounded towards 0.
+    /// The upper half of [`Facts::limit`], rounded toward 0.
     limit: u16,
-    /// Length of the word in bytes; 0 marks an empty slot.
+    /// Length of the word in bytes. 0 marks an empty slot.
     key_length: u8,
     ids_length: u8,
     unused: u16,
 }
 
-/// The short words of one set: a cache line.
+/// The short words of one set. They take one cache line.
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C, align(64))]
 struct ShortSet([ShortSlot; 2]);
@@ -121,7 +121,7 @@ const SHORT_BYTES: usize = 12;
 const SHORT_IDS: usize = 6;
 
 impl ShortSlot {
-    /// For ids below 65,536, at most [`SHORT_IDS`] of them.
+    /// Returns a slot for ids below 65,536, at most [`SHORT_IDS`] of them.
     fn new(key: [u32; 3], length: usize, ids: &[u32], facts: Facts) -> Option<Self> {
         let mut narrow = [0; SHORT_IDS];
         for (target, &id) in narrow.get_mut(..ids.len())?.iter_mut().zip(ids) {
@@ -167,7 +167,7 @@ impl ShortSet {
             }
             std::mem::swap(first, second);
         }
-        // All of the array, then the length: a copy of constant size needs no call.
+        // Copies all of the array and then sets the length, because a copy of constant size needs no call.
         let end = out.len() + usize::from(first.ids_length);
         out.extend_from_slice(&first.ids.map(u32::from));
         out.truncate(end);
@@ -186,7 +186,7 @@ const SMALL_IDS: usize = 7;
 const LARGE_WORDS: usize = 12;
 const LARGE_IDS: usize = 20;
 
-/// The cache of one thread: 8 MiB of short words, 4 MiB of middling ones, 3 MiB of long ones.
+/// The cache of one thread: 8 MiB of short words, 4 MiB of medium ones, 3 MiB of long ones.
 #[derive(Debug)]
 pub struct WordCache {
     short: Vec<ShortSet>,
@@ -203,7 +203,7 @@ impl Default for WordCache {
     }
 }
 
-/// The first `8 * KEY` bytes of `word` as little-endian words, padded with zeros.
+/// Returns the first `8 * KEY` bytes of `word` as little-endian words, padded with zeros.
 fn load<const KEY: usize>(word: &[u8]) -> [u64; KEY] {
     let mut key = [0; KEY];
     for (slot, bytes) in key.iter_mut().zip(word.chunks(8)) {
@@ -214,16 +214,17 @@ fn load<const KEY: usize>(word: &[u8]) -> [u64; KEY] {
     key
 }
 
-/// A text whose words are taken one after the other, with what the cache needs to look each up.
+/// A text whose words are read one after the other, with what the cache needs to look up each of them.
 #[derive(Debug)]
 pub struct Words<'a> {
     text: &'a [u8],
-    /// The last bytes of the text, a space, and zeros: a whole window can be read from any place in the text.
+    /// The last bytes of the text, a space, and zeros, so that a whole window can be read at any place in the text.
     tail: [u8; 2 * WINDOW],
     position: usize,
 }
 
-/// Bytes of a key of the small slots; a word of that many bytes is a long one, as its space is not seen.
+/// The bytes of a key in the small slots. A word of that many bytes counts as long, because the space after it is not
+/// seen.
 const WINDOW: usize = 8 * SMALL_WORDS;
 
 /// A word of a text.
@@ -234,12 +235,12 @@ pub struct Word {
     /// Byte after the last.
     pub end: usize,
     key: Option<[u64; SMALL_WORDS]>,
-    /// Where it would be among the small slots; [`WordCache::prepare`] sets it.
+    /// The number of its set among the small slots. [`WordCache::prepare`] sets it.
     set: u32,
 }
 
 impl<'a> Words<'a> {
-    /// The words of `text`: what stands between spaces (U+0020).
+    /// Returns the words of `text`, separated by spaces (U+0020).
     pub fn new(text: &'a [u8]) -> Self {
         let mut tail = [0; 2 * WINDOW];
         let end = &text[text.len().saturating_sub(WINDOW)..];
@@ -248,7 +249,7 @@ impl<'a> Words<'a> {
         Self { text, tail, position: 0 }
     }
 
-    /// Eight bytes from `at`, which may lie up to [`WINDOW`] bytes past the text.
+    /// Returns eight bytes from `at`, which may be up to [`WINDOW`] bytes after the text.
     #[inline]
     fn eight(&self, at: usize) -> u64 {
         let bytes = match self.text.get(at..at + 8) {
@@ -259,11 +260,11 @@ impl<'a> Words<'a> {
     }
 }
 
-/// The index of the first space among the eight bytes of `word`, or 8.
+/// Returns the index of the first space among the eight bytes of `word`, or 8.
 #[inline]
 fn first_space(word: u64) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // The lowest top bit that is set marks the first byte that is a space.
+    // The lowest set top bit marks the first byte that is a space.
     let differences = word ^ (ONES * b' ' as u64);
     let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 7);
     zeros.trailing_zeros() as usize / 8
@@ -301,8 +302,8 @@ impl Iterator for Words<'_> {
     }
 }
 
-/// Lets the kernel back the memory of `slots` with huge pages, before it is touched: at one small page a slot, the
-/// translation of addresses would cost more than the look-up. Only speed depends on whether it does.
+/// Lets the kernel back the memory of `slots` with huge pages, before it is first used. With a small page per slot,
+/// address translation would cost more than the lookup. Only speed depends on whether the kernel does so.
 fn ask_for_huge_pages<T>(slots: &Vec<T>) {
     #[cfg(target_os = "linux")]
     {
@@ -320,7 +321,7 @@ fn ask_for_huge_pages<T>(slots: &Vec<T>) {
     let _ = slots;
 }
 
-/// Asks for the cache line of `slot`.
+/// Prefetches the cache line of `slot`.
 #[inline]
 fn prefetch<T>(slot: &T) {
     #[cfg(target_arch = "x86_64")]
@@ -334,8 +335,8 @@ fn prefetch<T>(slot: &T) {
 }
 
 impl WordCache {
-    /// Finds the place where `word` may be, and asks the processor for it: a look-up far from the last ones waits for
-    /// memory, and many can wait together.
+    /// Finds the place of `word` in the table and prefetches it. A lookup far from the last ones waits for memory, and
+    /// many of them can wait together.
     #[inline]
     pub fn prepare(&self, word: &mut Word) {
         let Some(key) = &word.key else { return };
@@ -351,7 +352,7 @@ impl WordCache {
         }
     }
 
-    /// Appends the ids of `word` in `text` to `out`, if it is known. It must be prepared.
+    /// Appends the ids of `word` in `text` to `out`, if the word is cached. It must be prepared.
     #[inline]
     pub fn append(&mut self, text: &[u8], word: &Word, out: &mut Vec<u32>) -> Option<Facts> {
         let length = word.end - word.start;
@@ -372,7 +373,7 @@ impl WordCache {
         self.large.append(set, &key, word.len(), out)
     }
 
-    /// Remembers `word` of `text`, if there are slots of its size. It must be prepared.
+    /// Caches `word` of `text`, if there are slots of its size. It must be prepared.
     pub fn put(&mut self, text: &[u8], word: &Word, ids: &[u32], facts: Facts) {
         let length = word.end - word.start;
         match &word.key {
@@ -417,9 +418,9 @@ mod tests {
                 cache.prepare(&mut prepared);
                 cache.put(word.as_bytes(), &prepared, ids, Facts { score: -10.03, limit: 0.03 + ids.len() as f32 });
             }
-            // A set holds two words, so nothing has been pushed out.
+            // A set holds two words, so none has been evicted.
             for (word, ids) in &words {
-                // Twice: the first time may have made its slot the first of its set.
+                // Looks each up twice, because the first time may have moved its slot to the front of the set.
                 for _ in 0..2 {
                     let found = get(&mut cache, word);
                     let fits = if word.len() <= SHORT_BYTES {

@@ -1,4 +1,4 @@
-//! Loading models and vocabularies, and saying what is wrong with those that cannot be used.
+//! Loads models and vocabularies, and says what is wrong with those that cannot be used.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 impl Tokenizer {
     /// Loads a `SentencePiece` unigram model. With `text_rules`, text first goes through the reference's
-    /// `preprocess_text`, pieces through its digit-comma rule, and the model must have ALBERT's special pieces.
+    /// `preprocess_text`, pieces go through its digit-comma rule, and the model must have ALBERT's special tokens.
     pub fn from_model(path: &Path, text_rules: Option<TextRules>) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
         let broken = |reason: String| Error::tokenizer(path, reason);
@@ -115,8 +115,8 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// Loads a BERT `WordPiece` vocabulary, one entry per line. An entry's id is the number of its line; a file of which
-    /// programs disagree is an error.
+    /// Loads a BERT `WordPiece` vocabulary, one entry per line. An entry's id is the number of its line. A file that
+    /// programs number differently is an error.
     pub fn from_vocabulary(path: &Path, rules: TextRules) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
@@ -145,7 +145,8 @@ impl Tokenizer {
                 ),
             ));
         };
-        // Only what some reader numbers otherwise is written anew: most files keep their bytes, and so their digest.
+        // A file is rewritten only if some reader numbers it differently. Most files keep their bytes, and so their
+        // digest.
         let is_plain =
             bytes == plain.as_bytes() || plain.strip_suffix('\n').is_some_and(|rest| bytes == rest.as_bytes());
         let bytes = if is_plain { bytes } else { plain.into_bytes() };
@@ -198,7 +199,7 @@ fn digest(file: &[u8], kind: &str, rules: Option<TextRules>) -> String {
     hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// The byte that a piece such as `<0x0A>` stands for.
+/// Returns the byte that a piece such as `<0x0A>` represents.
 pub(super) fn byte_of_piece(piece: &str) -> Option<u8> {
     u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
 }

@@ -1,30 +1,30 @@
-//! `SentencePiece`'s normalizer (`normalizer.cc`): the model's character map, user-defined symbols, white space.
+//! `SentencePiece`'s normalizer (`normalizer.cc`): the model's character map, user-defined symbols and whitespace.
 
 use super::proto::{ModelProto, PieceType};
 use super::trie::Trie;
 
-/// U+2581, which stands for a space in pieces.
+/// U+2581, which represents a space in pieces.
 pub const SPACE_SYMBOL: &[u8] = "▁".as_bytes();
 
 /// The normalizer of one model.
 #[derive(Debug)]
 pub struct Normalizer {
     rules: Option<Trie>,
-    /// NUL-terminated replacements, addressed by the rules' values.
+    /// NUL-terminated replacements. The rules' values are positions in it.
     replacements: Vec<u8>,
     user_defined: Option<Trie>,
-    /// Whether a rule or a user-defined symbol has a space in it.
+    /// Whether a rule or a user-defined symbol contains a space.
     a_key_holds_space: bool,
     add_dummy_prefix: bool,
     remove_extra_whitespaces: bool,
     escape_whitespaces: bool,
     whitespace_as_suffix: bool,
-    /// Bytes below 128 that stand for themselves as long as only such bytes follow.
+    /// Whether a byte below 128 is unchanged as long as only such bytes follow.
     ascii_identity: [bool; 128],
 }
 
 impl Normalizer {
-    /// From a model; an error says what is broken.
+    /// Creates the normalizer of a model. An error says what is broken.
     pub fn new(model: &ModelProto) -> Result<Self, String> {
         let spec = model.normalizer_spec.clone().unwrap_or_default();
         let charsmap = spec.precompiled_charsmap.unwrap_or_default();
@@ -70,7 +70,7 @@ impl Normalizer {
         })
     }
 
-    /// Whether a space is put before the text, or after it where spaces end words.
+    /// Whether a space is added before the text, or after it if spaces end words.
     pub fn adds_prefix(&self) -> bool {
         self.add_dummy_prefix
     }
@@ -80,8 +80,8 @@ impl Normalizer {
         self.whitespace_as_suffix
     }
 
-    /// Whether the normal form of a text is that of its words (split at U+0020) one after the other: then words can be
-    /// looked up before they are normalized.
+    /// Whether the normal form of a text consists of those of its words (split at U+0020). If so, words can be looked
+    /// up before they are normalized.
     pub fn is_word_local(&self) -> bool {
         self.add_dummy_prefix
             && self.remove_extra_whitespaces
@@ -90,7 +90,7 @@ impl Normalizer {
             && !self.a_key_holds_space
     }
 
-    /// The normal form of the first character, user-defined symbol or rule of `text`, and its length in `text`.
+    /// Returns the normal form of the first character, user-defined symbol or rule of `text`, and its length in `text`.
     fn prefix<'a>(&'a self, text: &'a [u8]) -> (&'a [u8], usize) {
         if let Some((length, _)) = self.user_defined.as_ref().and_then(|symbols| symbols.longest_prefix(text)) {
             return (&text[..length], length);
@@ -104,8 +104,8 @@ impl Normalizer {
         (&text[..length], length)
     }
 
-    /// Writes the normal form of `text` to `out` (cleared first). Returns whether a `▁` in it stands for itself, so
-    /// that it is not the boundary of two words of `text`.
+    /// Writes the normal form of `text` to `out` (cleared first). Returns whether it contains a literal `▁`, which is
+    /// not a boundary between two words of `text`.
     pub fn normalize(&self, text: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         if !text.is_empty()
@@ -171,7 +171,8 @@ impl Normalizer {
     }
 }
 
-/// Length of a UTF-8 character by its first byte, 1 for a byte that begins none (`string_util::OneCharLen`).
+/// Returns the length of a UTF-8 character given its first byte, or 1 for a byte that begins none
+/// (`string_util::OneCharLen`).
 #[inline]
 pub const fn char_length(first: u8) -> usize {
     const LENGTHS: [u8; 16] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4];

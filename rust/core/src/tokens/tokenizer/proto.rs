@@ -24,7 +24,7 @@ pub struct Piece {
     /// Log probability.
     #[prost(float, optional, tag = "2")]
     pub score: Option<f32>,
-    /// Normal where absent.
+    /// Normal if absent.
     #[prost(enumeration = "PieceType", optional, tag = "3")]
     pub r#type: Option<i32>,
 }
@@ -37,11 +37,11 @@ pub enum PieceType {
     Normal = 1,
     /// The unknown piece.
     Unknown = 2,
-    /// A symbol that text never gives: `[CLS]`.
+    /// A symbol that text never produces, such as `[CLS]`.
     Control = 3,
     /// A symbol that is always one piece.
     UserDefined = 4,
-    /// Left out.
+    /// A piece that is not used.
     Unused = 5,
     /// One byte, for `byte_fallback`.
     Byte = 6,
@@ -50,13 +50,13 @@ pub enum PieceType {
 /// `TrainerSpec`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TrainerSpec {
-    /// Unigram where absent.
+    /// Unigram if absent.
     #[prost(enumeration = "ModelType", optional, tag = "3")]
     pub model_type: Option<i32>,
-    /// `▁` ends words instead of beginning them.
+    /// Whether `▁` ends words instead of beginning them.
     #[prost(bool, optional, tag = "24")]
     pub treat_whitespace_as_suffix: Option<bool>,
-    /// Unknown characters become byte pieces.
+    /// Whether unknown characters become byte pieces.
     #[prost(bool, optional, tag = "35")]
     pub byte_fallback: Option<bool>,
 }
@@ -81,13 +81,13 @@ pub struct NormalizerSpec {
     /// Trie and replacement strings.
     #[prost(bytes = "vec", optional, tag = "2")]
     pub precompiled_charsmap: Option<Vec<u8>>,
-    /// A space before the text; true where absent.
+    /// Whether a space is added before the text; true if absent.
     #[prost(bool, optional, tag = "3")]
     pub add_dummy_prefix: Option<bool>,
-    /// Runs of spaces become one, those at the ends none; true where absent.
+    /// Whether runs of spaces become one and those at the ends are removed; true if absent.
     #[prost(bool, optional, tag = "4")]
     pub remove_extra_whitespaces: Option<bool>,
-    /// Spaces become `▁`; true where absent.
+    /// Whether spaces become `▁`; true if absent.
     #[prost(bool, optional, tag = "5")]
     pub escape_whitespaces: Option<bool>,
 }

@@ -1,5 +1,5 @@
-//! The reference's text rules (`tokenization.py`: `preprocess_text`, `is_start_piece`), with Python's notions of white
-//! space, lower case and digits.
+//! The reference's text rules (`tokenization.py`: `preprocess_text`, `is_start_piece`), with Python's definitions of
+//! whitespace, lowercase and digits.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
@@ -7,14 +7,14 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 use crate::unicode::is_written_without_spaces;
 
-/// White space for Python's `str.split`: Unicode's, and U+001C to U+001F.
+/// Whether a character is whitespace for Python's `str.split`: Unicode's, and U+001C to U+001F.
 pub fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 /// Python's `str.isdigit` for one character: `Numeric_Type` Decimal or Digit.
 pub(super) fn is_python_digit(c: char) -> bool {
-    // Numeric_Type=Digit is closed: Unicode gives it to no further characters.
+    // Numeric_Type=Digit is closed: Unicode does not give it to any more characters.
     const DIGITS: [(u32, u32); 20] = [
         (0xB2, 0xB3),
         (0xB9, 0xB9),
@@ -48,15 +48,15 @@ pub(super) fn is_python_digit(c: char) -> bool {
 pub struct TextRules {
     /// `str.lower()`.
     pub lower_case: bool,
-    /// Leaves out NFKD and the dropping of combining marks.
+    /// Skips NFKD and the dropping of combining marks.
     pub keep_accents: bool,
 }
 
 impl TextRules {
-    /// `preprocess_text`: white space to single spaces; NFKD, and every character with a combining class dropped; lower
-    /// case. Writes to `out` (cleared first). Spaces that NFKD creates stay.
+    /// The reference's `preprocess_text`: whitespace becomes single spaces, then NFKD, then every character with a
+    /// combining class is dropped, then lowercase. Writes to `out` (cleared first). Spaces that NFKD creates remain.
     ///
-    /// The result of a text is that of its words, joined by spaces.
+    /// The result for a text consists of those for its words, joined by spaces.
     pub fn preprocess(self, text: &str, out: &mut String) {
         out.clear();
         if text.is_ascii() {
@@ -82,7 +82,7 @@ impl TextRules {
             }
         }
         if self.lower_case {
-            // Over the whole text, as in Python: a final sigma looks at its neighbours.
+            // Applies to the whole text, as in Python, because a final sigma depends on its neighbors.
             *out = out.to_lowercase();
         }
     }
@@ -91,8 +91,8 @@ impl TextRules {
 /// The single characters that begin a word under the reference's rule.
 const START_PUNCTUATION: &str = "!\"#$%&()*+,-./:;?@[\\]^_`{|}~";
 
-/// The reference's `_is_start_piece_sp`: whether a piece begins a word. Everything that is not ASCII letters and
-/// punctuation does, digits and apostrophes too.
+/// The reference's `_is_start_piece_sp`: whether a piece begins a word. Every piece does that is not made of ASCII
+/// letters and punctuation. Digits and apostrophes do too.
 pub fn is_start_piece(piece: &str) -> bool {
     let plain = |c: char| {
         let mut lower = c.to_lowercase();
@@ -104,8 +104,8 @@ pub fn is_start_piece(piece: &str) -> bool {
     single || piece.starts_with('▁') || piece.starts_with('<') || !piece.chars().all(plain)
 }
 
-/// Whether a piece begins a word by what Unicode says of it: after a space; punctuation and symbols (not the
-/// apostrophes, which stand inside words); scripts written without spaces.
+/// Whether a piece begins a word according to Unicode. A piece does if it begins with `▁` or in a script written
+/// without spaces, or if it has only punctuation and symbols (except apostrophes, which occur within words).
 pub fn is_word_start(piece: &str) -> bool {
     let is_mark = |c: char| {
         !matches!(c, '\'' | '’')

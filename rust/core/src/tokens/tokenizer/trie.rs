@@ -1,16 +1,16 @@
-//! A double-array trie over bytes, in the layout of Darts-clone, which `SentencePiece` models carry for their
-//! normalization rules and which we build for the pieces.
+//! A double-array trie over bytes in the layout of Darts-clone. `SentencePiece` models contain one for their
+//! normalization rules, and [`Trie::build`] makes one for the pieces.
 
 use yada::builder::DoubleArrayBuilder;
 
-/// Units of 32 bits: label in bits 0 to 7, "has a value" in bit 8, offset in bits 10 to 30 (shifted by 8 where bit 9 is
+/// Units of 32 bits: label in bits 0 to 7, "has a value" in bit 8, offset in bits 10 to 30 (shifted by 8 if bit 9 is
 /// set), or, with bit 31 set, a value.
 #[derive(Debug, Clone)]
 pub struct Trie {
     units: Vec<Unit>,
 }
 
-/// A unit and, where a key ends, that key's weight: beside it, so that it comes with the same cache line.
+/// A unit and, if a key ends there, that key's weight. They are adjacent, so that one cache line holds both.
 #[derive(Debug, Default, Clone, Copy)]
 struct Unit {
     bits: u32,
@@ -37,7 +37,7 @@ impl Cursor {
         self.unit.weight
     }
 
-    /// A number for this place, for [`Trie::value_at`].
+    /// Returns a number for this place, for [`Trie::value_at`].
     #[inline]
     pub fn position(self) -> u32 {
         self.position
@@ -52,7 +52,8 @@ const fn offset(unit: u32) -> u32 {
 }
 
 impl Trie {
-    /// Builds from keys with values below 2^31 and weights; keys are non-empty, distinct and free of NUL bytes.
+    /// Builds a trie from keys with values below 2^31 and weights. Keys must be non-empty, distinct and free of NUL
+    /// bytes.
     pub fn build(keys: &[(&[u8], u32, f32)]) -> Result<Self, String> {
         let mut sorted: Vec<(&[u8], u32)> = keys.iter().map(|&(key, value, _)| (key, value)).collect();
         sorted.sort_unstable();
@@ -67,7 +68,7 @@ impl Trie {
         Ok(trie)
     }
 
-    /// Reads little-endian units, as they stand in a model's `precompiled_charsmap`.
+    /// Reads little-endian units, as in a model's `precompiled_charsmap`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let (words, rest) = bytes.as_chunks::<4>();
         if words.is_empty() || !rest.is_empty() {
@@ -76,8 +77,8 @@ impl Trie {
         let mut units: Vec<Unit> =
             words.iter().map(|word| Unit { bits: u32::from_le_bytes(*word), weight: 0.0 }).collect();
         units.resize(units.len().next_multiple_of(BLOCK), Unit::default());
-        // With whole blocks, a root that is no value, and every offset inside, no step can leave the array: a unit that
-        // is a value has no label.
+        // If all blocks are complete, the root is not a value, and every offset is inside, then no step can leave the
+        // array: a unit that is a value has no label.
         if units[0].bits >> 31 == 1 {
             return Err("a double-array trie without a root".into());
         }
@@ -95,7 +96,7 @@ impl Trie {
         Cursor { position: 0, unit: self.units[0] }
     }
 
-    /// Follows `byte`; false where no key goes on that way.
+    /// Follows `byte`. Returns `false` if no key continues that way.
     #[inline]
     pub fn step(&self, cursor: &mut Cursor, byte: u8) -> bool {
         let position = cursor.position ^ offset(cursor.unit.bits) ^ u32::from(byte);
@@ -107,19 +108,19 @@ impl Trie {
         true
     }
 
-    /// The value of the key that ends here, if one does.
+    /// Returns the value of the key that ends here, if one does.
     #[inline]
     pub fn value(&self, cursor: Cursor) -> Option<u32> {
         cursor.has_value().then(|| self.value_at(cursor.position))
     }
 
-    /// The value of the key that ends at that [`Cursor::position`].
+    /// Returns the value of the key that ends at that [`Cursor::position`].
     pub fn value_at(&self, position: u32) -> u32 {
         let leaf = position ^ offset(self.units[position as usize].bits);
         self.units[leaf as usize].bits & !(1 << 31)
     }
 
-    /// The longest key that `text` begins with: its length in bytes and its value.
+    /// Returns the longest key that `text` begins with: its length in bytes and its value.
     pub fn longest_prefix(&self, text: &[u8]) -> Option<(usize, u32)> {
         let mut cursor = self.root();
         let mut found = None;
@@ -134,13 +135,13 @@ impl Trie {
         found
     }
 
-    /// Shows `visit` every key of up to 64 bytes.
+    /// Calls `visit` with every key of up to 64 bytes.
     pub fn for_each_key(&self, visit: &mut dyn FnMut(&[u8])) {
         self.visit_below(self.root(), &mut Vec::new(), &mut 0, visit);
     }
 
     fn visit_below(&self, cursor: Cursor, key: &mut Vec<u8>, visited: &mut usize, visit: &mut dyn FnMut(&[u8])) {
-        // No normalization rule is longer, and a tree has each unit once: a corrupt array with cycles ends too.
+        // No normalization rule is longer, and a tree has each unit once, so a corrupt array with cycles ends too.
         *visited += 1;
         if key.len() == 64 || *visited > self.units.len() {
             return;
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_cyclic_array_is_walked_to_an_end() {
-        // Every unit is labelled with its byte, and its offset leads back into the same block.
+        // Every unit is labeled with its byte, and its offset leads back into the same block.
         let bytes: Vec<u8> = (0..256u32).flat_map(|byte| (byte | 1 << 8).to_le_bytes()).collect();
         let trie = Trie::from_bytes(&bytes).expect("no unit points outside");
         let mut keys = 0;

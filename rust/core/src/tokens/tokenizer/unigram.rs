@@ -1,31 +1,32 @@
-//! The best segmentation under a unigram model, in `SentencePiece`'s own order of operations
-//! (`unigram::Model::EncodeOptimized`), so that ties fall as they fall there.
+//! Finds the best segmentation under a unigram model, in `SentencePiece`'s own order of operations
+//! (`unigram::Model::EncodeOptimized`), so that ties are resolved in the same way.
 
 use super::normalizer::{SPACE_SYMBOL, char_length};
 use super::proto::{ModelProto, PieceType};
 use super::trie::{Cursor, Trie};
 
-/// Stands for an unknown character where a piece's place in the trie is kept.
+/// Replaces a piece's place in the trie for an unknown character.
 const UNKNOWN: u32 = u32::MAX;
 
-/// Sums beyond this are brought back to 0 (`kScoreResetThreshold`).
+/// Sums beyond this are reset to 0 (`kScoreResetThreshold`).
 const RESET_SCORE: f32 = 100_000.0;
 
-/// From here on a text counts as deep: with 90,000 before it, some way through it may come near [`RESET_SCORE`].
+/// From this score on, a text counts as deep: with 90,000 before it, some path through it may come near
+/// [`RESET_SCORE`].
 const DEEP_SCORE: f32 = 9_500.0;
 
 /// Pieces and scores.
 #[derive(Debug)]
 pub struct Unigram {
     trie: Trie,
-    /// By id; 0 for what text never gives.
+    /// Scores by id; 0 for pieces that text never produces.
     scores: Vec<f32>,
     unknown_score: f32,
     unknown: u32,
-    /// Where `▁` leads in the trie: most words begin with it.
+    /// The place in the trie after `▁`, with which most words begin.
     after_space: Option<Cursor>,
     keeps_words: bool,
-    /// In bytes.
+    /// The length of the longest piece in bytes.
     longest_piece: usize,
 }
 
@@ -36,7 +37,7 @@ pub struct Span {
     pub start: u32,
     /// Byte after the last.
     pub end: u32,
-    /// Id; the unknown id for a single unknown character.
+    /// The id of the piece; the unknown id for a single unknown character.
     pub id: u32,
 }
 
@@ -44,10 +45,10 @@ pub struct Span {
 #[derive(Debug, Clone, Copy)]
 struct Node {
     score: f32,
-    /// By how much the best path beats the next best.
+    /// The lead of the best path over the second best.
     gap: f32,
     start: u32,
-    /// Place in the trie, or [`UNKNOWN`].
+    /// The piece's place in the trie, or [`UNKNOWN`].
     piece: u32,
 }
 
@@ -59,20 +60,21 @@ pub struct Lattice {
     nodes: Vec<Node>,
 }
 
-/// What a segmentation cost, and how safe it is.
+/// The score of a segmentation, and how safe it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
-    /// Score of the text up to its end, in float32 as `SentencePiece` sums it.
+    /// The score of the text up to its end, in float32 as `SentencePiece` sums it.
     pub score: f32,
-    /// The smallest lead, over the places on the best path, over the next best way there; infinite without rivals.
+    /// The smallest lead of the best path over the second-best one, among all places on the best path. Infinite without
+    /// rivals.
     pub gap: f32,
-    /// Whether some way through the text, not only the best, summed up more than [`DEEP_SCORE`] together with the score
-    /// before it.
+    /// Whether some path through the text, not only the best, has a sum of more than [`DEEP_SCORE`], including the
+    /// score before it.
     pub deep: bool,
 }
 
 impl Unigram {
-    /// From a model; `unknown` is the id of its unknown piece.
+    /// Creates the segmenter of a model. `unknown` is the id of its unknown piece.
     pub fn new(model: &ModelProto, unknown: u32) -> Result<Self, String> {
         let mut keys = Vec::with_capacity(model.pieces.len());
         let mut min_score = f32::MAX;
@@ -112,24 +114,24 @@ impl Unigram {
         })
     }
 
-    /// Score of the piece `id`; of no use for the unknown id.
+    /// Returns the score of the piece `id`. It is meaningless for the unknown id.
     #[inline]
     pub fn score(&self, id: u32) -> f32 {
         self.scores[id as usize]
     }
 
-    /// Whether no piece has a `▁` anywhere but at its start, so that the best segmentation of a text is those of its
+    /// Whether no piece has a `▁` except at its start, so that the best segmentation of a text consists of those of its
     /// words.
     pub fn keeps_words(&self) -> bool {
         self.keeps_words
     }
 
-    /// Appends the best segmentation of `text` to `spans`, with `base` added to their positions, for a text whose
-    /// score so far is `score`.
+    /// Appends the best segmentation of `text` to `spans`, with `base` added to the positions. The score before the
+    /// text is `score`.
     ///
     /// Everything is float32, as in `SentencePiece` 0.2.3: sums, comparisons, a user-defined symbol's 0.1 for each byte
-    /// but the first, and the subtraction that keeps the sums of long texts small. (Versions before 0.2.2 compared sums
-    /// in float64 and gave user-defined symbols another score: exact ties can fall otherwise there.)
+    /// except the first, and the subtraction that keeps the sums of long texts small. (Versions before 0.2.2 compared
+    /// sums in float64 and gave user-defined symbols another score, so exact ties can resolve differently there.)
     pub fn segment(&self, text: &[u8], score: f32, base: u32, lattice: &mut Lattice, spans: &mut Vec<Span>) -> Outcome {
         let nodes = &mut lattice.nodes;
         nodes.clear();
@@ -188,7 +190,7 @@ impl Unigram {
     }
 }
 
-/// Takes the score of the first node from all that are reached.
+/// Subtracts the score of the first node from all nodes that are reached.
 #[cold]
 fn reset(nodes: &mut [Node]) {
     let offset = nodes[0].score;
@@ -200,7 +202,7 @@ fn reset(nodes: &mut [Node]) {
 
 #[inline]
 fn offer(node: &mut Node, candidate: f32, start: usize, piece: u32) {
-    // From negative infinity, a node that was not reached, the lead is infinite.
+    // For a node that was not reached, the score is negative infinity, so the lead is infinite.
     let lead = candidate - node.score;
     if lead > 0.0 {
         *node = Node { score: candidate, gap: lead, start: start as u32, piece };

@@ -8,19 +8,19 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 use super::text::is_python_space;
 
-/// Words of more characters are unknown.
+/// A word with more characters is unknown.
 const MAX_WORD_CHARACTERS: usize = 200;
 
-/// The entry that a blank line is.
+/// The entry for a blank line.
 const BLANK: &str = " ";
 
-/// What a vocabulary file holds.
+/// The content of a vocabulary file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Vocabulary {
     /// The entries; the id of each is the number of its line, from 0.
     pub entries: Vec<String>,
-    /// The same as a file that every reader of vocabularies numbers in this way: one entry per line, without a byte-order
-    /// mark, and nothing before or after the entry.
+    /// The same entries as a file that every reader of vocabularies numbers in this way: one entry per line, without a
+    /// byte-order mark, and nothing before or after the entry.
     pub plain: String,
 }
 
@@ -28,11 +28,11 @@ pub struct Vocabulary {
 pub type BadLine = (u64, String);
 
 impl Vocabulary {
-    /// Reads a vocabulary: an entry is a line's first field, and a blank line is `" "` (`load_vocab` of the reference). A
-    /// byte-order mark before the first entry is skipped.
+    /// Reads a vocabulary. An entry is a line's first field, and a blank line is `" "` (`load_vocab` of the reference).
+    /// A byte-order mark before the first entry is skipped.
     ///
-    /// An entry that stands twice is an error. The reference gives its second line no id, so that every later id is one
-    /// less than in other programs, which number entries by their lines.
+    /// A duplicate entry is an error. The reference gives its second line no id, so that every later id is one less
+    /// than in other programs, which number entries by their lines.
     pub fn read(file: &str) -> Result<Self, BadLine> {
         let mut lines: Vec<&str> = file.trim_start_matches('\u{feff}').split('\n').collect();
         if lines.last() == Some(&"") {
@@ -63,7 +63,7 @@ impl Vocabulary {
     }
 }
 
-/// What to say of an entry that stands on two lines, the second of which is `line`.
+/// Returns the message for an entry that is on two lines, the second of which is `line`.
 fn twice(entry: &str, line: &str, first: u64, second: u64) -> String {
     let (what, shown) = if entry == BLANK {
         ("a vocabulary must not have more than one blank line".to_owned(), String::new())
@@ -93,13 +93,13 @@ pub struct WordPiece {
 }
 
 impl WordPiece {
-    /// From the entries in id order; `unknown` is the id of `[UNK]`.
+    /// Creates the tokenizer from the entries in id order. `unknown` is the id of `[UNK]`.
     pub fn new(entries: &[String], unknown: u32, lower_case: bool, keep_accents: bool) -> Self {
         let ids = entries.iter().enumerate().map(|(id, entry)| (entry.clone(), id as u32)).collect();
         Self { ids, unknown, lower_case, keep_accents }
     }
 
-    /// Appends the ids of `text`. The ids of a text are those of its parts between spaces, one after the other.
+    /// Appends the ids of `text`. They are the ids of its parts between spaces, one after the other.
     pub fn encode(&self, text: &str, out: &mut Vec<u32>) {
         let mut clean = String::with_capacity(text.len());
         for c in text.chars() {
@@ -124,7 +124,7 @@ impl WordPiece {
                 } else {
                     rest.find(is_punctuation).unwrap_or(rest.len())
                 };
-                // Lower-casing and dropping marks can leave white space behind; the reference splits there again.
+                // Lowercasing and dropping marks can leave whitespace, and the reference splits there again.
                 for part in rest[..end].split(is_python_space).filter(|part| !part.is_empty()) {
                     self.encode_word(part, out);
                 }
@@ -133,7 +133,7 @@ impl WordPiece {
         }
     }
 
-    /// Greedy longest match first; a word that cannot be matched whole is unknown.
+    /// Matches greedily, the longest piece first. A word that cannot be matched completely is unknown.
     fn encode_word(&self, word: &str, out: &mut Vec<u32>) {
         let first = out.len();
         if word.chars().nth(MAX_WORD_CHARACTERS).is_some() {
@@ -181,7 +181,7 @@ fn is_punctuation(c: char) -> bool {
     c.is_ascii_punctuation() || (!c.is_ascii() && c.general_category_group() == GeneralCategoryGroup::Punctuation)
 }
 
-/// The CJK Unified Ideographs blocks that BERT spaces out.
+/// Whether a character is in the CJK Unified Ideographs blocks around which BERT adds spaces.
 fn is_chinese(c: char) -> bool {
     matches!(u32::from(c),
         0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2B73F | 0x2B740..=0x2B81F

@@ -24,7 +24,7 @@ impl Folder {
     }
 }
 
-/// A line, where it begins, and whether its file ends after it.
+/// A line, its position, and whether its file ends after it.
 type Line = (Vec<u8>, Position, bool);
 
 fn lines(reader: &mut BlockReader) -> Result<Vec<Line>> {
@@ -43,7 +43,7 @@ fn lines(reader: &mut BlockReader) -> Result<Vec<Line>> {
     Ok(found)
 }
 
-/// The same, the slow way: for files of text without byte-order marks.
+/// The same lines, computed the slow way, for files of text without byte-order marks.
 fn expected(files: &[&[u8]]) -> Vec<Line> {
     let mut found = Vec::new();
     for (file, bytes) in files.iter().enumerate() {
@@ -126,7 +126,7 @@ fn a_block_holds_about_what_it_should() {
     }
 }
 
-/// Gives lines without end.
+/// Returns lines without end.
 struct Endless;
 
 impl Read for Endless {
