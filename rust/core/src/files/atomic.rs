@@ -1,8 +1,8 @@
-//! Files that appear under their names whole or not at all.
+//! Writes files that appear under their names complete or not at all.
 //!
-//! A file is written as `.NAME.tmp` in the folder it belongs to, synced, renamed, and the folder is synced: a crash at
-//! any moment leaves the old state, or the new one, and at worst a temporary file that [`remove_stale`] clears away. The
-//! leading dot keeps temporaries out of globs such as `records-*`.
+//! A file is written as `.NAME.tmp` in its directory and synced. Then it is renamed, and the directory is synced. A
+//! crash at any moment leaves the old state or the new one, and at worst a temporary file that [`remove_stale`]
+//! removes. The leading dot keeps temporaries out of globs such as `records-*`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,9 +15,9 @@ use crate::{Error, Result};
 
 const SUFFIX: &str = ".tmp";
 
-/// A file being written; [`AtomicFile::commit`] gives it its name, dropping it without that removes it.
+/// A file being written. [`AtomicFile::commit`] gives it its name; dropping it without a commit removes it.
 ///
-/// Nothing is buffered: hand over blocks of some size.
+/// Nothing is buffered, so pass blocks of a reasonable size.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
@@ -26,7 +26,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Opens the temporary beside `path`, whose folder must exist.
+    /// Opens the temporary next to `path`, whose directory must exist.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let temporary = temporary_of(&path);
@@ -34,7 +34,7 @@ impl AtomicFile {
         Ok(Self { path, temporary, file: Some(file) })
     }
 
-    /// The same under a temporary name of its own, for folders that several processes may write to at once.
+    /// The same under a unique temporary name, for directories that several processes may write to at once.
     pub fn create_apart(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let (folder, mut prefix) = (folder_of(&path), OsString::from("."));
@@ -42,7 +42,7 @@ impl AtomicFile {
         prefix.push(".");
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(SUFFIX);
-        // Others may read what comes of it; the process's umask applies.
+        // Others may read the finished file; the process's umask applies.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let (file, temporary) = builder
@@ -52,12 +52,12 @@ impl AtomicFile {
         Ok(Self { path, temporary, file: Some(file) })
     }
 
-    /// The name the file will have.
+    /// Returns the file's final name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Appends `bytes`; the error (a full disk, say) names the final path.
+    /// Appends `bytes`. An error, such as a full disk, names the final path.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.file {
             Some(file) => file.write_all(bytes).map_err(|source| Error::io("cannot write", &self.path, source)),
@@ -65,13 +65,14 @@ impl AtomicFile {
         }
     }
 
-    /// Syncs the file and gives it its name, replacing what had it. Takes as long as the disk needs.
+    /// Syncs the file and gives it its name, replacing an existing file. Takes as long as the disk needs.
     pub fn commit(mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         publish(&file, &self.temporary, &self.path).inspect_err(|_| discard(&self.temporary))
     }
 
-    /// Gives the file its name without waiting for the disk: for what carries a checksum and can be made again.
+    /// Gives the file its name without waiting for the disk. Meant for files that have a checksum and can be made
+    /// again.
     pub fn commit_unsynced(mut self) -> Result<()> {
         self.rename()
     }
@@ -94,7 +95,7 @@ impl Drop for AtomicFile {
     }
 }
 
-/// Syncs `file`, which lies at `temporary`, and gives it the name `path`, replacing what had it.
+/// Syncs `file`, which is at `temporary`, and renames it to `path`, replacing an existing file.
 pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> {
     file.sync_all()
         .and_then(|()| std::fs::rename(temporary, path))
@@ -102,14 +103,14 @@ pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> 
     sync_folder_of(path)
 }
 
-/// Writes `bytes` to `path`, whole or not at all.
+/// Writes `bytes` to `path`, completely or not at all.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let mut file = AtomicFile::create(path.as_ref())?;
     file.write(bytes)?;
     file.commit()
 }
 
-/// Writes `value` as indented JSON and a newline to `path`, whole or not at all.
+/// Writes `value` to `path` as indented JSON with a newline, completely or not at all.
 pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
     let path = path.as_ref();
     let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::io("cannot write", path, source.into()))?;
@@ -117,21 +118,21 @@ pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> 
     write(path, &text)
 }
 
-/// Creates `folder` and what is missing above it.
+/// Creates `folder` and its missing parents.
 pub fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io("cannot create the folder", folder, source))
 }
 
-/// Removes `path`; that it is not there is no error.
+/// Removes `path`. It is not an error if `path` does not exist.
 pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        // A read-only file system refuses before it looks.
+        // A read-only file system refuses before it checks whether the file exists.
         Err(source) if path.symlink_metadata().is_ok() => Err(Error::io("cannot remove", path, source)),
         _ => Ok(()),
     }
 }
 
-/// Removes what killed runs left in `folder`: the temporaries of files whose names `is_ours` accepts.
+/// Removes what killed runs left in `folder`: temporaries of files whose names `is_ours` accepts.
 pub fn remove_stale(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
     let cannot_read = |source| Error::io("cannot read the folder", folder, source);
     for entry in std::fs::read_dir(folder).map_err(cannot_read)? {
@@ -144,11 +145,11 @@ pub fn remove_stale(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()>
     Ok(())
 }
 
-/// Makes the names in `path`'s folder durable: a rename is only safe once its folder is on the disk.
+/// Makes the names in `path`'s directory durable: a rename is safe only once the directory is on disk.
 pub fn sync_folder_of(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some network and FUSE file systems have no such call; the rename itself has happened.
+        // Some network and FUSE file systems have no such call. The rename itself has happened.
         Err(source) if matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
             Ok(())
         }
@@ -171,7 +172,7 @@ fn temporary_of(path: &Path) -> PathBuf {
 }
 
 fn discard(temporary: &Path) {
-    // The error that led here is the one worth reporting; a leftover is cleared away by the next run.
+    // The error that led here is the one worth reporting. The next run removes a leftover.
     let _ = std::fs::remove_file(temporary);
 }
 

@@ -1,17 +1,17 @@
-//! Data of which no reader of text makes anything, by their first bytes: archives, and text that is not UTF-8.
+//! Recognizes, by their first bytes, data that no text reader can read: archives, and text that is not UTF-8.
 
 use memchr::memmem;
 
-/// What data are, and what to do.
+/// What the data is, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Foreign {
-    /// To stand after "this is": "a zip archive".
+    /// Completes the sentence "this is ...": "a zip archive".
     pub what: &'static str,
-    /// As an imperative: "unpack it first (unzip)".
+    /// An imperative: "unpack it first (unzip)".
     pub advice: &'static str,
 }
 
-/// UTF-32 text, of either byte order.
+/// UTF-32 text in either byte order.
 pub(crate) const UTF_32: Foreign = Foreign::new("UTF-32 text", "convert it first (iconv -f UTF-32 -t UTF-8)");
 
 impl Foreign {
@@ -19,7 +19,7 @@ impl Foreign {
         Self { what, advice }
     }
 
-    /// What data that begin with `head` are, if one of these.
+    /// Returns what data beginning with `head` is, if it is one of these.
     pub fn of(head: &[u8]) -> Option<Self> {
         match head {
             [b'P', b'K', 3, 4, ..] => Some(zip(head)),
@@ -32,7 +32,7 @@ impl Foreign {
     }
 }
 
-/// Documents of office programs, and weights, are zip archives too: the names of their files tell.
+/// Office documents and model weights are zip archives too. The names of the files in them tell.
 fn zip(head: &[u8]) -> Foreign {
     let holds = |name: &[u8]| memmem::find(head, name).is_some();
     if holds(b"mimetypeapplication/epub") {

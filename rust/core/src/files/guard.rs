@@ -1,4 +1,4 @@
-//! Calls of libraries that may panic on bad input.
+//! Calls libraries that may panic on bad input.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -9,7 +9,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` returns, or none where it panics: then without the message that a panic prints.
+/// Returns the result of `work`, or `None` if it panics. The panic's message is then not printed.
 pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -26,7 +26,8 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// What `work` returns, or why not. Crates that read foreign data check much of what damaged data holds, but not all of it.
+/// Returns the result of `work`, or why it failed. Crates that read foreign data check for much damage, but not for
+/// all.
 pub(crate) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     quietly(work).map_or_else(
         || Err("what it says of itself contradicts itself".into()),

@@ -1,4 +1,4 @@
-//! Which files the arguments of a command name.
+//! Finds the files that the arguments of a command name.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -13,14 +13,14 @@ use super::guard::quietly;
 use super::marks::{is_sidecar, is_token_store};
 use crate::{Error, Result};
 
-/// What becomes of bytes that are not UTF-8.
+/// What to do with bytes that are not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBadUtf8 {
-    /// [`Error::InvalidUtf8`].
+    /// Fail with [`Error::InvalidUtf8`].
     #[default]
     Error,
-    /// One U+FFFD for each maximal invalid sequence, as `String::from_utf8_lossy` does it, and counted.
+    /// Insert one U+FFFD for each maximal invalid sequence, as `String::from_utf8_lossy` does, and count it.
     Replace,
 }
 
@@ -35,35 +35,35 @@ pub enum InputKind {
     Stdin,
 }
 
-/// One input, in the place where it is read.
+/// One input file or stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// The path as it was given or found; `<stdin>` for standard input.
+    /// The path as given or found; `<stdin>` for standard input.
     pub path: PathBuf,
     /// How it can be read.
     pub kind: InputKind,
-    /// Bytes as they lie on the disk, compressed or not; 0 for streams.
+    /// The size on disk in bytes, compressed or not; 0 for streams.
     pub bytes: u64,
 }
 
-/// What identifies an input without reading all of it.
+/// Identifies an input without reading all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRecord {
-    /// The path as it was given or found.
+    /// The path as given or found.
     pub path: String,
-    /// Bytes as they lie on the disk; none for streams.
+    /// The size on disk in bytes; `None` for streams.
     pub bytes: Option<u64>,
-    /// XXH3-128 of the first and the last 64 KiB, in hexadecimal; none for streams.
+    /// XXH3-128 of the first and the last 64 KiB, in hexadecimal; `None` for streams.
     pub fingerprint: Option<String>,
 }
 
 impl InputFile {
-    /// Whether reading can begin anywhere, again and again.
+    /// Whether reading can begin anywhere, and more than once.
     pub fn is_seekable(&self) -> bool {
         self.kind == InputKind::File
     }
 
-    /// What identifies the file: path, size and a fingerprint of its ends.
+    /// Returns what identifies the file: path, size and a fingerprint of its ends.
     pub fn record(&self) -> Result<InputRecord> {
         let path = self.path.to_string_lossy().into_owned();
         if !self.is_seekable() {
@@ -89,15 +89,19 @@ fn fingerprint(path: &Path) -> std::io::Result<String> {
     Ok(format!("{:032x}", hash.digest128()))
 }
 
-/// The files that `inputs` name, in the order in which they are read.
+/// Returns the files that `inputs` name, in the order in which they are read.
 ///
-/// Each argument is a file, a folder (all files below it, sorted by path, hidden ones and those in which prepare-text notes
-/// what it did left out), a glob pattern (what it
-/// matches, folders opened up, sorted by path, each file once) or `-` (standard input, once at most). A name that exists
-/// is never taken for a pattern. A file that is named by two arguments is read twice.
+/// Each argument is one of these:
+/// - a file;
+/// - a directory: all files below it, sorted by path, except hidden files and those in which prepare-text notes what it
+///   did;
+/// - a glob pattern: what it matches, with directories expanded, sorted by path, each file once;
+/// - `-`: standard input, at most once.
+///
+/// An existing name is never taken for a pattern. A file that two arguments name is read twice.
 ///
 /// # Errors
-/// [`Error::Input`] where an argument names nothing, [`Error::Io`] where a file or folder cannot be read.
+/// [`Error::Input`] if an argument names nothing, [`Error::Io`] if a file or directory cannot be read.
 pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
     if inputs.is_empty() {
         return Err(Error::Input("no input: name text files, folders, glob patterns, or - for standard input".into()));
@@ -148,7 +152,8 @@ fn push_all(paths: BTreeSet<PathBuf>, files: &mut Vec<InputFile>) -> Result<()> 
     Ok(())
 }
 
-/// What to say of an input that names nothing, but several files with commas between them, as other programs take them.
+/// Returns advice for an input that does not exist but looks like several files separated by commas, as other programs
+/// accept.
 fn comma_advice(input: &Path) -> String {
     let Some(text) = input.to_str().filter(|text| text.contains(',')) else { return String::new() };
     let parts: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
@@ -172,7 +177,7 @@ fn comma_advice(input: &Path) -> String {
 fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
     let no_such_file =
         || Error::Input(format!("{}: no such file or folder{}", pattern.display(), comma_advice(pattern)));
-    // Patterns are text; a name that is not can only be a file's own.
+    // A pattern is text. A name that is not text can only be that of a file.
     let pattern = pattern.to_str().filter(|text| is_pattern(text)).ok_or_else(no_such_file)?;
     let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
         .map_err(|e| Error::Input(format!("{pattern}: not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
@@ -207,8 +212,8 @@ fn is_pattern(input: &str) -> bool {
     input.contains(['*', '?', '['])
 }
 
-/// Refuses an output that `inputs`, folders and patterns, take in: what is written there would be the next run's
-/// input. A hidden one is not read, so it may lie there.
+/// Refuses an output that lies in a directory of `inputs` or matches a pattern, because the next run would read it as
+/// input. A hidden output is not read, so it is accepted.
 ///
 /// # Errors
 /// [`Error::Option`] naming both.
@@ -240,18 +245,18 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
     Ok(())
 }
 
-/// Whether reading all of `folder` comes to `inner`, which hidden folders on the way prevent.
+/// Whether reading all of `folder` includes `inner`. Hidden directories on the way prevent this.
 fn reads_into(folder: &Path, inner: &Path) -> bool {
     inner.strip_prefix(folder).is_ok_and(|rest| !rest.iter().any(|name| name.as_encoded_bytes().starts_with(b".")))
 }
 
-/// The absolute `path` without links: where it exists, or as it will be where it does not.
+/// Returns the absolute `path` without links. If it does not exist, returns the path that it would have.
 pub(crate) fn canonical(path: &Path) -> Option<PathBuf> {
     let (there, real) = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)))?;
     Some(real.join(path.strip_prefix(there).ok()?))
 }
 
-/// Adds every regular file below `folder`. Links are followed, but not into a folder that holds them (`parents`).
+/// Adds every regular file below `folder`. Follows links, except into a directory that contains them (`parents`).
 fn walk(folder: &Path, parents: &mut Vec<PathBuf>, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let error = |e| Error::io("cannot read", folder, e);
     let real = fs::canonicalize(folder).map_err(error)?;
@@ -338,7 +343,7 @@ mod tests {
         let text = message(format!("{},{b}", at("*.txt")));
         assert!(text.contains(&format!("{advice} '{}' {b}", at("*.txt"))), "{text}");
         assert!(!message(at("x,y")).contains(advice));
-        // A name with a comma is a name.
+        // A name may contain a comma.
         fs::write(at("a.txt,b.txt"), "").unwrap();
         assert_eq!(expand_inputs(&[at("a.txt,b.txt")]).unwrap().len(), 1);
     }
@@ -382,7 +387,7 @@ mod tests {
         assert!(matches!(expand_inputs(&[&name]), Err(Error::Input(_))));
         fs::write(&name, "text").unwrap();
         assert_eq!(expand_inputs(&[&name]).unwrap()[0].path, name);
-        // The pattern looks at that name too.
+        // The pattern matches that name too.
         match expand_inputs(&[dir.path().join("*.txt")]) {
             Err(Error::Input(reason)) => assert!(reason.contains("not UTF-8"), "{reason}"),
             other => panic!("{other:?}"),

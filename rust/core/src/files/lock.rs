@@ -1,8 +1,8 @@
-//! Locks on outputs: of two commands that write to one place, the second is refused.
+//! Locks outputs. If two commands write to the same place, the second is refused.
 //!
-//! A folder that is filled in place is locked itself ([`claim`], [`lock`]). What appears whole, a file or a folder that
-//! takes another's place, is locked through `.NAME.lock` beside it ([`claim_whole`]). The locks are `flock`'s: they end
-//! with the process, however it ends.
+//! A directory that is filled in place is locked itself ([`claim`], [`lock`]). An output that appears at once and
+//! complete, a file or a directory that replaces another, is locked through `.NAME.lock` next to it ([`claim_whole`]).
+//! The locks are `flock` locks, which end with the process, however it ends.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -12,25 +12,25 @@ use std::path::{Path, PathBuf};
 use super::atomic::create_folder;
 use crate::{Error, Result};
 
-/// A lock on an output, for as long as this lives.
+/// A lock on an output. It ends when this is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
     file: File,
-    /// The process that has the lock; none if the file system has no locks.
+    /// The process that holds the lock, or `None` if the file system has no locks.
     owner: Option<u32>,
     /// The lock file to remove at the end, if there is one.
     lock_file: Option<PathBuf>,
-    /// Folders made for the lock, the innermost first: removed at the end if they are still empty.
+    /// Directories created for the lock, the innermost first. At the end, those that are still empty are removed.
     made: Vec<PathBuf>,
 }
 
 impl FolderLock {
-    /// Locks `folder`; `None` while somebody else has it locked.
+    /// Locks `folder`. Returns `None` while another run holds the lock.
     ///
-    /// NFS has no lock on a folder; there a file beside it is locked.
+    /// NFS cannot lock a directory, so a file next to it is locked there.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be opened.
+    /// [`Error::Io`] if the directory cannot be opened.
     pub fn take(folder: &Path) -> Result<Option<Self>> {
         let file = File::open(folder).map_err(|source| Error::io("cannot open the folder", folder, source))?;
         match file.try_lock() {
@@ -43,12 +43,12 @@ impl FolderLock {
         }
     }
 
-    /// Locks the name `path` by a file beside it; `None` while somebody else has it locked.
+    /// Locks the name `path` through a file next to it. Returns `None` while another run holds the lock.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be made.
+    /// [`Error::Io`] if the file cannot be created.
     fn take_beside(path: &Path) -> Result<Option<Self>> {
-        // Another spelling of the folder, or a link to it, is the same lock.
+        // Another spelling of the directory, or a link to it, must give the same lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.into());
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
@@ -66,7 +66,7 @@ impl FolderLock {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(_)) => Self::of(file, false),
             };
-            // Else who had it before has removed the file meanwhile.
+            // Otherwise, the previous holder removed the file meanwhile.
             if !lock.is_exclusive() || lock.is_of(&lock_file) {
                 lock.lock_file = Some(lock_file);
                 return Ok(Some(lock));
@@ -78,7 +78,7 @@ impl FolderLock {
         Self { file, owner: exclusive.then(std::process::id), lock_file: None, made: Vec::new() }
     }
 
-    /// Whether the folder that is locked is the one that has this name now.
+    /// Whether the locked directory is the one that has this name now.
     pub fn is_of(&self, folder: &Path) -> bool {
         if self.lock_file.is_some() {
             return true;
@@ -95,7 +95,7 @@ impl FolderLock {
         }
     }
 
-    /// Whether this keeps others out: not if the file system has no locks, and there is no telling who else is there.
+    /// Whether this keeps others out. False if the file system has no locks, because others cannot be detected then.
     pub fn is_exclusive(&self) -> bool {
         self.owner.is_some()
     }
@@ -103,33 +103,33 @@ impl FolderLock {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // A process forked meanwhile has the file open too: closing ours would leave the folder locked until it ends. Its
-        // own copy of this, in turn, must not take the lock from us.
+        // A process forked meanwhile has the file open too, so closing it here would leave the directory locked until
+        // that process ends. In turn, the fork's copy of this lock must not release it.
         if self.owner == Some(std::process::id()) {
             if let Some(file) = &self.lock_file {
                 let _ = std::fs::remove_file(file);
             }
-            // The first that holds something ends it.
+            // Stops at the first directory that is not empty.
             let _ = self.made.iter().try_for_each(std::fs::remove_dir);
-            // If that fails, closing the file is all that is left.
+            // If this fails, the lock ends when the file is closed.
             let _ = self.file.unlock();
         }
     }
 }
 
-/// Keeps a second run out of `folder`, which is there, for as long as the lock lives.
+/// Keeps a second run out of the existing `folder` while the lock lives.
 ///
 /// # Errors
-/// [`Error::Data`] if another run has it; [`Error::Io`] if it cannot be opened.
+/// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be opened.
 pub fn lock(folder: &Path) -> Result<FolderLock> {
     FolderLock::take(folder)?.ok_or_else(|| busy(folder))
 }
 
-/// Creates `folder` and what is missing above it, and keeps a second run out. What was created and is still empty when
-/// the lock ends is removed again, unless two runs come at the same moment.
+/// Creates `folder` and its missing parents, and keeps a second run out. Created directories that are still empty when
+/// the lock ends are removed, unless two runs start at the same moment.
 ///
 /// # Errors
-/// [`Error::Data`] if another run has it; [`Error::Io`] if it cannot be created.
+/// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be created.
 pub fn claim(folder: &Path) -> Result<FolderLock> {
     let mut tries = 0;
     loop {
@@ -137,7 +137,7 @@ pub fn claim(folder: &Path) -> Result<FolderLock> {
         tries += 1;
         let mut lock = match FolderLock::take(folder) {
             Ok(lock) => lock.ok_or_else(|| busy(folder))?,
-            // Who had it before has removed it meanwhile.
+            // The previous holder removed the directory meanwhile.
             Err(error) if is_missing(&error) && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
@@ -149,11 +149,11 @@ pub fn claim(folder: &Path) -> Result<FolderLock> {
     }
 }
 
-/// Keeps a second run from writing `path`, a file or folder that appears whole. The folder it lies in is created, and
-/// removed again if it is empty at the end.
+/// Keeps a second run from writing `path`, a file or directory that appears at once and complete. Its parent directory
+/// is created, and removed at the end if it is empty.
 ///
 /// # Errors
-/// [`Error::Data`] if another run is writing it; [`Error::Io`] if the folder cannot be written to.
+/// [`Error::Data`] if another run is writing `path`; [`Error::Io`] if the directory cannot be written to.
 pub fn claim_whole(path: &Path) -> Result<FolderLock> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut tries = 0;
@@ -162,7 +162,7 @@ pub fn claim_whole(path: &Path) -> Result<FolderLock> {
         tries += 1;
         let lock = match FolderLock::take_beside(path) {
             Ok(lock) => lock,
-            // Who had it before has removed the folder meanwhile.
+            // The previous holder removed the directory meanwhile.
             Err(error) if is_missing(&error) && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
@@ -173,13 +173,13 @@ pub fn claim_whole(path: &Path) -> Result<FolderLock> {
     }
 }
 
-/// Creates `folder`, and returns the folders that were not there, the innermost first.
+/// Creates `folder` and returns the directories that did not exist, the innermost first.
 fn create(folder: &Path) -> Result<Vec<PathBuf>> {
     let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
     let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
     let mut tries = 0;
     while let Err(error) = create_folder(folder) {
-        // Another run may remove a folder, its own, that was there a moment ago.
+        // Another run may remove a directory that it created and that existed a moment ago.
         tries += 1;
         if !is_missing(&error) || tries == TRIES {
             return Err(error);
@@ -188,10 +188,10 @@ fn create(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(made)
 }
 
-/// How often it is tried again if another run removes a folder meanwhile.
+/// How often to try again if another run removes a directory meanwhile.
 const TRIES: usize = 100;
 
-/// Whether something that should be there is not, or is there no longer.
+/// Whether the error means that something does not exist, or no longer exists.
 fn is_missing(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     matches!(source.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
@@ -211,7 +211,7 @@ mod tests {
         let held = lock(folder.path()).unwrap();
         assert!(held.is_exclusive());
         assert!(FolderLock::take(folder.path()).unwrap().is_none());
-        // What a forked process has: the same open file, and a guard that is not its own.
+        // A forked process has the same open file, and a guard that is not its own.
         let inherited = held.file.try_clone().unwrap();
         let mut copy = FolderLock::of(inherited.try_clone().unwrap(), true);
         copy.owner = Some(std::process::id() ^ 1);
@@ -275,7 +275,7 @@ mod tests {
                 let path = root.path().join(format!("new/{thread}"));
                 scope.spawn(move || {
                     for _ in 0..500 {
-                        // Each has its own output, and the last to end removes the folder.
+                        // Each has its own output, and the last one removes the directory.
                         drop(claim_whole(&path).unwrap());
                     }
                 });
@@ -305,7 +305,7 @@ mod tests {
             }
         });
         assert!(got.into_inner() > 0);
-        // Of two that come at once one may make the folder and the other get the lock: then it stays, empty.
+        // If two runs start at once, one may create the directory and the other get the lock. Then it remains, empty.
         assert!(std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) || !folder.exists());
     }
 }

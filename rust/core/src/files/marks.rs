@@ -1,20 +1,20 @@
-//! Names of files by which one command knows what another has written.
+//! The names of files by which one command recognizes what another has written.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// The file that makes a directory a token store; written last.
+/// The file that makes a directory a token store. It is written last.
 pub const META_FILE: &str = "meta.json";
 
-/// The journal of a token store that is not finished.
+/// The journal of an unfinished token store.
 pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 
-/// Whether `folder` holds a token store, whole or unfinished.
+/// Whether `folder` holds a token store, complete or unfinished.
 pub fn is_token_store(folder: &Path) -> bool {
     folder.join(META_FILE).is_file() || folder.join(JOURNAL_FILE).is_file()
 }
 
-/// Whether a file of this name is a note that prepare-text left beside its output, and no text.
+/// Whether a file of this name is a note that prepare-text wrote next to its output, and not text.
 pub fn is_sidecar(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     [&b"prepare-text.config.json"[..], b"prepare-text.summary.json"]

@@ -1,4 +1,4 @@
-//! What every stage needs of files: which ones an argument names, their bytes decompressed, files that appear whole, locks.
+//! File handling for all stages: the files that an argument names, decompression, files that appear complete, locks.
 
 pub mod atomic;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Whether an output that is there, whole or not, is the one that a command would make, and what to do if it is not.
+//! Checks whether an existing output, complete or not, is the one that a command would make, and says what to do if
+//! not.
 
 use std::path::Path;
 
@@ -6,22 +7,22 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// Something that decides the bytes of an output and was different when the output was made.
+/// A difference that determines the bytes of an output, between when it was made and now.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Difference {
-    /// To stand after "made with": "ngram 2, not 3".
+    /// Completes the sentence "made with ...": "ngram 2, not 3".
     what: String,
-    /// The value to pass to keep the output, if it is that of an option.
+    /// The value to pass to keep the output, if this is an option.
     keep: Option<String>,
 }
 
 impl Difference {
-    /// A difference of which no option decides, to stand after "made with".
+    /// Returns a difference that no option determines. `what` completes the sentence "made with ...".
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), keep: None }
     }
 
-    /// The values of `name` in the output and now; none if they are the same.
+    /// Compares the values of `name` in the output and now. Returns `None` if they are the same.
     pub fn of(name: &str, there: Option<&Value>, now: Option<&Value>) -> Option<Self> {
         if there == now {
             return None;
@@ -38,7 +39,7 @@ impl Difference {
         Some(Self::new(format!("{name} {}, not {}", text(there), text(now))))
     }
 
-    /// The same for each option, in the order of their names.
+    /// Compares the values of all options, in the order of their names.
     pub fn of_options(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
         let mut found = Self::of_all(there, now);
         for (name, difference) in &mut found {
@@ -50,7 +51,7 @@ impl Difference {
         found.into_iter().map(|(_, difference)| difference).collect()
     }
 
-    /// The same for all values that no option has, in the order of their names.
+    /// Compares all values that are not options, in the order of their names.
     pub fn of_values(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
         Self::of_all(there, now).into_iter().map(|(_, difference)| difference).collect()
     }
@@ -63,10 +64,10 @@ impl Difference {
     }
 }
 
-/// Refuses `output`, which is complete or was begun, if it was made with anything else than now.
+/// Refuses `output`, complete or unfinished, if it was made with anything different.
 ///
 /// # Errors
-/// [`Error::Option`] that says what is different and what to do.
+/// [`Error::Option`], which says what is different and what to do.
 pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Difference]) -> Result<()> {
     let made = if is_complete { "made" } else { "begun" };
     let aim = if is_complete { "keep it" } else { "resume" };
@@ -84,7 +85,7 @@ pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Differ
     )))
 }
 
-/// The file at `path`, in which a command notes what it has done, cannot be read as that.
+/// Returns the error for a file at `path` in which a command notes what it has done, if it cannot be read as such.
 pub(crate) fn not_ours(path: &Path, reason: &str) -> Error {
     let found = format!("not as albert-fast writes it ({reason})");
     Error::data(path, format!("{found}; set overwrite to replace the output, or name another output directory"))

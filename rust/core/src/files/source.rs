@@ -1,4 +1,4 @@
-//! Opening one input: what it holds by its first bytes, and its bytes decompressed.
+//! Opens one input: detects its format by the first bytes, and decompresses it.
 
 mod bzip2;
 mod members;
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
 
-/// What the first bytes say a file holds.
+/// The format of a file according to its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Plain,
@@ -43,28 +43,28 @@ impl Format {
     }
 }
 
-/// Bytes that are looked at.
+/// The number of bytes that are examined.
 const HEAD: usize = 512;
 
-/// The format, or what cannot be read.
+/// Returns the format, or what the data is if it cannot be read.
 fn sniff(head: &[u8]) -> Result<Format, Foreign> {
     match head {
         [0x1F, 0x8B, ..] => Ok(Format::Gzip),
-        // A zstd frame, or a skippable frame as parallel compressors write first.
+        // A zstd frame, or the skippable frame that parallel compressors write first.
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Ok(Format::Zstd),
-        // A file that is cut short within its first bytes is recognised by these.
+        // This also recognizes a file that is truncated within its first bytes.
         [0xFD, b'7', b'z', b'X', rest @ ..] if b"Z\0".starts_with(&rest[..rest.len().min(2)]) => Ok(Format::Xz),
         _ if head.len() > 3 && bzip2::is_start(head) => Ok(Format::Bzip2),
         _ => Foreign::of(head).map_or(Ok(Format::Plain), Err),
     }
 }
 
-/// Counts the bytes that leave the disk, before they are decompressed: what progress is measured in.
+/// Counts the bytes that are read from disk, before decompression. They measure the progress.
 pub(super) struct Counting<R> {
     inner: R,
-    /// Of all inputs.
+    /// The bytes read from all inputs.
     count: Arc<AtomicU64>,
-    /// Of this one.
+    /// The bytes read from this input.
     pub total: u64,
 }
 
@@ -80,13 +80,13 @@ impl<R: Read> Read for Counting<R> {
 /// An open input.
 pub(crate) struct Source {
     pub reader: Box<dyn BufRead + Send>,
-    /// Decompressed bytes that the caller has to pass over to reach the offset it asked for.
+    /// Decompressed bytes that the caller must skip to reach the offset it asked for.
     pub skip: u64,
     format: Format,
 }
 
 impl Source {
-    /// Opens `file` to be read from decompressed byte `offset`; `stdin` stands in for standard input.
+    /// Opens `file` for reading from decompressed byte `offset`. `stdin` replaces standard input.
     pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, offset: u64, meter: &Meter) -> Result<Self> {
         let error = |e| failed(file, e);
         if file.kind == InputKind::File {
@@ -135,12 +135,12 @@ impl Source {
         Ok(Self { reader, skip, format })
     }
 
-    /// Whether what is read lies on the disk in another form.
+    /// Whether the file is compressed on disk.
     pub fn is_compressed(&self) -> bool {
         self.format != Format::Plain
     }
 
-    /// What a failed read means: the system's refusal, or compressed data that is damaged.
+    /// Returns the error of a failed read: the system refused, or compressed data is damaged.
     pub fn error(&self, file: &InputFile, error: io::Error) -> Error {
         if self.format == Format::Plain || error.raw_os_error().is_some() || is_given_up(&error) {
             return failed(file, error);
@@ -165,7 +165,7 @@ fn is_given_up(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(it) if it.is::<GivenUp>())
 }
 
-/// A read that the system refused, or that was given up.
+/// Returns the error of a read that the system refused or that was abandoned.
 fn failed(file: &InputFile, error: io::Error) -> Error {
     if is_given_up(&error) {
         return Error::Interrupted(error.to_string());

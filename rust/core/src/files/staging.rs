@@ -1,7 +1,8 @@
-//! An output, a file or a directory, that appears under its name whole or not at all, and replaces what had the name.
+//! Writes an output, a file or a directory, that appears under its name complete or not at all, and replaces an
+//! existing one.
 //!
-//! Everything is written in a hidden directory beside it, `.NAME.COMMAND.tmp`, while `.NAME.lock` is locked. What a killed
-//! run leaves there is cleared away by the next.
+//! Everything is written in a hidden directory next to the output, `.NAME.COMMAND.tmp`, while `.NAME.lock` is locked.
+//! The next run removes what a killed run left there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,17 +17,18 @@ use crate::{Error, Result};
 pub(crate) struct Staging {
     folder: PathBuf,
     output: PathBuf,
-    /// What names of files that a killed run may have left begin with.
+    /// The prefix of the names of files that a killed run may have left.
     prefix: String,
     cannot_write: fn(&Path, io::Error) -> Error,
     _lock: FolderLock,
 }
 
 impl Staging {
-    /// Makes the hidden directory for `output`, which `command` writes, and puts back or clears away what a killed run left.
+    /// Creates the hidden directory for `output`, which `command` writes. Restores or removes what a killed run left.
     ///
     /// # Errors
-    /// [`Error::Data`] if another run is writing the same output; what `cannot_write` makes of the system's refusals.
+    /// [`Error::Data`] if another run is writing the same output; the error that `cannot_write` returns if the system
+    /// refuses.
     pub fn open(output: &Path, command: &str, cannot_write: fn(&Path, io::Error) -> Error) -> Result<Self> {
         let lock = claim_whole(output)?;
         let mut name = OsString::from(".");
@@ -37,7 +39,7 @@ impl Staging {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_write(output, source)),
             _ => {}
         }
-        // A link would lead to somebody else's files.
+        // A link would lead to files that are not from albert-fast.
         if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
             let reason =
                 format!("this is in the way of the text while it is written, and no folder of {command}'s; remove it");
@@ -49,35 +51,35 @@ impl Staging {
         Ok(this)
     }
 
-    /// The hidden directory, for other files that shall not outlive the run. Their names begin with `.COMMAND-`.
+    /// The hidden directory, for other files that must not outlive the run. Their names begin with `.COMMAND-`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The directory for the output: it becomes the output, or the file in it with the output's name does.
+    /// The directory for the output. The output becomes this directory, or the file in it that has the output's name.
     pub fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
-    /// Where an output is while another takes its place.
+    /// The place of an existing output while it is being replaced.
     fn old(&self) -> PathBuf {
         self.folder.join("old")
     }
 
-    /// Makes [`Staging::files`], which is then empty.
+    /// Creates [`Staging::files`] empty.
     ///
     /// # Errors
-    /// What `cannot_write` makes of the system's refusal.
+    /// The error that `cannot_write` returns if the system refuses.
     pub fn create_files(&self) -> Result<PathBuf> {
         let files = self.files();
         fs::create_dir(&files).map_err(|source| (self.cannot_write)(&self.output, source))?;
         Ok(files)
     }
 
-    /// Gives the file that has the output's name in [`Staging::files`] its place.
+    /// Makes the file in [`Staging::files`] that has the output's name the output.
     ///
     /// # Errors
-    /// What `cannot_write` makes of the system's refusal. The output is then as it was before.
+    /// The error that `cannot_write` returns if the system refuses. The output is then unchanged.
     pub fn publish_file(self) -> Result<()> {
         let name = self.output.file_name().unwrap_or_default();
         self.publish(&self.files().join(name))
@@ -86,13 +88,13 @@ impl Staging {
     /// Makes [`Staging::files`] the output.
     ///
     /// # Errors
-    /// What `cannot_write` makes of the system's refusal. The output is then as it was before.
+    /// The error that `cannot_write` returns if the system refuses. The output is then unchanged.
     pub fn publish_folder(self) -> Result<()> {
         let is_there = fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some());
         if is_there {
             fs::rename(&self.output, self.old()).map_err(|source| (self.cannot_write)(&self.output, source))?;
         }
-        // If this fails, what was there is put back when `self` goes.
+        // If this fails, dropping `self` restores the previous output.
         self.publish(&self.files())
     }
 
@@ -101,7 +103,7 @@ impl Staging {
         sync_folder_of(&self.output)
     }
 
-    /// Puts back an output that was moved away, and removes what else a killed run left: nothing that is not ours.
+    /// Restores an output that was moved away, and removes everything else that a killed run left, but no other files.
     fn clear(&self) -> io::Result<()> {
         let old = self.old();
         if old.exists() && fs::symlink_metadata(&self.output).is_err() {
@@ -122,7 +124,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // The error that led here, if any, is the one worth reporting; the next run clears what is left.
+        // The error that led here, if any, is the one worth reporting. The next run removes what is left.
         let _ = self.clear().and_then(|()| fs::remove_dir(&self.folder));
     }
 }
@@ -180,7 +182,7 @@ mod tests {
         let output = root.path().join("out");
         fs::create_dir(&output).unwrap();
         fs::write(output.join("old"), "").unwrap();
-        // There are no files to take its place.
+        // There are no files to replace it with.
         assert!(open(&output).publish_folder().is_err());
         assert_eq!((names(&output), names(root.path())), (vec!["old".to_owned()], vec!["out".to_owned()]));
     }

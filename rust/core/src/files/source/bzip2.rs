@@ -1,8 +1,9 @@
-//! bzip2 of many streams, as Wikipedia's dumps and parallel compressors have it, decompressed on all threads.
+//! Decompresses bzip2 files of many streams, as Wikipedia's dumps and parallel compressors write them, on all threads.
 //!
-//! A stream begins at a whole byte, with a magic number of 80 bits less the level's digit. Where the next one seems to begin,
-//! the one before it is tried alone: decompression tells whether it ends there. A stream whose end is not in sight, or that
-//! is not as it seems, is decompressed by itself as it is read, in bounded memory.
+//! A stream begins at a whole byte with a magic number of 80 bits, in which only the level's digit varies. If another
+//! stream seems to begin at some place, the data before it is decompressed as a stream of its own, which tells whether
+//! that stream ends there. A stream whose end is not in the buffer, or that turns out otherwise, is decompressed by
+//! itself while it is read, in bounded memory.
 
 #[cfg(test)]
 mod tests;
@@ -17,33 +18,33 @@ use rayon::prelude::*;
 
 use super::members::Trailing;
 
-/// What follows `BZh1` to `BZh9`: a block of data.
+/// The bytes after `BZh1` to `BZh9`: the start of a data block.
 const BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
 
-/// Or the end of an empty stream.
+/// The alternative: the end of an empty stream.
 const END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
-/// `BZh` and the level.
+/// The length of `BZh` and the level.
 const HEAD: usize = 4;
 
-/// Tests meet the limits with small data.
+/// Divides the limits, so that tests reach them with small data.
 const SMALL: usize = if cfg!(test) { 64 } else { 1 };
 
-/// Compressed bytes within which the next stream has to begin.
+/// The next stream must begin within this many compressed bytes.
 const LONGEST: usize = (8 << 20) / SMALL;
 
-/// Compressed bytes held at once, if streams are that long and threads that many.
+/// The most compressed bytes held at once, if there are streams so long and threads so many.
 const HELD: usize = (64 << 20) / SMALL;
 
-/// Decompressed bytes of the streams of a wave together, and of each at least.
+/// The most decompressed bytes of the streams of a wave together, and at least allowed for each stream.
 const DECODED: (usize, usize) = ((256 << 20) / SMALL, (8 << 20) / SMALL);
 
 const READ: usize = (1 << 20) / SMALL;
 
-/// Decompressed bytes of a long stream that are handed over at once.
+/// The number of decompressed bytes of a long stream that are handed over at once.
 const PART: usize = 256 << 10;
 
-/// Whether `bytes` begin as a stream does, as far as they go.
+/// Whether `bytes`, as far as they reach, begin as a stream does.
 pub(super) fn is_start(bytes: &[u8]) -> bool {
     match bytes {
         [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..] => {
@@ -54,25 +55,25 @@ pub(super) fn is_start(bytes: &[u8]) -> bool {
     }
 }
 
-/// The decompressed bytes of all streams of `raw`, one after the other.
+/// Reads the decompressed bytes of all streams of `raw`, one after the other.
 pub(super) struct MultiStream<R> {
     raw: R,
     ended: bool,
-    /// Bytes of `raw` that were read.
+    /// The number of bytes read from `raw`.
     read: u64,
-    /// Read, and from `at` on not decompressed.
+    /// Bytes that were read. From `at` on, they are not yet decompressed.
     compressed: Vec<u8>,
     at: usize,
-    /// Decompressed; of the first, `given` bytes are handed over.
+    /// Decompressed data. Of the first item, `given` bytes are handed over.
     ready: VecDeque<Vec<u8>>,
     given: usize,
-    /// The stream that is decompressed as it is read.
+    /// The stream that is decompressed while it is read.
     long: Option<Decompress>,
     failed: Option<Error>,
 }
 
 impl<R: BufRead> MultiStream<R> {
-    /// Reads `raw`, which begins as a stream does.
+    /// Reads `raw`, which must begin as a stream does.
     pub fn new(raw: R) -> Self {
         Self {
             raw,
@@ -87,7 +88,7 @@ impl<R: BufRead> MultiStream<R> {
         }
     }
 
-    /// Reads `n` more bytes, fewer at the end.
+    /// Reads `n` more bytes, or fewer at the end.
     fn read_on(&mut self, n: usize) -> io::Result<()> {
         let wanted = self.compressed.len() + n;
         while self.compressed.len() < wanted && !self.ended {
@@ -105,7 +106,7 @@ impl<R: BufRead> MultiStream<R> {
         Ok(())
     }
 
-    /// Decompresses the next streams, or begins a long one; false at the end.
+    /// Decompresses the next streams, or begins a long one. Returns `false` at the end.
     fn wave(&mut self) -> io::Result<bool> {
         if self.at > self.compressed.len() / 2 {
             self.compressed.drain(..self.at);
@@ -130,7 +131,7 @@ impl<R: BufRead> MultiStream<R> {
         let decoded: Vec<_> = streams.par_iter().map(|range| decode(&compressed[range.clone()], longest)).collect();
         let begin = self.at;
         for (range, stream) in streams.into_iter().zip(decoded) {
-            // Otherwise what looked like a beginning was within a stream.
+            // Otherwise, the apparent beginning was within a stream.
             if range.start != self.at {
                 break;
             }
@@ -144,7 +145,7 @@ impl<R: BufRead> MultiStream<R> {
         Ok(true)
     }
 
-    /// Passes over the zeros that a file may be filled up with after a stream.
+    /// Skips the zeros that may fill up a file after a stream.
     fn pass_zeros(&mut self) -> io::Result<()> {
         loop {
             let rest = &self.compressed[self.at..];
@@ -160,7 +161,7 @@ impl<R: BufRead> MultiStream<R> {
         }
     }
 
-    /// Up to `wanted` ranges of what seem to be whole streams, from `at` on, without gaps.
+    /// Returns up to `wanted` ranges of apparently whole streams, from `at` on, without gaps.
     fn find(&mut self, wanted: usize) -> io::Result<Vec<Range<usize>>> {
         let finder = Finder::new(b"BZh");
         let mut found = Vec::new();
@@ -168,7 +169,7 @@ impl<R: BufRead> MultiStream<R> {
         while found.len() < wanted {
             let next = self.compressed.get(searched..).and_then(|rest| finder.find(rest)).map(|at| searched + at);
             match next {
-                // Only with the magic number whole is it told from a chance likeness.
+                // Only the complete magic number rules out a chance match.
                 Some(start) if start + HEAD + BLOCK.len() <= self.compressed.len() => {
                     if is_start(&self.compressed[start..start + HEAD + BLOCK.len()]) {
                         found.push(begin..start);
@@ -209,7 +210,7 @@ impl<R: BufRead> MultiStream<R> {
                     return Ok(());
                 }
                 Err(error) => {
-                    // What comes before the damage is handed over first.
+                    // Data before the damage is handed over first.
                     self.failed = Some(error);
                     self.ready.push_back(part);
                     return Ok(());
@@ -251,11 +252,11 @@ impl<R: BufRead> Read for MultiStream<R> {
     }
 }
 
-/// Decompresses the stream that `compressed` begins with, and says how long it is; none where it does not end there, is
-/// damaged, or has more than `longest` bytes.
+/// Decompresses the stream at the beginning of `compressed` and returns it with its compressed length. Returns `None`
+/// if the stream does not end within `compressed`, is damaged, or decompresses to more than `longest` bytes.
 fn decode(compressed: &[u8], longest: usize) -> Option<(Vec<u8>, usize)> {
     let mut stream = Decompress::new(false);
-    // About what text comes to, so that it seldom moves.
+    // Roughly the size of decompressed text, so that the buffer seldom moves.
     let mut out = Vec::with_capacity((compressed.len() * 5).clamp(1, longest));
     let mut at = 0;
     loop {
@@ -273,7 +274,8 @@ fn decode(compressed: &[u8], longest: usize) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Decompresses into the spare room of `out`, of which there is some: bytes used, and whether the stream ended.
+/// Decompresses into the spare room of `out`, of which there must be some. Returns the bytes used and whether the
+/// stream ended.
 fn step(stream: &mut Decompress, compressed: &[u8], out: &mut Vec<u8>) -> io::Result<(usize, bool)> {
     let (before, length) = (stream.total_in(), out.len());
     let status = stream.decompress_vec(compressed, out).map_err(|e| Error::new(ErrorKind::InvalidData, e))?;

@@ -1,7 +1,7 @@
-//! Compressed data of one part or many: gzip members, xz streams, zstd frames, with zeros after any of them.
+//! Decompresses data of one or many parts: gzip members, xz streams, zstd frames, with zeros after any of them.
 //!
-//! Tapes, block devices and some downloads fill a file up with zeros. `gzip -dc` and Python pass over them, and so does
-//! this. Anything else that follows a part has to be a part.
+//! Tapes, block devices and some downloads fill up a file with zeros. `gzip -dc` and Python skip them, and so does this
+//! module. Anything else after a part must be another part.
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +14,10 @@ use liblzma::bufread::XzDecoder;
 
 use super::Counting;
 
-/// What follows the compressed data is neither zeros nor more of it.
+/// The compressed data is followed by something other than zeros or more compressed data.
 #[derive(Debug)]
 pub(super) struct Trailing {
-    /// Byte of the file, from 1.
+    /// The position in the file in bytes, from 1.
     pub byte: u64,
 }
 
@@ -29,12 +29,12 @@ impl fmt::Display for Trailing {
 
 impl std::error::Error for Trailing {}
 
-/// A decoder of one part that gives the rest of its input back.
+/// A decoder of one part that returns the rest of its input.
 pub(super) trait Member<R>: Read + Sized {
     /// Begins a part.
     fn open(raw: R) -> io::Result<Self>;
 
-    /// What follows the part, once all of it is read.
+    /// Returns the input after the part, once the part is read completely.
     fn close(self) -> R;
 
     /// Whether a part may begin with these bytes, of which there is at least one.
@@ -72,7 +72,7 @@ impl<R: BufRead> Member<R> for XzDecoder<R> {
 impl<R: BufRead> Member<R> for zstd::stream::read::Decoder<'static, R> {
     fn open(raw: R) -> io::Result<Self> {
         let mut decoder = Self::with_buffer(raw)?.single_frame();
-        // What `zstd --long=31` writes, as published corpora often are.
+        // Accepts what `zstd --long=31` writes, which published corpora often use.
         decoder.window_log_max(31)?;
         Ok(decoder)
     }
@@ -82,13 +82,13 @@ impl<R: BufRead> Member<R> for zstd::stream::read::Decoder<'static, R> {
     }
 
     fn is_start(bytes: &[u8]) -> bool {
-        // A frame, or one that holds no data and is to be skipped.
+        // A frame, or a skippable frame without data.
         begins(bytes, &[0x28, 0xB5, 0x2F, 0xFD])
             || (matches!(bytes[0], 0x50..=0x5F) && begins(&bytes[1..], &[0x2A, 0x4D, 0x18]))
     }
 }
 
-/// Whether `bytes` begin with `magic`, as far as they go.
+/// Whether `bytes` begin with `magic`, as far as they reach.
 fn begins(bytes: &[u8], magic: &[u8]) -> bool {
     let both = bytes.len().min(magic.len());
     bytes[..both] == magic[..both]
@@ -102,12 +102,12 @@ pub(super) struct Members<R, D> {
 enum State<R, D> {
     Within(D),
     Between(BufReader<Counting<R>>),
-    /// At the end, or after an error.
+    /// The end is reached, or an error occurred.
     Done,
 }
 
 impl<R: Read, D: Member<BufReader<Counting<R>>>> Members<R, D> {
-    /// Reads `raw`, which begins as a part does.
+    /// Reads `raw`, which must begin as a part does.
     pub fn new(raw: BufReader<Counting<R>>) -> io::Result<Self> {
         Ok(Self { state: State::Within(D::open(raw)?) })
     }
@@ -147,7 +147,7 @@ impl<R: Read, D: Member<BufReader<Counting<R>>>> Read for Members<R, D> {
     }
 }
 
-/// The bytes that follow the zeros, as many as lie in the buffer; none at the end.
+/// Returns the bytes after the zeros, as many as the buffer holds, or `None` at the end.
 fn next_start(raw: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     loop {
         let bytes = raw.fill_buf()?;

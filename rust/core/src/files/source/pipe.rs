@@ -1,4 +1,5 @@
-//! Standard input and pipes, which may stay silent for ever: whoever waits for them learns that the work shall stop.
+//! Reads standard input and pipes, which may stay silent forever. A read that waits for them notices when the work must
+//! stop.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -6,28 +7,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What all readers of one input list share.
+/// State that all readers of one list of inputs share.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
-    /// Bytes that have left the disk, before they are decompressed.
+    /// The number of bytes read from disk, before decompression.
     pub bytes: Arc<AtomicU64>,
-    /// Set when the work shall stop.
+    /// Set when the work must stop.
     pub stop: Arc<AtomicBool>,
 }
 
-/// The reason of a read that was given up.
+/// The reason for a read that was abandoned.
 #[derive(Debug, thiserror::Error)]
 #[error("the work was stopped while it waited for input")]
 pub(super) struct GivenUp;
 
-/// Bytes from a descriptor on which a read can block.
+/// Reads a descriptor on which a read can block.
 pub(super) struct Pipe {
     file: File,
     stop: Arc<AtomicBool>,
 }
 
 impl Pipe {
-    /// The process's standard input.
+    /// Opens the process's standard input.
     pub fn stdin(stop: Arc<AtomicBool>) -> io::Result<Self> {
         #[cfg(unix)]
         let file = {
@@ -39,7 +40,7 @@ impl Pipe {
         Ok(Self { file, stop })
     }
 
-    /// A named pipe or a device. Does not wait for somebody to write to it.
+    /// Opens a named pipe or a device. Does not wait for a writer.
     pub fn open(path: &Path, stop: Arc<AtomicBool>) -> io::Result<Self> {
         let mut options = File::options();
         #[cfg(unix)]
@@ -47,7 +48,7 @@ impl Pipe {
         Ok(Self { file: options.read(true).open(path)?, stop })
     }
 
-    /// Waits a moment for bytes or for the end, and returns whether one of them is there.
+    /// Waits a moment, and returns whether there are bytes or the end is reached.
     #[cfg(unix)]
     fn is_ready(&self) -> io::Result<bool> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -5,13 +5,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::files::compress::bzip2;
 
-/// Text that does not compress to nothing.
+/// Returns text that does not compress to almost nothing.
 fn text(bytes: usize) -> Vec<u8> {
     let words = (0_u32..).flat_map(|i| format!("{:x} ", i.wrapping_mul(2_654_435_761)).into_bytes());
     words.take(bytes).collect()
 }
 
-/// All that is read, and the error that ends it.
+/// Returns all bytes that can be read, and the error that ends reading.
 fn read(compressed: &[u8], buffer: usize) -> (Vec<u8>, Option<ErrorKind>) {
     let mut reader = MultiStream::new(io::BufReader::with_capacity(buffer, Cursor::new(compressed)));
     let mut out = Vec::new();
@@ -59,16 +59,16 @@ proptest! {
             None => compressed.truncate(at),
         }
         let (out, error) = read(&compressed, 1000);
-        // The level's digit may change, and a stream may be cut off whole.
+        // The level's digit may change, and whole streams may be cut off.
         prop_assert!(error.is_some() || out == plain || flip.is_none() && (is_boundary || at == 0));
-        // What a damaged block holds is handed over before its checksum is met.
+        // The content of a damaged block is handed over before its checksum is reached.
         prop_assert!(flip.is_some() || plain.starts_with(&out));
     }
 }
 
 #[test]
 fn what_looks_like_a_stream_within_a_stream_is_none() {
-    // Bytes that do not compress stand in a block in bits, so a likeness has to be made: the search meets it, and the
+    // Incompressible bytes are in a block bit by bit, so a chance match must be forged: the search finds it, and the
     // stream before it does not end there.
     let inner = bzip2(b"inner");
     let likeness = [&inner[..10], &[0; 20]].concat();

@@ -13,7 +13,7 @@ type Compress = fn(&[u8]) -> Vec<u8>;
 
 const ALL: [(&str, Compress); 4] = [("gzip", gzip), ("bzip2", bzip2), ("xz", xz), ("zstd", zst)];
 
-/// All that is read of a pipe that gives these bytes, and the error that ends it.
+/// Returns all that can be read from a pipe with these bytes, and the error that ends reading.
 fn read(compressed: Vec<u8>) -> (Vec<u8>, Option<Error>) {
     let file = InputFile { path: "pipe".into(), kind: InputKind::Stdin, bytes: 0 };
     let pipe = Box::new(Cursor::new(compressed));
@@ -52,7 +52,7 @@ fn other_bytes_after_the_data_are_named() {
             let place = format!("byte {},", whole.len() + gap + 1);
             assert!(message.contains(&place) && message.contains(&format!("{name} -dc FILE > NEW")), "{message}");
         }
-        // The beginning of another part is one that is cut short.
+        // The beginning of another part is a truncated part.
         let (found, error) = read([whole.as_slice(), &whole[..whole.len() / 2]].concat());
         assert!(found.starts_with(b"one\ntwo\n"), "{name}");
         let message = error.expect(name).to_string();
