@@ -1,8 +1,7 @@
-//! Where the chunks of a corpus lie: numbered by duplicate, then document, then chunk, and found again by number.
+//! Finds the chunks of a corpus, which are numbered by pass, then document, then chunk, and found again by number.
 //!
-//! Where a chunk begins follows from the segments' lengths and the generators keyed by (seed, duplicate, document), so a
-//! checkpoint every so many chunks is all that has to be remembered. Where the checkpoints are never shows in what comes
-//! out.
+//! The start of a chunk follows from the segments' lengths and the generators keyed by (seed, pass, document). So it
+//! suffices to keep a waypoint every so many chunks. The places of the waypoints never affect the instances.
 
 use std::ops::Range;
 
@@ -14,41 +13,41 @@ use super::rng::FastRng;
 use crate::tokens::documents::Documents;
 use crate::{Error, Progress, Result};
 
-/// The chunk number whose generator belongs to the document as a whole.
+/// The chunk number for the generator that belongs to a document as a whole.
 const WHOLE_DOCUMENT: u64 = u64::MAX;
 
-/// How the building of an index is cut up. Memory and time depend on it, the instances do not.
+/// How the work of building an index is divided. It affects memory and time, but not the instances.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// Most checkpoints kept (40 bytes each).
+    /// The most waypoints kept (40 bytes each).
     pub max_checkpoints: usize,
-    /// Most documents that one task walks.
+    /// The most documents that one task walks over.
     pub task_documents: u64,
-    /// Tasks between two reports of progress.
+    /// The number of tasks between two progress reports.
     pub wave_tasks: usize,
 }
 
 impl Layout {
-    /// One that suits so many documents.
+    /// Returns a layout suited to this many documents.
     pub fn for_documents(documents: u64) -> Self {
         Self { max_checkpoints: 1 << 20, task_documents: (documents / 1024).clamp(1, 4096), wave_tasks: 64 }
     }
 }
 
-/// A place in the walk over duplicates, documents and chunks: that of a chunk, or past a document's last.
+/// A place in the walk over passes, documents and chunks: that of a chunk, or the place after a document's last chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The duplicate.
+    /// The pass.
     pub duplicate: u64,
     /// The document.
     pub document: u64,
     /// The chunk's number in its document.
     pub chunk: u64,
-    /// Its first segment.
+    /// The chunk's first segment.
     pub segment: usize,
 }
 
-/// The numbers of some instances and where they lie.
+/// The numbers of some instances and their places, the waypoints.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
     pub(crate) instances: Vec<u64>,
@@ -65,7 +64,7 @@ impl Checkpoints {
         self.instances.len()
     }
 
-    /// Forgets every second one; the first stays.
+    /// Drops every second waypoint, keeping the first.
     fn thin(&mut self) {
         let mut index = 0;
         self.instances.retain(|_| {
@@ -79,17 +78,17 @@ impl Checkpoints {
         });
     }
 
-    /// The last one whose instance is at most `instance`.
+    /// Returns the last waypoint whose instance is at most `instance`.
     fn find(&self, instance: u64) -> (u64, Place) {
         let index = self.instances.partition_point(|&first| first <= instance) - 1;
         (self.instances[index], self.places[index])
     }
 }
 
-/// What one task found in its range of documents, for one duplicate.
+/// What one task found in its range of documents, in one pass.
 #[derive(Debug, Default)]
 struct Walked {
-    /// Instance numbers count from the task's first.
+    /// The instances are numbered from the task's first.
     checkpoints: Checkpoints,
     instances: u64,
     short_documents: u64,
@@ -102,8 +101,9 @@ struct Walk<'a, D> {
 }
 
 impl<D: Documents> Walk<'_, D> {
-    /// Calls `visit` for the chunks of one document from `place` on that become instances, until it returns false;
-    /// returns whether it never did. `place` is then past the last chunk, and otherwise at the one where it stopped.
+    /// Calls `visit` for those chunks of one document, from `place` on, that become instances. Stops when `visit`
+    /// returns `false`, and returns whether it never did. Then `place` is after the last chunk; otherwise it is the
+    /// chunk at which the walk stopped.
     fn document(&self, place: &mut Place, mut visit: impl FnMut(Place, &Chunk) -> bool) -> bool {
         let seed = self.options.random_seed;
         let document = self.documents.document(place.document);
@@ -127,7 +127,8 @@ impl<D: Documents> Walk<'_, D> {
         true
     }
 
-    /// The chunk that is `skip` instances after the one at `place`, and its place; from there to `end` documents.
+    /// Returns the chunk that is `skip` instances after the one at `place`, and its place. Continues into later
+    /// documents and passes.
     fn nth(&self, mut place: Place, mut skip: u64) -> Option<(Place, Chunk)> {
         let mut found = None;
         loop {
@@ -153,8 +154,8 @@ impl<D: Documents> Walk<'_, D> {
         !self.document(&mut Place { duplicate, document, chunk: 0, segment: 0 }, |_, _| false)
     }
 
-    /// Counts the instances of a range of documents in one duplicate, with up to `budget` checkpoints at least `stride`
-    /// steps apart.
+    /// Counts the instances of a range of documents in one pass, with up to `budget` waypoints that are at least
+    /// `stride` steps apart.
     fn range(
         &self,
         duplicate: u64,
@@ -163,7 +164,8 @@ impl<D: Documents> Walk<'_, D> {
         (budget, mut stride): (usize, u64),
     ) -> Result<Walked> {
         let mut walked = Walked::default();
-        // Chunks and documents walked since the last checkpoint: what finding an instance from it costs.
+        // The number of chunks and documents walked over since the last waypoint, which is the cost of finding an
+        // instance from it.
         let mut steps = u64::MAX;
         for document in documents {
             self.documents.check(document)?;
@@ -186,7 +188,7 @@ impl<D: Documents> Walk<'_, D> {
             });
             steps = steps.saturating_add(place.chunk - seen + 1);
             if walked.instances == before && duplicate == duplicates.start {
-                // A document of one segment fares alike in every duplicate.
+                // A document of one segment gives the same in every pass.
                 let mut others = duplicates.start + 1..duplicates.end;
                 let ever = self.documents.document(document).segments() > 1
                     && others.any(|other| self.gives_any(other, document));
@@ -197,7 +199,7 @@ impl<D: Documents> Walk<'_, D> {
     }
 }
 
-/// The chunks of some duplicates of a corpus that become instances.
+/// The chunks of some passes over a corpus that become instances.
 #[derive(Debug)]
 pub struct ChunkIndex {
     pub(crate) checkpoints: Checkpoints,
@@ -206,10 +208,10 @@ pub struct ChunkIndex {
 }
 
 impl ChunkIndex {
-    /// Walks over all chunks of all `duplicates`, on as many threads as the current rayon pool has.
+    /// Walks over all chunks of all passes in `duplicates`, on all threads of the current rayon pool.
     ///
-    /// Progress is reported in documents, each counted once for every duplicate. An error where `progress` stops it, a
-    /// document is damaged, or B is to be of another document and there is only one.
+    /// Progress is reported in documents, each counted once per pass. Fails if `progress` stops the walk, a document is
+    /// damaged, or B must come from another document and there is only one.
     pub fn build<D: Documents>(
         documents: &D,
         options: &InstanceOptions,
@@ -255,25 +257,25 @@ impl ChunkIndex {
         Ok(Self { checkpoints, instances, short_documents })
     }
 
-    /// Number of instances.
+    /// Returns the number of instances.
     pub fn len(&self) -> u64 {
         self.instances
     }
 
-    /// Whether there are none.
+    /// Whether there are no instances.
     pub fn is_empty(&self) -> bool {
         self.instances == 0
     }
 
-    /// Documents that give no instance in any duplicate: too short, or left out by `single_segment`.
+    /// Returns the number of documents that give no instance in any pass: too short, or dropped by `single_segment`.
     pub fn short_documents(&self) -> u64 {
         self.short_documents
     }
 
-    /// The chunk of instance `number`, from 0, and its place. Documents and options are those of the index.
+    /// Returns the chunk of instance `number`, from 0, and its place. Documents and options must be those of the index.
     ///
     /// # Panics
-    /// Where `number` is not below [`ChunkIndex::len`].
+    /// If `number` is not below [`ChunkIndex::len`].
     pub fn find<D: Documents>(&self, documents: &D, options: &InstanceOptions, number: u64) -> (Place, Chunk) {
         assert!(number < self.instances, "instance {number} of {}", self.instances);
         let (first, place) = self.checkpoints.find(number);

@@ -1,5 +1,5 @@
-//! One pretraining instance: `[CLS] A [SEP] B [SEP]`, its sentence-order label and its masks; and how a chunk of a
-//! document becomes one: gathering, pairing, truncation.
+//! One pretraining instance: `[CLS] A [SEP] B [SEP]`, its sentence-order label and its masks. A chunk of a document
+//! becomes an instance by gathering, pairing and truncation.
 
 use std::ops::Range;
 
@@ -9,34 +9,34 @@ use crate::tokens::documents::{Document, Documents, Ids, UNKNOWN_JOINS};
 use crate::tokens::vocab::Vocab;
 use crate::{Error, Result};
 
-/// How many times a random document's segments are drawn anew because what they say would contradict the label.
+/// How many times a random document's segments are drawn again because their content would contradict the label.
 const REDRAWS: usize = 10;
 
-/// An instance, without padding. The buffers are reused from one instance to the next.
+/// An instance without padding. The buffers are reused from one instance to the next.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Ids, `[CLS]` and `[SEP]` included; after masking, with the replacements in place.
+    /// The ids, including `[CLS]` and `[SEP]`. After masking, the replacements are in place.
     pub tokens: Vec<u32>,
-    /// For each token, whether it begins a word; true for `[CLS]` and `[SEP]` (the record's `token_boundary`).
+    /// For each token, whether it begins a word (the record's `token_boundary`); true for `[CLS]` and `[SEP]`.
     pub word_starts: Vec<bool>,
-    /// Tokens of segment id 0: `[CLS]`, A and the first `[SEP]`.
+    /// The number of tokens with segment id 0: `[CLS]`, A and the first `[SEP]`.
     pub first_length: usize,
-    /// Whether B is a random document's or A and B changed places (`next_sentence_labels`). With the fast generator never
-    /// where B follows A in the text, or says the same as A.
+    /// Whether B is from a random document or A and B are swapped (`next_sentence_labels`). With the fast generator, it
+    /// is never true if B follows A in the text or has the same content as A.
     pub is_random_next: bool,
-    /// Positions of the predictions, ascending.
+    /// The positions of the masked tokens, ascending.
     pub masked_positions: Vec<u32>,
-    /// The original id at each of them.
+    /// The original id at each of these positions.
     pub masked_labels: Vec<u32>,
-    /// Tokens of the chunk that truncation dropped.
+    /// The number of tokens of the chunk that truncation dropped.
     pub truncated: u64,
-    /// Whether `is_random_next` is set though B follows A, repeats it, or is of the same document. Only the reference's
-    /// instances can be.
+    /// Whether `is_random_next` is set although B follows A, repeats it, or is from the same document. This happens
+    /// only in the reference's instances.
     pub mislabeled: bool,
 }
 
 impl Instance {
-    /// Empties it and keeps the buffers.
+    /// Empties the instance but keeps the buffers.
     pub fn clear(&mut self) {
         self.tokens.clear();
         self.word_starts.clear();
@@ -54,23 +54,23 @@ impl Instance {
     }
 }
 
-/// One chunk of a document: what an instance is made of.
+/// One chunk of a document, from which an instance is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// The document's number.
     pub document: u64,
-    /// Its segments, at least one.
+    /// The chunk's segments, at least one.
     pub segments: Range<usize>,
-    /// The target length that they were gathered for, in tokens.
+    /// The target length, in tokens, for which they were gathered.
     pub target: u64,
 }
 
-/// What B is.
+/// The kinds of B.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pairing {
-    /// What follows A.
+    /// The text that follows A.
     InOrder,
-    /// What follows A, and the two change places.
+    /// The text that follows A, with the two swapped.
     Swapped,
     /// Segments of a random document.
     Random,
@@ -87,18 +87,18 @@ impl Span<'_> {
         self.tokens.end - self.tokens.start
     }
 
-    /// Whether the two hold the same ids.
+    /// Whether both spans hold the same ids.
     fn says_the_same(&self, other: &Span<'_>) -> bool {
         let range = |span: &Span<'_>| span.tokens.start as usize..span.tokens.end as usize;
         match (self.document.ids, other.document.ids) {
             (Ids::U16(a), Ids::U16(b)) => a[range(self)] == b[range(other)],
             (Ids::U32(a), Ids::U32(b)) => a[range(self)] == b[range(other)],
-            // Documents of one set are stored alike.
+            // The documents of one set all store ids alike.
             _ => false,
         }
     }
 
-    /// Appends the ids and their word starts.
+    /// Appends the ids and whether each begins a word.
     fn append_to(&self, vocab: &Vocab, out: &mut Instance) {
         let from = out.tokens.len();
         self.document.ids.extend_into(self.tokens.start as usize..self.tokens.end as usize, &mut out.tokens);
@@ -118,7 +118,7 @@ impl Span<'_> {
     }
 }
 
-/// Whether the token at `position` begins a word; it may carry [`UNKNOWN_JOINS`].
+/// Whether the token at `position` begins a word. The token may carry [`UNKNOWN_JOINS`].
 fn begins_word(vocab: &Vocab, document: &Document<'_>, position: u64) -> bool {
     let id = |position: u64| document.ids.get(position as usize);
     let begins_segment = || position == document.start || document.ends.binary_search(&position).is_ok();
@@ -126,15 +126,15 @@ fn begins_word(vocab: &Vocab, document: &Document<'_>, position: u64) -> bool {
         || (!vocab.word_end.is_empty() && (begins_segment() || vocab.ends_word(id(position - 1) & !UNKNOWN_JOINS)))
 }
 
-/// The target length of a document's chunks, in tokens: `max_tokens`, or for a share `short_seq_prob` of documents
-/// anything from 2 to it.
+/// Draws the target length of a document's chunks, in tokens. It is `max_tokens`, or, for a fraction `short_seq_prob`
+/// of documents, anything from 2 to `max_tokens`.
 pub fn target_length(options: &InstanceOptions, rng: &mut impl Rng) -> u64 {
     let max_tokens = options.max_tokens() as u64;
     if rng.random() < options.short_seq_prob { rng.between(2, max_tokens) } else { max_tokens }
 }
 
-/// Where the segments from `from` on first hold `target` tokens (exclusive end): at least one segment, at most the rest
-/// of the document.
+/// Returns the first end (exclusive) at which the segments from `from` on hold `target` tokens: at least one segment,
+/// at most the rest of the document.
 pub fn gather(document: &Document<'_>, from: usize, target: u64) -> usize {
     let enough = document.segment_start(from) + target;
     let rest = &document.ends[from..];
@@ -151,7 +151,8 @@ pub fn gives_instance(document: &Document<'_>, segments: &Range<usize>, options:
         }
 }
 
-/// Where the next chunk begins: after this one, unless its tail goes back because B is a random document's.
+/// Returns the start of the next chunk. It is the end of this chunk, unless the chunk's tail is put back because B is
+/// from a random document.
 ///
 /// Draws what [`assemble`] draws first, from a generator in the same state.
 pub fn following(segments: &Range<usize>, options: &InstanceOptions, rng: &mut impl Rng) -> usize {
@@ -163,7 +164,7 @@ pub fn following(segments: &Range<usize>, options: &InstanceOptions, rng: &mut i
     }
 }
 
-/// Where A ends among two segments or more, and what B is.
+/// Draws the end of A among two or more segments, and the kind of B.
 fn cut(segments: &Range<usize>, options: &InstanceOptions, rng: &mut impl Rng) -> (usize, Pairing) {
     let a_end = segments.start + rng.between(1, segments.len() as u64 - 1) as usize;
     (a_end, pairing(options, rng))
@@ -177,7 +178,7 @@ fn pairing(options: &InstanceOptions, rng: &mut impl Rng) -> Pairing {
     }
 }
 
-/// Where to split a single segment (of at least two tokens): at any of its inner word starts, or where it has none
+/// Draws where to split a single segment of at least two tokens: at one of its inner word starts or, if it has none,
 /// anywhere inside.
 fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut impl Rng) -> u64 {
     let inner = tokens.start + 1..tokens.end;
@@ -190,8 +191,8 @@ fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut 
     inner.clone().filter(is_start).nth(chosen).unwrap_or(inner.start)
 }
 
-/// Refuses options that need another document where there is only one. (The reference takes the same one for a chunk of one
-/// segment, and its records stay what they are.)
+/// Refuses options that need another document if there is only one. (The reference takes the same document for a chunk
+/// of one segment, and its records stay what they are.)
 ///
 /// # Errors
 /// [`Error::Option`].
@@ -212,26 +213,26 @@ pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> 
     Ok(())
 }
 
-/// Segments of a document as one span.
+/// Returns segments of a document as one span.
 fn span<'a>(document: &Document<'a>, segments: Range<usize>) -> Span<'a> {
     let tokens = document.segment_start(segments.start)..document.segment_start(segments.end);
     Span { document: *document, tokens }
 }
 
-/// A, and what is around it in its document.
+/// A and its surroundings in its document.
 struct Beginning<'a, 'b> {
     a: &'b Span<'a>,
-    /// Its last segment; none where it ends within one.
+    /// The last segment of A, or `None` if A ends within a segment.
     last: Option<Span<'a>>,
-    /// The segment after it, or what is left of the one that it ends in.
+    /// The segment after A, or the rest of the segment in which A ends.
     next: Option<Span<'a>>,
 }
 
-/// Segments of a random document, until they hold `target` tokens, and whether they contradict label 1: they are of A's
-/// document, follow A in one of the two documents, or are A again.
+/// Draws segments of a random document until they hold `target` tokens. Also returns whether they contradict label 1:
+/// they are from A's document, follow A in one of the two documents, or repeat A.
 ///
-/// The draws are the reference's, which takes A's document if ten in a row are it; with the fast generator another one is
-/// then chosen.
+/// The draws are those of the reference, which takes A's own document if it is drawn ten times in a row. The fast
+/// generator then chooses another document.
 fn random_segments<'a, D: Documents>(
     documents: &'a D,
     options: &InstanceOptions,
@@ -263,7 +264,8 @@ fn random_segments<'a, D: Documents>(
     (drawn, contradicts)
 }
 
-/// Drops tokens until both have `max_tokens` at most: each from the longer (B on a tie), at its front or its end.
+/// Drops tokens until both together have at most `max_tokens`. Each is dropped from the longer one (B on a tie), at its
+/// front or its end. Returns the number of dropped tokens.
 fn truncate(a: &mut Range<u64>, b: &mut Range<u64>, max_tokens: u64, rng: &mut impl Rng) -> u64 {
     let (mut a_length, mut b_length) = (a.end - a.start, b.end - b.start);
     let dropped = (a_length + b_length).saturating_sub(max_tokens);
@@ -285,15 +287,17 @@ fn truncate(a: &mut Range<u64>, b: &mut Range<u64>, max_tokens: u64, rng: &mut i
     dropped
 }
 
-/// Makes `out` the instance of a chunk for which [`gives_instance`] holds, without masks, and returns where the next
-/// chunk begins.
+/// Makes `out` the instance of a chunk for which [`gives_instance`] holds, without masks, and returns the start of the
+/// next chunk.
 ///
-/// The rules, and the order of the draws, are the reference's `create_instances_from_document`; a chunk of one segment
-/// follows [`SingleSegment`]: split in two it draws the place, then goes on like two segments, nothing of it going back.
+/// The rules, and the order of the draws, are those of the reference's `create_instances_from_document`. A chunk of one
+/// segment follows [`SingleSegment`]. If it is split in two, the place is drawn first. It then continues like two
+/// segments, except that no tail is put back.
 ///
-/// With the fast generator a random document's segments that contradict label 1 are drawn anew; if they still do after
-/// [`REDRAWS`] times, B is what follows A, with label 0. What would be exchanged with a copy of itself has label 0 too. The
-/// reference's label 1 stays, and is noted.
+/// With the fast generator, a random document's segments that contradict label 1 are drawn again. If they still
+/// contradict it after [`REDRAWS`] draws, B is the text that follows A, with label 0. Segments that would be swapped
+/// with a copy of themselves also get label 0. In the reference's instances, label 1 remains and is noted in
+/// `mislabeled`.
 pub fn assemble<D: Documents>(
     documents: &D,
     vocab: &Vocab,
@@ -339,14 +343,14 @@ pub fn assemble<D: Documents>(
         if label {
             b = drawn;
         } else if b.len() == 0 && a.len() > 1 {
-            // Hardly more than repetitions: B is what follows, here within the segment.
+            // The corpus is little more than repetitions. B is the text that follows, here within the segment.
             let place = split(vocab, &document, &tokens, rng);
             (a, b) = (part(tokens.start..place), part(place..tokens.end));
         } else if b.len() == 0 {
             b = part(tokens.clone());
         }
     } else if pairing == Pairing::Swapped {
-        // The two orders of twice the same are one.
+        // The two orders of the same content are the same.
         contradicts = a.says_the_same(&b);
         label = !(contradicts && is_fast);
         std::mem::swap(&mut a, &mut b);

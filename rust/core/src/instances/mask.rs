@@ -1,4 +1,4 @@
-//! Masks: whole-word n-grams, 80/10/10, and the reference's permutation.
+//! Masks whole-word n-grams with the 80/10/10 rule, and applies the reference's permutation.
 
 use super::instance::Instance;
 use super::options::InstanceOptions;
@@ -11,23 +11,23 @@ use crate::{Error, Result};
 pub struct Scratch {
     /// Positions of all tokens that may be masked, ascending.
     candidates: Vec<u32>,
-    /// Where each word begins in `candidates`, and at last their number.
+    /// The start of each word in `candidates`, and at the end the number of candidates.
     words: Vec<u32>,
-    /// Where each group of words ends that is never joined with the next, ascending; at last the number of words.
+    /// The end of each group of words that is never joined with the next, ascending. The last is the number of words.
     borders: Vec<u32>,
-    /// Numbers of the words, in the order in which they are visited.
+    /// The numbers of the words, in the order in which they are visited.
     order: Vec<u32>,
-    /// The tokens before any was replaced.
+    /// The tokens before any replacement.
     original: Vec<u32>,
     masked: Bitmap,
     permuted: Bitmap,
-    /// Positions that change places, ascending, and the same shuffled.
+    /// The positions whose tokens are exchanged, ascending, and the same positions shuffled.
     sources: Vec<u32>,
     targets: Vec<u32>,
 }
 
 impl Scratch {
-    /// Room for the words of `length` tokens, in [`Scratch::set_words`]'s buffers.
+    /// Returns room for the words of `length` tokens, in the buffers that [`Scratch::set_words`] truncates.
     pub(crate) fn word_buffers(&mut self, length: usize) -> (&mut [u32], &mut [u32], &mut Vec<u32>) {
         let Self { candidates, words, borders, .. } = self;
         candidates.resize(length, 0);
@@ -36,8 +36,8 @@ impl Scratch {
         (candidates, words, borders)
     }
 
-    /// Says how much of the buffers is filled: `num_candidates` tokens, the starts of `num_words` words among them, and
-    /// all borders but the last.
+    /// Sets how much of the buffers is filled: `num_candidates` tokens, the starts of `num_words` words among them, and
+    /// all borders except the last.
     pub(crate) fn set_words(&mut self, num_candidates: usize, num_words: usize) {
         self.candidates.truncate(num_candidates);
         self.words.truncate(num_words);
@@ -45,7 +45,7 @@ impl Scratch {
         self.borders.push(num_words as u32);
     }
 
-    /// The words in their groups, empty groups left out.
+    /// Returns the words in their groups, without empty groups.
     #[cfg(test)]
     pub(crate) fn groups(&self) -> Vec<Vec<Vec<u32>>> {
         let word = |word: usize| self.candidates[self.words[word] as usize..self.words[word + 1] as usize].to_vec();
@@ -73,7 +73,7 @@ impl Bitmap {
         self.0[position as usize / 64] |= 1 << (position % 64);
     }
 
-    /// The positions in either set, ascending.
+    /// Returns the positions in either set, ascending.
     fn union<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + 'a {
         self.0.iter().zip(&other.0).enumerate().flat_map(|(index, (&a, &b))| {
             let mut bits = a | b;
@@ -92,24 +92,24 @@ impl Bitmap {
 struct Words<'a> {
     candidates: &'a [u32],
     starts: &'a [u32],
-    /// Where each group of words ends that is never joined with the next; at last the number of words.
+    /// The end of each group of words that is never joined with the next. The last is the number of words.
     borders: &'a [u32],
 }
 
 impl Words<'_> {
-    /// Where the group of `word` ends.
+    /// Returns the end of the group of `word`.
     fn limit(&self, word: usize) -> usize {
         self.borders[self.borders.partition_point(|&border| border as usize <= word)] as usize
     }
 
-    /// The tokens of up to `n` words from `word` on: fewer where its group ends, at `limit`.
+    /// Returns the tokens of up to `n` words from `word` on, or fewer if the group ends before that, at `limit`.
     fn ngram(&self, word: usize, n: usize, limit: usize) -> &[u32] {
         &self.candidates[self.starts[word] as usize..self.starts[(word + n).min(limit)] as usize]
     }
 
-    /// Visits words in random order and hands tokens to `take`, an n-gram at a time, until there are `budget` of them.
+    /// Visits words in random order and passes tokens to `take`, an n-gram at a time, until there are `budget` of them.
     ///
-    /// `is_taken` says what may not be taken again.
+    /// `is_taken` says which tokens must not be taken again.
     fn choose<R: Rng, S>(
         &self,
         (order, cumulative, budget): (&mut [u32], &[f64], usize),
@@ -125,7 +125,8 @@ impl Words<'_> {
                 break;
             }
             let word = rng.next_in_order(order, k) as usize;
-            // The length is drawn whatever is covered already: the reference does so, and the masks' statistics are its.
+            // The length is drawn even if the word is already covered, because the reference does so and determines the
+            // statistics.
             let drawn = rng.ngram_length(cumulative);
             let limit = self.limit(word);
             let Some(tokens) =
@@ -144,7 +145,7 @@ impl Words<'_> {
     }
 }
 
-/// Masks instances under one set of options.
+/// Masks instances with one set of options.
 #[derive(Debug, Clone)]
 pub struct Masker {
     cumulative: Vec<f64>,
@@ -156,21 +157,21 @@ pub struct Masker {
     cls: u32,
     sep: u32,
     mask: u32,
-    /// What may replace a token; empty where it is any id below `size`.
+    /// The ids that may replace a token. Empty if every id below `size` may.
     ordinary: Vec<u32>,
     size: u32,
 }
 
 impl Masker {
-    /// Precomputes what all instances share.
+    /// Precomputes what all instances have in common.
     ///
-    /// An error where `options` are out of range, or where the vocabulary has no piece that may replace a masked token.
+    /// Fails if `options` are out of range, or if the vocabulary has no piece that may replace a masked token.
     pub fn new(options: &InstanceOptions, vocab: &Vocab) -> Result<Self> {
         options.validate()?;
         Self::unchecked(options, vocab)
     }
 
-    /// As [`Masker::new`], of options whose ranges are known to hold as far as masks go.
+    /// Like [`Masker::new`], for options whose ranges are already checked as far as masks are concerned.
     pub(crate) fn unchecked(options: &InstanceOptions, vocab: &Vocab) -> Result<Self> {
         let ordinary = if options.replace_with_special { Vec::new() } else { vocab.ordinary.clone() };
         if vocab.size == 0 || (ordinary.is_empty() && !options.replace_with_special) {
@@ -195,13 +196,13 @@ impl Masker {
         })
     }
 
-    /// The ids of `[CLS]` and `[SEP]`.
+    /// Returns the ids of `[CLS]` and `[SEP]`.
     pub(crate) fn frame(&self) -> (u32, u32) {
         (self.cls, self.sep)
     }
 
-    /// How many tokens of `tokens` (`[CLS]` and `[SEP]` counted) are to be masked: `masked_lm_prob` of them, halves
-    /// rounded to even, at least 1 and at most `max_predictions_per_seq`; none where the probability is 0.
+    /// Returns how many of `tokens` tokens, including `[CLS]` and `[SEP]`, to mask: `masked_lm_prob` of them, halves
+    /// rounded to even, at least 1 and at most `max_predictions_per_seq`. Returns 0 if the probability is 0.
     pub fn to_predict(&self, tokens: usize) -> usize {
         if self.masked_lm_prob == 0.0 {
             return 0;
@@ -209,10 +210,10 @@ impl Masker {
         ((tokens as f64 * self.masked_lm_prob).round_ties_even() as usize).max(1).min(self.max_predictions)
     }
 
-    /// Masks `instance` in place and fills `masked_positions` and `masked_labels`; whatever these held is forgotten.
+    /// Masks `instance` in place, and replaces the content of `masked_positions` and `masked_labels`.
     ///
-    /// The rules, and the order of the draws, are the reference's `create_masked_lm_predictions`, but for what
-    /// `cross_segment_words` and `replace_with_special` change.
+    /// The rules, and the order of the draws, are those of the reference's `create_masked_lm_predictions`, except for
+    /// what `cross_segment_words` and `replace_with_special` change.
     pub fn mask<R: Rng>(&self, instance: &mut Instance, rng: &mut R, scratch: &mut Scratch) {
         instance.masked_positions.clear();
         instance.masked_labels.clear();
@@ -227,7 +228,7 @@ impl Masker {
         });
     }
 
-    /// Masks up to `budget` of `tokens`, whose words `scratch` holds, and hands out each prediction's position, in
+    /// Masks up to `budget` of `tokens`, whose words are in `scratch`. Passes on each masked token's position, in
     /// ascending order, and its original id.
     pub(crate) fn draw<R: Rng>(
         &self,
@@ -267,7 +268,7 @@ impl Masker {
                 tokens[source as usize] = original[target as usize];
             }
         } else {
-            // The reference shuffles once more in either case; generators that draw lazily draw nothing here.
+            // The reference shuffles once more in either case. A generator that draws lazily draws nothing here.
             rng.begin_order(order);
         }
         for position in masked.union(permuted) {
@@ -303,7 +304,7 @@ impl Masker {
         words.push(candidates.len() as u32);
     }
 
-    /// 80 % `[MASK]`, 10 % the token itself, 10 % any piece.
+    /// Returns `[MASK]` in 80% of cases, the token itself in 10%, and any piece in 10%.
     fn replacement<R: Rng>(&self, token: u32, rng: &mut R) -> u32 {
         if rng.random() < 0.8 {
             self.mask
@@ -317,10 +318,11 @@ impl Masker {
     }
 }
 
-/// The cumulative shares of n-gram lengths 1 to `ngram`: proportional to 1/n, or with `favor_shorter` off reversed.
+/// Returns the cumulative fractions of n-gram lengths 1 to `ngram`. They are proportional to 1/n, or reversed if
+/// `favor_shorter` is off.
 ///
-/// In the floating-point order of the reference, which normalises once for all and once at each draw, and of
-/// `numpy.random.choice`, which divides the cumulative sum by its last value.
+/// The order of floating-point operations is that of the reference, which normalizes once for all and again at each
+/// draw, and that of `numpy.random.choice`, which divides the cumulative sum by its last value.
 pub fn ngram_cumulative(ngram: usize, favor_shorter: bool) -> Vec<f64> {
     let mut shares: Vec<f64> = (1..=ngram).map(|n| 1.0 / n as f64).collect();
     normalise(&mut shares);
@@ -349,7 +351,8 @@ fn normalise(shares: &mut [f64]) {
     }
 }
 
-/// `numpy.sum` of up to 128 contiguous float64: in order below 8, else in eight interleaved sums.
+/// `numpy.sum` of up to 128 contiguous float64: in order if there are fewer than 8, otherwise in eight interleaved
+/// sums.
 fn numpy_sum(values: &[f64]) -> f64 {
     if values.len() < 8 {
         return values.iter().sum();

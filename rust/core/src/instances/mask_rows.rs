@@ -1,7 +1,7 @@
-//! Masks for rows of ids of any origin, `[CLS] A [SEP] B [SEP]` or not: what a training loop of one's own asks for.
+//! Masks rows of ids of any origin, whether `[CLS] A [SEP] B [SEP]` or not, for custom training loops.
 //!
-//! The rules and the drawing are [`super::mask`]'s; here is what an arbitrary row adds: padding anywhere, special tokens anywhere,
-//! and many rows at a time.
+//! The rules and the drawing are those of [`super::mask`]. This module adds what an arbitrary row needs: padding
+//! anywhere, special tokens anywhere, and many rows at a time.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,40 +12,41 @@ use super::rng::{FastRng, Rng};
 use crate::tokens::vocab::Vocab;
 use crate::{Error, Result};
 
-/// The second word of the key of a row's generator; an instance has the number of its duplicate there, which is smaller.
+/// The second word of the key of a row's generator. In an instance's key, it is the number of the pass, which is
+/// smaller.
 const DOMAIN: u64 = u64::from_le_bytes(*b"maskrows");
 
-/// Tokens that a thread takes at a time: some 100 microseconds of work.
+/// The number of tokens that a thread takes at a time: about 100 microseconds of work.
 pub const TASK_TOKENS: usize = 16_384;
 
-/// Longest row.
+/// The length of the longest row.
 pub const MAX_WIDTH: usize = 1 << 24;
 
-/// Bits of a token's kind; [`START`] counts as a number too.
+/// The bits of a token's kind. [`START`] is also used as a number.
 const START: u8 = 1;
 const SPECIAL: u8 = 2;
 const BORDER: u8 = 4;
 const END: u8 = 8;
 
-/// The options of [`InstanceOptions`] that say how a sequence is masked.
+/// Those of the [`InstanceOptions`] that determine how a sequence is masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskOptions {
-    /// Most masked tokens of a row; none: whatever `masked_lm_prob` gives.
+    /// The most masked tokens per row. `None` means what `masked_lm_prob` gives.
     pub max_predictions_per_seq: Option<usize>,
-    /// Share of tokens to mask, in [0, 1].
+    /// Fraction of tokens to mask, in [0, 1].
     pub masked_lm_prob: f64,
-    /// Longest n-gram, in words, masked as one; at least 1.
+    /// Longest n-gram that is masked together, in words; at least 1.
     pub ngram: usize,
     /// Whether an n-gram of n words is drawn with weight 1/n (otherwise reversed).
     pub favor_shorter_ngram: bool,
     /// Whether the tokens of a word are masked together.
     pub do_whole_word_mask: bool,
-    /// Whether as many further tokens again change places.
+    /// Whether as many further tokens change places.
     pub do_permutation: bool,
-    /// Whether words and n-grams may run across `[CLS]` and `[SEP]`, as in the reference.
+    /// Whether words and n-grams may continue across `[CLS]` and `[SEP]`, as in the reference.
     pub cross_segment_words: bool,
-    /// Whether a random replacement may be any piece, `[CLS]` and `<pad>` included, as in the reference.
+    /// Whether a random replacement may be any piece, including `[CLS]` and `<pad>`, as in the reference.
     pub replace_with_special: bool,
 }
 
@@ -66,7 +67,7 @@ impl Default for MaskOptions {
 }
 
 impl MaskOptions {
-    /// Checks every range, and gives the options of [`Masker`].
+    /// Checks every range, and returns the options for [`Masker`].
     fn checked(&self) -> Result<InstanceOptions> {
         let (cap, share, ngram) = (self.max_predictions_per_seq, self.masked_lm_prob, self.ngram);
         let error = |rule: &str, value: String| Err(Error::Option(format!("{rule}; it is {value}")));
@@ -93,30 +94,30 @@ impl MaskOptions {
     }
 }
 
-/// What is known of a row besides its ids; the buffers are reused from one row to the next.
+/// What is known about a row in addition to its ids. The buffers are reused from one row to the next.
 #[derive(Debug, Default, Clone)]
 pub struct RowContext {
-    /// Tokens at the row's beginning that are no padding. Of no account where there is an `attention_mask`.
+    /// The number of tokens at the row's beginning that are not padding. Ignored if there is an `attention_mask`.
     pub length: usize,
-    /// Whether nobody says what padding is: every `<pad>` among those tokens is then padding, unless `<pad>` is also
-    /// `[CLS]`, `[SEP]` or `[MASK]`. Of no account where there is an `attention_mask`.
+    /// Whether padding is not known otherwise. Then every `<pad>` among those tokens is padding, unless `<pad>` is also
+    /// `[CLS]`, `[SEP]` or `[MASK]`. Ignored if there is an `attention_mask`.
     pub pads_are_padding: bool,
-    /// For each token 0 where it is padding; empty: `length` says so.
+    /// For each token, 0 if it is padding. If empty, `length` decides.
     pub attention_mask: Vec<u8>,
-    /// For each token 0 where it goes on with the word before it; empty: the vocabulary says so.
+    /// For each token, 0 if it continues the word before it. If empty, the vocabulary decides.
     pub word_starts: Vec<u8>,
 }
 
-/// Where the predictions of rows go, ascending by position and zero-padded.
+/// The arrays for the predictions of rows, ascending by position and padded with zeros.
 #[derive(Debug)]
 pub struct Predictions<'a> {
-    /// Positions in the row: rows x [`RowMasker::predictions`].
+    /// The positions in the row: rows x [`RowMasker::predictions`].
     pub positions: &'a mut [i32],
-    /// The original ids there.
+    /// The original ids at these positions.
     pub ids: &'a mut [i32],
     /// 1 for a prediction, 0 for padding.
     pub weights: &'a mut [f32],
-    /// Where wanted, for each token of the rows its original id if it is predicted, else -100.
+    /// If wanted: for each token of the rows, its original id if it is predicted, otherwise -100.
     pub labels: Option<&'a mut [i64]>,
 }
 
@@ -130,7 +131,7 @@ pub struct RowScratch {
 /// An id that is not in the vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutsideVocabulary {
-    /// Its place in the row.
+    /// The index of the token in the row.
     pub column: usize,
     /// The id.
     pub id: i32,
@@ -139,13 +140,13 @@ pub struct OutsideVocabulary {
 /// Why a row could not be masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowError<E> {
-    /// It could not be read.
+    /// The row could not be read.
     Read(E),
-    /// It has an id that is not in the vocabulary.
+    /// The row has an id that is not in the vocabulary.
     Id(OutsideVocabulary),
 }
 
-/// Masks rows under one set of options.
+/// Masks rows with one set of options.
 #[derive(Debug, Clone)]
 pub struct RowMasker {
     masker: Masker,
@@ -154,17 +155,17 @@ pub struct RowMasker {
     max_predictions: Option<usize>,
     /// The id of `<pad>`, unless it is also that of `[CLS]`, `[SEP]` or `[MASK]`.
     pad: Option<u32>,
-    /// For each id [`START`], [`SPECIAL`], [`BORDER`] and [`END`].
+    /// For each id, its [`START`], [`SPECIAL`], [`BORDER`] and [`END`] bits.
     kinds: Vec<u8>,
-    /// Whether some piece has [`END`].
+    /// Whether any piece has [`END`].
     has_ends: bool,
 }
 
 impl RowMasker {
-    /// Precomputes what all rows share. The four special ids of `vocab`, and `special_ids`, are never masked, and never
-    /// stand in for a masked token unless the options say so; the unknown piece is a token like any other.
+    /// Precomputes what all rows have in common. The four special ids of `vocab`, and `special_ids`, are never masked,
+    /// and never replace a masked token unless the options say so. The unknown piece is treated like any other.
     ///
-    /// An error where `options` are out of range, an id is not in the vocabulary, or the vocabulary has no piece that may
+    /// Fails if `options` are out of range, an id is not in the vocabulary, or the vocabulary has no piece that may
     /// replace a masked token.
     pub fn new(options: &MaskOptions, vocab: &Vocab, special_ids: &[u32]) -> Result<Self> {
         let instance_options = options.checked()?;
@@ -200,37 +201,39 @@ impl RowMasker {
         })
     }
 
-    /// The ids of `[CLS]` and `[SEP]`.
+    /// Returns the ids of `[CLS]` and `[SEP]`.
     pub fn frame(&self) -> (u32, u32) {
         self.masker.frame()
     }
 
-    /// Number of pieces of the vocabulary.
+    /// Returns the number of pieces in the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.kinds.len()
     }
 
-    /// Whether it masks whole words, and so needs to know where words begin.
+    /// Whether whole words are masked, which requires knowing where words begin.
     pub fn needs_word_starts(&self) -> bool {
         self.whole_words
     }
 
-    /// Length of the `masked_lm_*` arrays of a row of `width` tokens: `max_predictions_per_seq`, or without one what
-    /// `masked_lm_prob` gives for a row without padding, at least 1; twice that with `do_permutation`.
+    /// Returns the length of the `masked_lm_*` arrays for a row of `width` tokens. It is `max_predictions_per_seq` or,
+    /// if that is not set, what `masked_lm_prob` gives for a row without padding, at least 1. With `do_permutation`, it
+    /// is twice that.
     pub fn predictions(&self, width: usize) -> usize {
         let once = self.max_predictions.unwrap_or_else(|| self.masker.to_predict(width).max(1));
         if self.permutation { 2 * once } else { once }
     }
 
-    /// Masks row `number` under `seed` in place: with the same two, a row is masked the same among any others.
+    /// Masks row `number` in place, with the seed `seed`. For the same two numbers, a row is masked in the same way
+    /// whatever the other rows are.
     ///
-    /// Every id is checked before any is replaced. The budget is [`Masker::to_predict`] of the tokens that are no padding,
-    /// special ones counted. A token begins a word where the vocabulary or the context says so (of itself, or of the token
-    /// before it), at the row's beginning, and after a special token or padding; with `cross_segment_words`, not after
-    /// `[CLS]` and `[SEP]`.
+    /// Every id is checked before any is replaced. The budget is [`Masker::to_predict`] of the tokens that are not
+    /// padding, including special ones. A token begins a word if the vocabulary or the context says so (of the token
+    /// itself, or of the one before it), at the row's beginning, and after a special token or padding. With
+    /// `cross_segment_words`, a token after `[CLS]` or `[SEP]` does not.
     ///
     /// # Panics
-    /// Where an array's length is not as [`RowContext`] and [`Predictions`] say.
+    /// If the length of an array is not as [`RowContext`] and [`Predictions`] require.
     pub fn mask(
         &self,
         ids: &mut [i32],
@@ -242,7 +245,7 @@ impl RowMasker {
         self.mask_with(ids, context, &mut FastRng::keyed(seed, DOMAIN, number, 0), scratch, out)
     }
 
-    /// As [`RowMasker::mask`], with the numbers of `rng`.
+    /// Like [`RowMasker::mask`], with numbers drawn from `rng`.
     ///
     /// # Panics
     /// As [`RowMasker::mask`].
@@ -261,7 +264,7 @@ impl RowMasker {
         let mut found = 0;
         let budget = self.masker.to_predict(attended);
         if budget > 0 {
-            // Ids were found to be in the vocabulary: none is negative.
+            // The ids were found to be in the vocabulary, so none is negative.
             let tokens: &mut [u32] = bytemuck::cast_slice_mut(ids);
             self.masker.draw(tokens, budget, rng, &mut scratch.words, |position, label| {
                 out.positions[found] = position as i32;
@@ -279,7 +282,7 @@ impl RowMasker {
         Ok(())
     }
 
-    /// Finds the words of a row for [`Masker::draw`]; returns the number of tokens that are no padding.
+    /// Finds the words of a row for [`Masker::draw`]. Returns the number of tokens that are not padding.
     fn find_words(
         &self,
         ids: &[i32],
@@ -287,7 +290,7 @@ impl RowMasker {
         scratch: &mut RowScratch,
     ) -> Result<usize, OutsideVocabulary> {
         let size = self.kinds.len() as u32;
-        // A negative id is a large one here.
+        // A negative id becomes a large one here.
         if let Some(column) = ids.iter().position(|&id| id as u32 >= size) {
             return Err(OutsideVocabulary { column, id: ids[column] });
         }
@@ -312,7 +315,7 @@ impl RowMasker {
         }
         let mut attended = length;
         if let Some(pad) = self.pad.filter(|_| context.pads_are_padding && !has_mask) {
-            // Special as it is, `<pad>` is a border already: only the budget has to know.
+            // `<pad>` is special, so it is already a border. Only the budget needs to know about it.
             attended -= ids[..length].iter().filter(|&&id| id as u32 == pad).count();
         }
         if has_mask {
@@ -326,9 +329,9 @@ impl RowMasker {
 
         let (candidates, starts, borders) = words.word_buffers(length);
         let (mut num_candidates, mut num_words) = (0, 0);
-        // 1 where what comes next cannot go on with a word.
+        // 1 if the next token cannot continue a word.
         let mut cut = 1;
-        // Every token is written down and counted only where it counts: whether it does is hard to predict.
+        // Every token is written but counted only if it is a candidate, because a branch on that is hard to predict.
         for (position, &kind) in kinds.iter().enumerate() {
             cut |= u8::from(kind & BORDER != 0);
             let is_candidate = u8::from(kind & SPECIAL == 0);
@@ -345,14 +348,14 @@ impl RowMasker {
         Ok(attended)
     }
 
-    /// Masks many rows of `width` tokens: those of `ids`, row `first` and the following ones. `read` fills in the ids and
-    /// the context of a row, counted from 0. By the threads of `pool`, or without one by this thread alone: the result is
-    /// the same.
+    /// Masks many rows of `width` tokens: those of `ids`, which are row `first` and the following ones. `read` fills in
+    /// the ids and the context of a row, counted from 0. The work runs on the threads of `pool` or, without one, on
+    /// this thread. The result is the same.
     ///
-    /// An error is that of the first row that has one; the arrays are then of no use.
+    /// An error is that of the first row that has one. The content of the arrays is then unspecified.
     ///
     /// # Panics
-    /// Where `width` is 0, or an array's length is not as [`Predictions`] says.
+    /// If `width` is 0, or the length of an array is not as [`Predictions`] requires.
     pub fn mask_rows<E: Send>(
         &self,
         (ids, width): (&mut [i32], usize),
@@ -403,8 +406,8 @@ impl RowMasker {
     }
 }
 
-/// Sets [`START`] on what follows an [`END`]: special tokens between the two make no difference, since those that cut
-/// words do so anyway.
+/// Sets [`START`] on the token after an [`END`]. Special tokens between the two make no difference, because those that
+/// end words do so anyway.
 fn mark_followers(kinds: &mut [u8]) {
     let mut ended = false;
     for kind in kinds {
@@ -415,7 +418,7 @@ fn mark_followers(kinds: &mut [u8]) {
     }
 }
 
-/// The part of row `index` of several.
+/// Returns the predictions of row `index`.
 fn row_of<'a>(all: &'a mut Predictions<'_>, index: usize, width: usize, predictions: usize) -> Predictions<'a> {
     let range = index * predictions..(index + 1) * predictions;
     Predictions {

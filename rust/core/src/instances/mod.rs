@@ -1,4 +1,4 @@
-//! Tokenized documents to masked instances: which there are, in which order, and each of them by its number.
+//! Turns tokenized documents into masked instances: which there are, in which order, and each of them by its number.
 
 pub mod chunks;
 pub mod instance;

@@ -9,61 +9,63 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum RngKind {
-    /// Counter-based, keyed by (seed, duplicate, document, chunk): any instance on its own, any number of threads.
+    /// Counter-based, keyed by (seed, pass, document, chunk). Each instance can be made independently, on any number of
+    /// threads.
     #[default]
     Fast,
-    /// Python's and NumPy's Mersenne Twisters in the reference's order.
+    /// Python's and NumPy's Mersenne Twisters, in the reference's order.
     Reference,
 }
 
-/// What becomes of a chunk that is a single segment.
+/// What to do with a chunk of a single segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum SingleSegment {
-    /// Split in two at a word start, then treated like two segments.
+    /// Split it in two at a word start, then treat it like two segments.
     #[default]
     Split,
-    /// A random document's segments as its second, label 1: the reference.
+    /// Take a random document's segments as B, with label 1, as in the reference.
     Random,
-    /// Left out.
+    /// Drop it.
     Drop,
 }
 
-/// Everything that decides what an instance is and how it is masked.
+/// Everything that determines what an instance is and how it is masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstanceOptions {
-    /// Tokens of an instance, padding included; at least 8.
+    /// Number of tokens of an instance, padding included; at least 8.
     pub max_seq_length: usize,
-    /// Most masked tokens of an instance.
+    /// The most masked tokens per instance.
     pub max_predictions_per_seq: usize,
-    /// Share of tokens to mask, in [0, 1].
+    /// Fraction of tokens to mask, in [0, 1].
     pub masked_lm_prob: f64,
-    /// Share of documents cut to a random shorter target length, in [0, 1].
+    /// Fraction of documents with a random shorter target length, in [0, 1].
     pub short_seq_prob: f64,
-    /// Passes over the corpus, each with other cuts and masks.
+    /// Number of passes over the corpus, each with other chunks and masks.
     pub dupe_factor: u64,
-    /// Seed of everything random.
+    /// The random seed of everything.
     pub random_seed: u64,
-    /// Longest n-gram, in words, masked as one; at least 1.
+    /// Longest n-gram that is masked together, in words; at least 1.
     pub ngram: usize,
     /// Whether an n-gram of n words is drawn with weight 1/n (otherwise reversed).
     pub favor_shorter_ngram: bool,
     /// Whether the tokens of a word are masked together.
     pub do_whole_word_mask: bool,
-    /// Whether as many further tokens again change places.
+    /// Whether as many further tokens change places.
     pub do_permutation: bool,
-    /// Next-sentence prediction instead of sentence order: for label 1, B is of another document, of which there must be one.
+    /// Next-sentence prediction instead of sentence order. For label 1, B is from another document, so there must be
+    /// one.
     pub random_next_sentence: bool,
-    /// Which generator.
+    /// The random generator.
     pub rng: RngKind,
     /// Which pieces begin a word.
     pub word_boundary: WordBoundary,
-    /// What becomes of chunks of one segment.
+    /// What to do with chunks of one segment.
     pub single_segment: SingleSegment,
-    /// Whether words and n-grams may run across `[SEP]`, as in the reference.
+    /// Whether words and n-grams may continue across `[SEP]`, as in the reference.
     pub cross_segment_words: bool,
-    /// Whether a random replacement may be any piece, `[CLS]` and `<pad>` included, as in the reference.
+    /// Whether a random replacement may be any piece, including `[CLS]` and `<pad>`, as in the reference.
     pub replace_with_special: bool,
 }
 
@@ -91,7 +93,7 @@ impl Default for InstanceOptions {
 }
 
 impl InstanceOptions {
-    /// The reference's behaviour in everything that has a choice.
+    /// Returns the options with the reference's behavior wherever there is a choice.
     #[must_use]
     pub fn reference(mut self) -> Self {
         self.rng = RngKind::Reference;
@@ -102,12 +104,12 @@ impl InstanceOptions {
         self
     }
 
-    /// Tokens of an instance besides `[CLS]` and the two `[SEP]`.
+    /// Returns the number of tokens of an instance without `[CLS]` and the two `[SEP]`.
     pub fn max_tokens(&self) -> usize {
         self.max_seq_length - 3
     }
 
-    /// Length of the `masked_lm_*` features.
+    /// Returns the length of the `masked_lm_*` features.
     pub fn max_predictions(&self) -> usize {
         if self.do_permutation { 2 * self.max_predictions_per_seq } else { self.max_predictions_per_seq }
     }

@@ -2,15 +2,15 @@
 
 use super::rng::FastRng;
 
-/// Enough that neighbours end up unrelated (four make a Feistel network pseudorandom; the function here is weaker than
-/// the proof assumes).
+/// Enough rounds that neighbors end up unrelated (four make a Feistel network pseudorandom; the function here is weaker
+/// than the proof assumes).
 const ROUNDS: usize = 8;
 
 /// A bijection of `0..n`, chosen by a key.
 ///
-/// A Feistel network over pairs of residues modulo `side`, the least integer whose square is at least `n`. Results of
-/// `n` and above are sent through again (cycle walking), which happens for fewer than `2 * side` of `side * side`
-/// values.
+/// It is a Feistel network over pairs of residues modulo `side`, the smallest integer whose square is at least `n`.
+/// Results of `n` and above are passed through again (cycle walking), which happens for fewer than `2 * side` of `side
+/// * side` values.
 #[derive(Debug, Clone)]
 pub struct Permutation {
     n: u64,
@@ -26,7 +26,7 @@ fn mix(mut x: u64) -> u64 {
 }
 
 impl Permutation {
-    /// The permutation of `0..n` that belongs to `key`.
+    /// Returns the permutation of `0..n` that belongs to `key`.
     pub fn new(n: u64, key: u64) -> Self {
         let floor = n.isqrt();
         let side = if floor * floor == n { floor } else { floor + 1 };
@@ -34,20 +34,20 @@ impl Permutation {
         Self { n, side: side.max(1), keys: std::array::from_fn(|_| rng.next_u64()) }
     }
 
-    /// How many numbers it permutes.
+    /// Returns how many numbers it permutes.
     pub fn len(&self) -> u64 {
         self.n
     }
 
-    /// Whether there are none.
+    /// Whether there are no numbers.
     pub fn is_empty(&self) -> bool {
         self.n == 0
     }
 
-    /// Where `index` goes.
+    /// Returns the number that `index` maps to.
     ///
     /// # Panics
-    /// Where `index` is not below `n`.
+    /// If `index` is not below `n`.
     pub fn apply(&self, index: u64) -> u64 {
         assert!(index < self.n, "index must be below {}; it is {index}", self.n);
         let mut value = index;
@@ -59,7 +59,7 @@ impl Permutation {
                 left = right;
                 right = if sum >= self.side { sum - self.side } else { sum };
             }
-            // Both are below `side`, so this is below its square, which is at most 2^64.
+            // Both are below `side`, so the result is below its square, which is at most 2^64.
             value = left * self.side + right;
             if value < self.n {
                 return value;
@@ -110,14 +110,14 @@ mod tests {
         }
     }
 
-    /// Frozen, since the order of shards must be the same in every version.
+    /// Frozen, because the order of shards must be the same in every version.
     #[test]
     fn frozen() {
         assert_eq!(all(10, 12345), [6, 4, 9, 7, 8, 5, 0, 1, 3, 2]);
         assert_ne!(all(1000, 1), all(1000, 2));
     }
 
-    /// Where an index goes, in tenths of the range, is independent of where it was and of where its neighbour went.
+    /// The tenth of the range that an index maps to is independent of its own tenth and of where its neighbor maps to.
     #[test]
     fn looks_random() {
         let n = 50_000;
@@ -132,7 +132,7 @@ mod tests {
             let statistic: i64 = counts.iter().map(|count| (count - 500).pow(2)).sum::<i64>() / 500;
             // The 99.99th percentile for 81 degrees of freedom (the margins are fixed) is 136.
             assert!(statistic < 136, "{statistic}: {counts:?}");
-            // The 0.01st is 41: less would be a pattern, too.
+            // The 0.01st is 41. Less would also be a pattern.
             assert!(statistic > 41, "{statistic}: {counts:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! The plan: which instances exist and in which order, known without generating them.
 //!
-//! Instances are numbered by duplicate, then document, then chunk; a keyed permutation of the numbers is the global
-//! shuffle. Any instance can be made on its own, by any thread, at any time.
+//! Instances are numbered by pass, then document, then chunk. A keyed permutation of the numbers is the global shuffle.
+//! Each instance can be made independently, by any thread, at any time.
 
 use std::ops::Range;
 
@@ -15,15 +15,15 @@ use crate::tokens::documents::Documents;
 use crate::tokens::vocab::Vocab;
 use crate::{Progress, Result};
 
-/// The key of the shuffle of some duplicates.
+/// Returns the key of the shuffle of some passes.
 pub(crate) fn shuffle_key(seed: u64, duplicates: &Range<u64>) -> u64 {
     FastRng::keyed(seed, duplicates.start, u64::MAX, duplicates.end).next_u64()
 }
 
-/// All instances of some duplicates of a corpus, in shuffled order, each made when it is asked for.
+/// All instances of some passes over a corpus, in shuffled order. Each is made on request.
 ///
-/// For given documents, options and range of duplicates, an instance is a pure function of its position: the bytes do
-/// not depend on threads, on the order of the calls, or on the machine.
+/// For given documents, options and range of passes, an instance depends only on its position. So the bytes do not
+/// depend on threads, on the order of the calls, or on the machine.
 ///
 /// ```
 /// use albert_fast_core::tokens::documents::MemoryDocuments;
@@ -60,12 +60,12 @@ pub struct Plan<'a, D> {
 }
 
 impl<'a, D: Documents> Plan<'a, D> {
-    /// Walks over all chunks of all `duplicates` (`0..dupe_factor`, or a range of epochs), on as many threads as the
-    /// current rayon pool has.
+    /// Walks over all chunks of all passes in `duplicates` (`0..dupe_factor`, or a range of epochs), on all threads of
+    /// the current rayon pool.
     ///
-    /// The shuffle depends on the seed and on the range of duplicates. Progress is reported in documents, each counted
-    /// once for every duplicate. An error where the options are out of range or contradict the vocabulary
-    /// ([`Masker::new`]), or where `progress` stops it.
+    /// The shuffle depends on the seed and on the range of passes. Progress is reported in documents, each counted once
+    /// per pass. Fails if the options are out of range or contradict the vocabulary ([`Masker::new`]), or if `progress`
+    /// stops the walk.
     pub fn build(
         documents: &'a D,
         vocab: &'a Vocab,
@@ -91,22 +91,22 @@ impl<'a, D: Documents> Plan<'a, D> {
         Ok(Self { documents, vocab, options: options.clone(), masker, index, shuffle })
     }
 
-    /// Number of instances.
+    /// Returns the number of instances.
     pub fn len(&self) -> u64 {
         self.shuffle.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no instances.
     pub fn is_empty(&self) -> bool {
         self.shuffle.is_empty()
     }
 
-    /// Documents that give no instance in any duplicate: too short, or left out by `single_segment`.
+    /// Returns the number of documents that give no instance in any pass: too short, or dropped by `single_segment`.
     pub fn short_documents(&self) -> u64 {
         self.index.short_documents()
     }
 
-    /// What the plan is of.
+    /// The documents from which the plan is made.
     pub fn documents(&self) -> &D {
         self.documents
     }
@@ -114,7 +114,7 @@ impl<'a, D: Documents> Plan<'a, D> {
     /// Makes `out` the masked instance at `position` of the shuffled order, from 0.
     ///
     /// # Panics
-    /// Where `position` is not below [`Plan::len`].
+    /// If `position` is not below [`Plan::len`].
     pub fn instance(&self, position: u64, scratch: &mut Scratch, out: &mut Instance) {
         let mut rng = self.unmasked(position, out);
         self.masker.mask(out, &mut rng, scratch);
@@ -123,12 +123,12 @@ impl<'a, D: Documents> Plan<'a, D> {
     /// Makes `out` the same instance before it is masked.
     ///
     /// # Panics
-    /// Where `position` is not below [`Plan::len`].
+    /// If `position` is not below [`Plan::len`].
     pub fn instance_unmasked(&self, position: u64, out: &mut Instance) {
         self.unmasked(position, out);
     }
 
-    /// The instance before it is masked, and the generator that its masks go on with.
+    /// Makes `out` the instance before it is masked, and returns the generator with which its masks continue.
     fn unmasked(&self, position: u64, out: &mut Instance) -> FastRng {
         let number = self.shuffle.apply(position);
         let (place, chunk) = self.index.find(self.documents, &self.options, number);
@@ -165,7 +165,8 @@ mod tests {
         instances
     }
 
-    /// Every layout that could matter: checkpoints at each instance and nearly none, tasks and waves of one and of all.
+    /// Every layout that could matter: waypoints at each instance and nearly none, tasks and waves of one document and
+    /// of all.
     fn layouts() -> impl Strategy<Value = Layout> {
         (1..40_usize, 1..20_u64, 1..20_usize).prop_map(|(max_checkpoints, task_documents, wave_tasks)| Layout {
             max_checkpoints,
@@ -251,7 +252,7 @@ mod tests {
             for (position, mut masked) in all(&plan).into_iter().enumerate() {
                 plan.instance_unmasked(position as u64, &mut plain);
                 prop_assert!(plain.masked_positions.is_empty());
-                // Where every word is longer than the budget, nothing is masked: so it is in the reference.
+                // If every word is longer than the budget, nothing is masked, as in the reference.
                 prop_assert!(options.do_whole_word_mask || !masked.masked_positions.is_empty());
                 for (&position, &label) in masked.masked_positions.iter().zip(&masked.masked_labels) {
                     masked.tokens[position as usize] = label;

@@ -1,4 +1,4 @@
-//! The reference's order of everything: one generator, one thread, the corpus in memory.
+//! Makes instances in the reference's order of everything: one generator, one thread, the corpus in memory.
 
 use super::instance::{Chunk, Instance, assemble, check_documents, gather, gives_instance, target_length};
 use super::mask::{Masker, Scratch};
@@ -8,14 +8,15 @@ use crate::tokens::documents::{Documents, MemoryDocuments};
 use crate::tokens::vocab::Vocab;
 use crate::{Error, Progress, Result};
 
-/// How many documents pass between two reports.
+/// The number of documents between two progress reports.
 const REPORT_EVERY: u64 = 64;
 
-/// All instances of all passes, masked and shuffled, as the reference's `create_training_instances` orders them with
-/// both its generators seeded with `options.random_seed`; `documents` end up in the order to which it shuffles them.
+/// Returns all instances of all passes, masked and shuffled. They are in the order of the reference's
+/// `create_training_instances`, with both its generators seeded with `options.random_seed`. `documents` end up in the
+/// order in which it shuffles them.
 ///
-/// Instance `i` belongs in output file `i` modulo the number of files. An error where the options are out of range, or B is
-/// to be of another document and there is only one.
+/// Instance `i` belongs in output file `i` modulo the number of files. Fails if the options are out of range, or if B
+/// must come from another document and there is only one.
 pub fn instances(
     documents: &mut MemoryDocuments,
     vocab: &Vocab,
@@ -59,7 +60,7 @@ pub fn instances(
     Ok(order.iter().map(|&i| std::mem::take(&mut instances[i as usize])).collect())
 }
 
-/// `0..count`, to be shuffled.
+/// Returns `0..count`, to be shuffled.
 fn numbers(count: u64, what: &str) -> Result<Vec<u32>> {
     let end = u32::try_from(count).map_err(|_| {
         Error::Option(format!("--rng reference takes up to {} {what}; there are {count}: use --rng fast", u32::MAX))

@@ -1,20 +1,21 @@
-//! Random numbers: Python's and NumPy's Mersenne Twisters for the reference's order, a keyed `ChaCha8` for all else.
+//! Random numbers: Python's and NumPy's Mersenne Twisters for the reference's order, a keyed `ChaCha8` for everything
+//! else.
 //!
-//! Instances and masks are generic over [`Rng`], so that both modes go through the same code.
+//! Instances and masks are generic over [`Rng`], so that both modes use the same code.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 use rand_mt::Mt;
 
-/// What instances and masks draw.
+/// The draws that instances and masks need.
 pub trait Rng {
-    /// A float in `[0, 1)` of 53 random bits.
+    /// Returns a float in `[0, 1)` with 53 random bits.
     fn random(&mut self) -> f64;
 
-    /// Uniform in `0..n`; `n` is at least 1.
+    /// Returns a uniform number in `0..n`; `n` is at least 1.
     fn below(&mut self, n: u64) -> u64;
 
-    /// Uniform in `low..=high`, as Python's `randint`.
+    /// Returns a uniform number in `low..=high`, like Python's `randint`.
     fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
@@ -30,28 +31,28 @@ pub trait Rng {
     /// Prepares `items` to be walked in random order with [`Rng::next_in_order`].
     fn begin_order(&mut self, items: &mut [u32]);
 
-    /// Item `k` of that walk, for `k` = 0, 1, 2, ... below `items.len()`; afterwards `items` is still a permutation of
-    /// what it was.
+    /// Returns item `k` of that walk, for `k` = 0, 1, 2, ... below `items.len()`. Afterward, `items` is still a
+    /// permutation of the original.
     fn next_in_order(&mut self, items: &mut [u32], k: usize) -> u32;
 
-    /// A length from 1 to `cumulative.len()`: one more than the first index whose value is above a random float.
-    /// `cumulative` ascends to 1.
+    /// Returns a length from 1 to `cumulative.len()`: one more than the first index whose value is above a random
+    /// float. `cumulative` ascends to 1.
     fn ngram_length(&mut self, cumulative: &[f64]) -> usize;
 }
 
-/// Where `sample` falls in `cumulative` (NumPy's `searchsorted(side="right")`), as a length from 1.
+/// Returns the place of `sample` in `cumulative` (NumPy's `searchsorted(side="right")`), as a length from 1.
 fn length_of(cumulative: &[f64], sample: f64) -> usize {
     cumulative.iter().position(|&value| value > sample).unwrap_or(cumulative.len().saturating_sub(1)) + 1
 }
 
-/// A float in `[0, 1)` from two words, as both `CPython` and NumPy's legacy generator make it.
+/// Returns a float in `[0, 1)` from two words, as both `CPython` and NumPy's legacy generator do.
 fn double(twister: &mut Mt) -> f64 {
     let high = f64::from(twister.next_u32() >> 5);
     let low = f64::from(twister.next_u32() >> 6);
     (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
 }
 
-/// The reference's two generators: `random.Random(seed)` for everything but the n-gram lengths, which come from
+/// The reference's two generators: `random.Random(seed)` for everything except the n-gram lengths, which come from
 /// `numpy.random.RandomState(numpy_seed)`.
 #[derive(Debug, Clone)]
 pub struct ReferenceRng {
@@ -60,7 +61,7 @@ pub struct ReferenceRng {
 }
 
 impl ReferenceRng {
-    /// Both generators. NumPy takes 32-bit seeds only; of a larger one the low 32 bits count.
+    /// Creates both generators. NumPy takes only 32-bit seeds; of a larger one, the low 32 bits are used.
     pub fn new(seed: u64, numpy_seed: u64) -> Self {
         let low = seed as u32;
         let high = (seed >> 32) as u32;
@@ -78,7 +79,7 @@ impl Rng for ReferenceRng {
         let bits = u64::BITS - n.leading_zeros();
         loop {
             let value = if bits <= 32 {
-                // A shift by 32 happens for n = 0 only, which has no answer.
+                // A shift by 32 happens only for n = 0, for which there is no answer.
                 u64::from(self.python.next_u32().checked_shr(32 - bits).unwrap_or(0))
             } else {
                 let low = u64::from(self.python.next_u32());
@@ -103,13 +104,14 @@ impl Rng for ReferenceRng {
     }
 }
 
-/// `ChaCha8` whose 256-bit key is (seed, duplicate, document, chunk): any chunk's numbers on their own, on any thread.
+/// `ChaCha8` whose 256-bit key is (seed, pass, document, chunk). The numbers of each chunk are independent, on any
+/// thread.
 #[derive(Debug, Clone)]
 pub struct FastRng(ChaCha8Rng);
 
 impl FastRng {
-    /// The stream of one chunk, its key four little-endian `u64`. What belongs to a whole document has chunk
-    /// `u64::MAX`; what belongs to a whole plan has document `u64::MAX`.
+    /// Returns the stream of one chunk. Its key is four little-endian `u64`. Draws for a whole document have chunk
+    /// `u64::MAX`; draws for a whole plan have document `u64::MAX`.
     pub fn keyed(seed: u64, duplicate: u64, document: u64, chunk: u64) -> Self {
         let mut key = [0; 32];
         for (bytes, word) in key.chunks_exact_mut(8).zip([seed, duplicate, document, chunk]) {
@@ -118,7 +120,7 @@ impl FastRng {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
@@ -129,7 +131,8 @@ impl Rng for FastRng {
         (self.0.next_u64() >> 11) as f64 / 9_007_199_254_740_992.0
     }
 
-    /// Lemire's multiplication with rejection: exactly uniform; one word a draw where `n` fits in 32 bits.
+    /// Lemire's multiplication with rejection. It is exactly uniform, and takes one word per draw if `n` fits in 32
+    /// bits.
     fn below(&mut self, n: u64) -> u64 {
         if let Ok(n) = u32::try_from(n) {
             let mut product = u64::from(self.0.next_u32()) * u64::from(n);
@@ -151,7 +154,7 @@ impl Rng for FastRng {
         (product >> 64) as u64
     }
 
-    /// Nothing: masks need only the first few of a long order, so each is drawn when it is asked for.
+    /// Does nothing. Masks need only the first few items of a long order, so each is drawn on request.
     fn begin_order(&mut self, _: &mut [u32]) {}
 
     fn next_in_order(&mut self, items: &mut [u32], k: usize) -> u32 {
@@ -238,7 +241,7 @@ mod tests {
         assert_eq!(length_of(&[0.5, 0.75, 1.0], 1.0), 3);
     }
 
-    /// Frozen, since shards must come out the same from every version and machine.
+    /// Frozen, because shards must be the same from every version and machine.
     #[test]
     fn fast_streams_are_keyed_by_all_four_and_frozen() {
         let first = |key: [u64; 4]| FastRng::keyed(key[0], key[1], key[2], key[3]).next_u64();
@@ -251,7 +254,7 @@ mod tests {
         }
     }
 
-    /// Pearson's statistic against equal shares.
+    /// Pearson's statistic against equal fractions.
     fn chi_square(counts: &[u32]) -> f64 {
         let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
         counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
@@ -261,7 +264,7 @@ mod tests {
     fn fast_numbers_are_uniform() {
         let mut rng = FastRng::keyed(1, 2, 3, 4);
         let (mut small, mut large, mut floats) = ([0; 10], [0; 10], [0; 10]);
-        // Three quarters of 2^32 and of 2^64: without rejection some of their tenths would come twice as often.
+        // Three quarters of 2^32 and of 2^64. Without rejection, some of their tenths would occur twice as often.
         let (three, many) = (3 << 30, 3 << 62);
         for _ in 0..100_000 {
             small[(rng.below(three) * 10 / three) as usize] += 1;

@@ -1,4 +1,4 @@
-//! What tests of several modules share: a vocabulary, documents and options.
+//! A vocabulary, documents and options that the tests of several modules share.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::options::{InstanceOptions, SingleSegment};
 use crate::tokens::documents::MemoryDocuments;
 use crate::tokens::vocab::Vocab;
 
-/// Fifty pieces, of which two in three begin a word.
+/// Returns a vocabulary of fifty pieces, two thirds of which begin a word.
 pub fn vocab() -> Vocab {
     let word_start = (0..50).map(|id| id % 3 != 0).collect();
     Vocab {
@@ -22,7 +22,7 @@ pub fn vocab() -> Vocab {
     }
 }
 
-/// Documents of segments of the given lengths; ids differ between neighbours.
+/// Returns documents with segments of the given lengths. The ids of neighbors differ.
 pub fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
     let mut documents = MemoryDocuments::new();
     let mut next = 0;
@@ -38,7 +38,7 @@ pub fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
 }
 
 prop_compose! {
-    /// Whatever decides how instances are made, small.
+    /// Small values for everything that determines how instances are made.
     pub fn options()(
         max_seq_length in 8..40_usize,
         short_seq_prob in 0.0..1.0,
@@ -56,7 +56,7 @@ prop_compose! {
     }
 }
 
-/// Lengths of the segments of some documents, at least two: random segments are another document's.
+/// The lengths of the segments of some documents, at least two because random segments are from another document.
 pub fn corpus() -> impl Strategy<Value = Vec<Vec<usize>>> {
     prop::collection::vec(prop::collection::vec(1..20_usize, 1..12), 2..12)
 }

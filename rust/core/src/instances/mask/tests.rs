@@ -41,7 +41,8 @@ fn instance(a: &[bool], b: &[bool]) -> Instance {
     instance
 }
 
-/// The words of `instance` as lists of positions, found by the text of the rule rather than by `find_words`.
+/// Returns the words of `instance` as lists of positions, derived from the wording of the rule instead of by
+/// `find_words`.
 fn words(instance: &Instance, options: &InstanceOptions) -> Vec<Vec<u32>> {
     let mut words: Vec<Vec<u32>> = Vec::new();
     for position in 0..instance.tokens.len() {
@@ -138,7 +139,7 @@ proptest! {
         if options.ngram == 1 && words.iter().all(|word| word.len() == 1) {
             prop_assert_eq!(out.masked_positions.len(), budget.min(words.len()));
         }
-        // What is left over is too little for any untouched word, if words go singly.
+        // If each word is masked on its own, the rest of the budget is too small for any untouched word.
         if options.ngram == 1 {
             let left = budget - out.masked_positions.len();
             let untouched = words.iter().filter(|word| !out.masked_positions.contains(&word[0]));
@@ -163,7 +164,7 @@ proptest! {
             }
         }
         prop_assert_eq!(&restored, &instance.tokens);
-        // The masks are drawn first and are the same; the others hold each other's tokens.
+        // The masks are drawn first and are the same. The other positions hold each other's tokens.
         prop_assert!(plain.masked_positions.iter().all(|position| out.masked_positions.contains(position)));
         moved.sort_unstable();
         labels.sort_unstable();
@@ -227,7 +228,7 @@ fn a_vocabulary_without_ordinary_pieces_is_refused() {
     assert!(Masker::new(&InstanceOptions::default().reference(), &bare).is_ok());
 }
 
-/// Pearson's statistic against given shares.
+/// Pearson's statistic against given fractions.
 fn chi_square(counts: &[u32], shares: &[f64]) -> f64 {
     let total = f64::from(counts.iter().sum::<u32>());
     counts.iter().zip(shares).map(|(&count, share)| (f64::from(count) - total * share).powi(2) / (total * share)).sum()
@@ -247,7 +248,7 @@ fn shares_of_lengths_and_of_replacements() {
     let masker = Masker::new(&InstanceOptions::default(), &vocab()).unwrap();
     let (mut kinds, mut pieces) = ([0; 3], [0; 95]);
     for _ in 0..100_000 {
-        // A token that no replacement can be, so that "itself" is told from "any piece".
+        // A token that is never a replacement, so that "itself" can be distinguished from "any piece".
         match masker.replacement(1, &mut rng) {
             MASK => kinds[0] += 1,
             1 => kinds[1] += 1,
@@ -261,8 +262,8 @@ fn shares_of_lengths_and_of_replacements() {
     assert!(chi_square(&pieces, &[1.0 / 95.0; 95]) < 152.0, "{pieces:?}");
 }
 
-/// `numpy.random.RandomState(12345).choice([1, 2, 3], p=...)`, then of 1 to 5 with the shares reversed; Python's
-/// generator is not touched.
+/// `numpy.random.RandomState(12345).choice([1, 2, 3], p=...)`, then the same of 1 to 5 with the fractions reversed.
+/// Python's generator is not used.
 #[test]
 fn numpy_choices() {
     let mut rng = ReferenceRng::new(12345, 12345);

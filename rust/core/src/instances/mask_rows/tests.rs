@@ -43,7 +43,7 @@ prop_compose! {
     }
 }
 
-/// A row of any tokens, special ones among them in any place, and what is padding in it.
+/// Returns a row of any tokens, with special ones in any place, and which of them are padding.
 fn rows() -> impl Strategy<Value = (Vec<i32>, RowContext)> {
     let token = prop_oneof![1 => 0..6, 6 => 6..60_i32];
     (prop::collection::vec((token, prop::bool::weighted(0.8), any::<bool>()), 1..90), 0..90_usize, 0..4, any::<bool>())
@@ -73,7 +73,7 @@ struct Masked {
 fn masked(masker: &RowMasker, ids: &[i32], context: &RowContext, rng: &mut impl Rng) -> Masked {
     let slots = masker.predictions(ids.len());
     let mut ids = ids.to_vec();
-    // What was in the arrays before must not show.
+    // Earlier content of the arrays must not show.
     let (mut positions, mut originals) = (vec![7; slots], vec![7; slots]);
     let (mut weights, mut labels) = (vec![7.0; slots], vec![7; ids.len()]);
     let mut out = Predictions {
@@ -96,7 +96,7 @@ fn masked(masker: &RowMasker, ids: &[i32], context: &RowContext, rng: &mut impl 
     Masked { ids, positions, labels: originals }
 }
 
-/// The words of a row, in groups that are never joined, by the text of the rule.
+/// Returns the words of a row, in groups that are never joined, derived from the wording of the rule.
 fn groups(ids: &[i32], context: &RowContext, options: &MaskOptions) -> Vec<Vec<Vec<u32>>> {
     let mut groups: Vec<Vec<Vec<u32>>> = vec![Vec::new()];
     for (position, &id) in ids.iter().enumerate() {
@@ -148,7 +148,7 @@ proptest! {
         let named = RowContext { attention_mask, ..RowContext::default() };
         let one = masked(&masker, &ids, &unnamed, &mut FastRng::keyed(key, 0, 0, 0));
         prop_assert_eq!(&one, &masked(&masker, &ids, &named, &mut FastRng::keyed(key, 0, 0, 0)));
-        // A `<pad>` that is also another special token is a token.
+        // A `<pad>` that is also another special token is an ordinary token.
         let framed = RowMasker::new(&options, &Vocab { pad: SEP, ..vocab() }, &[PAD, EXTRA]).unwrap();
         let all = RowContext { length: ids.len(), ..RowContext::default() };
         let one = masked(&framed, &ids, &unnamed, &mut FastRng::keyed(key, 0, 0, 0));
@@ -189,7 +189,7 @@ proptest! {
     fn words_and_groups_are_those_of_the_rule((ids, context) in rows(), options in options()) {
         let masker = RowMasker::new(&options, &vocab(), &[EXTRA]).unwrap();
         let mut scratch = RowScratch::default();
-        // The buffers are those of a longer row before.
+        // The buffers were used for a longer row before.
         let long = RowContext { length: 200, ..RowContext::default() };
         masker.find_words(&[7; 200], &long, &mut scratch).unwrap();
         prop_assert_eq!(masker.find_words(&ids, &context, &mut scratch), Ok(attended(&ids, &context)));
@@ -219,7 +219,7 @@ proptest! {
             let count = word.iter().filter(is_predicted).count();
             prop_assert!(count == 0 || count == word.len(), "{:?} of {:?}", word, out.positions);
         }
-        // What is left over is too little for any untouched word, if words go singly.
+        // If each word is masked on its own, the rest of the budget is too small for any untouched word.
         if options.ngram == 1 && !options.do_permutation {
             let left = budget - out.positions.len();
             let untouched = words.iter().filter(|word| !is_predicted(&&word[0]));
@@ -277,7 +277,7 @@ proptest! {
                 context.length = 3;
                 out.fill(9);
                 if row == bad {
-                    // Padding is looked at too.
+                    // Ids of padding are checked too.
                     out[200] = id;
                 }
                 if row == more { Err("unreadable") } else { Ok(()) }
@@ -326,7 +326,7 @@ fn options_and_ids_outside_their_rule_are_refused() {
 
 #[test]
 fn words_that_are_marked_at_their_end() {
-    // 7 and 9 end words; 8 begins one by itself. Special tokens never do either.
+    // 7 and 9 end words; 8 begins one by itself. Special tokens do neither.
     let mut vocab = vocab();
     vocab.word_start = (0..60).map(|id| id == 8).collect();
     vocab.word_end = (0..60).map(|id| [7, 9, SEP].contains(&id)).collect();
