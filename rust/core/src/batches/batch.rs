@@ -1,4 +1,5 @@
-//! Batches: instances side by side in zero-padded arrays, made in parallel, any of them by its number alone.
+//! Batches: instances next to each other in zero-padded arrays. They are made in parallel, each independently by its
+//! number.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,31 +11,31 @@ use rayon::prelude::*;
 use crate::instances::instance::Instance;
 use crate::{Error, Result};
 
-/// Most tokens, and most predictions, of a batch, padding included: its largest arrays are of 8 GiB.
+/// The most tokens, and the most predictions, of a batch, padding included. The largest arrays take 8 GiB.
 pub const MAX_BATCH: usize = 1 << 31;
-/// Most shards, those of shards counted.
+/// The most shards, counting shards of shards.
 pub const MAX_SHARDS: u64 = 1 << 32;
-/// Rows that a thread takes at a time, at least: fewer are not worth waking another one.
+/// The fewest rows that a thread takes at a time. Fewer are not worth waking up another thread.
 const MIN_ROWS: usize = 8;
 
 /// One row of a batch, all zeros before it is filled. S is the sequence length, P the number of predictions.
 #[derive(Debug)]
 pub struct Row<'a> {
-    /// Ids, masks in place; S values.
+    /// The ids, with masks in place; S values.
     pub input_ids: &'a mut [i32],
     /// 1 on tokens; S values.
     pub input_mask: &'a mut [i32],
-    /// 0 up to and including the first `[SEP]`, then 1, on padding 0; S values.
+    /// 0 through the first `[SEP]`, then 1, and 0 on padding; S values.
     pub segment_ids: &'a mut [i32],
-    /// 1 where a word begins; S values.
+    /// 1 if the token begins a word; S values.
     pub token_boundary: &'a mut [i32],
-    /// Where the predictions are, ascending; P values.
+    /// The positions of the predictions, ascending; P values.
     pub masked_lm_positions: &'a mut [i32],
-    /// The original ids there; P values.
+    /// The original ids at these positions; P values.
     pub masked_lm_ids: &'a mut [i32],
     /// 1.0 on predictions; P values.
     pub masked_lm_weights: &'a mut [f32],
-    /// 1 where the second segment is a random document's or the two changed places.
+    /// 1 if the second segment is from a random document or the two are swapped.
     pub next_sentence_label: &'a mut i32,
 }
 
@@ -42,7 +43,7 @@ impl Row<'_> {
     /// Fills the row.
     ///
     /// # Panics
-    /// Where the instance has more tokens than S or more predictions than P.
+    /// If the instance has more tokens than S or more predictions than P.
     pub fn write(&mut self, instance: &Instance) {
         let tokens = instance.tokens.len();
         for (to, &from) in self.input_ids[..tokens].iter_mut().zip(&instance.tokens) {
@@ -65,23 +66,23 @@ impl Row<'_> {
     }
 }
 
-/// An endless sequence of instances, epoch after epoch, each a pure function of its position.
+/// An endless sequence of instances, epoch after epoch. Each depends only on its position.
 pub trait Source: Send + Sync {
     /// What a thread keeps from one instance to the next.
     type Scratch: Default + Send;
-    /// What the instances of a stretch of positions have in common.
+    /// What the instances at consecutive positions have in common.
     type Stretch: Sync;
-    /// Instances of the first epoch, at least 1.
+    /// Returns the number of instances in the first epoch, at least 1.
     fn epoch_len(&self) -> u64;
-    /// S: tokens of a row.
+    /// Returns S, the number of tokens in a row.
     fn seq_length(&self) -> usize;
-    /// P: predictions of a row.
+    /// Returns P, the number of predictions in a row.
     fn predictions(&self) -> usize;
-    /// Whether rows say where words begin; otherwise `token_boundary` is of no use.
+    /// Whether rows say where words begin. Otherwise, `token_boundary` has no meaning.
     fn has_token_boundary(&self) -> bool {
         true
     }
-    /// What [`Source::fill`] needs for these positions, of which there is at least one.
+    /// Returns what [`Source::fill`] needs for these positions, of which there is at least one.
     fn prepare(&self, positions: Range<u64>) -> Result<Self::Stretch>;
     /// Fills `row`, which is all zeros, with the instance at `position`.
     fn fill(
@@ -93,12 +94,12 @@ pub trait Source: Send + Sync {
     ) -> Result<()>;
 }
 
-/// The instances of one of several consumers: every `count`-th from `index` on.
+/// A shard of the stream for one of several consumers: every `count`-th instance from `index` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// Which one, below `count`.
+    /// The number of the shard, below `count`.
     pub index: u64,
-    /// Of how many, at least 1.
+    /// The number of shards, at least 1.
     pub count: u64,
 }
 
@@ -106,10 +107,10 @@ impl Shard {
     /// All instances.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// Part `index` of `count` of this one.
+    /// Returns shard `index` of `count` of this shard.
     ///
     /// # Errors
-    /// [`Error::Option`] where there is no such part.
+    /// [`Error::Option`] if there is no such shard.
     pub fn part(self, index: u64, count: u64) -> Result<Self> {
         if index >= count {
             return Err(Error::Option(format!(
@@ -123,7 +124,7 @@ impl Shard {
         Ok(Self { index: self.index + self.count * index, count })
     }
 
-    /// How many of `instances` are this shard's.
+    /// Returns how many of `instances` are in this shard.
     pub fn len_of(self, instances: u64) -> u64 {
         instances.saturating_sub(self.index).div_ceil(self.count)
     }
@@ -157,7 +158,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// `None` where there is no memory for it.
+    /// Returns `None` if there is not enough memory.
     fn zeros(rows: usize, seq_length: usize, predictions: usize) -> Option<Self> {
         let (tokens, masks) = (rows * seq_length, rows * predictions);
         let zeros = |length| try_zeroed_vec::<i32>(length).ok();
@@ -176,7 +177,7 @@ impl Batch {
         })
     }
 
-    /// Row `index` is the instance at `position(index)`; on the threads of the current rayon pool.
+    /// Fills row `index` with the instance at `position(index)`, on the threads of the current rayon pool.
     fn fill<S: Source>(&mut self, source: &S, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
         let stretch = source.prepare(position(0)..position(self.rows - 1) + 1)?;
         let (s, p) = (self.seq_length, self.predictions);
@@ -219,42 +220,42 @@ impl Batch {
             })
             .filter_map(Result::err)
             .collect();
-        // In the order of the rows: which error is told does not depend on the threads.
+        // In the order of the rows, so that the reported error does not depend on the threads.
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 }
 
-/// Numbered batches, without end.
+/// Numbered batches without end.
 pub trait Batches: Send + Sync {
-    /// Batch `k`, from 0: a pure function of `k`, made on the threads of the current rayon pool.
+    /// Returns batch `k`, from 0. It depends only on `k`, and is made on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// Those of the source; [`Error::Option`] where `k` is beyond what 64 bits can count.
+    /// Those of the source; [`Error::Option`] if `k` is beyond what 64 bits can count.
     fn batch(&self, k: u64) -> Result<Batch>;
-    /// B: rows of a batch.
+    /// Returns B, the number of rows in a batch.
     fn batch_size(&self) -> usize;
-    /// S: tokens of a row.
+    /// Returns S, the number of tokens in a row.
     fn seq_length(&self) -> usize;
-    /// P: predictions of a row.
+    /// Returns P, the number of predictions in a row.
     fn predictions(&self) -> usize;
-    /// Whether rows say where words begin; otherwise `token_boundary` is of no use.
+    /// Whether rows say where words begin. Otherwise, `token_boundary` has no meaning.
     fn has_token_boundary(&self) -> bool;
-    /// Instances of the first epoch.
+    /// Returns the number of instances in the first epoch.
     fn epoch_len(&self) -> u64;
-    /// Part `index` of `count`, with batches of the same size: row `j` of its batch `k` is instance
-    /// `index + count * (k * B + j)` of this one.
+    /// Returns shard `index` of `count`, with batches of the same size. Row `j` of its batch `k` is instance `index +
+    /// count * (k * B + j)` of this one.
     ///
     /// # Errors
-    /// [`Error::Option`] where there is no such part.
+    /// [`Error::Option`] if there is no such shard.
     fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>>;
 }
 
-/// Batch `k` of `batches`; a panic on the way becomes an error.
+/// Returns batch `k` of `batches`. A panic becomes an error.
 ///
 /// # Errors
 /// Those of [`Batches::batch`].
 pub fn guarded(batches: &dyn Batches, k: u64) -> Result<Batch> {
-    // Nothing of a failed batch is kept but whole entries of caches.
+    // A failed batch leaves nothing behind except complete cache entries.
     catch_unwind(AssertUnwindSafe(|| batches.batch(k))).unwrap_or_else(|_| {
         Err(Error::Input(format!(
             "an internal error in batch {k}; please report it with the lines above, and with what the batch was made from"
@@ -270,10 +271,10 @@ pub struct Batched<S> {
 }
 
 impl<S: Source> Batched<S> {
-    /// Batches of `batch_size` rows.
+    /// Creates batches of `batch_size` rows.
     ///
     /// # Errors
-    /// [`Error::Option`] where `batch_size` is 0, a batch would be over [`MAX_BATCH`], or rows have no tokens or no
+    /// [`Error::Option`] if `batch_size` is 0, a batch would exceed [`MAX_BATCH`], or rows have no tokens or no
     /// predictions.
     pub fn new(source: Arc<S>, batch_size: usize) -> Result<Self> {
         let (s, p) = (source.seq_length(), source.predictions());
@@ -295,7 +296,7 @@ impl<S: Source + 'static> Batches for Batched<S> {
         let rows = self.batch_size as u64;
         let end =
             k.checked_add(1).and_then(|next| next.checked_mul(rows)).and_then(|end| end.checked_mul(self.shard.count));
-        // One more shard's worth, so that no position of this batch can overflow.
+        // Includes one more instance of the shard, so that no position of this batch can overflow.
         if end.and_then(|end| end.checked_add(self.shard.count)).is_none() {
             let limit = u64::MAX / rows / self.shard.count - 1;
             return Err(Error::Option(format!("k, the number of a batch, must be below {limit}; it is {k}")));

@@ -1,4 +1,4 @@
-//! Instances to batches: zero-padded arrays, made in parallel and ahead of who reads them.
+//! Turns instances into batches: zero-padded arrays, made in parallel and ahead of their consumer.
 
 pub mod batch;
 pub mod prefetch;

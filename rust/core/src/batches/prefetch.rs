@@ -1,4 +1,4 @@
-//! Batches made ahead, on threads of their own, a bounded number of them.
+//! Makes a bounded number of batches ahead, on threads of their own.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -7,33 +7,33 @@ use std::time::Duration;
 use super::batch::{Batch, Batches, guarded};
 use crate::{Error, Result};
 
-/// Which batches, in which order, and how far ahead.
+/// Which batches to make, in which order, and how far ahead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ahead {
-    /// The first batch.
+    /// The number of the first batch.
     pub start: u64,
-    /// From one to the next, at least 1.
+    /// The difference from one batch number to the next, at least 1.
     pub step: u64,
-    /// None from this number on; without end otherwise.
+    /// The first number that is not made. `None` means no end.
     pub stop: Option<u64>,
-    /// Most finished batches that wait; at least 1. One more is being made.
+    /// The most finished batches that wait; at least 1. One more is being made.
     pub depth: usize,
-    /// Threads that make them, at least 1.
+    /// The number of threads that make batches, at least 1.
     pub threads: usize,
 }
 
-/// What [`Prefetch::next`] found.
+/// The result of [`Prefetch::next`].
 #[derive(Debug)]
 pub enum Next {
     /// The next batch.
     Batch(Box<Batch>),
-    /// None yet.
+    /// The next batch is not finished yet.
     Waiting,
     /// There are no more.
     End,
 }
 
-/// Iterates over batches that threads make ahead. Dropped, it stops them after the batch that they are at.
+/// Iterates over batches that threads make ahead. When it is dropped, the threads stop after their current batch.
 #[derive(Debug)]
 pub struct Prefetch {
     ready: Receiver<Result<Batch>>,
@@ -43,7 +43,7 @@ impl Prefetch {
     /// Starts the threads.
     ///
     /// # Errors
-    /// [`Error::Option`] where the system has no threads left, or a number of `ahead` is 0.
+    /// [`Error::Option`] if the system has no threads left, or a number in `ahead` is 0.
     pub fn start(batches: Arc<dyn Batches>, ahead: &Ahead) -> Result<Self> {
         for (name, value) in
             [("step", ahead.step), ("prefetch", ahead.depth as u64), ("num_threads", ahead.threads as u64)]
@@ -63,7 +63,7 @@ impl Prefetch {
             while stop.is_none_or(|stop| k < stop) {
                 let batch = pool.install(|| guarded(&*batches, k));
                 let failed = batch.is_err();
-                // Nobody waits for more, or can go on after an error.
+                // Nobody waits for more, or work cannot continue after an error.
                 if sender.send(batch).is_err() || failed {
                     return;
                 }
@@ -75,10 +75,10 @@ impl Prefetch {
         Ok(Self { ready })
     }
 
-    /// The next batch, waiting for it at most so long.
+    /// Returns the next batch. Waits for it up to `patience`.
     ///
     /// # Errors
-    /// That of the batch; after it there are no more.
+    /// That of the batch. After it, there are no more batches.
     pub fn next(&self, patience: Duration) -> Result<Next> {
         match self.ready.recv_timeout(patience) {
             Ok(batch) => batch.map(|batch| Next::Batch(Box::new(batch))),
@@ -180,7 +180,7 @@ mod tests {
         while taken < 20 {
             label(prefetch.next(LONG).unwrap());
             taken += 1;
-            // Three wait and one is being made or sent.
+            // Three batches wait and one is being made or sent.
             assert!(batches.made.load(Ordering::SeqCst) <= taken + 4);
         }
         drop(prefetch);

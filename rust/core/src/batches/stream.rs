@@ -1,4 +1,4 @@
-//! Instances from a token store without files: epoch after epoch, with new splits, new masks and a new order each.
+//! Makes instances directly from a token store, epoch after epoch, each with new splits, new masks and a new order.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,31 +15,32 @@ use crate::tokens::documents::Documents;
 use crate::tokens::vocab::Vocab;
 use crate::{Error, NoProgress, Progress, Result};
 
-/// Ways to cut the documents into chunks, taken in turn: epoch e has those of duplicate e modulo this.
+/// The number of ways to divide the documents into chunks, used in turn: epoch e has the chunks of pass e modulo this
+/// number.
 ///
-/// Finding the epoch of a position needs the lengths of the epochs before it, and each costs a walk over the corpus.
-/// With a cycle any position of any run is found after so many walks at most.
+/// Finding the epoch of a position requires the lengths of the epochs before it, and each of them costs a walk over the
+/// corpus. With a cycle, at most this many walks find any position of any run.
 pub const CHUNKINGS: u64 = 16;
-/// Checkpoints of an index, so that an index takes 10 MiB at most.
+/// The most waypoints of an index, so that an index takes at most 10 MiB.
 const MAX_CHECKPOINTS: usize = 1 << 18;
-/// Checkpoints of all indexes that are kept, 80 MiB; an index that is not kept is made again.
+/// The most waypoints of all indexes that are kept, 80 MiB. An index that is not kept is built again.
 const MAX_KEPT: usize = 1 << 21;
 
-/// Instances per chunking, as far as known, and some of the indexes.
+/// The number of instances per chunking, as far as known, and some of the indexes.
 #[derive(Debug, Default)]
 struct Known {
     lengths: Vec<u64>,
-    /// The last used is the last.
+    /// The index used last is at the end.
     indexes: Vec<(u64, Arc<ChunkIndex>)>,
 }
 
 /// All instances of all epochs of a corpus.
 ///
-/// Each is a pure function of documents, vocabulary, options and position. Epoch e holds each of its instances once; for
-/// e below [`CHUNKINGS`] it is, order included, the [`Plan`](crate::instances::plan::Plan) of duplicates `e..e + 1`.
-/// Later epochs have the chunks of epoch e modulo [`CHUNKINGS`]; what comes after, the splits into A and B, the exchanged segments,
-/// the masks and the order, is drawn from generators keyed by e itself. (With `random_next_sentence` the splits decide
-/// where the next chunk begins, so there the splits too are those of epoch e modulo [`CHUNKINGS`].)
+/// Each depends only on documents, vocabulary, options and position. Epoch e holds each of its instances once. For e
+/// below [`CHUNKINGS`], it is, order included, the [`Plan`](crate::instances::plan::Plan) of passes `e..e + 1`. Later
+/// epochs have the chunks of epoch e modulo [`CHUNKINGS`]. Everything after that (the splits into A and B, the swapped
+/// segments, the masks and the order) is drawn from generators keyed by e itself. With `random_next_sentence`, the
+/// splits decide where the next chunk begins, so the splits too are then those of epoch e modulo [`CHUNKINGS`].
 #[derive(Debug)]
 pub struct InstanceStream<D> {
     documents: D,
@@ -50,12 +51,12 @@ pub struct InstanceStream<D> {
     known: Mutex<Known>,
 }
 
-/// What the instances of a stretch of positions are made from.
+/// What the instances at consecutive positions are made from.
 #[derive(Debug)]
 pub struct Stretch {
-    /// Where the epochs of a cycle begin, and at last its length; as many as the stretch needs.
+    /// The starts of the epochs of a cycle, as many as needed, and at the end the length of the cycle.
     starts: Vec<u64>,
-    /// By chunking; those that the stretch does not need are not there.
+    /// The indexes by chunking; `None` if an index is not needed.
     indexes: Vec<Option<Arc<ChunkIndex>>>,
 }
 
@@ -71,8 +72,8 @@ impl<D: Documents + Send> InstanceStream<D> {
     /// Walks over the chunks of the first epoch, on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// [`Error::Option`] for options out of range, the reference's generator among them, or that contradict the
-    /// vocabulary; [`Error::Input`] where no document gives an instance; [`Error::Interrupted`] where `progress` stops it.
+    /// [`Error::Option`] if options are out of range, ask for the reference's generator, or contradict the vocabulary;
+    /// [`Error::Input`] if no document gives an instance; [`Error::Interrupted`] if `progress` stops the walk.
     pub fn new(documents: D, vocab: Vocab, options: InstanceOptions, progress: &mut dyn Progress) -> Result<Self> {
         let masker = Masker::new(&options, &vocab)?;
         if options.rng != RngKind::Fast {
@@ -94,18 +95,18 @@ impl<D: Documents + Send> InstanceStream<D> {
         Ok(stream)
     }
 
-    /// What the instances are made of.
+    /// The documents from which the instances are made.
     pub fn documents(&self) -> &D {
         &self.documents
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        // Whoever panicked left whole entries.
+        // A thread that panicked left only complete entries.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The index of a chunking. It is made without the lock: the pool may run other work, which may want the lock, on this
-    /// very thread in the meantime.
+    /// Builds the index of a chunking. It does so without the lock, because the pool may meanwhile run other work on
+    /// this thread that needs the lock.
     fn build(&self, chunking: u64, progress: &mut dyn Progress) -> Result<Arc<ChunkIndex>> {
         let mut layout = Layout::for_documents(self.documents.num_documents());
         layout.max_checkpoints = MAX_CHECKPOINTS;
@@ -115,7 +116,7 @@ impl<D: Documents + Send> InstanceStream<D> {
         if known.lengths.len() as u64 == chunking {
             known.lengths.push(index.len());
         }
-        // Another thread may have made it in the meantime.
+        // Another thread may have built it meanwhile.
         known.indexes.retain(|&(number, _)| number != chunking);
         known.indexes.push((chunking, index.clone()));
         let size = |known: &Known| known.indexes.iter().map(|(_, index)| index.checkpoints.len()).sum::<usize>();
@@ -166,7 +167,7 @@ impl<D: Documents + Send> InstanceStream<D> {
 }
 
 impl Stretch {
-    /// The epoch of a position, its place in the epoch, and the index.
+    /// Returns the epoch of a position, its place in the epoch, and the index.
     fn locate(&self, position: u64) -> (u64, u64, &ChunkIndex) {
         let (cycle, within) = if self.starts.len() > CHUNKINGS as usize {
             let length = self.starts[CHUNKINGS as usize];
@@ -174,7 +175,7 @@ impl Stretch {
         } else {
             (0, position)
         };
-        // Of epochs without instances, which begin where the next one does, the last is not meant.
+        // An epoch without instances begins where the next one does, so the last epoch with this start is meant.
         let chunking = self.starts.partition_point(|&start| start <= within) - 1;
         let index = self.indexes[chunking].as_ref().expect("the stretch has the indexes of its positions");
         (cycle * CHUNKINGS + chunking as u64, within - self.starts[chunking], index)
@@ -205,7 +206,7 @@ impl<D: Documents + Send> Source for InstanceStream<D> {
         let epochs = starts.len() - 1;
         let mut indexes = vec![None; epochs];
         let cycle = starts[epochs];
-        // What of the cycle the positions cover: everything, or a stretch that may go over its end.
+        // The part of the cycle that the positions cover: all of it, or a range that may go past its end.
         let (first, last) = if epochs < CHUNKINGS as usize || positions.end - positions.start < cycle {
             (positions.start % cycle, (positions.end - 1) % cycle)
         } else {
@@ -243,7 +244,7 @@ mod tests {
         InstanceStream::new(documents(lengths), vocab(), options.clone(), &mut NoProgress)
     }
 
-    /// The instances at `positions`, as rows.
+    /// Returns the instances at `positions` as rows.
     fn rows(stream: &InstanceStream<MemoryDocuments>, positions: Range<u64>) -> Vec<Vec<i32>> {
         let stretch = stream.prepare(positions.clone()).unwrap();
         let mut scratch = Scratch::default();
@@ -256,7 +257,7 @@ mod tests {
             .collect()
     }
 
-    /// All that an instance is, as numbers.
+    /// Returns everything in an instance as numbers.
     fn row(instance: &Instance) -> Vec<i32> {
         let lists = [&instance.tokens, &instance.masked_positions, &instance.masked_labels];
         let mut row: Vec<i32> = lists.into_iter().flatten().map(|&value| value as i32).collect();
@@ -265,7 +266,7 @@ mod tests {
         row
     }
 
-    /// Row `index` of a batch: everything in it, without padding.
+    /// Returns everything in row `index` of a batch, without padding.
     fn batch_row(batch: &Batch, index: usize) -> Vec<i32> {
         let (s, p) = (batch.seq_length, batch.predictions);
         let tokens = batch.input_mask[index * s..(index + 1) * s].iter().filter(|&&one| one == 1).count();
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn later_cycles_have_the_same_chunks_and_other_draws() {
-        // Segments of one token, so that nothing is ever cut off; no masks, so that splits alone can differ.
+        // Segments have one token, so nothing is ever truncated. Without masks, only splits can differ.
         let options = InstanceOptions {
             max_seq_length: 40,
             masked_lm_prob: 0.0,
@@ -352,7 +353,7 @@ mod tests {
             let mut chunks: Vec<Vec<i32>> = rows
                 .iter()
                 .map(|row| {
-                    // Ids, word starts, the length of the first segment, the label.
+                    // The ids, the word starts, the length of the first segment, and the label.
                     let mut ids = row[..(row.len() - 2) / 2].to_vec();
                     ids.sort_unstable();
                     ids
