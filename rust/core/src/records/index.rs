@@ -303,7 +303,7 @@ impl IndexedFile {
         self.copy.as_deref().unwrap_or(&self.path)
     }
 
-    /// Adds to `reason` that a decompressed copy may be damaged, not the file itself.
+    /// If a decompressed copy was read, adds to `reason` which copy it is and what to do.
     fn blame_copy(&self, reason: String) -> String {
         match &self.copy {
             None => reason,

@@ -171,8 +171,7 @@ impl Field<'_> {
         (self.at == self.end).then_some(content)
     }
 
-    /// Checks a feature that no row takes as strictly as a message decoder would: damage anywhere makes a record
-    /// damaged.
+    /// Checks a feature that rows do not hold as a message decoder would: damage in any place makes the record damaged.
     fn pass_feature(self) -> Option<()> {
         let Some(&kind) = self.data[self.at..self.end].first() else { return Some(()) };
         let mut list = self.only(kind)?;

@@ -135,7 +135,7 @@ impl Journal {
             text.extend(line(&path, shard)?);
         }
         atomic::write(&path, &text)?;
-        // From here on, the journal describes the directory: a shard of a complete set was lost.
+        // If this file exists, a complete set has lost a shard. From here on, the journal describes the directory.
         atomic::remove(&folder.join(dataset::FILE))?;
         let file = File::options().append(true).open(&path).map_err(|error| Error::io("cannot write", &path, error))?;
         Ok(Self { path, file, _lock: lock })
