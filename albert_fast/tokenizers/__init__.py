@@ -1,1 +1,1 @@
-"""Tokenizers: how they are found, trained, and compared. The compiled part is `albert_fast.Tokenizer`."""
+"""Tokenizers: how they are found, trained and compared. The compiled part is `albert_fast.Tokenizer`."""

@@ -1,7 +1,8 @@
-"""Pieces whose combining marks transformers puts in another order than SentencePiece leaves them in.
+"""Finds pieces whose combining marks have another order in transformers than in SentencePiece.
 
-SentencePiece's character map composes what stands in the order of NFD, and leaves `ó` followed by U+0323 as it is.
-The normalizer of tokenizer.json makes NFC of it, `ọ` followed by U+0301. So such a piece never matches in transformers.
+SentencePiece's character map only composes marks that are in the order of NFD, and keeps `ó` followed by U+0323. The
+normalizer of tokenizer.json turns it into NFC, `ọ` followed by U+0301. Such a piece therefore never matches in
+transformers.
 """
 
 import unicodedata
@@ -11,17 +12,17 @@ REMEDY = "normalize the corpus to NFC (uconv -x any-nfc, or Python's unicodedata
 
 
 def changes(text: str) -> bool:
-    """Whether NFC is another text."""
+    """Returns whether NFC changes the text."""
     return not unicodedata.is_normalized("NFC", text)
 
 
 def code_points(text: str) -> str:
-    """Such as U+00F3 U+0323."""
+    """Returns the code points of a text, such as U+00F3 U+0323."""
     return " ".join(f"U+{ord(character):04X}" for character in text)
 
 
 def warning(pieces: Sequence[str]) -> str:
-    """What to tell of a vocabulary whose text keeps its accents; "" if nothing."""
+    """Returns the warning for a vocabulary whose text keeps its accents, or "" if there is none."""
     found = [piece for piece in pieces if changes(piece)]
     if not found:
         return ""

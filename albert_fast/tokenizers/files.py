@@ -1,6 +1,6 @@
-"""Finds the tokenizer's file in a directory: one search for every command and for `Tokenizer.from_file`.
+"""Finds a tokenizer's file in a directory. Every command and `Tokenizer.from_file` use this search.
 
-Nothing here imports TensorFlow or the command line.
+This module imports neither TensorFlow nor the command line.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODELS = ("spiece.model", "30k-clean.model")
-"""SentencePiece models by their usual names: ours and Hugging Face's, and that of the published archives."""
+"""Usual names of SentencePiece models: ours and Hugging Face's, and that of the published archives."""
 VOCABULARY = "vocab.txt"
 JSON = "tokenizer.json"
-"""All that transformers 5 saves; see `trainer.exchange.tokenizer_model`."""
+"""The only file that transformers 5 saves; see `trainer.exchange.tokenizer_model`."""
 
 
 def is_store(path: Path) -> bool:
-    """Whether a directory is a token store."""
+    """Returns whether a directory is a token store."""
     return (path / "meta.json").is_file()
 
 
 def snapshot(path: Path) -> Path:
-    """The snapshot to read if `path` is a model's directory in Hugging Face's cache; otherwise `path`.
+    """Returns the snapshot to read if `path` is a model's directory in Hugging Face's cache, otherwise `path`.
 
-    That is the commit of refs/main, or the only snapshot if there is no refs/main.
+    It is the commit in refs/main, or the only snapshot if there is no refs/main.
 
         models--albert--albert-base-v2/
             refs/main           the commit that was fetched last, 40 digits
             snapshots/COMMIT/   the files, links into blobs/
 
     Raises:
-        AlbertFastError: refs/main names a snapshot that is not there, or there are several and no refs/main.
+        AlbertFastError: refs/main names a snapshot that does not exist, or there are several and no refs/main.
     """
     folder = path.parent if path.name == "snapshots" and (path.parent / "refs").is_dir() else path
     snapshots = folder / "snapshots"
@@ -61,13 +61,13 @@ def snapshot(path: Path) -> Path:
 
 
 def find(directory: Path) -> Path | None:
-    """The tokenizer's file in a directory; None if it holds none.
+    """Returns the tokenizer's file in a directory, or None if there is none.
 
-    That is one of `MODELS`, otherwise the only file with the suffix .model; a vocab.txt; or, if there is neither, a
+    It is one of `MODELS`, otherwise the only file with the suffix .model, or a vocab.txt. If there is neither, it is a
     tokenizer.json.
 
     Raises:
-        AlbertFastError: the directory holds several tokenizers.
+        AlbertFastError: the directory contains several tokenizers.
     """
     found = [*_models(directory), *(path for path in [directory / VOCABULARY] if path.is_file())]
     if len(found) > 1:
@@ -78,16 +78,16 @@ def find(directory: Path) -> Path | None:
 
 
 def _models(directory: Path) -> list[Path]:
-    """The SentencePiece models in a directory: the one by its usual name, otherwise all."""
+    """Returns the SentencePiece models in a directory: the one with a usual name, otherwise all."""
     usual = [directory / name for name in MODELS if (directory / name).is_file()]
     return usual[:1] or sorted(directory.glob("*.model"))
 
 
 def named(path: Path) -> Path:
-    """The tokenizer's file that the user names: the file itself, or the one in a directory.
+    """Returns the tokenizer's file that the user names: the file itself, or the one in a directory.
 
     Raises:
-        AlbertFastError: the directory holds no tokenizer, or several, or is a token store.
+        AlbertFastError: the directory contains no tokenizer, or several, or is a token store.
     """
     if not path.is_dir():
         return path
@@ -114,7 +114,7 @@ def refuse_json(path: Path, *, vocabulary: str = "pass {}") -> None:
 
     Args:
         path: the file that the user names.
-        vocabulary: what to do with a WordPiece vocabulary next to it; braces stand for its path.
+        vocabulary: what to do with a WordPiece vocabulary next to the file. Braces stand for its path.
 
     Raises:
         AlbertFastError: `path` is JSON. The message says what to pass instead.
@@ -149,20 +149,20 @@ def _instead_of_json(path: Path, kind: str | None, vocabulary: str) -> str:
 
 
 def _kind_of_json(path: Path) -> str | None:
-    """The kind of a tokenizer.json, such as "Unigram"; None for another file."""
+    """Returns the kind of a tokenizer.json, such as "Unigram", or None for another file."""
     found = _json(path).get("model")
     kind = found.get("type") if isinstance(found, dict) else None
     return kind if isinstance(kind, str) else None
 
 
 def _holds_weights(directory: Path) -> bool:
-    """Whether a directory holds the weights of an ALBERT as Hugging Face has them."""
+    """Returns whether a directory contains the weights of an ALBERT in Hugging Face's format."""
     tensors = any((directory / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json"))
     return tensors and _json(directory / "config.json").get("model_type") == "albert"
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if it cannot be read, or holds something else."""
+    """Returns the object in a JSON file. It is empty if the file cannot be read, or contains something else."""
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
@@ -171,10 +171,10 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def model(path: Path) -> Path:
-    """The SentencePiece model that the user names: the file itself, or the one in a directory.
+    """Returns the SentencePiece model that the user names: the file itself, or the one in a directory.
 
     Raises:
-        AlbertFastError: as `named`, or there is no model but another tokenizer.
+        AlbertFastError: as in `named`, or the tokenizer there is not a SentencePiece model.
     """
     found = named(path)
     if path.is_dir() and found.name == VOCABULARY:
@@ -184,10 +184,10 @@ def model(path: Path) -> Path:
 
 
 def vocabulary(path: Path) -> Path:
-    """The WordPiece vocabulary that the user names: the file itself, or the vocab.txt in a directory.
+    """Returns the WordPiece vocabulary that the user names: the file itself, or the vocab.txt in a directory.
 
     Raises:
-        AlbertFastError: the directory holds no vocab.txt, or the file is a SentencePiece model.
+        AlbertFastError: the directory contains no vocab.txt, or the file is a SentencePiece model.
     """
     if not path.is_dir():
         if _is_sentencepiece(path):
@@ -200,7 +200,7 @@ def vocabulary(path: Path) -> Path:
 
 
 def _is_sentencepiece(path: Path) -> bool:
-    """Whether a file begins as a SentencePiece model: a message of protobuf with its first piece."""
+    """Returns whether a file begins like a SentencePiece model: a protobuf message with its first piece."""
     try:
         with path.open("rb") as file:
             head = file.read(64)

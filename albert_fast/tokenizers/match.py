@@ -1,9 +1,9 @@
-"""Whether two things that meet were made with one tokenizer: ids of one vocabulary are other words in another.
+"""Compares tokenizers, because ids of one vocabulary mean other words in another.
 
-Token stores and records know their tokenizer by what is written beside them: digests, size, kind, text rules. One
-digest is over the tokenizer's file and its text rules, the other over its pieces only, which say what an id means.
-Those that an older version wrote have the first only. So if the tokenizer itself is there, it is asked what its digest
-would be under the other's rules.
+Token stores and records know their tokenizer by what is written next to them: digests, size, kind and text rules. One
+digest covers the tokenizer's file and its text rules. The other only covers its pieces, which define what an id means.
+Stores and records of older versions only have the first. So if the tokenizer itself is available, its digest is
+computed again with the other's rules.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from albert_fast.masking import Masker
 
 Match = Literal["same", "pieces", "rules", "other", "unknown"]
-"""One tokenizer; the same pieces and text rules in another file; the same pieces with other text rules; other pieces;
-or nobody can tell."""
+"""The same tokenizer; the same pieces and text rules in another file; the same pieces with other text rules; other
+pieces; or unknown."""
 
 OPTION = "allow_other_tokenizer"
 WHY = "the same id is a different piece in each"
@@ -31,7 +31,7 @@ RULES = ("text_rules", "lower_case", "keep_accents")
 
 
 def described(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What a store or a set of records keeps of its tokenizer, of the same names."""
+    """Returns what a store or a set of records keeps about its tokenizer, under the same names."""
     return {
         "kind": tokenizer.kind,
         "file": tokenizer.file_name,
@@ -45,12 +45,12 @@ def described(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def compare(tokenizer: Tokenizer, other: Tokenizer | Mapping[str, Any], *, rebuilt: bool = False) -> Match:
-    """What a tokenizer and another one, or what is kept of it, have in common.
+    """Compares a tokenizer with another one, or with what is kept about it.
 
     Args:
-        tokenizer: the one.
-        other: the other, or what `described` gives.
-        rebuilt: whether the first was made from a tokenizer.json, so that its file is not the one of the model.
+        tokenizer: the first tokenizer.
+        other: the other tokenizer, or what `described` returns for it.
+        rebuilt: whether the first was made from a tokenizer.json, so that its file differs from the model's.
     """
     kept = described(other) if isinstance(other, Tokenizer) else other
     one = {**described(tokenizer), "rebuilt": rebuilt}
@@ -61,9 +61,9 @@ def compare(tokenizer: Tokenizer, other: Tokenizer | Mapping[str, Any], *, rebui
 
 
 def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Match:
-    """As `compare`, of two that are only described.
+    """Compares two tokenizers that are only described, as `compare` does.
 
-    Without `vocab_digest` in both, other rules with the same file look like another file: see `reason`.
+    Unless both have a `vocab_digest`, the same file with other rules looks like another file: see `reason`.
     """
     for key in ("vocab_size", "kind"):
         if None not in (one.get(key), other.get(key)) and one[key] != other[key]:
@@ -80,14 +80,14 @@ def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Ma
 
 
 def reason(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Why two tokenizers of which `compare_descriptions` says "other" do not go together."""
+    """Returns why two tokenizers do not match, if `compare_descriptions` returns "other"."""
     if _says_nothing_of_pieces(one, other) and _other_rules(one, other):
         return "they are of another tokenizer or other text rules, which their digests do not tell apart"
     return WHY
 
 
 def _says_nothing_of_pieces(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether nothing but the digests over file and rules tells two tokenizers apart."""
+    """Returns whether only the digests of file and rules tell two tokenizers apart."""
     sizes = all(one.get(key) == other.get(key) for key in ("vocab_size", "kind") if one.get(key) and other.get(key))
     digests = one.get("digest") and other.get("digest") and not (one.get("vocab_digest") and other.get("vocab_digest"))
     return bool(sizes and digests)
@@ -98,8 +98,8 @@ def _other_rules(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str:
-    """The digest that the tokenizer has with the other's text rules."""
-    # As in the core: the content of the file, a zero byte, kind and rules.
+    """Returns the digest that the tokenizer has with the other's text rules."""
+    # As in the core, the digest covers the content of the file, a zero byte, kind and rules.
     kind = "wordpiece" if tokenizer.kind == "wordpiece" else "sentencepiece"
     lower, accents = (str(other.get(key) is True).lower() for key in ("lower_case", "keep_accents"))
     rules = "none" if other.get("text_rules") == "none" else f"lower={lower} keep_accents={accents}"
@@ -107,12 +107,12 @@ def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str:
 
 
 def refusal(folder: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -> str | None:
-    """Why a tokenizer is not that of records, in a sentence without a remedy; None if it may be.
+    """Returns why a tokenizer is not that of records, in a sentence without advice, or None if it may be.
 
     Args:
         folder: what to call the records.
-        kept: what they say of their tokenizer.
-        tokenizer: the one that meets them.
+        kept: what they say about their tokenizer.
+        tokenizer: the tokenizer to use with them.
     """
     if compare(tokenizer, kept) != "other":
         return None
@@ -125,14 +125,14 @@ def refusal(folder: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -
 
 
 def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
-    """What `make-records` wrote beside these record files, by folder; without folders that are somebody else's.
+    """Returns what `make-records` wrote next to these record files, by directory, without other tools' directories.
 
-    Of a link, the folder of the file that it leads to counts too.
+    If a file is a link, the directory of the file that it leads to counts too.
 
     Raises:
-        AlbertFastError: what it says of the tokenizer is of another type; the message names the file and the value.
+        AlbertFastError: what it says about the tokenizer has the wrong type. The message names the file and the value.
     """
-    # Each description once, by the folder that is named first: folders and descriptions may be links too.
+    # Each description counts once, by the directory named first, because directories and descriptions may be links too.
     folders: dict[str, Path] = {}
     for folder in dict.fromkeys(Path(each).parent for file in files for each in (file, os.path.realpath(file))):
         folders.setdefault(os.path.realpath(folder / "dataset.json"), folder)
@@ -150,7 +150,7 @@ def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
 
 
 def _check_description(file: Path, kept: object) -> None:
-    """Raises an AlbertFastError unless this is what `described` gives, or a part of it."""
+    """Raises an AlbertFastError unless this is what `described` returns, or a part of it."""
     if kept is None:
         return
     if not isinstance(kept, dict):
@@ -175,10 +175,10 @@ def _shown(value: object) -> str:
 
 
 def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, Any]] | None:
-    """The folder of the first records that say which tokenizer they are of, and what they say; None if none says it.
+    """Returns the first records' directory that states its tokenizer, and what it states, or None if none does.
 
     Raises:
-        AlbertFastError: two folders were made with different tokenizers.
+        AlbertFastError: two directories were made with different tokenizers.
     """
     first: tuple[str, dict[str, Any]] | None = None
     for folder, content in records_folders(files).items():
@@ -197,10 +197,10 @@ def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, An
 
 
 def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
-    """Refuses records of several tokenizers, and a masker of another one than the records'.
+    """Refuses records of several tokenizers, and a masker of another tokenizer than the records'.
 
     Raises:
-        AlbertFastError: they differ. Other text rules do not matter.
+        AlbertFastError: the tokenizers differ. Other text rules do not matter.
     """
     found = tokenizer_of_records(files)
     if found is None or masker is None:
@@ -222,6 +222,6 @@ def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
 
 
 def name(kept: Mapping[str, Any]) -> str:
-    """What to call a tokenizer that is only described."""
+    """Returns what to call a tokenizer that is only described."""
     digest = str(kept.get("digest") or "")[:8]
     return f"{kept.get('file') or 'a tokenizer'}{f' (digest {digest})' if digest else ''}"

@@ -1,4 +1,4 @@
-"""Opens a tokenizer by its file, with the text rules of its training unless others are given."""
+"""Opens a tokenizer's file. Unless other text rules are given, it has those of its training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TextRules(NamedTuple):
-    """What a tokenizer's training, or a token store, says of its text; None where it says nothing."""
+    """What a tokenizer's training, or a token store, says about its text rules. None if it says nothing."""
 
     lower_case: bool | None = None
     keep_accents: bool | None = None
@@ -23,12 +23,12 @@ NO_RULES = TextRules()
 
 
 def trained_rules(tokenizer: Path, kind: str = "unigram", *, warn: Callable[[str], None]) -> TextRules:
-    """The text rules that the files beside a tokenizer tell: those that `Tokenizer.from_file` follows.
+    """Returns the text rules in the files next to a tokenizer, which `Tokenizer.from_file` follows too.
 
     Args:
-        tokenizer: the SentencePiece model or, of kind "wordpiece", the vocabulary.
-        kind: of the tokenizer.
-        warn: takes a line of warning.
+        tokenizer: the SentencePiece model or, for kind "wordpiece", the vocabulary.
+        kind: the kind of the tokenizer.
+        warn: called with each warning, which is one line.
 
     Raises:
         AlbertFastError: a file with the rules is damaged.
@@ -47,16 +47,16 @@ def text_rules(
     *,
     warn: Callable[[str], None],
 ) -> TextRules:
-    """The rules to use: those given, otherwise those stored, otherwise those of the training, otherwise lowercase.
+    """Returns the rules to use: those given, otherwise those stored, those of the training, or lowercase.
 
-    Accents of WordPiece are not chosen: what is given of them does not count.
+    The user does not choose the accents of WordPiece, so what is given for them is ignored.
 
     Args:
         path: the tokenizer's file.
-        kind: of the tokenizer, "unigram" or "wordpiece".
-        given: by the user.
-        stored: with tokens that it made.
-        warn: takes a line of warning if they contradict the training.
+        kind: the kind of the tokenizer, "unigram" or "wordpiece".
+        given: the rules that the user gave.
+        stored: the rules stored with tokens that the tokenizer made.
+        warn: called with a warning, which is one line, if they contradict the training.
 
     Raises:
         AlbertFastError: a file with the rules of the training is damaged.
@@ -90,10 +90,10 @@ def _chosen(
 
 
 def open_with(path: Path, kind: str, rules: TextRules) -> Tokenizer:
-    """The tokenizer with these rules, whatever its training says.
+    """Opens the tokenizer with these rules, whatever its training says.
 
     Raises:
-        AlbertFastError: the file is no usable tokenizer.
+        AlbertFastError: the file is not a usable tokenizer.
     """
     open_file = Tokenizer.from_vocab_file if kind == "wordpiece" else Tokenizer.from_file
     return open_file(path, lower_case=rules.lower_case, keep_accents=rules.keep_accents, follow_config=False)

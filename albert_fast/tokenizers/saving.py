@@ -1,4 +1,4 @@
-"""A tokenizer as files: its SentencePiece model or WordPiece vocabulary, and its text rules."""
+"""Turns a tokenizer into files: its SentencePiece model or WordPiece vocabulary, and its text rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def sentencepiece_files(model: bytes, tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
-    """A SentencePiece model and its text rules as files, by the names that `train-tokenizer` gives them.
+    """Returns a SentencePiece model and its text rules as files, with the names that `train-tokenizer` uses.
 
     `rebuilt` says that the model was made from a tokenizer.json.
     """
@@ -25,14 +25,14 @@ def sentencepiece_files(model: bytes, tokenizer: Tokenizer, *, rebuilt: bool = F
 
 
 def wordpiece_files(tokenizer: Tokenizer, max_length: int = 512) -> dict[str, bytes]:
-    """A WordPiece vocabulary and its text rules as files, by the names that Hugging Face gives them.
+    """Returns a WordPiece vocabulary and its text rules as files, with the names that Hugging Face uses.
 
-    ALBERT's own tokenizer in transformers is SentencePiece, so the class is BERT's.
+    ALBERT's own tokenizer in transformers is SentencePiece, so the class in the files is BERT's.
     """
     config = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": tokenizer.lower_case,
-        # None: where it lower-cases, and only there.
+        # None means that accents are stripped if and only if text is lowercased.
         "strip_accents": False if tokenizer.lower_case and tokenizer.keep_accents else None,
         "tokenize_chinese_chars": True,
         "model_max_length": max_length,

@@ -1,4 +1,4 @@
-"""Checks user-defined symbols: one that the text rules never leave in a text would have an id and never be used."""
+"""Checks user-defined symbols: one that never occurs under the text rules would have an id that is never used."""
 
 import functools
 import unicodedata
@@ -9,7 +9,7 @@ from albert_fast._native import AlbertFastError, preprocess
 from albert_fast.tokenizers.combining_marks import code_points
 
 SPACE = "▁"
-"""What SentencePiece writes for a space."""
+"""What SentencePiece writes instead of a space."""
 
 
 def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, keep_accents: bool) -> None:
@@ -18,12 +18,12 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
     Args:
         symbols: the user-defined symbols.
         special: the pieces that every model has.
-        lower_case: whether the text is lower-cased.
-        keep_accents: whether accents stay.
+        lower_case: whether the text is lowercased.
+        keep_accents: whether accents are kept.
 
     Raises:
-        AlbertFastError: a symbol that is empty, given twice or a special piece; holds white space or a control
-            character; or can never occur in the text. The message says what to pass.
+        AlbertFastError: a symbol is empty, a duplicate or a special token; contains whitespace or a control character;
+            or can never occur in the text. The message says what to pass.
     """
     seen = set(special)
     for symbol in symbols:
@@ -50,9 +50,9 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
 
 
 def form(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
-    """What is left of a symbol in a text under the rules: itself if it can occur there, a space as `SPACE`.
+    """Returns what the rules leave of a symbol in a text: itself if it can occur there. A space becomes `SPACE`.
 
-    SentencePiece finds a symbol twice: in the text that it is given, and in what its own normalizer makes of the rest.
+    SentencePiece looks for a symbol twice: in the text that it gets, and in what its own normalizer makes of the rest.
     """
     text = _preprocessed(symbol, lower_case=lower_case, keep_accents=keep_accents)
     return text if text == symbol else _normalizer().normalize(text).replace(" ", SPACE)
@@ -60,7 +60,7 @@ def form(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
 
 @functools.cache
 def _normalizer() -> Any:
-    """That of the models which `train-tokenizer` makes: NFKC, so it composes what the text rules take apart."""
+    """Returns the normalizer of models from `train-tokenizer`: NFKC, which composes what the text rules decompose."""
     import sentencepiece
 
     return sentencepiece.SentencePieceNormalizer(
@@ -71,11 +71,11 @@ def _normalizer() -> Any:
 def _preprocessed(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
     before = None
     text = symbol
-    # Removing one thing may bring another to light.
+    # Removing one thing may reveal another.
     while text != before:
         before = text
         text = preprocess(text.replace(SPACE, " "), lower_case=lower_case, keep_accents=keep_accents)
-        # What the rules make of a space itself, SentencePiece joins too.
+        # SentencePiece also joins spaces that the rules make.
         words = text.split()
         lead = SPACE if before.startswith(SPACE) else ""
         trail = SPACE if len(before) > 1 and before.endswith(SPACE) and words else ""
@@ -112,7 +112,7 @@ def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool)
 
 
 def _apart(symbol: str, becomes: str) -> str:
-    """The code points of both, if they look the same."""
+    """Returns the code points of both, if they look the same."""
     if unicodedata.normalize("NFC", symbol) != unicodedata.normalize("NFC", becomes):
         return ""
     return f" ({code_points(symbol)} into {code_points(becomes)})"

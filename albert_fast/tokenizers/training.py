@@ -1,8 +1,8 @@
 """Trains a SentencePiece unigram model with the settings of the public ALBERT guide.
 
-``<pad>`` is 0, ``<unk>`` 1, there is no bos or eos, ``[CLS]``, ``[SEP]`` and ``[MASK]`` are control symbols 2, 3 and
-4, and the user-defined symbols follow. The text goes through the same rules as in ``albert-fast make-records``, so that
-the tokenizer never meets text unlike that which it was trained on.
+``<pad>`` is 0, ``<unk>`` 1, there is no bos or eos, ``[CLS]``, ``[SEP]`` and ``[MASK]`` are control symbols 2, 3 and 4,
+and the user-defined symbols follow. The text rules are the same as in ``albert-fast make-records``, so that the
+tokenizer never gets text unlike that of its training.
 """
 
 import dataclasses
@@ -16,27 +16,27 @@ from albert_fast.options.tokenizers import SPECIAL_PIECES, TokenizerTrainingOpti
 from albert_fast.tokenizers import symbols as tokenizer_symbols
 
 WORKER = "albert-fast-train-tokenizer"
-"""Name of the thread that SentencePiece trains in."""
+"""The name of the thread that runs SentencePiece's training."""
 
 
 @dataclasses.dataclass
 class Dropped:
-    """Lines that SentencePiece drops, by reason. It says so in its own log only."""
+    """Lines that SentencePiece drops, by reason. It only says so in its own log."""
 
     too_long: int = 0
-    """Of more bytes than ``max_sentence_length``."""
+    """Lines of more than ``max_sentence_length`` bytes."""
     reserved: int = 0
-    """With U+2585, which SentencePiece keeps for itself."""
+    """Lines with U+2585, which SentencePiece reserves."""
     empty: int = 0
-    """Of which its normalization leaves nothing: zero-width spaces and control characters only."""
+    """Lines that its normalization makes empty: they only have zero-width spaces and control characters."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of all of them."""
         return self.too_long + self.reserved + self.empty
 
     def reasons(self, max_sentence_length: int) -> list[tuple[int, str]]:
-        """Numbers of lines, the largest first, each with what to say of them after "N lines"."""
+        """Returns numbers of lines, the largest first, each with the words that follow "N lines"."""
         reasons = [
             (self.too_long, f"were longer than {max_sentence_length} bytes (--max-sentence-length)"),
             (self.reserved, f"hold U+2585 ({RESERVED}), which SentencePiece keeps for itself,"),
@@ -52,27 +52,27 @@ class TrainedTokenizer:
     model: bytes
     """The content of ``spiece.model``."""
     vocab: str
-    """The content of ``spiece.vocab``: a piece, a tab and its log probability a line."""
+    """The content of ``spiece.vocab``: a piece, a tab and its log probability per line."""
     lines: int
-    """Lines read, blank ones not counted."""
+    """Lines read. Blank lines do not count."""
     dropped: "Dropped"
-    """How many of them were not trained on."""
+    """The lines among them that were not trained on."""
     notes: Sequence[str] = ()
-    """What the user should know of the inputs, such as files of a directory that are skipped."""
+    """What the user should know about the inputs, such as skipped files of a directory."""
 
 
 RESERVED = "▅"
-"""SentencePiece drops every line that holds it, U+2585."""
+"""SentencePiece drops every line that contains this character, U+2585."""
 
 _STAYS = re.compile(r"[!-~\w]")
 """A character that SentencePiece's normalization never removes."""
 
 Report = Callable[[str, str, int, int], None]
-"""Stage, unit, done, total (0 where unknown)."""
+"""Called with stage, unit, done, total (0 if unknown)."""
 
 
 class _Feed(Iterator[str]):
-    """Hands lines to SentencePiece, which asks for them from another thread, and keeps count."""
+    """Passes lines to SentencePiece, which asks for them from another thread, and counts them."""
 
     def __init__(self, lines: Lines, max_sentence_length: int) -> None:
         import sentencepiece
@@ -101,7 +101,7 @@ class _Feed(Iterator[str]):
             self.error = error
             raise
         self.count += 1
-        # A character is at most 4 bytes: most lines need no encoding to be seen to fit.
+        # A character has at most 4 bytes, so most lines are known to fit without encoding them.
         if 4 * len(line) > self._limit and len(line.encode()) > self._limit:
             self.dropped.too_long += 1
         elif RESERVED in line:
@@ -120,7 +120,7 @@ def check_symbols(options: TokenizerTrainingOptions) -> None:
     """Refuses user-defined symbols that would never be found.
 
     Raises:
-        AlbertFastError: a symbol given twice, or one that the text rules never leave in a text.
+        AlbertFastError: a symbol is a duplicate, or the text rules never leave it in a text.
     """
     tokenizer_symbols.check(
         options.user_defined_symbols,
@@ -142,7 +142,7 @@ def train(
     """Trains a tokenizer on text files.
 
     Args:
-        inputs: files, globs, folders or ``-``, one sentence a line.
+        inputs: files, globs, directories or ``-``, with one sentence per line.
         options: the settings.
         on_bad_utf8: ``error`` or ``replace`` (U+FFFD).
         input_format: ``auto``, or ``text`` for inputs that only look like other data.
@@ -150,9 +150,10 @@ def train(
         report: called a few times a second.
 
     Raises:
-        AlbertFastError: unreadable input, no text, or a vocabulary too large or too small for the text; the message
-            says what would fit.
-        KeyboardInterrupt: Ctrl-C, at once. SentencePiece cannot be stopped: the caller should leave the process.
+        AlbertFastError: an input cannot be read; there is no text; the vocabulary is too large or too small for the
+            text (the message says which size fits).
+        KeyboardInterrupt: Ctrl-C was pressed; it is raised at once. SentencePiece cannot be stopped, so the caller
+            should end the process.
     """
     import sentencepiece
 
@@ -194,7 +195,7 @@ def train(
         except BaseException as error:  # noqa: BLE001 - it is handed to the thread that waits
             failure.append(error)
 
-    # SentencePiece lets other threads run but does not look at signals: Ctrl-C needs a main thread that waits.
+    # SentencePiece lets other threads run but does not check for signals: Ctrl-C needs a main thread that waits.
     worker = threading.Thread(target=work, name=WORKER, daemon=True)
     worker.start()
     try:
@@ -223,7 +224,7 @@ def train(
 
 
 def read_pieces(model: bytes) -> list[tuple[str, float]]:
-    """The pieces of a SentencePiece model, in id order, with their scores."""
+    """Returns the pieces of a SentencePiece model, in id order, with their scores."""
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -231,20 +232,20 @@ def read_pieces(model: bytes) -> list[tuple[str, float]]:
 
 
 def format_vocab(pieces: Sequence[tuple[str, float]]) -> str:
-    """``spiece.vocab`` as SentencePiece's own trainer writes it: a piece, a tab and its score in six digits a line."""
+    """Returns ``spiece.vocab`` as SentencePiece writes it: a piece, a tab and its score in six digits per line."""
     return "".join(f"{piece}\t{score:g}\n" for piece, score in pieces)
 
 
 def explain(
     error: BaseException, options: TokenizerTrainingOptions, lines: int = 0, dropped: Dropped | None = None
 ) -> AlbertFastError:
-    """SentencePiece's error in terms of our options, with what would do.
+    """Rewords SentencePiece's error for our options, and says what would fit.
 
     Args:
-        error: what it raised.
+        error: the error that it raised.
         options: the settings.
-        lines: lines that it was given.
-        dropped: those of them that it dropped.
+        lines: the number of lines that it got.
+        dropped: the lines among them that it dropped.
     """
     message = str(error)
     found = re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", message)

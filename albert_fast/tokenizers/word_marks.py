@@ -1,4 +1,4 @@
-"""Which pieces of any vocabulary begin a word, by the marks in their names."""
+"""Decides which pieces of any vocabulary begin a word, by the marks in their names."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ SPACELESS_SCRIPTS = (
     "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC NUMBER", "JAVANESE", "KANGXI", "KATAKANA", "KHMER", "LAO", "MYANMAR",
     "NEW TAI LUE", "NUSHU", "TAI LE", "TAI THAM", "TAI VIET", "TANGUT", "THAI", "TIBETAN", "YI",
 )  # fmt: skip
-"""How the names of the characters begin that are written without spaces between words."""
+"""Beginnings of the Unicode names of characters that are written without spaces between words."""
 
 
 def _is_mark(character: str) -> bool:
-    """Punctuation or a symbol, but no apostrophe: these stand inside words."""
+    """Returns whether this is punctuation or a symbol. Apostrophes are not, because they are inside words."""
     return character not in "'’" and unicodedata.category(character)[0] in "PS"
 
 
 def word_starts(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -> NDArray[np.bool_]:
-    """Whether each piece of a vocabulary begins a word for whole-word masks: bool of shape [len(pieces)].
+    """Returns whether each piece of a vocabulary begins a word for whole-word masks: bool of shape [len(pieces)].
 
-    The mark that most pieces carry decides: `▁` (SentencePiece) and `Ġ` (byte-level BPE) stand at the start of a word,
-    and `##` (WordPiece) on every piece that does not start one; see `word_ends` for marks at the end of words. Except
+    The mark that most pieces have decides. `▁` (SentencePiece) and `Ġ` (byte-level BPE) are at the start of a word, and
+    `##` (WordPiece) is on every piece that does not start one. See `word_ends` for marks at the end of words. Except
     with WordPiece, punctuation and symbols start words too. With `▁`, so do pieces that begin with a character of a
-    script without spaces. Special pieces and gaps (None) count as starts.
+    script without spaces. Special tokens and gaps (None) count as starts.
     """
     mark, at_end = _word_mark(pieces)
 
@@ -47,9 +47,9 @@ def word_starts(pieces: Sequence[str | None], special_ids: Collection[int] = ())
 
 
 def word_ends(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -> NDArray[np.bool_] | None:
-    """Whether a word begins after each piece of a vocabulary: bool of shape [len(pieces)].
+    """Returns whether a word begins after each piece of a vocabulary: bool of shape [len(pieces)].
 
-    None unless most pieces say that words are marked at their end: by `▁` (SentencePiece's
+    It returns None unless most pieces show that words are marked at their end: by `▁` (SentencePiece's
     `treat_whitespace_as_suffix`) or by `</w>` (BPE as in XLM).
     """
     mark, at_end = _word_mark(pieces)
@@ -61,7 +61,7 @@ def word_ends(pieces: Sequence[str | None], special_ids: Collection[int] = ()) -
 
 
 def _word_mark(pieces: Sequence[str | None]) -> tuple[str, bool]:
-    """What marks words, and whether at their end."""
+    """Returns what marks words, and whether it is at their end."""
     marks = Counter(
         (mark, at_end)
         for piece in pieces
