@@ -1,7 +1,7 @@
-r"""Raw text to ALBERT pretraining records: exact, fast, restartable.
+r"""Raw text to ALBERT pretraining records: exact, fast, resumable.
 
-The tokenizer, the token store, the masks and the record writer are the compiled module ``albert_fast._native``; this
-package is its public face. It imports neither TensorFlow nor the libraries of the command line.
+The tokenizer, the token store, the masks and the record writer are the compiled module ``albert_fast._native``. This
+package is its public interface. It imports neither TensorFlow nor the libraries of the command line.
 
 Example:
     >>> from albert_fast import preprocess
@@ -48,11 +48,11 @@ _HOMES = {
     "prepare_text": "albert_fast.prepare",
     "train_tokenizer": "albert_fast.tokenizers.make",
 }
-"""The modules of the names that are not the extension's."""
+"""The modules of the names that do not come from the extension."""
 
 
 def __getattr__(name: str) -> Any:
-    # On first use: the command line is ready for Ctrl-C before NumPy and the extension are loaded.
+    # Loaded on first use, so that the command line is ready for Ctrl-C before NumPy and the extension are loaded.
     if name not in __all__:
         return _submodule(name)
     value = getattr(importlib.import_module(_HOMES.get(name, "albert_fast._native")), name)
@@ -61,7 +61,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _submodule(name: str) -> Any:
-    """The module of that name: `import albert_fast` is enough for `albert_fast.masking`."""
+    """Returns the module of that name, so that `import albert_fast` is enough for `albert_fast.masking`."""
     missing = f"module {__name__!r} has no attribute {name!r}"
     if name.startswith("__"):
         raise AttributeError(missing)

@@ -6,10 +6,10 @@ from albert_fast import _signals
 
 
 def main() -> int:
-    """Runs the command line. Loading it takes long enough for a Ctrl-C to fall into it."""
+    """Runs the command line. Loading it takes so long that a Ctrl-C may arrive meanwhile."""
     try:
         with _signals.ending_at_ctrl_c():
-            # Within the extension's own import, Ctrl-C would be a panic.
+            # During the extension's own import, Ctrl-C would be a panic.
             import numpy  # noqa: F401
 
             from albert_fast import cli

@@ -1,4 +1,4 @@
-"""Arrays as callers have them: NumPy's of any integer type, tensors of other libraries, and lists.
+"""Reads arrays as callers have them: NumPy's of any integer type, tensors of other libraries, and lists.
 
 Errors name the argument, the rule, what was passed, and what to pass.
 """
@@ -22,7 +22,7 @@ READABLE = "a NumPy array, a tensor in the CPU's memory, or a list"
 
 
 def read(name: str, value: object) -> NDArray[Any]:
-    """`value` as an array of any type and shape, without a copy if it lies in memory as one.
+    """Returns `value` as an array of any type and shape, without a copy if it is an array in memory.
 
     Tensors of PyTorch, TensorFlow (eager) and JAX are read through `__array__`, others through DLPack.
 
@@ -45,7 +45,7 @@ def read(name: str, value: object) -> NDArray[Any]:
 
 
 def remedy(name: str, value: object) -> str | None:
-    """What to pass instead of an object of another library that is no array; None if nobody knows."""
+    """Returns what to pass instead of an object of another library that is not an array, or None if unknown."""
     for method in ("to_list", "to_pylist"):  # ragged tensors and columns of tables
         if callable(getattr(value, method, None)):
             return f"pass {name}.{method}()"
@@ -57,12 +57,12 @@ def remedy(name: str, value: object) -> str | None:
 
 
 def one_line(value: object) -> str:
-    """A value in an error, on one line."""
+    """Returns a value for an error, on one line."""
     return " ".join(f"{value!r}".split())[:200]
 
 
 def describe(value: object) -> str:
-    """What `value` is, to end an error with."""
+    """Returns what `value` is, for the end of an error."""
     if isinstance(value, np.ndarray) and (value.ndim or value.dtype.kind != "O"):
         return f"{value.dtype} of shape {list(value.shape)}"
     shown = value.item() if isinstance(value, np.ndarray) else value
@@ -72,7 +72,7 @@ def describe(value: object) -> str:
 
 
 def _not_integers(name: str, found: NDArray[Any], given: object, wanted: str) -> AlbertFastError:
-    """What is wrong with an array that holds no integers."""
+    """Returns the error for an array that does not contain integers."""
     shown = found if isinstance(given, np.ndarray) or found.ndim else given
     advice = remedy(name, given) or f"pass {READABLE} of integers"
     if isinstance(given, dict) or hasattr(given, "keys"):
@@ -85,7 +85,7 @@ def _not_integers(name: str, found: NDArray[Any], given: object, wanted: str) ->
 
 
 def check_range(name: str, values: NDArray[Any], high: int, what: str, row: int | None = None) -> None:
-    """Raises an AlbertFastError if a value is not from 0 to `high`; `row` is that of `values`, if they are one."""
+    """Raises an AlbertFastError if a value is not from 0 to `high`. If `values` are one row, `row` is its number."""
     if values.size == 0 or (values.min() >= 0 and values.max() <= high):
         return
     place = np.argwhere((values < 0) | (values > high))[0]
@@ -95,24 +95,24 @@ def check_range(name: str, values: NDArray[Any], high: int, what: str, row: int 
 
 
 def is_sequence(value: object) -> bool:
-    """Whether `value` is a list of rows or numbers, rather than an array or tensor."""
+    """Returns whether `value` is a list of rows or numbers, not an array or tensor."""
     return isinstance(value, list | tuple) or (
         isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1
     )
 
 
 def holds_integers(values: NDArray[Any]) -> bool:
-    """Whether these are integers; those beyond 64 bits are objects."""
+    """Returns whether these are integers. Integers beyond 64 bits are objects."""
     if values.dtype.kind == "O" and values.ndim == 1 and values.size:
         return all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in values.tolist())
     return values.dtype.kind in "iu"
 
 
 def check_no_bools(name: str, value: object, wanted: str) -> None:
-    """Refuses True and False among the numbers of a list: NumPy takes them for 1 and 0.
+    """Refuses True and False among the numbers of a list, because NumPy takes them as 1 and 0.
 
     Raises:
-        AlbertFastError: there is one; the message names its index.
+        AlbertFastError: there is one. The message names its index.
     """
     if isinstance(value, list | tuple) and not _BOOLS.isdisjoint(map(type, value)):
         place = next(index for index, entry in enumerate(value) if type(entry) in _BOOLS)
@@ -121,7 +121,7 @@ def check_no_bools(name: str, value: object, wanted: str) -> None:
 
 
 def dimensions(value: object) -> int:
-    """The number of dimensions of an array or tensor, or of a list by its first entry."""
+    """Returns the number of dimensions of an array or tensor, or of a list by its first entry."""
     if is_sequence(value) and len(value):  # type: ignore[arg-type]
         return 1 + dimensions(value[0])  # type: ignore[index]
     number = getattr(value, "ndim", 1 if is_sequence(value) else 0)
@@ -129,12 +129,12 @@ def dimensions(value: object) -> int:
 
 
 def integers(name: str, value: object, high: int, what: str) -> NDArray[Any]:
-    """The integers of one row, from 0 to `high`: of shape [tokens] and of any integer type.
+    """Returns the integers of one row, from 0 to `high`: of shape [tokens] and of any integer type.
 
-    An int32 array comes back as it is and is not checked for its range: the compiled part does that.
+    An int32 array is returned as it is. Its range is not checked, because the compiled part does that.
 
     Raises:
-        AlbertFastError: other values, another shape, a value out of range.
+        AlbertFastError: values or shape are wrong, or a value is out of range.
     """
     wanted = "integers of shape [tokens]"
     if is_sequence(value) and dimensions(value) > 1:
@@ -159,18 +159,18 @@ class Rows(NamedTuple):
     """Rows of one length."""
 
     ids: NDArray[Any]
-    """Of shape [rows, tokens]."""
+    """Array of shape [rows, tokens]."""
     lengths: NDArray[np.int64] | None
-    """Of shape [rows], the tokens that each row had before it was filled up; None if the rows were no list."""
+    """Array of shape [rows]: the tokens that each row had before it was filled up. None if the rows were not a list."""
 
 
 def rows(name: str, value: object, high: int, what: str, fill: int) -> Rows:
-    """Rows of integers from 0 to `high`; shorter rows of a list are filled up with `fill`.
+    """Returns rows of integers from 0 to `high`. Shorter rows of a list are filled up with `fill`.
 
-    An int32 array comes back as it is and is not checked for its range: the compiled part does that.
+    An int32 array is returned as it is. Its range is not checked, because the compiled part does that.
 
     Raises:
-        AlbertFastError: other values, another shape, a value out of range.
+        AlbertFastError: values or shape are wrong, or a value is out of range.
     """
     wanted = "integers of shape [rows, tokens]"
     if is_sequence(value) and len(value):  # type: ignore[arg-type]
@@ -190,14 +190,14 @@ def rows(name: str, value: object, high: int, what: str, fill: int) -> Rows:
 
 
 def _row(name: str, value: object) -> NDArray[Any]:
-    """One row of a list. NumPy takes an empty list for one of floats."""
+    """Returns one row of a list. NumPy takes an empty list as one of floats."""
     if isinstance(value, list | tuple) and not value:
         return np.empty(0, np.int32)
     return read(name, value)
 
 
 def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wanted: str) -> Rows:
-    """A list of rows as one array, and their lengths."""
+    """Returns a list of rows as one array, and their lengths."""
     parts = [_row(f"{name}[{row}]", part) for row, part in enumerate(value)]
     for row, part in enumerate(parts):
         if part.ndim == 0 and part.dtype.kind in "iu":
@@ -219,7 +219,7 @@ def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wan
 
 
 def _are_ids_and_offsets(parts: list[NDArray[Any]]) -> bool:
-    """Whether these are what `Tokenizer.encode_batch` returns, rather than two rows."""
+    """Returns whether these are what `Tokenizer.encode_batch` returns, not two rows."""
     if len(parts) != 2 or parts[0].dtype == parts[1].dtype:
         return False
     ids, offsets = parts
@@ -231,19 +231,20 @@ def _are_ids_and_offsets(parts: list[NDArray[Any]]) -> bool:
 def zeros_and_ones(
     name: str, value: object, dims: int, shape: str, lengths: Sequence[int] | NDArray[np.int64] = ()
 ) -> NDArray[Any]:
-    """Bools, or integers that are 0 or 1, of any type: of shape [tokens] or [rows, tokens].
+    """Returns bools, or integers that are 0 or 1, of any type: of shape [tokens] or [rows, tokens].
 
-    Bools, int32 and int64 come back as they are and unchecked; others come back as bools.
+    Bools, int32 and int64 are returned as they are and unchecked. Others are returned as bools.
 
     Args:
-        name: of the argument, for errors.
+        name: the name of the argument, for errors.
         value: what was passed.
-        dims: dimensions that it must have.
-        shape: what an error says of the shape.
-        lengths: tokens of each row of `input_ids`. The rows of a list must be as long; they are filled up with 0.
+        dims: the number of dimensions that it must have.
+        shape: what an error calls the shape.
+        lengths: number of tokens in each row of `input_ids`. The rows of a list must be as long. They are filled up
+            with 0.
 
     Raises:
-        AlbertFastError: other values, another number of dimensions, rows of other lengths.
+        AlbertFastError: values, the number of dimensions or the lengths of rows are wrong.
     """
     if dims == 2 and is_sequence(value) and len(value):  # type: ignore[arg-type]
         given: Sequence[Any] = value  # type: ignore[assignment]
@@ -268,7 +269,7 @@ def zeros_and_ones(
 
 
 def _as_bools(name: str, value: object) -> str:
-    """What to pass instead of floats; `name` may be that of one row of a list."""
+    """Returns what to pass instead of floats. `name` may be that of one row of a list."""
     whole, in_list, _ = name.partition("[")
     if in_list:
         return f"pass [np.asarray(row, np.bool_) for row in {whole}]"
@@ -276,7 +277,7 @@ def _as_bools(name: str, value: object) -> str:
 
 
 def check_length(name: str, found: int, length: int, row: int) -> None:
-    """Raises an AlbertFastError if what goes with a row of ids is not as long."""
+    """Raises an AlbertFastError if what belongs to a row of ids has another length."""
     if found != length:
         raise AlbertFastError(f"{name} must be as long as input_ids, {length}; in row {row} it has {found}")
 

@@ -1,4 +1,4 @@
-"""Checks of arguments, with errors that name the argument, the rule and the value."""
+"""Checks arguments. Errors name the argument, the rule and the value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def instance(name: str, value: T, kind: type, rule: str) -> T:
-    """`value`, an instance of a class; `rule` says of which.
+    """Returns `value` if it is an instance of a class, which `rule` names.
 
     Raises:
-        AlbertFastError: it is another thing.
+        AlbertFastError: it is something else.
     """
     if not isinstance(value, kind):
         raise option_error(name, rule, value)
@@ -25,10 +25,10 @@ def instance(name: str, value: T, kind: type, rule: str) -> T:
 
 
 def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
-    """An integer from `low` to `high`, of Python or NumPy.
+    """Returns an integer of Python or NumPy from `low` to `high`.
 
     Raises:
-        AlbertFastError: it is none, or out of range.
+        AlbertFastError: it is not an integer, or is out of range.
     """
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # what is none raises TypeError
@@ -41,16 +41,16 @@ def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
 
 
 def seed(value: object) -> int:
-    """An integer from 0 to 2**64 - 1.
+    """Returns an integer from 0 to 2**64 - 1.
 
     Raises:
-        AlbertFastError: it is none, or out of range.
+        AlbertFastError: it is not an integer, or is out of range.
     """
     return integer("seed", value, 0, 2**64 - 1)
 
 
 def threads(value: object) -> int | None:
-    """A number of threads, or None.
+    """Returns a number of threads, or None.
 
     Raises:
         AlbertFastError: it is neither, or out of range.
@@ -59,10 +59,10 @@ def threads(value: object) -> int | None:
 
 
 def flag(name: str, value: object) -> bool:
-    """A bool, of Python or NumPy.
+    """Returns a bool of Python or NumPy.
 
     Raises:
-        AlbertFastError: it is none.
+        AlbertFastError: it is not a bool.
     """
     if not isinstance(value, bool | np.bool_):
         raise option_error(name, "true or false", value)
@@ -70,10 +70,10 @@ def flag(name: str, value: object) -> bool:
 
 
 def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
-    """One of some names.
+    """Returns one of some names.
 
     Raises:
-        AlbertFastError: it is another.
+        AlbertFastError: it is another name.
     """
     if not isinstance(value, str) or value not in choices:
         raise option_error(name, f"one of {', '.join(choices)}", value)

@@ -1,12 +1,12 @@
-"""What stands between a dataset and a training loop: PyTorch's DataLoader, and accelerate, also in a Trainer.
+"""Looks at what is between a dataset and a training loop: PyTorch's DataLoader, and accelerate, also in a Trainer.
 
-Hugging Face accelerate deals the items of an `IterableDataset` out to the processes itself, in one of two ways: the
-first process reads all items and sends each process its part (`DataLoaderDispatcher`, the default), or every process
-reads all items and keeps its own (`IterableDatasetShard`, with `dispatch_batches=False`). It has no way for a dataset
-to say that it is a process's part already, and none to learn how many processes there are. But before each pass it
-calls `set_epoch` of the dataset, and the object that calls is the one that deals out.
+Hugging Face accelerate deals out the items of an `IterableDataset` to the processes itself, in one of two ways. Either
+the first process reads all items and sends each process its part (`DataLoaderDispatcher`, the default), or every
+process reads all items and keeps its own (`IterableDatasetShard`, with `dispatch_batches=False`). A dataset cannot tell
+accelerate that it is already one process's part, and cannot learn how many processes there are. But before each
+iteration accelerate calls `set_epoch` of the dataset, and the caller is the object that deals out.
 
-A DataLoader does not tell a dataset what it does with the items either. The object that iterates over the dataset holds
+A DataLoader does not tell a dataset what it does with the items either. The object that iterates over the dataset has
 the collator.
 """
 
@@ -23,45 +23,45 @@ if TYPE_CHECKING:
     from types import FrameType
 
 MAX_FRAMES = 12
-"""How far from a dataset's iteration to look for the DataLoader's: accelerate's, or a dataset around it, is between."""
+"""How many frames to search for the DataLoader's iteration, behind those of accelerate or of a wrapping dataset."""
 
 
 class Dealing(NamedTuple):
     """How items are dealt out."""
 
     processes: int
-    """Processes that share the items."""
+    """The number of processes that divide the items."""
     items: int | None
-    """Items that the DataLoader's collator gets at once, `batch_size` of the DataLoader; None: no collator."""
+    """The number of items that the collator gets at once, the DataLoader's `batch_size`. None: no collator."""
     dispatched: bool
-    """Whether the first process reads for all of them; otherwise each reads everything and keeps its own items."""
+    """Whether the first process reads for all of them. Otherwise each reads everything and keeps its own items."""
     split: bool
-    """Whether what a collator returns is cut by rows, a part for each process (`split_batches`)."""
+    """Whether what a collator returns is split by rows, a part for each process (`split_batches`)."""
     drop_last: bool
-    """Whether the items that do not fill a step of all processes are dropped; otherwise others are repeated."""
+    """Whether items that do not fill a step of all processes are dropped. Otherwise, others are repeated."""
     first: bool
     """Whether this is the first process."""
 
     @property
     def block(self) -> int:
-        """Items in succession that must come from the same worker of a DataLoader, so that none is repeated."""
+        """The number of consecutive items that the same DataLoader worker must make, so that none is repeated."""
         items = self.items or 1
         return items if self.dispatched or self.split else items * self.processes
 
 
 def caller(frame: FrameType | None) -> Dealing | None:
-    """How accelerate deals out, if it calls the function that this frame is of."""
+    """Returns how accelerate deals out, if it calls the function of this frame."""
     return None if frame is None else _dealing(frame.f_back)
 
 
 def _dealing(frame: FrameType | None) -> Dealing | None:
-    """How accelerate deals out, told from a frame of its object that does; None if it is another's."""
+    """Returns how accelerate deals out, from a frame of the object that does, or None for a frame of another object."""
     dealer = None if frame is None else frame.f_locals.get("self")
     if type(dealer).__module__ != "accelerate.data_loader":
         return None
     state = getattr(sys.modules.get("accelerate.state"), "PartialState", None)
     known = getattr(state, "_shared_state", {})
-    # Defaults: a version of accelerate that calls these otherwise must still be known to deal out.
+    # The defaults are for versions of accelerate with other names: these must still be known to deal out.
     loader = getattr(dealer, "base_dataloader", None)
     alone = type(dealer).__name__ == "DataLoaderShard"
     return Dealing(
@@ -75,32 +75,32 @@ def _dealing(frame: FrameType | None) -> Dealing | None:
 
 
 def _frames(frame: FrameType | None, most: int = MAX_FRAMES) -> Iterator[FrameType]:
-    """A frame and those that called it."""
+    """Yields a frame and those that called it."""
     while frame is not None and most > 0:
         yield frame
         frame, most = frame.f_back, most - 1
 
 
 def processes(frame: FrameType | None) -> int:
-    """How many processes share what is being iterated over, if accelerate deals it out in this process; otherwise 1.
+    """Returns how many processes divide what is iterated over, if accelerate deals it out in this process, otherwise 1.
 
-    A worker that was forked has the frames of the process that it is of, far behind its own.
+    A forked worker has the frames of its parent process, far behind its own.
     """
     found = next(filter(None, map(_dealing, _frames(frame, sys.maxsize))), None)
     return 1 if found is None else found.processes
 
 
 class KeepsAll:
-    """A collator, and a check that the rows of all batches are in what it makes of several."""
+    """A collator that checks that it keeps the rows of all batches when it joins several."""
 
     def __init__(self, collate: Callable[[Sequence[Any]], Any]) -> None:
         self.collate = collate
 
     def __call__(self, items: Sequence[Any]) -> Any:
-        """What the collator makes of these batches.
+        """Returns what the collator makes of these batches.
 
         Raises:
-            AlbertFastError: it drops some.
+            AlbertFastError: it drops rows.
         """
         made = self.collate(items)
         if len(items) > 1:
@@ -116,7 +116,7 @@ class KeepsAll:
 
 
 def _rows(batch: object) -> int | None:
-    """Rows of a batch, or of batches that were stacked; None if it is something else."""
+    """Returns the number of rows in a batch, or in stacked batches, or None if it is something else."""
     shape = getattr(batch.get("input_ids"), "shape", ()) if isinstance(batch, Mapping) else ()
     rows = 1
     for size in shape[:-1]:
@@ -125,10 +125,10 @@ def _rows(batch: object) -> int | None:
 
 
 def watch_collator(frame: FrameType | None) -> bool:
-    """Has the collator of the DataLoader that iterates over a dataset checked, if there is one; see `KeepsAll`.
+    """Makes the DataLoader that iterates over a dataset check its collator, if it has one; see `KeepsAll`.
 
     Returns:
-        Whether it gets several items at once: the DataLoader has a `batch_size`.
+        Whether the collator gets several items at once: the DataLoader has a `batch_size`.
     """
     fetcher = next(filter(None, map(_fetcher, _frames(frame))), None)
     if fetcher is None or not getattr(fetcher, "auto_collation", False):
@@ -140,13 +140,14 @@ def watch_collator(frame: FrameType | None) -> bool:
 
 
 def block(frame: FrameType | None) -> int | None:
-    """Items in succession that must come from this worker of a DataLoader, told while it asks for one of them.
+    """Returns how many consecutive items this DataLoader worker must make.
 
-    As many as its collator gets at once, so that it joins those that it would join without workers. Where accelerate
-    has every process read all items, as many as all processes take at once.
+    Call it while the worker asks for one of them. The number is what the collator gets at once, so that it joins the
+    same items as without workers. If accelerate makes every process read all items, it is what all processes take at
+    once.
 
     Returns:
-        None if no DataLoader asks in this thread.
+        The number, or None if no DataLoader asks in this thread.
     """
     for one in _frames(frame):
         dealing = _dealing(one)
@@ -159,6 +160,6 @@ def block(frame: FrameType | None) -> int | None:
 
 
 def _fetcher(frame: FrameType) -> Any | None:
-    """The object of a DataLoader that reads from a dataset, if this frame is of one of its methods."""
+    """Returns the object of a DataLoader that reads from a dataset, if this frame is of one of its methods."""
     found = frame.f_locals.get("self")
     return found if type(found).__name__.endswith("DatasetFetcher") else None

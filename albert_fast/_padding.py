@@ -1,4 +1,4 @@
-"""Padding that nobody names: what `Masker` and `albert_fast.torch.Collator` refuse to guess."""
+"""Refuses padding that is not marked, which `Masker` and `albert_fast.torch.Collator` do not guess."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 def check_ends(
     rows: Iterable[NDArray[np.int32]], pad_ids: Iterable[int], others: Mapping[int, str], advice: str
 ) -> None:
-    """Refuses rows that begin or end in several of a padding id that is another special token's id too.
+    """Refuses rows that begin or end with several of a padding id that is also the id of another special token.
 
-    One of them is that token, and the others may be padding or not.
+    One of them is that token, and the others may or may not be padding.
 
     Args:
-        rows: rows of ids whose padding is not named, each as long as it was passed.
-        pad_ids: ids that stand for padding.
+        rows: rows of ids without marked padding, each as long as it was passed.
+        pad_ids: the ids that stand for padding.
         others: the ids of other special tokens, each with the name of its option, such as "cls_id".
-        advice: what names the padding.
+        advice: what marks the padding.
 
     Raises:
-        AlbertFastError: a row does; the message names it.
+        AlbertFastError: a row does so. The message names it.
     """
     shared = [id_ for id_ in pad_ids if id_ in others]
     for number, row in enumerate(rows if shared else ()):
@@ -41,16 +41,16 @@ def check_ends(
 
 
 def check_zeros(rows: NDArray[np.int32], lengths: ArrayLike, pad_ids: Collection[int], advice: str) -> None:
-    """Refuses rows that may come from a batch or a record: those are padded with 0, whatever the vocabulary's `<pad>`.
+    """Refuses rows that may come from a batch or a record, which are padded with 0, whatever the vocabulary's `<pad>`.
 
     Args:
-        rows: of shape [B, S], rows of ids whose padding is not named.
-        lengths: of shape [B] or (), the tokens that each row had as it was passed.
-        pad_ids: ids that stand for padding.
-        advice: what names the padding.
+        rows: of shape [B, S], rows of ids without marked padding.
+        lengths: of shape [B] or (), the number of tokens that each row had when it was passed.
+        pad_ids: the ids that stand for padding.
+        advice: what marks the padding.
 
     Raises:
-        AlbertFastError: a row ends in several zeros, and 0 is not a padding id; the message names it.
+        AlbertFastError: a row ends with several zeros, and 0 is not a padding id. The message names it.
     """
     if 0 in pad_ids or rows.shape[1] < 2:
         return

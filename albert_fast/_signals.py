@@ -1,4 +1,4 @@
-"""The signals that ask a command to end."""
+"""Handles the signals that ask a command to end."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What asks a command to end: Ctrl-C, a scheduler, a closed terminal, and the warnings that Slurm, LSF and Grid Engine
-send before they end a job."""
+"""Signals that ask a command to end: Ctrl-C, a scheduler, a closed terminal, and the warnings that Slurm, LSF and Grid
+Engine send before they end a job."""
 
 MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Those of them that stay ignored if they are ignored at the start, as nohup does with SIGHUP."""
+"""Signals that stay ignored if they are ignored at the start, as nohup does with SIGHUP."""
 
 
 @contextlib.contextmanager
 def as_ctrl_c() -> Iterator[None]:
     """Raises `KeyboardInterrupt` for each of `SIGNALS` within the block, so that a command cleans up as for Ctrl-C.
 
-    Only the main thread can; in another one this does nothing.
+    It only works in the main thread. In another thread, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,10 +43,11 @@ def as_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def ending_at_ctrl_c() -> Iterator[None]:
-    """Ends the process at Ctrl-C within the block, in which modules are loaded and nothing is to be cleaned up.
+    """Ends the process at Ctrl-C within the block, in which modules are loaded and nothing needs cleaning up.
 
-    An exception would not do: NumPy turns a `KeyboardInterrupt` within its own import into an `ImportError`, and other
-    modules go on without what they were loading. Only the main thread can; and somebody else's handler stays.
+    An exception does not work here. NumPy turns a `KeyboardInterrupt` during its own import into an `ImportError`, and
+    other modules continue without what they were loading. It only works in the main thread, and does not replace
+    another program's handler.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -1,7 +1,7 @@
-"""Real English text that any machine with Python has: the docstrings of its standard library and packages.
+"""English text that every Python installation has: the docstrings of the standard library and of packages.
 
-Modules are parsed, never imported. A module is a document: a JSON object a line, a paragraph a line of its text;
-doctests, code, tables and field lists are left out. The same installation gives the same text.
+Modules are parsed, never imported. A module is a document: one JSON object per line, with one paragraph per line of its
+text. Doctests, code, tables and field lists are dropped. The same installation gives the same text.
 """
 
 import ast
@@ -18,13 +18,13 @@ _SKIPPED_FOLDERS = {"test", "tests", "testing", "__pycache__", "idle_test", "lib
 
 
 def source_folders() -> list[Path]:
-    """The folders of the standard library and of the installed packages, that of the library first."""
+    """Returns the directories of the standard library and of the installed packages, the library's first."""
     paths = sysconfig.get_paths()
     return list(dict.fromkeys(Path(paths[name]) for name in ("stdlib", "purelib", "platlib")))
 
 
 def source_files(folder: Path) -> Iterator[Path]:
-    """The modules under `folder`, in sorted order, tests left out."""
+    """Yields the modules under `folder`, in sorted order, without tests."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.is_dir():
             if path.name not in _SKIPPED_FOLDERS and not path.is_symlink():
@@ -34,7 +34,7 @@ def source_files(folder: Path) -> Iterator[Path]:
 
 
 def docstrings(source: str) -> Iterator[str]:
-    """The docstrings of a module, its classes and functions, in order; none where it does not parse."""
+    """Yields the docstrings of a module, its classes and functions, in order, or none if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -49,7 +49,7 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
         text = ast.get_docstring(node, clean=True)
         if text:
             yield text
-    # Definitions are statements: walking every expression as well would take most of the time.
+    # Definitions are statements. Walking every expression as well would take most of the time.
     for name in ("body", "handlers", "orelse", "finalbody"):
         for child in getattr(node, name, ()):
             if isinstance(child, ast.stmt | ast.ExceptHandler):
@@ -57,7 +57,7 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
 
 
 def paragraphs(docstring: str) -> Iterator[str]:
-    """The paragraphs of a docstring's prose, one string each, without line ends; none that UTF-8 cannot hold."""
+    """Yields the paragraphs of a docstring's prose without line ends, except those that UTF-8 cannot represent."""
     for paragraph in re.split(r"\n\s*\n", docstring):
         if not any(_CODE.match(line) for line in paragraph.splitlines()):
             text = " ".join(paragraph.split())
@@ -71,20 +71,20 @@ def _is_prose(text: str) -> bool:
 
 
 def document(source: str) -> list[str]:
-    """The paragraphs of a module's docstrings, each once."""
+    """Returns the paragraphs of a module's docstrings, each once."""
     return list(dict.fromkeys(paragraph for text in docstrings(source) for paragraph in paragraphs(text)))
 
 
 def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None = None) -> tuple[str, int]:
-    """Text of up to about `max_bytes` bytes from this Python's modules, as `prepare-text` reads it.
+    """Collects up to about `max_bytes` bytes of text from this Python's modules, as `prepare-text` reads it.
 
     Args:
         max_bytes: stop after the document that reaches this many bytes.
-        report: takes progress, in bytes.
+        report: called with the progress, in bytes.
 
     Returns:
-        JSON Lines of `name`, the module's file within its folder of packages, and `text`, its paragraphs, one a line;
-        and the number of documents.
+        JSON Lines of `name`, the module's file within its directory of packages, and `text`, its paragraphs, one per
+        line; and the number of documents.
     """
     parts: list[str] = []
     size = 0

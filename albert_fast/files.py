@@ -1,8 +1,8 @@
 """Files and directories that appear whole or not at all, and outputs that one process at a time writes.
 
-A file is written as `.NAME.tmp` beside it, a directory is filled as `.NAME.tmp`; when everything is on the disk, it
-gets its name. What has that name and is put back if something fails is meanwhile `.NAME.old`. These names are the same
-each time, so what a killed process leaves is gone after the next one.
+A file is written as `.NAME.tmp` next to its place, and a directory is filled as `.NAME.tmp`. When everything is on
+disk, it gets its name. An existing output, which is restored if something fails, is called `.NAME.old` meanwhile. These
+names are the same each time, so what a killed process leaves is gone after the next one.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str], *, whole: bool = False) -> Iterator[OutputLock]:
-    """Keeps a second run from writing to `path` within the block; every command that writes goes through this lock.
+    """Keeps a second process from writing to `path` within the block. Every command that writes takes this lock.
 
-    Check what is there inside the block: it may have appeared while another run had the lock.
+    Check what exists inside the block: it may have appeared while another process held the lock.
 
     Args:
         path: the output.
-        whole: whether it is a file or a directory that appears whole, in place of what is there. Otherwise it is a
+        whole: whether it is a file or a directory that appears whole and replaces what exists. Otherwise it is a
             directory that is filled in place: it is created, and removed again if it is empty at the end.
 
     Raises:
-        AlbertFastError: another run is writing there, or the directory cannot be created.
+        AlbertFastError: another process is writing there, or the directory cannot be created.
     """
     lock = OutputLock(path, whole=whole)
     try:
@@ -49,7 +49,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes `path` whole or not at all.
 
     Raises:
-        AlbertFastError: it cannot be written.
+        AlbertFastError: the file cannot be written.
     """
     write_together({path: data})
 
@@ -57,9 +57,9 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Writes files of one directory that belong together. If one of them cannot be written, none is replaced.
 
-    The last one is the one that counts. It is never there beside files of another set: the old one is put aside first,
-    as `.NAME.old`, and the new one comes last. An error or Ctrl-C puts the old files back. If the process is killed,
-    `repair` does.
+    The last file marks a complete set, and never exists next to files of another set. The old one is first renamed to
+    `.NAME.old`, and the new one comes last. An error or Ctrl-C restores the old files. If the process is killed,
+    `repair` cleans up.
 
     Raises:
         AlbertFastError: a file cannot be written.
@@ -96,7 +96,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def repair(files: Iterable[Path]) -> None:
-    """Ends what a process was killed in that wrote these files together: all of them are old, or all are new.
+    """Cleans up after a process that was killed while it wrote these files together: all are then old, or all new.
 
     Args:
         files: in the order of `write_together`.
@@ -118,9 +118,10 @@ def repair(files: Iterable[Path]) -> None:
 
 
 def _undo(files: Iterable[Path]) -> None:
-    """Takes back what `write_together` did after it wrote the temporaries, the last step first.
+    """Reverts what `write_together` did after it wrote the temporary files, the last step first.
 
-    A file without its temporary is a new one, and becomes that again. So this may be ended by another process.
+    A file without its temporary file is a new one, and gets the temporary name again. Another process can therefore
+    finish this.
 
     Raises:
         OSError: a file cannot be renamed.
@@ -136,13 +137,14 @@ def _undo(files: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """A name to write a file under, which becomes `path` when the block ends without an error.
+    """Yields a name to write a file under. It becomes `path` when the block ends without an error.
 
-    What was written under it may still be open then, to be written to under its new name.
+    The file may still be open then, and be written to under its new name.
 
     Args:
         path: the file.
-        temporary: the name, in the same directory; by default that of `path`, with a dot before and .tmp after it.
+        temporary: the name, in the same directory. By default it is that of `path`, with a dot before and .tmp after
+            it.
 
     Raises:
         OSError: the file was not written, or cannot be renamed.
@@ -177,7 +179,7 @@ def _discard_all(paths: Iterable[Path]) -> None:
 
 
 def measure(path: Path) -> tuple[int, str]:
-    """Size in bytes and SHA-256 of a file."""
+    """Returns the size in bytes and the SHA-256 of a file."""
     size, sha256 = 0, hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -187,7 +189,7 @@ def measure(path: Path) -> tuple[int, str]:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's contents, or a directory's names, are on the disk."""
+    """Waits until the contents of a file, or the names in a directory, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -196,12 +198,12 @@ def sync(path: Path) -> None:
 
 
 def inside(path: Path, directory: Path) -> bool:
-    """Whether `path` is `directory`, or in it."""
+    """Returns whether `path` is `directory`, or inside it."""
     return resolved(path).is_relative_to(resolved(directory))
 
 
 def resolved(path: Path) -> Path:
-    """The absolute path, links followed. Unlike `Path.resolve`, it knows links that lead to themselves."""
+    """Returns the absolute path, with links followed. Unlike `Path.resolve`, it accepts circular links."""
     return Path(os.path.realpath(path))
 
 
@@ -210,12 +212,13 @@ def resolved(path: Path) -> Path:
 
 @contextlib.contextmanager
 def whole_directory(final: Path) -> Iterator[Path]:
-    """A directory to fill that becomes `final`, in place of what has that name, when the block ends without an error.
+    """Yields a directory to fill. It becomes `final`, and replaces it, when the block ends without an error.
 
-    If the block removes it, `final` stays as it is. One process at a time may do this with `final`: see `locked`.
+    If the block removes the directory, `final` stays as it is. Only one process at a time may do this with `final`: see
+    `locked`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the directory cannot be written.
     """
     temporary = _temporary(final)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +238,7 @@ def whole_directory(final: Path) -> Iterator[Path]:
 
 
 def put(temporary: Path, final: Path) -> None:
-    """Gives the directory `temporary` the name `final`, in place of one that has it."""
+    """Renames the directory `temporary` to `final`, and replaces one that has this name."""
     hidden = _hide(final)
     try:
         temporary.rename(final)
@@ -249,7 +252,7 @@ def put(temporary: Path, final: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a directory so that a process killed meanwhile leaves no half of it under its name."""
+    """Removes a directory in such a way that a killed process leaves no half of it under its name."""
     hidden = _hide(path)
     if hidden is not None:
         sync(path.parent)
@@ -257,7 +260,7 @@ def remove(path: Path) -> None:
 
 
 def _hide(path: Path) -> Path | None:
-    """Renames a directory, if it is there, to `.NAME.old`, and returns that."""
+    """Renames a directory, if it exists, to `.NAME.old`, and returns that."""
     if not path.exists():
         return None
     hidden = _aside(path)
@@ -267,6 +270,6 @@ def _hide(path: Path) -> Path | None:
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a directory if it is there."""
+    """Removes a directory if it exists."""
     if path.exists():
         shutil.rmtree(path)

@@ -1,8 +1,8 @@
 """Reads ALBERT pretraining records, shows instances as the public ALBERT guide does, and checks every record.
 
-The checks of a record by itself (framing and CRC, feature names, types and lengths, ids within the vocabulary, padding)
-are the compiled part's. Here are those that need the tokenizer, or the other records: the frame
-``[CLS] A [SEP] B [SEP]``, masks that restore to text, one set of lengths throughout.
+The compiled part checks each record separately: framing and CRC, feature names, types and lengths, ids within the
+vocabulary, padding. This module makes the checks that need the tokenizer, or the other records: the frame ``[CLS] A
+[SEP] B [SEP]``, masks that restore to text, and one set of lengths throughout.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ PRINTED = (
     "masked_lm_weights",
     "next_sentence_labels",
 )
-"""The features in the guide's order."""
+"""The features in the order of the guide."""
 
 
 @dataclasses.dataclass
 class Summary:
-    """What a walk over the records found."""
+    """The results of reading all records."""
 
     files: int = 0
     records: int = 0
@@ -44,7 +44,7 @@ class Summary:
     tokens: int = 0
     predictions: int = 0
     masks: int = 0
-    """Predictions whose token is ``[MASK]``; counted where the tokenizer is known."""
+    """Predictions whose token is ``[MASK]``. Only counted if the tokenizer is known."""
     kept: int = 0
     """Predictions whose token is the label itself."""
     label_one: int = 0
@@ -52,24 +52,24 @@ class Summary:
     without_boundaries: int = 0
     """Records without ``token_boundary``, which new whole-word masks need."""
     other_features: set[str] = dataclasses.field(default_factory=set)
-    """Names of features that are no part of an ALBERT record."""
+    """Names of features that do not belong to an ALBERT record."""
     longest: int = 0
     max_seq_length: int = 0
 
     @property
     def good(self) -> bool:
-        """Whether there was something, and nothing was wrong with it."""
+        """Whether there were records, and nothing was wrong with them."""
         return self.records > 0 and self.bad_records == 0 and self.bad_files == 0
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
-    """The record files that `paths` (files, globs, folders) name, in order, each once.
+    """Returns the record files that `paths` (files, globs, directories) name, in order, each once.
 
-    A folder stands for its ``*.tfrecord*`` files; one that a glob matches is skipped if it has none. Of several paths
-    of one file, such as one through a link, the first in the order of absolute paths is kept.
+    A directory stands for its ``*.tfrecord*`` files. One that a glob matches is skipped if it has none. If several
+    paths lead to one file, for example through a link, the first in the order of absolute paths is kept.
 
     Raises:
-        AlbertFastError: a path that names nothing.
+        AlbertFastError: a path names nothing.
     """
     import glob
 
@@ -100,12 +100,12 @@ def find_files(paths: Sequence[str]) -> list[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """The record files of a folder, sorted."""
+    """Returns the record files of a directory, sorted."""
     return sorted(name for name in folder.glob("*.tfrecord*") if not name.name.startswith("."))
 
 
 def surface(pieces: Iterable[str]) -> str:
-    """The text of consecutive pieces of one word: ``▁`` is a space, ``##`` joins."""
+    """Returns the text of consecutive pieces of one word: ``▁`` is a space, ``##`` joins."""
     text = ""
     for piece in pieces:
         text += piece.removeprefix("##")
@@ -113,7 +113,7 @@ def surface(pieces: Iterable[str]) -> str:
 
 
 class Pieces:
-    """The pieces of a tokenizer, as a list, and the ids that frame an instance."""
+    """The pieces of a tokenizer as a list, and the ids that frame an instance."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.names = tokenizer.pieces
@@ -130,12 +130,12 @@ class Pieces:
 
 
 def predictions_of(features: Features) -> int:
-    """How many of the ``masked_lm_*`` values are predictions rather than padding."""
+    """Returns how many of the ``masked_lm_*`` values are predictions, not padding."""
     return int(np.count_nonzero(features["masked_lm_weights"]))
 
 
 def restored(features: Features) -> NDArray[Any]:
-    """The tokens before masking, padding left out."""
+    """Returns the tokens before masking, without padding."""
     count = predictions_of(features)
     ids = features["input_ids"].copy()
     ids[features["masked_lm_positions"][:count]] = features["masked_lm_ids"][:count]
@@ -144,7 +144,7 @@ def restored(features: Features) -> NDArray[Any]:
 
 
 def check_against(pieces: Pieces, features: Features) -> list[str]:
-    """What is wrong with a record that is well-formed by itself, given its tokenizer."""
+    """Returns what the tokenizer shows to be wrong with a record that is otherwise well-formed."""
     problems = []
     tokens = restored(features)
     first = len(tokens) - int(features["segment_ids"].sum())
@@ -162,11 +162,11 @@ def check_against(pieces: Pieces, features: Features) -> list[str]:
 
 
 def format_instance(features: Features, pieces: Pieces | None) -> list[str]:
-    """An instance as the guide shows it, a line a feature, then each mask with the word it hides.
+    """Returns an instance as the guide shows it, one line per feature, and then each masked word.
 
     Args:
-        features: the record's features; missing ones are left out.
-        pieces: of the tokenizer; without it there are ids only.
+        features: the features of the record. Missing ones are skipped.
+        pieces: the pieces of the tokenizer. Without them, only ids are shown.
     """
     lines = []
     ids = features.get("input_ids")
@@ -183,14 +183,14 @@ def format_instance(features: Features, pieces: Pieces | None) -> list[str]:
 
 
 def hidden_words(features: Features, pieces: Pieces) -> list[str]:
-    """Each mask of a well-formed record with the word it hides: a line a word, positions first."""
+    """Returns the masked words of a well-formed record, one line per word, positions first."""
     count = predictions_of(features)
     positions = [int(value) for value in features["masked_lm_positions"][:count]]
     labels = [int(value) for value in features["masked_lm_ids"][:count]]
     ids = features["input_ids"]
     starts = features.get("token_boundary")
     if starts is None:
-        # As in BERT's records: the vocabulary tells.
+        # Records such as BERT's do not say where words begin, but the vocabulary does.
         starts = pieces.starts[restored(features)]
     lines = []
     for begin, end in _words(positions, starts):
@@ -204,7 +204,7 @@ def hidden_words(features: Features, pieces: Pieces) -> list[str]:
 
 
 def _words(positions: list[int], starts: NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Runs of neighbouring positions, cut where a word begins, as ranges of indices into `positions`."""
+    """Yields runs of neighboring positions, split at word starts, as ranges of indices into `positions`."""
     begin = 0
     for index in range(1, len(positions) + 1):
         if index == len(positions) or positions[index] != positions[index - 1] + 1 or starts[positions[index]]:
@@ -224,12 +224,12 @@ def inspect(
     """Checks every record of every file and shows the first few.
 
     Args:
-        files: TFRecord files, gzipped or not.
-        tokenizer: that of the records; without it nothing that needs pieces is shown or checked.
-        show: how many instances to show.
-        emit: takes the lines of these instances.
-        max_problems: how many problems to keep; all are counted.
-        report: takes progress, in records.
+        files: TFRecord files, plain or gzip.
+        tokenizer: the tokenizer of the records. Without it, nothing that needs pieces is shown or checked.
+        show: the number of instances to show.
+        emit: called with each line of these instances.
+        max_problems: the maximum number of problems to keep. All are counted.
+        report: called with the progress, in records.
     """
     summary = Summary()
     pieces = Pieces(tokenizer) if tokenizer is not None else None
@@ -306,7 +306,7 @@ def _count(summary: Summary, features: Features, pieces: Pieces | None) -> None:
 
 
 def format_summary(summary: Summary, *, with_tokenizer: bool) -> list[str]:
-    """The summary as lines."""
+    """Returns the summary as lines."""
     lines = [
         f"files:            {summary.files:,}" + (f" ({summary.bad_files:,} unreadable)" if summary.bad_files else "")
     ]

@@ -1,4 +1,4 @@
-"""JSON as every command reads it: the last value of a repeated key counts, as in Python, and a warning names it."""
+"""Reads JSON for every command. The last value of a repeated key counts, as in Python, and a warning names the key."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def parse(text: str | bytes) -> tuple[Any, list[str]]:
-    """The value of a JSON text, and the keys that an object in it repeats, each once.
+    """Returns the value of a JSON text, and the keys that an object in it repeats, each once.
 
     Raises:
-        ValueError: it is not JSON (then a `json.JSONDecodeError`), has a number of thousands of digits, or is nested
-            thousands deep.
+        ValueError: it is not JSON (a `json.JSONDecodeError`), has a number of thousands of digits, or is nested
+            thousands of levels deep.
     """
     repeated: dict[str, None] = {}
 
@@ -30,7 +30,7 @@ def parse(text: str | bytes) -> tuple[Any, list[str]]:
 
 
 def remark(repeated: list[str]) -> list[str]:
-    """The line that names the keys that are repeated; none if there is no such key."""
+    """Returns the line that names the repeated keys, or no line if there is no such key."""
     if not repeated:
         return []
     what, its = ("key", "its") if len(repeated) == 1 else ("keys", "their")

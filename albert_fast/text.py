@@ -1,24 +1,24 @@
-"""Words for readers: quantities with their units, durations, errors of the operating system, text as one line."""
+"""Text for readers: quantities with units, durations, errors of the operating system, and text on one line."""
 
 from __future__ import annotations
 
 HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
-"""Seconds."""
+"""In seconds."""
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of whitespace, line ends above all, as one space."""
+    """Returns `text` with every run of whitespace, line ends included, as one space."""
     return " ".join(text.split())
 
 
 def describe_os_error(error: OSError) -> str:
-    """`error` as "FILE: reason", without Python's error number."""
+    """Returns `error` as "FILE: reason", without Python's error number."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
 def quantity(value: float, unit: str) -> str:
-    """`value` with its unit, as a reader wants it: "12.3 MB", "45,678 records"."""
+    """Returns `value` with its unit, in a readable form: "12.3 MB", "45,678 records"."""
     if unit != "bytes":
         return f"{value:,.0f} {unit}"
     for prefix, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -28,12 +28,12 @@ def quantity(value: float, unit: str) -> str:
 
 
 def number(count: int, what: str) -> str:
-    """A count with its noun: "1 shard", "1,234 shards"."""
+    """Returns a count with its noun: "1 shard", "1,234 shards"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def duration(seconds: float) -> str:
-    """`seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
+    """Returns `seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"
