@@ -339,8 +339,9 @@ impl Scanner<'_> {
                 let follows_digit = at > 0 && self.bytes[at - 1].is_ascii_digit();
                 if follows_digit {
                     let raised = self.raised(tag.end);
-                    let behind = memchr(b'>', &self.bytes[raised.end..])
-                        .map_or(&[][..], |close| &self.bytes[raised.end + close + 1..]);
+                    let rest = &self.bytes[raised.end..];
+                    let close = memchr(b'>', rest).filter(|_| rest.starts_with(b"</"));
+                    let behind = close.map_or(&[][..], |close| &rest[close + 1..]);
                     self.lines.text(tags::before_raised(&self.text[raised], behind));
                 }
             }
@@ -349,11 +350,13 @@ impl Scanner<'_> {
         self.at = tag.end;
     }
 
-    /// What is between a `<sup>`, which ends at `start`, and the tag that closes it, in its line.
-    fn raised(&mut self, start: usize) -> Range<usize> {
-        let end = self.line_end.from(start, self.bytes);
-        let close = memchr::memmem::find(&self.bytes[start..end], b"</");
-        start..close.map_or(end, |close| start + close)
+    /// What is between a `<sup>`, which ends at `start`, and the tag that closes it. It is not looked for far away: a text of many
+    /// such tags is not searched to its end for each.
+    fn raised(&self, start: usize) -> Range<usize> {
+        const LONGEST: usize = 64;
+        let end = self.text.floor_char_boundary(start + LONGEST);
+        let near = &self.bytes[start..end];
+        start..start + memchr::memmem::find(near, b"</").or(memchr(b'\n', near)).unwrap_or(near.len())
     }
 
     /// Braces that nothing closes: up to the first that might have been meant to, within the line.

@@ -187,6 +187,10 @@ fn what_is_set_high_behind_a_digit() {
     ] {
         assert_eq!(of_site("en", wikitext), expected, "{wikitext}");
     }
+    // Neither far away nor in another line is an end looked for.
+    let far = format!("It is 5<sup>2{}</sup>/<sub>3</sub>", " und so weiter".repeat(9));
+    assert!(of_site("en", &far).starts_with("It is 5^2 und"));
+    assert_eq!(of_site("en", &"5<sup>6 a ".repeat(2000)).matches("5^6 a").count(), 2000);
 }
 
 #[test]
