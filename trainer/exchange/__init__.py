@@ -1,1 +1,1 @@
-"""Models of other programs, read and written: Hugging Face's directories and TF1 checkpoints, with their tokenizers."""
+"""Import and export of models: Hugging Face directories and TF1 checkpoints, with their tokenizers."""

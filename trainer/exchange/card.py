@@ -1,6 +1,6 @@
-"""The model card, README.md of a Hugging Face folder: what the model is, how it was trained, how good it is.
+"""The model card, README.md of a Hugging Face directory: what the model is, how it was trained, how good it is.
 
-Only what the checkpoint knows is said, and no path of the machine that trained it.
+It says only what the checkpoint knows, and names no path of the machine that trained the model.
 """
 
 from __future__ import annotations
@@ -46,28 +46,28 @@ _DATA = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card tells."""
+    """The content of a model card."""
 
     name: str
-    """What to call the model."""
+    """The model's name."""
     config: ModelConfig
     parameters: int
     tokenizer: Tokenizer
     step: int
-    """Steps of training."""
+    """Number of training steps."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Of the checkpoint: `data`, `options`, `imported`, `initialised`, where they are known."""
+    """Facts of the checkpoint: `data`, `options`, `imported` and `initialised`, if known."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """Of the data, from run.json."""
+    """Figures of the data, from run.json."""
     evaluation: Mapping[str, float] | None = None
-    """Of the checkpoint, on text held out from training."""
+    """The checkpoint's evaluation on held-out documents."""
     license: str | None = None
-    """An identifier of Hugging Face's, such as apache-2.0."""
+    """A Hugging Face license identifier, such as apache-2.0."""
     languages: Sequence[str] = ()
     """ISO 639 codes."""
 
     def text(self) -> str:
-        """The card, Markdown after a YAML front matter."""
+        """Return the card: Markdown after a YAML front matter."""
         sections = [
             f"# {self.name}",
             self._what(),

@@ -1,20 +1,20 @@
-"""A trained model as others know it: a Hugging Face folder, or a TF1 checkpoint with the reference's names.
+"""Export of a trained model: a Hugging Face directory, or a TF1 checkpoint with the reference's names.
 
-A Hugging Face folder holds
+A Hugging Face directory holds
 
     model.safetensors                the tensors of AlbertForPreTraining, float32 or bfloat16
-    config.json                      the model's shape, activation, dropouts, ids of special pieces
+    config.json                      the model's shape, activation, dropouts, ids of special tokens
     README.md                        the model card, see `trainer.exchange.card`
     spiece.model                     the SentencePiece model
     spiece.config.json               its text rules, for albert-fast
     tokenizer.json, tokenizer_config.json, ...    the same for transformers, see `trainer.exchange.tokenizer_json`
 
-and with a WordPiece vocabulary vocab.txt and tokenizer_config.json in place of the last three.
+With a WordPiece vocabulary, vocab.txt and tokenizer_config.json replace the last three.
 
-A TF1 folder holds model.ckpt-STEP.index and .data-00000-of-00001 with the names of google-research/ALBERT, global_step
-among them, `checkpoint`, which names it, albert_config.json and the tokenizer's files.
+A TF1 directory holds model.ckpt-STEP.index and .data-00000-of-00001 with the names of google-research/ALBERT, including
+global_step; `checkpoint`, which names it; albert_config.json; and the tokenizer's files.
 
-Either appears whole or not at all. TensorFlow is imported for TF1 checkpoints only.
+Either directory is complete or absent. TensorFlow is imported only for TF1 checkpoints.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OWN = re.compile(
     r"special_tokens_map\.json|added_tokens\.json|vocab\.txt|albert_config\.json|checkpoint|"
     r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
 )
-"""What an export writes; a folder with anything else in it is never replaced."""
+"""What an export writes. A directory that holds anything else is never replaced."""
 _MARK = re.compile(r"model\.safetensors|model\.ckpt-\d+\.index")
 
 
@@ -56,15 +56,15 @@ class Trained(NamedTuple):
     """A model to export."""
 
     values: Mapping[str, NDArray[np.float32]]
-    """Every variable of the model by its TF1 name; for TF1 the optimizer's slots too, where they are wanted."""
+    """Every variable of the model by its TF1 name. For TF1, the optimizer's slots too if they are wanted."""
     config: ModelConfig
     step: int
     tokenizer: Tokenizer | None
-    """None where it is not known, which a TF1 export alone can do without."""
+    """The tokenizer; None if it is unknown, which only a TF1 export allows."""
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
-    """Refuses, before any work, an output folder that would cost something. Changes nothing.
+    """Refuse, before any work, an output directory whose content would be lost. Change nothing.
 
     Raises:
         TrainerError: as in `trainer.exchange.output.check_replaceable`.
@@ -73,17 +73,17 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 
 def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "float32") -> None:
-    """Writes a folder for `transformers.AutoModel.from_pretrained`.
+    """Write a directory for `transformers.AutoModel.from_pretrained`.
 
     Args:
         trained: what to write, with its tokenizer.
-        folder: the folder, which is replaced where it is there: see `check_output`.
+        folder: the directory, which is replaced if it exists: see `check_output`.
         card: the text of README.md.
-        dtype: of the tensors, one of `DTYPES`. bfloat16 halves the file and rounds the weights.
+        dtype: the dtype of the tensors, one of `DTYPES`. bfloat16 halves the size of the file and rounds the weights.
 
     Raises:
-        TrainerError: the tokenizer is of another size, its files would give other programs other ids, Hugging Face's
-            ALBERT cannot express the model, or the folder cannot be written.
+        TrainerError: the tokenizer has another size, its files would give other programs other ids, Hugging Face's
+            ALBERT cannot express the model, or the directory cannot be written.
         ValueError: `dtype` is unknown, or there is no tokenizer.
     """
     if dtype not in DTYPES:
@@ -111,26 +111,26 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
 
     try:
         with replacing(folder) as temporary:
-            # The metadata without which transformers refuses the file.
+            # Without this metadata, transformers refuses the file.
             save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
-            # safetensors makes a file that its owner alone can read.
+            # safetensors creates a file that only its owner can read.
             shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
     except (OSError, SafetensorError) as error:
         raise _unwritten(folder, error) from error
 
 
 def to_tf1(trained: Trained, folder: Path) -> None:
-    """Writes a checkpoint that google-research/ALBERT, and anything else for TF1, reads.
+    """Write a checkpoint that google-research/ALBERT and other TF1 programs can read.
 
     Args:
-        trained: what to write; its tokenizer may lack.
-        folder: the folder, which is replaced where it is there: see `check_output`.
+        trained: what to write; its tokenizer may be None.
+        folder: the directory, which is replaced if it exists: see `check_output`.
 
     Raises:
-        TrainerError: the tokenizer is of another size, variables lack or have other shapes, or the folder cannot be
-            written.
+        TrainerError: the tokenizer has another size, variables are missing or have other shapes, or the directory
+            cannot be written.
     """
     import tensorflow as tf
 
@@ -146,7 +146,7 @@ def to_tf1(trained: Trained, folder: Path) -> None:
         kept = own_tokenizer_files(trained.tokenizer)
         tokenizer_check.check(trained.tokenizer, kept)
         files |= kept
-    # As the reference's Estimator has it.
+    # As the reference's Estimator does.
     values = {**trained.values, "global_step": np.asarray(trained.step, np.int64)}
     names = sorted(values)
     try:
@@ -164,11 +164,11 @@ def to_tf1(trained: Trained, folder: Path) -> None:
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | None = None) -> None:
-    """Raises a TrainerError where a tokenizer has not as many pieces as the model has word embeddings.
+    """Raise a TrainerError unless a tokenizer has as many pieces as the model has word embeddings.
 
     Args:
         tokenizer: the tokenizer.
-        config: the model's.
+        config: the model's configuration.
         path: what to call the tokenizer, if that is not its own path.
     """
     if tokenizer.vocab_size != config.vocab_size:
@@ -179,13 +179,13 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | Non
 
 
 def hugging_face_config(config: ModelConfig, tokenizer: Tokenizer, dtype: str = "float32") -> dict[str, Any]:
-    """The content of config.json, with the ids that the special pieces have in this tokenizer."""
+    """Return the content of config.json, with this tokenizer's ids of the special tokens."""
     ids = {"pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
     return weights.config_to_hugging_face(config) | ids | {"dtype": dtype}
 
 
 def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
-    """The tokenizer's files in a Hugging Face folder, by name."""
+    """Return the tokenizer's files in a Hugging Face directory, by name."""
     if tokenizer.kind == "wordpiece":
         return wordpiece_files(tokenizer, max_length)
     files = own_tokenizer_files(tokenizer)
@@ -199,9 +199,10 @@ def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> dict[str, bytes]:
 
 
 def own_tokenizer_files(tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[str, bytes]:
-    """The tokenizer with its text rules: as `train-tokenizer` leaves it, or vocab.txt and tokenizer_config.json.
+    """Return the files of the tokenizer with its text rules.
 
-    `rebuilt` says that it was made from a tokenizer.json.
+    They are those that `train-tokenizer` writes, or vocab.txt and tokenizer_config.json. `rebuilt` says whether the
+    tokenizer was made from a tokenizer.json.
     """
     if tokenizer.kind == "wordpiece":
         return wordpiece_files(tokenizer)

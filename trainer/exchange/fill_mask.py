@@ -1,27 +1,27 @@
-"""Words for the [MASK]s of a text, of one piece or of several, by the model's own masked-LM head.
+"""Words for the [MASK]s of a text, of one or more pieces, from the model's masked-LM head.
 
-A word of one piece has the probability that the head gives that piece: softmax over the whole vocabulary, nothing
-renormalised, as transformers' fill-mask has it. Several [MASK]s in a text are filled each by itself: the others stay
-as they are meanwhile.
+A word of one piece has the probability that the head gives to that piece: softmax over the whole vocabulary without
+renormalization, as in transformers' fill-mask. If a text has several [MASK]s, each is filled separately, while the
+others stay [MASK].
 
-For words of n pieces n masks stand in the text's one. They are filled from left to right by a beam search: the first
-mask's pieces by their probability, then the text is read again with each of the best of them in place, the second
-mask's pieces by theirs, and so on. The word's probability is the product of these; it is the probability of the word
-where n masks stand, so words of different n do not share one distribution, and a product of more factors is smaller in
-any case. They are therefore compared by the mean log-probability a piece (`Word.score`). That favours long words whose
-later pieces follow from the first; the probability of the whole word tells.
+For words of n pieces, n masks replace the [MASK] of the text. A beam search fills them from left to right. It ranks the
+pieces of the first mask by their probability. Then the model reads the text again with each of the best pieces in
+place, which gives the probabilities for the second mask, and so on. The probability of the word is the product of
+these. It is the probability given n masks, so words of different n do not share one distribution, and a product of more
+factors is smaller in any case. Words are therefore compared by the mean log-probability per piece (`Word.score`). This
+favors long words whose later pieces follow from the first one. For these, see the probability of the whole word.
 
-What stands right after [MASK], as the full stop in "the [MASK].", gets the pieces that it would have after a word.
-(transformers puts a space in front of it, which the model never saw there; so for such texts its answers differ.)
+Text right after [MASK], such as the period in "the [MASK].", gets the pieces that it would have after a word.
+(transformers puts a space before it, which the model never saw there, so its answers differ for such texts.)
 
-Left out is what cannot stand there:
+The following are never suggested:
 
-- special pieces, and others without a text of their own; the pieces of single bytes;
-- after a space or at the start, pieces that go on with a word, and after anything else those that begin with a space
-  (with a tokenizer that marks words at their end: before a space or at the end, last pieces that do not end a word, and
-  before anything else those that do);
+- special tokens, other pieces without text, and the pieces of single bytes;
+- after a space or at the start, pieces that continue a word; after anything else, pieces that begin with a space (with
+  a tokenizer that marks words at their end: before a space or at the end, last pieces that do not end a word; before
+  anything else, those that do);
 - as later pieces of a word, those that begin a word, and those without a letter or digit;
-- words of several pieces that the tokenizer itself would write in other pieces: they are found as those.
+- words of several pieces that the tokenizer itself would split into other pieces: they are found as those.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 MASK = "[MASK]"
 MOST_PIECES = 5
-"""Of a word, where it is left to the model how many it takes."""
+"""Most pieces of a word, if the number of pieces is not given."""
 
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -57,25 +57,25 @@ class Word(NamedTuple):
     """A word for a [MASK]."""
 
     word: str
-    """As the tokenizer's pieces have it: lower-cased where the tokenizer lower-cases."""
+    """The word as the tokenizer's pieces spell it: lowercase if the tokenizer lowercases."""
     probability: float
-    """Of all its pieces together."""
+    """The probability of all its pieces together."""
     score: float
-    """Mean log-probability of a piece, in nats: what words are sorted by."""
+    """Mean log-probability of a piece, in nats, which words are sorted by."""
     pieces: tuple[str, ...]
     text: str
-    """The text with the word in place of this [MASK]."""
+    """The text with the word instead of this [MASK]."""
 
 
 class Filler:
     """Fills the [MASK]s of texts.
 
     Args:
-        model: with its masked-LM head.
+        model: a model with a masked-LM head.
         tokenizer: the one that the model was trained with.
 
     Raises:
-        TrainerError: the tokenizer has not as many pieces as the model has word embeddings.
+        TrainerError: the tokenizer does not have as many pieces as the model has word embeddings.
     """
 
     def __init__(self, model: Albert, tokenizer: Tokenizer) -> None:
@@ -93,23 +93,23 @@ class Filler:
         self.after_text = usable & (glued | (~solid if wordpiece else False))
         self.later = usable & glued & solid
         self.solid = solid
-        # A word may begin with a space that is a piece by itself.
+        # A word may begin with a space that is a separate piece.
         self.first = self.after_space | np.array([piece == _SPACE for piece in self.pieces])
         self.marks_ends = tokenizer.marks_word_ends
         if self.marks_ends:
-            # No piece says that it begins a word: what counts is which one ends it.
+            # No piece marks the beginning of a word here; only the one that ends a word is marked.
             one_word = np.array([_SPACE not in piece[:-1] for piece in self.pieces])
             self.first = self.after_text = usable & glued
             self.before_space = usable & one_word & tokenizer.word_ends()
 
     def fill(self, text: str, top_k: int = 5, masks_per_word: int | None = None) -> list[list[Word]]:
-        """The best words for each [MASK] of a text, best first; a list for each, in the text's order.
+        """Return the best words for each [MASK] of a text, best first: one list per [MASK], in the order of the text.
 
         Args:
-            text: with one [MASK] or more.
-            top_k: words for each; fewer where fewer can stand there.
-            masks_per_word: pieces of a word at most; None to try ever more, up to `MOST_PIECES`, until
-                words of one more piece are not among the best.
+            text: a text with one or more [MASK]s.
+            top_k: number of words per [MASK]; fewer if there are fewer candidates.
+            masks_per_word: most pieces of a word. None to try more and more, up to `MOST_PIECES`, until words of one
+                more piece are not among the best.
 
         Raises:
             TrainerError: the text is empty, has no [MASK], or is too long for the model.
@@ -135,7 +135,7 @@ class Filler:
         mask = self.tokenizer.mask_id
 
         def joined(some: list[list[int]]) -> list[int]:
-            """These segments, a mask between each two."""
+            """Join these parts with a mask between every two."""
             return [i for k, segment in enumerate(some) for i in ([mask, *segment] if k else segment)]
 
         found = []
@@ -160,7 +160,7 @@ class Filler:
         for count in range(1, min(gap.room, most or MOST_PIECES) + 1):
             new = self._of_length(gap, count, max(10, 2 * top_k))
             best = sorted([*best, *new], key=lambda word: -word.score)
-            # The same letters in other pieces, where the text goes on without a space, are one word.
+            # If the text continues without a space, the same letters in other pieces are one word.
             best = list({word.word: word for word in reversed(best)}.values())[::-1]
             best = sorted(best, key=lambda word: -word.score)[:top_k]
             if most is None and count > 1 and not any(len(word.pieces) == count for word in best):
@@ -168,7 +168,7 @@ class Filler:
         return best
 
     def _of_length(self, gap: _Gap, count: int, width: int) -> list[Word]:
-        """Words of `count` pieces by a beam search from left to right."""
+        """Return words of `count` pieces, from a beam search from left to right."""
         scores = np.zeros(1)
         chosen = np.zeros((1, 0), np.int64)
         for position in range(count):
@@ -198,7 +198,10 @@ class Filler:
         return found
 
     def _log_probabilities(self, gap: _Gap, chosen: NDArray[np.int64], masks: int) -> NDArray[np.float64]:
-        """float64 [rows, V] of the first of `masks` masks after each row of `chosen` pieces [rows, pieces]."""
+        """Return float64 [rows, V]: the log-probabilities at the first of `masks` masks after each row of `chosen`.
+
+        `chosen` holds pieces [rows, pieces].
+        """
         rows = len(chosen)
 
         def repeated(ids: list[int]) -> NDArray[np.int64]:
@@ -218,9 +221,9 @@ class Filler:
     # --- text and pieces ----------------------------------------------------------------------------------------------
 
     def _encode(self, part: str, *, after_mask: bool, before_mask: bool) -> list[int]:
-        """The ids of a part of the text. What follows [MASK] without a space goes on with its word.
+        """Return the ids of a part of the text. What follows [MASK] without a space continues its word.
 
-        SentencePiece puts a space in front of every text, or after it, and WordPiece takes any for the start of a word.
+        SentencePiece puts a space before or after every text, and WordPiece takes every text for the start of a word.
         """
         ids = self.tokenizer.encode(part) if part.strip() else []
         if self.marks_ends:
@@ -253,25 +256,25 @@ class Filler:
 
 
 class _Gap(NamedTuple):
-    """Where a word is wanted."""
+    """A place for a word."""
 
     left: list[int]
-    """Ids before it, [CLS] among them."""
+    """The ids before it, including [CLS]."""
     right: list[int]
-    """Ids after it, [SEP] among them."""
+    """The ids after it, including [SEP]."""
     space: bool
-    """Whether it stands at the start or after a space."""
+    """Whether it is at the start of the text or after a space."""
     space_after: bool
-    """Whether it stands at the end or before a space."""
+    """Whether it is at the end of the text or before a space."""
     room: int
-    """Masks that the model has positions for."""
+    """Number of masks that the model has positions for."""
 
 
 def load(start: initial.Initial) -> tuple[Albert, list[str]]:
-    """The model with the weights that `initial.initial` read, and lines for the reader.
+    """Return the model with the weights that `initial.initial` read, and lines for the user.
 
     Raises:
-        TrainerError: the configuration is not known, the weights do not fit it, or the masked-LM head lacks.
+        TrainerError: the configuration is unknown, the weights do not fit it, or the masked-LM head is missing.
     """
     if start.config is None:
         raise TrainerError(
@@ -293,6 +296,6 @@ def load(start: initial.Initial) -> tuple[Albert, list[str]]:
 
 
 def _shortened(text: str) -> str:
-    """A text's beginning, in quotation marks."""
+    """Return the beginning of a text, in quotation marks."""
     words = " ".join(text.split())
     return f'"{words[:60]}..."' if len(words) > 60 else f'"{words}"'

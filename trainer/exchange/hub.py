@@ -1,4 +1,4 @@
-"""Directories of Hugging Face's cache. Nothing here imports TensorFlow."""
+"""Directories in Hugging Face's cache. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def resolve(path: Path) -> Path:
-    """As `albert_fast.tokenizers.files.snapshot`: the snapshot to read of a model's directory there; otherwise `path`.
+    """Return the snapshot to read if `path` is a model's directory in the cache, otherwise `path`.
 
     Raises:
-        TrainerError: the snapshot is not known.
+        TrainerError: the snapshot is unknown, as in `albert_fast.tokenizers.files.snapshot`.
     """
     try:
         return tokenizer_files.snapshot(path)

@@ -1,11 +1,11 @@
-"""A model from elsewhere as a folder of ours: `albert-fast import-checkpoint`.
+"""Import of a model into a directory for this trainer: `albert-fast import-checkpoint`.
 
     albert_config.json                  the model's configuration
     checkpoints/step-00000000/          its variables, without an optimizer's: see `trainer.model.checkpoints`
-    spiece.model, spiece.config.json    the tokenizer, where it is known
+    spiece.model, spiece.config.json    the tokenizer, if it is known
 
-A folder like a run's, but without pretrain.config.json: whatever reads checkpoints takes it, and `pretrain` does not
-take it for a run to go on with.
+The directory is like that of a run but without pretrain.config.json. Commands that read checkpoints accept it, and
+`pretrain` does not mistake it for a run to resume.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OWN = re.compile(
     r"checkpoints|albert_config\.json|spiece\.(model|config\.json)|vocab\.txt|tokenizer_config\.json|import-checkpoint\.config\.json"
 )
-"""What an import writes; a folder with anything else in it is never replaced."""
+"""What an import writes. A directory that holds anything else is never replaced."""
 _MARK = re.compile(run_folder.CHECKPOINTS)
 
 
@@ -39,16 +39,17 @@ class Imported(NamedTuple):
     """What was written."""
 
     fresh: list[str]
-    """Variables that the source lacked, which have random values now."""
+    """Variables that the source lacked and that now have random values."""
     remarks: list[str]
-    """Lines for the reader."""
+    """Lines for the user."""
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
-    """Refuses, before any work, an output folder that would cost something. Changes nothing.
+    """Refuse, before any work, an output directory whose content would be lost. Change nothing.
 
     Raises:
-        TrainerError: as in `trainer.exchange.output.check_replaceable`; or the folder holds checkpoints of a training.
+        TrainerError: as in `trainer.exchange.output.check_replaceable`; or the directory holds checkpoints of a
+            training run.
     """
     check_replaceable(folder, OWN, _MARK, overwrite)
     inner = folder / run_folder.CHECKPOINTS
@@ -72,19 +73,19 @@ def write(
     seed: int = 12345,
     described: Mapping[str, Any] | None = None,
 ) -> Imported:
-    """Writes the weights as a checkpoint of step 0.
+    """Write the weights as a checkpoint of step 0.
 
     Args:
         start: what `initial.initial` read.
-        config: the model's.
-        folder: where to, replaced where it is there: see `check_output`.
-        tokenizer: its files, by name; kept beside the checkpoint and in it.
-        description: further files, kept beside the checkpoint.
-        seed: of the values of variables that the source lacks: heads and pooler.
-        described: the tokenizer in words, as `albert_fast.tokenizers.match.described` has it.
+        config: the model's configuration.
+        folder: the output directory, which is replaced if it exists: see `check_output`.
+        tokenizer: its files by name, which are stored next to the checkpoint and in it.
+        description: further files, which are stored next to the checkpoint.
+        seed: random seed of the variables that the source lacks: heads and pooler.
+        described: a description of the tokenizer, from `albert_fast.tokenizers.match.described`.
 
     Raises:
-        TrainerError: the weights do not fit the configuration, or the folder cannot be written.
+        TrainerError: the weights do not fit the configuration, or the directory cannot be written.
     """
     initial.check_shapes(start, config)
     model = Albert(config, seed=seed)

@@ -1,7 +1,7 @@
-"""What a run starts from, where not from nothing: a TF1 ALBERT, a checkpoint of ours, a Hugging Face folder.
+"""Initial weights of a run: from a TF1 ALBERT, a checkpoint of this trainer, or a Hugging Face directory.
 
-All are read into arrays by the names of the TF1 checkpoints, and nothing that is read is ever run: pickles, which
-pytorch_model.bin is, are refused by name. TensorFlow is imported for the first two only.
+All are read into arrays by the names of the TF1 checkpoints. Nothing that is read is ever run: pickles, such as
+pytorch_model.bin, are refused by name. TensorFlow is imported only for the first two.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-"""Suffixes of files that are, or may be, pickles: opening one can run code in it."""
+"""Suffixes of files that are, or may be, pickles. Opening a pickle can run code in it."""
 TENSORS = "model.safetensors"
 INDEX = f"{TENSORS}.index.json"
 
@@ -38,7 +38,7 @@ _PARTS = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _BERT = re.compile(
     r"(^|[./])(layer_\d+/(attention|output|intermediate)/|layer\.\d+\.(attention|output|intermediate)\.)"
 )
-# A model whose sizes are all different, so that a dimension tells which key it comes from.
+# A model whose sizes all differ, so that a dimension shows which key it comes from.
 _SIZES: dict[str, Any] = {
     "vocab_size": 101,
     "hidden_size": 103,
@@ -53,38 +53,39 @@ class Initial(NamedTuple):
     """Weights to start from."""
 
     values: dict[str, NDArray[np.float32]]
-    """Arrays by the names of the TF1 checkpoints; heads may lack."""
+    """Arrays by the names of the TF1 checkpoints. Heads may be missing."""
     config: ModelConfig | None
-    """Their model's configuration; None where a TF1 checkpoint has no albert_config.json beside it."""
+    """The model's configuration; None if a TF1 checkpoint has no albert_config.json next to it."""
     origin: str
-    """What was read, in one line without a full stop."""
+    """What was read, in one line without a period."""
     notes: tuple[str, ...] = ()
-    """Lines for the reader: what was left out, chosen, or passed over as damaged."""
+    """Lines for the user: what was dropped, chosen, or skipped as damaged."""
     path: Path | None = None
-    """The checkpoint of ours that was read, if it was one."""
+    """The checkpoint of this trainer that was read, if it was one."""
     step: int | None = None
-    """Steps done, if this is a checkpoint that albert-fast wrote."""
+    """Number of steps done, if this is a checkpoint that albert-fast wrote."""
     facts: Mapping[str, Any] = MappingProxyType({})
-    """What that checkpoint says of its run."""
+    """What that checkpoint says about its run."""
 
     @property
     def kind(self) -> str:
-        """What was read, without its path."""
+        """Return what was read, without its path."""
         if self.path is not None:
             return "checkpoint of albert-fast"
         return next(kind for kind in (_TF1, _HUGGING_FACE) if self.origin.startswith(kind))
 
 
 def initial(source: Path) -> Initial:
-    """Reads the weights at `source`.
+    """Read the weights at `source`.
 
     Args:
-        source: a TF1 checkpoint (its prefix, such as `model.ckpt-0`, one of its files, or a folder with one, TF Hub's
-            modules included); a checkpoint of ours or the output folder of a run (its newest whole one); or a Hugging
-            Face folder with config.json and model.safetensors, in one file or several, or one of its cache.
+        source: a TF1 checkpoint (its prefix, such as `model.ckpt-0`, one of its files, or a directory with one,
+            including modules of TF Hub); a checkpoint of this trainer or the output directory of a run (for its newest
+            complete one); or a Hugging Face directory with config.json and model.safetensors, in one or more files, or
+            one of its cache.
 
     Raises:
-        TrainerError: there is none of these, it is damaged, or it is no plain ALBERT.
+        TrainerError: there is none of these, it is damaged, or it is not a plain ALBERT.
     """
     if _prefix_of(source) is not None:
         return _tf1(source)
@@ -112,19 +113,19 @@ def initial(source: Path) -> Initial:
 
 
 def assign(start: Initial, variables: Mapping[str, tf.Variable], config: ModelConfig) -> list[str]:
-    """Gives `variables` the values of `start`, in all of this process's copies. Nothing is assigned if that fails.
+    """Assign the values of `start` to all of this process's copies of `variables`, or assign nothing on failure.
 
     Args:
         start: what `initial` read.
-        variables: the model's, by name.
-        config: the model's.
+        variables: the model's variables, by name.
+        config: the model's configuration.
 
     Returns:
-        The names of the variables that `start` lacks and that stay as they are: of the heads and the pooler.
+        The names of the variables of heads and pooler that `start` lacks and that are left unchanged.
 
     Raises:
-        TrainerError: shapes differ, a variable of the embeddings or the encoder lacks, `start` has one that this model
-            has not, or was computed with another activation or number of heads.
+        TrainerError: shapes differ, a variable of the embeddings or the encoder is missing, `start` has one that this
+            model lacks, or `start` was trained with another activation or number of heads.
     """
     check_shapes(start, config)
     unknown = sorted(start.values.keys() - variables.keys())
@@ -134,7 +135,7 @@ def assign(start: Initial, variables: Mapping[str, tf.Variable], config: ModelCo
     needed = [name for name in missing if not name.startswith(weights.HEADS)]
     if needed:
         raise TrainerError(f"{start.origin} lacks {some(needed)}; {_cause(needed[0])}")
-    for key in ("num_attention_heads", "hidden_act"):  # no shape shows these
+    for key in ("num_attention_heads", "hidden_act"):  # shapes do not show these
         if start.config is not None and getattr(start.config, key) != getattr(config, key):
             raise TrainerError(
                 f"{start.origin} has {key} {getattr(start.config, key)}, and this model {getattr(config, key)}: its "
@@ -147,7 +148,7 @@ def assign(start: Initial, variables: Mapping[str, tf.Variable], config: ModelCo
 
 
 def remarks(start: Initial, config: ModelConfig) -> list[str]:
-    """Lines that a user who starts this model from `start` should read: the notes, and another number of layers."""
+    """Return lines for a user who starts this model from `start`: the notes, and another number of layers."""
     lines = list(start.notes)
     if start.config is not None and start.config.num_hidden_layers != config.num_hidden_layers:
         lines.append(
@@ -201,18 +202,18 @@ def _tf1(source: Path) -> Initial:
 
 
 def _prefix_of(path: Path) -> Path | None:
-    """The prefix of the TF1 checkpoint that `path` is the prefix or a file of."""
+    """Return the prefix of the TF1 checkpoint that `path` is the prefix or a file of."""
     prefix = path.with_name(_PARTS.sub("", path.name))
     return prefix if prefix.with_name(f"{prefix.name}.index").is_file() and prefix.name else None
 
 
 def _prefix_in(folder: Path) -> Path:
-    """The prefix of the TF1 checkpoint in `folder`: the one its `checkpoint` file names, or the only one."""
+    """Return the prefix of the TF1 checkpoint in `folder`: the one its `checkpoint` file names, or the only one."""
     state = folder / "checkpoint"
     text = state.read_text(errors="replace") if state.is_file() else ""
     named = re.search(r'^model_checkpoint_path: "(.*)"', text, re.MULTILINE)
     if named:
-        # The path in it is often that of the machine which wrote it.
+        # The path in it is often that of the machine that wrote it.
         prefix = _prefix_of(folder / Path(named[1]).name)
         if prefix is not None:
             return prefix
@@ -258,7 +259,7 @@ def _hugging_face(folder: Path) -> Initial:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder's tensors."""
+    """Return the files of the tensors in a directory."""
     if (folder / TENSORS).is_file():
         return [folder / TENSORS]
     try:
@@ -293,7 +294,7 @@ def _pickle(path: Path) -> TrainerError:
 
 
 def _check_kind(names: Any, origin: str) -> None:
-    """Refuses what is no ALBERT by the names of its variables."""
+    """Refuse what is not an ALBERT, judging by the names of its variables."""
     bert = next((name for name in sorted(names) if _BERT.search(name)), None)
     if bert is not None:
         raise TrainerError(f"{origin} is a BERT, not an ALBERT: every layer has weights of its own ({bert})")
@@ -302,7 +303,7 @@ def _check_kind(names: Any, origin: str) -> None:
 
 
 def _explained(function: Callable[[], Any], origin: str) -> Any:
-    """What `function` returns; its ValueError and OSError with `origin` in front."""
+    """Return what `function` returns. Put `origin` before the message of its ValueError or OSError."""
     try:
         return function()
     except (ValueError, OSError) as error:
@@ -310,10 +311,10 @@ def _explained(function: Callable[[], Any], origin: str) -> Any:
 
 
 def check_shapes(start: Initial, config: ModelConfig) -> None:
-    """Refuses weights of other shapes than a model of this configuration has, before the model takes memory.
+    """Refuse weights whose shapes do not fit this configuration, before a model of it takes memory.
 
     Raises:
-        TrainerError: a shape differs; the message names the key that it comes from.
+        TrainerError: a shape differs. The message names the key that it comes from.
     """
     keys = {size: key for key, size in _SIZES.items()}
     symbolic = weights.shapes(replace(config, **_SIZES, num_attention_heads=1, square_mapping=False))
@@ -331,7 +332,7 @@ def check_shapes(start: Initial, config: ModelConfig) -> None:
 
 
 def _cause(name: str) -> str:
-    """The likely reason why one of two models has the variable `name`."""
+    """Return the likely reason why one of two models has the variable `name`."""
     if "embedding_hidden_mapping_in" in name:
         return (
             "embedding_size differs from hidden_size, or square_mapping is true, in only one of the two configurations"

@@ -1,4 +1,4 @@
-"""The directories that `export` and `import-checkpoint` write: whole, and never in place of somebody else's."""
+"""The directories that `export` and `import-checkpoint` write: complete or absent, and never replacing other data."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def replacing(final: Path) -> Iterator[Path]:
-    """As `albert_fast.files.whole_directory`; the caller has `final` locked as an output that appears whole.
+    """Do as `albert_fast.files.whole_directory`. The caller has locked `final` as an output that is complete or absent.
 
     Raises:
-        TrainerError: something else changed what is in `final` within the block; it stays as it is.
-        AlbertFastError: something else is writing there.
+        TrainerError: another program changed the content of `final` during the block. It is left unchanged.
+        AlbertFastError: another program is writing there.
     """
     before = _names(final)
     with contextlib.ExitStack() as stack, whole_directory(final) as temporary:
@@ -33,23 +33,23 @@ def replacing(final: Path) -> Iterator[Path]:
 
 
 def _names(folder: Path) -> list[str]:
-    """What is in a folder; nothing if it is not there."""
+    """Return the names in a directory; none if it does not exist."""
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], overwrite: bool) -> None:
-    """Refuses to write a folder where another would be lost. Changes nothing.
+    """Refuse to write a directory if the existing one would be lost. Change nothing.
 
     Args:
-        final: the folder to write.
-        own: full names of what a command of the same kind writes; an empty folder, or one with these alone, can be
+        final: the directory to write.
+        own: full names of what a command of the same kind writes. An empty directory, or one with only these, can be
             replaced.
-        mark: full names of which one at least is in all that such a command writes: without it, the others are
-            somebody else's, such as a README.md alone.
-        overwrite: whether the user agreed to that.
+        mark: full names, at least one of which is in every output of such a command. Without one of them, the other
+            files belong to somebody else, for example a lone README.md.
+        overwrite: whether the user agreed to replace it.
 
     Raises:
-        TrainerError: `final` is a file, or a folder with something in it.
+        TrainerError: `final` is a file, or a directory that is not empty and may not be replaced.
     """
     try:
         found = sorted(path.name for path in final.iterdir())

@@ -1,9 +1,10 @@
-"""Whether the files of a tokenizer give other programs the ids that the model was trained with.
+"""Checks that a tokenizer's files give other programs the ids that the model was trained with.
 
-`export` asks before it writes anything. The whole vocabulary is compared as each program reads it: a SentencePiece
-model by the `sentencepiece` library, tokenizer.json by its own lists, vocab.txt line by line as google-research,
-transformers and `tokenizers` number it. Then texts made of a sample of the vocabulary are encoded: by `sentencepiece`,
-and by `tokenizers` if it is installed. No file is written, and nothing here needs TensorFlow or transformers.
+`export` runs these checks before it writes anything. The whole vocabulary is compared as each program reads it: a
+SentencePiece model with the `sentencepiece` library, tokenizer.json by its own lists, and vocab.txt line by line, as
+google-research, transformers and `tokenizers` number it. Then texts from a sample of the vocabulary are encoded with
+`sentencepiece`, and with `tokenizers` if it is installed. No file is written, and nothing here needs TensorFlow or
+transformers.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ if TYPE_CHECKING:
     from albert_fast import Tokenizer
 
 SAMPLE = 1000
-"""Pieces whose text is encoded."""
+"""Number of pieces whose text is encoded."""
 
 MOST_DIFFERENT = 0.01
-"""The fraction of texts that `tokenizers` may encode otherwise: see docs/huggingface-tokenizer.md for what is known."""
+"""Fraction of texts that `tokenizers` may encode differently. docs/huggingface-tokenizer.md lists the known cases."""
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _MARKUP = re.compile(r"[\[<({].*\w.*[\])>}]", re.DOTALL)
-"""A special token in brackets, such as [unused1] and <s>: no ordinary text holds it."""
+"""A special token in brackets, such as [unused1] and <s>. Ordinary text does not contain it."""
 _TIE = 1e-3
-"""By how much the scores of two segmentations may differ that rounding decides between."""
+"""Largest difference between the scores of two segmentations at which rounding decides between them."""
 
 
 def check(tokenizer: Tokenizer, files: Mapping[str, bytes]) -> None:
-    """Compares the ids of the exported files with those of the tokenizer.
+    """Compare the ids of the exported files with those of the tokenizer.
 
     Args:
-        tokenizer: what the model was trained with.
+        tokenizer: the tokenizer that the model was trained with.
         files: the tokenizer's files, by name: spiece.model and tokenizer.json, or vocab.txt and tokenizer_config.json.
 
     Raises:
@@ -58,7 +59,7 @@ def check(tokenizer: Tokenizer, files: Mapping[str, bytes]) -> None:
 
 
 def _compare(tokenizer: Tokenizer, found: Mapping[str, int], file: str, program: str) -> None:
-    """Raises a TrainerError unless every piece has its id in `found`, which has no other pieces."""
+    """Raise a TrainerError unless `found` has every piece with its id, and no other pieces."""
     for id_, piece in enumerate(tokenizer.pieces):
         other = found.get(piece.strip(" ") if tokenizer.kind == "wordpiece" else piece)
         if other != id_:
@@ -123,7 +124,7 @@ def _check_model(tokenizer: Tokenizer, content: bytes) -> None:
         ids: list[int] = processor.EncodeAsIds(tokenizer.preprocess(text))
         return ids
 
-    # The rule for digits and a comma is the reference's, not SentencePiece's.
+    # The rule for digits and a comma is part of the reference, not of SentencePiece.
     texts = [
         text
         for text in _sample(tokenizer)
@@ -154,7 +155,7 @@ def _check_json(tokenizer: Tokenizer, stored: Mapping[str, Any]) -> None:
 
 
 def _check_special(tokenizer: Tokenizer, special: Sequence[str]) -> None:
-    """Raises a TrainerError if a special token is an ordinary word: transformers would find it in any text."""
+    """Raise a TrainerError if a special token is an ordinary word, which transformers would find in any text."""
     names = set(special)
     for name in special:
         if SPACE in name or _MARKUP.fullmatch(name):
@@ -178,11 +179,12 @@ def _check_special(tokenizer: Tokenizer, special: Sequence[str]) -> None:
 
 
 def _sample(tokenizer: Tokenizer, others: Sequence[str] = ()) -> list[str]:
-    """The texts of `SAMPLE` pieces or so, evenly over the vocabulary; none that spells a special token.
+    """Return the texts of about `SAMPLE` pieces, spread evenly over the vocabulary, without special tokens.
 
     Args:
         tokenizer: the tokenizer.
-        others: further special tokens, such as [unused1]: transformers finds them in a text, SentencePiece does not.
+        others: further special tokens, such as [unused1]: transformers finds them in a text, but SentencePiece does
+            not.
     """
     special = [*others]
     special += [tokenizer.pieces[id_] for id_ in (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id)]
@@ -207,7 +209,7 @@ def _compare_texts(
     most: float,
     excused: Callable[[Sequence[int], Sequence[int]], bool] | None = None,
 ) -> None:
-    """Raises a TrainerError if more than the fraction `most` of the texts get other ids."""
+    """Raise a TrainerError if more than the fraction `most` of the texts get different ids."""
     wrong = []
     for text in texts:
         ours, theirs = tokenizer.encode(text), encode(text)
@@ -239,7 +241,7 @@ def _ids(made: Any, text: str) -> list[int]:
 
 
 def _tokenizers() -> Any:
-    """The library `tokenizers`; None if it is not installed."""
+    """Return the library `tokenizers`, or None if it is not installed."""
     try:
         import tokenizers
     except ImportError:

@@ -1,8 +1,8 @@
-"""A SentencePiece model as the files that `tokenizers` and transformers load: tokenizer.json and its configuration.
+"""Conversion of a SentencePiece model to tokenizer.json and its configuration, for `tokenizers` and transformers.
 
-What is written down is what `albert_fast.Tokenizer` does with ``text_rules="albert"``: the reference's
-``preprocess_text``, SentencePiece's normalizer, and its pieces with their scores. transformers' own conversion of a
-``spiece.model`` follows other rules. Nothing here needs TensorFlow, `tokenizers` or transformers.
+The files describe what `albert_fast.Tokenizer` does with ``text_rules="albert"``: the reference's ``preprocess_text``,
+SentencePiece's normalizer, and its pieces with their scores. transformers' own conversion of a ``spiece.model`` follows
+different rules. Nothing here needs TensorFlow, `tokenizers` or transformers.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SPACE = "▁"
-"""U+2581: what stands for a space in pieces."""
+"""U+2581, which represents a space in pieces."""
 
 NFKC_RULES = frozenset(["nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"])
-"""SentencePiece's character maps that put characters together: all but ``identity`` and those of a file."""
+"""SentencePiece's character maps that compose characters: all but ``identity`` and those from a file."""
 
 FINAL_SIGMA = r"(?<=\p{Cased}\p{Case_Ignorable}*)Σ(?!\p{Case_Ignorable}*\p{Cased})"
-"""A Σ that `str.lower` makes a ς: a letter before it and none after it (Unicode's Final_Sigma)."""
+"""A Σ that `str.lower` turns into ς: one with a letter before it and none after it (Unicode's Final_Sigma)."""
 
 TEXT_END = r"(?<=.)\z"
-"""Where a text ends that is not empty."""
+"""The end of a text that is not empty."""
 
 WORDS_BY_THEIR_END = {
     "type": "Split",
@@ -42,25 +42,26 @@ WORDS_BY_THEIR_END = {
 CLS, SEP, MASK = "[CLS]", "[SEP]", "[MASK]"
 
 TILDE = "\uff5e"
-"""The one character that NFKC maps to another and SentencePiece's ``nmt_`` maps keep."""
+"""The only character that NFKC maps to another one but SentencePiece's ``nmt_`` maps keep."""
 
 
 def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int = 512) -> dict[str, bytes]:
-    """The tokenizer files of a Hugging Face model folder, by name.
+    """Return the tokenizer files of a Hugging Face model directory, by name.
 
     Args:
         model: the content of a SentencePiece unigram model, ``spiece.model``.
-        lower_case: whether text is lower-cased.
-        keep_accents: whether accents stay; if not, NFKD, and characters of a combining class other than 0 go.
-        max_length: the most tokens of an example, ``[CLS]`` and ``[SEP]`` counted.
+        lower_case: whether to lowercase text.
+        keep_accents: whether to keep accents. Otherwise, text is decomposed by NFKD, and characters of a combining
+            class other than 0 are removed.
+        max_length: the largest number of tokens of an instance, including ``[CLS]`` and ``[SEP]``.
 
     Returns:
-        ``tokenizer.json``, which `tokenizers` and transformers' `AutoTokenizer` take as it stands, and
+        ``tokenizer.json``, which `tokenizers` and transformers' `AutoTokenizer` load directly, and
         ``tokenizer_config.json``. Equal arguments give equal bytes.
 
     Raises:
-        TrainerError: not a SentencePiece model, one that is no unigram model, one without ALBERT's special pieces, or
-            one with a setting that tokenizer.json cannot express.
+        TrainerError: the model is not a SentencePiece unigram model, lacks ALBERT's special tokens, or has a setting
+            that tokenizer.json cannot express.
     """
     parsed = parse(model)
     pieces = list(parsed.pieces)
@@ -95,7 +96,7 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
         },
     }
     config = {
-        # The class that takes tokenizer.json as it is. AlbertTokenizer builds rules of its own from the pieces.
+        # This class uses tokenizer.json unchanged. AlbertTokenizer would build its own rules from the pieces.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
@@ -115,7 +116,10 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
 
 
 def _pre_tokenizer(parsed: Any) -> dict[str, Any]:
-    """Words, if no piece reaches beyond one. The spaces are ▁ by now, and the one before or after the text is there."""
+    """Return a pre-tokenizer into words if no piece spans more than one.
+
+    The spaces are already ▁, and the one before or after the text has been added.
+    """
     if not parsed.trainer_spec.treat_whitespace_as_suffix:
         return _metaspace("never", split=not any(SPACE in piece.piece[1:] for piece in parsed.pieces))
     if any(SPACE in piece.piece[:-1] for piece in parsed.pieces):
@@ -127,31 +131,31 @@ def _decoder(parsed: Any) -> dict[str, Any]:
     has_space = parsed.normalizer_spec.add_dummy_prefix
     if not parsed.trainer_spec.treat_whitespace_as_suffix:
         return _metaspace("always" if has_space else "never", split=True)
-    # Not Strip at the end: it panics where there is no text.
+    # Not Strip at the end: it panics if there is no text.
     last = [_replace(r" \z", "")] if has_space else []
     return {"type": "Sequence", "decoders": [_literal(SPACE, " "), {"type": "Fuse"}, *last]}
 
 
 def is_digits_and_comma(piece: str) -> bool:
-    """Whether the reference takes the piece apart wherever text gives it (tokenization.py: encode_pieces)."""
+    """Tell whether the reference splits the piece wherever text yields it (tokenization.py: encode_pieces)."""
     return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
 
 
 def user_defined_score(piece: str) -> float:
-    """The score of a user-defined symbol: SentencePiece prefers one to its parts, and a longer one to shorter ones."""
+    """Return the score of a user-defined symbol. SentencePiece prefers it to its parts, and longer ones to shorter."""
     return 0.1 * (len(piece.encode()) - 1)
 
 
 def parse(model: bytes) -> Any:
-    """The ModelProto of `model`, of a kind that tokenizer.json can express.
+    """Return the ModelProto of `model`, if tokenizer.json can express it.
 
     Raises:
-        TrainerError: it is no SentencePiece unigram model, or has a setting that tokenizer.json cannot express.
+        TrainerError: it is not a SentencePiece unigram model, or has a setting that tokenizer.json cannot express.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece import sentencepiece_model_pb2
 
-    schema: Any = sentencepiece_model_pb2  # its classes are made when it is imported
+    schema: Any = sentencepiece_model_pb2  # its classes are created on import
     parsed = schema.ModelProto()
     try:
         parsed.ParseFromString(model)
@@ -177,16 +181,19 @@ def parse(model: bytes) -> Any:
 
 
 def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict[str, Any]]:
-    """The reference's text rules, SentencePiece's normalizer, and what can be of the digit-comma rule, in order."""
+    """Return the normalizers, in order.
+
+    They are the reference's text rules, SentencePiece's normalizer, and as much of the digit-comma rule as possible.
+    """
     spec = parsed.normalizer_spec
     strip = {"type": "Strip", "strip_left": True, "strip_right": True}
-    # preprocess_text: Python's white space, which is more than the regular expressions' \s.
+    # preprocess_text: Python's whitespace, which includes more than \s of the regular expressions.
     steps = [WHITE_SPACE, strip]
     if not keep_accents:
-        # Not StripAccents: it drops every mark, the vowel signs of Indic scripts among them.
+        # Not StripAccents: it drops every mark, including the vowel signs of Indic scripts.
         steps += [{"type": "NFKD"}, _replace(_characters(_combining()), "")]
     if lower_case:
-        # Lowercase goes character by character.
+        # Lowercase converts one character at a time, so it cannot handle the final sigma.
         steps += [_replace(FINAL_SIGMA, "ς"), {"type": "Lowercase"}]
     if spec.precompiled_charsmap:
         if spec.name in NFKC_RULES:
@@ -194,15 +201,15 @@ def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool
         charsmap = base64.b64encode(spec.precompiled_charsmap).decode("ascii")
         steps += [{"type": "Precompiled", "precompiled_charsmap": charsmap}]
     if spec.remove_extra_whitespaces:
-        # NFKD and the character map make more spaces.
+        # NFKD and the character map can produce more spaces.
         steps += [_replace(" {2,}", " "), strip]
     suffix = parsed.trainer_spec.treat_whitespace_as_suffix
     if spec.add_dummy_prefix and not suffix:
-        # Here and not in Metaspace, which leaves it out where the text begins with a ▁ of its own.
+        # Here and not in Metaspace, which omits it if the text itself begins with ▁.
         steps += [{"type": "Prepend", "prepend": SPACE}]
     steps += [_literal(" ", SPACE)]
     if spec.remove_extra_whitespaces:
-        # SentencePiece does not tell a ▁ at the end of the text from a space.
+        # SentencePiece does not distinguish ▁ at the end of the text from a space.
         steps += [_replace(f"{SPACE}+$", "")]
     if spec.add_dummy_prefix and suffix:
         steps += [_replace(TEXT_END, SPACE)]
@@ -223,11 +230,11 @@ def _processor(model: bytes) -> Any:
 
 
 def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
-    """A regular expression for the places in a word where the digit-comma rule puts a ▁ to a number; "" for none.
+    """Return a regular expression for the places in a word at which the digit-comma rule adds ▁, or "" for none.
 
-    Where text gives a piece such as ``12,``, the reference encodes ``12`` as a text of its own, which puts a ▁ before
-    it, or after it where ▁ ends words, even inside a word. That can be told from the text where the piece is a whole
-    number; not where it is the end of one, since that takes the scores.
+    If text yields a piece such as ``12,``, the reference encodes ``12`` as a separate text. This puts ▁ before it, or
+    after it if ▁ ends words, even inside a word. The text shows this if the piece is a whole number. If it is the end
+    of a number, the scores decide.
     """
     processor = _processor(model)
     pieces = [piece.piece for piece in parsed.pieces if piece.type == piece.NORMAL]
@@ -236,10 +243,10 @@ def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
 
     def begun(before: str, number: str) -> list[bool]:
         texts = [f"{before}{number},{end}" for end in after]
-        # Inside a word the piece has no ▁ of its own.
+        # Inside a word, the piece has no ▁.
         return [f"{number}," in pieces for pieces in processor.EncodeAsPieces(texts)]
 
-    # What pieces join with digits may decide, each in its own way; x stands for all other characters.
+    # Characters that pieces join with digits may each behave differently; x represents all other characters.
     joined = {a for piece in pieces for a, b in pairwise(piece) if b.isdecimal() and not a.isdecimal()} - {SPACE}
     rest = "".join(re.escape(character) for character in sorted(joined))
     suffix = parsed.trainer_spec.treat_whitespace_as_suffix
@@ -259,26 +266,27 @@ def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
 
 
 def composition(name: str, *, keep_accents: bool) -> list[dict[str, Any]]:
-    """What `Precompiled` does not do of the character map `name`, though the map says so.
+    """Return normalizers for the rules of the character map `name` that `Precompiled` does not apply.
 
-    It looks at one user-perceived character at a time, and at 5 bytes of it at most: Hangul in separate letters would
-    stay so, and a mark after a character with a rule would be lost. So both are dealt with before.
+    `Precompiled` looks at one user-perceived character at a time, and at most at 5 bytes of it. Hangul in separate
+    letters would not be composed, and a mark after a character with a rule would be lost. So both are handled before
+    it.
     """
     if not keep_accents:
         return [{"type": "NFC"}]
     if not name.startswith("nmt_"):
         return [{"type": "NFKC"}]
-    # The one character that these maps leave as it is. The other is of the private use area.
+    # These maps leave only this one character unchanged. Its substitute is from the private use area.
     instead = "\U0010fffd"
     return [_literal(TILDE, instead), {"type": "NFKC"}, _literal(instead, TILDE)]
 
 
 def _scores(pieces: Sequence[Any]) -> list[float]:
-    """The score of each piece, as SentencePiece 0.2.3 uses them."""
+    """Return the score of each piece as SentencePiece 0.2.3 uses it."""
     lowest = min((piece.score for piece in pieces if piece.type == piece.NORMAL), default=0.0)
-    # Less than any other way through the longest piece. Pieces that text never gives: special ones, which may be
-    # spelled by text that is lower-cased ("<PAD>"), and those that the reference takes apart. The latter keep their
-    # score below that, for `trainer.exchange.tokenizer_model`.
+    # Lower than any other path through the longest piece. It is for pieces that text never yields: special tokens,
+    # which lowercased text may spell ("<PAD>"), and those that the reference splits. The latter keep their score below
+    # this value, for `trainer.exchange.tokenizer_model`.
     never = min(lowest, -1.0) * (1 + max(len(piece.piece) for piece in pieces))
 
     def score(piece: Any) -> float:
@@ -292,7 +300,7 @@ def _scores(pieces: Sequence[Any]) -> list[float]:
 
 
 def _special(name: str) -> dict[str, Any]:
-    # As in transformers: the space before [MASK] belongs to it, so that the word after it is one after a space.
+    # As in transformers: [MASK] includes the space before it, so the word after it is one after a space.
     return {
         "content": name,
         "single_word": False,
@@ -332,13 +340,13 @@ def _literal(text: str, content: str) -> dict[str, Any]:
 
 
 def _white_space() -> list[int]:
-    """What `str.split` splits at; the last one is U+3000."""
+    """Return the characters that `str.split` splits at. The last one is U+3000."""
     return [code for code in range(0x3001) if chr(code).isspace()]
 
 
 def _combining() -> list[str]:
-    """The characters that the text rules drop, by the Unicode tables of the compiled extension, not of this Python."""
-    # Unicode has combining characters in its first two planes alone. U+E000 keeps them apart and is no letter.
+    """Return the characters that the text rules drop, by the Unicode tables of the compiled extension, not Python's."""
+    # Unicode has combining characters only in its first two planes. U+E000 separates them and is not a letter.
     wall = "\ue000"
     codes = (code for code in range(0x80, 0x20000) if not 0xD800 <= code <= 0xE000)
     characters = [chr(code) for code in codes if not chr(code).isspace()]
@@ -348,7 +356,7 @@ def _combining() -> list[str]:
 
 
 def _characters(characters: Iterable[str]) -> str:
-    """A regular expression for one of these characters, given in order; none means something in brackets."""
+    """Return a regular expression for one of these characters, given in order. None of them is special in brackets."""
     ranges: list[list[int]] = []
     for code in map(ord, characters):
         if ranges and code == ranges[-1][1] + 1:
@@ -359,9 +367,9 @@ def _characters(characters: Iterable[str]) -> str:
 
 
 WHITE_SPACE = _replace(_characters(map(chr, _white_space())) + "+", " ")
-"""The first step of every normalizer: Python's white space becomes a space."""
+"""The first step of every normalizer: Python's whitespace becomes a space."""
 
 
 def _json(content: dict[str, Any]) -> bytes:
-    # ASCII: combining characters on their own do not survive every editor.
+    # ASCII, because some editors damage isolated combining characters.
     return (json.dumps(content, indent=2) + "\n").encode("ascii")

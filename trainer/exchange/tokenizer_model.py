@@ -1,15 +1,14 @@
-"""A SentencePiece model from a tokenizer.json: what `trainer.exchange.tokenizer_json` writes, read back.
+"""Conversion of a tokenizer.json to a SentencePiece model: the inverse of `trainer.exchange.tokenizer_json`.
 
-transformers 5 saves a tokenizer as tokenizer.json and leaves spiece.model out. Two kinds of tokenizer.json hold all
+transformers 5 saves a tokenizer as tokenizer.json, without spiece.model. Two kinds of tokenizer.json hold everything
 that a SentencePiece model needs:
 
-- ours, from `trainer.exchange.tokenizer_json`, also after `save_pretrained`;
-- those of transformers' AlbertTokenizer, versions 4 and 5, which read a spiece.model once.
+- those of `trainer.exchange.tokenizer_json`, also after `save_pretrained`;
+- those of transformers' AlbertTokenizer, versions 4 and 5, made from a spiece.model.
 
-Pieces and their order, scores, and the character map come out as they were in the spiece.model, and so do the ids of
-`albert_fast.Tokenizer`. What training needed and encoding does not (the trainer's settings) is lost. The text rules are
-read from the normalizer. Everything else is refused: see `rebuild`. Nothing here needs TensorFlow, `tokenizers` or
-transformers.
+Pieces and their order, scores, and the character map are the same as in the spiece.model, and so are the ids of
+`albert_fast.Tokenizer`. Settings that only training needs (the trainer's) are lost. The text rules are read from the
+normalizer. Everything else is refused: see `rebuild`. Nothing here needs TensorFlow, `tokenizers` or transformers.
 """
 
 from __future__ import annotations
@@ -31,32 +30,32 @@ if TYPE_CHECKING:
     from trainer.exchange.tokenizer_steps import Rules
 
 REMEDY = "; use the spiece.model that the model was trained with"
-"""How the messages end that refuse a tokenizer.json."""
+"""The end of every message that refuses a tokenizer.json."""
 
 _PADS = ("<pad>", "[PAD]")
 _CONTROL = frozenset([CLS, SEP, MASK, *_PADS])
-"""Pieces that text never gives, whether added_tokens says so or not."""
+"""Pieces that text never yields, whether added_tokens says so or not."""
 _BYTES = frozenset(f"<0x{value:02X}>" for value in range(256))
 _MOST = 1_000_000
-"""Scores are logarithms of probabilities, and few vocabularies have one below -20; the rest is room."""
+"""Largest absolute score. Scores are log-probabilities, and few vocabularies have one below -20, so this is ample."""
 _SHIFT = 100.0
-"""What transformers 4 takes off the scores of pieces of digits and a comma."""
+"""What transformers 4 subtracts from the scores of pieces of digits and a comma."""
 
 # The types of SentencePiece's pieces, by their numbers in its files.
 _NORMAL, _UNKNOWN, _CONTROL_TYPE, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 
 
 class Rebuilt(NamedTuple):
-    """What a tokenizer.json holds."""
+    """The content of a tokenizer.json."""
 
     model: bytes
-    """A SentencePiece model, the content of a spiece.model."""
+    """The SentencePiece model, as the content of a spiece.model."""
     lower_case: bool
     """Whether the normalizer lowercases text."""
     keep_accents: bool
     """Whether the normalizer keeps accents."""
     notes: tuple[str, ...]
-    """Lines for the reader: what the file does not tell."""
+    """Lines for the user: what the file does not say."""
 
 
 class _Piece(NamedTuple):
@@ -66,7 +65,7 @@ class _Piece(NamedTuple):
 
 
 def read(path: Path) -> Rebuilt:
-    """The SentencePiece model that a tokenizer.json file holds.
+    """Return the SentencePiece model in a tokenizer.json file.
 
     Raises:
         TrainerError: the file cannot be read; or as in `rebuild`.
@@ -79,16 +78,16 @@ def read(path: Path) -> Rebuilt:
 
 
 def rebuild(content: bytes, name: str = "tokenizer.json") -> Rebuilt:
-    """The SentencePiece model that the content of a tokenizer.json holds. Equal arguments give equal bytes.
+    """Return the SentencePiece model in the content of a tokenizer.json. Equal arguments give equal bytes.
 
     Args:
-        content: the file's.
-        name: what to call it in messages.
+        content: the content of the file.
+        name: the file's name in messages.
 
     Raises:
-        TrainerError: it is not JSON, or damaged; it is not a Unigram model with ALBERT's special tokens; or its
-            normalizer or pre-tokenizer is neither ours nor that of transformers' AlbertTokenizer. The message is one
-            line with the rule, the value and what to do.
+        TrainerError: it is damaged or not JSON; it is not a Unigram model with ALBERT's special tokens; or its
+            normalizer or pre-tokenizer is neither that of `export` nor that of transformers' AlbertTokenizer. The
+            message is one line with the rule, the value and what to do.
     """
     try:
         stored = _parse(content)
@@ -101,7 +100,7 @@ def rebuild(content: bytes, name: str = "tokenizer.json") -> Rebuilt:
 
 
 def differences(one: bytes, other: bytes) -> list[str]:
-    """What two SentencePiece models differ in, of all that decides ids; empty if they give the same ids."""
+    """Return how two SentencePiece models differ in what decides ids. The list is empty if they give the same ids."""
     left, right = (tokenizer_json.parse(model) for model in (one, other))
     found = []
     if [piece.piece for piece in left.pieces] != [piece.piece for piece in right.pieces]:
@@ -127,7 +126,7 @@ def differences(one: bytes, other: bytes) -> list[str]:
 
 
 def pieces_of(model: bytes) -> list[str]:
-    """The pieces of a SentencePiece model, in the order of their ids.
+    """Return the pieces of a SentencePiece model, in the order of their ids.
 
     Raises:
         TrainerError: it is not a SentencePiece unigram model.
@@ -160,7 +159,7 @@ def _parse(content: bytes) -> dict[str, Any]:
     model = stored.get("model")
     if not isinstance(model, dict):
         raise ValueError(f"model must be an object with the pieces, got {short(model)}")
-    # Early versions of `tokenizers` wrote no type for this kind.
+    # Early versions of `tokenizers` wrote no type for a Unigram model.
     kind = model.get("type", "Unigram" if isinstance(model.get("vocab"), list) else None)
     if kind != "Unigram":
         raise ValueError(f"model.type must be Unigram, the kind of ALBERT's tokenizers, got {short(kind)}")
@@ -171,7 +170,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 
 def _pieces(stored: Mapping[str, Any]) -> tuple[list[_Piece], list[str]]:
-    """The pieces in the order of their ids, and lines for the reader."""
+    """Return the pieces in the order of their ids, and lines for the user."""
     model = stored["model"]
     vocab = _vocab(model.get("vocab"))
     added = _added(stored.get("added_tokens"), vocab)
@@ -205,7 +204,7 @@ def _pieces(stored: Mapping[str, Any]) -> tuple[list[_Piece], list[str]]:
 
 
 def _vocab(vocab: Any) -> list[tuple[str, float]]:
-    """Pieces and scores."""
+    """Return pieces and scores."""
     if not isinstance(vocab, list) or not vocab:
         raise ValueError(f"model.vocab must be a list of pieces with their scores, got {short(vocab)}")
     found = []
@@ -275,7 +274,7 @@ def _added(tokens: Any, vocab: Sequence[tuple[str, float]]) -> _Added:
 
 
 def _kinds(names: Sequence[str], added: _Added, unknown: int, *, byte_fallback: bool) -> list[int]:
-    """For each piece its type; `_NORMAL` if only the score can tell."""
+    """Return the type of each piece; `_NORMAL` if only the score can tell."""
 
     def kind(number: int, name: str) -> int:
         if number == unknown:
@@ -292,7 +291,7 @@ def _kinds(names: Sequence[str], added: _Added, unknown: int, *, byte_fallback: 
 def _ours(
     names: Sequence[str], scores: Sequence[float], kinds: Sequence[int], never: float
 ) -> tuple[list[_Piece], list[str]]:
-    """Pieces with the scores of `tokenizer_json`: `never`, or less, for what text must not give there."""
+    """Return pieces with the scores of `tokenizer_json`: `never` or lower for those that text must not yield."""
     pieces, lost = [], []
     for number, (name, score, kind) in enumerate(zip(names, scores, kinds, strict=True)):
         found = _Piece(name, 0.0, kind)
@@ -321,7 +320,10 @@ def _ours(
 def _theirs(
     names: Sequence[str], scores: Sequence[float], kinds: Sequence[int], _: float
 ) -> tuple[list[_Piece], list[str]]:
-    """Pieces with the scores of transformers, which are SentencePiece's, but for digits and a comma in version 4."""
+    """Return pieces with the scores of transformers.
+
+    They are SentencePiece's scores, except for digits and a comma in version 4.
+    """
     normal = [(name, score) for name, score, kind in zip(names, scores, kinds, strict=True) if kind == _NORMAL]
     digits = [score for name, score in normal if is_digits_and_comma(name)]
     others = [score for name, score in normal if not is_digits_and_comma(name)]
@@ -333,7 +335,7 @@ def _theirs(
             raise _too_high(number, name, score)
         if kind == _NORMAL:
             raised = score + _SHIFT if shifted and is_digits_and_comma(name) else score
-            # The trainer of SentencePiece gives this score to user-defined symbols only.
+            # SentencePiece's trainer gives this score only to user-defined symbols.
             found = found._replace(type=_USER_DEFINED) if score == 0 else found._replace(score=_float32(raised))
         pieces.append(found)
     return pieces, []
@@ -360,10 +362,10 @@ def _float32(score: float) -> float:
 
 
 def _model(pieces: Sequence[_Piece], rules: Rules, *, byte_fallback: bool) -> bytes:
-    """A SentencePiece model of these pieces."""
+    """Return a SentencePiece model of these pieces."""
     from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
-    schema: Any = sentencepiece_model_pb2  # its classes are made when it is imported
+    schema: Any = sentencepiece_model_pb2  # its classes are created on import
     model = schema.ModelProto()
     for text, score, kind in pieces:
         model.pieces.add(piece=text, score=score, **({} if kind == _NORMAL else {"type": kind}))

@@ -1,4 +1,4 @@
-"""Opens the tokenizer of a model by its file: SentencePiece, WordPiece, or a tokenizer.json of Hugging Face's."""
+"""Opening of a model's tokenizer by its file: SentencePiece, WordPiece, or a Hugging Face tokenizer.json."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ IF_SENTENCEPIECE = (
     "(a SentencePiece model goes with Tokenizer.from_file)",
     "(the name of a SentencePiece model must end in .model)",
 )
-"""What the core advises, and what helps if the suffix decides between the two kinds."""
+"""The core's advice, and the advice to give if the suffix decides between the two kinds."""
 
 
 def rules_of(path: Path, warn: Callable[[str], None]) -> TextRules:
-    """What a tokenizer's file, and those beside it, say of the text it was trained on.
+    """Return what a tokenizer's file, and those next to it, say about the text it was trained on.
 
-    A tokenizer.json tells by itself.
+    A tokenizer.json contains this itself.
 
     Raises:
         TrainerError: `path` is a tokenizer.json that cannot be used.
-        AlbertFastError: a file beside it is damaged.
+        AlbertFastError: a file next to it is damaged.
     """
     if path.suffix == ".json":
         rebuilt = _rebuilt(path)
@@ -50,7 +50,7 @@ def rules_of(path: Path, warn: Callable[[str], None]) -> TextRules:
 
 
 def is_rebuilt(path: Path) -> bool:
-    """Whether a tokenizer was rebuilt from a tokenizer.json: its file is not the one that others trained with."""
+    """Tell whether a tokenizer was rebuilt from a tokenizer.json: then its file is not the original."""
     if path.suffix == ".json":
         return True
     try:
@@ -63,14 +63,13 @@ def is_rebuilt(path: Path) -> bool:
 def open_file(
     path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None, *, warn: Callable[[str], None]
 ) -> Tokenizer:
-    """A tokenizer by its file: WordPiece if it ends in .txt, tokenizer.json if in .json, otherwise SentencePiece.
+    """Open a tokenizer by its file: WordPiece if it ends in .txt, tokenizer.json if in .json, otherwise SentencePiece.
 
-    The text rules are those given, otherwise as `rules_of` has them. What is given of accents says nothing about
-    WordPiece.
+    The text rules are those given, otherwise those of `rules_of`. `keep_accents` does not apply to WordPiece.
 
     Raises:
-        TrainerError: a tokenizer.json that cannot be used; or one beside a SentencePiece model has other pieces.
-        AlbertFastError: the file is no usable tokenizer, or one beside it is damaged.
+        TrainerError: a tokenizer.json cannot be used, or one next to a SentencePiece model has other pieces.
+        AlbertFastError: the file is not a usable tokenizer, or a file next to it is damaged.
     """
     given = TextRules(do_lower_case, keep_accents)
     if path.suffix == ".json":
@@ -81,12 +80,12 @@ def open_file(
     try:
         return open_with(path, kind, text_rules(path, kind, given, warn=warn))
     except AlbertFastError as error:
-        # The suffix has decided between the two kinds.
+        # The suffix has already decided between the two kinds.
         raise AlbertFastError(str(error).replace(*advice)) from error
 
 
 def _rebuilt(path: Path) -> Rebuilt:
-    """What a tokenizer.json holds.
+    """Return the content of a tokenizer.json.
 
     Raises:
         TrainerError: it cannot be used.
@@ -103,7 +102,7 @@ def _rebuilt(path: Path) -> Rebuilt:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, _stamp: tuple[int, int]) -> Rebuilt | str:
-    """What a tokenizer.json holds, or why it cannot be used."""
+    """Return the content of a tokenizer.json, or why it cannot be used."""
     try:
         return tokenizer_model.read(path)
     except TrainerError as error:
@@ -111,7 +110,7 @@ def _read(path: Path, _stamp: tuple[int, int]) -> Rebuilt | str:
 
 
 def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tokenizer:
-    """The tokenizer of a tokenizer.json: its SentencePiece model is put where it stays until the command ends."""
+    """Open a tokenizer.json. Its SentencePiece model is stored where it remains until the command ends."""
     rebuilt = _rebuilt(path)
     for note in rebuilt.notes:
         warn(note)
@@ -146,10 +145,11 @@ def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tok
 
 
 def _check_beside(model: Path, warn: Callable[[str], None]) -> None:
-    """Tells where a SentencePiece model and the tokenizer.json beside it differ.
+    """Warn if a SentencePiece model and the tokenizer.json next to it differ.
 
     Raises:
-        TrainerError: they have other pieces, so that ids mean something else: one of the two is not the model's.
+        TrainerError: they have different pieces, so ids mean different things: one of the two does not belong to the
+            model.
     """
     path = model.parent / JSON
     if not path.is_file():
@@ -162,7 +162,7 @@ def _check_beside(model: Path, warn: Callable[[str], None]) -> None:
     try:
         content = model.read_bytes()
         one, other = tokenizer_model.pieces_of(content), tokenizer_model.pieces_of(rebuilt.model)
-    except (OSError, TrainerError):  # told when it is opened
+    except (OSError, TrainerError):  # reported when it is opened
         return
     if one != other:
         number = next(

@@ -1,9 +1,8 @@
-"""What the normalizer and the pre-tokenizer of a tokenizer.json do, in SentencePiece's terms.
+"""The normalizer and the pre-tokenizer of a tokenizer.json, in SentencePiece's terms.
 
-`trainer.exchange.tokenizer_model` says what for.
-Two programs write normalizers that ALBERT's tokenizers have: `trainer.exchange.tokenizer_json`, and the ALBERT classes
-of transformers. Their steps are taken one after the other; any other step is refused. Every ValueError has a message of
-one line with the rule and the value.
+`trainer.exchange.tokenizer_model` uses them to rebuild a SentencePiece model. Two programs write normalizers for
+ALBERT's tokenizers: `trainer.exchange.tokenizer_json`, and the ALBERT classes of transformers. Their steps are matched
+in order; any other step is refused. Every ValueError has a message of one line with the rule and the value.
 """
 
 from __future__ import annotations
@@ -23,48 +22,50 @@ if TYPE_CHECKING:
 
 
 class Rules(NamedTuple):
-    """What the normalizer and the pre-tokenizer do."""
+    """The effect of the normalizer and the pre-tokenizer."""
 
     lower_case: bool
     keep_accents: bool
     charsmap: bytes
     """SentencePiece's character map; empty for none."""
     composed: bool | None
-    """Whether our export composed characters before the map, which it does for SentencePiece's own maps; None if
-    another program wrote the file."""
+    """Whether characters were composed before the map; None if another program than `export` wrote the file.
+
+    `export` does so for SentencePiece's own maps.
+    """
     dummy_prefix: bool
-    """Whether a space is put before the text."""
+    """Whether a space is added before the text."""
     single_spaces: bool
-    """Whether runs of spaces become one, and those at the ends go."""
+    """Whether runs of spaces become one space, and spaces at both ends are removed."""
     word_ends: bool = False
-    """Whether ▁ ends words instead of beginning them; the space is then put after the text."""
+    """Whether ▁ ends words instead of beginning them. The space is then added after the text."""
 
 
 Step = tuple[Any, ...]
 
 
 class _Steps:
-    """Steps of a normalizer, taken one after the other."""
+    """The steps of a normalizer, matched one after the other."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps, self._at = list(steps), 0
 
     def take(self, *wanted: Step) -> bool:
-        """Whether these steps come next; they are passed then."""
+        """Tell whether these steps come next, and if so, consume them."""
         if self._steps[self._at : self._at + len(wanted)] != list(wanted):
             return False
         self._at += len(wanted)
         return True
 
     def take_any(self, suits: Callable[[Step], bool]) -> Step | None:
-        """The next step if it suits, which is passed then."""
+        """Consume and return the next step if it fits, otherwise return None."""
         if self._at == len(self._steps) or not suits(self._steps[self._at]):
             return None
         self._at += 1
         return self._steps[self._at - 1]
 
     def must(self, done: bool) -> None:
-        """Refuses what comes next, unless `done`."""
+        """Refuse the next step, unless `done`."""
         if not done:
             got = short(self._steps[self._at]) if self._at < len(self._steps) else "the end"
             raise ValueError(
@@ -77,16 +78,16 @@ class _Steps:
 
 
 def rules(stored: Mapping[str, Any]) -> Rules:
-    """What the normalizer and the pre-tokenizer of a tokenizer.json do.
+    """Return what the normalizer and the pre-tokenizer of a tokenizer.json do.
 
     Raises:
-        ValueError: a step is not what `export` or transformers' AlbertTokenizer writes; or the character map is
+        ValueError: a step is not one that `export` or transformers' AlbertTokenizer writes, or the character map is
             damaged.
     """
     plain = _flat(stored.get("normalizer"))
     steps = _Steps(plain)
     decoder = stored.get("decoder")
-    # What we write for a model that marks words at their end; all others have Metaspace.
+    # `export` writes this for a model that marks words at their end. All others have Metaspace.
     word_ends = isinstance(decoder, dict) and decoder.get("type") == "Sequence"
     before = stored.get("pre_tokenizer")
     if word_ends and before == tokenizer_json.WORDS_BY_THEIR_END:
@@ -99,7 +100,7 @@ def rules(stored: Mapping[str, Any]) -> Rules:
 
 
 def _our_rules(steps: _Steps, split: bool, metaspace: str, *, word_ends: bool) -> Rules:
-    """As `tokenizer_json` writes them."""
+    """Return the rules as `tokenizer_json` writes them."""
     if split or metaspace != "never":
         raise ValueError(
             "pre_tokenizer must be a Metaspace with prepend_scheme never after the normalizer of albert-fast, got "
@@ -124,14 +125,14 @@ def _our_rules(steps: _Steps, split: bool, metaspace: str, *, word_ends: bool) -
     steps.must(steps.take(("Replace", "String", " ", SPACE)))
     steps.must(steps.take(("Replace", "Regex", f"{SPACE}+$", "")) == single_spaces)
     dummy_prefix = dummy_prefix or (word_ends and steps.take(("Replace", "Regex", tokenizer_json.TEXT_END, SPACE)))
-    # Where the rule of digits and commas begins a number. The export finds these places again.
+    # The places at which the digit-comma rule begins a number. The export finds them again.
     steps.take_any(lambda step: step[:2] == ("Replace", "Regex") and (step[2][:3], step[3]) == ("(?<", SPACE))
     steps.end()
     return Rules(lower_case, keep_accents, charsmap, composed, dummy_prefix, single_spaces, word_ends)
 
 
 def _their_rules(steps: _Steps, split: bool, metaspace: str) -> Rules:
-    """As the ALBERT classes of transformers 4 and 5 write them."""
+    """Return the rules as the ALBERT classes of transformers 4 and 5 write them."""
     for quotes in ("``", "''"):
         steps.must(steps.take(("Replace", "String", quotes, '"')))
     keep_accents = not steps.take(("NFKD",), ("StripAccents",))
@@ -143,7 +144,7 @@ def _their_rules(steps: _Steps, split: bool, metaspace: str) -> Rules:
 
 
 def _flat(normalizer: Any) -> list[Step]:
-    """The steps of a normalizer, those of nested sequences included."""
+    """Return the steps of a normalizer, including those of nested sequences."""
     if normalizer is None:
         return []
     if isinstance(normalizer, dict) and normalizer.get("type") == "Sequence":
@@ -154,7 +155,7 @@ def _flat(normalizer: Any) -> list[Step]:
 
 
 def _step(step: Any) -> Step:
-    """A step as values that can be compared."""
+    """Return a step as values that can be compared."""
     kind = step.get("type") if isinstance(step, dict) else None
     pattern = step.get("pattern") if kind == "Replace" else None
     if isinstance(pattern, dict) and len(pattern) == 1:
@@ -171,7 +172,7 @@ def _step(step: Any) -> Step:
 
 
 def _charsmap(steps: _Steps) -> bytes:
-    """The character map of the next step; empty if it has none."""
+    """Return the character map of the next step, empty if it has none."""
     step = steps.take_any(lambda step: step[0] == "Precompiled")
     if step is None:
         return b""
@@ -184,7 +185,7 @@ def _charsmap(steps: _Steps) -> bytes:
 
 
 def _pre_tokenizer(stored: Any) -> tuple[bool, str]:
-    """Whether text is split at white space, and where Metaspace puts a space: always, first or never."""
+    """Return whether text is split at whitespace, and when Metaspace adds a space: always, first or never."""
     steps: Any = [stored]
     if isinstance(stored, dict) and stored.get("type") == "Sequence":
         steps = stored.get("pretokenizers")
@@ -197,7 +198,7 @@ def _pre_tokenizer(stored: Any) -> tuple[bool, str]:
     metaspace = steps[-1]
     if metaspace.get("replacement") != SPACE:
         raise ValueError(f"the replacement of Metaspace must be {SPACE}, got {short(metaspace.get('replacement'))}")
-    # Before it had a scheme, it had a switch.
+    # Early versions had a switch instead of the scheme.
     scheme = metaspace.get("prepend_scheme", "never" if metaspace.get("add_prefix_space") is False else "always")
     if scheme not in ("always", "first", "never"):
         raise ValueError(f"the prepend_scheme of Metaspace must be always, first or never, got {short(scheme)}")
@@ -205,9 +206,9 @@ def _pre_tokenizer(stored: Any) -> tuple[bool, str]:
 
 
 def map_name(rules: Rules) -> str:
-    """SentencePiece's name of a character map, which a tokenizer.json does not hold.
+    """Return SentencePiece's name of a character map, which a tokenizer.json does not contain.
 
-    It decides nothing but what `tokenizer_json` writes before the map.
+    It decides only what `tokenizer_json` writes before the map.
     """
     if not rules.charsmap:
         return "identity"
@@ -219,7 +220,7 @@ def map_name(rules: Rules) -> str:
 
 
 class _Charsmap:
-    """A character map of SentencePiece: the size of a double-array trie, the trie, and replacements that end in NUL."""
+    """SentencePiece's character map: the size of a double-array trie, the trie, and replacements that end in NUL."""
 
     def __init__(self, content: bytes) -> None:
         (size,) = struct.unpack_from("<I", content)
@@ -229,7 +230,7 @@ class _Charsmap:
         self._replacements = content[4 + size :]
 
     def find(self, text: str) -> str | None:
-        """What becomes of `text`, if there is a rule for exactly that.
+        """Return the replacement of `text`, if there is a rule for exactly that text.
 
         Raises:
             ValueError: the map is damaged.
@@ -272,7 +273,7 @@ def _check_charsmap(content: bytes) -> None:
 
 
 def short(value: Any) -> str:
-    """A value for a message, in one line."""
+    """Return a value for a message, in one line."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     text = re.sub(r"\s+", " ", text)
     return f"{text[:60]}..." if len(text) > 60 else text
