@@ -1,1 +1,1 @@
-"""What a run tells its reader: the metrics log, TensorBoard's events, the lines on a terminal, and the report."""
+"""What a run shows the user: the metrics log, TensorBoard's events, the display on a terminal, and the report."""

@@ -1,4 +1,4 @@
-"""What the report says of a run, from the files in its folder; any of them may be missing."""
+"""What the report says about a run, from the files in its directory. Any of them may be missing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from trainer.report.figures import Floats
 
 RECENT = 0.05
-"""The last figures of training are means over this share of its lines: those of one line alone jump about."""
+"""Fraction of the training lines that the last figures are averaged over, because those of a single line vary a lot."""
 
 
 @dataclass
 class Run:
-    """What the files of a run say."""
+    """The content of a run's files."""
 
     lines: list[dict[str, Any]]
-    """The journal."""
+    """The metrics log."""
     facts: dict[str, Any]
     """run.json."""
     options: dict[str, Any]
@@ -39,10 +39,10 @@ class Run:
 
     @classmethod
     def read(cls, run: Path) -> Run:
-        """The files of the folder `run`, those missing as empty.
+        """Read the files in the directory `run`. Missing files count as empty.
 
         Raises:
-            TrainerError: a file cannot be read, or is not what it should be.
+            TrainerError: a file cannot be read, or has invalid content.
         """
         return cls(
             journal.read(run / folder.METRICS),
@@ -53,21 +53,21 @@ class Run:
 
     @cached_property
     def training(self) -> list[dict[str, Any]]:
-        """The training lines by step."""
+        """Return the training lines, by step."""
         found = [line for line in self.lines if "start" not in line and "evaluation" not in line]
         return sorted(found, key=lambda line: int(line["step"]))
 
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
-        """The evaluation lines by step."""
+        """Return the evaluation lines, by step."""
         found = [line for line in self.lines if isinstance(line.get("evaluation"), dict)]
         return sorted(found, key=lambda line: int(line["step"]))
 
     @cached_property
     def resumed(self) -> list[dict[str, Any]]:
-        """The lines of starts that resumed from a checkpoint and trained on.
+        """Return the lines of the starts that resumed from a checkpoint and trained further.
 
-        A finished run that is started again has a line too, with nothing left to do.
+        A finished run that is started again also writes such a line, but has nothing left to do.
         """
         return [
             line
@@ -76,58 +76,58 @@ class Run:
         ]
 
     def part(self, name: str) -> dict[str, Any]:
-        """A part of run.json."""
+        """Return a part of run.json."""
         found = self.facts.get(name)
         return found if isinstance(found, dict) else {}
 
     def fact(self, part: str, name: str) -> float | None:
-        """A number of run.json."""
+        """Return a number from run.json."""
         return number(self.part(part).get(name))
 
     @property
     def done(self) -> int:
-        """Steps done, from whichever file says more: run.json may be that of the start."""
+        """Return the number of steps done, from the file that says more: run.json may be from the start of the run."""
         last = self.training[-1]["step"] if self.training else 0
         return max(int(self.fact("steps", "done") or 0), int(last))
 
     @property
     def total(self) -> int | None:
-        """Steps of the run in all."""
+        """Return the total number of steps of the run."""
         options = self.options.get("pretrain")
         total = self.fact("steps", "total") or number((options or {}).get("num_train_steps"))
         return None if total is None else int(total)
 
     def series(self, name: str) -> tuple[Floats, Floats]:
-        """Steps and values of a figure of training, NaN where there is none."""
+        """Return steps and values of a training figure, NaN if there is none."""
         return _series(self.training, [line.get(name) for line in self.training])
 
     def evaluated(self, name: str) -> tuple[Floats, Floats]:
-        """Steps and values of a figure of evaluation."""
+        """Return steps and values of an evaluation figure."""
         return _series(self.evaluations, [line["evaluation"].get(name) for line in self.evaluations])
 
     def recent(self, name: str) -> float | None:
-        """The mean of a training figure over the newest lines."""
+        """Return the mean of a training figure over the newest lines."""
         _, values = self.series(name)
         known = values[np.isfinite(values)]
         return float(known[-max(1, round(RECENT * len(known))) :].mean()) if len(known) else None
 
     def mean(self, name: str) -> float | None:
-        """The mean over the time of training of a figure that is a rate or a share of time."""
+        """Return the mean over the training time of a figure that is a rate or a fraction of time."""
         _, values = self.series(name)
         _, steps = self.series("steps")
-        # Lines have steps and time of their own: the last before a checkpoint may have few. A line without a step that
-        # compiled nothing has no rate.
-        seconds = steps / self.series("sequences_per_second")[1]  # times the batch size, which all share
+        # Lines differ in their steps and time: the last one before a checkpoint may have few. A line in which every
+        # step compiled something has no rate.
+        seconds = steps / self.series("sequences_per_second")[1]  # times the batch size, which is the same for all
         known = np.isfinite(values) & np.isfinite(seconds) & (seconds > 0)
         return float(np.average(values[known], weights=seconds[known])) if known.any() else None
 
     def total_of(self, name: str) -> float | None:
-        """The sum of a training figure over all lines."""
+        """Return the sum of a training figure over all lines."""
         _, values = self.series(name)
         return float(np.nansum(values)) if np.isfinite(values).any() else None
 
     def best_of(self, name: str) -> tuple[int, float] | None:
-        """Step and value of a figure's best evaluation: of a loss the lowest, of an accuracy the highest."""
+        """Return step and value of a figure's best evaluation: the lowest loss or the highest accuracy."""
         steps, values = self.evaluated(name)
         if not np.isfinite(values).any():
             return None
@@ -136,13 +136,13 @@ class Run:
 
     @cached_property
     def best(self) -> int | None:
-        """The number of the evaluation with the highest masked-LM accuracy, the first of equals."""
+        """Return the index of the evaluation with the highest masked-LM accuracy, the first if several are equal."""
         _, values = self.evaluated("masked_lm_accuracy")
         return int(np.nanargmax(values)) if np.isfinite(values).any() else None
 
 
 def number(value: Any) -> float | None:
-    """`value` where it is a finite number."""
+    """Return `value` if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

@@ -1,6 +1,6 @@
-"""The report's figures: SVG to stand within a page, with text as text and colours from the page's style sheet.
+"""The report's figures: SVG for embedding in a page, with text as text and colors from the page's style sheet.
 
-Drawn by matplotlib, without pyplot, so that no display and no figure of the caller's is touched. Nothing here imports
+They are drawn by matplotlib without pyplot, so no display and no figure of the caller is touched. Nothing here imports
 TensorFlow.
 """
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 POINTS = 800
-"""Most points of a drawn curve: more than a page has pixels for."""
+"""Most points of a drawn curve, which is more than a page has pixels for."""
 
 STARTS = 40
-"""Most starts that are marked; a figure with more would show nothing else."""
+"""Most starts that are marked. With more, a figure would show nothing else."""
 
 COLOURS = {"#010203": "var(--ink)", "#010204": "var(--faint)", "#010205": "var(--first)", "#010206": "var(--second)"}
-"""What matplotlib is told, and what stands in the page instead, so that one figure suits a light and a dark page."""
+"""Colors for matplotlib, and what replaces them in the page, so that one figure suits a light and a dark page."""
 
 INK, FAINT, FIRST, SECOND = COLOURS
 
@@ -63,22 +63,22 @@ STYLE: dict[str, Any] = {
 
 @dataclass
 class Curve:
-    """One line of a figure; without a label it is not in the legend."""
+    """One line of a figure. Without a label, it is not in the legend."""
 
     label: str
     steps: Floats
     values: Floats
-    """One for each step; NaN where there is none."""
+    """One value per step; NaN if there is none."""
     second: bool = False
-    """Drawn in the second colour."""
+    """Whether it is drawn in the second color."""
     points: bool = False
-    """Few values that each matter, drawn as points and not smoothed."""
+    """Whether it has few values that each matter, which are drawn as points and not smoothed."""
     exact: bool = False
-    """Has no noise to smooth."""
+    """Whether it has no noise to smooth."""
 
     @property
     def known(self) -> bool:
-        """Whether there is anything to draw."""
+        """Tell whether there is anything to draw."""
         return bool(np.isfinite(self.values).any())
 
 
@@ -92,26 +92,26 @@ class Level:
 
 @dataclass
 class Plot:
-    """What a figure shows over the steps."""
+    """What a figure shows, over the steps."""
 
     name: str
-    """Letters and dashes, its own on the page."""
+    """A name of letters and dashes, unique on the page."""
     title: str
     curves: Sequence[Curve]
     levels: Sequence[Level] = ()
     starts: Sequence[int] = ()
-    """Steps at which training went on after a stop."""
+    """Steps at which training resumed."""
     percent: bool = False
-    """Whether values are shares, shown in per cent."""
+    """Whether values are fractions, shown as percentages."""
     from_zero: bool = False
-    """Whether the axis begins at 0, as that of a rate should."""
+    """Whether the axis begins at 0, as it should for a rate."""
 
 
 def smooth(values: Floats, window: int) -> Floats:
-    """Centred means over up to `window` values, NaN left out.
+    """Return centered means over up to `window` values, ignoring NaN.
 
-    Towards the start the window narrows on both sides, so that the first, steep part stays as steep; at the end it has
-    its left side only, so that the last mean is no single noisy value.
+    Toward the start, the window narrows on both sides, so that the first, steep part remains steep. At the end, it has
+    only its left side, so that the last mean is not a single noisy value.
     """
     count = len(values)
     index = np.arange(count)
@@ -125,7 +125,7 @@ def smooth(values: Floats, window: int) -> Floats:
 
 
 def thin(steps: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
-    """At most `points` of the curve's points: of each stretch the lowest and the highest, so that no peak is lost."""
+    """Return at most `points` of a curve's points: the lowest and highest of each stretch, so that no peak is lost."""
     known = np.isfinite(values)
     steps, values = steps[known], values[known]
     if len(values) <= points:
@@ -133,13 +133,13 @@ def thin(steps: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, F
     keep: list[int] = []
     for part in np.array_split(np.arange(len(values)), points // 2):
         keep += sorted({int(part[values[part].argmin()]), int(part[values[part].argmax()])})
-    # Ends decide how far the axis reaches.
+    # The ends decide how far the axis reaches.
     keep[0], keep[-1] = 0, len(values) - 1
     return steps[keep], values[keep]
 
 
 def draw(plot: Plot) -> str:
-    """`plot` as an SVG element.
+    """Return `plot` as an SVG element.
 
     Raises:
         TrainerError: matplotlib is not installed.
@@ -151,7 +151,7 @@ def draw(plot: Plot) -> str:
     except ImportError:
         raise TrainerError("the report needs matplotlib: pip install '.[train]' in the checkout") from None
 
-    # Newer versions of matplotlib type the names of their settings, and older ones do not.
+    # Newer versions of matplotlib have types for the names of their settings, and older ones do not.
     style: Any = {**STYLE, "svg.hashsalt": plot.name}
     with mpl.rc_context(style):
         figure = Figure(figsize=(5.2, 3.1), layout="constrained")
@@ -178,7 +178,7 @@ def draw(plot: Plot) -> str:
             axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
         _, labels = axes.get_legend_handles_labels()
         if labels:
-            # Above the axes, where it can hide no curve.
+            # Above the axes, so that it hides no curve.
             axes.legend(
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0, columnspacing=1.2
             )
@@ -193,7 +193,7 @@ def draw(plot: Plot) -> str:
 
 
 def short(value: float) -> str:
-    """A number for an axis: "0.0012", "800", "2.5k", "1.2M"."""
+    """Format a number for an axis: "0.0012", "800", "2.5k", "1.2M"."""
     for suffix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
             return f"{value / size:.6g}{suffix}"
@@ -219,7 +219,7 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
 
 
 def _for_page(svg: str, plot: Plot) -> str:
-    """Several figures share a page, so their ids get the plot's name; their size and colours are the page's."""
+    """Adapt an SVG to the page: its ids get the plot's name, and its size and colors become the page's."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*;\s*", "", svg)

@@ -1,11 +1,11 @@
-"""The journal of a run, RUN/metrics.jsonl: one JSON object a line, for people, scripts and the report.
+"""The metrics log of a run, RUN/metrics.jsonl: one JSON object per line, for people, scripts and the report.
 
 docs/training.md describes the lines. A training line holds means over the `steps` steps up to and including `step`, an
-evaluation line its figures under "evaluation", and a line of a start "start": "new" or "resumed". Rates are of the
-steps that compiled nothing, and null if all did; `compile_seconds` is what compilation took. `tokens_per_second`,
-`tflops` and `mfu` count real tokens; `padding` is the fraction of the computed tokens that is padding. A run that was
-killed leaves lines beyond its newest checkpoint and maybe half a line; both go when it resumes, so that no step stands
-there twice. Nothing here imports TensorFlow.
+evaluation line its figures under "evaluation", and the line of a start "start": "new" or "resumed". Rates are those of
+the steps that compiled nothing, or null if all steps compiled. `compile_seconds` is the time of compilation.
+`tokens_per_second`, `tflops` and `mfu` count real tokens; `padding` is the fraction of the computed tokens that is
+padding. A run that was killed leaves lines after its newest checkpoint and maybe half a line. Both are removed when it
+resumes, so that no step occurs twice. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of the journal at `path`, without a last one that a kill cut short; none where there is no file.
+    """Return the lines of the log at `path`, without an incomplete last one; none if the file does not exist.
 
     Raises:
-        TrainerError: the file cannot be read, or another line is no JSON object with a whole number as "step".
+        TrainerError: the file cannot be read, or another line is not a JSON object with an integer "step".
     """
     try:
         data = path.read_bytes()
@@ -44,7 +44,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         raise TrainerError(f"cannot read {path}: {error.strerror or error}") from None
     *whole, last = data.split(b"\n")
     lines = [_parse(text, f"{path}, line {number}") for number, text in enumerate(whole, 1)]
-    # An object ends with its brace: what can be parsed is not cut, whether or not its line end arrived.
+    # A JSON object ends with its brace: if it can be parsed, it is complete, with or without its newline.
     if last:
         with contextlib.suppress(TrainerError):
             lines.append(_parse(last, ""))
@@ -67,7 +67,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """`value` as every JSON reader takes it: NaN and infinities as null, NumPy's scalars as Python's."""
+    """Return `value` for any JSON reader: NaN and infinities become null, and NumPy's scalars Python's."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -84,21 +84,21 @@ def _encode(line: Mapping[str, Any]) -> bytes:
 class Journal:
     """RUN/metrics.jsonl, open for the lines of one start.
 
-    Opening drops the training and evaluation lines beyond `step` and a last line cut short, atomically, and writes a
-    line of the start. Lines of earlier starts stay: they happened. One process writes a journal at a time.
+    Opening it atomically removes the training and evaluation lines after `step` and an incomplete last line, and writes
+    the line of this start. Lines of earlier starts are kept. Only one process at a time may write to it.
 
     Args:
-        run: the folder of the run; it must exist.
-        step: steps done, those of the checkpoint that training goes on from; 0 for a new run.
+        run: the directory of the run, which must exist.
+        step: number of steps done at the checkpoint that training resumes from; 0 for a new run.
 
     Raises:
-        TrainerError: the journal cannot be written, or holds what is no line of a journal.
+        TrainerError: the log cannot be written, or holds an invalid line.
     """
 
     def __init__(self, run: Path, step: int = 0) -> None:
         self.path = run / METRICS
         self.lines = [line for line in read(self.path) if "start" in line or line["step"] <= step]
-        """The lines kept, then this start's first; those appended later are in the file only."""
+        """The lines kept, then the first one of this start. Lines appended later are only in the file."""
         kept = b"".join(map(_encode, self.lines))
         try:
             if self.path.exists() and self.path.read_bytes() != kept:
@@ -119,20 +119,21 @@ class Journal:
 
     @property
     def hours(self) -> float:
-        """Hours of training up to the step this start goes on from, all starts together; 0 where none is known."""
+        """Return the hours of training up to the step that this start resumes from, over all starts; 0 if unknown."""
         known = [line["hours"] for line in self.lines if isinstance(line.get("hours"), int | float)]
         return float(known[-1]) if known else 0.0
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Writes `line` in one piece, so that a kill at any time costs at most this line; NaN and infinities as null.
+        """Write `line` at once, so that a kill loses at most this line. NaN and infinities become null.
 
         Raises:
-            TrainerError: it cannot be written whole, the disk being full for one; the file is as it was before.
+            TrainerError: it cannot be written completely, for example because the disk is full. The file is as it was
+                before.
         """
         data = _encode(line)
         try:
             written = os.write(self._file, data)
-            # A disk that fills up takes a part first, and says so only when asked to take the rest.
+            # A disk that becomes full first accepts a part, and reports the error only for the rest.
             while written < len(data):
                 written += os.write(self._file, data[written:])
         except OSError as error:
@@ -142,7 +143,7 @@ class Journal:
         self._size += len(data)
 
     def close(self) -> None:
-        """Closes the file; more than once does no harm."""
+        """Close the file. Further calls do nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

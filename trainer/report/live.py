@@ -1,4 +1,4 @@
-"""The live display of training on standard error: a table on a terminal, a plain line now and then elsewhere.
+"""The live display of training on standard error: a table on a terminal, otherwise a plain line now and then.
 
 Nothing here imports TensorFlow.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LINE_EVERY = 10.0
-"""Least seconds between two plain lines of training."""
+"""Minimum number of seconds between two plain lines of training."""
 
 UNKNOWN = "n/a"
-"""Stands for a figure that is null, that is missing or was not finite."""
+"""Text for a figure that is null, missing or not finite."""
 
 
 def _number(line: Mapping[str, Any], name: str) -> float | None:
@@ -32,13 +32,13 @@ def _number(line: Mapping[str, Any], name: str) -> float | None:
 
 
 def fixed(line: Mapping[str, Any], name: str) -> str:
-    """A loss or an accuracy, with three digits after the point."""
+    """Format a loss or an accuracy with three digits after the point."""
     value = _number(line, name)
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
 def amount(value: float | None) -> str:
-    """A rate with about three digits: "0.42", "31.6", "2,411", "1.13M"."""
+    """Format a rate with about three digits: "0.42", "31.6", "2,411", "1.13M"."""
     if value is None:
         return UNKNOWN
     for suffix, size in (("G", 1e9), ("M", 1e6)):
@@ -48,22 +48,22 @@ def amount(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share, 0 to 1, in per cent."""
+    """Format a fraction from 0 to 1 as a percentage."""
     return UNKNOWN if value is None else f"{100 * value:.1f} %"
 
 
 def learning_rate(line: Mapping[str, Any]) -> str:
-    """The learning rate with three digits."""
+    """Format the learning rate with three digits."""
     value = _number(line, "learning_rate")
     return UNKNOWN if value is None else f"{value:.2e}"
 
 
 def speed(line: Mapping[str, Any]) -> str:
-    """Sequences and real tokens per second; TFLOP/s and MFU if they are known; padding; the time spent on input."""
+    """Format instances and real tokens per second, TFLOP/s and MFU if known, padding, and the time spent on input."""
     compiled, waited = _number(line, "compile_seconds"), _number(line, "input_wait")
     rate, tokens = _number(line, "sequences_per_second"), _number(line, "tokens_per_second")
     if rate is None and compiled:
-        # All of its steps compiled: none of them tells the speed.
+        # All of its steps compiled, so none of them shows the speed.
         parts = [f"{duration(compiled)} of compilation"]
     else:
         parts = [f"{amount(rate)} seq/s", f"{amount(tokens)} tokens/s"]
@@ -79,13 +79,13 @@ def speed(line: Mapping[str, Any]) -> str:
 
 
 def step_of(step: int, total: int) -> str:
-    """How far it has come: "step 1,200 of 125,000 (1.0 %)"; 100 % only at the end."""
+    """Format the progress: "step 1,200 of 125,000 (1.0 %)". It is 100 % only at the end."""
     share = 100 * step / total if total else 100.0
     return f"step {step:,} of {total:,} ({min(share, 99.9) if step < total else share:.1f} %)"
 
 
 def plain_line(line: Mapping[str, Any], total: int, left: float | None) -> str:
-    """A training line of a log; `left`: seconds, where they can be told."""
+    """Format a training line for a log. `left` is the number of seconds left, if known."""
     text = (
         f"{step_of(line['step'], total)}: "
         f"MLM loss {fixed(line, 'masked_lm_loss')} acc {fixed(line, 'masked_lm_accuracy')}, "
@@ -96,7 +96,7 @@ def plain_line(line: Mapping[str, Any], total: int, left: float | None) -> str:
 
 
 def evaluation_line(line: Mapping[str, Any]) -> str:
-    """An evaluation line of a log."""
+    """Format an evaluation line for a log."""
     found = line["evaluation"]
     text = (
         f"evaluation at step {line['step']:,}: "
@@ -111,14 +111,14 @@ def evaluation_line(line: Mapping[str, Any]) -> str:
 
 
 class Live:
-    """Shows training while it runs; a context manager, so that the terminal is whole afterwards.
+    """Shows training while it runs. It is a context manager, so that the terminal is restored afterward.
 
     Args:
-        total: steps of the run in all.
-        batch_size: sequences a step; with it the first lines too can tell the time left.
-        stream: where to write; standard error by default.
+        total: total number of steps of the run.
+        batch_size: instances per step. If given, the first lines can also show the time left.
+        stream: where to write, by default standard error.
         terminal: whether to draw a table; by default whether `stream` is a terminal.
-        clock: seconds, for tests.
+        clock: returns seconds, for tests.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Live:
         self.close()
 
     def update(self, line: Mapping[str, Any]) -> None:
-        """Shows a training line of the journal: at once on a terminal, else where the last line is old enough."""
+        """Show a training line of the log: at once on a terminal, otherwise if the last line is old enough."""
         now = self._clock()
         self._training, self._left = line, self._time_left(line, now)
         if self._terminal:
@@ -167,12 +167,12 @@ class Live:
             self._held_back = text
 
     def evaluation(self, line: Mapping[str, Any]) -> None:
-        """Shows an evaluation line of the journal."""
+        """Show an evaluation line of the log."""
         self._evaluation = line
         self.say(evaluation_line(line))
 
     def say(self, message: str) -> None:
-        """Writes `message` as a line of its own, above the table where there is one."""
+        """Write `message` as a separate line, above the table if there is one."""
         text = f"albert-fast: {one_line(message)}"
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -180,7 +180,7 @@ class Live:
             print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Leaves the last figures standing; what is printed next begins on a line of its own."""
+        """Leave the last figures visible. Further output begins on a new line."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -192,9 +192,10 @@ class Live:
         print(f"albert-fast: {text}", file=self._stream, flush=True)
 
     def _time_left(self, line: Mapping[str, Any], now: float) -> float | None:
-        """Seconds to the last step, at the pace since the first line of this start, checkpoints and all included.
+        """Return the seconds to the last step, at the pace since the first line of this start, including checkpoints.
 
-        Compiling is not repeated and would mislead: neither what came before that line nor `compile_seconds` counts.
+        Compilation is not repeated and would mislead, so neither the time before that line nor `compile_seconds`
+        counts.
         """
         step = int(line["step"])
         steps = max(0, self._total - step)
@@ -213,7 +214,7 @@ class Live:
             from rich.console import Console
             from rich.live import Live as RichLive
 
-            # Redrawn at updates alone: a thread of its own would take time from the step.
+            # Redrawn only at updates: a separate thread would take time from the step.
             console = Console(file=self._stream, force_terminal=True)
             self._live = RichLive(console=console, auto_refresh=False, redirect_stdout=False)
             self._live.start()

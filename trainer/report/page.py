@@ -1,4 +1,4 @@
-"""The report's page: its style sheet, and the few pieces of HTML it is made of. Every text is escaped here."""
+"""The report's page: its style sheet and its HTML elements. Every text is escaped here."""
 
 from __future__ import annotations
 
@@ -56,30 +56,30 @@ class Tile(NamedTuple):
 
 
 def escape(value: object) -> str:
-    """`value` as text of a page; what is no Unicode, as in file names, as its escapes."""
+    """Return `value` as text of a page. What is not valid Unicode, as in file names, becomes escapes."""
     return html.escape(str(value).encode(errors="backslashreplace").decode())
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph of plain text."""
     attribute = f' class="{kind}"' if kind else ""
     return f"<p{attribute}>{escape(text)}</p>"
 
 
 def section(title: str, *content: str) -> str:
-    """A section with what of `content` is not empty; nothing where all of it is."""
+    """Return a section with the nonempty parts of `content`, or nothing if all are empty."""
     found = [part for part in content if part]
     return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *found, "</section>"]) if found else ""
 
 
 def columns(*sections: str) -> str:
-    """Sections side by side where the page is wide enough."""
+    """Return sections that are side by side if the page is wide enough."""
     found = [part for part in sections if part]
     return "\n".join(['<div class="columns">', *found, "</div>"]) if found else ""
 
 
 def tiles(found: Iterable[Tile]) -> str:
-    """The summary's figures."""
+    """Return the summary's figures."""
     parts = [
         f'<div class="tile"><span>{escape(tile.name)}</span><b>{escape(tile.value)}</b>'
         f"<small>{escape(tile.note)}</small></div>"
@@ -89,12 +89,12 @@ def tiles(found: Iterable[Tile]) -> str:
 
 
 def figure(title: str, svg: str) -> str:
-    """A figure under its title."""
+    """Return a figure under its title."""
     return f"<figure>\n<h3>{escape(title)}</h3>\n{svg}\n</figure>"
 
 
 def number_table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int | None = None) -> str:
-    """A table of figures, the row numbered `best` set off."""
+    """Return a table of figures, with the row of index `best` highlighted."""
     lines = ['<div class="wide"><table class="numbers">', "<thead><tr>"]
     lines += [f"<th>{escape(name)}</th>" for name in head]
     lines.append("</tr></thead><tbody>")
@@ -106,12 +106,12 @@ def number_table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int |
 
 
 def table(values: Mapping[str, Any], names: Mapping[str, str] | None = None, exact: bool = False) -> str:
-    """A table of names and values, those in `names` first and so called; null ones left out, nested ones flattened.
+    """Return a table of names and values, without null ones and with nested ones flattened.
 
     Args:
-        values: the table.
-        names: what a key is called; another key is called by its own name.
-        exact: whether keys and values stand as in the configuration, to be copied from there.
+        values: the values by key. Those in `names` come first.
+        names: the displayed names of keys. Other keys are displayed as they are.
+        exact: whether keys and values are written as in the configuration, so that they can be copied.
     """
     names = names or {}
     flat = dict(_flatten(values))
@@ -135,7 +135,7 @@ def _flatten(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str,
 
 
 def shown(key: str, value: Any) -> str:
-    """A value as a reader wants it; keys that end in "bytes" or "flops" have those units."""
+    """Format a value for the user. Keys that end in "bytes" or "flops" have those units."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -150,7 +150,7 @@ def shown(key: str, value: Any) -> str:
 
 
 def whole(title: str, *sections: str) -> str:
-    """The page."""
+    """Return the page."""
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,7 +1,6 @@
-"""The report of a run: RUN/report.html, one file that needs no other and no network.
+"""The report of a run: RUN/report.html, a single file that needs no other files and no network.
 
-It is made from the files of the run alone, so that it can be written again at any time. Nothing here imports
-TensorFlow.
+It is made only from the files of the run, so it can be written again at any time. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVALUATIONS = 200
-"""Most rows of the table of evaluations."""
+"""Most rows in the table of evaluations."""
 
 DATA = {
     "source": "source", "path": "path", "instances": "sequences", "documents": "documents",
@@ -47,7 +46,7 @@ ENVIRONMENT = {
     "cores": "cores", "memory_bytes": "memory", "system": "system", "python": "Python", "tensorflow": "TensorFlow",
     "albert_fast": "albert-fast",
 }  # fmt: skip
-"""What the keys of run.json are called; it may hold others."""
+"""Displayed names of the keys of run.json, which may have other keys too."""
 NOTES = {
     "tokens_per_second": "real tokens, without compilation",
     "tflops": "for real tokens",
@@ -55,14 +54,14 @@ NOTES = {
     "padding": "of the tokens that are computed",
     "input_wait": "of a step's time",
 }
-"""What the figures of speed are of."""
+"""What the speed figures refer to."""
 
 
 def write_report(run: Path) -> Path:
-    """Writes the report of the folder `run` to report.html in it, whole or not at all, and returns its path.
+    """Write the report of the run to report.html in its directory, completely or not at all. Return its path.
 
     Raises:
-        TrainerError: a file of the run cannot be read or is no JSON, matplotlib is missing, or the report cannot be
+        TrainerError: a file of the run cannot be read or is not JSON, matplotlib is missing, or the report cannot be
             written.
     """
     found = Run.read(run)
@@ -78,7 +77,7 @@ def write_report(run: Path) -> Path:
 
 
 def _summary(run: Run, title: str) -> str:
-    """What was trained, how far it came, and how good it is."""
+    """Return what was trained, how far it got, and how good it is."""
     return "\n".join(
         [
             f"<h1>{page.escape(title)}</h1>",
@@ -105,7 +104,7 @@ def _outcome(run: Run) -> str:
 
 
 def _amounts(run: Run) -> str:
-    """On how much it was trained, how long, from what, and in how many starts."""
+    """Return how much data it was trained on, how long, from what, and in how many starts."""
     parts = []
     if (batch := run.fact("training", "batch_size")) and run.done:
         sequences = run.done * batch
@@ -155,7 +154,7 @@ def _speeds(run: Run) -> list[Tile]:
 
 
 def _quality(run: Run, name: str, title: str) -> list[Tile]:
-    """The figure's last value, held out where it was evaluated, and in the note what to compare it with."""
+    """Return a figure's last value, held out if it was evaluated, with a note on what to compare it with."""
     trained, notes = run.recent(name), []
     last = number(run.evaluations[-1]["evaluation"].get(name)) if run.evaluations else None
     if last is not None:

@@ -1,11 +1,11 @@
-"""The journal's figures as TensorBoard's scalars: RUN/tensorboard.
+"""The figures of the metrics log as TensorBoard scalars: RUN/tensorboard.
 
-TensorBoard does not forget the steps that a resumed run takes a second time, so every start writes the events of the
-whole journal again, with their old times, to a new file that takes the place of the old one.
+TensorBoard keeps the steps that a resumed run repeats. So every start writes the events of the whole log again, with
+their old times, to a new file that replaces the old one.
 
-`tf.summary` gives each event the time of writing, which would be wrong for all but the newest start; and the writer in
-the package tensorboard sums in Python, a minute for a long journal. An event file is a TFRecord file of Event messages
-(tensorflow/core/util/event.proto), and TensorFlow writes those.
+`tf.summary` gives each event the time of writing, which would be wrong for all starts but the newest. The writer in the
+package tensorboard computes checksums in Python, which takes a minute for a long log. An event file is a TFRecord file
+of Event messages (tensorflow/core/util/event.proto), and TensorFlow writes those.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 SUFFIX = ".albert-fast"
-"""How our event files end, so that no other's is removed."""
+"""Suffix of the event files written here, so that no others are removed."""
 
 NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records", "compile_seconds"})
-"""Numbers of a line that are no curve."""
+"""Numbers of a line that are not curves."""
 
 
 def scalars(line: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of a line of the journal by their tags: "train/loss", "eval/masked_lm_accuracy"; null ones left out.
+    """Return the figures of a line by their tags, such as "train/loss" and "eval/masked_lm_accuracy", without nulls.
 
-    The tags are those of the journal's keys; a line of a start has none.
+    The tags are made from the keys of the metrics log. The line of a start has none.
     """
     if "start" in line:
         return {}
@@ -57,8 +57,8 @@ class TensorBoard:
     """The event file of this start.
 
     Args:
-        run: the folder of the run.
-        lines: the journal's lines so far, `Journal.lines`.
+        run: the directory of the run.
+        lines: the lines of the metrics log so far, `Journal.lines`.
 
     Raises:
         TrainerError: the file cannot be written.
@@ -66,7 +66,7 @@ class TensorBoard:
 
     def __init__(self, run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         folder = run / TENSORBOARD
-        # A new name each time: a TensorBoard that is running goes on reading a file it knows where it stopped.
+        # A new name each time, because a running TensorBoard continues to read a known file at its old position.
         self.path = folder / f"events.out.tfevents.{time.time_ns()}{SUFFIX}"
         temporary = folder / f".rebuilt{SUFFIX}.tmp"
         with self._errors():
@@ -88,7 +88,7 @@ class TensorBoard:
                 raise
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Adds the figures of a line of the journal, to be seen at once.
+        """Add the figures of a line of the metrics log, visible at once.
 
         Raises:
             TrainerError: they cannot be written.
@@ -100,7 +100,7 @@ class TensorBoard:
     def _add(self, line: Mapping[str, Any]) -> None:
         values = [tf.compat.v1.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(line).items()]
         if values:
-            # An event without a time would stand at 1970.
+            # An event without a time would be placed at 1970.
             event = tf.compat.v1.Event(
                 wall_time=line.get("time") or time.time(),
                 step=line["step"],
@@ -113,16 +113,16 @@ class TensorBoard:
         try:
             yield
         except tf.errors.OpError as error:
-            # "FILE; REASON", with the name that the file was opened under.
+            # The message is "FILE; REASON", with the name that the file was opened under.
             raise TrainerError(f"cannot write {self.path}: {error.message.rsplit('; ', 1)[-1]}") from None
         except OSError as error:
             raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def close(self) -> None:
-        """Closes the file.
+        """Close the file.
 
         Raises:
-            TrainerError: what was left to write cannot be written.
+            TrainerError: the remaining events cannot be written.
         """
         with self._errors():
             self._writer.close()
