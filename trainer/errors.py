@@ -1,4 +1,4 @@
-"""The trainer's error, and what errors of others say. Nothing here imports TensorFlow."""
+"""The trainer's error, and the reasons in errors of other libraries. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 
 
 class TrainerError(Exception):
-    """Something the user can mend: a message of one line, with the rule, the value, the place and what to do."""
+    """An error the user can fix: a message of one line with the rule, the value, the place and what to do."""
 
 
 def some(names: list[str], most: int = 3) -> str:
-    """The first `most` of `names`, and how many more there are, for a message of one line."""
+    """Return the first `most` of `names` and the number of the others, for a message of one line."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """Return what went wrong, in one line."""
     if isinstance(error, OSError):
         known = error.strerror or str(error)
         return f"{error.filename}: {known}" if error.filename is not None else known

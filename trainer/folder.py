@@ -1,4 +1,4 @@
-"""The names of what is in the directory of a run. docs/training.md describes each.
+"""The names of the files in the directory of a run. docs/training.md describes each of them.
 
 Nothing here imports TensorFlow.
 """
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OPTIONS = "pretrain.config.json"
-"""The resolved options: a directory with this file is that of a run."""
+"""The resolved options. A directory with this file is that of a run."""
 MODEL = "albert_config.json"
-"""The model's configuration; in a checkpoint too."""
+"""The model's configuration, which each checkpoint also has."""
 CHECKPOINTS = "checkpoints"
-"""A directory of checkpoints: see `trainer.model.checkpoints`."""
+"""The directory of the checkpoints: see `trainer.model.checkpoints`."""
 METRICS = "metrics.jsonl"
 """The metrics log: see `trainer.report.journal`."""
 TENSORBOARD = "tensorboard"
@@ -28,25 +28,25 @@ FACTS = "run.json"
 """Data, model, options and environment of the last start."""
 REPORT = "report.html"
 COMPILED = "compiled"
-"""A directory of compiled programs: see `trainer.run.compile_cache`."""
+"""The directory of the compiled programs: see `trainer.run.compile_cache`."""
 LOCK = ".lock"
-"""Of the process that trains there."""
+"""The lock of the process that trains there."""
 SPIECE, SPIECE_RULES = "spiece.model", "spiece.config.json"
 """The tokenizer, if it is a SentencePiece model, and its text rules."""
 VOCABULARY, VOCABULARY_RULES = "vocab.txt", "tokenizer_config.json"
 """The tokenizer, if it is a WordPiece vocabulary, and its text rules."""
 
 FIRST = frozenset({LOCK, f".{OPTIONS}.tmp", COMPILED})
-"""What the first moments of a run may leave, before its options are written."""
+"""What a run may leave at its very beginning, before its options are written."""
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a directory is that of a run."""
+    """Tell whether a directory is that of a run."""
     return (folder / OPTIONS).exists()
 
 
 def empty(folder: Path) -> None:
-    """Removes what a run leaves, except its options: a half emptied directory must still be known for what it is."""
+    """Remove what a run leaves, except its options. A half-emptied directory must still be recognized as a run's."""
     for name in (CHECKPOINTS, TENSORBOARD):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
@@ -55,10 +55,10 @@ def empty(folder: Path) -> None:
 
 
 def write_model(folder: Path, model: str, tokenizer: Mapping[str, bytes]) -> None:
-    """Writes the model's configuration and the files of its tokenizer.
+    """Write the model's configuration and the files of its tokenizer.
 
     Args:
-        folder: of the run.
+        folder: the directory of the run.
         model: the text of albert_config.json.
         tokenizer: the contents of the files by name.
 

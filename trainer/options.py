@@ -1,4 +1,4 @@
-"""What the options of a run decide. Nothing here imports TensorFlow."""
+"""The effect of a run's options on its result. Nothing here imports TensorFlow."""
 
 from albert_fast.options import TrainingOptions as Options
 
@@ -15,7 +15,7 @@ CHANGES_THE_RESULT = (
     "weight_decay",
     "random_seed",
 )
-"""Options that decide what a run computes: another value is another run."""
+"""Options that decide what a run computes. With another value, it is another run."""
 
 CHANGES_THE_ROUNDING = (
     "micro_batch_size",
@@ -27,5 +27,7 @@ CHANGES_THE_ROUNDING = (
     "attention",
     "recompute",
 )
-"""Options, and the number of devices, that decide how a run computes it. A run that resumes with another value of these
-does not end with the same bits, but otherwise as it would have."""
+"""Options that decide, with the number of devices, how a run computes its result.
+
+A run that resumes with other values of these does not end with the same bits, but with the same result otherwise.
+"""
