@@ -9,8 +9,8 @@ const ROUNDS: usize = 8;
 /// A bijection of `0..n`, chosen by a key.
 ///
 /// It is a Feistel network over pairs of residues modulo `side`, the smallest integer whose square is at least `n`.
-/// Results of `n` and above are passed through again (cycle walking), which happens for fewer than `2 * side` of `side
-/// * side` values.
+/// Results of `n` and above are passed through again (cycle walking), which happens for fewer than `2 * side` of
+/// `side * side` values.
 #[derive(Debug, Clone)]
 pub struct Permutation {
     n: u64,
