@@ -1,5 +1,5 @@
-//! Tokenizing rate of one thread over a text file, in CPU time and by where it goes:
-//! `cargo run --release --example encode_rate MODEL TEXT`.
+//! Measures the tokenizing rate of one thread over a text file, in CPU time and by where the time goes: `cargo run
+//! --release --example encode_rate MODEL TEXT`.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,6 +1,8 @@
-//! Records a second from files in the page cache, as batches of 256: `cargo run --release --example record_rate FOLDER`.
+//! Measures records per second from files in the page cache, in batches of 256: `cargo run --release --example
+//! record_rate FOLDER`.
 //!
-//! The best of five epochs, on one thread and on two, in the order of the files, shuffled, and with new masks.
+//! It prints the best of five epochs, on one thread and on two, in the order of the files, shuffled, and with new
+//! masks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use albert_fast_core::{Error, NoProgress, Result};
 const EPOCHS: u64 = 5;
 const BATCH: u64 = 256;
 
-/// Seconds a record of the fastest epoch.
+/// Returns the seconds per record of the fastest epoch.
 fn best(source: &Arc<RecordSource>, threads: usize) -> Result<f64> {
     let batches = Batched::new(Arc::clone(source), BATCH as usize)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -41,7 +43,7 @@ fn main() -> Result<()> {
     let pattern = Path::new(folder).join("*.tfrecord*").display().to_string();
     let paths = glob::glob(&pattern).map_err(|error| Error::Option(error.to_string()))?;
     let paths: Vec<_> = paths.filter_map(std::result::Result::ok).collect();
-    // Any vocabulary will do whose special pieces are the tokenizer's.
+    // Any vocabulary works if its special tokens are those of the tokenizer.
     let size = 1 << 20;
     let vocab = Vocab {
         size,

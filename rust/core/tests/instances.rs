@@ -1,4 +1,5 @@
-//! Rules of pairing, splitting and truncation on random documents; and that both generators draw from one distribution.
+//! Tests the rules of pairing, splitting and truncation on random documents, and that both generators draw from the
+//! same distribution.
 
 use albert_fast_core::NoProgress;
 use albert_fast_core::instances::instance::{Chunk, Instance, assemble, gather, target_length};
@@ -15,7 +16,7 @@ const CLS: u32 = 2;
 const SEP: u32 = 3;
 const FIRST: u32 = 5;
 
-/// Documents of segments of the given lengths, no id twice: id `FIRST + i` is the corpus's token `i`.
+/// Returns documents with segments of the given lengths. All ids differ: id `FIRST + i` is the corpus's token `i`.
 fn numbered(lengths: &[Vec<usize>]) -> (MemoryDocuments, u32) {
     let (mut documents, mut next) = (MemoryDocuments::new(), FIRST);
     for document in lengths {
@@ -28,7 +29,7 @@ fn numbered(lengths: &[Vec<usize>]) -> (MemoryDocuments, u32) {
     (documents, next)
 }
 
-/// A vocabulary of `size` pieces in which every `every`th begins a word.
+/// Returns a vocabulary of `size` pieces in which every `every`th begins a word.
 fn vocab(size: u32, every: u32) -> Vocab {
     let word_start = (0..size).map(|id| id < FIRST || id % every == 0).collect();
     Vocab {
@@ -54,7 +55,7 @@ fn unmasked(plan: &Plan<'_, MemoryDocuments>) -> Vec<Instance> {
         .collect()
 }
 
-/// A and B.
+/// Returns A and B.
 fn halves(instance: &Instance) -> (&[u32], &[u32]) {
     (&instance.tokens[1..instance.first_length - 1], &instance.tokens[instance.first_length..instance.tokens.len() - 1])
 }
@@ -119,7 +120,7 @@ proptest! {
             }
         }
         if options.single_segment == SingleSegment::Split && !options.random_next_sentence {
-            // Nothing is lost but a last segment of one token, left alone at a document's end.
+            // Only a last segment of one token, left at the end of a document, may be lost.
             let tokens = 2 * u64::from(size - FIRST);
             prop_assert!(kept <= tokens && kept + 2 * documents.num_documents() >= tokens, "{} of {}", kept, tokens);
         }
@@ -162,7 +163,8 @@ proptest! {
 fn every_split_place_is_as_likely() {
     let (documents, size) = numbered(&[vec![12]]);
     let options = InstanceOptions::default();
-    // Word starts at 6, 9, 12, 15: the first token, 5, begins none and is no place to split anyway.
+    // Words start at 6, 9, 12, 15. The first token, 5, does not begin a word, and a split before it would be empty
+    // anyway.
     let vocab = vocab(size, 3);
     let chunk = Chunk { document: 0, segments: 0..1, target: 509 };
     let (mut counts, mut swapped) = ([0; 4], 0);
@@ -261,7 +263,7 @@ fn random_documents_are_other_ones() {
     assert!(labels.iter().all(|&count| count > 400), "{labels:?}");
 }
 
-/// All instances of many passes, under each option that takes B from another document.
+/// Returns all instances of many passes, under each option that takes B from another document.
 fn random_instances(documents: &MemoryDocuments, size: u32) -> Vec<Instance> {
     let vocab = vocab(size, 1);
     [(true, SingleSegment::Split), (true, SingleSegment::Random), (false, SingleSegment::Random)]
@@ -281,7 +283,7 @@ fn random_instances(documents: &MemoryDocuments, size: u32) -> Vec<Instance> {
 
 #[test]
 fn of_two_documents_the_other_one_is_always_taken() {
-    // One in 1,024 draws of ten is of this document ten times.
+    // Once in 1,024 times, ten draws in a row give this document.
     let (documents, size) = numbered(&[vec![7, 9, 8], vec![12]]);
     let mut labels = [0; 2];
     for instance in random_instances(&documents, size) {
@@ -298,13 +300,13 @@ fn of_two_documents_the_other_one_is_always_taken() {
 fn label_1_is_never_on_what_follows_or_on_the_same_twice() {
     let words = |ids: &[u32]| ids.iter().map(|id| id + FIRST).collect::<Vec<u32>>();
     let corpora: [&[&[&[u32]]]; 5] = [
-        // The same document twice, and once more with another ending.
+        // The same document twice, and once more with a different ending.
         &[&[&[1, 2], &[3, 4, 5], &[6]], &[&[1, 2], &[3, 4, 5], &[6]], &[&[1, 2], &[3, 4, 5], &[7]]],
-        // One sentence each, most of them the same.
+        // One sentence each, and most of them are the same.
         &[&[&[1, 2, 3]], &[&[1, 2, 3]], &[&[1, 2, 3]], &[&[4]]],
-        // Nothing but one sentence.
+        // Only one sentence.
         &[&[&[1, 2], &[1, 2], &[1, 2]], &[&[1, 2]]],
-        // Nothing but one token.
+        // Only one token.
         &[&[&[1]], &[&[1]]],
         // Longer than an instance.
         &[&[&[1; 40], &[1; 40]], &[&[1; 40], &[1; 40]]],
@@ -349,7 +351,7 @@ fn segments_that_are_the_same_are_in_order_whatever_is_drawn() {
             assert_eq!(out.is_random_next, out.mislabeled);
             ones += u32::from(out.is_random_next);
         }
-        // The reference's labels stay.
+        // The reference's labels remain.
         let expected = if options == InstanceOptions::default() { 0..1 } else { 70..130 };
         assert!(expected.contains(&ones), "{ones}");
     }
@@ -368,7 +370,7 @@ fn random_segments_of_a_single_document_are_refused() {
     }
     let error = reference::instances(&mut documents.clone(), &vocab, &next.reference(), &mut NoProgress).unwrap_err();
     assert!(error.to_string().starts_with("random_next_sentence"), "{error}");
-    // What the reference makes of chunks of one segment stays, and is known for what it is.
+    // What the reference makes of chunks of one segment remains, and is marked as mislabeled.
     let (mut single, _) = numbered(&[vec![9]]);
     let made = reference::instances(&mut single, &vocab, &base.reference(), &mut NoProgress).unwrap();
     assert!(made.len() == 2 && made.iter().all(|instance| instance.is_random_next && instance.mislabeled));
@@ -387,7 +389,7 @@ fn target_lengths_cover_their_range() {
     assert!((counts[10] - 10_000).abs() < 350, "{counts:?}");
 }
 
-/// What an instance is counted as; each list is one statistic.
+/// Returns the counts by which instances are compared. Each list is one statistic.
 fn statistics(instances: &[Instance], size: u32) -> Vec<(&'static str, Vec<u32>)> {
     let (mut lengths, mut labels, mut share) = (vec![0; 8], vec![0; 2], vec![0; 2]);
     let (mut positions, mut runs, mut kinds, mut first) = (vec![0; 16], vec![0; 8], vec![0; 3], vec![0; 8]);
@@ -428,7 +430,7 @@ fn statistics(instances: &[Instance], size: u32) -> Vec<(&'static str, Vec<u32>)
     ]
 }
 
-/// Pearson's statistic for two samples of one distribution, and its 99.99th percentile (Wilson and Hilferty).
+/// Returns Pearson's statistic for two samples of one distribution, and its 99.99th percentile (Wilson and Hilferty).
 fn homogeneity(a: &[u32], b: &[u32]) -> (f64, f64) {
     let (total_a, total_b) = (f64::from(a.iter().sum::<u32>()), f64::from(b.iter().sum::<u32>()));
     let (mut statistic, mut cells) = (0.0, 0.0);
@@ -456,7 +458,7 @@ fn both_generators_draw_from_one_distribution() {
     let base = InstanceOptions {
         max_seq_length: 64,
         max_predictions_per_seq: 9,
-        // A short target makes many instances of one document alike, whose counts are then not independent.
+        // A short target makes many instances of one document similar, so their counts are not independent.
         short_seq_prob: 0.0,
         dupe_factor: 20,
         ..InstanceOptions::default()

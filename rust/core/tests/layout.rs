@@ -1,4 +1,4 @@
-//! The layout of the sources: a stage uses only stages before it, and no modules use each other in a circle.
+//! Checks the layout of the sources: a stage uses only the stages before it, and no modules use each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// What every stage may use. It uses no stage.
+/// The modules that every stage may use. They use no stage.
 const GROUND: [&str; 4] = ["error", "files", "unicode", "waves"];
 /// The stages, in the order of the data flow.
 const STAGES: [&str; 5] = ["prepare", "tokens", "instances", "batches", "records"];
 
-/// A module, or something in one: the names after `crate`.
+/// A module, or an item in one: the names after `crate`.
 type Names = Vec<String>;
 
-/// Something that one module uses of another.
+/// An item of one module that another one uses.
 #[derive(Debug)]
 struct Use {
     file: PathBuf,
@@ -22,7 +22,8 @@ struct Use {
     of: Names,
 }
 
-/// The paths in the tokens of `module` that begin with `crate`, `self` or `super`, from `crate` on.
+/// Finds the paths in the tokens of `module` that begin with `crate`, `self` or `super`. They are returned from `crate`
+/// on.
 fn paths(tokens: TokenStream, module: &[String], found: &mut Vec<(Names, Names)>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let mut at = 0;
@@ -54,7 +55,7 @@ fn paths(tokens: TokenStream, module: &[String], found: &mut Vec<(Names, Names)>
     }
 }
 
-/// Adds the path that continues `base` at `tokens[at]`, or all paths of a group; returns where it ends.
+/// Adds the path that continues `base` at `tokens[at]`, or all paths of a group. Returns its end.
 fn path(
     tokens: &[TokenTree],
     mut at: usize,
@@ -102,7 +103,7 @@ fn is_visibility(group: &proc_macro2::Group) -> bool {
         && matches!(group.stream().into_iter().next(), Some(TokenTree::Ident(word)) if word == "in")
 }
 
-/// Every source file below `folder`.
+/// Finds every source file below `folder`.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -114,7 +115,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What the crate's modules use of each other, as far as it is a module.
+/// Returns what the crate's modules use of each other, as far as it is a module.
 fn uses() -> Vec<Use> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
@@ -188,10 +189,10 @@ fn stages_use_only_stages_before_them() {
 
 #[test]
 fn no_modules_use_each_other_in_a_circle() {
-    // For each module, which of the modules in it use which others of them, and one file where they do.
+    // For each module, which of its modules use which others of them, and one file in which they do.
     let mut graphs: BTreeMap<Names, BTreeMap<String, BTreeMap<String, PathBuf>>> = BTreeMap::new();
     for Use { file, by, of } in uses() {
-        // Tests may use whatever helps them.
+        // Tests may use anything that helps them.
         if by.iter().any(|name| name == "tests") {
             continue;
         }

@@ -1,10 +1,10 @@
-//! Runs every reader of foreign bytes on the seeds of its fuzz target, and on what fuzzing found.
+//! Runs every reader of foreign bytes on the seeds of its fuzz target, and on inputs that fuzzing found.
 
 mod readers;
 
 use std::path::Path;
 
-/// One test for all, since memory is counted for the whole process.
+/// One test runs them all, because memory is counted for the whole process.
 #[test]
 fn seeds() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");

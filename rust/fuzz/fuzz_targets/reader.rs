@@ -1,5 +1,5 @@
-//! Fuzzes the reader that the environment variable READER names. One binary for all of them builds in a fraction of the
-//! time.
+//! Fuzzes the reader that the environment variable READER names. Building one binary for all readers takes only a
+//! fraction of the time.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Counts the memory that a reader takes, to hold it to a bound.
+//! Counts the memory that a reader uses, to check it against a limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// Whatever the input: buffers, blocks of all threads, a document of the greatest length.
+/// The allowance whatever the input: buffers, blocks of all threads, a document of the greatest length.
 const BASE: usize = 512 << 20;
-/// For each byte of the input, which may be compressed.
+/// The allowance for each byte of the input, which may be compressed.
 const PER_BYTE: usize = 4096;
 
-/// The system's allocator, counted.
+/// The system's allocator with a count.
 pub struct Counted;
 
 // SAFETY: every call goes to the system's allocator unchanged.
@@ -19,20 +19,20 @@ unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract.
+        // SAFETY: the caller fulfills the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract.
+        // SAFETY: the caller fulfills the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract.
+        // SAFETY: the caller fulfills the contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 }
@@ -43,7 +43,7 @@ static COUNTED: Counted = Counted;
 /// Runs `work` on `bytes` bytes of input.
 ///
 /// # Panics
-/// When it takes more memory than an input of that size may.
+/// If it uses more memory than an input of this size may.
 pub fn limited(bytes: usize, work: impl FnOnce()) {
     let before = NOW.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! Every reader of foreign bytes, as a function of bytes that panics when a property does not hold.
+//! Every reader of foreign bytes, as a function of bytes that panics if a property does not hold.
 //!
-//! `replay.rs` runs them on the seeds in rust/fuzz/seeds and on what fuzzing found in rust/fuzz/found; the fuzz targets in
-//! rust/fuzz run them on bytes that coverage guides. Besides "no panic", they check bounded memory, valid output, and that
-//! neither threads nor caches change a result.
+//! `replay.rs` runs them on the seeds in rust/fuzz/seeds and on the inputs that fuzzing found, in rust/fuzz/found. The
+//! fuzz targets in rust/fuzz run them on bytes that coverage guides. In addition to "no panic", they check bounded
+//! memory, valid output, and that neither threads nor caches change a result.
 
 #![allow(missing_docs, reason = "a test's helpers")]
 
@@ -15,7 +15,7 @@ mod tokenizer;
 
 pub type Reader = fn(&[u8]);
 
-/// A reader's name, which is also that of its directory of seeds and of its fuzz target, and the reader.
+/// The readers. A reader's name is also that of its directory of seeds and of its fuzz target.
 pub const READERS: &[(&str, Reader)] = &[
     ("prepare_auto", prepare::auto),
     ("prepare_text", prepare::text),
@@ -42,16 +42,16 @@ pub const READERS: &[(&str, Reader)] = &[
 /// Runs the reader called `name` on `data`.
 ///
 /// # Panics
-/// When a property does not hold, or no reader has this name.
+/// If a property does not hold, or no reader has this name.
 pub fn run(name: &str, data: &[u8]) {
     let (_, reader) = READERS.iter().find(|(reader, _)| *reader == name).expect("a reader of this name");
     memory::limited(data.len(), || reader(data));
 }
 
-/// The reader, name and bytes of a seed.
+/// A seed: its reader, its name and its bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
 
-/// Seeds in formats of this crate.
+/// Returns seeds in the formats of this crate.
 pub fn seeds() -> Vec<Seed> {
     [records::seeds(), store::seeds()].concat()
 }

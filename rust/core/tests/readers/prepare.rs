@@ -1,4 +1,4 @@
-//! Raw text of every format.
+//! Readers of raw text in every format.
 
 use std::cell::LazyCell;
 use std::path::Path;
@@ -67,7 +67,7 @@ pub fn wikitext(data: &[u8]) {
     }
 }
 
-/// Strictly, and without bad records and bytes; the latter on one thread and on three.
+/// Reads `data` strictly, and then without bad records and bytes, the latter on one thread and on three.
 fn all_ways(format: &str, data: &[u8]) {
     let input = scratch::file("raw", data);
     let strict = once(&input, &options(format, false), 0);
@@ -96,7 +96,7 @@ fn options(format: &str, skip_bad: bool) -> PrepareOptions {
     .expect("options")
 }
 
-/// The corpus, or the error in words.
+/// Returns the corpus, or the error's message.
 fn once(input: &Path, options: &PrepareOptions, pool: usize) -> Result<String, String> {
     let output = scratch::path("corpus.txt");
     let training = Target::new(&output, None, TextCompression::None).expect("a target");
@@ -106,7 +106,7 @@ fn once(input: &Path, options: &PrepareOptions, pool: usize) -> Result<String, S
     Ok(String::from_utf8(std::fs::read(&output).expect("the corpus is there")).expect("the corpus is UTF-8"))
 }
 
-/// One sentence per line, a blank line after each document, no control characters, no long lines.
+/// Checks for one sentence per line, a blank line after each document, no control characters and no long lines.
 fn check(text: &str) {
     assert!(text.ends_with("\n\n"), "the last document does not end in a blank line: {text:?}");
     let mut in_document = false;

@@ -1,4 +1,4 @@
-//! Record files, examples, indexes, and the journal of the records.
+//! Readers of record files, examples, indexes, and the journal of the records.
 
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,7 +19,7 @@ use super::scratch;
 const OPTIONS: fn() -> InstanceOptions =
     || InstanceOptions { max_seq_length: 16, max_predictions_per_seq: 4, ..InstanceOptions::default() };
 
-/// A record file: read from front to back, and through an index.
+/// Reads a record file from front to back and through an index.
 pub fn records(data: &[u8]) {
     let path = scratch::file("x.tfrecord", data);
     let Ok(mut reader) = RecordReader::open(&path) else { return };
@@ -35,7 +35,7 @@ pub fn records(data: &[u8]) {
         }
     };
     match RecordIndex::open(std::slice::from_ref(&path), None, 1, &mut NoProgress) {
-        // An index holds where records begin; what is in them is checked when they are read.
+        // An index holds where records begin. Their content is checked when they are read.
         Ok(index) => match (read_all(&index), end) {
             (Ok(records), Ok(())) => assert_eq!(records, found),
             (Err(_), Err(_)) => {}
@@ -51,7 +51,7 @@ fn read_all(index: &RecordIndex) -> Result<Vec<Vec<u8>>, Error> {
     (0..index.len()).map(|number| index.read(number, &mut buffer).map(|record| record.data.to_vec())).collect()
 }
 
-/// A `tf.train.Example`: read as a message and straight into a row.
+/// Reads a `tf.train.Example` as a message and directly into a row.
 pub fn example(data: &[u8]) {
     let Ok(decoded) = example::decode(data) else { return };
     let Some((s, p)) = example::Rules::lengths_of(&decoded).filter(|&(s, p)| s.max(p) <= 1 << 16) else { return };
@@ -83,7 +83,7 @@ fn row_of(data: &[u8], s: usize, p: usize) -> Result<(), Vec<String>> {
     decode_row(data, None, &mut row).map(drop)
 }
 
-/// The index of a file of three records. Its first byte says whether the checksum is put right before it is read.
+/// Reads the index of a file of three records. The first byte says whether the checksum is corrected before that.
 pub fn record_index(data: &[u8]) {
     let Some((&mend, index)) = data.split_first() else { return };
     let folder = scratch::empty_directory("index");
@@ -109,7 +109,7 @@ pub fn record_index(data: &[u8]) {
     }
 }
 
-/// Three records, framed.
+/// Returns three framed records.
 pub fn three_records() -> Vec<u8> {
     let mut out = Vec::new();
     for position in 0..3 {
@@ -145,7 +145,7 @@ impl InstanceSource for Three {
     }
 }
 
-/// What a stopped run of `make-records` leaves: the journal (first byte even) or `dataset.json`.
+/// Reads what an interrupted run of `make-records` leaves: the journal (first byte even) or `dataset.json`.
 pub fn journal(data: &[u8]) {
     let Some((&which, journal)) = data.split_first() else { return };
     let folder = scratch::empty_directory("records");
@@ -167,7 +167,7 @@ fn make(folder: &Path) -> Result<(), Error> {
     write_records(&Three, folder, &options, &Origin::default(), &mut NoProgress).map(drop)
 }
 
-/// Good files.
+/// Returns valid files.
 pub fn seeds() -> Vec<super::Seed> {
     let framed = three_records();
     let mut reader = RecordReader::open(scratch::file("seed.tfrecord", &framed)).expect("records");
@@ -192,7 +192,7 @@ pub fn seeds() -> Vec<super::Seed> {
     ]
 }
 
-/// The journal of a run that was stopped at once, and that of one that had written a shard.
+/// Returns the journals of a run that was stopped at once, and of one that had written a shard.
 fn stopped(folder: &Path) -> (Vec<u8>, Vec<u8>) {
     struct Watch(std::path::PathBuf, Vec<Vec<u8>>);
     impl albert_fast_core::Progress for Watch {

@@ -1,4 +1,4 @@
-//! Token stores, and the journal of a store that is being made.
+//! Readers of token stores, and of the journal of an unfinished store.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::scratch;
 
 const TEXT: &str = "the cat saw the dog\nit ran\n\nthe house is old\n";
 
-/// Words of up to 200 ids, by their length.
+/// Encodes words as up to 200 ids, by their length.
 struct Lengths;
 
 impl Encode for Lengths {
@@ -43,12 +43,12 @@ fn make(folder: &Path) -> Result<(), Error> {
     if !text.exists() {
         scratch::file("store.txt", TEXT.as_bytes());
     }
-    // A part per document.
+    // One part per document.
     let options = TokenizeOptions { part_tokens: 1, ..TokenizeOptions::default() };
     tokenize(&[text], &Lengths, folder, &options, &mut NoProgress).map(drop)
 }
 
-/// A good store, of which one file is replaced by the bytes after the first, which says whether that is a part.
+/// Reads a valid store with one file replaced. The first byte says whether that is a part; the others are its content.
 pub fn token_store(data: &[u8]) {
     let Some((&which, bytes)) = data.split_first() else { return };
     let folder = scratch::empty_directory("store");
@@ -74,7 +74,7 @@ pub fn token_store(data: &[u8]) {
     }
 }
 
-/// The files of `folder`, sorted.
+/// Returns the files of `folder`, sorted.
 pub fn sorted_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the directory can be read");
     let mut files: Vec<_> =
@@ -83,8 +83,8 @@ pub fn sorted_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The journal of an unfinished store: the store is finished, or the journal refused and left as it is. `TEXT` stands
-/// for the path of the input.
+/// Resumes from the journal of an unfinished store. Either the store is finished, or the journal is refused and not
+/// changed. `TEXT` stands for the path of the input.
 pub fn journal(data: &[u8]) {
     let folder = scratch::empty_directory("unfinished");
     make(&folder).expect("a good store");
@@ -117,7 +117,7 @@ fn replaced(data: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Good files.
+/// Returns valid files.
 pub fn seeds() -> Vec<super::Seed> {
     let folder = scratch::empty_directory("seed-store");
     make(&folder).expect("a store");
@@ -136,7 +136,7 @@ pub fn seeds() -> Vec<super::Seed> {
     seeds
 }
 
-/// The journals that a run leaves on its way.
+/// Returns the journals that a run leaves as it proceeds.
 fn stopped(folder: &Path) -> Vec<Vec<u8>> {
     struct Watch(PathBuf, Vec<Vec<u8>>);
     impl Progress for Watch {

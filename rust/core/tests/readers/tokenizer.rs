@@ -1,4 +1,4 @@
-//! Tokenizer files, each with a text to encode, and texts.
+//! Readers of tokenizer files, each with a text to encode, and of texts.
 
 use std::cell::LazyCell;
 
@@ -11,7 +11,7 @@ const RULES: TextRules = TextRules { lower_case: true, keep_accents: false };
 /// A model of about 90 pieces.
 const MODEL: &[u8] = include_bytes!("../../../fuzz/seeds/small.model");
 
-/// Two bytes with the length of a text, the text, and a model.
+/// Reads two bytes with the length of a text, the text, and a model.
 pub fn sentencepiece_model(data: &[u8]) {
     let Some((text, model)) = text_and_file(data) else { return };
     let path = scratch::file("spiece.model", model);
@@ -22,7 +22,7 @@ pub fn sentencepiece_model(data: &[u8]) {
     }
 }
 
-/// Two bytes with the length of a text, the text, and a vocabulary.
+/// Reads two bytes with the length of a text, the text, and a vocabulary.
 pub fn wordpiece_vocabulary(data: &[u8]) {
     let Some((text, vocabulary)) = text_and_file(data) else { return };
     let path = scratch::file("vocab.txt", vocabulary);
@@ -33,7 +33,7 @@ pub fn wordpiece_vocabulary(data: &[u8]) {
     }
 }
 
-/// A text, for a model that is known to be good.
+/// Encodes a text with a valid model.
 pub fn encode(data: &[u8]) {
     thread_local! {
         static TOKENIZERS: LazyCell<[Tokenizer; 2]> = LazyCell::new(|| {
@@ -52,7 +52,7 @@ fn text_and_file(data: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, file))
 }
 
-/// Ids are in the vocabulary, decode to text, and do not depend on what was encoded before.
+/// Checks that ids are in the vocabulary, decode to text, and do not depend on what was encoded before.
 fn check(tokenizer: &Tokenizer, text: &str) {
     let pieces = tokenizer.pieces().len();
     for boundary in [WordBoundary::Unicode, WordBoundary::Albert] {
