@@ -1,4 +1,4 @@
-//! `Batches` and their iterator: instances side by side as NumPy arrays, from a token store or from records.
+//! `Batches` and its iterator: batches of instances as NumPy arrays, from a token store or from records.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,19 +24,20 @@ use crate::records::instance_options;
 use crate::store::PyTokenStore;
 use crate::tokenizer::PyTokenizer;
 
-/// How often a consumer that waits looks for signals.
+/// How often a waiting consumer checks for signals.
 const TICK: Duration = Duration::from_millis(100);
-/// How often one that waits for its turn looks whether it has come.
+/// How often a consumer that waits for its turn checks whether it has come.
 const SHORT_TICK: Duration = Duration::from_millis(1);
-/// How many of these another thread of a forked process has for starting the iterator's threads anew.
+/// How many of these ticks another thread of a forked process may take to restart the iterator's threads.
 const FORKED_TICKS: u32 = 5_000;
 
-/// For [`Python::attach`], which takes a function for any lifetime.
+/// A function for [`Python::attach`], which needs one for any lifetime.
 fn check_signals(py: Python<'_>) -> PyResult<()> {
     py.check_signals()
 }
 
-/// The arrays of a batch by the names of the records' features, without copying; what records do not have is not there.
+/// Returns the arrays of a batch by the names of the records' features, without copying. Features that the records lack
+/// are skipped.
 fn to_arrays<'py>(py: Python<'py>, batch: Batch, of: &dyn Batches) -> PyResult<Bound<'py, PyDict>> {
     let (rows, s, p) = (batch.rows, batch.seq_length, batch.predictions);
     let dict = PyDict::new(py);
@@ -58,7 +59,7 @@ fn to_arrays<'py>(py: Python<'py>, batch: Batch, of: &dyn Batches) -> PyResult<B
     Ok(dict)
 }
 
-/// Numbered batches without end: what InstanceStream and RecordReader are thin faces of. See _native.pyi.
+/// Numbered batches without end, which `albert_fast.BatchSource` wraps. See _native.pyi.
 #[pyclass(name = "Batches", module = "albert_fast._native", frozen)]
 pub struct PyBatches {
     inner: Arc<dyn Batches>,
@@ -72,7 +73,7 @@ impl PyBatches {
 
 #[pymethods]
 impl PyBatches {
-    /// Batch k as a dict of arrays, made without the GIL on num_threads threads.
+    /// Returns batch k as a dict of arrays. It releases the GIL and uses num_threads threads.
     #[pyo3(signature = (k, *, num_threads=None))]
     fn batch<'py>(&self, py: Python<'py>, k: u64, num_threads: Option<i64>) -> PyResult<Bound<'py, PyDict>> {
         let threads = crate::threads(num_threads)?;
@@ -80,7 +81,7 @@ impl PyBatches {
         let (sender, result) = channel();
         let batches = self.inner.clone();
         pool.spawn(move || {
-            // Whoever asked may have been interrupted.
+            // The receiver is gone if the caller was interrupted.
             let _ = sender.send(guarded(&*batches, k));
         });
         let batch = py.detach(move || {
@@ -95,7 +96,7 @@ impl PyBatches {
         to_arrays(py, batch, &*self.inner)
     }
 
-    /// Iterates over batches start, start + step, ... below stop, made ahead.
+    /// Iterates over batches start, start + step, ... below stop, which are made ahead.
     #[pyo3(signature = (start=0, stop=None, step=1, *, num_threads=None, prefetch=4))]
     fn ahead(
         &self,
@@ -112,23 +113,23 @@ impl PyBatches {
         Ok(BatchIterator { batches: self.inner.clone(), ahead, process: AtomicU32::new(process), running })
     }
 
-    /// Part index of count.
+    /// Returns shard index of count: every count-th instance, starting with instance index.
     fn shard(&self, index: u64, count: u64) -> PyResult<Self> {
         self.inner.shard(index, count).map(Self::new).map_err(to_python)
     }
 
-    /// Instances of the first epoch.
+    /// Returns the number of instances in the first epoch.
     fn __len__(&self) -> usize {
         self.inner.epoch_len() as usize
     }
 
-    /// B.
+    /// B, the number of rows in a batch.
     #[getter]
     fn batch_size(&self) -> usize {
         self.inner.batch_size()
     }
 
-    /// S.
+    /// S, the number of tokens in a row.
     #[getter]
     fn max_seq_length(&self) -> usize {
         self.inner.seq_length()
@@ -140,7 +141,7 @@ impl PyBatches {
         self.inner.has_token_boundary()
     }
 
-    /// P.
+    /// P, the number of predictions in a row.
     #[getter]
     fn max_predictions(&self) -> usize {
         self.inner.predictions()
@@ -152,22 +153,22 @@ impl PyBatches {
 pub struct BatchIterator {
     batches: Arc<dyn Batches>,
     ahead: Ahead,
-    /// [`Running::process`], for those that cannot have the lock.
+    /// The same as [`Running::process`], for threads that cannot take the lock.
     process: AtomicU32,
     running: Mutex<Running>,
 }
 
 struct Running {
-    /// None once it has ended.
+    /// The running prefetch; `None` at the end.
     prefetch: Option<Prefetch>,
-    /// Threads do not survive a fork: in another process they are started anew.
+    /// The process that the threads belong to. Threads do not survive a fork, so they are restarted in another process.
     process: u32,
     next: u64,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The threads that it belongs to may not be there.
+        // The threads of the prefetch may not exist in this process.
         if self.process != std::process::id() {
             std::mem::forget(self.prefetch.take());
         }
@@ -175,11 +176,11 @@ impl Drop for Running {
 }
 
 impl BatchIterator {
-    /// The next batch, if there is one within a [`TICK`].
+    /// Returns the next batch, if there is one within a [`TICK`].
     fn advance(&self, running: &mut Running) -> PyResult<Next> {
         if running.process != std::process::id() {
             let ahead = Ahead { start: running.next, ..self.ahead.clone() };
-            // What it holds belongs to threads that are not there: it is not even dropped.
+            // The prefetch belongs to threads that do not exist here, so it is not even dropped.
             std::mem::forget(running.prefetch.take());
             running.prefetch = Some(Prefetch::start(self.batches.clone(), &ahead).map_err(to_python)?);
             running.process = std::process::id();
@@ -195,7 +196,8 @@ impl BatchIterator {
         next.map_err(to_python)
     }
 
-    /// The next batch, however long it takes. Signals are looked for without the lock: their handlers may want it.
+    /// Returns the next batch, however long it takes. Checks for signals without the lock, because their handlers may
+    /// want it.
     fn wait(&self) -> PyResult<Option<Batch>> {
         let mut patience = FORKED_TICKS;
         loop {
@@ -230,14 +232,14 @@ impl BatchIterator {
         slf
     }
 
-    /// The next batch.
+    /// Returns the next batch.
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let batch = py.detach(|| self.wait())?;
         batch.map(|batch| to_arrays(py, batch, &*self.batches)).transpose()
     }
 }
 
-/// The batches of all epochs of a token store.
+/// Returns the batches of all epochs of a token store.
 #[pyfunction]
 #[pyo3(signature = (store, batch_size, options_json, *, tokenizer=None, num_threads=None))]
 pub fn instance_batches(
@@ -265,7 +267,7 @@ pub fn instance_batches(
     Ok(PyBatches::new(Arc::new(batches)))
 }
 
-/// The batches of all epochs of record files.
+/// Returns the batches of all epochs of record files.
 #[pyfunction]
 #[pyo3(signature = (files, batch_size, *, seed, shuffle=true, masker=None, max_seq_length=None, vocab_size=None,
                     index_dir=None, num_threads=None))]

@@ -1,4 +1,4 @@
-//! The defaults of every option that the core has, which a test compares with those of Python.
+//! The defaults of every option of the core. A test compares them with those of Python.
 
 use albert_fast_core::instances::mask_rows::MaskOptions;
 use albert_fast_core::prepare::options::PrepareOptions;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::records::to_python_object;
 
-/// The defaults by stage and by option: "prepare", "tokenize", "instances", "masks", "records".
+/// Returns the defaults by stage ("prepare", "tokenize", "instances", "masks", "records") and option.
 #[pyfunction]
 pub fn defaults(py: Python<'_>) -> PyResult<Py<PyAny>> {
     let MakeOptions { records, keep_store, .. } = MakeOptions::default();

@@ -1,4 +1,4 @@
-//! The core's errors as Python exceptions.
+//! Turns the core's errors into Python exceptions.
 
 use albert_fast_core::Error;
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -7,7 +7,7 @@ use pyo3::{PyErr, import_exception};
 
 import_exception!(albert_fast.errors, AlbertFastError);
 
-/// `Interrupted` becomes `KeyboardInterrupt`, everything else `AlbertFastError` with its kind and place.
+/// Turns `Interrupted` into `KeyboardInterrupt`, and everything else into `AlbertFastError` with its kind and place.
 pub fn to_python(error: Error) -> PyErr {
     let message = error.to_string();
     if matches!(error, Error::Interrupted(_)) {
@@ -17,7 +17,7 @@ pub fn to_python(error: Error) -> PyErr {
     Python::attach(|py| describe(raised.value(py), &error).map_or_else(|failure| failure, |()| raised.clone_ref(py)))
 }
 
-/// An `AlbertFastError` with a message of the bindings' own, about an argument.
+/// Returns an `AlbertFastError` about an argument, with a message of the bindings.
 pub fn rule(message: impl Into<String>) -> PyErr {
     to_python(Error::Option(message.into()))
 }

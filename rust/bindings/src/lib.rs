@@ -1,7 +1,7 @@
 //! The Python extension module `albert_fast._native`: converts arguments, releases the GIL, calls the core.
-// PyO3 gives owned arguments: a reference in the signature would be extracted otherwise, or not at all.
+// PyO3 passes owned arguments. With a reference in the signature, they would be extracted differently or not at all.
 #![allow(clippy::needless_pass_by_value)]
-// Doc comments on what Python sees are its docstrings, and follow Python's customs.
+// Doc comments on items that Python sees are Python docstrings, and follow Python's conventions.
 #![allow(clippy::doc_markdown)]
 
 mod batches;
@@ -47,17 +47,18 @@ mod native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // NumPy's interface is fetched when it is first used, by Python code: a Ctrl-C that came then would be a panic.
+        // NumPy's interface is loaded when it is first used, by running Python code. A Ctrl-C at that moment would
+        // cause a panic.
         let _ = numpy::dtype::<i32>(module.py());
         module.add("AlbertFastError", module.py().import("albert_fast.errors")?.getattr("AlbertFastError")?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }
 
-/// Most threads of a call: starting more takes longer than they can save.
+/// The most threads of a call. Starting more takes longer than they can save.
 const MAX_THREADS: i64 = 1024;
 
-/// The number of threads asked for, or as many as the machine has.
+/// Returns the requested number of threads or, by default, as many as the machine has CPUs.
 fn threads(num_threads: Option<i64>) -> PyResult<usize> {
     match num_threads {
         Some(count) if !(1..=MAX_THREADS).contains(&count) => {
@@ -68,7 +69,7 @@ fn threads(num_threads: Option<i64>) -> PyResult<usize> {
     }
 }
 
-/// A pool for one call: the process may fork between calls, and threads do not survive that.
+/// Creates a pool for one call. The process may fork between calls, and threads do not survive a fork.
 fn pool(threads: usize) -> PyResult<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -76,13 +77,13 @@ fn pool(threads: usize) -> PyResult<ThreadPool> {
         .map_err(|error| error::rule(format!("cannot start {threads} threads: {error}")))
 }
 
-/// The pool of the last call of [`shared_pool`], the process that it is of, and its number of threads.
+/// The pool of the last call of [`shared_pool`], with the process it belongs to and its number of threads.
 static SHARED: Mutex<Option<(u32, usize, Arc<ThreadPool>)>> = Mutex::new(None);
 
-/// A pool for calls that are shorter than starting threads takes: kept as long as it is asked for by the same process with
+/// Returns a pool for calls that take less time than starting threads. It is kept as long as the same process asks for
 /// the same number of threads.
 fn shared_pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
-    // Never waits: a process may be forked while another thread, which it then does not have, holds the lock.
+    // Never waits for the lock: after a fork, it may be held by a thread that does not exist in this process.
     let Ok(mut shared) = SHARED.try_lock() else {
         return pool(threads).map(Arc::new);
     };
@@ -96,7 +97,7 @@ fn shared_pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
     if let Some((of, _, old)) = shared.replace((process, threads, fresh.clone()))
         && of != process
     {
-        // Its threads are the parent's: there is nobody to hear that it ends.
+        // Its threads belong to the parent process, so nobody would receive the signal to end.
         std::mem::forget(old);
     }
     Ok(fresh)

@@ -1,4 +1,4 @@
-//! `Lines`: the preprocessed lines of text inputs, for training a tokenizer.
+//! `Lines`: the preprocessed lines of text inputs, to train a tokenizer on.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,13 +16,13 @@ use crate::records::{Inputs, any_text, names, on_bad_utf8, to_python_object};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Iterates over the non-blank lines of the inputs under the reference's text rules.
+/// Iterates over the lines of the inputs that are not blank under the reference's text rules.
 ///
-/// Raises AlbertFastError on an input that cannot be read and, with on_bad_utf8="error", on a line that is not UTF-8.
+/// Raises AlbertFastError if an input cannot be read or, with on_bad_utf8="error", if a line is not UTF-8.
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct Lines {
     inner: Mutex<Reader>,
-    /// What the user should know of the inputs, such as files of a directory that are skipped.
+    /// Notes for the user about the inputs, such as skipped files of a directory.
     #[pyo3(get)]
     notes: Vec<String>,
 }
@@ -50,7 +50,7 @@ impl Reader {
                         Ok(text) => std::borrow::Cow::Borrowed(text),
                         Err(_) if self.on_bad_utf8 == OnBadUtf8::Replace => String::from_utf8_lossy(line),
                         Err(error) => {
-                            // A byte-order mark belongs to the first line as it stands in the file.
+                            // In the file, a byte-order mark belongs to the first line.
                             let dropped = if number == piece.start.line { piece.dropped } else { 0 };
                             return Err(Error::InvalidUtf8 {
                                 path: self.blocks.files()[piece.start.file].path.clone(),
@@ -71,9 +71,10 @@ impl Reader {
     }
 }
 
-/// What the text rules change in a sample of the inputs: the fields of the core's `Changes`, as a dict.
+/// Counts what the text rules change in a sample of the inputs. Returns the fields of the core's `Changes` as a dict.
 ///
-/// Standard input and pipes, which can be read once, are passed over. Raises AlbertFastError on inputs that are not there.
+/// Standard input and pipes, which can be read only once, are skipped. Raises AlbertFastError if an input does not
+/// exist.
 #[pyfunction]
 #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false))]
 pub fn text_changes(py: Python<'_>, inputs: Inputs, lower_case: bool, keep_accents: bool) -> PyResult<Py<PyAny>> {
@@ -82,7 +83,7 @@ pub fn text_changes(py: Python<'_>, inputs: Inputs, lower_case: bool, keep_accen
     to_python_object(py, &found.map_err(to_python)?)
 }
 
-/// Refuses an output that lies in one of the inputs: it would be read as input, by this command or the next time.
+/// Refuses an output inside an input. Otherwise it would be read as input, by this command or the next one.
 ///
 /// Raises AlbertFastError.
 #[pyfunction]
@@ -114,20 +115,20 @@ impl Lines {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
         py.check_signals()?;
-        // A pipe may keep it waiting, and signals come to the main thread.
+        // Reading may wait for a pipe, and signals arrive on the main thread.
         py.detach(|| {
             let mut reader = self.inner.lock().map_err(|_| rule("the reader failed before"))?;
             reader.next().map_err(to_python)
         })
     }
 
-    /// Bytes read so far, compressed where the file is.
+    /// The number of bytes read so far, counted as they are on disk.
     #[getter]
     fn bytes_read(&self) -> PyResult<u64> {
         Ok(self.inner.lock().map_err(|_| rule("the reader failed before"))?.blocks.bytes_read())
     }
 
-    /// Bytes of all inputs; 0 where unknown.
+    /// The number of bytes in all inputs, or 0 if it is unknown.
     #[getter]
     fn total_bytes(&self) -> PyResult<u64> {
         Ok(self.inner.lock().map_err(|_| rule("the reader failed before"))?.blocks.bytes_total())

@@ -8,10 +8,11 @@ use pyo3::prelude::*;
 
 use crate::error::{rule, to_python};
 
-/// Keeps a second run from writing to an output, until it is released.
+/// Keeps a second run from writing to an output until it is released.
 ///
-/// whole says whether path is a file or folder that appears whole, in place of what is there; otherwise it is a folder that
-/// is filled in place, and is created. Raises AlbertFastError if another run, in this process or another, has the lock.
+/// With whole, path is a file or directory that appears at once and complete, and replaces an existing one. Otherwise,
+/// it is a directory that is filled in place, and it is created. Raises AlbertFastError if another run holds the lock,
+/// in this process or another.
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct OutputLock {
     held: Mutex<Option<FolderLock>>,
@@ -26,14 +27,15 @@ impl OutputLock {
         Ok(Self { held: Mutex::new(Some(held)) })
     }
 
-    /// Whether the lock keeps others out: not if the file system has no locks.
+    /// Whether the lock keeps others out. It does not if the file system has no locks.
     #[getter]
     fn exclusive(&self) -> PyResult<bool> {
         let held = self.held.lock().map_err(|_| rule("the lock failed before"))?;
         Ok(held.as_ref().is_some_and(FolderLock::is_exclusive))
     }
 
-    /// Ends the lock. Folders that it created and that are still empty are removed. May be called again.
+    /// Releases the lock, and removes directories that it created if they are still empty. May be called more than
+    /// once.
     fn release(&self) -> PyResult<()> {
         drop(self.held.lock().map_err(|_| rule("the lock failed before"))?.take());
         Ok(())

@@ -1,4 +1,4 @@
-//! `Masker`: arrays in, arrays out, no Python in between.
+//! `Masker`: arrays in, arrays out, with no Python code in between.
 
 use albert_fast_core::instances::mask_rows::{
     MAX_WIDTH, MaskOptions, OutsideVocabulary, Predictions, RowContext, RowError, RowMasker, TASK_TOKENS,
@@ -16,7 +16,7 @@ use pyo3::types::PyDict;
 use crate::error::{rule, to_python};
 use crate::tokenizer::{PyTokenizer, word_boundary};
 
-/// What `value` is, to end an error with.
+/// Describes `value`, to end an error message.
 fn describe(value: &Bound<'_, PyAny>) -> String {
     match value.cast::<PyUntypedArray>() {
         Ok(array) => format!("it has dtype {} and {} dimensions, {:?}", array.dtype(), array.ndim(), array.shape()),
@@ -27,7 +27,7 @@ fn describe(value: &Bound<'_, PyAny>) -> String {
     }
 }
 
-/// `value` as an array of that type and rank, which may lie anywhere and in any strides; none where it is another.
+/// Returns `value` as an array of this type and rank, in any memory layout, or `None` if its type or rank differs.
 fn array<'py, T: Element, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
     let Ok(array) = value.cast::<PyArray<T, D>>() else {
         return Ok(None);
@@ -35,13 +35,13 @@ fn array<'py, T: Element, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<O
     let borrowed = if value.getattr("flags")?.getattr("aligned")?.is_truthy()? {
         array.try_readonly()
     } else {
-        // Such as a field of packed records: only NumPy reads these.
+        // For example, a field of packed records, which only NumPy can read.
         value.call_method0("copy")?.cast::<PyArray<T, D>>()?.try_readonly()
     };
     borrowed.map(Some).map_err(|error| rule(format!("an array is being written to: {error}")))
 }
 
-/// As [`array`], of booleans, whose bytes may hold anything.
+/// Like [`array`], for booleans, whose bytes may hold any value.
 fn bytes<'py, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<Option<PyReadonlyArray<'py, u8, D>>> {
     match value.cast::<PyUntypedArray>() {
         Ok(of) if of.dtype().is_equiv_to(&dtype::<bool>(value.py())) => array(&value.call_method1("view", ("u1",))?),
@@ -56,7 +56,7 @@ enum Mask<'py> {
     Longs(PyReadonlyArray2<'py, i64>),
 }
 
-/// Its content, which threads can share.
+/// The content of an attention mask, which threads can share.
 enum MaskView<'a> {
     Bytes(ArrayView2<'a, u8>),
     Ints(ArrayView2<'a, i32>),
@@ -97,7 +97,7 @@ impl MaskView<'_> {
         }
     }
 
-    /// Copies a row; column and value where one is neither 0 nor 1.
+    /// Copies a row. Returns the column and the value if one is neither 0 nor 1.
     fn copy_row(&self, row: usize, out: &mut Vec<u8>) -> Result<(), (usize, i64)> {
         fn copy<T: Copy + Into<i64>>(
             mask: &ArrayView2<'_, T>,
@@ -127,7 +127,7 @@ impl MaskView<'_> {
     }
 }
 
-/// The lengths of rows of `width` tokens.
+/// Returns the lengths of rows of `width` tokens.
 fn lengths(value: &Bound<'_, PyAny>, rows: usize, width: usize) -> PyResult<Vec<usize>> {
     let lengths: Vec<i64> = if let Some(lengths) = array::<i32, Ix1>(value)? {
         lengths.as_array().iter().map(|&length| length.into()).collect()
@@ -151,7 +151,7 @@ fn lengths(value: &Bound<'_, PyAny>, rows: usize, width: usize) -> PyResult<Vec<
     Ok(lengths.into_iter().map(|length| length as usize).collect())
 }
 
-/// What may accompany the ids of a batch, and how they are masked.
+/// The arguments that may accompany the ids of a batch, and how to mask them.
 struct Call<'a, 'py> {
     lengths: Option<&'a Bound<'py, PyAny>>,
     attention_mask: Option<&'a Bound<'py, PyAny>>,
@@ -161,14 +161,14 @@ struct Call<'a, 'py> {
     num_threads: Option<i64>,
 }
 
-/// `length` zeros; `MemoryError` where there is no room.
+/// Returns `length` zeros, or `MemoryError` if there is not enough memory.
 fn zeros<T: bytemuck::Zeroable>(length: Option<usize>) -> PyResult<Vec<T>> {
     length
         .and_then(|length| bytemuck::allocation::try_zeroed_vec(length).ok())
         .ok_or_else(|| PyMemoryError::new_err("no memory for the masked rows; pass fewer rows at a time"))
 }
 
-/// Masks rows of ids; see albert_fast.Masker. Immutable, and safe to share between threads.
+/// Masks rows of ids; see albert_fast.Masker. It is immutable and safe to share between threads.
 #[pyclass(name = "Masker", module = "albert_fast._native", frozen)]
 pub struct PyMasker {
     pub inner: RowMasker,
@@ -181,7 +181,7 @@ impl PyMasker {
         Ok(Self { inner: RowMasker::new(&options, vocab, special_ids).map_err(to_python)? })
     }
 
-    /// The masked rows, as a dict of arrays; of one dimension less for a `single` row.
+    /// Returns the masked rows as a dict of arrays, with one dimension less for a `single` row.
     fn masked<'py>(
         &self,
         py: Python<'py>,
@@ -278,7 +278,7 @@ impl PyMasker {
     }
 }
 
-/// `values` as an array, which takes them over as they lie.
+/// Returns `values` as an array that takes over their memory.
 fn shaped<T: Element>(
     py: Python<'_>,
     values: Vec<T>,
@@ -292,7 +292,7 @@ fn shaped<T: Element>(
     Ok(array.into_pyarray(py).into_any())
 }
 
-/// The word starts of `rank` dimensions.
+/// Returns the word starts with `rank` dimensions.
 fn word_starts<'py>(
     value: Option<&Bound<'py, PyAny>>,
     rank: &str,
@@ -305,7 +305,7 @@ fn word_starts<'py>(
         .transpose()
 }
 
-/// The ids of rows; a batch may be of no rows.
+/// Returns the ids of rows. A batch may have no rows.
 fn input_ids<'py, D: Dimension>(value: &Bound<'py, PyAny>, rank: &str) -> PyResult<PyReadonlyArray<'py, i32, D>> {
     array(value)?.ok_or_else(|| {
         rule(format!(
@@ -321,8 +321,8 @@ fn input_ids<'py, D: Dimension>(value: &Bound<'py, PyAny>, rank: &str) -> PyResu
 
 #[pymethods]
 impl PyMasker {
-    /// A masker of a tokenizer's ids. Raises AlbertFastError: a special piece is missing, an id outside the vocabulary, an
-    /// option outside its rule.
+    /// Returns a masker for a tokenizer's ids. Raises AlbertFastError if a special token is missing, an id is outside
+    /// the vocabulary, or an option is invalid.
     #[staticmethod]
     fn from_tokenizer(
         tokenizer: &PyTokenizer,
@@ -334,8 +334,8 @@ impl PyMasker {
         Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
     }
 
-    /// A masker of any ids below the length of word_starts. Raises AlbertFastError: an id outside the vocabulary, an
-    /// option outside its rule.
+    /// Returns a masker for ids below the length of word_starts. Raises AlbertFastError if an id is outside the
+    /// vocabulary or an option is invalid.
     #[staticmethod]
     #[pyo3(signature = (word_starts, options_json, *, pad_id, cls_id, sep_id, mask_id, ordinary, special_ids, word_ends=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
@@ -370,7 +370,7 @@ impl PyMasker {
                 word_end.len()
             )));
         }
-        // Masks treat an unknown piece as any other.
+        // Masks treat the unknown piece like any other.
         let vocab = Vocab {
             size,
             pad: pad_id,
@@ -385,7 +385,8 @@ impl PyMasker {
         Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
     }
 
-    /// Masks one row, int32 [tokens]: a dict of arrays of one dimension. Raises AlbertFastError and MemoryError.
+    /// Masks one row, int32 of shape [tokens]. Returns a dict of arrays with one dimension. Raises AlbertFastError and
+    /// MemoryError.
     #[pyo3(signature = (input_ids, *, seed, row=0, labels=false, word_starts=None))]
     fn mask<'py>(
         &self,
@@ -408,9 +409,9 @@ impl PyMasker {
         self.masked(py, ids.as_array().insert_axis(Axis(0)), true, &call)
     }
 
-    /// Masks the rows of int32 [rows, tokens] without the GIL: a dict of arrays of two dimensions.
+    /// Masks the rows of int32 [rows, tokens] without the GIL. Returns a dict of arrays with two dimensions.
     ///
-    /// num_threads: None for all processors. Raises AlbertFastError and MemoryError.
+    /// num_threads is the number of threads (None: one per CPU). Raises AlbertFastError and MemoryError.
     #[pyo3(signature = (input_ids, *, seed, lengths=None, attention_mask=None, first_row=0, labels=false,
                         word_starts=None, num_threads=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
@@ -432,13 +433,13 @@ impl PyMasker {
         self.masked(py, ids.as_array(), false, &call)
     }
 
-    /// Number of pieces of the vocabulary.
+    /// The number of pieces in the vocabulary.
     #[getter]
     fn vocab_size(&self) -> usize {
         self.inner.vocab_size()
     }
 
-    /// Length of the masked_lm_* arrays of a row of so many tokens.
+    /// Returns the length of the masked_lm_* arrays for a row of this many tokens.
     fn predictions(&self, tokens: usize) -> usize {
         self.inner.predictions(tokens)
     }

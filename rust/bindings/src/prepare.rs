@@ -11,10 +11,10 @@ use crate::error::{rule, to_python};
 use crate::progress::run;
 use crate::records::{Inputs, choice, names, to_python_object};
 
-/// Raw text of any form to one sentence a line and a blank line after each document, without the GIL.
+/// Turns raw text into a corpus without the GIL: one sentence per line, a blank line after each document.
 ///
-/// options_json holds the options by name; see albert_fast.prepare_text, which makes it. Returns what was read, taken and
-/// written. Raises AlbertFastError and KeyboardInterrupt; the outputs are then as they were.
+/// options_json holds the options by name. albert_fast.prepare_text, which calls this function, describes them. Returns
+/// what was read, kept and written. Raises AlbertFastError and KeyboardInterrupt; the outputs are then unchanged.
 #[pyfunction]
 #[pyo3(signature = (inputs, output, options_json, *, eval_output=None, num_shards=None, compression="auto",
                     num_threads=None, overwrite=false, dry_run=false, progress=None))]
@@ -35,7 +35,7 @@ pub fn prepare_text(
     let options: PrepareOptions =
         serde_json::from_str(options_json).map_err(|error| rule(format!("options: {error}")))?;
     let compression: TextCompression = choice("compression", compression, "\"auto\", \"none\", \"gzip\" or \"zstd\"")?;
-    // What is below 0 breaks the rule as 0 does.
+    // A negative number breaks the rule in the same way as 0.
     let num_shards = num_shards.map(|count| count.max(0) as u64);
     let training = Target::new(&output, num_shards, compression).map_err(to_python)?;
     let holds_out = options.eval_fraction > 0.0;

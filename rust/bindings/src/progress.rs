@@ -1,4 +1,4 @@
-//! Long work on its own thread, while the calling thread shows progress and listens for Ctrl-C.
+//! Runs long work on its own thread, while the calling thread shows progress and responds to Ctrl-C.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::error::{rule, to_python};
 
-/// How often progress is shown and signals are looked for.
+/// How often to show progress and to check for signals.
 const TICK: Duration = Duration::from_millis(100);
 
 type Report = (&'static str, &'static str, u64, u64);
@@ -36,10 +36,11 @@ impl Progress for Sender {
     }
 }
 
-/// Runs `work` on a pool of `num_threads` without the GIL; `callback(stage, unit, done, total)` is called from here.
+/// Runs `work` on a pool of `num_threads` without the GIL. Calls `callback(stage, unit, done, total)` from the calling
+/// thread.
 ///
-/// An exception from the callback or a signal stops the work at its next safe place; that exception is raised then, a
-/// `KeyboardInterrupt` with the work's own words on how to go on.
+/// An exception from the callback or a signal stops the work at its next safe place. That exception is then raised. If
+/// it is a `KeyboardInterrupt`, it has the message of the work, which says how to resume.
 pub fn run<T: Send>(
     py: Python<'_>,
     num_threads: Option<i64>,
@@ -54,7 +55,7 @@ pub fn run<T: Send>(
             let mut sender = Sender(shared.clone());
             let worker = scope.spawn(move || {
                 let outcome = pool.install(|| work(&mut sender));
-                // The other end waits until it has this.
+                // The receiver waits until it has this.
                 let _ = done.send(outcome);
             });
             let mut raised = None;
@@ -78,7 +79,7 @@ pub fn run<T: Send>(
                         Python::attach(|py| raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py));
                     Err(if interrupt { to_python(stopped) } else { raised })
                 }
-                // It was done before it could stop: what it made is there.
+                // The work finished before it could stop, so its result exists.
                 (Some(Ok(done)), Some(raised))
                     if Python::attach(|py| raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py)) =>
                 {

@@ -27,12 +27,12 @@ use crate::error::{rule, to_python};
 use crate::progress::run;
 use crate::tokenizer::PyTokenizer;
 
-/// The value of a string option, by the names serde gives it.
+/// Returns the value of a string option, by the names that serde gives it.
 pub fn choice<T: serde::de::DeserializeOwned>(name: &str, value: &str, choices: &str) -> PyResult<T> {
     serde_json::from_value(value.into()).map_err(|_| rule(format!("{name} must be {choices}; it is {value:?}")))
 }
 
-/// What `json.loads` makes of `value`.
+/// Returns `value` as the Python object that `json.loads` would make of it.
 pub fn to_python_object(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<Py<PyAny>> {
     let text = serde_json::to_string(value).map_err(|error| rule(error.to_string()))?;
     Ok(py.import("json")?.call_method1("loads", (text,))?.unbind())
@@ -51,7 +51,7 @@ pub fn any_text(format: &str) -> PyResult<bool> {
     }
 }
 
-/// Inputs as the core takes them: any name that the system allows.
+/// Returns inputs as the core takes them: any names that the system allows.
 pub fn names(inputs: Inputs) -> Vec<OsString> {
     let paths = match inputs {
         Inputs::One(path) => vec![path],
@@ -67,13 +67,13 @@ pub enum Inputs {
     Many(Vec<PathBuf>),
 }
 
-/// Tokenizes text inputs into a token store, without the GIL; stopped and called again it goes on.
+/// Tokenizes a corpus into a token store, without the GIL. An interrupted call resumes when it is repeated.
 ///
-/// inputs is a path or a list of them: files, globs, folders; plain, .gz or .zst; one sentence a line, a blank line between
-/// documents. progress(stage, unit, done, total) is called now and then. Returns what the store holds: "documents",
-/// "sentences", "tokens", ..., and "warnings". Raises AlbertFastError (an input that cannot be read, text that is not UTF-8
-/// unless on_bad_utf8="replace", a folder that holds a store of something else unless overwrite, a full disk) and
-/// KeyboardInterrupt.
+/// inputs is a path or a list of paths: files, globs and directories, plain or compressed with gzip, bzip2, xz or zstd,
+/// with one sentence per line and a blank line between documents. progress(stage, unit, done, total) is called now and
+/// then. Returns what the store holds: "documents", "sentences", "tokens", ..., and "warnings". Raises AlbertFastError
+/// if an input cannot be read, text is not UTF-8 (unless on_bad_utf8="replace"), the directory contains another store
+/// (unless overwrite), or the disk is full. Raises KeyboardInterrupt.
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", format="auto", overwrite=false, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
@@ -105,10 +105,10 @@ pub fn tokenize(
     Ok(result.into_any().unbind())
 }
 
-/// Text inputs, or one token store, to TFRecord shards with dataset.json beside them, without the GIL.
+/// Turns text inputs, or one token store, into TFRecord shards and dataset.json, without the GIL.
 ///
-/// options_json holds the fields of albert_fast.reference.Options, and "rng" and "word_boundary". Returns dataset.json's
-/// content and what the run did. Raises AlbertFastError and KeyboardInterrupt. See _native.pyi.
+/// options_json holds the fields of albert_fast.reference.Options, "rng" and "word_boundary". Returns the content of
+/// dataset.json and what the run did. Raises AlbertFastError and KeyboardInterrupt. See _native.pyi.
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, options_json, *, num_shards=None, compression="none",
                     num_threads=None, on_bad_utf8="error", format="auto", keep_store=false, overwrite=false,
@@ -165,7 +165,8 @@ pub fn instance_options(json: &str) -> PyResult<InstanceOptions> {
     serde_json::from_str(json).map_err(|error| rule(format!("options: {error}")))
 }
 
-/// The instances of documents of ids in memory, in output order: what the tests compare with albert_fast.reference.
+/// Returns the instances of documents of ids in memory, in output order. The tests compare them with
+/// albert_fast.reference.
 #[pyfunction]
 #[pyo3(signature = (documents, word_start, ordinary, special, options_json, word_end=None))]
 pub fn instances<'py>(
@@ -235,8 +236,8 @@ pub fn instances<'py>(
 
 /// Iterates over the records of one TFRecord file, plain or gzip: (number, features, problems).
 ///
-/// problems is empty where the checksums, the features and, if given, vocab_size and cls_sep hold. Raises AlbertFastError
-/// where the file cannot be read.
+/// problems is empty if the checksums, the features and, if given, vocab_size and cls_sep are correct. Raises
+/// AlbertFastError if the file cannot be read.
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct RecordFile {
     inner: Mutex<(RecordReader, Rules)>,
@@ -269,7 +270,8 @@ impl RecordFile {
                 }
                 Err(reason) => (record.index, Example::default(), vec![reason]),
             },
-            // The reader can go on after data that fails its checksum; after anything else its next answer is the end.
+            // After data that fails its checksum, the reader can continue. After any other damage, it returns the end
+            // next.
             Err(Error::Record { record, offset, reason, .. }) => {
                 let example = Example::default();
                 (record, example, vec![format!("at byte {offset}: {reason}")])
@@ -281,7 +283,7 @@ impl RecordFile {
             match values {
                 Values::Ints(values) => features.set_item(name, values.into_pyarray(py))?,
                 Values::Floats(values) => features.set_item(name, values.into_pyarray(py))?,
-                // None of the eight, or among the problems already.
+                // Not one of the eight features, or already among the problems.
                 Values::Bytes(_) | Values::Nothing => {}
             }
         }

@@ -16,10 +16,10 @@ use crate::tokenizer::PyTokenizer;
 
 /// A token store, open for reading: tokenized documents in memory-mapped files, as albert_fast.tokenize writes them.
 ///
-/// TokenStore(path, *, verify=True) opens the one in a folder; with verify every byte is read once and compared with the
-/// store's checksums. len is the number of documents, document(i) the sentences of one: a list of arrays of ids, uint16 or
-/// uint32 [tokens]. It can be pickled. Raises AlbertFastError: no store, or one that is damaged, cut short or of another
-/// version.
+/// TokenStore(path, *, verify=True) opens the store in a directory. With verify, every byte is read once and compared
+/// with the store's checksums. len is the number of documents. document(i) returns the sentences of document i, a list
+/// of arrays of ids, uint16 or uint32 of shape [tokens]. A store can be pickled. Raises AlbertFastError if there is no
+/// store, or if it is damaged, truncated or of another version.
 #[pyclass(name = "TokenStore", module = "albert_fast._native", frozen)]
 pub struct PyTokenStore {
     pub inner: Arc<TokenStore>,
@@ -27,11 +27,11 @@ pub struct PyTokenStore {
 
 #[pymethods]
 impl PyTokenStore {
-    /// Opens the store in a folder; verify reads all of it once and checks it.
+    /// Opens the store in a directory. verify reads and checks all of it once.
     #[new]
     #[pyo3(signature = (path, *, verify=true))]
     fn new(py: Python<'_>, path: PathBuf, verify: bool) -> PyResult<Self> {
-        // It is opened again by its path: for its tokenizer, and where it was pickled.
+        // The path is used again, to load the tokenizer and after unpickling.
         let path = std::path::absolute(&path).unwrap_or(path);
         let store = run(py, None, None, |_| {
             let store = TokenStore::open(&path)?;
@@ -43,7 +43,7 @@ impl PyTokenStore {
         Ok(Self { inner: Arc::new(store) })
     }
 
-    /// Opens a pickled store again, which must hold what it held.
+    /// Opens a pickled store again. Its contents must be unchanged.
     #[staticmethod]
     fn _reopen(py: Python<'_>, path: PathBuf, digest: &str) -> PyResult<Self> {
         let store = Self::new(py, path, false)?;
@@ -62,12 +62,12 @@ impl PyTokenStore {
         Ok((PyType::new::<Self>(py).getattr("_reopen")?, (path, self.digest())))
     }
 
-    /// Number of documents.
+    /// Returns the number of documents.
     fn __len__(&self) -> usize {
         self.inner.num_documents() as usize
     }
 
-    /// The sentences of a document: a list of arrays of ids, uint16 or uint32.
+    /// Returns the sentences of a document: a list of arrays of ids, uint16 or uint32.
     fn document<'py>(&self, py: Python<'py>, index: i64) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let count = self.inner.num_documents();
         let number = u64::try_from(index).ok().filter(|&number| number < count);
@@ -86,53 +86,53 @@ impl PyTokenStore {
             .collect()
     }
 
-    /// The tokenizer that the store was made with, from its own copy.
+    /// Returns the tokenizer that the store was made with, from the copy in the store.
     fn tokenizer(&self, py: Python<'_>) -> PyResult<PyTokenizer> {
         py.detach(|| tokenizer_of(&self.inner)).map(PyTokenizer::new).map_err(to_python)
     }
 
-    /// Reads all of the store and checks it.
+    /// Reads and checks all of the store.
     fn verify(&self, py: Python<'_>) -> PyResult<()> {
         run(py, None, None, |_| self.inner.verify())
     }
 
-    /// The folder.
+    /// The directory.
     #[getter]
     fn path(&self) -> PathBuf {
         self.inner.folder().to_path_buf()
     }
 
-    /// Number of documents.
+    /// The number of documents.
     #[getter]
     fn num_documents(&self) -> u64 {
         self.inner.num_documents()
     }
 
-    /// Number of sentences.
+    /// The number of sentences.
     #[getter]
     fn num_sentences(&self) -> u64 {
         self.inner.num_sentences()
     }
 
-    /// Number of tokens.
+    /// The number of tokens.
     #[getter]
     fn num_tokens(&self) -> u64 {
         self.inner.num_tokens()
     }
 
-    /// Pieces of the vocabulary.
+    /// The number of pieces in the vocabulary.
     #[getter]
     fn vocab_size(&self) -> u32 {
         self.inner.meta().vocab_size
     }
 
-    /// Digest of the tokenizer that made it.
+    /// The digest of the tokenizer that the store was made with.
     #[getter]
     fn tokenizer_digest(&self) -> &str {
         self.inner.tokenizer_digest()
     }
 
-    /// Digest of its contents.
+    /// The digest of the contents.
     #[getter]
     fn digest(&self) -> String {
         store_digest(&self.inner)

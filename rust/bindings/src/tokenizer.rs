@@ -14,20 +14,20 @@ use rayon::prelude::*;
 
 use crate::error::{rule, to_python};
 
-/// Word caches that are kept from one call to the next, of 19 MiB each.
+/// The number of word caches that are kept between calls, of 19 MiB each.
 const MAX_STATES: usize = 8;
 
-/// Texts a thread takes at a time.
+/// The number of texts that a thread takes at a time.
 const BATCH: usize = 256;
 
-/// Bytes of text for each thread that are copied out of Python's strings at a time.
+/// The bytes of text per thread that are copied from Python's strings at a time.
 const PIECE_BYTES: usize = 1 << 18;
 
-/// A SentencePiece unigram or WordPiece tokenizer: immutable, and safe to share between threads.
+/// A SentencePiece unigram or WordPiece tokenizer. It is immutable and safe to share between threads.
 #[pyclass(name = "Tokenizer", module = "albert_fast._native", frozen)]
 pub struct PyTokenizer {
     pub inner: Arc<Tokenizer>,
-    /// Where the file is: the process may stand in another folder when it is pickled.
+    /// The absolute path of the file, because the working directory may be another one when the tokenizer is pickled.
     absolute: PathBuf,
     states: Mutex<Vec<State>>,
     vocab: OnceLock<Vocab>,
@@ -39,7 +39,7 @@ impl PyTokenizer {
         Self { inner: Arc::new(inner), absolute, states: Mutex::new(Vec::new()), vocab: OnceLock::new() }
     }
 
-    /// `id` as one of the vocabulary.
+    /// Returns `id` if it is in the vocabulary.
     fn checked(&self, id: i64) -> PyResult<u32> {
         let size = self.inner.pieces().len();
         u32::try_from(id)
@@ -48,7 +48,7 @@ impl PyTokenizer {
             .ok_or_else(|| rule(format!("id must be from 0 to {}, the vocabulary's last; it is {id}", size - 1)))
     }
 
-    /// The special pieces' ids; an error where one is missing.
+    /// Returns the ids of the special tokens. Fails if one is missing.
     fn special(&self) -> PyResult<&Vocab> {
         if let Some(vocab) = self.vocab.get() {
             return Ok(vocab);
@@ -59,7 +59,7 @@ impl PyTokenizer {
 
     /// Runs `work` with one of the kept word caches.
     fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        // Never waits: a process may be forked while another thread holds the lock.
+        // Never waits for the lock: a process may be forked while another thread holds it.
         let kept = self.states.try_lock().ok().and_then(|mut states| states.pop());
         let mut state = kept.unwrap_or_else(|| self.inner.state(false));
         let result = work(&mut state);
@@ -71,7 +71,7 @@ impl PyTokenizer {
         result
     }
 
-    /// Appends the ids of texts that stand one after the other, and where those of each end.
+    /// Appends the ids of concatenated texts, and the end of each text's ids.
     fn encode_texts(&self, mut texts: Texts<'_>, ids: &mut Vec<u32>, offsets: &mut Vec<u64>) {
         self.with_state(|state| {
             ids.reserve(texts.bytes.len() / 4);
@@ -84,7 +84,7 @@ impl PyTokenizer {
         });
     }
 
-    /// As [`Self::encode_texts`], by the threads of `pool`.
+    /// Like [`Self::encode_texts`], on the threads of `pool`.
     fn encode_texts_in(&self, pool: &rayon::ThreadPool, texts: Texts<'_>, ids: &mut Vec<u32>, offsets: &mut Vec<u64>) {
         let parts: Vec<(Vec<u32>, Vec<u64>)> = pool.install(|| {
             texts
@@ -108,7 +108,7 @@ impl PyTokenizer {
     }
 }
 
-/// Texts one after the other: the bytes from `start` on, and where each ends.
+/// Concatenated texts: the bytes from `start` on, and the end of each text.
 #[derive(Clone, Copy)]
 struct Texts<'a> {
     bytes: &'a str,
@@ -116,7 +116,8 @@ struct Texts<'a> {
     ends: &'a [usize],
 }
 
-/// The file that a directory stands for, or an error for a tokenizer.json: see the functions of that name in albert_fast.tokenizers.files.
+/// Returns the file that a directory stands for, or an error for a tokenizer.json. See the functions of the same name
+/// in albert_fast.tokenizers.files.
 fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> {
     if !path.is_dir() && path.extension().is_none_or(|suffix| suffix != "json") {
         return Ok(path);
@@ -124,13 +125,13 @@ fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> 
     py.import("albert_fast.tokenizers.files")?.getattr(kind)?.call1((path,))?.extract()
 }
 
-/// What the files beside a model say; nothing if the model cannot be read. Opening it reports that.
+/// Returns what the files next to a model say, or nothing if the model cannot be read. Opening it reports that.
 fn model_rules(path: &Path) -> PyResult<Beside> {
     let Ok(content) = std::fs::read(path) else { return Ok(Beside::default()) };
     beside::of_model(path, &content).map_err(to_python)
 }
 
-/// The rules of the arguments, else of the files beside the tokenizer, else the defaults.
+/// Returns the rules of the arguments, otherwise those of the files next to the tokenizer, otherwise the defaults.
 fn chosen_rules(
     py: Python<'_>,
     path: &Path,
@@ -164,9 +165,9 @@ fn chosen_rules(
     })
 }
 
-/// What the files beside a tokenizer tell of its text rules: (lower_case, keep_accents, of_another).
+/// Returns what the files next to a tokenizer say about its text rules: (lower_case, keep_accents, of_another).
 ///
-/// A rule is None if no file tells it; of_another is a file that names another model, None if there is none. Raises
+/// A rule is None if no file states it. of_another is a file that names another model, or None if there is none. Raises
 /// AlbertFastError if a file cannot be used.
 #[pyfunction]
 pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<bool>, Option<bool>, Option<PathBuf>)> {
@@ -179,7 +180,7 @@ pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<bool>, O
     Ok((value(beside.lower_case), value(beside.keep_accents), beside.of_another))
 }
 
-/// The word boundary of that name.
+/// Returns the word boundary of this name.
 pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
     match name {
         "unicode" => Ok(WordBoundary::Unicode),
@@ -192,11 +193,11 @@ pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
 impl PyTokenizer {
     /// Loads a SentencePiece unigram model, or the one in a directory.
     ///
-    /// With text_rules="albert" ids are those of the reference's preprocess_text and encode_pieces, under the rules that
-    /// spiece.config.json, tokenizer_config.json or tokenizer.json beside the model tells; with "none" those of
-    /// sentencepiece.SentencePieceProcessor.encode, version 0.2.3. Raises AlbertFastError: no such file, a model of another
-    /// kind, cut short or corrupt, (with "albert") without [CLS], [SEP], [MASK] or <pad>, or arguments that contradict
-    /// these files (unless follow_config is False).
+    /// With text_rules="albert", ids are those of the reference's preprocess_text and encode_pieces, with the rules in
+    /// spiece.config.json, tokenizer_config.json or tokenizer.json next to the model. With "none", they are those of
+    /// sentencepiece.SentencePieceProcessor.encode, version 0.2.3. Raises AlbertFastError if the file does not exist;
+    /// if the model is of another kind, truncated or corrupt; with "albert", if it lacks [CLS], [SEP], [MASK] or <pad>;
+    /// or if arguments contradict these files (unless follow_config is False).
     #[staticmethod]
     #[pyo3(signature = (path, *, lower_case=None, keep_accents=None, text_rules="albert", follow_config=true))]
     fn from_file(
@@ -219,11 +220,12 @@ impl PyTokenizer {
         py.detach(|| Tokenizer::from_model(&path, rules)).map(Self::new).map_err(to_python)
     }
 
-    /// Loads a BERT WordPiece vocabulary, or the one in a directory, one entry a line (FullTokenizer without a SentencePiece model).
+    /// Loads a BERT WordPiece vocabulary, or the one in a directory, with one entry per line (FullTokenizer without a
+    /// SentencePiece model).
     ///
-    /// Text rules are those of the tokenizer_config.json beside it. Raises AlbertFastError: no such file, no UTF-8, an
-    /// entry on two lines, [UNK], [CLS], [SEP], [MASK] or [PAD] is missing, or arguments that contradict
-    /// tokenizer_config.json (unless follow_config is False).
+    /// The text rules are those of the tokenizer_config.json next to it. Raises AlbertFastError if the file does not
+    /// exist or is not UTF-8; if an entry is on two lines; if [UNK], [CLS], [SEP], [MASK] or [PAD] is missing; or if
+    /// arguments contradict tokenizer_config.json (unless follow_config is False).
     #[staticmethod]
     #[pyo3(signature = (path, *, lower_case=None, keep_accents=None, follow_config=true))]
     fn from_vocab_file(
@@ -239,21 +241,23 @@ impl PyTokenizer {
         py.detach(|| Tokenizer::from_vocabulary(&path, rules)).map(Self::new).map_err(to_python)
     }
 
-    /// The ids of a text. Raises UnicodeEncodeError on a surrogate.
+    /// Returns the ids of a text. Raises UnicodeEncodeError if it contains a surrogate.
     fn encode(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
         self.with_state(|state| self.inner.encode(state, text, &mut ids));
         ids
     }
 
-    /// The pieces of a text: an unknown run is its surface, with WordPiece it is "[UNK]".
+    /// Returns the pieces of a text. A run of unknown characters is its surface; with WordPiece it is "[UNK]".
     fn encode_pieces(&self, text: &str) -> Vec<String> {
         self.with_state(|state| self.inner.encode_pieces(state, text))
     }
 
-    /// The ids of many texts, without the GIL: ids uint32 [tokens] and offsets uint64 [texts + 1].
+    /// Returns the ids of many texts, without the GIL: ids, uint32 of shape [tokens], and offsets, uint64 of shape
+    /// [texts + 1].
     ///
-    /// Text i has ids[offsets[i]:offsets[i + 1]], as encode(texts[i]) gives them. num_threads: None for all processors.
+    /// The ids of text i are ids[offsets[i]:offsets[i + 1]], the same as from encode. num_threads is the number of
+    /// threads (None: one per CPU).
     #[pyo3(signature = (texts, *, num_threads=None))]
     #[expect(clippy::type_complexity, reason = "a pair of arrays")]
     fn encode_batch<'py>(
@@ -269,7 +273,7 @@ impl PyTokenizer {
         let pool = if threads == 1 { None } else { Some(crate::pool(threads)?) };
         let mut texts = texts.try_iter()?;
         let (mut ids, mut offsets) = (Vec::new(), vec![0]);
-        // Copied a piece at a time: nothing of Python's is held while others may change it.
+        // Texts are copied in batches, so that no Python object is borrowed while others may change it.
         let (mut bytes, mut ends) = (String::new(), Vec::new());
         loop {
             bytes.clear();
@@ -294,13 +298,13 @@ impl PyTokenizer {
         Ok((ids.into_pyarray(py), offsets.into_pyarray(py)))
     }
 
-    /// The text of ids: control symbols are left out. Raises AlbertFastError on an id outside the vocabulary.
+    /// Returns the text of ids. Control symbols are skipped. Raises AlbertFastError if an id is outside the vocabulary.
     fn decode(&self, ids: Vec<i64>) -> PyResult<String> {
         let ids = ids.into_iter().map(|id| self.checked(id)).collect::<PyResult<Vec<u32>>>()?;
         self.inner.decode(&ids).map_err(to_python)
     }
 
-    /// The text under the text rules, before it is segmented; itself with text_rules="none".
+    /// Applies the text rules, the step before tokenizing. With text_rules="none" nothing changes.
     fn preprocess(&self, text: &str) -> String {
         let mut out = String::new();
         match self.inner.text_rules() {
@@ -310,30 +314,31 @@ impl PyTokenizer {
         out
     }
 
-    /// The piece of an id. Raises AlbertFastError on an id outside the vocabulary.
+    /// Returns the piece of an id. Raises AlbertFastError if the id is outside the vocabulary.
     fn id_to_piece(&self, id: i64) -> PyResult<String> {
         Ok(self.inner.pieces()[self.checked(id)? as usize].clone())
     }
 
-    /// The id of a piece, None where it is none; control symbols have ids too.
+    /// Returns the id of a piece, which may be a control symbol, or None if the vocabulary does not contain it.
     fn piece_to_id(&self, piece: &str) -> Option<u32> {
         self.inner.piece_to_id(piece)
     }
 
-    /// For each id, bool [vocab_size], whether the piece begins a word: by "unicode" or, as in the reference, "albert".
+    /// Returns whether each piece begins a word, bool of shape [vocab_size]: under "unicode" or, as in the reference,
+    /// "albert".
     #[pyo3(signature = (word_boundary="unicode"))]
     fn word_starts<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
         Ok(self.inner.word_starts(self::word_boundary(word_boundary)?).into_pyarray(py))
     }
 
-    /// For each id, bool [vocab_size], whether what follows the piece begins a word; all False unless ▁ ends words.
+    /// Returns whether a word begins after each piece, bool of shape [vocab_size]. All are False unless ▁ ends words.
     #[pyo3(signature = (word_boundary="unicode"))]
     fn word_ends<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let ends = self.inner.word_ends(self::word_boundary(word_boundary)?);
         Ok(ends.unwrap_or_else(|| vec![false; self.inner.pieces().len()]).into_pyarray(py))
     }
 
-    /// For each of some ids, bool [len(ids)], whether the token begins a word there.
+    /// Returns whether each token of some ids begins a word, bool of shape [len(ids)].
     #[pyo3(signature = (ids, word_boundary="unicode"))]
     fn word_starts_in<'py>(
         &self,
@@ -345,19 +350,19 @@ impl PyTokenizer {
         Ok(self.inner.word_starts_in(&ids, self::word_boundary(word_boundary)?).into_pyarray(py))
     }
 
-    /// What a file must hold for another program to give the same ids: the model, or the vocabulary's entries by line.
+    /// The model, or the vocabulary's entries by line, as a file from which other programs get the same ids.
     #[getter]
     fn content<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.inner.file_bytes())
     }
 
-    /// Whether ▁ stands at the end of words (treat_whitespace_as_suffix).
+    /// Whether ▁ marks the end of a word (treat_whitespace_as_suffix).
     #[getter]
     fn marks_word_ends(&self) -> bool {
         self.inner.marks_word_ends()
     }
 
-    /// Number of pieces.
+    /// The number of pieces.
     #[getter]
     fn vocab_size(&self) -> usize {
         self.inner.pieces().len()
@@ -375,19 +380,19 @@ impl PyTokenizer {
         self.inner.kind()
     }
 
-    /// SHA-256 (hex) over the file and the text rules: equal digests give equal ids.
+    /// SHA-256 (hex) of the file and the text rules. Tokenizers with equal digests give equal ids.
     #[getter]
     fn digest(&self) -> &str {
         self.inner.digest()
     }
 
-    /// SHA-256 (hex) over the pieces in id order: if it is equal, ids have one meaning.
+    /// SHA-256 (hex) of the pieces in id order. With equal digests, an id means the same piece.
     #[getter]
     fn vocab_digest(&self) -> &str {
         self.inner.vocab_digest()
     }
 
-    /// The name of the file that the user knows: of path, unless that is a token store's copy.
+    /// The name of the file as the user knows it: that of path, unless path is a token store's copy.
     #[getter]
     fn file_name(&self) -> &str {
         self.inner.name()
@@ -399,13 +404,13 @@ impl PyTokenizer {
         self.inner.path().to_path_buf()
     }
 
-    /// Whether text is lower-cased.
+    /// Whether text is lowercased.
     #[getter]
     fn lower_case(&self) -> bool {
         self.inner.text_rules().is_some_and(|rules| rules.lower_case)
     }
 
-    /// Whether accents stay.
+    /// Whether accents are kept.
     #[getter]
     fn keep_accents(&self) -> bool {
         self.inner.text_rules().is_none_or(|rules| rules.keep_accents)
@@ -417,31 +422,31 @@ impl PyTokenizer {
         if self.inner.text_rules().is_some() { "albert" } else { "none" }
     }
 
-    /// Id of <pad> or [PAD]. Raises AlbertFastError where there is none.
+    /// The id of <pad> or [PAD]. Raises AlbertFastError if there is none.
     #[getter]
     fn pad_id(&self) -> PyResult<u32> {
         Ok(self.special()?.pad)
     }
 
-    /// Id of the unknown piece.
+    /// The id of the unknown piece.
     #[getter]
     fn unk_id(&self) -> u32 {
         self.inner.unknown_id()
     }
 
-    /// Id of [CLS]. Raises AlbertFastError where there is none.
+    /// The id of [CLS]. Raises AlbertFastError if there is none.
     #[getter]
     fn cls_id(&self) -> PyResult<u32> {
         Ok(self.special()?.cls)
     }
 
-    /// Id of [SEP]. Raises AlbertFastError where there is none.
+    /// The id of [SEP]. Raises AlbertFastError if there is none.
     #[getter]
     fn sep_id(&self) -> PyResult<u32> {
         Ok(self.special()?.sep)
     }
 
-    /// Id of [MASK]. Raises AlbertFastError where there is none.
+    /// The id of [MASK]. Raises AlbertFastError if there is none.
     #[getter]
     fn mask_id(&self) -> PyResult<u32> {
         Ok(self.special()?.mask)
@@ -456,7 +461,7 @@ impl PyTokenizer {
         )
     }
 
-    /// A tokenizer is pickled as the name of its file and what it must have been: see restore_tokenizer.
+    /// Pickles a tokenizer as the path of its file and what the file must be; see restore_tokenizer.
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let restore = py.import("albert_fast._native")?.getattr("restore_tokenizer")?;
         let state = (
@@ -471,10 +476,11 @@ impl PyTokenizer {
     }
 }
 
-/// A line as the SentencePiece model gets it (the reference's preprocess_text).
+/// Returns a line as the SentencePiece model gets it (the reference's preprocess_text).
 ///
-/// White space, as str.split sees it, becomes single spaces; NFKD, and combining marks are dropped, unless keep_accents;
-/// str.lower(), unless not lower_case. Raises UnicodeEncodeError on a surrogate.
+/// Whitespace, as str.split defines it, becomes single spaces. Unless keep_accents is set, NFKD is applied and
+/// combining marks are dropped. Unless lower_case is False, str.lower() comes last. Raises UnicodeEncodeError if the
+/// text contains a surrogate.
 #[pyfunction]
 #[pyo3(signature = (text, *, lower_case=true, keep_accents=false))]
 pub fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
@@ -483,9 +489,9 @@ pub fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
     out
 }
 
-/// The tokenizer that was pickled: what pickle.loads calls.
+/// Restores a tokenizer that was pickled. pickle.loads calls it.
 ///
-/// Raises AlbertFastError where the file is gone, or is no longer the one of that digest.
+/// Raises AlbertFastError if the file no longer exists, or its digest has changed.
 #[pyfunction]
 pub fn restore_tokenizer(
     py: Python<'_>,
