@@ -1,4 +1,4 @@
-"""The rows of the bench on batches and masks."""
+"""The rows of the benchmark on batches and masks."""
 
 import json
 import os
@@ -17,12 +17,15 @@ SECONDS = "10"
 
 
 def _rate(values: list[float], what: str) -> str:
-    """Median and range."""
+    """Format median and range."""
     return f"{statistics.median(values):,.0f} {what} a second ({min(values):,.0f} to {max(values):,.0f})"
 
 
 def _vocabulary(model: Path, path: Path) -> Path:
-    """The pieces of a SentencePiece model as a WordPiece vocabulary: enough for masks, which need words of pieces."""
+    """Write the pieces of a SentencePiece model as a WordPiece vocabulary.
+
+    This is enough for masks, which need words made of pieces.
+    """
     lines = model.with_suffix(".vocab").read_text(encoding="utf-8").split("\n")
     pieces = [line.split("\t")[0] for line in lines if line]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -32,7 +35,10 @@ def _vocabulary(model: Path, path: Path) -> Path:
 
 
 def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> tuple[list[Row], dict[str, Any]]:
-    """InstanceStream, RecordReader and Masker; the last against transformers, where `torch_python` has it."""
+    """Return the rows of InstanceStream, RecordReader and Masker.
+
+    Masker is compared with transformers if `torch_python` has it.
+    """
     say("batches: tokenizing, making records")
     output = folder / "batches"
     shutil.rmtree(output, ignore_errors=True)
@@ -79,7 +85,7 @@ def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> 
     say("batches: Masker")
     vocabulary = _vocabulary(model, folder / "vocab.txt")
     root = str(Path(__file__).parents[1])
-    # Another Python finds the package, and its extension, in the checkout.
+    # Another Python finds the package and its extension in the checkout.
     environment = os.environ | {"PYTHONPATH": root, "TRANSFORMERS_VERBOSITY": "error"}
     done = subprocess.run(
         [torch_python, READERS, "masks", str(vocabulary), str(corpus.path)],

@@ -35,13 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GROUPS = ("tokenizing", "records", "batches", "sentences", "training", "padding", "cache")
-"""Rows that belong together, in the order they are measured."""
+"""Groups of rows, in the order in which they are measured."""
 REFERENCE = 59
-"""The reference script makes 1/59 as much text x dupe a second as sentencepiece encodes on one thread beside it."""
+"""The reference script processes 1/59 as much text x dupe per second as sentencepiece encodes next to it.
+
+sentencepiece encodes on one thread.
+"""
 
 
 def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
-    """A command's time and peak memory, started by a small process; its messages are shown if it fails."""
+    """Return a command's time and peak memory. A small process starts it, and shows its messages if it fails."""
     with log.open("w") as file:
         done = subprocess.run(
             [sys.executable, CHILD, "launch", *command], stdout=subprocess.PIPE, stderr=file, check=True
@@ -53,7 +56,7 @@ def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
 
 
 def train(folder: Path, corpus: Corpus) -> Path:
-    """A tokenizer of 30,000 pieces, trained on a sample of the corpus by albert-fast; kept for the next run."""
+    """Train a tokenizer of 30,000 pieces on a sample of the corpus with albert-fast, and keep it for the next run."""
     output = folder / f"tokenizer-{corpus.key}"
     if not (output / "spiece.model").exists():
         sample = part(corpus, 20 * MB, seed=5)
@@ -65,20 +68,20 @@ def train(folder: Path, corpus: Corpus) -> Path:
 
 
 class Records(NamedTuple):
-    """One run of make-records."""
+    """The result of one make-records command."""
 
     wall: float
     peak: float
     anonymous: float
-    """Of that, what is not pages of mapped files, which the system can take back; sampled."""
+    """The part of the peak that is not pages of mapped files, which the system can reclaim; sampled."""
     bytes: int
-    """Of all shards."""
+    """Bytes of all shards."""
     records_seconds: float
-    """Of the stage that writes them."""
+    """Seconds of the stage that writes the records."""
 
 
 def make_records(text: Path, model: Path, folder: Path) -> Records:
-    """Runs the command on `text`; removes what it wrote."""
+    """Run the command on `text`, and remove what it wrote."""
     output, seconds = folder / "records", folder / "seconds.json"
     shutil.rmtree(output, ignore_errors=True)
     options = [
@@ -103,7 +106,7 @@ def make_records(text: Path, model: Path, folder: Path) -> Records:
 
 
 def dd_rate(size: int, folder: Path) -> float:
-    """Bytes a second of dd writing `size` bytes of zeros, fsync included; removes them."""
+    """Return the bytes per second at which dd writes `size` bytes of zeros, including fsync. Remove them."""
     blocks = -(-size // MIB)
     target = folder / "zeros"
     target.unlink(missing_ok=True)
@@ -120,7 +123,7 @@ def dd_rate(size: int, folder: Path) -> float:
 
 
 def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tuple[list[Row], dict[str, Any]]:
-    """make-records: its rate, that of writing, its memory."""
+    """Return the rows of make-records: its rate, the rate of writing, and its memory."""
     dupe = 10
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     preprocess = Tokenizer.from_file(model).preprocess
@@ -205,7 +208,7 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
 
 
 def cache_rows(model: Path) -> tuple[list[Row], dict[str, Any]]:
-    """The word cache's memory."""
+    """Return the row of the word cache's memory."""
     words = 2_000_000
     say(f"word cache: {words:,} distinct words")
     found = run_child(CHILD, ["word-cache", str(model), str(words)])
@@ -224,7 +227,7 @@ def cache_rows(model: Path) -> tuple[list[Row], dict[str, Any]]:
 
 
 def environment() -> dict[str, Any]:
-    """The machine and the versions."""
+    """Return the machine and the versions."""
     cpu = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -241,7 +244,7 @@ def environment() -> dict[str, Any]:
 
 
 def verdict(row: Row) -> str:
-    """What became of a row's targets."""
+    """Return whether a row reached its targets."""
     if row.reached is None:
         return "(for information)"
     must = "reached" if row.reached else "not reached"
@@ -251,7 +254,7 @@ def verdict(row: Row) -> str:
 
 
 def show(rows: list[Row], title: str, caption: str) -> None:
-    """Prints the table, as wide as a terminal or, into a file, wide enough to be read."""
+    """Print the table as wide as the terminal, or wide enough to be read in a file."""
     table = Table(
         title=title, caption=caption, show_lines=True, expand=True, title_justify="left", caption_justify="left"
     )
@@ -265,7 +268,7 @@ def show(rows: list[Row], title: str, caption: str) -> None:
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--text",
@@ -345,7 +348,7 @@ def options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measures, prints the table, removes what was written on the way."""
+    """Measure, print the table, and remove temporary files."""
     given = options()
     started = time.perf_counter()
     before = environment()
@@ -353,7 +356,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     say("reading the text")
     corpus = build(folder, given.text, given.megabytes * MB)
-    # Records take about 25 bytes for each byte of text at dupe 10; dd writes as much after them.
+    # Records take about 25 bytes per byte of text at dupe 10. dd then writes as much again.
     if (free := shutil.disk_usage(folder).free) < 35 * corpus.size:
         sys.exit(f"bench: {35 * corpus.size / MB:,.0f} MB of disk are needed, {free / MB:,.0f} are free: --megabytes")
     model = given.tokenizer or train(folder, corpus)

@@ -17,7 +17,7 @@ from typing import Any
 
 
 def launch(command: list[str]) -> dict[str, float]:
-    """Runs `command`; its errors go to standard error.
+    """Run `command`. Its errors go to standard error.
 
     This process must be small: Linux counts the memory of the process that starts a command into the command's peak.
     """
@@ -39,7 +39,7 @@ def launch(command: list[str]) -> dict[str, float]:
 
 
 def _anonymous(pid: int) -> int:
-    """A process's resident memory that is not pages of files, in bytes."""
+    """Return a process's resident memory that is not pages of files, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -47,10 +47,10 @@ def _anonymous(pid: int) -> int:
 
 
 def make_records(seconds_file: str, arguments: list[str]) -> int:
-    """The whole command line. It prints its stages in whole seconds; they are taken where it prints them."""
+    """Run the whole command line. It prints its stages in whole seconds, so they are measured when it prints them."""
     from albert_fast.cli import main
 
-    # By name: the package's attribute of that name is the function.
+    # Import by name: the package's attribute of that name is the function.
     command: Any = importlib.import_module("albert_fast.cli.make_records")
     report = command.report
 
@@ -63,7 +63,7 @@ def make_records(seconds_file: str, arguments: list[str]) -> int:
 
 
 def resident() -> int:
-    """This process's resident memory in bytes."""
+    """Return this process's resident memory in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -71,7 +71,7 @@ LETTERS = "etaoinshrdlcumwfgypbvkjxqz"
 
 
 def distinct_words(start: int, count: int, rng: random.Random) -> list[str]:
-    """Words of 3 to 100 letters that occur once in the stream: a number in letters without z, a z, random letters."""
+    """Return words of 3 to 100 letters that occur once: a number in letters without z, a z, and random letters."""
     words = []
     for number in range(start, start + count):
         name, rest = "", number
@@ -85,7 +85,7 @@ def distinct_words(start: int, count: int, rng: random.Random) -> list[str]:
 
 
 def word_cache(model: str, total: int) -> dict[str, Any]:
-    """Tokenizes `total` distinct words on one thread in 20 batches; memory before the first and after each."""
+    """Tokenize `total` distinct words on one thread in 20 batches. Report memory before the first and after each."""
     from albert_fast import Tokenizer
 
     tokenizer = Tokenizer.from_file(model, text_rules="none")

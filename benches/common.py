@@ -1,4 +1,4 @@
-"""What the files of the bench share."""
+"""Helpers that the files of the benchmark share."""
 
 import json
 import statistics
@@ -15,32 +15,32 @@ CHILD = str(Path(__file__).with_name("child.py"))
 
 
 class Row(NamedTuple):
-    """A line of the table."""
+    """A row of the table."""
 
     what: str
     measured: str
     must: str
     aim: str
     reached: bool | None
-    """None where there is no target."""
+    """Whether the target was reached; None if there is no target."""
     aim_reached: bool | None
     against: str
 
 
 def say(message: str) -> None:
-    """Progress, on standard error."""
+    """Show progress on standard error."""
     print(f"bench: {message}", file=sys.stderr, flush=True)
 
 
 def run_child(script: str, arguments: list[str]) -> dict[str, Any]:
-    """What a process of `script` says."""
+    """Run `script` in a process, and return what it reports."""
     done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 class Time(NamedTuple):
-    """What something took, in seconds."""
+    """The time that something took, in seconds."""
 
     wall: float
     cpu: float
@@ -51,20 +51,20 @@ class Time(NamedTuple):
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, Time]:
-    """What `work` returns, and its time."""
+    """Return what `work` returns, and its time."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, Time(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def ratio(values: list[float]) -> str:
-    """Median and range."""
+    """Format median and range."""
     digits = 0 if min(values) >= 100 else 1 if min(values) >= 1 else 2
     median, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
     return f"{median}x ({low} to {high})"
 
 
 def rate(values: list[float]) -> str:
-    """Median, in MB a second."""
+    """Format the median in MB per second."""
     median = statistics.median(values) / MB
     return f"{median:.1f} MB/s" if median >= 1 else f"{median:.3f} MB/s"

@@ -1,7 +1,7 @@
-"""The text that is measured on: real prose, each line once, a sentence a line, a blank line between documents.
+"""The corpus for measurements: real prose, each line once, one sentence per line, a blank line between documents.
 
-Given files are taken as they stand. Without them it is collected from what the machine has: the docstrings of the
-installed packages, and the documentation of the system and of Rust.
+Given files are used unchanged. Without them, text is collected from the machine: the docstrings of the installed
+packages, and the documentation of the system and of Rust.
 """
 
 import gzip
@@ -46,24 +46,24 @@ _INLINE_ELEMENTS = {
 _LARGEST_FILE = 2_000_000
 _COLLECTING_SECONDS = 90.0
 _GENERATED = {"alloc", "core", "src"}
-"""Folders of Rust's documentation: pages of source, and what stands in `std` once more."""
+"""Directories of Rust's documentation to skip: pages of source, and pages that repeat those of `std`."""
 _ENGLISH = re.compile(r"\b(?:the|of|and|to|is|in|that|for|with|are|be|this|not|or|it)\b")
 
 
 class Corpus(NamedTuple):
-    """A corpus on the disk."""
+    """A corpus on disk."""
 
     path: Path
     key: str
-    """Changes with the text."""
+    """A key that changes with the text."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
     origin: str
-    """Where the text is from, for the reader."""
+    """Where the text comes from, for the user."""
 
 
 class _Prose(html.parser.HTMLParser):
-    """Collects the text of a page, a blank line at the borders of its blocks."""
+    """Collects the text of a page, with a blank line at the boundaries of its blocks."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -89,7 +89,7 @@ class _Prose(html.parser.HTMLParser):
 
 
 def prose(path: Path) -> list[str]:
-    """The English paragraphs of a Python module, a page of HTML or a text, each once; none where it cannot be read."""
+    """Return the distinct English paragraphs of a Python module, an HTML page or a text; none if it cannot be read."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
             return []
@@ -122,7 +122,7 @@ def _sources() -> list[Path]:
     if (rustc := shutil.which("rustc")) is not None:
         found = subprocess.run([rustc, "--print", "sysroot"], capture_output=True, text=True, check=False)
         folders.append(Path(found.stdout.strip()) / "share" / "doc")
-    # API pages are mostly mark-up: the books come first.
+    # API pages are mostly markup, so the books come first.
     suffixes = _TEXT_SUFFIXES | _HTML_SUFFIXES
     for folder in folders:
         found_there = sorted(folder.rglob("*")) if folder.is_dir() else []
@@ -133,7 +133,7 @@ def _sources() -> list[Path]:
 
 
 def _distinct(documents: Iterable[list[str]], limit: int) -> Iterator[list[str]]:
-    """The documents without the lines that stood in an earlier one, up to `limit` bytes."""
+    """Yield the documents without lines that occurred in an earlier one, up to `limit` bytes."""
     seen: set[int] = set()
     size = 0
     for document in documents:
@@ -150,7 +150,7 @@ def _distinct(documents: Iterable[list[str]], limit: int) -> Iterator[list[str]]
 
 
 def _collect(limit: int) -> list[list[str]]:
-    """The machine's prose, shuffled: up to `limit` bytes, or what is found in a minute and a half."""
+    """Return the machine's prose, shuffled: up to `limit` bytes, or what is found in a minute and a half."""
     deadline = time.monotonic() + _COLLECTING_SECONDS
     documents = []
     with ProcessPoolExecutor() as pool:
@@ -166,7 +166,7 @@ def _collect(limit: int) -> list[list[str]]:
 def _read(paths: list[Path]) -> Iterator[list[str]]:
     for path in paths:
         lines: list[str] = []
-        # Only "\n" ends a line: splitlines() would know nine more ends.
+        # Only "\n" ends a line. splitlines() would recognize nine more line ends.
         with path.open(encoding="utf-8", newline="\n") as file:
             for line in file:
                 if stripped := line.strip():
@@ -191,12 +191,12 @@ def _key(*parts: object) -> str:
 
 
 def build(folder: Path, texts: list[Path], limit: int) -> Corpus:
-    """The corpus, made or found in `folder`.
+    """Return the corpus, from `folder` if it is already there.
 
     Args:
-        folder: where it is kept for the next run.
-        texts: one's own text; collected from the machine where empty.
-        limit: take about this many bytes.
+        folder: the directory in which it is kept for the next run.
+        texts: the text to use; if empty, text is collected from the machine.
+        limit: approximate size in bytes.
     """
     if texts:
         stats = [path.stat() for path in texts]
@@ -219,7 +219,7 @@ def build(folder: Path, texts: list[Path], limit: int) -> Corpus:
 
 
 def part(corpus: Corpus, size: int, seed: int | None = None) -> Path:
-    """About `size` bytes of whole documents, kept beside the corpus: the first ones, or, with a seed, random ones."""
+    """Return about `size` bytes of whole documents, kept next to the corpus: the first, or random ones with a seed."""
     path = corpus.path.with_name(f"{corpus.path.stem}-{size}-{seed}.txt")
     if not path.exists():
         documents: Iterable[list[str]] = _read([corpus.path])
@@ -232,12 +232,12 @@ def part(corpus: Corpus, size: int, seed: int | None = None) -> Path:
 
 
 def size_of(lines: Sequence[str]) -> int:
-    """Bytes of `lines` with their line ends."""
+    """Return the bytes of `lines`, including their newlines."""
     return sum(len(line.encode()) for line in lines) + len(lines)
 
 
 def chunks_of(path: Path) -> list[list[str]]:
-    """The lines of a corpus in chunks of about 4 MB, blank ones left out."""
+    """Return the lines of a corpus in chunks of about 4 MB, without blank lines."""
     chunks: list[list[str]] = [[]]
     size = 0
     with path.open(encoding="utf-8", newline="\n") as file:

@@ -1,7 +1,7 @@
-"""The rows of the bench on training steps with real text, whose instances differ in length.
+"""The rows of the benchmark on training steps with real text, whose instances differ in length.
 
-All sides train on the same batches of a token store, in turns. Batches of full width make every side multiply padding;
-how much of it a side avoids is what these rows are about.
+All sides train on the same batches of a token store, in turns. With batches of full width, every side multiplies
+padding. These rows show how much of it a side avoids.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 SCRIPT = str(Path(__file__).with_name("real_steps.py"))
 BATCH = 64
 TOKENS, OUR_TOKENS = 4096, 512
-"""Of a micro-batch of full width: what others get, and what `pretrain` chooses on a CPU."""
+"""Tokens of a micro-batch of full width: what others get, and what `pretrain` chooses on a CPU."""
 SEED = 12345
 SAMPLE = 16
-"""Batches from which padding and widths are known; the first ones are also trained on."""
+"""Number of batches that padding and widths are computed from. The first ones are also trained on."""
 MICRO_BATCHES = 3
-"""Whose peak memory is compared with that of one."""
+"""Number of micro-batches whose peak memory is compared with that of one."""
 ATTENTION = ("sdpa", "eager")
 TARGETS: dict[int, tuple[float, float | None]] = {512: (1.5, 1.65), 128: (1.15, None)}
-"""By tokens: what must be reached, and the aim, against the commit before."""
+"""By number of tokens: the ratio that must be reached against the previous commit, and the ratio to aim for."""
 AGAINST_TORCH = 1.8
 MEMORY = 1.05
 
 
 class Text(NamedTuple):
-    """Batches of real text on the disk."""
+    """Batches of real text on disk."""
 
     path: Path
-    """Of `real_steps.save`."""
+    """The file that `real_steps.save` wrote."""
     length: int
-    """Tokens of a row, padding included."""
+    """Tokens per row, padding included."""
     vocab_size: int
     padding: float
     """Fraction of the tokens that are padding."""
@@ -58,30 +58,30 @@ class Text(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Of a micro-batch of full width."""
+        """Return the number of rows of a micro-batch of full width."""
         return TOKENS // self.length
 
     @property
     def our_rows(self) -> int:
-        """Of a micro-batch of full width, as `pretrain` chooses it on a CPU."""
+        """Return the number of rows of a micro-batch of full width, as `pretrain` chooses it on a CPU."""
         return max(1, OUR_TOKENS // self.length)
 
 
 def padding(batches: Sequence[Mapping[str, NDArray[Any]]]) -> float:
-    """Fraction of the batches' tokens that are padding."""
+    """Return the fraction of the tokens in the batches that are padding."""
     masks = [batch["input_mask"] for batch in batches]
     return float(1 - sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))
 
 
 def longest_rows(batches: Sequence[Mapping[str, NDArray[Any]]], count: int) -> dict[str, NDArray[Any]]:
-    """One batch of the `count` longest rows, the longest first."""
+    """Return one batch of the `count` longest rows, the longest first."""
     together = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     order = np.argsort(-together["input_mask"].sum(axis=1), kind="stable")[:count]
     return {name: array[order] for name, array in together.items()}
 
 
 def make_store(model: Path, corpus: Corpus, folder: Path) -> TokenStore:
-    """The corpus as a token store."""
+    """Return the corpus as a token store."""
     output = folder / "padding-store"
     shutil.rmtree(output, ignore_errors=True)
     command = ["tokenize", str(corpus.path), "--tokenizer", str(model), "--output-dir", str(output)]
@@ -90,7 +90,7 @@ def make_store(model: Path, corpus: Corpus, folder: Path) -> TokenStore:
 
 
 def make_text(store: TokenStore, length: int, folder: Path, origin: str) -> Text:
-    """Batches as `pretrain` gets them by default, and a file of the longest rows beside them."""
+    """Return batches as `pretrain` gets them by default, and write a file of the longest rows next to them."""
     stream = InstanceStream(store, BATCH, length, seed=SEED)
     batches = [stream.batch(index) for index in range(SAMPLE)]
     features = [{name: np.asarray(value) for name, value in batch.items()} for batch in batches]
@@ -105,7 +105,7 @@ def _longest(path: Path) -> Path:
 
 
 def overlay(checkout: Path, folder: Path) -> Path:
-    """A folder whose only package is the trainer of another checkout: the extension in use is this checkout's."""
+    """Return a directory whose only package is another checkout's trainer. The extension in use is this checkout's."""
     made = folder / "baseline"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
@@ -114,14 +114,14 @@ def overlay(checkout: Path, folder: Path) -> Path:
 
 
 def commit_of(checkout: Path) -> str:
-    """The short name of a checkout's commit, or that of its folder."""
+    """Return the short name of a checkout's commit, or the name of its directory."""
     command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else checkout.resolve().name
 
 
 def turns(sides: Mapping[str, Stepper], rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """The answers of each side: in a round every side trains on the same batch, in another order every other round."""
+    """Return the answers of each side. All sides train on the same batch in a round; odd rounds reverse the order."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for number in range(rounds):
         for name in sorted(sides, reverse=number % 2 == 1):
@@ -131,12 +131,12 @@ def turns(sides: Mapping[str, Stepper], rounds: int) -> dict[str, list[dict[str,
 
 
 def ratios(of: Sequence[Mapping[str, Any]], to: Sequence[Mapping[str, Any]], what: str = "seconds") -> list[float]:
-    """How many times as long `of` took as `to`, round by round."""
+    """Return how many times as long `of` took as `to`, round by round."""
     return [float(one[what] / other[what]) for one, other in zip(of, to, strict=True)]
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median and range."""
+    """Format median and range."""
     return f"{statistics.median(values):.2f}x ({min(values):.2f} to {max(values):.2f})"
 
 
@@ -145,7 +145,7 @@ def _case(text: Text, layers: int) -> Case:
 
 
 def fastest_torch(python: str, text: Text, layers: int) -> tuple[Case, str]:
-    """The way to attend and to pad that is the fastest here, found on one micro-batch; and why there is none."""
+    """Find the fastest attention and padding of PyTorch here, on one micro-batch, or why there is none."""
     found: list[tuple[float, Case]] = []
     for attention in ATTENTION:
         for cut in (False, True):
@@ -163,7 +163,7 @@ def fastest_torch(python: str, text: Text, layers: int) -> tuple[Case, str]:
 def step_rows(
     text: Text, torch_python: str, baseline: Path | None, folder: Path, layers: int, rounds: int
 ) -> tuple[list[Row], dict[str, Any]]:
-    """A step against that of another checkout, or against ours with micro-batches of full width; and transformers'."""
+    """Return the rows of a step against another checkout's or against full-width micro-batches, and transformers."""
     size = f"{BATCH} x {text.length} tokens"
     what = (
         f"a training step of base width, {layers} layers, float32, {size} of {text.origin} "
@@ -203,7 +203,7 @@ def step_rows(
         **{name: {"about": opened[name].about, "answers": answers[name]} for name in answers},
     }
     own = statistics.median(answer["seconds"] for answer in answers["ours"])
-    # The same first batch and, from the same seed, the same model.
+    # The first batch is the same, and so is the model, which has the same seed.
     apart = abs(answers["ours"][0]["loss"] / answers["baseline"][0]["loss"] - 1)
     shapes = ", ".join(opened["ours"].about["shapes"])
     rows = [
@@ -228,7 +228,7 @@ def step_rows(
                 f"AlbertForPreTraining, {about}, micro-batches of {count}, eager mode, masked LM at all positions, "
                 "fused AdamW"
             )
-            # Micro-batches of few rows have little padding on either side: what is left of the ratio has other reasons.
+            # Micro-batches of few rows have little padding on either side. The rest of the ratio has other reasons.
             which = what if target else f"{what}, its micro-batches as small as ours and cut"
             rows.append(_row(which, answers, name, target, None, "", against))
     return rows, figures
@@ -262,7 +262,7 @@ def _row(
 
 
 def memory_row(text: Text, layers: int) -> tuple[Row, dict[str, Any]]:
-    """What further micro-batches of a step take in memory."""
+    """Return the row of the memory that additional micro-batches of a step take."""
     what = (
         f"peak memory of a step of {MICRO_BATCHES} micro-batches against one of 1, base width, {layers} layers, "
         f"{text.rows} x {text.length} tokens each"
@@ -294,16 +294,16 @@ def memory_row(text: Text, layers: int) -> tuple[Row, dict[str, Any]]:
 def padding_rows(
     model: Path, corpus: Corpus, folder: Path, torch_python: str, baseline: Path | None, layers: int, rounds: int
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Steps on real text at 512 and at 128 tokens, and their memory.
+    """Return the rows of steps on real text at 512 and at 128 tokens, and of their memory.
 
     Args:
         model: the tokenizer.
         corpus: the text.
-        folder: for what is written on the way.
-        torch_python: a Python with PyTorch and transformers.
-        baseline: another checkout, whose trainer is compared; None for this one with full width.
-        layers: of the model, which is otherwise base.
-        rounds: turns of each side.
+        folder: a directory for temporary files.
+        torch_python: a Python interpreter with PyTorch and transformers.
+        baseline: another checkout whose trainer is compared; None for this one with full width.
+        layers: number of layers of the model, which is otherwise base.
+        rounds: number of turns of each side.
     """
     say("training on real text: tokenizing")
     store = make_store(model, corpus, folder)

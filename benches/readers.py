@@ -26,7 +26,7 @@ ROWS = 512
 
 
 def memory(field: str) -> int:
-    """A figure of this process's memory, in bytes: VmHWM (the peak) or RssAnon (what is not pages of files)."""
+    """Return a value of this process's memory in bytes: VmHWM (the peak) or RssAnon (what is not pages of files)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
@@ -34,10 +34,10 @@ def memory(field: str) -> int:
 
 
 def rates(source: BatchSource, seconds: float, threads: int) -> dict[str, Any]:
-    """Rows a second in rounds of `seconds` / `ROUNDS`, made ahead; the mean number of tokens; memory."""
+    """Return rows per second in rounds of `seconds` / `ROUNDS`, prepared ahead; the mean number of tokens; memory."""
     found, tokens, anonymous = [], 0.0, 0
     batches = source.batches(num_threads=threads)
-    first = next(batches)  # what is made once is not measured
+    first = next(batches)  # one-time work is not measured
     tokens = float(first["input_mask"].sum(axis=1).mean())
     for _ in range(ROUNDS):
         rows, start = 0, time.perf_counter()
@@ -49,13 +49,13 @@ def rates(source: BatchSource, seconds: float, threads: int) -> dict[str, Any]:
 
 
 def stream(folder: str, seconds: float) -> dict[str, Any]:
-    """An `InstanceStream` on 1 and 2 threads."""
+    """Measure an `InstanceStream` on 1 and 2 threads."""
     source = InstanceStream(TokenStore(folder), BATCH, LENGTH)
     return {str(threads): rates(source, seconds, threads) for threads in (1, 2)} | {"instances": len(source)}
 
 
 def records(folder: str, seconds: float) -> dict[str, Any]:
-    """A `RecordReader` in random order on 2 threads, the files read once before, and with new masks."""
+    """Measure a `RecordReader` in random order on 2 threads, with the files read once before, and with new masks."""
     files = sorted(Path(folder).glob("*.tfrecord"))
     for file in files:
         file.read_bytes()
@@ -73,7 +73,7 @@ def records(folder: str, seconds: float) -> dict[str, Any]:
 
 
 def masks(vocabulary: str, text: str) -> dict[str, Any]:
-    """Times `Masker.mask_batch` and transformers' whole-word collator in turn, on the same rows of WordPieces."""
+    """Time `Masker.mask_batch` and transformers' whole-word collator in turn, on the same rows of WordPieces."""
     import tokenizers
     import torch
     import transformers
@@ -102,7 +102,8 @@ def masks(vocabulary: str, text: str) -> dict[str, Any]:
         examples = [{"input_ids": row} for row in ids]
     else:
         collator = transformers.DataCollatorForLanguageModeling(tokenizer, whole_word_mask=True)
-        # It tells words by their places in the text: a piece within a word begins where the one before it ends.
+        # The collator recognizes words by their offsets in the text: a piece within a word begins at the end of the
+        # previous one.
         examples = []
         for row in ids:
             ends = np.cumsum(np.where(starts[row], 2, 1))

@@ -33,34 +33,34 @@ class Case:
     """What a process measures."""
 
     batches: str
-    """The file of `save`."""
+    """The file that `save` wrote."""
     micro_batch: int
-    """Rows of a micro-batch of full width."""
+    """Number of rows of a micro-batch of full width."""
     model: str = "base"
     layers: int | None = None
-    """None for the model's."""
+    """Number of layers; None for that of the model."""
     vocab_size: int | None = None
-    """None for the model's."""
+    """Vocabulary size; None for that of the model."""
     cut: bool = True
-    """Whether micro-batches are cut to what their rows need, as far as the side can."""
+    """Whether micro-batches are cut to what their rows need, as far as the side supports it."""
     attention: str = "sdpa"
-    """PyTorch's way to attend."""
+    """PyTorch's attention implementation."""
     rows: int | None = None
-    """Only the first rows of a batch; None for all."""
+    """Number of first rows of a batch to use; None for all."""
 
     def text(self) -> str:
-        """As an argument of this script."""
+        """Return the case as an argument of this script."""
         return json.dumps(asdict(self))
 
 
 def save(path: Path, batches: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-    """Writes batches of one shape: an array [batches, ...] a feature."""
+    """Write batches of one shape: one array [batches, ...] per feature."""
     arrays: dict[str, Any] = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     np.savez(path, **arrays)
 
 
 def load(path: str, rows: int | None = None) -> list[dict[str, NDArray[Any]]]:
-    """The batches that `save` wrote, or the first `rows` rows of each."""
+    """Return the batches that `save` wrote, or the first `rows` rows of each."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     count = len(next(iter(arrays.values())))
@@ -68,7 +68,7 @@ def load(path: str, rows: int | None = None) -> list[dict[str, NDArray[Any]]]:
 
 
 def make_side(kind: str, case: Case, batches: list[dict[str, NDArray[Any]]]) -> Side:
-    """The side `kind`: "trainer" or "torch"."""
+    """Return the side `kind`: "trainer" or "torch"."""
     import sides
 
     config = sides.model_config(case.model, case.layers, case.vocab_size)
@@ -78,18 +78,18 @@ def make_side(kind: str, case: Case, batches: list[dict[str, NDArray[Any]]]) -> 
 
 
 def peak() -> int:
-    """The most memory that this process had, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def answer(kind: str, case: Case) -> None:
-    """Warms up, then answers standard input."""
+    """Warm up, then answer standard input."""
     batches = load(case.batches, case.rows)
     side = make_side(kind, case, batches)
     prepared = [side.prepare(batch) for batch in batches]
     missing: set[str] = set().union(*(side.shapes(one) for one in prepared))
     begin = time.perf_counter()
-    # The first batch in any case: it also fills the caches of a side that compiles nothing.
+    # Always run the first batch: it also fills the caches of a side that compiles nothing.
     side.step(prepared[0])
     missing -= side.shapes(prepared[0])
     for one in prepared:

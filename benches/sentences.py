@@ -1,4 +1,4 @@
-"""The rows of the bench on raw text: prepare-text against splitters of sentences by themselves.
+"""The rows of the benchmark on raw text: prepare-text against plain sentence splitters.
 
 Run as a script it is the other side: PYTHON sentences.py NAME FILE SECONDS times one splitter.
 """
@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 3.0
-"""Of every turn of a splitter."""
+"""Seconds of every turn of a splitter."""
 SPLITTERS = (("punkt", 5.0), ("pysbd", 5.0), ("sentencex", 0.5))
-"""What prepare-text, from file to file on one thread, is compared with, and the ratio that it must reach."""
+"""The splitters that prepare-text is compared with, each with the ratio that it must reach.
+
+prepare-text runs from file to file on one thread.
+"""
 
 
 def splitter(name: str, paragraphs: list[str]) -> Callable[[str], Sequence[Any]]:
-    """A splitter of English sentences."""
+    """Return a splitter of English sentences."""
     if name == "punkt":
         from nltk.tokenize import punkt
 
@@ -39,7 +42,7 @@ def splitter(name: str, paragraphs: list[str]) -> Callable[[str], Sequence[Any]]
 
 
 def child(name: str, path: Path, seconds: float) -> dict[str, float]:
-    """Bytes a second of a splitter on the paragraphs of a file of JSON Lines."""
+    """Return the bytes per second of a splitter on the paragraphs of a JSON Lines file."""
     with path.open(encoding="utf-8") as file:
         paragraphs = [line for record in file for line in json.loads(record)["text"].split("\n")]
     split = splitter(name, paragraphs)
@@ -53,7 +56,7 @@ def child(name: str, path: Path, seconds: float) -> dict[str, float]:
 
 
 def sentence_rows(folder: Path, python: str, rounds: int, megabytes: int) -> tuple[list[Any], dict[str, Any]]:
-    """Docstrings to sentences, prepare-text and the splitters in turn; what `python` lacks is left out by name."""
+    """Compare prepare-text and the splitters in turn on docstrings. What `python` lacks is skipped and named."""
     from common import MB, Row, say
 
     from albert_fast import prepare_text

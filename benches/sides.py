@@ -1,8 +1,8 @@
-"""What a training step is measured with: the trainer's, of this checkout or of another, and transformers' in PyTorch.
+"""The training steps to measure: the trainer's, of this or another checkout, and that of transformers in PyTorch.
 
-Each side takes the same NumPy batches. What it makes of one before the step, which in training happens ahead of time,
-is apart from the step and is not timed. Nothing here imports TensorFlow, PyTorch or the trainer before a side is made:
-a process has one of them.
+Each side takes the same NumPy batches. In training, a batch is prepared ahead of its step, so preparing it is separate
+from the step and is not timed. Nothing here imports TensorFlow, PyTorch or the trainer before a side is made, because a
+process has only one of them.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 THREADS = 2
 RATE = 1e-4
 NOT_ASKED = -100
-"""The label of a position that transformers asks nothing of."""
+"""The label of a position that transformers need not predict."""
 
 NumpyBatch = dict[str, "NDArray[Any]"]
 
 
 class Side(NamedTuple):
-    """One of those compared."""
+    """One of the sides to compare."""
 
     prepare: Callable[[NumpyBatch], Any]
-    """Makes of a batch what `step` takes."""
+    """Converts a batch to what `step` takes."""
     step: Callable[[Any], float]
-    """Trains on it and returns the loss, so that it has ended."""
+    """Trains on a prepared batch and returns the loss, so the step has ended."""
     shapes: Callable[[Any], set[str]]
-    """The shapes of the micro-batches of what `prepare` made, each of which is compiled once."""
+    """Returns the shapes of the micro-batches of a prepared batch. Each shape is compiled once."""
     reset: Callable[[], None]
-    """Undoes what the steps did to the model, if the side can: what the first steps compile stays compiled."""
+    """Undoes what the steps did to the model, if the side can. What the first steps compiled stays compiled."""
     what: str
-    """Its name and version."""
+    """The name and version of the side."""
 
 
 def model_config(name: str, layers: int | None = None, vocab_size: int | None = None) -> ModelConfig:
-    """A preset without dropout, which the published second version does not have either.
+    """Return a preset without dropout, which the published second version does not have either.
 
     Args:
         name: the preset.
-        layers: its layers; None for the preset's.
-        vocab_size: pieces of the tokenizer; None for the preset's.
+        layers: number of layers; None for that of the preset.
+        vocab_size: number of pieces of the tokenizer; None for that of the preset.
     """
     preset: ModelConfig = trainer_module("model.config").ModelConfig.preset(name)
     config = replace(preset, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -62,7 +62,7 @@ def model_config(name: str, layers: int | None = None, vocab_size: int | None = 
 
 
 def cpu_tensorflow() -> Any:
-    """TensorFlow on `THREADS` threads of the CPU."""
+    """Return TensorFlow on `THREADS` threads of the CPU."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import tensorflow as tf
@@ -73,7 +73,7 @@ def cpu_tensorflow() -> Any:
 
 
 def trainer_module(name: str) -> Any:
-    """A module of the trainer on `sys.path`, by its name in this checkout, such as "run.step".
+    """Import a module of the trainer on `sys.path` by its name in this checkout, such as "run.step".
 
     In older checkouts all modules are in `trainer` itself.
     """
@@ -82,22 +82,22 @@ def trainer_module(name: str) -> Any:
 
 
 def splits_batches_itself(step_module: Any) -> bool:
-    """Whether a trainer's step takes whole batches of tensors, and splits them into equal micro-batches of full width.
+    """Tell whether a trainer's step splits whole batches of tensors into equal micro-batches of full width.
 
-    So did that of version 0.1.0 until widths came: `make_step` has the size of a micro-batch as a parameter.
+    Version 0.1.0 did so until widths were added: its `make_step` has the size of a micro-batch as a parameter.
     """
     make_step = getattr(step_module, "make_step", None)
     return make_step is not None and "micro_batch" in inspect.signature(make_step).parameters
 
 
 def trainer(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch], *, cut: bool = True) -> Side:
-    """The trainer on `sys.path`: the gradients of a batch's micro-batches, clipping, AdamW.
+    """Return the trainer on `sys.path`: the gradients of a batch's micro-batches, clipping, AdamW.
 
     Args:
         config: the model.
-        micro_batch: rows of a micro-batch of full width.
+        micro_batch: number of rows of a micro-batch of full width.
         sample: batches from which `cut` chooses the widths.
-        cut: whether micro-batches are as wide as their rows need, where the trainer can do that.
+        cut: whether micro-batches are only as wide as their rows need, if the trainer can do that.
     """
     tf = cpu_tensorflow()
     step_module = trainer_module("run.step")
@@ -147,7 +147,7 @@ def trainer(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch],
 
 
 def widths(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch], *, cut: bool) -> tuple[Any, ...]:
-    """The shapes of micro-batches that `pretrain` would choose for rows like those of `sample`, or the full width."""
+    """Return the micro-batch shapes that `pretrain` would choose for rows like those of `sample`, or full width."""
     flops, packing = trainer_module("model.flops"), trainer_module("run.packing")
     length, predictions = sample[0]["input_ids"].shape[1], sample[0]["masked_lm_ids"].shape[1]
     if not cut:
@@ -163,12 +163,12 @@ def widths(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch], 
 
 
 def longest(batch: Mapping[str, NDArray[Any]]) -> int:
-    """Tokens of a batch's longest row."""
+    """Return the number of tokens of a batch's longest row."""
     return int(batch["input_mask"].sum(axis=1).max())
 
 
 def labels(batch: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """The masked tokens as transformers takes them: int64 [B, S], `NOT_ASKED` at all other positions."""
+    """Return the masked tokens as transformers takes them: int64 [B, S], `NOT_ASKED` at all other positions."""
     found = np.full(batch["input_ids"].shape, NOT_ASKED, np.int64)
     rows, places = np.nonzero(batch["masked_lm_weights"])
     found[rows, batch["masked_lm_positions"][rows, places]] = batch["masked_lm_ids"][rows, places]
@@ -176,12 +176,12 @@ def labels(batch: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
 
 
 def micro_batches(batch: Mapping[str, NDArray[Any]], rows: int, *, cut: bool) -> list[NumpyBatch]:
-    """A batch as transformers takes it: micro-batches of `rows` rows, in the batch's order.
+    """Return a batch as transformers takes it: micro-batches of `rows` rows, in the order of the batch.
 
     Args:
-        batch: the whole.
-        rows: of a micro-batch.
-        cut: whether each is padded to its longest row alone, and not to the width of the batch.
+        batch: the whole batch.
+        rows: number of rows of a micro-batch.
+        cut: whether each is padded only to its longest row, and not to the width of the batch.
     """
     asked = labels(batch)
     found = []
@@ -201,13 +201,13 @@ def micro_batches(batch: Mapping[str, NDArray[Any]], rows: int, *, cut: bool) ->
 
 
 def transformers(config: ModelConfig, micro_batch: int, attention: str, *, cut: bool = False) -> Side:
-    """AlbertForPreTraining in PyTorch: forward, backward, accumulation, AdamW; eager mode, without clipping.
+    """Return AlbertForPreTraining in PyTorch: forward, backward, accumulation, AdamW; eager mode, without clipping.
 
     Args:
         config: the model.
-        micro_batch: rows of a micro-batch.
-        attention: the way to attend, "sdpa" or "eager".
-        cut: whether micro-batches are padded to their longest row alone.
+        micro_batch: number of rows of a micro-batch.
+        attention: the attention implementation, "sdpa" or "eager".
+        cut: whether micro-batches are padded only to their longest row.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
@@ -223,7 +223,7 @@ def transformers(config: ModelConfig, micro_batch: int, attention: str, *, cut: 
         "embedding_size",
         "max_position_embeddings",
     )
-    # The same function as "gelu_new", as one operation: faster.
+    # This is the same function as "gelu_new", but a single operation and therefore faster.
     settings = hugging_face.AlbertConfig(
         **{name: getattr(config, name) for name in names},
         hidden_act="gelu_pytorch_tanh",

@@ -1,4 +1,4 @@
-"""A process that does training steps when it is asked to, so that several take turns and none compiles twice."""
+"""A process that does training steps on request, so that several processes take turns and none compiles twice."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ ROOT = Path(__file__).parents[1]
 
 
 class Stepper:
-    """A process that answers a line of standard input with a line of JSON; `missing` says why there is none.
+    """A process that answers each line of standard input with a line of JSON. `missing` says why there is no process.
 
     Args:
         python: its interpreter.
         command: a script, and its arguments.
-        path: the folder where it finds the trainer.
+        path: the directory that it imports the trainer from.
     """
 
     def __init__(self, python: str, command: list[str], path: Path = ROOT) -> None:
         environment = os.environ | {"PYTHONPATH": str(path), "TRANSFORMERS_VERBOSITY": "error"}
-        # A file: nobody reads a pipe while the process works, and a full one would stop it.
+        # Use a file: nobody reads a pipe while the process works, and a full pipe would block it.
         self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [python, *command],
@@ -50,7 +50,7 @@ class Stepper:
         return {}
 
     def ask(self, line: object) -> dict[str, Any]:
-        """The answer to `line`.
+        """Return the answer to `line`.
 
         Raises:
             RuntimeError: the process has ended.
@@ -63,6 +63,6 @@ class Stepper:
         return answer
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._process.communicate()
         self._messages.close()

@@ -35,7 +35,7 @@ MASK = 4
 
 
 def batch(config: ModelConfig, size: int) -> dict[str, NDArray[Any]]:
-    """A batch of records full of random pieces, the same for both sides."""
+    """Return a batch of records full of random pieces, the same for both sides."""
     rng = np.random.default_rng(1)
     ids = rng.integers(5, config.vocab_size, (size, LENGTH), dtype=np.int32)
     positions = np.sort(np.stack([rng.permutation(LENGTH)[:PREDICTIONS] for _ in range(size)])).astype(np.int32)
@@ -53,7 +53,7 @@ def batch(config: ModelConfig, size: int) -> dict[str, NDArray[Any]]:
 
 
 def answer(step: Callable[[], float], about: dict[str, Any]) -> None:
-    """Says `about` after two steps, then answers standard input; `step` returns its loss, so that it has ended."""
+    """Report `about` after two steps, then answer standard input. `step` returns its loss, so it has ended."""
     begin = time.perf_counter()
     step()
     first = time.perf_counter() - begin
@@ -70,13 +70,13 @@ def answer(step: Callable[[], float], about: dict[str, Any]) -> None:
 
 
 def ours(name: str, size: int) -> None:
-    """The trainer's step: gradients of one micro-batch, clipping, AdamW."""
+    """Run the trainer's step: gradients of one micro-batch, clipping, AdamW."""
     config = sides.model_config(name)
     _steps(sides.trainer(config, size, [batch(config, size)], cut=False), batch(config, size))
 
 
 def theirs(name: str, size: int, attention: str) -> None:
-    """A step in PyTorch: forward, backward, AdamW; eager, without clipping."""
+    """Run a step in PyTorch: forward, backward, AdamW; eager mode, without clipping."""
     config = sides.model_config(name)
     _steps(sides.transformers(config, size, attention), batch(config, size))
 
@@ -96,12 +96,12 @@ def _sizes(text: str) -> list[list[int]]:
 
 
 def count_products(text: str) -> dict[str, int]:
-    """What the matrix products of a StableHLO program take, each counted once where it stands.
+    """Count operations and bytes of the matrix products in a StableHLO program, each product once.
 
-    Operations are 2 for a multiply-add; bytes are those of both factors and the result, each once, at 4 a value.
+    A multiply-add is 2 operations. The bytes are those of both factors and of the result, each once, at 4 per value.
 
     Raises:
-        ValueError: a product that cannot be read.
+        ValueError: a product cannot be read.
     """
     operations = values = products = 0
     for line in text.splitlines():
@@ -120,7 +120,7 @@ def count_products(text: str) -> dict[str, int]:
 
 
 def products(name: str, size: int) -> None:
-    """The matrix products of the gradient of one micro-batch, as XLA gets it, and the operations counted by hand."""
+    """Report the matrix products of a micro-batch's gradient, as XLA gets it, and the operations counted by hand."""
     tf = sides.cpu_tensorflow()
     from trainer.model import losses
     from trainer.model.model import Albert

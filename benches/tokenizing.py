@@ -1,4 +1,4 @@
-"""The rows of the bench on tokenizing."""
+"""The rows of the benchmark on tokenizing."""
 
 import gc
 import random
@@ -20,22 +20,22 @@ Ids = list[list[int]]
 
 
 class Comparison(NamedTuple):
-    """Ours against sentencepiece, a value a round."""
+    """A comparison of albert-fast with sentencepiece, one value per round."""
 
     ours: list[float]
-    """Bytes a second, wall clock."""
+    """Bytes per second of wall-clock time."""
     theirs: list[float]
     wall: list[float]
-    """Ratios."""
+    """Ratios of wall-clock times."""
     cpu: list[float]
     lines: int
-    """Lines that both encoded in this comparison."""
+    """Number of lines that both encoded in this comparison."""
     different: int
-    """Those whose ids differ."""
+    """Number of lines whose ids differ."""
 
 
 def differing(theirs: Ids, ids: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> int:
-    """Lines whose ids are not the same."""
+    """Count the lines whose ids differ."""
     ends = np.cumsum([len(line) for line in theirs])
     flat = np.fromiter(chain.from_iterable(theirs), dtype=np.uint32, count=int(ends[-1]))
     if np.array_equal(ends, offsets[1:]) and np.array_equal(flat, ids):
@@ -55,19 +55,19 @@ def compare(
     rounds: int,
     share: float = 1.0,
 ) -> Comparison:
-    """Times our encode_batch and sentencepiece's encode, the two in turn.
+    """Time encode_batch of albert-fast and encode of sentencepiece in turn.
 
-    Ours goes over all chunks in every round, with a fresh tokenizer (a cold cache) each time; sentencepiece's over
-    another random part of them in every round.
+    albert-fast encodes all chunks in every round, each time with a new tokenizer (a cold cache). sentencepiece encodes
+    a different random part of them in every round.
 
     Args:
-        new: makes our tokenizer.
+        new: makes a tokenizer of albert-fast.
         ours: chunks of lines.
-        processor: sentencepiece's.
-        theirs: the same chunks as sentencepiece gets them.
-        threads: for both.
-        rounds: how often; with `share` 1 sentencepiece sees each chunk in one of them.
-        share: how much of the chunks sentencepiece sees, all rounds together; at least one chunk a round.
+        processor: the processor of sentencepiece.
+        theirs: the same chunks, in the form that sentencepiece gets.
+        threads: number of threads of both.
+        rounds: number of rounds. With `share` 1, sentencepiece sees each chunk in one of them.
+        share: fraction of the chunks that sentencepiece sees in all rounds together; at least one chunk per round.
     """
     order = random.Random(3).sample(range(len(theirs)), len(theirs))
     seen = max(rounds, round(share * len(order)))
@@ -112,7 +112,7 @@ def compare(
 
 
 def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row], dict[str, Any]]:
-    """Tokenizing against sentencepiece."""
+    """Return the rows of tokenizing against sentencepiece."""
     rules = trained_rules(model, warn=print)
     lower_case = rules.lower_case is not False
     keep_accents = rules.keep_accents is True
@@ -129,7 +129,7 @@ def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row]
     prepared = [[preprocess(line) for line in chunk] for chunk in raw]
     size = sum(map(size_of, prepared))
     count = f"{size / MB:.0f} MB, {sum(map(len, prepared)):,} lines"
-    # The collector would look at sentencepiece's lists again and again: a cost that is not sentencepiece's.
+    # The collector would traverse sentencepiece's lists repeatedly, a cost that is not sentencepiece's.
     gc.collect()
     gc.disable()
     say(f"tokenizing, 1 thread: {count}, {rounds} rounds")

@@ -1,4 +1,4 @@
-"""The rows of the bench on the training step."""
+"""The rows of the benchmark on the training step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stepper import Stepper
 
 STEPS = str(Path(__file__).with_name("steps.py"))
 SECONDS = 4.0
-"""Of every turn."""
+"""Seconds of every turn."""
 CASES = (("tiny", 8), ("tiny", 32), ("base", 8))
-"""Models and sequences of a batch."""
+"""Models, and instances per batch."""
 ATTENTION = ("sdpa", "eager")
-"""PyTorch's ways to attend; which is faster depends on the machine."""
+"""PyTorch's attention implementations. Which one is faster depends on the machine."""
 
 
 def _range(values: list[float], digits: int = 2) -> str:
@@ -44,13 +44,13 @@ def _step_row(name: str, size: int, torch_python: str, rounds: int) -> tuple[Row
         times: list[list[float]] = [[] for _ in opened]
         for _ in range(rounds):
             for index, stepper in enumerate(opened):
-                # The fastest: two threads that wait for each other suffer most from whatever else runs.
+                # Take the fastest step: two threads that wait for each other suffer most from other programs.
                 times[index].append(min(stepper.ask(SECONDS)["steps"]))
     finally:
         for stepper in opened:
             stepper.close()
     mine, others = times[0], times[1:]
-    # Theirs at its best: the way to attend that is faster here.
+    # Take transformers at its best: with the attention implementation that is faster here.
     best = min(range(len(others)), key=lambda index: statistics.median(others[index]))
     ratios = [theirs / ours for ours, theirs in zip(mine, others[best], strict=True)]
     ratio, own = statistics.median(ratios), statistics.median(mine)
@@ -100,7 +100,7 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
 
 
 def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
-    """Pretraining with everything: of the smallest model, whose steps wait soonest."""
+    """Return the row of a complete pretraining run of the smallest model, whose steps wait for input soonest."""
     what = "share of the time that steps of tiny, 32 x 128 tokens with new masks, wait for their input"
     say("training: a run from a token store")
     run = folder / "run"
@@ -127,7 +127,7 @@ def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return Row(what, f"not measured: {reason}", "2 %", "", None, None, "pip install tensorflow"), {}
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    # The first line is of the steps in which XLA compiles.
+    # The first line is for the steps in which XLA compiles.
     shares = [line["input_wait"] for line in lines if "input_wait" in line][1:]
     share = statistics.median(shares)
     row = Row(
@@ -143,7 +143,7 @@ def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
 
 
 def training_rows(torch_python: str, rounds: int, store: Path, folder: Path) -> tuple[list[Row], dict[str, Any]]:
-    """A step against transformers', where `torch_python` has it, in turns; what its products take; its input."""
+    """Return the rows of a step: in turns with transformers' if `torch_python` has it, its products, and its input."""
     rows: list[Row] = []
     figures: dict[str, Any] = {}
     for name, size in CASES:

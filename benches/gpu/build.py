@@ -1,8 +1,8 @@
-"""Builds the GPU kit: a training step's modules as StableHLO, and the values that they must compute.
+"""Builder of the GPU kit: a training step's modules as StableHLO, and the values that they must compute.
 
     python benches/gpu/build.py --output-dir build/gpu-kit
 
-Needs TensorFlow and no GPU. What it writes needs JAX and NumPy alone: see README.md beside this file.
+It needs TensorFlow and no GPU. The kit needs only JAX and NumPy: see README.md next to this file.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 STABLEHLO = "1.0.0"
-"""The version that the modules are written in: that and every later one reads them."""
+"""The StableHLO version of the modules. This version and all later ones can read them."""
 SEED = 20_260_101
 FLOOR = 0.005
-"""The smallest bound of a loss and a norm: bfloat16 has a precision of 0.004."""
+"""The smallest bound of a loss and a norm. bfloat16 has a precision of 0.004."""
 FLOORS = {"entries": 0.02, "worst_variable": 0.03}
 """The smallest bound of a gradient's entries."""
 UPDATE_BOUND = 1e-3
-"""For an update: float32, but a variable near 1 keeps few digits of a change of 0.001."""
+"""The bound for an update. It is in float32, but a variable near 1 keeps few digits of a change of 0.001."""
 
 
 class Shape(NamedTuple):
@@ -82,17 +82,17 @@ SHAPES = (
     Shape("large", 512, 32, "autodiff"),
     Shape("base", 128, 256, "autodiff"),
 )
-"""What `make gpu-kit` exports, by variant of attention; of each the most important first."""
+"""What `make gpu-kit` exports, by variant of attention, the most important shape first."""
 
 
 def build(folder: Path, configs: dict[str, ModelConfig], shapes: Sequence[Shape], *, seed: int = SEED) -> gpu_kit.Kit:
-    """Writes a kit to an empty folder.
+    """Write a kit to an empty directory.
 
     Args:
-        folder: does not exist, or is empty.
+        folder: a directory that does not exist or is empty.
         configs: the models by name.
-        shapes: what to export.
-        seed: of inputs and weights.
+        shapes: the shapes to export.
+        seed: random seed of inputs and weights.
     """
     (folder / "modules").mkdir(parents=True)
     for name in ("gpu_kit.py", "gpu_results.py", "run.py", "memory.py", "README.md"):
@@ -116,7 +116,7 @@ def build(folder: Path, configs: dict[str, ModelConfig], shapes: Sequence[Shape]
 
 
 def describe(config: ModelConfig) -> gpu_kit.Model:
-    """What the runners have to know of a model."""
+    """Return what the runners need to know about a model."""
     variables = Albert(config).named_variables.items()
     return gpu_kit.Model(
         config.vocab_size, config.type_vocab_size, tuple((name, tuple(variable.shape)) for name, variable in variables)
@@ -124,17 +124,17 @@ def describe(config: ModelConfig) -> gpu_kit.Model:
 
 
 def predictions(width: int) -> int:
-    """Masked positions of a row cut to `width`: 15 %."""
+    """Return the number of masked positions of a row cut to `width`: 15%."""
     return max(1, round(0.15 * width))
 
 
 def make_model(shape: Shape, config: ModelConfig, dtype: tf.DType) -> Albert:
-    """The trainer's model with the shape's variant of attention."""
+    """Return the trainer's model with the shape's variant of attention."""
     return Albert(config, dtype, attention=shape.attention, recompute=shape.recompute)
 
 
 def specs(rows: int, width: int, predictions: int) -> dict[str, tf.TensorSpec]:
-    """The arguments of a gradient before the variables, by name: the batch, its denominators and the dropout key."""
+    """Return the arguments of a gradient before the variables, by name: batch, denominators and dropout key."""
     return {
         "input_ids": tf.TensorSpec([rows, width], tf.int32),
         "input_mask": tf.TensorSpec([rows, width], tf.int32),
@@ -150,7 +150,7 @@ def specs(rows: int, width: int, predictions: int) -> dict[str, tf.TensorSpec]:
 
 
 def gradient_function(model: Albert, names: Sequence[str]) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """The trainer's gradient with flat arguments, named `names`: the four sums, and the gradient."""
+    """Return the trainer's gradient with flat arguments named `names`. It returns the four sums and the gradient."""
     share = step.make_gradient(model)
 
     def flat(*values: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -164,7 +164,7 @@ def gradient_function(model: Albert, names: Sequence[str]) -> Callable[..., tupl
 
 
 def name_of(shape: Shape) -> str:
-    """The name of a shape's case."""
+    """Return the name of a shape's case."""
     return f"{shape.model}-{shape.width}-{shape.rows}-{shape.attention}" + ("-recompute" if shape.recompute else "")
 
 
@@ -199,7 +199,7 @@ def _gradient(folder: Path, shape: Shape, config: ModelConfig) -> gpu_kit.Case:
 def _update(
     folder: Path, seed: int, name: str, config: ModelConfig, model: gpu_kit.Model
 ) -> tuple[gpu_kit.Case, gpu_kit.Expected]:
-    """The update's case, and what it does to variables here."""
+    """Return the update's case, and how it changes the variables here."""
     variables = Albert(config).named_variables
     optimizer = Lamb(variables)
     shapes = [shape for _, shape in model.variables]
@@ -230,7 +230,7 @@ def _export(
     arguments: dict[str, tf.TensorSpec],
     variables: dict[str, tf.Variable],
 ) -> gpu_kit.Case:
-    """Writes a function's module; the case with its arguments, and with its results if it had none."""
+    """Write a function's module. Return the case with its arguments, and with its results if it had none."""
     start = time.monotonic()
     compiled = tf.function(function, jit_compile=True, autograph=False)
     traced = compiled.get_concrete_function(*arguments.values())
@@ -243,7 +243,7 @@ def _export(
     inputs, outputs = signature(text)
     if [array.shape for array in given] != inputs:
         raise ValueError(f"{case.name}: the module's arguments are {inputs}, not {given}")
-    # An update gives the norm, and then what becomes of the variables, in the order of the arguments.
+    # An update returns the norm and then the changed variables, in the order of the arguments.
     results = case.results or (gpu_kit.Array("norm", "float32", ()), *given[len(arguments) :])
     if [array.shape for array in results] != outputs:
         raise ValueError(f"{case.name}: the module's results are {outputs}, not {results}")
@@ -254,7 +254,7 @@ def _export(
 
 
 def signature(text: str) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """The shapes of the arguments and of the results of a module's main function."""
+    """Return the shapes of the arguments and of the results of a module's main function."""
     found = re.search(r"func\.func (?:public )?@main\((.*?)\) -> (\(.*?\)|tensor<\S*>) \{", text)
     if not found:
         raise ValueError("the module has no function main")
@@ -267,7 +267,7 @@ def signature(text: str) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
 
 
 def bare(text: str) -> str:
-    """A module's text without the places in source files and without XLA's own attributes.
+    """Return a module's text without locations in source files and without XLA's own attributes.
 
     Raises:
         ValueError: one of them is left.
@@ -276,7 +276,7 @@ def bare(text: str) -> str:
     text = re.sub(r" loc\((?:[^()\"]|\"[^\"]*\"|\([^()]*\))*\)", "", text)
     text = re.sub(r"(?m)^module @\S+ attributes \{.*\} \{$", "module @step {", text)
     text = re.sub(r" ?\{mhlo\.frontend_attributes = \{[^{}]*\}\}|mhlo\.frontend_attributes = \{[^{}]*\}, ", "", text)
-    # An identity that StableHLO has no operation for.
+    # An identity that has no equivalent operation in StableHLO.
     text = re.sub(r"mhlo\.copy (%\S+) : (tensor<\S+>)", r"stablehlo.reshape \1 : (\2) -> \2", text)
     if found := re.search(r".*(?:loc\(|mhlo\.).*", text):
         raise ValueError(f"the module holds a location or an attribute that is not understood: {found.group()}")
@@ -284,7 +284,7 @@ def bare(text: str) -> str:
 
 
 def serialize(text: str) -> bytes:
-    """A module's portable artifact."""
+    """Return a module's portable artifact."""
     from tensorflow.compiler.mlir.stablehlo import stablehlo
 
     artifact: bytes = stablehlo.serialize_portable_artifact_str(text, STABLEHLO)
@@ -294,9 +294,10 @@ def serialize(text: str) -> bytes:
 def _expect(
     seed: int, shapes: Sequence[Shape], configs: dict[str, ModelConfig], models: dict[str, gpu_kit.Model]
 ) -> dict[str, gpu_kit.Expected]:
-    """By model and width: the values of the period's rows in float32.
+    """Return, by model and width, the values of the period's rows in float32.
 
-    Bounds are three times what bfloat16 differs from them here, at the model's narrowest width, and at least `FLOORS`.
+    Bounds are three times the difference of bfloat16 from these values, at the model's narrowest width, and at least
+    `FLOORS`.
     """
     found: dict[str, gpu_kit.Expected] = {}
     for name, model in models.items():
@@ -317,13 +318,13 @@ def _expect(
 def _values(
     seed: int, width: int, config: ModelConfig, described: gpu_kit.Model, dtype: tf.DType
 ) -> tuple[dict[str, float], float, dict[str, list[float]]]:
-    """The sums, the gradient's norm and some of its entries."""
+    """Return the sums, the norm of the gradient and some of its entries."""
     model = Albert(config, dtype)
     for name, variable in model.named_variables.items():
         variable.assign(gpu_kit.weight(seed, name, variable.shape))
     features = gpu_kit.batch(seed, described, width, predictions(width), len(gpu_kit.FILLS))
     batch = {name: tf.constant(value) for name, value in features.items()}
-    # For a single call, compiling takes longer than it saves. But what is not compiled adds bfloat16 up in bfloat16.
+    # For a single call, compiling takes longer than it saves. But uncompiled code would sum bfloat16 in bfloat16.
     share = step.make_gradient(model, jit=dtype == tf.bfloat16)
     sums, gradient = share(batch, losses.totals(batch), tf.zeros([2], tf.int32))
     flat = gradient.numpy()
@@ -336,7 +337,7 @@ def _say(message: str) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description="Build the GPU kit: StableHLO modules, and the values they must compute."
     )
@@ -345,7 +346,7 @@ def main() -> None:
         "--only", default="", metavar="PATTERN", help="export the cases whose name matches this regular expression"
     )
     options = parser.parse_args()
-    # Everything is computed and lowered on the CPU, also where there is a GPU.
+    # Everything is computed and lowered on the CPU, even if there is a GPU.
     tf.config.set_visible_devices([], "GPU")
     folder: Path = options.output_dir
     if (folder / "manifest.json").exists():

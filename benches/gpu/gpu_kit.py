@@ -1,10 +1,10 @@
-"""What the GPU kit's exporter and its runners share: cases, inputs, weights and bounds. Needs only NumPy.
+"""Cases, inputs, weights and bounds, which the GPU kit's exporter and its runners share. It needs only NumPy.
 
-This file travels with the kit. Inputs and weights are functions of a seed, through a hash of whole numbers, so that
-every version of NumPy on every machine makes the same ones and the kit ships none of them.
+This file is part of the kit. Inputs and weights are functions of a seed, through a hash of integers. So every version
+of NumPy makes the same ones on every machine, and the kit does not contain them.
 
-A micro-batch of B rows repeats a few distinct rows, the period. Its loss and gradient are then those of the period
-alone, and its sums B / period times the period's: one small computation on a CPU gives the values that every
+A micro-batch of B rows repeats a few distinct rows, the period. Its loss and gradient are then those of the period, and
+its sums are B / period times those of the period. So one small computation on a CPU gives the values that every
 micro-batch must have on the GPU.
 """
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-"""Of manifest.json. A runner refuses another one."""
+"""The format of manifest.json. A runner refuses any other format."""
 FILLS = (1.0, 0.9)
-"""Real tokens of the period's rows, as fractions of the width: about what widths leave of padding."""
+"""Real tokens of the period's rows, as fractions of the width. The trainer's widths leave about as much padding."""
 SAMPLES = 64
-"""Entries of each variable's gradient that are compared, at most."""
+"""Most entries of each variable's gradient that are compared."""
 GRADIENT = 1e-3
-"""The largest entry of the gradient that an update is given."""
+"""The largest entry of the gradient that is passed to an update."""
 RATE = 1e-3
-"""The learning rate that an update is given."""
+"""The learning rate that is passed to an update."""
 DEFAULT_PEAK = 989.4
-"""TFLOP/s: the dense bfloat16 rate of an H100 SXM, for a GPU whose name is not in the table."""
+"""The dense bfloat16 rate of an H100 SXM, in TFLOP/s, for a GPU whose name is not in the table."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """An argument or a result of a module."""
+    """An argument or result of a module."""
 
     name: str
     dtype: str
@@ -54,42 +54,42 @@ class Case:
 
     name: str
     file: str
-    """Within the kit: a StableHLO portable artifact, compressed by gzip."""
+    """The path within the kit of a StableHLO portable artifact, compressed with gzip."""
     kind: str
     """gradient or update."""
     model: str
     attention: str
-    """A variant of attention; empty for the update."""
+    """The variant of attention; empty for the update."""
     recompute: bool
-    """Whether the backward pass computes each layer's activations again."""
+    """Whether the backward pass recomputes each layer's activations."""
     width: int
-    """Tokens of a row, padding included; 0 for the update."""
+    """Tokens per row, padding included; 0 for the update."""
     rows: int
-    """Rows of the micro-batch; 0 for the update."""
+    """Number of rows of the micro-batch; 0 for the update."""
     predictions: int
-    """Masked positions of a row."""
+    """Masked positions per row."""
     arguments: tuple[Array, ...]
     results: tuple[Array, ...]
     flops: float
-    """Of a call, by trainer/model/flops.py: padding counts like tokens."""
+    """Operations of a call, by trainer/model/flops.py. Padding counts like tokens."""
     real_flops: float
     """The same for rows cut to their real tokens."""
     real_tokens: int
-    """Of the micro-batch."""
+    """Real tokens of the micro-batch."""
 
     @property
     def tokens(self) -> int:
-        """Of the micro-batch, padding included."""
+        """Return the number of tokens of the micro-batch, padding included."""
         return self.rows * self.width
 
     @property
     def expected(self) -> str:
-        """The key of the values that the case must have."""
+        """Return the key of the values that the case must have."""
         return f"{self.model}-{self.width}" if self.kind == "gradient" else f"{self.model}-update"
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Case:
-        """The case that `asdict` wrote."""
+        """Return the case that `asdict` wrote."""
         arrays = {
             key: tuple(Array(item["name"], item["dtype"], tuple(item["shape"])) for item in values[key])
             for key in ("arguments", "results")
@@ -99,16 +99,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a CPU computed in float32: of a gradient for the period's rows, of an update for its arguments."""
+    """What a CPU computed in float32: a gradient for the period's rows, or an update for its arguments."""
 
     sums: dict[str, float]
-    """The sums of the losses and of right answers, by name; none of an update."""
+    """The sums of the losses and of correct answers, by name; empty for an update."""
     norm: float
-    """Of the whole gradient."""
+    """The norm of the whole gradient."""
     entries: dict[str, list[float]]
-    """By variable, at `sample`'s places: entries of the gradient, or by how much the update changed the variable."""
+    """Entries of the gradient, or changes of the variable by the update, by variable, at `sample`'s positions."""
     bounds: dict[str, float]
-    """By what `compare` returns: the largest value that passes."""
+    """The largest value that passes, by the names that `compare` returns."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ class Model:
     vocab_size: int
     type_vocab_size: int
     variables: tuple[tuple[str, tuple[int, ...]], ...]
-    """Names and shapes, in the order of the flattened gradient."""
+    """Names and shapes of the variables, in the order of the flattened gradient."""
 
     @property
     def parameters(self) -> int:
-        """How long the gradient is."""
+        """Return the length of the gradient."""
         return sum(int(np.prod(shape, dtype=np.int64)) for _, shape in self.variables)
 
 
@@ -132,22 +132,22 @@ class Kit:
 
     seed: int
     made_by: dict[str, str]
-    """Versions of what wrote the modules."""
+    """Versions of the programs that wrote the modules."""
     peaks: tuple[tuple[str, float], ...]
-    """Patterns of device names, and dense bfloat16 rates in TFLOP/s."""
+    """Patterns of device names, each with its dense bfloat16 rate in TFLOP/s."""
     models: dict[str, Model]
     expected: dict[str, Expected]
-    """By `Case.expected`."""
+    """The expected values, by `Case.expected`."""
     cases: tuple[Case, ...]
-    """The most important first."""
+    """The cases, the most important first."""
 
     def write(self, path: Path) -> None:
-        """Writes the manifest."""
+        """Write the manifest."""
         path.write_text(json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Kit:
-        """Reads a manifest.
+        """Read a manifest.
 
         Raises:
             ValueError: the manifest has another format.
@@ -173,12 +173,12 @@ class Kit:
         )
 
     def peak(self, device: str) -> float:
-        """The dense bfloat16 rate of a device, in TFLOP/s; `DEFAULT_PEAK` if its name is unknown."""
+        """Return the dense bfloat16 rate of a device, in TFLOP/s, or `DEFAULT_PEAK` if its name is unknown."""
         return next((rate for pattern, rate in self.peaks if re.search(pattern, device)), DEFAULT_PEAK)
 
 
 def mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hashes whole numbers: the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """Hash integers with the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
     mixed: NDArray[np.uint64]
     with np.errstate(over="ignore"):
         mixed = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -188,14 +188,14 @@ def mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def hashes(seed: int, name: str, count: int) -> NDArray[np.uint64]:
-    """`count` hashes that depend on the seed, the name and the place alone."""
+    """Return `count` hashes that depend only on the seed, the name and the position."""
     key = mix(np.array([seed << 32 | zlib.crc32(name.encode())], np.uint64))
     with np.errstate(over="ignore"):
         return mix(key + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
 def uniform(seed: int, name: str, shape: Sequence[int], scale: float) -> NDArray[np.float32]:
-    """float32 [shape], uniform in [-scale, scale)."""
+    """Return float32 [shape], uniform in [-scale, scale)."""
     count = int(np.prod(shape, dtype=np.int64))
     whole = (hashes(seed, name, count) >> np.uint64(40)).astype(np.float32)  # 24 bits: exact
     values: NDArray[np.float32] = (whole * np.float32(2**-23) - np.float32(1)) * np.float32(scale)
@@ -203,9 +203,9 @@ def uniform(seed: int, name: str, shape: Sequence[int], scale: float) -> NDArray
 
 
 def weight(seed: int, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
-    """A variable's values: about ALBERT's initial ones, but no two variables are equal.
+    """Return a variable's values: similar to ALBERT's initial ones, but no two variables are equal.
 
-    Matrices have a standard deviation of 0.02. Biases and betas lie around 0, gammas around 1.
+    Matrices have a standard deviation of 0.02. Biases and betas are around 0, gammas around 1.
     """
     if len(shape) > 1:
         return uniform(seed, name, shape, 0.02 * 3**0.5)
@@ -215,22 +215,22 @@ def weight(seed: int, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
 
 
 def weights(seed: int, model: Model) -> list[NDArray[np.float32]]:
-    """The values of every variable of a model."""
+    """Return the values of every variable of a model."""
     return [weight(seed, name, shape) for name, shape in model.variables]
 
 
 def lengths(width: int) -> list[int]:
-    """Real tokens of the period's rows."""
+    """Return the number of real tokens of the period's rows."""
     return [max(3, round(fill * width)) for fill in FILLS]
 
 
 def masked(length: int, predictions: int) -> int:
-    """Masked tokens of a row with `length` real tokens: 15 %, and at most `predictions`."""
+    """Return the number of masked tokens of a row with `length` real tokens: 15%, and at most `predictions`."""
     return min(predictions, max(1, round(0.15 * length)))
 
 
 def batch(seed: int, model: Model, width: int, predictions: int, rows: int) -> dict[str, NDArray[Any]]:
-    """The features of a micro-batch: the period's rows, again and again.
+    """Return the features of a micro-batch: the period's rows, repeated.
 
     Raises:
         ValueError: `rows` is not a multiple of the period.
@@ -253,7 +253,7 @@ def batch(seed: int, model: Model, width: int, predictions: int, rows: int) -> d
         "input_ids": ids.reshape(period, width) * mask,
         "input_mask": mask,
         "segment_ids": second,
-        # Spread evenly over the row, the first token left out.
+        # Spread evenly over the row, except for the first token.
         "masked_lm_positions": (1 + slots * (real - 1) // counts).astype(np.int32) * kept,
         "masked_lm_ids": answers.reshape(period, predictions) * kept,
         "masked_lm_weights": kept.astype(np.float32),
@@ -263,7 +263,7 @@ def batch(seed: int, model: Model, width: int, predictions: int, rows: int) -> d
 
 
 def arguments(seed: int, kit: Kit, case: Case) -> list[NDArray[Any]]:
-    """The arguments of a case's module, in its order."""
+    """Return the arguments of a case's module, in its order."""
     model = kit.models[case.model]
     found: dict[str, NDArray[Any]] = {}
     if case.kind == "gradient":
@@ -291,14 +291,14 @@ def arguments(seed: int, kit: Kit, case: Case) -> list[NDArray[Any]]:
 
 
 def sample(seed: int, name: str, size: int) -> NDArray[np.int64]:
-    """Places in a variable of `size` entries whose gradient is compared."""
+    """Return the positions in a variable of `size` entries whose gradient is compared."""
     if size <= SAMPLES:
         return np.arange(size)
     return np.sort((hashes(seed, f"sample {name}", SAMPLES) % np.uint64(size)).astype(np.int64))
 
 
 def entries(seed: int, model: Model, gradient: NDArray[np.float32]) -> dict[str, list[float]]:
-    """By variable: the entries of a flattened gradient at `sample`'s places."""
+    """Return, by variable, the entries of a flattened gradient at `sample`'s positions."""
     found, start = {}, 0
     for name, shape in model.variables:
         size = int(np.prod(shape, dtype=np.int64))
@@ -308,7 +308,7 @@ def entries(seed: int, model: Model, gradient: NDArray[np.float32]) -> dict[str,
 
 
 def changes(seed: int, model: Model, updated: Mapping[str, NDArray[np.float32]]) -> dict[str, list[float]]:
-    """By variable: by how much an update changed the entries at `sample`'s places."""
+    """Return, by variable, how much an update changed the entries at `sample`'s positions."""
     found = {}
     for name, shape in model.variables:
         places = sample(seed, name, int(np.prod(shape, dtype=np.int64)))
@@ -320,18 +320,18 @@ def changes(seed: int, model: Model, updated: Mapping[str, NDArray[np.float32]])
 def compare(
     expected: Expected, sums: Mapping[str, float], norm: float, found: Mapping[str, Sequence[float]], repeats: float
 ) -> dict[str, float]:
-    """How far a case's values are from those expected.
+    """Return how far a case's values are from the expected ones.
 
     Args:
-        expected: the period's.
-        sums: the micro-batch's.
-        norm: of the gradient.
+        expected: the values of the period.
+        sums: the sums of the micro-batch.
+        norm: the norm of the gradient.
         found: the gradient's entries, by variable.
         repeats: how often the micro-batch repeats the period.
 
     Returns:
-        Relative differences: of each loss, the norm, all entries together, and the worst variable's entries. Variables
-        whose gradient is next to nothing (as that of a key's bias) are left out of the last.
+        Relative differences: of each loss, the norm, all entries together, and the worst variable's entries. The last
+        ignores variables with almost no gradient (such as a key's bias).
     """
     differences = {
         name: abs(sums[name] / repeats - value) / abs(value)
@@ -351,12 +351,12 @@ def compare(
 
 
 def _size(values: NDArray[np.float64]) -> float:
-    """The root of the mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(np.square(values))))
 
 
 def wrong(differences: Mapping[str, float], bounds: Mapping[str, float]) -> list[str]:
-    """What is not within its bound; a number that is not finite never is."""
+    """Return what is not within its bound. A number that is not finite never is."""
     return [
         f"{name} {differences[name]:.2g} > {bound:.2g}"
         for name, bound in bounds.items()

@@ -1,4 +1,4 @@
-"""What the GPU kit's runners make of times: rates, tables and files. Needs no library. It travels with the kit."""
+"""Rates, tables and files that the GPU kit's runners make from times. It needs no library and is part of the kit."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ COLUMNS = (
     "compile s",
     "values",
 )
-"""Of the table. "of peak" counts padding like tokens, "real of peak" does not."""
+"""Columns of the table. "of peak" counts padding like tokens, and "real of peak" does not."""
 WORDS = ("model", "attention", "values")
-"""The columns that are words: aligned to the left."""
+"""The columns that contain words, which are aligned to the left."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a time is worth."""
+    """The rates that follow from a time."""
 
     sequences: float
-    """Per second."""
+    """Instances per second."""
     tokens: float
-    """Real ones, per second."""
+    """Real tokens per second."""
     tflops: float
-    """10^12 operations a second, padding counted."""
+    """10^12 operations per second, padding counted."""
     share: float | None
-    """Of the peak; None if that is unknown."""
+    """Fraction of the peak; None if the peak is unknown."""
     real_share: float | None
-    """Of the peak, operations on padding not counted."""
+    """Fraction of the peak without operations on padding."""
 
 
 def rates(case: Case, seconds: float, peak: float | None) -> Rates:
-    """The rates of a case that takes so many seconds, on a device with a peak of so many TFLOP/s."""
+    """Return the rates of a case that takes `seconds`, on a device with a peak of `peak` TFLOP/s."""
     tflops, real = case.flops / seconds / 1e12, case.real_flops / seconds / 1e12
     return Rates(
         case.rows / seconds,
@@ -67,15 +67,15 @@ def rates(case: Case, seconds: float, peak: float | None) -> Rates:
 
 
 def measure(call: Callable[[], Any], wait: Callable[[Any], Any], seconds: float = 1.0) -> tuple[float, list[float]]:
-    """Times a call on a device that works asynchronously.
+    """Time a call on a device that works asynchronously.
 
     Args:
         call: starts the work.
-        wait: returns when the work whose result it is given is done.
-        seconds: for all samples together, about.
+        wait: takes the result of the work, and returns when the work is done.
+        seconds: approximate time for all samples together.
 
     Returns:
-        The median of the samples, in seconds a call, and the samples. Three calls before them warm the device up.
+        The median of the samples, in seconds per call, and the samples. Three earlier calls warm up the device.
     """
     once = math.inf
     for _ in range(3):
@@ -94,20 +94,20 @@ def measure(call: Callable[[], Any], wait: Callable[[Any], Any], seconds: float 
 
 
 def described(case: Case) -> dict[str, Any]:
-    """What a result says of its case."""
+    """Return what a result says about its case."""
     kept = ("name", "kind", "model", "attention", "recompute", "width", "rows", "predictions", "real_tokens", "flops")
     return {key: getattr(case, key) for key in kept}
 
 
 def ordered(cases: Iterable[Case]) -> list[Case]:
-    """The cases as the table has them: the wide before the narrow, the updates last."""
+    """Return the cases in the order of the table: wide before narrow, and updates last."""
     return sorted(
         cases, key=lambda case: (case.kind, case.model, -case.width, case.attention, case.recompute, case.rows)
     )
 
 
 def best(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The fastest right result of each model and width, by sequences per second; the wide before the narrow."""
+    """Return the fastest correct result of each model and width, by instances per second, wide before narrow."""
     found: dict[tuple[str, int], Mapping[str, Any]] = {}
     for result in results:
         if result["status"] == "ok" and result["kind"] == "gradient":
@@ -118,7 +118,7 @@ def best(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def table(results: Iterable[Mapping[str, Any]]) -> str:
-    """The results as a Markdown table."""
+    """Return the results as a Markdown table."""
     rows = [[_cells(result)[column] for column in COLUMNS] for result in results]
     sizes = [max(len(row[place]) for row in [list(COLUMNS), *rows]) for place in range(len(COLUMNS))]
 
@@ -166,15 +166,15 @@ def _cells(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def write(report: Mapping[str, Any], folder: Path) -> str:
-    """Writes results.json and results.md.
+    """Write results.json and results.md.
 
     Args:
-        report: `about` (device, peak_tflops, versions), `seconds`, and `results`, each a `described` case with what was
-            found of it.
-        folder: exists.
+        report: `about` (device, peak_tflops, versions), `seconds`, and `results`, each a `described` case with its
+            figures.
+        folder: an existing directory.
 
     Returns:
-        What results.md holds.
+        The content of results.md.
     """
     (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     about, results = report["about"], report["results"]

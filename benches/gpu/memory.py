@@ -1,14 +1,14 @@
-"""Compiles the GPU kit's modules for an H100 without a GPU, and prints the memory that XLA assigns.
+"""Compilation of the GPU kit's modules for an H100 without a GPU. It prints the memory that XLA assigns.
 
     python memory.py --kit build/gpu-kit --only base-512
 
-Needs JAX with its CUDA plugin, and ptxas; no GPU and no other CUDA library:
+It needs JAX with its CUDA plugin, and ptxas, but no GPU and no other CUDA library:
 
     pip install jax numpy
     pip install --no-deps jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12
 
-It was tried with JAX 0.10.2. XLA chooses kernels without timing them here, so a GPU may need somewhat more or less.
-What cuDNN's attention needs to work in is not counted.
+It was tested with JAX 0.10.2. XLA chooses kernels here without timing them, so a GPU may need somewhat more or less.
+The workspace of cuDNN's attention is not counted.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ platform_name: "CUDA"
 dnn_version_info { major: 9 minor: 8 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
-"""The GPU, as XLA's GpuTargetConfigProto describes it, from the maker's data sheet."""
+"""The GPU in XLA's GpuTargetConfigProto, from the manufacturer's data sheet."""
 
 
 def prepare() -> None:
-    """Lets JAX start without a GPU and find ptxas. Must come before JAX does."""
+    """Let JAX start without a GPU and find ptxas. Must be called before JAX starts."""
     os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_autotune_level=0"]
@@ -58,7 +58,7 @@ def prepare() -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Compile the GPU kit for an H100, and print the memory it takes.")
     parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's folder")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="cases with this in their name")

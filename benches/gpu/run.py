@@ -1,10 +1,10 @@
-"""Runs the GPU kit: compiles, checks and times its modules on this machine's GPU. It needs only JAX and NumPy.
+"""Runner of the GPU kit. It compiles, checks and times the modules on this machine's GPU with only JAX and NumPy.
 
     python run.py --output-dir results
 
-It stands in the kit's folder, beside manifest.json. It writes results.json and results.md, and keeps to --minutes: what
-there is no time for is named as skipped. Each variant of attention has a process of its own, so that one which cannot
-run here takes nothing else with it.
+It is in the kit's directory, next to manifest.json. It writes results.json and results.md, and keeps to --minutes:
+cases without time are listed as skipped. Each variant of attention has its own process, so that one that cannot run
+here does not affect the others.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 SHARES = {"plain": 4.0, "cudnn": 3.0}
-"""How the time is divided among the variants that are left; others have 2."""
+"""Weights by which the time is divided among the remaining variants. Other variants have 2."""
 TIMING = 0.25
-"""The part of a process's time that is kept for timing what was compiled."""
+"""Fraction of a process's time that is reserved for timing what was compiled."""
 KEPT = 2
-"""The arguments of an update that it leaves alone: the gradient and the rate."""
+"""Number of arguments that an update does not change: the gradient and the rate."""
 GRACE = 60
-"""Seconds that a process may take longer, when a compilation is slower than all before it."""
+"""Extra seconds that a process may take if a compilation is slower than all before it."""
 
 
 class Device:
-    """This machine's first device, through JAX."""
+    """This machine's first device, used through JAX."""
 
     def __init__(self, platform: str) -> None:
         if platform:
             os.environ["JAX_PLATFORMS"] = platform
-        # Results of one case must not decide whether the next fits.
+        # Results of one case must not decide whether the next one fits.
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self.jax: Any = importlib.import_module("jax")
@@ -61,20 +61,20 @@ class Device:
 
     @property
     def memory(self) -> dict[str, int]:
-        """JAX's memory statistics; empty where there are none."""
+        """Return JAX's memory statistics, empty if there are none."""
         return self.device.memory_stats() or {}
 
     def lower(self, folder: Path, case: gpu_kit.Case, platform: str = "", device: Any = None) -> Any:
-        """A case's module, ready to be compiled.
+        """Return a case's module, ready to be compiled.
 
-        A function of our own with the same arguments and results is exported, and the kit's module is put in its place.
-        This way only public parts of JAX are used.
+        A placeholder function with the same arguments and results is exported, and then replaced by the kit's module.
+        This uses only public parts of JAX.
 
         Args:
-            folder: the kit's.
-            case: whose module.
-            platform: to lower for; this device's by default.
-            device: to lower for, if this machine has another one.
+            folder: the directory of the kit.
+            case: the case of the module.
+            platform: the platform to lower for, by default that of this device.
+            device: the device to lower for, if this machine has another one.
         """
         jax = self.jax
         platform = platform or ("cuda" if self.gpu else self.device.platform)
@@ -86,7 +86,7 @@ class Device:
         exported = self.export.export(jax.jit(stand_in, keep_unused=True), platforms=[platform])(*arguments)
         module = gzip.decompress((folder / case.file).read_bytes())
         exported = replace(exported, mlir_module_serialized=module)
-        # The update changes variables in place, as the trainer's does.
+        # Like the trainer's update, the update changes variables in place.
         donated = tuple(range(KEPT, len(arguments))) if case.kind == "update" else ()
         if device is not None:
             place = jax.sharding.SingleDeviceSharding(device)
@@ -95,20 +95,20 @@ class Device:
         return traced.lower(lowering_platforms=(platform,))
 
     def compile(self, folder: Path, case: gpu_kit.Case) -> tuple[Any, float]:
-        """A case's compiled module, and how many seconds that took."""
+        """Return a case's compiled module, and the seconds that compiling it took."""
         lowered = self.lower(folder, case)
         start = time.monotonic()
         compiled = lowered.compile()
         return compiled, time.monotonic() - start
 
     def put(self, values: Sequence[Any]) -> list[Any]:
-        """The values on the device."""
+        """Return the values on the device."""
         found: list[Any] = self.jax.block_until_ready([self.jax.device_put(value, self.device) for value in values])
         return found
 
 
 def check(kit: gpu_kit.Kit, case: gpu_kit.Case, results: Sequence[Any]) -> tuple[dict[str, float], list[str]]:
-    """How far a case's results are from the expected ones, and what is out of bounds."""
+    """Return how far a case's results are from the expected ones, and what is out of bounds."""
     expected, model = kit.expected[case.expected], kit.models[case.model]
     named = {array.name: np.asarray(result) for array, result in zip(case.results, results, strict=True)}
     if case.kind == "gradient":
@@ -124,12 +124,12 @@ def check(kit: gpu_kit.Kit, case: gpu_kit.Case, results: Sequence[Any]) -> tuple
 
 
 def run_case(kit: gpu_kit.Kit, case: gpu_kit.Case, device: Device, compiled: Any, peak: float | None) -> dict[str, Any]:
-    """Checks and times one compiled case."""
+    """Check and time one compiled case."""
     usage = compiled.memory_analysis()
     needed = usage.argument_size_in_bytes + usage.output_size_in_bytes + usage.temp_size_in_bytes
     needed -= usage.alias_size_in_bytes
     found: dict[str, Any] = {"bytes": needed, "temporary_bytes": usage.temp_size_in_bytes}
-    with contextlib.suppress(Exception):  # not every version and device tells
+    with contextlib.suppress(Exception):  # not every version and device reports it
         found["bytes_accessed"] = compiled.cost_analysis()["bytes accessed"]
     limit = device.memory.get("bytes_limit")
     if limit and needed > limit:
@@ -161,7 +161,7 @@ def run_case(kit: gpu_kit.Kit, case: gpu_kit.Case, device: Device, compiled: Any
 
 
 def child(folder: Path, options: argparse.Namespace) -> None:
-    """Compiles cases in threads while there is time, then times them; a line of JSON for each."""
+    """Compile cases in threads while there is time, then time them. Print one line of JSON per case."""
     deadline = time.monotonic() + options.seconds
     kit = gpu_kit.Kit.read(folder / "manifest.json")
     device = Device(options.platform)
@@ -206,7 +206,7 @@ def child(folder: Path, options: argparse.Namespace) -> None:
                 _tell(case, {"status": "skipped: no time to compile"})
             else:
                 ready.append((case, *done))
-    # By memory, so that the process's peak is that of the case just run.
+    # Sort by memory, so that the process's peak is that of the case that just ran.
     ready.sort(key=lambda item: item[1].memory_analysis().temp_size_in_bytes)
     for case, compiled, took in ready:
         if time.monotonic() > deadline:
@@ -228,10 +228,10 @@ def _tell(case: gpu_kit.Case, found: dict[str, Any]) -> None:
 
 
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Runs every chosen case, one variant of attention after another; writes the results again and again.
+    """Run every chosen case, one variant of attention after another. Write the results repeatedly.
 
     Returns:
-        What results.json holds.
+        The content of results.json.
     """
     start = time.monotonic()
     kit = gpu_kit.Kit.read(folder / "manifest.json")
@@ -262,13 +262,13 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             found[name] = values
             took = f"{values['seconds'] * 1000:.2f} ms, " if "seconds" in values else ""
             print(f"gpu-kit: {name}: {took}{values['status']}", file=sys.stderr, flush=True)
-            # Whatever stops this program, what was measured is kept.
+            # Whatever stops this program, measured results are kept.
             gpu_results.write(report(), options.output_dir)
     return report()
 
 
 def _run_child(folder: Path, options: argparse.Namespace, names: list[str], seconds: float) -> Iterator[dict[str, Any]]:
-    """What a process of its own says of these cases."""
+    """Yield what a separate process reports about these cases."""
     words = [sys.executable, str(Path(__file__).resolve()), "--child", "--seconds", str(seconds)]
     words += ["--kit", str(folder), "--threads", str(options.threads), "--platform", options.platform]
     words += ["--peak", str(options.peak), "--cases", *names]
@@ -291,7 +291,7 @@ def _run_child(folder: Path, options: argparse.Namespace, names: list[str], seco
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Run the GPU kit on this machine's GPU.")
     parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's folder")
     parser.add_argument(

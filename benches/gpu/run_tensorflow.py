@@ -1,8 +1,8 @@
-"""Runs the GPU kit's cases through TensorFlow: the trainer's own compiled functions, with the kit's inputs and bounds.
+"""Runner of the GPU kit's cases in TensorFlow: the trainer's compiled functions with the kit's inputs and bounds.
 
     python benches/gpu/run_tensorflow.py --kit build/gpu-kit --output-dir results-tensorflow
 
-Needs the trainer, and a GPU that TensorFlow sees (pip install 'albert-fast[gpu]').
+It needs the trainer, and a GPU that TensorFlow sees (pip install 'albert-fast[gpu]').
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 
 def wait(result: Any) -> None:
-    """Returns when the device has computed a result."""
+    """Return when the device has computed a result."""
     tensors = tf.nest.flatten(result)
-    tensors[0].numpy()  # every result of a compiled function is there when one is
+    tensors[0].numpy()  # when one result of a compiled function is available, all are
 
 
 def run_gradient(
     kit: gpu_kit.Kit, case: gpu_kit.Case, config: ModelConfig
 ) -> tuple[Callable[[], Any], dict[str, float]]:
-    """A case's call, and how far its first result is from what is expected."""
+    """Return a case's call, and how far its first result is from the expected one."""
     described = kit.models[case.model]
     model = Albert(config, tf.bfloat16, attention=case.attention, recompute=case.recompute)
     _assign(kit, model)
@@ -65,7 +65,7 @@ def run_gradient(
 
 
 def run_update(kit: gpu_kit.Kit, case: gpu_kit.Case, config: ModelConfig) -> Prepared:
-    """The same for an update."""
+    """Return the same for an update."""
     described = kit.models[case.model]
     model = Albert(config)
     _assign(kit, model)
@@ -96,7 +96,7 @@ def _assign(kit: gpu_kit.Kit, model: Albert) -> None:
 def run_case(
     kit: gpu_kit.Kit, case: gpu_kit.Case, config: ModelConfig, peak: float | None, gpu: bool
 ) -> dict[str, Any]:
-    """Compiles, checks and times one case."""
+    """Compile, check and time one case."""
     if gpu:
         tf.config.experimental.reset_memory_stats("GPU:0")
     start = time.monotonic()
@@ -113,7 +113,7 @@ def run_case(
 
 
 def run(options: argparse.Namespace, configs: dict[str, ModelConfig]) -> dict[str, Any]:
-    """Runs the chosen cases while there is time; what results.json holds."""
+    """Run the chosen cases while there is time, and return the content of results.json."""
     start = time.monotonic()
     kit = gpu_kit.Kit.read(options.kit / "manifest.json")
     hardware = one()
@@ -143,7 +143,7 @@ def run(options: argparse.Namespace, configs: dict[str, ModelConfig]) -> dict[st
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Run the GPU kit's cases through TensorFlow.")
     parser.add_argument("--kit", type=Path, required=True, help="the kit's folder")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder for results.json and results.md")
