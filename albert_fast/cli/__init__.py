@@ -1,7 +1,7 @@
 """The command line: `albert-fast COMMAND`.
 
-One file a command. `main` is the only place that prints errors and chooses exit codes: 0, 1 (an error, one line),
-2 (usage or configuration), 130 (Ctrl-C or another signal that asks to end).
+Each command has its own file. Only `main` prints errors and chooses exit codes: 0, 1 (an error, one line), 2 (usage or
+configuration), 130 (Ctrl-C or another signal that asks to end).
 """
 
 import contextlib
@@ -78,12 +78,12 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code.
+    """Runs one command and returns its exit code.
 
     Args:
-        arguments: the words after `albert-fast`; `sys.argv[1:]` by default.
+        arguments: the words after `albert-fast`. The default is `sys.argv[1:]`.
     """
-    # A piece or a file name that the terminal's encoding lacks is no reason to stop.
+    # A piece or a file name that the terminal's encoding lacks must not stop the command.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has what it wanted (`| head`); Python's own flush at exit must not complain either.
+        # The reader has what it wanted (`| head`). Python's own flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"albert-fast: error: cannot write to standard output: {error.strerror}", file=sys.stderr)
         return 1
     if any(thread.name == WORKER for thread in threading.enumerate()):
-        # SentencePiece cannot be stopped, and aborts noisily where Python tears down its thread.
+        # SentencePiece cannot be stopped, and aborts with noise if Python tears down its thread.
         sys.stderr.flush()
         os._exit(code)
     return code
@@ -134,7 +134,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        # typer's own errors: click's classes in older versions, a copy of them in newer ones.
+        # These are typer's own errors: click's classes in older versions, a copy of them in newer ones.
         if isinstance(error, Exception) and hasattr(error, "format_message"):
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "albert-fast"
@@ -146,7 +146,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if _debug():
             raise
         return _fail(f"unexpected {type(error).__name__}: {error}; run with ALBERT_FAST_DEBUG=1 for the traceback", 1)
-    # typer gives Ctrl-C and typer.Exit as a return value.
+    # typer returns a value for Ctrl-C and typer.Exit.
     if result == 130:
         return _fail("stopped", 130, label="")
     return result if isinstance(result, int) else 0
@@ -162,7 +162,7 @@ _FLAGS = {
 
 
 def _in_flags(error: Exception) -> str:
-    """A message that the library words for Python, with the flags of the command line."""
+    """Returns a message that the library words for Python with the flags of the command line."""
     message = str(error)
     for python, flag_ in _FLAGS.items():
         message = message.replace(python, flag_)
@@ -170,14 +170,14 @@ def _in_flags(error: Exception) -> str:
     if option is None:
         return message
     known = {name for function in COMMANDS.values() for name in options_of(stage_of(function))}
-    # One word may be an English word, so only that at the beginning is known to be the option.
+    # A single word may be an English word. Only the first one is known to be the option.
     name = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/])")
     message = name.sub(lambda it: flag(it[0]) if it[0] in known else it[0], message)
     return flag(option) + message.removeprefix(option) if message.startswith(f"{option} ") else message
 
 
 def _hint(error: Exception) -> str:
-    """What to type instead of a flag of another program; click's own guess stands in the message already."""
+    """Returns what to type instead of another program's flag. The message already contains click's own guess."""
     context, flag = getattr(error, "ctx", None), getattr(error, "option_name", None)
     if context is None or flag is None or type(error).__name__ != "NoSuchOption":
         return ""

@@ -1,4 +1,4 @@
-"""Commands made from the dataclasses of `albert_fast.options`."""
+"""Makes commands from the dataclasses of `albert_fast.options`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from albert_fast.options import REQUIRED, Option, Stage, options_of
 S = TypeVar("S", bound=Stage)
 
 Body = Callable[[S, frozenset[str]], Any]
-"""What a command does with its options; the names are those of the options that the user gave."""
+"""What a command does with its options. The names are those of the options that the user gave."""
 
 
 def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
-    """Makes a function that takes a command's options the function that typer calls.
+    """Turns a function that takes a command's options into the function that typer calls.
 
     The signature that typer reads is made from the fields of `stage`. Values come from the command line, then from
-    `--config`, then from the defaults; `stage` checks them.
+    `--config`, then from the defaults, and `stage` checks them.
     """
 
     def decorate(body: Body[S]) -> Callable[..., Any]:
@@ -43,17 +43,17 @@ def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
 
 
 def stage_of(function: Callable[..., Any]) -> type[Stage]:
-    """The dataclass of a command's options."""
+    """Returns the dataclass of a command's options."""
     stage: type[Stage] = function.stage  # type: ignore[attr-defined]
     return stage
 
 
 def given(context: typer.Context, *sources: str) -> frozenset[str]:
-    """Names of the options that the user gave, on the command line or in `--config`.
+    """Returns the names of the options that the user gave, on the command line or in `--config`.
 
     Args:
-        context: of the command.
-        sources: where to look, of `COMMANDLINE` and `DEFAULT_MAP`; both if there are none.
+        context: the context of the command.
+        sources: where to look, out of `COMMANDLINE` and `DEFAULT_MAP`. Without any, it looks in both.
     """
     wanted = sources or ("COMMANDLINE", "DEFAULT_MAP")
     found = {name: context.get_parameter_source(name) for name in context.params}
@@ -61,7 +61,7 @@ def given(context: typer.Context, *sources: str) -> frozenset[str]:
 
 
 def _resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) -> S:
-    """The options of a command that runs.
+    """Returns the options of a command that runs.
 
     Raises:
         UsageError: an argument is missing, or an option has no effect.
@@ -70,7 +70,7 @@ def _resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) ->
     options = options_of(stage)
     for name, option in options.items():
         if option.argument and not values.get(name):
-            # Older versions of click do not look into the configuration for arguments that take many values.
+            # Older versions of click do not read arguments that take many values from the configuration.
             values[name] = (context.default_map or {}).get(name)
             if not values[name]:
                 raise UsageError(f"missing argument {_metavar(option)} (see `{context.command_path} --help`)")
@@ -90,7 +90,10 @@ def _metavar(option: Option) -> str:
 
 
 def _parameter(option: Option) -> inspect.Parameter:
-    """The option as typer declares it. The dataclass checks ranges, so that their errors read alike everywhere."""
+    """Returns the option as typer declares it.
+
+    The dataclass checks ranges, so that their errors are alike everywhere.
+    """
     kind = Path if option.kind is Path else option.kind
     annotation: Any = list[kind] if option.many else kind  # type: ignore[valid-type]
     default = option.default

@@ -1,4 +1,4 @@
-"""What every command shares: errors, messages, the configuration beside an output."""
+"""What every command shares: errors, messages, and the configuration next to an output."""
 
 import contextlib
 import enum
@@ -17,19 +17,19 @@ from albert_fast.text import one_line
 
 
 class CommandError(Exception):
-    """Something the user can mend: printed as one line, exit code 1."""
+    """An error the user can fix. Printed as one line; exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(CommandError):
-    """A command line or a configuration that contradicts itself or a rule: exit code 2."""
+    """A command line or a configuration that contradicts itself or breaks a rule. Exit code 2."""
 
     exit_code = 2
 
 
 class Stopped(Exception):  # noqa: N818 - it is not an error
-    """Ctrl-C, with a message that says how to resume: exit code 130.
+    """Ctrl-C, with a message that says how to resume. Exit code 130.
 
     Args:
         message: one line.
@@ -42,24 +42,24 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
 
 
 def info(message: str) -> None:
-    """A line for the reader, on standard error so that standard output holds results only."""
+    """Prints a line for the reader to standard error, so that standard output only has results."""
     print(f"albert-fast: {message}", file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
-    """A warning, one line."""
+    """Prints a warning, which is one line."""
     info(f"warning: {one_line(message)}")
 
 
 def warn_of_replaced(result: Mapping[str, Any]) -> None:
-    """The count that `--on-bad-utf8 replace` promises."""
+    """Prints the count that `--on-bad-utf8 replace` promises."""
     if result.get("replaced"):
         warn(f"{result['replaced']:,} invalid UTF-8 sequences became U+FFFD")
 
 
 @contextlib.contextmanager
 def interruptible(how_to_go_on: str) -> Iterator[None]:
-    """Turns Ctrl-C within the block into `Stopped`, which says how to go on: as the core does, where it says so."""
+    """Turns Ctrl-C within the block into `Stopped` with the core's message about how to resume, or `how_to_go_on`."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -67,7 +67,7 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
 
 
 def check_output_dir(output_dir: Path) -> None:
-    """Refuses, before any work, an output folder that could not be written. Changes nothing."""
+    """Refuses an output directory that cannot be written, before any work. Changes nothing."""
     existing = output_dir.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -78,7 +78,7 @@ def check_output_dir(output_dir: Path) -> None:
 
 
 def make_output_dir(output_dir: Path) -> None:
-    """Creates `output_dir` and its parents where they are missing."""
+    """Creates `output_dir` and its parents if they do not exist."""
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,7 +86,7 @@ def make_output_dir(output_dir: Path) -> None:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON knows it: paths and choices as strings, tuples as lists."""
+    """Returns `value` as JSON represents it: paths and choices as strings, tuples as lists."""
     if isinstance(value, enum.Enum):
         return plain(value.value)
     if isinstance(value, Path):
@@ -106,7 +106,7 @@ def write_config(
     prefix: str = "",
     resolved: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
-    """Writes the resolved options of `command` next to its output: see `config_file`. Returns the file's path."""
+    """Writes the resolved options of `command` next to its output, see `config_file`. Returns the path of the file."""
     path, content = config_file(output_dir, command, options, prefix=prefix, resolved=resolved)
     write_atomic(path, content)
     return path
@@ -120,18 +120,18 @@ def config_file(
     prefix: str = "",
     resolved: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Path, bytes]:
-    """The resolved options of `command` as `output_dir`/COMMAND.config.json, which `--config` reads again.
+    """Returns the resolved options of `command` as `output_dir`/COMMAND.config.json, which `--config` can read.
 
     Args:
-        output_dir: where to.
-        command: the command's name.
-        options: its options.
-        prefix: goes before the name: that of the output and a dot, if the output is a file.
+        output_dir: the directory of the file.
+        command: the name of the command.
+        options: the options of the command.
+        prefix: the beginning of the file name. If the output is a file, it is that file's name and a dot.
         resolved: values that were decided later, by option.
     """
     path = output_dir / f"{prefix}{command}.config.json"
-    # An output is not replaced because one before it was.
+    # `overwrite` is not kept: that one output was replaced does not mean that the next one should be.
     kept = {name: value for name, value in options.as_dict().items() if name not in {"config", "overwrite"}}
     content = {"albert_fast_version": __version__, command: {**kept, **plain(resolved)}}
-    # A file name that is not UTF-8 is in Python's strings as lone surrogates, and in JSON as their escapes.
+    # Python's strings represent a file name that is not UTF-8 with lone surrogates, and JSON with their escapes.
     return path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

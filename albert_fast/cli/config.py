@@ -1,12 +1,12 @@
-"""`--config FILE`: options of any command from YAML or JSON; flags win.
+"""`--config FILE`: options of any command from YAML or JSON. Flags take precedence.
 
-The file's keys are option names, in snake case or kebab case. Three more kinds of key are read:
+The keys of the file are option names, in snake case or kebab case. Three more kinds of key are read:
 
-- a command's name, holding options for that command alone, which win over those beside it;
-- ``albert_config``, the model's configuration of the public ALBERT guide, whose ``vocab_size`` is the default of
-  ``train-tokenizer`` and which is the model of ``pretrain``; the guide's run keys stand beside it, and those of
-  commands other than the one running are left alone;
-- ``albert_fast_version``, which the configurations written beside every output hold.
+- the name of a command, with options for that command only. They take precedence over those at the top level.
+- ``albert_config``, the model's configuration in the public ALBERT guide. Its ``vocab_size`` is the default of
+  ``train-tokenizer``, and it is the model of ``pretrain``. The guide's run keys are next to it. Those of other commands
+  than the running one are ignored.
+- ``albert_fast_version``, which the configurations written next to every output contain.
 """
 
 import difflib
@@ -52,34 +52,34 @@ ALBERT_CONFIG_KEYS = frozenset(
         "vocab_size",
     ]
 )
-"""The model's configuration: the reference's `albert_config.json` and the guide's."""
+"""The keys of the model's configuration: the reference's `albert_config.json` and the guide's."""
 
 RUN_KEYS = frozenset(["do_eval", "do_train", "max_eval_steps"])
-"""The guide's run keys that mean nothing here: `evaluate` is a command, and takes all records."""
+"""The guide's run keys that have no meaning here: `evaluate` is a command, and takes all records."""
 
 ALIASES = {"albert_config_file": "model", "input_file": "records", "train_batch_size": "batch_size"}
 """The guide's names for options of `pretrain`."""
 
 SPELLINGS = {"as_json": "json", "text_column": "text_field"}
-"""Options that have two names, by the second."""
+"""Options that have two names, by the second name."""
 
 MOST_VALUES = 1_000_000
-"""Most values of a YAML file: aliases of aliases can stand for more than any memory holds."""
+"""The maximum number of values in a YAML file. Aliases of aliases can stand for more than fits in any memory."""
 
 Commands = Mapping[str, Callable[..., Any]]
 
 
 def parameters(command: Callable[..., Any]) -> dict[str, Option]:
-    """The options and arguments of a command, `--config` itself left out."""
+    """Returns the options and arguments of a command, without `--config` itself."""
     stage: type[Stage] = command.stage  # type: ignore[attr-defined]
     return {name: option for name, option in options_of(stage).items() if name != "config"}
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML or JSON file holds.
+    """Returns the mapping in a YAML or JSON file.
 
     Raises:
-        UsageError: the file cannot be read, is not YAML, or holds something other than a mapping.
+        UsageError: the file cannot be read, is not YAML, or contains something other than a mapping.
     """
     import yaml
 
@@ -90,7 +90,7 @@ def read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}, byte {error.start + 1}: a configuration must be UTF-8") from error
     try:
-        # JSON is read as JSON: YAML would take its tabs and some of its numbers for something else.
+        # JSON is read as JSON, because YAML would read its tabs and some of its numbers as something else.
         content, repeated = (json_text.parse if path.suffix.lower() == ".json" else _parse_yaml)(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
@@ -116,17 +116,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _parse_yaml(text: str) -> tuple[Any, list[str]]:
-    """What a YAML text holds, and the keys that a mapping in it repeats, of which the last value counts."""
+    """Returns the value of a YAML text, and the keys that a mapping in it repeats, of which the last value counts."""
     import yaml
 
     repeated: dict[str, None] = {}
 
     class Loader(yaml.SafeLoader):
-        """PyYAML's, with the numbers of YAML 1.2: 1e-12 is one, though it has no point, and 1.5e3, without a sign."""
+        """PyYAML's loader with the numbers of YAML 1.2: 1e-12 without a point, and 1.5e3 without a sign."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             if isinstance(node, yaml.MappingNode):
-                # Before the keys of `<<`, which a mapping may replace, are among them.
+                # Count before the keys of `<<`, which a mapping may replace, are among them.
                 names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
                 repeated.update(dict.fromkeys(name for name, count in names.items() if count > 1 and name != "<<"))
             return super().construct_mapping(node, deep)
@@ -153,9 +153,9 @@ class _TooManyValuesError(Exception):
 
 
 def _size(node: Any, known: dict[int, int]) -> int:
-    """The values in a YAML node; one that an alias refers to counts each time. `known` are those of nodes by id."""
+    """Returns the number of values in a node. Aliases count each time. `known` has the counts by node id."""
     if id(node) not in known:
-        known[id(node)] = 1  # of one that contains itself, which is refused later
+        known[id(node)] = 1  # for a node that contains itself, which is refused later
         if isinstance(node.value, list):
             children = (each for entry in node.value for each in (entry if isinstance(entry, tuple) else (entry,)))
             known[id(node)] = 1 + sum(_size(child, known) for child in children)
@@ -166,17 +166,18 @@ _WARNED: set[tuple[str, str]] = set()
 
 
 def _warn_once(line: str, text: str) -> None:
-    """Warns, unless this was said of this text: a file of options and a model in one is read twice."""
+    """Warns, but only once for the same text, because a file with options and a model is read twice."""
     if (line, text) not in _WARNED:
         _WARNED.add((line, text))
         warn(line)
 
 
 def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
-    """The options that the configuration `path` sets for `command`, checked and converted.
+    """Returns the options that the configuration `path` sets for `command`, checked and converted.
 
     Raises:
-        UsageError: an unknown key (with the nearest known one), a value of the wrong type or outside its range.
+        UsageError: a key is unknown (the message names the nearest known one), or a value has the wrong type or is
+            outside its range.
     """
     by_command = {name: parameters(function) for name, function in commands.items()}
     known = {key for found in by_command.values() for key in found} | RUN_KEYS | ALIASES.keys()
@@ -208,7 +209,7 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
     if vocab_size is not None and "vocab_size" in mine:
         shared.setdefault("vocab_size", ("albert_config.vocab_size", vocab_size))
     if has_model and "model" in mine:
-        # The command reads this file once more, for the model in it.
+        # The command reads this file again, for the model in it.
         shared.setdefault("model", ("albert_config", str(path)))
     merged = {**shared, **own}
     return {
@@ -241,7 +242,7 @@ def _mapping(path: Path, key: str, value: Any) -> Mapping[Any, Any]:
 
 
 def _refuse_misspelled(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuses known keys of a model that are misspelled; the model's own reader warns of other unknown keys."""
+    """Refuses misspelled keys of a model. The model's own reader warns about other unknown keys."""
     from trainer.model.config_keys import EQUAL, FIXED, FORKS, HARMLESS, meant
 
     known = ALBERT_CONFIG_KEYS | HARMLESS | FIXED.keys() | FORKS.keys() | EQUAL.keys()
@@ -253,7 +254,7 @@ def _refuse_misspelled(path: Path, content: Mapping[str, Any]) -> None:
 def _refuse_unknown(
     path: Path, prefix: str, content: Mapping[str, Any], known: typing.Iterable[str], first: typing.Iterable[str] = ()
 ) -> None:
-    """Refuses keys that are not `known`; the nearest of `first`, else of `known`, is named."""
+    """Refuses keys that are not `known`, and names the nearest key of `first`, otherwise of `known`."""
     known = set(known)
     for key in content:
         if key not in known:
@@ -288,7 +289,7 @@ def _number(value: Any) -> int | float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        # YAML 1.1 takes 1e-3, which has no point, for a string.
+        # YAML 1.1 reads 1e-3, which has no point, as a string.
         try:
             value = float(value)
         except ValueError:
@@ -308,7 +309,7 @@ def _type_name(value: Any) -> str:
 
 
 def callback(context: typer.Context, value: Path | None) -> Path | None:
-    """The `--config` option's callback: makes the file's values the defaults of the command's parameters."""
+    """Makes the values of the `--config` file the defaults of the command's parameters."""
     if value is not None and not context.resilient_parsing:
         from albert_fast.cli import COMMANDS
 

@@ -54,14 +54,14 @@ RECIPE: dict[str, Any] = {
     "short_seq_prob": 1.0,
     "log_steps": 50,
 }
-"""What makes a tiny model learn something in minutes; DECISIONS.md says what else was tried."""
+"""What makes a tiny model learn something in minutes. docs/decisions/trainer.md says what else was tried."""
 
 TEXTS = (
     "Return the [MASK] of the file.",
     "This method is called when the [MASK] is closed.",
     "If the argument is not given, the default [MASK] is used.",
 )
-"""What the model is asked at the end."""
+"""The texts that the model is asked to fill at the end."""
 
 CLEANING: dict[str, Any] = {
     "language": "en",
@@ -70,12 +70,12 @@ CLEANING: dict[str, Any] = {
     "dedup_lines": True,
     "eval_fraction": 0.05,
 }
-"""Docstrings repeat each other, above all those of methods that override others."""
+"""Options of the demo's text. Docstrings repeat each other, above all those of methods that override others."""
 
 MARGIN = 0.1
-"""Nats by which the masked-LM loss must beat guessing."""
+"""How far, in nats, the masked-LM loss must be below that of guessing."""
 SIGMAS = 3.1
-"""Standard deviations by which the sentence order must beat chance: once in a thousand tries it does so by chance."""
+"""How many standard deviations the sentence order must be above chance. By chance, one in a thousand runs is."""
 
 
 @command(Demo)
@@ -101,7 +101,7 @@ def demo(options: Demo, given: frozenset[str]) -> None:
 
 
 def run(options: Demo) -> bool:
-    """Does all steps in a directory that is there and locked; whether the records are good and the model learned."""
+    """Runs all steps in an existing, locked directory. Returns whether the records are good and the model learned."""
     paths = Paths(options.output_dir)
     steps = Steps()
 
@@ -166,7 +166,7 @@ def run(options: Demo) -> bool:
 
 
 def held_out_records(paths: "Paths", model: Path, max_seq_length: int) -> MakeRecords:
-    """How the records to evaluate on are made: as those to train on, each document once."""
+    """Returns the options of the held-out records: those of the training records, but with one pass."""
     return MakeRecords(
         inputs=(str(paths.held_out),),
         output_dir=paths.records,
@@ -180,7 +180,7 @@ def held_out_records(paths: "Paths", model: Path, max_seq_length: int) -> MakeRe
 
 
 def learn(paths: "Paths", options: Demo, steps: "Steps") -> bool:
-    """Pretrains, evaluates, exports and fills masks; reports, and returns, whether the model learned."""
+    """Pretrains, evaluates, exports and fills masks. Reports and returns whether the model learned."""
     from trainer.run import data
 
     given = {
@@ -224,7 +224,7 @@ def learn(paths: "Paths", options: Demo, steps: "Steps") -> bool:
 
 
 def line(command: str, options: Stage, names: Sequence[str]) -> str:
-    """A command as it would be typed: its arguments, where it writes, and the options of these names."""
+    """Returns a command as it would be typed: its arguments, where it writes, and the options with these names."""
     words = ["albert-fast", command, *getattr(options, "inputs", ())]
     outputs = [name for name in ("output", "output_dir") if hasattr(options, name)]
     for name in (*outputs, *names):
@@ -234,15 +234,15 @@ def line(command: str, options: Stage, names: Sequence[str]) -> str:
 
 
 def verdict(found: dict[str, Any], by_frequency: float) -> bool:
-    """Whether an evaluation is clearly better than guessing; says so.
+    """Reports and returns whether an evaluation is clearly better than guessing.
 
     Args:
         found: what `evaluate.run` returns.
-        by_frequency: masked-LM loss of guessing by the frequencies of the training text.
+        by_frequency: the masked-LM loss of guessing by the frequencies of the training text.
     """
     figures: dict[str, float] = found["evaluation"]
     loss, accuracy, records = figures["masked_lm_loss"], figures["sentence_order_accuracy"], figures["records"]
-    # Chance is right 0.5 times, with a standard deviation of 0.5 / sqrt(n) over n records.
+    # Chance is right with probability 0.5, with a standard deviation of 0.5 / sqrt(n) over n records.
     chance = 0.5 + SIGMAS * 0.5 / math.sqrt(records)
     words, order = bool(loss < by_frequency - MARGIN), bool(accuracy > chance)
     print(
@@ -258,7 +258,7 @@ def verdict(found: dict[str, Any], by_frequency: float) -> bool:
 
 
 class Paths:
-    """What the demo writes."""
+    """The files and directories that the demo writes."""
 
     def __init__(self, folder: Path) -> None:
         self.raw = folder / "docstrings.jsonl"
@@ -279,17 +279,17 @@ class Steps:
         self._clock = time.monotonic()
 
     def begin(self, what: str) -> None:
-        """Says what comes."""
+        """Prints which step begins."""
         print(f"\n== {len(self._rows) + 1}. {what}", flush=True)
 
     def done(self, what: str, result: str) -> None:
-        """Notes what came."""
+        """Records the result of the step."""
         now = time.monotonic()
         self._rows.append((what, now - self._clock, result))
         self._clock = now
 
     def show(self, folder: Path) -> None:
-        """Says what was done, and how long it took."""
+        """Prints what was done, and how long it took."""
         print("\nWhat was done:")
         for what, seconds, result in self._rows:
             print(f"  {what:<20} {seconds:6.1f} s   {result}")

@@ -16,10 +16,10 @@ from albert_fast.options import Evaluate
 from albert_fast.text import duration
 
 FIGURES = frozenset({"checkpoint", "records", "evaluation", "guessing"})
-"""Keys of what `--output` writes, by which it is known again."""
+"""Keys that identify a file written by `--output`."""
 
 MAX_FIGURES = 1 << 20
-"""Bytes of a file that it may have written."""
+"""The maximum size in bytes of a file written by `--output`."""
 
 
 @command(Evaluate)
@@ -45,7 +45,7 @@ def evaluate(options: Evaluate, given: frozenset[str]) -> None:
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuses a file that would be lost, and what is no file."""
+    """Refuses to replace a file that would be lost, and an output that is not a file."""
     if output.is_dir():
         raise CommandError(f"{output} is a folder: --output must name a file")
     if output.exists() and not output.is_file():
@@ -60,7 +60,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def _is_ours(output: Path) -> bool:
-    """Whether this is what `evaluate` wrote before, or an empty file."""
+    """Returns whether this is a file that `evaluate` wrote before, or an empty file."""
     try:
         content = output.read_bytes() if output.stat().st_size < MAX_FIGURES else b"?"
         found = json.loads(content) if content else dict.fromkeys(FIGURES)
@@ -70,10 +70,10 @@ def _is_ours(output: Path) -> bool:
 
 
 def run(options: Evaluate) -> dict[str, Any]:
-    """What an evaluation of the checkpoint finds, and what guessing reaches.
+    """Evaluates the checkpoint, and returns the results next to those of guessing.
 
     Raises:
-        TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read.
+        TrainerError, CommandError, AlbertFastError: inputs do not match, or cannot be read.
     """
     checkpoint, precision, allow_other = options.checkpoint, options.precision, options.allow_other_tokenizer
     start_tensorflow()
@@ -122,7 +122,7 @@ def run(options: Evaluate) -> dict[str, Any]:
         figures = Evaluator([model], held_out.source, device, jit=options.jit)(
             lambda done, count: progress("evaluate", "batches", done, count)
         )
-    assert figures is not None  # nothing stops it
+    assert figures is not None  # nothing interrupts it
     return {
         "checkpoint": str(start.path or checkpoint),
         "step": start.step,

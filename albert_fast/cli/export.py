@@ -31,10 +31,10 @@ def export(options: Export, given: frozenset[str]) -> None:
 
 
 def run(options: Export) -> str:
-    """Exports; a line that says what was written.
+    """Exports the model, and returns a line that says what was written.
 
     Raises:
-        TrainerError, CommandError, AlbertFastError: something does not fit, or cannot be read or written.
+        TrainerError, CommandError, AlbertFastError: inputs do not match, or something cannot be read or written.
     """
     final = resolved(options.output_dir)
     with locked(final, whole=True):
@@ -71,7 +71,7 @@ def _run(options: Export, final: Path) -> str:
     if options.optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
         raise TrainerError(f"checkpoint {found.path} holds no optimizer state: do not pass --optimizer-state")
     trained = exporter.Trained(values, found.config, found.step, opened)
-    # Loading took a while, and something may be there now.
+    # Loading took a while, and an output may exist by now.
     exporter.check_output(final, options.overwrite)
     if options.to == "tf1":
         exporter.to_tf1(trained, final)
@@ -108,7 +108,7 @@ def _card(options: Export, found: "Checkpoint", tokenizer: "Tokenizer", name: st
 
 
 def _figures(checkpoint: Path) -> dict[str, Any]:
-    """What the run's run.json says of its data; nothing where the checkpoint was taken elsewhere."""
+    """Returns what the run's run.json says about its data, or nothing if the checkpoint was moved elsewhere."""
     try:
         content = json.loads((checkpoint.parent.parent / FACTS).read_text(encoding="utf-8"))
         data = content["data"]

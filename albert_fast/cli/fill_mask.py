@@ -36,10 +36,10 @@ def fill_mask(options: FillMask, given: frozenset[str]) -> None:
 
 
 def open_filler(options: FillMask) -> "Filler":
-    """The model in a folder, with its tokenizer.
+    """Opens the model in a directory, with its tokenizer.
 
     Raises:
-        TrainerError, CommandError, AlbertFastError: either is missing, is damaged, or does not fit the other.
+        TrainerError, CommandError, AlbertFastError: one of them is missing, is damaged, or does not match the other.
     """
     start_tensorflow()
     from trainer.exchange import fill_mask as filling
@@ -67,7 +67,7 @@ def open_filler(options: FillMask) -> "Filler":
 
 
 def show(text: str, found: "list[list[Word]]") -> None:
-    """Prints the words for each [MASK] of a text: their probability a piece, and of several pieces which and how."""
+    """Prints the words for each [MASK] of a text: the probability per piece and, for several pieces, which and how."""
     print(one_line(text))
     for number, words in enumerate(found, 1):
         if len(found) > 1:
@@ -88,7 +88,7 @@ def _described(word: "Word") -> dict[str, Any]:
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
-    """The texts, those of standard input in place of -; blank lines there are passed over."""
+    """Yields the texts, and for - those of standard input, without blank lines."""
     for text in texts:
         if text != "-":
             if any("\ud800" <= character <= "\udfff" for character in text):

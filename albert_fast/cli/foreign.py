@@ -1,4 +1,4 @@
-"""Tells who types a flag of another program, google-research/ALBERT's or SentencePiece's, what it is here."""
+"""Suggests what to type instead of a flag of another program, google-research/ALBERT or SentencePiece."""
 
 from collections.abc import Collection
 
@@ -18,17 +18,17 @@ HINTS = {
     "train-batch-size": "pass --batch-size",
     "train-file": "pass --records FILE, or --tokens STORE",
 }
-"""By the flag in kebab case; a flag that the command has itself never comes here."""
+"""Suggestions by the flag in kebab case. A flag that the command itself has is never looked up here."""
 
 TRAINING = {"input-file": "pass --records FILE, or --tokens STORE", "input": "pass --records FILE, or --tokens STORE"}
-"""What differs for commands that take records."""
+"""Other suggestions, for commands that take records."""
 
 
 def hint(flag: str, known: Collection[str], positional: bool) -> str:
-    """What to type instead of a flag that the command does not have; empty if nothing is known.
+    """Returns what to type instead of a flag that the command does not have, or an empty string if unknown.
 
     Args:
-        flag: as it was typed, with its dashes, without a value.
+        flag: the flag as it was typed, with its dashes, without a value.
         known: the command's own flags.
         positional: whether the command takes its inputs as arguments.
     """

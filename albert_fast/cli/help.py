@@ -1,4 +1,4 @@
-"""The help texts: options in titled panels, two columns, no name broken at the end of a line."""
+"""Writes the help texts: options in titled panels and two columns, with no name broken at the end of a line."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ PANELS = (
 """All panels, in the order in which they are shown."""
 
 LAST = ("allow_other_tokenizer", "num_threads", "overwrite")
-"""Options that end their panel, in this order."""
+"""Options that come last in their panel, in this order."""
 
 NAMES = 30
-"""Columns of an option's name; a longer name has a line of its own."""
+"""Width in columns of an option's name. A longer name has its own line."""
 
 WIDEST = 110
 
@@ -55,13 +55,13 @@ class Command(typer.core.TyperCommand):
 
 
 def text(command: str, stage: type[Stage], description: str, width: int | None = None) -> str:
-    """The help text of a command.
+    """Returns the help text of a command.
 
     Args:
-        command: as it is typed, such as `albert-fast tokenize`.
-        stage: its options.
-        description: paragraphs; lines of a paragraph that starts with four spaces stay as they are.
-        width: columns; None for the terminal's, at most `WIDEST`.
+        command: the command as it is typed, such as `albert-fast tokenize`.
+        stage: the options of the command.
+        description: paragraphs. The lines of a paragraph that starts with four spaces stay as they are.
+        width: width in columns. None: that of the terminal, at most `WIDEST`.
     """
     width = min(WIDEST, width or shutil.get_terminal_size().columns)
     arguments = [_usage(option) for option in options_of(stage).values() if option.argument]
@@ -80,7 +80,7 @@ def text(command: str, stage: type[Stage], description: str, width: int | None =
 
 
 def panels(stage: type[Stage]) -> list[tuple[str, list[Option]]]:
-    """The options of a command by panel, in the order in which they are shown."""
+    """Returns the options of a command by panel, in the order in which they are shown."""
     found: dict[str, list[Option]] = {}
     for option in options_of(stage).values():
         found.setdefault(stage.PANELS.get(option.panel, option.panel), []).append(option)
@@ -92,12 +92,12 @@ def panels(stage: type[Stage]) -> list[tuple[str, list[Option]]]:
 
 
 def _place(option: Option) -> tuple[bool, bool, int]:
-    """Where an option stands in its panel: arguments, what is required, the others, `LAST`."""
+    """Returns an option's place in its panel: arguments, required options, other options, `LAST`."""
     return not option.argument, option.default is not REQUIRED, LAST.index(option.name) if option.name in LAST else -1
 
 
 def names(option: Option) -> str:
-    """An option as help texts name it: `--max-seq-length N`, `--[no-]overwrite`."""
+    """Returns an option as help texts name it: `--max-seq-length N`, `--[no-]overwrite`."""
     if option.argument:
         return _usage(option)
     if option.kind is bool:
@@ -106,14 +106,14 @@ def names(option: Option) -> str:
 
 
 def described(option: Option) -> str:
-    """What help texts say of an option, its default included."""
+    """Returns what help texts say about an option, including its default."""
     default = "required" if option.default is REQUIRED else option.default_words
     choices = "" if not option.choices or "|" in option.metavar else f" One of {', '.join(option.choices)}."
     return f"{option.help}{choices}" + (f"  [{default}]" if default else "")
 
 
 def entry(name: str, words: str, width: int) -> list[str]:
-    """The lines of an option: its name, and what it does beside it or below."""
+    """Returns the lines of an option: its name, and what it does next to it or below."""
     lines = textwrap.wrap(
         words, max(20, width - NAMES - 2), break_on_hyphens=False, break_long_words=False, fix_sentence_endings=False
     )
@@ -134,7 +134,7 @@ def _required(stage: type[Stage]) -> Iterable[str]:
 
 
 def _paragraphs(description: str, width: int) -> list[list[str]]:
-    """The lines of each paragraph; a command to copy keeps its lines."""
+    """Returns the lines of each paragraph. A command that readers copy keeps its lines."""
     found = []
     for paragraph in description.strip().split("\n\n"):
         lines = textwrap.dedent(paragraph).splitlines()

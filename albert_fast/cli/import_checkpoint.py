@@ -39,7 +39,7 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
         kept = {name: value for name, value in options.as_dict().items() if name != "config"}
         settings = {"albert_fast_version": __version__, "import-checkpoint": kept}
         content = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
-        # Loading took a while, and something may be there now.
+        # Loading took a while, and an output may exist by now.
         importing.check_output(final, options.overwrite)
         done = importing.write(
             start, chosen, final, files, {"import-checkpoint.config.json": content}, options.random_seed, described
@@ -54,7 +54,7 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
 
 
 def _config(start: "Initial", model: str | None) -> "ModelConfig":
-    """The model's configuration: its own, or the one that the user names.
+    """Returns the model's configuration: its own, or the one that the user names.
 
     Raises:
         UsageError: there is none, or there are two that differ.
@@ -77,11 +77,11 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
 
 
 def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig") -> "tuple[Tokenizer | None, bool]":
-    """The tokenizer, and whether it was rebuilt from a tokenizer.json."""
+    """Returns the tokenizer, and whether it was rebuilt from a tokenizer.json."""
     from trainer.errors import TrainerError
     from trainer.exchange.export import check_vocabulary
 
-    # A checkpoint of ours holds its own; anything else may hold any.
+    # A checkpoint of ours contains its own tokenizer. Any other directory may contain any tokenizer.
     size = config.vocab_size if start.path is None else None
     opened, known, path = model_tokenizer.choose(
         options.tokenizer,
@@ -110,7 +110,7 @@ def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig
 
 
 def _files(tokenizer: "Tokenizer", *, rebuilt: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The tokenizer's files, by name, and what is known of it."""
+    """Returns the tokenizer's files by name, and what is known about the tokenizer."""
     from trainer.exchange.export import own_tokenizer_files
 
     described = tokenizer_match.described(tokenizer) | ({"rebuilt": True} if rebuilt else {})

@@ -34,7 +34,7 @@ def inspect_records(options: InspectRecords, given: frozenset[str]) -> None:
 
 
 def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
-    """Refuses a tokenizer that is not the one of the records, which would show other words."""
+    """Refuses a tokenizer that does not belong to the records, which would show wrong words."""
     for folder, content in records_folders(files).items():
         kept = content.get("tokenizer")
         if isinstance(kept, dict) and (why := refusal(folder, kept, tokenizer)):
@@ -42,7 +42,7 @@ def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
 
 
 def run(files: list[Path], tokenizer: Tokenizer | None, *, show: int) -> Summary:
-    """Inspects, prints instances and summary to standard output."""
+    """Inspects the records, and prints instances and summary to standard output."""
     with interruptible("run the same command again"), Progress() as progress:
         summary = inspect(files, tokenizer, show=show, emit=print, report=progress)
     for line in format_summary(summary, with_tokenizer=tokenizer is not None):

@@ -18,7 +18,7 @@ from albert_fast.tokenizers.files import is_store
 
 
 def cap_warning(instances: InstanceOptions) -> str | None:
-    """A warning if `max_predictions_per_seq` keeps full instances from `masked_lm_prob`."""
+    """Returns a warning if `max_predictions_per_seq` keeps full instances from reaching `masked_lm_prob`."""
     most, length = instances.max_predictions_per_seq, instances.max_seq_length
     wanted = max(1, round(length * instances.masked_lm_prob))
     if instances.masked_lm_prob == 0 or most >= wanted:
@@ -42,14 +42,14 @@ def make_records(options: MakeRecords, given: frozenset[str]) -> None:
 
 
 def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Makes the records, writes the resolved configuration next to them, reports them.
+    """Makes the records, writes the resolved configuration next to them, and reports them.
 
     Args:
-        options: of the command.
-        given: names of the options that the user gave: there is no warning of what they change.
+        options: the options of the command.
+        given: names of the options that the user gave. There is no warning about what these change.
 
     Returns:
-        What `dataset.json` holds.
+        The content of `dataset.json`.
     """
     instances = options.instance_options()
     check_output_dir(options.output_dir)
@@ -88,12 +88,12 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
             overwrite=options.overwrite,
             progress=progress,
         )
-    # Only now: a command that was refused must leave the directory as it found it.
+    # Only written now, because a command that was refused must leave the directory unchanged.
     if not result.get("already_complete") or not describes(options.output_dir, instances):
         rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
         write_config(options.output_dir, "make-records", options, resolved={**instances.as_dict(), **rules})
     for message in result.get("warnings", []):
-        # The core sees the same cap, of which the warning came before the work began.
+        # The core warns about the same cap, but that warning was already shown before the work began.
         if not (warning and "max_predictions_per_seq" in message):
             warn(message)
     warn_of_replaced(result)
@@ -108,7 +108,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
 
 
 def describes(output_dir: Path, instances: InstanceOptions) -> bool:
-    """Whether the configuration next to the records has these options. That of an earlier, killed command may not."""
+    """Returns whether the configuration next to the records has these options. One of a killed command may not."""
     try:
         content = json.loads((output_dir / "make-records.config.json").read_text(encoding="utf-8"))
         found = content["make-records"]

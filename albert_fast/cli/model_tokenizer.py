@@ -1,4 +1,4 @@
-"""Finds and opens the tokenizer that belongs to a model: of a run, a checkpoint, a Hugging Face or a TF1 folder."""
+"""Finds and opens a model's tokenizer: of a run, a checkpoint, a Hugging Face directory or a TF1 directory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
-    """Where a model's tokenizer may be, the likeliest first.
+    """Returns directories that may contain a model's tokenizer, the likeliest first.
 
     Args:
-        source: what the user named: a folder, a file in one, or the prefix of a TF1 checkpoint.
+        source: what the user named: a directory, a file in one, or the prefix of a TF1 checkpoint.
         checkpoint: the checkpoint of ours that was found there, if any.
     """
     source = tokenizer_files.snapshot(source)
@@ -28,25 +28,27 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
     places = [base, base / "assets"]
     if checkpoint is not None:
         places = [checkpoint, *([checkpoint.parent.parent] if checkpoint.parent.name == CHECKPOINTS else []), *places]
-    elif base.name == "variables":  # of a module of TF Hub
+    elif base.name == "variables":  # a TF Hub module
         places.append(base.parent / "assets")
     return list(dict.fromkeys(places))
 
 
 def find(places: Sequence[Path]) -> Path | None:
-    """The tokenizer's file in the first of these directories that holds one: see `albert_fast.tokenizers.files.find`.
+    """Returns the tokenizer's file in the first of these directories that contains one.
+
+    See `albert_fast.tokenizers.files.find`.
 
     Raises:
-        AlbertFastError: a directory holds several.
+        AlbertFastError: a directory contains several.
     """
     return next((found for place in places if (found := tokenizer_files.find(place))), None)
 
 
 def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool | None = None) -> Tokenizer:
-    """As `trainer.exchange.tokenizer_open.open_file`.
+    """Opens a tokenizer as `trainer.exchange.tokenizer_open.open_file` does.
 
     Raises:
-        CommandError, AlbertFastError: the file is no usable tokenizer, or one beside it differs or is damaged.
+        CommandError, AlbertFastError: the file is not a usable tokenizer, or one next to it differs or is damaged.
     """
     from trainer.exchange import tokenizer_open
 
@@ -72,11 +74,11 @@ class Chosen(NamedTuple):
     """A tokenizer for a model."""
 
     tokenizer: Tokenizer | None
-    """None where none was given, and none is known."""
+    """The tokenizer, or None if none was given and none is known."""
     rules_known: bool
-    """Whether something tells whether its text was lower-cased: a flag, or a file beside it or the model's own."""
+    """Whether a flag, or a file next to the tokenizer or the model's own, states if its text was lowercased."""
     path: Path | None = None
-    """Its file, as the user knows it: the tokenizer's own path is another one for a tokenizer.json."""
+    """Its file, as the user knows it. For a tokenizer.json, the tokenizer's own path is another one."""
 
 
 def choose(
@@ -89,22 +91,23 @@ def choose(
     allow_other: bool = False,
     facts: Mapping[str, Any] | None = None,
 ) -> Chosen:
-    """The tokenizer that the user names, which must be the model's own; else the model's own.
+    """Returns the tokenizer that the user names, which must be the model's own, otherwise the model's own.
 
     Args:
-        given: the file of `--tokenizer`, or a folder with one, if it was passed.
-        places: where the model's own may be.
-        do_lower_case: as given; None where left open.
-        keep_accents: as given; None where left open.
-        vocab_size: the model's, where `places` may hold a tokenizer that is not its own: published folders. One that
-            is damaged, of another size, or not the only one is passed over there for `given`.
-        allow_other: whether one with other pieces is taken all the same.
-        facts: of the checkpoint, which may tell its tokenizer where it does not hold it.
+        given: the file of `--tokenizer`, or a directory that contains one, if it was passed.
+        places: directories that may contain the model's own.
+        do_lower_case: as given; None if not given.
+        keep_accents: as given; None if not given.
+        vocab_size: that of the model, if `places` may contain a tokenizer that is not its own, as published directories
+            do. A tokenizer there that is damaged, of another size, or not the only one is then skipped in favor of
+            `given`.
+        allow_other: whether to accept a tokenizer with other pieces.
+        facts: what the checkpoint says about its tokenizer, if it does not contain it.
 
     Raises:
-        CommandError: it is not the one in the checkpoint: its pieces, or their order, differ, so that ids mean
-            something else. Other bytes or text rules with the same pieces are a warning. Or as `open_file`.
-        UsageError, AlbertFastError: as `open_tokenizer`.
+        CommandError: it is not the one in the checkpoint: its pieces, or their order, differ, so that ids have another
+            meaning. Other bytes or text rules with the same pieces are a warning. Also as in `open_file`.
+        UsageError, AlbertFastError: as in `open_tokenizer`.
     """
     if given is None:
         path = find(places)
@@ -133,7 +136,7 @@ def choose(
             )
         return Chosen(opened, known, given)
     if own.kind == "unigram":
-        # The checkpoint knows what its text was like; a model file by itself does not.
+        # The checkpoint knows what its text was like. A model file by itself does not.
         do_lower_case = _first(_first(do_lower_case, beside.lower_case), own.lower_case)
         keep_accents = _first(_first(keep_accents, beside.keep_accents), own.keep_accents)
     opened = open_file(given, do_lower_case, keep_accents)
@@ -157,16 +160,16 @@ class OfWeights(NamedTuple):
 
     tokenizer: Tokenizer | None
     described: Mapping[str, Any]
-    """What is known of it."""
+    """What is known about it."""
     name: str
     """What to call it."""
 
 
 def of_weights(source: Path, start: "Initial") -> OfWeights:
-    """The tokenizer that the weights at `source` were trained with.
+    """Returns the tokenizer that the weights at `source` were trained with.
 
-    One beside weights from elsewhere that is damaged, not the only one, or of another size than the model counts as
-    unknown.
+    A tokenizer next to other programs' weights is unknown if it is damaged, not the only one, or of another size than
+    the model.
 
     Args:
         source: what the user named.
@@ -185,12 +188,13 @@ def of_weights(source: Path, start: "Initial") -> OfWeights:
 
 
 def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, Any], of: str) -> None:
-    """Refuses data of another tokenizer than the weights'.
+    """Refuses data of another tokenizer than that of the weights.
 
     Args:
         source: the weights, as the user named them.
         start: what was read there.
-        other: the data's tokenizer, or what is known of it, as `albert_fast.tokenizers.match.described` has it.
+        other: the tokenizer of the data, or what is known about it, as `albert_fast.tokenizers.match.described` returns
+            it.
         of: what to call the data.
 
     Raises:
@@ -219,7 +223,7 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
 
 
 def _differences(one: Tokenizer, other: Tokenizer) -> str:
-    """What two tokenizers with the same pieces differ in; empty if nothing of it decides ids."""
+    """Returns the differences of two tokenizers with the same pieces, or an empty string if none affects ids."""
     from trainer.errors import TrainerError
     from trainer.exchange import tokenizer_model
 
@@ -227,7 +231,7 @@ def _differences(one: Tokenizer, other: Tokenizer) -> str:
         return "its bytes"
     try:
         return ", ".join(tokenizer_model.differences(*(Path(each.path).read_bytes() for each in (one, other))))
-    except (OSError, TrainerError):  # of a kind that no tokenizer.json can express
+    except (OSError, TrainerError):  # no tokenizer.json can express this kind
         return "its bytes"
 
 

@@ -17,7 +17,7 @@ from albert_fast.options import PrepareText, typed
 from albert_fast.text import duration, number, quantity
 
 SUMMARY = "prepare-text.summary.json"
-"""What is written last, next to the output: its name is that of the output and a dot before this, or this in it."""
+"""The file that is written last, next to the output. The output's name and a dot precede this name, or it is in it."""
 
 STEPS: dict[str, tuple[str, str, str]] = {
     "replaced": ("replaced", "invalid UTF-8 sequence with U+FFFD", "invalid UTF-8 sequences with U+FFFD"),
@@ -43,7 +43,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "duplicate_documents": ("dropped", "duplicate document", "duplicate documents"),
     "duplicate_lines": ("dropped", "duplicate line", "duplicate lines"),
 }
-"""What the counts of a result mean: what was done, with one and with several; in the order of the steps."""
+"""What the counts of a result mean: what was done with one, and with several, in the order of the steps."""
 
 FOLLOWS: dict[str, str] = {
     "replaced": "on_bad_utf8",
@@ -58,10 +58,10 @@ FOLLOWS: dict[str, str] = {
     "duplicate_documents": "dedup_documents",
     "duplicate_lines": "dedup_lines",
 }
-"""The option that a step follows."""
+"""The option that causes a step."""
 
 SAMPLE_WIDTH = 110
-"""Characters of a sample that are shown."""
+"""Number of characters shown of a sample."""
 
 
 @command(PrepareText)
@@ -78,10 +78,10 @@ def prepare_text(options: PrepareText, given: frozenset[str]) -> None:
 
 
 def run(options: PrepareText) -> dict[str, Any]:
-    """Prepares the text, writes the resolved configuration and the counts next to it, reports what was done.
+    """Prepares the text, writes the resolved configuration and the counts next to it, and reports what was done.
 
     Returns:
-        What `albert_fast.prepare_text` does.
+        What `albert_fast.prepare_text` returns.
     """
     path = Path(options.output)
     folder, prefix = (path, "") if options.num_shards else (path.parent, f"{path.name}.")
@@ -121,7 +121,7 @@ def run(options: PrepareText) -> dict[str, Any]:
 
 
 def read_patterns(path: Path) -> dict[int, str]:
-    """The regular expressions of a file by their lines, from 1.
+    """Returns the regular expressions in a file by line number, from 1.
 
     Raises:
         CommandError: the file cannot be read, or is not UTF-8.
@@ -137,7 +137,7 @@ def read_patterns(path: Path) -> dict[int, str]:
 
 
 def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, str]) -> Exception:
-    """The error about a regular expression with its file and line; any other as it is."""
+    """Returns the error about a regular expression with its file and line, and any other error as it is."""
     message = str(error).removeprefix("--boilerplate: ")
     for line, pattern in patterns.items():
         # The compiled part quotes as JSON does.
@@ -153,7 +153,7 @@ def _write_beside(folder: Path, prefix: str, options: PrepareText, result: Mappi
 
 
 def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float) -> None:
-    """Says what was read, what each step took, and what is left."""
+    """Prints what was read, what each step dropped, and what is left."""
     rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text a second" if seconds >= 0.1 else ""
     amount = f"{quantity(result['bytes_read'], 'bytes')}, {number(result['documents_read'], 'document')}"
     info(f"read {_files(result)}, {amount} in {_time(seconds)}{rate}")
@@ -191,7 +191,7 @@ def _paths(output: Path, paths: list[str]) -> str:
 
 
 def _languages(found: Mapping[str, int]) -> list[str]:
-    """The languages with most documents, in a line."""
+    """Returns the languages with the most documents, in a line."""
     if not found:
         return []
     order = sorted(found.items(), key=lambda item: (-item[1], item[0]))
@@ -202,7 +202,7 @@ def _languages(found: Mapping[str, int]) -> list[str]:
 
 
 def _steps(result: Mapping[str, Any], options: PrepareText) -> list[str]:
-    """A line for each step that took or mended something, each followed by its samples."""
+    """Returns a line for each step that dropped or changed something, each followed by its samples."""
     lines: list[str] = []
     counts = result["counts"]
     for name in [*STEPS, *(name for name in counts if name not in STEPS)]:

@@ -46,10 +46,10 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
 
 
 def run(options: Pretrain) -> "Outcome":
-    """Trains; reports how it ended.
+    """Trains, and reports how it ended.
 
     Raises:
-        CommandError: something does not fit, or went wrong.
+        CommandError: inputs do not match, or something went wrong.
         Stopped: a signal ended it.
     """
     with trainer_errors():
@@ -76,7 +76,7 @@ def _run(options: Pretrain) -> "Outcome":
         )
     held_out = _held_out(options, max(1, options.eval_batch_size // workers), model, training)
     training.check(model)
-    # Records of unknown origin are checked as they are read; only now is it known against which vocabulary.
+    # Records of unknown origin are checked while they are read, and the vocabulary is only known now.
     if training.kind == "records" and training.vocab_size is None:
         training = _training_data(options, options.batch_size // workers, model.vocab_size)
     with run_folder.made(folder) if worker == 0 else contextlib.nullcontext():
@@ -92,11 +92,11 @@ def _train(
     workers: int,
     worker: int,
 ) -> "Outcome":
-    """Trains in this process, whose worker has its data; the output directory is there."""
+    """Trains in this process, whose worker has its data. The output directory exists."""
     folder = options.output_dir
     cache = _compile_cache(options)
     if workers > 1:
-        # TensorFlow waits for them without a word, and for as long as it takes.
+        # TensorFlow waits for them without a message, for as long as it takes.
         info(f"worker {worker}: waiting for all {workers} workers of TF_CONFIG")
     with without_noise() if cache else contextlib.nullcontext():
         with quiet_start():
@@ -147,7 +147,7 @@ def _train(
 
 
 def _compile_cache(options: Pretrain) -> CompileCache | None:
-    """Where compiled programs are kept; None for nowhere."""
+    """Returns the directory for compiled programs, or None to keep none."""
     chosen = options.compile_cache
     if chosen == NONE or options.jit is False:
         return None
@@ -160,13 +160,13 @@ def _compile_cache(options: Pretrain) -> CompileCache | None:
 
 
 def _check_start(options: Pretrain, start: "Initial", training: "Data") -> None:
-    """Refuses weights to start from whose ids are other pieces than those of the data."""
+    """Refuses initial weights whose ids mean other pieces than those of the data."""
     if options.init_checkpoint is not None and not options.allow_other_tokenizer:
         check_data(options.init_checkpoint, start, training.opened or training.tokenizer, training.path)
 
 
 def _kept(folder: Path, again: str) -> str:
-    """What a run that ends at once leaves behind."""
+    """Returns what a run that ends at once leaves behind."""
     from trainer.model import checkpoints
 
     found = checkpoints.listing(folder / CHECKPOINTS)

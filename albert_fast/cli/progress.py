@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Shows the progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ LINE_EVERY = 5.0
 
 
 def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0) -> str:
-    """One line of a log. `done_before`: what an earlier run had done, which says nothing about this run's rate."""
+    """Returns one line of a log. Work that an earlier process did, `done_before`, does not count for the rate."""
     rate = (done - done_before) / elapsed if elapsed > 0 else 0.0
     amount = quantity(done, unit)
     if total > 0:
@@ -32,12 +32,12 @@ def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, don
 
 
 class Progress:
-    """Shows progress on standard error; an instance is the callback that the native functions take.
+    """Shows progress on standard error. An instance is the callback that the native functions take.
 
     Args:
-        stream: where to write; standard error by default.
-        terminal: whether to draw a bar; by default whether `stream` is a terminal.
-        clock: seconds, for tests.
+        stream: where to write. The default is standard error.
+        terminal: whether to draw a bar. By default, a bar is drawn if `stream` is a terminal.
+        clock: returns seconds; for tests.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Progress:
             self._bar = None
 
     def __call__(self, stage: str, unit: str, done: int, total: int) -> None:
-        """Reports that `done` of `total` (0 where unknown) `unit`s of `stage` are done."""
+        """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done."""
         now = self._clock()
         if stage != self._stage:
             self.close()

@@ -1,4 +1,4 @@
-"""The output directory of `pretrain`: what may be there, how it comes to be, and what is replaced."""
+"""The output directory of `pretrain`: what it may contain, how it is created, and what is replaced."""
 
 import contextlib
 import itertools
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Creates the output directory, and removes it again if the run was refused before it described itself there."""
+    """Creates the output directory, and removes it if the run is refused before it describes itself there."""
     made = list(itertools.takewhile(lambda path: not path.exists(), (folder / COMPILED, folder, *folder.parents)))
     make_output_dir(folder)
     try:
         yield
     finally:
         if made and not is_run(folder):
-            shutil.rmtree(made[0], ignore_errors=True)  # without programs: none was compiled
+            shutil.rmtree(made[0], ignore_errors=True)  # without compiled programs: there are none yet
             for path in made[1:]:
                 with contextlib.suppress(OSError):
                     path.rmdir()
 
 
 def check(folder: Path) -> None:
-    """Refuses a folder of something else."""
+    """Refuses a directory that contains something else."""
     if folder.is_dir() and not is_run(folder) and any(path.name not in FIRST for path in folder.iterdir()):
         raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
 
 
 def check_kept(folder: Path, init_checkpoint: Path) -> None:
-    """Refuses weights to start from that --overwrite would remove."""
+    """Refuses initial weights that --overwrite would remove."""
     if resolved(init_checkpoint) == resolved(folder) or inside(init_checkpoint, folder / CHECKPOINTS):
         raise UsageError(
             f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}: pass another "
@@ -48,6 +48,6 @@ def check_kept(folder: Path, init_checkpoint: Path) -> None:
 
 
 def describe(folder: Path, options: Pretrain, model: "ModelConfig", training: "Data") -> None:
-    """What the run is, beside what it will leave: options, model, tokenizer."""
+    """Writes what the run is, next to its outputs: options, model, tokenizer."""
     write_config(folder, "pretrain", options)
     write_model(folder, model.to_json(), training.tokenizer_files)

@@ -1,4 +1,4 @@
-"""Warns of what the reference's text rules, made for English, take from a text in another language."""
+"""Warns about what the reference's text rules, made for English, change in text of another language."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -7,31 +7,31 @@ from albert_fast import AlbertFastError, Tokenizer, _native
 from albert_fast.cli.common import warn
 
 MARKS = 0.001
-"""Fraction of the letters that lose an accent, umlaut or tone mark from which there is a warning."""
+"""Fraction of letters that must lose an accent, umlaut or tone mark before there is a warning."""
 CAPITALS = 0.18
-"""Fraction of the words within sentences that begin with a capital letter from which they mean something: nouns, as in
-German, where it is a third. English has its names there only, which are a tenth at most."""
+"""Fraction of words inside sentences that must begin with a capital letter before the capitals matter: nouns, as in
+German, where the fraction is a third. In English only names do, which are a tenth at most."""
 
 
 _REFERENCE = "reference"
-"""Advice for --rng reference, under which --keep-accents is an error."""
+"""Advice for --rng reference, with which --keep-accents is an error."""
 
 
 def warn_of_changes(
     inputs: Sequence[str], *, lower_case: bool, keep_accents: bool, given: Collection[str] = (), advice: str = ""
 ) -> None:
-    """Warns if the text rules remove accents, or the capitals of a language whose nouns have them.
+    """Warns if the text rules remove accents, or the capitals of a language that capitalizes its nouns.
 
     Args:
-        inputs: the text; a sample of its files is read. Standard input is passed over.
-        lower_case: whether the text is lower-cased.
-        keep_accents: whether accents stay.
-        given: rules that the user gave, `do_lower_case` or `keep_accents`: of these there is no warning.
-        advice: what to do; by default the flags to pass.
+        inputs: the text. A sample of its files is read. Standard input is skipped.
+        lower_case: whether the text is lowercased.
+        keep_accents: whether accents are kept.
+        given: rules that the user gave, `do_lower_case` or `keep_accents`. There is no warning about these.
+        advice: what to do. The default is to pass the flags.
     """
     try:
         found = _native.text_changes(inputs, lower_case=lower_case, keep_accents=keep_accents)
-    except AlbertFastError:  # it was told, or will be, when the input is read for good
+    except AlbertFastError:  # reported when the input is read in full
         return
     if message := describe(found, given, advice):
         warn(message)
@@ -40,9 +40,9 @@ def warn_of_changes(
 def warn_of_changes_for(
     inputs: Sequence[str], tokenizer: Tokenizer, given: Collection[str] = (), *, reference: bool = False
 ) -> None:
-    """The same for text that a tokenizer is about to tokenize; `reference`: as --rng reference, without accents."""
+    """Warns about text that a tokenizer is about to tokenize. `reference`: as --rng reference, without accents."""
     if tokenizer.kind == "wordpiece":
-        # It strips accents if it lower-cases, and only then.
+        # It strips accents if and only if it lowercases.
         given = [*given, "keep_accents"] if "do_lower_case" in given else given
         advice = "pass --no-do-lower-case and the --vocab-file of a cased vocabulary"
         warn_of_changes(
@@ -59,12 +59,12 @@ def warn_of_changes_for(
 
 
 def describe(found: dict[str, Any], given: Collection[str] = (), advice: str = "") -> str:
-    """The warning, or nothing.
+    """Returns the warning, or an empty string.
 
     Args:
         found: what `_native.text_changes` returns.
         given: as in `warn_of_changes`.
-        advice: as in `warn_of_changes`; {flags} in it becomes the flags. Or `_REFERENCE`.
+        advice: as in `warn_of_changes`, or `_REFERENCE`. {flags} in it is replaced with the flags.
     """
     letters = max(1, found["letters"])
     marks = "keep_accents" not in given and found["marks"] > MARKS * letters

@@ -1,4 +1,4 @@
-"""Names token stores and records among the inputs of commands that take text."""
+"""Recognizes token stores and records among the inputs of commands that take text."""
 
 import contextlib
 import json
@@ -22,14 +22,14 @@ DATA = (
         "holds records made by make-records, not text; pass the text that they were made from, or use pretrain",
     ),
 )
-"""The file that tells what a folder holds, its format, names of the folder's files, and what to say of the folder."""
+"""The file that shows what a directory contains, its format, names of the directory's files, and what to call it."""
 
 
 @contextlib.contextmanager
 def own_data_named() -> Iterator[None]:
-    """If the core refuses a file within the block, and it is part of a token store or of records, says so instead.
+    """Names the token store or records, if the core refuses a file within the block that is part of them.
 
-    The core sees a file of a folder by itself, and would advise to convert it to text.
+    The core only sees a file of the directory, and would advise to convert it to text.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def own_data_named() -> Iterator[None]:
 
 
 def _named(message: str) -> str | None:
-    """What to say of the file that a message begins with; None if it is no data of albert-fast."""
+    """Returns what to say about the file that a message begins with, or None if it is not data of albert-fast."""
     file = _file(message)
     if file is None:
         return None
@@ -57,7 +57,7 @@ def _named(message: str) -> str | None:
 
 
 def _file(message: str) -> Path | None:
-    """The file that a message begins with, before a colon; a name may have colons itself."""
+    """Returns the file that a message begins with, before a colon. A name may itself contain colons."""
     end = message.find(": ")
     while end > 0:
         try:

@@ -34,10 +34,10 @@ def tokenize(options: Tokenize, given: frozenset[str]) -> None:
 
 
 def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
-    """Makes the store, writes the resolved configuration next to it, reports it.
+    """Makes the store, writes the resolved configuration next to it, and reports it.
 
     Returns:
-        What `_native.tokenize` does.
+        What `_native.tokenize` returns.
     """
     check_output_dir(options.output_dir)
     with interruptible("run the same command again"), own_data_named(), Progress() as progress:

@@ -1,4 +1,4 @@
-"""Opens the tokenizer that a command is given, with the text rules that it was trained with."""
+"""Opens the tokenizer that a command gets, with the text rules that it was trained with."""
 
 import glob
 import json
@@ -14,7 +14,7 @@ from albert_fast.tokenizers.opening import TextRules, open_with, text_rules
 
 
 def store_rules(inputs: Sequence[str]) -> TextRules:
-    """The text rules of a token store, where the input is one."""
+    """Returns the text rules of a token store, if the input is one."""
     if len(inputs) != 1:
         return TextRules()
     try:
@@ -29,15 +29,15 @@ def store_rules(inputs: Sequence[str]) -> TextRules:
 
 
 def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path | None, Path | None]:
-    """The files that `--tokenizer` and `--vocab-file` name, either of which may be a directory that holds one.
+    """Returns the files that `--tokenizer` and `--vocab-file` name. Either may be a directory that contains one.
 
     Args:
         tokenizer: as given: a SentencePiece model, or a directory with one model or vocabulary.
         vocab_file: as given: a WordPiece vocabulary, or a directory with a vocab.txt.
 
     Raises:
-        AlbertFastError: a directory without a tokenizer, or with several; a tokenizer.json, or another file that is
-            no tokenizer; a SentencePiece model as `vocab_file`.
+        AlbertFastError: a directory contains no tokenizer, or several; a file is a tokenizer.json or not a tokenizer;
+            `vocab_file` is a SentencePiece model.
     """
     if vocab_file is not None:
         vocab_file = tokenizer_files.vocabulary(vocab_file)
@@ -50,7 +50,7 @@ def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path 
 
 
 def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: bool = True) -> None:
-    """Refuses two tokenizers, or none where one is needed."""
+    """Refuses two tokenizers, or none if one is needed."""
     if tokenizer is not None and vocab_file is not None:
         raise UsageError("--tokenizer and --vocab-file are two tokenizers: pass one of them")
     if required and tokenizer is None and vocab_file is None:
@@ -61,10 +61,10 @@ def check_inputs(inputs: Sequence[str]) -> None:
     """Refuses an input that does not exist.
 
     Raises:
-        CommandError: there is none of that name.
+        CommandError: no file has that name.
     """
     for given in inputs:
-        # What glob characters match, the core finds; and it has advice about names with commas between them.
+        # The core finds what glob characters match, and has advice about names with commas between them.
         if given != "-" and "," not in given and not glob.has_magic(given) and not os.path.lexists(given):
             raise CommandError(f"{given}: no such file or directory")
 
@@ -79,7 +79,7 @@ def warn_of_boundary(tokenizer: Tokenizer, word_boundary: str) -> None:
 
 
 def own_store(tokenizer: Path | None, vocab_file: Path | None, inputs: Sequence[str]) -> Path | None:
-    """The token store whose tokenizer is meant: the only input, if no tokenizer is given, or that of `--tokenizer`."""
+    """Returns the token store whose tokenizer is meant: that of `--tokenizer`, or the only input if none is given."""
     if tokenizer is None and vocab_file is None and len(inputs) == 1 and is_store(Path(inputs[0])):
         return Path(inputs[0])
     return tokenizer if tokenizer is not None and vocab_file is None and is_store(tokenizer) else None
@@ -110,27 +110,27 @@ def open_tokenizer(
     inputs: Sequence[str] = (),
     reference: bool = False,
 ) -> Tokenizer:
-    """The tokenizer, with the rules of the flags, else of the token store given as input, else of its training.
+    """Opens the tokenizer. Its rules are those of the flags, otherwise of the token store, otherwise of its training.
 
     Args:
         tokenizer: a SentencePiece model.
         vocab_file: a WordPiece vocabulary.
-        do_lower_case: as given; None where left open.
-        keep_accents: as given; None where left open.
-        inputs: the command's inputs, which may be a token store: without `tokenizer` and `vocab_file`, its own
-            tokenizer is taken.
-        reference: whether the reference's text rules are wanted, which strip accents.
+        do_lower_case: as given; None if not given.
+        keep_accents: as given; None if not given.
+        inputs: the inputs of the command, which may be a token store. Its own tokenizer is used if neither `tokenizer`
+            nor `vocab_file` is given.
+        reference: whether to use the reference's text rules, which strip accents.
 
     Raises:
-        CommandError: neither of the tokenizers is given, and an input does not exist.
-        UsageError: both tokenizers, neither of them, or rules that they do not know.
-        AlbertFastError: a file that is no usable tokenizer.
+        CommandError: no tokenizer is given, and an input does not exist.
+        UsageError: both tokenizers are given, or neither, or rules that they do not have.
+        AlbertFastError: a file is not a usable tokenizer.
     """
     own = own_store(tokenizer, vocab_file, inputs)
     if own is not None:
         return _of_store(own, do_lower_case, keep_accents, reference=reference)
     if tokenizer is None and vocab_file is None:
-        # A misspelled token store would have had its own.
+        # A token store would have had its own tokenizer, but its name may be misspelled.
         check_inputs(inputs)
     check_choice(tokenizer, vocab_file)
     tokenizer, vocab_file = in_directory(tokenizer, vocab_file)

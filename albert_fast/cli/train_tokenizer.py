@@ -28,16 +28,16 @@ def train_tokenizer(options: TrainTokenizer, given: frozenset[str]) -> None:
 
 
 def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
-    """Trains, writes the files, reports them; returns the path of the model.
+    """Trains, writes the files and reports them. Returns the path of the model.
 
     Args:
-        options: of the command.
-        given: names of the options that the user gave: there is no warning of what they change.
+        options: the options of the command.
+        given: names of the options that the user gave. There is no warning about what these change.
     """
     output_dir, settings = options.output_dir, options.part(TokenizerTrainingOptions)
     check_output_dir(output_dir)
     started = time.monotonic()
-    # An empty list in a file would mean the default.
+    # An empty list in the file would mean the default.
     no_symbols = not settings.user_defined_symbols
     resolved = {"no_user_defined_symbols": no_symbols}
     config, content = config_file(output_dir, "train-tokenizer", options, resolved=resolved)

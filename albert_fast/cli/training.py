@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 NEEDED = ("tensorflow", "matplotlib", "safetensors")
-"""What the extra `train` brings."""
+"""The packages that the extra `train` installs."""
 
 _SET_HERE: set[str] = set()
-"""Variables of the environment that the user left open."""
+"""Environment variables that the user had not set, and this module set."""
 
 
 def missing() -> list[str]:
-    """What of `NEEDED` is not installed. Imports none of it."""
+    """Returns which of `NEEDED` are not installed. Imports none of them."""
     return [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
 def require_tensorflow(command: str) -> None:
-    """Refuses, with what to install, where TensorFlow and its company are missing. Imports none of them.
+    """Refuses to continue if TensorFlow or its companions are missing, and says what to install. Imports none of them.
 
     Raises:
         CommandError: something is missing.
@@ -39,7 +39,7 @@ def require_tensorflow(command: str) -> None:
             f'{command} needs {", ".join(lacking)}: pip install ".[train]" in the checkout, or ".[gpu]" for '
             "TensorFlow with CUDA"
         )
-    # TensorFlow's own remarks on its start; errors still show.
+    # This hides TensorFlow's own remarks when it starts. Errors still show.
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         _SET_HERE.add("TF_CPP_MIN_LOG_LEVEL")
@@ -49,8 +49,8 @@ def require_tensorflow(command: str) -> None:
 def quiet_start() -> Iterator[None]:
     """Holds back what TensorFlow's libraries write to standard error while they start.
 
-    They say on every start that they found no GPU, and which instructions they use, whatever TF_CPP_MIN_LOG_LEVEL is.
-    Shown it is where it can be of use: after an error, and where the machine has an NVIDIA device.
+    On every start they print that they found no GPU, and which instructions they use, whatever TF_CPP_MIN_LOG_LEVEL is.
+    The text is shown if it can be of use: after an error, and if the machine has an NVIDIA device.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -72,7 +72,7 @@ def quiet_start() -> Iterator[None]:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and makes it look for devices, without its remarks on that."""
+    """Imports TensorFlow and makes it look for devices, without its remarks about that."""
     with quiet_start():
         from trainer.run import hardware
 
@@ -91,15 +91,15 @@ def trainer_errors() -> Iterator[None]:
 
 
 def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]":
-    """The model that `--model` names, and what to call it.
+    """Returns the model that `--model` names, and what to call it.
 
     Args:
-        model: a preset, or a JSON or YAML file with the keys of an albert_config.json, by themselves or under
+        model: a preset, or a JSON or YAML file with the keys of an albert_config.json, at the top level or under
             `albert_config`.
-        vocab_size: the tokenizer's pieces, which a preset takes; None where they are not known.
+        vocab_size: the tokenizer's number of pieces, which a preset takes. None if unknown.
 
     Raises:
-        UsageError: neither a preset nor a file, or a file that holds no plain ALBERT.
+        UsageError: `model` is neither a preset nor a file, or a file that does not describe a plain ALBERT.
     """
     from trainer.model.config import PRESETS, ModelConfig
 
