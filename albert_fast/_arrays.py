@@ -37,7 +37,7 @@ def read(name: str, value: object) -> NDArray[Any]:
         return np.asarray(value)
     except MemoryError:
         raise
-    except Exception as error:  # what a foreign library raises is not known
+    except Exception as error:  # a foreign library may raise anything
         reason = " ".join(str(error).split())[:200]
         advice = remedy(name, value) or f"pass {READABLE}"
         msg = f"{name} cannot be read as an array: {type(value).__name__}: {reason}; {advice}"

@@ -107,7 +107,7 @@ def repair(files: Iterable[Path]) -> None:
     files = list(files)
     if not any(os.path.lexists(_aside(path)) for path in files):
         return
-    if os.path.lexists(files[-1]):  # the new ones are all there
+    if os.path.lexists(files[-1]):  # all new files are there
         _discard_all(map(_aside, files))
         return
     try:

@@ -94,7 +94,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
                     what += f"; name files one by one, not with commas between them: {' '.join(parts)}"
                 raise AlbertFastError(f"{path}: {what}")
         for match in matches:
-            file = os.path.realpath(match)  # unlike Path.resolve, also of a link that leads to itself
+            file = os.path.realpath(match)  # unlike Path.resolve, it accepts circular links
             found[file] = min(found.get(file, match), match, key=lambda one: one.absolute().parts)
     return list(found.values())
 

@@ -409,7 +409,7 @@ class Masker:
         if lengths is None and attention_mask is None and self._pad_id in self._other_ids:
             passed = (row[:length] for row, length in zip(ids, tokens, strict=True))
             _padding.check_ends(passed, [self._pad_id], self._other_ids, "pass lengths or an attention_mask")
-            lengths = rows.lengths  # only these tell what was filled up, not the id
+            lengths = rows.lengths  # only these show what was filled up, not the id
         shape = f"[{ids.shape[0]}, {ids.shape[1]}]"
         return self._native.mask_batch(
             ids,

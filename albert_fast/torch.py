@@ -117,7 +117,7 @@ class BatchDataset(IterableDataset):
         these batches arrive in the order of a single process.
         """
         worker = get_worker_info()
-        assert worker is not None  # __iter__ has looked
+        assert worker is not None  # __iter__ has checked
         # How many batches a worker makes in succession is only known when the first one is asked for.
         block = (_loaders.block(inspect.currentframe()) if joins else 1) or self._unknown_block(worker.num_workers)
         # Workers are processes. With one thread per CPU in each, they would slow each other down.

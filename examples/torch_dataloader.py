@@ -60,5 +60,5 @@ def main() -> None:
             print(f"step {step + 1}: loss {loss.item():.3f}")
 
 
-if __name__ == "__main__":  # workers that are spawned import this file
+if __name__ == "__main__":  # spawned workers import this file
     main()

@@ -1,4 +1,4 @@
-"""The options of every command and Python function, each defined once: one frozen dataclass for each stage."""
+"""The options of every command and Python function. Each is defined once, in a frozen dataclass for each stage."""
 
 from albert_fast.options.base import MAX_THREADS, REQUIRED, Option, Stage, flag, options_of
 from albert_fast.options.exchange import Demo, Export, FillMask, ImportCheckpoint

@@ -1,9 +1,9 @@
 """What an option is: a field of a frozen dataclass, with its type, default, rule, description and help panel.
 
-The fields of a class that has several bases begin with those of the last one.
-
-A stage of the program has one such class, derived from `Stage`. The command line, `--config`, the arguments of the
+Each stage of the program has one such class, derived from `Stage`. The command line, `--config`, the arguments of the
 Python functions, the reference pages and the JSON for the compiled core are made from its fields.
+
+If a class has several bases, its fields begin with those of the last one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_THREADS = 1024
 
 REQUIRED: Any = dataclasses.MISSING
-"""The default of an option that has none."""
+"""The default of an option that must be given."""
 
 _KEY = "option"
 
@@ -38,39 +38,39 @@ S = TypeVar("S", bound="Stage")
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """All that is known of an option."""
+    """Everything that is known about an option."""
 
     name: str
     help: str
     panel: str
     metavar: str
-    """What stands for the value in help texts, such as N, PATH or FRACTION."""
+    """The metavar: what stands for the value in help texts, such as N, PATH or FRACTION."""
     kind: Any
     """`bool`, `int`, `float`, `str` or `Path`."""
     many: bool
-    """Whether it takes several values."""
+    """Whether the option takes several values."""
     optional: bool
-    """Whether it may be None."""
+    """Whether the value may be None."""
     default: Any
-    """`REQUIRED` if there is none."""
+    """The default, or `REQUIRED` if there is none."""
     choices: tuple[str, ...]
-    """The strings that it may be; empty if any."""
+    """The allowed strings. Empty if any string is allowed."""
     low: float | None
-    """The least value."""
+    """The minimum."""
     high: float | None
-    """The largest value."""
+    """The maximum."""
     above: bool
     """Whether the value must be above `low`, not only at least `low`."""
     below: bool
     """Whether the value must be below `high`."""
     shown: str | None
-    """The default as help texts show it, if it is not the value itself."""
+    """The default as help texts show it, if that is not the value itself."""
     flags: tuple[str, ...]
     """Further names on the command line, such as -n."""
     only: bool
-    """Whether the command line has only the name, without its --no- form."""
+    """Whether the command line only has this name, without its --no- form."""
     argument: bool
-    """Whether it is a positional argument of the command line."""
+    """Whether the option is a positional argument on the command line."""
 
     @property
     def flag(self) -> str:
@@ -105,7 +105,7 @@ class Option:
 
     @property
     def default_words(self) -> str | None:
-        """The default as help texts show it; None if there is none to show."""
+        """The default as help texts show it, or None if there is none to show."""
         if self.shown is not None:
             return self.shown or None
         if self.default is REQUIRED or self.default is None:
@@ -117,10 +117,10 @@ class Option:
         return f"{self.default:g}" if self.kind is float else str(self.default)
 
     def check(self, value: Any) -> Any:
-        """The value, as the option's type.
+        """Returns the value, converted to the option's type.
 
         Raises:
-            AlbertFastError: it breaks the option's rule.
+            AlbertFastError: the value breaks the option's rule.
         """
         if value is None:
             if self.optional:
@@ -133,7 +133,7 @@ class Option:
         return tuple(self._check_one(item) for item in value)
 
     def error(self, value: Any) -> AlbertFastError:
-        """The error of a value that breaks the rule."""
+        """Returns the error for a value that breaks the rule."""
         return option_error(self.name, self.rule, value)
 
     def _check_one(self, value: Any) -> Any:
@@ -146,7 +146,7 @@ class Option:
         if self.kind is float:
             return self._in_range(value, _number(value))
         if self.kind is Path and isinstance(value, str | os.PathLike):
-            # An empty path would be the current directory.
+            # An empty path would mean the current directory.
             path = os.fspath(value)
             if isinstance(path, str) and path:
                 return Path(path)
@@ -169,12 +169,12 @@ class Option:
 
 
 def _is_bool(value: Any) -> bool:
-    """Whether this is a bool of Python or of NumPy, which is called `bool_` or `bool`. NumPy need not be loaded."""
+    """Returns whether this is a bool of Python or NumPy (`bool_` or `bool`). NumPy need not be loaded."""
     return isinstance(value, bool) or type(value).__name__ in {"bool_", "bool"}
 
 
 def _integer(value: Any) -> int | None:
-    """An integer of Python or NumPy; None if it is something else."""
+    """Returns an integer of Python or NumPy, or None if it is something else."""
     if _is_bool(value):
         return None
     try:
@@ -184,7 +184,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number of Python or NumPy; None if it is something else."""
+    """Returns a finite number of Python or NumPy, or None if it is something else."""
     if isinstance(value, str | bytes) or _is_bool(value):
         return None
     try:
@@ -201,7 +201,7 @@ def _limit(limit: int | float) -> str:  # noqa: PYI041 - they are shown differen
 
 
 def flag(name: str) -> str:
-    """An option's name as it is typed."""
+    """Returns an option's name as it is typed."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -220,7 +220,7 @@ def option(
     only: bool = False,
     argument: bool = False,
 ) -> Any:
-    """A field of a `Stage`; the arguments are the attributes of `Option`."""
+    """Defines a field of a `Stage`. The arguments are the attributes of `Option`."""
     known = {
         "help": help,
         "panel": panel,
@@ -244,7 +244,7 @@ _KNOWN: dict[type[Stage], dict[str, Option]] = {}
 
 
 def options_of(stage: type[Stage]) -> Mapping[str, Option]:
-    """The options of a stage by name, in the order of its fields."""
+    """Returns the options of a stage by name, in the order of its fields."""
     if stage not in _KNOWN:
         hints = typing.get_type_hints(stage)
         _KNOWN[stage] = {field.name: _option(field, hints[field.name]) for field in dataclasses.fields(stage)}
@@ -281,16 +281,17 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Option:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Options of a stage. Each field is checked, and converted to its type, when an object is made.
+    """The options of a stage. When an instance is made, each field is checked and converted to its type.
 
     Raises:
-        AlbertFastError: of kind `"option"`, with the option, its rule and the value.
+        AlbertFastError: an option breaks its rule. The kind is `"option"`, and the error has the option, rule and
+            value.
     """
 
     PANELS: ClassVar[Mapping[str, str]] = {}
-    """Panels of this command that have another title than in the stages it is made of."""
+    """Panels that have another title in this command than in the stages it is made of."""
     NEEDS: ClassVar[Mapping[str, str]] = {}
-    """Options of a command that have an effect only with another one, which is the value."""
+    """Options of a command that only have an effect with another option, which is the value."""
 
     def __post_init__(self) -> None:
         for name, known in options_of(type(self)).items():
@@ -298,27 +299,27 @@ class Stage:
         self.validate()
 
     def validate(self) -> None:
-        """Checks the rules that more than one option takes part in.
+        """Checks the rules that involve more than one option.
 
         Raises:
-            AlbertFastError: options that contradict each other.
+            AlbertFastError: options contradict each other.
         """
 
     @classmethod
     def pick(cls, values: Mapping[str, Any]) -> Self:
-        """The stage with those of `values` that are its options; the others have their defaults."""
+        """Returns the stage with those of `values` that are its options. The others have their defaults."""
         return cls(**{name: values[name] for name in options_of(cls) if name in values})
 
     def part(self, stage: type[S]) -> S:
-        """Those of the options that belong to `stage`, which is a base of this class or has its fields."""
+        """Returns the options that belong to `stage`, which is a base of this class or has its fields."""
         return stage.pick({name: getattr(self, name) for name in options_of(type(self))})
 
     def as_dict(self) -> dict[str, Any]:
-        """The options by name, as JSON knows them: paths as strings, tuples as lists."""
+        """Returns the options by name, as JSON represents them: paths as strings, tuples as lists."""
         return {name: _plain(getattr(self, name)) for name in options_of(type(self))}
 
     def to_json(self) -> str:
-        """The options as the compiled core takes them."""
+        """Returns the options as the compiled core takes them."""
         return json.dumps(self.as_dict())
 
 
@@ -332,7 +333,7 @@ T = TypeVar("T", bound="typing.Callable[..., Any] | type")
 
 
 def documented(*stages: type[Stage]) -> typing.Callable[[T], T]:
-    """Puts what the options of `stages` do in place of the line `{options}` of a docstring.
+    """Replaces the line `{options}` of a docstring with the descriptions of the options of `stages`.
 
     Flags in the text, such as --ngram, become names.
     """

@@ -1,4 +1,4 @@
-"""Options of instances and masks, by the names of google-research/ALBERT's create_pretraining_data.py."""
+"""Options of instances and masks, with the names in google-research/ALBERT's create_pretraining_data.py."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class MaskRules(Stage):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskOptions(MaskRules):
-    """The masks of `Masker`."""
+    """The mask options of `Masker`."""
 
     max_predictions_per_seq: int | None = option(
         None,
@@ -87,7 +87,7 @@ class MaskOptions(MaskRules):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamOptions(MaskOptions, InstanceShape):
-    """The instances of `InstanceStream` and `pretrain --tokens`."""
+    """The instance options of `InstanceStream` and `pretrain --tokens`."""
 
     def validate(self) -> None:
         most = self.max_predictions_per_seq
@@ -96,11 +96,11 @@ class StreamOptions(MaskOptions, InstanceShape):
 
     @property
     def predictions(self) -> int:
-        """Most masked tokens in an instance: `max_predictions_per_seq`, or what `masked_lm_prob` gives."""
+        """The maximum number of masked tokens in an instance, as set or as `masked_lm_prob` gives it."""
         most = self.max_predictions_per_seq
         return max(1, round(self.masked_lm_prob * self.max_seq_length)) if most is None else most
 
 
 def too_many_predictions(most: int, length: int) -> AlbertFastError:
-    """The error of more predictions than an instance has tokens."""
+    """Returns the error for more predictions than an instance has tokens."""
     return option_error("max_predictions_per_seq", f"at most max_seq_length ({length})", most)

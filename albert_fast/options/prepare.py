@@ -140,7 +140,7 @@ class PrepareOptions(Stage):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareOutput(Overwrite, Threads):
-    """Where the corpus goes, and in which form."""
+    """Where to write the corpus, and in which form."""
 
     eval_output: str | None = option(
         None,

@@ -45,7 +45,7 @@ REFERENCE: Mapping[str, Any] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InstanceOptions(MaskRules, InstanceShape):
-    """The instances of `make-records`, as the core takes them."""
+    """The instance options of `make-records`, as the core takes them."""
 
     max_predictions_per_seq: int = option(20, "Most masked tokens in an instance.", MASKS, low=1, high=65_536)
     dupe_factor: int = option(
@@ -121,7 +121,7 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
     )
 
     def instance_options(self) -> InstanceOptions:
-        """The instances' options, those that were not given as `rng` has them.
+        """Returns the instance options. Those that were not given have the values that `rng` implies.
 
         Raises:
             AlbertFastError: one of them contradicts `rng="reference"`.
@@ -140,7 +140,7 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
 
 
 def typed(name: str, value: Any) -> str:
-    """An option with its value as it is typed: `--word-boundary albert`, `--no-cross-segment-words`."""
+    """Returns an option with its value as it is typed: `--word-boundary albert`, `--no-cross-segment-words`."""
     if isinstance(value, bool):
         return flag(name) if value else f"--no-{flag(name).removeprefix('--')}"
     return f"{flag(name)} {value}"

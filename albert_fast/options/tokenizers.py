@@ -21,7 +21,7 @@ from albert_fast.options.shared import (
 )
 
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
-"""The pieces 0 to 4 of every model trained here."""
+"""The pieces 0 to 4 of every model that is trained here."""
 
 USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
 """The symbols of the public ALBERT guide that are always pieces."""
@@ -29,7 +29,7 @@ USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizerTrainingOptions(Stage):
-    """What decides a tokenizer, besides its text."""
+    """What determines a tokenizer, besides its text."""
 
     vocab_size: int = option(
         30_000,

@@ -30,16 +30,17 @@ CHECKPOINTS = "Checkpoints and metrics"
 Optimizer = Literal["lamb", "adamw"]
 Precision = Literal["bf16", "float32", "tf32"]
 Attention = Literal["plain", "autodiff", "cudnn"]
-"""Ways to compute attention: matrix products with a gradient of our own; the same products with TensorFlow's gradient,
-which keeps more in memory; cuDNN's fused kernels, which need a GPU, bf16 and no attention dropout."""
+"""Ways to compute attention. "plain" is matrix products with our own gradient. "autodiff" is the same products with
+TensorFlow's gradient, which keeps more in memory. "cudnn" is cuDNN's fused kernels, which need a GPU, bf16 and no
+attention dropout."""
 
 MOST_WIDTHS = 8
-"""Widths that a user may choose: each is compiled."""
+"""The maximum number of widths that a user may choose, because each is compiled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Stage):
-    """The options of a run, besides the shape of the model and the data."""
+    """The options of a run, apart from the shape of the model and the data."""
 
     optimizer: Optimizer = option(
         "lamb", "Optimizer. Both are those of the reference, without bias correction.", TRAINING
@@ -141,10 +142,10 @@ class TrainingOptions(Stage):
             left = self.num_train_steps - self.start_warmup_step
             rule = f"at most {left}, so that warmup ends within num_train_steps ({self.num_train_steps})"
             raise option_error("num_warmup_steps", rule, self.num_warmup_steps)
-        self.chosen_widths()  # refuses what it cannot read
+        self.chosen_widths()  # raises if it cannot read them
 
     def chosen_widths(self) -> tuple[int, ...] | None:
-        """The widths in tokens that the user chose, ascending; None for "auto".
+        """Returns the widths in tokens that the user chose, in ascending order, or None for "auto".
 
         Raises:
             AlbertFastError: they are neither "auto" nor a few whole numbers.
@@ -244,7 +245,7 @@ class Pretrain(ConfigFile, Overwrite, Threads, OutputDir, TrainingOptions, Other
             StreamOptions.validate(self)
 
     def stream_options(self) -> StreamOptions:
-        """The instances to make from a token store."""
+        """Returns the options of the instances to make from a token store."""
         values = self.as_dict()
         if values["max_seq_length"] is None:
             del values["max_seq_length"]

@@ -204,6 +204,6 @@ def _is_sentencepiece(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(64)
-    except OSError:  # told when it is opened
+    except OSError:  # reported when it is opened
         return False
     return head[:1] == head[2:3] == b"\n" and b"\0" in head
