@@ -133,27 +133,27 @@ impl Shard {
 /// A batch: B rows of S tokens and P predictions, row after row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// B.
+    /// B, the number of rows.
     pub rows: usize,
-    /// S.
+    /// S, the number of tokens in a row.
     pub seq_length: usize,
-    /// P.
+    /// P, the number of predictions in a row.
     pub predictions: usize,
-    /// [B, S]; see [`Row`], as for all that follow.
+    /// Shape [B, S]; see [`Row`] for this array and the following ones.
     pub input_ids: Vec<i32>,
-    /// [B, S].
+    /// Shape [B, S].
     pub input_mask: Vec<i32>,
-    /// [B, S].
+    /// Shape [B, S].
     pub segment_ids: Vec<i32>,
-    /// [B, S].
+    /// Shape [B, S].
     pub token_boundary: Vec<i32>,
-    /// [B, P].
+    /// Shape [B, P].
     pub masked_lm_positions: Vec<i32>,
-    /// [B, P].
+    /// Shape [B, P].
     pub masked_lm_ids: Vec<i32>,
-    /// [B, P].
+    /// Shape [B, P].
     pub masked_lm_weights: Vec<f32>,
-    /// [B].
+    /// Shape [B].
     pub next_sentence_labels: Vec<i32>,
 }
 

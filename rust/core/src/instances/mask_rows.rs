@@ -248,7 +248,7 @@ impl RowMasker {
     /// Like [`RowMasker::mask`], with numbers drawn from `rng`.
     ///
     /// # Panics
-    /// As [`RowMasker::mask`].
+    /// As for [`RowMasker::mask`].
     pub fn mask_with<R: Rng>(
         &self,
         ids: &mut [i32],

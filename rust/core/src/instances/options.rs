@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::tokens::vocab::WordBoundary;
 use crate::{Error, Result};
 
-/// Which random numbers are drawn.
+/// The random numbers that are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum RngKind {

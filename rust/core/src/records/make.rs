@@ -66,7 +66,7 @@ pub struct Made {
     pub records: write::Summary,
     /// The token store, if it was given, or made and kept.
     pub store: Option<PathBuf>,
-    /// Invalid UTF-8 sequences that became U+FFFD.
+    /// Number of invalid UTF-8 sequences that became U+FFFD.
     pub replaced: u64,
     /// Wall-clock seconds of each stage.
     pub seconds: Vec<(&'static str, f64)>,

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum WordBoundary {
-    /// `▁`, punctuation, and the scripts written without spaces.
+    /// According to Unicode: `▁`, punctuation, and the scripts written without spaces.
     #[default]
     Unicode,
-    /// The reference's `is_start_piece`.
+    /// According to the reference's `is_start_piece`.
     Albert,
 }
 
-/// Size, special ids and word starts of a vocabulary.
+/// The size, special ids and word starts of a vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vocab {
     /// Number of pieces.

@@ -9,7 +9,7 @@ thread_local! {
     static DIRECTORY: OnceCell<TempDir> = const { OnceCell::new() };
 }
 
-/// The path of `name` in this thread's directory.
+/// Returns the path of `name` in this thread's directory.
 pub fn path(name: &str) -> PathBuf {
     DIRECTORY.with(|cell| {
         let directory = cell.get_or_init(|| {
@@ -27,7 +27,7 @@ pub fn file(name: &str, data: &[u8]) -> PathBuf {
     path
 }
 
-/// An empty directory `name` in this thread's directory.
+/// Creates an empty directory `name` in this thread's directory, and returns its path.
 pub fn empty_directory(name: &str) -> PathBuf {
     let path = path(name);
     if path.exists() {

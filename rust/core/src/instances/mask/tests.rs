@@ -22,7 +22,7 @@ fn vocab() -> Vocab {
     }
 }
 
-/// `[CLS] A [SEP] B [SEP]`; `true` begins a word.
+/// Returns `[CLS] A [SEP] B [SEP]`; `true` stands for a token that begins a word.
 fn instance(a: &[bool], b: &[bool]) -> Instance {
     let mut instance = Instance::default();
     instance.tokens.push(CLS);

@@ -72,7 +72,7 @@ fn unmasked(number: u32, s: usize) -> Instance {
     instance
 }
 
-/// Records of instances `numbers`, with masks.
+/// Returns the records of instances `numbers`, with masks.
 fn records(numbers: std::ops::Range<u32>, options: &InstanceOptions) -> Vec<u8> {
     let (masker, mut scratch, mut out) = (masker(options), mask::Scratch::default(), Vec::new());
     for number in numbers {
@@ -89,7 +89,7 @@ fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Three files of 100 instances of 64 tokens.
+/// Writes three files with 100 instances of 64 tokens in all.
 fn three_files(folder: &TempDir) -> Vec<PathBuf> {
     [0..40, 40..41, 41..100]
         .into_iter()

@@ -60,7 +60,7 @@ pub struct Totals {
     pub instances: u64,
     /// Number of tokens, including `[CLS]` and `[SEP]` but not padding.
     pub tokens: u64,
-    /// Sentence-order labels.
+    /// The sentence-order labels.
     pub labels: Labels,
     /// Number of masked tokens.
     pub masked_tokens: u64,

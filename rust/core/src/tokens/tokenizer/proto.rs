@@ -78,7 +78,7 @@ pub enum ModelType {
 /// `NormalizerSpec`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NormalizerSpec {
-    /// Trie and replacement strings.
+    /// The trie and the replacement strings.
     #[prost(bytes = "vec", optional, tag = "2")]
     pub precompiled_charsmap: Option<Vec<u8>>,
     /// Whether a space is added before the text; true if absent.

@@ -46,9 +46,9 @@ pub(super) fn is_python_digit(c: char) -> bool {
 /// Which of the reference's text rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextRules {
-    /// `str.lower()`.
+    /// Whether to apply `str.lower()`.
     pub lower_case: bool,
-    /// Skips NFKD and the dropping of combining marks.
+    /// Whether to skip NFKD and the dropping of combining marks.
     pub keep_accents: bool,
 }
 
