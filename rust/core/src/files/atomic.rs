@@ -34,7 +34,7 @@ impl AtomicFile {
         Ok(Self { path, temporary, file: Some(file) })
     }
 
-    /// The same under a unique temporary name, for directories that several processes may write to at once.
+    /// Opens it under a unique temporary name, for directories that several processes may write to at once.
     pub fn create_apart(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let (folder, mut prefix) = (folder_of(&path), OsString::from("."));

@@ -104,8 +104,8 @@ impl Rng for ReferenceRng {
     }
 }
 
-/// `ChaCha8` whose 256-bit key is (seed, pass, document, chunk). The numbers of each chunk are independent, on any
-/// thread.
+/// `ChaCha8` whose 256-bit key is (seed, pass, document, chunk). The numbers of each chunk can be drawn independently,
+/// on any thread.
 #[derive(Debug, Clone)]
 pub struct FastRng(ChaCha8Rng);
 

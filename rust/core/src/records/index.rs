@@ -279,7 +279,7 @@ impl RecordIndex {
         Ok(Record { index: index as u64, offset: start, data })
     }
 
-    /// Returns the error that `reason` is for record `number`.
+    /// Returns an error that says `reason` about record `number`.
     pub fn error(&self, number: u64, reason: String) -> Error {
         let (file, index) = self.locate(number);
         self.files[file].damage(index, reason)

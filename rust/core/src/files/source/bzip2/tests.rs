@@ -68,8 +68,8 @@ proptest! {
 
 #[test]
 fn what_looks_like_a_stream_within_a_stream_is_none() {
-    // Incompressible bytes are in a block bit by bit, so a chance match must be forged: the search finds it, and the
-    // stream before it does not end there.
+    // In a block, even incompressible bytes are not aligned to bytes, so a chance match must be constructed. The search
+    // finds it, and the stream before it does not end there.
     let inner = bzip2(b"inner");
     let likeness = [&inner[..10], &[0; 20]].concat();
     let mut reader = MultiStream::new(Cursor::new([bzip2(b"a"), likeness, bzip2(b"b")].concat()));
