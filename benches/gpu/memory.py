@@ -41,7 +41,7 @@ platform_name: "CUDA"
 dnn_version_info { major: 9 minor: 8 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
-"""The GPU in XLA's GpuTargetConfigProto, from the manufacturer's data sheet."""
+"""The GPU as described in XLA's GpuTargetConfigProto, from the manufacturer's data sheet."""
 
 
 def prepare() -> None:

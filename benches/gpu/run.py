@@ -199,7 +199,7 @@ def child(folder: Path, options: argparse.Namespace) -> None:
             case = futures[future]
             try:
                 done = future.result()
-            except Exception as error:  # noqa: BLE001 - one that does not compile shall not end the others
+            except Exception as error:  # noqa: BLE001 - one that does not compile must not end the others
                 _tell(case, {"status": f"does not compile: {_first_line(error)}"})
                 continue
             if done is None:

@@ -158,7 +158,7 @@ def remarks(start: Initial, config: ModelConfig) -> list[str]:
     return lines
 
 
-# --- a checkpoint of ours --------------------------------------------------------------------------------------------
+# --- a checkpoint of this trainer ------------------------------------------------------------------------------------
 
 
 def _ours(source: Path) -> Initial:
@@ -276,7 +276,7 @@ def _tensors(file: Path) -> dict[str, NDArray[Any]]:
         raise TrainerError(f"to read {file} the package safetensors must be installed") from None
     try:
         with safe_open(file, "np") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dict
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is not a dict
     except OSError as error:
         raise TrainerError(f"cannot read {file}: {error.strerror or error}") from error
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last for float8
@@ -303,7 +303,7 @@ def _check_kind(names: Any, origin: str) -> None:
 
 
 def _explained(function: Callable[[], Any], origin: str) -> Any:
-    """Return what `function` returns. Put `origin` before the message of its ValueError or OSError."""
+    """Call `function` and return its result. Put `origin` before the message of its ValueError or OSError."""
     try:
         return function()
     except (ValueError, OSError) as error:

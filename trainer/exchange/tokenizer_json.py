@@ -213,7 +213,7 @@ def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool
         steps += [_replace(f"{SPACE}+$", "")]
     if spec.add_dummy_prefix and suffix:
         steps += [_replace(TEXT_END, SPACE)]
-    if spec.add_dummy_prefix and (places := _numbers_begun_anew(model, parsed)):
+    if spec.add_dummy_prefix and (places := _starts_of_numbers(model, parsed)):
         steps += [_replace(places, SPACE)]
     return steps
 
@@ -229,7 +229,7 @@ def _processor(model: bytes) -> Any:
         ) from error
 
 
-def _numbers_begun_anew(model: bytes, parsed: Any) -> str:
+def _starts_of_numbers(model: bytes, parsed: Any) -> str:
     """Return a regular expression for the places in a word at which the digit-comma rule adds ▁, or "" for none.
 
     If text yields a piece such as ``12,``, the reference encodes ``12`` as a separate text. This puts ▁ before it, or

@@ -31,7 +31,7 @@ IF_SENTENCEPIECE = (
     "(a SentencePiece model goes with Tokenizer.from_file)",
     "(the name of a SentencePiece model must end in .model)",
 )
-"""The core's advice, and the advice to give if the suffix decides between the two kinds."""
+"""The core's advice, and the advice that replaces it if the suffix decides between the two kinds."""
 
 
 def rules_of(path: Path, warn: Callable[[str], None]) -> TextRules:
@@ -110,7 +110,7 @@ def _read(path: Path, _stamp: tuple[int, int]) -> Rebuilt | str:
 
 
 def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tokenizer:
-    """Open a tokenizer.json. Its SentencePiece model is stored where it remains until the command ends."""
+    """Open a tokenizer.json. Its SentencePiece model is stored in a place that lasts until the command ends."""
     rebuilt = _rebuilt(path)
     for note in rebuilt.notes:
         warn(note)

@@ -29,9 +29,9 @@ class Rules(NamedTuple):
     charsmap: bytes
     """SentencePiece's character map; empty for none."""
     composed: bool | None
-    """Whether characters were composed before the map; None if another program than `export` wrote the file.
+    """Whether characters were composed before the map; None if the file was not written by `export`.
 
-    `export` does so for SentencePiece's own maps.
+    `export` composes them for SentencePiece's own maps.
     """
     dummy_prefix: bool
     """Whether a space is added before the text."""

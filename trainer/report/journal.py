@@ -84,8 +84,8 @@ def _encode(line: Mapping[str, Any]) -> bytes:
 class Journal:
     """RUN/metrics.jsonl, open for the lines of one start.
 
-    Opening it atomically removes the training and evaluation lines after `step` and an incomplete last line, and writes
-    the line of this start. Lines of earlier starts are kept. Only one process at a time may write to it.
+    Opening the log removes the training and evaluation lines after `step` and an incomplete last line, and writes the
+    line of this start, all atomically. Lines of earlier starts are kept. Only one process at a time may write to it.
 
     Args:
         run: the directory of the run, which must exist.

@@ -160,7 +160,7 @@ def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
 
 
 def clear(directory: Path, keep: CompileCache | None) -> None:
-    """Remove a directory of compiled programs. Directories in use are emptied of programs but kept."""
+    """Remove a directory of compiled programs. This process's own directory in it is only emptied of programs."""
     if keep is None or not keep.slot.is_relative_to(directory.absolute()):
         shutil.rmtree(directory, ignore_errors=True)
         return

@@ -58,7 +58,7 @@ class Figures(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates models on a set of records, as often as it is called.
+    """Evaluates models on a set of records. It can be called repeatedly.
 
     Rows are packed as in training (`trainer.run.packing`), `WINDOW` batches at a time.
 

@@ -101,7 +101,7 @@ def padding_line(found: Expectation, widths: Sequence[Width], devices: int) -> s
 
 
 def advice(model: str, batch: int, steps: int, tokens: int, *, from_store: bool, gpu: bool) -> str:
-    """Return advice that makes a run shorter.
+    """Return advice on how to make a run shorter.
 
     Args:
         model: what `--model` names.

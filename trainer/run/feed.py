@@ -167,5 +167,5 @@ class Feed:
                 if self._ended.is_set():
                     return
             self._queue.put(StopIteration())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the batch is told
+        except BaseException as error:  # noqa: BLE001 - `next` raises it
             self._queue.put(error)

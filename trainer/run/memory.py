@@ -117,7 +117,7 @@ def temporary(
     backward = micro_batch * (held + copies * block)
     after = blocks * gradient
     if recompute:
-        # The gradients of all other blocks exist while the last one is recomputed.
+        # While a block is recomputed, the gradients of all other blocks exist.
         again = block * (1 + copies) + length * size * width
         return max(head, before + micro_batch * again + after - gradient)
     return max(head, before + backward, before + after)

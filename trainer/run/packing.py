@@ -179,7 +179,7 @@ def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: 
 
 
 def _filled(widths: Sequence[Width], found: Sizes, share: int) -> tuple[Width, ...]:
-    """Return the widths with no more rows than a batch fills with `TIMES` micro-batches of the rows in that width."""
+    """Return the widths, with fewer rows if the rows that belong to a width do not fill `TIMES` micro-batches."""
     belong = np.bincount(_needs(found, widths), minlength=len(widths)) * share / max(1, len(found.tokens))
     least = widths[-1].rows
     return tuple(

@@ -187,7 +187,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
     return outcome
 
 
-# --- what starts -----------------------------------------------------------------------------------------------------
+# --- how a run starts ------------------------------------------------------------------------------------------------
 
 
 def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
@@ -379,7 +379,7 @@ def _agree(hardware: Hardware, start: int) -> None:
         )
 
 
-# --- what the reader sees ---------------------------------------------------------------------------------------------
+# --- what the user sees -----------------------------------------------------------------------------------------------
 
 
 def _peak(job: Job, hardware: Hardware, resolved: Resolved) -> float | None:
@@ -506,7 +506,7 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
         return
     try:
         write_report(job.folder)
-    except Exception as error:  # noqa: BLE001 - matplotlib's are of any kind
+    except Exception as error:  # noqa: BLE001 - matplotlib raises errors of any kind
         warn(f"cannot write the report: {error}")
 
 
