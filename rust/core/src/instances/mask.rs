@@ -322,7 +322,7 @@ impl Masker {
 /// `favor_shorter` is off.
 ///
 /// The order of floating-point operations is that of the reference, which normalizes once for all and again at each
-/// draw, and that of `numpy.random.choice`, which divides the cumulative sum by its last value.
+/// draw. It is also that of `numpy.random.choice`, which divides the cumulative sum by its last value.
 pub fn ngram_cumulative(ngram: usize, favor_shorter: bool) -> Vec<f64> {
     let mut shares: Vec<f64> = (1..=ngram).map(|n| 1.0 / n as f64).collect();
     normalise(&mut shares);

@@ -228,9 +228,9 @@ impl RowMasker {
     /// whatever the other rows are.
     ///
     /// Every id is checked before any is replaced. The budget is [`Masker::to_predict`] of the tokens that are not
-    /// padding, including special ones. A token begins a word if the vocabulary or the context says so (of the token
-    /// itself, or of the one before it), at the row's beginning, and after a special token or padding. With
-    /// `cross_segment_words`, a token after `[CLS]` or `[SEP]` does not.
+    /// padding, including special ones. A token begins a word if the vocabulary or the context says so, of the token
+    /// itself or of the one before it. So does the first token of the row, and a token after a special token or
+    /// padding. With `cross_segment_words`, a token after `[CLS]` or `[SEP]` does not.
     ///
     /// # Panics
     /// If the length of an array is not as [`RowContext`] and [`Predictions`] require.

@@ -15,8 +15,8 @@ use crate::{Error, Result};
 pub struct LineEncoder<'a> {
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// If true, as in the reference, a line ends a document if the text rules leave nothing of it, and unknown pieces
-    /// keep whether they begin a word. Otherwise, a line of only whitespace ends a document.
+    /// Whether lines are read as in the reference: a line ends a document if the text rules leave nothing of it, and
+    /// unknown pieces keep whether they begin a word. Otherwise, a line of only whitespace ends a document.
     pub reference: bool,
 }
 

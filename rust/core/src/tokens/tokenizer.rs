@@ -358,10 +358,10 @@ impl Tokenizer {
                 scratch.spans.clear();
                 let outcome = engine.model.segment(&scratch.normal, 0.0, 0, &mut scratch.lattice, &mut scratch.spans);
                 let ids_tell = self.emit(engine, scratch, *mark_unknown);
-                // If a line has summed up S, every addition of a score rounds by up to |S| * 2^-24, and two paths over
-                // this word have at most one addition per byte each. The lead must be larger than what these errors can
-                // add up to, with a safety factor of 4. In a deep word, the sums may be reset even on a path that loses
-                // in the end, and then its score does not tell what came before the next word.
+                // If a line has summed up S, every addition of a score rounds by up to |S| * 2^-24. Two paths over this
+                // word have at most one addition per byte each. The lead must be larger than what these errors can add
+                // up to, with a safety factor of 4. In a deep word, the sums may be reset even on a path that loses in
+                // the end. Its score then does not tell what came before the next word.
                 let limit = if literal || outcome.deep {
                     -1.0
                 } else {

@@ -1,8 +1,8 @@
 //! Decompresses bzip2 files of many streams, as Wikipedia's dumps and parallel compressors write them, on all threads.
 //!
 //! A stream begins at a whole byte with a magic number of 80 bits, in which only the level's digit varies. If another
-//! stream seems to begin at some place, the data before it is decompressed as a stream of its own, which tells whether
-//! that stream ends there. A stream whose end is not in the buffer, or that turns out otherwise, is decompressed by
+//! stream seems to begin at some place, the data before it is decompressed as a stream of its own. That tells whether
+//! the stream ends there. A stream whose end is not in the buffer, or that does not end there, is decompressed by
 //! itself while it is read, in bounded memory.
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A bounded cache that maps a word, as it appears in the text, to its ids.
 //!
 //! It has three tables of fixed size, so that no input makes it grow. All are two-way set-associative, with the last
-//! used way first. A set takes one cache line for words of up to 12 bytes and 6 ids of 16 bits, two lines for words of
-//! up to 23 bytes, and six for those of up to 96. A word with more ids than its slot can hold is not cached.
+//! used way first. A set takes one cache line for words of up to 12 bytes and 6 ids of 16 bits. It takes two lines for
+//! words of up to 23 bytes, and six for words of up to 96. A word with more ids than its slot can hold is not cached.
 
 /// What is known about a word.
 #[derive(Debug, Clone, Copy)]
