@@ -9,7 +9,7 @@ def main() -> int:
     """Runs the command line. Loading it takes so long that a Ctrl-C may arrive meanwhile."""
     try:
         with _signals.ending_at_ctrl_c():
-            # During the extension's own import, Ctrl-C would be a panic.
+            # Ctrl-C during the extension's own import would cause a panic.
             import numpy  # noqa: F401
 
             from albert_fast import cli

@@ -805,7 +805,7 @@ def instances(
     A document is a sequence of sentences, and a sentence a sequence of ids. `word_start` is bool of shape [vocab_size].
     `ordinary` lists the ids that may replace a masked token. `special` has the ids "pad", "unk", "cls", "sep", "mask".
     `word_end`, bool of shape [vocab_size], says after which ids a word begins; if it is given, a word also begins with
-    each segment. Bit 31 of an unknown id says that its surface does not begin a word.
+    each sentence. Bit 31 of an unknown id says that its surface does not begin a word.
 
     Returns:
         For each instance: `tokens` uint32 [length], `word_starts` bool [length], `first_length` (`[CLS]`, A and

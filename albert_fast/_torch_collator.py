@@ -160,9 +160,9 @@ class Collator:
         """Returns a collator for the ids of a transformers tokenizer.
 
         Special tokens are never masked, apart from the unknown token. The vocabulary shows which pieces begin a word.
-        With SentencePiece these are pieces with `▁`, punctuation and symbols, and the scripts written without spaces,
-        as in `Tokenizer.word_starts`. With WordPiece they are pieces that do not begin with `##`, and with byte-level
-        BPE pieces that begin with `Ġ`. If words end in `▁` or `</w>`, a word begins after it.
+        With SentencePiece these are pieces that begin with `▁`, punctuation and symbols, and the scripts written
+        without spaces, as in `Tokenizer.word_starts`. With WordPiece they are pieces that do not begin with `##`, and
+        with byte-level BPE pieces that begin with `Ġ`. If words end in `▁` or `</w>`, a word begins after it.
 
         Args:
             tokenizer: a `transformers.PreTrainedTokenizerBase` with pad, cls, sep and mask tokens.

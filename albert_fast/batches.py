@@ -320,7 +320,7 @@ class RecordReader(BatchSource):
         masker: a masker for the records' vocabulary, with the options of the new masks. P is then the masker's, which
             may differ from that of the files. It is only used with `remask`.
         allow_other_tokenizer: whether to accept records of several tokenizers, or a masker of another tokenizer.
-            Otherwise they are refused, if the `dataset.json` next to the records shows it.
+            Otherwise they are refused, if the `dataset.json` next to the records shows a difference.
         max_seq_length: S that the records must have. None: that of the first record.
         vocab_size: number of pieces in the vocabulary; every id must be below it. None: that of the masker, or no
             limit.

@@ -1,8 +1,8 @@
 """Reads ALBERT pretraining records, shows instances as the public ALBERT guide does, and checks every record.
 
 The compiled part checks each record separately: framing and CRC, feature names, types and lengths, ids within the
-vocabulary, padding. This module makes the checks that need the tokenizer, or the other records: the frame ``[CLS] A
-[SEP] B [SEP]``, masks that restore to text, and one set of lengths throughout.
+vocabulary, padding. This module makes the checks that need the tokenizer, or the other records: masks that restore to
+text, one set of lengths throughout, and the frame ``[CLS] A [SEP] B [SEP]``.
 """
 
 import dataclasses

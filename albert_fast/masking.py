@@ -129,7 +129,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
 class Masker:
     """Masks rows of ids, one or many at a time. It is immutable, safe to share between threads, and can be pickled.
 
-    What is masked only depends on the row's ids, its padding, the seed and the row's number. It does not depend on the
+    What is masked depends only on the row's ids, its padding, the seed and the row's number. It does not depend on the
     other rows, on threads, or on the machine.
 
     - The *budget* of a row is `masked_lm_prob` times its number of tokens, special tokens included and padding
@@ -149,7 +149,6 @@ class Masker:
         special_ids: further ids that are never masked.
         num_threads: number of threads of `mask_batch`. None: one per CPU. The calling thread masks small batches
             itself.
-            thread.
 
     Raises:
         AlbertFastError: an option is invalid; an id is outside the vocabulary; the tokenizer has no `[CLS]`, `[SEP]`,
@@ -366,7 +365,7 @@ class Masker:
             input_ids: ids of shape [B, S], or a list of rows, which are filled up with `<pad>` to S, the length of the
                 longest.
             lengths: what is not padding: the number of tokens at the beginning of each row, of shape [B], or an
-                attention mask of shape [B, S]. None: all tokens but `<pad>`, without what fills up the rows of a list.
+                attention mask of shape [B, S]. None: every token, except `<pad>` and what fills up the rows of a list.
                 (If the `<pad>` of a vocabulary is also `[CLS]`, `[SEP]` or `[MASK]`, padding cannot be recognized
                 otherwise, and rows must not begin or end with several of them.)
             seed: from 0 to 2**64 - 1. It is required.
@@ -382,8 +381,8 @@ class Masker:
         Returns:
             New arrays, with P from `predictions(S)`. The predictions of a row are in ascending order and zero-padded.
             `input_ids` is int32 [B, S], with replacements in place. `masked_lm_positions` is int32 [B, P].
-            `masked_lm_ids` is int32 [B, P], the original ids at these positions. `masked_lm_weights` is float32 [B,
-            P], 1.0 for a prediction and 0.0 for padding. With `labels`, `labels` is int64 [B, S], as Hugging Face's
+            `masked_lm_ids` is int32 [B, P], the original ids at these positions. `masked_lm_weights` is float32
+            [B, P], 1.0 for a prediction and 0.0 for padding. With `labels`, `labels` is int64 [B, S], as Hugging Face's
             models take it: the original id of each prediction, and -100 elsewhere.
 
         Raises:

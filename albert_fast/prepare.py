@@ -58,7 +58,7 @@ def prepare_text(  # noqa: D417 - the options describe themselves
 ) -> dict[str, Any]:
     """Turns raw text into a corpus: one sentence per line, a blank line after each document.
 
-    The bytes written only depend on the inputs and the options, not on `num_threads`. Outputs appear whole or not at
+    The bytes written depend only on the inputs and the options, not on `num_threads`. Outputs appear whole or not at
     all.
 
     Args:

@@ -78,7 +78,7 @@ def make_records(  # noqa: D417 - the options describe themselves
 ) -> Records:
     """Turns a corpus, or one token store, into shuffled, masked records: TFRecord files of tf.train.Example.
 
-    The bytes only depend on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
+    The bytes depend only on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
     repeated. dataset.json in `output_dir` describes the records.
 
     Args:
@@ -146,7 +146,7 @@ def inspect_records(
         The counts. `good` is True if every record and every file is good, and `problems` has the first problems.
 
     Raises:
-        AlbertFastError: a path does not name a file.
+        AlbertFastError: a path names nothing.
     """
     files = inspection.find_files(_paths(paths))
     return inspection.inspect(files, tokenizer, show=num_shown, emit=emit, report=progress)

@@ -229,9 +229,9 @@ def choose_pair(
     `from_elsewhere` returns at least the given number of tokens of another document, if there are that many.
 
     A chunk of one sentence has nothing for B. The reference takes B from a random document with label 1, even for
-    sentence order. The model then only needs to see whether the topics agree, and more than half of the labels can be
-    1. Instead, the sentence can be split in two parts, which are ordered like two sentences ("split"), or the chunk can
-    be dropped ("drop").
+    sentence order. The model then only needs to see whether the topics agree, and more than half of the labels can
+    be 1. Instead, the sentence can be split in two parts, which are ordered like two sentences ("split"), or the chunk
+    can be dropped ("drop").
     """
     a_end = 1
     if len(chunk) == 1 and options.single_segment != "random":

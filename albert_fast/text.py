@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HOUR, DAY, YEAR = 3600, 86_400, 31_557_600
-"""In seconds."""
+"""The number of seconds in each. A year has 365.25 days."""
 
 
 def one_line(text: str) -> str:

@@ -63,8 +63,8 @@ def dataset(
         prefetch: the maximum number of finished batches that wait, from 1 to 65536. One more waits in TensorFlow.
 
     Returns:
-        Dictionaries with the names of `albert_fast.Batch`, int32 (`masked_lm_weights`: float32) with static shapes [B,
-        S], [B, P] and, for `next_sentence_labels`, [B, 1].
+        Dictionaries with the names of `albert_fast.Batch`, int32 (`masked_lm_weights`: float32) with static shapes
+        [B, S], [B, P] and, for `next_sentence_labels`, [B, 1].
 
     Raises:
         AlbertFastError: `source` is invalid, or a number is outside its range. What fails while iterating, such as a

@@ -1,4 +1,4 @@
-"""`albert-fast demo`: all of it, on text that any Python installation holds."""
+"""`albert-fast demo`, which runs the whole pipeline on text that every Python installation has."""
 
 import math
 import time

@@ -91,7 +91,9 @@ def choose(
     allow_other: bool = False,
     facts: Mapping[str, Any] | None = None,
 ) -> Chosen:
-    """Returns the tokenizer that the user names, which must be the model's own, otherwise the model's own.
+    """Returns the tokenizer that the user names, otherwise the model's own.
+
+    A tokenizer that the user names must be the model's own.
 
     Args:
         given: the file of `--tokenizer`, or a directory that contains one, if it was passed.

@@ -17,7 +17,7 @@ from albert_fast.options import PrepareText, typed
 from albert_fast.text import duration, number, quantity
 
 SUMMARY = "prepare-text.summary.json"
-"""The file that is written last, next to the output. The output's name and a dot precede this name, or it is in it."""
+"""The file that is written last: in the output directory, or next to an output file, after its name and a dot."""
 
 STEPS: dict[str, tuple[str, str, str]] = {
     "replaced": ("replaced", "invalid UTF-8 sequence with U+FFFD", "invalid UTF-8 sequences with U+FFFD"),
