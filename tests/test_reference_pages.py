@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,3 +175,13 @@ def test_variables_of_the_environment_are_in_the_code() -> None:
     # These two are read by the standard library, and TMPDIR by the compiled part too.
     for name in set(named) - {"COLUMNS", "TMPDIR"}:
         assert f'"{name}"' in code, name
+
+
+def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
+    pytest.importorskip("zensical")
+    shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    program = Path(sys.executable).with_name("zensical")
+    done = subprocess.run([program, "build", "--strict"], check=False, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)
+    assert (tmp_path / "build" / "site" / "reference" / "pretrain" / "index.html").is_file()

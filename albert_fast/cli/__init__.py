@@ -33,7 +33,7 @@ from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
 from albert_fast.errors import AlbertFastError
-from albert_fast.options import flag, options_of
+from albert_fast.options import InstanceOptions, flag, options_of
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.training import WORKER
 
@@ -158,7 +158,13 @@ _FLAGS = {
     'format="text"': "--input-format text",
     "allow_other_tokenizer=True": "--allow-other-tokenizer",
     "overwrite=True": "--overwrite",
+    "set overwrite to": "pass --overwrite to",
+    "or name another output directory": "or another --output-dir",
 }
+
+
+_OPTION = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/])")
+_MADE_WITH = re.compile(r"(?<= with )[a-z]+(?= \S+, not )")
 
 
 def _in_flags(error: Exception) -> str:
@@ -167,13 +173,16 @@ def _in_flags(error: Exception) -> str:
     for python, flag_ in _FLAGS.items():
         message = message.replace(python, flag_)
     option = getattr(error, "option", None)
-    if option is None:
+    if option is None and getattr(error, "kind", "") != "option":
         return message
     known = {name for function in COMMANDS.values() for name in options_of(stage_of(function))}
-    # A single word may be an English word. Only the first one is known to be the option.
-    name = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/])")
-    message = name.sub(lambda it: flag(it[0]) if it[0] in known else it[0], message)
-    return flag(option) + message.removeprefix(option) if message.startswith(f"{option} ") else message
+    # A single word may be an English word. Only the first one is known to be the option, and those of records that were
+    # made with other options.
+    message = _OPTION.sub(lambda it: flag(it[0]) if it[0] in known else it[0], message)
+    message = _MADE_WITH.sub(lambda it: flag(it[0]) if it[0] in options_of(InstanceOptions) else it[0], message)
+    if option is not None and message.startswith(f"{option} "):
+        return flag(option) + message.removeprefix(option)
+    return message
 
 
 def _hint(error: Exception) -> str:
