@@ -70,7 +70,7 @@ wheel-test: build
 	rm -rf build/wheel build/smoke
 	$(BIN)/maturin build --quiet --release --locked --out build/wheel
 	$(PIP) --no-deps --target build/smoke build/wheel/*.whl
-	cd build && ../$(BIN)/python ../tests/wheel_smoke.py smoke
+	cd build && ../$(BIN)/python ../tests/helpers/wheel_smoke.py smoke
 
 check: lint quick-test
 lint: rust-fmt rust-lint python-lint

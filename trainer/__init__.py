@@ -3,7 +3,7 @@
 Its commands are `albert-fast pretrain` and `albert-fast evaluate`; ``python -m trainer`` runs them too. It computes
 what google-research/ALBERT computes, with tf.Module, tf.function and its own loop, without Keras.
 
-Its modules and packages import in one direction, which tests/test_layout.py checks:
+Its modules and packages import in one direction, which tests/docs/test_layout.py checks:
 
     errors, folder, options    the base: the error, the names of a run's files, the options of a run
     model                      what a model is: configuration, arithmetic, optimizers, weights, checkpoints
