@@ -7,7 +7,6 @@ configuration), 130 (Ctrl-C or another signal that asks to end).
 import contextlib
 import io
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
 from albert_fast.cli.export import export
 from albert_fast.cli.fill_mask import fill_mask
+from albert_fast.cli.flags import in_flags, use
 from albert_fast.cli.foreign import hint
 from albert_fast.cli.help import Command
 from albert_fast.cli.import_checkpoint import import_checkpoint
@@ -33,7 +33,6 @@ from albert_fast.cli.pretrain import pretrain
 from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
 from albert_fast.errors import AlbertFastError
-from albert_fast.options import InstanceOptions, flag, options_of
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.training import WORKER
 
@@ -60,6 +59,7 @@ app = typer.Typer(
 )
 for _name, _function in COMMANDS.items():
     app.command(_name, cls=Command)(_function)
+use(stage_of(function) for function in COMMANDS.values())
 
 
 def _version(value: bool) -> None:
@@ -121,8 +121,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (CommandError, AlbertFastError) as error:
         if _debug():
             raise
-        is_usage = getattr(error, "option", None) is not None and getattr(error, "kind", "") == "option"
-        return _fail(_in_flags(error), getattr(error, "exit_code", 2 if is_usage else 1))
+        is_usage = getattr(error, "kind", "") == "option" and getattr(error, "option", None) is not None
+        return _fail(_said(error), getattr(error, "exit_code", 2 if is_usage else 1))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -152,37 +152,19 @@ def _run(arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-_FLAGS = {
+_WORDS = {
     "Tokenizer.from_vocab_file": "--vocab-file",
     "Tokenizer.from_file": "--tokenizer",
-    'format="text"': "--input-format text",
-    "allow_other_tokenizer=True": "--allow-other-tokenizer",
-    "overwrite=True": "--overwrite",
-    "set overwrite to": "pass --overwrite to",
-    "or name another output directory": "or another --output-dir",
 }
+"""What stands for a function of the library."""
 
 
-_OPTION = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/])")
-_MADE_WITH = re.compile(r"(?<= with )[a-z]+(?= \S+, not )")
-
-
-def _in_flags(error: Exception) -> str:
-    """Returns a message that the library words for Python with the flags of the command line."""
+def _said(error: Exception) -> str:
+    """Returns an error of the library in the words of the command line."""
     message = str(error)
-    for python, flag_ in _FLAGS.items():
-        message = message.replace(python, flag_)
-    option = getattr(error, "option", None)
-    if option is None and getattr(error, "kind", "") != "option":
-        return message
-    known = {name for function in COMMANDS.values() for name in options_of(stage_of(function))}
-    # A single word may be an English word. Only the first one is known to be the option, and those of records that were
-    # made with other options.
-    message = _OPTION.sub(lambda it: flag(it[0]) if it[0] in known else it[0], message)
-    message = _MADE_WITH.sub(lambda it: flag(it[0]) if it[0] in options_of(InstanceOptions) else it[0], message)
-    if option is not None and message.startswith(f"{option} "):
-        return flag(option) + message.removeprefix(option)
-    return message
+    for python, here in _WORDS.items():
+        message = message.replace(python, here)
+    return in_flags(message, getattr(error, "option", None))
 
 
 def _hint(error: Exception) -> str:

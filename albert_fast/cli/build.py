@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from albert_fast.cli import flags
 from albert_fast.cli.common import UsageError
 from albert_fast.cli.config import callback
 from albert_fast.options import REQUIRED, Option, Stage, options_of
@@ -30,6 +31,7 @@ def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
     def decorate(body: Body[S]) -> Callable[..., Any]:
         @functools.wraps(body)
         def run(context: typer.Context, **values: Any) -> Any:
+            flags.begin(stage)
             return body(_resolved(stage, context, values), given(context))
 
         parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]

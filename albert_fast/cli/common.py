@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from albert_fast import __version__
+from albert_fast.cli.flags import in_flags
 from albert_fast.files import write_atomic
 from albert_fast.options import Stage
 from albert_fast.text import one_line
@@ -43,7 +44,7 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
 
 def info(message: str) -> None:
     """Prints a line for the reader to standard error, so that standard output only has results."""
-    print(f"albert-fast: {message}", file=sys.stderr, flush=True)
+    print(f"albert-fast: {in_flags(message)}", file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:

@@ -10,6 +10,7 @@ from albert_fast import AlbertFastError
 from albert_fast import prepare as corpus
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, interruptible, plain, warn, write_config
+from albert_fast.cli.flags import in_flags
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.files import write_atomic
@@ -103,10 +104,10 @@ def run(options: PrepareText) -> dict[str, Any]:
             )
         except AlbertFastError as error:
             summary = folder / f"{prefix}{SUMMARY}"
-            if "--overwrite" in str(error) and path.exists() and not summary.exists():
+            if error.kind == "exists" and path.exists() and not summary.exists():
                 raise CommandError(
-                    f"{error}. There is no {summary}: if prepare-text made this output, it was stopped when the corpus "
-                    "was complete and its counts were not written yet"
+                    f"{in_flags(str(error))}. There is no {summary}: if prepare-text made this output, it was stopped "
+                    "when the corpus was complete and its counts were not written yet"
                 ) from None
             raise _placed(error, options.boilerplate, patterns) from None
     seconds = time.monotonic() - started
@@ -138,7 +139,7 @@ def read_patterns(path: Path) -> dict[int, str]:
 
 def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, str]) -> Exception:
     """Returns the error about a regular expression with its file and line, and any other error as it is."""
-    message = str(error).removeprefix("--boilerplate: ")
+    message = str(error).removeprefix("`boilerplate`: ")
     for line, pattern in patterns.items():
         # The compiled part quotes as JSON does.
         if message.startswith(f"{json.dumps(pattern, ensure_ascii=False)} is not "):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast.cli import config
 from albert_fast.cli.common import CommandError, UsageError, warn
+from albert_fast.cli.flags import in_flags
 from albert_fast.text import one_line
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def trainer_errors() -> Iterator[None]:
     try:
         yield
     except TrainerError as error:
-        raise CommandError(one_line(str(error))) from error
+        raise CommandError(in_flags(one_line(str(error)))) from error
 
 
 def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]":

@@ -191,7 +191,7 @@ def vocabulary(path: Path) -> Path:
     """
     if not path.is_dir():
         if _is_sentencepiece(path):
-            raise AlbertFastError(f"{path} is a SentencePiece model; pass it as --tokenizer")
+            raise AlbertFastError(f"{path} is a SentencePiece model; pass it as `tokenizer`")
         return path
     found = snapshot(path) / VOCABULARY
     if not found.is_file():

@@ -113,7 +113,7 @@ def _check(options: TrainTokenizer) -> None:
     model = options.output_dir / MODEL
     # The model is written last. If only the other files exist, a command was killed before it.
     if not options.overwrite and model.exists():
-        message = f"{model} exists: pass overwrite=True to replace it, or another output_dir"
+        message = f"{model} exists: pass overwrite=True to replace it, or another `output_dir`"
         raise AlbertFastError(message, kind="exists", path=model, option="output_dir")
 
 

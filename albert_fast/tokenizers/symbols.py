@@ -91,7 +91,14 @@ def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool)
         if _apart(symbol, becomes):
             flags[0] += f" ({code_points(becomes)})"
     wider = [
-        ([flag for flag, on in (("--no-do-lower-case", lower and lower_case), ("--keep-accents", accents)) if on], rule)
+        (
+            [
+                flag
+                for flag, on in (("do_lower_case=False", lower and lower_case), ("keep_accents=True", accents))
+                if on
+            ],
+            rule,
+        )
         for lower, accents in ((True, False), (False, True), (True, True))
         if (rule := {"lower_case": lower_case and not lower, "keep_accents": keep_accents or accents}) != rules
     ]

@@ -38,7 +38,7 @@ class Dropped:
     def reasons(self, max_sentence_length: int) -> list[tuple[int, str]]:
         """Returns numbers of lines, the largest first, each with the words that follow "N lines"."""
         reasons = [
-            (self.too_long, f"were longer than {max_sentence_length} bytes (--max-sentence-length)"),
+            (self.too_long, f"were longer than {max_sentence_length} bytes (`max_sentence_length`)"),
             (self.reserved, f"hold U+2585 ({RESERVED}), which SentencePiece keeps for itself,"),
             (self.empty, "hold only characters that SentencePiece removes, such as zero-width spaces,"),
         ]
@@ -251,14 +251,14 @@ def explain(
     found = re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", message)
     if found:
         return AlbertFastError(
-            f"--vocab-size {options.vocab_size} is too large for this text, which gives at most {found[2]} pieces: "
-            f"pass --vocab-size {found[2]} or less, or more text"
+            f"vocab_size={options.vocab_size} is too large for this text, which gives at most {found[2]} pieces: "
+            f"pass vocab_size={found[2]} or less, or more text"
         )
     found = re.search(r"Vocabulary size is smaller than required_chars\. (\d+) vs (\d+)", message)
     if found:
         return AlbertFastError(
-            f"--vocab-size {options.vocab_size} is too small: the characters of this text and the special pieces are "
-            f"{found[2]} by themselves; pass a larger --vocab-size, or a --character-coverage lower than "
+            f"vocab_size={options.vocab_size} is too small: the characters of this text and the special pieces are "
+            f"{found[2]} by themselves; pass a larger `vocab_size`, or a `character_coverage` lower than "
             f"{options.character_coverage}"
         )
     if "!sentences_.empty()" in message or "(all_chars_count) > (0)" in message:
@@ -268,7 +268,7 @@ def explain(
             f"{count:,} {reason.removesuffix(',')}" for count, reason in dropped.reasons(options.max_sentence_length)
         )
         advice = [
-            *(["pass a larger --max-sentence-length"] if dropped.too_long else []),
+            *(["pass a larger `max_sentence_length`"] if dropped.too_long else []),
             *([f"remove {RESERVED} from the text"] if dropped.reserved else []),
             *(["pass other text"] if dropped.empty else []),
         ]

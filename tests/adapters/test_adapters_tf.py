@@ -167,7 +167,7 @@ def test_the_docstrings_examples_run(adapter: Any, source: InstanceStream) -> No
 
 @pytest.mark.parametrize("given", [5, "x", None])
 def test_the_source_is_checked(given: Any, adapter: Any) -> None:
-    with pytest.raises(AlbertFastError, match=f"source must be an InstanceStream or a RecordReader; it is {given!r}"):
+    with pytest.raises(AlbertFastError, match=f"source must be an InstanceStream or a RecordReader, got {given!r}"):
         adapter.dataset(given)
 
 

@@ -94,7 +94,7 @@ def test_arrow(name: str, fields: list[str], compress: Callable[[bytes], bytes])
 
 def test_columns_that_are_no_text() -> None:
     message = refusal((GOLDEN / "list.parquet").read_bytes(), "list.parquet")
-    assert message.startswith('list.parquet: the column "text" is a list, not text; pass --text-column NAME')
+    assert message.startswith('list.parquet: the column "text" is a list, not text; pass --text-field NAME')
     message = refusal((GOLDEN / "rows-file.arrow").read_bytes(), "rows.arrow", text_field="tags")
     assert message.startswith('rows.arrow: the column "tags" is a list, not text')
     message = refusal((GOLDEN / "rows.arrow").read_bytes(), text_field="body")
@@ -112,7 +112,7 @@ def test_tables(delimiter: str) -> None:
     assert prepared(text, format=kind)[0] == corpus
     assert prepared("\ufeff" + text)[0] == corpus
     assert prepared(text.split("\n", 1)[1], format=kind, text_field="2")[0] == corpus
-    assert '(columns: "id", "text"); pass --text-column' in refusal(text, text_field="body")
+    assert '(columns: "id", "text"); pass --text-field' in refusal(text, text_field="body")
     broken = text + delimiter.join("3ab") + "\n" + delimiter.join("4c") + "\n"
     assert refusal(broken).startswith("raw.txt, line 5: the row must have 2 fields, as the first row has, got 3")
     assert prepared(broken, skip_bad=True, sentences=False)[1]["counts"]["bad_records"] == 1
@@ -217,7 +217,7 @@ def test_a_stray_quote_costs_one_row() -> None:
 def test_a_name_of_a_table_without_a_header_is_refused() -> None:
     assert "its name says a table, but no header was found; pass --format tsv" in refusal("1\tOne.\n2\tTwo.\n", "a.tsv")
     assert prepared("text\nOne is here.\n", "a.csv")[0] == "One is here.\n\n"
-    assert "--text-column has no effect: raw.txt was read as plain text" in refusal("1,One.\n", text_field="2")
+    assert "--text-field has no effect: raw.txt was read as plain text" in refusal("1,One.\n", text_field="2")
 
 
 def office() -> bytes:
@@ -340,7 +340,7 @@ def test_columns_without_a_header_are_refused_and_read_by_number() -> None:
     text = "".join(f"{i}\tSentence number {i} is here.\n" for i in range(1, 13))
     message = refusal(text, "news-sentences.txt")
     assert "a table of tab-separated values without a header" in message
-    assert "--format tsv --text-column N" in message
+    assert "--format tsv --text-field N" in message
     corpus, result = prepared(text, "news-sentences.txt", format="tsv", text_field="2")
     assert corpus.split("\n\n")[:2] == ["Sentence number 1 is here.", "Sentence number 2 is here."]
     assert result["formats"] == {"tsv": 1}

@@ -92,7 +92,7 @@ def test_train_tokenizer_writes_what_the_command_does(command: Command, corpus: 
     for name in ("spiece.model", "spiece.vocab", "spiece.config.json"):
         assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
     before = Path("one/spiece.model").read_bytes()
-    with pytest.raises(AlbertFastError, match="pass overwrite=True to replace it, or another output_dir") as caught:
+    with pytest.raises(AlbertFastError, match="pass overwrite=True to replace it, or another `output_dir`") as caught:
         train_tokenizer([corpus], Path("one"), vocab_size=310)
     assert (caught.value.kind, caught.value.path) == ("exists", Path("one/spiece.model"))
     assert Path("one/spiece.model").read_bytes() == before

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from albert_fast import AlbertFastError, prepare_text
+from albert_fast import AlbertFastError, cli, prepare_text
+from albert_fast.options import PrepareText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,7 +167,7 @@ def prepared(text: str | bytes, name: str = "raw.txt", **options: Any) -> tuple[
 
 
 def refusal(text: str | bytes, name: str = "raw.txt", output: str = "out.txt", **options: Any) -> str:
-    """The error that one input ends with; nothing may be left."""
+    """The error that one input ends with, in the words of the command line; nothing may be left."""
     Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
     before = sorted(Path().iterdir())
     with pytest.raises(AlbertFastError) as caught:
@@ -174,4 +175,6 @@ def refusal(text: str | bytes, name: str = "raw.txt", output: str = "out.txt", *
     assert sorted(Path().iterdir()) == before
     message = str(caught.value)
     assert "\n" not in message
-    return message
+    assert "--" not in message.replace("jq --seq", ""), "the library names no flags"
+    cli.flags.begin(PrepareText)
+    return cli.flags.in_flags(message, caught.value.option)

@@ -26,13 +26,23 @@ fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
     let kind = match error {
         Error::Io { .. } => "io",
         Error::Tokenizer { .. } => "tokenizer",
-        Error::Option(_) => "option",
+        Error::Option(_) | Error::Rule { .. } => "option",
+        Error::Exists { .. } => "exists",
         Error::Input(_) => "input",
         _ => "data",
     };
     raised.setattr("kind", kind)?;
     match error {
-        Error::Io { path, .. } | Error::Tokenizer { path, .. } | Error::Data { path, .. } | Error::Row { path, .. } => {
+        Error::Rule { option, rule, value } => {
+            raised.setattr("option", option)?;
+            raised.setattr("rule", rule)?;
+            raised.setattr("value", value)?;
+        }
+        Error::Exists { path, .. }
+        | Error::Io { path, .. }
+        | Error::Tokenizer { path, .. }
+        | Error::Data { path, .. }
+        | Error::Row { path, .. } => {
             raised.setattr("path", path)?;
         }
         Error::InvalidUtf8 { path, line, byte, .. } => {

@@ -40,7 +40,7 @@ pub fn prepare_text(
     let training = Target::new(&output, num_shards, compression).map_err(to_python)?;
     let holds_out = options.eval_fraction > 0.0;
     if eval_output.is_some() && !holds_out {
-        return Err(rule("--eval-output needs --eval-fraction: the share of the documents that go there"));
+        return Err(rule("`eval_output` needs `eval_fraction`: the share of the documents that go there"));
     }
     let held_out = holds_out.then(|| training.held_out(eval_output.as_deref(), compression));
     let outputs = Outputs { training, held_out, overwrite, dry_run };

@@ -21,7 +21,7 @@ pub enum Error {
     /// A line is not UTF-8.
     #[error(
         "{}, line {line}, byte {byte}: invalid UTF-8 (0x{value:02X}); if the text is in another encoding, convert it first \
-         (iconv -f ENCODING -t UTF-8); otherwise, fix the file, or pass --on-bad-utf8 replace to insert U+FFFD",
+         (iconv -f ENCODING -t UTF-8); otherwise, fix the file, or pass on_bad_utf8='replace' to insert U+FFFD",
         path.display()
     )]
     InvalidUtf8 {
@@ -105,6 +105,24 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// An option outside its rule.
+    #[error("{option} must be {rule}, got {value}")]
+    Rule {
+        /// The option's name.
+        option: &'static str,
+        /// What it must be.
+        rule: String,
+        /// What it is.
+        value: String,
+    },
+    /// Something is at an output's place already: an output, complete or not, or something else.
+    #[error("{}: {reason}", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
+        /// What was found and what to do.
+        reason: String,
+    },
     /// An option breaks its rule, or options contradict each other.
     #[error("{0}")]
     Option(String),
@@ -142,6 +160,16 @@ impl Error {
         Self::Byte { path: path.as_ref().to_path_buf(), byte, reason: reason.into() }
     }
 
+    /// Returns an [`Error::Rule`].
+    pub fn rule(option: &'static str, rule: impl Into<String>, value: impl std::fmt::Display) -> Self {
+        Self::Rule { option, rule: rule.into(), value: value.to_string() }
+    }
+
+    /// Returns an [`Error::Exists`] with its path.
+    pub fn exists(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Exists { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+
     /// Returns an [`Error::Tokenizer`] with its path.
     pub fn tokenizer(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Tokenizer { path: path.as_ref().to_path_buf(), reason: reason.into() }
@@ -152,7 +180,7 @@ fn advice(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match source.kind() {
         StorageFull | QuotaExceeded => "; make room and run the same command again: it goes on after what is finished",
-        FileTooLarge => "; pass a larger --num-shards, or raise the limit on file sizes (ulimit -f)",
+        FileTooLarge => "; pass a larger `num_shards`, or raise the limit on file sizes (ulimit -f)",
         _ => "",
     }
 }

@@ -198,7 +198,7 @@ fn is_missing(error: &Error) -> bool {
 }
 
 fn busy(folder: &Path) -> Error {
-    Error::data(folder, "another run is writing to this folder; wait for it, or pass another --output-dir")
+    Error::data(folder, "another run is writing to this folder; wait for it, or pass another `output_dir`")
 }
 
 #[cfg(test)]

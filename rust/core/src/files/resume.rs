@@ -24,6 +24,11 @@ impl Difference {
 
     /// Compares the values of `name` in the output and now. Returns `None` if they are the same.
     pub fn of(name: &str, there: Option<&Value>, now: Option<&Value>) -> Option<Self> {
+        Self::between(name, " ", there, now)
+    }
+
+    /// As [`Difference::of`], with `link` between the name and the value.
+    fn between(name: &str, link: &str, there: Option<&Value>, now: Option<&Value>) -> Option<Self> {
         if there == now {
             return None;
         }
@@ -36,12 +41,12 @@ impl Difference {
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
-        Some(Self::new(format!("{name} {}, not {}", text(there), text(now))))
+        Some(Self::new(format!("{name}{link}{}, not {}", text(there), text(now))))
     }
 
     /// Compares the values of all options, in the order of their names.
     pub fn of_options(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
-        let mut found = Self::of_all(there, now);
+        let mut found = Self::of_all(there, now, "=");
         for (name, difference) in &mut found {
             difference.keep = there.get(name.as_str()).map(|value| match value {
                 Value::String(text) => text.clone(),
@@ -53,21 +58,24 @@ impl Difference {
 
     /// Compares all values that are not options, in the order of their names.
     pub fn of_values(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
-        Self::of_all(there, now).into_iter().map(|(_, difference)| difference).collect()
+        Self::of_all(there, now, " ").into_iter().map(|(_, difference)| difference).collect()
     }
 
-    fn of_all<'a>(there: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Vec<(&'a String, Self)> {
+    fn of_all<'a>(there: &'a Map<String, Value>, now: &'a Map<String, Value>, link: &str) -> Vec<(&'a String, Self)> {
         let mut names: Vec<_> = there.keys().chain(now.keys()).collect();
         names.sort();
         names.dedup();
-        names.into_iter().filter_map(|name| Some((name, Self::of(name, there.get(name), now.get(name))?))).collect()
+        names
+            .into_iter()
+            .filter_map(|name| Some((name, Self::between(name, link, there.get(name), now.get(name))?)))
+            .collect()
     }
 }
 
 /// Refuses `output`, complete or unfinished, if it was made with anything different.
 ///
 /// # Errors
-/// [`Error::Option`], which says what is different and what to do.
+/// [`Error::Exists`], which says what is different and what to do.
 pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Difference]) -> Result<()> {
     let made = if is_complete { "made" } else { "begun" };
     let aim = if is_complete { "keep it" } else { "resume" };
@@ -78,17 +86,19 @@ pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Differ
         _ => String::new(),
     };
     let what: Vec<_> = differences.iter().map(|it| it.what.as_str()).collect();
-    Err(Error::Option(format!(
-        "{}: {made} with {}; {keep}set overwrite to replace it, or name another output directory",
-        output.display(),
-        what.join(", and with "),
-    )))
+    Err(Error::exists(
+        output,
+        format!(
+            "{made} with {}; {keep}pass overwrite=True to replace it, or another `output_dir`",
+            what.join(", and with ")
+        ),
+    ))
 }
 
 /// Returns the error for a file at `path` in which a command notes what it has done, if it cannot be read as such.
 pub(crate) fn not_ours(path: &Path, reason: &str) -> Error {
     let found = format!("not as albert-fast writes it ({reason})");
-    Error::data(path, format!("{found}; set overwrite to replace the output, or name another output directory"))
+    Error::data(path, format!("{found}; pass overwrite=True to replace the output, or another `output_dir`"))
 }
 
 #[cfg(test)]
@@ -103,7 +113,7 @@ mod tests {
 
     fn said(is_complete: bool, differences: &[Difference]) -> String {
         match check_same(Path::new("out"), is_complete, differences) {
-            Err(Error::Option(text)) => text,
+            Err(error @ Error::Exists { .. }) => error.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -116,20 +126,20 @@ mod tests {
         now.insert("dupe_factor".into(), json!(3));
         assert_eq!(
             said(true, &Difference::of_options(&there, &now)),
-            "out: made with dupe_factor 2, not 3; pass 2 to keep it, set overwrite to replace it, or name another output \
-             directory"
+            "out: made with dupe_factor=2, not 3; pass 2 to keep it, pass overwrite=True to replace it, or another \
+             `output_dir`"
         );
         now.insert("rng".into(), json!("reference"));
         assert_eq!(
             said(false, &Difference::of_options(&there, &now)),
-            "out: begun with dupe_factor 2, not 3, and with rng fast, not reference; pass the earlier values to resume, set \
-             overwrite to replace it, or name another output directory"
+            "out: begun with dupe_factor=2, not 3, and with rng=fast, not reference; pass the earlier values to \
+             resume, pass overwrite=True to replace it, or another `output_dir`"
         );
         now = there.clone();
         now.insert("ngram".into(), json!(3));
         assert_eq!(
             said(true, &Difference::of_options(&there, &now)),
-            "out: made with ngram none, not 3; set overwrite to replace it, or name another output directory"
+            "out: made with ngram=none, not 3; pass overwrite=True to replace it, or another `output_dir`"
         );
     }
 
@@ -139,8 +149,8 @@ mod tests {
         let now = map(&json!({"tokenizer_digest": "xyz", "input": [2], "same": 1}));
         assert_eq!(
             said(true, &Difference::of_values(&there, &now)),
-            "out: made with another input, and with tokenizer_digest abc, not xyz; set overwrite to replace it, or name \
-             another output directory"
+            "out: made with another input, and with tokenizer_digest abc, not xyz; pass overwrite=True to \
+             replace it, or another `output_dir`"
         );
     }
 }

@@ -198,9 +198,9 @@ fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut 
 /// [`Error::Option`].
 pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> {
     let (option, instead) = if options.random_next_sentence {
-        ("random_next_sentence (--random-next-sentence)", "drop the option")
+        ("random_next_sentence=True", "drop the option")
     } else if options.single_segment == SingleSegment::Random && options.rng == RngKind::Fast {
-        ("single_segment random (--single-segment random)", "use split or drop")
+        ("single_segment='random'", "use split or drop")
     } else {
         return Ok(());
     };

@@ -116,8 +116,8 @@ impl InstanceOptions {
 
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
-        let rule = |ok: bool, name: &str, rule: &str, value: String| {
-            if ok { Ok(()) } else { Err(Error::Option(format!("{name} must be {rule}; it is {value}"))) }
+        let rule = |ok: bool, name: &'static str, rule: &str, value: String| {
+            if ok { Ok(()) } else { Err(Error::rule(name, rule, value)) }
         };
         rule(
             (8..=65_536).contains(&self.max_seq_length),

@@ -63,7 +63,7 @@ pub fn instances(
 /// Returns `0..count`, to be shuffled.
 fn numbers(count: u64, what: &str) -> Result<Vec<u32>> {
     let end = u32::try_from(count).map_err(|_| {
-        Error::Option(format!("--rng reference takes up to {} {what}; there are {count}: use --rng fast", u32::MAX))
+        Error::Option(format!("rng='reference' takes up to {} {what}; there are {count}: use rng='fast'", u32::MAX))
     })?;
     Ok((0..end).collect())
 }

@@ -36,9 +36,11 @@ impl LanguageRule {
             _ => {}
         }
         normalize(text).map(Self::Given).ok_or_else(|| {
-            Error::Option(format!(
-                "--language must be auto, each, und, or a language's code in ISO 639-1 or 639-3 (de, deu); it is {text:?}"
-            ))
+            Error::rule(
+                "language",
+                "auto, each, und, or an ISO 639-1 or 639-3 code such as de or deu",
+                format!("{text:?}"),
+            )
         })
     }
 }

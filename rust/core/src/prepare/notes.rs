@@ -22,7 +22,7 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
         for (count, what) in [
             (
                 counts.bad_records,
-                ["record that could not be read (--skip-bad)", "records that could not be read (--skip-bad)"],
+                ["record that could not be read (skip_bad=True)", "records that could not be read (skip_bad=True)"],
             ),
             (counts.redirects, ["redirect", "redirects"]),
             (counts.other_pages, ["page that is not an article", "pages that are not articles"]),
@@ -39,29 +39,29 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
     let clean = &options.clean;
     let mut took = vec![
         (counts.empty_documents, "have no line of text".to_owned()),
-        (counts.short_documents, format!("are shorter than --min-document-chars {}", clean.min_document_chars)),
+        (counts.short_documents, format!("are shorter than min_document_chars={}", clean.min_document_chars)),
         (
             counts.few_sentences,
-            format!("have fewer sentences than --min-document-sentences {}", clean.min_document_sentences),
+            format!("have fewer sentences than min_document_sentences={}", clean.min_document_sentences),
         ),
         (
             counts.non_letters,
-            format!("have a larger fraction of non-letters than --max-non-letters {}", clean.max_non_letters),
+            format!("have a larger fraction of non-letters than max_non_letters={}", clean.max_non_letters),
         ),
-        (counts.duplicate_documents, "are duplicates (--dedup-documents)".to_owned()),
-        (summary.held_out.documents, format!("are held out (--eval-fraction {})", options.eval_fraction)),
+        (counts.duplicate_documents, "are duplicates (dedup_documents=True)".to_owned()),
+        (summary.held_out.documents, format!("are held out (eval_fraction={})", options.eval_fraction)),
     ];
     took.retain(|(count, _)| *count > 0);
     took.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let mut reasons: Vec<_> = took.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
     for (count, what) in [
-        (counts.boilerplate_lines, "lines matched --boilerplate"),
+        (counts.boilerplate_lines, "lines matched `boilerplate`"),
         (counts.letterless_lines, "lines had neither a letter nor a digit"),
         (
             if clean.drop_incomplete_sentences { counts.incomplete_sentences } else { 0 },
-            "sentences were incomplete (--drop-incomplete-sentences)",
+            "sentences were incomplete (drop_incomplete_sentences=True)",
         ),
-        (counts.duplicate_lines, "lines were duplicates (--dedup-lines)"),
+        (counts.duplicate_lines, "lines were duplicates (dedup_lines=True)"),
     ] {
         if count > 0 {
             reasons.push(format!("{count} {what}"));
@@ -76,9 +76,9 @@ pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOpt
         let count = summary.kept.documents;
         let documents = if count == 1 { "1 document".to_owned() } else { format!("{count} documents") };
         let rule =
-            if look.hides_documents() { ", or --documents blank-line if blank lines separate documents" } else { "" };
+            if look.hides_documents() { ", or documents='blank-line' if blank lines separate documents" } else { "" };
         format!(
-            "--eval-fraction {} holds out none of {documents}; pass a larger --eval-fraction{rule}, or drop --eval-fraction",
+            "eval_fraction={} holds out none of {documents}; pass a larger `eval_fraction`{rule}, or drop `eval_fraction`",
             options.eval_fraction
         )
     })
@@ -86,7 +86,7 @@ pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOpt
 
 /// Adds warnings about the input to the summary.
 pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
-    let advice = "pass --documents blank-line if blank lines separate documents, or --document-separator";
+    let advice = "pass documents='blank-line' if blank lines separate documents, or `document_separator`";
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
     if summary.counts.documents_cut > 0 {
         summary.warnings.push(format!(
@@ -109,16 +109,16 @@ pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions)
     let unknown = summary.languages.get(UNDETERMINED).copied().unwrap_or(0);
     if let Some(what) = look.mixed() {
         let documents = if by_file && summary.formats.contains_key("text") {
-            " and --documents blank-line, if blank lines separate documents"
+            " and documents='blank-line', if blank lines separate documents"
         } else {
             ""
         };
         summary.warnings.push(format!(
-            "{what}; pass --language each{documents}, or prepare the languages one by one with --language CODE"
+            "{what}; pass language='each'{documents}, or prepare the languages one by one with language=CODE"
         ));
     } else if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
         summary.warnings.push(format!(
-            "the language of {unknown} of {} was not recognized; pass --language CODE for its abbreviations",
+            "the language of {unknown} of {} was not recognized; pass language=CODE for its abbreviations",
             if summary.documents_read == 1 {
                 "1 document".to_owned()
             } else {
@@ -130,14 +130,14 @@ pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions)
     let joins_all = options.read.paragraphs == ParagraphRule::BlankLine;
     if options.clean.join_hyphens && !joins_all && !(joins_text && summary.formats.contains_key("text")) {
         summary.warnings.push(
-            "no hyphen is joined: each line of this input is a paragraph; pass --paragraphs blank-line if lines belong \
+            "no hyphen is joined: each line of this input is a paragraph; pass paragraphs='blank-line' if lines belong \
              together"
                 .into(),
         );
     }
     if options.clean.drop_incomplete_sentences && !summary.formats.contains_key("mediawiki") {
         summary.warnings.push(
-            "--drop-incomplete-sentences has no effect: no input is a MediaWiki dump, from which templates are removed"
+            "drop_incomplete_sentences=True has no effect: no input is a MediaWiki dump, from which templates are removed"
                 .into(),
         );
     }

@@ -88,26 +88,20 @@ impl CleanOptions {
             regex::Regex::new(pattern).map_err(|error| {
                 let reason = error.to_string();
                 let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Error::Option(format!("--boilerplate: {pattern:?} is not a regular expression: {reason}"))
+                Error::Option(format!("`boilerplate`: {pattern:?} is not a regular expression: {reason}"))
             })?;
         }
         let set = RegexSet::new(&self.boilerplate);
-        set.map(Some).map_err(|error| Error::Option(format!("--boilerplate: the patterns together: {error}")))
+        set.map(Some).map_err(|error| Error::Option(format!("`boilerplate`: the patterns together: {error}")))
     }
 
     fn check(&self) -> Result<()> {
         LanguageRule::parse(&self.language)?;
         if self.max_sentence_bytes < 64 {
-            return Err(Error::Option(format!(
-                "--max-sentence-bytes must be at least 64; it is {}",
-                self.max_sentence_bytes
-            )));
+            return Err(Error::rule("max_sentence_bytes", "at least 64", self.max_sentence_bytes));
         }
         if !(0.0..=1.0).contains(&self.max_non_letters) {
-            return Err(Error::Option(format!(
-                "--max-non-letters is a share, from 0 to 1; it is {}",
-                self.max_non_letters
-            )));
+            return Err(Error::rule("max_non_letters", "a number from 0 to 1", self.max_non_letters));
         }
         Ok(())
     }
@@ -158,18 +152,16 @@ impl PrepareOptions {
         self.clean.check()?;
         if self.clean.join_hyphens && self.read.paragraphs == ParagraphRule::Line {
             return Err(Error::Option(
-                "--join-hyphens must not be set with --paragraphs line, which joins no lines; pass --paragraphs blank-line"
+                "join_hyphens=True must not be set with paragraphs='line', which joins no lines; pass \
+                 paragraphs='blank-line'"
                     .into(),
             ));
         }
         if !(0.0..1.0).contains(&self.eval_fraction) {
-            return Err(Error::Option(format!(
-                "--eval-fraction is a share of the documents, from 0 to below 1; it is {}",
-                self.eval_fraction
-            )));
+            return Err(Error::rule("eval_fraction", "a number of at least 0 and below 1", self.eval_fraction));
         }
         if self.dedup_memory == 0 {
-            return Err(Error::Option("--dedup-memory must be at least 1 (MiB); it is 0".into()));
+            return Err(Error::rule("dedup_memory", "at least 1", 0));
         }
         Ok(())
     }

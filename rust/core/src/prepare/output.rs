@@ -88,19 +88,21 @@ impl Target {
     pub fn new(path: &Path, shards: Option<u64>, compression: TextCompression) -> Result<Self> {
         if path == Path::new("-") {
             return Err(Error::Option(
-                "--output: text is not written to standard output; name a file, or a folder with --num-shards".into(),
+                "`output` must be a file, or a directory with `num_shards`, not standard output".into(),
             ));
         }
         if path.file_name().is_none() {
-            return Err(Error::Option(format!("--output must end in a name; it is {:?}", path.display())));
+            return Err(Error::Option(format!("`output` must end in a name, got {:?}", path.display())));
         }
         if let Some(count) = shards.filter(|count| !(1..=MAX_SHARDS).contains(count)) {
-            return Err(Error::Option(format!("--num-shards must be from 1 to {MAX_SHARDS}; it is {count}")));
+            return Err(Error::rule("num_shards", format!("from 1 to {MAX_SHARDS}"), count));
         }
         let name = path.as_os_str().as_encoded_bytes();
         if shards.is_none() && name.ends_with(b"/") {
             let path = path.display();
-            return Err(Error::Option(format!("{path}: a folder takes --num-shards; without it --output is a file")));
+            return Err(Error::Option(format!(
+                "{path}: a directory needs `num_shards`; without it, `output` is a file"
+            )));
         }
         let suffix = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let said = match suffix {
@@ -114,7 +116,8 @@ impl Target {
         if contradicts || matches!(suffix, "bz2" | "xz") {
             let path = path.display();
             return Err(Error::Option(format!(
-                "{path}: the suffix .{suffix} is not what would be written; .gz and .zst compress a file, --compression a folder's shards"
+                "{path}: cannot write .{suffix}; use .gz, .zst or no suffix for a file, and `compression` for the shards of a \
+                 directory"
             )));
         }
         let path = path.components().collect::<PathBuf>();
@@ -171,33 +174,32 @@ impl Target {
     /// # Errors
     /// [`Error::Option`] saying what is there.
     pub fn check(&self, overwrite: bool) -> Result<()> {
-        let name = self.path.display();
-        let refuse = |reason: String| Err(Error::Option(format!("{name}: {reason}")));
+        let refuse = |reason: String| Err(Error::exists(&self.path, reason));
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return Ok(()) };
         if metadata.is_symlink() {
-            return refuse("this is a link, which would be replaced, not followed; name what it leads to".into());
+            return refuse("this is a link, which would be replaced, not followed; name its target".into());
         }
         if self.shards.is_none() {
             if metadata.is_dir() {
                 return refuse(
-                    "this is a folder; name a file, or pass --num-shards to write files into a folder".into(),
+                    "this is a directory; name a file, or pass `num_shards` to write files into a directory".into(),
                 );
             }
             if !metadata.is_file() {
-                return refuse("this is neither a file nor a folder; name another output".into());
+                return refuse("this is neither a file nor a directory; name another output".into());
             }
             if !overwrite {
-                return refuse("this file exists; pass --overwrite to replace it, or name another output".into());
+                return refuse("this file exists; pass overwrite=True to replace it, or name another output".into());
             }
             return Ok(());
         }
         if !metadata.is_dir() {
-            return refuse("this is a file; --num-shards writes a folder: name another output".into());
+            return refuse("this is a file, and `num_shards` writes a directory; name another output".into());
         }
         #[cfg(unix)]
         if fs::metadata(self.folder()).is_ok_and(|above| device(&above) != device(&metadata)) {
             return refuse(
-                "a file system is mounted here, and a folder is replaced as a whole; name a folder in it".into(),
+                "a file system is mounted here, and a directory is replaced as a whole; name a directory in it".into(),
             );
         }
         let error = |source| Error::io("cannot read the folder", &self.path, source);
@@ -208,13 +210,13 @@ impl Target {
         entries.sort();
         if let Some(foreign) = entries.iter().find(|name| !name.to_str().is_some_and(is_ours)) {
             return refuse(format!(
-                "the folder holds {:?}, which is not of prepare-text; name an empty or a new folder",
+                "the directory holds {:?}, which prepare-text did not write; name an empty or a new directory",
                 Path::new(foreign).display()
             ));
         }
         if !entries.is_empty() && !overwrite {
             return refuse(
-                "the folder holds an earlier output; pass --overwrite to replace it, or name another".into(),
+                "the directory holds an earlier output; pass overwrite=True to replace it, or name another".into(),
             );
         }
         Ok(())
@@ -350,7 +352,7 @@ pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     if source.raw_os_error() == Some(libc::EMFILE) {
         let reason =
-            format!("cannot write: {source}; pass fewer --num-shards, or raise the limit on open files (ulimit -n)");
+            format!("cannot write: {source}; pass fewer `num_shards`, or raise the limit on open files (ulimit -n)");
         return Error::data(path, reason);
     }
     if matches!(source.kind(), StorageFull | QuotaExceeded) {

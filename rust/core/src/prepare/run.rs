@@ -85,7 +85,7 @@ pub fn prepare<S: AsRef<OsStr>>(
         if training.starts_with(&held_out) || held_out.starts_with(&training) {
             return Err(Error::Option(format!(
                 "{}: the output for evaluation and that for training, {}, are the same or one lies in the other; name \
-                 another --eval-output",
+                 another `eval_output`",
                 held_out.display(),
                 training.display()
             )));

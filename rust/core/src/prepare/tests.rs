@@ -242,7 +242,7 @@ fn nothing_left_says_why() {
     let mut case = Case::new(&[("a.txt", "A text. Another.")]);
     case.options.clean.min_document_chars = 100;
     let error = case.error();
-    assert_eq!(error.as_str(), "no document is left of 1: 1 are shorter than --min-document-chars 100");
+    assert_eq!(error.as_str(), "no document is left of 1: 1 are shorter than min_document_chars=100");
     case.dry_run = true;
     assert_eq!(case.run().unwrap().warnings, [error]);
     let empty = Case::new(&[("a.txt", ""), ("b.txt", "\n \n")]);
@@ -252,13 +252,13 @@ fn nothing_left_says_why() {
 #[test]
 fn what_cannot_be_is_refused() {
     for (change, words) in [
-        ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "--language"),
+        ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "`language`"),
         (|o| o.clean.boilerplate = vec!["ok".into(), "(".into()], "\"(\""),
-        (|o| o.clean.max_non_letters = 1.5, "--max-non-letters"),
-        (|o| o.clean.max_non_letters = f64::NAN, "--max-non-letters"),
-        (|o| o.eval_fraction = 1.0, "--eval-fraction"),
-        (|o| o.clean.max_sentence_bytes = 10, "--max-sentence-bytes"),
-        (|o| o.dedup_memory = 0, "--dedup-memory"),
+        (|o| o.clean.max_non_letters = 1.5, "`max_non_letters`"),
+        (|o| o.clean.max_non_letters = f64::NAN, "`max_non_letters`"),
+        (|o| o.eval_fraction = 1.0, "`eval_fraction`"),
+        (|o| o.clean.max_sentence_bytes = 10, "`max_sentence_bytes`"),
+        (|o| o.dedup_memory = 0, "`dedup_memory`"),
     ] {
         let mut case = Case::new(&[("a.txt", "A text. Another.")]);
         change(&mut case.options);

@@ -107,7 +107,7 @@ pub fn make_records(
     match (given, instances.rng) {
         (Some(store), RngKind::Fast) => job.with_store(store, progress),
         (Some(store), RngKind::Reference) => Err(Error::Option(format!(
-            "--rng reference needs the text, not the token store {}: it depends on the surface of unknown characters",
+            "rng='reference' needs the text, not the token store {}: it depends on the surface of unknown characters",
             store.display()
         ))),
         (None, RngKind::Fast) => job.with_text(inputs, progress),
@@ -201,7 +201,8 @@ impl Job<'_> {
         let records = self.write(&store, identity, progress);
         drop(store);
         // An interrupted run needs the store to resume. A run that is refused for what the store holds does not.
-        if !matches!(records, Err(ref error) if !matches!(error, Error::Input(_) | Error::Option(_))) {
+        if !matches!(records, Err(ref error) if !matches!(error, Error::Input(_) | Error::Option(_) | Error::Rule { .. } | Error::Exists { .. }))
+        {
             self.tidy(&folder)?;
         }
         let records = records?;
@@ -264,7 +265,7 @@ impl Job<'_> {
         if wrong > 0 {
             self.notes.push(format!(
                 "{wrong} of {} instances have label 1 though B is of A's document, follows A or repeats it: as in the reference; \
-                 --rng fast makes none",
+                 rng='fast' makes none",
                 instances.len()
             ));
         }

@@ -259,10 +259,9 @@ fn write<S: InstanceSource>(
     }
     let num_shards = options.num_shards.unwrap_or_else(|| instances.div_ceil(INSTANCES_PER_SHARD).min(MAX_SHARDS));
     if !(1..=instances.min(MAX_SHARDS)).contains(&num_shards) {
-        return Err(Error::Option(format!(
-            "num_shards must be from 1 to {} (there are {instances} instances); it is {num_shards}",
-            instances.min(MAX_SHARDS)
-        )));
+        let most = instances.min(MAX_SHARDS);
+        let rule = format!("from 1 to {most}, because there are {instances} instances");
+        return Err(Error::rule("num_shards", rule, num_shards));
     }
     let options = RecordsOptions { num_shards: Some(num_shards), ..options.clone() };
     let header = Header::new(&options, &origin.identity, Some(instances));

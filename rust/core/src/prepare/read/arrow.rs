@@ -436,7 +436,7 @@ fn with_bytes(field: &Field) -> Field {
 
 /// The way to the field that `name` names: its own name, or with dots those of the structs around it.
 fn find(fields: &Fields, name: &str) -> Result<Vec<usize>, String> {
-    const ADVICE: &str = "pass --text-column NAME";
+    const ADVICE: &str = "pass text_field=NAME";
     let Some((way, kind)) = way(fields, name) else {
         let mut columns = Vec::new();
         list(fields, "", &mut columns);

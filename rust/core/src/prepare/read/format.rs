@@ -131,7 +131,7 @@ pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Ki
     let wanted = match (options.format, found) {
         (Format::Auto, Kind::Other(it)) if it.may_be_text => {
             let advice = it.advice;
-            return Err(format!("this is {}; {advice}, or pass --format text to read it as it is", it.what));
+            return Err(format!("this is {}; {advice}, or pass format='text' to read it as it is", it.what));
         }
         (Format::Auto, Kind::Other(it)) => return Err(format!("this is {}; {}", it.what, it.advice)),
         (Format::Auto, found) => return Ok(found),
@@ -150,11 +150,11 @@ pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Ki
     }
     let name = wanted.format().unwrap_or_default();
     let advice = match found.format() {
-        _ if wanted == Kind::Text => found.advice().unwrap_or("drop --format").to_owned(),
-        Some(other) => format!("drop --format, or pass --format {other}"),
+        _ if wanted == Kind::Text => found.advice().unwrap_or("drop `format`").to_owned(),
+        Some(other) => format!("drop `format`, or pass format='{other}'"),
         None => found.advice().unwrap_or_default().to_owned(),
     };
-    Err(format!("--format {name} must describe the data, but this is {}; {advice}", found.what()))
+    Err(format!("format='{name}' must describe the data, but this is {}; {advice}", found.what()))
 }
 
 /// What an input that looks like text is by its `path` and the column that the options name.
@@ -166,8 +166,8 @@ pub(super) fn by_name(head: &[u8], whole: bool, path: &Path, field: &str) -> Res
         let format = kind.format().unwrap_or_default();
         return table::is_named(head, whole, kind, field, false).then_some(kind).ok_or_else(|| {
             format!(
-                "its name says a table, but no header was found; pass --format {format} --text-column N (a column's name, or \
-                 its number from 1), or --format text to read it as text"
+                "its name says a table, but no header was found; pass format='{format}' text_field=N (a column's name, or \
+                 its number from 1), or format='text' to read it as text"
             )
         });
     }
@@ -227,7 +227,7 @@ pub fn recognize(head: &[u8], whole: bool) -> Kind {
             Some(kind) => kind,
             None if table::has_columns(text, whole) => Other::text(
                 "a table of tab-separated values without a header",
-                "pass --format tsv --text-column N to prepare-text, with the number of the column from 1",
+                "pass format='tsv' text_field=N to prepare-text, with the number of the column from 1",
             ),
             None => binary::shifted(text).unwrap_or(Kind::Text),
         },

@@ -108,7 +108,7 @@ const WITH_ESCAPES: &str = "python3 -c \"import json, sys; \
 const ARRAYS: &str = "take its first item: jq -c 'if type == \"array\" then {text: .[0]} else . end' FILE > NEW";
 const STRINGS: &str = "put it into an object: jq -c 'if type == \"string\" then {text: .} else . end' FILE > NEW";
 
-const SKIP: &str = "or pass --skip-bad to skip such lines";
+const SKIP: &str = "or pass skip_bad=True to skip such lines";
 
 /// Why `line` is no JSON object, of which `error` is what the parser says, and what to do.
 pub(super) fn explain(line: &str, error: &serde_json::Error) -> String {
@@ -144,7 +144,7 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
     if said.contains("surrogate") || said.contains("unexpected end of hex escape") {
         let at = lone_surrogates(line).next()?;
         let escape = &line[at..at + 6];
-        let remedy = "pass --on-bad-utf8 replace to insert U+FFFD".into();
+        let remedy = "pass on_bad_utf8='replace' to insert U+FFFD".into();
         return Some((format!("the lone surrogate {escape} at byte {} is half a character", at + 1), remedy));
     }
     if said.starts_with("control character") {
@@ -210,7 +210,7 @@ fn unexpected(line: &str, at: usize) -> Option<(String, String)> {
             (format!("a name without quotation marks at byte {here}"), "write names in double quotes".into())
         }
         c if at == 0 => {
-            (format!("the line begins with {c:?}, not with {{"), "pass --format text if this is plain text".into())
+            (format!("the line begins with {c:?}, not with {{"), "pass format='text' if this is plain text".into())
         }
         _ => return None,
     })

@@ -18,7 +18,7 @@ use crate::files::inputs::OnBadUtf8;
 
 /// What is wrong with a last line that ends within its object.
 const CUT_SHORT: &str =
-    "the file is cut short: its last object does not end; fetch the file again, or pass --skip-bad to skip it";
+    "the file is cut short: its last object does not end; fetch the file again, or pass skip_bad=True to skip it";
 
 /// Hands over the text of each object.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
@@ -29,8 +29,8 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     let mut line = records.block.line;
     let is_guess = records.options.format == Format::Auto && !is_json_by_name(records.path);
     let named = |reason: String| {
-        let is_named = !is_guess || reason.contains("--format text");
-        if is_named { reason } else { format!("{reason}; if this is plain text, pass --format text") }
+        let is_named = !is_guess || reason.contains("format='text'");
+        if is_named { reason } else { format!("{reason}; if this is plain text, pass format='text'") }
     };
     while !rest.is_empty() {
         let end = memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
@@ -103,7 +103,7 @@ enum Field<'a> {
 impl Field<'_> {
     /// Why `record` has no text, and what to do; `is_all` says whether it is all of the file.
     fn reason(&self, field: &str, record: &str, is_all: bool) -> String {
-        const ADVICE: &str = "or --skip-bad to skip such lines";
+        const ADVICE: &str = "or skip_bad=True to skip such lines";
         let value = || {
             let standard = json_faults::without_python_numbers(record);
             serde_json::from_str::<Value>(standard.as_deref().unwrap_or(record)).unwrap_or_default()
@@ -121,7 +121,7 @@ impl Field<'_> {
                     _ if is_all => array_of_records(&value).unwrap_or_default(),
                     _ => String::new(),
                 };
-                format!("the field {field:?} is {what}, not a string; {remedy}pass --text-field NAME, {ADVICE}")
+                format!("the field {field:?} is {what}, not a string; {remedy}pass text_field=NAME, {ADVICE}")
             }
             Self::Missing => {
                 let value = value();
@@ -138,7 +138,7 @@ impl Field<'_> {
                     _ if is_all => array_of_records(&value).unwrap_or_default(),
                     _ => String::new(),
                 };
-                format!("no field {field:?} (fields: {fields}); {remedy}pass --text-field NAME, {ADVICE}")
+                format!("no field {field:?} (fields: {fields}); {remedy}pass text_field=NAME, {ADVICE}")
             }
         }
     }

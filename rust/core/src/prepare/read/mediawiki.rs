@@ -39,11 +39,11 @@ const REDIRECT_WORDS: &[&str] = &[
 
 /// What is wrong with anything but a page, or nothing, between the pages.
 pub(super) const NO_PAGE: &str =
-    "only pages and comments may be here; split the file: one dump per file; --skip-bad skips this text";
+    "only pages and comments may be here; split the file: one dump per file; skip_bad=True skips this text";
 
 /// What is wrong with what stands before the first page of a dump without a header.
-pub(super) const NO_BEGINNING: &str = "the dump's beginning is missing: fetch the file again, or pass --skip-bad to begin with \
-    the first <page>, or --format text if this is plain text";
+pub(super) const NO_BEGINNING: &str = "the dump's beginning is missing: fetch the file again, or pass skip_bad=True to begin with \
+    the first <page>, or format='text' if this is plain text";
 
 /// What a dump's header says of the site.
 #[derive(Debug, Default)]

@@ -145,7 +145,7 @@ impl ColumnReader {
 
 /// The leaf column that `field` names.
 fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
-    const ADVICE: &str = "pass --text-column NAME";
+    const ADVICE: &str = "pass text_field=NAME";
     let mut named: Vec<usize> =
         (0..schema.num_columns()).filter(|&i| schema.column(i).path().string() == field).collect();
     // A column of that very name comes before a field within a struct.
@@ -217,14 +217,14 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         let row = block.line + i as u64;
         if nulls.next_if_eq(&i).is_some() {
             let field = &records.options.text_field;
-            let reason = || format!("the column {field:?} is null; leave such rows out with --skip-bad");
+            let reason = || format!("the column {field:?} is null; leave such rows out with skip_bad=True");
             records.bad(counts, || Error::row(records.path, row, reason()))?;
             continue;
         }
         let text = decode(bytes, records.options.on_bad_utf8, counts).map_err(|at| {
             let value = bytes[at];
             let byte = at + 1;
-            let advice = "fix the file, or pass --on-bad-utf8 replace to insert U+FFFD";
+            let advice = "fix the file, or pass on_bad_utf8='replace' to insert U+FFFD";
             Error::row(records.path, row, format!("byte {byte}: invalid UTF-8 (0x{value:02X}); {advice}"))
         })?;
         document(text.into_owned());

@@ -186,9 +186,9 @@ impl RawReader {
         }
         let Some(kind) = found else { return Ok(()) };
         let advice =
-            if kind == Kind::Text { "pass --format csv if it is a table, or drop --text-column" } else { "drop it" };
+            if kind == Kind::Text { "pass format='csv' if it is a table, or drop `text_field`" } else { "drop it" };
         let path = file.path.display();
-        Err(Error::Option(format!("--text-column has no effect: {path} was read as {}; {advice}", kind.what())))
+        Err(Error::Option(format!("`text_field` has no effect: {path} was read as {}; {advice}", kind.what())))
     }
 
     /// Opens the file whose turn it is; none where it is empty.
@@ -298,7 +298,7 @@ fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Resul
     let doubt = if is_header { None } else { format::names_in(&text, delimiter, index) };
     let doubt = doubt.map(|(names, name)| {
         format!(
-            "{}: the first row looks like a header ({names}) and is read as text; pass --text-column {name} if it is one",
+            "{}: the first row looks like a header ({names}) and is read as text; pass text_field={name} if it is one",
             path.display()
         )
     });
@@ -386,7 +386,7 @@ fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Opti
     let line = window.line + memchr_iter(window.newline, &data[..at]).count() as u64;
     let reason = format!(
         "the quote that opens a field here must be closed, got none {place}; double quotes within fields (\"\"), or pass \
-         --skip-bad to skip such rows"
+         skip_bad=True to skip such rows"
     );
     Some(Error::line(&window.file.path, line, reason))
 }
@@ -450,7 +450,7 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
                 let advice = if rest.is_empty() {
                     "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end"
                 } else {
-                    "fetch the file again, or pass --skip-bad to skip the page that is cut"
+                    "fetch the file again, or pass skip_bad=True to skip the page that is cut"
                 };
                 let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
                 return Err(Error::byte(path, end, reason));

@@ -17,7 +17,7 @@ use crate::Result;
 pub(super) const MAX_ROW: usize = 16 << 20;
 
 /// What to do if data only look like a table.
-pub(super) const NO_TABLE: &str = "; if this is not a table, pass --format text";
+pub(super) const NO_TABLE: &str = "; if this is not a table, pass format='text'";
 
 /// Lines before the header that are looked at.
 const FIRST_LINES: usize = 100;
@@ -81,7 +81,7 @@ pub(super) fn find(
     }
     let shown: Vec<String> = names.iter().take(50).map(|name| format!("{name:?}")).collect();
     Err(format!(
-        "no column {field:?} (columns: {}); pass --text-column NAME, or the column's number, from 1, if the first row is \
+        "no column {field:?} (columns: {}); pass text_field=NAME, or the column's number, from 1, if the first row is \
          not a header",
         shown.join(", ")
     ))
@@ -159,7 +159,7 @@ pub(super) fn parse(
         at += end;
     }
     let way_around = if records.options.format == Format::Auto { NO_TABLE } else { "" };
-    let advice = "double quotes within fields (\"\"), or pass --skip-bad to skip such rows";
+    let advice = "double quotes within fields (\"\"), or pass skip_bad=True to skip such rows";
     let mut reader = reader(&plain, dialect);
     let mut record = csv::StringRecord::new();
     for (line, fault) in rows {
@@ -186,7 +186,7 @@ pub(super) fn parse(
             records.bad_line(line, counts, || {
                 format!(
                     "the row must have {wanted} fields, as the first row has, got {found}; put quotes around fields that \
-                     hold {:?} or a quote, or pass --skip-bad to skip such rows{way_around}",
+                     hold {:?} or a quote, or pass skip_bad=True to skip such rows{way_around}",
                     dialect.delimiter as char
                 )
             })?;

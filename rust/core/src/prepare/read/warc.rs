@@ -165,7 +165,7 @@ pub(super) fn fault(data: &[u8]) -> String {
         }
         Next::Whole { .. } | Next::Cut => "the file is cut short: no whole WARC record begins here".into(),
     };
-    format!("{what}; fetch the file again, or pass --skip-bad to skip such records")
+    format!("{what}; fetch the file again, or pass skip_bad=True to skip such records")
 }
 
 /// The value of a field of a header.
@@ -209,7 +209,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         } else if matches!(kind, "conversion" | "resource") && is_text() {
             let text = decode(&rest[body..end], records.options.on_bad_utf8, counts).map_err(|invalid| {
                 let reason = format!(
-                    "invalid UTF-8 (0x{:02X}); fix the file, or pass --on-bad-utf8 replace to insert U+FFFD",
+                    "invalid UTF-8 (0x{:02X}); fix the file, or pass on_bad_utf8='replace' to insert U+FFFD",
                     rest[body + invalid]
                 );
                 Error::byte(records.path, place + (body + invalid) as u64, reason)

@@ -55,7 +55,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
                 }
                 (None, None) if is_blank(line.as_bytes()) => {}
                 (None, None) => {
-                    let reason = "text outside <doc> .. </doc>; if this is plain text, pass --format text";
+                    let reason = "text outside <doc> .. </doc>; if this is plain text, pass format='text'";
                     records.bad_line(line_number, counts, || reason.into())?;
                 }
             }

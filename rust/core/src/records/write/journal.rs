@@ -31,12 +31,14 @@ pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
     } else if let Some((there, lines)) = read_journal(folder)? {
         (there, lines, None)
     } else if let Some(name) = names(folder)?.into_iter().find(|name| is_shard_name(name)) {
-        return Err(Error::Option(format!(
-            "{} holds {name}, but neither {} nor {FILE}, which would say what it was made of; pass another --output-dir, \
-             or --overwrite to remove the records there",
-            folder.display(),
-            dataset::FILE
-        )));
+        return Err(Error::exists(
+            folder,
+            format!(
+                "the directory holds {name}, but neither {} nor {FILE}, which would say what it was made of; pass another \
+                 `output_dir`, or overwrite=True to remove the records there",
+                dataset::FILE
+            ),
+        ));
     } else {
         return Ok(None);
     };

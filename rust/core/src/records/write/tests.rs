@@ -346,16 +346,16 @@ fn other_options_are_refused_by_name() {
         ),
         "{error}"
     );
-    assert!(error.contains("set overwrite"), "{error}");
+    assert!(error.contains("pass overwrite=True"), "{error}");
     assert!(look(folder.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed 1, not"));
 
     let error = make(100, folder.path(), &options(3)).unwrap_err().to_string();
     assert!(error.contains("made with num_shards 2, not 3; pass 2 to keep it"), "{error}");
     let error = make(99, folder.path(), &options(2)).unwrap_err().to_string();
-    assert!(error.contains("made with instances 100, not 99; set overwrite"), "{error}");
+    assert!(error.contains("made with instances 100, not 99; pass overwrite=True"), "{error}");
     let elsewhere = Origin { identity: [("tokenizer".to_owned(), "xyz".into())].into_iter().collect(), ..origin() };
     let error = write_records(&Made::new(100), folder.path(), &options(2), &elsewhere, &mut NoProgress);
-    assert!(error.unwrap_err().to_string().contains("made with tokenizer abc, not xyz; set overwrite"));
+    assert!(error.unwrap_err().to_string().contains("made with tokenizer abc, not xyz; pass overwrite=True"));
     assert_eq!(files(folder.path()), before);
 
     std::fs::write(folder.path().join("notes.txt"), b"mine").unwrap();

@@ -285,7 +285,7 @@ fn what_a_kill_leaves_behind_does_no_harm() {
 fn refusal(result: Result<Summary>) -> String {
     match result {
         Err(Error::Option(text)) => {
-            assert!(text.contains("set overwrite"), "{text}");
+            assert!(text.contains("pass overwrite=True"), "{text}");
             text
         }
         other => panic!("{other:?}"),

@@ -279,7 +279,7 @@ fn sure(head: &[u8]) -> Option<Kind> {
         [b'\n', length, b'\n', piece, ..]
             if *length < 0x80 && *piece < *length && head.get(4 + *piece as usize) == Some(&0x15) =>
         {
-            Other::binary("a SentencePiece model", "pass a text file; a tokenizer is for --tokenizer")
+            Other::binary("a SentencePiece model", "pass a text file; a tokenizer is for `tokenizer`")
         }
         _ => return None,
     })

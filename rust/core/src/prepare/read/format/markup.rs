@@ -30,7 +30,7 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     }
     let element = first_element(text);
     if !whole && element.starts_with(b"<!--") {
-        let advice = "pass --format mediawiki if it is a MediaWiki dump; otherwise, extract its text first";
+        let advice = "pass format='mediawiki' if it is a MediaWiki dump; otherwise, extract its text first";
         return Some(Other::text(LONG_COMMENT, advice));
     }
     if is_html(text) || is_html(element) {

@@ -32,16 +32,16 @@ fn what_is_found_is_named_with_its_place() {
         (
             r#"{"text": "\ud83d."}"#,
             r"the lone surrogate \ud83d at byte 11 is half a character",
-            "--on-bad-utf8 replace",
+            "on_bad_utf8='replace'",
         ),
         (r#"["One."]"#, "the line is an array", "jq -c "),
         (r#""One.""#, "the line is a string", "jq -c "),
         ("7", "the line is a number", "remove"),
-        ("One is here.", "the line begins with 'O', not with {", "--format text"),
+        ("One is here.", "the line begins with 'O', not with {", "format='text'"),
     ] {
         let text = said(line);
         assert!(text.starts_with(&format!("not a JSON object: {what}")), "{line}: {text}");
-        assert!(text.contains(remedy) && text.ends_with("or pass --skip-bad to skip such lines"), "{line}: {text}");
+        assert!(text.contains(remedy) && text.ends_with("or pass skip_bad=True to skip such lines"), "{line}: {text}");
         assert!(!text.contains("jq -c . "), "{line}: {text}");
     }
 }

@@ -335,7 +335,7 @@ fn files_that_are_cut_short_are_named() {
     let last = DUMP.rfind("<page>").unwrap();
     for end in [last + 7, last + 20, DUMP.rfind("</text>").unwrap(), DUMP.rfind("</page>").unwrap() + 3] {
         let message = read(&[&DUMP.as_bytes()[..end]], &options()).unwrap_err();
-        assert!(message.ends_with("pass --skip-bad to skip the page that is cut"), "{message}");
+        assert!(message.ends_with("pass skip_bad=True to skip the page that is cut"), "{message}");
         let read = read(&[&DUMP.as_bytes()[..end]], &skip).unwrap();
         assert_eq!((read.texts, read.counts.bad_records), (vec!["one\n".to_owned()], 1));
     }
@@ -557,7 +557,7 @@ fn padding_and_junk_behind_a_dump() {
         assert_eq!(texts(&text, false).unwrap(), ["one\n", "two\n"]);
     }
     for text in [format!("{DUMP}junk"), format!("{pages}junk"), format!("{DUMP}\0junk\0")] {
-        assert!(texts(&text, false).unwrap_err().contains("--skip-bad skips this text"), "{text:?}");
+        assert!(texts(&text, false).unwrap_err().contains("skip_bad=True skips this text"), "{text:?}");
         assert_eq!(texts(&text, true).unwrap(), ["one\n", "two\n"]);
     }
     let header = &DUMP[..DUMP.find("<page>").unwrap()];
@@ -631,18 +631,18 @@ fn remedies_for_records_of_other_shapes() {
         "{\"data\": [{\"text\": \"a\"}], \"version\": \"1.1\"}",
         "{\"version\": 1, \"few\": [{\"a\": 1}], \"data\": [{\"text\": \"a\"}, {\"text\": \"b\"}], \"text\": null}\n",
     ] {
-        assert!(said(text).contains("jq -c '.data[]' FILE > NEW, or pass --text-field NAME"), "{}", said(text));
+        assert!(said(text).contains("jq -c '.data[]' FILE > NEW, or pass text_field=NAME"), "{}", said(text));
     }
     let record = said("{\"notes\": [{\"a\": 1}]}\n{\"notes\": [{\"a\": 2}]}\n");
     assert!(!record.contains("jq "), "{record}");
     // What is only taken for JSON Lines may be text.
     let log = "{\"event\": \"start\"}\n{\"event\": \"end\"}\nThe service was restarted.\nAll went well after that.\n";
     let error = said(log);
-    assert!(error.ends_with("; if this is plain text, pass --format text"), "{error}");
+    assert!(error.ends_with("; if this is plain text, pass format='text'"), "{error}");
     let error = said(&log.replace("\"event\"", "\"text\""));
-    assert_eq!(error.matches("pass --format text").count(), 1, "{error}");
+    assert_eq!(error.matches("pass format='text'").count(), 1, "{error}");
     let named = ReadOptions { format: Format::Jsonl, ..options() };
-    assert!(!read(&[log.as_bytes()], &named).unwrap_err().contains("--format text"));
+    assert!(!read(&[log.as_bytes()], &named).unwrap_err().contains("format='text'"));
     assert!(said("{\n \"data\": [{\"text\": \"a\"}]\n}\n").contains("jq -c '.data[]'"), "array");
 }
 

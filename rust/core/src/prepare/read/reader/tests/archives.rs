@@ -33,7 +33,7 @@ fn web_archives() {
         (warc("response", None, "HTTP/1.1 200 OK\r\n\r\n<html>"), "a server's response, not text"),
         (
             warc("conversion", Some(3), "too long for that"),
-            "must lead to the next record, got 3; fetch the file again, or pass --skip-bad",
+            "must lead to the next record, got 3; fetch the file again, or pass skip_bad=True",
         ),
         (warc("conversion", Some(90), "too short for that"), "must lead to the next record, got 90"),
         (warc("conversion", Some(1 << 40), "too short for that"), "must lead to the next record, got 1099511627776"),

@@ -73,7 +73,7 @@ fn a_quote_in_the_wrong_place_is_a_bad_row() {
     assert!(
         error.starts_with(
             "a.csv, line 2: the quote that closes the field must be followed by ',' or the end of the row, got \" she said.\"; \
-             double quotes within fields (\"\"), or pass --skip-bad"
+             double quotes within fields (\"\"), or pass skip_bad=True"
         ),
         "{error}"
     );
@@ -147,7 +147,7 @@ fn a_name_tells_a_table() {
         let error = named(name, text, |_| {}).unwrap_err();
         let format = &name[name.len() - 3..];
         let expected =
-            format!("{name}: its name says a table, but no header was found; pass --format {format} --text-column N");
+            format!("{name}: its name says a table, but no header was found; pass format='{format}' text_field=N");
         assert!(error.starts_with(&expected), "{error}");
         assert_eq!(named(name, text, |it| it.format = Format::Text).unwrap().1, "text");
     }
@@ -167,11 +167,11 @@ fn a_header_that_is_read_as_a_row_is_warned_of() {
     assert_eq!(
         warnings("id,\"Main text\"\n1,One.\n2,Two.\n", "2"),
         [
-            "a.csv: the first row looks like a header (id, Main text) and is read as text; pass --text-column \"Main text\" if \
+            "a.csv: the first row looks like a header (id, Main text) and is read as text; pass text_field=\"Main text\" if \
           it is one"
         ]
     );
-    assert!(warnings("id,review\n1,One.\n", "2")[0].contains("pass --text-column review if"));
+    assert!(warnings("id,review\n1,One.\n", "2")[0].contains("pass text_field=review if"));
     for (text, field) in
         [("1,One is here.\n2,Two.\n", "2"), ("one,two\n", "2"), ("id,2\n1,One.\n", "2"), ("id,text\n1,One.\n", "text")]
     {
@@ -184,8 +184,8 @@ fn a_column_without_a_table_is_refused() {
     for (name, field) in [("noh.txt", "2"), ("a.txt", "article.body")] {
         let error = named(name, "1,One.\n2,Two.\n", |it| it.text_field = field.into()).unwrap_err();
         assert!(
-            error.contains("--text-column has no effect: ")
-                && error.contains(&format!("{name} was read as plain text; pass --format csv")),
+            error.contains("`text_field` has no effect: ")
+                && error.contains(&format!("{name} was read as plain text; pass format='csv'")),
             "{error}"
         );
     }
