@@ -252,13 +252,13 @@ fn nothing_left_says_why() {
 #[test]
 fn what_cannot_be_is_refused() {
     for (change, words) in [
-        ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "`language`"),
+        ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "language must be "),
         (|o| o.clean.boilerplate = vec!["ok".into(), "(".into()], "\"(\""),
-        (|o| o.clean.max_non_letters = 1.5, "`max_non_letters`"),
-        (|o| o.clean.max_non_letters = f64::NAN, "`max_non_letters`"),
-        (|o| o.eval_fraction = 1.0, "`eval_fraction`"),
-        (|o| o.clean.max_sentence_bytes = 10, "`max_sentence_bytes`"),
-        (|o| o.dedup_memory = 0, "`dedup_memory`"),
+        (|o| o.clean.max_non_letters = 1.5, "max_non_letters must be "),
+        (|o| o.clean.max_non_letters = f64::NAN, "max_non_letters must be "),
+        (|o| o.eval_fraction = 1.0, "eval_fraction must be "),
+        (|o| o.clean.max_sentence_bytes = 10, "max_sentence_bytes must be "),
+        (|o| o.dedup_memory = 0, "dedup_memory must be "),
     ] {
         let mut case = Case::new(&[("a.txt", "A text. Another.")]);
         change(&mut case.options);

@@ -209,7 +209,7 @@ fn the_number_of_shards_follows_from_the_number_of_instances() {
     assert_eq!(make(100_001, folder.path(), &by_size).unwrap().dataset.shards.len(), 2);
     assert!(make(100_001, folder.path(), &by_size).unwrap().already_complete);
     let error = make(3, folder.path(), &options(4)).unwrap_err().to_string();
-    assert_eq!(error, "num_shards must be from 1 to 3 (there are 3 instances); it is 4");
+    assert_eq!(error, "num_shards must be from 1 to 3, because there are 3 instances, got 4");
     assert!(make(3, folder.path(), &options(0)).is_err());
     let error = make(0, folder.path(), &options(1)).unwrap_err().to_string();
     assert!(error.starts_with("no instances: none of 50 documents is long enough"), "{error}");
@@ -338,19 +338,19 @@ fn other_options_are_refused_by_name() {
     other.instances.random_seed = 2;
     other.instances.do_permutation = true;
     let error = make(100, folder.path(), &other).unwrap_err();
-    assert!(matches!(error, Error::Option(_)));
+    assert!(matches!(error, Error::Exists { .. }));
     let error = error.to_string();
     assert!(
         error.contains(
-            "made with do_permutation false, not true, and with random_seed 1, not 2; pass the earlier values"
+            "made with do_permutation=false, not true, and with random_seed=1, not 2; pass the earlier values"
         ),
         "{error}"
     );
     assert!(error.contains("pass overwrite=True"), "{error}");
-    assert!(look(folder.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed 1, not"));
+    assert!(look(folder.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed=1, not"));
 
     let error = make(100, folder.path(), &options(3)).unwrap_err().to_string();
-    assert!(error.contains("made with num_shards 2, not 3; pass 2 to keep it"), "{error}");
+    assert!(error.contains("made with num_shards=2, not 3; pass 2 to keep it"), "{error}");
     let error = make(99, folder.path(), &options(2)).unwrap_err().to_string();
     assert!(error.contains("made with instances 100, not 99; pass overwrite=True"), "{error}");
     let elsewhere = Origin { identity: [("tokenizer".to_owned(), "xyz".into())].into_iter().collect(), ..origin() };

@@ -284,7 +284,8 @@ fn what_a_kill_leaves_behind_does_no_harm() {
 
 fn refusal(result: Result<Summary>) -> String {
     match result {
-        Err(Error::Option(text)) => {
+        Err(error @ Error::Exists { .. }) => {
+            let text = error.to_string();
             assert!(text.contains("pass overwrite=True"), "{text}");
             text
         }
@@ -307,7 +308,7 @@ fn other_options_and_input_are_refused_by_name() {
             change(&mut options);
             refusal(case.run(&options))
         };
-        assert!(with(|o| o.part_tokens = 41).contains("with part_tokens 40, not 41; pass 40 to"));
+        assert!(with(|o| o.part_tokens = 41).contains("with part_tokens=40, not 41; pass 40 to"));
         assert!(with(|o| o.join_files = true).contains("join_files"));
         assert!(with(|o| o.keep_bom = true).contains("keep_bom"));
         let other = Toy { digest: "other", ..TOY };
