@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow")
 import tensorflow as tf
 from trainer_models import relative_difference
 
-from trainer.model import attention_cudnn, losses
+from trainer.model import attention, attention_cudnn, losses
 from trainer.model.attention_cudnn import BACKWARD, FORWARD, cudnn_attention
 from trainer.model.config import ModelConfig
 from trainer.model.model import Albert
@@ -117,7 +117,7 @@ def both_tensors() -> list[tf.Tensor]:
 
 def test_a_model_with_it_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """That padding's context is 0 here, and not in plain attention, changes neither loss nor gradient."""
-    monkeypatch.setattr(attention_cudnn, "cudnn_attention", reference)
+    monkeypatch.setattr(attention, "cudnn_attention", reference)
     config = ModelConfig(64, 32, 2, 4, 64, embedding_size=16, max_position_embeddings=16)
     rng = np.random.default_rng(5)
     lengths = np.array([16, 9, 5])
@@ -131,8 +131,8 @@ def test_a_model_with_it_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         "next_sentence_labels": tf.constant([[0], [1], [0]]),
     }
     found = []
-    for attention in ("plain", "cudnn"):
-        share = step.make_gradient(Albert(config, attention=attention), jit=False)
+    for kind in ("plain", "cudnn"):
+        share = step.make_gradient(Albert(config, attention=kind), jit=False)
         found.append(share(batch, losses.totals(batch), tf.zeros([2], tf.int32)))
     (plain, plain_gradient), (fused, fused_gradient) = found
     np.testing.assert_allclose(np.array(fused), np.array(plain), rtol=1e-5)

@@ -189,7 +189,7 @@ def test_the_first_step_is_abandoned_while_nothing_is_known_of_it(material: Mate
     slow.wait()
     said, took = slow.stop()
     assert took < SOON
-    assert said.splitlines()[-1] == "albert-fast: stopped; no step was done yet"
+    assert said.splitlines()[-1] == "albert-fast: stopped; no step was finished"
     assert steps(run) == []
 
 

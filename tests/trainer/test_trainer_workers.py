@@ -210,7 +210,7 @@ def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Materia
     config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
     first = start(arguments(material, tmp_path / "run"), TF_CONFIG=json.dumps(config))
     assert first.stdout
-    assert "worker 0: waiting until all 2 workers of TF_CONFIG are there" in first.stdout.readline()
+    assert "worker 0: waiting for all 2 workers of TF_CONFIG" in first.stdout.readline()
 
     def listens() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
