@@ -98,20 +98,7 @@ def make_records(  # noqa: D417 - the options describe themselves
     if not isinstance(tokenizer, Tokenizer):
         raise option_error("tokenizer", "an albert_fast.Tokenizer", tokenizer)
     chosen = MakeRecords.pick({**given, "inputs": _paths(inputs), "tokenizer": None})
-    made = _native.make_records(
-        [*chosen.inputs],
-        str(chosen.output_dir),
-        tokenizer,
-        chosen.instance_options().to_json(),
-        num_shards=chosen.num_shards,
-        compression=chosen.compression,
-        num_threads=chosen.num_threads,
-        on_bad_utf8=chosen.on_bad_utf8,
-        format=chosen.input_format,
-        keep_store=chosen.keep_store,
-        overwrite=chosen.overwrite,
-        progress=progress,
-    )
+    made = make(chosen, tokenizer, progress)
     totals = made.get("totals", {})
     return Records(
         output_dir=chosen.output_dir,
@@ -122,6 +109,26 @@ def make_records(  # noqa: D417 - the options describe themselves
         store=None if made.get("store") is None else Path(made["store"]),
         warnings=tuple(made.pop("warnings", ())),
         described=made,
+    )
+
+
+def make(
+    options: MakeRecords, tokenizer: Tokenizer, progress: Callable[[str, str, int, int], None] | None = None
+) -> dict[str, Any]:
+    """Makes records with the options of the command. Returns what `_native.make_records` returns."""
+    return _native.make_records(
+        [*options.inputs],
+        str(options.output_dir),
+        tokenizer,
+        options.instance_options().to_json(),
+        num_shards=options.num_shards,
+        compression=options.compression,
+        num_threads=options.num_threads,
+        on_bad_utf8=options.on_bad_utf8,
+        format=options.input_format,
+        keep_store=options.keep_store,
+        overwrite=options.overwrite,
+        progress=progress,
     )
 
 

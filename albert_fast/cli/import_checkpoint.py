@@ -81,7 +81,7 @@ def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig
     from trainer.errors import TrainerError
     from trainer.exchange.export import check_vocabulary
 
-    # A checkpoint of ours contains its own tokenizer. Any other directory may contain any tokenizer.
+    # A checkpoint of pretrain contains its own tokenizer. The tokenizer in another directory may not fit.
     size = config.vocab_size if start.path is None else None
     opened, known, path = model_tokenizer.choose(
         options.tokenizer,

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from albert_fast import _native
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, info, interruptible, warn, warn_of_replaced, write_config
 from albert_fast.cli.progress import Progress
@@ -13,6 +12,7 @@ from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.options import InstanceOptions, MakeRecords
+from albert_fast.records import make
 from albert_fast.text import duration, number
 from albert_fast.tokenizers.files import is_store
 
@@ -74,20 +74,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         contextlib.nullcontext() if from_store else own_data_named(),
         Progress() as progress,
     ):
-        result = _native.make_records(
-            [*options.inputs],
-            str(options.output_dir),
-            opened,
-            instances.to_json(),
-            num_shards=options.num_shards,
-            compression=options.compression,
-            num_threads=options.num_threads,
-            on_bad_utf8=options.on_bad_utf8,
-            format=options.input_format,
-            keep_store=options.keep_store,
-            overwrite=options.overwrite,
-            progress=progress,
-        )
+        result = make(options, opened, progress)
     # Only written now, because a command that was refused must leave the directory unchanged.
     if not result.get("already_complete") or not describes(options.output_dir, instances):
         rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}

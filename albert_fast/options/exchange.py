@@ -57,10 +57,10 @@ class Export(ConfigFile, TextRules, OtherTokenizer):
     def validate(self) -> None:
         if self.to == "tf1" and self.dtype != "float32":
             raise option_error(
-                "dtype", "float32 with --to tf1, because google-research/ALBERT reads nothing else", self.dtype
+                "dtype", "float32 with to='tf1', because google-research/ALBERT reads nothing else", self.dtype
             )
         if self.to == "huggingface" and self.optimizer_state:
-            rule = "false with --to huggingface, because a Hugging Face directory holds no optimizer state"
+            rule = "false with to='huggingface', because a Hugging Face directory holds no optimizer state"
             raise option_error("optimizer_state", rule, value=True)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import REQUIRED, Stage, option
-from albert_fast.options.shared import INPUT, INPUT_PATHS, OUTPUT, ConfigFile, OnBadUtf8, Overwrite, Threads
+from albert_fast.options.shared import BAD_UTF8, INPUT, INPUT_PATHS, OUTPUT, ConfigFile, OnBadUtf8, Overwrite, Threads
 
 SENTENCES = "Sentences"
 CLEANING = "Cleaning"
@@ -56,8 +56,7 @@ class PrepareOptions(Stage):
     )
     on_bad_utf8: OnBadUtf8 = option(
         "error",
-        "What to do with bytes that are not UTF-8: stop with the file, line and byte, or replace them with U+FFFD and "
-        "count them.",
+        BAD_UTF8,
         INPUT,
     )
     skip_bad: bool = option(

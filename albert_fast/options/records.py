@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from albert_fast.errors import AlbertFastError
-from albert_fast.options.base import REQUIRED, flag, option
+from albert_fast.options.base import REQUIRED, flag, option, options_of
 from albert_fast.options.instances import (
     INSTANCES,
     MASKS,
@@ -80,8 +80,12 @@ class RecordsOptions(Overwrite, Threads):
     keep_store: bool = option(False, "Keep the token store that is made on the way.", OUTPUT)
 
 
-def _as_rng(usual: str, reference: str) -> str:
-    return f"{usual}; with --rng reference, {reference}"
+def _by_rng(name: str) -> Any:
+    """Makes the field of an option of `InstanceOptions` that is open until `rng` decides it."""
+    known = options_of(InstanceOptions)[name]
+    reference = dataclasses.replace(known, default=REFERENCE[name]).default_words
+    words = f"{known.default_words}; with --rng reference, {reference}"
+    return option(None, known.help, known.panel, metavar=known.metavar, shown=words)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,29 +100,10 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
         metavar="INPUT",
         argument=True,
     )
-    single_segment: SingleSegment | None = option(  # type: ignore[assignment]
-        None,
-        "What to do with a chunk of one sentence: split it at a word start, pair it with a random document, or drop "
-        "it.",
-        INSTANCES,
-        shown=_as_rng("split", "random"),
-    )
-    word_boundary: WordBoundary | None = option(  # type: ignore[assignment]
-        None,
-        "What starts a word: ▁, punctuation and each character of scripts without spaces (unicode), or the rule of the "
-        "reference (albert), which takes most non-English pieces for whole words.",
-        MASKS,
-        shown=_as_rng("unicode", "albert"),
-    )
-    cross_segment_words: bool | None = option(  # type: ignore[assignment]
-        None, "Let words and n-grams extend across [SEP].", MASKS, shown=_as_rng("off", "on")
-    )
-    replace_with_special: bool | None = option(  # type: ignore[assignment]
-        None,
-        "Let random replacements be any piece, including [CLS] and <pad>.",
-        MASKS,
-        shown=_as_rng("off", "on"),
-    )
+    single_segment: SingleSegment | None = _by_rng("single_segment")  # type: ignore[assignment]
+    word_boundary: WordBoundary | None = _by_rng("word_boundary")  # type: ignore[assignment]
+    cross_segment_words: bool | None = _by_rng("cross_segment_words")  # type: ignore[assignment]
+    replace_with_special: bool | None = _by_rng("replace_with_special")  # type: ignore[assignment]
 
     def instance_options(self) -> InstanceOptions:
         """Returns the instance options. Those that were not given have the values that `rng` implies.
@@ -132,8 +117,8 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
         for name, value in REFERENCE.items():
             if values.setdefault(name, value) != value:
                 msg = (
-                    f"--rng reference means {typed(name, value)}, as in the reference: do not pass "
-                    f"{typed(name, values[name])}, or do not pass --rng reference"
+                    f"rng='reference' means {name}={value!r}, as in the reference: do not pass "
+                    f"{name}={values[name]!r}, or do not pass rng='reference'"
                 )
                 raise AlbertFastError(msg, kind="option", option=name, rule=f"{value!r}", value=values[name])
         return InstanceOptions.pick(values)

@@ -16,6 +16,11 @@ OUTPUT = "Output"
 OnBadUtf8 = Literal["error", "replace"]
 TextFormat = Literal["auto", "text"]
 
+BAD_UTF8 = (
+    "What to do with bytes that are not UTF-8: stop with the file, line and byte, or replace them with U+FFFD and "
+    "count them."
+)
+ACCENTS = "Keep accents and umlauts. The reference always strips them, from cased text too."
 INPUT_PATHS = "file, glob or directory, or - for standard input; plain, gzip, bzip2, xz or zstd"
 
 
@@ -56,8 +61,7 @@ class CorpusFormat(Stage):
     )
     on_bad_utf8: OnBadUtf8 = option(
         "error",
-        "What to do with bytes that are not UTF-8: stop with the file, line and byte, or replace them with U+FFFD and "
-        "count them.",
+        BAD_UTF8,
         INPUT,
     )
 
@@ -97,7 +101,7 @@ class TextRules(Stage):
     )
     keep_accents: bool | None = option(
         None,
-        "Keep accents and umlauts. The reference always strips them, from cased text too.",
+        ACCENTS,
         TOKENIZER,
         shown="as the tokenizer was trained; off if unknown",
     )

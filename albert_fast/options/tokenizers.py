@@ -7,6 +7,7 @@ import dataclasses
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options.base import MAX_THREADS, Stage, option
 from albert_fast.options.shared import (
+    ACCENTS,
     OUTPUT,
     TEXT,
     TOKENIZER,
@@ -62,9 +63,7 @@ class TokenizerTrainingOptions(Stage):
         metavar="SYMBOL",
     )
     do_lower_case: bool = option(True, "Lowercase the text.", TEXT)
-    keep_accents: bool = option(
-        False, "Keep accents and umlauts. The reference always strips them, from cased text too.", TEXT
-    )
+    keep_accents: bool = option(False, ACCENTS, TEXT)
     num_threads: int = option(
         16,
         "Number of threads. The last digits of the scores depend on it, so the default does not follow the machine.",

@@ -1,4 +1,4 @@
-"""What a run that cannot resume is told to pass. Needs no TensorFlow."""
+"""The advice if a run cannot resume. Needs no TensorFlow."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ impl Prefetch {
     /// Returns the next batch. Waits for it up to `patience`.
     ///
     /// # Errors
-    /// That of the batch. After it, there are no more batches.
+    /// The error of the batch. No more batches follow it.
     pub fn next(&self, patience: Duration) -> Result<Next> {
         match self.ready.recv_timeout(patience) {
             Ok(batch) => batch.map(|batch| Next::Batch(Box::new(batch))),

@@ -53,7 +53,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// `bytes` as text, mended where that is wanted; else where it is invalid.
+/// Returns `bytes` as text. Invalid UTF-8 is replaced if the options say so; otherwise, its place is the error.
 pub(super) fn decode<'a>(bytes: &'a [u8], on_bad: OnBadUtf8, counts: &mut ReadCounts) -> Result<Cow<'a, str>, usize> {
     match (std::str::from_utf8(bytes), on_bad) {
         (Ok(text), _) => Ok(Cow::Borrowed(text)),

@@ -13,7 +13,7 @@ pub(super) enum What {
     Block,
     /// A template of which nobody knows what it shows.
     Hole,
-    /// The text between these bytes is shown as it stands.
+    /// The text between these bytes is shown unchanged.
     Literal(usize, usize),
     /// Marks of a template whose text is shown.
     Nothing,
