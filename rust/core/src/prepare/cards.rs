@@ -1,4 +1,4 @@
-//! Files that lie beside the data in a data set's folder and are not data: cards, licenses, descriptions, checksums.
+//! Finds files in a dataset's directory that are not data: cards, licenses, descriptions, checksums.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::files::inputs::{InputFile, expand_inputs};
 use crate::{Error, Result};
 
-/// Names of files about the data, in lower case, whatever lies beside them.
+/// Names in lowercase of files that are never data.
 #[rustfmt::skip]
 const NAMES: &[&str] = &[
     "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "croissant.json", "dumpstatus.json",
@@ -20,8 +20,8 @@ const NAMES: &[&str] = &[
     "desktop.ini",
 ];
 
-/// Beginnings of names of files about the data, in lower case: the name ends there, or `.`, `_` or `-` follows. They have no
-/// suffix, or one of text.
+/// Beginnings, in lowercase, of the names of files about the data. The name ends there, or `.`, `_` or `-` follows.
+/// Such a file has no suffix, or one in [`TEXTS`].
 #[rustfmt::skip]
 const STEMS: &[&str] = &[
     "readme", "license", "licence", "copying", "copyright", "notice", "citation", "changelog", "authors", "contributors",
@@ -29,28 +29,28 @@ const STEMS: &[&str] = &[
     "index",
 ];
 
-/// Suffixes of text that such a file may have.
+/// Suffixes of text that a file in [`STEMS`] may have.
 const TEXTS: &[&str] =
     &["", "md", "markdown", "txt", "rst", "adoc", "org", "html", "htm", "pdf", "bib", "json", "yaml", "yml"];
 
-/// Suffixes of files about other files, or of files that are not whole, in lower case.
+/// Suffixes, in lowercase, of files about other files, or of incomplete files.
 #[rustfmt::skip]
 const SUFFIXES: &[&str] = &[
     "crc", "crc32", "md5", "sha1", "sha256", "sha384", "sha512", "md5sum", "sha1sum", "sha256sum", "sha384sum", "sha512sum",
     "sig", "asc", "metadata", "lock", "idx", "jsonld", "aria2", "torrent", "dvc", "tmp", "bak", "part", "crdownload", "swp",
 ];
 
-/// Suffixes of programs and settings, which are data only if they are many.
+/// Suffixes of programs and settings, which are data only if they are the majority.
 const PROGRAMS: &[&str] = &["py", "ipynb", "sh", "bib", "ini", "cfg", "toml", "yaml", "yml"];
 
-/// A description in JSON is not longer.
+/// The maximum size of a JSON description in bytes.
 const LONGEST_DESCRIPTION: u64 = 1 << 20;
 
-/// The files that `inputs` name, as [`expand_inputs`] has them, and those of folders among them that are passed over.
+/// Returns the files to read for `inputs`, as [`expand_inputs`] finds them, and the files to skip.
 ///
-/// A file that is named itself is always read, and so are all files of a folder that holds only such files. A README with a
-/// suffix is read if files with the same suffix lie beside it: it is then one text among others. Of the files named `.json`
-/// those are passed over that are one object without the field `field`, if there are as many other files.
+/// Files are skipped only in directories. A file that an argument names is always read, and so is a directory without
+/// any data files. A README with a suffix is read if data files have the same suffix, because it is then one text among
+/// others. A `.json` file that is a single object without `field` is skipped if there are at least as many other files.
 pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<InputFile>, Vec<PathBuf>)> {
     if inputs.iter().all(|input| !Path::new(input).is_dir()) {
         return Ok((expand_inputs(inputs)?, Vec::new()));
@@ -92,7 +92,7 @@ pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<
     Ok((files, passed_over))
 }
 
-/// Whether a file is a single JSON object that lacks the field with the text: it describes the data.
+/// Whether a file is a single JSON object that lacks the text field: it describes the data.
 fn is_description(file: &InputFile, field: &str) -> bool {
     if suffix(&file.path) != "json" || !file.is_seekable() || file.bytes > LONGEST_DESCRIPTION {
         return false;
@@ -105,12 +105,12 @@ fn is_description(file: &InputFile, field: &str) -> bool {
     fields.is_some_and(|fields| !fields.contains_key(field) && !fields.contains_key(first) && !holds_records(&fields))
 }
 
-/// Whether an object holds a list of objects, which may be the data.
+/// Whether an object contains an array of objects, which may be the data.
 fn holds_records(fields: &serde_json::Map<String, Value>) -> bool {
     fields.values().any(|it| it.as_array().is_some_and(|items| items.len() > 1 && items.iter().all(Value::is_object)))
 }
 
-/// One line that names the files that were passed over; none if there are none.
+/// Returns one line that names the skipped files, or `None` if there are none.
 pub(crate) fn note(passed_over: &[PathBuf]) -> Option<String> {
     const NAMED: usize = 5;
     if passed_over.is_empty() {
@@ -126,9 +126,9 @@ pub(crate) fn note(passed_over: &[PathBuf]) -> Option<String> {
 enum Card {
     No,
     Yes,
-    /// Unless files with this suffix are the data.
+    /// A card, unless the data files have this suffix.
     Unless(String),
-    /// Unless there are more of them than of other files.
+    /// A card, unless there are more programs than other files.
     Program,
 }
 
@@ -139,7 +139,7 @@ fn suffix(path: &Path) -> String {
 fn card(path: &Path) -> Card {
     let name = path.file_name().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
     let suffix = suffix(path);
-    // The index of a multistream dump has titles and places only.
+    // The index of a multistream dump contains only titles and positions.
     let is_index = name.contains("-multistream-index") && name.contains(".txt");
     if NAMES.contains(&name.as_str())
         || name.ends_with('~')
@@ -155,7 +155,7 @@ fn card(path: &Path) -> Card {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_', '-']))
     };
     if STEMS.iter().any(is_stem) {
-        // What looks like a suffix may be a version: LICENSE-2.0.
+        // An apparent suffix may be a version: LICENSE-2.0.
         if suffix.is_empty() || suffix.bytes().all(|byte| byte.is_ascii_digit()) {
             return Card::Yes;
         }

@@ -1,4 +1,4 @@
-//! One document, from its raw text to lines: repaired, its boilerplate dropped, split into sentences, measured.
+//! Cleans one document: repairs it, drops boilerplate, splits it into sentences and applies the filters.
 
 use regex::RegexSet;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
@@ -10,33 +10,33 @@ use super::read::raw::Document;
 use super::sentences::{Splitter, cut, is_text};
 use super::summary::Counts;
 
-/// Keeps the hashes of lines apart from those of documents, which may be of one line.
+/// Makes the hash of a line differ from that of a document with only this line.
 const LINE_SEED: u64 = 0x6C69_6E65;
 
-/// The lines of some documents, in one buffer.
+/// The lines of several documents in one buffer.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The lines of all documents, each with its newline.
     pub text: String,
-    /// Where each line ends in `text`, newline included.
+    /// The end of each line in `text`, including its newline.
     pub ends: Vec<usize>,
-    /// XXH3-128 of each line; empty where lines are not compared.
+    /// XXH3-128 of each line. Empty if lines are not compared.
     pub hashes: Vec<u128>,
-    /// What was kept, in order.
+    /// The documents that were kept, in order.
     pub documents: Vec<Kept>,
 }
 
 /// One document of [`Lines`].
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// Its lines, as a range of [`Lines::ends`].
+    /// Its lines: a range of indices into [`Lines::ends`].
     pub lines: std::ops::Range<usize>,
     /// XXH3-128 of its lines.
     pub hash: u128,
 }
 
 impl Lines {
-    /// Forgets the contents.
+    /// Removes all documents, but keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
@@ -44,7 +44,7 @@ impl Lines {
         self.documents.clear();
     }
 
-    /// Lets go of memory beyond what `bytes` of text need.
+    /// Frees memory beyond what `bytes` of text need.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.text.shrink_to(bytes);
         self.ends.shrink_to(bytes / 16);
@@ -52,13 +52,13 @@ impl Lines {
         self.documents.shrink_to(bytes / 16);
     }
 
-    /// Line `index`, newline included.
+    /// Returns line `index`, including its newline.
     pub fn line(&self, index: usize) -> &str {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[index]]
     }
 
-    /// All lines in `range`.
+    /// Returns the text of all lines in `range`.
     pub fn text_of(&self, range: std::ops::Range<usize>) -> &str {
         let start = range.start.checked_sub(1).map_or(0, |before| self.ends[before]);
         let end = range.end.checked_sub(1).map_or(0, |last| self.ends[last]);
@@ -72,20 +72,20 @@ impl Lines {
     }
 }
 
-/// Cleans documents. One for each thread; the buffers are reused.
+/// Cleans documents. Each thread has its own, and reuses its buffers.
 pub struct Cleaner<'a> {
     options: &'a CleanOptions,
     boilerplate: Option<&'a RegexSet>,
     hash_lines: bool,
     splitter: Splitter,
     paragraph: String,
-    /// Bytes of `paragraph` at which something is missing.
+    /// Positions in `paragraph`, in bytes, where something was removed.
     holes: Vec<usize>,
     repaired: String,
 }
 
 impl<'a> Cleaner<'a> {
-    /// `boilerplate`: the compiled patterns of `options`, if there are any; `hash_lines`: whether lines will be compared.
+    /// `boilerplate` is the compiled patterns of `options`, if any. `hash_lines` says whether lines will be compared.
     pub fn new(options: &'a CleanOptions, boilerplate: Option<&'a RegexSet>, hash_lines: bool) -> Self {
         Self {
             options,
@@ -98,7 +98,8 @@ impl<'a> Cleaner<'a> {
         }
     }
 
-    /// Adds `document`, of `language`, to `out` unless a filter takes it; `removed` is told what goes, and why.
+    /// Appends `document`, which is in `language`, to `out`, unless a filter drops it. Calls `removed` with the reason
+    /// and the text for everything dropped or split.
     pub fn clean(
         &mut self,
         document: &Document,
@@ -140,7 +141,7 @@ impl<'a> Cleaner<'a> {
         paragraph.clear();
         self.holes.clear();
         let lines = document.text.split('\n');
-        // A carriage return before the newline belongs to the line end; one by itself is a line end of old.
+        // A carriage return before a newline is part of the line end. One without a newline is an old line end.
         for line in lines.flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
             let trimmed = line.trim();
             if trimmed.is_empty() {
@@ -158,7 +159,7 @@ impl<'a> Cleaner<'a> {
             }
             if !document.holes.is_empty() {
                 let at = trimmed.as_ptr().addr() - document.text.as_ptr().addr();
-                // The line is the last of its paragraph.
+                // So far, the line is the last in its paragraph.
                 let before = if document.paragraph_a_line { 0 } else { paragraph.len() - trimmed.len() };
                 let holes = within(&document.holes, at, trimmed.len());
                 self.holes.extend(holes.iter().map(|hole| hole - at + before));
@@ -236,13 +237,13 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-/// Those of `holes`, which ascend, in the `length` bytes from `start` on.
+/// Returns those `holes` that are in the `length` bytes from `start`. `holes` is ascending.
 fn within(holes: &[usize], start: usize, length: usize) -> &[usize] {
     let holes = &holes[holes.partition_point(|hole| *hole < start)..];
     &holes[..holes.partition_point(|hole| *hole < start + length)]
 }
 
-/// What [`repair`] does to a character.
+/// How [`repair`] treats a character.
 enum Mend {
     Keep,
     Space,
@@ -257,8 +258,8 @@ fn mend(c: char) -> Mend {
         return Mend::Space;
     }
     match c {
-        // Joiners decide how Persian and Indic words are written, and hold emoji together; variation selectors and the
-        // separators of Mongolian belong to words; tags make flags of emoji.
+        // Joiners affect the spelling of Persian and Indic words, and join emoji. Variation selectors and Mongolian
+        // separators are parts of words. Tags make up the emoji of some flags.
         '\u{200C}'
         | '\u{200D}'
         | '\u{180B}'..='\u{180F}'
@@ -280,7 +281,8 @@ fn is_noncharacter(c: char) -> bool {
     matches!(c, '\u{FDD0}'..='\u{FDEF}') || u32::from(c) & 0xFFFE == 0xFFFE
 }
 
-/// Format characters that are seen: the number signs of Arabic, Syriac and Kaithi, and those of hieroglyphs.
+/// Whether a format character is visible: number signs in Arabic, Syriac and Kaithi, and signs that arrange
+/// hieroglyphs.
 fn is_visible_format(c: char) -> bool {
     matches!(
         c,
@@ -316,15 +318,16 @@ fn needs_repair_beyond_ascii(text: &str) -> bool {
     false
 }
 
-/// Writes `text` to `out` (cleared first): every run of white space one space, without control characters, invisible
-/// format characters (soft hyphens, zero-width spaces, byte-order marks, directional marks) and noncharacters. Joiners stay.
+/// Writes the repaired `text` to `out`, which is cleared first. A run of whitespace becomes one space. Control
+/// characters, noncharacters and invisible format characters (soft hyphens, zero-width spaces, byte-order marks,
+/// directional marks) are dropped. Joiners are kept.
 ///
-/// Returns how many characters were dropped or became another.
+/// Returns the number of characters dropped or replaced.
 pub fn repair(text: &str, out: &mut String) -> u64 {
     repair_and_move(text, &mut [], out)
 }
 
-/// The same. Moves `holes`, which are bytes of `text` and ascend, to where they lie in `out`.
+/// As [`repair`]. Also moves `holes`, ascending positions in `text`, to the corresponding positions in `out`.
 fn repair_and_move(text: &str, holes: &mut [usize], out: &mut String) -> u64 {
     out.clear();
     let mut changed = 0;
@@ -355,12 +358,12 @@ fn repair_and_move(text: &str, holes: &mut [usize], out: &mut String) -> u64 {
     changed
 }
 
-/// Why a document of `lines` lines, `text` with its newlines, goes; none where it stays.
+/// Returns the reason to drop a document, or `None` to keep it. `text` has `lines` lines, including newlines.
 pub(super) fn why_dropped(options: &CleanOptions, lines: usize, text: &str) -> Option<Reason> {
     if lines == 0 {
         return Some(Reason::EmptyDocuments);
     }
-    // Most documents have as many bytes as would do for characters of any width.
+    // This many bytes are enough characters of any length, so most documents need no counting.
     if text.len() < options.min_document_chars.saturating_mul(5)
         && text.chars().count() - lines < options.min_document_chars
     {
@@ -373,7 +376,7 @@ pub(super) fn why_dropped(options: &CleanOptions, lines: usize, text: &str) -> O
         .then_some(Reason::NonLetters)
 }
 
-/// Share of the characters of `text`, white space not counted, that are neither letters nor marks on them.
+/// Returns the fraction of characters, not counting whitespace, that are neither letters nor combining marks.
 fn share_of_non_letters(text: &str) -> f64 {
     let (mut letters, mut others) = (0_u64, 0_u64);
     for c in text.chars() {

@@ -1,11 +1,14 @@
-//! Documents and lines that were there before, in bounded memory.
+//! Finds duplicate documents and lines in bounded memory.
 //!
-//! Every document, and where asked every line, is known by an XXH3-128 hash of its text. Hashes are kept in a table until
-//! it has the size that was allowed. From then on the table stays as it is: what it holds is still recognised at once;
-//! everything else goes, compressed, to a *spool* on the disk, and its hashes, with running numbers, to one of 256 files
-//! by their first byte. When the input has ended, each of these files is sorted by itself and tells which numbers are
-//! repetitions: a bit for each. Then the spool is read once, without these. So the first occurrence in the order of the
-//! input stays, whatever the memory, and two different texts are taken for one only if 128 bits agree by chance.
+//! A document or line is identified by the XXH3-128 hash of its text. A table holds the hashes until it reaches the
+//! allowed size. After that, the table does not change. Text that the table knows is still recognized at once.
+//!
+//! All other documents are written, compressed, to a *spool* on disk. Their hashes are numbered and written to one of
+//! 256 partitions by their first byte. Once all input is read, each partition is sorted by itself, which shows the
+//! numbers of the duplicates: one bit for each number. Then the spool is read once, without the duplicates.
+//!
+//! Therefore, the first occurrence in input order is kept, whatever the memory. Two different texts are taken for the
+//! same one only if their 128-bit hashes are equal by chance.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,16 +20,16 @@ use super::clean::{Kept, Lines};
 use super::output::cannot_write;
 use crate::{Error, Result};
 
-/// Files that hashes are spread over.
+/// The number of files that hashes are distributed over.
 const PARTITIONS: usize = 256;
 
-/// Hashes that are remembered after the table is full, so that a line that comes a million times is written a few times.
+/// The number of hashes remembered after the table is full, so that a very frequent line is not written every time.
 const RECENT: usize = 1 << 17;
 
-/// Bytes of a hash and its number in these files.
+/// The size in bytes of a hash and its number in a partition.
 const ENTRY: usize = 24;
 
-/// The hashes are their own hashes.
+/// Uses the low bits of a hash as its hash.
 #[derive(Debug, Default, Clone, Copy)]
 struct Low(u64);
 
@@ -46,24 +49,24 @@ impl Hasher for Low {
     }
 }
 
-/// What is to be done with a document.
+/// The decision about a document.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was there before.
+    /// The document repeats an earlier one.
     Duplicate,
-    /// It is new; of its lines those at these positions (from 0) were there before.
+    /// The document is new. Its lines at these positions, from 0, repeat earlier ones.
     New(Vec<usize>),
-    /// That is known when the input has ended: [`Dedup::finish`] hands it out.
+    /// Not known until all input is read; see [`Dedup::finish`].
     Later,
 }
 
-/// Recognises what was there before.
+/// Recognizes duplicates.
 pub struct Dedup {
     documents: bool,
     lines: bool,
     seen: HashSet<u128, BuildHasherDefault<Low>>,
     most: usize,
-    /// Where files go, once they are needed.
+    /// Where to create files if they are needed.
     folder: PathBuf,
     spill: Option<Spill>,
 }
@@ -72,53 +75,54 @@ struct Spill {
     folder: tempfile::TempDir,
     partitions: Vec<BufWriter<File>>,
     spool: zstd::stream::write::Encoder<'static, BufWriter<File>>,
-    /// Some of those written: what comes very often is not written every time.
+    /// Some of the hashes written, so that frequent ones are not written every time.
     recent: HashSet<u128, BuildHasherDefault<Low>>,
-    /// Hashes written so far.
+    /// The number of hashes written so far.
     hashes: u64,
     spooled: u64,
 }
 
-/// A document of the spool, and whether it, and which of its lines, were there before.
+/// A document read back from the spool, and which of it is duplicate.
 pub struct Spooled<'a> {
-    /// The document and its lines.
+    /// The document's lines.
     pub lines: &'a Lines,
-    /// Whether the document was there before.
+    /// Whether the document repeats an earlier one.
     pub duplicate: bool,
-    /// The positions of the lines that were.
+    /// The positions of the lines that repeat earlier ones.
     pub repeated: &'a [usize],
 }
 
 impl Dedup {
-    /// `memory` in bytes for the table; files go into a folder of their own in `folder`.
+    /// `memory` is the size of the table in bytes. If files are needed, they are created in a new directory in
+    /// `folder`.
     pub fn new(documents: bool, lines: bool, memory: u64, folder: &Path) -> Self {
-        // While the table grows, the old one and one of twice the size are there; each place takes 17 bytes, and seven of
-        // eight are used.
+        // While the table grows, the old table and one of twice its size exist. Each slot takes 17 bytes, and at most
+        // seven of eight are used.
         let places = (memory / (17 + 17 / 2)).max(16);
         let places = 1_u64 << places.ilog2();
         let most = usize::try_from(places / 8 * 7).unwrap_or(usize::MAX);
         Self { documents, lines, seen: HashSet::default(), most, folder: folder.to_path_buf(), spill: None }
     }
 
-    /// Whether there is anything to do.
+    /// Whether nothing is compared.
     pub fn is_off(&self) -> bool {
         !(self.documents || self.lines)
     }
 
-    /// Whether lines are compared.
+    /// Whether lines are compared, too.
     pub fn compares_lines(&self) -> bool {
         self.lines
     }
 
-    /// Whether files were needed.
+    /// Whether the table was full, so that files were used.
     pub fn spilled(&self) -> bool {
         self.spill.is_some()
     }
 
-    /// Decides about document `kept` of `lines`. The order of the calls is the order of the input.
+    /// Decides about document `kept` of `lines`. Must be called in input order.
     ///
     /// # Errors
-    /// [`Error::Io`] where the disk does not take the files.
+    /// [`Error::Io`] or [`Error::Data`] if the files cannot be written.
     pub fn decide(&mut self, lines: &Lines, kept: &Kept) -> Result<Verdict> {
         if self.spill.is_none() {
             let room = 1 + if self.lines { kept.lines.len() } else { 0 };
@@ -146,11 +150,11 @@ impl Dedup {
         Verdict::New(repeated.collect())
     }
 
-    /// Hands out the documents for which the verdict was [`Verdict::Later`], in order. `tick` is told how many of how many
-    /// were, and ends it by `false`: then the result is `false` too.
+    /// Calls `each` with the documents whose verdict was [`Verdict::Later`], in order. `tick` gets the number of
+    /// documents done and their total. If it returns `false`, work stops and the result is `false`.
     ///
     /// # Errors
-    /// [`Error::Io`] for the files, and what `each` returns.
+    /// [`Error::Io`] for the files, and the errors of `each`.
     pub fn finish(
         &mut self,
         mut each: impl FnMut(Spooled<'_>) -> Result<()>,
@@ -206,7 +210,7 @@ impl Spill {
         Ok(Self { folder, partitions, spool, recent: HashSet::default(), hashes: 0, spooled: 0 })
     }
 
-    /// Whether `hash` is known to have been written; notes that it will be.
+    /// Returns whether `hash` is known to be written, and remembers it.
     fn repeats(&mut self, hash: u128) -> bool {
         if self.recent.len() == RECENT {
             self.recent.clear();
@@ -238,7 +242,7 @@ impl Spill {
         Ok(())
     }
 
-    /// The bits of the numbers whose hashes were there before, or none where `go_on` says no.
+    /// Returns the bits that mark the duplicates by number, or `None` if `go_on` returns `false`.
     fn resolve(self, mut go_on: impl FnMut() -> bool) -> Result<(Option<Vec<u64>>, tempfile::TempDir, PathBuf)> {
         let Self { folder, partitions, spool, hashes, .. } = self;
         let path = folder.path().join("spool");
@@ -278,7 +282,7 @@ fn entry(bytes: &[u8]) -> (u128, u64) {
 struct SpoolReader<R: std::io::BufRead>(zstd::stream::read::Decoder<'static, R>);
 
 impl<R: std::io::BufRead> SpoolReader<R> {
-    /// The next document, as the only one of `lines`; and of each line whether it was known.
+    /// Reads the next document into `lines`, as its only one. Returns for each of its lines whether it was known.
     fn next(&mut self, lines: &mut Lines) -> std::io::Result<Vec<bool>> {
         lines.clear();
         let count = u64::from_le_bytes(self.bytes()?) as usize;
@@ -323,7 +327,7 @@ mod tests {
         lines
     }
 
-    /// What stays, by the obvious method.
+    /// What is kept, according to the obvious method.
     fn expected(documents: &[Vec<u8>], by_document: bool, by_line: bool) -> Vec<Vec<u8>> {
         let (mut seen, mut seen_lines) = (HashSet::new(), HashSet::new());
         let mut kept = Vec::new();

@@ -1,7 +1,7 @@
-//! The lines of a paragraph put together, and the hyphens at their ends.
+//! Joins the lines of a paragraph, and the words hyphenated at their ends.
 //!
-//! A soft hyphen at a line's end is the half of a word in any text, so it always goes. Other hyphens are joined only if
-//! that is asked for: whether a hyphen belongs to the word is a guess, by what stands around it.
+//! A soft hyphen at the end of a line always breaks a word, in any text, so it is always removed. Other hyphens are
+//! joined only on request. Whether such a hyphen belongs to the word is a guess from its surroundings.
 
 mod clitics;
 #[cfg(test)]
@@ -10,32 +10,32 @@ mod tests;
 use super::sentences::{is_combining, is_of_word, is_wide_mark};
 use crate::unicode::is_written_without_spaces;
 
-/// Bytes before a hyphen in which its word is looked for.
+/// How many bytes before a hyphen to search for the beginning of its word.
 const LOOK_BACK: usize = 128;
 
 /// The invisible hyphen that marks where a word may be broken.
 const SOFT: char = '\u{AD}';
 
-/// Hyphens at the ends of lines: that of keyboards, Unicode's own, the Armenian one, those of Fraktur, and the sign that
-/// text recognition puts there.
+/// Hyphens at line ends: the keyboard's, Unicode's, the Armenian one, those of Fraktur, and the sign that OCR programs
+/// write.
 const HYPHENS: [char; 6] = ['-', '\u{2010}', '\u{58A}', '\u{2E17}', '\u{2E40}', '¬'];
 
-/// The one that stands for a hyphen only.
+/// The sign for a hyphen in OCR output. It is never part of the text itself.
 const RECOGNIZED: char = '¬';
 
-/// What a hyphen at a line's end stands for.
+/// What a hyphen at the end of a line belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hyphen {
-    /// The line break: it goes, and the halves are joined.
+    /// The line break: the hyphen is removed, and the halves are joined.
     OfTheBreak,
-    /// The word: it stays, and the next line follows it without a space, as in Schleswig-Holstein.
+    /// The word: the hyphen is kept, and the next line follows without a space, as in Schleswig-Holstein.
     OfTheWord,
-    /// A word that is left out, as in "Haupt- und Nebenwege", or a dash: it stays, and so does the space.
+    /// An omitted part of a word, as in "Haupt- und Nebenwege", or a dash: the hyphen and the space are kept.
     Open,
 }
 
-/// Appends the next line of a paragraph in `language`: after a space, but for scripts that are written without, and for
-/// hyphens. True if a hyphen joined the two.
+/// Appends the next line of a paragraph in `language`. Inserts a space, except in scripts written without spaces and
+/// after some hyphens. Returns whether a hyphen joined the two lines.
 pub(super) fn join(paragraph: &mut String, line: &str, language: &str, join_hyphens: bool) -> bool {
     if let Some(head) = paragraph.strip_suffix(SOFT)
         && head.ends_with(char::is_alphanumeric)
@@ -77,7 +77,7 @@ fn add_after_space(paragraph: &mut String, line: &str) {
     paragraph.push_str(line);
 }
 
-/// What the hyphen between `head` and `line` stands for.
+/// Guesses what the hyphen between `head` and `line` belongs to.
 fn kind(head: &str, line: &str, language: &str) -> Hyphen {
     let near = &head[head.ceil_char_boundary(head.len().saturating_sub(LOOK_BACK))..];
     let (Some(before), Some(after)) = (near.chars().next_back(), line.chars().next()) else { return Hyphen::Open };
@@ -88,14 +88,14 @@ fn kind(head: &str, line: &str, language: &str) -> Hyphen {
     let token = &near[near.rfind(char::is_whitespace).map_or(0, |space| space + 1)..];
     let part = token.rsplit(|c: char| !is_of_word(c)).next().unwrap_or_default();
     let in_capitals = is_in_capitals(part) && is_in_capitals(word);
-    // A text in capitals has its conjunctions in capitals too.
+    // In a text set in capitals, conjunctions are capitals too.
     let is_capital_word = is_in_capitals(part) && !word.contains(char::is_lowercase);
     let small_word = if is_capital_word { word.to_lowercase() } else { word.to_owned() };
     if conjunctions(language).contains(&small_word.as_str()) {
         return Hyphen::Open;
     }
     let is_address = token.contains("://") || token.contains('@') || token.starts_with("www.");
-    // A word is never broken after its first letter. Short words within a compound are its own: mother-in-law.
+    // A word is never broken after its first letter. Short words inside a compound are its own parts: mother-in-law.
     let is_inner = token.len() > part.len() && token[..token.len() - part.len()].ends_with(HYPHENS);
     let letters = part.chars().filter(|c| c.is_alphanumeric()).count();
     if is_address || !before.is_alphabetic() && !is_combining(before) || letters < 2 || (is_inner && letters < 4) {
@@ -105,27 +105,27 @@ fn kind(head: &str, line: &str, language: &str) -> Hyphen {
         return Hyphen::OfTheWord;
     }
     if in_capitals {
-        // Numbers, as of centuries: XIX-XX.
+        // Roman numerals, for example centuries: XIX-XX.
         let is_number = |word: &str| word.bytes().all(|b| b"IVXLCDM".contains(&b));
         return if is_number(part) && is_number(word) { Hyphen::OfTheWord } else { Hyphen::OfTheBreak };
     }
-    // What follows an abbreviation in capitals is its ending: DVD-ul.
+    // After an abbreviation in capitals, the rest is an ending: DVD-ul.
     let is_break = (after.is_lowercase() && !is_in_capitals(part)) || is_indic(after);
     if is_break { Hyphen::OfTheBreak } else { Hyphen::OfTheWord }
 }
 
-/// Whether a word has several letters, all of them capitals.
+/// Whether a word has several letters, and all are capitals.
 fn is_in_capitals(word: &str) -> bool {
     word.chars().filter(|c| c.is_uppercase()).nth(1).is_some()
         && !word.contains(|c: char| c.is_lowercase() || c.is_numeric())
 }
 
-/// Scripts that are hyphenated and have no capitals.
+/// Whether a script is hyphenated and has no capitals.
 fn is_indic(c: char) -> bool {
     matches!(c, '\u{900}'..='\u{DFF}')
 }
 
-/// The words before which a hyphen stands for a part that the next word has too.
+/// Words after a hyphen that stands for a part of the following word: "Haupt- und Nebenwege".
 fn conjunctions(language: &str) -> &'static [&'static str] {
     match language {
         "de" | "gsw" | "nds" | "lb" => &["und", "oder", "bzw", "beziehungsweise", "sowie", "bis", "u", "o", "an"],
@@ -155,7 +155,7 @@ fn conjunctions(language: &str) -> &'static [&'static str] {
         "el" => &["και", "ή"],
         "tr" | "az" => &["ve", "veya", "ya", "və"],
         "hy" => &["և", "կամ"],
-        // What is not known may be any of these.
+        // An unknown language may be any of these.
         _ => &["und", "oder", "and", "or", "et", "ou", "och", "og", "y", "e", "i", "и", "или"],
     }
 }

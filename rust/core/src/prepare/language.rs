@@ -1,31 +1,32 @@
-//! The language of a document: given, or guessed from its first characters.
+//! Determines the language of a document: given by an option, or guessed from its first characters.
 
 use std::collections::BTreeMap;
 
 use crate::{Error, Result};
 
-/// Bytes of a sample. More make the guess a little better and much slower.
+/// The size of a sample in bytes. Larger samples improve the guess a little and take much longer.
 const SAMPLE: usize = 768;
 
-/// Samples of an input that are looked at.
+/// The number of samples per input.
 const SAMPLES: usize = 16;
 
-/// The code that stands for no language in particular: the rules of Unicode alone.
+/// The code for an unknown language. Only the rules of Unicode apply.
 pub const UNDETERMINED: &str = "und";
 
-/// What decides the language of a document.
+/// How the language of a document is determined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LanguageRule {
-    /// One for each input: its own word where it has one (a dump's header), else a guess from its first documents.
+    /// One language per input: the one that the input states, as a dump's header does; otherwise, a guess from its
+    /// first documents.
     EachInput,
-    /// The same for each document: slower.
+    /// A guess for each document, which is slower.
     EachDocument,
-    /// The same for all.
+    /// The same language for all documents.
     Given(String),
 }
 
 impl LanguageRule {
-    /// From `auto`, `each`, `und`, or a code of ISO 639-1 or 639-3.
+    /// Parses `auto`, `each`, `und`, or an ISO 639-1 or 639-3 code.
     ///
     /// # Errors
     /// [`Error::Option`] for anything else.
@@ -45,7 +46,8 @@ impl LanguageRule {
     }
 }
 
-/// The code by which a language is known here: that of ISO 639-1 where it has one; none for what is no code at all.
+/// Returns the normalized code: ISO 639-1 if the language has such a code, ISO 639-3 otherwise. Returns `None` if
+/// `code` is not a language code.
 pub fn normalize(code: &str) -> Option<String> {
     let code = code.to_ascii_lowercase();
     if code == UNDETERMINED {
@@ -59,7 +61,8 @@ pub fn normalize(code: &str) -> Option<String> {
     Some(macro_language(language.to_639_3()).or(language.to_639_1()).unwrap_or(language.to_639_3()).to_owned())
 }
 
-/// The two-letter code of the language that a language without one is a part of: what lists of abbreviations are kept by.
+/// Returns the ISO 639-1 code of the macrolanguage to which a language without such a code belongs. Abbreviations are
+/// listed under this code.
 fn macro_language(code: &str) -> Option<&'static str> {
     Some(match code {
         "cmn" => "zh",
@@ -76,7 +79,7 @@ fn macro_language(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Votes for the language of an input: one for each sample of its first documents, short ones taken together.
+/// Votes for the language of an input. Each sample of its first documents has one vote; short documents are combined.
 #[derive(Debug, Default)]
 pub struct Votes {
     counts: BTreeMap<&'static str, usize>,
@@ -85,7 +88,7 @@ pub struct Votes {
 }
 
 impl Votes {
-    /// Counts `text` in; false when no more is needed.
+    /// Adds `text`. Returns `false` once no more votes are needed.
     pub fn add(&mut self, text: &str) -> bool {
         if self.samples < SAMPLES {
             if text.len() >= SAMPLE {
@@ -109,8 +112,8 @@ impl Votes {
         }
     }
 
-    /// The language of at least three quarters of the samples that tell one; [`UNDETERMINED`] where they disagree, none
-    /// where none tells.
+    /// Returns the language that at least three quarters of the recognized samples have, or [`UNDETERMINED`] if there
+    /// is none. Returns `None` if no sample was recognized.
     pub fn result(mut self) -> Option<&'static str> {
         if self.samples < SAMPLES && !self.pending.is_empty() {
             self.vote(detect(&self.pending));
@@ -124,7 +127,7 @@ impl Votes {
     }
 }
 
-/// The language of the text's first characters, or [`UNDETERMINED`] where they do not tell it reliably.
+/// Returns the language of the first characters of `text`, or [`UNDETERMINED`] if it cannot be recognized reliably.
 pub fn detect(text: &str) -> &'static str {
     let sample = &text[..text.floor_char_boundary(SAMPLE)];
     let Some(info) = whatlang::detect(sample).filter(whatlang::Info::is_reliable) else { return UNDETERMINED };

@@ -1,33 +1,34 @@
-//! What plain counts do not show of an input: blank lines within documents, and languages beside the one it is taken for.
+//! Notices signs of wrong options in an input: blank lines inside documents, and text in unexpected languages.
 
 use std::collections::BTreeMap;
 
 use super::language::{UNDETERMINED, detect};
 use super::read::raw::Document;
 
-/// Bytes of text for which a sample is taken, in small inputs.
+/// The number of bytes per sample, in small inputs.
 const STRIDE: usize = 512;
-/// Bytes of text for which a sample is taken, in large inputs.
+/// The number of bytes per sample, in large inputs.
 const LONG_STRIDE: usize = 128 << 10;
-/// Samples of the beginnings of all inputs, about; at most these of one.
+/// The approximate number of samples from the beginnings of all inputs, and the most from one input.
 const FIRST_SAMPLES: (usize, usize) = (48, 12);
-/// Samples of another language, and the fraction of all text that they stand for, from which there is a warning.
+/// A warning is given from this number of samples in another language, if they represent this fraction of the text.
 const OTHERS: (u64, f64) = (3, 0.2);
-/// Paragraphs in a document, on average over several, from which blank lines are likely to separate documents.
+/// With this many paragraphs per document on average, blank lines are likely to separate documents.
 const PARAGRAPHS: u64 = 50;
 
-/// What was seen of a part of the input, or of all.
+/// Observations about a part of the input, or about all of it.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// Documents that are a whole file each.
+    /// The number of documents that are a whole file each.
     documents: u64,
-    /// Paragraphs in them: blocks of lines between blank lines.
+    /// The number of paragraphs in them, separated by blank lines.
     paragraphs: u64,
-    /// Samples by the language that the text is taken for, and the one that they look like.
+    /// Samples, by the language that is assumed for the text and the language that was detected.
     samples: BTreeMap<(String, &'static str), Samples>,
 }
 
-/// Samples, and the bytes of text that they stand for: those of an input's beginning stand closer together.
+/// The number of samples, and the bytes of text they represent. At the beginning of an input, samples are denser, so
+/// each represents fewer bytes.
 #[derive(Debug, Default, Clone, Copy)]
 struct Samples {
     count: u64,
@@ -54,7 +55,7 @@ impl Look {
         }
     }
 
-    /// Looks at a document that is a file.
+    /// Counts a document that is a whole file.
     pub fn file(&mut self, text: &str) {
         self.documents += 1;
         let mut blank = true;
@@ -65,8 +66,8 @@ impl Look {
         }
     }
 
-    /// Takes samples of the documents of a block, which are cleaned as text in `language`: evenly over them, more where the
-    /// input begins.
+    /// Samples the documents of a block, which are cleaned as text in `language`. Samples are evenly spaced, and denser
+    /// at the beginning of an input.
     pub fn languages(&mut self, documents: &[Document], language: &str, begins_input: bool, inputs: usize) {
         let texts = || documents.iter().filter(|document| document.language.is_none()).map(|document| &*document.text);
         let total: usize = texts().map(str::len).sum();
@@ -88,8 +89,8 @@ impl Look {
         }
     }
 
-    /// Whether blank lines are likely to separate documents, each file being one: they are in the only one, or there are very
-    /// many.
+    /// Whether blank lines are likely to separate documents, although each file is one document: there are blank lines
+    /// in the only file, or very many of them.
     pub fn hides_documents(&self) -> bool {
         match self.documents {
             0 => false,
@@ -98,12 +99,12 @@ impl Look {
         }
     }
 
-    /// Paragraphs of the documents that are a file each.
+    /// Returns the number of paragraphs in documents that are a whole file each.
     pub fn paragraphs(&self) -> u64 {
         self.paragraphs
     }
 
-    /// A sentence about text in other languages than the one it is taken for; none if that is only a small part.
+    /// Describes text in other languages than the assumed one. Returns `None` if there is only a little of it.
     pub fn mixed(&self) -> Option<String> {
         let all: u64 = self.samples.values().map(|it| it.bytes).sum();
         let mut others: BTreeMap<&str, Samples> = BTreeMap::new();

@@ -1,7 +1,8 @@
-//! Raw text to sentences: what people have in, one sentence a line and a blank line after each document out.
+//! Turns raw text into a corpus: one sentence per line, and a blank line after each document.
 //!
-//! While one wave of blocks is taken apart and cleaned on all threads, the next is read, and of the one before duplicates
-//! are dropped and the rest is written. Only the order of the input decides what is written, and where.
+//! Work proceeds in waves of blocks. All threads parse and clean one wave while the next wave is read. Meanwhile,
+//! duplicates are dropped from the previous wave, and the rest is written. What is written, and where, depends only on
+//! the order of the input.
 
 pub(crate) mod cards;
 pub mod clean;

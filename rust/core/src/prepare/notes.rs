@@ -1,4 +1,4 @@
-//! What `prepare-text` tells of its result: why nothing is left, and warnings.
+//! Messages of `prepare-text` about its result: why no document is left, and warnings.
 
 use super::language::UNDETERMINED;
 use super::look::Look;
@@ -8,10 +8,11 @@ use super::read::raw::MAX_DOCUMENT;
 use super::read::warc;
 use super::summary::Summary;
 
-/// A single document of more bytes than this is likely to be more than one.
+/// A single document larger than this many bytes is likely to be several.
 const LONE_DOCUMENT: u64 = 1 << 20;
 
-/// Why no document is left, by the number of documents that each step dropped; none if some are left.
+/// Explains why no document is left, with the number of documents that each step dropped. Returns `None` if some are
+/// left.
 pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     if summary.kept.documents > 0 {
         return None;
@@ -70,7 +71,7 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
     Some(format!("no document is left of {}: {}", summary.documents_read, reasons.join(", ")))
 }
 
-/// Why no document is held out though some should be, and what to do.
+/// Explains that no document is held out although some should be, and what to do.
 pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOptions) -> Option<String> {
     (options.eval_fraction > 0.0 && summary.held_out.documents == 0).then(|| {
         let count = summary.kept.documents;
@@ -84,7 +85,6 @@ pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOpt
     })
 }
 
-/// Adds warnings about the input to the summary.
 pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
     let advice = "pass documents='blank-line' if blank lines separate documents, or `document_separator`";
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();

@@ -1,4 +1,4 @@
-//! What a run of prepare-text is asked to do.
+//! The options of prepare-text.
 
 use regex::RegexSet;
 use serde::{Deserialize, Serialize};
@@ -7,57 +7,57 @@ use super::language::LanguageRule;
 use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 
-/// Why a document or a line goes, or is changed.
+/// Why a document or line was dropped or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// A line that a pattern matches.
+    /// A line matches a pattern.
     #[serde(rename = "boilerplate_lines")]
     Boilerplate,
-    /// A line without a letter or a digit.
+    /// A line has neither a letter nor a digit.
     LetterlessLines,
-    /// A sentence longer than `max_sentence_bytes`: it is cut, not removed.
+    /// A sentence is longer than `max_sentence_bytes`, and was split. It is not dropped.
     #[serde(rename = "sentences_cut")]
     SentenceCut,
-    /// A sentence that lacks something that was removed from it.
+    /// A sentence lacks a part that was removed.
     IncompleteSentences,
-    /// A document of which no line is left.
+    /// A document has no lines left.
     EmptyDocuments,
-    /// A document of fewer characters than `min_document_chars`.
+    /// A document has fewer characters than `min_document_chars`.
     ShortDocuments,
-    /// A document of fewer sentences than `min_document_sentences`.
+    /// A document has fewer sentences than `min_document_sentences`.
     FewSentences,
-    /// A document with a greater share of non-letters than `max_non_letters`.
+    /// A document has a larger fraction of non-letters than `max_non_letters`.
     NonLetters,
-    /// A document that was there before.
+    /// A document repeats an earlier one.
     DuplicateDocuments,
-    /// A line that was there before.
+    /// A line repeats an earlier one.
     DuplicateLines,
 }
 
-/// What becomes of a document, each for itself.
+/// How to clean each document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CleanOptions {
-    /// `auto`, `each`, `und` or a code of ISO 639: see [`LanguageRule`].
+    /// `auto`, `each`, `und` or an ISO 639 code; see [`LanguageRule`].
     pub language: String,
-    /// Whether the lines of a paragraph are joined at a hyphen that breaks a word.
+    /// Whether to join the lines of a paragraph at a hyphen that breaks a word.
     pub join_hyphens: bool,
-    /// Whether paragraphs are split into sentences; else each is one line.
+    /// Whether to split paragraphs into sentences. Otherwise, each paragraph is one line.
     pub sentences: bool,
-    /// Longer sentences are cut between words; in bytes.
+    /// The maximum length of a sentence in bytes. Longer sentences are split between words.
     pub max_sentence_bytes: usize,
-    /// Whether white space becomes single spaces, and control and invisible characters go.
+    /// Whether to turn whitespace into single spaces, and to drop control characters and invisible characters.
     pub repair: bool,
-    /// Whether sentences go that lack something that the reader of the input removed: a template of a wiki, a formula.
+    /// Whether to drop sentences that lack a part which the reader removed, such as a template or a formula.
     pub drop_incomplete_sentences: bool,
-    /// Documents of fewer characters, line ends not counted, go.
+    /// The minimum length of a document in characters, not counting line ends.
     pub min_document_chars: usize,
-    /// Documents of fewer sentences go.
+    /// The minimum number of sentences in a document.
     pub min_document_sentences: usize,
-    /// Documents of which a greater share of the characters, white space not counted, are neither letters nor marks go.
+    /// The maximum fraction of characters, not counting whitespace, that are neither letters nor combining marks.
     pub max_non_letters: f64,
-    /// Lines of the input that one of these regular expressions matches go, before paragraphs are split.
+    /// Regular expressions. Input lines that match one are dropped before paragraphs are split.
     pub boilerplate: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl Default for CleanOptions {
 }
 
 impl CleanOptions {
-    /// The patterns, compiled; none where there are none.
+    /// Compiles the patterns. Returns `None` if there are none.
     pub(super) fn patterns(&self) -> Result<Option<RegexSet>> {
         if self.boilerplate.is_empty() {
             return Ok(None);
@@ -107,25 +107,25 @@ impl CleanOptions {
     }
 }
 
-/// All that decides what is written, besides the inputs.
+/// All options that determine what is written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PrepareOptions {
-    /// How the inputs are read.
+    /// How to read the inputs.
     #[serde(flatten)]
     pub read: ReadOptions,
-    /// What becomes of each document.
+    /// How to clean each document.
     #[serde(flatten)]
     pub clean: CleanOptions,
-    /// Whether a document goes that was there before, line for line.
+    /// Whether to drop documents that repeat an earlier one exactly.
     pub dedup_documents: bool,
-    /// Whether a line goes that was there before, in whatever document.
+    /// Whether to drop lines that occurred before in any document.
     pub dedup_lines: bool,
-    /// MiB for the hashes of documents and lines; what does not fit goes through files beside the output.
+    /// The memory for hashes of documents and lines, in MiB. What does not fit is written to disk next to the output.
     pub dedup_memory: u64,
-    /// Share of the documents that are held out, by a hash of their text.
+    /// The fraction of documents to hold out, chosen by a hash of their text.
     pub eval_fraction: f64,
-    /// Of what goes, this many samples for each reason are reported in a dry run.
+    /// The number of samples of dropped text that a dry run reports for each reason.
     pub samples: usize,
 }
 
@@ -144,7 +144,7 @@ impl Default for PrepareOptions {
 }
 
 impl PrepareOptions {
-    /// Whether each value follows its rule.
+    /// Checks that each value follows its rule.
     ///
     /// # Errors
     /// [`Error::Option`] naming the first that does not.

@@ -1,4 +1,4 @@
-//! Where the text goes: one file, or a folder of shards, plain or compressed; whole or not at all.
+//! Writes the corpus: one file or a directory of shards, plain or compressed. It appears completely or not at all.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,25 +13,25 @@ use serde::Deserialize;
 use crate::files::staging::Staging;
 use crate::{Error, Result};
 
-/// Bytes of text in a gzip member or zstd frame, where there are few shards.
+/// The number of bytes of text in a gzip member or zstd frame, if there are few shards.
 const CHUNK: usize = 4 << 20;
-/// Bytes of text that wait to be written, about, over all shards.
+/// The approximate number of bytes of text waiting to be written, for all shards together.
 const PENDING: usize = 64 << 20;
-/// Most shards: their numbers have five digits.
+/// The maximum number of shards, because names have five digits.
 const MAX_SHARDS: u64 = 99_999;
 
-/// How text is compressed.
+/// How the text is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum TextCompression {
-    /// As the file's name ends, `.gz` or `.zst`; a folder's shards are plain.
+    /// According to the file's suffix, `.gz` or `.zst`. The shards of a directory are plain.
     #[default]
     Auto,
-    /// Not at all.
+    /// No compression.
     None,
-    /// gzip, in members that are decompressed one after the other.
+    /// gzip. A file consists of several members.
     Gzip,
-    /// zstd, in frames that are decompressed one after the other.
+    /// zstd. A file consists of several frames.
     Zstd,
 }
 
@@ -72,7 +72,7 @@ impl TextCompression {
     }
 }
 
-/// Where text goes.
+/// Where text is written.
 #[derive(Debug, Clone)]
 pub struct Target {
     path: PathBuf,
@@ -81,10 +81,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// A file, or a folder of `shards` files.
+    /// Describes a file, or a directory of `shards` files.
     ///
     /// # Errors
-    /// [`Error::Option`] for a number of shards outside its rule, and for a name that no file can have.
+    /// [`Error::Option`] if the number of shards is outside its range, or if no output can have this name.
     pub fn new(path: &Path, shards: Option<u64>, compression: TextCompression) -> Result<Self> {
         if path == Path::new("-") {
             return Err(Error::Option(
@@ -125,7 +125,7 @@ impl Target {
         Ok(Self { path, shards, compression })
     }
 
-    /// Beside `self`, of the same kind: the one for what is held out.
+    /// Returns the target for held-out documents, of the same kind. If `path` is `None`, it is next to this one.
     #[must_use]
     pub fn held_out(&self, path: Option<&Path>, compression: TextCompression) -> Self {
         let path = path.map_or_else(|| self.beside("eval-"), |path| path.components().collect());
@@ -137,12 +137,12 @@ impl Target {
         Self { path, shards: self.shards, compression }
     }
 
-    /// The file or folder.
+    /// Returns the path of the file or directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder that the output is in, or will be.
+    /// Returns the directory that contains the output, or will contain it.
     pub fn folder(&self) -> &Path {
         match self.path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -150,14 +150,14 @@ impl Target {
         }
     }
 
-    /// The path beside this one whose name begins with `prefix`.
+    /// Returns the path of a sibling whose name is this one's, preceded by `prefix`.
     fn beside(&self, prefix: &str) -> PathBuf {
         let mut name = OsString::from(prefix);
         name.push(self.path.file_name().unwrap_or_default());
         self.path.with_file_name(name)
     }
 
-    /// The files that are written, in order.
+    /// Returns the files to write, in order.
     pub fn files(&self) -> Vec<PathBuf> {
         match self.shards {
             None => vec![self.path.clone()],
@@ -169,10 +169,10 @@ impl Target {
         format!("corpus-{index:05}-of-{count:05}.txt{}", self.compression.suffix())
     }
 
-    /// Refuses an output that is there already, unless `overwrite`, and anything that is not ours.
+    /// Refuses an existing output unless `overwrite` is set. Always refuses anything that prepare-text did not write.
     ///
     /// # Errors
-    /// [`Error::Option`] saying what is there.
+    /// [`Error::Exists`] saying what exists there.
     pub fn check(&self, overwrite: bool) -> Result<()> {
         let refuse = |reason: String| Err(Error::exists(&self.path, reason));
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return Ok(()) };
@@ -228,7 +228,7 @@ fn device(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::dev(metadata)
 }
 
-/// Whether prepare-text writes files of this name into its folders.
+/// Whether prepare-text writes files of this name into its directories.
 fn is_ours(name: &str) -> bool {
     let shard = name.strip_prefix("corpus-").and_then(|rest| {
         let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
@@ -236,17 +236,17 @@ fn is_ours(name: &str) -> bool {
         let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         Some(is_number(index) && is_number(count))
     });
-    // A run that is killed while it writes one of the two leaves its temporary file.
+    // A killed run may leave the temporary file of one of the two.
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
     shard == Some(true) || matches!(whole, "prepare-text.config.json" | "prepare-text.summary.json")
 }
 
-/// Writes documents; [`Writer::commit`] gives the output its name, dropping it without that leaves nothing.
+/// Writes documents. [`Writer::commit`] gives the output its name. If it is dropped instead, nothing remains.
 pub struct Writer {
     target: Target,
     staging: Staging,
     shards: Vec<Shard>,
-    /// The shards by the bytes of text they have: the next document goes to the first.
+    /// The shards, ordered by their bytes of text. The next document is written to the smallest.
     least: BinaryHeap<Reverse<(u64, usize)>>,
     chunk: usize,
     overwrite: bool,
@@ -258,10 +258,10 @@ struct Shard {
 }
 
 impl Writer {
-    /// Makes the hidden folder and opens the files in it.
+    /// Creates the hidden directory and the files in it.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] where another run is writing the same output.
+    /// [`Error::Io`] if they cannot be created; [`Error::Data`] if another run is writing the same output.
     pub fn create(target: Target, overwrite: bool) -> Result<Self> {
         let staging = Staging::open(&target.path, "prepare-text", cannot_write)?;
         let inside = staging.create_files()?;
@@ -276,12 +276,12 @@ impl Writer {
         Ok(Self { target, staging, shards, least, chunk, overwrite })
     }
 
-    /// The hidden folder, for other files that shall not outlive the run.
+    /// Returns the hidden directory, for other files that must not outlive the run.
     pub fn folder(&self) -> &Path {
         self.staging.folder()
     }
 
-    /// Adds a document, to the shard with the least text: its lines, each with its newline.
+    /// Adds a document to the shard with the least text. Each line includes its newline.
     pub fn push<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
         let Some(mut first) = self.least.peek_mut() else { return };
         let Reverse((bytes, index)) = &mut *first;
@@ -294,10 +294,10 @@ impl Writer {
         *bytes += (pending.len() - before) as u64;
     }
 
-    /// Writes what fills whole chunks, or with `all` everything.
+    /// Writes as many whole chunks as there are, or everything if `all` is set.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the output; [`Error::Data`] where the disk is full.
+    /// [`Error::Io`] naming the output; [`Error::Data`] if the disk is full.
     pub fn flush(&mut self, all: bool) -> Result<()> {
         let (chunk, compression) = (self.chunk, self.target.compression);
         let result = self.shards.par_iter_mut().try_for_each(|shard| {
@@ -320,7 +320,7 @@ impl Writer {
         result.map_err(|source: io::Error| cannot_write(&self.target.path, source))
     }
 
-    /// Writes the rest and waits for the disk.
+    /// Writes the rest, and waits until it is on disk.
     ///
     /// # Errors
     /// As [`Writer::flush`].
@@ -329,7 +329,7 @@ impl Writer {
         let error = |source| cannot_write(&self.target.path, source);
         for shard in &mut self.shards {
             if self.target.compression != TextCompression::None && shard.file.metadata().map_err(error)?.len() == 0 {
-                // Nothing at all is no gzip or zstd file.
+                // An empty file would not be a valid gzip or zstd file.
                 let empty = self.target.compression.compress(b"").map_err(error)?;
                 shard.file.write_all(&empty).map_err(error)?;
             }
@@ -338,10 +338,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives the output its name; [`Writer::finish`] comes before.
+    /// Gives the output its name. [`Writer::finish`] must be called before.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Option`] where something came to be there meanwhile. The output is then as it was before.
+    /// [`Error::Io`] if it cannot be renamed; [`Error::Exists`] if something appeared there in the meantime. The output
+    /// is then unchanged.
     pub fn commit(self) -> Result<()> {
         self.target.check(self.overwrite)?;
         if self.target.shards.is_some() { self.staging.publish_folder() } else { self.staging.publish_file() }
@@ -456,7 +457,7 @@ mod tests {
         assert!(target.check(true).is_err_and(|error| error.to_string().contains("a link")));
         fs::remove_file(at("c.txt")).unwrap();
 
-        // What comes to be there while the text is written.
+        // A file appears at the output while the text is written.
         let mut writer = Writer::create(target.clone(), false).unwrap();
         writer.finish().unwrap();
         fs::write(at("c.txt"), "mine").unwrap();
@@ -471,7 +472,7 @@ mod tests {
         let path = folder.path().join("out");
         let target = Target::new(&path, Some(1), TextCompression::None).unwrap();
         write(target.clone(), &["a\n"]);
-        // Killed between the two renames.
+        // As if killed between the two renames.
         let staging = folder.path().join(".out.prepare-text.tmp");
         fs::create_dir(&staging).unwrap();
         fs::rename(&path, staging.join("old")).unwrap();

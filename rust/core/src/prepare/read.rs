@@ -1,4 +1,4 @@
-//! Raw text of any form to documents: what an input holds by its first bytes, and a file for each format.
+//! Reads raw text into documents. The first bytes determine an input's format, and there is one file for each format.
 
 mod arrow;
 pub mod format;

@@ -1,4 +1,4 @@
-//! The whole of prepare-text: waves of blocks through reading, cleaning, comparing and writing.
+//! Runs prepare-text: waves of blocks are read, cleaned, deduplicated and written.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -24,36 +24,36 @@ use crate::files::inputs::{InputFile, canonical, refuse_output_in_input};
 use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
 
-/// Blocks a thread gets in a wave.
+/// The number of blocks per thread in a wave.
 const BLOCKS_A_THREAD: usize = 4;
-/// Bytes of text in a wave, about, at most.
+/// The approximate maximum number of bytes of text in a wave.
 const WAVE_BYTES: usize = 48 << 20;
-/// Inputs that are looked at for the language of all.
+/// The number of inputs that are examined for a common language.
 const FIRST_INPUTS: usize = 64;
-/// Bytes of a sample in a dry run.
+/// The length of a sample in a dry run, in bytes.
 const SAMPLE: usize = 400;
 
-/// Where a run writes, and whether it does.
+/// Where to write, and whether to write at all.
 #[derive(Debug, Clone)]
 pub struct Outputs {
-    /// What is for training.
+    /// The output for training.
     pub training: Target,
-    /// What is held out, where something is.
+    /// The output for held-out documents, if any.
     pub held_out: Option<Target>,
-    /// Replace what is there.
+    /// Whether to replace existing outputs.
     pub overwrite: bool,
-    /// Write nothing, and collect samples of what goes.
+    /// Whether to write nothing, and to collect samples of what would be dropped.
     pub dry_run: bool,
 }
 
-/// Reads `inputs`, and writes their documents, cleaned, one sentence a line and a blank line after each.
+/// Reads `inputs` and writes their cleaned documents, one sentence per line and a blank line after each document.
 ///
-/// What is written depends on the inputs and the options alone, not on the number of threads: those of the rayon pool that
-/// this is called in.
+/// What is written depends only on the inputs and the options. It does not depend on the number of threads, which are
+/// those of the current rayon pool.
 ///
 /// # Errors
-/// Inputs that cannot be read, with their place; options outside their rule; no document left; a disk that is full. In all
-/// these cases the outputs are as they were before.
+/// If an input cannot be read, an option is outside its range, no document is left, or the disk is full. The outputs
+/// are then unchanged.
 pub fn prepare<S: AsRef<OsStr>>(
     inputs: &[S],
     outputs: &Outputs,
@@ -148,46 +148,46 @@ impl Input<Work> for RawReader {
     }
 }
 
-/// What the threads share.
+/// State that the threads share.
 struct Shared<'a> {
     options: &'a PrepareOptions,
     rule: LanguageRule,
-    /// What an input is in that does not tell.
+    /// The language of inputs for which no other language can be determined.
     language: &'static str,
     patterns: Option<RegexSet>,
     files: Vec<InputFile>,
-    /// Samples for each reason that are kept.
+    /// The number of samples to keep for each reason.
     samples: usize,
 }
 
-/// The language of the input that a wave ended in.
+/// The language of the last input in the previous wave.
 #[derive(Debug, Default)]
 struct InputLanguage {
     file: Option<usize>,
     code: String,
 }
 
-/// A block and what became of it. The buffers are reused.
+/// A block and its results. Buffers are reused.
 #[derive(Default)]
 struct Work {
     block: RawBlock,
     documents: Vec<Document>,
     lines: Lines,
-    /// What the block's first documents are written in, where they may decide it for the input.
+    /// A guess from the block's first documents, if the input begins with this block.
     guess: Option<&'static str>,
     /// The language of the input.
     language: String,
     languages: BTreeMap<String, u64>,
     counts: Counts,
     look: Look,
-    /// Whether the input begins with the block.
+    /// Whether this is the first block of the input.
     begins_input: bool,
     text_bytes: u64,
     samples: Vec<(Reason, String)>,
     failed: Option<Error>,
 }
 
-/// Takes the blocks of a wave apart and cleans what is in them, on all threads.
+/// Parses and cleans the blocks of a wave on all threads.
 fn clean(works: &mut [Work], shared: &Shared<'_>, language: &mut InputLanguage) {
     let mut before = language.file;
     let begins: Vec<bool> = works.iter().map(|work| before.replace(work.block.file) != Some(work.block.file)).collect();
@@ -202,7 +202,7 @@ fn clean(works: &mut [Work], shared: &Shared<'_>, language: &mut InputLanguage) 
     works.par_iter_mut().for_each(|work| work.clean(shared));
 }
 
-/// Usual size of a block's lines; what one long document has swollen is let go.
+/// The usual size of a block's lines in bytes. Memory beyond it, which one long document needed, is freed.
 const USUAL: usize = 4 * BLOCK_BYTES;
 
 impl Work {
@@ -224,7 +224,7 @@ impl Work {
             vote(&self.documents, &mut votes);
             self.guess = votes.result();
         }
-        // What one block of a long document has swollen.
+        // A long document may have made this buffer very large.
         self.block.data = Vec::new();
     }
 
@@ -266,12 +266,13 @@ impl Work {
     }
 }
 
-/// Lets the documents of which the input says no language vote; false when no more are needed.
+/// Adds the votes of documents whose language the input does not state. Returns `false` once no more are needed.
 fn vote(documents: &[Document], votes: &mut Votes) -> bool {
     documents.iter().filter(|document| document.language.is_none()).all(|document| votes.add(&document.text))
 }
 
-/// The language of the first inputs together: for those that have too little text to tell.
+/// Returns the common language of the first inputs. It is used for inputs with too little text to recognize their
+/// language.
 fn language_of_all(files: &[InputFile], options: &ReadOptions) -> &'static str {
     let files: Vec<_> = files.iter().filter(|file| file.is_seekable()).take(FIRST_INPUTS).cloned().collect();
     let mut votes = Votes::default();
@@ -292,7 +293,7 @@ fn language_of_all(files: &[InputFile], options: &ReadOptions) -> &'static str {
         }
         Ok(())
     };
-    // What cannot be read is told when it is read for good.
+    // If an input cannot be read, the main pass reports it.
     let _ = look();
     votes.result().unwrap_or(UNDETERMINED)
 }
@@ -306,7 +307,7 @@ fn sample(text: &str) -> String {
     sample
 }
 
-/// Where cleaned documents go, in the order of the input.
+/// Receives cleaned documents in input order.
 struct Sink {
     counts: Counts,
     dedup: Dedup,
@@ -319,11 +320,11 @@ struct Sink {
     most_samples: usize,
 }
 
-/// What the documents that stay are written with.
+/// Writes the documents that are kept.
 struct Out {
     clean: CleanOptions,
     eval_fraction: f64,
-    /// None in a dry run.
+    /// `None` in a dry run.
     training: Option<Writer>,
     evaluation: Option<Writer>,
     for_training: Written,
@@ -420,7 +421,7 @@ impl Sink {
         summary.kept = self.out.for_training;
         summary.held_out = self.out.for_evaluation;
         match nothing_left(summary, options) {
-            // In a dry run the counts and samples are what is wanted.
+            // A dry run is for the counts and samples, so it must not fail.
             Some(why) if outputs.dry_run => summary.warnings.push(why),
             Some(why) => return Err(Error::Input(why)),
             None => {}
@@ -442,7 +443,7 @@ impl Sink {
         for writer in [&mut self.out.training, &mut self.out.evaluation].into_iter().flatten() {
             writer.finish()?;
         }
-        // What is held out first: where the other is there, both are.
+        // Held-out documents come first: if the training output exists, both do.
         if let Some(writer) = self.out.evaluation {
             writer.commit()?;
             summary.eval_outputs = outputs.held_out.as_ref().map(Target::files).unwrap_or_default();
@@ -455,7 +456,7 @@ impl Sink {
     }
 }
 
-/// A document of which is known what was there before.
+/// A document whose duplicates are known.
 struct Found<'a> {
     lines: &'a Lines,
     kept: &'a Kept,
@@ -504,7 +505,7 @@ impl Out {
     }
 
     fn write<'a>(&mut self, hash: u128, lines: impl Iterator<Item = &'a str>, sentences: u64, bytes: usize) {
-        // The hash is as good as a random number between 0 and 1 that belongs to the text.
+        // The hash serves as a random number from 0 to 1 that depends only on the text.
         let is_held_out = ((hash >> 64) as u64 as f64) < self.eval_fraction * 2_f64.powi(64);
         let (writer, written) = if is_held_out {
             (&mut self.evaluation, &mut self.for_evaluation)

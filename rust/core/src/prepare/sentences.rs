@@ -1,9 +1,9 @@
-//! Paragraphs to sentences.
+//! Splits paragraphs into sentences.
 //!
-//! Boundaries are those of Unicode's UAX #29 (ICU4X), of which `sentencex`, Wikimedia's segmenter, takes back those after
-//! the abbreviations and initials of the language, by its lists. In English it also adds the boundaries that it alone
-//! sees: UAX #29 never breaks before a lower-case letter. docs/corpus.md has what each does on paragraphs whose sentences
-//! are known.
+//! Boundaries are those of Unicode's UAX #29, as ICU4X finds them. Wikimedia's segmenter `sentencex` removes those
+//! after abbreviations and initials, by its lists for each language. In English, it also adds boundaries that UAX #29
+//! lacks, which never breaks before a lowercase letter. docs/corpus.md shows how each of the two does on paragraphs
+//! with known sentences.
 
 mod signs;
 #[cfg(test)]
@@ -20,19 +20,20 @@ use self::signs::is_shad;
 pub(super) use self::signs::{is_closer, is_combining, is_of_word, is_terminator};
 use self::within::Word;
 
-/// Longest sentence of Unicode's rules, in bytes, in which `sentencex` looks for boundaries of its own: its time grows faster than the text.
+/// The maximum length in bytes of a UAX #29 sentence in which `sentencex` may add boundaries. Its run time grows faster
+/// than the length of the text.
 const LONGEST_FOR_ALL_RULES: usize = 16 << 10;
 
-/// Bytes before an initial in which the word before it is looked for.
+/// How many bytes before an initial to search for the previous word.
 const LOOK_BACK: usize = 128;
 
-/// The languages that `sentencex` has rules of its own for.
+/// Languages for which `sentencex` has rules of its own.
 const WITH_RULES: [&str; 32] = [
     "am", "ar", "bg", "bn", "ca", "da", "de", "el", "en", "es", "fi", "fr", "gu", "hi", "hy", "it", "ja", "kk", "kn",
     "ml", "mr", "my", "nl", "pa", "pl", "pt", "ru", "sk", "ta", "te", "uk", "zh",
 ];
 
-/// The languages in which "19." is "19th".
+/// Languages in which "19." means "19th".
 const WITH_ORDINALS: [&str; 23] = [
     "bs", "cs", "da", "de", "et", "fi", "fo", "gsw", "hr", "hu", "is", "lb", "lv", "nb", "nds", "nn", "no", "pl", "sh",
     "sk", "sl", "sr", "tr",
@@ -40,11 +41,11 @@ const WITH_ORDINALS: [&str; 23] = [
 
 /// The rules of one language.
 struct Rules {
-    /// None where no list of abbreviations is known, not even a related language's.
+    /// `None` if there is no list of abbreviations, not even for a related language.
     language: Option<Box<dyn Language>>,
     /// Whether `sentencex` may add boundaries.
     adds: bool,
-    /// Whether a period makes an ordinal of a number.
+    /// Whether a period after a number makes it an ordinal.
     ordinals: bool,
 }
 
@@ -55,15 +56,15 @@ impl Rules {
     }
 }
 
-/// Whether `sentencex` has rules for a language, or for one that it falls back to. Otherwise it would take English ones,
-/// among whose abbreviations are words of other languages.
+/// Whether `sentencex` has rules for a language, or for one that it falls back to. Otherwise, it would use the English
+/// ones, which contain abbreviations that are words in other languages.
 fn has_rules(code: &str, depth: usize) -> bool {
     WITH_RULES.contains(&code)
         || (depth < 4
             && get_fallbacks(code).is_some_and(|codes| codes.first().is_some_and(|it| has_rules(it, depth + 1))))
 }
 
-/// Splits paragraphs. Not shared between threads; making one costs little.
+/// Splits paragraphs. It is not shared between threads, but cheap to create.
 pub struct Splitter {
     unicode: SentenceSegmenterBorrowed<'static>,
     rules: HashMap<String, Rules>,
@@ -83,10 +84,10 @@ impl Default for Splitter {
 }
 
 impl Splitter {
-    /// Hands over the sentences of `paragraph` in order, without the white space around them.
+    /// Calls `sentence` with the sentences of `paragraph` in order, without the whitespace around them.
     ///
-    /// What holds neither a letter nor a digit is no sentence by itself: it stays with the one before. At the beginning of a
-    /// paragraph it is handed over as it is.
+    /// Text with neither a letter nor a digit is not a sentence by itself, so it is attached to the previous one. At
+    /// the beginning of a paragraph, it is passed on as it is.
     pub fn split<'a>(&mut self, language: &str, paragraph: &'a str, mut sentence: impl FnMut(&'a str)) {
         self.find_ends(language, paragraph);
         let mut from = 0;
@@ -121,7 +122,7 @@ impl Splitter {
         }
     }
 
-    /// Where the pieces of `paragraph` end, ascending, the last at its end.
+    /// Finds the ends of the sentences in `paragraph`, ascending. The last is the end of the paragraph.
     fn find_ends(&mut self, language: &str, paragraph: &str) {
         if !self.rules.contains_key(language) {
             self.rules.insert(language.to_owned(), Rules::of(language));
@@ -159,7 +160,7 @@ impl Splitter {
 }
 
 impl Rules {
-    /// Whether no sentence ends between `head` and `after`, although Unicode's rules say so.
+    /// Whether no sentence ends between `head` and `after`, although UAX #29 has a boundary there.
     fn join(&self, head: &str, after: &str) -> bool {
         match head.strip_suffix('.') {
             Some(before) => self.is_abbreviation(before, after),
@@ -167,7 +168,8 @@ impl Rules {
         }
     }
 
-    /// Whether the period between `before` and `after` ends an abbreviation, an ordinal or an initial, not a sentence.
+    /// Whether the period between `before` and `after` marks an abbreviation, an ordinal or an initial, and does not
+    /// end a sentence.
     fn is_abbreviation(&self, before: &str, after: &str) -> bool {
         if self.ordinals && ends_in_ordinal(before) {
             return true;
@@ -182,14 +184,14 @@ impl Rules {
     }
 }
 
-/// Whether a question or an exclamation in quotes or brackets stands within a sentence: "Why?" he asked.
+/// Whether a quoted or bracketed question or exclamation is followed by the rest of its sentence: "Why?" he asked.
 fn goes_on(head: &str, after: &str) -> bool {
     let inner = head.trim_end_matches(is_closer);
     inner.len() < head.len() && inner.ends_with(['?', '!', '…']) && after.trim_start().starts_with(char::is_lowercase)
 }
 
-/// `end`, or the place before the opening marks that stand there without a space: Unicode's rules take all brackets and
-/// quotes for closing ones, so that they keep 「 with the sentence before.
+/// Returns `end`, or the position before opening marks that directly precede it. UAX #29 treats all brackets and
+/// quotation marks as closing ones, so it assigns 「 to the previous sentence.
 fn before_openers(paragraph: &str, end: usize) -> usize {
     use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
     let opens = |c: char| {
@@ -201,17 +203,17 @@ fn before_openers(paragraph: &str, end: usize) -> usize {
     paragraph[..end].trim_end_matches(opens).len()
 }
 
-/// Whether `before` ends in a number of one or two digits that is no part of a longer one.
+/// Whether `before` ends in a number of one or two digits that is not part of a longer one.
 fn ends_in_ordinal(before: &str) -> bool {
     let head = before.trim_end_matches(|c: char| c.is_ascii_digit());
     matches!(before.len() - head.len(), 1 | 2) && !head.ends_with(['.', ',', ':', '-', '–', '/', '+', '%'])
 }
 
-/// Adds the ends after an ellipsis of one character, which Unicode's rules do not know: before a capital.
+/// Adds the ends after a one-character ellipsis before a capital, which UAX #29 lacks.
 fn add_after_ellipses(piece: &str, start: usize, ends: &mut Vec<usize>) {
     let mut passed = 0;
     for (at, ellipsis) in piece.match_indices('…') {
-        // A run of them is looked through once.
+        // Handles each run of ellipses once.
         if at < passed {
             continue;
         }
@@ -225,8 +227,8 @@ fn add_after_ellipses(piece: &str, start: usize, ends: &mut Vec<usize>) {
     }
 }
 
-/// Adds the ends after the shads of Tibetan, which Unicode's rules do not know. A sentence may end in several, with a space
-/// between them, and another stands before the first word of many a text.
+/// Adds the ends after Tibetan shads, which UAX #29 lacks. A sentence may end in several, with spaces between them.
+/// Many texts also have one before the first word.
 fn add_after_shads(piece: &str, start: usize, ends: &mut Vec<usize>) {
     let mut from = 0;
     while let Some(at) = piece[from..].find(is_shad).map(|at| from + at) {
@@ -239,7 +241,7 @@ fn add_after_shads(piece: &str, start: usize, ends: &mut Vec<usize>) {
     }
 }
 
-/// Adds the ends that `sentencex` sees within `piece`.
+/// Adds the ends that `sentencex` finds inside `piece`.
 fn add_ends(language: &dyn Language, piece: &str, mut add: impl FnMut(usize)) {
     if piece.len() > LONGEST_FOR_ALL_RULES || !has_end_inside(piece) {
         return;
@@ -253,8 +255,8 @@ fn add_ends(language: &dyn Language, piece: &str, mut add: impl FnMut(usize)) {
     }
 }
 
-/// Whether `before` ends in a single capital of a name: at the beginning, after a word with a capital, or before another
-/// such letter. `sentencex` knows those of ASCII only.
+/// Whether `before` ends in the initial of a name: a single capital at the beginning, after a capitalized word, or
+/// before another initial. `sentencex` knows only ASCII initials.
 fn is_initial(before: &str, after: &str) -> bool {
     let mut characters = before.chars().rev();
     let is_capital = characters.next().is_some_and(char::is_uppercase);
@@ -266,14 +268,14 @@ fn is_initial(before: &str, after: &str) -> bool {
     if next.next().is_some_and(char::is_uppercase) && next.next() == Some('.') {
         return true;
     }
-    // Capitals and periods may go on for ever.
+    // Capitals and periods may continue without end, so the search is bounded.
     let near = &before[before.ceil_char_boundary(before.len().saturating_sub(LOOK_BACK))..];
     let head = near.trim_end_matches(|c: char| c.is_uppercase() || c.is_whitespace() || c == '.');
     let word = head.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     word.is_empty() || word.starts_with(char::is_uppercase)
 }
 
-/// Where a closing mark that stands alone at the beginning of `piece` ends, as in French quotations: « Oui. »
+/// Returns the end of a separate closing mark at the beginning of `piece`, as in French quotations: « Oui. »
 fn leading_closer(piece: &str) -> Option<usize> {
     use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
     let mut characters = piece.char_indices();
@@ -284,7 +286,7 @@ fn leading_closer(piece: &str) -> Option<usize> {
     (closes && (end == piece.len() || piece[end..].starts_with(char::is_whitespace))).then_some(end)
 }
 
-/// Whether a terminator and then white space stand within `piece`, before its end.
+/// Whether `piece` contains a terminator followed by whitespace before its end.
 fn has_end_inside(piece: &str) -> bool {
     let bytes = piece.trim_end().as_bytes();
     memchr::memchr3_iter(b'.', b'!', b'?', bytes).any(|at| {
@@ -293,8 +295,8 @@ fn has_end_inside(piece: &str) -> bool {
     })
 }
 
-/// Cuts a sentence into pieces of at most `limit` bytes (no less than 4): after the last white space that fits, else
-/// after the last punctuation mark, else between two characters as readers see them.
+/// Splits a sentence into pieces of at most `limit` bytes (at least 4). It is split at the last whitespace that fits;
+/// otherwise after the last punctuation mark; otherwise between two grapheme clusters.
 pub fn cut(sentence: &str, limit: usize, mut piece: impl FnMut(&str)) {
     let limit = limit.max(4);
     let mut rest = sentence.trim();
@@ -317,14 +319,14 @@ pub fn cut(sentence: &str, limit: usize, mut piece: impl FnMut(&str)) {
     }
 }
 
-/// Whether there is a letter or a digit, of any script: what makes a sentence of a line.
+/// Whether there is a letter or a digit of any script. Only then is a line a sentence.
 ///
-/// Braille and `SignWriting` are letters here, whom Unicode has among the symbols.
+/// Braille and `SignWriting` count as letters here, although Unicode classifies them as symbols.
 pub(super) fn is_text(text: &str) -> bool {
     text.contains(|c: char| c.is_alphanumeric() || matches!(c, '\u{2801}'..='\u{28FF}' | '\u{1D800}'..='\u{1DAAF}'))
 }
 
-/// Punctuation of scripts that are written without spaces: CJK symbols, and full-width forms.
+/// Whether a character is punctuation of scripts written without spaces: CJK symbols and full-width forms.
 pub(super) fn is_wide_mark(c: char) -> bool {
     matches!(c, '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}' | '\u{FF00}'..='\u{FF65}')
 }
@@ -334,7 +336,7 @@ fn is_mark(c: char) -> bool {
     c.general_category_group() == GeneralCategoryGroup::Punctuation
 }
 
-/// The end of the last whole grapheme cluster of `text` that ends at `most` or before; `most` where there is none.
+/// Returns the end of the last whole grapheme cluster of `text` within `most` bytes, or `most` if there is none.
 fn last_cluster(text: &str, most: usize) -> usize {
     let window = &text[..text.floor_char_boundary(most + 64)];
     let ends = GraphemeClusterSegmenter::new().segment_str(window).take_while(|&end| end <= most);

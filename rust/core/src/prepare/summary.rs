@@ -1,4 +1,4 @@
-//! What a run of prepare-text did.
+//! The result of prepare-text.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,50 +9,51 @@ use serde::{Serialize, Serializer};
 use super::options::Reason;
 use super::read::raw::OTHERS;
 
-/// What each step took or changed.
+/// What each step dropped or changed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Invalid UTF-8 sequences that became U+FFFD.
+    /// Invalid UTF-8 sequences replaced by U+FFFD.
     pub replaced: u64,
-    /// Records that could not be read and were left out.
+    /// Records that could not be read and were skipped.
     pub bad_records: u64,
-    /// Pages of dumps that are redirects.
+    /// Redirects in dumps.
     pub redirects: u64,
-    /// Pages of dumps that are no articles.
+    /// Pages of dumps that are not articles.
     pub other_pages: u64,
-    /// Records of web archives that hold no text, by type; serialized as their number.
+    /// Records of web archives without text, by type. Their sum is serialized.
     #[serde(serialize_with = "sum")]
     pub other_records: [u64; OTHERS.len()],
-    /// Documents that came of cutting plain documents that were too long.
+    /// Additional documents from splitting plain-text documents that were too long.
     pub documents_cut: u64,
-    /// Characters that were dropped, or became a space.
+    /// Characters dropped or replaced by a space.
     pub repaired_characters: u64,
-    /// Lines that a pattern matched.
+    /// Lines that matched a pattern.
     pub boilerplate_lines: u64,
-    /// Hyphens at line ends at which two lines were joined.
+    /// Hyphens at line ends where two lines were joined.
     pub joined_hyphens: u64,
-    /// Lines without a letter or a digit.
+    /// Lines with neither a letter nor a digit.
     pub letterless_lines: u64,
-    /// Sentences that lack a template or a formula that was removed from them; left out if that is asked for.
+    /// Sentences from which a template or a formula was removed. They are dropped if `drop_incomplete_sentences` is
+    /// set.
     pub incomplete_sentences: u64,
-    /// Sentences that were cut.
+    /// Sentences split because they were too long.
     pub sentences_cut: u64,
-    /// Documents without a line.
+    /// Documents without lines.
     pub empty_documents: u64,
     /// Documents with too few characters.
     pub short_documents: u64,
     /// Documents with too few sentences.
     pub few_sentences: u64,
-    /// Documents with too many characters that are no letters.
+    /// Documents with too many non-letters.
     pub non_letters: u64,
-    /// Documents that were there before.
+    /// Documents that repeat an earlier one.
     pub duplicate_documents: u64,
-    /// Lines that were there before.
+    /// Lines that repeat an earlier one.
     pub duplicate_lines: u64,
 }
 
 impl Counts {
-    /// Counts a document that goes.
+    /// Counts something that was dropped or changed.
     pub fn reject(&mut self, reason: Reason) {
         match reason {
             Reason::EmptyDocuments => self.empty_documents += 1,
@@ -68,7 +69,7 @@ impl Counts {
         }
     }
 
-    /// Adds those of `other`.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Self) {
         self.replaced += other.replaced;
         self.bad_records += other.bad_records;
@@ -93,53 +94,53 @@ impl Counts {
     }
 }
 
-/// What was written to one output.
+/// The amount of text in one output.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Written {
-    /// Documents.
+    /// The number of documents.
     pub documents: u64,
-    /// Lines that are not blank.
+    /// The number of lines that are not blank.
     pub sentences: u64,
-    /// Bytes of text, before compression.
+    /// The number of bytes before compression.
     pub bytes: u64,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Summary {
-    /// Number of input files.
+    /// The number of input files.
     pub inputs: u64,
-    /// Number of input files of each format.
+    /// The number of input files of each format.
     pub formats: BTreeMap<&'static str, u64>,
-    /// Bytes read from the disk.
+    /// The number of bytes read from disk.
     pub bytes_read: u64,
-    /// Bytes of text found, before cleaning.
+    /// The number of bytes of text before cleaning.
     pub text_bytes: u64,
-    /// Documents found, before cleaning.
+    /// The number of documents before cleaning.
     pub documents_read: u64,
-    /// What was written for training.
+    /// The documents written for training.
     #[serde(flatten)]
     pub kept: Written,
-    /// What was held out: documents, sentences and bytes.
+    /// The documents held out.
     #[serde(flatten, serialize_with = "held_out")]
     pub held_out: Written,
-    /// Documents of each language.
+    /// The number of documents in each language.
     pub languages: BTreeMap<String, u64>,
-    /// What each step took.
+    /// What each step dropped or changed.
     pub counts: Counts,
-    /// In a dry run, samples of what each step takes.
+    /// In a dry run, samples of what each step drops or changes.
     pub samples: BTreeMap<Reason, Vec<String>>,
     /// The files written for training.
     #[serde(serialize_with = "names")]
     pub outputs: Vec<PathBuf>,
-    /// The files that hold what is held out.
+    /// The files with held-out documents.
     #[serde(serialize_with = "names")]
     pub eval_outputs: Vec<PathBuf>,
-    /// Whether hashes went through files.
+    /// Whether deduplication used files.
     pub spilled: bool,
-    /// What the reader of the summary may want to know.
+    /// Remarks that the user may want to know.
     pub notes: Vec<String>,
-    /// What the reader of the summary should know.
+    /// Warnings that the user should know.
     pub warnings: Vec<String>,
 }
 
@@ -155,7 +156,7 @@ fn held_out<S: Serializer>(written: &Written, serializer: S) -> Result<S::Ok, S:
     map.end()
 }
 
-/// File names that are not text have U+FFFD where they are not.
+/// Serializes paths. Bytes that are not UTF-8 become U+FFFD.
 fn names<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }

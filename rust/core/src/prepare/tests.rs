@@ -1,4 +1,4 @@
-//! The whole of it, on small inputs.
+//! Runs prepare-text as a whole on small inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn json_line(text: &str) -> String {
     format!("{}\n", serde_json::json!({ "text": text }))
 }
 
-/// Documents of all sizes, many of them the same, some lines in many.
+/// Documents of all lengths. Many are duplicates, and many share lines.
 fn many_documents() -> String {
     let mut text = String::new();
     for index in 0..6000_u32 {

@@ -1,29 +1,29 @@
-//! Hyphens that belong to a word whatever line they end: those before small words that lean on the one before, and behind
-//! some prefixes.
+//! Recognizes hyphens that belong to a word even at the end of a line: before clitics, small words attached to the
+//! previous word, and after some prefixes.
 //!
-//! The second half of a broken word may look like such a small word: "vil-le" is no "vil-le" as "donne-le" is. Each rule
-//! says behind what it holds, and is silent where a broken word is the likelier.
+//! The second half of a broken word may look like such a small word: "donne-le" has a hyphen, "vil-le" is the broken
+//! "ville". Each rule says after which words it holds. It does not apply if a broken word is more likely.
 
-/// What stands before the hyphen, in small letters.
+/// What precedes the hyphen, in lowercase.
 enum Before {
     Any,
     /// One of these words.
     Words(&'static [&'static str]),
-    /// Any other word.
+    /// Any word except these.
     Not(&'static [&'static str]),
-    /// A word that ends so.
+    /// A word with one of these endings.
     Ends(&'static [&'static str]),
-    /// A verb of Portuguese by its ending, or a word of four letters or more that ends in one of these, and has no accent:
+    /// A Portuguese verb form, by its ending; or an unaccented word of at least four letters with one of these endings:
     /// `torna-se`, but not `análi-se`.
     Verb(&'static [&'static str]),
 }
 
-/// What follows the hyphen, in small letters.
+/// What follows the hyphen, in lowercase.
 enum After {
     Words(&'static [&'static str]),
-    /// A word of five letters or more that ends so, but for these.
+    /// A word of at least five letters with one of the first endings, except the second words.
     Ends(&'static [&'static str], &'static [&'static str]),
-    /// Any word, but for these.
+    /// Any word except these.
     Not(&'static [&'static str]),
     /// The same word again.
     Same,
@@ -31,7 +31,7 @@ enum After {
 
 type Rule = (Before, After);
 
-/// Whether the hyphen between `part` and `word`, both in small letters, is part of the word they make.
+/// Whether the hyphen between `part` and `word`, both in lowercase, belongs to the word they form.
 pub(super) fn keep_hyphen(part: &str, word: &str, language: &str) -> bool {
     rules(language).iter().any(|(before, after)| after.is(part, word) && before.is(part))
 }
@@ -65,7 +65,7 @@ impl After {
                     && !but.contains(&word)
             }
             Self::Not(words) => !words.contains(&word),
-            // "Mama" is no such word.
+            // Excludes short words such as "Mama".
             Self::Same => part == word && word.chars().nth(2).is_some(),
         }
     }
@@ -97,17 +97,17 @@ const FRENCH: &[Rule] = &[
         Before::Ends(&["est", "était", "étaient", "sera", "serait", "seront", "soit", "sont", "fut", "fût", "furent"]),
         After::Words(&["ce"]),
     ),
-    // merci, voici, souci
+    // Not merci, voici, souci
     (Before::Words(&["celui", "celle", "celles", "ceux"]), After::Words(&["ci"])),
     (Before::Words(&["jours", "mois", "fois", "temps", "cas", "moment", "époque"]), After::Words(&["ci"])),
-    // voilà, delà, cela
+    // Not voilà, delà, cela
     (Before::Not(&["voi", "de", "ce", "au"]), After::Words(&["là"])),
     (Before::Words(&["là", "ici"]), After::Words(&["bas"])),
     (
         Before::Words(&["là", "ci", "au", "par", "en", "de", "ici"]),
         After::Words(&["dessus", "dessous", "dedans", "dehors", "devant", "delà", "haut"]),
     ),
-    // Imperatives. A word is broken before "le" and "la" too (seu-les, bel-le, modè-le), though not behind these.
+    // Imperatives. Words are also broken before "le" and "la" (seu-les, bel-le, modè-le), but not after these endings.
     (
         Before::Ends(&["ez", "ons", "ds", "ts", "ais", "is", "rne", "nne", "lle", "sse", "tte"]),
         After::Words(&["le", "la", "les"]),
@@ -144,17 +144,17 @@ const FRENCH: &[Rule] = &[
 ];
 
 const PORTUGUESE: &[Rule] = &[
-    // clas-se, ba-se, análi-se; no-me, hu-ma-nos
+    // Not clas-se, ba-se, análi-se; no-me, hu-ma-nos
     (Before::Verb(&["a", "e", "ar", "er", "ir"]), After::Words(&["se"])),
     (Before::Verb(&["a", "e"]), After::Words(&["me"])),
     (Before::Verb(&[]), After::Words(&["te", "nos", "vos"])),
-    // deta-lhe, traba-lhe
+    // Not deta-lhe, traba-lhe
     (Before::Verb(&["sse", "ia", "ar", "er", "ir", "deve", "pode"]), After::Words(&["lhe", "lhes"])),
     (
         Before::Words(&["dar", "ver", "dir", "far", "ser", "ter", "vir", "pôr", "fez", "fiz", "diz", "pôs"]),
         After::Words(&["se", "lhe", "lhes"]),
     ),
-    // After an infinitive that lost its r
+    // After an infinitive that lost its final r
     (Before::Ends(&["á", "ê", "ô", "aí", "uí"]), After::Words(&["lo", "la", "los", "las"])),
     (Before::Ends(&["am", "em", "êm", "ão", "õe"]), After::Words(&["no", "na", "nos", "nas"])),
     (Before::Ends(&["ou", "eu", "iu", "ndo"]), After::Words(&["o", "a", "os", "as"])),
@@ -171,7 +171,7 @@ const ROMANIAN: &[Rule] = &[
     (Before::Words(&["să", "dă", "nu", "că"]), After::Words(&["i", "l", "mi", "ți", "și", "şi", "ţi"])),
 ];
 
-/// Forms of the pronouns before which and after which Russian sets a hyphen.
+/// Russian pronouns that are hyphenated with a particle before or after them.
 const PRONOUNS: &[&str] = &[
     "кто",
     "кого",
@@ -223,10 +223,10 @@ const RUSSIAN: &[Rule] = &[
         Before::Words(&["ну", "на", "давай", "смотри", "посмотри", "скажи", "иди", "дай", "постой", "погоди"]),
         After::Words(&["ка"]),
     ),
-    // соба-ка, библиоте-ка
+    // Not соба-ка, библиоте-ка
     (Before::Ends(&["йте", "ите", "ьте"]), After::Words(&["ка"])),
     (Before::Words(&["кое", "кой"]), After::Not(&[])),
-    // по-иски, по-лоски, по-литически
+    // Not по-иски, по-лоски, по-литически
     (
         Before::Words(&["по"]),
         After::Ends(
@@ -234,7 +234,7 @@ const RUSSIAN: &[Rule] = &[
             &["литически", "этически", "эретически"],
         ),
     ),
-    // по-добному, по-следнему, по-этому
+    // Not по-добному, по-следнему, по-этому
     (
         Before::Words(&["по"]),
         After::Words(&[

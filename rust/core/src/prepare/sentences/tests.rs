@@ -76,7 +76,7 @@ fn languages_without_rules_do_not_get_english_ones() {
 
 #[test]
 fn long_runs_take_no_longer_than_others() {
-    // Some took hours while they were looked through again for each of their characters.
+    // Some took hours when they were searched again for each of their characters.
     for run in [
         "…", "AA A. ", "A. ", ". ", "\" ", "(a. ", "Am 3. ", "Mr. ", "「", "» ", "a.b.c.d", "a?b!", "3.A", "x?(",
         "a!😀", "a?[1]", "?<b", "!\"", "a!「", "あ?a",
@@ -171,7 +171,7 @@ fn tibetan_ends_at_shads() {
 
 #[test]
 fn one_set_of_closing_marks() {
-    // Each of them closes a quotation that ends in an ellipsis, or in a question in the middle of a sentence.
+    // Each closes a quotation that ends in an ellipsis, or a quoted question in the middle of a sentence.
     for closer in ['"', '\'', ')', ']', '”', '’', '»', '“', '‘', '«', '›', '』', '）', '】'] {
         assert!(is_closer(closer), "{closer}");
         assert_eq!(split("de", &format!("Er ging…{closer} Dann kam sie.")).len(), 2, "{closer}");

@@ -1,27 +1,27 @@
-//! Ends that Unicode's rules see within a word: `find?q=cats`, `Yahoo!Mail`, `3.Teil`.
+//! Removes boundaries that UAX #29 finds inside a word: `find?q=cats`, `Yahoo!Mail`, `3.Teil`.
 //!
-//! In scripts that are written with spaces a sentence ends at white space. A period, an exclamation mark or a question mark
-//! that no white space follows belongs to an address, a name or code. What only ever ends sentences (`।`, `؟`, `。`) does so
-//! anywhere, and so does any sign beside a script that is written without spaces.
+//! In scripts written with spaces, a sentence ends at whitespace. A period, exclamation mark or question mark without
+//! whitespace after it belongs to an address, a name or code. A mark that only ever ends sentences (`।`, `؟`, `。`) does
+//! so anywhere. So does any mark next to a script written without spaces.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 
 use crate::unicode::is_written_without_spaces;
 
-/// The longest mark of a footnote, and the longest tag, in bytes.
+/// The maximum length of a footnote mark or a tag, in bytes.
 const LONGEST_MARK: usize = 64;
 
-/// The word that was looked at last.
+/// The word that was examined last.
 #[derive(Debug, Default)]
 pub(super) struct Word {
-    /// Where it was looked at from.
+    /// Where the search for its end began.
     from: usize,
     end: usize,
 }
 
 impl Word {
-    /// Forgets it, before another paragraph.
+    /// Must be called before another paragraph.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -34,8 +34,8 @@ impl Word {
         *self = Self { from: at, end: at + rest.find(char::is_whitespace).unwrap_or(rest.len()) };
     }
 
-    /// Where the sentence ends of which `end` is said to be the end: there, behind the footnote marks and symbols that follow
-    /// it, or nowhere.
+    /// Returns where the sentence that supposedly ends at `end` really ends: there, after the footnote marks and
+    /// symbols that follow, or nowhere.
     pub fn place(&mut self, paragraph: &str, end: usize) -> Option<usize> {
         let (head, rest) = paragraph.split_at(end);
         if rest.is_empty() {
@@ -62,7 +62,7 @@ impl Word {
             let is_word = is_query(inner, rest) || is_name(inner, before, next);
             return if is_word { None } else { Some(end) };
         }
-        // Prose whose space is missing; names and code do not look like this: "They left...Then we slept."
+        // Prose in which a space is missing: "They left...Then we slept." Names and code do not look like this.
         let is_trailing_off = inner.ends_with("..") && before.is_some_and(char::is_lowercase);
         if is_trailing_off && next.is_some_and(char::is_uppercase) {
             return Some(end);
@@ -81,40 +81,40 @@ fn is_bracket_or_quote(c: char) -> bool {
         || matches!(c.general_category(), ClosePunctuation | FinalPunctuation | InitialPunctuation | OpenPunctuation)
 }
 
-/// Whether a sign ends sentences, and stands in addresses, names and code too.
+/// Whether a mark ends sentences, but also occurs in addresses, names and code.
 fn is_ambiguous(c: char) -> bool {
     matches!(c, '.' | '!' | '?' | '…' | '‥' | '․' | '‼' | '⁇' | '⁈' | '⁉' | '‽')
 }
 
-/// Letters and punctuation of scripts that are written without spaces.
+/// Whether a character is a letter or punctuation of a script written without spaces.
 fn is_without_spaces(c: char) -> bool {
     is_written_without_spaces(c) || super::is_wide_mark(c)
 }
 
-/// Whether a question mark begins the query of an address, whose path may be in any script: `検索?q=neko`.
+/// Whether a question mark begins the query of a URL, whose path may be in any script: `検索?q=neko`.
 fn is_query(head: &str, rest: &str) -> bool {
     let name = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '%'));
     head.ends_with('?') && name.len() < rest.len() && name.starts_with('=')
 }
 
-/// Whether a mark belongs to a name in Latin letters that a noun or a particle follows: `Yahoo!です`, `Yahoo!奇摩`.
+/// Whether a mark belongs to a Latin name that is followed by a noun or particle: `Yahoo!です`, `Yahoo!奇摩`.
 fn is_name(head: &str, before: Option<char>, next: Option<char>) -> bool {
     let goes_on =
         |c: char| matches!(c.script(), Script::Hiragana | Script::Katakana | Script::Han) && !begins_sentence(c);
     head.ends_with(['!', '?']) && before.is_some_and(|c| c.is_ascii_alphanumeric()) && next.is_some_and(goes_on)
 }
 
-/// Whether a character is a Chinese pronoun, which rarely stands within a name.
+/// Whether a character is a Chinese pronoun or conjunction, which rarely occurs inside a name.
 fn begins_sentence(c: char) -> bool {
     matches!(c, '我' | '你' | '您' | '他' | '她' | '它' | '這' | '这' | '那' | '但' | '而' | '此' | '其' | '該' | '该')
 }
 
-/// Whether a script sets off its sentences by spaces, though not its words, and has periods in its abbreviations: พ.ศ.
+/// Whether a script puts spaces between sentences but not between words, and periods into abbreviations: พ.ศ.
 fn is_spaced_apart(c: char) -> bool {
     matches!(c.script(), Script::Thai | Script::Lao | Script::Khmer)
 }
 
-/// Whether the period at the end of `head` stands after one to three letters of such a script.
+/// Whether the period at the end of `head` follows one to three letters of such a script.
 fn is_short(head: &str) -> bool {
     const LETTERS: usize = 3;
     let word = head.strip_suffix('.').unwrap_or(head).chars().rev();
@@ -123,7 +123,7 @@ fn is_short(head: &str) -> bool {
     (1..=LETTERS).contains(&letters)
 }
 
-/// Whether the period at the end of `head` stands after an initial or a short title in Latin letters: `J.`, `St.`, `Prof.`
+/// Whether the period at the end of `head` follows an initial or a short title in Latin letters: `J.`, `St.`, `Prof.`
 fn is_title(head: &str) -> bool {
     const LONGEST: usize = 4;
     const OTHERS: &[&str] = &["Prof", "Capt", "vol", "vs", "feat", "ft", "no", "pp", "p", "cf", "ed", "eds", "ca"];
@@ -138,7 +138,7 @@ fn is_title(head: &str) -> bool {
     (length == 1 && word.bytes().all(|b| b.is_ascii_uppercase())) || is_word_of_two_or_three() || OTHERS.contains(&word)
 }
 
-/// Whether `rest` is nothing but what may follow the end of a sentence without a space: marks of footnotes, emoji, tags.
+/// Whether `rest` consists only of what may directly follow the end of a sentence: footnote marks, emoji, tags.
 fn are_marks(mut rest: &str) -> bool {
     while let Some(first) = rest.chars().next() {
         let end = match first {
@@ -153,7 +153,7 @@ fn are_marks(mut rest: &str) -> bool {
     true
 }
 
-/// Where the group ends that `text` begins with, all of it as `inner` says.
+/// Returns the end of the bracketed group at the beginning of `text`, if `inner` accepts all characters inside it.
 fn group(text: &str, closer: char, inner: impl Fn(char) -> bool) -> Option<usize> {
     let end = text[..text.floor_char_boundary(LONGEST_MARK)].find(closer)?;
     let content = &text[1..end];
