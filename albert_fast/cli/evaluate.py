@@ -10,7 +10,7 @@ from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.progress import Progress
-from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.cli.training import require_tensorflow, start_tensorflow
 from albert_fast.files import locked, write_atomic
 from albert_fast.options import Evaluate
 from albert_fast.text import duration
@@ -35,8 +35,7 @@ def evaluate(options: Evaluate, given: frozenset[str]) -> None:
     with contextlib.nullcontext() if output is None else locked(output, whole=True):
         if output is not None:
             _check_output(output, options.overwrite)
-        with trainer_errors():
-            found = run(options)
+        found = run(options)
         show(found)
         if output is not None:
             _check_output(output, options.overwrite)
@@ -73,7 +72,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     """Evaluates the checkpoint, and returns the results next to those of guessing.
 
     Raises:
-        TrainerError, CommandError, AlbertFastError: inputs do not match, or cannot be read.
+        CommandError, AlbertFastError: inputs do not match, or cannot be read.
     """
     checkpoint, precision, allow_other = options.checkpoint, options.precision, options.allow_other_tokenizer
     start_tensorflow()

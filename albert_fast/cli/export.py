@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import UsageError, check_output_dir, info, warn
-from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.cli.training import require_tensorflow, start_tensorflow
 from albert_fast.files import inside, locked, resolved
 from albert_fast.options import Export
 from trainer.folder import FACTS
@@ -25,16 +25,14 @@ def export(options: Export, given: frozenset[str]) -> None:
     """
     require_tensorflow("export")
     check_output_dir(options.output_dir.absolute().parent)
-    with trainer_errors():
-        written = run(options)
-    info(written)
+    info(run(options))
 
 
 def run(options: Export) -> str:
     """Exports the model, and returns a line that says what was written.
 
     Raises:
-        TrainerError, CommandError, AlbertFastError: inputs do not match, or something cannot be read or written.
+        CommandError, AlbertFastError: inputs do not match, or something cannot be read or written.
     """
     final = resolved(options.output_dir)
     with locked(final, whole=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, warn
-from albert_fast.cli.training import require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.cli.training import require_tensorflow, start_tensorflow
 from albert_fast.options import FillMask
 from albert_fast.text import one_line
 
@@ -25,21 +25,20 @@ def fill_mask(options: FillMask, given: frozenset[str]) -> None:
     """
     most = None if options.masks_per_word == "auto" else int(options.masks_per_word)
     require_tensorflow("fill-mask")
-    with trainer_errors():
-        filler = open_filler(options)
-        for text in _lines(options.texts):
-            found = filler.fill(text, options.top_k, most)
-            if options.json:
-                print(json.dumps({"text": text, "masks": [[_described(word) for word in words] for words in found]}))
-            else:
-                show(text, found)
+    filler = open_filler(options)
+    for text in _lines(options.texts):
+        found = filler.fill(text, options.top_k, most)
+        if options.json:
+            print(json.dumps({"text": text, "masks": [[_described(word) for word in words] for words in found]}))
+        else:
+            show(text, found)
 
 
 def open_filler(options: FillMask) -> "Filler":
     """Opens the model in a directory, with its tokenizer.
 
     Raises:
-        TrainerError, CommandError, AlbertFastError: one of them is missing, is damaged, or does not match the other.
+        CommandError, AlbertFastError: one of them is missing, is damaged, or does not match the other.
     """
     start_tensorflow()
     from trainer.exchange import fill_mask as filling

@@ -7,7 +7,7 @@ from albert_fast import __version__
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import UsageError, check_output_dir, info, warn
-from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow, trainer_errors
+from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow
 from albert_fast.files import locked, resolved
 from albert_fast.options import ImportCheckpoint
 from albert_fast.tokenizers import match as tokenizer_match
@@ -27,7 +27,7 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
     require_tensorflow("import-checkpoint")
     check_output_dir(options.output_dir.absolute().parent)
     final = resolved(options.output_dir)
-    with trainer_errors(), locked(final, whole=True):
+    with locked(final, whole=True):
         start_tensorflow()
         from trainer.exchange import importing, initial
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, warn
-from albert_fast.cli.training import trainer_errors
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers.match import compare, compare_descriptions, described, name, reason
 from trainer.folder import CHECKPOINTS
@@ -48,12 +47,11 @@ def open_file(path: Path, do_lower_case: bool | None = None, keep_accents: bool 
     """Opens a tokenizer as `trainer.exchange.tokenizer_open.open_file` does.
 
     Raises:
-        CommandError, AlbertFastError: the file is not a usable tokenizer, or one next to it differs or is damaged.
+        AlbertFastError: the file is not a usable tokenizer, or one next to it differs or is damaged.
     """
     from trainer.exchange import tokenizer_open
 
-    with trainer_errors():
-        return tokenizer_open.open_file(path, do_lower_case, keep_accents, warn=warn)
+    return tokenizer_open.open_file(path, do_lower_case, keep_accents, warn=warn)
 
 
 def is_rebuilt(path: Path) -> bool:
@@ -66,8 +64,7 @@ def is_rebuilt(path: Path) -> bool:
 def _rules_of(path: Path) -> "TextRules":
     from trainer.exchange import tokenizer_open
 
-    with trainer_errors():
-        return tokenizer_open.rules_of(path, warn)
+    return tokenizer_open.rules_of(path, warn)
 
 
 class Chosen(NamedTuple):

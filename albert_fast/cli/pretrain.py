@@ -10,7 +10,7 @@ from albert_fast.cli.build import command
 from albert_fast.cli.common import Stopped, UsageError, check_output_dir, info, warn
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.tokenizer_file import warn_of_boundary
-from albert_fast.cli.training import model_config, quiet_start, require_tensorflow, trainer_errors
+from albert_fast.cli.training import model_config, quiet_start, require_tensorflow
 from albert_fast.options import Pretrain, TrainingOptions, flag
 from albert_fast.text import number
 from trainer.folder import CHECKPOINTS, COMPILED, empty
@@ -49,14 +49,9 @@ def run(options: Pretrain) -> "Outcome":
     """Trains, and reports how it ended.
 
     Raises:
-        CommandError: inputs do not match, or something went wrong.
+        CommandError, AlbertFastError: inputs do not match, or something went wrong.
         Stopped: a signal ended it.
     """
-    with trainer_errors():
-        return _run(options)
-
-
-def _run(options: Pretrain) -> "Outcome":
     from trainer.run.cluster import cluster
 
     folder = options.output_dir

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast.cli import config
 from albert_fast.cli.common import CommandError, UsageError, warn
-from albert_fast.cli.flags import in_flags
-from albert_fast.text import one_line
 
 if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
@@ -78,17 +76,6 @@ def start_tensorflow() -> None:
         from trainer.run import hardware
 
         hardware.one()
-
-
-@contextlib.contextmanager
-def trainer_errors() -> Iterator[None]:
-    """Turns the trainer's errors into those of the command line."""
-    from trainer.errors import TrainerError
-
-    try:
-        yield
-    except TrainerError as error:
-        raise CommandError(in_flags(one_line(str(error)))) from error
 
 
 def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]":

@@ -176,6 +176,8 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
             if saved < done:
                 meter.flush()
                 _save(run, done, stops)
+        except TrainerError:
+            raise
         except AlbertFastError:
             # The data is at fault, not the weights: keep what was trained on the rest of it.
             if hardware.chief and saved < done:
