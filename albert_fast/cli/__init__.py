@@ -51,7 +51,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 app = typer.Typer(
-    help="Raw text in, an ALBERT of your own out: exact, fast, restartable.",
+    help="Pretrain your own ALBERT: raw text in, a Hugging Face model out.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -74,7 +74,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Raw text in, an ALBERT of your own out: exact, fast, restartable."""
+    """Pretrain your own ALBERT: raw text in, a Hugging Face model out."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

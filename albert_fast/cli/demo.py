@@ -80,14 +80,14 @@ SIGMAS = 3.1
 
 @command(Demo)
 def demo(options: Demo, given: frozenset[str]) -> None:
-    """Collect text, train a tokenizer, make records, pretrain, evaluate and export a tiny model, in a few minutes.
+    """Train and evaluate a tiny model in a few minutes. The demo runs all steps from text to export.
 
         albert-fast demo --output-dir demo
 
-    The text is the docstrings of the installed Python standard library and packages, which are parsed, not imported.
-    One document in twenty, by a hash of its text, is held out for evaluation. The exit code is 1 if the model learned
-    nothing: if it predicts masked words no better than their frequencies do, or the order of segments no better than
-    chance. Running the demo again replaces what it wrote before.
+    The text is the docstrings of your Python installation: the standard library and all packages. The demo parses
+    these modules and does not import them. A hash of their text holds out one document in twenty for evaluation. The
+    exit code is 1 if the model learned nothing: if token frequencies predict masked tokens as well, or if chance
+    predicts the order of segments as well. If you run the demo again, it replaces its earlier output.
     """
     output_dir = options.output_dir
     check_output_dir(output_dir)

@@ -24,7 +24,7 @@ MAX_FIGURES = 1 << 20
 
 @command(Evaluate)
 def evaluate(options: Evaluate, given: frozenset[str]) -> None:
-    """Compute masked-LM and sentence-order losses and accuracies over all records.
+    """Compute losses and accuracies on held-out records. Both tasks are evaluated: masked LM and sentence order.
 
     albert-fast evaluate --checkpoint run --records held-out
     """

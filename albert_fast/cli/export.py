@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @command(Export)
 def export(options: Export, given: frozenset[str]) -> None:
-    """Write a trained model as a Hugging Face directory, or as a TF1 checkpoint.
+    r"""Write a model for Hugging Face or TF1.
 
-    albert-fast export --checkpoint run --output-dir my-albert --license apache-2.0 --language de
+    albert-fast export --checkpoint run --output-dir my-albert \
+        --license apache-2.0 --language de
     """
     require_tensorflow("export")
     check_output_dir(options.output_dir.absolute().parent)

@@ -33,7 +33,7 @@ PANELS = (
 )
 """All panels, in the order in which they are shown."""
 
-LAST = ("allow_other_tokenizer", "num_threads", "overwrite")
+LAST = ("dry_run", "samples", "allow_other_tokenizer", "num_threads", "overwrite")
 """Options that come last in their panel, in this order."""
 
 NAMES = 30
@@ -75,7 +75,7 @@ def text(command: str, stage: type[Stage], description: str, width: int | None =
         for option in options:
             lines += entry(names(option), described(option), width)
         if panel == "Options":
-            lines += entry("-h, --help", "Show this text.", width)
+            lines += entry("-h, --help", "Show this help.", width)
     return "\n".join(lines)
 
 
@@ -85,9 +85,7 @@ def panels(stage: type[Stage]) -> list[tuple[str, list[Option]]]:
     for option in options_of(stage).values():
         found.setdefault(stage.PANELS.get(option.panel, option.panel), []).append(option)
     for options in found.values():
-        options.sort(
-            key=lambda it: (not it.argument, it.default is not REQUIRED, LAST.index(it.name) if it.name in LAST else -1)
-        )
+        options.sort(key=_place)
     return sorted(found.items(), key=lambda item: PANELS.index(item[0]))
 
 

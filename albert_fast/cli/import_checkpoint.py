@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @command(ImportCheckpoint)
 def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
-    """Convert a published ALBERT to a checkpoint for evaluate, export, fill-mask and pretrain --init-checkpoint.
+    """Convert a published ALBERT to a checkpoint. evaluate, export, fill-mask and pretrain --init-checkpoint read it.
 
     albert-fast import-checkpoint albert_base --output-dir start
     """

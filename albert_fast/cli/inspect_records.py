@@ -16,12 +16,13 @@ from albert_fast.tokenizers.match import records_folders, refusal
 
 @command(InspectRecords)
 def inspect_records(options: InspectRecords, given: frozenset[str]) -> None:
-    """Show instances with the words that the masks hide, and check every record. The exit code is 1 if one is bad.
+    """Show some records, and check all of them.
 
-        albert-fast inspect-records records --tokenizer tokenizer/spiece.model -n 3
+        albert-fast inspect-records records --tokenizer tokenizer -n 3
 
-    It checks CRCs; names, types and lengths of the features; and padding. With a tokenizer, it also checks that ids are
-    within the vocabulary, that instances are [CLS] A [SEP] B [SEP], and that the masks restore to text.
+    The command checks the CRCs, the padding, and the names, types and lengths of the features. With a tokenizer, it
+    also puts the original tokens back in place of the masks. Each instance must then be [CLS] A [SEP] B [SEP], with ids
+    of the vocabulary. The exit code is 1 if a record is bad.
     """
     check_choice(options.tokenizer, options.vocab_file, required=False)
     has_tokenizer = options.tokenizer is not None or options.vocab_file is not None

@@ -31,12 +31,12 @@ def cap_warning(instances: InstanceOptions) -> str | None:
 
 @command(MakeRecords)
 def make_records(options: MakeRecords, given: frozenset[str]) -> None:
-    r"""Turn a corpus into shuffled, masked ALBERT pretraining records (TFRecord files of tf.train.Example).
+    r"""Turn a corpus into masked, shuffled training records. They are TFRecord files of tf.train.Example messages.
 
-        albert-fast make-records corpus/*.txt --tokenizer tokenizer/spiece.model --output-dir records \
+        albert-fast make-records corpus/*.txt --tokenizer tokenizer --output-dir records \
             --max-predictions-per-seq 77 --dupe-factor 10
 
-    An interrupted make-records resumes when the same command is run again.
+    If it is interrupted, run the same command again to resume.
     """
     run(options, given)
 

@@ -67,13 +67,13 @@ SAMPLE_WIDTH = 110
 
 @command(PrepareText)
 def prepare_text(options: PrepareText, given: frozenset[str]) -> None:
-    """Turn raw text into a corpus: one sentence per line, a blank line after each document.
+    """Turn raw text into a corpus. It has one sentence per line, and a blank line after each document.
 
         albert-fast prepare-text dewiki.xml.bz2 --output corpus.txt.zst --language de
 
-    The steps, in order: read documents, drop boilerplate lines, repair whitespace and characters, split paragraphs into
-    sentences, drop documents that are too short or have too few letters, drop duplicates. --dry-run counts what each
-    step would drop.
+    The command reads documents, drops boilerplate lines, repairs whitespace and characters, and splits paragraphs into
+    sentences. Then it drops documents that are too short or have too few letters, and duplicates. --dry-run shows how
+    much each step would drop.
     """
     run(options)
 

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @command(Pretrain)
 def pretrain(options: Pretrain, given: frozenset[str]) -> None:
-    r"""Train an ALBERT from a token store or from records, on GPUs or CPUs.
+    r"""Train an ALBERT on a token store or on records. It uses all GPUs of the machine, or the CPU.
 
         albert-fast pretrain --tokens store --model base --output-dir run \
             --eval-records held-out --batch-size 4096 --micro-batch-size 64
 
-    The same command resumes from the newest checkpoint. TF_CONFIG starts it on several machines.
+    If the run is interrupted, run the same command again to resume from the newest checkpoint. To train on several
+    machines, run it on each, with TF_CONFIG set.
     """
     require_tensorflow("pretrain")
     if (options.tokens is None) == (not options.records):

@@ -14,11 +14,11 @@ from albert_fast.options import Tokenize
 
 @command(Tokenize)
 def tokenize(options: Tokenize, given: frozenset[str]) -> None:
-    """Tokenize a corpus once, into a token store for pretrain or make-records.
+    """Tokenize a corpus once, for pretrain or make-records. The output is a token store: a directory with the ids.
 
-        albert-fast tokenize corpus/*.txt.gz --tokenizer tokenizer/spiece.model --output-dir store
+        albert-fast tokenize corpus/*.txt.gz --tokenizer tokenizer --output-dir store
 
-    An interrupted tokenize resumes when the same command is run again.
+    If it is interrupted, run the same command again to resume.
     """
     check_output_dir(options.output_dir)
     if options.tokenizer is None and options.vocab_file is None:

@@ -17,12 +17,14 @@ from albert_fast.tokenizers.make import MODEL, make
 
 @command(TrainTokenizer)
 def train_tokenizer(options: TrainTokenizer, given: frozenset[str]) -> None:
-    """Train a SentencePiece unigram tokenizer on a corpus: spiece.model and spiece.vocab.
+    r"""Train a SentencePiece unigram tokenizer on a corpus.
 
-        albert-fast train-tokenizer corpus/*.txt --output-dir tokenizer --vocab-size 30000
+        albert-fast train-tokenizer corpus/*.txt --output-dir tokenizer \
+            --vocab-size 30000
 
-    <pad> is 0, <unk> 1, [CLS] 2, [SEP] 3, [MASK] 4; there is no bos or eos. tokenize and make-records read the text
-    rules (lowercase, accents) from a file next to the model and apply the same.
+    The command writes spiece.model, spiece.vocab and spiece.config.json. The last one has the text rules: whether to
+    lowercase the text, and whether to keep accents. All other commands apply them. The ids of the special tokens are
+    <pad> 0, <unk> 1, [CLS] 2, [SEP] 3 and [MASK] 4.
     """
     run(options, given)
 

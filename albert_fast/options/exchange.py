@@ -22,35 +22,38 @@ class Export(ConfigFile, TextRules, OtherTokenizer):
 
     checkpoint: Path = option(
         REQUIRED,
-        "A checkpoint of pretrain, or a run, for its newest one; or what import-checkpoint made.",
+        "Model to export: a run of pretrain (its newest checkpoint), one of its checkpoints, or the output of "
+        "import-checkpoint.",
         INPUT,
         metavar="DIR",
     )
     tokenizer: Path | None = option(
         None,
-        "The tokenizer that the model was trained with: spiece.model, tokenizer.json or a WordPiece vocab.txt.",
+        "Tokenizer that the model was trained with: spiece.model, tokenizer.json or a WordPiece vocab.txt.",
         TOKENIZER,
         metavar="FILE",
-        shown="that of the checkpoint",
+        shown="the one in the checkpoint",
     )
-    output_dir: Path = option(REQUIRED, "Directory to write. It appears whole or not at all.", OUTPUT, metavar="HF_DIR")
+    output_dir: Path = option(
+        REQUIRED, "Directory to write. It is complete, or it does not exist.", OUTPUT, metavar="HF_DIR"
+    )
     to: Target = option(
         "huggingface",
-        "What to write: a directory for Hugging Face Transformers, or a TF1 checkpoint for google-research/ALBERT.",
+        "Format to write: a directory for Hugging Face Transformers, or a TF1 checkpoint for google-research/ALBERT.",
         OUTPUT,
     )
     dtype: Dtype = option(
-        "float32", "Type of the weights. bfloat16 halves the size of the file and rounds them.", OUTPUT
+        "float32", "Number type of the weights. bfloat16 rounds them, and halves the size of the file.", OUTPUT
     )
     optimizer_state: bool = option(
-        False, "With --to tf1: write the optimizer's adam_m and adam_v for each variable too.", OUTPUT
+        False, "With --to tf1: also write the optimizer state, adam_m and adam_v of each variable.", OUTPUT
     )
-    overwrite: bool = option(False, "Replace what an earlier export wrote there.", OUTPUT)
+    overwrite: bool = option(False, "Replace the output of an earlier export.", OUTPUT)
     license: str | None = option(
-        None, "License of the model, as Hugging Face spells it, such as apache-2.0.", CARD, metavar="ID"
+        None, "License of the model, in Hugging Face's spelling, such as apache-2.0.", CARD, metavar="ID"
     )
     language: tuple[str, ...] = option(
-        (), "Language of the text, such as de. Give the option again for more.", CARD, metavar="CODE"
+        (), "Language of the training text, such as de. Give the option once per language.", CARD, metavar="CODE"
     )
     model_name: str | None = option(None, "Title of the model card.", CARD, metavar="NAME", shown="the name of HF_DIR")
 
@@ -78,21 +81,25 @@ class ImportCheckpoint(ConfigFile, TextRules, OtherTokenizer):
     )
     model: str | None = option(
         None,
-        "Shape of a TF1 checkpoint that has no albert_config.json next to it: base, large, xlarge, xxlarge, tiny, or "
-        "such a file.",
+        "Shape of the model, if SOURCE is a TF1 checkpoint without albert_config.json: base, large, xlarge, "
+        "xxlarge, tiny, or the path of such a file.",
         INPUT,
         metavar="NAME",
     )
-    random_seed: int = option(12345, "Random seed of heads that SOURCE lacks.", INPUT, low=0, high=2**63 - 1)
+    random_seed: int = option(
+        12345, "Random seed for the weights of heads that SOURCE lacks.", INPUT, low=0, high=2**63 - 1
+    )
     tokenizer: Path | None = option(
         None,
-        "Its tokenizer: spiece.model, tokenizer.json or vocab.txt.",
+        "Tokenizer of the model: spiece.model, tokenizer.json or vocab.txt.",
         TOKENIZER,
         metavar="FILE",
-        shown="the one in the directory of SOURCE, if any",
+        shown="the one in SOURCE, if any",
     )
-    output_dir: Path = option(REQUIRED, "Directory to write. It appears whole or not at all.", OUTPUT, metavar="DIR")
-    overwrite: bool = option(False, "Replace what an earlier import wrote there.", OUTPUT)
+    output_dir: Path = option(
+        REQUIRED, "Directory to write. It is complete, or it does not exist.", OUTPUT, metavar="DIR"
+    )
+    overwrite: bool = option(False, "Replace the output of an earlier import.", OUTPUT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,14 +108,15 @@ class FillMask(ConfigFile, TextRules, OtherTokenizer):
 
     model_dir: Path = option(
         REQUIRED,
-        "A run of pretrain, one of its checkpoints, a Hugging Face directory, or a TF1 checkpoint.",
+        "Model to use: a run of pretrain (its newest checkpoint), one of its checkpoints, a Hugging Face "
+        "directory, or a TF1 checkpoint.",
         INPUT,
         metavar="MODEL_DIR",
         argument=True,
     )
     texts: tuple[str, ...] = option(
         REQUIRED,
-        "Texts with one [MASK] or more; - reads texts from standard input, one per line.",
+        "Text with at least one [MASK]. - reads texts from standard input, one per line.",
         INPUT,
         metavar="TEXT",
         argument=True,
@@ -116,11 +124,11 @@ class FillMask(ConfigFile, TextRules, OtherTokenizer):
     tokenizer: Path | None = option(
         None, "Tokenizer of the model.", TOKENIZER, metavar="FILE", shown="the one next to the model"
     )
-    top_k: int = option(5, "Number of words for each [MASK].", OUTPUT, low=1, high=1000)
+    top_k: int = option(5, "Number of words to show for each [MASK].", OUTPUT, low=1, high=1000)
     masks_per_word: str = option(
         "auto",
-        "Most pieces in a word. 1 allows only single pieces, as Transformers does. auto uses as many as help, up to 5. "
-        "Words are sorted by the mean log probability of their pieces.",
+        "Maximum number of pieces in a word. 1 finds only words of one piece, as Transformers does. auto tries up "
+        "to 5, as long as more pieces help. Words are sorted by the mean log probability of their pieces.",
         OUTPUT,
         metavar="N|auto",
     )
@@ -136,13 +144,20 @@ class FillMask(ConfigFile, TextRules, OtherTokenizer):
 class Demo(ConfigFile):
     """`demo`."""
 
-    output_dir: Path = option(Path("demo"), "Directory to write to. It is created if needed.", OUTPUT, metavar="DIR")
-    megabytes: float = option(
-        5.0, "Most text to collect, in millions of bytes.", INPUT, metavar="MB", low=0.1, high=1000
+    output_dir: Path = option(
+        Path("demo"), "Directory to write to. It is created if it does not exist.", OUTPUT, metavar="DIR"
     )
-    vocab_size: int = option(8000, "Number of pieces of the tokenizer.", TOKENIZER, low=500, high=100_000)
-    max_seq_length: int = option(64, "Length of an instance in tokens.", "Training", low=16, high=512)
+    megabytes: float = option(
+        5.0, "Maximum amount of text to collect, in millions of bytes.", INPUT, metavar="MB", low=0.1, high=1000
+    )
+    vocab_size: int = option(8000, "Number of pieces in the vocabulary.", TOKENIZER, low=500, high=100_000)
+    max_seq_length: int = option(
+        64, "Length of each instance in tokens, including padding.", "Training", low=16, high=512
+    )
     train: bool = option(
-        True, "Also pretrain, evaluate and export a model.", "Training", shown="on if TensorFlow is installed"
+        True,
+        "Pretrain, evaluate and export a model. Otherwise, stop after the records.",
+        "Training",
+        shown="on if TensorFlow is installed",
     )
     num_train_steps: int = option(1500, "Number of training steps.", "Training", low=10)

@@ -21,11 +21,11 @@ class InstanceShape(Stage):
     """How documents become instances."""
 
     max_seq_length: int = option(
-        512, "Length of an instance in tokens, including padding.", INSTANCES, low=8, high=65_536
+        512, "Length of each instance in tokens, including padding.", INSTANCES, low=8, high=65_536
     )
     short_seq_prob: float = option(
         0.2,
-        "Fraction of documents, in each pass, split into shorter chunks of a random length.",
+        "Fraction of the documents that are split into shorter chunks of random length, in each pass.",
         INSTANCES,
         metavar="FRACTION",
         low=0,
@@ -38,8 +38,8 @@ class InstanceShape(Stage):
     )
     single_segment: SingleSegment = option(
         "split",
-        "What to do with a chunk of one sentence: split it at a word start, pair it with a random document, or drop "
-        "it.",
+        "What to do with a chunk of one sentence: split it in two at a word start, take B from a random document, "
+        "or drop it.",
         INSTANCES,
     )
 
@@ -48,26 +48,29 @@ class InstanceShape(Stage):
 class MaskRules(Stage):
     """Which tokens of an instance are masked."""
 
-    masked_lm_prob: float = option(0.15, "Fraction of the tokens to mask.", MASKS, metavar="FRACTION", low=0, high=1)
-    ngram: int = option(3, "Longest n-gram to mask at once, in words.", MASKS, low=1, high=64)
+    masked_lm_prob: float = option(
+        0.15, "Fraction of the tokens in an instance to mask.", MASKS, metavar="FRACTION", low=0, high=1
+    )
+    ngram: int = option(3, "Longest n-gram to mask as a unit, in words.", MASKS, low=1, high=64)
     favor_shorter_ngram: bool = option(
-        True, "Favor short n-grams: n words have weight 1/n. Otherwise, reverse the weights.", MASKS
+        True, "Mask short n-grams more often: n words have weight 1/n. Otherwise, the weights are reversed.", MASKS
     )
     do_whole_word_mask: bool = option(True, "Mask all tokens of a word together.", MASKS)
     do_permutation: bool = option(
         False,
-        "Swap as many other tokens, and predict them too. This doubles the length of the masked_lm_* features.",
+        "Besides masking, shuffle an equal number of other tokens, and predict them too. This doubles the length "
+        "of the masked_lm_* features.",
         MASKS,
     )
     word_boundary: WordBoundary = option(
         "unicode",
-        "What starts a word: ▁, punctuation and each character of scripts without spaces (unicode), or the rule of the "
-        "reference (albert), which takes most non-English pieces for whole words.",
+        "What starts a word. unicode: ▁, punctuation, and each character of a script without spaces. albert: the "
+        "rule of google-research/ALBERT, which takes most pieces that are not English for whole words.",
         MASKS,
     )
-    cross_segment_words: bool = option(False, "Let words and n-grams extend across [SEP].", MASKS)
+    cross_segment_words: bool = option(False, "Let a word or n-gram continue across [SEP].", MASKS)
     replace_with_special: bool = option(
-        False, "Let random replacements be any piece, including [CLS] and <pad>.", MASKS
+        False, "Let a random replacement be any piece, including [CLS] and <pad>.", MASKS
     )
 
 
@@ -77,11 +80,11 @@ class MaskOptions(MaskRules):
 
     max_predictions_per_seq: int | None = option(
         None,
-        "Most masked tokens in an instance.",
+        "Maximum number of masked tokens in an instance.",
         MASKS,
         low=1,
         high=65_536,
-        shown="what --masked-lm-prob gives",
+        shown="--masked-lm-prob of --max-seq-length",
     )
 
 

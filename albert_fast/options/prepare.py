@@ -26,32 +26,36 @@ class PrepareOptions(Stage):
 
     format: Format = option(
         "auto",
-        "Format of the inputs. auto detects it from each file's content; jsonl includes wikiextractor --json; wet is "
-        "extracted text in WARC records, as Common Crawl publishes it.",
+        "Format of the inputs. auto detects the format of each file from its content. jsonl also reads the output "
+        "of wikiextractor --json. wet reads the text files of Common Crawl (WARC).",
         INPUT,
         metavar="FORMAT",
     )
     text_field: str = option(
         "text",
-        "JSON field, or column of CSV, TSV, Parquet or Arrow, that holds the text. A dot reaches into nested objects. "
-        "For CSV and TSV without a header, the number of the column, from 1.",
+        "Name of the JSON field, or of the column in CSV, TSV, Parquet or Arrow, that holds the text. For a field "
+        "of a nested JSON object, use dots: article.body. If a CSV or TSV file has no header, give the number of "
+        "the column, counted from 1.",
         INPUT,
         metavar="NAME",
         flags=("--text-column",),
     )
     documents: Documents = option(
         "file",
-        "Where a document of plain text ends: at the end of its file, or at a blank line. A document of more than 16 "
-        "MiB is split into several.",
+        "Where a document of plain text ends: at the end of its file, or at each blank line. Documents of more "
+        "than 16 MiB are split.",
         INPUT,
     )
     document_separator: str | None = option(
-        None, "Line that separates documents of plain text, instead of --documents.", INPUT, metavar="LINE"
+        None,
+        "End a document of plain text at every line that equals LINE. This replaces --documents.",
+        INPUT,
+        metavar="LINE",
     )
     paragraphs: Paragraphs = option(
         "auto",
-        "What a paragraph is: a line, or the lines between blank lines, which are joined. auto is blank-line for plain "
-        "text, unless blank lines separate documents, and line for all other formats.",
+        "What a paragraph is: one line, or all lines up to a blank line, joined. auto means blank-line for plain "
+        "text and line for other formats. If blank lines separate documents, auto means line.",
         INPUT,
     )
     on_bad_utf8: OnBadUtf8 = option(
@@ -61,15 +65,15 @@ class PrepareOptions(Stage):
     )
     skip_bad: bool = option(
         False,
-        "Skip and count entries that cannot be read (broken JSON, a missing field, null) instead of stopping with the "
-        "file and line.",
+        "Skip and count entries that cannot be read, such as broken JSON, a missing field or null. Otherwise, stop "
+        "with an error that names the file and line.",
         INPUT,
     )
     language: str = option(
         "auto",
-        "Language of the text, as an ISO 639-1 or 639-3 code such as de or deu. It decides after which abbreviations a "
-        "sentence continues. auto takes the language that a dump names, and otherwise detects it from the first texts "
-        "of each input; each detects it for every document, which is slower; und applies only the rules of Unicode.",
+        "Language of the text, as an ISO 639-1 or 639-3 code such as de or deu. It decides which abbreviations do "
+        "not end a sentence. auto uses the language that a dump names, or detects one language per input from its "
+        "first texts. each detects one per document, which is slower. und uses only Unicode's rules.",
         SENTENCES,
         metavar="CODE",
     )
@@ -78,13 +82,13 @@ class PrepareOptions(Stage):
     )
     join_hyphens: bool = option(
         False,
-        "Join the lines of a paragraph at a hyphen that breaks a word. A hyphen stays before a capital letter or a "
-        "digit, and before a conjunction such as and. Soft hyphens are always joined.",
+        "Join lines of a paragraph if a hyphen at the end of a line breaks a word. The hyphen stays before a "
+        "capital letter, a digit or a conjunction. Lines that end in a soft hyphen are always joined.",
         SENTENCES,
     )
     max_sentence_bytes: int = option(
         4096,
-        "Split longer sentences at a word boundary. In bytes of UTF-8.",
+        "Longest sentence, in bytes of UTF-8. Longer ones are split at a word boundary.",
         SENTENCES,
         metavar="BYTES",
         low=64,
@@ -93,19 +97,23 @@ class PrepareOptions(Stage):
         True, "Replace runs of whitespace with one space, and remove control and invisible characters.", CLEANING
     )
     boilerplate: tuple[str, ...] = option(
-        (), "Regular expressions in Rust syntax. Input lines that match one of them are dropped.", CLEANING
+        (),
+        "Regular expressions in Rust syntax. An input line is dropped if one of them matches any part of it.",
+        CLEANING,
     )
     drop_incomplete_sentences: bool = option(
         False,
-        "Drop sentences of MediaWiki dumps that lack something, because a template or a formula was removed from them. "
-        "They are counted in any case.",
+        "Drop sentences of a MediaWiki dump from which a template or a formula was removed. They are always counted.",
         CLEANING,
     )
-    min_document_chars: int = option(0, "Drop documents with fewer characters, not counting line ends.", FILTERS, low=0)
-    min_document_sentences: int = option(1, "Drop documents with fewer sentences.", FILTERS, low=0)
+    min_document_chars: int = option(
+        0, "Drop documents with fewer than N characters, not counting line ends.", FILTERS, low=0
+    )
+    min_document_sentences: int = option(1, "Drop documents with fewer than N sentences.", FILTERS, low=0)
     max_non_letters: float = option(
         1.0,
-        "Drop documents in which more than this fraction of the characters, not counting whitespace, are not letters.",
+        "Drop documents in which more than this fraction of the characters, not counting whitespace, are not letters. "
+        "1 keeps all documents.",
         FILTERS,
         metavar="FRACTION",
         low=0,
@@ -114,8 +122,8 @@ class PrepareOptions(Stage):
     dedup_documents: bool = option(True, "Drop documents that repeat an earlier one exactly.", FILTERS)
     dedup_lines: bool = option(
         False,
-        "Drop lines of the output that repeat an earlier one, of any document. The minimum sizes are then checked "
-        "again.",
+        "Drop output lines that repeat an earlier line of any document. The minimum sizes and --max-non-letters "
+        "are then checked again.",
         FILTERS,
     )
     dedup_memory: int = option(
@@ -127,14 +135,15 @@ class PrepareOptions(Stage):
     )
     eval_fraction: float = option(
         0.0,
-        "Fraction of the documents, chosen by a hash of their text, to hold out for evaluation.",
+        "Fraction of the documents to hold out for evaluation. A hash of its text decides whether a document is "
+        "held out.",
         OUTPUT,
         metavar="FRACTION",
         low=0,
         high=1,
         below=True,
     )
-    samples: int = option(3, "With --dry-run: number of examples to show for each filter.", OUTPUT, low=0, high=1000)
+    samples: int = option(3, "With --dry-run: number of examples to show per filter.", OUTPUT, low=0, high=1000)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,38 +152,37 @@ class PrepareOutput(Overwrite, Threads):
 
     eval_output: str | None = option(
         None,
-        "Where to write the held-out documents.",
+        "File or directory to write the held-out documents to.",
         OUTPUT,
         metavar="PATH",
-        shown="--output with eval- before its name",
+        shown="eval-NAME, next to the --output NAME",
     )
     num_shards: int | None = option(
         None,
-        "Number of files to write, corpus-00000-of-00004.txt and so on, into the directory --output.",
+        "Number of files to write. They are named corpus-00000-of-00004.txt and so on, in the directory --output.",
         OUTPUT,
         low=1,
         high=99_999,
     )
     compression: TextCompression = option(
         "auto",
-        "Compression of the output. auto follows the suffix of --output (.gz, .zst), and is none for a directory.",
+        "Compression of the output. auto follows the suffix of --output, .gz or .zst. For a directory, auto means "
+        "none.",
         OUTPUT,
     )
-    dry_run: bool = option(False, "Write nothing. Count what each filter would drop, and show examples of it.", OUTPUT)
+    dry_run: bool = option(False, "Write nothing. Show how much each filter would drop, with examples.", OUTPUT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareText(ConfigFile, PrepareOutput, PrepareOptions):
     """`prepare-text`."""
 
-    inputs: tuple[str, ...] = option(
-        REQUIRED, f"Raw text: each a {INPUT_PATHS}.", INPUT, metavar="INPUT", argument=True
-    )
-    output: str = option(REQUIRED, "File to write; with --num-shards, a directory.", OUTPUT, metavar="PATH")
+    inputs: tuple[str, ...] = option(REQUIRED, f"Raw text: {INPUT_PATHS}.", INPUT, metavar="INPUT", argument=True)
+    output: str = option(REQUIRED, "File to write, or with --num-shards, the directory.", OUTPUT, metavar="PATH")
     boilerplate: Path | None = option(  # type: ignore[assignment]  # the command reads the expressions from a file
         None,
-        "Drop input lines that match a regular expression in FILE, one per line (Rust syntax). Blank lines and lines "
-        "that start with # are ignored.",
+        "Drop input lines in which a regular expression from FILE matches. FILE has one expression per line, in "
+        "Rust syntax. Its blank lines and lines that start with # are ignored.",
         CLEANING,
         metavar="FILE",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from albert_fast.errors import AlbertFastError
@@ -22,6 +23,7 @@ from albert_fast.options.shared import (
     INPUT,
     INPUT_PATHS,
     OUTPUT,
+    TOKENIZER,
     ConfigFile,
     CorpusFormat,
     OtherTokenizer,
@@ -47,15 +49,23 @@ REFERENCE: Mapping[str, Any] = {
 class InstanceOptions(MaskRules, InstanceShape):
     """The instance options of `make-records`, as the core takes them."""
 
-    max_predictions_per_seq: int = option(20, "Most masked tokens in an instance.", MASKS, low=1, high=65_536)
-    dupe_factor: int = option(
-        2, "Number of passes over the corpus, each with new chunk lengths and masks.", INSTANCES, low=1, high=100_000
+    max_predictions_per_seq: int = option(
+        20, "Maximum number of masked tokens in an instance.", MASKS, low=1, high=65_536
     )
-    random_seed: int = option(12345, "Random seed.", INSTANCES, low=0, high=2**64 - 1)
+    dupe_factor: int = option(
+        2,
+        "Number of passes over the corpus. Each pass adds instances with new chunk lengths and masks.",
+        INSTANCES,
+        low=1,
+        high=100_000,
+    )
+    random_seed: int = option(
+        12345, "Random seed of the chunks, the masks and the order.", INSTANCES, low=0, high=2**64 - 1
+    )
     rng: RngKind = option(
         "fast",
-        "fast uses all threads and little memory. reference writes the records of google-research/ALBERT, byte for "
-        "byte, with one thread and the corpus in memory.",
+        "Random number generator. fast uses all threads and little memory. reference writes the records of "
+        "google-research/ALBERT, byte for byte, but uses one thread and keeps the corpus in memory.",
         INSTANCES,
     )
 
@@ -70,14 +80,16 @@ class RecordsOptions(Overwrite, Threads):
 
     num_shards: int | None = option(
         None,
-        "Number of record files.",
+        "Number of record files to write.",
         OUTPUT,
         low=1,
         high=99_999,
-        shown="chosen so that a file has a convenient size",
+        shown="one per 100,000 instances",
     )
     compression: Compression = option("none", "Compression of the record files.", OUTPUT)
-    keep_store: bool = option(False, "Keep the token store that is made on the way.", OUTPUT)
+    keep_store: bool = option(
+        False, "Keep the token store that make-records builds first, in the subdirectory tokens of the output.", OUTPUT
+    )
 
 
 def _by_rng(name: str) -> Any:
@@ -94,11 +106,18 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
 
     inputs: tuple[str, ...] = option(
         REQUIRED,
-        f"The corpus: each a {INPUT_PATHS}. One sentence per line, a blank line after each document. Or one token "
-        "store.",
+        f"One token store; or the corpus, with one sentence per line and a blank line after each document: "
+        f"{INPUT_PATHS}.",
         INPUT,
         metavar="INPUT",
         argument=True,
+    )
+    tokenizer: Path | None = option(
+        None,
+        "SentencePiece unigram model (spiece.model), or a directory with one. Give either this or --vocab-file. A "
+        "token store has its own tokenizer.",
+        TOKENIZER,
+        metavar="FILE",
     )
     single_segment: SingleSegment | None = _by_rng("single_segment")  # type: ignore[assignment]
     word_boundary: WordBoundary | None = _by_rng("word_boundary")  # type: ignore[assignment]
@@ -137,9 +156,15 @@ class InspectRecords(ConfigFile, OtherTokenizer, TokenizerChoice):
 
     paths: tuple[str, ...] = option(
         REQUIRED,
-        "Record files (TFRecord, gzipped or not, from any tool), globs, or directories of *.tfrecord* files.",
+        "TFRecord files from any tool, plain or gzipped; globs; or directories, whose *.tfrecord* files are read.",
         INPUT,
         metavar="PATH",
         argument=True,
+    )
+    tokenizer: Path | None = option(
+        None,
+        "SentencePiece unigram model (spiece.model), or a directory with one, to show words instead of ids.",
+        TOKENIZER,
+        metavar="FILE",
     )
     num_shown: int = option(1, "Number of instances to show.", OUTPUT, low=0, flags=("-n",))

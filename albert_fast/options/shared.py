@@ -17,11 +17,14 @@ OnBadUtf8 = Literal["error", "replace"]
 TextFormat = Literal["auto", "text"]
 
 BAD_UTF8 = (
-    "What to do with bytes that are not UTF-8: stop with the file, line and byte, or replace them with U+FFFD and "
-    "count them."
+    "What to do with bytes that are not UTF-8: stop with an error that names the file, line and byte, or "
+    "replace them with U+FFFD and count them."
 )
-ACCENTS = "Keep accents and umlauts. The reference always strips them, from cased text too."
-INPUT_PATHS = "file, glob or directory, or - for standard input; plain, gzip, bzip2, xz or zstd"
+ACCENTS = "Keep accents and umlauts. google-research/ALBERT always strips them, even if capitals are kept."
+INPUT_PATHS = (
+    "files, globs or directories, or - for standard input. Files can be plain or compressed with gzip, bzip2, xz or "
+    "zstd"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,8 @@ class ConfigFile(Stage):
 
     config: Path | None = option(
         None,
-        "Read options from a YAML or JSON file. Flags on the command line take precedence. The file of the public "
-        "ALBERT guide, with its albert_config, is read as it is.",
+        "Read options from a YAML or JSON file. Flags on the command line take precedence. The configuration file "
+        "of the public ALBERT guide works too.",
         metavar="FILE",
     )
 
@@ -42,7 +45,7 @@ class CorpusInputs(Stage):
 
     inputs: tuple[str, ...] = option(
         REQUIRED,
-        f"The corpus: each a {INPUT_PATHS}. One sentence per line, a blank line after each document.",
+        f"The corpus, with one sentence per line and a blank line after each document: {INPUT_PATHS}.",
         INPUT,
         metavar="INPUT",
         argument=True,
@@ -55,8 +58,8 @@ class CorpusFormat(Stage):
 
     input_format: TextFormat = option(
         "auto",
-        "auto refuses inputs that look like JSON Lines, a table or markup: convert these with prepare-text first. text "
-        "reads every input as plain text.",
+        "auto refuses inputs that look like JSON Lines, a table or markup. Convert these with prepare-text first. "
+        "text reads every input as a corpus, whatever it looks like.",
         INPUT,
     )
     on_bad_utf8: OnBadUtf8 = option(
@@ -72,13 +75,11 @@ class TokenizerChoice(Stage):
 
     tokenizer: Path | None = option(
         None,
-        "SentencePiece unigram model (spiece.model), or a directory that holds one.",
+        "SentencePiece unigram model (spiece.model), or a directory with one. Give either this or --vocab-file.",
         TOKENIZER,
         metavar="FILE",
     )
-    vocab_file: Path | None = option(
-        None, "BERT WordPiece vocabulary (vocab.txt), instead of --tokenizer.", TOKENIZER, metavar="FILE"
-    )
+    vocab_file: Path | None = option(None, "BERT WordPiece vocabulary (vocab.txt).", TOKENIZER, metavar="FILE")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ class OtherTokenizer(Stage):
 
     allow_other_tokenizer: bool = option(
         False,
-        "Accept data, weights or a tokenizer with another vocabulary, in which the same id is a different piece.",
+        "Accept a tokenizer whose vocabulary differs from that of the data or the model. The same id can then be a "
+        "different piece.",
         TOKENIZER,
     )
 
@@ -97,7 +99,7 @@ class TextRules(Stage):
     """How text is normalized before it is tokenized."""
 
     do_lower_case: bool | None = option(
-        None, "Lowercase the text.", TOKENIZER, shown="as the tokenizer was trained; on if unknown"
+        None, "Lowercase the text before tokenizing it.", TOKENIZER, shown="as the tokenizer was trained; on if unknown"
     )
     keep_accents: bool | None = option(
         None,
@@ -111,7 +113,9 @@ class TextRules(Stage):
 class OutputDir(Stage):
     """The directory that a command writes."""
 
-    output_dir: Path = option(REQUIRED, "Directory to write to. It is created if needed.", OUTPUT, metavar="DIR")
+    output_dir: Path = option(
+        REQUIRED, "Directory to write to. It is created if it does not exist.", OUTPUT, metavar="DIR"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,20 @@ class Threads(Stage):
     num_threads: int | None = option(
         None,
         "Number of threads. It does not change the output.",
+        OUTPUT,
+        low=1,
+        high=MAX_THREADS,
+        shown="one per core",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchThreads(Threads):
+    """How many threads make batches for TensorFlow."""
+
+    num_threads: int | None = option(
+        None,
+        "Number of threads that make or read batches, besides TensorFlow's own. It does not change the output.",
         OUTPUT,
         low=1,
         high=MAX_THREADS,

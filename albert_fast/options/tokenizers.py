@@ -34,14 +34,14 @@ class TokenizerTrainingOptions(Stage):
 
     vocab_size: int = option(
         30_000,
-        "Number of pieces, including special tokens and user-defined symbols.",
+        "Number of pieces in the vocabulary, including special tokens and user-defined symbols.",
         TOKENIZER,
         low=16,
         high=1_000_000,
     )
     character_coverage: float = option(
         0.99995,
-        "Fraction of the characters in the text that are covered by pieces.",
+        "Fraction of the characters in the corpus that the pieces cover. The rarest others become <unk>.",
         TOKENIZER,
         metavar="FRACTION",
         low=0.98,
@@ -49,24 +49,26 @@ class TokenizerTrainingOptions(Stage):
     )
     input_sentence_size: int = option(
         10_000_000,
-        "Train on a random sample of this many lines if there are more.",
+        "If the corpus has more lines than this, train on a random sample of this many.",
         TOKENIZER,
         metavar="LINES",
         low=1,
     )
-    max_sentence_length: int = option(4192, "Drop longer lines. In bytes.", TOKENIZER, metavar="BYTES", low=1)
+    max_sentence_length: int = option(
+        4192, "Longest line to train on, in bytes. Longer lines are dropped.", TOKENIZER, metavar="BYTES", low=1
+    )
     user_defined_symbols: tuple[str, ...] = option(
         USER_DEFINED_SYMBOLS,
-        "Text that is always a piece. Write it as it is after the text rules: by default in lowercase and without "
-        "accents. Give the option once per symbol.",
+        "Text that is always one piece. Write it in the form that the text rules produce: by default, in lowercase "
+        "and without accents. Give the option once per symbol.",
         TOKENIZER,
         metavar="SYMBOL",
     )
-    do_lower_case: bool = option(True, "Lowercase the text.", TEXT)
+    do_lower_case: bool = option(True, "Lowercase the text before training.", TEXT)
     keep_accents: bool = option(False, ACCENTS, TEXT)
     num_threads: int = option(
         16,
-        "Number of threads. The last digits of the scores depend on it, so the default does not follow the machine.",
+        "Number of threads. The last digits of the scores depend on it, so the default is the same on every machine.",
         OUTPUT,
         low=1,
         high=MAX_THREADS,
@@ -83,8 +85,8 @@ class TokenizerTrainingOptions(Stage):
 class TrainTokenizer(ConfigFile, Overwrite, OutputDir, TokenizerTrainingOptions, CorpusFormat, CorpusInputs):
     """`train-tokenizer`."""
 
-    no_user_defined_symbols: bool = option(False, "Define no symbols at all.", TOKENIZER, only=True)
-    verbose: bool = option(False, "Show the log of SentencePiece.", OUTPUT)
+    no_user_defined_symbols: bool = option(False, "Do not define any symbols.", TOKENIZER, only=True)
+    verbose: bool = option(False, "Show SentencePiece's own log.", OUTPUT)
 
     def validate(self) -> None:
         if self.no_user_defined_symbols and self.user_defined_symbols not in {(), USER_DEFINED_SYMBOLS}:

@@ -14,11 +14,11 @@ from albert_fast.options.shared import (
     INPUT,
     OUTPUT,
     TOKENIZER,
+    BatchThreads,
     ConfigFile,
     OtherTokenizer,
     OutputDir,
     Overwrite,
-    Threads,
 )
 
 DATA = "Data"
@@ -43,92 +43,98 @@ class TrainingOptions(Stage):
     """The options of a run, apart from the shape of the model and the data."""
 
     optimizer: Optimizer = option(
-        "lamb", "Optimizer. Both are those of the reference, without bias correction.", TRAINING
+        "lamb", "Optimizer. Both compute what google-research/ALBERT does, without bias correction.", TRAINING
     )
-    batch_size: int = option(4096, "Instances per step, on all devices together.", TRAINING, low=1)
+    batch_size: int = option(4096, "Number of instances per step, on all devices together.", TRAINING, low=1)
     learning_rate: float = option(
         0.00176, "Peak learning rate, reached at the end of warmup.", TRAINING, metavar="RATE", low=0, above=True
     )
     num_train_steps: int = option(
-        125_000, "Number of steps. The learning rate is 0 after the last one.", TRAINING, low=1
+        125_000, "Number of steps. The learning rate falls to 0 at the last one.", TRAINING, low=1
     )
-    num_warmup_steps: int = option(3_125, "Steps of warmup.", TRAINING, low=0)
-    start_warmup_step: int = option(0, "Step at which warmup starts.", TRAINING, low=0)
+    num_warmup_steps: int = option(
+        3_125, "Number of steps over which the learning rate rises to its peak.", TRAINING, low=0
+    )
+    start_warmup_step: int = option(0, "Step at which warmup starts. The learning rate is 0 before.", TRAINING, low=0)
     poly_power: float = option(
-        1.0, "Exponent of the polynomial decay of the learning rate.", TRAINING, low=0, above=True
+        1.0, "Exponent of the decay of the learning rate. 1 means a straight line.", TRAINING, low=0, above=True
     )
-    weight_decay: float = option(0.01, "Fraction of each weight that is added to its update.", TRAINING, low=0)
+    weight_decay: float = option(
+        0.01, "Weight decay: this multiple of each weight is added to its update.", TRAINING, low=0
+    )
     random_seed: int = option(
         12345,
-        "Random seed of the initial weights, the order, the masks and dropout.",
+        "Random seed of the initial weights, the order of the instances, the masks and dropout.",
         TRAINING,
         low=0,
         high=2**31 - 1,
     )
     micro_batch_size: int | None = option(
         None,
-        "Instances that a device computes at a time. Their gradients are summed over the batch.",
+        "Number of instances that a device computes at a time. Gradients add up over the batch, so this changes "
+        "speed and memory, not what the model learns.",
         DEVICE,
         low=1,
-        shown="what suits the device",
+        shown="chosen for the device and the batch",
     )
     precision: Precision | None = option(
         None,
-        "Precision of matrix products and hidden states. Weights, softmax, LayerNorm and losses are float32. tf32 is "
-        "float32 whose products an NVIDIA GPU rounds to 10 bits.",
+        "Precision of matrix products and hidden states. Weights, softmax, LayerNorm and losses are always "
+        "float32. With tf32, an NVIDIA GPU rounds the factors of each product to 10 bits.",
         DEVICE,
         shown="bf16 on GPUs that support it, otherwise float32",
     )
     jit: bool | None = option(None, "Compile with XLA.", DEVICE, shown="on")
     deterministic: bool | None = option(
         None,
-        "Make two runs equal to the last bit. It slows GPUs down.",
+        "Make runs with the same options equal to the last bit. This slows down GPUs.",
         DEVICE,
         shown="on for CPUs, off for GPUs",
     )
     peak_tflops: float | None = option(
         None,
-        "Dense peak rate of a device in TFLOP/s. MFU is a fraction of it.",
+        "Peak rate of one device for dense products, in TFLOP/s. pretrain reports the fraction of it that training "
+        "reaches (MFU).",
         DEVICE,
         metavar="TFLOPS",
         low=0,
         above=True,
-        shown="known for NVIDIA GPUs from the A100 on, in bf16",
+        shown="known for common NVIDIA GPUs since the A100, in bf16",
     )
     widths: str = option(
         "auto",
-        "Cut each micro-batch to the narrowest of these widths that holds its longest instance: up to 8 widths, in "
-        "tokens, each at least 8. auto picks up to 5.",
+        "Save padding: cut each micro-batch to the narrowest of these widths, in tokens, that holds its longest "
+        "instance. Give up to 8 widths of at least 8 tokens. auto picks up to 5.",
         DEVICE,
         metavar="auto|N,N,...",
     )
     attention: Attention = option(
         "plain",
-        "How to compute attention: with matrix products (plain), with the gradient of TensorFlow, which takes more "
-        "memory (autodiff), or with the fused kernels of cuDNN (cudnn: NVIDIA GPU, bf16, no attention dropout; not yet "
-        "run on a GPU).",
+        "How to compute attention. plain uses matrix products. autodiff does too, but takes TensorFlow's gradient, "
+        "which needs more memory. cudnn uses the fused kernels of cuDNN. It needs an NVIDIA GPU, bf16 and a model "
+        "without attention dropout, and has not been run on a GPU yet.",
         DEVICE,
     )
     recompute: bool = option(
         False,
-        "Compute the activations of each block again in the backward pass instead of keeping them. This takes less "
-        "memory and about a third more work, and gives the same result.",
+        "Save memory: compute the activations of each block again in the backward pass instead of keeping them. "
+        "This takes about a third more work and gives the same result.",
         DEVICE,
     )
-    save_checkpoints_steps: int = option(5_000, "Steps between two checkpoints.", CHECKPOINTS, low=1)
+    save_checkpoints_steps: int = option(5_000, "Number of steps from one checkpoint to the next.", CHECKPOINTS, low=1)
     keep_checkpoint_max: int = option(
         5,
-        "Newest checkpoints to keep, besides the best by masked-LM accuracy on --eval-records.",
+        "Number of newest checkpoints to keep. The one with the best masked-LM accuracy on --eval-records is kept too.",
         CHECKPOINTS,
         low=1,
     )
     eval_batch_size: int = option(
-        64, "Instances per batch of evaluation. It does not change the figures.", CHECKPOINTS, low=1
+        64, "Number of instances per evaluation batch. It does not change the results.", CHECKPOINTS, low=1
     )
-    log_steps: int = option(10, "Steps per metrics line, which averages over them.", CHECKPOINTS, low=1)
+    log_steps: int = option(10, "Number of steps per line of metrics. A line shows their averages.", CHECKPOINTS, low=1)
     max_hours: float | None = option(
         None,
-        "Save a checkpoint and stop after this many hours. The same command resumes.",
+        "Save a checkpoint and stop within this many hours. The same command resumes the run.",
         CHECKPOINTS,
         metavar="HOURS",
         low=0,
@@ -163,7 +169,7 @@ class TrainingOptions(Stage):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pretrain(ConfigFile, Overwrite, Threads, OutputDir, TrainingOptions, OtherTokenizer, StreamOptions):
+class Pretrain(ConfigFile, Overwrite, BatchThreads, OutputDir, TrainingOptions, OtherTokenizer, StreamOptions):
     """`pretrain`."""
 
     PANELS: ClassVar[Mapping[str, str]] = {
@@ -181,62 +187,68 @@ class Pretrain(ConfigFile, Overwrite, Threads, OutputDir, TrainingOptions, Other
 
     tokens: Path | None = option(
         None,
-        "Token store to train on, from tokenize or make-records --keep-store. Every epoch has new masks.",
+        "Token store to train on, from tokenize or make-records --keep-store. Every epoch has new masks. Give this "
+        "or --records.",
         DATA,
         metavar="STORE",
     )
     records: tuple[str, ...] = option(
         (),
-        "TFRecord files to train on, from any tool: a file, glob or directory. Give the option again for more.",
+        "TFRecord files to train on, from any tool: a file, glob or directory. Give the option again for more. The "
+        "masks stay the same in every epoch.",
         DATA,
         metavar="GLOB",
     )
     eval_records: tuple[str, ...] = option(
-        (), "Held-out records. All of them are evaluated at each checkpoint.", DATA, metavar="GLOB"
+        (),
+        "Held-out records to evaluate at each checkpoint: a file, glob or directory. Give the option again for more.",
+        DATA,
+        metavar="GLOB",
     )
     tokenizer: Path | None = option(
         None,
-        "With --records: the spiece.model or vocab.txt that they were made with, to keep with the model.",
+        "With --records: the spiece.model or vocab.txt that the records were made with. It is stored with the model.",
         DATA,
         metavar="FILE",
-        shown="none is kept",
+        shown="none is stored",
     )
     shuffle: bool = option(
-        True, "With --records: use a new order in each epoch. Otherwise, keep the order of the files.", DATA
+        True, "With --records: shuffle the records again in each epoch. Otherwise, keep the order of the files.", DATA
     )
     index_dir: Path | None = option(
         None,
-        "With --records: directory for the indexes of record files, and for decompressed files, to start faster next "
-        "time.",
+        "With --records: directory for the indexes of the record files, and for decompressed files. They make the "
+        "next start faster.",
         DATA,
         metavar="DIR",
     )
     model: str | None = option(
         None,
-        "base, large, xlarge or xxlarge (version 2, without dropout), tiny, or an albert_config.json.",
+        "Shape of the model, which must be given: base, large, xlarge or xxlarge (ALBERT version 2, without "
+        "dropout), tiny, or the path of an albert_config.json.",
         MODEL,
         metavar="NAME",
     )
     init_checkpoint: Path | None = option(
         None,
-        "Weights to start from: a TF1 ALBERT checkpoint, a run or checkpoint of pretrain, or a Hugging Face directory.",
+        "Weights to start from: a run or checkpoint of pretrain, a Hugging Face directory, or a TF1 ALBERT checkpoint.",
         MODEL,
         metavar="PATH",
     )
     max_seq_length: int | None = option(  # type: ignore[assignment]
         None,
-        "Length of an instance in tokens, including padding.",
+        "Length of each instance in tokens, including padding.",
         INSTANCES,
         low=8,
         high=65_536,
-        shown="512, or that of the records",
+        shown="512; with --records, that of the records",
     )
     compile_cache: str | None = option(
         None,
-        "Directory for compiled programs, so that a restart does not compile again. none keeps no programs.",
+        "Directory for compiled programs, so that a restart need not compile again. none stores no programs.",
         DEVICE,
         metavar="DIR|none",
-        shown="compiled, in the output directory",
+        shown="compiled in the output directory",
     )
 
     def validate(self) -> None:
@@ -253,24 +265,24 @@ class Pretrain(ConfigFile, Overwrite, Threads, OutputDir, TrainingOptions, Other
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluate(ConfigFile, Threads, OtherTokenizer):
+class Evaluate(ConfigFile, BatchThreads, OtherTokenizer):
     """`evaluate`."""
 
     checkpoint: Path = option(
         REQUIRED,
-        "A run of pretrain, for its newest checkpoint; one of its checkpoints; a Hugging Face directory; or a TF1 "
-        "checkpoint.",
+        "Model to evaluate: a run of pretrain (its newest checkpoint), one of its checkpoints, a Hugging Face "
+        "directory, or a TF1 checkpoint.",
         INPUT,
         metavar="DIR",
     )
     records: tuple[str, ...] = option(
         REQUIRED,
-        "Held-out TFRecord files, from any tool: a file, glob or directory. Give the option again for more.",
+        "Held-out TFRecord files from any tool: a file, glob or directory. Give the option again for more.",
         INPUT,
         metavar="GLOB",
     )
-    eval_batch_size: int = option(64, "Instances per batch. It does not change the figures.", DEVICE, low=1)
+    eval_batch_size: int = option(64, "Number of instances per batch. It does not change the results.", DEVICE, low=1)
     precision: Precision = option("float32", "Precision of matrix products and hidden states.", DEVICE)
     jit: bool = option(True, "Compile with XLA.", DEVICE)
-    output: Path | None = option(None, "Write the figures to this file too, as JSON.", OUTPUT, metavar="FILE")
-    overwrite: bool = option(False, "Replace the file of --output if evaluate wrote it.", OUTPUT)
+    output: Path | None = option(None, "Write the results to this file too, as JSON.", OUTPUT, metavar="FILE")
+    overwrite: bool = option(False, "Replace the file --output, if an earlier evaluate wrote it.", OUTPUT)
