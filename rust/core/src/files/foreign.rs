@@ -32,7 +32,7 @@ impl Foreign {
     }
 }
 
-/// Office documents and model weights are zip archives too. The names of the files in them tell.
+/// Office documents and model weights are zip archives too. The names of the files inside identify them.
 fn zip(head: &[u8]) -> Foreign {
     let holds = |name: &[u8]| memmem::find(head, name).is_some();
     if holds(b"mimetypeapplication/epub") {

@@ -26,8 +26,8 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// Returns the result of `work`, or why it failed. Crates that read foreign data check for much damage, but not for
-/// all.
+/// Returns the result of `work`, or why it failed. Crates that read foreign data detect most damage, but may panic on
+/// the rest.
 pub(crate) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     quietly(work).map_or_else(
         || Err("what it says of itself contradicts itself".into()),

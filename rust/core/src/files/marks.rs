@@ -9,7 +9,7 @@ pub const META_FILE: &str = "meta.json";
 /// The journal of an unfinished token store.
 pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 
-/// Whether `folder` holds a token store, complete or unfinished.
+/// Whether `folder` contains a token store, complete or unfinished.
 pub fn is_token_store(folder: &Path) -> bool {
     folder.join(META_FILE).is_file() || folder.join(JOURNAL_FILE).is_file()
 }

@@ -9,10 +9,14 @@ use super::read::raw::Document;
 const STRIDE: usize = 512;
 /// The number of bytes per sample, in large inputs.
 const LONG_STRIDE: usize = 128 << 10;
-/// The approximate number of samples from the beginnings of all inputs, and the most from one input.
-const FIRST_SAMPLES: (usize, usize) = (48, 12);
-/// A warning is given from this number of samples in another language, if they represent this fraction of the text.
-const OTHERS: (u64, f64) = (3, 0.2);
+/// The approximate number of samples from the beginnings of all inputs.
+const FIRST_SAMPLES: usize = 48;
+/// The maximum number of samples from the beginning of one input.
+const FIRST_SAMPLES_PER_INPUT: usize = 12;
+/// A warning needs at least this many samples in another language.
+const MIN_OTHER_SAMPLES: u64 = 3;
+/// These samples must represent at least this fraction of all text.
+const MIN_OTHER_FRACTION: f64 = 0.2;
 /// With this many paragraphs per document on average, blank lines are likely to separate documents.
 const PARAGRAPHS: u64 = 50;
 
@@ -71,7 +75,7 @@ impl Look {
     pub fn languages(&mut self, documents: &[Document], language: &str, begins_input: bool, inputs: usize) {
         let texts = || documents.iter().filter(|document| document.language.is_none()).map(|document| &*document.text);
         let total: usize = texts().map(str::len).sum();
-        let first = if begins_input { (FIRST_SAMPLES.0 / inputs.max(1)).clamp(1, FIRST_SAMPLES.1) } else { 1 };
+        let first = if begins_input { (FIRST_SAMPLES / inputs.max(1)).clamp(1, FIRST_SAMPLES_PER_INPUT) } else { 1 };
         let count = (total / STRIDE).clamp(1, first.max(total / LONG_STRIDE));
         let sample = Samples { count: 1, bytes: (total / count) as u64 };
         let mut before = 0;
@@ -114,7 +118,8 @@ impl Look {
             }
         }
         let percent = |bytes: u64| format!("{:.0}%", 100.0 * bytes as f64 / all as f64);
-        let is_much = |it: &Samples| it.count >= OTHERS.0 && it.bytes as f64 >= OTHERS.1 * all as f64;
+        let is_much =
+            |it: &Samples| it.count >= MIN_OTHER_SAMPLES && it.bytes as f64 >= MIN_OTHER_FRACTION * all as f64;
         if let Some((other, samples)) =
             others.iter().max_by_key(|(_, samples)| samples.bytes).filter(|(_, samples)| is_much(samples))
         {

@@ -1,7 +1,7 @@
 //! Decompresses bzip2 files of many streams, as Wikipedia's dumps and parallel compressors write them, on all threads.
 //!
 //! A stream begins at a whole byte with a magic number of 80 bits, in which only the level's digit varies. If another
-//! stream seems to begin at some place, the data before it is decompressed as a stream of its own. That tells whether
+//! stream seems to begin at some place, the data before it is decompressed as a stream of its own. This shows whether
 //! the stream ends there. A stream whose end is not in the buffer, or that does not end there, is decompressed by
 //! itself while it is read, in bounded memory.
 
@@ -274,8 +274,8 @@ fn decode(compressed: &[u8], longest: usize) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Decompresses into the spare room of `out`, of which there must be some. Returns the bytes used and whether the
-/// stream ended.
+/// Decompresses into the spare capacity of `out`, which must have some. Returns the bytes used and whether the stream
+/// ended.
 fn step(stream: &mut Decompress, compressed: &[u8], out: &mut Vec<u8>) -> io::Result<(usize, bool)> {
     let (before, length) = (stream.total_in(), out.len());
     let status = stream.decompress_vec(compressed, out).map_err(|e| Error::new(ErrorKind::InvalidData, e))?;

@@ -37,7 +37,7 @@ pub(super) trait Member<R>: Read + Sized {
     /// Returns the input after the part, once the part is read completely.
     fn close(self) -> R;
 
-    /// Whether a part may begin with these bytes, of which there is at least one.
+    /// Whether a part may begin with `bytes`, which must not be empty.
     fn is_start(bytes: &[u8]) -> bool;
 }
 
@@ -147,7 +147,7 @@ impl<R: Read, D: Member<BufReader<Counting<R>>>> Read for Members<R, D> {
     }
 }
 
-/// Returns the bytes after the zeros, as many as the buffer holds, or `None` at the end.
+/// Skips zeros. Returns the next bytes, up to six, or `None` at the end.
 fn next_start(raw: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     loop {
         let bytes = raw.fill_buf()?;

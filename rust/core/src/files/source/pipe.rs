@@ -16,7 +16,7 @@ pub(crate) struct Meter {
     pub stop: Arc<AtomicBool>,
 }
 
-/// The reason for a read that was abandoned.
+/// The error of a read that was abandoned.
 #[derive(Debug, thiserror::Error)]
 #[error("the work was stopped while it waited for input")]
 pub(super) struct GivenUp;

@@ -1,7 +1,8 @@
-//! Arrow: the texts of one column, row after row, of IPC streams (as Hugging Face's `save_to_disk` writes them) and IPC files.
+//! Reads the texts of one column from Arrow IPC streams, as Hugging Face's `save_to_disk` writes them, and from IPC
+//! files.
 //!
-//! A file is read as the stream that it holds, so both may be compressed or come through a pipe. Messages are read one by one,
-//! with the lengths that they claim checked first: at most one record batch is in memory.
+//! A file is read as the stream that it contains, so both kinds may be compressed or come through a pipe. Messages are
+//! read one by one, after a check of the lengths they claim. At most one record batch is in memory.
 
 #[cfg(test)]
 mod tests;
@@ -25,18 +26,18 @@ use super::window::Window;
 use crate::files::guard::guarded;
 use crate::{Error, Result};
 
-/// The longest record batch in bytes, compressed or not: 1 GiB.
+/// The maximum size of a record batch in bytes, compressed or not: 1 GiB.
 const MAX_BATCH: usize = 1 << 30;
-/// The longest description of a message in bytes: 64 MiB, as of a schema with very many columns.
+/// The maximum size of a message's metadata in bytes: 64 MiB, enough for a schema with very many columns.
 const MAX_METADATA: usize = 64 << 20;
-/// Rows in a block at most, whatever their length.
+/// The maximum number of rows in a block, whatever their length.
 const BLOCK_ROWS: usize = 64 << 10;
-/// The first message of a file begins at this byte of it at the latest.
+/// The first message of a file begins within this many bytes.
 const MAX_ALIGNMENT: u64 = 1024;
-/// What a file begins with, before the stream in it.
+/// The beginning of a file, before its stream.
 pub(super) const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
 
-/// What it ends with.
+/// The end of a file.
 const FILE_END: &[u8] = b"ARROW1";
 
 const FETCH: &str = "the file is cut short or damaged: fetch it again, or write it again";
@@ -46,32 +47,32 @@ pub(super) struct ColumnReader {
     path: PathBuf,
     window: Window,
     schema: SchemaRef,
-    /// Only the column, which its dictionaries are looked up in.
+    /// A schema of only this column, for looking up its dictionaries.
     column: Schema,
-    /// The index of the column, and those of the fields below it that lead to the text.
+    /// The index of the column, followed by the indices of nested fields that lead to the text.
     way: Vec<usize>,
     dictionaries: HashMap<i64, ArrayRef>,
     batch: Option<Texts>,
-    /// Whether this is a file, which has more behind its stream.
+    /// Whether this is a file, in which a footer follows the stream.
     is_file: bool,
     field: String,
-    /// Whether the last stream's end was read.
+    /// Whether the end of the last stream was read.
     ended: bool,
-    /// Rows handed out.
+    /// The number of rows returned so far.
     row: u64,
 }
 
-/// The texts of a record batch, and the row that is next.
+/// The texts of a record batch, and the position of the next row.
 struct Texts {
     array: ArrayRef,
-    /// Validity of the structs around it.
+    /// The validity of the enclosing structs.
     outer: Vec<NullBuffer>,
-    /// Of a dictionary: the index of each row's value.
+    /// For a dictionary, the index of each row's value.
     keys: Option<Vec<usize>>,
     at: usize,
 }
 
-/// What the first message of a stream says.
+/// The content of the first message of a stream.
 struct Start {
     schema: SchemaRef,
     column: Schema,
@@ -79,14 +80,14 @@ struct Start {
 }
 
 impl Start {
-    /// Reads it, and looks for the column `field`.
+    /// Reads the message and finds the column `field`.
     fn read(window: &mut Window, field: &str) -> Result<Self> {
         let message = read_message(window, false)?;
         let message = message.ok_or_else(|| Error::data(&window.file.path, format!("no Arrow schema; {FETCH}")))?;
         Self::of(&message, &window.file.path, field)
     }
 
-    /// The same of a message that is read.
+    /// As [`Start::read`], for a message that was already read.
     fn of(message: &Message, path: &Path, field: &str) -> Result<Self> {
         let schema = guarded(|| -> Result<_, ArrowError> {
             let message = root_as_message(&message.metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
@@ -103,14 +104,13 @@ impl Start {
     }
 }
 
-/// The parts of a message.
 struct Message {
     metadata: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl Message {
-    /// Whether it begins a stream.
+    /// Whether this message begins a stream.
     fn is_schema(&self) -> bool {
         let kind = guarded(|| root_as_message(&self.metadata).map(|message| message.header_type()));
         kind.is_ok_and(|kind| kind == MessageHeader::Schema)
@@ -118,7 +118,7 @@ impl Message {
 }
 
 impl ColumnReader {
-    /// Opens what `window` has ahead for its column `field`. A file in place of a stream begins with [`FILE_MAGIC`].
+    /// Opens the data ahead in `window`, for its column `field`. A file begins with [`FILE_MAGIC`], a stream does not.
     pub fn open(mut window: Window, is_file: bool, field: &str) -> Result<Self> {
         let path = window.file.path.clone();
         if is_file {
@@ -140,7 +140,7 @@ impl ColumnReader {
         })
     }
 
-    /// Fills the empty `block`; false at the end.
+    /// Fills `block`, which must be empty. Returns `false` at the end.
     pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
         block.kind = RawKind::Column;
         block.offset = 0;
@@ -166,16 +166,16 @@ impl ColumnReader {
         Ok(!block.ends.is_empty())
     }
 
-    /// Decodes the next record batch; false if there is none.
+    /// Decodes the next record batch. Returns `false` if there is none.
     fn read_batch(&mut self) -> Result<bool> {
         while !self.ended {
-            // Whoever writes a stream may end it by closing it.
+            // The end of the data may also end a stream.
             let Some(message) = read_message(&mut self.window, !self.is_file)? else {
                 self.ended = !self.next_stream()?;
                 continue;
             };
             if message.is_schema() {
-                // The stream before it was ended by closing it.
+                // The previous stream had no end marker.
                 let start = Start::of(&message, &self.path, &self.field)?;
                 self.begin(start);
                 continue;
@@ -191,14 +191,15 @@ impl ColumnReader {
         Ok(false)
     }
 
-    /// Begins the stream or file that follows another one in the same input, as `cat` writes them; false if none follows.
+    /// Begins the stream or file that follows another one in the same input, as `cat` produces. Returns `false` if none
+    /// follows.
     fn next_stream(&mut self) -> Result<bool> {
         if self.is_file {
             self.pass_footer()?;
         }
         loop {
             let ahead = self.window.peek(BLOCK_BYTES)?;
-            // Some writers fill up what they write.
+            // Some writers pad the end of their data.
             let zeros = ahead.iter().take_while(|&&byte| byte == 0).count();
             if zeros == 0 {
                 break;
@@ -231,15 +232,15 @@ impl ColumnReader {
         Error::byte(&self.path, self.window.offset, reason)
     }
 
-    /// Passes over what a file has behind its stream: the footer, its length, and [`FILE_END`]. What is left of a footer that is
-    /// cut short is passed over too.
+    /// Skips what follows the stream in a file: the footer, its length, and [`FILE_END`]. Also skips the rest of a
+    /// truncated footer.
     fn pass_footer(&mut self) -> Result<()> {
         let mut length = BLOCK_BYTES;
         loop {
             let ahead = self.window.peek(length)?;
             let is_end = |at: &usize| {
                 let size = at.checked_sub(4).and_then(|begin| ahead[begin..*at].first_chunk::<4>());
-                // The footer may be aligned.
+                // The footer may be padded for alignment.
                 size.is_some_and(|size| (at - 4).wrapping_sub(u32::from_le_bytes(*size) as usize) < 64)
             };
             let found = memmem::find_iter(ahead, FILE_END).find(is_end);
@@ -258,7 +259,7 @@ impl ColumnReader {
         }
     }
 
-    /// What a message holds, if it is a record batch; a dictionary is kept.
+    /// Decodes a message. Returns the texts of a record batch; stores a dictionary.
     fn decode(&mut self, message: Message) -> Result<Option<Texts>, ArrowError> {
         let Message { metadata, body } = message;
         let message = root_as_message(&metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
@@ -266,7 +267,7 @@ impl ColumnReader {
         match message.header_type() {
             MessageHeader::DictionaryBatch => {
                 let Some(dictionary) = message.header_as_dictionary_batch() else { return Ok(None) };
-                #[expect(deprecated, reason = "nothing else tells to which field a dictionary belongs")]
+                #[expect(deprecated, reason = "there is no other way to find the field of a dictionary")]
                 let is_ours = !self.column.fields_with_dict_id(dictionary.id()).is_empty();
                 if is_ours {
                     if let Some(batch) = dictionary.data() {
@@ -308,14 +309,14 @@ impl Texts {
         if let Some(dictionary) = array.as_any_dictionary_opt() {
             outer.extend(dictionary.nulls().cloned());
             let values = Arc::clone(dictionary.values());
-            // Without values every row is null.
+            // Without values, every row is null.
             keys = Some(if values.is_empty() { vec![0; array.len()] } else { dictionary.normalized_keys() });
             array = values;
         }
         Ok(Self { array, outer, keys, at: 0 })
     }
 
-    /// The next row's bytes, or none if it is null.
+    /// Returns the bytes of the next row, or `Some(None)` if it is null.
     #[expect(clippy::option_option, reason = "the end, a null, a text")]
     fn next(&mut self) -> Option<Option<&[u8]>> {
         let row = self.at;
@@ -335,7 +336,7 @@ impl Texts {
     }
 }
 
-/// Passes over what a file begins with before the stream in it.
+/// Skips what precedes the stream in a file.
 fn begin_file(window: &mut Window) -> Result<()> {
     let begin = window.offset;
     window.read(FILE_MAGIC.len())?;
@@ -346,7 +347,8 @@ fn begin_file(window: &mut Window) -> Result<()> {
     Ok(())
 }
 
-/// The next message; none at the end of the stream, which may be that of the data if it `may_end`.
+/// Reads the next message. Returns `None` at the end of the stream. The end of the data is also one if `may_end` is
+/// set.
 fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
     let path = window.file.path.clone();
     let cut = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is cut short here; {FETCH}"));
@@ -356,7 +358,7 @@ fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
         return Ok(None);
     }
     if length == [0xFF; 4] {
-        // Before version 0.15 there was only the length.
+        // Before version 0.15, there was only the length.
         length = window.read(4)?;
     }
     let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else { return Err(cut(window.offset)) };
@@ -395,7 +397,7 @@ fn too_long(path: &std::path::Path, at: u64, bytes: usize) -> Error {
     Error::byte(path, at, reason)
 }
 
-/// Refuses buffers of a batch that claim to be longer than they can be once they are decompressed.
+/// Refuses buffers that claim to be larger than allowed after decompression.
 fn check_lengths(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), ArrowError> {
     if batch.compression().is_none() {
         return Ok(());
@@ -407,7 +409,7 @@ fn check_lengths(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), 
         if let Some(prefix) = prefix
             && buffer.length() > 0
         {
-            // -1 says that the buffer is not compressed.
+            // -1 means that the buffer is not compressed.
             total = total.saturating_add(usize::try_from(i64::from_le_bytes(*prefix)).unwrap_or(0));
         }
     }
@@ -417,7 +419,7 @@ fn check_lengths(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), 
     Ok(())
 }
 
-/// The type with bytes in place of text, which lie in the same way: whether they are UTF-8 is seen row by row.
+/// Replaces text types by binary types of the same layout. UTF-8 is checked later, row by row.
 fn with_bytes(field: &Field) -> Field {
     let changed = |it: &Fields| it.iter().map(|it| with_bytes(it)).collect::<Fields>();
     let kind = match field.data_type() {
@@ -434,7 +436,8 @@ fn with_bytes(field: &Field) -> Field {
     field.clone().with_data_type(kind)
 }
 
-/// The way to the field that `name` names: its own name, or with dots those of the structs around it.
+/// Finds the field `name`. Dots separate it from enclosing structs, but a field with exactly this name takes
+/// precedence.
 fn find(fields: &Fields, name: &str) -> Result<Vec<usize>, String> {
     const ADVICE: &str = "pass text_field=NAME";
     let Some((way, kind)) = way(fields, name) else {
@@ -457,7 +460,7 @@ fn way<'f>(fields: &'f Fields, name: &str) -> Option<(Vec<usize>, &'f DataType)>
         let rest = name.strip_prefix(field.name().as_str())?.strip_prefix('.')?;
         let (below, kind) = match field.data_type() {
             DataType::Struct(inner) => way(inner, rest)?,
-            // What is in a list is not text of the row.
+            // The items of a list are not the text of a row.
             kind if is_list(kind) => (Vec::new(), kind),
             _ => return None,
         };
@@ -486,7 +489,7 @@ fn is_list(kind: &DataType) -> bool {
     kind.is_list() || matches!(kind, DataType::Map(..))
 }
 
-/// A column's type, for messages.
+/// Returns a column's type for messages.
 fn describe(kind: &DataType) -> String {
     match kind {
         _ if is_text(kind) => "text".into(),

@@ -1,7 +1,7 @@
-//! What an input holds, by its first bytes after decompression.
+//! Determines the format of an input by its first bytes after decompression.
 //!
-//! [`recognize`] tells it, without options: other commands ask it too. What [`RawReader`](super::read::RawReader) then makes of
-//! the input depends on `--format` as well.
+//! [`recognize`] does so without options, because other commands use it too. How [`RawReader`](super::read::RawReader)
+//! reads the input also depends on `format`.
 
 mod binary;
 mod markup;
@@ -16,14 +16,14 @@ pub(super) use self::table::names_in;
 use super::json_shape::{self, Shape};
 use super::options::{Format, ReadOptions};
 
-/// Bytes from which a format is told; more change nothing.
+/// The number of bytes that determine the format. Later ones have no influence.
 pub const HEAD: usize = 64 << 10;
 
-/// What an input holds, as its first bytes tell.
+/// The format of an input according to its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Nothing that anything below describes: plain text, or nothing at all.
+    /// None of the formats below: plain text, or no data at all.
     Text,
     /// One JSON object per line.
     Jsonl,
@@ -35,17 +35,17 @@ pub enum Kind {
     Parquet,
     /// An Arrow IPC stream or file.
     Arrow,
-    /// Comma-separated values, or ones separated by semicolons or bars, with a header.
+    /// Values separated by commas, semicolons or bars, with a header.
     Csv,
     /// Tab-separated values with a header.
     Tsv,
-    /// A web archive, of which records of extracted text are read (WET).
+    /// A web archive. Only its records of extracted text are read (WET).
     Wet,
     /// Data that `prepare-text` does not read.
     Other(Other),
 }
 
-/// Data that `prepare-text` does not read: what it is, and what to do.
+/// Data that `prepare-text` does not read, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Other {
     what: &'static str,
@@ -54,19 +54,19 @@ pub struct Other {
 }
 
 impl Other {
-    /// Data that are surely not text.
+    /// Data that is certainly not text.
     const fn binary(what: &'static str, advice: &'static str) -> Kind {
         Kind::Other(Self { what, advice, may_be_text: false })
     }
 
-    /// Text of a form that is not prose, or what only looks like it.
+    /// Text that is not prose, or data that may only look like this format.
     const fn text(what: &'static str, advice: &'static str) -> Kind {
         Kind::Other(Self { what, advice, may_be_text: true })
     }
 }
 
 impl Kind {
-    /// What it is, to stand after "this is": "JSON Lines", "a Git LFS pointer, not the data".
+    /// Returns what the data is, to follow "this is": "JSON Lines", "a Git LFS pointer, not the data".
     pub fn what(self) -> &'static str {
         match self {
             Self::Text => "plain text",
@@ -87,7 +87,8 @@ impl Kind {
         !matches!(self, Self::Other(_))
     }
 
-    /// What to do with data that `prepare-text` does not read, as an imperative: "extract its text first (pdftotext)".
+    /// Returns what to do with data that `prepare-text` does not read, as an imperative: "extract its text first
+    /// (pdftotext)".
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Self::Other(other) => Some(other.advice),
@@ -95,8 +96,8 @@ impl Kind {
         }
     }
 
-    /// Whether the bytes could be read as text if somebody insisted: true for text, JSON, markup and tables, false for
-    /// binary formats.
+    /// Whether the data can be read as text on request. True for text, JSON, markup and tables; false for binary
+    /// formats.
     pub fn may_be_text(self) -> bool {
         match self {
             Self::Parquet | Self::Arrow => false,
@@ -105,7 +106,7 @@ impl Kind {
         }
     }
 
-    /// The value of `--format` that reads it, if there is one.
+    /// Returns the value of `format` that selects this format, if there is one.
     pub(super) fn format(self) -> Option<&'static str> {
         Some(match self {
             Self::Text => "text",
@@ -122,10 +123,10 @@ impl Kind {
     }
 }
 
-/// What to read an input as that begins with `head`, of which `whole` says whether it is all.
+/// Determines how to read an input that begins with `head`. `whole` says whether `head` is all of it.
 ///
 /// # Errors
-/// What the data look like and what to do, if they are not what the options say, or nothing that is read.
+/// What the data seems to be and what to do, if it contradicts the options or cannot be read.
 pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Kind, String> {
     let found = recognize(head, whole);
     let wanted = match (options.format, found) {
@@ -157,10 +158,10 @@ pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Ki
     Err(format!("format='{name}' must describe the data, but this is {}; {advice}", found.what()))
 }
 
-/// What an input that looks like text is by its `path` and the column that the options name.
+/// Determines the format of an input that looks like text, by its `path` and the column that the options name.
 ///
 /// # Errors
-/// What to do, if its name is that of a table and no column has this name.
+/// What to do, if the file has the name of a table but not this column.
 pub(super) fn by_name(head: &[u8], whole: bool, path: &Path, field: &str) -> Result<Kind, String> {
     if let Some(kind) = kind_of_name(path).filter(|_| !head.trim_ascii().is_empty()) {
         let format = kind.format().unwrap_or_default();
@@ -177,12 +178,12 @@ pub(super) fn by_name(head: &[u8], whole: bool, path: &Path, field: &str) -> Res
     Ok(named.unwrap_or(Kind::Text))
 }
 
-/// Whether a format that was named is taken at its word, though the first bytes look like something else: whoever names it
-/// may know what the first records hide. The reader then says which of them it cannot read.
+/// Whether to trust the `format` option, although the first bytes look different. The first records may be atypical.
+/// The reader then reports those that it cannot read.
 fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> bool {
     match wanted {
         Kind::Text => found.may_be_text(),
-        // Not every table looks like one.
+        // Some tables do not look like one.
         Kind::Csv | Kind::Tsv => found.may_be_text() && !matches!(found, Kind::Wet | Kind::Mediawiki),
         Kind::Mediawiki if found.what() == markup::LONG_COMMENT => true,
         Kind::Mediawiki | Kind::Wikiextractor => {
@@ -190,7 +191,7 @@ fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> b
         }
         Kind::Jsonl if options.skip_bad => found.may_be_text(),
         Kind::Jsonl => {
-            // One bad record among the first does not make it another format.
+            // The format does not change because of one bad record at the beginning.
             matches!(found, Kind::Text | Kind::Other(Other { may_be_text: true, .. }))
                 && head.split(|&byte| byte == b'\n').any(|line| line.trim_ascii_start().starts_with(b"{\""))
         }
@@ -198,20 +199,20 @@ fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> b
     }
 }
 
-/// What data is that begins with `head`, without a byte-order mark; `whole` says whether `head` is all of it.
+/// Recognizes data that begins with `head`, without a byte-order mark. `whole` says whether `head` is all of it.
 ///
-/// The first [`HEAD`] bytes after white space are looked at. A NUL byte or a bad line among them changes nothing: what single bytes do to text is
-/// for the reader to say, wherever they stand.
+/// Only the first [`HEAD`] bytes after whitespace are examined. A NUL byte or a bad line among them has no influence.
+/// Invalid bytes are left to the reader, wherever they occur.
 pub fn recognize(head: &[u8], whole: bool) -> Kind {
     let begin = &head[..head.len().min(HEAD)];
     if let Some(kind) = binary::recognize(begin, whole && head.len() <= HEAD) {
         return kind;
     }
-    // Blank lines do not count, however many there are.
+    // However many blank lines there are, they do not count.
     let text = trim_start(head);
     let whole = whole && text.len() <= HEAD;
     let text = &text[..text.len().min(HEAD)];
-    // Before anything that looks at the first line only, which may be a bad one.
+    // This comes before anything that examines only the first line, which may be bad.
     if json_shape::are_lines(text, whole) {
         return Kind::Jsonl;
     }
@@ -235,7 +236,7 @@ pub fn recognize(head: &[u8], whole: bool) -> Kind {
     }
 }
 
-/// Text that is written for programs, by its first line.
+/// Recognizes text for programs by its first line.
 fn listing(text: &[u8]) -> Option<Kind> {
     let mut lines = text.split(|&byte| byte == b'\n');
     if [&b"-- MySQL dump "[..], b"-- MariaDB dump ", b"-- PostgreSQL database dump"]
@@ -256,19 +257,19 @@ fn listing(text: &[u8]) -> Option<Kind> {
     })
 }
 
-/// Whether a dump that begins with `head` is only a part of one, without the header.
+/// Whether a dump that begins with `head` is only a part without the header.
 pub(super) fn is_part_of_dump(head: &[u8]) -> bool {
     let element = markup::first_element(trim_start(head));
     memchr::memmem::find(head, b"<mediawiki").is_none() && !element.starts_with(b"<!--")
 }
 
-/// `text` without the white space and control characters that it begins with.
+/// Returns `text` without whitespace and control characters at its beginning.
 fn trim_start(text: &[u8]) -> &[u8] {
     let begin = text.iter().position(|byte| !is_skipped(*byte));
     begin.map_or(&[], |begin| &text[begin..])
 }
 
-/// Whether a byte says nothing of the format if data begin with it.
+/// Whether this byte at the beginning of data says nothing about its format.
 pub(super) fn is_skipped(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, 0..=6 | 14..=26)
 }

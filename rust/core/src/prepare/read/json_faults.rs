@@ -1,12 +1,12 @@
-//! What is wrong with a line that is no JSON, and a remedy that works on such a line.
+//! Explains what is wrong with a line that is not valid JSON, with a remedy that works for it.
 
 #[cfg(test)]
 mod tests;
 
 use serde::de::IgnoredAny;
 
-/// `line` with `NaN`, `Infinity` and `-Infinity` replaced by numbers of the same width where they stand as values; none
-/// where there are none.
+/// Returns `line` with the values `NaN`, `Infinity` and `-Infinity` replaced by numbers of the same width. Returns
+/// `None` if there are none.
 pub(super) fn without_python_numbers(line: &str) -> Option<String> {
     let mut standard: Option<Vec<u8>> = None;
     outside_strings(line.as_bytes(), |at| {
@@ -30,7 +30,8 @@ pub(super) fn without_python_numbers(line: &str) -> Option<String> {
     standard.and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
-/// `line` with U+FFFD for every lone surrogate in its strings, and how many there were; none where there are none.
+/// Returns `line` with every lone surrogate in its strings replaced by U+FFFD, and their number. Returns `None` if
+/// there are none.
 pub(super) fn without_lone_surrogates(line: &str) -> Option<(String, u64)> {
     let mut standard = line.as_bytes().to_vec();
     let mut count = 0;
@@ -42,7 +43,7 @@ pub(super) fn without_lone_surrogates(line: &str) -> Option<(String, u64)> {
     Some((String::from_utf8(standard).ok()?, count))
 }
 
-/// Where the escapes of lone surrogates begin.
+/// Returns the positions of the escapes of lone surrogates.
 fn lone_surrogates(line: &str) -> impl Iterator<Item = usize> + '_ {
     let bytes = line.as_bytes();
     let mut at = 0;
@@ -70,13 +71,13 @@ fn lone_surrogates(line: &str) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// The UTF-16 unit of the escape that `bytes` begin with.
+/// Returns the UTF-16 unit of the escape at the beginning of `bytes`.
 fn unit(bytes: &[u8]) -> Option<u32> {
     let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
     digits.iter().try_fold(0, |unit, &digit| Some(unit * 16 + char::from(digit).to_digit(16)?))
 }
 
-/// Tells `visit` every byte of `line` that lies in no string.
+/// Calls `visit` with the position of every byte of `line` outside strings.
 fn outside_strings(line: &[u8], mut visit: impl FnMut(usize)) {
     let mut at = 0;
     while at < line.len() {
@@ -93,34 +94,37 @@ fn outside_strings(line: &[u8], mut visit: impl FnMut(usize)) {
     }
 }
 
-/// Writes JSON Lines of lines that Python's repr wrote.
+/// Converts lines in Python's repr to JSON Lines.
 pub(super) const FROM_PYTHON: &str = "make JSON Lines of it: python3 -c \"import ast, json, sys; \
     [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin if line.strip()]\" < FILE > NEW";
 
-/// Takes the commas off the ends of lines.
+/// Removes commas from line ends.
 const WITHOUT_COMMAS: &str = "remove the commas: sed 's/,[[:space:]]*$//' FILE > NEW";
 
-/// Writes JSON Lines of lines whose strings hold bare control characters.
+/// Escapes control characters in strings.
 const WITH_ESCAPES: &str = "python3 -c \"import json, sys; \
     [print(json.dumps(json.loads(line, strict=False))) for line in sys.stdin.buffer if line.strip()]\" < FILE > NEW";
 
-/// Makes objects of lines that are arrays, of their first items, and of lines that are strings.
+/// Makes an object from the first item of each line that is an array.
 const ARRAYS: &str = "take its first item: jq -c 'if type == \"array\" then {text: .[0]} else . end' FILE > NEW";
+
+/// Makes an object from each line that is a string.
 const STRINGS: &str = "put it into an object: jq -c 'if type == \"string\" then {text: .} else . end' FILE > NEW";
 
 const SKIP: &str = "or pass skip_bad=True to skip such lines";
 
-/// Why `line` is no JSON object, of which `error` is what the parser says, and what to do.
+/// Explains why `line` is not a JSON object, and what to do. `error` is the parser's error.
 pub(super) fn explain(line: &str, error: &serde_json::Error) -> String {
     let standard = without_python_numbers(line);
-    // The rest is told of the line as it is without them, which are of the same width.
+    // Python's numbers are accepted. Any other fault is at the same byte without them, because the width does not
+    // change.
     let (line, again) = match &standard {
         Some(line) => (line.as_str(), serde_json::from_str::<IgnoredAny>(line).err()),
         None => (line, None),
     };
     let error = again.as_ref().unwrap_or(error);
     let message = error.to_string();
-    // The line is counted within the record, and is always 1.
+    // The parser counts lines within the record, so the line is always 1.
     let said = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
     let byte = error.column();
     let (what, remedy) =
@@ -128,7 +132,7 @@ pub(super) fn explain(line: &str, error: &serde_json::Error) -> String {
     format!("not a JSON object: {what}; {remedy}, {SKIP}")
 }
 
-/// What is found at `byte`, from 1, and what to do; none where it is nothing that is known.
+/// Explains the fault at `byte`, from 1. Returns `None` if it is not a known fault.
 fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
     if said.starts_with("invalid type") {
         let (what, remedy) = match line.as_bytes().trim_ascii_start() {
@@ -166,7 +170,7 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
             remedy,
         ));
     }
-    // The byte where the parser stopped, or, where it stopped at white space, the next.
+    // The position where the parser stopped, or the next one that is not whitespace.
     let at = byte.saturating_sub(1);
     let rest = line.get(at..)?;
     let at = at + (rest.len() - rest.trim_start().len());
@@ -183,9 +187,9 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
     unexpected(line, at)
 }
 
-/// What stands at byte `at`, from 0, where JSON has something else.
+/// Explains the unexpected character at byte `at`, from 0.
 fn unexpected(line: &str, at: usize) -> Option<(String, String)> {
-    // The parser may stop within a word.
+    // The parser may stop inside a word.
     let at = line.get(..at)?.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_').len();
     let rest = &line[at..];
     let here = at + 1;

@@ -1,5 +1,5 @@
-//! What a file holds that begins as JSON does: JSON Lines, or JSON of another shape, with the command that makes JSON Lines
-//! of it. A command is named only if it works on what was looked at.
+//! Recognizes the structure of data that begins like JSON: JSON Lines, or other JSON with the command that converts it.
+//! A command is suggested only if it works on the examined data.
 
 #[cfg(test)]
 mod tests;
@@ -9,16 +9,16 @@ use serde::de::IgnoredAny;
 use super::json_faults::{FROM_PYTHON, without_python_numbers};
 use super::plain::is_blank;
 
-/// What a file holds that begins with `{` or `[`.
+/// The structure of data that begins with `{` or `[`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// JSON Lines. If the first line is a bad one, the reader says so.
+    /// JSON Lines. If the first line is bad, the reader reports it.
     Lines,
     /// Not JSON.
     Text,
-    /// JSON, or what is meant as JSON, that is not read.
+    /// JSON, or an attempt at it, that cannot be read.
     Other {
-        /// What it is, to stand after "this is".
+        /// What it is, to follow "this is".
         what: &'static str,
         /// What to do, as an imperative.
         advice: &'static str,
@@ -29,18 +29,18 @@ const fn other(what: &'static str, advice: &'static str) -> Shape {
     Shape::Other { what, advice }
 }
 
-/// How the text is parsed as a run of values.
+/// The result of parsing text as a sequence of values.
 #[derive(Debug, PartialEq, Eq)]
 enum Values {
-    /// All of them are whole, but for one that goes on behind what was looked at.
+    /// All values are complete. The last may continue after the examined text.
     Whole,
-    /// The text ends within one.
+    /// The text ends inside a value.
     CutShort,
-    /// Something else stands at this byte.
+    /// Something else is at this byte.
     Broken(usize),
 }
 
-/// What a file holds whose first bytes are `head`, of which `whole` says whether they are all.
+/// Determines the structure of data that begins with `head`. `whole` says whether `head` is all of it.
 pub(super) fn shape(head: &[u8], whole: bool) -> Shape {
     let text = without_marks(head);
     let (first, is_line) = match memchr::memchr(b'\n', text) {
@@ -58,7 +58,7 @@ pub(super) fn shape(head: &[u8], whole: bool) -> Shape {
     }
 }
 
-/// The text without what may stand before JSON: white space, byte-order marks, and the record separator of RFC 7464.
+/// Removes what may precede JSON: whitespace, byte-order marks, and the record separator of RFC 7464.
 fn without_marks(mut text: &[u8]) -> &[u8] {
     loop {
         text = match text.trim_ascii_start() {
@@ -68,8 +68,8 @@ fn without_marks(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether most of the lines of `text` that are not blank are one JSON object each, whatever the first one is: `text` begins a
-/// file, of which `whole` says whether it is all.
+/// Whether most lines of `text` that are not blank are one JSON object each, even if the first is not. `text` is the
+/// beginning of a file; `whole` says whether it is all of it.
 pub(super) fn are_lines(text: &[u8], whole: bool) -> bool {
     let (mut objects, mut others, mut bytes) = (0_usize, 0_usize, 0);
     let mut lines = text.split(|&byte| byte == b'\n').peekable();
@@ -103,12 +103,12 @@ fn holds_records(text: &[u8]) -> bool {
     value.and_then(|text| after(text, b'[')).is_some_and(|text| text.starts_with(b"{"))
 }
 
-/// Whether a name in quotes follows the brace that `line` begins with.
+/// Whether a quoted name follows the brace at the beginning of `line`.
 fn is_key(line: &[u8]) -> bool {
     line[1..].trim_ascii_start().starts_with(b"\"")
 }
 
-/// Whether each of several lines is a JSON string, and nothing else.
+/// Whether there are several lines, and each is a JSON string.
 fn are_strings(text: &[u8], whole: bool) -> bool {
     const ENOUGH: usize = 3;
     let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
@@ -227,7 +227,7 @@ fn of_python(after_quote: &[u8], first: &[u8], is_line: bool) -> Shape {
     if !is_python_key(after_quote) {
         return Shape::Text;
     }
-    // The line may go on behind the head.
+    // The line may continue after the examined text.
     if !is_line || first.trim_ascii_end().ends_with(b"}") {
         return other(WHAT, FROM_PYTHON);
     }
@@ -238,14 +238,14 @@ fn of_python(after_quote: &[u8], first: &[u8], is_line: bool) -> Shape {
     )
 }
 
-/// Whether `text`, which follows a single quote, is the rest of a key: a quote and a colon end it.
+/// Whether `text`, which follows a single quote, is the rest of a key: it ends in a quote and a colon.
 fn is_python_key(text: &[u8]) -> bool {
     let line = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
     memchr::memchr(b'\'', line).is_some_and(|quote| line[quote + 1..].trim_ascii_start().starts_with(b":"))
 }
 
-/// Reads `text` as values, one after the other: where the last whole one ends, how many are whole, and how it ends. A value
-/// that ends nowhere is cut short, unless more follows the text.
+/// Parses `text` as a sequence of values. Returns the end of the last complete value, the number of complete values,
+/// and the result. If `goes_on` is set, the last value may continue after the text.
 fn values(text: &[u8], goes_on: bool) -> (usize, usize, Values) {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
     let (mut end, mut count) = (0, 0);
@@ -264,7 +264,7 @@ fn values(text: &[u8], goes_on: bool) -> (usize, usize, Values) {
     }
 }
 
-/// The byte at which an error is, from 0.
+/// Returns the position of an error in bytes, from 0.
 fn place(text: &[u8], error: &serde_json::Error) -> usize {
     let before = error.line().saturating_sub(1);
     let begin = before
@@ -273,8 +273,8 @@ fn place(text: &[u8], error: &serde_json::Error) -> usize {
     begin + error.column().saturating_sub(1)
 }
 
-/// How many whole values there are, if all of the text is values, with Python's NaN and Infinity among them, or would be if
-/// more followed text that is not `whole`.
+/// Counts the complete values if all of the text is values, including Python's NaN and Infinity. If it is not `whole`,
+/// the last value may be incomplete. Returns `None` otherwise.
 fn lenient_values(text: &[u8], whole: bool) -> Option<usize> {
     let end = if whole { text.len() } else { memchr::memrchr(b'\n', text)? };
     let standard = without_python_numbers(std::str::from_utf8(&text[..end]).ok()?)?;
@@ -282,7 +282,7 @@ fn lenient_values(text: &[u8], whole: bool) -> Option<usize> {
     (found == Values::Whole).then_some(count)
 }
 
-/// How many values there are, if all of the text is values with Python's NaN and Infinity among them.
+/// Counts the values if all of the text is complete values, including Python's NaN and Infinity.
 fn lenient(text: &[u8]) -> Option<usize> {
     let standard = without_python_numbers(std::str::from_utf8(text).ok()?)?;
     let (_, count, found) = values(standard.as_bytes(), false);

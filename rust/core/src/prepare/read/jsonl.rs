@@ -1,4 +1,4 @@
-//! JSON Lines: one object a line, the text in one of its fields.
+//! Reads JSON Lines: one object per line, with the text in one of its fields.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,11 +16,11 @@ use super::records::Records;
 use crate::Result;
 use crate::files::inputs::OnBadUtf8;
 
-/// What is wrong with a last line that ends within its object.
+/// The message for a last line that ends inside its object.
 const CUT_SHORT: &str =
     "the file is cut short: its last object does not end; fetch the file again, or pass skip_bad=True to skip it";
 
-/// Hands over the text of each object.
+/// Calls `document` with the text of each object.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
     let text = records.text(counts)?;
     let field = &records.options.text_field;
@@ -35,7 +35,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     while !rest.is_empty() {
         let end = memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |newline| newline + 1);
         let record = bare(&rest[..end]);
-        // An object that is the whole file holds the records, rather than to be one.
+        // If a single object is the whole file, it may contain the records.
         let is_all = line == 1 && end == rest.len();
         match Extract(field).deserialize_line(record) {
             Ok(Field::Text(text)) => document(text.into_owned()),
@@ -56,20 +56,20 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     Ok(())
 }
 
-/// Whether a file's name, without the suffix of a compression, says that it is JSON.
+/// Whether a file's name says that it is JSON, not counting the suffix of a compression.
 fn is_json_by_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     name.split('.').skip(1).any(|suffix| matches!(suffix, "json" | "jsonl" | "jsonlines" | "ndjson"))
 }
 
-/// A line without its end, and without what may stand before its object: a byte-order mark, as where files were put
-/// together, and the record separator of RFC 7464.
+/// Returns a line without its end, and without what may precede its object: a byte-order mark from concatenated files,
+/// or the record separator of RFC 7464.
 fn bare(line: &str) -> &str {
     line.trim_end_matches(['\n', '\r']).trim_start_matches(['\u{FEFF}', '\u{1E}'])
 }
 
-/// What Python's json takes beyond the standard: `NaN`, `Infinity` and `-Infinity` as values; and, where bytes that are not
-/// UTF-8 become U+FFFD, the lone surrogates too. None where the line is broken all the same.
+/// Accepts what Python's json module accepts in addition to the standard: `NaN`, `Infinity` and `-Infinity`. If invalid
+/// UTF-8 is replaced, also accepts lone surrogates. Returns `None` if the line is invalid nevertheless.
 fn lenient(field: &str, line: &str, replace: bool, replaced: &mut u64) -> Option<Field<'static>> {
     let standard = json_faults::without_python_numbers(line);
     let read = |line: &str| {
@@ -92,16 +92,16 @@ fn lenient(field: &str, line: &str, replace: bool, replaced: &mut u64) -> Option
     Some(found)
 }
 
-/// What stands where the text should.
+/// The value of the text field.
 enum Field<'a> {
     Text(Cow<'a, str>),
-    /// Something that is not a string, by name.
+    /// A value that is not a string, described by its type.
     Other(&'static str),
     Missing,
 }
 
 impl Field<'_> {
-    /// Why `record` has no text, and what to do; `is_all` says whether it is all of the file.
+    /// Explains why `record` has no text, and what to do. `is_all` says whether it is the whole file.
     fn reason(&self, field: &str, record: &str, is_all: bool) -> String {
         const ADVICE: &str = "or skip_bad=True to skip such lines";
         let value = || {
@@ -144,7 +144,7 @@ impl Field<'_> {
     }
 }
 
-/// What to do if the records are in an array of the object, which is the longest array of objects in it.
+/// Returns what to do if the longest array of objects in `object` is the records.
 fn array_of_records(object: &Value) -> Option<String> {
     let arrays = object.as_object()?.iter().filter_map(|(name, value)| Some((name, value.as_array()?)));
     let of_objects = arrays.filter(|(name, items)| is_name(name) && items.iter().all(Value::is_object));
@@ -153,13 +153,14 @@ fn array_of_records(object: &Value) -> Option<String> {
         .then(|| format!("make JSON Lines of the records in its field {name:?}: jq -c '.{name}[]' FILE > NEW, or "))
 }
 
-/// Whether jq takes `field` after a dot.
+/// Whether jq accepts `field` after a dot.
 fn is_name(field: &str) -> bool {
     !field.starts_with(|c: char| c.is_ascii_digit())
         && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Adds the names of the fields of `value`, in quotes, up to a number: those of objects within it with dots.
+/// Adds the quoted names of the fields of `value`, up to a maximum number. Those of nested objects are joined with
+/// dots.
 fn name_fields(value: &Value, above: &str, names: &mut Vec<String>) {
     const MOST: usize = 20;
     for (name, value) in value.as_object().into_iter().flatten() {
@@ -172,7 +173,7 @@ fn name_fields(value: &Value, above: &str, names: &mut Vec<String>) {
     }
 }
 
-/// Takes one field out of an object and passes over the others.
+/// Extracts one field of an object and skips the others.
 #[derive(Clone, Copy)]
 struct Extract<'f>(&'f str);
 
@@ -194,7 +195,7 @@ impl<'de> Visitor<'de> for Extract<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut own = None;
-        // A key that stands twice has its last value in its first place, as a Python dict has it.
+        // If a key occurs twice, its last value counts at its first position, as in a Python dict.
         let mut below: Vec<(&str, Field<'de>)> = Vec::new();
         while let Some(place) = map.next_key_seed(Key(self.0))? {
             match place {
@@ -216,10 +217,10 @@ impl<'de> Visitor<'de> for Extract<'_> {
     }
 }
 
-/// Where the text is, as a key tells.
+/// Where the text is, according to a key.
 enum Place<'f> {
     Here,
-    /// In the value's field of this name.
+    /// In the field of this name in the value.
     Below(&'f str),
     Elsewhere,
 }
@@ -250,7 +251,7 @@ impl<'f> Visitor<'_> for Key<'f> {
     }
 }
 
-/// A value: the text itself, or what holds the field of this name with it.
+/// Reads a value: the text itself, or an object with the text in the field of this name.
 struct Held<'f>(Option<&'f str>);
 
 impl Held<'_> {

@@ -1,11 +1,11 @@
-//! MediaWiki dumps: what the header says of the site, and the text of one page.
+//! Reads MediaWiki dumps: the site's properties in the header, and the text of each page.
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-/// Names that a dump's header does not list, since they are aliases of the file namespaces: the English names, which every
-/// site knows, and what sites in other languages call or once called theirs.
+/// Aliases of the file namespaces, which a dump's header does not list: the English names, valid everywhere, and
+/// present and former names on sites in other languages.
 #[rustfmt::skip]
 const FILE_NAMES: &[&str] = &[
     "afbeelding", "archivo", "arquivo", "attēls", "berkas", "bestand", "bild", "billede", "datei", "dosya",
@@ -17,7 +17,7 @@ const FILE_NAMES: &[&str] = &[
     "圖片", "图片", "文件", "档案", "檔案", "파일", "그림",
 ];
 
-/// The same of the category namespace.
+/// As [`FILE_NAMES`], for the category namespace.
 #[rustfmt::skip]
 const CATEGORY_NAMES: &[&str] = &[
     "categoria", "categorie", "category", "categoría", "catégorie", "danh mục", "flokkur", "kategori", "kategoria",
@@ -26,7 +26,8 @@ const CATEGORY_NAMES: &[&str] = &[
     "分类", "分類", "분류",
 ];
 
-/// What the first word of a redirect is, after `#`, in lower case; a page's `<redirect>` element tells without it.
+/// The first word of a redirect, after `#`, in lowercase. Pages with a `<redirect>` element are redirects even without
+/// it.
 #[rustfmt::skip]
 const REDIRECT_WORDS: &[&str] = &[
     "redirect", "redirection", "redirecionamento", "redirección", "redireccion", "redirecció", "rinvia",
@@ -37,20 +38,20 @@ const REDIRECT_WORDS: &[&str] = &[
     "重定向", "넘겨주기", "पुनर्प्रेषित", "পুনর্নির্দেশ", "เปลี่ยนทาง",
 ];
 
-/// What is wrong with anything but a page, or nothing, between the pages.
+/// The message for anything other than comments between pages.
 pub(super) const NO_PAGE: &str =
     "only pages and comments may be here; split the file: one dump per file; skip_bad=True skips this text";
 
-/// What is wrong with what stands before the first page of a dump without a header.
+/// The message for text before the first page of a dump without a header.
 pub(super) const NO_BEGINNING: &str = "the dump's beginning is missing: fetch the file again, or pass skip_bad=True to begin with \
     the first <page>, or format='text' if this is plain text";
 
-/// What a dump's header says of the site.
+/// Properties of the site, from the dump's header.
 #[derive(Debug, Default)]
 pub struct Site {
-    /// ISO 639-1 code of the content's language; the site's own code where ISO 639-1 has none for it.
+    /// The ISO 639-1 code of the content's language. If it has none, the site's own code.
     pub language: Option<String>,
-    /// Whether there is no header, as in one stream of a multistream dump, which may end after any page.
+    /// Whether there is no header, as in one stream of a multistream dump. Then the dump may end after any page.
     pub(super) is_part: bool,
     files: Vec<String>,
     categories: Vec<String>,
@@ -59,15 +60,15 @@ pub struct Site {
 }
 
 impl Site {
-    /// What is known of the site of pages without a header.
+    /// Returns the properties of a site whose header is missing.
     pub(super) fn of_part() -> Self {
         Self { is_part: true, ..Self::default() }
     }
 
-    /// Reads a header: what stands before the first `<page>`.
+    /// Reads a header: everything before the first `<page>`.
     ///
     /// # Errors
-    /// In words, where the header is not XML, or is not that of a MediaWiki dump.
+    /// A description, if the header is not XML or not that of a MediaWiki dump.
     pub fn parse(header: &[u8]) -> Result<Self, String> {
         let header = str::from_utf8(header)
             .map_err(|e| format!("the dump's header is not UTF-8 at byte {}", e.valid_up_to()))?;
@@ -107,27 +108,28 @@ impl Site {
         if root { Ok(site) } else { Err("not a MediaWiki dump: it has no <mediawiki> element".into()) }
     }
 
-    /// Whether links to this namespace show a file, sound or image. `name` in lower case, with spaces and not underscores.
+    /// Whether links to this namespace show a file, sound or image. `name` is in lowercase, with spaces instead of
+    /// underscores.
     pub fn is_file(&self, name: &str) -> bool {
         FILE_NAMES.contains(&name) || self.files.iter().any(|n| n == name)
     }
 
-    /// Whether links to this namespace put the page into a category. `name` as for [`Site::is_file`].
+    /// Whether links to this namespace put the page into a category. `name` is as in [`Site::is_file`].
     pub fn is_category(&self, name: &str) -> bool {
         CATEGORY_NAMES.contains(&name) || self.categories.iter().any(|n| n == name)
     }
 
-    /// Whether the site's templates are in this namespace. `name` as for [`Site::is_file`].
+    /// Whether this namespace contains the site's templates. `name` is as in [`Site::is_file`].
     pub fn is_template(&self, name: &str) -> bool {
         self.templates.iter().any(|n| n == name)
     }
 
-    /// Whether the site has a namespace of this name. `name` as for [`Site::is_file`].
+    /// Whether the site has a namespace of this name. `name` is as in [`Site::is_file`].
     pub fn is_namespace(&self, name: &str) -> bool {
         self.others.iter().any(|n| n == name) || self.is_template(name) || self.is_file(name) || self.is_category(name)
     }
 
-    /// Whether the site's pages are written in one variant of a language and shown in others, as `-{..}-` says it.
+    /// Whether the site's pages are shown in several variants of a language, which `-{..}-` selects.
     pub fn has_variants(&self) -> bool {
         const CODES: &[&str] =
             &["ban", "crh", "gan", "iu", "kk", "ku", "sh", "shi", "sr", "tg", "tly", "uz", "wuu", "zh"];
@@ -156,22 +158,22 @@ pub enum Page {
         /// The wikitext of its last revision.
         text: String,
     },
-    /// A page that only leads to another.
+    /// A page that only redirects to another.
     Redirect,
-    /// A page of another namespace, one that is not wikitext, or one without text.
+    /// A page of another namespace, not wikitext, or without text.
     Other,
 }
 
 /// Why a page cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageError {
-    /// Byte within the page, from 0.
+    /// The position in the page in bytes, from 0.
     pub offset: usize,
     /// What is wrong there.
     pub reason: String,
 }
 
-/// What the character data of an element belongs to.
+/// The element to which character data belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Title,
@@ -209,10 +211,10 @@ impl Fields {
     }
 }
 
-/// Takes one `<page>..</page>` apart. Of several revisions the last counts.
+/// Parses one `<page>..</page>`. If it has several revisions, the last counts.
 ///
 /// # Errors
-/// Where the bytes are not UTF-8 or not well-formed XML.
+/// If the page is not UTF-8 or not well-formed XML.
 pub fn page(xml: &[u8], site: &Site) -> Result<Page, PageError> {
     let xml = str::from_utf8(xml).map_err(|e| PageError { offset: e.valid_up_to(), reason: "invalid UTF-8".into() })?;
     let fields = read_page(xml)?;
@@ -287,7 +289,7 @@ fn read_page(xml: &str) -> Result<Fields, PageError> {
     }
 }
 
-/// Slots other than the main one have elements of the same names, one level deeper; they are not this page's text.
+/// Slots other than the main one have elements of the same names one level deeper. These are not the page's text.
 fn enter(start: &BytesStart, depth: usize, in_revision: bool, fields: &mut Fields) -> Option<Field> {
     match (depth, start.name().as_ref()) {
         (2, "title") => Some(Field::Title),
@@ -303,7 +305,7 @@ fn enter(start: &BytesStart, depth: usize, in_revision: bool, fields: &mut Field
     }
 }
 
-/// A reference that XML does not define stays as it stands: the wikitext may have meant it.
+/// Keeps a reference that XML does not define unchanged, because it may be wikitext.
 fn push_reference(reference: &BytesRef, out: &mut String) {
     if let Ok(Some(c)) = reference.resolve_char_ref() {
         out.push(c);
@@ -321,7 +323,7 @@ fn attribute(element: &BytesStart, name: &str) -> Option<String> {
     Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
 }
 
-/// ISO 639-1 has no code for some languages; those keep the site's.
+/// Returns the ISO 639-1 code of a site's language, or the site's code if there is none.
 fn language_code(site: &str) -> Option<String> {
     let site = site.trim().to_lowercase();
     if site == "simple" {

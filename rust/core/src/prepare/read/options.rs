@@ -1,28 +1,28 @@
-//! How raw text is read.
+//! Options for reading raw text.
 
 use serde::{Deserialize, Serialize};
 
 use crate::files::inputs::OnBadUtf8;
 use crate::{Error, Result};
 
-/// What an input holds.
+/// The format of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// What its first bytes say.
+    /// Determined by the first bytes.
     #[default]
     Auto,
     /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
-    /// What wikiextractor writes without `--json`.
+    /// The output of wikiextractor without `--json`.
     Wikiextractor,
     /// An XML dump of a `MediaWiki` site.
     Mediawiki,
     /// Apache Parquet.
     Parquet,
-    /// Arrow's IPC streams and files.
+    /// Arrow IPC streams and files.
     Arrow,
     /// Values separated by commas, semicolons or bars.
     Csv,
@@ -32,27 +32,27 @@ pub enum Format {
     Wet,
 }
 
-/// What a document of plain text is.
+/// What a document is in plain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum DocumentRule {
     /// A file.
     #[default]
     File,
-    /// What lies between blank lines.
+    /// The text between blank lines.
     BlankLine,
 }
 
-/// What a paragraph of a document is.
+/// What a paragraph is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParagraphRule {
-    /// What lies between blank lines, in plain text whose documents these do not separate; else a line.
+    /// The text between blank lines, in plain text whose documents are not separated by blank lines. Otherwise, a line.
     #[default]
     Auto,
     /// A line.
     Line,
-    /// What lies between blank lines.
+    /// The text between blank lines.
     BlankLine,
 }
 
@@ -60,20 +60,21 @@ pub enum ParagraphRule {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReadOptions {
-    /// What the inputs hold.
+    /// The format of the inputs.
     pub format: Format,
-    /// The field (JSON Lines) or column (Parquet) with the text. Dots lead into nested objects and structs, unless there is
-    /// a field of that very name.
+    /// The JSON field or the column with the text. Dots lead into nested objects and structs, unless a field has
+    /// exactly this name.
     pub text_field: String,
-    /// What a document of plain text is.
+    /// What a document is in plain text.
     pub documents: DocumentRule,
-    /// The line that separates documents of plain text, white space at its ends not counted; it comes before `documents`.
+    /// The line that separates documents in plain text, ignoring whitespace around it. Takes precedence over
+    /// `documents`.
     pub document_separator: Option<String>,
     /// What a paragraph is.
     pub paragraphs: ParagraphRule,
-    /// What becomes of bytes that are not UTF-8.
+    /// What to do with bytes that are not UTF-8.
     pub on_bad_utf8: OnBadUtf8,
-    /// Leave out records that cannot be read, and count them, rather than stop.
+    /// Whether to skip and count records that cannot be read, instead of failing.
     pub skip_bad: bool,
 }
 
@@ -92,8 +93,10 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
+    /// Checks that each value follows its rule.
+    ///
     /// # Errors
-    /// [`Error::Option`] naming the first option outside its rule.
+    /// [`Error::Option`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         if self.text_field.is_empty() {
             return Err(Error::Option("the name of the text field is empty; name a field, such as text".into()));

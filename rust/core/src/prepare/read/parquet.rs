@@ -1,4 +1,4 @@
-//! Parquet: the texts of one column, row after row.
+//! Reads the texts of one column from Parquet files.
 
 #[cfg(test)]
 mod tests;
@@ -20,10 +20,10 @@ use crate::files::guard::guarded;
 use crate::files::inputs::InputFile;
 use crate::{Error, Result};
 
-/// Rows that are decoded at once; their texts stay in the pages they lie in.
+/// The number of rows decoded at once. Their texts stay in the decoded pages.
 const BATCH: usize = 64;
 
-/// Rows in a block at most, whatever their length.
+/// The maximum number of rows in a block, whatever their length.
 const BLOCK_ROWS: usize = 64 << 10;
 
 /// Reads one column of a file.
@@ -34,17 +34,18 @@ pub(super) struct ColumnReader {
     leaf: usize,
     next_group: usize,
     group: Option<ColumnReaderImpl<ByteArrayType>>,
-    /// Rows of the group that are not decoded yet.
+    /// The number of rows in the group that are not decoded yet.
     left: usize,
-    /// Decoded and not handed out; none is null.
+    /// Rows decoded but not returned yet. `None` is a null.
     ready: VecDeque<Option<ByteArray>>,
-    /// Rows handed out, and rows there are.
+    /// The number of rows returned so far.
     row: u64,
+    /// The total number of rows.
     rows: u64,
 }
 
 impl ColumnReader {
-    /// Opens `file` for its column `field`.
+    /// Opens `file` to read its column `field`.
     pub fn open(file: &InputFile, field: &str) -> Result<Self> {
         let path = file.path.clone();
         let handle = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
@@ -70,7 +71,7 @@ impl ColumnReader {
         })
     }
 
-    /// The file's share of the rows that are read.
+    /// Returns the fraction of the file's bytes that corresponds to the rows returned so far.
     pub fn bytes_read(&self) -> u64 {
         if self.row == self.rows {
             return self.bytes;
@@ -78,7 +79,7 @@ impl ColumnReader {
         (u128::from(self.bytes) * u128::from(self.row) / u128::from(self.rows)) as u64
     }
 
-    /// Fills the empty `block`; false at the end.
+    /// Fills `block`, which must be empty. Returns `false` at the end.
     pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
         block.kind = RawKind::Column;
         block.offset = 0;
@@ -96,7 +97,7 @@ impl ColumnReader {
         Ok(!block.ends.is_empty())
     }
 
-    /// Decodes the next rows; false where there are none.
+    /// Decodes the next rows. Returns `false` if there are none.
     fn read_batch(&mut self) -> Result<bool> {
         while self.left == 0 {
             if self.next_group == self.file.num_row_groups() {
@@ -143,12 +144,12 @@ impl ColumnReader {
     }
 }
 
-/// The leaf column that `field` names.
+/// Finds the leaf column that `field` names.
 fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
     const ADVICE: &str = "pass text_field=NAME";
     let mut named: Vec<usize> =
         (0..schema.num_columns()).filter(|&i| schema.column(i).path().string() == field).collect();
-    // A column of that very name comes before a field within a struct.
+    // A column with exactly this name takes precedence over a field in a struct.
     named.sort_by_key(|&i| schema.column(i).path().parts().len());
     let Some(&leaf) = named.first() else {
         let below =
@@ -158,7 +159,7 @@ fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
         columns.dedup();
         columns.truncate(50);
         let columns = columns.join(", ");
-        // What is below it is a list's items, or a struct's fields.
+        // Columns below it are the items of a list or the fields of a struct.
         return Err(match schema.columns().iter().find(|it| below(it)) {
             Some(leaf) if leaf.max_rep_level() > 0 => {
                 format!("the column {field:?} is a list, not text; {ADVICE} (columns: {columns})")
@@ -174,7 +175,7 @@ fn find(schema: &SchemaDescriptor, field: &str) -> Result<usize, String> {
     Ok(leaf)
 }
 
-/// A column's name, for messages: a list's own, not that of its items.
+/// Returns a column's name for messages. For a list, this is its own name, not that of its items.
 fn name_of(column: &ColumnDescriptor) -> String {
     let name = column.path().string();
     let items = [".list.element", ".list.item", ".list.array", ".bag.array_element", ".array"];
@@ -190,13 +191,13 @@ fn is_text(column: &ColumnDescriptor) -> bool {
     is_string && column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0
 }
 
-/// A column's type, for messages.
+/// Returns a column's type for messages.
 fn describe(column: &ColumnDescriptor) -> String {
     let name = match (column.logical_type_ref(), column.converted_type()) {
         _ if column.max_rep_level() > 0 => return "a list".into(),
         (Some(LogicalType::String), _) | (None, ConvertedType::UTF8) => return "text".into(),
         (Some(logical), _) => {
-            // Without the parameters.
+            // Remove the parameters.
             let name = format!("{logical:?}");
             name.split('(').next().unwrap_or_default().to_owned()
         }
@@ -206,7 +207,7 @@ fn describe(column: &ColumnDescriptor) -> String {
     name.to_lowercase()
 }
 
-/// Hands over the text of each row.
+/// Calls `document` with the text of each row.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
     let block = records.block;
     let mut nulls = block.nulls.iter().copied().peekable();

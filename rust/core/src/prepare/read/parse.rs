@@ -1,5 +1,4 @@
-//! Blocks of raw text taken apart into documents. It runs on many threads, and what comes of a block depends on the block
-//! alone.
+//! Parses blocks of raw text into documents. This runs on many threads. The result depends only on the block.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,11 +11,11 @@ use super::xml::{self, Search};
 use super::{jsonl, parquet, plain, table, warc, wikiextractor, wikitext};
 use crate::{Error, Result};
 
-/// Adds the documents of `block`, which came from `path`, to `documents`, and what was left out or mended to `counts`.
+/// Appends the documents of `block`, read from `path`, to `documents`. Adds what was skipped or replaced to `counts`.
 ///
 /// # Errors
-/// [`Error::InvalidUtf8`], [`Error::Line`], [`Error::Row`] or [`Error::Byte`] for what cannot be read, with its place;
-/// `documents` then holds what came before it.
+/// [`Error::InvalidUtf8`], [`Error::Line`], [`Error::Row`] or [`Error::Byte`] with the position of what cannot be read.
+/// `documents` then contains the documents before it.
 pub fn parse(
     block: &RawBlock,
     path: &Path,
@@ -90,7 +89,7 @@ fn pages(records: &Records<'_>, site: &Site, counts: &mut ReadCounts, documents:
     between_pages(records, xml, at..xml.len(), site, counts)
 }
 
-/// Refuses what stands between pages, if it is anything but white space, comments and processing instructions.
+/// Refuses anything between pages except whitespace, comments and processing instructions.
 fn between_pages(
     records: &Records<'_>,
     xml: &[u8],

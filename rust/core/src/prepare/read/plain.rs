@@ -1,8 +1,8 @@
-//! Plain text: a file is a document, or blank lines or a line of its own separate documents.
+//! Reads plain text. A file is a document, or documents are separated by blank lines or by a separator line.
 
 use memchr::memchr;
 
-/// Whether there is nothing but white space. Bytes that are not UTF-8 are something.
+/// Whether `line` is only whitespace. Bytes that are not UTF-8 are not.
 pub(super) fn is_blank(line: &[u8]) -> bool {
     match line.trim_ascii_start() {
         [] => true,
@@ -11,12 +11,12 @@ pub(super) fn is_blank(line: &[u8]) -> bool {
     }
 }
 
-/// Whether `line` is `text`, white space at its ends not counted.
+/// Whether `line` is `text`, ignoring whitespace around it.
 pub(super) fn equals_trimmed(line: &[u8], text: &str) -> bool {
     line.len() >= text.len() && std::str::from_utf8(line).is_ok_and(|line| line.trim() == text)
 }
 
-/// Hands over each document of `text`: the lines between those for which `separates` is true, unless they are all blank.
+/// Calls `document` with each document of `text`: the lines between separators, unless all are blank.
 pub(super) fn documents(text: &str, separates: impl Fn(&[u8]) -> bool, mut document: impl FnMut(&str)) {
     let bytes = text.as_bytes();
     let mut push = |begin: usize, end: usize| {

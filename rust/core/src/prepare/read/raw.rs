@@ -1,50 +1,50 @@
-//! What passes from the readers of raw text to the threads that clean it: blocks of whole documents, and documents.
+//! Types passed from the readers of raw text to the threads that clean it: blocks and documents.
 
 use std::sync::Arc;
 
 use super::mediawiki::Site;
 use super::rows::Dialect;
 
-/// Some consecutive whole documents of one input, not yet taken apart.
+/// Consecutive whole documents of one input, not yet parsed.
 #[derive(Debug, Default)]
 pub struct RawBlock {
-    /// Index of the input.
+    /// The index of the input.
     pub file: usize,
     /// What the bytes are.
     pub kind: RawKind,
-    /// The bytes, decompressed.
+    /// The decompressed bytes.
     pub data: Vec<u8>,
-    /// Where each text ends in `data`; only of Parquet and Arrow, whose rows nothing separates.
+    /// The end of each text in `data`. Only for Parquet and Arrow, which have no separators.
     pub ends: Vec<usize>,
-    /// Indices in `ends` of the rows that are null; only of Parquet and Arrow.
+    /// The indices in `ends` of rows that are null. Only for Parquet and Arrow.
     pub nulls: Vec<usize>,
-    /// Decompressed byte of the input at which `data` begins, from 0.
+    /// The position of `data` in the decompressed input, in bytes from 0.
     pub offset: u64,
-    /// Number of the first line (from 1), or of the first row (from 0) of Parquet and Arrow.
+    /// The number of the first line, from 1. For Parquet and Arrow, the number of the first row, from 0.
     pub line: u64,
 }
 
-/// What the bytes of a [`RawBlock`] are.
+/// The kind of bytes in a [`RawBlock`].
 #[derive(Debug, Clone, Default)]
 pub enum RawKind {
-    /// Exactly one document of plain text; a byte-order mark and separators are not among the bytes.
+    /// Exactly one document of plain text, without byte-order mark and separators.
     #[default]
     Text,
-    /// Documents of plain text with blank lines between them.
+    /// Documents of plain text, separated by blank lines.
     BlankLines,
-    /// Documents of plain text with lines between them that equal [`ReadOptions::document_separator`].
+    /// Documents of plain text, separated by lines that equal [`ReadOptions::document_separator`].
     ///
     /// [`ReadOptions::document_separator`]: super::read::ReadOptions::document_separator
     Separated,
-    /// One JSON object a line.
+    /// One JSON object per line.
     JsonLines,
     /// `<doc ...>` elements of wikiextractor.
     Wikiextractor,
-    /// `<page>` elements of a `MediaWiki` dump, and what its header says of the site.
+    /// `<page>` elements of a `MediaWiki` dump, with the site's properties from its header.
     MediaWiki(Arc<Site>),
-    /// Texts of a column of Parquet or Arrow.
+    /// The texts of a Parquet or Arrow column.
     Column,
-    /// Rows of a table, and which field of them is the text.
+    /// Rows of a table, with the field that is the text.
     Table(Box<Column>),
     /// Records of a web archive.
     Wet,
@@ -55,45 +55,45 @@ pub enum RawKind {
 pub struct Column {
     /// How fields are separated and quoted.
     pub(super) dialect: Dialect,
-    /// Its index.
+    /// The index of the field.
     pub(super) index: usize,
-    /// Fields of a row.
+    /// The number of fields in a row.
     pub(super) fields: usize,
 }
 
-/// One document as it was found.
+/// One document, before cleaning.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Its text, with line ends.
+    /// Its text, including line ends.
     pub text: String,
-    /// Whether each line is a paragraph; else blank lines separate paragraphs, whose lines belong together.
+    /// Whether each line is a paragraph. Otherwise, blank lines separate paragraphs, whose lines are joined.
     pub paragraph_a_line: bool,
-    /// The ISO 639-1 code that the input gives for it, if any.
+    /// The ISO 639-1 code that the input states, if any.
     pub language: Option<String>,
-    /// Bytes of `text` in words beside which its reader removed something that the sentence lacks, ascending.
+    /// Positions in `text`, in bytes and ascending, of words next to which a part of the sentence was removed.
     pub holes: Vec<usize>,
 }
 
-/// Types of records of a web archive that hold no text; the last stands for all other types.
+/// Types of web archive records without text. The last stands for all other types.
 pub const OTHERS: [&str; 6] = ["metadata", "request", "revisit", "resource", "continuation", "other"];
 
-/// What the readers leave out or mend, summed over blocks.
+/// What the readers skipped or replaced, summed over blocks.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ReadCounts {
-    /// Invalid UTF-8 sequences that became U+FFFD.
+    /// Invalid UTF-8 sequences replaced by U+FFFD.
     pub replaced: u64,
-    /// Records that could not be read (broken JSON, a missing field, a null), left out.
+    /// Records that could not be read and were skipped: broken JSON, a missing field, a null.
     pub bad_records: u64,
-    /// Pages of a dump that are redirects.
+    /// Redirects in a dump.
     pub redirects: u64,
-    /// Pages of a dump outside the article namespace, or not wikitext.
+    /// Pages of a dump that are outside the article namespace or not wikitext.
     pub other_pages: u64,
-    /// Records of a web archive that hold no text, by their types as [`OTHERS`] lists them.
+    /// Web archive records without text, by type in the order of [`OTHERS`].
     pub other_records: [u64; OTHERS.len()],
 }
 
-/// Bytes of a block, or one document where that is longer.
+/// The size of a block in bytes. A longer document is a block of its own.
 pub const BLOCK_BYTES: usize = 512 << 10;
 
-/// Longest document of plain text in bytes; a longer one is cut between lines. 16 MiB.
+/// The maximum length of a plain-text document in bytes: 16 MiB. A longer one is split between lines.
 pub const MAX_DOCUMENT: usize = 16 << 20;

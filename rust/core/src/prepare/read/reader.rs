@@ -1,6 +1,6 @@
-//! Raw text of any form in: the files one after the other, each recognised by what it holds, in blocks of whole documents.
+//! Reads files one after the other, recognizes their formats, and returns blocks of whole documents.
 //!
-//! Where a block ends depends on the bytes alone, never on threads, on the sizes of reads or on time.
+//! The end of a block depends only on the bytes, never on threads, read sizes or time.
 
 #[cfg(test)]
 mod tests;
@@ -25,13 +25,13 @@ use crate::files::inputs::{InputFile, InputKind};
 use crate::files::source::Meter;
 use crate::{Error, Result};
 
-/// Longest line of JSON, `<doc>` and `<page>` in bytes: 256 MiB.
+/// The maximum length in bytes of a JSON line, `<doc>` or `<page>`: 256 MiB.
 pub const MAX_RECORD: usize = 256 << 20;
 
-/// Bytes of a table that tell how it quotes.
+/// The number of bytes that determine how a table quotes.
 const TABLE_HEAD: usize = 1 << 20;
 
-/// A dump's header is some tens of kilobytes.
+/// The maximum length of a dump's header in bytes. Usual headers have some tens of kilobytes.
 const MAX_HEADER: usize = 16 << 20;
 
 /// Reads inputs one after the other, in blocks of whole documents.
@@ -39,10 +39,10 @@ pub struct RawReader {
     files: Vec<InputFile>,
     options: Arc<ReadOptions>,
     stdin: Option<Box<dyn Read + Send>>,
-    /// The file that is open, or is opened next.
+    /// The index of the open file, or of the next one to open.
     file: usize,
     open: Option<Open>,
-    /// Compressed bytes of the files before `file`.
+    /// The size on disk of the files before `file`, in bytes.
     before: u64,
     meter: Meter,
     cuts: u64,
@@ -58,10 +58,10 @@ enum Open {
 }
 
 impl RawReader {
-    /// A reader of `files`.
+    /// Creates a reader of `files`.
     ///
     /// # Errors
-    /// [`Error::Option`] as [`ReadOptions::check`].
+    /// As [`ReadOptions::check`].
     pub fn new(files: Vec<InputFile>, options: Arc<ReadOptions>) -> Result<Self> {
         options.check()?;
         Ok(Self {
@@ -78,56 +78,56 @@ impl RawReader {
         })
     }
 
-    /// Reads `stdin` in place of the process's standard input.
+    /// Reads `stdin` instead of the process's standard input.
     #[must_use]
     pub fn with_stdin(mut self, stdin: Box<dyn Read + Send>) -> Self {
         self.stdin = Some(stdin);
         self
     }
 
-    /// Gives up waiting for standard input or a pipe when `stop` is set.
+    /// Stops waiting for standard input or a pipe when `stop` is set.
     #[must_use]
     pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
         self.meter.stop = stop;
         self
     }
 
-    /// Bytes read so far as they lie on the disk.
+    /// Returns the number of bytes read so far, as stored on disk.
     pub fn bytes_read(&self) -> u64 {
         self.meter.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all inputs, or 0 where one of them is a stream.
+    /// Returns the size of all inputs on disk, or 0 if one of them is a stream.
     pub fn total_bytes(&self) -> u64 {
         if self.files.iter().all(InputFile::is_seekable) { self.files.iter().map(|f| f.bytes).sum() } else { 0 }
     }
 
-    /// The path of input `file`, as it was given or found.
+    /// Returns the path of input `file`, as given or found.
     pub fn path(&self, file: usize) -> &Path {
         &self.files[file].path
     }
 
-    /// How often documents of plain text were cut because they were too long.
+    /// Returns how often a plain-text document was split because it was too long.
     pub fn cuts(&self) -> u64 {
         self.cuts
     }
 
-    /// How many of the files opened so far hold what; empty files hold nothing.
+    /// Returns the number of files of each format among those opened so far. Empty files have none.
     pub fn formats(&self) -> &BTreeMap<&'static str, u64> {
         &self.formats
     }
 
-    /// What whoever passed the files opened so far should know of them.
+    /// Returns the warnings about the files opened so far.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Fills `block` with about [`BLOCK_BYTES`] of whole documents, never of two files; false when there are none left, and
-    /// after an error.
+    /// Fills `block` with about [`BLOCK_BYTES`] of whole documents, all from one file. Returns `false` at the end of
+    /// the inputs, and after an error.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Data`] for what is damaged, cut short or not text, [`Error::Line`] and [`Error::Byte`] for
-    /// documents that are too long or not whole.
+    /// [`Error::Io`]; [`Error::Data`] for data that is damaged, truncated or not text; [`Error::Line`] or
+    /// [`Error::Byte`] for documents that are too long or incomplete.
     pub fn next_block(&mut self, block: &mut RawBlock) -> Result<bool> {
         let result = self.fill(block);
         if result.is_err() {
@@ -159,7 +159,7 @@ impl RawReader {
                     let more = next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.cuts)?;
                     let is_mediawiki = matches!(kind, RawKind::MediaWiki(_));
                     if more && is_mediawiki && memmem::find(&block.data, b"</page>").is_none() {
-                        // It is what stood at the dump's end, which is passed with it.
+                        // The dump has ended. What follows is treated as a dump without a header.
                         *kind = RawKind::MediaWiki(Arc::new(Site::of_part()));
                     }
                     more
@@ -175,8 +175,8 @@ impl RawReader {
         Ok(false)
     }
 
-    /// Refuses a text field that is named though no input has fields, as soon as that is known: `found` is what the file whose
-    /// turn it is holds.
+    /// Refuses a named text field if no input has fields, as soon as this is known. `found` is the format of the
+    /// current file.
     fn check_field(&self, found: Option<Kind>) -> Result<()> {
         let has_fields = |name: &str| !matches!(name, "text" | "wikiextractor" | "mediawiki" | "wet");
         let (field, file) = (&self.options.text_field, &self.files[self.file]);
@@ -191,7 +191,7 @@ impl RawReader {
         Err(Error::Option(format!("`text_field` has no effect: {path} was read as {}; {advice}", kind.what())))
     }
 
-    /// Opens the file whose turn it is; none where it is empty.
+    /// Opens the current file. Returns `None` if it is empty.
     fn open_next(&mut self) -> Result<Option<Open>> {
         let file = &self.files[self.file];
         let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
@@ -236,7 +236,7 @@ impl RawReader {
                         if window.is_empty() { "the dump is cut short within its header".into() } else { reason };
                     Error::data(&file.path, reason)
                 })?;
-                // The first stream of a multistream dump.
+                // This is the first stream of a multistream dump.
                 site.is_part |= window.is_empty() && memmem::find(&header, b"</siteinfo>").is_some();
                 (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
             }
@@ -265,8 +265,8 @@ impl RawReader {
     }
 }
 
-/// Reads a table's first row, if it names the columns, and finds the column with the text. If the first row seems to name them
-/// though the column was given by its number, there is a warning, too.
+/// Reads a table's first row if it is a header, and finds the column with the text. Also returns a warning if the
+/// column is given by number although the first row looks like a header.
 fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Result<(Column, Option<String>)> {
     const MAX_ROW: usize = 1 << 20;
     let path = window.file.path.clone();
@@ -318,7 +318,7 @@ fn next_bytes(
     (block.offset, block.line) = (window.offset, window.line);
     let end = match window.take(&mut block.data, ends, limit)? {
         Taken::Nothing => return at_end(window, &[], kind).map(|()| false),
-        // What cannot be read is then counted where it is taken apart.
+        // The parser counts what cannot be read.
         Taken::Rest | Taken::TooLong
             if skip_bad && matches!(kind, RawKind::Table(_) | RawKind::Wet) || is_line(kind, &block.data) =>
         {
@@ -333,7 +333,7 @@ fn next_bytes(
             }
         }
         Taken::Rest if skip_bad && is_behind_dump(kind, &block.data) => block.data.len(),
-        // The page that is cut is then counted, too.
+        // The truncated page is then counted, too.
         Taken::Rest if skip_bad && begins_page(kind, &block.data) => block.data.len(),
         Taken::Rest => return at_end(window, &block.data, kind).map(|()| false),
         Taken::Documents(end) => end,
@@ -349,7 +349,8 @@ fn next_bytes(
     Ok(true)
 }
 
-/// Whether the first line of `data` is a row whose quotes quote nothing, in a table that otherwise quotes.
+/// Whether the first line of `data` is a row whose quotes are plain characters, in a table that otherwise quotes
+/// fields.
 fn is_line(kind: &RawKind, data: &[u8]) -> bool {
     matches!(kind, RawKind::Table(column) if column.dialect.row(data).other.is_some())
 }
@@ -379,7 +380,7 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
     }
 }
 
-/// A quote that is not closed in `data`, which begins with a row of a table.
+/// Returns the error for a quote that is not closed in `data`, which begins with a row of a table.
 fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Option<Error> {
     let RawKind::Table(column) = kind else { return None };
     let at = column.dialect.scan(data, false).open?;
@@ -391,13 +392,13 @@ fn open_quote(window: &Window, kind: &RawKind, data: &[u8], place: &str) -> Opti
     Some(Error::line(&window.file.path, line, reason))
 }
 
-/// `rest` without the NUL bytes and white space that it ends with: a disk may have padded it.
+/// Returns `rest` without trailing NUL bytes and whitespace, which may be padding from a disk.
 fn without_padding(rest: &[u8]) -> &[u8] {
     let end = rest.iter().rposition(|byte| !byte.is_ascii_whitespace() && *byte != 0);
     &rest[..end.map_or(0, |last| last + 1)]
 }
 
-/// Whether `rest` is a dump's end and something that does not belong there.
+/// Whether `rest` is the end of a dump, followed by something else.
 fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
     const END: &[u8] = b"</mediawiki>";
     let RawKind::MediaWiki(site) = kind else { return false };
@@ -409,20 +410,20 @@ fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
     }
 }
 
-/// Whether `rest` holds the beginning of a page or comment of a dump.
+/// Whether `rest` contains the beginning of a page or comment of a dump.
 fn begins_page(kind: &RawKind, rest: &[u8]) -> bool {
     let rest = without_padding(rest);
     let rest = &rest[xml::nothing(rest)..];
     matches!(kind, RawKind::MediaWiki(_)) && !rest.is_empty() && !rest.starts_with(b"</mediawiki>")
 }
 
-/// Whether `rest` holds something, and no page begins in it.
+/// Whether `rest` contains something, but no beginning of a page.
 fn is_no_page(rest: &[u8]) -> bool {
     let rest = &rest[xml::nothing(rest)..];
     !rest.is_empty() && !rest.starts_with(b"<!--") && memmem::find(rest, b"<page").is_none()
 }
 
-/// Whether a file may end as it does: `rest` is what follows its last document.
+/// Checks that a file may end like this. `rest` is what follows its last document.
 fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     let path = &window.file.path;
     if let Some(error) = open_quote(window, kind, rest, "before the end of the file") {
@@ -473,7 +474,7 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
     }
 }
 
-/// Names the page that `rest` begins, if it got as far as that.
+/// Names the page at the beginning of `rest`, if its title is complete.
 fn last_title(rest: &[u8]) -> String {
     let title = memmem::find(rest, b"<title>").and_then(|begin| {
         let title = &rest[begin + b"<title>".len()..];

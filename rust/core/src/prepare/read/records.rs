@@ -1,4 +1,4 @@
-//! A block of raw text as the formats see it: its text, and where in the input something lies.
+//! A block of raw text, as the parsers of formats use it: its text, and the positions for errors.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::raw::{RawBlock, ReadCounts};
 use crate::files::inputs::OnBadUtf8;
 use crate::{Error, Result};
 
-/// A block and what is needed to say where in the input something lies.
+/// A block with what error messages need.
 pub(super) struct Records<'a> {
     pub block: &'a RawBlock,
     pub path: &'a Path,
@@ -18,18 +18,18 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The block's text.
+    /// Returns the block's text, with invalid UTF-8 replaced if the options say so.
     pub fn text(&self, counts: &mut ReadCounts) -> Result<Cow<'a, str>> {
         let data = &self.block.data;
         decode(data, self.options.on_bad_utf8, counts).map_err(|at| self.invalid_utf8(at))
     }
 
-    /// A record of line `line` that cannot be read: an error, or counted.
+    /// Handles a record on line `line` that cannot be read: returns an error, or counts it.
     pub fn bad_line(&self, line: u64, counts: &mut ReadCounts, reason: impl FnOnce() -> String) -> Result<()> {
         self.bad(counts, || Error::line(self.path, line, reason()))
     }
 
-    /// A record that cannot be read: an error, or counted.
+    /// Handles a record that cannot be read: returns an error, or counts it.
     pub fn bad(&self, counts: &mut ReadCounts, error: impl FnOnce() -> Error) -> Result<()> {
         if !self.options.skip_bad {
             return Err(error());
@@ -42,7 +42,7 @@ impl<'a> Records<'a> {
         let before = &self.block.data[..at];
         let begin = memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         let line = self.block.line + memchr_iter(b'\n', before).count() as u64;
-        // A byte-order mark is not in the block.
+        // The block does not contain the byte-order mark.
         let dropped = if begin == 0 && line == 1 { self.block.offset } else { 0 };
         Error::InvalidUtf8 {
             path: self.path.to_path_buf(),
@@ -53,7 +53,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Returns `bytes` as text. Invalid UTF-8 is replaced if the options say so; otherwise, its place is the error.
+/// Returns `bytes` as text. Invalid UTF-8 is replaced if the options say so. Otherwise, its position is the error.
 pub(super) fn decode<'a>(bytes: &'a [u8], on_bad: OnBadUtf8, counts: &mut ReadCounts) -> Result<Cow<'a, str>, usize> {
     match (std::str::from_utf8(bytes), on_bad) {
         (Ok(text), _) => Ok(Cow::Borrowed(text)),

@@ -1,30 +1,30 @@
-//! Where the rows and fields of a table end, and how the table quotes.
+//! Finds the ends of rows and fields in a table, and how the table quotes.
 
 use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::prepare::read::plain;
 
-/// Lines of an open quote that look like rows of their own, from which the quote is taken for a fault.
+/// If so many lines inside an open quote look like rows, the quote is a fault.
 const ROWS_IN_QUOTE: usize = 2;
 
 /// How a table separates and quotes its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::prepare) struct Dialect {
-    /// Stands between two fields.
+    /// The byte between two fields.
     pub delimiter: u8,
-    /// Ends a row: a line feed, or a carriage return in files that have no line feed.
+    /// The byte that ends a row: a line feed, or a carriage return in files without line feeds.
     pub newline: u8,
-    /// Whether a quote at a field's beginning quotes the field.
+    /// Whether a quote at the beginning of a field quotes the field.
     pub quotes: bool,
-    /// Whether a backslash escapes a quote within quotes, besides a second quote.
+    /// Whether a backslash escapes a quote inside quotes. A second quote always does.
     pub backslash: bool,
     /// Whether there may be spaces around the quotes of a field.
     pub spaces: bool,
-    /// Whether it was seen that the table quotes. In one of tab-separated values that was not, a quotation over several rows is
-    /// no field.
+    /// Whether the table is known to quote. If it is not, a quotation over several rows of tab-separated values is not
+    /// a field.
     pub sure: bool,
-    /// How many fields a row should have; 0 if it is not known. One that has not, or has a fault, is read in another dialect if
-    /// its first line is a row of so many fields in that.
+    /// The expected number of fields in a row, or 0 if unknown. A row with another number, or with a fault, is read in
+    /// another dialect if its first line is a valid row there.
     pub fields: usize,
 }
 
@@ -33,44 +33,47 @@ pub(in crate::prepare) struct Dialect {
 pub(in crate::prepare) enum Fault {
     /// The quote at this byte is not closed.
     Open(usize),
-    /// The quote at `open` is closed by one that `at` follows, which may not follow it.
+    /// The quote at `open` is closed, but what follows at `at` is not allowed there.
     Broken { open: usize, at: usize },
 }
 
 /// A row at the beginning of data.
 #[derive(Debug, Default)]
 pub(in crate::prepare) struct Row {
-    /// Behind its newline; of a row with a fault, behind the first one. None if more data may end it elsewhere.
+    /// The position after its newline. In a row with a fault, that after the first newline. `None` if more data may end
+    /// it elsewhere.
     pub end: Option<usize>,
     pub fault: Option<Fault>,
     pub fields: usize,
-    /// The dialect of the row, which is its first line, if it is another than the table's.
+    /// The row's dialect if it differs from the table's. The row is then one line.
     pub other: Option<Dialect>,
-    /// Whether a field is in quotes, and has to be: it has a delimiter, a newline or a quote.
+    /// Whether a field is quoted.
     quoted: bool,
+    /// Whether a field must be quoted, because it contains a delimiter, a newline or a quote.
     needed: bool,
     /// Whether there are spaces around the quotes of a field.
     spaced: bool,
 }
 
-/// Where rows end, and the quote that is open at the end of the data, if one is.
+/// The ends of rows, and the quote that is open at the end of the data, if any.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::prepare) struct Scan {
-    /// Behind the newline of the first whole row.
+    /// The position after the newline of the first whole row.
     pub first: Option<usize>,
-    /// Behind the newline of the last whole row.
+    /// The position after the newline of the last whole row.
     pub last: Option<usize>,
-    /// Where the last row's open quote is.
+    /// The position of the open quote in the last row.
     pub open: Option<usize>,
 }
 
 impl Dialect {
-    /// Quotes that are doubled within quotes, as RFC 4180 has it.
+    /// Quotes are doubled inside quotes, as in RFC 4180.
     pub const fn new(delimiter: u8, newline: u8) -> Self {
         Self { delimiter, newline, quotes: true, backslash: false, spaces: false, sure: false, fields: 0 }
     }
 
-    /// The dialect of the rows in `data`, which should have `fields` fields; `whole` says whether the table ends with `data`.
+    /// Chooses the dialect of the rows in `data`, which should have `fields` fields. `whole` says whether the table
+    /// ends with `data`.
     pub fn choose(delimiter: u8, newline: u8, data: &[u8], whole: bool, fields: usize) -> Self {
         let mut best = Self::new(delimiter, newline);
         let mut sight = Sight::of(data, whole, best, fields);
@@ -86,7 +89,7 @@ impl Dialect {
                 (best, sight) = (backslash, escaped);
             }
         }
-        // Most writers of tab-separated values do not quote, as text has no tabs.
+        // Most writers of tab-separated values do not quote, because text has no tabs.
         let is_quoted = sight.needed > sight.broken || sight.quoted * 2 > sight.rows;
         if delimiter == b'\t' && sight.broken > 0 && !is_quoted {
             best = Self { quotes: false, backslash: false, spaces: false, ..best };
@@ -94,7 +97,7 @@ impl Dialect {
         Self { sure: is_quoted, fields, ..best }
     }
 
-    /// The row that `data`, which is not empty, begins with.
+    /// Returns the row at the beginning of `data`, which must not be empty.
     pub fn row(self, data: &[u8]) -> Row {
         let row = self.read(data);
         if self.fields == 0 || row.fault.is_none() && row.fields == self.fields {
@@ -103,8 +106,9 @@ impl Dialect {
         self.in_another(data, &row).unwrap_or(row)
     }
 
-    /// The first line of `data` as a row in another dialect, if it is one: `row` is what `data` begin with in this one. What is
-    /// seen of a table tells how it quotes, and behind that a row may be the first that shows more.
+    /// Returns the first line of `data` as a row in another dialect, if it is valid there. `row` is the result in this
+    /// dialect. The dialect is chosen by the beginning of a table. A later row may be the first to show another
+    /// property.
     fn in_another(self, data: &[u8], row: &Row) -> Option<Row> {
         let line = &data[..memchr(self.newline, data).map_or(data.len(), |newline| newline + 1)];
         let this = Self { fields: 0, ..self };
@@ -113,7 +117,7 @@ impl Dialect {
         } else {
             &[Self { backslash: !self.backslash, ..this }, Self { spaces: !self.spaces, ..this }]
         };
-        // The line's quotes must not be those of a longer row.
+        // The line's quotes must not belong to a longer row.
         let is_apart = match row.fault {
             None => row.end.unwrap_or(data.len()) <= line.len(),
             _ if self.delimiter != b'\t' => true,
@@ -130,12 +134,12 @@ impl Dialect {
             it.fault.is_none() && it.fields == self.fields && it.end.unwrap_or(line.len()) == line.len()
         };
         let other = others.iter().find(is_row).filter(|_| is_apart)?;
-        // Of a row that is cut or whose quote is open, more data may tell something else.
+        // If the row is truncated or its quote is open, more data may change the result.
         let end = row.end.map(|_| line.len());
         Some(Row { end, fields: self.fields, other: Some(*other), ..Row::default() })
     }
 
-    /// Whether the lines of `data` up to that with byte `last` have `fields` fields each, if no quote counts.
+    /// Whether the lines of `data`, up to the one with byte `last`, have `fields` fields each if quotes are ignored.
     fn are_rows(self, data: &[u8], last: usize, fields: usize) -> bool {
         let mut at = 0;
         while at <= last {
@@ -148,7 +152,7 @@ impl Dialect {
         true
     }
 
-    /// The row that `data`, which is not empty, begins with in this dialect.
+    /// Returns the row at the beginning of `data`, which must not be empty, in this dialect.
     fn read(self, data: &[u8]) -> Row {
         let mut row = Row { fields: 1, ..Row::default() };
         let mut at = 0;
@@ -195,7 +199,7 @@ impl Dialect {
         row.fault = Some(fault);
         let newline = memchr(self.newline, data);
         row.fields = memchr_iter(self.delimiter, &data[..newline.unwrap_or(data.len())]).count() + 1;
-        // More data may close an open quote, or show that the quote takes in rows.
+        // More data may close an open quote, or show that the quote spans rows.
         let is_sure = match fault {
             Fault::Open(_) => false,
             Fault::Broken { at, .. } => self.delimiter != b'\t' || memchr(self.newline, &data[at..]).is_some(),
@@ -204,7 +208,7 @@ impl Dialect {
         row
     }
 
-    /// Whether the quotation from `open` to `close` is one that begins in a row of `data` and ends in another, in a table of
+    /// Whether the quotation from `open` to `close` begins in one row of `data` and ends in another, in a table of
     /// tab-separated values that does not quote.
     fn takes_in_rows(self, data: &[u8], open: usize, close: usize) -> bool {
         if self.delimiter != b'\t' || self.sure || memchr(self.newline, &data[open..close]).is_none() {
@@ -215,7 +219,7 @@ impl Dialect {
         fields > 1 && (self.fields == 0 || self.fields == fields) && self.are_rows(data, close, fields)
     }
 
-    /// The quote that closes the one at `open`, and whether there are quotes between them.
+    /// Returns the quote that closes the one at `open`, and whether there are doubled quotes between them.
     fn close(self, data: &[u8], open: usize) -> Option<(usize, bool)> {
         let mut at = open + 1;
         let mut doubled = false;
@@ -230,12 +234,13 @@ impl Dialect {
         }
     }
 
-    /// The spaces that `data` begins with, if they may be there.
+    /// Returns the number of spaces at the beginning of `data`, if the dialect allows them.
     fn spaces(self, data: &[u8]) -> usize {
         if self.spaces { data.iter().take_while(|&&byte| byte == b' ' && byte != self.delimiter).count() } else { 0 }
     }
 
-    /// Appends `row`, which has no fault, to `out` as the `csv` crate reads it: quotes are doubled, and nothing is around them.
+    /// Appends `row`, which must not have a fault, to `out` in the form that the `csv` crate reads: inner quotes are
+    /// doubled, without spaces around quotes.
     pub fn plain(self, row: &[u8], out: &mut Vec<u8>) {
         if !self.quotes {
             return self.quote(row, out);
@@ -269,7 +274,7 @@ impl Dialect {
         }
     }
 
-    /// The same of a row whose quotes are text: fields that begin with one are put in quotes.
+    /// As [`Dialect::plain`], for a row whose quotes are text. Fields that begin with a quote are quoted.
     fn quote(self, row: &[u8], out: &mut Vec<u8>) {
         if memchr(b'"', row).is_none() {
             return out.extend_from_slice(row);
@@ -294,7 +299,7 @@ impl Dialect {
         out.extend_from_slice(&row[end..]);
     }
 
-    /// Looks for row ends in `data`, which begins with a row; for no more than the first, if `one`.
+    /// Finds row ends in `data`, which begins with a row. If `one` is set, stops after the first.
     pub fn scan(self, data: &[u8], one: bool) -> Scan {
         let mut scan = Scan::default();
         let mut at = 0;
@@ -315,24 +320,28 @@ impl Dialect {
     }
 }
 
-/// The rows of the beginning of a table.
+/// Observations about the rows at the beginning of a table.
 #[derive(Debug, Default)]
 pub(in crate::prepare) struct Sight {
-    /// The number of fields of each row that is not blank, and of one that may be cut.
+    /// The number of fields of each row that is not blank.
     pub fields: Vec<usize>,
+    /// The number of fields of the last row, if it may be truncated.
     pub cut: Option<usize>,
     rows: usize,
-    /// Rows with a fault, and those and rows with another number of fields.
+    /// The number of rows with a fault.
     broken: usize,
+    /// The number of rows with a fault or another number of fields.
     bad: usize,
-    /// Rows of which a field is in quotes, has to be, and has spaces around them.
+    /// The number of rows with a quoted field.
     quoted: usize,
+    /// The number of rows with a field that must be quoted.
     needed: usize,
+    /// The number of rows with spaces around the quotes of a field.
     spaced: usize,
 }
 
 impl Row {
-    /// Where it ends in `data`, which it begins and nothing follows.
+    /// Returns the end of this row in `data`, which it begins and which nothing follows.
     pub fn end_in(&self, data: &[u8], newline: u8) -> usize {
         let line = || memchr(newline, data).map(|newline| newline + 1);
         let end = if self.fault.is_some() || self.other.is_some() { line() } else { self.end };
@@ -341,7 +350,7 @@ impl Row {
 }
 
 impl Sight {
-    /// What is in `data`; rows should have `fields` fields.
+    /// Examines `data`, whose rows should have `fields` fields.
     pub fn of(data: &[u8], whole: bool, dialect: Dialect, fields: usize) -> Self {
         let mut sight = Self::default();
         let mut at = 0;
@@ -372,7 +381,7 @@ impl Sight {
     }
 }
 
-/// Whether most of the lines behind the first, which opens a quote, look like rows.
+/// Whether most of the lines after the first, which opens a quote, look like rows.
 fn holds_rows(data: &[u8], dialect: Dialect, fields: usize) -> bool {
     let mut lines: Vec<&[u8]> = data.split(|&byte| byte == dialect.newline).skip(1).take(100).collect();
     lines.pop();
@@ -380,7 +389,7 @@ fn holds_rows(data: &[u8], dialect: Dialect, fields: usize) -> bool {
     fields > 1 && rows >= ROWS_IN_QUOTE && rows * 2 > lines.len()
 }
 
-/// What ends the lines of `data`: a carriage return if there is no line feed.
+/// Returns the byte that ends lines in `data`: a carriage return if there are no line feeds.
 pub(in crate::prepare) fn newline(data: &[u8]) -> u8 {
     if memchr(b'\n', data).is_none() && memchr(b'\r', data).is_some() { b'\r' } else { b'\n' }
 }

@@ -1,7 +1,7 @@
-//! Comma- and tab-separated values: rows of fields, of which one holds the text.
+//! Reads comma- and tab-separated values: rows of fields, one of which is the text.
 //!
-//! Rows are taken apart by the `csv` crate. Before that it has to be known where a row ends, as blocks hold whole rows, and
-//! whether its quotes are in their places: the crate accepts anything behind a quote that closes a field.
+//! The `csv` crate parses the rows. Blocks contain whole rows, so the ends of rows must be known before. The quotes are
+//! also checked before, because the crate accepts anything after a closing quote.
 
 #[cfg(test)]
 mod tests;
@@ -13,17 +13,17 @@ use super::records::Records;
 use super::rows::{Dialect, Fault};
 use crate::Result;
 
-/// The longest row, in bytes: 16 MiB. A quote that is not closed would take in the rest of the file.
+/// The maximum length of a row in bytes: 16 MiB. Otherwise, an open quote would extend over the rest of the file.
 pub(super) const MAX_ROW: usize = 16 << 20;
 
-/// What to do if data only look like a table.
+/// Advice for data that only looks like a table.
 pub(super) const NO_TABLE: &str = "; if this is not a table, pass format='text'";
 
-/// Lines before the header that are looked at.
+/// The number of lines that are searched for a header.
 const FIRST_LINES: usize = 100;
 
-/// Bytes of `text` before its first row, and the delimiter that they name: blank lines, comments, and what some spreadsheets
-/// write first (`sep=;`). A line in which a column is called `field` is no comment.
+/// Returns the length of what precedes the first row, and the delimiter if it is named there. This is blank lines,
+/// comments, and what some spreadsheet programs write (`sep=;`). A line that names the column `field` is not a comment.
 pub(super) fn preamble(text: &[u8], newline: u8, delimiters: &[u8], field: Option<&str>) -> (usize, Option<u8>) {
     let lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == newline).take(FIRST_LINES).collect();
     let is_other = |line: &[u8]| !is_blank(line) && !line.starts_with(b"#");
@@ -51,12 +51,12 @@ pub(super) fn preamble(text: &[u8], newline: u8, delimiters: &[u8], field: Optio
     (skipped, None)
 }
 
-/// Which field of a table is the text, by its delimiter, its index and the number of fields; and whether the table's first row,
-/// `row`, names the columns. Of `delimiters`, that which divides the row so that one column has this name is taken, or that
-/// which divides it most.
+/// Finds the field of a table that is the text. Returns its delimiter, its index, the number of fields, and whether
+/// `row`, the table's first row, is a header. The delimiter is the first of `delimiters` that gives a column of this
+/// name; otherwise, the one that gives the most columns.
 ///
 /// # Errors
-/// In words, if no column has the name.
+/// A description, if no column has the name.
 pub(super) fn find(
     row: &str,
     delimiters: &[u8],
@@ -72,7 +72,7 @@ pub(super) fn find(
     if let Some(column) = named {
         return Ok((column, true));
     }
-    // Of those that divide it into as many, the first.
+    // If several give the same number, this is the first.
     let (delimiter, names) = rows.into_iter().rev().max_by_key(|(_, names)| names.len()).unwrap_or_default();
     if let Ok(number) = field.parse::<usize>()
         && (1..=names.len()).contains(&number)
@@ -87,7 +87,7 @@ pub(super) fn find(
     ))
 }
 
-/// The fields of a first row, without white space at their ends and the mark of a comment.
+/// Returns the fields of a first row, without whitespace around them and without the mark of a comment.
 fn names_of(row: &str, delimiter: u8, newline: u8) -> Vec<String> {
     let dialect = Dialect { spaces: true, ..Dialect::new(delimiter, newline) };
     let mut plain = Vec::new();
@@ -111,7 +111,7 @@ fn names_of(row: &str, delimiter: u8, newline: u8) -> Vec<String> {
     }
 }
 
-/// Rows end at a newline only: what becomes of a carriage return before it is for [`parse`].
+/// Rows end only at a newline. [`parse`] handles a carriage return before it.
 fn reader(text: &[u8], dialect: Dialect) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new()
         .delimiter(dialect.delimiter)
@@ -121,7 +121,7 @@ fn reader(text: &[u8], dialect: Dialect) -> csv::Reader<&[u8]> {
         .from_reader(text)
 }
 
-/// Hands over the text of each row.
+/// Calls `document` with the text of each row.
 pub(super) fn parse(
     records: &Records<'_>,
     column: &Column,
@@ -132,14 +132,14 @@ pub(super) fn parse(
     let data = text.as_bytes();
     let dialect = column.dialect;
     let lines = |data: &[u8]| memchr::memchr_iter(dialect.newline, data).count() as u64;
-    // The rows without a fault, for the crate, and of all rows their lines and what is wrong with them.
+    // `plain` contains the rows without faults, for the crate. `rows` contains the line and the fault of all rows.
     let mut plain = Vec::with_capacity(data.len());
     let mut rows = Vec::new();
     let (mut at, mut line) = (0, records.block.line);
     while at < data.len() {
         let rest = &data[at..];
         let row = dialect.row(rest);
-        // What could close an open quote is in another block, or nowhere.
+        // An open quote ends at this line: what might close it is in another block, or missing.
         let end = row.end_in(rest, dialect.newline);
         match row.fault {
             Some(Fault::Open(open)) => rows.push((line + lines(&rest[..open]), Some(None))),

@@ -1,7 +1,7 @@
-//! Web archives: WARC records of extracted text, as Common Crawl's WET files hold them.
+//! Reads web archives: WARC records of extracted text, as in Common Crawl's WET files.
 //!
-//! A record's length stands in its header. If it is wrong, text would be lost or be cut, and headers would become text: so a
-//! record is whole only if another record or the end of the file follows it.
+//! A record's header contains its length. If it is wrong, text would be lost, or headers would become text. Therefore,
+//! a record is whole only if another record or the end of the file follows it.
 
 #[cfg(test)]
 mod tests;
@@ -12,29 +12,29 @@ use super::raw::{OTHERS, ReadCounts};
 use super::records::{Records, decode};
 use crate::{Error, Result};
 
-/// The longest header of a record, in bytes.
+/// The maximum length of a record's header in bytes.
 const MAX_HEADER: usize = 64 << 10;
 
-/// The type of records of text.
+/// The content type of text records.
 const PLAIN: &str = "text/plain";
 
 const VERSION: &[u8] = b"WARC/";
 
-/// What begins a record, behind the line before it.
+/// The beginning of a record, after the end of the previous line.
 const NEXT: &[u8] = b"\nWARC/1.";
 
-/// What data begins with.
+/// What is at the beginning of data.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
-    /// A record: where its body begins and ends, and where the next record begins.
+    /// A record: the beginning and end of its body, and the beginning of the next record.
     Whole { body: usize, end: usize, next: usize },
-    /// A record of which there is more.
+    /// An incomplete record, which more data may complete.
     Cut,
-    /// No whole record, and why: where the next may begin, if one does.
+    /// Not a whole record: where the next one may begin, if anywhere, and why.
     Broken(Option<usize>, Why),
 }
 
-/// Why data do not begin with a whole record.
+/// Why data does not begin with a whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
     NoRecord,
@@ -43,13 +43,13 @@ enum Why {
     Length(u64),
 }
 
-/// How far a header goes.
+/// The extent of a header.
 enum Header {
-    /// To this byte, behind the blank line that ends it.
+    /// It ends at this byte, after a blank line.
     Whole(usize),
-    /// There is more of it.
+    /// It is incomplete.
     Cut,
-    /// It does not end.
+    /// It has no end.
     Bad,
 }
 
@@ -62,7 +62,7 @@ impl Header {
             if matches!(line, [] | [b'\r']) {
                 return Self::Whole(at + length + 1);
             }
-            // The next record begins within it.
+            // The next record begins inside it.
             if at > 0 && line.starts_with(&NEXT[1..]) {
                 return Self::Bad;
             }
@@ -72,17 +72,17 @@ impl Header {
     }
 }
 
-/// Looks at the record that `data` begins with; `last` says whether nothing follows `data`. Before byte `searched` no record
-/// begins but the first.
+/// Examines the record at the beginning of `data`. `last` says whether nothing follows `data`. No record except the
+/// first begins before byte `searched`.
 fn next(data: &[u8], last: bool, searched: usize) -> Next {
-    // Line ends between records belong to the one before.
+    // Line ends between records belong to the previous one.
     let begin = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let rest = &data[begin..];
     let broken = |from: usize, why: Why| {
         let from = from.max(searched).min(data.len());
         Next::Broken(memmem::find(&data[from..], NEXT).map(|at| from + at + 1), why)
     };
-    // A length may lead past the end because it is wrong, or because the end is missing.
+    // A length may exceed the data because it is wrong, or because the end is missing.
     let cut = |from: usize, why: Why| match broken(from, why) {
         Next::Broken(Some(next), why) if last => Next::Broken(Some(next), why),
         _ => Next::Cut,
@@ -113,14 +113,14 @@ fn next(data: &[u8], last: bool, searched: usize) -> Next {
         return Next::Whole { body, end, next };
     }
     if VERSION.starts_with(behind) {
-        // The next record is cut.
+        // The beginning of the next record is incomplete.
         return if last { Next::Whole { body, end, next } } else { Next::Cut };
     }
     broken(body - 1, why)
 }
 
-/// Behind the last whole record of `data`, or what is none; `last` says whether nothing follows `data`. What is none ends where
-/// a record may begin.
+/// Returns the position after the last whole record of `data`, or after what is not a record. `last` says whether
+/// nothing follows `data`. What is not a record ends where a record may begin.
 pub(super) fn last_end(data: &[u8], last: bool) -> Option<usize> {
     let mut at = 0;
     while at < data.len() {
@@ -132,7 +132,8 @@ pub(super) fn last_end(data: &[u8], last: bool) -> Option<usize> {
     (at > 0).then_some(at)
 }
 
-/// Behind the first record of `data`, or what is none. `from` is moved on past what is searched.
+/// Returns the position after the first record of `data`, or after what is not a record. Moves `from` to the end of
+/// what was searched.
 pub(super) fn first_end(data: &[u8], from: &mut usize) -> Option<usize> {
     match next(data, false, *from) {
         Next::Whole { next, .. } | Next::Broken(Some(next), _) => Some(next),
@@ -144,7 +145,7 @@ pub(super) fn first_end(data: &[u8], from: &mut usize) -> Option<usize> {
     }
 }
 
-/// Where a record may begin in `data` behind the header of the first, whose length leads too far.
+/// Returns where a record may begin in `data`, after the header of the first, whose length is too large.
 pub(super) fn resume(data: &[u8]) -> Option<usize> {
     match next(data, true, 0) {
         Next::Broken(next, _) => next,
@@ -152,7 +153,7 @@ pub(super) fn resume(data: &[u8]) -> Option<usize> {
     }
 }
 
-/// Why `data`, which nothing follows, do not begin with a whole record, and what to do.
+/// Explains why `data`, which nothing follows, does not begin with a whole record, and what to do.
 pub(super) fn fault(data: &[u8]) -> String {
     let what = match next(data, true, 0) {
         Next::Broken(_, Why::NoRecord) => "this is not a WARC record".into(),
@@ -168,7 +169,7 @@ pub(super) fn fault(data: &[u8]) -> String {
     format!("{what}; fetch the file again, or pass skip_bad=True to skip such records")
 }
 
-/// The value of a field of a header.
+/// Returns the value of a header field.
 fn field<'h>(header: &'h [u8], name: &str) -> Option<&'h str> {
     let line = header.split(|&byte| byte == b'\n').find(|line| {
         line.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
@@ -177,7 +178,7 @@ fn field<'h>(header: &'h [u8], name: &str) -> Option<&'h str> {
     str::from_utf8(&line[name.len() + 1..]).ok().map(str::trim)
 }
 
-/// Hands over the text of each record that holds text.
+/// Calls `document` with the text of each text record.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
     let data = &records.block.data;
     let mut at = 0;
@@ -224,7 +225,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     Ok(())
 }
 
-/// What to say of an input that has no text but records of these types.
+/// Describes the records of other types, for an input without text.
 pub(in crate::prepare) fn others(counts: &[u64; OTHERS.len()]) -> Option<String> {
     let mut kinds: Vec<(u64, &str)> = counts.iter().copied().zip(OTHERS).filter(|(count, _)| *count > 0).collect();
     kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));

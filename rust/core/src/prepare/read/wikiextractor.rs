@@ -1,4 +1,5 @@
-//! What wikiextractor writes: `<doc id=".." url=".." title="..">`, the title, the text with `&`, `<` and `>` escaped, `</doc>`.
+//! Reads the output of wikiextractor: `<doc id=".." url=".." title="..">`, the title, the text with `&`, `<` and `>`
+//! escaped, and `</doc>`.
 
 use std::borrow::Cow;
 
@@ -11,13 +12,13 @@ use crate::Result;
 
 const END: &str = "</doc>";
 
-/// Bytes of a `<doc ..>` that are looked at.
+/// The maximum length of a `<doc ..>` tag in bytes.
 const LONGEST_TAG: usize = 64 << 10;
 
 /// Longer than the name of any character reference.
 const LONGEST_REFERENCE: usize = 40;
 
-/// Hands over the text of each element.
+/// Calls `document` with the text of each element.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
     let text = records.text(counts)?;
     let mut open: Option<Open> = None;
@@ -26,7 +27,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     while at < text.len() {
         let end = memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |newline| at + newline + 1);
         let mut rest = &text[at..end];
-        // Most lines are text, or one tag; an element may also stand on one line.
+        // Most lines are text or one tag, but a line may contain several elements.
         while !rest.is_empty() {
             if let Some((header, behind)) = header(rest) {
                 let before =
@@ -67,7 +68,8 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
     Ok(())
 }
 
-/// Where the element's end stands in `line`: text that holds these characters has them escaped, or in the midst of a line.
+/// Returns the position of the element's end in `line`. In text, these characters are escaped, or other text follows
+/// them.
 fn closing(line: &str) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -80,11 +82,11 @@ fn closing(line: &str) -> Option<usize> {
     }
 }
 
-/// An element whose end is not reached.
+/// An element whose end was not reached yet.
 struct Open<'t> {
     title: &'t str,
     text: String,
-    /// Whether the title was passed.
+    /// Whether the title was skipped.
     begun: bool,
     line: u64,
 }
@@ -97,7 +99,7 @@ impl Open<'_> {
                 return;
             }
             self.begun = true;
-            // The attribute stands as the title does, or escaped; so does the title.
+            // The attribute and the title may each be escaped or not.
             let title = self.title.trim();
             if trimmed == title || trimmed == unescape(title).trim() || unescape(trimmed) == unescape(title) {
                 return;
@@ -107,16 +109,16 @@ impl Open<'_> {
     }
 }
 
-/// The attributes of the `<doc ..>` that `line` begins with, and what follows it on the line.
+/// Parses the `<doc ..>` at the beginning of `line`. Returns its attributes and the rest of the line.
 fn header(line: &str) -> Option<(&str, &str)> {
     let rest = line.strip_prefix("<doc")?;
     if !rest.starts_with([' ', '\t']) {
         return None;
     }
-    // A tag is not that long, and ends before its element does: a line of many elements is not searched to its end for each.
+    // The search is bounded, so that a line of many elements is not searched to its end for each of them.
     let near = &rest[..rest.floor_char_boundary(LONGEST_TAG)];
     let near = memmem::find(near.as_bytes(), END.as_bytes()).map_or(near, |end| &near[..end]);
-    // A title may hold quotes and `>`: if the line ends with the tag, all of it is the tag's.
+    // A title may contain quotes and `>`. If the line ends with a tag, the whole line is that tag.
     let whole = near.trim_end();
     if near.len() == rest.len()
         && let Some(attributes) = whole.strip_suffix('>')
@@ -129,8 +131,8 @@ fn header(line: &str) -> Option<(&str, &str)> {
     Some((&rest[..end], &rest[end + 1..]))
 }
 
-/// The title among the attributes of a `<doc ..>`; nothing if there is none. Titles stand in it as they are, with quotes, or
-/// escaped.
+/// Returns the title from the attributes of a `<doc ..>`, or nothing if there is none. Titles may contain unescaped
+/// quotes.
 fn title(attributes: &str) -> &str {
     let Some((at, quote)) = ["title=\"", "title='"].iter().find_map(|name| {
         let mut all = attributes.match_indices(name);
@@ -144,7 +146,7 @@ fn title(attributes: &str) -> &str {
     ends.map_or(value, |(at, _)| &value[..at])
 }
 
-/// Whether `rest` is all that may follow an attribute's end: nothing, or white space and another one.
+/// Whether `rest` may follow the end of an attribute: it is empty, or whitespace and another attribute.
 fn is_next_attribute(rest: &str) -> bool {
     let next = rest.trim_start();
     if next.is_empty() {
@@ -155,7 +157,7 @@ fn is_next_attribute(rest: &str) -> bool {
     next.len() < rest.len() && name > 0 && (next[name..].starts_with("=\"") || next[name..].starts_with("='"))
 }
 
-/// Character references that end in a semicolon: others are an address's, as in `?a=1&copy=2`.
+/// Replaces character references that end in a semicolon. Others are parts of URLs, as in `?a=1&copy=2`.
 fn unescape(text: &str) -> Cow<'_, str> {
     let Some(first) = memchr(b'&', text.as_bytes()) else { return Cow::Borrowed(text) };
     let mut out = String::with_capacity(text.len());

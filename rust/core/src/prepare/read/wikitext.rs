@@ -1,16 +1,22 @@
-//! Wikitext to prose: what a reader of a page would read as running text, and none of the markup.
+//! Converts wikitext to prose: the running text that a reader of the page sees, without markup.
 //!
-//! What goes: comments, templates, tables, references, formulas and other extension elements with what they hold,
-//! headings, files, categories, links to other languages, magic words, and list items that are not sentences. What stays
-//! as text: paragraphs, labels of links, what HTML elements hold, list items that read as prose.
+//! The following is dropped:
+//! - comments, templates, tables, headings, magic words;
+//! - references, formulas and other extension elements, with their content;
+//! - files, categories, links to other languages;
+//! - list items that are not sentences.
 //!
-//! Nothing here is MediaWiki's parser: templates are not expanded (the common [`templates`] keep their signs and words),
-//! and what a page fails to close is cut as short as one can tell. In exchange the work is linear in the text, whatever the text is, and needs no stack of calls:
+//! Paragraphs, link labels, the content of HTML elements, and list items that read as prose are kept.
 //!
-//! 1. [`spans`] finds what is left out as a whole: elements, templates and tables, nested in each other, innermost first;
-//! 2. [`links`] pairs the brackets of what is left;
-//! 3. [`scan`] walks the text once, jumping over the former and into the labels of the latter;
-//! 4. [`lines`] makes paragraphs of what the walk hands it, and mends what a gap leaves behind: `( )`, ` ,`.
+//! This is not MediaWiki's parser. Templates are not expanded, but the signs and words of common [`templates`] are
+//! kept. What a page does not close ends as early as seems right. In return, time is linear in the length of any text,
+//! and there is no recursion:
+//!
+//! 1. [`spans`] finds elements, templates and tables to drop as a whole. They may be nested; the innermost are found
+//!    first.
+//! 2. [`links`] pairs the brackets in the rest.
+//! 3. [`scan`] walks the text once. It skips those spans and enters the labels of links.
+//! 4. [`lines`] turns the result into paragraphs, and repairs what a gap leaves: `( )`, ` ,`.
 
 mod lines;
 mod links;
@@ -24,10 +30,10 @@ mod tests;
 
 use super::mediawiki::Site;
 
-/// Appends the prose of a page to `out`, one paragraph a line.
+/// Appends the prose of a page to `out`, one paragraph per line.
 ///
-/// Returns the bytes of `out` at which a sentence lacks something, ascending: a template of which nobody knows what it
-/// shows, or a formula, was removed from its middle. Each lies in the word before it or after it.
+/// Returns the positions in `out`, in bytes and ascending, where a sentence lacks something. There, a formula or an
+/// unknown template was removed. Each position is in the word before or after the gap.
 pub fn prose(wikitext: &str, site: &Site, out: &mut String) -> Vec<usize> {
     let spans = spans::find(wikitext, site);
     let links = links::find(wikitext, &spans.dropped);

@@ -1,4 +1,4 @@
-//! The decompressed bytes of one input, and where its documents end.
+//! Reads the decompressed bytes of one input, and finds the ends of its documents.
 
 use std::io::{ErrorKind, Read};
 
@@ -16,7 +16,7 @@ use crate::prepare::read::{plain, warc};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Bytes read on at a time in search of a long document's end.
+/// The number of bytes to read at once when searching for the end of a long document.
 const STEP: usize = 256 << 10;
 
 const PAGE_TAG: &[u8] = b"</page>";
@@ -24,21 +24,21 @@ const PAGE_TAG: &[u8] = b"</page>";
 /// What ends a document.
 #[derive(Debug, Clone)]
 pub(in crate::prepare) enum Ends {
-    /// The file's end.
+    /// The end of the file.
     File,
-    /// A line's end.
+    /// The end of a line.
     Line,
-    /// A line of white space.
+    /// A line of whitespace.
     BlankLine,
-    /// This line, its ends trimmed.
+    /// This line, without whitespace around it.
     Separator(String),
-    /// `</doc>` at a line's end.
+    /// `</doc>` at the end of a line.
     DocTag,
     /// A newline that ends a row of a table.
     Row(Dialect),
-    /// A WARC record's end.
+    /// The end of a WARC record.
     Record,
-    /// `</page>`, but for those in comments and the like.
+    /// `</page>` outside comments, processing instructions and CDATA sections.
     PageTag,
 }
 
@@ -58,12 +58,12 @@ impl Ends {
         !matches!(self, Self::DocTag | Self::PageTag | Self::Row(_) | Self::Record)
     }
 
-    /// Whether these are of plain text, in which a NUL byte is a character like any other.
+    /// Whether this is for plain text, where a NUL byte is an ordinary character.
     fn is_text(&self) -> bool {
         matches!(self, Self::File | Self::BlankLine | Self::Separator(_))
     }
 
-    /// Behind the last end in `data`.
+    /// Returns the position after the last end in `data`.
     fn last(&self, data: &[u8]) -> Option<usize> {
         match self {
             Self::File => return None,
@@ -88,11 +88,12 @@ impl Ends {
         }
     }
 
-    /// Behind the first end in `data` that is not wholly before `from`, which is moved on past what is searched.
+    /// Returns the position after the first end in `data` that is not completely before `from`. Moves `from` to the end
+    /// of what was searched.
     fn first(&self, data: &[u8], from: &mut usize) -> Option<usize> {
         match self {
             Self::File => return None,
-            // This is looked through from the beginning: a row is not that long.
+            // This searches from the beginning again, but a row is not long.
             Self::Row(dialect) => return dialect.scan(data, true).first,
             Self::Record => return warc::first_end(data, from),
             Self::PageTag => {
@@ -104,7 +105,7 @@ impl Ends {
                     }
                 };
             }
-            // A line as long as a record may be is looked through once, not once a step.
+            // A line may be as long as a record, so each byte is searched only once.
             Self::Line => {
                 let found = memchr(b'\n', &data[*from..]).map(|at| *from + at + 1);
                 *from = data.len();
@@ -123,30 +124,30 @@ impl Ends {
     }
 }
 
-/// What [`Window::take`] found.
+/// The result of [`Window::take`].
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::prepare) enum Taken {
     /// Whole documents up to this byte of the data.
     Documents(usize),
-    /// What follows the file's last end, where documents need one.
+    /// The rest after the last end in the file, if documents need an end.
     Rest,
-    /// More bytes than the limit, and no end among them.
+    /// More bytes than the limit, without an end.
     TooLong,
-    /// The file's end.
+    /// The end of the file.
     Nothing,
 }
 
-/// An open input and what was read of it ahead.
+/// An open input, with the bytes that were read ahead.
 pub(in crate::prepare) struct Window {
     pub file: InputFile,
     source: Source,
-    /// Read, and from `begin` on not handed out.
+    /// Bytes that were read. From `begin` on, they are not returned yet.
     ahead: Vec<u8>,
     begin: usize,
-    /// Decompressed byte, from 0, and line, from 1, at which the next block begins.
+    /// The position of the next block: the decompressed byte, from 0, and the line, from 1.
     pub offset: u64,
     pub line: u64,
-    /// What ends a line.
+    /// The byte that ends a line.
     pub newline: u8,
 }
 
@@ -160,7 +161,8 @@ impl Window {
         self.source.is_compressed()
     }
 
-    /// The first bytes without a byte-order mark, [`HEAD`] of them after blank lines, and whether they are all there are.
+    /// Returns the first bytes without a byte-order mark: [`HEAD`] bytes after blank lines. Also returns whether this
+    /// is the whole input.
     pub fn head(&mut self) -> Result<(&[u8], bool)> {
         let mut head = Vec::new();
         let (mut wanted, mut blank) = (HEAD, 0);
@@ -180,12 +182,13 @@ impl Window {
         Ok((&self.ahead[self.begin..], whole))
     }
 
-    /// Whether nothing is read ahead: after [`Window::take_header`], whether the input ended without a page.
+    /// Whether nothing is read ahead. After [`Window::take_header`], this means that the input has no page.
     pub fn is_empty(&self) -> bool {
         self.begin >= self.ahead.len()
     }
 
-    /// The bytes before the first `<page>`, or before a dump's end if it has none; an error if `limit` bytes are without it.
+    /// Returns the bytes before the first `<page>`, or before the dump's end if it has none. It is an error if neither
+    /// is found within `limit` bytes.
     pub fn take_header(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         let mut from = 0;
@@ -208,7 +211,7 @@ impl Window {
         Ok(data)
     }
 
-    /// The first row of a table, without rows before it that are blank; `limit` bytes are the most.
+    /// Returns the first row of a table that is not blank, at most `limit` bytes of it.
     pub fn take_row(&mut self, dialect: Dialect, limit: usize) -> Result<Vec<u8>> {
         loop {
             let mut data = Vec::new();
@@ -229,7 +232,7 @@ impl Window {
         }
     }
 
-    /// Gives back `data`, which was taken last.
+    /// Gives back `data`, which must be what was taken last.
     pub fn untake(&mut self, data: &mut Vec<u8>) {
         self.offset -= data.len() as u64;
         self.line -= memchr_iter(self.newline, data).count() as u64;
@@ -237,7 +240,7 @@ impl Window {
         (self.ahead, self.begin) = (std::mem::take(data), 0);
     }
 
-    /// The next `length` bytes, or as many as there are, which stay ahead.
+    /// Returns the next `length` bytes, or as many as there are, without consuming them.
     pub fn peek(&mut self, length: usize) -> Result<&[u8]> {
         let mut data = Vec::new();
         self.fill(&mut data, length)?;
@@ -247,7 +250,7 @@ impl Window {
         Ok(&self.ahead[..count])
     }
 
-    /// The next `length` bytes, or as many as there are.
+    /// Returns the next `length` bytes, or as many as there are.
     pub fn read(&mut self, length: usize) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         self.fill(&mut data, length)?;
@@ -256,9 +259,10 @@ impl Window {
         Ok(data)
     }
 
-    /// Reads into `data`, which is empty, up to the last end within [`BLOCK_BYTES`], or else the first after that.
+    /// Reads into `data`, which must be empty, up to the last end within [`BLOCK_BYTES`], or to the first end after
+    /// that.
     ///
-    /// More than is taken may be in `data`; [`Window::give_back`] has to follow where documents are.
+    /// `data` may contain more than was taken. If there are documents, [`Window::give_back`] must be called next.
     pub fn take(&mut self, data: &mut Vec<u8>, ends: &Ends, limit: usize) -> Result<Taken> {
         let block = BLOCK_BYTES.min(limit);
         self.fill(data, block)?;
@@ -284,11 +288,11 @@ impl Window {
         }
     }
 
-    /// Takes back what follows byte `end` of `data`, which was filled from here.
+    /// Takes back the bytes after byte `end` of `data`, which was filled from here.
     pub fn give_back(&mut self, data: &mut Vec<u8>, end: usize) {
         let rest = &data[end..];
         if self.begin < self.ahead.len() {
-            // All of it came from there.
+            // All of it came from the bytes read ahead.
             self.begin -= rest.len();
         } else {
             self.ahead.clear();
@@ -300,7 +304,7 @@ impl Window {
         self.line += memchr_iter(self.newline, data).count() as u64;
     }
 
-    /// Appends to `data` until it has `length` bytes, or the file ends.
+    /// Appends to `data` until it has `length` bytes or the file ends.
     fn fill(&mut self, data: &mut Vec<u8>, length: usize) -> Result<()> {
         let wanted = length.saturating_sub(data.len()).min(self.ahead.len() - self.begin);
         data.extend_from_slice(&self.ahead[self.begin..self.begin + wanted]);
@@ -321,10 +325,11 @@ impl Window {
     }
 }
 
-/// What `data` are with which the input ends, without the zeros that it may be padded with.
+/// Examines `data` at the end of the input, and removes zeros that pad it.
 fn at_end(data: &mut Vec<u8>, ends: &Ends) -> Taken {
     if !ends.is_text() {
-        // White space among them goes too, but not before them; a record's length may count what it ends with.
+        // Whitespace between these zeros is removed, but not before them. A record's length may include trailing
+        // whitespace.
         let is_space = |byte: u8| byte.is_ascii_whitespace() && !matches!(ends, Ends::Record);
         let end = data.iter().rposition(|&byte| byte != 0 && !is_space(byte)).map_or(0, |last| last + 1);
         if let Some(zero) = memchr(0, &data[end..]) {

@@ -1,27 +1,27 @@
-//! Where elements of XML begin and end, without the comments, processing instructions and CDATA sections between and in them.
+//! Finds XML tags, ignoring comments, processing instructions and CDATA sections.
 
 use memchr::{memchr, memmem};
 
-/// As long as the longest of the strings that a search looks for after `<`.
+/// The length of the longest string that a search recognizes after `<`.
 const LONGEST_MARK: usize = b"<![CDATA[".len();
 
-/// What a search for a tag finds.
+/// The result of a search for a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Search {
     /// The tag, at this byte.
     At(usize),
-    /// Nothing; once there are more bytes, the search can continue at this one.
+    /// Nothing. With more bytes, the search can continue at this one.
     Nothing(usize),
 }
 
-/// Searches `xml` for `tag` from byte `from` on, which is not within a comment or the like.
+/// Searches `xml` from byte `from` for `tag`, outside comments, processing instructions and CDATA sections.
 pub(super) fn find(xml: &[u8], tag: &[u8], from: usize) -> Search {
     let mut at = from;
     while let Some(found) = memchr(b'<', &xml[at..]) {
         at += found;
         let rest = &xml[at..];
         if rest.len() <= LONGEST_MARK && !rest.contains(&b'>') {
-            // It may be cut.
+            // The tag may be incomplete.
             return Search::Nothing(at);
         }
         if rest.starts_with(tag) {
@@ -36,7 +36,7 @@ pub(super) fn find(xml: &[u8], tag: &[u8], from: usize) -> Search {
     Search::Nothing(xml.len())
 }
 
-/// Searches `xml` for the beginning of a `<page>`, which may have attributes, from byte `from` on, as [`find`] does.
+/// As [`find`], but searches for the beginning of a `<page>`, which may have attributes.
 pub(super) fn find_page(xml: &[u8], from: usize) -> Search {
     let mut at = from;
     loop {
@@ -50,14 +50,14 @@ pub(super) fn find_page(xml: &[u8], from: usize) -> Search {
 
 const PAGE: &[u8] = b"<page";
 
-/// Whether `xml` begins with a `<page>`, and not with a longer name.
+/// Whether `xml` begins with a `<page>`, not with a longer name.
 pub(super) fn is_page(xml: &[u8]) -> bool {
     let next = xml.strip_prefix(PAGE).and_then(<[u8]>::first);
     next.is_some_and(|next| next.is_ascii_whitespace() || *next == b'>')
 }
 
-/// The length of the comment, processing instruction or CDATA section that `xml` begins with, 0 if its end is not there; none
-/// if it begins with something else.
+/// Returns the length of the comment, processing instruction or CDATA section at the beginning of `xml`, or 0 if it is
+/// incomplete. Returns `None` if `xml` begins with something else.
 fn passed_over(xml: &[u8]) -> Option<usize> {
     let (begin, end): (&[u8], &[u8]) = match xml {
         [b'<', b'!', b'-', b'-', ..] => (b"<!--", b"-->"),
@@ -68,8 +68,8 @@ fn passed_over(xml: &[u8]) -> Option<usize> {
     Some(memmem::find(&xml[begin.len()..], end).map_or(0, |at| begin.len() + at + end.len()))
 }
 
-/// Bytes of white space, comments and processing instructions that `xml` begins with: all that may stand between elements that
-/// hold no text.
+/// Returns the length of whitespace, comments and processing instructions at the beginning of `xml`. Only these may be
+/// between elements that contain no text.
 pub(super) fn nothing(xml: &[u8]) -> usize {
     let mut at = 0;
     loop {

@@ -59,7 +59,7 @@ proptest! {
             None => compressed.truncate(at),
         }
         let (out, error) = read(&compressed, 1000);
-        // The level's digit may change, and whole streams may be cut off.
+        // The level's digit may change, and whole streams may be missing.
         prop_assert!(error.is_some() || out == plain || flip.is_none() && (is_boundary || at == 0));
         // The content of a damaged block is handed over before its checksum is reached.
         prop_assert!(flip.is_some() || plain.starts_with(&out));

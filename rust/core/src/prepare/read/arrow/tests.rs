@@ -21,7 +21,7 @@ use crate::prepare::read::reader::RawReader;
 
 type Texts<'t> = [Option<&'t str>];
 
-/// A batch that holds the texts in columns of every type that is text.
+/// Returns a batch with the texts in columns of all text types.
 fn batch(texts: &Texts<'_>) -> RecordBatch {
     let strings: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
     let inner = Field::new("body", DataType::Utf8, true);
@@ -49,7 +49,7 @@ fn stream(batches: &[RecordBatch], compression: Option<CompressionType>) -> Vec<
     writer.into_inner().unwrap()
 }
 
-/// Without the dictionary, of which a file may have only one.
+/// Without the dictionary, because a file may have only one.
 fn file(batches: &[RecordBatch]) -> Vec<u8> {
     let batches: Vec<_> = batches.iter().map(|it| it.project(&[0, 1, 2, 3, 5, 6, 7]).unwrap()).collect();
     let mut writer = FileWriter::try_new(Cursor::new(Vec::new()), &batches[0].schema()).unwrap();
@@ -60,7 +60,7 @@ fn file(batches: &[RecordBatch]) -> Vec<u8> {
     writer.into_inner().unwrap().into_inner()
 }
 
-/// The texts of the column, the records that are left out and the sequences that are replaced.
+/// Returns the texts of the column, the number of skipped records, and the number of replaced sequences.
 fn read(bytes: &[u8], field: &str, change: impl Fn(&mut ReadOptions)) -> Result<(Vec<String>, u64, u64), String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
@@ -96,7 +96,7 @@ fn every_type_of_text_in_streams_and_files() {
             assert_eq!((texts.as_slice(), bad), (&expected.map(ToOwned::to_owned)[..], 1), "{field}");
         }
     }
-    // The dictionary is replaced by the next batch's.
+    // The next batch replaces the dictionary.
     for bytes in &streams {
         assert_eq!(read(bytes, "words", |options| options.skip_bad = true).unwrap().0, expected);
     }
@@ -143,7 +143,7 @@ fn damaged_data_is_an_error() {
             let message = read(&whole[..length], "text", |_| {}).unwrap_err();
             assert!(message.starts_with("FILE") && message.contains("cut short"), "{message}");
         }
-        // Not all damage shows, but none of it may panic, or take memory that is not there.
+        // Not all damage is detected, but none may cause a panic or need too much memory.
         for at in (0..whole.len()).step_by(5) {
             for value in [0, 0x7F, 0xFF] {
                 let mut bytes = whole.clone();
@@ -167,12 +167,12 @@ fn streams_may_follow_one_another() {
     assert_eq!(count(&one), Ok(2));
     assert_eq!(count(&[&one[..], &one].concat()), Ok(4));
     assert_eq!(count(&[&one[..], &[0; 4096], &one, &[0; 64]].concat()), Ok(4));
-    // Files, and both.
+    // Files, and both kinds together.
     let file = file(&[batch(&texts)]);
     assert_eq!(count(&[&file[..], &file].concat()), Ok(4));
     assert_eq!(count(&[&file[..], &[0; 300], &one, &file, &one].concat()), Ok(8));
     assert_eq!(count(&file[..file.len() - 9]), Ok(2), "its footer is not needed");
-    // Whoever writes a stream may just close it.
+    // A stream may end without an end marker.
     let open = &one[..one.len() - 8];
     assert_eq!(count(open), Ok(2));
     assert_eq!(count(&[open, &one].concat()), Ok(4));

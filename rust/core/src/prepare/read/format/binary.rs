@@ -1,4 +1,5 @@
-//! Binary formats and pointers to data, by their magic bytes; and binary data of no known format, by what it is made of.
+//! Recognizes binary formats and pointers to data by their magic bytes, and other binary data by its control
+//! characters.
 
 use memchr::memmem;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
@@ -7,15 +8,15 @@ use unicode_script::{Script, UnicodeScript};
 use super::{Kind, Other, trim_start};
 use crate::files::foreign::{Foreign, UTF_32};
 
-/// Of the bytes of text at most one in so many is a control character.
+/// In text, at most one byte in this many is a control character.
 const TEXT_BYTES_PER_CONTROL: usize = 20;
-/// So few control characters prove nothing.
+/// This many control characters do not prove anything.
 const FEW_CONTROLS: usize = 8;
 
 const FROM_PICKLE: &str = "load it in Python, if you trust it, and write its texts as JSON Lines";
 const UNPACK_LZ: &str = "decompress it first: gzip, bzip2, xz and zstd are read as they are";
 
-/// What `head` is, if it is no text.
+/// Recognizes `head` if it is not text.
 pub(super) fn recognize(head: &[u8], whole: bool) -> Option<Kind> {
     pointer(trim_start(head))
         .or_else(|| sure(head))
@@ -36,7 +37,7 @@ pub(super) fn recognize(head: &[u8], whole: bool) -> Option<Kind> {
         })
 }
 
-/// Small text files that version control leaves in place of the data.
+/// Recognizes small text files that version control puts in place of the data.
 fn pointer(head: &[u8]) -> Option<Kind> {
     let starts = |start: &[u8]| head.starts_with(start);
     if starts(b"version https://git-lfs.github.com/spec/") || starts(b"version https://hawser.github.com/spec/") {
@@ -67,7 +68,7 @@ fn pdf(head: &[u8], text: &[u8]) -> Option<Kind> {
     })
 }
 
-/// A Python pickle of protocol 0, which is of ASCII.
+/// Recognizes a Python pickle of protocol 0, which is ASCII.
 fn old_pickle(text: &[u8]) -> Option<Kind> {
     let is_counted = |start: &[u8]| {
         let rest = text.strip_prefix(start)?;
@@ -80,7 +81,7 @@ fn old_pickle(text: &[u8]) -> Option<Kind> {
     is_pickle.then(|| Other::text("a Python pickle", FROM_PICKLE))
 }
 
-/// Text of ASCII bytes that stand for other characters.
+/// Recognizes text whose ASCII bytes stand for other characters.
 fn seven_bit(head: &[u8]) -> Option<Kind> {
     let holds = |sign: &[u8]| memmem::find(head, sign).is_some();
     if holds(b"\x1B$)C") {
@@ -94,8 +95,8 @@ fn seven_bit(head: &[u8]) -> Option<Kind> {
     None
 }
 
-/// Text whose characters stand for others between signs that any text may have. Other formats, too, may hold them: it is for
-/// text that is nothing else.
+/// Recognizes text with ASCII sequences that stand for other characters. Any text may contain such sequences, so this
+/// is only for text that is not in another format.
 pub(super) fn shifted(text: &[u8]) -> Option<Kind> {
     if runs(text, b"~{", b"~}").filter(|run| is_gb(run)).take(FEW_RUNS).count() == FEW_RUNS {
         return Some(Other::text("HZ text", "convert it first (iconv -f HZ -t UTF-8)"));
@@ -103,10 +104,10 @@ pub(super) fn shifted(text: &[u8]) -> Option<Kind> {
     is_utf7(text).then(|| Other::text("UTF-7 text", "convert it first (iconv -f UTF-7 -t UTF-8)"))
 }
 
-/// So many runs of another character set prove that it is one.
+/// This many sequences of another character set prove that it is used.
 const FEW_RUNS: usize = 2;
 
-/// What stands between `begin` and the next `end`, on one line.
+/// Returns what is between `begin` and the next `end` on the same line.
 fn runs<'t>(text: &'t [u8], begin: &'t [u8], end: &'t [u8]) -> impl Iterator<Item = &'t [u8]> {
     text.split(|&byte| byte == b'\n').flat_map(move |line| {
         memmem::find_iter(line, begin).filter_map(move |at| {
@@ -116,29 +117,29 @@ fn runs<'t>(text: &'t [u8], begin: &'t [u8], end: &'t [u8]) -> impl Iterator<Ite
     })
 }
 
-/// A longer run is not looked at.
+/// Longer sequences are ignored.
 const LONGEST_RUN: usize = 256;
 
-/// Whether `run` is pairs of bytes as GB 2312 has them, without the eighth bit.
+/// Whether `run` is pairs of GB 2312 bytes without their eighth bits.
 fn is_gb(run: &[u8]) -> bool {
     run.len() > 1 && run.len().is_multiple_of(2) && run.chunks(2).all(|two| matches!(two, [0x21..=0x77, 0x21..=0x7E]))
 }
 
-/// What a `+` in text that may be UTF-7 stands for.
+/// What a `+` stands for, in text that may be UTF-7.
 enum Shift {
-    /// These letters, and perhaps signs between them.
+    /// These letters, perhaps with signs between them.
     Letters(Vec<char>),
-    /// A plus, or signs such as dashes and quotes: evidence for nothing.
+    /// A plus, or signs such as dashes and quotes. This proves nothing.
     Signs,
-    /// Nothing that UTF-7 writes.
+    /// Nothing that UTF-7 contains.
     Nothing,
 }
 
-/// Whether `text` is UTF-7. Telephone numbers, formulas and code have a plus before letters too, so most of what follows one
-/// must be letters in base 64, several of them different, of Latin, Greek, Cyrillic, Armenian and Hebrew, or words of one
-/// script.
+/// Whether `text` is UTF-7. Phone numbers, formulas and code also have a plus before letters. Therefore, most of what
+/// follows a plus must be letters in base64. Several must differ. They must be Latin, Greek, Cyrillic, Armenian or
+/// Hebrew, or be words in a single script.
 fn is_utf7(text: &[u8]) -> bool {
-    /// Letters below this are those of the scripts above, and few words in base 64 are one.
+    /// Letters below this belong to the scripts above. Few words are such a letter in base64.
     const NEAR: char = '\u{600}';
     if !text.is_ascii() {
         return false;
@@ -152,7 +153,7 @@ fn is_utf7(text: &[u8]) -> bool {
         match Shift::of(run, rest.get(run.len()) == Some(&b'-')) {
             Shift::Letters(letters) if letters.len() > 1 || letters[0] < NEAR => {
                 for far in letters.into_iter().filter(|letter| *letter >= NEAR) {
-                    // Japanese is written in all of these.
+                    // Japanese is written in all three scripts.
                     let of = match far.script() {
                         Script::Hiragana | Script::Katakana => Script::Han,
                         Script::Common | Script::Inherited => continue,
@@ -163,7 +164,7 @@ fn is_utf7(text: &[u8]) -> bool {
                 words.push(run);
             }
             Shift::Signs => {}
-            // A single letter far from the others may be a word of three letters.
+            // A word of three letters may look like a single letter of another script.
             Shift::Letters(_) | Shift::Nothing => others += 1,
         }
     }
@@ -174,7 +175,7 @@ fn is_utf7(text: &[u8]) -> bool {
 }
 
 impl Shift {
-    /// What `run`, the characters of base 64 behind a `+`, stands for; `ends` says whether a `-` follows it.
+    /// Decodes `run`, the base64 characters after a `+`. `ends` says whether a `-` follows.
     fn of(run: &[u8], ends: bool) -> Self {
         if run.is_empty() {
             return if ends { Self::Signs } else { Self::Nothing };
@@ -204,7 +205,7 @@ impl Shift {
     }
 }
 
-/// The six bits that a character of base 64 stands for.
+/// Returns the six bits that a base64 character stands for.
 fn base64(byte: u8) -> Option<u8> {
     Some(match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -216,7 +217,7 @@ fn base64(byte: u8) -> Option<u8> {
     })
 }
 
-/// Formats whose first bytes are never those of text.
+/// Recognizes formats whose first bytes never occur in text.
 fn sure(head: &[u8]) -> Option<Kind> {
     if let Some(Foreign { what, advice }) = Foreign::of(head) {
         return Some(Other::binary(what, advice));
@@ -297,14 +298,14 @@ fn program() -> Kind {
     Other::binary("a program", "pass a text file")
 }
 
-/// The first record's length and its checksum.
+/// Checks the length of the first record against its checksum.
 fn is_tfrecord(head: &[u8]) -> bool {
     let Some((length, sum)) = head.split_at_checked(8).and_then(|(a, b)| Some((a, b.get(..4)?))) else { return false };
     let masked = crc32c::crc32c(length).rotate_right(15).wrapping_add(0xA282_EAD8);
     masked.to_le_bytes() == *sum
 }
 
-/// The header of a tar archive of before 1988, by its checksum.
+/// Whether the header is that of a tar archive from before 1988, by its checksum.
 fn is_old_tar(head: &[u8]) -> bool {
     let Some(header) = head.get(..512) else { return false };
     let (begin, digits, end) = (&header[..148], &header[148..156], &header[156..]);
@@ -315,15 +316,16 @@ fn is_old_tar(head: &[u8]) -> bool {
     length > 0 && sum == written
 }
 
-/// Bytes that tell whether data are binary whose first ones are ASCII.
+/// The number of bytes that show whether data with an ASCII beginning is binary.
 const BEGIN: usize = 4 << 10;
 
-/// Formats whose first bytes text may have too: then more of the format must follow, or what no text is.
+/// Recognizes formats whose first bytes may also begin text. More of the format must follow, or bytes that text does
+/// not contain.
 fn ascii_magic(head: &[u8], whole: bool) -> Option<Kind> {
     let has_nul = |range: std::ops::Range<usize>| head.get(range).is_some_and(|bytes| bytes.contains(&0));
     let begins_with_nul = head[..head.len().min(64)].contains(&0);
     let (kind, is_sure) = match head {
-        // The first field of a page's header, or of the footer, is a number.
+        // The first field of a page's header or of the footer is a number.
         [b'P', b'A', b'R', b'1', rest @ ..] => (Kind::Parquet, rest.first() == Some(&0x15)),
         [b'P', b'A', b'R', b'E', ..] => (Other::binary("encrypted Parquet", "decrypt it first"), begins_with_nul),
         [b'F', b'E', b'A', b'1', ..] => {
@@ -355,12 +357,12 @@ fn ascii_magic(head: &[u8], whole: bool) -> Option<Kind> {
         }
         _ => return None,
     };
-    // A file may be cut short within its first bytes.
+    // A file may be truncated within its first bytes.
     let is_cut = whole && head.len() <= 8 && kind == Kind::Parquet;
     (is_sure || is_cut || is_binary(&head[..head.len().min(BEGIN)])).then_some(kind)
 }
 
-/// UTF-16 and UTF-32 without a byte-order mark, of a script that has ASCII's spaces or digits: their other bytes are NUL.
+/// Recognizes UTF-16 and UTF-32 without a byte-order mark, by the NUL bytes in spaces, digits and Latin letters.
 fn utf16(head: &[u8], whole: bool) -> Option<Kind> {
     let even = head.len() & !3;
     if even < 8 && !(whole && head.len() >= 4) {
@@ -383,7 +385,7 @@ fn utf16(head: &[u8], whole: bool) -> Option<Kind> {
         let advice = "convert it first (iconv -f UTF-32BE -t UTF-8)";
         return Some(Other::binary("UTF-32 text without a byte-order mark", advice));
     }
-    // Of text in a script other than Latin, only spaces, digits and line ends have a NUL byte.
+    // In text of a non-Latin script, only spaces, digits and line ends have a NUL byte.
     let (even, odd) = (nul[0] + nul[2], nul[1] + nul[3]);
     let enough = fours / 4 + 1;
     if odd > enough && even * 50 < odd {
@@ -394,7 +396,7 @@ fn utf16(head: &[u8], whole: bool) -> Option<Kind> {
         let advice = "convert it first (iconv -f UTF-16BE -t UTF-8)";
         return Some(Other::binary("UTF-16 text without a byte-order mark", advice));
     }
-    // Chinese, Japanese and Korean have only their line ends with a NUL byte.
+    // In Chinese, Japanese and Korean, only line ends have a NUL byte.
     let units =
         |from: fn([u8; 2]) -> u16| is_east_asian(head[..head.len() & !1].as_chunks::<2>().0.iter().map(|it| from(*it)));
     if odd > 0 && even == 0 && units(u16::from_le_bytes) {
@@ -421,8 +423,8 @@ fn is_east_asian(units: impl Iterator<Item = u16>) -> bool {
     good * 20 > all * 19
 }
 
-/// Control characters but the separators, which text may have between records. A run of the same one counts once: a hole in a
-/// file is a run of NUL bytes.
+/// Counts control characters, except separators, which text may have between records. A run of the same one counts
+/// once, because a hole in a file is a run of NUL bytes.
 fn controls(head: &[u8]) -> usize {
     let mut before = b' ';
     let mut count = 0;
@@ -433,7 +435,7 @@ fn controls(head: &[u8]) -> usize {
     count
 }
 
-/// Whether `head` has too many control characters for text, of any encoding.
+/// Whether `head` has too many control characters for text in any encoding.
 fn is_binary(head: &[u8]) -> bool {
     let count = controls(head);
     count * 2 > head.len() || (count > FEW_CONTROLS && count > head.len() / TEXT_BYTES_PER_CONTROL)

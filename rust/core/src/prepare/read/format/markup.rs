@@ -1,11 +1,12 @@
-//! XML and HTML, with a declaration or without, and what is made of it: dumps, wikiextractor's output, web archives.
+//! Recognizes XML and HTML, and formats based on them: dumps, the output of wikiextractor, web archives.
 
 use memchr::{memchr, memmem};
 
 use super::{Kind, Other, trim_start};
 use crate::prepare::read::xml::is_page;
 
-/// Elements of HTML that a page, or a part of one, begins with. Those of one letter are too often something else.
+/// HTML elements at the beginning of a page or a part of one. Most elements with one letter are missing, because they
+/// are too often something else.
 #[rustfmt::skip]
 const HTML: &[&str] = &[
     "html", "head", "body", "title", "meta", "link", "script", "style", "div", "span", "table", "thead", "tbody", "tr",
@@ -14,10 +15,10 @@ const HTML: &[&str] = &[
     "blockquote", "noscript", "base", "video", "figure", "details", "summary", "sup", "sub", "u",
 ];
 
-/// What a file is that may be XML, of which nothing but a comment is seen.
+/// A file that may be XML, if only a comment was examined.
 pub(super) const LONG_COMMENT: &str = "XML that begins with a comment of more than 64 KiB";
 
-/// What `text` is, if it is markup.
+/// Recognizes `text` if it is markup.
 pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     if text.starts_with(b"WARC/") {
         return Some(Kind::Wet);
@@ -39,7 +40,7 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     let name = element.strip_prefix(b"<").map(name);
     match name {
         Some(b"mediawiki") => return Some(Kind::Mediawiki),
-        // A part of a dump: one stream of many, or the end of the last.
+        // A part of a dump: one of several streams, or the end of the last.
         Some(b"page") if is_page(element) && memmem::find(element, b"<title>").is_some() => {
             return Some(Kind::Mediawiki);
         }
@@ -64,14 +65,15 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     Some(if is_html { html() } else { xml(element) })
 }
 
-/// Whether `text` is a dump of MediaWiki whose beginning is missing: lines begin with tags that stand so in dumps only.
+/// Whether `text` is a MediaWiki dump without its beginning: some lines begin with tags that occur like this only in
+/// dumps.
 fn is_cut_dump(text: &[u8]) -> bool {
     #[rustfmt::skip]
     const TAGS: &[&str] = &[
         "<page>", "</page>", "<title>", "<ns>", "<revision>", "</revision>", "<contributor>", "<model>wikitext<",
         "<format>text/x-wiki<", "<text ", "<sha1>", "</mediawiki>",
     ];
-    // Few, and among them where a page begins or ends.
+    // So few tags are enough if they include the beginning or end of a page.
     const ENOUGH: usize = 3;
     if text.starts_with(b"<mediawiki") || text.starts_with(b"<?xml") || memmem::find(text, b"page").is_none() {
         return false;
@@ -107,13 +109,13 @@ fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
 }
 
-/// What follows the declarations and comments that XML and HTML may begin with.
+/// Returns what follows the declarations and comments at the beginning of XML or HTML.
 pub(super) fn first_element(mut text: &[u8]) -> &[u8] {
     loop {
         let end: &[u8] = match text {
             [b'<', b'?', ..] => b"?>",
             [b'<', b'!', b'-', b'-', ..] => b"-->",
-            // A document type may hold declarations of its own.
+            // A document type may contain declarations.
             [b'<', b'!', ..] if !starts_with_ignoring_case(text, b"<!doctype html") => {
                 let bracket = memchr(b'[', text).unwrap_or(usize::MAX);
                 if memchr(b'>', text).is_some_and(|end| bracket < end) { b"]>" } else { b">" }
@@ -125,7 +127,7 @@ pub(super) fn first_element(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// The name that `text` begins with, as of an element.
+/// Returns the name at the beginning of `text`, such as that of an element.
 fn name(text: &[u8]) -> &[u8] {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | 0x80..);
     let end = text.iter().position(|byte| !is_part(byte)).unwrap_or(text.len());
@@ -136,13 +138,13 @@ fn name(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether a `<doc` is wikiextractor's: with attributes, as other formats, too, call an element so.
+/// Whether a `<doc` is wikiextractor's, which has attributes. Other formats also have elements of this name.
 fn is_doc(element: &[u8]) -> bool {
     let line = &element[..memchr(b'\n', element).unwrap_or(element.len())];
     line.get(4).is_some_and(u8::is_ascii_whitespace) && memchr(b'=', line).is_some()
 }
 
-/// Whether `text`, which begins with `<name`, is markup: prose, too, may begin with a word in angle brackets.
+/// Whether `text`, which begins with `<name`, is markup. Prose may also begin with a word in angle brackets.
 fn is_markup(text: &[u8], name: &[u8], whole: bool) -> bool {
     let rest = &text[1 + name.len()..];
     let Some(end) = memchr(b'>', rest) else { return false };
@@ -157,7 +159,7 @@ fn is_markup(text: &[u8], name: &[u8], whole: bool) -> bool {
     if !is_tag {
         return false;
     }
-    // It has attributes, is empty, or ends somewhere; or an element in it does, if the end is not in sight.
+    // It has attributes, is empty, or is closed. If the examined text ends before, an element inside it must be closed.
     let ends = |name: &[u8], text: &[u8]| memmem::find(text, &[b"</", name, b">"].concat()).is_some();
     if !attributes.is_empty() || ends(name, rest) {
         return true;

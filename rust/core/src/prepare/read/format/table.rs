@@ -1,4 +1,4 @@
-//! Tables of comma- or tab-separated values, by a first row that is a header and rows of as many fields.
+//! Recognizes tables of comma- or tab-separated values: the first row is a header, and other rows have as many fields.
 
 use std::path::Path;
 
@@ -6,16 +6,19 @@ use super::Kind;
 use crate::prepare::read::rows::{Dialect, Sight, newline};
 use crate::prepare::read::table::{find, preamble};
 
-/// Rows that must agree with a header whose names tell nothing.
+/// The number of rows that must agree with a header without known names.
 const ROWS: usize = 5;
-/// Lines that must have as many tabs each to be rows of a table without a header, and the most that are looked at.
+/// A table without a header must have at least this many rows with equally many tabs.
 const BARE_ROWS: usize = 8;
+/// The maximum number of lines examined for such a table.
 const LINES: usize = 200;
-/// The longest name of a column, in bytes; of one beside which no other tells that this is a header.
-const NAME: (usize, usize) = (200, 40);
-/// What is between fields, and what a table with it is.
+/// The maximum length of a column's name in bytes.
+const LONGEST_NAME: usize = 200;
+/// The same, in a header without known names.
+const LONGEST_UNKNOWN_NAME: usize = 40;
+/// Delimiters, and the format of a table that has them.
 const DELIMITERS: [(u8, Kind); 4] = [(b'\t', Kind::Tsv), (b',', Kind::Csv), (b';', Kind::Csv), (b'|', Kind::Csv)];
-/// Names of columns that tell that the first line is a header.
+/// Column names that identify the first line as a header.
 #[rustfmt::skip]
 const NAMES: &[&str] = &[
     "text", "id", "title", "body", "content", "label", "sentence", "url", "date", "name", "document", "article", "abstract",
@@ -29,13 +32,13 @@ const NAMES: &[&str] = &[
 /// The names of a header.
 struct Header {
     names: usize,
-    /// How many of them tell that this is a header.
+    /// How many of them are in [`NAMES`].
     known: usize,
-    /// Whether the names look as programs write them: without spaces around them, short, all different.
+    /// Whether the names look machine-written: short, distinct, and without spaces around them.
     strict: bool,
 }
 
-/// What `text` is, if it is a table.
+/// Recognizes `text` if it is a table.
 pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     let newline = newline(text);
     let delimiters = DELIMITERS.map(|(delimiter, _)| delimiter);
@@ -56,18 +59,18 @@ pub(super) fn recognize(text: &[u8], whole: bool) -> Option<Kind> {
     })
 }
 
-/// Whether all lines have equally many tabs between values, as tables without a header have.
+/// Whether all lines have equally many tabs between values, as in a table without a header.
 pub(super) fn has_columns(text: &[u8], whole: bool) -> bool {
     let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
     if !whole {
-        // It continues behind what is looked at.
+        // The last line continues after the examined text.
         lines.pop();
     }
     let mut lines =
         lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty());
     let columns = |line: &[u8]| {
         let fields = line.split(|&byte| byte == b'\t');
-        // A line that is indented, or ends in a tab, is of a text.
+        // An indented line, or one that ends in a tab, is prose or code.
         (!line.starts_with(b"\t") && !line.ends_with(b"\t")).then(|| fields.count())
     };
     let Some(count) = lines.next().and_then(columns).filter(|&count| count > 1) else { return false };
@@ -82,7 +85,7 @@ pub(super) fn has_columns(text: &[u8], whole: bool) -> bool {
 }
 
 impl Header {
-    /// The names of the columns, if the line can be a header: short names, nothing like the words of a sentence.
+    /// Returns the column names if the line can be a header: its fields are short and unlike the words of a sentence.
     fn of(line: &str, delimiter: char) -> Option<Self> {
         let mut strict = true;
         let mut names = Vec::new();
@@ -92,8 +95,8 @@ impl Header {
             let is_quoted = outer.len() > 1 && outer.starts_with('"') && outer.ends_with('"');
             let inner = if is_quoted { &outer[1..outer.len() - 1] } else { outer };
             let name = inner.trim();
-            strict &= outer == field && name == inner && name.len() <= NAME.1;
-            // The first column of a table with an index has no name; some rows end in a delimiter.
+            strict &= outer == field && name == inner && name.len() <= LONGEST_UNKNOWN_NAME;
+            // In a table with an index, the first column has no name. Some rows end in a delimiter.
             if !(is_name(name) || name.is_empty() && (i == 0 || i == last)) {
                 return None;
             }
@@ -108,15 +111,15 @@ impl Header {
         (names.len() > 1 && (strict || known > 0)).then_some(Self { names: names.len(), known, strict })
     }
 
-    /// Whether `rows`, the lines behind it, are rows of a table with it.
+    /// Whether `rows`, the lines after the header, have the header's number of fields.
     fn fits(&self, rows: &[u8], whole: bool, dialect: Dialect) -> bool {
         let sight = Sight::of(rows, whole, dialect, self.names);
         let count = sight.fields.len();
         let good = sight.fields.iter().filter(|&&fields| fields == self.names).count();
-        // Commas in text that has no quotes make more fields.
+        // Commas in unquoted text give additional fields.
         let enough = sight.fields.iter().filter(|&&fields| fields >= self.names).count();
         match count {
-            // The first row continues behind what is looked at.
+            // The first row continues after the examined text.
             0 => self.known > 0 && sight.cut.is_some_and(|fields| (2..=self.names).contains(&fields)),
             _ if self.known > 1 && self.strict => enough * 2 >= count,
             _ if self.known > 0 => good > 0 && good * 2 >= count,
@@ -125,7 +128,7 @@ impl Header {
     }
 }
 
-/// The names in `row`, to show them, and the name of its column `index`, if it seems to be a header.
+/// If `row` seems to be a header, returns its names for a message, and the name of column `index`.
 pub(in crate::prepare::read) fn names_in(row: &str, delimiter: u8, index: usize) -> Option<(String, String)> {
     const SHOWN: usize = 10;
     let row = row.trim_end_matches(['\r', '\n']);
@@ -140,18 +143,18 @@ fn is_name(name: &str) -> bool {
     let is_part = |c: char| {
         c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '/' | '(' | ')' | ':' | '#' | '?') || is_symbol(c)
     };
-    name.len() <= NAME.0
+    name.len() <= LONGEST_NAME
         && name.split(' ').count() <= 3
         && name.chars().all(is_part)
         && (name.chars().any(char::is_alphabetic) || (name.chars().count() == 1 && name.chars().all(is_symbol)))
 }
 
-/// Signs that names of columns have, and sentences rarely.
+/// Whether a character occurs in column names, but rarely in sentences.
 fn is_symbol(c: char) -> bool {
     matches!(c, '#' | '№' | '%' | '$' | '€' | '£' | '§' | '°' | '&' | '+' | '*' | '@' | '=' | '\'' | '[' | ']')
 }
 
-/// What the file at `path` is by its name, without the suffix of a compression, if that is a table.
+/// Returns the format of a table according to the name of the file, not counting the suffix of a compression.
 pub fn kind_of_name(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let compressed = [".gz", ".bz2", ".xz", ".zst", ".zstd"].iter().find_map(|suffix| name.strip_suffix(suffix));
@@ -162,8 +165,8 @@ pub fn kind_of_name(path: &Path) -> Option<Kind> {
     }
 }
 
-/// Whether `text` is a table whose first row has a column that is called `field`: of values with tabs between them, if
-/// `kind` is TSV. If `agree`, rows must follow that have as many fields.
+/// Whether `text` is a table with a column named `field`. If `kind` is TSV, values are separated by tabs. If `agree` is
+/// set, rows with as many fields must follow.
 pub(super) fn is_named(text: &[u8], whole: bool, kind: Kind, field: &str, agree: bool) -> bool {
     let newline = newline(text);
     let delimiters: &[u8] = if kind == Kind::Tsv { b"\t" } else { b",;|\t" };

@@ -45,7 +45,7 @@ fn prose_is_text() {
     ] {
         assert_eq!(recognize(text.as_bytes(), true), Kind::Text, "{text:?}");
     }
-    // What single bytes do to text is not for this to say; nor are other encodings.
+    // Single bad bytes and other encodings do not change the format.
     let mut text = "A sentence in a line.\n".repeat(5000).into_bytes();
     for at in [0, 1, 70, 4000, 60_000] {
         text[at] = 0;
@@ -165,7 +165,7 @@ fn text_that_is_not_prose_is_named() {
     assert_eq!(recognize(long.as_bytes(), false).what(), "XML other than a MediaWiki dump");
 }
 
-/// Lines of JSON objects.
+/// Returns lines of JSON objects.
 fn objects(count: usize) -> String {
     (0..count).fold(String::new(), |lines, i| lines + &format!("{{\"text\": \"Sentence {i} is here.\"}}\n"))
 }
@@ -299,7 +299,7 @@ fn a_plus_before_letters_is_not_utf_7() {
         "commit +add- -rem\n",
     ] {
         assert_eq!(recognize(text.repeat(3).as_bytes(), true), Kind::Text, "{text}");
-        // It decides only about text that is nothing else.
+        // This applies only to text in no other format.
         let text = text.replace('\n', " M+APw-nchen und K+APY-ln. ");
         for (other, kind) in [
             (format!("{{\"text\": \"{text}\"}}\n"), Kind::Jsonl),

@@ -22,7 +22,7 @@ const SCHEMA: &str = "message rows {
     required binary dotted;
 }";
 
-/// Rows in groups of `group`, each with the texts of `texts` in the three places.
+/// Writes `texts` in groups of `group` rows. Each row has the same text in three columns.
 fn write(path: &Path, texts: &[Option<&[u8]>], group: usize, properties: WriterProperties) {
     let schema = parse_message_type(SCHEMA).unwrap();
     let mut writer =
@@ -63,7 +63,7 @@ fn properties() -> WriterProperties {
     WriterProperties::builder().build()
 }
 
-/// The texts of `field`, and how many rows were left out and sequences mended.
+/// Returns the texts of `field`, the number of skipped rows, and the number of replaced sequences.
 fn read(path: &Path, field: &str, change: impl Fn(&mut ReadOptions)) -> Result<(Vec<String>, u64, u64), String> {
     let mut options = ReadOptions { text_field: field.into(), ..ReadOptions::default() };
     change(&mut options);
@@ -159,7 +159,7 @@ fn damaged_files_are_errors() {
         let message = read(&path, "text", |_| {}).unwrap_err();
         assert!(message.contains("the Parquet footer cannot be read"), "{message}");
     }
-    // Not all damage shows, but none of it may panic or go on for ever.
+    // Not all damage is detected, but none may cause a panic or an endless loop.
     for at in (4..whole.len()).step_by(7) {
         for value in [0, 0x7F, 0xFF] {
             let mut bytes = whole.clone();

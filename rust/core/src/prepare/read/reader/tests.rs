@@ -13,7 +13,7 @@ use crate::prepare::read::options::ParagraphRule;
 use crate::prepare::read::parse::parse;
 use crate::prepare::read::raw::{BLOCK_BYTES, Document, ReadCounts};
 
-/// What reading `files` gives.
+/// The result of reading `files`.
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     texts: Vec<String>,
@@ -92,7 +92,7 @@ fn each_form_in_each_compression() {
             assert_eq!(read.texts, expected);
             assert_eq!(read.formats, [(format, 1)]);
             assert!(with_stdin(&stored, &options()).unwrap().texts == expected, "{format}");
-            // Compressed data that is cut short is never taken for a shorter file.
+            // Truncated compressed data is never taken for a shorter file.
             if stored != bytes.as_bytes() {
                 let error = self::read(&[&stored[..stored.len() - 3]], &options()).unwrap_err();
                 assert!(error.contains("000") && error.contains("truncated"), "{error}");
@@ -220,7 +220,7 @@ fn bad_records_stop_it_or_are_left_out() {
     for bad in [1, 3, 4, 5, 6] {
         let message = read_lines(&["", lines[0], "", lines[bad]], &options()).unwrap_err();
         assert!(message.starts_with("000, line 4: "), "{message}");
-        // The file ends within the last line of these.
+        // The last line of these is incomplete.
         let expected = if bad == 1 { "the file is cut short: " } else { "not a JSON object: " };
         assert!(bad == 5 || message.contains(expected), "{message}");
     }
@@ -330,7 +330,7 @@ fn files_that_are_cut_short_are_named() {
     assert!(message.starts_with(&format!("000, byte {}: ", whole_pages.len())), "{message}");
     let message = read(&[&DUMP.as_bytes()[..50]], &options()).unwrap_err();
     assert!(message.contains("cut short"), "{message}");
-    // What the messages advise works.
+    // The advice in the messages works.
     let skip = ReadOptions { skip_bad: true, ..options() };
     let last = DUMP.rfind("<page>").unwrap();
     for end in [last + 7, last + 20, DUMP.rfind("</text>").unwrap(), DUMP.rfind("</page>").unwrap() + 3] {
@@ -351,7 +351,7 @@ fn files_that_are_cut_short_are_named() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Sizes around a block's, so that documents lie across its end, and streams across documents.
+    /// Sizes around a block's size, so that documents extend across the end of a block, and streams across documents.
     #[test]
     fn blocks_neither_lose_nor_invent_documents(
         sizes in prop::collection::vec(prop_oneof![1_usize..100, 1000_usize..90_000, 500_000_usize..600_000], 1..30),
@@ -396,7 +396,7 @@ proptest! {
 
 #[test]
 fn what_is_nearly_a_format_is_named_or_read() {
-    // A first line that is broken is a record that is broken.
+    // A broken first line is a broken record.
     for first in ["{\"text\": \"A\" \"b\"}", "{\"text\": \"cut"] {
         let text = format!("{first}\n{{\"text\": \"b\"}}\n");
         let message = read(&[text.as_bytes()], &options()).unwrap_err();
@@ -420,7 +420,7 @@ fn what_is_nearly_a_format_is_named_or_read() {
     assert_eq!(read(&[WIKIEXTRACTOR.trim_end().as_bytes()], &options()).unwrap().texts.len(), 2);
 }
 
-/// One stream of a multistream dump, and what else may stand between pages.
+/// One stream of a multistream dump, and what else may be between pages.
 #[test]
 fn parts_of_dumps_and_comments() {
     let pages = &DUMP[DUMP.find("<page>").unwrap()..DUMP.rfind("</mediawiki>").unwrap()];
@@ -449,7 +449,7 @@ fn parts_of_dumps_and_comments() {
         let message = read(&[text.as_bytes()], &options()).unwrap_err();
         assert!(message.contains(place), "{message}");
     }
-    // A comment that lies across the end of a block, with pages in it.
+    // A comment with pages in it that extends across the end of a block.
     let many = pages.repeat(20_000);
     let text = format!("{pages}<!-- {many} -->{pages}");
     assert_eq!(texts(&[text.as_bytes()], &options()).len(), 4);
@@ -520,7 +520,7 @@ fn tables() {
             expected
         );
     }
-    // Without a header, by number.
+    // Without a header, the column is given by number.
     let by_number = |it: &mut ReadOptions| (it.format, it.text_field) = (Format::Csv, "2".into());
     assert_eq!(read_as("1,One.\n2,Two.\n", &by_number).unwrap().texts, ["One.", "Two."]);
     // The last row needs no newline.
@@ -540,7 +540,7 @@ fn tables() {
         let read = read_as(text, &|it| it.skip_bad = true).unwrap();
         assert_eq!((read.texts.as_slice(), read.counts.bad_records), (&left.map(ToOwned::to_owned)[..], 1));
     }
-    // An open quote does not take in the rest of a long file.
+    // An open quote does not extend over the rest of a long file.
     let long = format!("id,text\n1,a\n2,\"b\n{}", "3,c\n".repeat(5 << 20));
     let error = read_as(&long, &|_| {}).unwrap_err();
     assert!(error.contains("line 3: ") && error.contains("got none within 16777216 bytes"), "{error}");
@@ -570,7 +570,7 @@ fn padding_and_junk_behind_a_dump() {
     assert_eq!(texts(&cut, true).unwrap(), ["one\n", "two\n"]);
 }
 
-/// A disk may have padded a file.
+/// A disk may pad a file.
 #[test]
 fn zeros_at_the_end_are_nothing() {
     let wet = archives::warc("conversion", None, "One.") + &archives::warc("conversion", None, "Two.");
@@ -635,7 +635,7 @@ fn remedies_for_records_of_other_shapes() {
     }
     let record = said("{\"notes\": [{\"a\": 1}]}\n{\"notes\": [{\"a\": 2}]}\n");
     assert!(!record.contains("jq "), "{record}");
-    // What is only taken for JSON Lines may be text.
+    // What only looks like JSON Lines may be text.
     let log = "{\"event\": \"start\"}\n{\"event\": \"end\"}\nThe service was restarted.\nAll went well after that.\n";
     let error = said(log);
     assert!(error.ends_with("; if this is plain text, pass format='text'"), "{error}");
@@ -646,7 +646,7 @@ fn remedies_for_records_of_other_shapes() {
     assert!(said("{\n \"data\": [{\"text\": \"a\"}]\n}\n").contains("jq -c '.data[]'"), "array");
 }
 
-/// Many elements on one line: all of it is looked at a few times, not once for each.
+/// With many elements on one line, the line is not searched again for each.
 #[test]
 fn elements_on_one_line() {
     let one = "<doc id=\"i\" url=\"u\" title=\"Ti\">Text \u{FC}.</doc>".repeat(20_000);

@@ -42,16 +42,16 @@ fn how_a_table_quotes() {
     assert_eq!(choose("1\t\"a\" b\n2\tc\n3\td\n", b'\t'), (false, false, false));
     assert_eq!(choose("1\t\"a\n2\tc\n3\td\n", b'\t'), (false, false, false));
     assert_eq!(choose("1\t\"a\tb\"\n2\t\"c\nd\"\n3\t\"d\" e\n", b'\t'), (true, false, false));
-    // A quotation over rows is not one field, unless its lines are no rows.
+    // A quotation over several rows is not one field, unless its lines are not rows.
     assert_eq!(choose("1\t\"Hello.\n2\tHow are you?\"\n3\tFine.\n", b'\t'), (false, false, false));
     assert_eq!(choose("1\t\"Hello.\n2\tAll is well.\n3\tHow are you?\"\n", b'\t'), (false, false, false));
     assert_eq!(choose("1\t\"a\nb\tc\td\"\n2\t\"e\nf\"\n3\t\"g\" h\n", b'\t'), (true, false, false));
-    // The end of what is looked at is not the end of the table.
+    // The end of the examined text is not the end of the table.
     let rows = |text: &str| Dialect::choose(b'\t', b'\n', text.as_bytes(), false, 2).quotes;
     assert!(!rows("1\t\"a\n2\tc\n3\td\n4\te\n") && rows("1\tb\n2\t\"A long text\nof lines\nthat is cut"));
 }
 
-/// Rows of which the beginning of their table does not tell how they quote.
+/// Rows with a dialect that does not show at the beginning of their table.
 #[test]
 fn rows_in_another_dialect() {
     let rows = |dialect: Dialect, text: &str| {
@@ -96,7 +96,7 @@ fn rows_in_another_dialect() {
     ] {
         assert_eq!(rows(dialect, text), (expected.iter().map(ToString::to_string).collect(), 0), "{text}");
     }
-    // What is no row of so many fields in any dialect stays a fault.
+    // A line without this number of fields in any dialect remains a fault.
     for (dialect, text) in [
         (sure, "1\t\"Hello\nhe said \"yes\" there\"\n"),
         (sure, "1\t\"Hello\nmore\nand more\n"),
@@ -108,7 +108,7 @@ fn rows_in_another_dialect() {
 }
 
 proptest! {
-    /// Where a row ends, and in which dialect, does not depend on how much of what follows is seen.
+    /// The end and dialect of a row do not depend on how much of the following data is known.
     #[test]
     fn more_data_change_no_row(
         parts in prop::collection::vec(prop::sample::select(
@@ -126,7 +126,7 @@ proptest! {
         }
     }
 
-    /// A row that is whole here is one record of the crate, whatever the dialect, and rows are those of all of the data.
+    /// A whole row is one record for the `csv` crate in any dialect, and rows do not depend on how much data is known.
     #[test]
     fn rows_are_those_of_the_crate(
         parts in prop::collection::vec(prop::sample::select(
@@ -158,7 +158,7 @@ proptest! {
         let _ = Sight::of(text.as_bytes(), true, quoted, 2);
     }
 
-    /// What the crate writes is read as it was, and never has a fault.
+    /// What the `csv` crate writes is read back unchanged and without faults.
     #[test]
     fn what_the_crate_writes(
         rows in prop::collection::vec(prop::collection::vec("[a\", \n\\\\]{0,6}", 2..3), 1..8),

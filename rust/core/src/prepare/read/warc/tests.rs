@@ -20,7 +20,7 @@ fn a_record_is_whole_if_another_or_the_end_follows() {
         assert_eq!(next(&both[..end], false, 0), expected, "{end}");
         assert_eq!(next(&both[..end], true, 0), whole, "{end}");
     }
-    // Its length may count the line ends behind it, but not less than its text.
+    // Its length may include the following line ends, but must include the whole text.
     for (length, is_whole) in [(0, false), (2, false), (3, true), (5, true), (7, true), (8, false), (9000, false)] {
         let data = [&record(length, "One")[..], &two].concat();
         let first = data.len() - two.len();
@@ -38,7 +38,7 @@ fn a_record_is_whole_if_another_or_the_end_follows() {
 
 #[test]
 fn headers_end_early() {
-    // Each line begins a record: none is looked through more than once.
+    // A record begins on each line. None is searched more than once.
     let many = b"WARC/1.0\r\n".repeat(80_000);
     assert_eq!(next(&many, false, 0), Next::Broken(Some(10), Why::Header));
     assert_eq!(last_end(&many, true), Some(many.len() - 10));

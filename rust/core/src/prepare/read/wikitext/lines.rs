@@ -1,10 +1,9 @@
-//! Lines of a page to paragraphs, and what a gap leaves behind mended.
+//! Collects the lines of a page into paragraphs, and repairs the text around gaps.
 
 use crate::prepare::sentences::{is_closer, is_of_word, is_terminator};
 use crate::unicode::is_written_without_spaces;
 
-/// Stand in a line where something was left out, by what the gap does. No text holds them: [`Lines::text`] is not given
-/// control characters.
+/// Mark gaps in a line, by their effect. [`Lines::text`] gets no control characters, so text does not contain these.
 const JOIN: char = '\0';
 const SPACE: char = '\u{1}';
 const HOLE: char = '\u{4}';
@@ -13,24 +12,24 @@ fn is_gap(c: char) -> bool {
     matches!(c, JOIN | SPACE | HOLE)
 }
 
-/// What a line of wikitext is by its first character.
+/// The kind of a wikitext line, by its first character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Kind {
     /// Part of a paragraph.
     #[default]
     Text,
-    /// A heading, if it ends as one.
+    /// A heading, if it also ends like one.
     Heading,
-    /// An item of a list, or an indented line.
+    /// A list item, or an indented line.
     Item,
-    /// A line of a table outside any.
+    /// A table row outside a table.
     Stray,
 }
 
-/// How much of a line a gap takes with it when the line holds nothing else.
+/// What a gap does to a line that contains nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gap {
-    /// The line is as if it were not there.
+    /// The line is ignored.
     Inline,
     /// The line ends a paragraph.
     Block,
@@ -39,25 +38,25 @@ pub(super) enum Gap {
 /// What a gap does to the words around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// They are one word.
+    /// They become one word.
     Join,
-    /// They are two.
+    /// They remain two words.
     Space,
-    /// They are two, and their sentence lacks something.
+    /// They remain two words, and their sentence lacks something.
     Hole,
 }
 
-/// The paragraphs of a page in the making.
+/// Builds the paragraphs of a page.
 pub(super) struct Lines<'a> {
     out: &'a mut String,
-    /// Where in `out` a sentence lacks something, ascending.
+    /// Positions in `out` where a sentence lacks something, ascending.
     holes: Vec<usize>,
     paragraph: String,
     line: String,
     kind: Kind,
     gap: Option<Gap>,
     quotes: bool,
-    /// Where in the line the first link to another site stands.
+    /// The position in the line of the first link to another site.
     external: Option<usize>,
 }
 
@@ -68,28 +67,29 @@ impl<'a> Lines<'a> {
         Self { out, holes, paragraph, line, kind: Kind::Text, gap: None, quotes: false, external: None }
     }
 
-    /// The page ends. Returns where it lacks something.
+    /// Ends the page. Returns the positions where it lacks something.
     pub(super) fn finish(mut self) -> Vec<usize> {
         self.end_block();
         self.holes
     }
 
-    /// Says what the line is that begins.
+    /// Sets the kind of the line that begins.
     pub(super) fn begin(&mut self, kind: Kind) {
         self.kind = kind;
     }
 
-    /// Appends to the line; no control characters.
+    /// Appends text without control characters to the line.
     pub(super) fn text(&mut self, text: &str) {
         self.line.push_str(text);
     }
 
-    /// Appends characters that stand for themselves, whatever they are.
+    /// Appends characters that have no meaning as markup.
     pub(super) fn literal(&mut self, text: &str) {
         for c in text.chars() {
             match c {
                 _ if c.is_whitespace() => self.line.push(' '),
-                // What is written as a reference to be seen by no one: soft hyphens, marks of direction, zero width.
+                // Invisible characters written as references: soft hyphens, directional marks, characters of zero
+                // width.
                 '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}' | '\u{feff}' => {}
                 _ if c.is_control() => {}
                 _ => self.line.push(c),
@@ -97,7 +97,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Something was left out here.
+    /// Notes a gap.
     pub(super) fn gap(&mut self, gap: Gap, mark: Mark) {
         self.line.push(match mark {
             Mark::Join => JOIN,
@@ -107,7 +107,7 @@ impl<'a> Lines<'a> {
         self.gap = self.gap.max(Some(gap));
     }
 
-    /// A run of two or more apostrophes.
+    /// Handles a run of two or more apostrophes.
     pub(super) fn quotes(&mut self, count: usize) {
         let marks = match count {
             4 => 3,
@@ -118,12 +118,11 @@ impl<'a> Lines<'a> {
         self.quotes = true;
     }
 
-    /// A link to another site begins here.
+    /// Notes the beginning of a link to another site.
     pub(super) fn external(&mut self) {
         self.external.get_or_insert(self.line.len());
     }
 
-    /// The line ends.
     pub(super) fn end_line(&mut self) {
         let quotes = std::mem::take(&mut self.quotes);
         let external = self.external.take();
@@ -133,7 +132,7 @@ impl<'a> Lines<'a> {
         let gap = self.gap.take();
         let kind = std::mem::take(&mut self.kind);
         let text = self.line.trim_matches(|c| c == ' ' || is_gap(c));
-        // A formula on a line of its own is part of the sentence around it.
+        // A formula on its own line belongs to the sentence around it.
         let is_formula = text.is_empty() && gap == Some(Gap::Inline) && self.line.contains(HOLE);
         match kind {
             Kind::Text if is_formula => self.join(),
@@ -168,7 +167,7 @@ impl<'a> Lines<'a> {
         self.line.clear();
     }
 
-    /// The line ends, and the paragraph with it.
+    /// Ends the line and the paragraph.
     pub(super) fn end_block(&mut self) {
         self.end_line();
         self.end_paragraph();
@@ -209,21 +208,21 @@ impl<'a> Lines<'a> {
 }
 
 fn needs_no_space(c: char) -> bool {
-    // Full-width and ideographic punctuation brings its own space.
+    // Full-width and ideographic punctuation includes its own space.
     matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ffef}') || is_written_without_spaces(c)
 }
 
-/// Takes the marks of bold and italics out of a line.
+/// Removes the marks of bold and italics from a line.
 ///
-/// Where both are left open, one mark of three is an apostrophe and a mark of two (`l'''Avare''`), the one after a word
-/// of one letter before others: MediaWiki's rule.
+/// If both are left open, one mark of three is an apostrophe and a mark of two, as in `l'''Avare''`. As in MediaWiki,
+/// preferably this is a mark after a one-letter word.
 fn drop_quotes(line: &mut String) {
     const MARKS: [char; 3] = ['\u{2}', '\u{3}', '\u{5}'];
     let of = |marks: [char; 2]| line.chars().filter(|c| marks.contains(c)).count();
     let (italics, bold) = (of(['\u{2}', '\u{5}']), of(['\u{3}', '\u{5}']));
     let mut apostrophe = None;
     if italics % 2 == 1 && bold % 2 == 1 {
-        // After a one-letter word, after a longer one, after a space: the first of the best.
+        // In this order: after a one-letter word, after a longer one, after a space. The first of the best counts.
         let rank = |at: usize| {
             let mut before = line[..at].chars().rev();
             match (before.next(), before.next()) {
@@ -240,15 +239,16 @@ fn drop_quotes(line: &mut String) {
     line.retain(|c| !MARKS.contains(&c));
 }
 
-/// Appends `text` with single spaces, its gaps closed: no space before a mark that a gap set free, no empty brackets, no
-/// comma that nothing stands before, and a space between words. Adds to `holes` where a sentence lacks something.
+/// Appends `text` with single spaces and closed gaps. There are no spaces before a punctuation mark next to a gap, no
+/// empty brackets, no comma at the beginning. Words around a gap are separated. Adds positions to `holes` where a
+/// sentence lacks something.
 fn tidy(text: &str, out: &mut String, holes: &mut Vec<usize>) {
     let start = out.len();
     let first_hole = holes.len();
     let mut space = false;
     let mut gap = None;
     let mut from = 0;
-    // The gaps are control characters, and no others are there.
+    // Gaps are control characters, and there are no others.
     let special = text.bytes().enumerate().filter(|(_, byte)| *byte <= b' ').map(|(at, _)| at);
     for at in special.chain([text.len()]) {
         let mut word = &text[from..at];
@@ -293,35 +293,35 @@ fn tidy(text: &str, out: &mut String, holes: &mut Vec<usize>) {
     if gap.is_some_and(|gap| gap.hole.is_some()) && out.len() > start && !ends_sentence(&out[start..]) {
         holes.push(last_character(out, start));
     }
-    // Brackets that were closed may have been the last that a hole stood in.
+    // A hole may have been in brackets that were removed at the end.
     let end = out.len().saturating_sub(1).max(start);
     for hole in &mut holes[first_hole..] {
         *hole = (*hole).min(end);
     }
 }
 
-/// A gap that no word follows yet.
+/// A gap after which no word has followed yet.
 struct OpenGap {
-    /// Whether words on its sides are two.
+    /// Whether the words around it are two.
     separates: bool,
     hole: Option<Hole>,
 }
 
-/// Where something is missing.
+/// The position of something missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hole {
-    /// At a word, which may end the sentence: what stands behind the full stop is a note.
+    /// At the end of a word, which may end the sentence. After a full stop, what is missing was a note.
     AfterWord,
     /// Before the next word.
     AfterSpace,
 }
 
-/// Where the last character of `out` begins.
+/// Returns the position of the last character of `out`.
 fn last_character(out: &str, start: usize) -> usize {
     out[start..].char_indices().next_back().map_or(start, |(at, _)| start + at)
 }
 
-/// Whether a space belongs between a word and the next, which nothing but a gap separates.
+/// Whether a space is needed between two words that only a gap separates.
 fn sets_off(last: Option<char>, next: &str) -> bool {
     let (Some(last), Some(next)) = (last, next.chars().next()) else { return false };
     if is_written_without_spaces(last) || is_written_without_spaces(next) {
@@ -330,12 +330,13 @@ fn sets_off(last: Option<char>, next: &str) -> bool {
     (is_of_word(last) && is_of_word(next)) || (is_terminator(last) && next.is_uppercase())
 }
 
-/// Whether a sentence ends with the text, in quotes or brackets or not.
+/// Whether the text ends a sentence, perhaps inside quotes or brackets.
 fn ends_sentence(text: &str) -> bool {
     text.trim_end_matches(is_closer).ends_with(is_terminator)
 }
 
-/// What is left of `word`, the first after a `gap`, and whether a `space` goes before it; mends the end of `out`.
+/// Returns the rest of `word`, the first after a `gap`, and sets whether a `space` precedes it. Repairs the end of
+/// `out`.
 fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, gap: &mut OpenGap, out: &mut String) -> &'a str {
     while let Some(c) = word.chars().next() {
         let rest = &word[c.len_utf8()..];
@@ -352,7 +353,7 @@ fn close_gap<'a>(mut word: &'a str, start: usize, space: &mut bool, gap: &mut Op
             if !out[start..].ends_with(opening) {
                 return word;
             }
-            // What stood in brackets by itself, a sentence does without.
+            // A sentence does not need what was alone in brackets.
             if is_bracket(opening) {
                 gap.hole = None;
             }
@@ -420,18 +421,18 @@ fn is_separator(c: char) -> bool {
     matches!(c, ',' | ';' | ':' | '，' | '；' | '：' | '、' | '،' | '؛')
 }
 
-/// Whether an item of a list is a sentence rather than a name or a title.
+/// Whether a list item is a sentence, not a name or title.
 fn reads_as_prose(text: &str) -> bool {
     const WORDS: usize = 4;
-    // A word of scripts without spaces has two characters or so.
+    // In scripts without spaces, a word has about two characters.
     const CHARACTERS: usize = 8;
     let ends = text.trim_end_matches(|c| c == ' ' || is_closer(c)).ends_with(is_terminator);
     ends && (text.split(' ').filter(|word| word.contains(char::is_alphabetic)).nth(WORDS - 1).is_some()
         || text.chars().filter(|c| is_written_without_spaces(*c)).nth(CHARACTERS - 1).is_some())
 }
 
-/// Whether an item of a list is a book or paper: such items end with a full stop in many a bibliography. What tells is a
-/// number of a book, or an author before a comma, a year, and a title that is set off.
+/// Whether a list item is a book or paper. In many bibliographies, such items end with a full stop. They have the
+/// number of a book, or an author before a comma, a year and a distinct title.
 fn is_source(text: &str, names_title: bool) -> bool {
     const AUTHOR: usize = 40;
     if ["ISBN", "ISSN"].iter().any(|word| text.contains(word)) {

@@ -1,4 +1,4 @@
-//! Pairs of double brackets, and what the target of a link says of it.
+//! Pairs double brackets, and determines what a link shows by its target.
 
 use memchr::memchr2_iter;
 
@@ -6,7 +6,7 @@ use super::span::{Span, What};
 use super::spans::run;
 use crate::prepare::read::mediawiki::Site;
 
-/// Codes of Wikipedias that are not ISO 639-1's, by which `[[code:title]]` leads to the page in another language.
+/// Codes of Wikipedias that are not in ISO 639-1. A link `[[code:title]]` leads to the page in that language.
 #[rustfmt::skip]
 const WIKIS: &[&str] = &[
     "ace", "ady", "alt", "ami", "ang", "anp", "arc", "ary", "arz", "ast", "atj", "avk", "awa", "azb", "bar",
@@ -22,16 +22,16 @@ const WIKIS: &[&str] = &[
     "udm", "vec", "vep", "vls", "war", "wuu", "xal", "xmf", "zea", "zgh", "zh-classical", "zh-min-nan", "zh-yue",
 ];
 
-/// What the text inside `[[` and `]]` asks for.
+/// What `[[` and `]]` with this text between them show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
-    /// Nothing is shown in the text: a file, a category, the page in another language.
+    /// Nothing: a file, a category, the page in another language.
     Hidden,
-    /// What stands between these bytes is wikitext to be read.
+    /// The wikitext between these positions.
     Shown(usize, usize),
 }
 
-/// Where `[[` and `]]` stand that belong together, in the order of the text, `dropped` left out.
+/// Returns the matching pairs of `[[` and `]]` in the order of the text, outside `dropped`.
 pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
     let text = text.as_bytes();
     let mut found = Vec::new();
@@ -47,7 +47,7 @@ pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
             let byte = gap[next];
             let count = run(gap, next, byte);
             at = next + count;
-            // Of three the first is text, or closes an external link in the label.
+            // The first of three is text, or closes an external link in the label.
             for pair in 0..count / 2 {
                 if byte == b'[' {
                     open.push(from + next + count % 2 + 2 * pair);
@@ -62,12 +62,13 @@ pub(super) fn find(text: &str, dropped: &[Span]) -> Vec<(usize, usize)> {
     found
 }
 
-/// What the link between `start` and `end` (after its `[[`, before its `]]`) shows; `dropped` is what is from there on.
+/// Returns what the link from `start` to `end` shows: after its `[[`, before its `]]`. `dropped` contains the spans
+/// from there on.
 pub(super) fn read(text: &str, start: usize, end: usize, dropped: &[Span], site: &Site) -> Link {
     let inside = &text[start..end];
     let head = &inside.as_bytes()[..inside.len().min(LONGEST_TARGET)];
     let (pipe, after_pipe) = find_pipe(head, start, dropped).unzip();
-    // Where the pipe is too far away for a target there is none: what stands there is text in brackets.
+    // If the pipe is too far away for a target, this is text in brackets.
     let target = &inside[..pipe.unwrap_or(inside.len())];
     let blank = target.len() - target.trim_start().len();
     let colon = target[blank..].starts_with(':');
@@ -89,8 +90,8 @@ pub(super) fn read(text: &str, start: usize, end: usize, dropped: &[Span], site:
     Link::Shown(start + after_pipe, end)
 }
 
-/// The first `|` of `head`, which begins at `start`, outside what is dropped, or the first template that stands for one;
-/// and what follows it.
+/// Finds the first `|` of `head`, which begins at `start`, outside dropped spans, or the first template that stands for
+/// one. Returns its position and that of what follows.
 fn find_pipe(head: &[u8], start: usize, dropped: &[Span]) -> Option<(usize, usize)> {
     let mut dropped = dropped.iter().peekable();
     let mut from = 0;
@@ -109,10 +110,10 @@ fn find_pipe(head: &[u8], start: usize, dropped: &[Span]) -> Option<(usize, usiz
     }
 }
 
-/// A title has 255 bytes at most; entities and blanks come to that.
+/// A title has at most 255 bytes. Entities and spaces may make it longer.
 const LONGEST_TARGET: usize = 1 << 10;
 
-/// Whether a link to `target`, which no colon leads, shows nothing in the text.
+/// Whether a link to `target`, without a leading colon, shows nothing in the text.
 pub(super) fn hides(target: &str, site: &Site) -> bool {
     let Some(colon) = memchr::memchr(b':', &target.as_bytes()[..target.len().min(LONGEST_TARGET)]) else {
         return false;
@@ -132,7 +133,7 @@ pub(super) fn hides(target: &str, site: &Site) -> bool {
     is_language || site.is_file(&prefix) || site.is_category(&prefix)
 }
 
-/// Whether `text` begins with the scheme of an address.
+/// Whether `text` begins with the scheme of a URL.
 pub(super) fn is_url(text: &str) -> bool {
     const SCHEMES: &[&str] = &[
         "http://",
@@ -152,7 +153,8 @@ pub(super) fn is_url(text: &str) -> bool {
     })
 }
 
-/// What `[[target|]]` shows: no namespace, nothing in brackets at the end, nothing after a comma.
+/// Returns what `[[target|]]` shows: `target` without namespace, without final brackets, without anything after a
+/// comma.
 fn without_qualifiers(target: &str, site: &Site) -> (usize, usize) {
     let from = match target.find(':') {
         Some(colon) if site.is_namespace(&target[..colon].trim().to_lowercase().replace('_', " ")) => colon + 1,

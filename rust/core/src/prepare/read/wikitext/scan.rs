@@ -1,4 +1,4 @@
-//! The walk through a page: text to the lines, jumps over what is left out.
+//! Walks through a page: passes text to [`Lines`], and skips what is dropped.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::spans::{Spans, run};
 use super::tags::{self, Tag};
 use crate::prepare::read::mediawiki::Site;
 
-/// Bytes at which text may end; control characters among them, which are never text.
+/// Bytes at which text may end. Control characters are included, because they are never text.
 const SPECIAL: [bool; 256] = {
     let mut special = [false; 256];
     let mut byte = 0;
@@ -29,7 +29,7 @@ const SPECIAL: [bool; 256] = {
     special
 };
 
-/// Hands the text of a page to its lines. Returns where in `out` something is missing.
+/// Passes the text of a page to its lines. Returns the positions in `out` where something is missing.
 pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usize)], out: &mut String) -> Vec<usize> {
     let mut scanner = Scanner {
         text,
@@ -52,7 +52,7 @@ pub(super) fn scan(text: &str, site: &Site, spans: &Spans, links: &[(usize, usiz
     scanner.lines.finish()
 }
 
-/// Where the next of a byte is; looked for once, so that asking again and again costs nothing.
+/// The position of the next occurrence of a byte. It is searched once, so that repeated queries cost nothing.
 struct Ahead {
     byte: u8,
     found: Option<usize>,
@@ -63,7 +63,7 @@ impl Ahead {
         Self { byte, found: None }
     }
 
-    /// The first at `at` or later, or the end; `at` never goes back.
+    /// Returns the first position at or after `at`, or the end. `at` must not decrease between calls.
     fn from(&mut self, at: usize, text: &[u8]) -> usize {
         match self.found {
             Some(found) if found >= at => found,
@@ -80,18 +80,18 @@ struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     site: &'a Site,
-    /// These three without what lies behind.
+    /// These three contain only what is still ahead.
     spans: &'a [Span],
     variants: &'a [(usize, usize)],
-    /// What is shown in the place of templates.
+    /// The text shown in place of templates.
     texts: &'a str,
     links: &'a [(usize, usize)],
-    /// Where the shown part of something ends, and where the text goes on; the innermost last.
+    /// Positions where a shown part ends and where the text continues after it. The innermost is last.
     jumps: Vec<(usize, usize)>,
     at: usize,
-    /// Whether nothing but white space and gaps stands before `at` in its line.
+    /// Whether only whitespace and gaps precede `at` in its line.
     begins_line: bool,
-    /// Where the last `<br>` ended.
+    /// The end of the last `<br>`.
     break_end: Option<usize>,
     line_end: Ahead,
     lines: Lines<'a>,
@@ -149,7 +149,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Hands on `text`, which stands for `length` bytes.
+    /// Passes on `text`, which replaces `length` bytes.
     fn show(&mut self, length: usize, text: &str) {
         self.lines.text(text);
         self.at += length;
@@ -160,7 +160,7 @@ impl Scanner<'_> {
         self.at = end;
     }
 
-    /// Text up to the next byte that may be something else; at least one character.
+    /// Passes on text up to the next byte with a possible meaning, but at least one character.
     fn chunk(&mut self) {
         self.begins_line = false;
         let at = self.at;
@@ -171,7 +171,7 @@ impl Scanner<'_> {
         if let Some(variant) = self.variants.first() {
             limit = limit.min(variant.0);
         }
-        // A template whose words are shown goes on in the middle of them.
+        // A template whose words are shown may end in the middle of the text.
         if let Some(span) = self.spans.first() {
             limit = limit.min(span.start);
         }
@@ -179,7 +179,7 @@ impl Scanner<'_> {
         self.show(1 + length, &self.text[at..=at + length]);
     }
 
-    /// Reads what says of a line what it is; true if that took bytes.
+    /// Determines the kind of a line. Returns whether bytes were consumed.
     fn begin_line(&mut self) -> bool {
         let at = self.at;
         match self.bytes[at] {
@@ -211,7 +211,7 @@ impl Scanner<'_> {
             What::Formula => self.lines.gap(Gap::Inline, Mark::Hole),
             What::Block => self.lines.gap(Gap::Block, Mark::Space),
             What::Hole => {
-                // A box at the head of a page, whose text goes on in the same line.
+                // A box at the top of a page. The text continues on its last line.
                 let is_box = self.begins_line && memchr(b'\n', &self.bytes[span.start..span.end]).is_some();
                 self.lines.gap(Gap::Block, if is_box { Mark::Space } else { Mark::Hole });
             }
@@ -221,7 +221,7 @@ impl Scanner<'_> {
                 self.begins_line &= text == " ";
                 self.lines.text(text);
             }
-            // A row of a table whose marks are templates.
+            // A table row with templates for its marks.
             What::Pipe if self.begins_line => {
                 self.begins_line = false;
                 self.lines.begin(Kind::Stray);
@@ -279,7 +279,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// Where the `]` of the external link at hand is: in its line, and neither that of a link in the label nor left out.
+    /// Returns the position of the `]` that closes the current external link. It is on the same line, not part of a
+    /// link in the label, and not dropped.
     fn external_end(&self) -> Option<usize> {
         const LONGEST: usize = 4 << 10;
         let limit = (self.at + LONGEST).min(self.bytes.len());
@@ -313,7 +314,7 @@ impl Scanner<'_> {
             return self.show(1, "<");
         };
         match tags::tag(tag.name) {
-            // An address or a formula in angle brackets is text.
+            // A URL or formula in angle brackets is text.
             None if tag.attributes && !self.bytes[at..tag.end].contains(&b'=') => {
                 self.begins_line = false;
                 return self.show(1, "<");
@@ -350,8 +351,8 @@ impl Scanner<'_> {
         self.at = tag.end;
     }
 
-    /// What is between a `<sup>`, which ends at `start`, and the tag that closes it. It is not looked for far away: a text of many
-    /// such tags is not searched to its end for each.
+    /// Returns the range from `start`, the end of a `<sup>`, to the closing tag. The search is bounded, so that a text
+    /// with many such tags is not searched to its end for each.
     fn raised(&self, start: usize) -> Range<usize> {
         const LONGEST: usize = 64;
         let end = self.text.floor_char_boundary(start + LONGEST);
@@ -359,7 +360,7 @@ impl Scanner<'_> {
         start..start + memchr::memmem::find(near, b"</").or(memchr(b'\n', near)).unwrap_or(near.len())
     }
 
-    /// Braces that nothing closes: up to the first that might have been meant to, within the line.
+    /// Drops unclosed braces, up to the first closing brace on the line.
     fn unclosed_braces(&mut self) {
         let at = self.at;
         let mut end = self.line_end.from(at, self.bytes);
@@ -386,7 +387,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// `__NOTOC__` and its like, in the letters of any language.
+    /// Drops `__NOTOC__` and similar words, in the letters of any language.
     fn underscore(&mut self) {
         const LONGEST: usize = 80;
         let at = self.at;
@@ -404,7 +405,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// `-{..}-` up to `end`: the text for all variants, or for the first that is named.
+    /// Shows `-{..}-` up to `end`: the text for all variants, or that for the first variant.
     fn variant(&mut self, end: usize) {
         let mut start = self.at + 2;
         let mut close = end - 2;

@@ -1,29 +1,29 @@
-//! A stretch of wikitext that is not read as such.
+//! A span of wikitext that is not read as such.
 
-/// Why a stretch of wikitext is not read as such.
+/// Why a span of wikitext is not read as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// A comment, or what is not seen either: a line that holds nothing else is as if it were not there.
+    /// A comment or something else invisible. A line that contains nothing else is ignored.
     Comment,
-    /// Something in a line: a reference.
+    /// Something inside a line, such as a reference.
     Inline,
-    /// A formula in a line.
+    /// A formula inside a line.
     Formula,
-    /// Something that stands for itself: a table, a gallery, a template that no sentence needs.
+    /// Something separate from sentences: a table, a gallery, or a template that no sentence needs.
     Block,
-    /// A template of which nobody knows what it shows.
+    /// A template for which it is unknown what it shows.
     Hole,
-    /// The text between these bytes is shown unchanged.
+    /// The text between these positions is shown unchanged.
     Literal(usize, usize),
-    /// Marks of a template whose text is shown.
+    /// The marks of a template whose text is shown.
     Nothing,
-    /// The same, and this stretch of [`Spans::texts`](super::spans::Spans::texts) is shown in their place.
+    /// As [`What::Nothing`], but this range of [`Spans::texts`](super::spans::Spans::texts) is shown in their place.
     Text(usize, usize),
     /// A template that stands for `|`.
     Pipe,
 }
 
-/// A stretch of wikitext, from its first byte to the one after its last.
+/// A span of wikitext, from its first byte to the one after its last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub start: usize,

@@ -1,4 +1,4 @@
-//! What is left out of a page as a whole: comments, elements, templates and tables, in each other or not.
+//! Finds what to drop from a page as a whole: comments, elements, templates and tables, nested or not.
 
 use memchr::{memchr, memchr3_iter, memmem};
 
@@ -7,21 +7,21 @@ use super::tags::{self, ELEMENTS, Element};
 use super::templates;
 use crate::prepare::read::mediawiki::Site;
 
-/// What [`find`] found.
+/// The result of [`find`].
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    /// In the order of the text, none inside another.
+    /// In the order of the text. No span contains another.
     pub dropped: Vec<Span>,
-    /// Where `-{` and the byte after its `}-` stand, in the order of the text; these may lie in each other.
+    /// The positions of `-{` and of the byte after its `}-`, in the order of the text. They may be nested.
     pub variants: Vec<(usize, usize)>,
-    /// What is shown of templates that is no value of theirs.
+    /// Text that templates show in addition to their values.
     pub texts: String,
 }
 
-/// Something that was opened and is not closed yet.
+/// Something opened and not closed yet.
 #[derive(Debug, Clone, Copy)]
 enum Open {
-    /// This many braces, of which a template takes two and a parameter three.
+    /// This many braces. A template needs two and a parameter three.
     Braces {
         start: usize,
         count: usize,
@@ -58,15 +58,16 @@ struct Finder<'a> {
     site: &'a Site,
     spans: Spans,
     stack: Vec<Open>,
-    /// How many of each kind are on the stack: a closing mark that has no opening one must not search it.
+    /// The number of each kind on the stack. Without it, each unmatched closing mark would search the stack.
     open: [usize; 4],
-    /// A bit for each of [`ELEMENTS`] that is known not to be closed any more; without it the search would be quadratic.
+    /// One bit for each of [`ELEMENTS`], set if it has no closing tag in the rest of the text. Without it, the search
+    /// would be quadratic.
     unclosed: u64,
-    /// Whether `-{..}-` means something.
+    /// Whether `-{..}-` has a meaning.
     variants: bool,
 }
 
-/// Finds what is left out of `text`, a page of `site`.
+/// Finds what to drop from `text`, a page of `site`.
 pub(super) fn find(text: &str, site: &Site) -> Spans {
     let text = text.as_bytes();
     let mut finder = Finder {
@@ -104,7 +105,8 @@ impl Finder<'_> {
         Some(open)
     }
 
-    /// Drops what was opened after the last of `kind` and never closed; false if there is none of it.
+    /// Removes what was opened after the last of `kind` and never closed. Returns `false` if there is none of this
+    /// kind.
     fn unwind(&mut self, kind: usize) -> bool {
         if self.open[kind] == 0 {
             return false;
@@ -123,7 +125,8 @@ impl Finder<'_> {
         dropped.push(Span { start, end, what });
     }
 
-    /// The place among what is dropped of the first stretch at `start` or later, as far as templates that are shown ask.
+    /// Returns the index of the first dropped span at or after `start`. Considers only as many spans as a shown
+    /// template may contain.
     fn first_inside(&self, start: usize) -> usize {
         let dropped = &self.spans.dropped;
         let inside = dropped.iter().rev().take(templates::MOST_INSIDE + 1).take_while(|span| span.start >= start);
@@ -158,7 +161,7 @@ impl Finder<'_> {
             Element::Block => What::Block,
             Element::Formula => What::Formula,
             Element::Joining => What::Comment,
-            // `<nowiki/>` keeps marks apart, not words.
+            // `<nowiki/>` separates marks, not words.
             Element::Literal if tag.empty => What::Comment,
             Element::Inline | Element::Literal | Element::Code => What::Inline,
         };
@@ -180,7 +183,7 @@ impl Finder<'_> {
         end
     }
 
-    /// Where the closing tag of an element begins, and where what follows it does.
+    /// Returns the beginning and end of an element's closing tag.
     fn closing_tag(&mut self, index: usize, from: usize) -> Option<(usize, usize)> {
         if self.unclosed >> index & 1 == 1 {
             return None;
@@ -195,7 +198,7 @@ impl Finder<'_> {
                 if tag.closes {
                     return Some((at, tag.end));
                 }
-                // A reference never holds another: the first was left open, and what stands between is text.
+                // References are never nested. The first one is unclosed, and what follows it is text.
                 if name == "ref" && !tag.empty {
                     return None;
                 }
@@ -255,9 +258,9 @@ impl Finder<'_> {
         at + count
     }
 
-    /// Whether only white space, marks of lists, and things that are left out stand before `at` in its line.
+    /// Whether only whitespace, list marks and dropped spans precede `at` in its line.
     fn begins_line(&self, at: usize) -> bool {
-        // Without a bound a line of nothing but templates and tables would be walked for each of them.
+        // Without this limit, a line of only templates and tables would be searched again for each of them.
         const MOST: usize = 32;
         let mut at = at;
         let mut before = self.spans.dropped.iter().rev().take(MOST);
@@ -281,7 +284,7 @@ impl Finder<'_> {
         true
     }
 
-    /// A table that is never closed goes up to the next heading, or with all the rest.
+    /// Drops each unclosed table up to the next heading, or to the end of the text.
     fn finish(mut self) -> Spans {
         self.spans.variants.sort_unstable();
         let mut open = self.stack.iter().filter_map(|open| match open {
@@ -311,7 +314,7 @@ impl Finder<'_> {
     }
 }
 
-/// How often `byte` stands from `at` on.
+/// Returns how often `byte` is repeated from `at` on.
 pub(super) fn run(text: &[u8], at: usize, byte: u8) -> usize {
     text[at..].iter().take_while(|b| **b == byte).count()
 }

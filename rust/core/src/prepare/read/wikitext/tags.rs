@@ -1,23 +1,24 @@
-//! Elements of HTML and of MediaWiki's extensions, as far as they matter to prose.
+//! Elements of HTML and of MediaWiki's extensions, as far as they matter for prose.
 
-/// What becomes of an element that stands with all it holds between its tags.
+/// How to treat an element with everything between its tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
-    /// It goes, out of the middle of a sentence.
+    /// Drop it from the sentence.
     Inline,
-    /// The same, and what stands around it belongs together: nothing is seen of it, or it is set above the text.
+    /// Drop it, and join what is around it, because it is invisible or set above the text.
     Joining,
-    /// A formula: it goes, and the sentence lacks it.
+    /// A formula: drop it, and note that the sentence lacks something.
     Formula,
-    /// It goes, and a paragraph with it.
+    /// Drop it, and end the paragraph.
     Block,
-    /// What it holds is text, not markup.
+    /// Keep its content as text, not markup.
     Literal,
-    /// It goes where it runs over lines; else its tags go.
+    /// Drop it if it spans several lines. Otherwise, drop only its tags.
     Code,
 }
 
-/// Elements whose content is not wikitext, or not this page's prose; MediaWiki reads none of their braces and brackets.
+/// Elements whose content is not wikitext, or not prose of this page. MediaWiki does not interpret braces and brackets
+/// in them.
 pub(super) const ELEMENTS: [(&str, Element); 37] = [
     ("ref", Element::Inline),
     ("math", Element::Formula),
@@ -58,12 +59,12 @@ pub(super) const ELEMENTS: [(&str, Element); 37] = [
     ("dynamicpagelist", Element::Block),
 ];
 
-/// The index in [`ELEMENTS`] of a name.
+/// Returns the index of a name in [`ELEMENTS`].
 pub(super) fn element(name: &[u8]) -> Option<usize> {
     ELEMENTS.iter().position(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// What a tag that stands by itself does to the text.
+/// What a single tag does to the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tag {
     /// Nothing.
@@ -72,7 +73,7 @@ pub(super) enum Tag {
     Break,
     /// It ends a paragraph.
     Block,
-    /// It begins an item of a list.
+    /// It begins a list item.
     Item,
 }
 
@@ -89,7 +90,7 @@ const BLOCK: &[&str] = &[
     "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 ];
 
-/// What a tag does; none where the name is no known element's.
+/// Returns what a tag does, or `None` if its name is unknown.
 pub(super) fn tag(name: &[u8]) -> Option<Tag> {
     let is = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
     if INLINE.iter().any(is) {
@@ -105,22 +106,22 @@ pub(super) fn tag(name: &[u8]) -> Option<Tag> {
     }
 }
 
-/// A tag as it stands in the text.
+/// A tag in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RawTag<'a> {
     pub name: &'a [u8],
     pub closes: bool,
     /// Whether it is `<name/>`.
     pub empty: bool,
-    /// Where what follows it begins.
+    /// The position after it.
     pub end: usize,
-    /// Whether there is anything but the name.
+    /// Whether it contains anything besides its name.
     pub attributes: bool,
-    /// Whether one of the attributes is `inline`.
+    /// Whether one of its attributes is `inline`.
     pub inline: bool,
 }
 
-/// The tag that begins at `at`, where `<` stands. It ends at the next `>`, and another `<` before that says that it is none.
+/// Reads the tag that begins with the `<` at `at` and ends at the next `>`. It is not a tag if another `<` comes first.
 pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     let closes = text.get(at + 1) == Some(&b'/');
     let start = at + 1 + usize::from(closes);
@@ -140,7 +141,7 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     let inside = rest[..close].trim_ascii();
     let empty = inside.last() == Some(&b'/');
     let attributes = !inside.is_empty() && inside != b"/";
-    // "if a<b and c>d": a tag's attributes have values.
+    // Attributes of tags have values, unlike in "if a<b and c>d".
     let is_inline = INLINE.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
     if attributes && !closes && is_inline && !inside.contains(&b'=') {
         return None;
@@ -149,16 +150,17 @@ pub(super) fn read_tag(text: &[u8], at: usize) -> Option<RawTag<'_>> {
     Some(RawTag { name, closes, empty, end: start + length + close + 1, attributes, inline })
 }
 
-/// Whether `text` begins with a stroke and a denominator.
+/// Whether `text` begins with a fraction slash and a denominator.
 fn is_over(text: &[u8]) -> bool {
     let begins = |text: &[u8], start: &[u8]| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
-    // A plain one may be "per".
+    // A plain slash may mean "per".
     let is_plain = text.strip_prefix(b"/").is_some_and(|text| begins(text, b"<sub") || begins(text, b"{{sub"));
     is_plain || begins(text, "⁄".as_bytes()) || begins(text, b"&frasl;")
 }
 
-/// What stands between a digit and `raised`, which is set high behind it, with `behind` following. A number is a power (10⁶ is
-/// not 106), unless it is a numerator (3¹/₂ is not 3 to the power of a half) or the charge of an ion (SO₄²⁻).
+/// Returns what to insert between a digit and `raised`, a superscript, with `behind` after it. A superscript number is
+/// a power: 10⁶ is not 106. It may also be a numerator (3¹/₂ is not 3 to the power of a half) or the charge of an ion
+/// (SO₄²⁻).
 pub(super) fn before_raised(raised: &str, behind: &[u8]) -> &'static str {
     const SIGNS: [char; 4] = ['-', '−', '–', '+'];
     let raised = raised.trim();

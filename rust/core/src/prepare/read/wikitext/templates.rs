@@ -1,8 +1,8 @@
-//! Templates in the middle of sentences: signs, words and numbers that they hold, and notes that no sentence needs.
+//! Shows templates in the middle of sentences: signs, words and numbers in them, and notes that no sentence needs.
 //!
-//! Nothing is expanded. The tables say what a reader sees of the common templates of the largest Wikipedias: [`signs`] has
-//! those that stand for a sign, [`words`] those whose text is among their values, [`doubts`] those by which editors doubt a
-//! statement, and [`silent`] those without which a sentence is whole. Every other template leaves a hole.
+//! Templates are not expanded. Tables say what a reader sees of the common templates of the largest Wikipedias.
+//! [`signs`] lists those that stand for a sign, and [`words`] those with values that are text. [`doubts`] lists those
+//! that question a statement, and [`silent`] those that a sentence does not need. Every other template leaves a hole.
 
 mod doubts;
 mod forms;
@@ -26,34 +26,35 @@ use values::Values;
 enum Shows {
     /// This sign.
     Sign(&'static str),
-    /// A `|`, which separates the parts of a link as a plain one does.
+    /// A `|` that separates the parts of a link, as a plain one does.
     Pipe,
-    /// Values and words of the template's own, as [`forms`] reads them. A hole if a value is missing.
+    /// Values and additional words, as [`forms`] reads them. A hole if a value is missing.
     Form(&'static str),
-    /// The same. Nothing if a value is missing.
+    /// As [`Shows::Form`], but nothing if a value is missing.
     Marked(&'static str),
-    /// A form too. A hole if there are other values, which may change the number.
+    /// As [`Shows::Form`], but a hole if there are other values, which may change the number.
     Number(&'static str),
-    /// The first of these forms if the first value is the code of a language and not all there is, else the second.
+    /// The first form if the first value is a language code with other values after it; otherwise, the second.
     Coded(&'static str, &'static str),
-    /// A form too: words that editors doubt. Nothing if they are missing, or a date.
+    /// A form: words that editors question. Nothing if they are missing or a date.
     Passage(&'static str),
-    /// The same of a wiki where a single word may be something else than part of the sentence: it is a hole.
+    /// As [`Shows::Passage`], for a wiki in which a single word may not belong to the sentence. A single word is a
+    /// hole.
     Doubtful(&'static str),
-    /// A doubt that shows none of its values. A hole if one of them may be part of the sentence nevertheless.
+    /// A doubt that shows none of its values. A hole if one of them may belong to the sentence nevertheless.
     Doubt,
-    /// A form whose text is set high. A `^` stands before it if it is the power of a number: `10{{sup|6}}`.
+    /// A form set as superscript. If it is the power of a number, `^` precedes it: `10{{sup|6}}`.
     Raised(&'static str),
     /// A number and its unit: `{{convert|5|to|10|km|mi}}`.
     Measure,
-    /// A number, what it may be off by, its power of ten and its unit: `{{val|5.3|0.2|e=6|u=kg}}`.
+    /// A number, its uncertainty, power of ten and unit: `{{val|5.3|0.2|e=6|u=kg}}`.
     Val,
-    /// All values, with this between them: `{{chem|H|2|O}}`.
+    /// All values, with this text between them: `{{chem|H|2|O}}`.
     All(&'static str),
     /// `{{frac|1|2}}`, `{{frac|5|1|2}}`.
     Fraction,
-    /// This prefix, a ship's name, and its number: `{{USS|Enterprise|CV-6}}`. If it is none, the first value is the prefix. A last
-    /// value tells which of them are shown.
+    /// This prefix, a ship's name and its number: `{{USS|Enterprise|CV-6}}`. Without a prefix here, the first value is
+    /// the prefix. A last value says which of them are shown.
     Ship(Option<&'static str>),
     /// The template's own name.
     Name,
@@ -63,10 +64,10 @@ enum Shows {
     Nothing,
 }
 
-/// A row of a table: the languages of the sites ("" means all others), what is shown, and names.
+/// A row of a table: the languages of the sites ("" for all others), what is shown, and names.
 type Row = (&'static str, Shows, &'static [&'static str]);
 
-/// What each name shows, by the languages of the sites, "" last.
+/// What each name shows, by the languages of the sites. The row for all others is last.
 static NAMES: LazyLock<HashMap<String, Vec<(&'static str, Shows)>>> = LazyLock::new(|| {
     let mut names: HashMap<String, Vec<(&'static str, Shows)>> = HashMap::new();
     for &(sites, shows, of) in signs::SIGNS.iter().chain(words::WORDS) {
@@ -90,16 +91,18 @@ static NAMES: LazyLock<HashMap<String, Vec<(&'static str, Shows)>>> = LazyLock::
     names
 });
 
-/// Longest template in bytes whose values are read, and most stretches in it that are dropped.
+/// The maximum length in bytes of a template whose values are read.
 const LONGEST: usize = 2048;
+/// The maximum number of dropped spans in such a template.
 pub(super) const MOST_INSIDE: usize = 32;
 
-/// Longest name in bytes, with its namespace. A title has 255 at most.
+/// The maximum length of a name in bytes, including its namespace. A title has at most 255 bytes.
 const LONGEST_NAME: usize = 320;
 
-/// Puts at the end of `dropped`, in place of the template `range` (braces and all), what a reader sees of it.
+/// Appends to `dropped` what a reader sees of the template in `range`, which includes the braces.
 ///
-/// `inside` is the place in `dropped` of the first stretch within the template. Text that is no value goes to `texts`.
+/// `inside` is the index in `dropped` of the first span within the template. Text that is not a value is appended to
+/// `texts`.
 pub(super) fn show(
     text: &[u8],
     range: Range<usize>,
@@ -132,7 +135,8 @@ pub(super) fn show(
                 _ => shows,
             };
             match shows {
-                // A space is as wide as a value says. Any other sign belongs to its value in a way that is not known.
+                // A value gives only the width of a space. For other signs, it is unknown how the value belongs to the
+                // sign.
                 Shows::Sign(sign) if sign.trim().is_empty() || !has_words() => {
                     let from = texts.len();
                     texts.push_str(sign);
@@ -173,14 +177,15 @@ pub(super) fn show(
     }
 }
 
-/// The beginning of a template: its name, and where its values are.
+/// The beginning of a template: its name and the range of its values.
 struct Head {
     name: String,
     is_function: bool,
     values: Range<usize>,
 }
 
-/// Reads the beginning of the template between the braces, without comments. None if another template makes the name.
+/// Reads the beginning of the template between the braces, ignoring comments. Returns `None` if another template is
+/// part of the name.
 fn head(text: &[u8], range: Range<usize>, inside: &[Span]) -> Option<Head> {
     let mut name = Vec::new();
     let mut inside = inside.iter().peekable();
@@ -209,13 +214,13 @@ fn head(text: &[u8], range: Range<usize>, inside: &[Span]) -> Option<Head> {
     let name = if name.contains('&') { htmlize::unescape(name) } else { name.into() };
     let name = name.split(|c: char| c == '_' || c.is_whitespace()).filter(|word| !word.is_empty());
     let name = name.collect::<Vec<_>>().join(" ");
-    // Without a `|` there are no values.
+    // Without a `|`, there are no values.
     let values = if at < range.end { at + 1..range.end } else { at..at };
     (!name.is_empty()).then_some(Head { name, is_function: false, values })
 }
 
-/// Whether a colon after `name` makes it a function of MediaWiki. Those that set something for the page, its title or
-/// the key that it is sorted by, are in capitals in every language.
+/// Whether a colon after `name` makes it a MediaWiki function. Functions that set the page's title or sort key are in
+/// capitals in every language.
 fn is_function(name: &str) -> bool {
     let is_setting = || {
         name.chars().nth(3).is_some() && !name.chars().any(char::is_lowercase) && name.chars().any(char::is_uppercase)
@@ -226,13 +231,13 @@ fn is_function(name: &str) -> bool {
 fn function(name: &str) -> Option<Shows> {
     match name {
         "formatnum" => Some(Shows::Form("{1}")),
-        // Nearly all of `#tag` are references.
+        // Nearly all uses of `#tag` are references.
         _ if name.starts_with('#') && name != "#tag" => None,
         _ => Some(Shows::Nothing),
     }
 }
 
-/// What a reader sees of the template of this name.
+/// Returns what a reader sees of the template with this name.
 fn find(name: &str, site: &Site) -> Option<Shows> {
     let name = without_namespace(name, site);
     let language = site.language.as_deref().unwrap_or_default();
@@ -265,7 +270,7 @@ fn find(name: &str, site: &Site) -> Option<Shows> {
     if doubts::is_by_ending(&small) { Some(Shows::Doubt) } else { words::by_pattern(&exact, language) }
 }
 
-/// The name of a template without that of its namespace.
+/// Returns the name of a template without its namespace.
 fn without_namespace<'n>(name: &'n str, site: &Site) -> &'n str {
     match name.split_once(':') {
         Some((namespace, name)) if is_namespace(namespace.trim(), site) => name.trim(),
@@ -285,7 +290,7 @@ fn is_namespace(prefix: &str, site: &Site) -> bool {
     TEMPLATE.contains(&prefix.as_str()) || site.is_template(&prefix)
 }
 
-/// A name as MediaWiki compares it: its first letter is the same, small or capital.
+/// Returns a name with a lowercase first letter, because MediaWiki ignores its case.
 fn with_small_initial(name: &str) -> String {
     let mut characters = name.chars();
     match characters.next() {

@@ -20,7 +20,7 @@ fn of(wikitext: &str) -> String {
     out
 }
 
-/// The one paragraph that is to come of `wikitext`.
+/// Returns the only paragraph of `wikitext`.
 #[track_caller]
 fn is(wikitext: &str, expected: &str) {
     let expected = if expected.is_empty() { String::new() } else { format!("{expected}\n") };
@@ -193,7 +193,7 @@ fn malformed_pages_take_no_longer() {
             let began = Instant::now();
             let mut out = String::new();
             prose(&text, &site, &mut out);
-            // What looks again and again takes hours; a busy machine does not.
+            // A quadratic search takes hours; a busy machine does not.
             assert!(began.elapsed() < Duration::from_mins(10), "{part:?} {tail:?}: {:?}", began.elapsed());
         }
     }
@@ -203,7 +203,7 @@ fn malformed_pages_take_no_longer() {
         let text = open.repeat(100_000) + "x" + &close.repeat(100_000);
         let began = Instant::now();
         prose(&text, &site, &mut String::new());
-        // What looks again and again takes hours; a busy machine does not.
+        // A quadratic search takes hours; a busy machine does not.
         assert!(began.elapsed() < Duration::from_mins(10), "{open:?}: {:?}", began.elapsed());
     }
 }
@@ -286,7 +286,7 @@ fn token() -> impl Strategy<Value = String> {
     proptest::sample::select(TOKENS).prop_map(str::to_owned)
 }
 
-/// Wikitext whose marks are all closed, and in it only words.
+/// Wikitext with only words in it, and all its marks closed.
 fn balanced() -> impl Strategy<Value = String> {
     let leaf = "[a-zé我]{1,5}";
     leaf.prop_recursive(6, 60, 4, |inner| {
@@ -296,12 +296,12 @@ fn balanced() -> impl Strategy<Value = String> {
             1 => format!("[[{inside}]]"),
             2 => format!("[[target|{inside}]]"),
             3 => format!("[[File:x.png|{inside}]]"),
-            // Marks that meet are others: of ten apostrophes five are text.
+            // Adjacent marks have another meaning: of ten apostrophes, five are text.
             4 if inside.is_empty() || inside.contains('\'') => inside,
             4 => format!("''{inside}''"),
             5 => format!("<span>{inside}</span>"),
             6 => format!("\n{{|\n|{inside}\n|}}\n"),
-            // Nothing that runs over lines is a label there, and no other such link.
+            // A label must not span lines or contain another such link.
             7 if inside.contains(['\n', '[']) => inside,
             7 => format!("[http://x.org {inside}]"),
             8 => format!("{{{{lang|fr|{inside}}}}}"),

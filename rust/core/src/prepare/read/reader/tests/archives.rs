@@ -1,4 +1,4 @@
-//! Records of web archives.
+//! Tests reading records of web archives.
 
 use super::*;
 use crate::prepare::summary::Counts;

@@ -1,4 +1,4 @@
-//! Tables whose quotes are in the wrong places, and tables that are known by their names.
+//! Tests reading tables with misplaced quotes, and tables recognized by their names.
 
 use std::fmt::Write;
 
@@ -34,12 +34,12 @@ fn tabs_and_quotes_that_quote_nothing() {
     let (texts, format, bad) = named("lit.tsv", &text, |_| {}).unwrap();
     assert_eq!((texts.len(), format, bad), (400, "tsv", 0));
     assert_eq!((&*texts[9], &*texts[299]), ("\"Quoted start without an end", "Text 300 with \"inner\" marks"));
-    // A table that quotes for a reason is read as one that quotes.
+    // A table that quotes for a reason is read with quotes.
     let quoted = "id\ttext\n1\t\"One\tis\"\"\n here.\"\n2\tTwo.\n";
     assert_eq!(named("q.tsv", quoted, |_| {}).unwrap().0, ["One\tis\"\n here.", "Two."]);
 }
 
-/// The beginning of a table, which tells how it quotes, shows none of these rows; blocks end between them.
+/// The beginning of the table, which determines its dialect, contains none of these rows. Blocks end between them.
 #[test]
 fn a_row_does_not_depend_on_its_place() {
     for (name, delimiter, odd, expected) in [
@@ -60,7 +60,7 @@ fn a_row_does_not_depend_on_its_place() {
             assert!(at.iter().all(|&i| texts[i] == expected), "{odd} {at:?}");
         }
     }
-    // A quotation that begins in one row and ends in another.
+    // This quotation begins in one row and ends in another.
     let text = "id\ttext\n1\t\"Hello there.\n2\tHow are you?\"\n3\tFine.\n4\t\"Yes.\n5\tNo.\"\n6\tGood.\n";
     let texts = named("a.tsv", text, |_| {}).unwrap().0;
     assert_eq!(texts, ["\"Hello there.", "How are you?\"", "Fine.", "\"Yes.", "No.\"", "Good."]);
@@ -131,7 +131,7 @@ fn headers_that_are_a_little_unusual() {
     }
     let (texts, ..) = named("a.txt", "№;текст\n1;Раз.\n2;Два.\n", |it| it.text_field = "текст".into()).unwrap();
     assert_eq!(texts, ["Раз.", "Два."]);
-    // Errors count lines that end in a carriage return.
+    // In errors, a carriage return ends a line.
     let error = named("a.csv", "id,text\r1,One.\r2,Two.\r3\r", |_| {}).unwrap_err();
     assert!(error.starts_with("a.csv, line 4: "), "{error}");
 }
@@ -191,7 +191,7 @@ fn a_column_without_a_table_is_refused() {
     }
     let error = named("a.txt", WIKIEXTRACTOR, |it| it.text_field = "body".into()).unwrap_err();
     assert!(error.contains("was read as wikiextractor's output; drop it"), "{error}");
-    // One input with fields is enough, and a named column tells a table.
+    // One input with fields is enough, and a named column makes the text a table.
     let inputs: [&[u8]; 3] = [b"Text.\n", b"{\"body\": \"One.\"}\n", b"Text.\n"];
     let body = |it: &str| ReadOptions { text_field: it.into(), ..options() };
     assert_eq!(texts(&inputs, &body("body")).len(), 3);

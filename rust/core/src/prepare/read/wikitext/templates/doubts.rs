@@ -1,13 +1,13 @@
-//! Doubts of editors: what a page says of a statement that no source or too vague a one stands behind.
+//! Templates by which editors question a statement that lacks a source or has only a vague one.
 //!
-//! Some only add a note, some show the words that they doubt, and which of the two a wiki does is known of its own names
-//! only. A date among the values is never shown.
+//! Some only add a note, and some show the questioned words. Which of the two applies is known only for the names of
+//! each wiki. A date among the values is never shown.
 
 use super::Shows::{self, Doubt, Doubtful, Marked, Passage};
 use super::values::Values;
 use crate::unicode::is_written_without_spaces;
 
-/// Names, by the languages of the sites ("" means all others), and what is shown of them.
+/// Names, by the languages of the sites ("" for all others), and what is shown.
 #[rustfmt::skip]
 pub(super) const NAMES: &[(&str, Shows, &str)] = &[
     ("", Marked("{text/1}"), "citation needed span|citation needed-span|citeneeded span|cnspan|cn-span|cn span|fact span|clarify span|\
@@ -75,11 +75,13 @@ pub(super) const NAMES: &[(&str, Shows, &str)] = &[
     ("ar arz", Doubt, "بحاجة لمصدر|بحاجة إلى مصدر|حقيقة|من؟|متى؟|أين؟|من|متى|توضيح|بحاجة لتوضيح"),
 ];
 
-/// Beginnings and ends of names, in small letters, by which doubts are known in any language.
+/// Beginnings of names, in lowercase, that identify doubts in any language.
 const BEGINNINGS: &[&str] = &["citation needed", "cn-"];
+
+/// Endings of names, in lowercase, that identify doubts in any language.
 const ENDINGS: &[&str] = &["-inline", " inline", " needed"];
 
-/// What a doubt shows if no table has its name. `is_doubt` says of other names whether they are doubts.
+/// Returns what a doubt shows if no table lists its name. `is_doubt` says whether another name is a doubt.
 pub(super) fn by_pattern(name: &str, language: &str, is_doubt: impl Fn(&str) -> bool) -> Option<Shows> {
     let begins = |name: &str| BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
     let has_stem = |end: &str| {
@@ -89,7 +91,7 @@ pub(super) fn by_pattern(name: &str, language: &str, is_doubt: impl Fn(&str) -> 
     if has_stem("span") {
         return Some(Marked("{text/1}"));
     }
-    // The second of two such templates is the one that takes the words.
+    // Of two such templates, the second has the words as its value.
     if matches!(language, "ru" | "uk" | "be") && has_stem("2") {
         return Some(Passage("{1/текст}"));
     }
@@ -100,25 +102,25 @@ pub(super) fn by_pattern(name: &str, language: &str, is_doubt: impl Fn(&str) -> 
     begins(name).then_some(Doubt)
 }
 
-/// Whether the end of a name, in small letters, says that it is a doubt.
+/// Whether the ending of a name, in lowercase, identifies a doubt.
 pub(super) fn is_by_ending(name: &str) -> bool {
     ENDINGS.iter().any(|end| name.ends_with(end))
 }
 
-/// What the value of a doubt is, as far as one can tell.
+/// The probable meaning of a doubt's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
-    /// A date or a number: when the doubt arose.
+    /// A date or number: when the doubt was raised.
     Date,
-    /// A single short word: part of the sentence, or a name of the template's own.
+    /// A single short word: part of the sentence, or a parameter of the template.
     Word,
-    /// Part of the sentence, or a remark on it.
+    /// Part of the sentence, or a remark about it.
     Passage,
 }
 
 impl Value {
     pub(super) fn of(text: &str) -> Self {
-        // A word of scripts without spaces has two characters or so.
+        // In scripts without spaces, a word has about two characters.
         const CHARACTERS: usize = 3;
         const LETTERS: usize = 13;
         let text = text.trim();
@@ -137,7 +139,7 @@ impl Value {
     }
 }
 
-/// Whether a sentence may lack something of these values, which the template is not known to show.
+/// Whether a sentence may lack something among these values, for a template that is not known to show them.
 pub(super) fn may_lack(values: &Values<'_>) -> bool {
     values.unnamed_text().any(|text| Value::of(text) == Value::Passage)
 }
@@ -166,7 +168,7 @@ const MONTHS: &[&str] = &[
     "يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر", "نوفمبر", "ديسمبر",
 ];
 
-/// Words and letters of dates that are no months.
+/// Words and letters in dates that are not months.
 const OF_DATES: &[&str] = &[
     "of", "de", "del", "di", "th", "st", "nd", "rd", "utc", "cet", "cest", "msk", "г", "год", "года", "р", "року",
     "tháng", "ngày", "năm", "年", "月", "日", "t", "z",

@@ -1,8 +1,8 @@
-//! What a reader sees of the values of a template.
+//! Determines what a reader sees of the values of a template.
 //!
-//! A form is text with values in it. `{1}` is the first value without a name, `{text}` the value of that name, `{2/1}` the
-//! first of these that is not empty, and `{2|x}` has `x` for a value that is missing. `{2=s:x}` is `x` if the value is
-//! `s`, and nothing otherwise. What stands between `<` and `>` is shown only if its values are there.
+//! A form is text with placeholders. `{1}` is the first unnamed value, and `{text}` the value of that name. `{2/1}` is
+//! the first of these that is not empty. `{2|x}` is `x` if the value is missing. `{2=s:x}` is `x` if the value is `s`,
+//! and nothing otherwise. Text between `<` and `>` is shown only if its values exist.
 
 use std::ops::Range;
 
@@ -12,20 +12,21 @@ use super::values::Values;
 use crate::prepare::read::wikitext::span::What;
 use crate::prepare::read::wikitext::tags::before_raised;
 
-/// A value in the text, or none at the end, and what stands before it.
+/// A value with the text before it. At the end, there may be only text.
 pub(super) struct Piece {
     pub before: String,
     pub value: Option<Range<usize>>,
 }
 
-/// What stands beside a template.
+/// What surrounds a template.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub follows_digit: bool,
     pub behind: &'a [u8],
 }
 
-/// What a reader sees of the values, or what the template is if what has to be there is missing, or runs over lines.
+/// Returns what a reader sees of the values. If a required value is missing or spans lines, returns what the template
+/// is instead.
 pub(super) fn pieces(
     shows: Shows,
     values: &Values<'_>,
@@ -63,11 +64,11 @@ pub(super) fn pieces(
 pub(super) struct Pieces<'a, 't> {
     pub values: &'a Values<'t>,
     list: Vec<Piece>,
-    /// What stands after the last value.
+    /// The text after the last value.
     before: String,
-    /// Where the last value ends: the text is read forwards.
+    /// The end of the last value, because text is read only forwards.
     end: usize,
-    /// Whether a value was looked for and is not there.
+    /// Whether a value was looked up and does not exist.
     lacks_value: bool,
 }
 
@@ -104,7 +105,7 @@ impl Pieces<'_, '_> {
         }
     }
 
-    /// Whether no value runs over lines.
+    /// Whether no value spans several lines.
     fn ends_within_line(&self) -> bool {
         let text = self.values.text;
         self.list.iter().filter_map(|piece| piece.value.clone()).all(|value| !text[value].contains(&b'\n'))
@@ -114,7 +115,7 @@ impl Pieces<'_, '_> {
         self.before.push_str(text);
     }
 
-    /// Adds a value. One that stands before the last is copied, which only plain text can be.
+    /// Adds a value. One before the last value is copied, which is possible only for plain text.
     pub(super) fn value(&mut self, value: Range<usize>) -> Option<()> {
         if value.start >= self.end {
             self.end = value.end;
@@ -131,7 +132,7 @@ impl Pieces<'_, '_> {
     }
 
     pub(super) fn form(&mut self, form: &str) -> Option<()> {
-        // A value that is all there is to see keeps its spaces: `one{{small| two}}`.
+        // If nothing else is shown, a value keeps its spaces: `one{{small| two}}`.
         let is_all = form.starts_with('{') && form.find('}') == Some(form.len() - 1);
         let mut rest = form;
         while let Some(at) = rest.find(['{', '<']) {
@@ -207,7 +208,7 @@ impl Pieces<'_, '_> {
         self.form(form)
     }
 
-    /// What is shown stands in bits: 4 is the prefix, 2 the name, 1 the number.
+    /// The bits of the format say what is shown: 4 is the prefix, 2 the name, 1 the number.
     fn ship(&mut self, prefix: Option<&str>) -> Option<()> {
         let (format, forms) = match prefix {
             Some(_) => ("3", ["{2}", "{1}", "{1}< ({2})>", " {2}", " {1}", " {1}< ({2})>"]),

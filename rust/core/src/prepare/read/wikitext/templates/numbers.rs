@@ -1,11 +1,11 @@
-//! Numbers with units: `{{convert}}` and `{{val}}`.
+//! Shows numbers with units: `{{convert}}` and `{{val}}`.
 
 use std::ops::Range;
 
 use super::forms::Pieces;
 
 impl Pieces<'_, '_> {
-    /// The values of `{{convert}}` that come before those that say what to convert to.
+    /// Shows the values of `{{convert}}` before those that say what to convert to.
     pub(super) fn measure(&mut self) -> Option<()> {
         if self.values.get("disp").is_some_and(|value| HIDING.contains(&self.values.str(self.values.trimmed(value)))) {
             return None;
@@ -35,7 +35,7 @@ impl Pieces<'_, '_> {
             units.push((Some(number.clone()), smaller.clone()));
             count += 2;
         }
-        // Two numbers with a word between them that is not known.
+        // These are two numbers with an unknown word between them.
         let is_word = |value: &Range<usize>| !value.is_empty() && !is_number(value);
         let begins_as_number = |value: &Range<usize>| str(value).starts_with(|c: char| c.is_ascii_digit());
         if values.get(count + 1).is_some_and(begins_as_number) && values.get(count + 2).is_some_and(is_word) {
@@ -57,7 +57,7 @@ impl Pieces<'_, '_> {
         Some(())
     }
 
-    /// A unit of `{{convert}}`: `e6km2` are millions of square kilometers. A number is none.
+    /// Shows a unit of `{{convert}}`: `e6km2` is millions of square kilometers. A number is not a unit.
     fn unit(&mut self, unit: Range<usize>) -> Option<()> {
         const POWERS: &[(&str, &str)] =
             &[("e3", "thousand "), ("e6", "million "), ("e9", "billion "), ("e12", "trillion ")];
@@ -83,7 +83,7 @@ impl Pieces<'_, '_> {
         Some(())
     }
 
-    /// The values of `{{val}}`: a number or a range of two, what it may be off by, a power of ten, and a unit.
+    /// Shows the values of `{{val}}`: a number or a range, its uncertainty, a power of ten, and a unit.
     pub(super) fn val(&mut self) -> Option<()> {
         const FORM: &str = "{p}{e}{end/s}{u/ul/units}{up/upl}";
         let values: Vec<_> = self.values.unnamed().into_iter().filter(|value| !value.is_empty()).collect();
@@ -166,7 +166,7 @@ impl Pieces<'_, '_> {
         self.form("</{up/upl}>")
     }
 
-    /// No space stands before the signs of percent and of degrees.
+    /// No space precedes the signs for percent and degrees.
     fn space_before(&mut self, unit: &Range<usize>) {
         let unit = self.values.str(unit.clone());
         if !unit.starts_with('%') && !matches!(unit, "°" | "deg" | "′" | "″") {
@@ -175,7 +175,7 @@ impl Pieces<'_, '_> {
     }
 }
 
-/// Ways of `{{convert}}` that do not show the measure as it is given.
+/// Modes of `{{convert}}` that do not show the measure as given.
 const HIDING: &[&str] = &[
     "out",
     "output only",
@@ -192,7 +192,7 @@ const HIDING: &[&str] = &[
     "tablecen",
 ];
 
-/// What stands between two numbers of `{{convert}}`, as it is shown.
+/// Returns the text shown for a word between two numbers of `{{convert}}`.
 fn between(word: &str) -> Option<&'static str> {
     Some(match word {
         "to" | "to(-)" => " to ",
@@ -211,7 +211,7 @@ fn between(word: &str) -> Option<&'static str> {
     })
 }
 
-/// Units of which a measure may have both.
+/// Pairs of units that a measure may combine.
 const SMALLER: &[(&str, &str)] = &[
     ("ft", "in"),
     ("yd", "ft"),
@@ -225,7 +225,7 @@ const SMALLER: &[(&str, &str)] = &[
     ("LT", "cwt"),
 ];
 
-/// How codes of `{{convert}}` are shown that are no symbols themselves.
+/// Returns the text shown for a `{{convert}}` code that is not itself a symbol.
 fn symbol(code: &str) -> Option<&'static str> {
     Some(match code {
         "C" => "°C",

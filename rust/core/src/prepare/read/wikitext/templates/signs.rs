@@ -1,13 +1,13 @@
 //! Templates that stand for a sign.
 //!
-//! A space is a plain one: what keeps words on one line, or is narrower, is no other word. Signs that a page shows between
-//! spaces have them here.
+//! A space is always a plain one, because non-breaking and narrow spaces do not change the words. Signs that a page
+//! shows between spaces include them here.
 
 use super::{Row, Shows::Form, Shows::Nothing, Shows::Pipe, Shows::Sign};
 
 #[rustfmt::skip]
 pub(super) const SIGNS: &[Row] = &[
-    // Spaces, of any width and number
+    // Spaces of any width and number
     ("", Sign(" "), &[
         "nbsp", "nbs", "nnbsp", "nnbs", "space", "spaces", "spc", "indent", "pad", "gap", "quad", "thinsp", "thin space", "thinspace",
         "hair space", "hairsp", "hairspace", "hsp", "nbthin", "narrow no-break space", "non-breaking space",
@@ -29,7 +29,7 @@ pub(super) const SIGNS: &[Row] = &[
     ("ar arz", Sign(" "), &["مسافة"]),
     ("vi", Sign(" "), &["khoảng trắng"]),
 
-    // What is not seen at all
+    // Invisible characters
     ("", Sign(""), &["shy", "soft hyphen", "wbr", "zwsp", "zero width space", "zwnbsp", "wj", "word joiner", "lrm", "rlm"]),
     ("", Sign("\u{200d}"), &["zwj", "zero width joiner"]),
     ("", Sign("\u{200c}"), &["zwnj", "zero width non-joiner", "نیم‌فاصله"]),
@@ -71,7 +71,7 @@ pub(super) const SIGNS: &[Row] = &[
     ("ja", Sign("・"), &["・"]),
     ("ja zh", Sign("·"), &["間隔號", "间隔号"]),
 
-    // Marks that mean something in wikitext
+    // Signs with a meaning in wikitext
     ("", Pipe, &["!", "pipe"]),
     ("", Sign("||"), &["!!"]),
     ("", Nothing, &["(!", "!)", "!-", "!+", "!="]),
@@ -97,7 +97,7 @@ pub(super) const SIGNS: &[Row] = &[
     ("", Sign("<"), &["lt", "less than"]),
     ("", Sign(">"), &["gt", "greater than"]),
 
-    // Quotes and apostrophes. Some are only set apart from the marks of bold and italics.
+    // Quotes and apostrophes. Some templates only keep them apart from the marks of bold and italics.
     ("", Sign("'"), &["'", "apostrophe", "apos", "'-", "-'", "`"]),
     ("ru uk be", Sign("\u{301}"), &["'"]),
     ("", Sign("'s"), &["'s"]),
@@ -112,7 +112,7 @@ pub(super) const SIGNS: &[Row] = &[
     ("", Sign("…"), &["...", "ellipsis", "ldots", "…", "nbellip"]),
     ("", Sign("[…]"), &["(...)", "[...]"]),
 
-    // Signs of units, mathematics and music
+    // Signs for units, mathematics and music
     ("", Sign("°"), &["deg", "degree", "°"]),
     ("", Sign("°C"), &["°C"]),
     ("", Sign("°F"), &["°F"]),
@@ -132,7 +132,7 @@ pub(super) const SIGNS: &[Row] = &[
     ("", Sign("π"), &["pi"]),
     ("", Form("{1=sharp:♯}{1=flat:♭}{1=natural:♮}{1=doublesharp:𝄪}{1=doubleflat:𝄫}"), &["music"]),
 
-    // Letters and words that are set small or high
+    // Letters and words set small or raised
     ("nl", Sign("e"), &["e"]),
     ("nl", Sign("ste"), &["ste"]),
     ("fr", Sign("e"), &["e", "ème", "ième", "eme"]),

@@ -1,7 +1,7 @@
-//! Templates that a sentence does not need: sources and notes, anchors, places on the globe, and what sets up a page. What
-//! they leave is no hole.
+//! Templates that a sentence does not need: sources, notes, anchors, coordinates, and settings of the page. They leave
+//! no hole.
 
-/// Names, by the languages of the sites ("" means all).
+/// Names, by the languages of the sites ("" for all).
 #[rustfmt::skip]
 pub(super) const NAMES: &[(&str, &str)] = &[
     // Sources and notes
@@ -10,7 +10,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
         imdb title|reflist|refbegin|refend|notelist|references|hatnote|inflation-fn|inflation/fn|self-reference|psr|\
         listref|source-attribution|1911|EB1911|DNB"),
     ("", "unreferenced|dead link|dl|deadlink|cbignore|copyvio link|cite check|bare url inline|link rot inline"),
-    // Anchors, places, marks of the page
+    // Anchors, coordinates, settings of the page
     ("", "anchor|anchors|anchor for redirect|coord|coor|coordinates|coord missing|clear|clr|clear left|clear right|-|\
         clearleft|void|null|empty|short description|italic title|italictitle|lowercase title|lowercase|displaytitle|\
         title language|good article|featured article|featured list|pp|pp-semi-indef|protected|bots|nobots|nofootnotes|\
@@ -83,7 +83,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
         تصنيف كومنز|استشهاد|استشهاد بويكي بيانات|مقالة رئيسية|coord|sfn|يتيمة"),
 ];
 
-/// Beginnings and ends of names, in small letters, by which sources, boxes and their kind are known in any language.
+/// Beginnings of names, in lowercase, that identify sources, boxes and the like in any language.
 #[rustfmt::skip]
 const BEGINNINGS: &[&str] = &[
     "cite ", "cite-", "citation ", "cita ", "citar ", "citeer ", "citer ", "citat ", "cytuj ", "chú thích ", "استشهاد",
@@ -94,12 +94,14 @@ const BEGINNINGS: &[&str] = &[
     "unreferenced", "refimprove", "multiple issues", "dead link", "redirect", "other uses", "otheruses", "see also",
     "main ", "nota ", "wikidata", "geographic location", "kastje ", "基礎情報", "基础情报", "cite", "spoiler", "clear", "toc ",
 ];
+
+/// Endings of names, in lowercase, that identify sources, boxes and the like in any language.
 #[rustfmt::skip]
 const ENDINGS: &[&str] = &[
     "-stub", " stub", " icon", "-icon", "-fn", "infobox", "navbox", " box", "スタブ", "小作品", " sidebar", "-footer",
 ];
 
-/// Whether a template's name, in small letters, says that a sentence does not need it.
+/// Whether a template's name, in lowercase, shows that a sentence does not need it.
 pub(super) fn is_by_pattern(name: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) || ENDINGS.iter().any(|end| name.ends_with(end))
 }

@@ -1,4 +1,4 @@
-//! The values of a template, by name and by place.
+//! The values of a template, by name and by position.
 
 use std::ops::Range;
 
@@ -7,12 +7,13 @@ use crate::prepare::read::wikitext::span::Span;
 /// The values of one template.
 pub(super) struct Values<'a> {
     pub text: &'a [u8],
-    /// Each with its name, if it has one, and its place, white space included.
+    /// Each value with its name, if any, and its range, including whitespace.
     list: Vec<(Option<&'a str>, Range<usize>)>,
 }
 
 impl<'a> Values<'a> {
-    /// Reads what stands between the `|` in `range`, except those of a link, or of what is dropped `inside`.
+    /// Reads the values between each `|` in `range`. Ignores those of links and of dropped spans, which are listed in
+    /// `inside`.
     pub(super) fn read(text: &'a [u8], range: Range<usize>, inside: &[Span]) -> Self {
         let mut values = Self { text, list: Vec::new() };
         if range.is_empty() {
@@ -55,7 +56,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The place of a value, white space included. None if it is missing or blank; of several, the last counts.
+    /// Returns the range of a value, including whitespace. Returns `None` if it is missing or blank. If there are
+    /// several, the last counts.
     pub(super) fn get(&self, key: &str) -> Option<Range<usize>> {
         let place = key.parse::<usize>().ok();
         let mut unnamed = 0;
@@ -77,17 +79,17 @@ impl<'a> Values<'a> {
         self.list.iter().filter(|(name, _)| name.is_none()).map(|(_, value)| self.trimmed(value.clone())).collect()
     }
 
-    /// The values without a name that are not blank.
+    /// Returns the unnamed values that are not blank.
     pub(super) fn unnamed_text(&self) -> impl Iterator<Item = &'a str> {
         self.unnamed().into_iter().map(|value| self.str(value)).filter(|text| !text.is_empty())
     }
 
-    /// Whether a letter or a digit stands in a value without a name.
+    /// Whether an unnamed value contains a letter or a digit.
     pub(super) fn has_words(&self) -> bool {
         self.unnamed_text().any(|text| text.contains(char::is_alphanumeric))
     }
 
-    /// Whether all values that are not blank are among those of a form, or change nothing but how it looks.
+    /// Whether each value that is not blank is part of `form`, or affects only the appearance.
     pub(super) fn are_those_of(&self, form: &str) -> bool {
         const OF_LOOKS: &[&str] = &[
             "fmt",
@@ -114,7 +116,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Whether the first value is the code of a language, and the text another.
+    /// Whether the first value is a language code, and the second is not.
     pub(super) fn begins_with_code(&self) -> bool {
         let is_code = |text: &str| matches!(text.len(), 2 | 3) && text.bytes().all(|b| b.is_ascii_lowercase());
         let mut values = self.unnamed_text();

@@ -1,4 +1,4 @@
-//! Templates whose text is among their values, in the middle of a sentence.
+//! Templates in the middle of a sentence with values that are text.
 
 use super::{
     Row,
@@ -7,7 +7,7 @@ use super::{
 
 #[rustfmt::skip]
 pub(super) const WORDS: &[Row] = &[
-    // How words are set, not what they are
+    // Formatting, which does not change the words
     ("", Form("{1/text}"), &[
         "nowrap", "nobr", "nobreak", "nwr", "j", "nobold", "normal", "noitalic", "small", "smaller",
         "big", "bigger", "large", "larger", "em", "strong", "bold", "italic", "underline",
@@ -63,7 +63,7 @@ pub(super) const WORDS: &[Row] = &[
     ("en", Form(" × 10^{1}"), &["e"]),
     ("ru uk", Form(" · 10^{1}"), &["e"]),
 
-    // Words of other languages. What they are called in English is not theirs.
+    // Words in other languages, without the English name of the language
     ("", Form("{2/text/texte/testo/текст}"), &["lang", "langue", "lang2", "langx", "wikt-lang", "rtl-lang", "ltr-lang"]),
     ("", Form("{3/2}"), &["transl", "transliteration", "translit"]),
     ("", Form("{1/3/2}"), &["nihongo", "nihongo foot", "nihongo3"]),
@@ -71,7 +71,7 @@ pub(super) const WORDS: &[Row] = &[
     ("", Coded("{lt/2}", "{lt/1}"), &["ill", "interlanguage link", "link-interwiki", "red link"]),
     ("", Form("{1}"), &["hebrew", "arabic", "lj", "runic"]),
 
-    // Ships. Those whose template is called by their prefix are in SHIPS.
+    // Ships. Templates named after a prefix are in SHIPS.
     ("", Ship(None), &["ship"]),
     ("", Number("{1}-class< {2}>"), &["sclass", "sclass-", "sclass2", "sclass2-"]),
 
@@ -80,7 +80,7 @@ pub(super) const WORDS: &[Row] = &[
     ("de", Form("“{1/Text}”"), &["Zitat-en", "\"-en"]),
     ("de", Form("«{1/Text}»"), &["Zitat-fr", "Zitat-it", "Zitat-es", "\"-fr"]),
     ("de", Form("{1}"), &["FormatNum", "Kapitälchen"]),
-    // The abbreviation of the zero level behind it would end sentences.
+    // The abbreviation of the reference level would look like the end of a sentence.
     ("de", Form("{1} m"), &["Höhe"]),
     ("de", Marked("{2}"), &["Audio", "Audio2"]),
     ("de", Form("Patent< {Land}{V-Nr}><: {Titel}>"), &["Patent"]),
@@ -149,7 +149,7 @@ pub(super) const WORDS: &[Row] = &[
     ("sv", Form("{1}"), &["nowrap", "formatnum"]),
 
     // Polish
-    // An icon of a language, or words on one line
+    // In Polish, this is the icon of a language, or words kept on one line.
     ("pl", Coded("{2}", "{1/text}"), &["j"]),
     ("pl", Form("{1}"), &["nowrap", "kapitaliki", "małe", "formatnum"]),
     ("pl", Form("„{1}”"), &["cytat"]),
@@ -184,22 +184,22 @@ pub(super) const WORDS: &[Row] = &[
     ("zh", Form("{1}"), &["僻字", "僻字2", "ruby", "PUA", "nowrap", "缺字", "專名號", "专名号"]),
 ];
 
-/// `{{USS|Enterprise|CV-6}}`: templates whose name stands before that of a ship, and their second value behind it.
+/// `{{USS|Enterprise|CV-6}}`: templates whose name precedes the ship's name, and whose second value follows it.
 const SHIPS: &[&str] = &[
     "BRP", "CSS", "GTS", "HDMS", "HMAS", "HMCS", "HMHS", "HMIS", "HMNZS", "HMS", "HMSAS", "HMT", "HNLMS", "HNoMS",
     "HSwMS", "INS", "JS", "KD", "KRI", "LÉ", "MS", "MT", "MV", "NRP", "ORP", "PS", "RFA", "RMS", "ROKS", "RV", "SAS",
     "SMS", "SS", "TCG", "TSS", "USAT", "USCGC", "USNS", "USRC", "USS",
 ];
 
-/// Whether a template's name is all that a reader sees of it: the French `{{XIXe siècle}}`.
+/// Whether a reader sees exactly the template's name, as with the French `{{XIXe siècle}}`.
 pub(super) fn is_text(name: &str, language: &str) -> bool {
     let rest = name.trim_start_matches(['I', 'V', 'X', 'L', 'C']);
     let ending = rest.strip_prefix("er").or_else(|| rest.strip_prefix('e'));
     language == "fr" && rest.len() < name.len() && matches!(ending, Some(" siècle" | " siècle av. J.-C."))
 }
 
-/// What the name of a template says of its text if no table has it: `{{lang-de|..}}` of any language, the German
-/// `{{enS|..}}`, and ships. `name` has a small initial.
+/// Returns what a template shows by the pattern of its name, if no table lists it: `{{lang-de|..}}` for any language,
+/// the German `{{enS|..}}`, and ships. `name` has a lowercase first letter.
 pub(super) fn by_pattern(name: &str, language: &str) -> Option<Shows> {
     let is_code = |code: &str| matches!(code.len(), 2 | 3) && code.bytes().all(|b| b.is_ascii_lowercase());
     if let Some(code) = name.strip_prefix("lang-") {

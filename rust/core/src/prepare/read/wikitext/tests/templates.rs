@@ -1,4 +1,4 @@
-//! What templates leave: signs, numbers, words, spaces and holes.
+//! Tests what templates leave: signs, numbers, words, spaces and holes.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn templates_with_words() {
     is("{{lang|fr|a\nb}} c", "c");
 }
 
-/// What comes of a page of a site in this language, and the words that `|` marks as those beside which something is missing.
+/// Returns the prose of a page in this language. `|` marks the words next to which something is missing.
 fn of_site(language: &str, wikitext: &str) -> String {
     let mut site = site();
     site.language = Some(language.into());
@@ -187,7 +187,7 @@ fn what_is_set_high_behind_a_digit() {
     ] {
         assert_eq!(of_site("en", wikitext), expected, "{wikitext}");
     }
-    // Neither far away nor in another line is an end looked for.
+    // The end is not searched far away or on another line.
     let far = format!("It is 5<sup>2{}</sup>/<sub>3</sub>", " und so weiter".repeat(9));
     assert!(of_site("en", &far).starts_with("It is 5^2 und"));
     assert_eq!(of_site("en", &"5<sup>6 a ".repeat(2000)).matches("5^6 a").count(), 2000);
@@ -210,7 +210,7 @@ fn what_is_removed_leaves_its_space() {
 #[test]
 fn holes() {
     for (wikitext, expected) in [
-        // Beside which word, and in which sentence
+        // The word and sentence with a hole
         ("It is {{x}} here. It is whole.", "It is |here. It is whole."),
         ("{{x}} people came. {{y}} left.", "|people came. |left."),
         ("It came to {{x}}", "It came t|o"),
@@ -218,7 +218,7 @@ fn holes() {
         ("The sum\n<math>a</math>\nis big.", "The sum |is big."),
         ("The sum is\n:<math>a</math>\nWhole.", "The sum i|s\nWhole."),
         ("The sum: {{{{x}}|a}} b {{#invoke:x|y}} c", "The sum: |b |c"),
-        // No hole: notes, boxes, and what stands in brackets by itself
+        // No hole: notes, boxes, and what is alone in brackets
         (
             "It is{{sfn|A|2012}} here{{cn|date=May 2012}}{{Efn|x}}, {{Coord|1|2}} {{anchor|a}}too{{rp|5}}.",
             "It is here, too.",
@@ -228,7 +228,7 @@ fn holes() {
         ("Oslo ({{x}}; {{y}}) is ({{x}}, big) a city ({{x}}).", "Oslo is (big) a city."),
         ("It {{DEFAULTSORT:x}}is {{lang|fr|un {{sfn|x}} mot}}.", "It is un mot."),
         ("* {{x}} one\n== {{x}} a ==\n1 {{x}} 2\n\nIt is.", "It is."),
-        // A hole among the words that are shown
+        // A hole among shown words
         ("It is {{nowrap|a {{x}} b}}.", "It is a |b."),
         ("It is {{lang|fr}} here {{convert|x|km}} too {{nowrap}}.", "It is |here |too|."),
         ("It is {{never closed", "It i|s"),
@@ -266,7 +266,7 @@ fn doubts_keep_the_words_that_they_are_about() {
             "A b, c d, e f, g.",
         ),
         ("en", "A {{which span|b c}}, {{promotional inline span|d}}.", "A b c, d."),
-        // What only adds a note shows no value; a long one may be of the sentence.
+        // A template that only adds a note shows no value. A long value may belong to the sentence.
         ("en", "A{{cn|May 2012}}{{when|date=May 2012|reason=it is not said}} b{{dubious|Why}}.", "A b."),
         ("en", "A {{citation needed|of the town}} b.", "A |b."),
         ("en", "A {{unknown-inline|of the town}} b{{some source needed|5}}.", "A |b."),
@@ -298,7 +298,7 @@ fn doubts_keep_the_words_that_they_are_about() {
         ),
         ("pt", "Um {{carece de fontes|texto}} b.", "Um |b."),
         ("it", "Un {{citazione necessaria|testo}}{{senza fonte|maggio 2012}} {{chi|alcuni}}.", "Un testo alcuni."),
-        // Words that cannot be read are missed.
+        // Words that cannot be read leave a hole.
         ("fr", "La {{quand|en\nmille}} b.", "La |b."),
     ] {
         assert_eq!(of_site(language, wikitext), expected, "{language}: {wikitext}");
