@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_appears_whole_is_locked_beside() {
+    fn whole_outputs_are_locked_next_to_them() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("new/out");
         let held = claim_whole(&path).unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_another_removes_is_made_again() {
+    fn a_folder_that_another_removes_is_created_again() {
         let root = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4 {

@@ -23,17 +23,17 @@ impl Difference {
     }
 
     /// Compares the values of `name` in the output and now. Returns `None` if they are the same.
-    pub fn of(name: &str, there: Option<&Value>, now: Option<&Value>) -> Option<Self> {
-        Self::between(name, " ", there, now)
+    pub fn of(name: &str, existing: Option<&Value>, now: Option<&Value>) -> Option<Self> {
+        Self::between(name, " ", existing, now)
     }
 
     /// As [`Difference::of`], with `link` between the name and the value.
-    fn between(name: &str, link: &str, there: Option<&Value>, now: Option<&Value>) -> Option<Self> {
-        if there == now {
+    fn between(name: &str, link: &str, existing: Option<&Value>, now: Option<&Value>) -> Option<Self> {
+        if existing == now {
             return None;
         }
         let is_long = |value: Option<&Value>| value.is_some_and(|it| it.is_array() || it.is_object());
-        if is_long(there) || is_long(now) {
+        if is_long(existing) || is_long(now) {
             return Some(Self::new(format!("another {name}")));
         }
         let text = |value: Option<&Value>| match value {
@@ -41,14 +41,14 @@ impl Difference {
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
-        Some(Self::new(format!("{name}{link}{}, not {}", text(there), text(now))))
+        Some(Self::new(format!("{name}{link}{}, not {}", text(existing), text(now))))
     }
 
     /// Compares the values of all options, in the order of their names.
-    pub fn of_options(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
-        let mut found = Self::of_all(there, now, "=");
+    pub fn of_options(existing: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
+        let mut found = Self::of_all(existing, now, "=");
         for (name, difference) in &mut found {
-            difference.keep = there.get(name.as_str()).map(|value| match value {
+            difference.keep = existing.get(name.as_str()).map(|value| match value {
                 Value::String(text) => text.clone(),
                 value => value.to_string(),
             });
@@ -57,17 +57,21 @@ impl Difference {
     }
 
     /// Compares all values that are not options, in the order of their names.
-    pub fn of_values(there: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
-        Self::of_all(there, now, " ").into_iter().map(|(_, difference)| difference).collect()
+    pub fn of_values(existing: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
+        Self::of_all(existing, now, " ").into_iter().map(|(_, difference)| difference).collect()
     }
 
-    fn of_all<'a>(there: &'a Map<String, Value>, now: &'a Map<String, Value>, link: &str) -> Vec<(&'a String, Self)> {
-        let mut names: Vec<_> = there.keys().chain(now.keys()).collect();
+    fn of_all<'a>(
+        existing: &'a Map<String, Value>,
+        now: &'a Map<String, Value>,
+        link: &str,
+    ) -> Vec<(&'a String, Self)> {
+        let mut names: Vec<_> = existing.keys().chain(now.keys()).collect();
         names.sort();
         names.dedup();
         names
             .into_iter()
-            .filter_map(|name| Some((name, Self::between(name, link, there.get(name), now.get(name))?)))
+            .filter_map(|name| Some((name, Self::between(name, link, existing.get(name), now.get(name))?)))
             .collect()
     }
 }
@@ -111,7 +115,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn said(is_complete: bool, differences: &[Difference]) -> String {
+    fn message(is_complete: bool, differences: &[Difference]) -> String {
         match check_same(Path::new("out"), is_complete, differences) {
             Err(error @ Error::Exists { .. }) => error.to_string(),
             other => panic!("{other:?}"),
@@ -120,35 +124,35 @@ mod tests {
 
     #[test]
     fn options_that_differ() {
-        let there = map(&json!({"dupe_factor": 2, "random_seed": 1, "rng": "fast"}));
-        assert!(check_same(Path::new("out"), true, &Difference::of_options(&there, &there)).is_ok());
-        let mut now = there.clone();
+        let existing = map(&json!({"dupe_factor": 2, "random_seed": 1, "rng": "fast"}));
+        assert!(check_same(Path::new("out"), true, &Difference::of_options(&existing, &existing)).is_ok());
+        let mut now = existing.clone();
         now.insert("dupe_factor".into(), json!(3));
         assert_eq!(
-            said(true, &Difference::of_options(&there, &now)),
+            message(true, &Difference::of_options(&existing, &now)),
             "out: made with dupe_factor=2, not 3; pass 2 to keep it, pass overwrite=True to replace it, or another \
              `output_dir`"
         );
         now.insert("rng".into(), json!("reference"));
         assert_eq!(
-            said(false, &Difference::of_options(&there, &now)),
+            message(false, &Difference::of_options(&existing, &now)),
             "out: begun with dupe_factor=2, not 3, and with rng=fast, not reference; pass the earlier values to \
              resume, pass overwrite=True to replace it, or another `output_dir`"
         );
-        now = there.clone();
+        now = existing.clone();
         now.insert("ngram".into(), json!(3));
         assert_eq!(
-            said(true, &Difference::of_options(&there, &now)),
+            message(true, &Difference::of_options(&existing, &now)),
             "out: made with ngram=none, not 3; pass overwrite=True to replace it, or another `output_dir`"
         );
     }
 
     #[test]
-    fn what_no_option_decides() {
-        let there = map(&json!({"tokenizer_digest": "abc", "input": [1], "same": 1}));
+    fn differences_that_are_not_options() {
+        let existing = map(&json!({"tokenizer_digest": "abc", "input": [1], "same": 1}));
         let now = map(&json!({"tokenizer_digest": "xyz", "input": [2], "same": 1}));
         assert_eq!(
-            said(true, &Difference::of_values(&there, &now)),
+            message(true, &Difference::of_values(&existing, &now)),
             "out: made with another input, and with tokenizer_digest abc, not xyz; pass overwrite=True to \
              replace it, or another `output_dir`"
         );

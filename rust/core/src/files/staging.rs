@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_whose_place_is_not_taken_comes_back() {
+    fn a_failed_replacement_is_undone() {
         let root = tempfile::tempdir().unwrap();
         let output = root.path().join("out");
         fs::create_dir(&output).unwrap();

@@ -58,7 +58,7 @@ pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<
     if inputs.iter().filter(|input| input.as_ref() == "-").count() > 1 {
         return Err(Error::Input("standard input (-) is named twice; it can be read once".into()));
     }
-    let (mut files, mut passed_over) = (Vec::new(), Vec::new());
+    let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for input in inputs {
         let found = expand_inputs(&[input])?;
         if !Path::new(input).is_dir() {
@@ -81,15 +81,15 @@ pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<
         let is_data = found.iter().zip(&cards).filter(|(_, card)| **card == Card::No);
         let data: BTreeSet<String> = is_data.map(|(it, _)| suffix(&it.path)).collect();
         for (file, card) in found.into_iter().zip(cards) {
-            let is_passed_over = match card {
+            let is_skipped = match card {
                 Card::No => false,
                 Card::Yes | Card::Program => !data.is_empty(),
                 Card::Unless(suffix) => !data.is_empty() && !data.contains(&suffix),
             };
-            if is_passed_over { passed_over.push(file.path) } else { files.push(file) }
+            if is_skipped { skipped.push(file.path) } else { files.push(file) }
         }
     }
-    Ok((files, passed_over))
+    Ok((files, skipped))
 }
 
 /// Whether a file is a single JSON object that lacks the text field: it describes the data.
@@ -111,14 +111,13 @@ fn holds_records(fields: &serde_json::Map<String, Value>) -> bool {
 }
 
 /// Returns one line that names the skipped files, or `None` if there are none.
-pub(crate) fn note(passed_over: &[PathBuf]) -> Option<String> {
+pub(crate) fn note(skipped: &[PathBuf]) -> Option<String> {
     const NAMED: usize = 5;
-    if passed_over.is_empty() {
+    if skipped.is_empty() {
         return None;
     }
-    let names: Vec<String> = passed_over.iter().take(NAMED).map(|it| it.display().to_string()).collect();
-    let more =
-        if passed_over.len() > NAMED { format!(" and {} more", passed_over.len() - NAMED) } else { String::new() };
+    let names: Vec<String> = skipped.iter().take(NAMED).map(|it| it.display().to_string()).collect();
+    let more = if skipped.len() > NAMED { format!(" and {} more", skipped.len() - NAMED) } else { String::new() };
     Some(format!("skipped files about the data: {}{more}; name a file to have it read", names.join(", ")))
 }
 
@@ -180,12 +179,12 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();
         }
-        let (files, passed_over) = expand(&[&root], "text").unwrap();
+        let (files, skipped) = expand(&[&root], "text").unwrap();
         let short = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-        for path in &passed_over {
+        for path in &skipped {
             assert_eq!(expand(&[path], "text").unwrap().0[0].path, *path, "a file that is named is read");
         }
-        (files.iter().map(|it| short(&it.path)).collect(), passed_over.iter().map(|it| short(it)).collect())
+        (files.iter().map(|it| short(&it.path)).collect(), skipped.iter().map(|it| short(it)).collect())
     }
 
     #[test]
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_lies_beside_data() {
+    fn files_about_the_data_are_skipped() {
         for name in [
             "wikitext.py",
             "README_CN.md",
@@ -257,8 +256,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let read = |field: &str| {
-            let (_, passed_over) = expand(&[folder.path()], field).unwrap();
-            passed_over.iter().map(|it| it.file_name().unwrap().to_string_lossy().into_owned()).collect::<Vec<_>>()
+            let (_, skipped) = expand(&[folder.path()], field).unwrap();
+            skipped.iter().map(|it| it.file_name().unwrap().to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
         write("config.json", "{\n \"name\": \"wiki\"\n}\n");
         assert_eq!(read("text"), Vec::<String>::new(), "nothing else is there");
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_called_so() {
+    fn texts_with_names_of_cards_are_read() {
         assert_eq!(read(&["README.md", "b.md"]).0, ["README.md", "b.md"]);
         assert_eq!(read(&["README.md", "sub/README.md"]).0, ["README.md", "sub/README.md"]);
         assert_eq!(
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_named_in_one_line() {
+    fn skipped_files_are_named_in_one_line() {
         assert_eq!(note(&[]), None);
         let many: Vec<PathBuf> = (0..7).map(|i| format!("{i}/README.md").into()).collect();
         let note = note(&many).unwrap();

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 use super::hyphens;
 use super::options::{CleanOptions, Reason};
 use super::read::raw::Document;
-use super::sentences::{Splitter, cut, is_text};
+use super::sentences::{Splitter, is_text, split_long};
 use super::summary::Counts;
 
 /// Makes the hash of a line differ from that of a document with only this line.
@@ -219,7 +219,7 @@ impl<'a> Cleaner<'a> {
             } else {
                 counts.sentences_cut += 1;
                 removed(Reason::SentenceCut, sentence);
-                cut(sentence, limit, |piece| {
+                split_long(sentence, limit, |piece| {
                     if is_text(piece) {
                         out.push(piece);
                     } else {
@@ -244,18 +244,18 @@ fn within(holes: &[usize], start: usize, length: usize) -> &[usize] {
 }
 
 /// How [`repair`] treats a character.
-enum Mend {
+enum Treatment {
     Keep,
     Space,
     Drop,
 }
 
-fn mend(c: char) -> Mend {
+fn treatment(c: char) -> Treatment {
     if c.is_ascii_graphic() {
-        return Mend::Keep;
+        return Treatment::Keep;
     }
     if c.is_whitespace() {
-        return Mend::Space;
+        return Treatment::Space;
     }
     match c {
         // Joiners affect the spelling of Persian and Indic words, and join emoji. Variation selectors and Mongolian
@@ -265,14 +265,14 @@ fn mend(c: char) -> Mend {
         | '\u{180B}'..='\u{180F}'
         | '\u{FE00}'..='\u{FE0F}'
         | '\u{E0100}'..='\u{E01EF}'
-        | '\u{E0020}'..='\u{E007F}' => Mend::Keep,
-        _ if c.is_ascii() => Mend::Drop,
+        | '\u{E0020}'..='\u{E007F}' => Treatment::Keep,
+        _ if c.is_ascii() => Treatment::Drop,
         _ => match c.general_category() {
             GeneralCategory::Control | GeneralCategory::Unassigned if is_noncharacter(c) || c.is_control() => {
-                Mend::Drop
+                Treatment::Drop
             }
-            GeneralCategory::Format if !is_visible_format(c) => Mend::Drop,
-            _ => Mend::Keep,
+            GeneralCategory::Format if !is_visible_format(c) => Treatment::Drop,
+            _ => Treatment::Keep,
         },
     }
 }
@@ -308,9 +308,9 @@ fn needs_repair(text: &str) -> bool {
 fn needs_repair_beyond_ascii(text: &str) -> bool {
     let mut last = 'x';
     for c in text.chars() {
-        match mend(c) {
-            Mend::Keep => {}
-            Mend::Space if c == ' ' && last != ' ' => {}
+        match treatment(c) {
+            Treatment::Keep => {}
+            Treatment::Space if c == ' ' && last != ' ' => {}
             _ => return true,
         }
         last = c;
@@ -337,19 +337,19 @@ fn repair_and_move(text: &str, holes: &mut [usize], out: &mut String) -> u64 {
         while let Some(hole) = holes.next_if(|hole| **hole <= at) {
             *hole = out.len();
         }
-        match mend(c) {
-            Mend::Keep => {
+        match treatment(c) {
+            Treatment::Keep => {
                 out.push(c);
                 after_space = false;
             }
-            Mend::Space => {
+            Treatment::Space => {
                 changed += u64::from(c != ' ' || after_space);
                 if !after_space {
                     out.push(' ');
                 }
                 after_space = true;
             }
-            Mend::Drop => changed += 1,
+            Treatment::Drop => changed += 1,
         }
     }
     for hole in holes {
@@ -372,12 +372,12 @@ pub(super) fn why_dropped(options: &CleanOptions, lines: usize, text: &str) -> O
     if lines < options.min_document_sentences {
         return Some(Reason::FewSentences);
     }
-    (options.max_non_letters < 1.0 && share_of_non_letters(text) > options.max_non_letters)
+    (options.max_non_letters < 1.0 && fraction_of_non_letters(text) > options.max_non_letters)
         .then_some(Reason::NonLetters)
 }
 
 /// Returns the fraction of characters, not counting whitespace, that are neither letters nor combining marks.
-fn share_of_non_letters(text: &str) -> f64 {
+fn fraction_of_non_letters(text: &str) -> f64 {
     let (mut letters, mut others) = (0_u64, 0_u64);
     for c in text.chars() {
         if c.is_ascii() {

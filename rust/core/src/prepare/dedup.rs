@@ -65,7 +65,7 @@ pub struct Dedup {
     documents: bool,
     lines: bool,
     seen: HashSet<u128, BuildHasherDefault<Low>>,
-    most: usize,
+    capacity: usize,
     /// Where to create files if they are needed.
     folder: PathBuf,
     spill: Option<Spill>,
@@ -98,10 +98,10 @@ impl Dedup {
     pub fn new(documents: bool, lines: bool, memory: u64, folder: &Path) -> Self {
         // While the table grows, the old table and one of twice its size exist. Each slot takes 17 bytes, and at most
         // seven of eight are used.
-        let places = (memory / (17 + 17 / 2)).max(16);
-        let places = 1_u64 << places.ilog2();
-        let most = usize::try_from(places / 8 * 7).unwrap_or(usize::MAX);
-        Self { documents, lines, seen: HashSet::default(), most, folder: folder.to_path_buf(), spill: None }
+        let slots = (memory / (17 + 17 / 2)).max(16);
+        let slots = 1_u64 << slots.ilog2();
+        let capacity = usize::try_from(slots / 8 * 7).unwrap_or(usize::MAX);
+        Self { documents, lines, seen: HashSet::default(), capacity, folder: folder.to_path_buf(), spill: None }
     }
 
     /// Whether nothing is compared.
@@ -126,7 +126,7 @@ impl Dedup {
     pub fn decide(&mut self, lines: &Lines, kept: &Kept) -> Result<Verdict> {
         if self.spill.is_none() {
             let room = 1 + if self.lines { kept.lines.len() } else { 0 };
-            if self.seen.len() + room <= self.most {
+            if self.seen.len() + room <= self.capacity {
                 return Ok(self.decide_in_memory(lines, kept));
             }
             self.spill = Some(Spill::open(&self.folder)?);
@@ -242,15 +242,15 @@ impl Spill {
         Ok(())
     }
 
-    /// Returns the bits that mark the duplicates by number, or `None` if `go_on` returns `false`.
-    fn resolve(self, mut go_on: impl FnMut() -> bool) -> Result<(Option<Vec<u64>>, tempfile::TempDir, PathBuf)> {
+    /// Returns the bits that mark the duplicates by number, or `None` if `may_continue` returns `false`.
+    fn resolve(self, mut may_continue: impl FnMut() -> bool) -> Result<(Option<Vec<u64>>, tempfile::TempDir, PathBuf)> {
         let Self { folder, partitions, spool, hashes, .. } = self;
         let path = folder.path().join("spool");
         let error = |source| cannot_write(folder.path(), source);
         spool.finish().and_then(|mut file| file.flush()).map_err(error)?;
         let mut bits = vec![0_u64; (hashes / 64 + 1) as usize];
         for (index, mut partition) in partitions.into_iter().enumerate() {
-            if !go_on() {
+            if !may_continue() {
                 return Ok((None, folder, path));
             }
             partition.flush().map_err(error)?;
@@ -340,10 +340,10 @@ mod tests {
         kept
     }
 
-    fn found(documents: &[Vec<u8>], by_document: bool, by_line: bool, most: usize) -> (Vec<Vec<u8>>, bool) {
+    fn found(documents: &[Vec<u8>], by_document: bool, by_line: bool, capacity: usize) -> (Vec<Vec<u8>>, bool) {
         let folder = tempfile::tempdir().unwrap();
         let mut dedup = Dedup::new(by_document, by_line, 0, folder.path());
-        dedup.most = most;
+        dedup.capacity = capacity;
         let all = lines(documents);
         let mut kept = Vec::new();
         let without = |document: &[u8], repeated: &[usize]| {
@@ -376,14 +376,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn the_first_of_each_stays_whatever_the_memory(
+        fn the_first_occurrence_is_kept_with_any_memory(
             documents in prop::collection::vec(prop::collection::vec(0..12_u8, 1..5), 0..30),
-            most in 0..40_usize,
+            capacity in 0..40_usize,
             by_document: bool,
             by_line: bool,
         ) {
             prop_assume!(by_document || by_line);
-            let (kept, spilled) = found(&documents, by_document, by_line, most);
+            let (kept, spilled) = found(&documents, by_document, by_line, capacity);
             prop_assert_eq!(kept, expected(&documents, by_document, by_line));
             prop_assert!(!documents.is_empty() || !spilled);
         }
@@ -392,6 +392,6 @@ mod tests {
     #[test]
     fn memory_bounds_the_table() {
         let dedup = Dedup::new(true, false, 512 << 20, Path::new("."));
-        assert_eq!(dedup.most, (1 << 24) / 8 * 7);
+        assert_eq!(dedup.capacity, (1 << 24) / 8 * 7);
     }
 }

@@ -7,7 +7,7 @@ mod clitics;
 #[cfg(test)]
 mod tests;
 
-use super::sentences::{is_combining, is_of_word, is_wide_mark};
+use super::sentences::{is_combining, is_wide_mark, is_word_character};
 use crate::unicode::is_written_without_spaces;
 
 /// How many bytes before a hyphen to search for the beginning of its word.
@@ -81,12 +81,12 @@ fn add_after_space(paragraph: &mut String, line: &str) {
 fn kind(head: &str, line: &str, language: &str) -> Hyphen {
     let near = &head[head.ceil_char_boundary(head.len().saturating_sub(LOOK_BACK))..];
     let (Some(before), Some(after)) = (near.chars().next_back(), line.chars().next()) else { return Hyphen::Open };
-    if !is_of_word(before) || !after.is_alphanumeric() {
+    if !is_word_character(before) || !after.is_alphanumeric() {
         return Hyphen::Open;
     }
-    let word = line.split(|c: char| !is_of_word(c)).next().unwrap_or_default();
+    let word = line.split(|c: char| !is_word_character(c)).next().unwrap_or_default();
     let token = &near[near.rfind(char::is_whitespace).map_or(0, |space| space + 1)..];
-    let part = token.rsplit(|c: char| !is_of_word(c)).next().unwrap_or_default();
+    let part = token.rsplit(|c: char| !is_word_character(c)).next().unwrap_or_default();
     let in_capitals = is_in_capitals(part) && is_in_capitals(word);
     // In a text set in capitals, conjunctions are capitals too.
     let is_capital_word = is_in_capitals(part) && !word.contains(char::is_lowercase);

@@ -161,10 +161,10 @@ mod tests {
     #[test]
     fn halves_in_two_languages() {
         let mixed = format!("{}{}", GERMAN.repeat(30), ENGLISH.repeat(30));
-        let said = look(&mixed, "de").mixed().unwrap();
-        assert_eq!(said, "about 50% of the text looks like en, and is taken for another language");
-        let said = look(&mixed, "und").mixed().unwrap();
-        assert!(said.contains("(en 50%, de 50%)") || said.contains("(de 50%, en 50%)"), "{said}");
+        let text = look(&mixed, "de").mixed().unwrap();
+        assert_eq!(text, "about 50% of the text looks like en, and is taken for another language");
+        let text = look(&mixed, "und").mixed().unwrap();
+        assert!(text.contains("(en 50%, de 50%)") || text.contains("(de 50%, en 50%)"), "{text}");
         assert_eq!(look(&GERMAN.repeat(60), "de").mixed(), None);
         assert_eq!(look(&GERMAN.repeat(60), "und").mixed(), None);
         assert_eq!(look(&format!("{}{ENGLISH}", GERMAN.repeat(60)), "de").mixed(), None);

@@ -38,7 +38,7 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
         return Some(format!("the input ({files}) holds no document{why}"));
     }
     let clean = &options.clean;
-    let mut took = vec![
+    let mut dropped = vec![
         (counts.empty_documents, "have no line of text".to_owned()),
         (counts.short_documents, format!("are shorter than min_document_chars={}", clean.min_document_chars)),
         (
@@ -52,9 +52,9 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
         (counts.duplicate_documents, "are duplicates (dedup_documents=True)".to_owned()),
         (summary.held_out.documents, format!("are held out (eval_fraction={})", options.eval_fraction)),
     ];
-    took.retain(|(count, _)| *count > 0);
-    took.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let mut reasons: Vec<_> = took.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
+    dropped.retain(|(count, _)| *count > 0);
+    dropped.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let mut reasons: Vec<_> = dropped.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
     for (count, what) in [
         (counts.boilerplate_lines, "lines matched `boilerplate`"),
         (counts.letterless_lines, "lines had neither a letter nor a digit"),

@@ -128,7 +128,7 @@ impl Target {
     /// Returns the target for held-out documents, of the same kind. If `path` is `None`, it is next to this one.
     #[must_use]
     pub fn held_out(&self, path: Option<&Path>, compression: TextCompression) -> Self {
-        let path = path.map_or_else(|| self.beside("eval-"), |path| path.components().collect());
+        let path = path.map_or_else(|| self.sibling("eval-"), |path| path.components().collect());
         let compression = if path.extension() == self.path.extension() {
             self.compression
         } else {
@@ -151,7 +151,7 @@ impl Target {
     }
 
     /// Returns the path of a sibling whose name is this one's, preceded by `prefix`.
-    fn beside(&self, prefix: &str) -> PathBuf {
+    fn sibling(&self, prefix: &str) -> PathBuf {
         let mut name = OsString::from(prefix);
         name.push(self.path.file_name().unwrap_or_default());
         self.path.with_file_name(name)
@@ -247,7 +247,7 @@ pub struct Writer {
     staging: Staging,
     shards: Vec<Shard>,
     /// The shards, ordered by their bytes of text. The next document is written to the smallest.
-    least: BinaryHeap<Reverse<(u64, usize)>>,
+    smallest: BinaryHeap<Reverse<(u64, usize)>>,
     chunk: usize,
     overwrite: bool,
 }
@@ -271,9 +271,9 @@ impl Writer {
             let file = File::create(&path).map_err(|source| cannot_write(&target.path, source))?;
             shards.push(Shard { file, pending: Vec::new() });
         }
-        let least = (0..shards.len()).map(|index| Reverse((0, index))).collect();
+        let smallest = (0..shards.len()).map(|index| Reverse((0, index))).collect();
         let chunk = (PENDING / shards.len()).clamp(4 << 10, CHUNK);
-        Ok(Self { target, staging, shards, least, chunk, overwrite })
+        Ok(Self { target, staging, shards, smallest, chunk, overwrite })
     }
 
     /// Returns the hidden directory, for other files that must not outlive the run.
@@ -283,7 +283,7 @@ impl Writer {
 
     /// Adds a document to the shard with the least text. Each line includes its newline.
     pub fn push<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
-        let Some(mut first) = self.least.peek_mut() else { return };
+        let Some(mut first) = self.smallest.peek_mut() else { return };
         let Reverse((bytes, index)) = &mut *first;
         let pending = &mut self.shards[*index].pending;
         let before = pending.len();
@@ -441,7 +441,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_not_ours_stays() {
+    fn other_files_are_kept() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_was_moved_away_comes_back() {
+    fn an_interrupted_replacement_is_undone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         let target = Target::new(&path, Some(1), TextCompression::None).unwrap();
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_that_cannot_be() {
+    fn invalid_outputs_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let new = |name: &str, shards| Target::new(&folder.path().join(name), shards, TextCompression::Auto);
         assert!(new("a", Some(0)).is_err() && new("a", Some(100_000)).is_err());

@@ -63,7 +63,7 @@ pub fn prepare<S: AsRef<OsStr>>(
     options.check()?;
     let rule = LanguageRule::parse(&options.clean.language)?;
     let patterns = options.clean.patterns()?;
-    let (files, passed_over) = cards::expand(inputs, &options.read.text_field)?;
+    let (files, skipped) = cards::expand(inputs, &options.read.text_field)?;
     let targets = [Some(&outputs.training), outputs.held_out.as_ref()].into_iter().flatten();
     for target in targets {
         if !outputs.dry_run {
@@ -106,15 +106,15 @@ pub fn prepare<S: AsRef<OsStr>>(
     let mut reader = RawReader::new(files, Arc::new(options.read.clone()))?.stopping(progress.stop());
     let mut sink = Sink::open(outputs, options, shared.samples)?;
     pipeline(&mut reader, &mut sink, &shared, progress).map_err(|error| match error {
-        Error::Interrupted(_) => stopped(),
+        Error::Interrupted(_) => interrupted(),
         error => error,
     })?;
-    sink.counts.documents_cut += reader.cuts();
+    sink.counts.documents_cut += reader.splits();
     let mut summary = Summary {
         inputs: shared.files.len() as u64,
         formats: reader.formats().clone(),
         bytes_read: reader.bytes_read(),
-        notes: cards::note(&passed_over).into_iter().collect(),
+        notes: cards::note(&skipped).into_iter().collect(),
         warnings: reader.warnings().to_vec(),
         ..Summary::default()
     };
@@ -122,7 +122,7 @@ pub fn prepare<S: AsRef<OsStr>>(
     Ok(summary)
 }
 
-fn stopped() -> Error {
+fn interrupted() -> Error {
     Error::Interrupted("nothing was written; run the same command again to start afresh".into())
 }
 
@@ -236,9 +236,9 @@ impl Work {
         self.text_bytes = 0;
         let hash_lines = shared.options.dedup_lines;
         let mut cleaner = Cleaner::new(&shared.options.clean, shared.patterns.as_ref(), hash_lines);
-        let (samples, most) = (&mut self.samples, shared.samples);
+        let (samples, max) = (&mut self.samples, shared.samples);
         let mut removed = |reason: Reason, text: &str| {
-            if most > 0 && samples.iter().filter(|(known, _)| *known == reason).count() < most {
+            if max > 0 && samples.iter().filter(|(known, _)| *known == reason).count() < max {
                 samples.push((reason, sample(text)));
             }
         };
@@ -252,7 +252,7 @@ impl Work {
             }
             let language = match (&shared.rule, &document.language) {
                 (LanguageRule::Given(code), _) => code,
-                (LanguageRule::EachInput, Some(said)) => said,
+                (LanguageRule::EachInput, Some(stated)) => stated,
                 (LanguageRule::EachInput, None) => &self.language,
                 (LanguageRule::EachDocument, _) => language::detect(&document.text),
             };
@@ -286,8 +286,8 @@ fn language_of_all(files: &[InputFile], options: &ReadOptions) -> &'static str {
                 break;
             }
             parse(&block, &paths[block.file], options, &mut ReadCounts::default(), &mut documents)?;
-            let is_said = documents.iter().all(|document| document.language.is_some());
-            if (is_said && !documents.is_empty()) || !vote(&documents, &mut votes) {
+            let all_stated = documents.iter().all(|document| document.language.is_some());
+            if (all_stated && !documents.is_empty()) || !vote(&documents, &mut votes) {
                 break;
             }
         }
@@ -317,7 +317,7 @@ struct Sink {
     documents_read: u64,
     text_bytes: u64,
     samples: BTreeMap<Reason, Vec<String>>,
-    most_samples: usize,
+    max_samples: usize,
 }
 
 /// Writes the documents that are kept.
@@ -332,7 +332,7 @@ struct Out {
 }
 
 impl Sink {
-    fn open(outputs: &Outputs, options: &PrepareOptions, most_samples: usize) -> Result<Self> {
+    fn open(outputs: &Outputs, options: &PrepareOptions, max_samples: usize) -> Result<Self> {
         let create =
             |target: &Target| (!outputs.dry_run).then(|| Writer::create(target.clone(), outputs.overwrite)).transpose();
         let training = create(&outputs.training)?;
@@ -354,7 +354,7 @@ impl Sink {
             documents_read: 0,
             text_bytes: 0,
             samples: BTreeMap::new(),
-            most_samples,
+            max_samples,
         })
     }
 
@@ -370,7 +370,7 @@ impl Sink {
             self.documents_read += count;
         }
         for (reason, text) in work.samples.drain(..) {
-            add_sample(&mut self.samples, self.most_samples, reason, || text);
+            add_sample(&mut self.samples, self.max_samples, reason, || text);
         }
         let lines = &work.lines;
         for kept in &lines.documents {
@@ -381,7 +381,7 @@ impl Sink {
                 Verdict::Duplicate => Found { lines, kept, duplicate: true, repeated: &[] },
                 Verdict::New(ref repeated) => Found { lines, kept, duplicate: false, repeated },
             };
-            self.out.put(&found, &mut self.counts, &mut self.samples, self.most_samples);
+            self.out.put(&found, &mut self.counts, &mut self.samples, self.max_samples);
         }
         self.out.flush()
     }
@@ -394,7 +394,7 @@ impl Sink {
         progress: &mut dyn Progress,
     ) -> Result<()> {
         summary.spilled = self.dedup.spilled();
-        let (out, counts, samples, most) = (&mut self.out, &mut self.counts, &mut self.samples, self.most_samples);
+        let (out, counts, samples, max) = (&mut self.out, &mut self.counts, &mut self.samples, self.max_samples);
         let mut count = 0_u64;
         let done = self.dedup.finish(
             |it| {
@@ -403,7 +403,7 @@ impl Sink {
                     &Found { lines: it.lines, kept, duplicate: it.duplicate, repeated: it.repeated },
                     counts,
                     samples,
-                    most,
+                    max,
                 );
                 count += 1;
                 if count.is_multiple_of(1024) { out.flush() } else { Ok(()) }
@@ -411,7 +411,7 @@ impl Sink {
             |done, total| progress.report("dropping duplicates", "documents", done, total),
         )?;
         if !done {
-            return Err(stopped());
+            return Err(interrupted());
         }
         summary.documents_read = self.documents_read;
         summary.text_bytes = self.text_bytes;
@@ -465,18 +465,12 @@ struct Found<'a> {
 }
 
 impl Out {
-    fn put(
-        &mut self,
-        found: &Found<'_>,
-        counts: &mut Counts,
-        samples: &mut BTreeMap<Reason, Vec<String>>,
-        most: usize,
-    ) {
+    fn put(&mut self, found: &Found<'_>, counts: &mut Counts, samples: &mut BTreeMap<Reason, Vec<String>>, max: usize) {
         let Found { lines, kept, duplicate, repeated } = *found;
         let range = kept.lines.clone();
         if duplicate {
             counts.reject(Reason::DuplicateDocuments);
-            add_sample(samples, most, Reason::DuplicateDocuments, || sample(lines.text_of(range)));
+            add_sample(samples, max, Reason::DuplicateDocuments, || sample(lines.text_of(range)));
             return;
         }
         if repeated.is_empty() {
@@ -485,23 +479,23 @@ impl Out {
             return;
         }
         counts.duplicate_lines += repeated.len() as u64;
-        let mut left = Vec::with_capacity(range.len() - repeated.len());
-        let mut gone = repeated.iter().peekable();
+        let mut remaining = Vec::with_capacity(range.len() - repeated.len());
+        let mut duplicates = repeated.iter().peekable();
         for (at, index) in range.enumerate() {
             let line = lines.line(index);
-            if gone.next_if(|&&it| it == at).is_some() {
-                add_sample(samples, most, Reason::DuplicateLines, || sample(line.trim_end()));
+            if duplicates.next_if(|&&it| it == at).is_some() {
+                add_sample(samples, max, Reason::DuplicateLines, || sample(line.trim_end()));
             } else {
-                left.push(line);
+                remaining.push(line);
             }
         }
-        let text = left.concat();
-        if let Some(reason) = why_dropped(&self.clean, left.len(), &text) {
+        let text = remaining.concat();
+        if let Some(reason) = why_dropped(&self.clean, remaining.len(), &text) {
             counts.reject(reason);
-            add_sample(samples, most, reason, || sample(&text));
+            add_sample(samples, max, reason, || sample(&text));
             return;
         }
-        self.write(kept.hash, left.iter().copied(), left.len() as u64, text.len());
+        self.write(kept.hash, remaining.iter().copied(), remaining.len() as u64, text.len());
     }
 
     fn write<'a>(&mut self, hash: u128, lines: impl Iterator<Item = &'a str>, sentences: u64, bytes: usize) {
@@ -528,10 +522,10 @@ impl Out {
     }
 }
 
-fn add_sample(samples: &mut BTreeMap<Reason, Vec<String>>, most: usize, reason: Reason, text: impl FnOnce() -> String) {
-    if most > 0 {
+fn add_sample(samples: &mut BTreeMap<Reason, Vec<String>>, max: usize, reason: Reason, text: impl FnOnce() -> String) {
+    if max > 0 {
         let known = samples.entry(reason).or_default();
-        if known.len() < most {
+        if known.len() < max {
             known.push(text());
         }
     }

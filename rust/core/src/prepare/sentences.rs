@@ -17,7 +17,7 @@ use icu_segmenter::{GraphemeClusterSegmenter, SentenceSegmenter, SentenceSegment
 use sentencex::languages::{Language, get_fallbacks};
 
 use self::signs::is_shad;
-pub(super) use self::signs::{is_closer, is_combining, is_of_word, is_terminator};
+pub(super) use self::signs::{is_closer, is_combining, is_terminator, is_word_character};
 use self::within::Word;
 
 /// The maximum length in bytes of a UAX #29 sentence in which `sentencex` may add boundaries. Its run time grows faster
@@ -164,7 +164,7 @@ impl Rules {
     fn join(&self, head: &str, after: &str) -> bool {
         match head.strip_suffix('.') {
             Some(before) => self.is_abbreviation(before, after),
-            None => goes_on(head, after),
+            None => continues(head, after),
         }
     }
 
@@ -185,7 +185,7 @@ impl Rules {
 }
 
 /// Whether a quoted or bracketed question or exclamation is followed by the rest of its sentence: "Why?" he asked.
-fn goes_on(head: &str, after: &str) -> bool {
+fn continues(head: &str, after: &str) -> bool {
     let inner = head.trim_end_matches(is_closer);
     inner.len() < head.len() && inner.ends_with(['?', '!', '…']) && after.trim_start().starts_with(char::is_lowercase)
 }
@@ -297,7 +297,7 @@ fn has_end_inside(piece: &str) -> bool {
 
 /// Splits a sentence into pieces of at most `limit` bytes (at least 4). It is split at the last whitespace that fits;
 /// otherwise after the last punctuation mark; otherwise between two grapheme clusters.
-pub fn cut(sentence: &str, limit: usize, mut piece: impl FnMut(&str)) {
+pub fn split_long(sentence: &str, limit: usize, mut piece: impl FnMut(&str)) {
     let limit = limit.max(4);
     let mut rest = sentence.trim();
     while rest.len() > limit {
@@ -336,9 +336,9 @@ fn is_mark(c: char) -> bool {
     c.general_category_group() == GeneralCategoryGroup::Punctuation
 }
 
-/// Returns the end of the last whole grapheme cluster of `text` within `most` bytes, or `most` if there is none.
-fn last_cluster(text: &str, most: usize) -> usize {
-    let window = &text[..text.floor_char_boundary(most + 64)];
-    let ends = GraphemeClusterSegmenter::new().segment_str(window).take_while(|&end| end <= most);
-    ends.last().filter(|&end| end > 0).unwrap_or(most)
+/// Returns the end of the last whole grapheme cluster of `text` within `limit` bytes, or `limit` if there is none.
+fn last_cluster(text: &str, limit: usize) -> usize {
+    let window = &text[..text.floor_char_boundary(limit + 64)];
+    let ends = GraphemeClusterSegmenter::new().segment_str(window).take_while(|&end| end <= limit);
+    ends.last().filter(|&end| end > 0).unwrap_or(limit)
 }

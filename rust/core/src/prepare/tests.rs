@@ -99,7 +99,7 @@ fn a_document_a_file_and_paragraphs_between_blank_lines() {
 }
 
 #[test]
-fn what_it_wrote_gives_the_same_again() {
+fn preparing_its_own_output_changes_nothing() {
     let mut case = Case::new(&[("a.txt", "One. Two.\nThree.\n\n\nFour.")]);
     case.options.read = ReadOptions { documents: DocumentRule::BlankLine, ..ReadOptions::default() };
     case.run().unwrap();
@@ -163,7 +163,7 @@ fn shards_hold_all_of_it() {
 }
 
 #[test]
-fn each_filter_takes_and_counts() {
+fn each_filter_drops_and_counts() {
     let long = "x".repeat(300);
     let mut case = Case::new(&[(
         "a.jsonl",
@@ -250,7 +250,7 @@ fn nothing_left_says_why() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_options_and_inputs_are_refused() {
     for (change, words) in [
         ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "language must be "),
         (|o| o.clean.boilerplate = vec!["ok".into(), "(".into()], "\"(\""),
@@ -272,7 +272,7 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn the_output_is_no_input() {
+fn an_output_among_the_inputs_is_refused() {
     let case = Case::new(&[("a.txt", "A text.")]);
     let input = case.folder.path().join("in/a.txt");
     for output in [input.clone(), case.folder.path().join("in/b.txt")] {
@@ -291,7 +291,7 @@ fn the_output_is_no_input() {
 }
 
 #[test]
-fn stopping_leaves_nothing() {
+fn an_interrupted_run_leaves_nothing() {
     struct Stop(u32);
     impl Progress for Stop {
         fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {

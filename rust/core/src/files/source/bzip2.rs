@@ -89,7 +89,7 @@ impl<R: BufRead> MultiStream<R> {
     }
 
     /// Reads `n` more bytes, or fewer at the end.
-    fn read_on(&mut self, n: usize) -> io::Result<()> {
+    fn read_more(&mut self, n: usize) -> io::Result<()> {
         let wanted = self.compressed.len() + n;
         while self.compressed.len() < wanted && !self.ended {
             let bytes = match self.raw.fill_buf() {
@@ -112,7 +112,7 @@ impl<R: BufRead> MultiStream<R> {
             self.compressed.drain(..self.at);
             self.at = 0;
         }
-        self.pass_zeros()?;
+        self.skip_zeros()?;
         let streams = self.find(2 * rayon::current_num_threads())?;
         let start = &self.compressed[self.at..];
         let start = &start[..start.len().min(HEAD + BLOCK.len())];
@@ -146,7 +146,7 @@ impl<R: BufRead> MultiStream<R> {
     }
 
     /// Skips the zeros that may fill up a file after a stream.
-    fn pass_zeros(&mut self) -> io::Result<()> {
+    fn skip_zeros(&mut self) -> io::Result<()> {
         loop {
             let rest = &self.compressed[self.at..];
             let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
@@ -157,7 +157,7 @@ impl<R: BufRead> MultiStream<R> {
             }
             self.compressed.clear();
             self.at = 0;
-            self.read_on(READ)?;
+            self.read_more(READ)?;
         }
     }
 
@@ -186,7 +186,7 @@ impl<R: BufRead> MultiStream<R> {
                 _ if self.compressed.len() - begin >= LONGEST || self.compressed.len() - self.at >= HELD => break,
                 _ => {
                     searched = next.unwrap_or(self.compressed.len().saturating_sub(2)).max(searched);
-                    self.read_on(READ)?;
+                    self.read_more(READ)?;
                 }
             }
         }
@@ -200,7 +200,7 @@ impl<R: BufRead> MultiStream<R> {
             if self.at == self.compressed.len() {
                 self.compressed.clear();
                 self.at = 0;
-                self.read_on(READ)?;
+                self.read_more(READ)?;
             }
             match step(&mut stream, &self.compressed[self.at..], &mut part) {
                 Ok((used, false)) => self.at += used,

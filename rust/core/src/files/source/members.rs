@@ -121,8 +121,9 @@ impl<R: Read, D: Member<BufReader<Counting<R>>>> Read for Members<R, D> {
                 State::Within(mut decoder) => match decoder.read(buffer) {
                     Ok(0) if !buffer.is_empty() => State::Between(decoder.close()),
                     result => {
-                        let may_go_on = result.as_ref().map_or_else(|e| e.kind() == ErrorKind::Interrupted, |_| true);
-                        if may_go_on {
+                        let can_continue =
+                            result.as_ref().map_or_else(|e| e.kind() == ErrorKind::Interrupted, |_| true);
+                        if can_continue {
                             self.state = State::Within(decoder);
                         }
                         return result;

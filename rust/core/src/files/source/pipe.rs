@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_comes_late_and_the_end() {
+    fn late_data_and_the_end_are_read() {
         let (mut reader, mut writer) = pipe();
         let late = std::thread::spawn(move || {
             for part in [b"one", b"two"] {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_pipe_is_given_up() {
+    fn reading_a_silent_pipe_can_be_stopped() {
         let (mut reader, mut writer) = pipe();
         let stop = Arc::clone(&reader.stop);
         writer.write_all(b"one").unwrap();

@@ -9,7 +9,7 @@ fn joined(language: &str, text: &str) -> (String, usize) {
 }
 
 #[test]
-fn hyphens_of_the_break_go_and_others_stay() {
+fn only_hyphens_of_line_breaks_are_removed() {
     for (language, text, expected) in [
         ("de", "Die Donau-|dampfschifffahrt", "Die Donaudampfschifffahrt"),
         (
@@ -48,7 +48,7 @@ fn hyphens_of_the_break_go_and_others_stay() {
 }
 
 #[test]
-fn hyphens_before_small_words_stay() {
+fn hyphens_before_clitics_are_kept() {
     for (language, text, expected) in [
         (
             "fr",
@@ -95,7 +95,7 @@ fn hyphens_before_small_words_stay() {
 }
 
 #[test]
-fn words_in_capitals_are_broken_as_others_are() {
+fn words_in_capitals_are_joined_like_others() {
     for (language, text, expected) in [
         ("en", "THE INTER-|NATIONAL BANK", "THE INTERNATIONAL BANK"),
         ("de", "HAUPT-|UND NEBENWEGE, STRASSEN-|BAHN", "HAUPT- UND NEBENWEGE, STRASSENBAHN"),

@@ -50,7 +50,7 @@ pub(super) struct ColumnReader {
     /// A schema of only this column, for looking up its dictionaries.
     column: Schema,
     /// The index of the column, followed by the indices of nested fields that lead to the text.
-    way: Vec<usize>,
+    indices: Vec<usize>,
     dictionaries: HashMap<i64, ArrayRef>,
     batch: Option<Texts>,
     /// Whether this is a file, in which a footer follows the stream.
@@ -76,7 +76,7 @@ struct Texts {
 struct Start {
     schema: SchemaRef,
     column: Schema,
-    way: Vec<usize>,
+    indices: Vec<usize>,
 }
 
 impl Start {
@@ -96,11 +96,11 @@ impl Start {
         });
         let schema =
             schema.map_err(|e| Error::data(path, format!("the Arrow schema cannot be read ({e}); {FETCH}")))?;
-        let way = find(schema.fields(), field).map_err(|reason| Error::data(path, reason))?;
+        let indices = find(schema.fields(), field).map_err(|reason| Error::data(path, reason))?;
         let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
-        fields[way[0]] = Arc::new(with_bytes(&fields[way[0]]));
-        let column = Schema::new(vec![Arc::clone(&fields[way[0]])]);
-        Ok(Self { schema: Arc::new(Schema::new(fields)), column, way })
+        fields[indices[0]] = Arc::new(with_bytes(&fields[indices[0]]));
+        let column = Schema::new(vec![Arc::clone(&fields[indices[0]])]);
+        Ok(Self { schema: Arc::new(Schema::new(fields)), column, indices })
     }
 }
 
@@ -124,13 +124,13 @@ impl ColumnReader {
         if is_file {
             begin_file(&mut window)?;
         }
-        let Start { schema, column, way } = Start::read(&mut window, field)?;
+        let Start { schema, column, indices } = Start::read(&mut window, field)?;
         Ok(Self {
             path,
             window,
             schema,
             column,
-            way,
+            indices,
             dictionaries: HashMap::new(),
             batch: None,
             is_file,
@@ -195,7 +195,7 @@ impl ColumnReader {
     /// follows.
     fn next_stream(&mut self) -> Result<bool> {
         if self.is_file {
-            self.pass_footer()?;
+            self.skip_footer()?;
         }
         loop {
             let ahead = self.window.peek(BLOCK_BYTES)?;
@@ -214,19 +214,19 @@ impl ColumnReader {
         if self.is_file {
             begin_file(&mut self.window)?;
         } else if !ahead.starts_with(&[0xFF; 4]) {
-            return Err(self.followed());
+            return Err(self.unexpected_data());
         }
         let start = Start::read(&mut self.window, &self.field)?;
         self.begin(start);
         Ok(true)
     }
 
-    fn begin(&mut self, Start { schema, column, way }: Start) {
-        (self.schema, self.column, self.way) = (schema, column, way);
+    fn begin(&mut self, Start { schema, column, indices }: Start) {
+        (self.schema, self.column, self.indices) = (schema, column, indices);
         self.dictionaries.clear();
     }
 
-    fn followed(&self) -> Error {
+    fn unexpected_data(&self) -> Error {
         let reason = "only another Arrow stream or file may follow the end of one, got other data; cut the data off, or fetch \
                       the file again";
         Error::byte(&self.path, self.window.offset, reason)
@@ -234,7 +234,7 @@ impl ColumnReader {
 
     /// Skips what follows the stream in a file: the footer, its length, and [`FILE_END`]. Also skips the rest of a
     /// truncated footer.
-    fn pass_footer(&mut self) -> Result<()> {
+    fn skip_footer(&mut self) -> Result<()> {
         let mut length = BLOCK_BYTES;
         loop {
             let ahead = self.window.peek(length)?;
@@ -248,7 +248,7 @@ impl ColumnReader {
             let count = match found {
                 Some(at) => at + FILE_END.len(),
                 None if ahead.len() < length && !begins_another => ahead.len(),
-                None if ahead.len() < length || length > MAX_METADATA => return Err(self.followed()),
+                None if ahead.len() < length || length > MAX_METADATA => return Err(self.unexpected_data()),
                 None => {
                     length *= 2;
                     continue;
@@ -286,10 +286,10 @@ impl ColumnReader {
             MessageHeader::RecordBatch => {
                 let Some(batch) = message.header_as_record_batch() else { return Ok(None) };
                 check_lengths(&batch, &body)?;
-                let (schema, only) = (Arc::clone(&self.schema), [self.way[0]]);
+                let (schema, only) = (Arc::clone(&self.schema), [self.indices[0]]);
                 let body = Buffer::from_vec(body);
                 let batch = read_record_batch(&body, batch, schema, &self.dictionaries, Some(&only), &version)?;
-                Texts::new(batch.column(0), &self.way[1..]).map(Some)
+                Texts::new(batch.column(0), &self.indices[1..]).map(Some)
             }
             _ => Ok(None),
         }
@@ -297,9 +297,9 @@ impl ColumnReader {
 }
 
 impl Texts {
-    fn new(column: &ArrayRef, way: &[usize]) -> Result<Self, ArrowError> {
+    fn new(column: &ArrayRef, indices: &[usize]) -> Result<Self, ArrowError> {
         let (mut array, mut outer) = (Arc::clone(column), Vec::new());
-        for &index in way {
+        for &index in indices {
             let fields = array.as_struct_opt().ok_or_else(|| ArrowError::SchemaError("no struct".into()))?;
             outer.extend(fields.nulls().cloned());
             let inner = Arc::clone(fields.column(index));
@@ -351,7 +351,7 @@ fn begin_file(window: &mut Window) -> Result<()> {
 /// set.
 fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
     let path = window.file.path.clone();
-    let cut = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is cut short here; {FETCH}"));
+    let truncated = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is cut short here; {FETCH}"));
     let at = window.offset;
     let mut length = window.read(4)?;
     if length.is_empty() && may_end {
@@ -361,7 +361,7 @@ fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
         // Before version 0.15, there was only the length.
         length = window.read(4)?;
     }
-    let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else { return Err(cut(window.offset)) };
+    let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else { return Err(truncated(window.offset)) };
     let length = u32::from_le_bytes(length) as usize;
     if length == 0 {
         return Ok(None);
@@ -372,7 +372,7 @@ fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
     }
     let metadata = window.read(length)?;
     if metadata.len() < length {
-        return Err(cut(window.offset));
+        return Err(truncated(window.offset));
     }
     let wanted = guarded(|| -> Result<_, ArrowError> {
         let message = root_as_message(&metadata).map_err(|e| ArrowError::ParseError(e.to_string()))?;
@@ -384,7 +384,7 @@ fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
     }
     let body = window.read(wanted)?;
     if body.len() < wanted {
-        return Err(cut(window.offset));
+        return Err(truncated(window.offset));
     }
     Ok(Some(Message { metadata, body }))
 }
@@ -440,7 +440,7 @@ fn with_bytes(field: &Field) -> Field {
 /// precedence.
 fn find(fields: &Fields, name: &str) -> Result<Vec<usize>, String> {
     const ADVICE: &str = "pass text_field=NAME";
-    let Some((way, kind)) = way(fields, name) else {
+    let Some((indices, kind)) = find_nested(fields, name) else {
         let mut columns = Vec::new();
         list(fields, "", &mut columns);
         columns.truncate(50);
@@ -449,17 +449,17 @@ fn find(fields: &Fields, name: &str) -> Result<Vec<usize>, String> {
     if !is_text(kind) {
         return Err(format!("the column {name:?} is {}, not text; {ADVICE}", describe(kind)));
     }
-    Ok(way)
+    Ok(indices)
 }
 
-fn way<'f>(fields: &'f Fields, name: &str) -> Option<(Vec<usize>, &'f DataType)> {
+fn find_nested<'f>(fields: &'f Fields, name: &str) -> Option<(Vec<usize>, &'f DataType)> {
     if let Some((index, field)) = fields.find(name) {
         return Some((vec![index], field.data_type()));
     }
     fields.iter().enumerate().find_map(|(index, field)| {
         let rest = name.strip_prefix(field.name().as_str())?.strip_prefix('.')?;
         let (below, kind) = match field.data_type() {
-            DataType::Struct(inner) => way(inner, rest)?,
+            DataType::Struct(inner) => find_nested(inner, rest)?,
             // The items of a list are not the text of a row.
             kind if is_list(kind) => (Vec::new(), kind),
             _ => return None,

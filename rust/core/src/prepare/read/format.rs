@@ -146,7 +146,7 @@ pub(super) fn find(head: &[u8], whole: bool, options: &ReadOptions) -> Result<Ki
         (Format::Tsv, _) => Kind::Tsv,
         (Format::Wet, _) => Kind::Wet,
     };
-    if found == wanted || is_obeyed(wanted, found, head, options) {
+    if found == wanted || is_trusted(wanted, found, head, options) {
         return Ok(wanted);
     }
     let name = wanted.format().unwrap_or_default();
@@ -180,7 +180,7 @@ pub(super) fn by_name(head: &[u8], whole: bool, path: &Path, field: &str) -> Res
 
 /// Whether to trust the `format` option, although the first bytes look different. The first records may be atypical.
 /// The reader then reports those that it cannot read.
-fn is_obeyed(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> bool {
+fn is_trusted(wanted: Kind, found: Kind, head: &[u8], options: &ReadOptions) -> bool {
     match wanted {
         Kind::Text => found.may_be_text(),
         // Some tables do not look like one.

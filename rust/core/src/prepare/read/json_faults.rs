@@ -123,18 +123,18 @@ pub(super) fn explain(line: &str, error: &serde_json::Error) -> String {
         None => (line, None),
     };
     let error = again.as_ref().unwrap_or(error);
-    let message = error.to_string();
+    let full = error.to_string();
     // The parser counts lines within the record, so the line is always 1.
-    let said = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
+    let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
     let byte = error.column();
     let (what, remedy) =
-        fault(line, said, byte).unwrap_or_else(|| (format!("{said} at byte {byte}"), "fix the line".into()));
+        fault(line, message, byte).unwrap_or_else(|| (format!("{message} at byte {byte}"), "fix the line".into()));
     format!("not a JSON object: {what}; {remedy}, {SKIP}")
 }
 
 /// Explains the fault at `byte`, from 1. Returns `None` if it is not a known fault.
-fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
-    if said.starts_with("invalid type") {
+fn fault(line: &str, message: &str, byte: usize) -> Option<(String, String)> {
+    if message.starts_with("invalid type") {
         let (what, remedy) = match line.as_bytes().trim_ascii_start() {
             [b'[', rest @ ..] if rest.trim_ascii_start().starts_with(b"\"") => ("an array", ARRAYS),
             [b'[', ..] => ("an array", "remove it"),
@@ -145,21 +145,21 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
         };
         return Some((format!("the line is {what}"), remedy.into()));
     }
-    if said.contains("surrogate") || said.contains("unexpected end of hex escape") {
+    if message.contains("surrogate") || message.contains("unexpected end of hex escape") {
         let at = lone_surrogates(line).next()?;
         let escape = &line[at..at + 6];
         let remedy = "pass on_bad_utf8='replace' to insert U+FFFD".into();
         return Some((format!("the lone surrogate {escape} at byte {} is half a character", at + 1), remedy));
     }
-    if said.starts_with("control character") {
+    if message.starts_with("control character") {
         let remedy = format!("write it as an escape such as \\t: {WITH_ESCAPES}");
         return Some((format!("a bare control character within a string at byte {byte}"), remedy));
     }
-    if said.starts_with("invalid escape") {
+    if message.starts_with("invalid escape") {
         let remedy = "write \\\\ for a backslash".into();
         return Some((format!("an escape that JSON does not have at byte {byte}"), remedy));
     }
-    if said.starts_with("EOF") {
+    if message.starts_with("EOF") {
         let remedy = "write each object on one line".into();
         return Some((
             format!(
@@ -174,7 +174,7 @@ fn fault(line: &str, said: &str, byte: usize) -> Option<(String, String)> {
     let at = byte.saturating_sub(1);
     let rest = line.get(at..)?;
     let at = at + (rest.len() - rest.trim_start().len());
-    if said.starts_with("trailing characters") {
+    if message.starts_with("trailing characters") {
         return Some(match line[at..].trim_end() {
             "," => (format!("a comma follows the object at byte {}", at + 1), WITHOUT_COMMAS.to_owned()),
             next if next.trim_start_matches([',', ' ']).starts_with('{') => (

@@ -35,7 +35,7 @@ enum Values {
     /// All values are complete. The last may continue after the examined text.
     Whole,
     /// The text ends inside a value.
-    CutShort,
+    Truncated,
     /// Something else is at this byte.
     Broken(usize),
 }
@@ -75,16 +75,16 @@ pub(super) fn are_lines(text: &[u8], whole: bool) -> bool {
     let mut lines = text.split(|&byte| byte == b'\n').peekable();
     while let Some(line) = lines.next() {
         let line = without_marks(line).trim_ascii_end();
-        let is_cut = !whole && lines.peek().is_none();
+        let is_truncated = !whole && lines.peek().is_none();
         let is_object = line.starts_with(b"{") && {
-            let (end, count, found) = values(line, is_cut);
-            (found == Values::Whole && (count == 1 && end == line.len() || is_cut && count == 0 && is_key(line)))
+            let (end, count, found) = values(line, is_truncated);
+            (found == Values::Whole && (count == 1 && end == line.len() || is_truncated && count == 0 && is_key(line)))
                 || lenient(line) == Some(1)
         };
         if is_object {
             objects += 1;
             bytes += line.len();
-        } else if !is_cut && !is_blank(line) {
+        } else if !is_truncated && !is_blank(line) {
             others += 1;
         }
     }
@@ -177,7 +177,7 @@ fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
     let (end, count, found) = values(text, !whole);
     let is_one = match found {
         Values::Whole => count == 0 || (count == 1 && is_blank(&text[end..])),
-        Values::CutShort | Values::Broken(_) => false,
+        Values::Truncated | Values::Broken(_) => false,
     };
     if is_one {
         return match inner[0] {
@@ -212,7 +212,7 @@ fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
                 "JSON Lines has one object per line: python3 -c \"import json, sys; \
                  [print(json.dumps(it)) for it in json.load(sys.stdin)]\" < FILE > NEW",
             ),
-            Values::CutShort => other("a JSON array that is cut short", "fetch or write the file again"),
+            Values::Truncated => other("a JSON array that is cut short", "fetch or write the file again"),
             Values::Broken(at) if text.get(at) == Some(&b']') && text[..at].trim_ascii_end().last() == Some(&b',') => {
                 other("a JSON array with a comma after its last item", "remove that comma")
             }
@@ -245,8 +245,8 @@ fn is_python_key(text: &[u8]) -> bool {
 }
 
 /// Parses `text` as a sequence of values. Returns the end of the last complete value, the number of complete values,
-/// and the result. If `goes_on` is set, the last value may continue after the text.
-fn values(text: &[u8], goes_on: bool) -> (usize, usize, Values) {
+/// and the result. If `continues` is set, the last value may continue after the text.
+fn values(text: &[u8], continues: bool) -> (usize, usize, Values) {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
     let (mut end, mut count) = (0, 0);
     loop {
@@ -257,7 +257,7 @@ fn values(text: &[u8], goes_on: bool) -> (usize, usize, Values) {
                 end = values.byte_offset();
             }
             Some(Err(error)) if error.is_eof() => {
-                return (end, count, if goes_on { Values::Whole } else { Values::CutShort });
+                return (end, count, if continues { Values::Whole } else { Values::Truncated });
             }
             Some(Err(error)) => return (end, count, Values::Broken(place(text, &error))),
         }

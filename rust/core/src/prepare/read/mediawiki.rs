@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_none() {
+    fn invalid_headers() {
         assert!(Site::parse(b"<html><body>").unwrap_err().contains("<html>"));
         assert!(Site::parse(b"").unwrap_err().contains("no <mediawiki>"));
         assert!(Site::parse(b"<mediawiki \xff>").unwrap_err().contains("not UTF-8"));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_no_articles() {
+    fn pages_that_are_not_articles() {
         let of = |head: &str, text: &str| {
             let xml = format!("<page><title>T</title>{head}<revision><text>{text}</text></revision></page>");
             page(xml.as_bytes(), &site()).unwrap()

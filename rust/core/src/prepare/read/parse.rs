@@ -97,7 +97,7 @@ fn between_pages(
     site: &Site,
     counts: &mut ReadCounts,
 ) -> Result<()> {
-    let at = xml::nothing(&xml[range.clone()]);
+    let at = xml::ignorable(&xml[range.clone()]);
     if at == range.len() {
         return Ok(());
     }

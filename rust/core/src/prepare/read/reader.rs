@@ -45,7 +45,7 @@ pub struct RawReader {
     /// The size on disk of the files before `file`, in bytes.
     before: u64,
     meter: Meter,
-    cuts: u64,
+    splits: u64,
     formats: BTreeMap<&'static str, u64>,
     warnings: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl RawReader {
             open: None,
             before: 0,
             meter: Meter::default(),
-            cuts: 0,
+            splits: 0,
             formats: BTreeMap::new(),
             warnings: Vec::new(),
         })
@@ -108,8 +108,8 @@ impl RawReader {
     }
 
     /// Returns how often a plain-text document was split because it was too long.
-    pub fn cuts(&self) -> u64 {
-        self.cuts
+    pub fn splits(&self) -> u64 {
+        self.splits
     }
 
     /// Returns the number of files of each format among those opened so far. Empty files have none.
@@ -156,7 +156,7 @@ impl RawReader {
                 Some(Open::Arrow(column)) => column.next_block(block)?,
                 Some(Open::Bytes { window, ends, kind, limit }) => {
                     let skip_bad = self.options.skip_bad;
-                    let more = next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.cuts)?;
+                    let more = next_bytes(window, ends, kind, *limit, skip_bad, block, &mut self.splits)?;
                     let is_mediawiki = matches!(kind, RawKind::MediaWiki(_));
                     if more && is_mediawiki && memmem::find(&block.data, b"</page>").is_none() {
                         // The dump has ended. What follows is treated as a dump without a header.
@@ -227,7 +227,7 @@ impl RawReader {
             }
             Kind::Mediawiki => {
                 let header = window.take_header(MAX_HEADER)?;
-                if xml::nothing(&header) == header.len() {
+                if xml::ignorable(&header) == header.len() {
                     let kind = RawKind::MediaWiki(Arc::new(Site::of_part()));
                     return Ok(Some(Open::Bytes { window, ends: Ends::PageTag, kind, limit: MAX_RECORD }));
                 }
@@ -246,8 +246,8 @@ impl RawReader {
                 return Ok(Some(Open::Arrow(Box::new(column))));
             }
             Kind::Csv | Kind::Tsv => {
-                let (column, doubt) = open_table(&mut window, found == Kind::Tsv, &self.options)?;
-                self.warnings.extend(doubt);
+                let (column, warning) = open_table(&mut window, found == Kind::Tsv, &self.options)?;
+                self.warnings.extend(warning);
                 (Ends::Row(column.dialect), RawKind::Table(Box::new(column)), table::MAX_ROW)
             }
             Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
@@ -285,24 +285,24 @@ fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Resul
     }
     let text = String::from_utf8_lossy(&row).into_owned();
     let found = table::find(&text, &delimiters, newline, field).map_err(|reason| {
-        let way_around = if options.format == Format::Auto { table::NO_TABLE } else { "" };
-        Error::data(&path, format!("{reason}{way_around}"))
+        let alternative = if options.format == Format::Auto { table::NO_TABLE } else { "" };
+        Error::data(&path, format!("{reason}{alternative}"))
     });
     let ((delimiter, index, fields), is_header) = found?;
     if !is_header {
-        window.untake(&mut row);
+        window.put_back(&mut row);
     }
     let head = window.peek(TABLE_HEAD)?;
     let whole = head.len() < TABLE_HEAD;
     let dialect = Dialect::choose(delimiter, newline, without_padding(head), whole, fields);
-    let doubt = if is_header { None } else { format::names_in(&text, delimiter, index) };
-    let doubt = doubt.map(|(names, name)| {
+    let warning = if is_header { None } else { format::names_in(&text, delimiter, index) };
+    let warning = warning.map(|(names, name)| {
         format!(
             "{}: the first row looks like a header ({names}) and is read as text; pass text_field={name} if it is one",
             path.display()
         )
     });
-    Ok((Column { dialect, index, fields }, doubt))
+    Ok((Column { dialect, index, fields }, warning))
 }
 
 fn next_bytes(
@@ -312,7 +312,7 @@ fn next_bytes(
     limit: usize,
     skip_bad: bool,
     block: &mut RawBlock,
-    cuts: &mut u64,
+    splits: &mut u64,
 ) -> Result<bool> {
     block.kind = kind.clone();
     (block.offset, block.line) = (window.offset, window.line);
@@ -339,7 +339,7 @@ fn next_bytes(
         Taken::Documents(end) => end,
         Taken::TooLong => match (kind, memrchr(b'\n', &block.data[..limit])) {
             (RawKind::Text | RawKind::BlankLines | RawKind::Separated, Some(newline)) => {
-                *cuts += 1;
+                *splits += 1;
                 newline + 1
             }
             _ => return Err(too_long(window, kind, limit, &block.data)),
@@ -403,9 +403,9 @@ fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
     const END: &[u8] = b"</mediawiki>";
     let RawKind::MediaWiki(site) = kind else { return false };
     let rest = without_padding(rest);
-    let rest = &rest[xml::nothing(rest)..];
+    let rest = &rest[xml::ignorable(rest)..];
     match rest.strip_prefix(END) {
-        Some(behind) => xml::nothing(behind) < behind.len(),
+        Some(behind) => xml::ignorable(behind) < behind.len(),
         None => memmem::find(rest, END).is_some() || site.is_part && is_no_page(rest),
     }
 }
@@ -413,13 +413,13 @@ fn is_behind_dump(kind: &RawKind, rest: &[u8]) -> bool {
 /// Whether `rest` contains the beginning of a page or comment of a dump.
 fn begins_page(kind: &RawKind, rest: &[u8]) -> bool {
     let rest = without_padding(rest);
-    let rest = &rest[xml::nothing(rest)..];
+    let rest = &rest[xml::ignorable(rest)..];
     matches!(kind, RawKind::MediaWiki(_)) && !rest.is_empty() && !rest.starts_with(b"</mediawiki>")
 }
 
 /// Whether `rest` contains something, but no beginning of a page.
 fn is_no_page(rest: &[u8]) -> bool {
-    let rest = &rest[xml::nothing(rest)..];
+    let rest = &rest[xml::ignorable(rest)..];
     !rest.is_empty() && !rest.starts_with(b"<!--") && memmem::find(rest, b"<page").is_none()
 }
 
@@ -433,7 +433,7 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
         RawKind::MediaWiki(site) => {
             let end = window.offset + rest.len() as u64;
             let rest = without_padding(rest);
-            let at = xml::nothing(rest);
+            let at = xml::ignorable(rest);
             let (before, rest) = rest.split_at(at);
             let byte = window.offset + before.len() as u64;
             let Some(behind) = rest.strip_prefix(b"</mediawiki>") else {
@@ -456,7 +456,7 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
                 let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
                 return Err(Error::byte(path, end, reason));
             };
-            let more = xml::nothing(behind);
+            let more = xml::ignorable(behind);
             if more == behind.len() {
                 return Ok(());
             }

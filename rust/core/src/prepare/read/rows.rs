@@ -76,22 +76,22 @@ impl Dialect {
     /// ends with `data`.
     pub fn choose(delimiter: u8, newline: u8, data: &[u8], whole: bool, fields: usize) -> Self {
         let mut best = Self::new(delimiter, newline);
-        let mut sight = Sight::of(data, whole, best, fields);
+        let mut survey = Survey::of(data, whole, best, fields);
         let spaces = Self { spaces: true, ..best };
-        let spaced = Sight::of(data, whole, spaces, fields);
-        if spaced.spaced > 0 && spaced.bad <= sight.bad {
-            (best, sight) = (spaces, spaced);
+        let spaced = Survey::of(data, whole, spaces, fields);
+        if spaced.spaced > 0 && spaced.bad <= survey.bad {
+            (best, survey) = (spaces, spaced);
         }
-        if sight.bad > 0 {
+        if survey.bad > 0 {
             let backslash = Self { backslash: true, ..best };
-            let escaped = Sight::of(data, whole, backslash, fields);
-            if escaped.bad < sight.bad {
-                (best, sight) = (backslash, escaped);
+            let escaped = Survey::of(data, whole, backslash, fields);
+            if escaped.bad < survey.bad {
+                (best, survey) = (backslash, escaped);
             }
         }
         // Most writers of tab-separated values do not quote, because text has no tabs.
-        let is_quoted = sight.needed > sight.broken || sight.quoted * 2 > sight.rows;
-        if delimiter == b'\t' && sight.broken > 0 && !is_quoted {
+        let is_quoted = survey.needed > survey.broken || survey.quoted * 2 > survey.rows;
+        if delimiter == b'\t' && survey.broken > 0 && !is_quoted {
             best = Self { quotes: false, backslash: false, spaces: false, ..best };
         }
         Self { sure: is_quoted, fields, ..best }
@@ -103,13 +103,13 @@ impl Dialect {
         if self.fields == 0 || row.fault.is_none() && row.fields == self.fields {
             return row;
         }
-        self.in_another(data, &row).unwrap_or(row)
+        self.in_other_dialect(data, &row).unwrap_or(row)
     }
 
     /// Returns the first line of `data` as a row in another dialect, if it is valid there. `row` is the result in this
     /// dialect. The dialect is chosen by the beginning of a table. A later row may be the first to show another
     /// property.
-    fn in_another(self, data: &[u8], row: &Row) -> Option<Row> {
+    fn in_other_dialect(self, data: &[u8], row: &Row) -> Option<Row> {
         let line = &data[..memchr(self.newline, data).map_or(data.len(), |newline| newline + 1)];
         let this = Self { fields: 0, ..self };
         let others: &[Self] = if self.delimiter == b'\t' {
@@ -172,7 +172,7 @@ impl Dialect {
             let Some((close, doubled)) = self.close(data, begin) else {
                 return self.faulty(row, data, Fault::Open(begin));
             };
-            if self.takes_in_rows(data, begin, close) {
+            if self.spans_rows(data, begin, close) {
                 return self.faulty(row, data, Fault::Broken { open: begin, at: close });
             }
             let behind = close + 1 + self.spaces(&data[close + 1..]);
@@ -210,7 +210,7 @@ impl Dialect {
 
     /// Whether the quotation from `open` to `close` begins in one row of `data` and ends in another, in a table of
     /// tab-separated values that does not quote.
-    fn takes_in_rows(self, data: &[u8], open: usize, close: usize) -> bool {
+    fn spans_rows(self, data: &[u8], open: usize, close: usize) -> bool {
         if self.delimiter != b'\t' || self.sure || memchr(self.newline, &data[open..close]).is_none() {
             return false;
         }
@@ -322,11 +322,11 @@ impl Dialect {
 
 /// Observations about the rows at the beginning of a table.
 #[derive(Debug, Default)]
-pub(in crate::prepare) struct Sight {
+pub(in crate::prepare) struct Survey {
     /// The number of fields of each row that is not blank.
     pub fields: Vec<usize>,
     /// The number of fields of the last row, if it may be truncated.
-    pub cut: Option<usize>,
+    pub truncated: Option<usize>,
     rows: usize,
     /// The number of rows with a fault.
     broken: usize,
@@ -349,17 +349,17 @@ impl Row {
     }
 }
 
-impl Sight {
+impl Survey {
     /// Examines `data`, whose rows should have `fields` fields.
     pub fn of(data: &[u8], whole: bool, dialect: Dialect, fields: usize) -> Self {
-        let mut sight = Self::default();
+        let mut survey = Self::default();
         let mut at = 0;
         while at < data.len() {
             let rest = &data[at..];
             let row = dialect.row(rest);
             let is_open = matches!(row.fault, Some(Fault::Open(_))) || row.other.is_some();
             if row.end.is_none() && !whole && !(is_open && holds_rows(rest, dialect, fields)) {
-                sight.cut = Some(row.fields);
+                survey.truncated = Some(row.fields);
                 break;
             }
             let end = row.end_in(rest, dialect.newline);
@@ -367,17 +367,17 @@ impl Sight {
             if plain::is_blank(&rest[..end]) {
                 continue;
             }
-            sight.fields.push(row.fields);
-            sight.rows += 1;
-            sight.broken += usize::from(row.fault.is_some());
-            sight.bad += usize::from(row.fault.is_some() || row.fields != fields);
+            survey.fields.push(row.fields);
+            survey.rows += 1;
+            survey.broken += usize::from(row.fault.is_some());
+            survey.bad += usize::from(row.fault.is_some() || row.fields != fields);
             if row.fault.is_none() {
-                sight.quoted += usize::from(row.quoted);
-                sight.needed += usize::from(row.needed);
-                sight.spaced += usize::from(row.spaced);
+                survey.quoted += usize::from(row.quoted);
+                survey.needed += usize::from(row.needed);
+                survey.spaced += usize::from(row.spaced);
             }
         }
-        sight
+        survey
     }
 }
 

@@ -158,19 +158,19 @@ pub(super) fn parse(
         line += lines(&rest[..end]);
         at += end;
     }
-    let way_around = if records.options.format == Format::Auto { NO_TABLE } else { "" };
+    let alternative = if records.options.format == Format::Auto { NO_TABLE } else { "" };
     let advice = "double quotes within fields (\"\"), or pass skip_bad=True to skip such rows";
     let mut reader = reader(&plain, dialect);
     let mut record = csv::StringRecord::new();
     for (line, fault) in rows {
         if let Some(fault) = fault {
             records.bad_line(line, counts, || match fault {
-                None => format!("the quote that opens a field here must be closed; {advice}{way_around}"),
+                None => format!("the quote that opens a field here must be closed; {advice}{alternative}"),
                 Some((other, what)) => {
                     let place = if other == line { String::new() } else { format!(" in line {other}") };
                     format!(
                         "the quote that closes the field must be followed by {:?} or the end of the row, got {what:?}\
-                         {place}; {advice}{way_around}",
+                         {place}; {advice}{alternative}",
                         dialect.delimiter as char
                     )
                 }
@@ -186,7 +186,7 @@ pub(super) fn parse(
             records.bad_line(line, counts, || {
                 format!(
                     "the row must have {wanted} fields, as the first row has, got {found}; put quotes around fields that \
-                     hold {:?} or a quote, or pass skip_bad=True to skip such rows{way_around}",
+                     hold {:?} or a quote, or pass skip_bad=True to skip such rows{alternative}",
                     dialect.delimiter as char
                 )
             })?;

@@ -29,14 +29,14 @@ enum Next {
     /// A record: the beginning and end of its body, and the beginning of the next record.
     Whole { body: usize, end: usize, next: usize },
     /// An incomplete record, which more data may complete.
-    Cut,
+    Incomplete,
     /// Not a whole record: where the next one may begin, if anywhere, and why.
-    Broken(Option<usize>, Why),
+    Broken(Option<usize>, Fault),
 }
 
 /// Why data does not begin with a whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
+enum Fault {
     NoRecord,
     Header,
     NoLength,
@@ -48,7 +48,7 @@ enum Header {
     /// It ends at this byte, after a blank line.
     Whole(usize),
     /// It is incomplete.
-    Cut,
+    Incomplete,
     /// It has no end.
     Bad,
 }
@@ -68,7 +68,7 @@ impl Header {
             }
             at += length + 1;
         }
-        if data.len() < MAX_HEADER { Self::Cut } else { Self::Bad }
+        if data.len() < MAX_HEADER { Self::Incomplete } else { Self::Bad }
     }
 }
 
@@ -78,34 +78,34 @@ fn next(data: &[u8], last: bool, searched: usize) -> Next {
     // Line ends between records belong to the previous one.
     let begin = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let rest = &data[begin..];
-    let broken = |from: usize, why: Why| {
+    let broken = |from: usize, why: Fault| {
         let from = from.max(searched).min(data.len());
         Next::Broken(memmem::find(&data[from..], NEXT).map(|at| from + at + 1), why)
     };
     // A length may exceed the data because it is wrong, or because the end is missing.
-    let cut = |from: usize, why: Why| match broken(from, why) {
+    let truncated = |from: usize, why: Fault| match broken(from, why) {
         Next::Broken(Some(next), why) if last => Next::Broken(Some(next), why),
-        _ => Next::Cut,
+        _ => Next::Incomplete,
     };
     if rest.len() < VERSION.len() {
-        return Next::Cut;
+        return Next::Incomplete;
     }
     if !rest.starts_with(VERSION) {
-        return broken(begin, Why::NoRecord);
+        return broken(begin, Fault::NoRecord);
     }
     let body = match Header::of(rest) {
         Header::Whole(length) => begin + length,
-        Header::Bad => return broken(begin + VERSION.len(), Why::Header),
-        Header::Cut if last => return cut(begin + VERSION.len(), Why::Header),
-        Header::Cut => return Next::Cut,
+        Header::Bad => return broken(begin + VERSION.len(), Fault::Header),
+        Header::Incomplete if last => return truncated(begin + VERSION.len(), Fault::Header),
+        Header::Incomplete => return Next::Incomplete,
     };
     let Some(length) = field(&data[begin..body], "Content-Length").and_then(|it| it.parse::<u64>().ok()) else {
-        return broken(body - 1, Why::NoLength);
+        return broken(body - 1, Fault::NoLength);
     };
-    let why = Why::Length(length);
+    let why = Fault::Length(length);
     let end = usize::try_from(length).ok().and_then(|length| body.checked_add(length));
     let Some(end) = end.filter(|&end| end <= data.len()) else {
-        return if last { cut(body - 1, why) } else { Next::Cut };
+        return if last { truncated(body - 1, why) } else { Next::Incomplete };
     };
     let next = end + data[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let behind = &data[next..];
@@ -114,7 +114,7 @@ fn next(data: &[u8], last: bool, searched: usize) -> Next {
     }
     if VERSION.starts_with(behind) {
         // The beginning of the next record is incomplete.
-        return if last { Next::Whole { body, end, next } } else { Next::Cut };
+        return if last { Next::Whole { body, end, next } } else { Next::Incomplete };
     }
     broken(body - 1, why)
 }
@@ -126,7 +126,7 @@ pub(super) fn last_end(data: &[u8], last: bool) -> Option<usize> {
     while at < data.len() {
         match next(&data[at..], last, 0) {
             Next::Whole { next, .. } | Next::Broken(Some(next), _) => at += next,
-            Next::Cut | Next::Broken(None, _) => break,
+            Next::Incomplete | Next::Broken(None, _) => break,
         }
     }
     (at > 0).then_some(at)
@@ -137,7 +137,7 @@ pub(super) fn last_end(data: &[u8], last: bool) -> Option<usize> {
 pub(super) fn first_end(data: &[u8], from: &mut usize) -> Option<usize> {
     match next(data, false, *from) {
         Next::Whole { next, .. } | Next::Broken(Some(next), _) => Some(next),
-        Next::Cut => None,
+        Next::Incomplete => None,
         Next::Broken(None, _) => {
             *from = data.len().saturating_sub(NEXT.len());
             None
@@ -149,22 +149,24 @@ pub(super) fn first_end(data: &[u8], from: &mut usize) -> Option<usize> {
 pub(super) fn resume(data: &[u8]) -> Option<usize> {
     match next(data, true, 0) {
         Next::Broken(next, _) => next,
-        Next::Whole { .. } | Next::Cut => None,
+        Next::Whole { .. } | Next::Incomplete => None,
     }
 }
 
 /// Explains why `data`, which nothing follows, does not begin with a whole record, and what to do.
 pub(super) fn fault(data: &[u8]) -> String {
     let what = match next(data, true, 0) {
-        Next::Broken(_, Why::NoRecord) => "this is not a WARC record".into(),
-        Next::Broken(_, Why::Header) => {
+        Next::Broken(_, Fault::NoRecord) => "this is not a WARC record".into(),
+        Next::Broken(_, Fault::Header) => {
             format!("the header of this WARC record must end in a blank line within {MAX_HEADER} bytes, got none")
         }
-        Next::Broken(_, Why::NoLength) => "the header of this WARC record must have a Content-Length, got none".into(),
-        Next::Broken(_, Why::Length(length)) => {
+        Next::Broken(_, Fault::NoLength) => {
+            "the header of this WARC record must have a Content-Length, got none".into()
+        }
+        Next::Broken(_, Fault::Length(length)) => {
             format!("the Content-Length of this WARC record must lead to the next record, got {length}")
         }
-        Next::Whole { .. } | Next::Cut => "the file is cut short: no whole WARC record begins here".into(),
+        Next::Whole { .. } | Next::Incomplete => "the file is cut short: no whole WARC record begins here".into(),
     };
     format!("{what}; fetch the file again, or pass skip_bad=True to skip such records")
 }
@@ -187,13 +189,13 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         let place = records.block.offset + at as u64;
         let (body, end, next) = match next(rest, true, 0) {
             Next::Whole { body, end, next } => (body, end, next),
-            Next::Cut if rest.trim_ascii().is_empty() => return Ok(()),
+            Next::Incomplete if rest.trim_ascii().is_empty() => return Ok(()),
             Next::Broken(resume, _) => {
                 records.bad(counts, || Error::byte(records.path, place, fault(rest)))?;
                 at += resume.unwrap_or(rest.len());
                 continue;
             }
-            Next::Cut => return records.bad(counts, || Error::byte(records.path, place, fault(rest))),
+            Next::Incomplete => return records.bad(counts, || Error::byte(records.path, place, fault(rest))),
         };
         let header = &rest[..body];
         let kind = field(header, "WARC-Type").unwrap_or_default();

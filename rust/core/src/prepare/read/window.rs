@@ -233,7 +233,7 @@ impl Window {
     }
 
     /// Gives back `data`, which must be what was taken last.
-    pub fn untake(&mut self, data: &mut Vec<u8>) {
+    pub fn put_back(&mut self, data: &mut Vec<u8>) {
         self.offset -= data.len() as u64;
         self.line -= memchr_iter(self.newline, data).count() as u64;
         data.extend_from_slice(&self.ahead[self.begin..]);

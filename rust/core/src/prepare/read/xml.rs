@@ -27,7 +27,7 @@ pub(super) fn find(xml: &[u8], tag: &[u8], from: usize) -> Search {
         if rest.starts_with(tag) {
             return Search::At(at);
         }
-        match passed_over(rest) {
+        match skipped_length(rest) {
             Some(0) => return Search::Nothing(at),
             Some(length) => at += length,
             None => at += 1,
@@ -58,7 +58,7 @@ pub(super) fn is_page(xml: &[u8]) -> bool {
 
 /// Returns the length of the comment, processing instruction or CDATA section at the beginning of `xml`, or 0 if it is
 /// incomplete. Returns `None` if `xml` begins with something else.
-fn passed_over(xml: &[u8]) -> Option<usize> {
+fn skipped_length(xml: &[u8]) -> Option<usize> {
     let (begin, end): (&[u8], &[u8]) = match xml {
         [b'<', b'!', b'-', b'-', ..] => (b"<!--", b"-->"),
         [b'<', b'?', ..] => (b"<?", b"?>"),
@@ -70,11 +70,11 @@ fn passed_over(xml: &[u8]) -> Option<usize> {
 
 /// Returns the length of whitespace, comments and processing instructions at the beginning of `xml`. Only these may be
 /// between elements that contain no text.
-pub(super) fn nothing(xml: &[u8]) -> usize {
+pub(super) fn ignorable(xml: &[u8]) -> usize {
     let mut at = 0;
     loop {
         at += xml[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        match passed_over(&xml[at..]) {
+        match skipped_length(&xml[at..]) {
             Some(length) if length > 0 && !xml[at..].starts_with(b"<![") => at += length,
             _ => return at,
         }
@@ -115,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_as_nothing() {
+    fn ignorable_beginnings() {
         for (xml, length) in
             [("", 0), (" \n", 2), ("<!-- a --> <?b?>\nx", 17), ("<!-- a", 0), ("<![CDATA[a]]>", 0), ("<page>", 0)]
         {
-            assert_eq!(nothing(xml.as_bytes()), length, "{xml}");
+            assert_eq!(ignorable(xml.as_bytes()), length, "{xml}");
         }
     }
 }

@@ -8,7 +8,7 @@ pub(in crate::prepare) fn is_combining(c: char) -> bool {
 }
 
 /// Whether a character is part of a word: a letter, a digit, or a mark on one.
-pub(in crate::prepare) fn is_of_word(c: char) -> bool {
+pub(in crate::prepare) fn is_word_character(c: char) -> bool {
     c.is_alphanumeric() || is_combining(c)
 }
 

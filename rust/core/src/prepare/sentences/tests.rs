@@ -34,7 +34,7 @@ fn abbreviations_numbers_quotes_and_ellipses() {
 }
 
 #[test]
-fn words_are_not_cut() {
+fn words_are_not_split() {
     for (language, text) in [
         ("en", "Open https://example.org/find?q=cats&lang=en to see it.|The page is short."),
         ("en", "At Yahoo!Mail or Yahoo!, a!=b, x?.Y, vec![a], f!(b) and 3.Part.|What?!no!|So."),
@@ -91,7 +91,7 @@ fn long_runs_take_no_longer_than_others() {
 }
 
 #[test]
-fn marks_alone_are_no_sentences() {
+fn marks_are_not_sentences() {
     assert_eq!(split("en", "He came. *** ? !! Then he left. \""), ["He came. *** ? !!", "Then he left. \""]);
     assert_eq!(split("en", "..."), ["..."]);
     assert_eq!(split("en", "... ! *** He came. Then he left."), ["... !", "*** He came.", "Then he left."]);
@@ -99,10 +99,10 @@ fn marks_alone_are_no_sentences() {
 }
 
 #[test]
-fn long_sentences_are_cut_between_words() {
+fn long_sentences_are_split_between_words() {
     let cuts = |text: &str, limit| {
         let mut pieces = Vec::new();
-        cut(text, limit, |piece| pieces.push(piece.to_owned()));
+        split_long(text, limit, |piece| pieces.push(piece.to_owned()));
         pieces
     };
     assert_eq!(cuts("one two three", 7), ["one two", "three"]);
@@ -133,7 +133,7 @@ proptest! {
     fn cuts_fit(text in any::<String>(), limit in 64_usize..100) {
         let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
         let mut all = String::new();
-        cut(&text, limit, |piece| {
+        split_long(&text, limit, |piece| {
             assert!(piece.len() <= limit && !piece.is_empty());
             all.push_str(piece);
         });

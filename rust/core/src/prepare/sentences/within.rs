@@ -99,9 +99,9 @@ fn is_query(head: &str, rest: &str) -> bool {
 
 /// Whether a mark belongs to a Latin name that is followed by a noun or particle: `Yahoo!です`, `Yahoo!奇摩`.
 fn is_name(head: &str, before: Option<char>, next: Option<char>) -> bool {
-    let goes_on =
+    let continues =
         |c: char| matches!(c.script(), Script::Hiragana | Script::Katakana | Script::Han) && !begins_sentence(c);
-    head.ends_with(['!', '?']) && before.is_some_and(|c| c.is_ascii_alphanumeric()) && next.is_some_and(goes_on)
+    head.ends_with(['!', '?']) && before.is_some_and(|c| c.is_ascii_alphanumeric()) && next.is_some_and(continues)
 }
 
 /// Whether a character is a Chinese pronoun or conjunction, which rarely occurs inside a name.

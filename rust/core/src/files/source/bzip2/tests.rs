@@ -67,7 +67,7 @@ proptest! {
 }
 
 #[test]
-fn what_looks_like_a_stream_within_a_stream_is_none() {
+fn an_apparent_stream_inside_a_stream_is_ignored() {
     // In a block, even incompressible bytes are not aligned to bytes, so a chance match must be constructed. The search
     // finds it, and the stream before it does not end there.
     let inner = bzip2(b"inner");
@@ -103,7 +103,7 @@ fn long_streams_and_streams_that_grow_are_read_in_bounded_memory() {
 }
 
 #[test]
-fn what_follows_the_last_stream_is_an_error() {
+fn data_after_the_last_stream_is_an_error() {
     let whole = bzip2(b"text");
     for (rest, kind) in [
         (&b"more"[..], ErrorKind::InvalidData),

@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn zeros_after_any_part_are_passed_over(
+    fn zeros_after_any_part_are_skipped(
         parts in prop::collection::vec((0_usize..3000, prop_oneof![Just(0_usize), 1_usize..20, Just(300_000)]), 1..5),
         which in 0_usize..4,
     ) {
@@ -61,7 +61,7 @@ fn other_bytes_after_the_data_are_named() {
 }
 
 #[test]
-fn a_frame_that_is_to_be_skipped_holds_nothing() {
+fn skippable_frames_are_empty() {
     let skipped = [&[0x50, 0x2A, 0x4D, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
     let (found, error) =
         read([skipped.clone(), zst(b"one "), vec![0; 9], skipped.clone(), zst(b"two"), skipped].concat());

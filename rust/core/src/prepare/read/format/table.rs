@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Kind;
-use crate::prepare::read::rows::{Dialect, Sight, newline};
+use crate::prepare::read::rows::{Dialect, Survey, newline};
 use crate::prepare::read::table::{find, preamble};
 
 /// The number of rows that must agree with a header without known names.
@@ -113,14 +113,14 @@ impl Header {
 
     /// Whether `rows`, the lines after the header, have the header's number of fields.
     fn fits(&self, rows: &[u8], whole: bool, dialect: Dialect) -> bool {
-        let sight = Sight::of(rows, whole, dialect, self.names);
-        let count = sight.fields.len();
-        let good = sight.fields.iter().filter(|&&fields| fields == self.names).count();
+        let survey = Survey::of(rows, whole, dialect, self.names);
+        let count = survey.fields.len();
+        let good = survey.fields.iter().filter(|&&fields| fields == self.names).count();
         // Commas in unquoted text give additional fields.
-        let enough = sight.fields.iter().filter(|&&fields| fields >= self.names).count();
+        let enough = survey.fields.iter().filter(|&&fields| fields >= self.names).count();
         match count {
             // The first row continues after the examined text.
-            0 => self.known > 0 && sight.cut.is_some_and(|fields| (2..=self.names).contains(&fields)),
+            0 => self.known > 0 && survey.truncated.is_some_and(|fields| (2..=self.names).contains(&fields)),
             _ if self.known > 1 && self.strict => enough * 2 >= count,
             _ if self.known > 0 => good > 0 && good * 2 >= count,
             _ => good >= ROWS && good == count,
@@ -177,7 +177,7 @@ pub(super) fn is_named(text: &[u8], whole: bool, kind: Kind, field: &str, agree:
     };
     let Ok(row) = std::str::from_utf8(row) else { return false };
     let Ok(((delimiter, _, fields), true)) = find(row, delimiters, newline, field) else { return false };
-    let sight = Sight::of(rest, whole, Dialect::choose(delimiter, newline, rest, whole, fields), fields);
-    let good = sight.fields.iter().filter(|&&it| it == fields).count();
-    !agree || (fields > 1 && good > 0 && good * 2 >= sight.fields.len())
+    let survey = Survey::of(rest, whole, Dialect::choose(delimiter, newline, rest, whole, fields), fields);
+    let good = survey.fields.iter().filter(|&&it| it == fields).count();
+    !agree || (fields > 1 && good > 0 && good * 2 >= survey.fields.len())
 }

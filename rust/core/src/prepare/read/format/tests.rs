@@ -213,7 +213,7 @@ fn blank_lines_do_not_count() {
 }
 
 #[test]
-fn dumps_that_are_cut_at_their_beginning() {
+fn dumps_without_their_beginning() {
     let page = "<page>\n<title>A</title>\n<revision>\n<text>One.</text>\n</revision>\n</page>\n";
     for begin in ["</page>\n", "end of text.</text>\n</revision>\n</page>\n", "<siteinfo></siteinfo>\n", "prose\n"] {
         assert_eq!(what(format!("{begin}{page}").as_bytes()), "a MediaWiki dump", "{begin}");
@@ -255,7 +255,7 @@ fn magic_numbers_at_the_beginning_of_text() {
 }
 
 #[test]
-fn encodings_of_seven_bits_and_old_formats() {
+fn seven_bit_encodings_and_old_formats() {
     let utf16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let mut tar = vec![0; 1024];
     tar[..5].copy_from_slice(b"a.txt");

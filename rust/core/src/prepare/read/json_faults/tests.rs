@@ -7,7 +7,7 @@ fn said(line: &str) -> String {
 }
 
 #[test]
-fn what_is_found_is_named_with_its_place() {
+fn faults_are_named_with_their_position() {
     for (line, what, remedy) in [
         (r#"{"text": "One."},"#, "a comma follows the object at byte 17", "sed "),
         (r#"{"text": "One."} , "#, "a comma follows the object at byte 18", "sed "),
@@ -66,7 +66,7 @@ fn only_lone_surrogates_are_lone() {
 }
 
 #[test]
-fn every_fault_in_the_first_line_is_for_the_reader() {
+fn faults_in_the_first_line_are_left_to_the_reader() {
     for line in [r#"{"text": "One."},"#, r#"{"text": "One.",}"#, r#"{"text": "It's.", 'a': 1}"#, r#"{"text": "One"#] {
         assert_eq!(shape(format!("{line}\n{line}\n").as_bytes(), true), Shape::Lines, "{line}");
     }

@@ -12,7 +12,7 @@ fn what(text: &str) -> &'static str {
 }
 
 #[test]
-fn json_of_other_shapes_is_told_apart() {
+fn json_of_other_shapes_is_recognized() {
     for (text, expected) in [
         ("{\"text\": \"One.\"}\n{\"text\": \"Two.\"}\n", "lines"),
         ("{\"text\": \"One.\", \"a\": NaN}\n{\"text\": \"Two.\"}\n", "lines"),

@@ -18,7 +18,7 @@ use crate::prepare::read::raw::{BLOCK_BYTES, Document, ReadCounts};
 struct Read {
     texts: Vec<String>,
     counts: ReadCounts,
-    cuts: u64,
+    splits: u64,
     blocks: usize,
     formats: Vec<(&'static str, u64)>,
 }
@@ -57,7 +57,7 @@ fn read_all(reader: &mut RawReader, options: &ReadOptions) -> Result<(Read, Vec<
     }
     assert!(!reader.next_block(&mut block).unwrap());
     found.texts = documents.iter().map(|it| it.text.clone()).collect();
-    found.cuts = reader.cuts();
+    found.splits = reader.splits();
     found.formats = reader.formats().iter().map(|(&name, &n)| (name, n)).collect();
     Ok((found, documents))
 }
@@ -122,7 +122,7 @@ fn documents_of_plain_text() {
 }
 
 #[test]
-fn paragraphs_are_lines_or_lie_between_blank_lines() {
+fn paragraphs_are_lines_or_separated_by_blank_lines() {
     let documents = |bytes: &[u8], options: &ReadOptions| {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), bytes).unwrap();
@@ -151,14 +151,14 @@ fn paragraphs_are_lines_or_lie_between_blank_lines() {
 }
 
 #[test]
-fn text_that_is_too_long_is_cut_between_lines() {
+fn long_text_is_split_between_lines() {
     let line = format!("{}\n", "x".repeat(999));
     let count = 2 * MAX_DOCUMENT / line.len() + 10;
     let long = line.repeat(count);
     let lines = ReadOptions { documents: DocumentRule::BlankLine, ..options() };
     for (text, options) in [(long.clone(), options()), (format!("a\n\n{long}\nb\n"), lines)] {
         let read = read(&[text.as_bytes()], &options).unwrap();
-        assert_eq!(read.cuts, 2);
+        assert_eq!(read.splits, 2);
         assert_eq!(
             read.texts.iter().filter(|it| it.len() > 999).map(String::len).max(),
             Some(MAX_DOCUMENT / 1000 * 1000)
@@ -202,7 +202,7 @@ fn fields_of_json_lines() {
 }
 
 #[test]
-fn bad_records_stop_it_or_are_left_out() {
+fn bad_records_are_errors_or_skipped() {
     let lines = [
         "{\"text\": \"a\"}",
         "{\"text\": \"b",
@@ -248,7 +248,7 @@ fn invalid_utf8_is_named_or_mended() {
 }
 
 #[test]
-fn what_is_no_text_is_named() {
+fn data_that_is_not_text_is_named() {
     let mut tar = vec![b'x'; 600];
     tar[257..262].copy_from_slice(b"ustar");
     let pretty = format!("{{\n  \"text\": \"{}\"\n}}\n", "x".repeat(100_000));
@@ -283,7 +283,7 @@ fn what_is_no_text_is_named() {
 }
 
 #[test]
-fn a_named_format_is_obeyed() {
+fn the_format_option_is_trusted() {
     let as_text = ReadOptions { format: Format::Text, ..options() };
     for text in ["<html>\n", "{\"text\": 1}\n", DUMP, WIKIEXTRACTOR, "[{}]", "a\0b"] {
         assert_eq!(texts(&[text.as_bytes()], &as_text), [text]);
@@ -316,7 +316,7 @@ fn options_outside_their_rules_are_refused() {
 }
 
 #[test]
-fn files_that_are_cut_short_are_named() {
+fn truncated_files_are_named() {
     for (text, place) in [
         (DUMP, "the dump is cut short here: no </mediawiki>, within the page \"D\""),
         (WIKIEXTRACTOR, "000, line 8: the file is cut short"),
@@ -356,7 +356,7 @@ proptest! {
     fn blocks_neither_lose_nor_invent_documents(
         sizes in prop::collection::vec(prop_oneof![1_usize..100, 1000_usize..90_000, 500_000_usize..600_000], 1..30),
         form in 0..7,
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        splits in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
     ) {
         let expected: Vec<String> = sizes.iter().enumerate().map(|(i, &n)| format!("{i} x {}", "ab ".repeat(n / 3))).collect();
         let mut text = String::new();
@@ -383,10 +383,10 @@ proptest! {
             1 => ReadOptions { document_separator: Some("---".into()), ..options() },
             _ => options(),
         };
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len())).collect();
-        cuts.extend([0, text.len()]);
-        cuts.sort_unstable();
-        let streams: Vec<u8> = cuts.windows(2).flat_map(|it| bzip2(&text.as_bytes()[it[0]..it[1]])).collect();
+        let mut splits: Vec<usize> = splits.iter().map(|cut| cut.index(text.len())).collect();
+        splits.extend([0, text.len()]);
+        splits.sort_unstable();
+        let streams: Vec<u8> = splits.windows(2).flat_map(|it| bzip2(&text.as_bytes()[it[0]..it[1]])).collect();
         let plain = read(&[text.as_bytes()], &options).unwrap();
         prop_assert!(plain.texts.iter().map(|it| it.trim()).eq(expected.iter().map(|it| it.trim())));
         prop_assert!(plain.blocks >= text.len() / (1200 << 10));
@@ -395,7 +395,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_nearly_a_format_is_named_or_read() {
+fn data_that_resembles_a_format_is_named_or_read() {
     // A broken first line is a broken record.
     for first in ["{\"text\": \"A\" \"b\"}", "{\"text\": \"cut"] {
         let text = format!("{first}\n{{\"text\": \"b\"}}\n");
@@ -549,7 +549,7 @@ fn tables() {
 }
 
 #[test]
-fn padding_and_junk_behind_a_dump() {
+fn padding_and_junk_after_a_dump() {
     let texts =
         |text: &str, skip_bad| read(&[text.as_bytes()], &ReadOptions { skip_bad, ..options() }).map(|it| it.texts);
     let pages = &DUMP[DUMP.find("<page>").unwrap()..DUMP.rfind("</mediawiki>").unwrap()];
@@ -572,7 +572,7 @@ fn padding_and_junk_behind_a_dump() {
 
 /// A disk may pad a file.
 #[test]
-fn zeros_at_the_end_are_nothing() {
+fn zeros_at_the_end_are_ignored() {
     let wet = archives::warc("conversion", None, "One.") + &archives::warc("conversion", None, "Two.");
     for (text, format) in [
         ("{\"text\": \"One.\"}\n{\"text\": \"Two.\"}\n", "jsonl"),
@@ -602,7 +602,7 @@ fn zeros_at_the_end_are_nothing() {
 }
 
 #[test]
-fn one_bad_line_is_one_wherever_it_stands() {
+fn a_bad_line_is_bad_at_any_position() {
     let good: Vec<String> = (0..9).map(|i| format!("{{\"text\": \"{i}\"}}")).collect();
     for bad in ["xyz", "null", "{", "<html>", "{'text': 'x'}", "[\"a\"]"] {
         for at in [0, 5, 9] {

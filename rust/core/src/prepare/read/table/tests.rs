@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::prepare::read::rows::Sight;
+use crate::prepare::read::rows::Survey;
 
 #[test]
 fn columns_by_name_and_by_number() {
@@ -17,7 +17,7 @@ fn columns_by_name_and_by_number() {
 }
 
 #[test]
-fn what_is_before_the_header() {
+fn lines_before_the_header() {
     let skip = |text: &str, field: &str| preamble(text.as_bytes(), b'\n', b",;|\t", Some(field));
     assert_eq!(skip("id,text\n", "text"), (0, None));
     assert_eq!(skip("\n# made in 2020\n#\nid,text\n", "text"), (18, None));
@@ -155,7 +155,7 @@ proptest! {
             rest = &rest[end..];
         }
         prop_assert_eq!(quoted.scan(text.as_bytes(), false).last.unwrap_or(0), at);
-        let _ = Sight::of(text.as_bytes(), true, quoted, 2);
+        let _ = Survey::of(text.as_bytes(), true, quoted, 2);
     }
 
     /// What the `csv` crate writes is read back unchanged and without faults.

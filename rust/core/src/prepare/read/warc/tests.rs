@@ -9,11 +9,11 @@ fn a_record_is_whole_if_another_or_the_end_follows() {
     let (one, two) = (record(3, "One"), record(3, "Two"));
     let whole = Next::Whole { body: one.len() - 7, end: one.len() - 4, next: one.len() };
     assert_eq!(next(&one, true, 0), whole);
-    assert_eq!(next(&one, false, 0), Next::Cut, "what follows is not known");
+    assert_eq!(next(&one, false, 0), Next::Incomplete, "what follows is not known");
     let both = [&one[..], &two].concat();
     for end in one.len()..=both.len() {
         let expected = if end < one.len() + 5 {
-            Next::Cut
+            Next::Incomplete
         } else {
             Next::Whole { body: one.len() - 7, end: one.len() - 4, next: one.len() }
         };
@@ -27,10 +27,10 @@ fn a_record_is_whole_if_another_or_the_end_follows() {
         match next(&data, true, 0) {
             Next::Whole { next, .. } => assert!(is_whole && next == first, "{length}"),
             Next::Broken(next, _) => assert!(!is_whole && next == Some(first), "{length}: {next:?}"),
-            Next::Cut => panic!("{length}"),
+            Next::Incomplete => panic!("{length}"),
         }
     }
-    assert_eq!(next(&record(9000, "One"), true, 0), Next::Cut);
+    assert_eq!(next(&record(9000, "One"), true, 0), Next::Incomplete);
     assert!(fault(&record(9000, "One")).starts_with("the file is cut short"));
     assert!(fault(&record(1, "One")).contains("must lead to the next record, got 1; "));
     assert!(fault(&[&record(9000, "One")[..], &two].concat()).contains("must lead to the next record, got 9000; "));
@@ -40,11 +40,11 @@ fn a_record_is_whole_if_another_or_the_end_follows() {
 fn headers_end_early() {
     // A record begins on each line. None is searched more than once.
     let many = b"WARC/1.0\r\n".repeat(80_000);
-    assert_eq!(next(&many, false, 0), Next::Broken(Some(10), Why::Header));
+    assert_eq!(next(&many, false, 0), Next::Broken(Some(10), Fault::Header));
     assert_eq!(last_end(&many, true), Some(many.len() - 10));
     let long = [b"WARC/1.0\r\n", "x: y\r\n".repeat(20_000).as_bytes(), b"\r\n\r\nWARC/1.0\r\n"].concat();
-    assert_eq!(next(&long, true, 0), Next::Broken(Some(long.len() - 10), Why::Header));
-    assert_eq!(next(b"WARC/1.0\r\nx: y\r\n", false, 0), Next::Cut);
+    assert_eq!(next(&long, true, 0), Next::Broken(Some(long.len() - 10), Fault::Header));
+    assert_eq!(next(b"WARC/1.0\r\nx: y\r\n", false, 0), Next::Incomplete);
     let junk = "no record\n".repeat(9000) + "WARC/1.0\r\n";
     let mut from = 0;
     assert_eq!(first_end(&junk.as_bytes()[..50_000], &mut from), None);

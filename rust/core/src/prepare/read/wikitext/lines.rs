@@ -1,6 +1,6 @@
 //! Collects the lines of a page into paragraphs, and repairs the text around gaps.
 
-use crate::prepare::sentences::{is_closer, is_of_word, is_terminator};
+use crate::prepare::sentences::{is_closer, is_terminator, is_word_character};
 use crate::unicode::is_written_without_spaces;
 
 /// Mark gaps in a line, by their effect. [`Lines::text`] gets no control characters, so text does not contain these.
@@ -327,7 +327,7 @@ fn sets_off(last: Option<char>, next: &str) -> bool {
     if is_written_without_spaces(last) || is_written_without_spaces(next) {
         return false;
     }
-    (is_of_word(last) && is_of_word(next)) || (is_terminator(last) && next.is_uppercase())
+    (is_word_character(last) && is_word_character(next)) || (is_terminator(last) && next.is_uppercase())
 }
 
 /// Whether the text ends a sentence, perhaps inside quotes or brackets.

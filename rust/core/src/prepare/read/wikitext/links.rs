@@ -2,7 +2,7 @@
 
 use memchr::memchr2_iter;
 
-use super::span::{Span, What};
+use super::span::{Span, SpanKind};
 use super::spans::run;
 use crate::prepare::read::mediawiki::Site;
 
@@ -99,7 +99,7 @@ fn find_pipe(head: &[u8], start: usize, dropped: &[Span]) -> Option<(usize, usiz
         let found = memchr::memchr(b'|', head.get(from..)?).map(|found| from + found);
         let at = found.unwrap_or(head.len());
         while let Some(span) = dropped.next_if(|span| span.end <= start + at) {
-            if span.what == What::Pipe && span.start >= start {
+            if span.kind == SpanKind::Pipe && span.start >= start {
                 return Some((span.start - start, span.end - start));
             }
         }

@@ -6,7 +6,7 @@ use memchr::{memchr, memchr3};
 
 use super::lines::{Gap, Kind, Lines, Mark};
 use super::links::{self, Link};
-use super::span::{Span, What};
+use super::span::{Span, SpanKind};
 use super::spans::{Spans, run};
 use super::tags::{self, Tag};
 use crate::prepare::read::mediawiki::Site;
@@ -155,7 +155,7 @@ impl Scanner<'_> {
         self.at += length;
     }
 
-    fn leave_out(&mut self, end: usize, gap: Gap, mark: Mark) {
+    fn skip(&mut self, end: usize, gap: Gap, mark: Mark) {
         self.lines.gap(gap, mark);
         self.at = end;
     }
@@ -205,29 +205,29 @@ impl Scanner<'_> {
     }
 
     fn span(&mut self, span: Span) {
-        match span.what {
-            What::Comment => self.lines.gap(Gap::Inline, Mark::Join),
-            What::Inline => self.lines.gap(Gap::Inline, Mark::Space),
-            What::Formula => self.lines.gap(Gap::Inline, Mark::Hole),
-            What::Block => self.lines.gap(Gap::Block, Mark::Space),
-            What::Hole => {
+        match span.kind {
+            SpanKind::Comment => self.lines.gap(Gap::Inline, Mark::Join),
+            SpanKind::Inline => self.lines.gap(Gap::Inline, Mark::Space),
+            SpanKind::Formula => self.lines.gap(Gap::Inline, Mark::Hole),
+            SpanKind::Block => self.lines.gap(Gap::Block, Mark::Space),
+            SpanKind::Hole => {
                 // A box at the top of a page. The text continues on its last line.
                 let is_box = self.begins_line && memchr(b'\n', &self.bytes[span.start..span.end]).is_some();
                 self.lines.gap(Gap::Block, if is_box { Mark::Space } else { Mark::Hole });
             }
-            What::Nothing => {}
-            What::Text(from, to) => {
+            SpanKind::Nothing => {}
+            SpanKind::Text(from, to) => {
                 let text = &self.texts[from..to];
                 self.begins_line &= text == " ";
                 self.lines.text(text);
             }
             // A table row with templates for its marks.
-            What::Pipe if self.begins_line => {
+            SpanKind::Pipe if self.begins_line => {
                 self.begins_line = false;
                 self.lines.begin(Kind::Stray);
             }
-            What::Pipe => self.lines.text("|"),
-            What::Literal(start, end) => {
+            SpanKind::Pipe => self.lines.text("|"),
+            SpanKind::Literal(start, end) => {
                 self.begins_line = false;
                 self.lines.literal(&htmlize::unescape(&self.text[start..end]));
             }
@@ -245,7 +245,7 @@ impl Scanner<'_> {
             Some(&(start, end)) if start == at => match links::read(self.text, at + 2, end, self.spans, self.site) {
                 Link::Hidden => {
                     self.begins_line = begins_line;
-                    self.leave_out(end + 2, Gap::Block, Mark::Space);
+                    self.skip(end + 2, Gap::Block, Mark::Space);
                 }
                 Link::Shown(from, to) => {
                     self.jumps.push((to, end + 2));
@@ -256,7 +256,7 @@ impl Scanner<'_> {
             _ if self.bytes.get(at + 1) == Some(&b'[') => {
                 if links::hides(&self.text[at + 2..], self.site) {
                     let end = self.line_end.from(at, self.bytes);
-                    self.leave_out(end, Gap::Block, Mark::Space);
+                    self.skip(end, Gap::Block, Mark::Space);
                 } else {
                     self.at += 2;
                 }
@@ -275,7 +275,7 @@ impl Scanner<'_> {
                 self.jumps.push((close, close + 1));
                 self.at += space + 1;
             }
-            None => self.leave_out(close + 1, Gap::Inline, Mark::Space),
+            None => self.skip(close + 1, Gap::Inline, Mark::Space),
         }
     }
 
@@ -369,7 +369,7 @@ impl Scanner<'_> {
         }
         let found = memchr(b'}', &self.bytes[at..end]).map_or(end, |found| at + found);
         let close = found + run(self.bytes, found, b'}');
-        self.leave_out(close.min(end), Gap::Block, Mark::Hole);
+        self.skip(close.min(end), Gap::Block, Mark::Hole);
     }
 
     fn reference(&mut self) {
@@ -398,7 +398,7 @@ impl Scanner<'_> {
             && length > 0
             && self.text[at + 2..at + 2 + length].chars().all(|c| c.is_alphabetic() && !c.is_lowercase())
         {
-            self.leave_out(at + length + 4, Gap::Block, Mark::Join);
+            self.skip(at + length + 4, Gap::Block, Mark::Join);
         } else {
             self.begins_line = false;
             self.show(count, &self.text[at..at + count]);
@@ -413,7 +413,7 @@ impl Scanner<'_> {
         if let Some(pipe) = memchr(b'|', &inside[..inside.len().min(64)]) {
             // Rules for the rest of the page, its title, and descriptions are not shown here.
             if matches!(inside[..pipe].trim_ascii(), b"H" | b"T" | b"D" | b"-") {
-                return self.leave_out(end, Gap::Inline, Mark::Join);
+                return self.skip(end, Gap::Inline, Mark::Join);
             }
             start += pipe + 1;
         }

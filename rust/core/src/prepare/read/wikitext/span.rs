@@ -2,7 +2,7 @@
 
 /// Why a span of wikitext is not read as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum SpanKind {
     /// A comment or something else invisible. A line that contains nothing else is ignored.
     Comment,
     /// Something inside a line, such as a reference.
@@ -17,7 +17,7 @@ pub(super) enum What {
     Literal(usize, usize),
     /// The marks of a template whose text is shown.
     Nothing,
-    /// As [`What::Nothing`], but this range of [`Spans::texts`](super::spans::Spans::texts) is shown in their place.
+    /// As [`SpanKind::Nothing`], but this range of [`Spans::texts`](super::spans::Spans::texts) is shown in their place.
     Text(usize, usize),
     /// A template that stands for `|`.
     Pipe,
@@ -28,5 +28,5 @@ pub(super) enum What {
 pub(super) struct Span {
     pub start: usize,
     pub end: usize,
-    pub what: What,
+    pub kind: SpanKind,
 }

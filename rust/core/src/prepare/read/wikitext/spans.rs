@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr3_iter, memmem};
 
-use super::span::{Span, What};
+use super::span::{Span, SpanKind};
 use super::tags::{self, ELEMENTS, Element};
 use super::templates;
 use crate::prepare::read::mediawiki::Site;
@@ -117,12 +117,12 @@ impl Finder<'_> {
         true
     }
 
-    fn drop_span(&mut self, start: usize, end: usize, what: What) {
+    fn drop_span(&mut self, start: usize, end: usize, kind: SpanKind) {
         let dropped = &mut self.spans.dropped;
         while dropped.last().is_some_and(|span| span.start >= start) {
             dropped.pop();
         }
-        dropped.push(Span { start, end, what });
+        dropped.push(Span { start, end, kind });
     }
 
     /// Returns the index of the first dropped span at or after `start`. Considers only as many spans as a shown
@@ -137,7 +137,7 @@ impl Finder<'_> {
         let text = self.text;
         if text[at..].starts_with(b"<!--") {
             let end = memmem::find(&text[at + 4..], b"-->").map_or(text.len(), |found| at + 4 + found + 3);
-            self.drop_span(at, end, What::Comment);
+            self.drop_span(at, end, SpanKind::Comment);
             return end;
         }
         let Some(tag) = tags::read_tag(text, at) else { return at + 1 };
@@ -148,7 +148,7 @@ impl Finder<'_> {
                 && self.unwind(HTML_TABLE)
                 && let Some(Open::HtmlTable { start }) = self.pop()
             {
-                self.drop_span(start, tag.end, What::Block);
+                self.drop_span(start, tag.end, SpanKind::Block);
             }
             return tag.end;
         }
@@ -157,28 +157,28 @@ impl Finder<'_> {
         if tag.closes {
             return tag.end;
         }
-        let what = match element {
-            Element::Block => What::Block,
-            Element::Formula => What::Formula,
-            Element::Joining => What::Comment,
+        let kind = match element {
+            Element::Block => SpanKind::Block,
+            Element::Formula => SpanKind::Formula,
+            Element::Joining => SpanKind::Comment,
             // `<nowiki/>` separates marks, not words.
-            Element::Literal if tag.empty => What::Comment,
-            Element::Inline | Element::Literal | Element::Code => What::Inline,
+            Element::Literal if tag.empty => SpanKind::Comment,
+            Element::Inline | Element::Literal | Element::Code => SpanKind::Inline,
         };
         if tag.empty {
             // An empty formula shows nothing.
-            let what = if what == What::Formula { What::Inline } else { what };
-            self.drop_span(at, tag.end, what);
+            let kind = if kind == SpanKind::Formula { SpanKind::Inline } else { kind };
+            self.drop_span(at, tag.end, kind);
             return tag.end;
         }
         let Some((close, end)) = self.closing_tag(index, tag.end) else { return tag.end };
         match element {
-            Element::Literal => self.drop_span(at, end, What::Literal(tag.end, close)),
+            Element::Literal => self.drop_span(at, end, SpanKind::Literal(tag.end, close)),
             Element::Code if memchr(b'\n', &text[tag.end..close]).is_none() => return tag.end,
-            Element::Code => self.drop_span(at, end, What::Block),
+            Element::Code => self.drop_span(at, end, SpanKind::Block),
             // `<syntaxhighlight inline>` is code in a sentence.
-            Element::Block if tag.inline => self.drop_span(at, end, What::Literal(tag.end, close)),
-            Element::Inline | Element::Joining | Element::Formula | Element::Block => self.drop_span(at, end, what),
+            Element::Block if tag.inline => self.drop_span(at, end, SpanKind::Literal(tag.end, close)),
+            Element::Inline | Element::Joining | Element::Formula | Element::Block => self.drop_span(at, end, kind),
         }
         end
     }
@@ -230,7 +230,7 @@ impl Finder<'_> {
         let closes_template = count > 1 && top == Some(BRACES);
         if !closes_template && at > 0 && text[at - 1] == b'|' && self.begins_line(at - 1) && self.unwind(TABLE) {
             if let Some(Open::Table { start }) = self.pop() {
-                self.drop_span(start, at + 1, What::Block);
+                self.drop_span(start, at + 1, SpanKind::Block);
             }
             left -= 1;
         } else if top == Some(VARIANT) && text.get(at + count) == Some(&b'-') {
@@ -246,7 +246,7 @@ impl Finder<'_> {
             let (from, to) = (start + open - taken, at + count - left);
             let inside = self.first_inside(from);
             if taken == 3 {
-                self.drop_span(from, to, What::Block);
+                self.drop_span(from, to, SpanKind::Block);
             } else {
                 let Spans { dropped, texts, .. } = &mut self.spans;
                 templates::show(text, from..to, inside, self.site, dropped, texts);
@@ -302,7 +302,7 @@ impl Finder<'_> {
             while let Some(span) = spans.next_if(|span| span.start < end) {
                 end = end.max(span.end);
             }
-            kept.push(Span { start, end, what: What::Block });
+            kept.push(Span { start, end, kind: SpanKind::Block });
             match open.find(|start| *start >= end) {
                 Some(next) => start = next,
                 None => break,

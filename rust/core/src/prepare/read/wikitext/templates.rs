@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::span::{Span, What};
+use super::span::{Span, SpanKind};
 use crate::prepare::read::mediawiki::Site;
 use forms::Place;
 use values::Values;
@@ -117,13 +117,13 @@ pub(super) fn show(
         Some((shows, head))
     });
     let (otherwise, pieces) = match found {
-        None => (What::Hole, None),
-        Some((Shows::Nothing, _)) => (What::Block, None),
-        Some((Shows::Pipe, _)) => (What::Pipe, None),
+        None => (SpanKind::Hole, None),
+        Some((Shows::Nothing, _)) => (SpanKind::Block, None),
+        Some((Shows::Pipe, _)) => (SpanKind::Pipe, None),
         Some((Shows::Name, head)) => {
             let from = texts.len();
             texts.push_str(without_namespace(&head.name, site));
-            (What::Text(from, texts.len()), None)
+            (SpanKind::Text(from, texts.len()), None)
         }
         Some((shows, head)) => {
             let fits = end - start <= LONGEST && dropped.len() - inside <= MOST_INSIDE;
@@ -140,15 +140,15 @@ pub(super) fn show(
                 Shows::Sign(sign) if sign.trim().is_empty() || !has_words() => {
                     let from = texts.len();
                     texts.push_str(sign);
-                    (if sign.is_empty() { What::Nothing } else { What::Text(from, texts.len()) }, None)
+                    (if sign.is_empty() { SpanKind::Nothing } else { SpanKind::Text(from, texts.len()) }, None)
                 }
                 _ => {
                     let follows_digit = start > 0 && text[start - 1].is_ascii_digit();
                     let place = Place { follows_digit, behind: &text[end..] };
                     let language = site.language.as_deref();
-                    let shown = values.ok_or(What::Hole);
+                    let shown = values.ok_or(SpanKind::Hole);
                     match shown.and_then(|values| forms::pieces(shows, &values, language, place)) {
-                        Ok(pieces) => (What::Hole, Some(pieces)),
+                        Ok(pieces) => (SpanKind::Hole, Some(pieces)),
                         Err(otherwise) => (otherwise, None),
                     }
                 }
@@ -159,7 +159,7 @@ pub(super) fn show(
         while dropped.last().is_some_and(|span| span.start >= start) {
             dropped.pop();
         }
-        return dropped.push(Span { start, end, what: otherwise });
+        return dropped.push(Span { start, end, kind: otherwise });
     };
     let within = dropped.split_off(inside);
     let mut from = start;
@@ -167,13 +167,13 @@ pub(super) fn show(
         let value = piece.value.unwrap_or(end..end);
         let mark = texts.len();
         texts.push_str(&piece.before);
-        let what = if piece.before.is_empty() { What::Nothing } else { What::Text(mark, texts.len()) };
-        dropped.push(Span { start: from, end: value.start, what });
+        let kind = if piece.before.is_empty() { SpanKind::Nothing } else { SpanKind::Text(mark, texts.len()) };
+        dropped.push(Span { start: from, end: value.start, kind });
         dropped.extend(within.iter().filter(|span| value.contains(&span.start)));
         from = value.end;
     }
     if from < end {
-        dropped.push(Span { start: from, end, what: What::Nothing });
+        dropped.push(Span { start: from, end, kind: SpanKind::Nothing });
     }
 }
 
@@ -192,7 +192,7 @@ fn head(text: &[u8], range: Range<usize>, inside: &[Span]) -> Option<Head> {
     let mut at = range.start;
     while at < range.end && text[at] != b'|' {
         if let Some(span) = inside.next_if(|span| span.start <= at) {
-            if span.what != What::Comment {
+            if span.kind != SpanKind::Comment {
                 return None;
             }
             at = span.end.max(at);
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_written_as_it_is_looked_for() {
+    fn names_are_normalized_and_unique() {
         for (name, rows) in &*NAMES {
             assert!(!name.is_empty() && *name == name.trim() && !name.contains(['_', '|', '{']), "{name:?}");
             let sites: Vec<_> = rows.iter().flat_map(|(sites, _)| sites.split(' ')).collect();

@@ -118,7 +118,7 @@ fn references() {
 }
 
 #[test]
-fn gaps_are_mended() {
+fn gaps_are_repaired() {
     is("A ({{x}}) b ( {{x}} ; {{y}} ), c ({{x}}, d) e (f; {{x}}).", "A b, c (d) e (f).");
     is("A {{x}}, b {{x}}. C {{x}}; d , e {{x}} .5", "A, b. C; d , e .5");
     is("{{x}}, also known as a", "also known as a");

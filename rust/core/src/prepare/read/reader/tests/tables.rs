@@ -110,7 +110,7 @@ fn backslashes_and_spaces_around_quotes() {
 }
 
 #[test]
-fn headers_that_are_a_little_unusual() {
+fn unusual_headers() {
     let long = format!("id,text,{}\n1,One.,x\n2,Two.,y\n", "a_name_of_many_letters_".repeat(3));
     for text in [
         "id, text\n1,One.\n2,Two.\n",
@@ -137,7 +137,7 @@ fn headers_that_are_a_little_unusual() {
 }
 
 #[test]
-fn a_name_tells_a_table() {
+fn a_table_is_recognized_by_its_name() {
     let one = |name: &str| named(name, "text\nOne is here.\n\"Two, here.\"\n", |_| {}).unwrap();
     for name in ["a.csv", "a.CSV", "a.tsv"] {
         assert_eq!(one(name).0, ["One is here.", "Two, here."], "{name}");
@@ -155,7 +155,7 @@ fn a_name_tells_a_table() {
 }
 
 #[test]
-fn a_header_that_is_read_as_a_row_is_warned_of() {
+fn a_header_read_as_a_row_gives_a_warning() {
     let warnings = |text: &str, field: &str| {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.csv"), text).unwrap();

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_no_passages() {
+    fn dates_are_not_passages() {
         for text in [
             "May 2012",
             "2 de mayo de 2012",

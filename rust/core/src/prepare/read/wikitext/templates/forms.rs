@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::Shows;
 use super::doubts::{self, Value};
 use super::values::Values;
-use crate::prepare::read::wikitext::span::What;
+use crate::prepare::read::wikitext::span::SpanKind;
 use crate::prepare::read::wikitext::tags::before_raised;
 
 /// A value with the text before it. At the end, there may be only text.
@@ -32,18 +32,20 @@ pub(super) fn pieces(
     values: &Values<'_>,
     language: Option<&str>,
     place: Place<'_>,
-) -> Result<Vec<Piece>, What> {
+) -> Result<Vec<Piece>, SpanKind> {
     let mut out = Pieces { values, list: Vec::new(), before: String::new(), end: 0, lacks_value: false };
     let is_doubtful = matches!(shows, Shows::Doubtful(_));
     match shows {
         // `{{sic|!}}`
-        Shows::Marked(_) if values.unnamed_text().next().is_some() && !values.has_words() => return Err(What::Block),
-        Shows::Doubt => return Err(if doubts::may_lack(values) { What::Hole } else { What::Block }),
+        Shows::Marked(_) if values.unnamed_text().next().is_some() && !values.has_words() => {
+            return Err(SpanKind::Block);
+        }
+        Shows::Doubt => return Err(if doubts::may_lack(values) { SpanKind::Hole } else { SpanKind::Block }),
         Shows::Passage(form) | Shows::Doubtful(form) => {
             let keys = form.trim_matches(['{', '}']);
             match values.first_of(keys).map(|value| Value::of(values.str(value))) {
-                None | Some(Value::Date) => return Err(What::Block),
-                Some(Value::Word) if is_doubtful => return Err(What::Hole),
+                None | Some(Value::Date) => return Err(SpanKind::Block),
+                Some(Value::Word) if is_doubtful => return Err(SpanKind::Hole),
                 Some(Value::Word | Value::Passage) => {}
             }
         }
@@ -57,7 +59,7 @@ pub(super) fn pieces(
     if is_shown && !out.list.is_empty() {
         Ok(out.list)
     } else {
-        Err(if needs_none && out.lacks_value { What::Block } else { What::Hole })
+        Err(if needs_none && out.lacks_value { SpanKind::Block } else { SpanKind::Hole })
     }
 }
 

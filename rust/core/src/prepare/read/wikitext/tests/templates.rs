@@ -64,7 +64,7 @@ fn templates_that_stand_for_a_sign() {
 }
 
 #[test]
-fn templates_that_hold_numbers_and_words() {
+fn templates_with_numbers_and_words() {
     for (language, wikitext, expected) in [
         ("en", "{{convert|5|km|mi}}, {{Cvt|5|-|10|km}}, {{convert|2|x|3|m|ft}}", "5 km, 5–10 km, 2 × 3 m"),
         (
@@ -172,7 +172,7 @@ fn values_that_choose_what_is_shown() {
 }
 
 #[test]
-fn what_is_set_high_behind_a_digit() {
+fn superscripts_after_a_digit() {
     for (wikitext, expected) in [
         ("10<sup>6</sup>, 10<sup>−6</sup>/s, 10<SUP class=\"a\">3</SUP>/l", "10^6, 10^−6/s, 10^3/l"),
         (
@@ -194,7 +194,7 @@ fn what_is_set_high_behind_a_digit() {
 }
 
 #[test]
-fn what_is_removed_leaves_its_space() {
+fn removed_templates_leave_their_space() {
     for (wikitext, expected) in [
         ("far{{x}}away", "fa|r away"),
         ("5{{citation needed}}km, word<ref>x</ref>word, a[[File:x.png|9px]]b", "5 km, word word, a b"),
@@ -257,7 +257,7 @@ fn holes() {
 }
 
 #[test]
-fn doubts_keep_the_words_that_they_are_about() {
+fn doubts_keep_the_words_they_question() {
     for (language, wikitext, expected) in [
         ("en", "A {{citation needed span|text that matters|date=May 2012}}.", "A text that matters."),
         (
@@ -308,7 +308,7 @@ fn doubts_keep_the_words_that_they_are_about() {
 }
 
 #[test]
-fn numbers_are_whole_or_missed() {
+fn numbers_are_complete_or_a_hole() {
     for (language, wikitext, expected) in [
         (
             "en",
