@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- tools/reference.py wrote this page from the command's options. Change them, then run `make docs`. -->"
 
+LINKS = {
+    "google-research/ALBERT": "https://github.com/google-research/albert",
+    "public ALBERT guide": "configuration.md#the-file-of-the-public-guide",
+}
+"""What names in help texts link to."""
+
 
 class Row(NamedTuple):
     """An option or argument, as a page shows it."""
@@ -72,7 +78,14 @@ def page(name: str, command: Any) -> str:
     ]
     for panel, rows in found.items():
         parts += [f"## {panel}", *_table(rows)]
-    return "\n\n".join(parts) + "\n"
+    return _linked("\n\n".join(parts) + "\n")
+
+
+def _linked(text: str) -> str:
+    """Returns a page with a link at the first mention of each name in `LINKS`."""
+    for name, target in LINKS.items():
+        text = text.replace(name, f"[{name}]({target})", 1)
+    return text
 
 
 def _summary(command: Any) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command(Export)
 def export(options: Export, given: frozenset[str]) -> None:
-    r"""Write a model for Hugging Face or TF1.
+    r"""Write a model for Hugging Face or TensorFlow 1.
 
     albert-fast export --checkpoint run --output-dir my-albert \
         --license apache-2.0 --language de

@@ -33,13 +33,14 @@ class InstanceShape(Stage):
     )
     random_next_sentence: bool = option(
         False,
-        "For label 1, take B from a random document instead of swapping A and B. Needs two documents.",
+        "In instances with label 1, take segment B from a random document instead of swapping A and B. This needs "
+        "at least two documents.",
         INSTANCES,
     )
     single_segment: SingleSegment = option(
         "split",
-        "What to do with a chunk of one sentence: split it in two at a word start, take B from a random document, "
-        "or drop it.",
+        "What to do if a chunk, the text of one instance, is a single sentence: split it in two at a word start, "
+        "take segment B from a random document, or drop it.",
         INSTANCES,
     )
 
