@@ -31,7 +31,7 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
             --eval-records held-out --batch-size 4096 --micro-batch-size 64
 
     If the run is interrupted, run the same command again to resume from the newest checkpoint. To train on several
-    machines, run it on each, with TF_CONFIG set.
+    machines, name them in TensorFlow's variable TF_CONFIG, and run the command on each.
     """
     require_tensorflow("pretrain")
     if (options.tokens is None) == (not options.records):
