@@ -1,7 +1,7 @@
 """Speed and memory as ratios, each measured side by side in this run: `make bench`.
 
-A and B take turns, and medians over the rounds are compared; the range over the rounds stands beside them. Absolute
-rates drift with the machine and what else runs on it, ratios less.
+A and B take turns. The table compares medians over the rounds, and shows the range over the rounds next to them.
+Absolute rates change with the machine and its load. Ratios change less.
 """
 
 import argparse

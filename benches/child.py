@@ -1,8 +1,8 @@
-"""What has to be measured in a process of its own. Results are a line of JSON on standard output.
+"""Measures what needs a separate process. Results are a line of JSON on standard output.
 
-child.py launch COMMAND...          wall and processor time and peak memory of a command
-child.py make-records FILE ARG...   `albert-fast make-records ARG...`; the seconds of its stages go to FILE
-child.py word-cache MODEL WORDS     resident memory while WORDS distinct words are tokenized
+child.py launch COMMAND...          Run a command. Report its wall time, CPU time and peak memory.
+child.py make-records FILE ARG...   Run `albert-fast make-records ARG...`. Write the seconds of its stages to FILE.
+child.py word-cache MODEL WORDS     Tokenize WORDS distinct words. Report resident memory.
 """
 
 import importlib

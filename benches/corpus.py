@@ -1,7 +1,7 @@
 """The corpus for measurements: real prose, each line once, one sentence per line, a blank line between documents.
 
-Given files are used unchanged. Without them, text is collected from the machine: the docstrings of the installed
-packages, and the documentation of the system and of Rust.
+Files that the user passes are used unchanged. Without any, text is collected from the machine: the docstrings of the
+installed packages, and the documentation of the system and of Rust.
 """
 
 import gzip

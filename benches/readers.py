@@ -1,10 +1,10 @@
-"""Batches and masks, each in a process of its own. Results are a line of JSON on standard output.
+"""Measures batches and masks, each in a separate process. Results are a line of JSON on standard output.
 
-readers.py stream STORE SECONDS        sequences a second of an InstanceStream with fresh masks, 1 and 2 threads
-readers.py records FOLDER SECONDS      records a second of a RecordReader, as they are and masked anew
-readers.py masks VOCABULARY TEXT       Masker.mask_batch beside transformers' whole-word collator, on the same rows
+readers.py stream STORE SECONDS        Report sequences/s of an InstanceStream with new masks, on 1 and 2 threads.
+readers.py records DIRECTORY SECONDS   Report records/s of a RecordReader, with the files' masks and with new ones.
+readers.py masks VOCABULARY TEXT       Compare Masker.mask_batch with transformers' whole-word collator on equal rows.
 
-The last needs PyTorch and transformers in the Python that runs it.
+The last command needs PyTorch and transformers in the Python that runs it.
 """
 
 import json

@@ -1,12 +1,12 @@
-"""Training steps on batches of real text, in a process of its own. Messages are lines of JSON on standard output.
+"""Measures training steps on batches of real text, in a separate process. Answers are lines of JSON on standard output.
 
-real_steps.py trainer CASE   steps of the trainer on PYTHONPATH; needs TensorFlow
-real_steps.py torch CASE     of transformers' AlbertForPreTraining; needs PyTorch and transformers
+real_steps.py trainer CASE   Run steps of the trainer on PYTHONPATH. This needs TensorFlow.
+real_steps.py torch CASE     Run steps of transformers' AlbertForPreTraining. This needs PyTorch and transformers.
 
-CASE is a `Case` as JSON. The process does a step on batch 0, and on further batches until every shape has been
-compiled, returns to the model it began with, and says what it is. Then each line on standard input, the number of a
-batch, is answered with the step on that batch: its seconds of wall and of CPU time, its loss, and the process's peak
-memory in bytes. So processes take turns on the same batches.
+CASE is a `Case` as JSON. The process first runs a step on batch 0, and on further batches until every shape is
+compiled. Then it restores its initial model, and describes itself in a line. After that, each line on standard input is
+the number of a batch. The process runs a step on that batch, and answers with the wall and CPU time in seconds, the
+loss, and its peak memory in bytes. Several processes can therefore take turns on the same batches.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The rows of the benchmark on raw text: prepare-text against plain sentence splitters.
 
-Run as a script it is the other side: PYTHON sentences.py NAME FILE SECONDS times one splitter.
+As a script, `PYTHON sentences.py NAME FILE SECONDS` measures one of these splitters for that number of seconds.
 """
 
 import itertools

@@ -1,8 +1,7 @@
 """The training steps to measure: the trainer's, of this or another checkout, and that of transformers in PyTorch.
 
-Each side takes the same NumPy batches. In training, a batch is prepared ahead of its step, so preparing it is separate
-from the step and is not timed. Nothing here imports TensorFlow, PyTorch or the trainer before a side is made, because a
-process has only one of them.
+Each side takes the same NumPy batches. A trainer prepares a batch ahead of its step, so preparing it is not timed.
+Nothing here imports TensorFlow, PyTorch or the trainer before a side is made, because a process has only one of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process that does training steps on request, so that several processes take turns and none compiles twice."""
+"""Starts a process that runs training steps on request, so that several take turns and none compiles twice."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""A training step on the processor, in a process of its own. Messages are lines of JSON on standard output.
+"""Measures a training step on the CPU, in a separate process. Answers are lines of JSON on standard output.
 
-steps.py ours MODEL BATCH               a step of the trainer; needs TensorFlow
-steps.py theirs MODEL BATCH ATTENTION   one of transformers' AlbertForPreTraining; needs PyTorch and transformers
-steps.py products MODEL BATCH           the matrix products of the compiled step; needs TensorFlow
+steps.py ours MODEL BATCH               Run steps of the trainer. This needs TensorFlow.
+steps.py theirs MODEL BATCH ATTENTION   Run steps of transformers' AlbertForPreTraining. This needs PyTorch.
+steps.py products MODEL BATCH           Count the matrix products of the compiled step. This needs TensorFlow.
 
-The first two say what they are when they have done two steps, and how long these took. Then they wait: each line on
-standard input, a number of seconds, is answered with the seconds of every step done in that time, 3 at least. So two
-processes take turns, and none compiles twice.
+The first two commands run two steps, and describe themselves and the time of these steps in a line. After that, each
+line on standard input is a number of seconds. The process runs steps for that long, at least 3, and answers with the
+seconds of each. Two processes can therefore take turns, and neither compiles twice.
 """
 
 from __future__ import annotations
