@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from albert_fast._native import AlbertFastError
+from albert_fast.errors import AlbertFastError, option_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def read(name: str, value: object) -> NDArray[Any]:
         reason = " ".join(str(error).split())[:200]
         advice = remedy(name, value) or f"pass {READABLE}"
         msg = f"{name} cannot be read as an array: {type(value).__name__}: {reason}; {advice}"
-        raise AlbertFastError(msg) from error
+        raise AlbertFastError(msg, kind="option", option=name.partition("[")[0], value=value) from error
 
 
 def remedy(name: str, value: object) -> str | None:
@@ -80,8 +80,8 @@ def _not_integers(name: str, found: NDArray[Any], given: object, wanted: str) ->
     elif isinstance(given, np.ndarray) and found.dtype.kind == "f":
         advice = f"pass {name}.astype(np.int64)"
     elif found.dtype.kind in "US":
-        advice = "pass ids, as Tokenizer.encode gives them"
-    return AlbertFastError(f"{name} must be {wanted}, got {describe(shown)}; {advice}")
+        advice = "pass ids, as Tokenizer.encode returns them"
+    return option_error(name, wanted, given, advice, got=describe(shown))
 
 
 def check_range(name: str, values: NDArray[Any], high: int, what: str, row: int | None = None) -> None:
@@ -90,8 +90,8 @@ def check_range(name: str, values: NDArray[Any], high: int, what: str, row: int 
         return
     place = np.argwhere((values < 0) | (values > high))[0]
     index = ", ".join(str(number) for number in ([] if row is None else [row]) + place.tolist())
-    msg = f"{name} must be from 0 to {high}{what}; {name}[{index}] is {values[tuple(place)]}"
-    raise AlbertFastError(msg)
+    value = int(values[tuple(place)])
+    raise option_error(name, f"from 0 to {high}{what}", value, got=f"{value} at {name}[{index}]")
 
 
 def is_sequence(value: object) -> bool:
@@ -116,8 +116,8 @@ def check_no_bools(name: str, value: object, wanted: str) -> None:
     """
     if isinstance(value, list | tuple) and not _BOOLS.isdisjoint(map(type, value)):
         place = next(index for index, entry in enumerate(value) if type(entry) in _BOOLS)
-        msg = f"{name} must be {wanted}, got {bool(value[place])} at index {place}; pass integers only"
-        raise AlbertFastError(msg)
+        found = bool(value[place])
+        raise option_error(name, wanted, found, "pass integers only", got=f"{found} at index {place}")
 
 
 def dimensions(value: object) -> int:
@@ -138,8 +138,8 @@ def integers(name: str, value: object, high: int, what: str) -> NDArray[Any]:
     """
     wanted = "integers of shape [tokens]"
     if is_sequence(value) and dimensions(value) > 1:
-        msg = f"{name} must be {wanted}, got a {type(value).__name__} of rows; pass one of them, or use mask_batch"
-        raise AlbertFastError(msg)
+        got = f"a {type(value).__name__} of rows"
+        raise option_error(name, wanted, value, "pass one of them, or use mask_batch", got=got)
     found = read(name, value)
     if found.ndim == 1 and found.size == 0 and not isinstance(value, np.ndarray):
         return np.empty(0, np.int32)
@@ -148,7 +148,7 @@ def integers(name: str, value: object, high: int, what: str) -> NDArray[Any]:
         raise _not_integers(name, found, value, wanted)
     if found.ndim != 1:
         advice = f"pass one row, {name}[0], or use mask_batch" if found.ndim == 2 else "pass one row"
-        raise AlbertFastError(f"{name} must be {wanted}, got {describe(found)}; {advice}")
+        raise option_error(name, wanted, value, advice, got=describe(found))
     if found.dtype == np.int32:
         return found
     check_range(name, found, high, what)
@@ -177,12 +177,12 @@ def rows(name: str, value: object, high: int, what: str, fill: int) -> Rows:
         return _stack(name, value, high, what, fill, wanted)  # type: ignore[arg-type]
     found = read(name, value)
     if found.size == 0 and found.ndim == 1:
-        raise AlbertFastError(f"{name} must be {wanted}, got no rows; pass np.empty((0, tokens), np.int32)")
+        raise option_error(name, wanted, value, "pass np.empty((0, tokens), np.int32)", got="no rows")
     if found.dtype.kind not in "iu":
         raise _not_integers(name, found, value, wanted)
     if found.ndim != 2:
         advice = f"pass [{name}] for a single row" if found.ndim == 1 else "pass rows of ids"
-        raise AlbertFastError(f"{name} must be {wanted}, got {describe(found)}; {advice}")
+        raise option_error(name, wanted, value, advice, got=describe(found))
     if found.dtype == np.int32:
         return Rows(found, None)
     check_range(name, found, high, what)
@@ -199,18 +199,18 @@ def _row(name: str, value: object) -> NDArray[Any]:
 def _stack(name: str, value: Sequence[Any], high: int, what: str, fill: int, wanted: str) -> Rows:
     """Returns a list of rows as one array, and their lengths."""
     parts = [_row(f"{name}[{row}]", part) for row, part in enumerate(value)]
+    of_a_row = "integers of shape [tokens]"
     for row, part in enumerate(parts):
         if part.ndim == 0 and part.dtype.kind in "iu":
-            msg = f"{name} must be {wanted}, got a list of numbers; pass [{name}] for a single row"
-            raise AlbertFastError(msg)
-        check_no_bools(f"{name}[{row}]", value[row], "integers of shape [tokens]")
+            raise option_error(name, wanted, value, f"pass [{name}] for a single row", got="a list of numbers")
+        check_no_bools(f"{name}[{row}]", value[row], of_a_row)
         if not holds_integers(part):
-            raise _not_integers(f"{name}[{row}]", part, value[row], "integers of shape [tokens]")
+            raise _not_integers(f"{name}[{row}]", part, value[row], of_a_row)
         if part.ndim != 1:
-            raise AlbertFastError(f"{name}[{row}] must be integers of shape [tokens], got {describe(part)}")
+            raise option_error(f"{name}[{row}]", of_a_row, value[row], got=describe(part))
     if isinstance(value, tuple) and _are_ids_and_offsets(parts):
-        msg = f"{name} must be {wanted}, got ids and the offsets of their rows; pass np.split(ids, offsets[1:-1])"
-        raise AlbertFastError(msg)
+        got = "ids and the offsets of their rows"
+        raise option_error(name, wanted, value, "pass np.split(ids, offsets[1:-1])", got=got)
     stacked = np.full((len(parts), max(map(len, parts))), fill, np.int32)
     for row, part in enumerate(parts):
         check_range(name, part, high, what, row)
@@ -260,8 +260,8 @@ def zeros_and_ones(
         is_float = found.dtype.kind == "f" and found.ndim == dims
         advice = _as_bools(name, value) if is_float else remedy(name, value) or f"pass {READABLE} of them"
         shown = found if found.ndim or isinstance(value, np.ndarray) else value
-        msg = f"{name} must be bools, or integers 0 and 1, of shape {shape}, got {describe(shown)}; {advice}"
-        raise AlbertFastError(msg)
+        rule = f"bools, or integers 0 and 1, of shape {shape}"
+        raise option_error(name, rule, value, advice, got=describe(shown))
     if found.dtype in (np.bool_, np.int32, np.int64):
         return found
     check_zeros_and_ones(name, found)
@@ -279,7 +279,8 @@ def _as_bools(name: str, value: object) -> str:
 def check_length(name: str, found: int, length: int, row: int) -> None:
     """Raises an AlbertFastError if what belongs to a row of ids has another length."""
     if found != length:
-        raise AlbertFastError(f"{name} must be as long as input_ids, {length}; in row {row} it has {found}")
+        rule = f"as long as input_ids, which has {length} tokens in row {row}"
+        raise option_error(name, rule, found, got=f"{found}")
 
 
 def check_zeros_and_ones(name: str, values: NDArray[Any]) -> None:
@@ -287,5 +288,5 @@ def check_zeros_and_ones(name: str, values: NDArray[Any]) -> None:
     if values.dtype.kind != "b" and values.size and not (values.min() >= 0 and values.max() <= 1):
         place = np.argwhere((values != 0) & (values != 1))[0]
         index = ", ".join(str(number) for number in place.tolist())
-        msg = f"{name} must hold only 0 and 1; {name}[{index}] is {values[tuple(place)]}"
-        raise AlbertFastError(msg)
+        value = int(values[tuple(place)])
+        raise option_error(name, "0 or 1", value, got=f"{value} at {name}[{index}]")

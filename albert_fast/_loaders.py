@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from albert_fast._native import AlbertFastError
+from albert_fast.errors import AlbertFastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,7 +111,7 @@ class KeepsAll:
                     "pass albert_fast.torch.collate, or 1 as per_device_train_batch_size and "
                     "per_device_eval_batch_size (batch_size of a DataLoader)"
                 )
-                raise AlbertFastError(msg)
+                raise AlbertFastError(msg, kind="option", option="data_collator", value=kept)
         return made
 
 

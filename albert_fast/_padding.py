@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albert_fast._native import AlbertFastError
+from albert_fast.errors import AlbertFastError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,8 +35,10 @@ def check_ends(
         for id_ in shared:
             if len(row) > 1 and ((row[:2] == id_).all() or (row[-2:] == id_).all()):
                 raise AlbertFastError(
-                    f"input_ids must not begin or end in several of id {id_}, which is pad_id and {others[id_]}: row "
-                    f"{number} does, and which of them are padding is not known; {advice}"
+                    f"input_ids must not begin or end with several tokens of id {id_}, which is both pad_id and "
+                    f"{others[id_]}: row {number} does, and which of them are padding is unknown; {advice}",
+                    kind="option",
+                    option="input_ids",
                 )
 
 
@@ -59,6 +61,8 @@ def check_zeros(rows: NDArray[np.int32], lengths: ArrayLike, pad_ids: Collection
     zeros = (rows[numbers, ends[numbers] - 1] == 0) & (rows[numbers, ends[numbers] - 2] == 0)
     if zeros.any():
         raise AlbertFastError(
-            f"input_ids must not end in several of id 0, with which batches and records are padded (pad_id is "
-            f"{' or '.join(map(str, sorted(pad_ids)))}): row {int(numbers[zeros.argmax()])} does; {advice}"
+            "input_ids must not end with several tokens of id 0, which pads batches and records (pad_id is "
+            f"{' or '.join(map(str, sorted(pad_ids)))}): row {int(numbers[zeros.argmax()])} does; {advice}",
+            kind="option",
+            option="input_ids",
         )

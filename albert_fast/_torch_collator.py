@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import get_worker_info
 
 from albert_fast import _arrays, _checks, _padding
-from albert_fast._native import AlbertFastError, Tokenizer
+from albert_fast._native import Tokenizer
+from albert_fast.errors import AlbertFastError, option_error, shown
 from albert_fast.masking import Masker, _ids
 from albert_fast.tokenizers.word_marks import word_ends, word_starts
 
@@ -46,9 +47,9 @@ def _row(name: str, value: object, number: int) -> NDArray[np.int32]:
         narrow = wide.astype(np.int32, copy=False)
         if np.array_equal(narrow, wide) and not (flags and ((narrow < 0) | (narrow > 1)).any()):
             return narrow
-    rule = "a list of 0 and 1" if flags else "a list of integers of 32 bits"
-    msg = f"{name} must be {rule} for each row; in row {number} it is {_arrays.one_line(value)}"
-    raise AlbertFastError(msg)
+    rule = "a list of 0 and 1" if flags else "a list of 32-bit integers"
+    got = f"{_arrays.one_line(value)} in row {number}"
+    raise option_error(name, f"{rule} for each row", value, got=got)
 
 
 def _scalar(name: str, value: object, number: int) -> NDArray[Any]:
@@ -58,11 +59,9 @@ def _scalar(name: str, value: object, number: int) -> NDArray[Any]:
         if (signed >= 0).all():
             array = signed
     if array.ndim != 0 or array.dtype.kind not in "bif":
-        msg = (
-            f"beside lists of tokens a row may hold numbers, integers of 64 bits with a sign; "
-            f"in row {number} {name} is {_arrays.one_line(value)}: remove it from the rows"
-        )
-        raise AlbertFastError(msg)
+        rule = "a number (a float, or a signed 64-bit integer) for each row"
+        got = f"{_arrays.one_line(value)} in row {number}"
+        raise option_error(name, rule, value, "remove it from the rows", got=got)
     return array
 
 
@@ -125,8 +124,8 @@ class Collator:
         )
         self._pad_ids = frozenset({self._pad_id, self._masker.pad_id})
         if max_length is not None and pad_to_multiple_of is not None:
-            msg = "max_length and pad_to_multiple_of both say how long rows are; only one of them can be given"
-            raise AlbertFastError(msg)
+            msg = "max_length and pad_to_multiple_of both set the length of rows; pass only one of them"
+            raise AlbertFastError(msg, kind="option", option="pad_to_multiple_of", value=pad_to_multiple_of)
         self._max_length = None if max_length is None else _checks.integer("max_length", max_length, 1, MAX_TOKENS)
         multiple = 1 if pad_to_multiple_of is None else pad_to_multiple_of
         self._multiple = _checks.integer("pad_to_multiple_of", multiple, 1, MAX_TOKENS)
@@ -174,8 +173,8 @@ class Collator:
         for name in ("pad", "cls", "sep", "mask"):
             id_ = getattr(tokenizer, f"{name}_token_id", None)
             if id_ is None:
-                msg = f"masking needs a {name} token, which the tokenizer lacks: {tokenizer!r:.200}"
-                raise AlbertFastError(msg)
+                msg = f"tokenizer must have a {name} token, got {shown(tokenizer)}"
+                raise AlbertFastError(msg, kind="tokenizer", option="tokenizer", rule=f"one with a {name} token")
             named[f"{name}_id"] = id_
         vocabulary: dict[str, int] = tokenizer.get_vocab()
         pieces: list[str | None] = [None] * (max(vocabulary.values()) + 1)
@@ -215,8 +214,8 @@ class Collator:
         if self._max_length is None:
             return -(-longest // self._multiple) * self._multiple
         if longest > self._max_length:
-            msg = f"a row has {longest} tokens; max_length is {self._max_length}"
-            raise AlbertFastError(msg)
+            rule = f"of at most max_length={self._max_length} tokens"
+            raise option_error("rows", rule, longest, "pass shorter rows", got=f"{longest} tokens")
         return self._max_length
 
     def _attention(self, ids: NDArray[np.int32], number: int) -> NDArray[np.bool_]:
@@ -228,10 +227,10 @@ class Collator:
         if len(tokens) and (inside := padding[tokens[0] : tokens[-1]]).any():
             place = int(tokens[0] + inside.argmax())
             msg = (
-                f"rows without attention_mask must have padding only at their ends; in row {number}, id {ids[place]} "
-                f"at position {place} is padding, and tokens follow it: pass attention_mask"
+                f"rows without attention_mask must have padding only at their ends: in row {number}, id {ids[place]} "
+                f"at position {place} is padding, and tokens follow it; pass attention_mask"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="input_ids", value=int(ids[place]))
         return ~padding
 
     def __call__(self, rows: Iterable[Any]) -> dict[str, torch.Tensor]:
@@ -243,13 +242,12 @@ class Collator:
         """
         features: list[Any] = [*rows] if hasattr(rows, "__iter__") else [rows]
         if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):
-            msg = f"rows must be mappings with input_ids, at least one of them; they are {_arrays.one_line(features)}"
-            raise AlbertFastError(msg)
+            raise option_error("rows", "mappings with input_ids, at least one", rows, got=_arrays.one_line(features))
         names = features[0].keys()
         for number, row in enumerate(features):
             if row.keys() != names:
-                msg = f"all rows must have the same keys; row 0 has {sorted(names)}, row {number} {sorted(row)}"
-                raise AlbertFastError(msg)
+                msg = f"all rows must have the same keys: row 0 has {sorted(names)}, and row {number} has {sorted(row)}"
+                raise AlbertFastError(msg, kind="option", option="rows", value=sorted(row))
         tokens = [_row("input_ids", row["input_ids"], number) for number, row in enumerate(features)]
         shape = len(tokens), self._length(max(1, *(len(row) for row in tokens)))
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from albert_fast import _checks, _native
-from albert_fast._native import AlbertFastError, Tokenizer, TokenStore
+from albert_fast._native import Tokenizer, TokenStore
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
 from albert_fast.options import StreamOptions
@@ -44,11 +45,11 @@ def _paths(files: Any) -> list[str]:
         AlbertFastError: one of them is not a path.
     """
     if not isinstance(files, str | bytes | PathLike | Iterable):
-        raise AlbertFastError(f"files must be a path, or a list of paths; it is {files!r:.200}")
+        raise option_error("files", "a path or a list of paths", files)
     given = [files] if isinstance(files, str | bytes | PathLike) else [*files]
     for file in given:
         if not isinstance(file, str | bytes | PathLike):
-            raise AlbertFastError(f"files must be paths: strings, bytes or pathlib.Path; one is {file!r:.200}")
+            raise option_error("files", "paths (strings, bytes or pathlib.Path)", file)
     return [fsdecode(file) for file in given]
 
 
@@ -109,8 +110,8 @@ class BatchSource(ABC):
         self._batches = self._open(**self._arguments)
         if len(self._batches) != self._instances:
             msg = (
-                f"{type(self).__name__}: it has {len(self._batches)} instances an epoch, and had {self._instances} "
-                "when it was pickled: its files have changed"
+                f"{type(self).__name__} has {len(self._batches)} instances per epoch, and had {self._instances} when "
+                "it was pickled: its files have changed"
             )
             raise AlbertFastError(msg)
         for index, count in self._shards:
@@ -217,7 +218,7 @@ class BatchSource(ABC):
     def __repr__(self) -> str:
         shards = "".join(f".shard({index}, {count})" for index, count in self._shards)
         return (
-            f"<{type(self).__name__}{shards}: {len(self)} instances an epoch, batches of {self.batch_size} x "
+            f"<{type(self).__name__}{shards}: {len(self)} instances per epoch, batches of {self.batch_size} x "
             f"{self.max_seq_length} tokens, {self.max_predictions} predictions>"
         )
 
@@ -352,8 +353,8 @@ class RecordReader(BatchSource):
         num_threads: int | None = None,
     ) -> None:
         if _checks.flag("remask", remask) and masker is None:
-            msg = "remask=True needs masker=Masker(tokenizer, ...), of the tokenizer that the records were made with"
-            raise AlbertFastError(msg)
+            msg = "remask=True needs a masker: pass masker=Masker(tokenizer), with the tokenizer of the records"
+            raise AlbertFastError(msg, kind="option", option="remask", value=remask)
         if masker is not None:
             _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
         found = find_files(_paths(files))

@@ -45,15 +45,36 @@ class AlbertFastError(ValueError):
         self.rule = rule
         self.value = value
 
+    @property
+    def exit_code(self) -> int:
+        """What a command exits with: 2 if what was typed is wrong, whatever the files contain, otherwise 1."""
+        return 2 if self.kind == "option" else 1
 
-def option_error(option: str, rule: str, value: Any, advice: str = "", *, kind: str = "option") -> AlbertFastError:
-    """Returns the error for an option that breaks its rule: "OPTION must be RULE, got VALUE; ADVICE"."""
-    message = f"{option} must be {rule}, got {shown(value)}" + (f"; {advice}" if advice else "")
-    return AlbertFastError(message, kind=kind, option=option, rule=rule, value=value)
+
+def option_error(
+    option: str, rule: str, value: Any, advice: str = "", *, got: str | None = None, kind: str = "option"
+) -> AlbertFastError:
+    """Returns the error for an option that breaks its rule: "OPTION must be RULE, got VALUE; ADVICE".
+
+    Args:
+        option: the option's name. It may have an index, such as `input_ids[3]`, which `.option` does not have.
+        rule: what the option must be.
+        value: what it is.
+        advice: how to fix it.
+        got: what the message says instead of the value.
+        kind: the kind of the error.
+    """
+    message = f"{option} must be {rule}, got {shown(value) if got is None else got}" + (f"; {advice}" if advice else "")
+    # An array or a tensor may be large, or not go into a pickle.
+    kept = value if got is None or isinstance(value, _PLAIN) else got
+    return AlbertFastError(message, kind=kind, option=option.partition("[")[0], rule=rule, value=kept)
+
+
+_PLAIN = (bool, int, float, str, bytes, list, tuple, dict, type(None))
 
 
 def shown(value: Any) -> str:
-    """Returns a value as an error shows it, with at most 200 characters."""
+    """Returns a value as an error shows it, in one line of at most 200 characters."""
     # On the command line, 5 and 5.0 are the same.
     text = repr(value).removesuffix(".0") if isinstance(value, float) else repr(value)
-    return text[:200]
+    return (" ".join(text.split()) if "\n" in text else text)[:200]

@@ -90,7 +90,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         else:
             _discard_all(map(_temporary, files))
         if isinstance(error, OSError):
-            raise AlbertFastError(f"cannot write {path}: {error.strerror or error}") from error
+            raise AlbertFastError(f"cannot write {path}: {error.strerror or error}", kind="io", path=path) from error
         raise
     _discard_all(map(_aside, files))
 
@@ -113,7 +113,8 @@ def repair(files: Iterable[Path]) -> None:
     try:
         _undo(files)
     except OSError as error:
-        raise AlbertFastError(f"cannot restore {files[-1]}: {error.strerror or error}") from error
+        message = f"cannot restore {files[-1]}: {error.strerror or error}"
+        raise AlbertFastError(message, kind="io", path=files[-1]) from error
     _discard_all(map(_temporary, files))
 
 

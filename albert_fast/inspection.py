@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albert_fast._native import AlbertFastError, RecordFile, Tokenizer
+from albert_fast._native import RecordFile, Tokenizer
+from albert_fast.errors import AlbertFastError
+from albert_fast.text import number
 
 Features = dict[str, NDArray[Any]]
 
@@ -78,7 +80,8 @@ def find_files(paths: Sequence[str]) -> list[Path]:
         if Path(path).is_dir():
             matches = _in_folder(Path(path))
             if not matches:
-                raise AlbertFastError(f"{path}: the folder holds no *.tfrecord* file; name the files, or use a glob")
+                message = f"{path}: the directory has no *.tfrecord* file; pass the files, or a glob"
+                raise AlbertFastError(message, kind="input", path=Path(path))
         elif Path(path).exists():
             matches = [Path(path)]
         else:
@@ -86,13 +89,13 @@ def find_files(paths: Sequence[str]) -> list[Path]:
             folders = [name for name in named if name.is_dir()]
             matches = [file for name in named for file in (_in_folder(name) if name.is_dir() else [name])]
             if not matches:
-                what = "no file matches" if glob.has_magic(path) else "no such file or folder"
+                what = "no file matches" if glob.has_magic(path) else "no such file or directory"
                 if folders:
-                    what = f"no *.tfrecord* file is in the folders that match, such as {folders[0]}; name the files"
+                    what = f"no *.tfrecord* file in the directories that match, such as {folders[0]}; pass the files"
                 parts = [part for each in str(path).split(",") if (part := each.strip())]
                 if len(parts) > 1 and any(Path(part).exists() or glob.glob(part, recursive=True) for part in parts):
-                    what += f"; name files one by one, not with commas between them: {' '.join(parts)}"
-                raise AlbertFastError(f"{path}: {what}")
+                    what += f"; pass each file separately, not with commas between them: {' '.join(parts)}"
+                raise AlbertFastError(f"{path}: {what}", kind="input", path=Path(path))
         for match in matches:
             file = os.path.realpath(match)  # unlike Path.resolve, it accepts circular links
             found[file] = min(found.get(file, match), match, key=lambda one: one.absolute().parts)
@@ -151,13 +154,14 @@ def check_against(pieces: Pieces, features: Features) -> list[str]:
     if not len(tokens) or tokens[0] != pieces.cls:
         problems.append("input_ids: the first token is not [CLS]")
     if not 1 < first < len(tokens) or tokens[first - 1] != pieces.sep or tokens[-1] != pieces.sep:
-        problems.append(f"the two segments, of {first} and {len(tokens) - first} tokens, do not each end in [SEP]")
-    for name, index, wanted in (("[CLS]", pieces.cls, 1), ("[SEP]", pieces.sep, 2), ("[MASK]", pieces.mask, 0)):
+        problems.append(f"the two segments, of {first} and {len(tokens) - first} tokens, must each end with [SEP]")
+    rules = (("[CLS]", pieces.cls, 1, "occur once"), ("[SEP]", pieces.sep, 2, "occur twice"))
+    for name, index, wanted, rule in (*rules, ("[MASK]", pieces.mask, 0, "not occur")):
         found = int(np.count_nonzero(tokens == index))
         if found != wanted:
-            problems.append(f"with the masks restored there are {found} {name} where there should be {wanted}")
+            problems.append(f"with the labels put back, {name} must {rule}; it occurs {number(found, 'time')}")
     if np.count_nonzero(tokens == pieces.pad):
-        problems.append("with the masks restored there is padding among the tokens")
+        problems.append("with the labels put back, there must be no padding among the tokens")
     return problems
 
 
@@ -199,7 +203,7 @@ def hidden_words(features: Features, pieces: Pieces) -> list[str]:
         word = surface(pieces[label] for label in labels[begin:end])
         place = f"position {span[0]}" if len(span) == 1 else f"positions {span[0]}-{span[-1]}"
         kept = [int(ids[position]) for position in span] == labels[begin:end]
-        lines.append(f"  {place}: {shown} {'is kept and stands for' if kept else 'hides'} {word!r}")
+        lines.append(f"  {place}: {shown} {'shows' if kept else 'hides'} {word!r}")
     return lines
 
 
@@ -238,25 +242,25 @@ def inspect(
         summary.files += 1
         try:
             records = RecordFile(str(file), vocab_size=tokenizer.vocab_size if tokenizer is not None else None)
-            for number, features, found in records:
+            for index, features, found in records:
                 problems = list(found)
                 if not problems:
                     these = (len(features["input_ids"]), len(features["masked_lm_ids"]))
                     lengths = lengths or these
                     if these != lengths:
                         problems.append(
-                            f"max_seq_length and max_predictions_per_seq are {these[0]} and {these[1]}; those of the "
-                            f"first record are {lengths[0]} and {lengths[1]}"
+                            "max_seq_length and max_predictions_per_seq must be those of the first record, "
+                            f"{lengths[0]} and {lengths[1]}, got {these[0]} and {these[1]}"
                         )
                     if pieces is not None:
                         problems += check_against(pieces, features)
                 if summary.records < show:
-                    _show(emit, file, number, features, problems, pieces)
+                    _show(emit, file, index, features, problems, pieces)
                 summary.records += 1
                 if problems:
                     summary.bad_records += 1
                     if len(summary.problems) < max_problems:
-                        summary.problems.append(f"{file}, record {number}: {'; '.join(problems)}")
+                        summary.problems.append(f"{file}, record {index}: {'; '.join(problems)}")
                 else:
                     _count(summary, features, pieces)
                 if report is not None and summary.records % 512 == 0:
@@ -271,17 +275,17 @@ def inspect(
 def _show(
     emit: Callable[[str], None],
     file: Path,
-    number: int,
+    index: int,
     features: Features,
     problems: list[str],
     pieces: Pieces | None,
 ) -> None:
-    emit(f"*** {file}, record {number} ***")
+    emit(f"*** {file}, record {index} ***")
     for line in format_instance(features, pieces):
         emit(line)
     if pieces is not None and not problems:
         words = hidden_words(features, pieces)
-        emit(f"masks: {len(words)} words, {predictions_of(features)} tokens")
+        emit(f"masks: {number(len(words), 'word')}, {number(predictions_of(features), 'token')}")
         for line in words:
             emit(line)
     for problem in problems:
@@ -314,25 +318,25 @@ def format_summary(summary: Summary, *, with_tokenizer: bool) -> list[str]:
     good = summary.records - summary.bad_records
     if good:
         lines.append(
-            f"tokens:           {summary.tokens:,}, {summary.tokens / good:.1f} a record, at most {summary.longest} "
+            f"tokens:           {summary.tokens:,}, {summary.tokens / good:.1f} per record, at most {summary.longest} "
             f"of {summary.max_seq_length}"
         )
-        share = 100 * summary.predictions / max(1, summary.tokens)
-        lines.append(f"predictions:      {summary.predictions:,}, {share:.2f} % of tokens")
+        masked = 100 * summary.predictions / max(1, summary.tokens)
+        lines.append(f"predictions:      {summary.predictions:,}, {masked:.2f}% of tokens")
         if summary.predictions:
             kept = 100 * summary.kept / summary.predictions
             masks = 100 * summary.masks / summary.predictions
             other = 100 - masks - kept
             lines.append(
-                f"shown as:         [MASK] {masks:.1f} %, the word itself {kept:.1f} %, another {other:.1f} %"
+                f"shown as:         [MASK] {masks:.1f}%, the token itself {kept:.1f}%, another token {other:.1f}%"
                 if with_tokenizer
-                else f"shown as:         the word itself {kept:.1f} %, [MASK] or another {100 - kept:.1f} %"
+                else f"shown as:         the token itself {kept:.1f}%, [MASK] or another token {100 - kept:.1f}%"
             )
         ones = 100 * summary.label_one / good
-        lines.append(f"sentence order:   label 0 {100 - ones:.1f} %, label 1 {ones:.1f} %")
+        lines.append(f"sentence order:   label 0 {100 - ones:.1f}%, label 1 {ones:.1f}%")
         if summary.without_boundaries:
             count = f"{summary.without_boundaries:,}"
-            lines.append(f"no boundaries:    {count} (no token_boundary: can be trained on, but not masked again)")
+            lines.append(f"no boundaries:    {count} (no token_boundary: fit for training, not for new masks)")
         if summary.other_features:
             lines.append(f"other features:   {', '.join(sorted(summary.other_features))} (not used)")
     lines += [f"problem:          {problem}" for problem in summary.problems]

@@ -25,7 +25,7 @@ def parse(text: str | bytes) -> tuple[Any, list[str]]:
     try:
         value = json.loads(text, object_pairs_hook=as_dict)
     except RecursionError:
-        raise ValueError("its lists or objects are nested thousands deep") from None
+        raise ValueError("lists or objects are nested thousands of levels deep") from None
     return value, [*repeated]
 
 

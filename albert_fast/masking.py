@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albert_fast import _arrays, _checks, _native, _padding
-from albert_fast._native import AlbertFastError, Tokenizer
+from albert_fast._native import Tokenizer
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options import MaskOptions, options_of
 from albert_fast.options.base import documented
 
@@ -40,10 +41,10 @@ def _ids(name: str, values: object, vocab_size: int) -> NDArray[np.uint32]:
     if ids.size == 0 and ids.ndim == 1:
         return np.empty(0, dtype=np.uint32)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise AlbertFastError(f"{name} must be a sequence of ids; it is {values!r:.200}")
+        raise option_error(name, "a sequence of ids", values)
     outside = (ids < 0) | (ids >= vocab_size)
     if outside.any():
-        raise AlbertFastError(f"{name} must be below the vocabulary's size, {vocab_size}; {ids[outside][0]} is not")
+        raise option_error(name, f"ids of the vocabulary, from 0 to {vocab_size - 1}", int(ids[outside][0]))
     return ids.astype(np.uint32)
 
 
@@ -65,10 +66,8 @@ def _attention(value: object, shape: str, rows: _arrays.Rows, lengths: NDArray[n
         beyond = (found != 0) & (np.arange(found.shape[1]) >= lengths[:, np.newaxis])
         if beyond.any():
             row, place = np.argwhere(beyond)[0]
-            raise AlbertFastError(
-                f"attention_mask must be 0 after the tokens of a row; input_ids[{row}] has {lengths[row]}, and "
-                f"attention_mask[{row}, {place}] is {int(found[row, place])}"
-            )
+            rule, value = f"0 after the {lengths[row]} tokens of input_ids[{row}]", int(found[row, place])
+            raise option_error("attention_mask", rule, value, got=f"{value} at attention_mask[{row}, {place}]")
     return found
 
 
@@ -79,24 +78,19 @@ def _lengths(value: object, rows: _arrays.Rows) -> NDArray[np.int64]:
     if found.size == 0 and found.ndim == 1:
         found = found.astype(np.int64)
     if found.ndim != 1 or not _arrays.holds_integers(found):
-        raise AlbertFastError(
-            f"lengths must be integers of shape [rows], got {_arrays.describe(found)}; pass the number of tokens of "
-            "each row, or an attention mask of shape [rows, tokens]"
-        )
+        advice = "pass the number of tokens in each row, or an attention mask of shape [rows, tokens]"
+        raise option_error("lengths", "integers of shape [rows]", value, advice, got=_arrays.describe(found))
     count, width = rows.ids.shape
     if len(found) != count:
-        advice = "; of the offsets of rows pass np.diff(offsets)" if len(found) == count + 1 else ""
-        raise AlbertFastError(
-            f"lengths must have one number for each of the {count} rows, got {len(found)} numbers{advice}"
-        )
-    _arrays.check_range("lengths", found, width, ", the rows' length")
+        advice = "for the offsets of rows, pass np.diff(offsets)" if len(found) == count + 1 else ""
+        got = f"{len(found)} numbers"
+        raise option_error("lengths", f"one number for each of the {count} rows", value, advice, got=got)
+    _arrays.check_range("lengths", found, width, ", the length of the rows")
     found = found.astype(np.int64)
     if rows.lengths is not None and (longer := found > rows.lengths).any():
         row = int(longer.argmax())
-        raise AlbertFastError(
-            f"lengths must be at most those of the rows; input_ids[{row}] has {rows.lengths[row]} tokens, and "
-            f"lengths[{row}] is {found[row]}"
-        )
+        rule, value = f"at most {rows.lengths[row]}, the tokens of input_ids[{row}]", int(found[row])
+        raise option_error("lengths", rule, value, got=f"{value} at lengths[{row}]")
     return found
 
 
@@ -110,10 +104,8 @@ def _table(name: str, values: object, size: int) -> NDArray[np.bool_]:
     except AlbertFastError:
         table = _arrays.read(name, values)
     if table.dtype != np.bool_ or table.shape != (size,):
-        raise AlbertFastError(
-            f"{name} must be bools, or integers 0 and 1, of shape [{size}], one for each id; it has dtype "
-            f"{table.dtype} and shape {list(table.shape)}"
-        )
+        rule = f"bools, or integers 0 and 1, of shape [{size}], one for each id"
+        raise option_error(name, rule, values, got=f"{table.dtype} of shape {list(table.shape)}")
     return table
 
 
@@ -180,8 +172,8 @@ class Masker:
         num_threads: int | None = None,
     ) -> None:
         if not isinstance(tokenizer, Tokenizer):
-            raise AlbertFastError(
-                f"tokenizer must be an albert_fast.Tokenizer (for others: Masker.from_vocab); it is {tokenizer!r:.200}"
+            raise option_error(
+                "tokenizer", "an albert_fast.Tokenizer", tokenizer, "for other tokenizers, use Masker.from_vocab"
             )
         options = _options(locals())
         boundary = options_of(MaskOptions)["word_boundary"].check(word_boundary)
@@ -391,9 +383,11 @@ class Masker:
             MemoryError: the result does not fit in memory.
         """
         if seed is None:
-            raise AlbertFastError("seed must be given: mask_batch(input_ids, lengths, seed)")
+            message = "seed is required: call mask_batch(input_ids, lengths, seed)"
+            raise AlbertFastError(message, kind="option", option="seed")
         if lengths is not None and attention_mask is not None:
-            raise AlbertFastError("lengths and attention_mask say the same; only one of them can be given")
+            message = "lengths and attention_mask both mark the padding; pass only one of them"
+            raise AlbertFastError(message, kind="option", option="lengths")
         rows = _arrays.rows("input_ids", input_ids, self.vocab_size - 1, ", the ids of the vocabulary", self._pad_id)
         ids = rows.ids
         tokens = np.broadcast_to(ids.shape[1], ids.shape[0]) if rows.lengths is None else rows.lengths

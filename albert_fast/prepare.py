@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from albert_fast import _checks, _native
-from albert_fast.errors import AlbertFastError
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options import PrepareOptions, PrepareOutput
 from albert_fast.options.base import documented
 
@@ -88,7 +88,7 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     target = _path("output", output, "a path")
     options, where = PrepareOptions.pick(given), PrepareOutput.pick(given)
     if where.eval_output is not None and not options.eval_fraction:
-        message = "eval_output needs an eval_fraction above 0"
+        message = "eval_output has no effect without `eval_fraction`; pass eval_fraction above 0, or no `eval_output`"
         raise AlbertFastError(message, kind="option", option="eval_output", value=eval_output)
     if progress is not None:
         _checks.instance("progress", progress, Callable, "a function or None")  # type: ignore[arg-type]
@@ -98,8 +98,7 @@ def prepare_text(  # noqa: D417 - the options describe themselves
 def _path(name: str, value: object, rule: str) -> str:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
-        msg = f"{name} must be {rule}; it is {path!r:.200}"
-        raise AlbertFastError(msg)
+        raise option_error(name, rule, path)
     return path
 
 

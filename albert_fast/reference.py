@@ -317,8 +317,8 @@ def create_masked_lm_predictions(
         return instance
     rng = generators.python
     # Python rounds half to even.
-    share = round(len(instance.tokens) * options.masked_lm_prob)
-    to_predict = min(options.max_predictions_per_seq, max(1, share))
+    wanted = round(len(instance.tokens) * options.masked_lm_prob)
+    to_predict = min(options.max_predictions_per_seq, max(1, wanted))
     words = candidate_words(instance, options)
     entries = ngram_candidates(words, instance.first_length, options)
     tokens = list(instance.tokens)

@@ -27,9 +27,9 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.0f} bytes"
 
 
-def number(count: int, what: str) -> str:
-    """Returns a count with its noun: "1 shard", "1,234 shards"."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+def number(count: int, one: str, several: str = "") -> str:
+    """Returns a count with its noun: "1 shard", "1,234 shards". The plural has an s unless `several` is given."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def duration(seconds: float) -> str:

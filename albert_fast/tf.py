@@ -3,7 +3,7 @@
 Example:
     >>> import albert_fast.tf
     >>> from albert_fast import InstanceStream
-    >>> def first_batch(store, step):  # one that was stopped goes on with its step
+    >>> def first_batch(store, step):  # to resume, pass the number of steps done
     ...     dataset = albert_fast.tf.dataset(InstanceStream(store, batch_size=32), start=step)
     ...     return next(iter(dataset))
 """

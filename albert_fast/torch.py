@@ -7,7 +7,7 @@ Example:
     >>> import albert_fast.torch
     >>> from albert_fast import InstanceStream
     >>> from torch.utils.data import DataLoader
-    >>> def loader(store, step):  # one that was stopped goes on with its step
+    >>> def loader(store, step):  # to resume, pass the number of steps done
     ...     source = InstanceStream(store, batch_size=32)
     ...     return DataLoader(albert_fast.torch.dataset(source, start=step), batch_size=None, num_workers=2)
 """
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albert_fast import BatchSource, _arrays, _checks, _loaders
-from albert_fast._native import AlbertFastError
+from albert_fast.errors import AlbertFastError, option_error
+from albert_fast.text import number
 from albert_fast.tokenizers.word_marks import word_ends, word_starts  # noqa: F401 - they can be found here
 
 try:
@@ -107,10 +108,10 @@ class BatchDataset(IterableDataset):
                 self.start, self.stop, self.step, prefetch=self.prefetch, num_threads=self.source.num_threads
             )
         else:
-            batches = self._share(joins=joins)
+            batches = self._of_worker(joins=joins)
         return self._tensors(batches)
 
-    def _share(self, *, joins: bool) -> Iterator[Batch]:
+    def _of_worker(self, *, joins: bool) -> Iterator[Batch]:
         """Returns the batches of this DataLoader worker.
 
         `joins` says whether its collator gets several of them at once. A DataLoader takes from its workers in turn, so
@@ -132,10 +133,10 @@ class BatchDataset(IterableDataset):
     def _unknown_block(self, workers: int) -> int:
         if workers > 1:
             msg = (
-                f"num_workers of the DataLoader must be at most 1 if it has a batch_size and a dataset around this one "
-                f"reads it in a thread of its own, got {workers}: pass batch_size=None, or num_workers of at most 1"
+                "num_workers of the DataLoader must be at most 1 if it has a batch_size and a dataset that wraps this "
+                f"one reads it in a separate thread, got {workers}; pass batch_size=None, or num_workers=1"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="num_workers", value=workers)
         return 1
 
     def _tensors(self, batches: Iterator[Batch]) -> Iterator[dict[str, torch.Tensor]]:
@@ -165,43 +166,45 @@ class BatchDataset(IterableDataset):
         if processes > 1 and shards:
             msg = (
                 f"source must be the whole stream if accelerate (or a Trainer) deals its batches out to {processes} "
-                f"processes, got {''.join(shards)}, and the rest would not be read: pass the stream itself to "
+                f"processes, got {''.join(shards)}, and the rest would not be read; pass the stream itself to "
                 "albert_fast.torch.dataset, without .shard"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="source", value=self.source)
         if processes > 1 and self.step > 1:
             msg = (
                 f"step must be 1 if accelerate (or a Trainer) deals the batches out to {processes} processes, got "
-                f"{self.step}, and the rest would not be read: pass the stream to albert_fast.torch.dataset without "
+                f"{self.step}, and the rest would not be read; pass the stream to albert_fast.torch.dataset without "
                 "start=rank, step=world"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="step", value=self.step)
 
     def _check_dealing(self, dealing: _loaders.Dealing) -> None:
         processes, items, rows = dealing.processes, dealing.items, self.source.batch_size
         self._check_shards(processes)
         if items is None and not dealing.dispatched:
             msg = (
-                "batch_size of the DataLoader must be a number if dispatch_batches is False, got None: pass "
+                "batch_size of the DataLoader must be a number if dispatch_batches is False, got None; pass "
                 "batch_size=1, collate_fn=albert_fast.torch.collate"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="batch_size")
         if dealing.dispatched and dealing.split and (items or 1) * rows % processes:
             msg = (
-                f"batch_size of the source must be a multiple of the {processes} processes that split_batches cuts it "
-                f"for, got {rows}: pass another batch_size, or split_batches=False"
+                f"batch_size of the source must be a multiple of {processes}, the number of processes that "
+                f"split_batches splits it for, got {rows}; pass another batch_size, or split_batches=False"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="batch_size", value=rows)
         if self.stop is None or not dealing.first:
             return
         step = (items or 1) * (1 if dealing.split else processes)
         short = len(self) % step
         repeated = -short * rows % processes if dealing.dispatched else (step - short) * rows
         if short and (dealing.drop_last or repeated):
-            what = f"drops the last {short} batches" if dealing.drop_last else f"repeats {repeated} of the first rows"
+            dropped, again = number(short, "batch", "batches"), number(repeated, "row")
+            what = f"drop {dropped} at the end" if dealing.drop_last else f"repeat {again} of the beginning"
             msg = (
-                f"accelerate {what}, so that {processes} processes take as many steps each: pass a stop to "
-                f"albert_fast.torch.dataset with which the number of batches, {len(self)}, is a multiple of {step}"
+                f"accelerate will {what}, so that each of {processes} processes takes as many steps: to avoid it, pass "
+                f"a stop to albert_fast.torch.dataset that makes the number of batches a multiple of {step}; it is "
+                f"{len(self)}"
             )
             warnings.warn(msg, stacklevel=2)
 
@@ -212,7 +215,7 @@ class BatchDataset(IterableDataset):
             TypeError: the dataset has no end.
         """
         if self.stop is None:
-            msg = "batches without end have no len; pass stop to albert_fast.torch.dataset"
+            msg = "a dataset without end has no len; pass stop to albert_fast.torch.dataset"
             raise TypeError(msg)
         return len(range(self.start, self.stop, self.step))
 
@@ -289,31 +292,30 @@ def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Te
                 f"batches must have input_ids, got {_arrays.one_line(sorted(batch))}: a Trainer removes what the "
                 "model's forward does not name; pass TrainingArguments(remove_unused_columns=False), or name it there"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="batches", value=sorted(batch))
     if not found or not all(_is_batch(batch) for batch in found):
-        msg = (
-            "collate takes the batches of albert_fast.torch.dataset, at least one of them; got "
-            f"{_arrays.one_line(found)}: for rows of ids pass an albert_fast.torch.Collator"
-        )
-        raise AlbertFastError(msg)
+        rule = "batches of albert_fast.torch.dataset, at least one"
+        advice = "use albert_fast.torch.Collator for rows of ids"
+        raise option_error("batches", rule, batches, advice, got=_arrays.one_line(found))
     first = {name: list(tensor.shape[1:]) for name, tensor in found[0].items()}
-    for number, batch in enumerate(found):
+    for index, batch in enumerate(found):
         shapes = {name: list(tensor.shape[1:]) for name, tensor in batch.items()}
         if shapes != first:
             msg = (
-                f"batches must have the same names and widths, got {first} in batch 0 and {shapes} in batch {number}: "
+                f"batches must have the same names and widths, got {first} in batch 0 and {shapes} in batch {index}; "
                 "pass batch_size=1 (a Trainer's per_device_train_batch_size and per_device_eval_batch_size)"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="batches", value=shapes)
     if len(found) == 1:
         return dict(found[0])
     for name in first:
         if any(batch[name].ndim == 0 for batch in found):
             msg = (
-                f"{name} must have a value for each row to join batches, got a single number: remove it from the "
-                "batches, or pass batch_size=1 (a Trainer's per_device_train_batch_size and per_device_eval_batch_size)"
+                f"{name} must have a value for each row, or batches cannot be joined, got a single number; remove it "
+                "from the batches, or pass batch_size=1 (a Trainer's per_device_train_batch_size and "
+                "per_device_eval_batch_size)"
             )
-            raise AlbertFastError(msg)
+            raise AlbertFastError(msg, kind="option", option="batches")
     return {name: torch.cat([batch[name] for batch in found]) for name in first}
 
 

@@ -1,7 +1,7 @@
 """The command line: `albert-fast COMMAND`.
 
-Each command has its own file. Only `main` prints errors and chooses exit codes: 0, 1 (an error, one line), 2 (usage or
-configuration), 130 (Ctrl-C or another signal that asks to end).
+Each command has its own file. Only `main` prints errors. The exit codes are 0; 1 for an error; 2 for an error on the
+command line or in a configuration; and 130 for Ctrl-C or another signal that asks to end.
 """
 
 import contextlib
@@ -109,7 +109,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = app(list(arguments) if arguments is not None else None, prog_name="albert-fast", standalone_mode=False)
     except Stopped as error:
-        code = _fail(f"stopped; {error}", 130, label="")
+        code = _fail(str(error), 130, label="")
         if error.at_once:
             # Python would wait for TensorFlow's threads, which may be in the middle of a long computation.
             with contextlib.suppress(OSError):
@@ -121,8 +121,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (CommandError, AlbertFastError) as error:
         if _debug():
             raise
-        is_usage = getattr(error, "kind", "") == "option" and getattr(error, "option", None) is not None
-        return _fail(_said(error), getattr(error, "exit_code", 2 if is_usage else 1))
+        return _fail(in_flags(str(error), getattr(error, "option", None)), error.exit_code)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -150,21 +149,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     if result == 130:
         return _fail("stopped", 130, label="")
     return result if isinstance(result, int) else 0
-
-
-_WORDS = {
-    "Tokenizer.from_vocab_file": "--vocab-file",
-    "Tokenizer.from_file": "--tokenizer",
-}
-"""What stands for a function of the library."""
-
-
-def _said(error: Exception) -> str:
-    """Returns an error of the library in the words of the command line."""
-    message = str(error)
-    for python, here in _WORDS.items():
-        message = message.replace(python, here)
-    return in_flags(message, getattr(error, "option", None))
 
 
 def _hint(error: Exception) -> str:

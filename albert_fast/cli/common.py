@@ -24,22 +24,29 @@ class CommandError(Exception):
 
 
 class UsageError(CommandError):
-    """A command line or a configuration that contradicts itself or breaks a rule. Exit code 2."""
+    """A command line or a configuration that breaks a rule, or contradicts itself. Exit code 2."""
 
     exit_code = 2
 
 
 class Stopped(Exception):  # noqa: N818 - it is not an error
-    """Ctrl-C, with a message that says how to resume. Exit code 130.
+    """Ctrl-C. Exit code 130.
 
     Args:
-        message: one line.
+        advice: how to resume, in one line.
         at_once: whether the process must end without waiting for its threads.
     """
 
-    def __init__(self, message: str, *, at_once: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, advice: str, *, at_once: bool = False) -> None:
+        super().__init__(f"stopped; {advice}")
         self.at_once = at_once
+
+    @classmethod
+    def by_core(cls, error: KeyboardInterrupt) -> "Stopped":
+        """Returns it with the message of the compiled core, which says how to resume."""
+        stopped = cls("")
+        stopped.args = error.args
+        return stopped
 
 
 def info(message: str) -> None:
@@ -59,12 +66,12 @@ def warn_of_replaced(result: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def interruptible(how_to_go_on: str) -> Iterator[None]:
-    """Turns Ctrl-C within the block into `Stopped` with the core's message about how to resume, or `how_to_go_on`."""
+def interruptible(advice: str) -> Iterator[None]:
+    """Turns Ctrl-C within the block into `Stopped` with the message of the compiled core, or with `advice`."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Stopped(str(error).removeprefix("stopped; ") or how_to_go_on) from None
+        raise Stopped.by_core(error) if error.args else Stopped(advice) from None
 
 
 def check_output_dir(output_dir: Path) -> None:
@@ -73,7 +80,7 @@ def check_output_dir(output_dir: Path) -> None:
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        raise CommandError(f"cannot write to {output_dir}: {existing} is not a folder")
+        raise CommandError(f"cannot write to {output_dir}: {existing} is not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise CommandError(f"cannot write to {output_dir}: no permission to write in {existing}")
 

@@ -105,13 +105,13 @@ def read(path: Path) -> dict[str, Any]:
     try:
         json.dumps(content, default=str, skipkeys=True)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: a value must not contain itself, nor be nested thousands deep") from error
+        raise UsageError(f"{path}: a value must not contain itself, nor be nested thousands of levels deep") from error
     for remark in json_text.remark(repeated):
         _warn_once(f"{path}: {remark}", text)
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: must hold a mapping of option names to values; it holds a {_type_name(content)}")
+        raise UsageError(f"{path}: must be a mapping of option names to values, got {_a_type(content)}")
     return content
 
 
@@ -142,7 +142,7 @@ def _parse_yaml(text: str) -> tuple[Any, list[str]]:
         if node is None:
             return None, []
         if _size(node, {}) > MOST_VALUES:
-            raise _TooManyValuesError(f"must hold at most {MOST_VALUES:,} values, aliases counted each time")
+            raise _TooManyValuesError(f"must have at most {MOST_VALUES:,} values, counting an alias each time")
         return loader.construct_document(node), [*repeated]
     finally:
         loader.dispose()
@@ -223,7 +223,7 @@ def _normalized(path: Path, prefix: str, content: Mapping[Any, Any]) -> dict[str
     normalized: dict[str, Any] = {}
     for key, value in content.items():
         if not isinstance(key, str):
-            raise UsageError(f"{path}: {prefix}{key}: a key must be an option's name, not a {_type_name(key)}")
+            raise UsageError(f"{path}: a key must be an option's name, got {prefix}{key} ({_type_name(key)})")
         snake = key.replace("-", "_")
         name = SPELLINGS.get(snake, snake)
         if name in normalized:
@@ -237,7 +237,7 @@ def _mapping(path: Path, key: str, value: Any) -> Mapping[Any, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: {key} must hold a mapping; it holds a {_type_name(value)}")
+        raise UsageError(f"{path}: {key} must be a mapping, got {_a_type(value)}")
     return value
 
 
@@ -304,8 +304,12 @@ def _wrong(path: Path, key: str, wanted: str, value: Any) -> UsageError:
 
 
 def _type_name(value: Any) -> str:
-    names = {bool: "switch", int: "number", float: "number", str: "string", list: "list", dict: "mapping"}
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "list", dict: "mapping"}
     return names.get(type(value), "null" if value is None else type(value).__name__)
+
+
+def _a_type(value: Any) -> str:
+    return "null" if value is None else f"a {_type_name(value)}"
 
 
 def callback(context: typer.Context, value: Path | None) -> Path | None:

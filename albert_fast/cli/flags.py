@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NAME = re.compile(r"`([a-z]+(?:_[a-z0-9]+)*)`")
+_FUNCTIONS = {"Tokenizer.from_vocab_file": "--vocab-file", "Tokenizer.from_file": "--tokenizer"}
+"""What to type instead of calling a function of the library."""
+_FUNCTION = re.compile("|".join(map(re.escape, _FUNCTIONS)))
 _VALUE = re.compile(r"""(?<![\w/.?&`-])([a-z]+(?:_[a-z0-9]+)*)=('[^']*'|"[^"]*"|[\w.-]*\w)""")
 _KNOWN: dict[str, str] = {}
 """What options that the library names are called here."""
@@ -33,12 +36,13 @@ def begin(stage: type[Stage]) -> None:
 
 
 def in_flags(message: str, option: str | None = None) -> str:
-    """A message of the library with options as they are typed.
+    """Returns a message of the library with options as they are typed.
 
     Args:
         message: one line.
-        option: the option that it is about, if it begins with its name.
+        option: the option that the message is about. It is translated if the message begins with its name.
     """
+    message = _FUNCTION.sub(lambda it: _FUNCTIONS[it[0]], message)
     message = _NAME.sub(lambda it: flag(_KNOWN[it[1]]) if it[1] in _KNOWN else it[0], message)
     message = _VALUE.sub(_typed, message)
     if option in _KNOWN and message.startswith(f"{option} "):

@@ -44,10 +44,10 @@ def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
 
 def run(files: list[Path], tokenizer: Tokenizer | None, *, show: int) -> Summary:
     """Inspects the records, and prints instances and summary to standard output."""
-    with interruptible("run the same command again"), Progress() as progress:
+    with interruptible("run the same command again to start over"), Progress() as progress:
         summary = inspect(files, tokenizer, show=show, emit=print, report=progress)
     for line in format_summary(summary, with_tokenizer=tokenizer is not None):
         print(line)
     if summary.records == 0 and not summary.bad_files:
-        info("error: there is no record in the input")
+        info("error: the input has no records")
     return summary

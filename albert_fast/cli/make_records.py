@@ -107,7 +107,7 @@ def describes(output_dir: Path, instances: InstanceOptions) -> bool:
 def report(result: dict[str, Any], output_dir: Path) -> None:
     """Reports what was made, in a line or two."""
     if result.get("already_complete"):
-        info(f"{output_dir}: these records are complete already (--overwrite starts over)")
+        info(f"{output_dir}: these records are already complete (--overwrite starts over)")
         return
     totals = result.get("totals", {})
     instances, tokens = totals.get("instances", 0), totals.get("tokens", 0)
@@ -118,17 +118,19 @@ def report(result: dict[str, Any], output_dir: Path) -> None:
     if instances and "labels" in totals:
         counts.append(f"{100 * totals['labels']['swapped_or_random'] / instances:.1f}% with label 1")
     truncated = totals.get("truncated_tokens", 0)
-    share = truncated / (truncated + tokens) if truncated else 0.0
+    fraction = truncated / (truncated + tokens) if truncated else 0.0
     if truncated:
-        counts.append(f"{number(truncated, 'token')} ({100 * share:.1f}%) truncated")
+        counts.append(f"{number(truncated, 'token')} ({100 * fraction:.1f}%) truncated")
     if totals.get("documents_too_short"):
-        counts.append(f"{totals['documents_too_short']:,} of {totals['documents']:,} documents too short to use")
+        counts.append(
+            f"{totals['documents_too_short']:,} of {number(totals['documents'], 'document')} too short to use"
+        )
     info(f"wrote {number(instances, 'instance')} ({number(tokens, 'token')}) to {output_dir}: {', '.join(counts)}")
     seconds = result.get("seconds")
     if isinstance(seconds, dict) and seconds:
         info("time: " + ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items()))
-    if share > 0.1:
+    if fraction > 0.1:
         warn(
-            f"{100 * share:.0f}% of the tokens were truncated, because sentences are longer than an instance: the "
+            f"{100 * fraction:.0f}% of the tokens were truncated, because sentences are longer than an instance: the "
             "corpus must have one sentence per line"
         )

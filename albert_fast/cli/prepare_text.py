@@ -9,7 +9,16 @@ from typing import Any
 from albert_fast import AlbertFastError
 from albert_fast import prepare as corpus
 from albert_fast.cli.build import command
-from albert_fast.cli.common import CommandError, check_output_dir, info, interruptible, plain, warn, write_config
+from albert_fast.cli.common import (
+    CommandError,
+    UsageError,
+    check_output_dir,
+    info,
+    interruptible,
+    plain,
+    warn,
+    write_config,
+)
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_inputs import own_data_named
@@ -106,8 +115,8 @@ def run(options: PrepareText) -> dict[str, Any]:
             summary = folder / f"{prefix}{SUMMARY}"
             if error.kind == "exists" and path.exists() and not summary.exists():
                 raise CommandError(
-                    f"{in_flags(str(error))}. There is no {summary}: if prepare-text made this output, it was stopped "
-                    "when the corpus was complete and its counts were not written yet"
+                    f"{in_flags(str(error))}. There is no {summary}: if prepare-text wrote this output, it was stopped "
+                    "after it finished the corpus, and before it wrote the counts"
                 ) from None
             raise _placed(error, options.boilerplate, patterns) from None
     seconds = time.monotonic() - started
@@ -139,12 +148,8 @@ def read_patterns(path: Path) -> dict[int, str]:
 
 def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, str]) -> Exception:
     """Returns the error about a regular expression with its file and line, and any other error as it is."""
-    message = str(error).removeprefix("`boilerplate`: ")
-    for line, pattern in patterns.items():
-        # The compiled part quotes as JSON does.
-        if message.startswith(f"{json.dumps(pattern, ensure_ascii=False)} is not "):
-            return CommandError(f"{path}, line {line}: {message}")
-    return error
+    lines = [line for line, pattern in patterns.items() if error.option == "boilerplate" and error.value == pattern]
+    return UsageError(f"{path}, line {lines[0]}: patterns must be {error.rule}, got {error.value}") if lines else error
 
 
 def _write_beside(folder: Path, prefix: str, options: PrepareText, result: Mapping[str, Any]) -> None:
@@ -155,7 +160,7 @@ def _write_beside(folder: Path, prefix: str, options: PrepareText, result: Mappi
 
 def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float) -> None:
     """Prints what was read, what each step dropped, and what is left."""
-    rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text a second" if seconds >= 0.1 else ""
+    rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text per second" if seconds >= 0.1 else ""
     amount = f"{quantity(result['bytes_read'], 'bytes')}, {number(result['documents_read'], 'document')}"
     info(f"read {_files(result)}, {amount} in {_time(seconds)}{rate}")
     for line in [*_languages(result["languages"]), *_steps(result, options)]:

@@ -22,7 +22,7 @@ def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, don
     rate = (done - done_before) / elapsed if elapsed > 0 else 0.0
     amount = quantity(done, unit)
     if total > 0:
-        amount += f" of {quantity(total, unit)} ({100 * done / total:.0f} %)"
+        amount += f" of {quantity(total, unit)} ({100 * done / total:.0f}%)"
     line = f"{stage}: {amount}"
     if rate > 0:
         line += f", {quantity(rate, unit)}/s"

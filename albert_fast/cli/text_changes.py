@@ -91,6 +91,6 @@ def describe(found: dict[str, Any], given: Collection[str] = (), advice: str = "
     else:
         todo = (advice or "pass {flags}").format(flags=" and ".join(flags))
     return (
-        f"the text rules change {100 * changed / letters:.1f}% of the letters, as they {' and '.join(what)} "
+        f"the text rules change {100 * changed / letters:.1f}% of the letters, because they {' and '.join(what)} "
         f"({examples}); to keep them, {todo}"
     )

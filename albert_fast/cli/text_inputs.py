@@ -13,7 +13,7 @@ DATA = (
         "meta.json",
         "albert-fast token store",
         re.compile(r"meta\.json|part-\d+\.tokens|tokenizer-copy\..*|tokenize\.config\.json"),
-        "is a token store, not text; pass the text that it was made from, or the store by itself to make-records",
+        "is a token store, not text; pass the text that it was made from, or only the store to make-records",
     ),
     (
         "dataset.json",
@@ -34,16 +34,13 @@ def own_data_named() -> Iterator[None]:
     try:
         yield
     except AlbertFastError as error:
-        if found := _named(str(error)):
-            raise AlbertFastError(found) from error
+        if error.path is not None and (name := _name(Path(error.path))):
+            raise AlbertFastError(name, kind="input", path=error.path.parent) from error
         raise
 
 
-def _named(message: str) -> str | None:
-    """Returns what to say about the file that a message begins with, or None if it is not data of albert-fast."""
-    file = _file(message)
-    if file is None:
-        return None
+def _name(file: Path) -> str | None:
+    """Returns what to say about a file that belongs to a token store or to records, or None for another file."""
     for name, kind, files, text in DATA:
         if not files.fullmatch(file.name):
             continue
@@ -53,17 +50,4 @@ def _named(message: str) -> str | None:
             continue
         if isinstance(content, dict) and content.get("format") == kind:
             return f"{file.parent} {text}"
-    return None
-
-
-def _file(message: str) -> Path | None:
-    """Returns the file that a message begins with, before a colon. A name may itself contain colons."""
-    end = message.find(": ")
-    while end > 0:
-        try:
-            if (file := Path(message[:end])).is_file():
-                return file
-        except (OSError, ValueError):  # too long for a name
-            return None
-        end = message.find(": ", end + 1)
     return None

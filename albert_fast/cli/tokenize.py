@@ -10,6 +10,7 @@ from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import check_inputs, open_tokenizer
 from albert_fast.options import Tokenize
+from albert_fast.text import number
 
 
 @command(Tokenize)
@@ -40,7 +41,7 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
         What `_native.tokenize` returns.
     """
     check_output_dir(options.output_dir)
-    with interruptible("run the same command again"), own_data_named(), Progress() as progress:
+    with interruptible("run the same command again to resume"), own_data_named(), Progress() as progress:
         result = _native.tokenize(
             [*options.inputs],
             str(options.output_dir),
@@ -60,6 +61,6 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
     for message in result.get("warnings", []):
         warn(message)
     warn_of_replaced(result)
-    counts = ", ".join(f"{result[key]:,} {key}" for key in ("documents", "sentences", "tokens") if key in result)
-    info(f"{counts or 'done'}: {options.output_dir}")
+    counts = ", ".join(number(result[f"{what}s"], what) for what in ("document", "sentence", "token"))
+    info(f"wrote {options.output_dir}: {counts}")
     return result

@@ -24,8 +24,8 @@ def store_rules(inputs: Sequence[str]) -> TextRules:
     kept = content.get("tokenizer") if isinstance(content, dict) else None
     if not isinstance(kept, dict):
         return TextRules()
-    told = [kept.get(key) for key in ("lower_case", "keep_accents")]
-    return TextRules(*(value if isinstance(value, bool) else None for value in told))
+    rules = [kept.get(key) for key in ("lower_case", "keep_accents")]
+    return TextRules(*(rule if isinstance(rule, bool) else None for rule in rules))
 
 
 def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path | None, Path | None]:
@@ -52,7 +52,7 @@ def in_directory(tokenizer: Path | None, vocab_file: Path | None) -> tuple[Path 
 def check_choice(tokenizer: Path | None, vocab_file: Path | None, *, required: bool = True) -> None:
     """Refuses two tokenizers, or none if one is needed."""
     if tokenizer is not None and vocab_file is not None:
-        raise UsageError("--tokenizer and --vocab-file are two tokenizers: pass one of them")
+        raise UsageError("--tokenizer and --vocab-file are two tokenizers: pass only one of them")
     if required and tokenizer is None and vocab_file is None:
         raise UsageError("pass --tokenizer spiece.model, or --vocab-file vocab.txt for WordPiece")
 
@@ -73,8 +73,9 @@ def warn_of_boundary(tokenizer: Tokenizer, word_boundary: str) -> None:
     """Warns if the reference's rule for word starts does not fit the tokenizer."""
     if word_boundary == "albert" and tokenizer.marks_word_ends:
         warn(
-            f"{tokenizer.path} marks words at their end (treat_whitespace_as_suffix), which the reference's rule does "
-            "not know: masks will not be whole words. Pass --word-boundary unicode (not with --rng reference)"
+            f"masks will not be whole words: {tokenizer.path} marks words at their end (treat_whitespace_as_suffix), "
+            "and the reference's rule expects marks at their beginning. Pass --word-boundary unicode (not with --rng "
+            "reference)"
         )
 
 
@@ -97,7 +98,10 @@ def _of_store(store: Path, do_lower_case: bool | None, keep_accents: bool | None
                 f"{store} was made with --{no}{flag}: drop --{'no-' if own else ''}{flag}, or tokenize again"
             )
     if reference and opened.keep_accents and opened.kind != "wordpiece":
-        raise UsageError(f"--rng reference strips accents, as the reference does, and {store} keeps them")
+        raise UsageError(
+            f"--rng reference strips accents, as the reference does, and {store} keeps them; pass the text instead, "
+            "with --no-keep-accents"
+        )
     return opened
 
 
@@ -137,8 +141,8 @@ def open_tokenizer(
     stored = store_rules(inputs)
     if vocab_file is not None and keep_accents:
         raise UsageError(
-            "--keep-accents is for SentencePiece: a WordPiece tokenizer strips accents where it lower-cases, and "
-            "only there (--no-do-lower-case)"
+            "--keep-accents is for SentencePiece: a WordPiece tokenizer strips accents if and only if it lowercases; "
+            "pass --no-do-lower-case instead"
         )
     path, kind = (vocab_file, "wordpiece") if vocab_file is not None else (tokenizer, "unigram")
     assert path is not None

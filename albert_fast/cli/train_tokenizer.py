@@ -10,7 +10,7 @@ from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.options import TokenizerTrainingOptions, TrainTokenizer
-from albert_fast.text import duration
+from albert_fast.text import duration, number
 from albert_fast.tokenizers import combining_marks
 from albert_fast.tokenizers.make import MODEL, make
 
@@ -56,11 +56,12 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
     dropped = trained.dropped
     if dropped.total:
         for count, reason in dropped.reasons(settings.max_sentence_length):
-            warn(f"{count:,} of {trained.lines:,} lines {reason} and were dropped")
+            warn(f"dropped {number(count, 'line')} {reason}")
     seconds = time.monotonic() - started
     warn_of_changes(options.inputs, lower_case=settings.do_lower_case, keep_accents=settings.keep_accents, given=given)
     if settings.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
         warn(message)
-    lines = f"{trained.lines - dropped.total:,} of {trained.lines:,}" if dropped.total else f"{trained.lines:,}"
-    info(f"{tokenizer.vocab_size:,} pieces from {lines} lines in {duration(seconds)}: {model}")
+    used = f"{trained.lines - dropped.total:,} of " if dropped.total else ""
+    pieces, lines = number(tokenizer.vocab_size, "piece"), f"{used}{number(trained.lines, 'line')}"
+    info(f"wrote {model}: {pieces}, trained on {lines} in {duration(seconds)}")
     return model

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from albert_fast._native import AlbertFastError
+from albert_fast.errors import AlbertFastError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +51,16 @@ def snapshot(path: Path) -> Path:
     if commit in found:
         return snapshots / commit
     if not found:
-        raise AlbertFastError(f"{snapshots} is empty: download the model again")
-    what = f"names {commit}, which is not in {snapshots}" if commit else "is not there"
+        message = f"{snapshots} is empty: download the model again"
+        raise AlbertFastError(message, kind="tokenizer", path=snapshots)
+    what = f"names {commit}, which is not in {snapshots}" if commit else "does not exist"
     listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    chosen = folder / "refs" / "main"
     raise AlbertFastError(
-        f"{folder / 'refs' / 'main'} {what}: pass one of the {len(found)} snapshots, such as {snapshots / found[0]}"
-        + (f" ({listed})" if len(found) > 1 else "")
+        f"{chosen} {what}: pass one of the {len(found)} snapshots, such as {snapshots / found[0]}"
+        + (f" ({listed})" if len(found) > 1 else ""),
+        kind="tokenizer",
+        path=chosen,
     )
 
 
@@ -72,7 +76,8 @@ def find(directory: Path) -> Path | None:
     found = [*_models(directory), *(path for path in [directory / VOCABULARY] if path.is_file())]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise AlbertFastError(f"{directory} holds several tokenizers ({names}); pass the file of one of them")
+        message = f"{directory} holds several tokenizers ({names}); pass the file of one of them"
+        raise AlbertFastError(message, kind="tokenizer", path=directory)
     whole = directory / JSON
     return found[0] if found else whole if whole.is_file() else None
 
@@ -92,19 +97,24 @@ def named(path: Path) -> Path:
     if not path.is_dir():
         return path
     if is_store(path):
-        raise AlbertFastError(f"{path} is a token store; pass the file of the tokenizer that it was made with")
+        message = f"{path} is a token store; pass the file of the tokenizer that it was made with"
+        raise AlbertFastError(message, kind="tokenizer", path=path)
     directory = snapshot(path)
     found = find(directory)
     if found is None:
         if any(directory.glob(".*.model.old")):
             raise AlbertFastError(
                 f"{directory} holds no tokenizer: train-tokenizer was stopped while it replaced the old one; run it "
-                "again, which first restores the old files"
+                "again, which first restores the old files",
+                kind="tokenizer",
+                path=directory,
             )
         below = sorted([*directory.glob("*/*.model"), *directory.glob(f"*/{VOCABULARY}")])
         such_as = f", such as {below[0]}" if below else ""
         raise AlbertFastError(
-            f"{directory} holds no tokenizer (no .model file, no {VOCABULARY}); pass the tokenizer's file{such_as}"
+            f"{directory} holds no tokenizer (no .model file, no {VOCABULARY}); pass the tokenizer's file{such_as}",
+            kind="tokenizer",
+            path=directory,
         )
     return found
 
@@ -122,8 +132,9 @@ def refuse_json(path: Path, *, vocabulary: str = "pass {}") -> None:
     if path.suffix != ".json" or not path.is_file():
         return
     kind = _kind_of_json(path)
-    what = f"text is not tokenized with a {JSON}" if kind or path.name == JSON else "this is not a tokenizer"
-    raise AlbertFastError(f"{path}: {what}; {_instead_of_json(path, kind, vocabulary)}")
+    what = f"a {JSON} cannot tokenize text here" if kind or path.name == JSON else "this is not a tokenizer"
+    message = f"{path}: {what}; {_instead_of_json(path, kind, vocabulary)}"
+    raise AlbertFastError(message, kind="tokenizer", path=path)
 
 
 def _instead_of_json(path: Path, kind: str | None, vocabulary: str) -> str:
@@ -142,10 +153,10 @@ def _instead_of_json(path: Path, kind: str | None, vocabulary: str) -> str:
         )
     wanted = {"Unigram": MODELS[0], "WordPiece": VOCABULARY}.get(kind or "")
     if wanted:
-        return f"download {wanted} from where it came from, and pass that"
+        return f"download {wanted} from the same place, and pass it"
     if kind:
         return f"{kind} tokenizers are not supported; pass a SentencePiece model or a WordPiece {VOCABULARY}"
-    return f"download {MODELS[0]} (or {VOCABULARY}) from where it came from, and pass that"
+    return f"download {MODELS[0]} (or {VOCABULARY}) from the same place, and pass it"
 
 
 def _kind_of_json(path: Path) -> str | None:
@@ -178,7 +189,8 @@ def model(path: Path) -> Path:
     """
     found = named(path)
     if path.is_dir() and found.name == VOCABULARY:
-        raise AlbertFastError(f"{found.parent} holds a WordPiece vocabulary; pass a spiece.model")
+        message = f"{found.parent} holds a WordPiece vocabulary; pass a spiece.model"
+        raise AlbertFastError(message, kind="tokenizer", path=found.parent)
     refuse_json(found, vocabulary="pass {} to Tokenizer.from_vocab_file")
     return found
 
@@ -191,11 +203,13 @@ def vocabulary(path: Path) -> Path:
     """
     if not path.is_dir():
         if _is_sentencepiece(path):
-            raise AlbertFastError(f"{path} is a SentencePiece model; pass it as `tokenizer`")
+            message = f"{path} is a SentencePiece model; pass it as `tokenizer`"
+            raise AlbertFastError(message, kind="tokenizer", path=path)
         return path
     found = snapshot(path) / VOCABULARY
     if not found.is_file():
-        raise AlbertFastError(f"{path} holds no {VOCABULARY}; pass the vocabulary's file")
+        message = f"{path} holds no {VOCABULARY}; pass the vocabulary's file"
+        raise AlbertFastError(message, kind="tokenizer", path=path)
     return found
 
 

@@ -14,7 +14,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from albert_fast._native import AlbertFastError, Tokenizer
+from albert_fast._native import Tokenizer
+from albert_fast.errors import AlbertFastError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,7 +56,7 @@ def compare(tokenizer: Tokenizer, other: Tokenizer | Mapping[str, Any], *, rebui
     kept = described(other) if isinstance(other, Tokenizer) else other
     one = {**described(tokenizer), "rebuilt": rebuilt}
     match = compare_descriptions(one, kept)
-    if match == "other" and _says_nothing_of_pieces(one, kept) and _with_rules_of(tokenizer, kept) == kept["digest"]:
+    if match == "other" and _only_digests_differ(one, kept) and _with_rules_of(tokenizer, kept) == kept["digest"]:
         return "rules"
     return match
 
@@ -81,12 +82,12 @@ def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Ma
 
 def reason(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Returns why two tokenizers do not match, if `compare_descriptions` returns "other"."""
-    if _says_nothing_of_pieces(one, other) and _other_rules(one, other):
-        return "they are of another tokenizer or other text rules, which their digests do not tell apart"
+    if _only_digests_differ(one, other) and _other_rules(one, other):
+        return "the tokenizers or only their text rules differ, and their digests do not show which"
     return WHY
 
 
-def _says_nothing_of_pieces(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _only_digests_differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Returns whether only the digests of file and rules tell two tokenizers apart."""
     sizes = all(one.get(key) == other.get(key) for key in ("vocab_size", "kind") if one.get(key) and other.get(key))
     digests = one.get("digest") and other.get("digest") and not (one.get("vocab_digest") and other.get("vocab_digest"))
@@ -154,7 +155,8 @@ def _check_description(file: Path, kept: object) -> None:
     if kept is None:
         return
     if not isinstance(kept, dict):
-        raise AlbertFastError(f"{file}: tokenizer must be an object, got {_shown(kept)}; make the records again")
+        message = f"{file}: tokenizer must be an object, got {_shown(kept)}; make the records again"
+        raise AlbertFastError(message, path=file)
     rules: tuple[tuple[str, type, str], ...] = (
         ("vocab_size", int, "a whole number of at least 1"),
         ("digest", str, "a string"),
@@ -165,9 +167,8 @@ def _check_description(file: Path, kept: object) -> None:
     for key, kind, rule in rules:
         value = kept.get(key)
         if key in kept and (type(value) is not kind or (isinstance(value, int) and value < 1)):
-            raise AlbertFastError(
-                f"{file}: tokenizer.{key} must be {rule}, got {_shown(value)}; make the records again"
-            )
+            message = f"{file}: tokenizer.{key} must be {rule}, got {_shown(value)}; make the records again"
+            raise AlbertFastError(message, path=file)
 
 
 def _shown(value: object) -> str:
@@ -191,7 +192,9 @@ def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, An
             raise AlbertFastError(
                 f"the records of {first[0]} and those of {folder} were made with different tokenizers "
                 f"({name(first[1])} and {name(kept)}): {reason(first[1], kept)}; pass records of one tokenizer, or "
-                f"{OPTION}=True to use them anyway"
+                f"{OPTION}=True to use them anyway",
+                kind="tokenizer",
+                path=folder,
             )
     return first
 
@@ -211,13 +214,17 @@ def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
         size = kept.get("vocab_size", masker.vocab_size)
         if size != masker.vocab_size:
             raise AlbertFastError(
-                f"masker must be of the records' vocabulary: those of {folder} have {size:,} pieces, and the masker "
-                f"{masker.vocab_size:,}; pass {OPTION}=True to use it anyway"
+                f"masker must have the vocabulary of the records in {folder}, {size:,} pieces, got "
+                f"{masker.vocab_size:,} pieces; pass another masker, or {OPTION}=True to use it anyway",
+                kind="tokenizer",
+                option="masker",
             )
     elif why := refusal(folder, kept, tokenizer):
         raise AlbertFastError(
-            f"masker must be of the records' tokenizer: {why}; pass a Masker of the first, or {OPTION}=True to use it "
-            "anyway"
+            f"masker must have the tokenizer of the records: {why}; pass a Masker of the first, or {OPTION}=True to "
+            "use it anyway",
+            kind="tokenizer",
+            option="masker",
         )
 
 

@@ -64,13 +64,13 @@ def text_rules(
     trained = trained_rules(path, kind, warn=warn)
     accents = given.keep_accents if kind == "unigram" else None
     return TextRules(
-        _chosen("do-lower-case", given.lower_case, trained.lower_case, stored.lower_case, True, path, warn),
-        _chosen("keep-accents", accents, trained.keep_accents, stored.keep_accents, False, path, warn),
+        _chosen("do_lower_case", given.lower_case, trained.lower_case, stored.lower_case, True, path, warn),
+        _chosen("keep_accents", accents, trained.keep_accents, stored.keep_accents, False, path, warn),
     )
 
 
 def _chosen(
-    flag: str,
+    option: str,
     given: bool | None,
     trained: bool | None,
     stored: bool | None,
@@ -81,10 +81,9 @@ def _chosen(
     if given is None:
         return next((rule for rule in (stored, trained) if rule is not None), default)
     if trained is not None and trained != given:
-        no = {True: "", False: "no-"}
         warn(
-            f"{path} was trained with --{no[trained]}{flag}, and is used with --{no[given]}{flag}: its pieces do not "
-            "fit such text well"
+            f"{path} was trained with {option}={trained}, and is used with {option}={given}: its pieces do not fit "
+            "such text well"
         )
     return given
 

@@ -5,8 +5,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from albert_fast._native import AlbertFastError, preprocess
+from albert_fast._native import preprocess
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.tokenizers.combining_marks import code_points
+
+OPTION = "user_defined_symbols"
 
 SPACE = "▁"
 """What SentencePiece writes instead of a space."""
@@ -28,25 +31,24 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
     seen = set(special)
     for symbol in symbols:
         if not symbol:
-            raise AlbertFastError("a user-defined symbol must be text of one line, got ''; drop the empty one")
+            raise option_error(OPTION, "one line of text each", symbol, "drop the empty one")
         if found := next((c for c in symbol if unicodedata.category(c) in {"Cc", "Cs"}), None):
             name = {"\t": "a tab", "\n": "a line end", "\0": "a NUL"}.get(found, f"U+{ord(found):04X}")
-            kind = "not valid UTF-8" if unicodedata.category(found) == "Cs" else f"a control character ({name})"
-            raise AlbertFastError(
-                f"a user-defined symbol must be text of one line without control characters, got {symbol!r}, which "
-                f"holds {kind}; drop it, or pass it without that"
-            )
+            kind = "invalid UTF-8" if unicodedata.category(found) == "Cs" else f"a control character ({name})"
+            rule, got = "one line of text each, without control characters", f"{symbol!r}, which has {kind}"
+            raise option_error(OPTION, rule, symbol, "drop it, or pass it without that", got=got)
         if symbol in seen:
-            rule = "is a special piece already" if symbol in special else "is given twice"
-            raise AlbertFastError(f"user_defined_symbols: {symbol!r} {rule}; drop it")
+            raise _error(symbol, "is already a special token" if symbol in special else "is given twice", "drop it")
         seen.add(symbol)
         if len(symbol) > 1 and symbol[-1] == "," and symbol[-2].isdigit():
-            raise AlbertFastError(
-                f"user_defined_symbols: {symbol!r} is never used: the text rules take the comma off a number; pass "
-                f"{_quoted(symbol[:-1])}"
-            )
+            why = "never matches: the text rules separate the comma from a number"
+            raise _error(symbol, why, f"pass {_quoted(symbol[:-1])}")
         if (becomes := form(symbol, lower_case=lower_case, keep_accents=keep_accents)) != symbol:
-            raise AlbertFastError(_explain(symbol, becomes, lower_case=lower_case, keep_accents=keep_accents))
+            raise _unmatched(symbol, becomes, lower_case=lower_case, keep_accents=keep_accents)
+
+
+def _error(symbol: str, why: str, advice: str) -> AlbertFastError:
+    return AlbertFastError(f"`{OPTION}`: {symbol!r} {why}; {advice}", kind="option", option=OPTION, value=symbol)
 
 
 def form(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
@@ -83,18 +85,19 @@ def _preprocessed(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
     return text
 
 
-def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool) -> str:
+def _unmatched(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool) -> AlbertFastError:
+    """Returns the error for a symbol that the text rules turn into something else."""
     rules = {"lower_case": lower_case, "keep_accents": keep_accents}
-    flags = []
+    remedies = []
     if becomes.strip(SPACE):
-        flags.append(_quoted(becomes))
-        if _apart(symbol, becomes):
-            flags[0] += f" ({code_points(becomes)})"
+        remedies.append(_quoted(becomes))
+        if _difference(symbol, becomes):
+            remedies[0] += f" ({code_points(becomes)})"
     wider = [
         (
             [
-                flag
-                for flag, on in (("do_lower_case=False", lower and lower_case), ("keep_accents=True", accents))
+                option
+                for option, on in (("do_lower_case=False", lower and lower_case), ("keep_accents=True", accents))
                 if on
             ],
             rule,
@@ -104,21 +107,21 @@ def _explain(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool)
     ]
     for words, rule in wider:
         if form(symbol, **rule) == symbol:
-            flags.append(" and ".join(words))
+            remedies.append(" and ".join(words))
             break
     who, verb = "the text rules", "turn"
     if any(c.isspace() for c in symbol):
         who, verb = f"SentencePiece, which writes a space as {SPACE},", "turns"
     what = (
-        f"{verb} it into {becomes!r}{_apart(symbol, becomes)}"
+        f"{verb} it into {becomes!r}{_difference(symbol, becomes)}"
         if becomes.strip(SPACE)
         else f"{'removes' if verb == 'turns' else 'remove'} it"
     )
-    advice = f"pass {' or '.join(flags)}" if flags else "drop it"
-    return f"user_defined_symbols: {symbol!r} never matches: {who} {what}; {advice}"
+    advice = f"pass {' or '.join(remedies)}" if remedies else "drop it"
+    return _error(symbol, f"never matches: {who} {what}", advice)
 
 
-def _apart(symbol: str, becomes: str) -> str:
+def _difference(symbol: str, becomes: str) -> str:
     """Returns the code points of both, if they look the same."""
     if unicodedata.normalize("NFC", symbol) != unicodedata.normalize("NFC", becomes):
         return ""

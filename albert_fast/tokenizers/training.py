@@ -11,8 +11,10 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from albert_fast._native import AlbertFastError, Lines
+from albert_fast._native import Lines
+from albert_fast.errors import AlbertFastError
 from albert_fast.options.tokenizers import SPECIAL_PIECES, TokenizerTrainingOptions
+from albert_fast.text import number
 from albert_fast.tokenizers import symbols as tokenizer_symbols
 
 WORKER = "albert-fast-train-tokenizer"
@@ -38,9 +40,9 @@ class Dropped:
     def reasons(self, max_sentence_length: int) -> list[tuple[int, str]]:
         """Returns numbers of lines, the largest first, each with the words that follow "N lines"."""
         reasons = [
-            (self.too_long, f"were longer than {max_sentence_length} bytes (`max_sentence_length`)"),
-            (self.reserved, f"hold U+2585 ({RESERVED}), which SentencePiece keeps for itself,"),
-            (self.empty, "hold only characters that SentencePiece removes, such as zero-width spaces,"),
+            (self.too_long, f"longer than {max_sentence_length:,} bytes (`max_sentence_length`)"),
+            (self.reserved, f"with U+2585 ({RESERVED}), which SentencePiece reserves"),
+            (self.empty, "with only characters that SentencePiece removes, such as zero-width spaces"),
         ]
         return [(count, reason) for count, reason in sorted(reasons, key=lambda it: -it[0]) if count]
 
@@ -111,7 +113,7 @@ class _Feed(Iterator[str]):
         if self.count % 1024 == 0:
             self.bytes_read = self._lines.bytes_read
             if self.cancelled:
-                self.error = AlbertFastError("cancelled")
+                self.error = AlbertFastError("stopped", kind="input")
                 raise self.error
         return line
 
@@ -216,9 +218,9 @@ def train(
     pieces = read_pieces(data)
     if len(pieces) != options.vocab_size or tuple(piece for piece, _ in pieces[:5]) != SPECIAL_PIECES:
         raise AlbertFastError(
-            f"sentencepiece {sentencepiece.__version__} made {len(pieces)} pieces that begin with "
-            f"{[piece for piece, _ in pieces[:5]]}; {options.vocab_size} that begin with {list(SPECIAL_PIECES)} were "
-            "asked for"
+            f"sentencepiece {sentencepiece.__version__} must make {options.vocab_size} pieces that begin with "
+            f"{list(SPECIAL_PIECES)}, got {len(pieces)} that begin with {[piece for piece, _ in pieces[:5]]}",
+            kind="tokenizer",
         )
     return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.dropped, lines.notes)
 
@@ -251,27 +253,35 @@ def explain(
     found = re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", message)
     if found:
         return AlbertFastError(
-            f"vocab_size={options.vocab_size} is too large for this text, which gives at most {found[2]} pieces: "
-            f"pass vocab_size={found[2]} or less, or more text"
+            f"vocab_size={options.vocab_size} is too large for this text, which gives at most {found[2]} pieces; "
+            f"pass vocab_size={found[2]} or less, or more text",
+            kind="input",
+            option="vocab_size",
+            value=options.vocab_size,
         )
     found = re.search(r"Vocabulary size is smaller than required_chars\. (\d+) vs (\d+)", message)
     if found:
         return AlbertFastError(
-            f"vocab_size={options.vocab_size} is too small: the characters of this text and the special pieces are "
-            f"{found[2]} by themselves; pass a larger `vocab_size`, or a `character_coverage` lower than "
-            f"{options.character_coverage}"
+            f"vocab_size={options.vocab_size} is too small: the characters of this text and the special tokens need "
+            f"{found[2]} pieces; pass a larger `vocab_size`, or a `character_coverage` below "
+            f"{options.character_coverage}",
+            kind="input",
+            option="vocab_size",
+            value=options.vocab_size,
         )
     if "!sentences_.empty()" in message or "(all_chars_count) > (0)" in message:
         if not lines or dropped is None or not dropped.total:
-            return AlbertFastError("the input holds no text to train on; pass files with one sentence per line")
-        reasons = " and ".join(
-            f"{count:,} {reason.removesuffix(',')}" for count, reason in dropped.reasons(options.max_sentence_length)
+            message = "the input has no text to train on; pass files with one sentence per line"
+            return AlbertFastError(message, kind="input")
+        reasons = ", and ".join(
+            f"{number(count, 'line')} {reason}" for count, reason in dropped.reasons(options.max_sentence_length)
         )
         advice = [
             *(["pass a larger `max_sentence_length`"] if dropped.too_long else []),
             *([f"remove {RESERVED} from the text"] if dropped.reserved else []),
             *(["pass other text"] if dropped.empty else []),
         ]
-        return AlbertFastError(f"no line is left to train on: of {lines:,} lines {reasons}; {' or '.join(advice)}")
+        message = f"no line is left to train on: SentencePiece drops {reasons}; {' or '.join(advice)}"
+        return AlbertFastError(message, kind="input")
     reason = re.sub(r"^[A-Z_]+: (?:\S+\.cc\(\d+\) )?", "", message).strip() or type(error).__name__
-    return AlbertFastError(f"sentencepiece: {reason}")
+    return AlbertFastError(f"sentencepiece: {reason}", kind="tokenizer")

@@ -152,7 +152,7 @@ def test_what_is_no_batch(adapter: Any, source: InstanceStream) -> None:
     fewer = {name: tensor for name, tensor in batch.items() if name != "labels"}
     row = {name: tensor[0] for name, tensor in batch.items()}
     for given, message in (
-        ([], r"collate takes the batches of albert_fast.torch.dataset, at least one of them; got \[\]"),
+        ([], r"batches must be batches of albert_fast.torch.dataset, at least one, got \[\]"),
         ([5], r"got \[5\]: for rows of ids pass an albert_fast.torch.Collator"),
         ([{"input_ids": [2, 5, 3]}], "for rows of ids pass an albert_fast.torch.Collator"),
         ([row], "for rows of ids pass an albert_fast.torch.Collator"),

@@ -94,7 +94,7 @@ def test_a_shard_is_not_shared_out_again(name: str, processes: list[dict[str, An
             .strip()
             .endswith(
                 "source must be the whole stream if accelerate (or a Trainer) deals its batches out to 2 processes, "
-                f"got .shard({rank}, 2), and the rest would not be read: pass the stream itself to "
+                f"got .shard({rank}, 2), and the rest would not be read; pass the stream itself to "
                 "albert_fast.torch.dataset, without .shard"
             )
         )
@@ -103,15 +103,15 @@ def test_a_shard_is_not_shared_out_again(name: str, processes: list[dict[str, An
 def test_rows_are_not_left_out_of_batches_that_are_split(processes: list[dict[str, Any]]) -> None:
     for process in processes:
         assert process["accelerate splits an odd batch"]["steps"] == (
-            "batch_size of the source must be a multiple of the 2 processes that split_batches cuts it for, got 5: "
-            "pass another batch_size, or split_batches=False"
+            "batch_size of the source must be a multiple of 2, the number of processes that split_batches splits it "
+            "for, got 5; pass another batch_size, or split_batches=False"
         )
 
 
 def test_what_accelerate_cannot_deal_out(processes: list[dict[str, Any]]) -> None:
     for process in processes:
         assert process[BARE]["steps"] == (
-            "batch_size of the DataLoader must be a number if dispatch_batches is False, got None: pass batch_size=1, "
+            "batch_size of the DataLoader must be a number if dispatch_batches is False, got None; pass batch_size=1, "
             "collate_fn=albert_fast.torch.collate"
         )
 
@@ -127,6 +127,6 @@ def test_what_is_repeated_is_said(processes: list[dict[str, Any]], data: Path) -
     assert Counter(found.keys()) == Counter(torch_processes.expected(data, way, WORLD))
     assert found.total() == (way.stop or 0) * ROWS + ROWS
     (told,) = processes[0][way.name]["warnings"]
-    assert "accelerate repeats 6 of the first rows, so that 2 processes take as many steps each" in told
+    assert "accelerate will repeat 6 rows of the beginning, so that each of 2 processes takes as many steps" in told
     assert "the number of batches, 7, is a multiple of 2" in told
     assert processes[1][way.name]["warnings"] == []

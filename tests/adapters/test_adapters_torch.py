@@ -111,7 +111,7 @@ def test_fewer_batches_than_workers(adapter: Any, loader: Any, source: InstanceS
 
 def test_without_end_and_again_from_start(adapter: Any, loader: Any, source: InstanceStream) -> None:
     endless = adapter.dataset(source, start=3, form="albert")
-    with pytest.raises(TypeError, match="batches without end have no len"):
+    with pytest.raises(TypeError, match="a dataset without end has no len"):
         len(endless)
     workers = loader(endless, 2, "fork", persistent_workers=True)
     for _ in range(2):

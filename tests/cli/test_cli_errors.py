@@ -91,7 +91,7 @@ def test_a_panic_of_the_compiled_part_is_one_line_too(
     assert result.error.startswith("unexpected PanicException: index out of bounds")
 
 
-def test_ctrl_c_says_how_to_go_on(command: Command, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_how_to_resume(command: Command, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def native(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
@@ -105,11 +105,11 @@ def test_ctrl_c_says_how_to_go_on(command: Command, model: Path, monkeypatch: py
     )
 
 
-def test_a_file_where_the_output_folder_should_be(command: Command, model: Path) -> None:
+def test_a_file_where_the_output_directory_should_be(command: Command, model: Path) -> None:
     Path("out").write_text("precious")
     result = command("tokenize", "a.txt", "--tokenizer", model, "--output-dir", "out/store")
     assert result.code == 1
-    assert "out is not a folder" in result.error
+    assert "out is not a directory" in result.error
     assert Path("out").read_text() == "precious"
 
 

@@ -161,7 +161,7 @@ def test_an_output_that_is_complete_is_left_alone(command: Command, native: Nati
     before = Path("out/make-records.config.json").read_bytes()
     native.result = {"already_complete": True}
     result = command(*arguments, "--num-threads", 2)
-    assert "complete already" in result.err
+    assert "already complete" in result.err
     assert Path("out/make-records.config.json").read_bytes() == before
 
 
@@ -206,7 +206,7 @@ def test_an_output_that_would_become_input_is_refused(command: Command, model: P
     for name, where in (("texts", "texts"), ("texts", "texts/out"), (".", "out"), ("texts/*", "texts/out")):
         for kind in ("make-records", "tokenize"):
             result = command(kind, name, "--tokenizer", model, "--output-dir", where)
-            assert result.code == 1
+            assert result.code == 2
             assert "lies in the input" in result.err
     assert sorted(path.name for path in Path().rglob("*")) == ["a.txt", "texts"]
 
@@ -224,7 +224,7 @@ def test_what_a_kill_at_the_very_end_leaves_is_removed(command: Command, model: 
     before = sorted(path.name for path in Path("out").iterdir())
     Path("out/make-records.partial.jsonl").write_text("{}\n")
     Path("out/.dataset.json.tmp").write_text("{")
-    assert "complete already" in command(*arguments).err
+    assert "already complete" in command(*arguments).err
     assert sorted(path.name for path in Path("out").iterdir()) == before
 
 
@@ -286,7 +286,7 @@ def test_other_options_are_refused_until_overwrite(command: Command, model: Path
     arguments += ["--max-predictions-per-seq", 10]
     assert command(*arguments).code == 0
     before = {path.name: path.read_bytes() for path in Path("out").iterdir() if path.is_file()}
-    assert "complete already" in command(*arguments).err
+    assert "already complete" in command(*arguments).err
     result = command(*arguments, "--ngram", 1)
     assert result.code == 1
     assert result.error == (

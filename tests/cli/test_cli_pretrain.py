@@ -135,7 +135,7 @@ def test_which_model(command: Command, material: Material) -> None:
     assert told.endswith("or a configuration's file; there is no huge")
     for content, what in (
         ("{", "line 1, column 2: not JSON"),
-        ("[]", "must hold a mapping"),
+        ("[]", "must be a mapping"),
         ("{}", "vocab_size"),
         (json.dumps(MODEL | {"hidden_size": 33}), "33"),
         (json.dumps(MODEL | {"hidden_sise": 32}), "hidden_sise"),

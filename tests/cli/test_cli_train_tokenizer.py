@@ -33,7 +33,7 @@ def pieces(path: Path) -> list[str]:
 def test_the_guides_settings(command: Command, text: Path) -> None:
     result = command("train-tokenizer", text, "--output-dir", "out", "--vocab-size", 64)
     assert result.code == 0, result.err
-    assert "64 pieces from 200 lines" in result.err
+    assert "64 pieces, trained on 200 lines" in result.err
     found = pieces(Path("out/spiece.model"))
     assert len(found) == 64
     assert found[:13] == [*SPECIAL_PIECES, "(", ")", "”", "-", ".", "–", "£", "€"]
@@ -77,7 +77,7 @@ def test_a_vocabulary_too_large_says_what_fits(command: Command, text: Path) -> 
     result = command("train-tokenizer", text, "--output-dir", "out", "--vocab-size", 30_000)
     assert result.code == 1
     assert result.error.startswith("--vocab-size 30000 is too large for this text, which gives at most ")
-    fits = int(result.error.split(" pieces: ")[0].split()[-1])
+    fits = int(result.error.split(" pieces; ")[0].split()[-1])
     assert not Path("out").exists()
     assert command("train-tokenizer", text, "--output-dir", "out", "--vocab-size", fits).code == 0
     assert len(pieces(Path("out/spiece.model"))) == fits
@@ -168,7 +168,7 @@ def test_lines_left_out_are_counted(command: Command, text: Path) -> None:
     flags = ["--keep-accents", "--vocab-size", 64]
     result = command("train-tokenizer", text, "--output-dir", "out", *flags)
     assert result.code == 0, result.err
-    assert "1 of 201 lines were longer than 4192 bytes" in result.err
+    assert "dropped 1 line longer than 4,192 bytes" in result.err
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_lines_left_out_are_counted(command: Command, text: Path) -> None:
     [
         ({"character_coverage": 0.5}, "character_coverage must be a number from 0.98 to 1, got 0.5"),
         ({"input_sentence_size": 0}, "input_sentence_size must be a whole number of at least 1, got 0"),
-        ({"user_defined_symbols": ("a", "a")}, "user_defined_symbols: 'a' is given twice"),
-        ({"user_defined_symbols": ("[CLS]",)}, r"user_defined_symbols: '\[CLS\]' is a special piece already"),
-        ({"user_defined_symbols": ("",)}, "a user-defined symbol must be text of one line, got ''; drop"),
+        ({"user_defined_symbols": ("a", "a")}, "`user_defined_symbols`: 'a' is given twice"),
+        ({"user_defined_symbols": ("[CLS]",)}, r"`user_defined_symbols`: '\[CLS\]' is already a special token"),
+        ({"user_defined_symbols": ("",)}, "user_defined_symbols must be one line of text each, got ''; drop"),
         ({"vocab_size": 13}, "vocab_size must be a whole number from 16 to 1000000, got 13"),
         (
             {"vocab_size": 16, "user_defined_symbols": tuple("abcdefghijkl")},

@@ -315,7 +315,7 @@ def test_a_directory_is_searched_for_the_tokenizer(command: Command, model: Path
         (
             "--tokenizer",
             "json",
-            "json/tokenizer.json: text is not tokenized with a tokenizer.json; download spiece.model",
+            "json/tokenizer.json: a tokenizer.json cannot tokenize text here; download spiece.model",
         ),
         ("--tokenizer", "empty", "empty holds no tokenizer (no .model file, no vocab.txt); pass the tokenizer's file"),
         ("--vocab-file", "empty", "empty holds no vocab.txt; pass the vocabulary's file"),
@@ -355,7 +355,7 @@ def test_records_with_commas_between_them(command: Command) -> None:
         Path(name).write_bytes(b"")
     refused = command("inspect-records", "a.tfrecord,b.tfrecord")
     assert refused.code == 1
-    assert "name files one by one, not with commas between them: a.tfrecord b.tfrecord" in refused.error
+    assert "pass each file separately, not with commas between them: a.tfrecord b.tfrecord" in refused.error
 
 
 @pytest.mark.parametrize(

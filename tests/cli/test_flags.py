@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
         ("shorter than min_document_chars=100.", "shorter than --min-document-chars 100."),
         ("eval_fraction=0.1 holds", "--eval-fraction 0.1 holds"),
         ("made with dupe_factor=2, not 3", "made with --dupe-factor 2, not 3"),
+        ("a vocabulary goes with Tokenizer.from_vocab_file", "a vocabulary goes with --vocab-file"),
         # What is no option, and what stands in a path or in an address.
         ("`no_such_option` and x=1", "`no_such_option` and x=1"),
         ("https://example.org/?language=de", "https://example.org/?language=de"),

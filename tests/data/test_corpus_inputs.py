@@ -83,7 +83,7 @@ def test_nothing_is_made_if_the_last_input_is_no_corpus(directory: Path, command
 def test_a_tokenizer_is_not_written_among_its_input(directory: Path, command: Command) -> None:
     for output in (directory, directory / "tokenizer"):
         refused = command("train-tokenizer", directory, "--output-dir", output, "--vocab-size", 30)
-        assert refused.code == 1
+        assert refused.code == 2
         assert "data" in refused.error
     assert sorted(path.name for path in directory.iterdir()) == ["LICENSE", "README.md", "text.txt"]
 
@@ -120,7 +120,7 @@ def own(directory: Path, command: Command, model: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["train-tokenizer", "tokenize", "make-records", "prepare-text"])
 def test_stores_and_records_are_named(name: str, own: Path, command: Command, model: Path) -> None:
-    store = "is a token store, not text; pass the text that it was made from, or the store by itself to make-records"
+    store = "is a token store, not text; pass the text that it was made from, or only the store to make-records"
     records = "holds records made by make-records, not text; pass the text that they were made from, or use pretrain"
     # A store in its folder, with and without text; one of its files; records; their descriptions.
     Path("mixed").mkdir()

@@ -28,7 +28,7 @@ def test_another_text_on_standard_input_is_not_taken_for_the_first(tmp_path: Pat
     records = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
     code, said = run(*command, stdin=TEXT)
-    assert (code, "complete already" in said) == (0, True), said
+    assert (code, "already complete" in said) == (0, True), said
     # The same number of instances, another text.
     code, said = run(*command, stdin=TEXT.replace(b"Plo", b"Dru"))
     assert (code, "--overwrite" in said) == (1, True), said

@@ -195,8 +195,8 @@ def test_folders_globs_and_what_names_nothing(tmp_path: Path) -> None:
     for path, message in (
         ("none", "no such file"),
         ("*.none", "no file matches"),
-        ("empty", "holds no"),
-        ("emp*", r"no \*\.tfrecord\* file is in the folders that match, such as .*empty; name the files"),
+        ("empty", "the directory has no"),
+        ("emp*", r"no \*\.tfrecord\* file in the directories that match, such as .*empty; pass the files"),
     ):
         with pytest.raises(AlbertFastError, match=message):
             find_files([str(tmp_path / path)])

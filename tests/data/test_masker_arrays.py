@@ -117,7 +117,7 @@ def test_rows_of_several_lengths_are_filled_up_with_padding() -> None:
     ones = [[1] * len(row) for row in rows]
     assert_equal(masker().mask_batch(rows, ones, 5, labels=True), expected)
     assert_equal(masker().mask_batch([np.array(row, np.uint16) for row in rows], None, 5, labels=True), expected)
-    with pytest.raises(AlbertFastError, match=r"lengths\[0\] is 31"):
+    with pytest.raises(AlbertFastError, match=r"got 31 at lengths\[0\]"):
         masker().mask_batch(rows, LENGTHS + 1, 5)
 
 
@@ -254,7 +254,7 @@ def test_a_pad_that_is_also_another_token_is_not_guessed() -> None:
     assert_equal(shared.mask_batch(frame, None, 1), usual.mask_batch(frame, None, 1))
     for padded in ([*frame[0], SEP, SEP], [SEP, SEP, *frame[0]]):
         with pytest.raises(
-            AlbertFastError, match=r"several of id 3, which is pad_id and sep_id: row \d does.*pass lengths"
+            AlbertFastError, match=r"several tokens of id 3, which is both pad_id and sep_id: row \d does.*pass lengths"
         ):
             shared.mask_batch([frame[0], padded], None, 1)
         with pytest.raises(AlbertFastError, match=r"row 0 does.*pass the row without padding"):

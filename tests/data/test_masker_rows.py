@@ -43,35 +43,35 @@ class SymbolicTensor:
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (
         lambda: made.mask_batch(ROWS, None, 1, attention_mask=[[1] * 7, [1] * 3]),
-        "attention_mask must be as long as input_ids, 6; in row 1 it has 3",
+        "attention_mask must be as long as input_ids, which has 6 tokens in row 1, got 3",
     ),
     (
         lambda: made.mask_batch(ROWS, [[1] * 6, [1] * 6], 1),
-        "attention_mask must be as long as input_ids, 7; in row 0 it has 6",
+        "attention_mask must be as long as input_ids, which has 7 tokens in row 0, got 6",
     ),
     (
         lambda: made.mask_batch(ROWS, None, 1, attention_mask=(np.ones(7, np.uint8), np.ones(7, np.uint8))),
-        "attention_mask must be as long as input_ids, 6; in row 1 it has 7",
+        "attention_mask must be as long as input_ids, which has 6 tokens in row 1, got 7",
     ),
     (
         lambda: made.mask_batch(np.array([LONG, LONG]), None, 1, attention_mask=[[1] * 42, [1] * 4]),
-        "attention_mask must be as long as input_ids, 42; in row 1 it has 4",
+        "attention_mask must be as long as input_ids, which has 42 tokens in row 1, got 4",
     ),
     (
         lambda: made.mask_batch([LONG, SHORT], None, 1, attention_mask=[[1] * 42, [1] * 42]),
-        "attention_mask must be as long as input_ids, 4; in row 1 it has 42",
+        "attention_mask must be as long as input_ids, which has 4 tokens in row 1, got 42",
     ),
     (
         lambda: made.mask_batch([LONG, SHORT], None, 1, attention_mask=np.ones((2, 42), np.int64)),
-        "attention_mask must be 0 after the tokens of a row; input_ids[1] has 4, and attention_mask[1, 4] is 1",
+        "attention_mask must be 0 after the 4 tokens of input_ids[1], got 1 at attention_mask[1, 4]",
     ),
     (
         lambda: made.mask_batch(ROWS, None, 1, word_starts=[[1] * 7, [1] * 2]),
-        "word_starts must be as long as input_ids, 6; in row 1 it has 2",
+        "word_starts must be as long as input_ids, which has 6 tokens in row 1, got 2",
     ),
     (
         lambda: made.mask_batch([LONG, SHORT], [42, 42], 1),
-        "lengths must be at most those of the rows; input_ids[1] has 4 tokens, and lengths[1] is 42",
+        "lengths must be at most 4, the tokens of input_ids[1], got 42 at lengths[1]",
     ),
     (
         lambda: made.mask_batch([[2, True, 3]], None, 1),
@@ -131,7 +131,7 @@ def test_the_lengths_of_a_list_are_known(pad: int) -> None:
     expected = shared.mask_batch(rows, [42, 4, 41], 1)
     assert_equal(shared.mask_batch(rows, None, 1), expected)
     assert expected["masked_lm_weights"].sum(axis=1).tolist() == [6, 1, 6]
-    with pytest.raises(AlbertFastError, match=r"begin or end in several of id .* row 1 does"):
+    with pytest.raises(AlbertFastError, match=r"begin or end with several tokens of id .* row 1 does"):
         shared.mask_batch([LONG, [*SHORT, pad, pad]], None, 1)
 
 
@@ -142,7 +142,7 @@ def test_rows_padded_as_batches_are(pad_id: int) -> None:
     rows[0] = [2, *range(10, 28), 3]
     rows[1, :8] = [2, *range(10, 16), 3]
     if pad_id:
-        with pytest.raises(AlbertFastError, match=r"input_ids must not end in several of id 0.*row 1 does"):
+        with pytest.raises(AlbertFastError, match=r"input_ids must not end with several tokens of id 0.*row 1 does"):
             other.mask_batch(rows, seed=1)
     masked = other.mask_batch(rows, seed=1, attention_mask=(rows > 0) if pad_id else None)
     assert (masked["input_ids"][1, 8:] == 0).all()
@@ -156,7 +156,7 @@ def test_zeros_at_the_end_of_any_row(pad_id: int, fill: int) -> None:
     other = Masker.from_vocab(100, [True] * 100, pad_id=pad_id, cls_id=2, sep_id=3, mask_id=4, masked_lm_prob=0.5)
     tokens = [2, *range(10, 20), 8]
     row = [*tokens, *[0] * fill]
-    message = rf"input_ids must not end in several of id 0.*\(pad_id is {pad_id}\): row {{}} does; pass "
+    message = rf"input_ids must not end with several tokens of id 0.*\(pad_id is {pad_id}\): row {{}} does; pass "
     for given in (row, np.array(row), np.array(row, np.uint16)):
         with pytest.raises(AlbertFastError, match=message.format(0) + "the row without its padding"):
             other.mask(given, 1)

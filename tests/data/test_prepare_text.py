@@ -303,7 +303,7 @@ def test_a_pattern_that_is_none_is_named(command: Command, pattern: str) -> None
     Path("raw.txt").write_text("Text.\n")
     Path("patterns.txt").write_text(f"# fine\n^a$\n\n{pattern}\n")
     result = command("prepare-text", "raw.txt", "--output", "c.txt", "--boilerplate", "patterns.txt")
-    assert result.code == 1
+    assert result.code == 2
     assert result.error.startswith("patterns.txt, line 4: ")
     with pytest.raises(AlbertFastError, match="boilerplate"):
         prepare_text("raw.txt", "c.txt", boilerplate=["^a$", pattern])

@@ -163,7 +163,7 @@ def test_an_output_without_its_counts_is_told(output: str, more: list[Any], pref
         Path(f"{prefix}prepare-text.{name}.json").unlink()
     told = command(*words).error
     assert told.startswith(complete.error)
-    assert f". There is no {prefix}prepare-text.summary.json: if prepare-text made this output, it was" in told
+    assert f". There is no {prefix}prepare-text.summary.json: if prepare-text wrote this output, it was" in told
     assert command(*words, "--overwrite").code == 0
     assert Path(f"{prefix}prepare-text.summary.json").exists()
 
@@ -188,7 +188,7 @@ def test_an_output_that_exists(command: Command) -> None:
 def test_a_slash_at_the_end_is_that_of_a_folder(command: Command, output: str) -> None:
     refusal("One is here.\n", "raw.txt", output=output)
     result = command("prepare-text", "raw.txt", "--output", output)
-    assert result.code == 1
+    assert result.code == 2
     assert output in result.error
     assert "--num-shards" in result.error
     assert not Path(output).exists()
@@ -214,7 +214,7 @@ def test_suffixes_that_say_what_is_not_so(output: str, options: dict[str, Any]) 
 def test_an_output_that_is_an_input_is_refused(command: Command) -> None:
     Path("raw.txt").write_text("One is here.\n")
     result = command("prepare-text", "raw.txt", "--output", "raw.txt", "--overwrite")
-    assert result.code == 1
+    assert result.code == 2
     assert Path("raw.txt").read_text() == "One is here.\n"
     Path("texts").mkdir()
     Path("texts/a.txt").write_text("One is here.\n")
@@ -287,7 +287,7 @@ def test_an_evaluation_text_of_its_own_name(command: Command) -> None:
     assert split(text_of(Path("held-out.txt.gz")))
     assert "held-out.txt.gz" in result.err.splitlines()[-1]
     flags = ["--eval-fraction", 0.2, "--eval-output", "out.txt", "--overwrite"]
-    assert command("prepare-text", "raw.jsonl", "--output", "out.txt", *flags).code == 1
+    assert command("prepare-text", "raw.jsonl", "--output", "out.txt", *flags).code == 2
 
 
 @pytest.mark.parametrize(("output", "held_out"), [("out", "out/eval"), ("eval/out", "eval")])
@@ -295,7 +295,7 @@ def test_outputs_within_each_other(command: Command, output: str, held_out: str)
     Path("raw.jsonl").write_text(many(100))
     for flags in ([], ["--num-shards", 2]):
         both = ["--output", output, "--eval-fraction", 0.2, "--eval-output", held_out]
-        assert command("prepare-text", "raw.jsonl", *both, *flags).code == 1
+        assert command("prepare-text", "raw.jsonl", *both, *flags).code == 2
         assert [path.name for path in Path().iterdir()] == ["raw.jsonl"]
 
 

@@ -330,7 +330,7 @@ def test_paths_may_be_bytes(files: list[Path]) -> None:
     assert RecordReader(os.fsencode(files[0].parent), 4).files == RecordReader(files[0].parent, 4).files
     assert RecordReader([os.fsencode(file) for file in files], 4).files == RecordReader(files[0].parent, 4).files
     loose: Any = RecordReader
-    for wrong, shown in ((5, "a path, or a list of paths; it is 5"), ([files[0], None], "one is None")):
+    for wrong, shown in ((5, "a path or a list of paths, got 5"), ([files[0], None], "got None")):
         with pytest.raises(AlbertFastError, match=f"files must be .*{shown}"):
             loose(wrong, 4)
 
@@ -478,7 +478,7 @@ def test_a_pickled_reader_must_find_the_same_files(files: list[Path], tmp_path: 
     path.write_bytes(files[0].read_bytes())
     pickled = pickle.dumps(RecordReader(path, 4))
     path.write_bytes(files[2].read_bytes())
-    with pytest.raises(AlbertFastError, match="59 instances an epoch, and had 40 when it was pickled"):
+    with pytest.raises(AlbertFastError, match="59 instances per epoch, and had 40 when it was pickled"):
         pickle.loads(pickled)
 
 
@@ -489,7 +489,7 @@ def test_a_pickled_reader_must_find_the_same_files(files: list[Path], tmp_path: 
         ({"batch_size": 1 << 50}, "batch_size must be from 1 to"),
         ({"seed": -1}, "seed must be a whole number from 0"),
         ({"shuffle": 1}, "shuffle must be true or false, got 1"),
-        ({"remask": True}, "remask=True needs masker="),
+        ({"remask": True}, "remask=True needs a masker: pass masker="),
         ({"remask": "yes"}, "remask must be true or false"),
         ({"num_threads": 0}, "num_threads must be"),
         ({"vocab_size": 0}, "vocab_size must be"),

@@ -249,8 +249,8 @@ def test_a_store_and_an_older_rule_are_named(suffix: dict[str, Path], command: C
     options = ["--tokenizer", suffix["suffix"], "--max-seq-length", 48, "--dupe-factor", 1]
     done = command("make-records", "corpus.txt", *options, "--output-dir", "out", "--word-boundary", "albert")
     assert done.code == 0, done.err
-    assert "marks words at their end" in done.err
+    assert "will not be whole words" in done.err
     assert "--word-boundary unicode" in done.err
     plain = command("make-records", "corpus.txt", *options, "--output-dir", "new")
-    assert "marks words at their end" not in plain.err
+    assert "will not be whole words" not in plain.err
     assert json.loads(Path("new/dataset.json").read_text())["tokenizer"]["digest"]

@@ -141,11 +141,11 @@ IMPORT = "`albert-fast import-checkpoint tok --output-dir start`, and pass start
         ("Unigram", {"mine.model": "", **WEIGHTS}, "pass tok/mine.model"),
         ("WordPiece", VOCABULARY, "pass --vocab-file tok/vocab.txt"),
         ("Unigram", WEIGHTS, IMPORT),
-        ("Unigram", {**WEIGHTS, "config.json": '{"model_type": "bert"}'}, "download spiece.model from where"),
-        ("Unigram", {}, "download spiece.model from where it came from, and pass that"),
-        ("WordPiece", WEIGHTS, "download vocab.txt from where it came from, and pass that"),
+        ("Unigram", {**WEIGHTS, "config.json": '{"model_type": "bert"}'}, "download spiece.model from the same"),
+        ("Unigram", {}, "download spiece.model from the same place, and pass it"),
+        ("WordPiece", WEIGHTS, "download vocab.txt from the same place, and pass it"),
         ("BPE", WEIGHTS, "BPE tokenizers are not supported; pass a SentencePiece model or a WordPiece vocab.txt"),
-        (None, WEIGHTS, "download spiece.model (or vocab.txt) from where it came from, and pass that"),
+        (None, WEIGHTS, "download spiece.model (or vocab.txt) from the same place, and pass it"),
     ],
 )
 def test_a_tokenizer_json_by_itself(
@@ -163,7 +163,7 @@ def test_a_tokenizer_json_by_itself(
         for name in ("tokenize", "make-records"):
             refused = command(name, "text.txt", "--tokenizer", given, "--output-dir", "out")
             assert refused.code == 1
-            assert refused.error.startswith("tok/tokenizer.json: text is not tokenized with a tokenizer.json; ")
+            assert refused.error.startswith("tok/tokenizer.json: a tokenizer.json cannot tokenize text here; ")
             assert advice in refused.error
         with pytest.raises(AlbertFastError, match=r"^tok/tokenizer\.json: ") as raised:
             Tokenizer.from_file(given)
@@ -181,7 +181,7 @@ def test_a_tokenizer_json_by_itself(
         ("b.config.json", ["a.model", "b.model"], "pass tok/b.model"),
         ("config.json", ["a.model"], "pass tok/a.model"),
         ("meta.json", [], "pass the file of the tokenizer that the token store was made with"),
-        ("special_tokens_map.json", [], "download spiece.model (or vocab.txt) from where it came from"),
+        ("special_tokens_map.json", [], "download spiece.model (or vocab.txt) from the same place"),
     ],
 )
 def test_other_json_files_are_no_tokenizers(

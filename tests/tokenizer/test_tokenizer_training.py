@@ -51,16 +51,16 @@ def symbols(*given: str, lower_case: bool = True, keep_accents: bool = False) ->
         ("▁Foo", "it into '▁foo'"),
         (" ", "removes it; drop it"),
         ("\u3000", "removes it"),
-        ("a\tb", r"without control characters, got 'a\tb', which holds a control character (a tab)"),
+        ("a\tb", r"without control characters, got 'a\tb', which has a control character (a tab)"),
         ("a\nb", "(a line end)"),
         ("\0", "(a NUL)"),
         ("\x1b[0m", "(U+001B)"),
         ("\x85", "(U+0085)"),
-        ("\udcff", "not valid UTF-8"),
-        ("", "must be text of one line"),
-        ("10,", "'10,' is never used: the text rules take the comma off a number; pass 10"),
-        ("a1,", "'a1,' is never used"),
-        ("<pad>", "is a special piece already"),
+        ("\udcff", "invalid UTF-8"),
+        ("", "must be one line of text each"),
+        ("10,", "'10,' never matches: the text rules separate the comma from a number; pass 10"),
+        ("a1,", "'a1,' never matches"),
+        ("<pad>", "is already a special token"),
     ],
 )
 def test_a_symbol_that_never_occurs_is_refused(symbol: str, message: str) -> None:
@@ -131,7 +131,7 @@ def test_the_command_refuses_before_it_trains(symbol: str, instead: str, command
     Path("text.txt").write_text("\n".join(WORDS) + "\n")
     words = ["train-tokenizer", "text.txt", "--output-dir", "tok", "--vocab-size", 40]
     refused = command(*words, "--user-defined-symbols", symbol)
-    assert refused.code == 1
+    assert refused.code == 2
     assert f"turn it into '{instead}'" in refused.error
     assert not Path("tok").exists()
     assert command(*words, "--user-defined-symbols", instead).code == 0
@@ -150,24 +150,24 @@ def train(command: Command, lines: list[str], *flags: object) -> str:
 @pytest.mark.parametrize("extra", ["quiz ▅ box", "▅", "quiz▅"])
 def test_lines_with_the_reserved_character_are_counted(extra: str, command: Command) -> None:
     said = train(command, [*WORDS * 10, *[extra] * 7], "--vocab-size", 40)
-    assert "warning: 7 of 47 lines hold U+2585 (▅), which SentencePiece keeps for itself, and were dropped" in said
-    assert "40 pieces from 40 of 47 lines" in said
+    assert "warning: dropped 7 lines with U+2585 (▅), which SentencePiece reserves" in said
+    assert "40 pieces, trained on 40 of 47 lines" in said
 
 
 @pytest.mark.parametrize("extra", ["\u200b", "\u200b \ufeff", "\x01\x02", "▁ ▁"])
 def test_lines_of_removed_characters_are_counted(extra: str, command: Command) -> None:
     said = train(command, [*WORDS * 10, *[extra] * 3], "--vocab-size", 40)
-    assert "3 of 43 lines hold only characters that SentencePiece removes" in said
+    assert "dropped 3 lines with only characters that SentencePiece removes" in said
 
 
 def test_every_reason_is_counted_by_itself(command: Command) -> None:
     lines = [*WORDS * 10, "x ▅", "y ▅", "z " * 100, "\u200b", "(", "—", "日本", "▅" * 90]
     said = train(command, lines, "--vocab-size", 45, "--max-sentence-length", 100)
-    assert "2 of 48 lines were longer than 100 bytes (--max-sentence-length) and were dropped" in said
-    assert "2 of 48 lines hold U+2585" in said
-    assert "from 43 of 48 lines" in said
-    assert "1 of 48 lines hold only characters" in said
-    assert "and were dropped" not in train(command, WORDS * 10, "--vocab-size", 40, "--overwrite")
+    assert "dropped 2 lines longer than 100 bytes (--max-sentence-length)" in said
+    assert "dropped 2 lines with U+2585" in said
+    assert "on 43 of 48 lines" in said
+    assert "dropped 1 line with only characters" in said
+    assert "dropped" not in train(command, WORDS * 10, "--vocab-size", 40, "--overwrite")
 
 
 def test_what_is_counted_is_what_sentencepiece_drops(command: Command) -> None:
@@ -185,18 +185,22 @@ def test_what_is_counted_is_what_sentencepiece_drops(command: Command) -> None:
     )
     found = Path("tok/spiece.vocab").read_text()
     assert [letter for letter in cases if letter not in found] == ["q", "ш"]
-    assert "5 of 95 lines were longer than 40 bytes" in said
-    assert "5 of 95 lines hold U+2585" in said
+    assert "dropped 5 lines longer than 40 bytes" in said
+    assert "dropped 5 lines with U+2585" in said
 
 
 @pytest.mark.parametrize(
     ("lines", "flags", "reason"),
     [
-        (["a ▅ b"] * 3, [], "no line is left to train on: of 3 lines 3 hold U+2585 (▅)"),
-        (["word " * 10] * 2, ["--max-sentence-length", 20], "of 2 lines 2 were longer than 20 bytes"),
-        (["\u200b"] * 4, [], "of 4 lines 4 hold only characters that SentencePiece removes"),
-        (["▅", "▅", "\u200b"], [], "of 3 lines 2 hold U+2585"),
-        (["", " "], [], "the input holds no text to train on"),
+        (["a ▅ b"] * 3, [], "no line is left to train on: SentencePiece drops 3 lines with U+2585 (▅)"),
+        (["word " * 10] * 2, ["--max-sentence-length", 20], "drops 2 lines longer than 20 bytes"),
+        (["\u200b"] * 4, [], "drops 4 lines with only characters that SentencePiece removes"),
+        (
+            ["▅", "▅", "\u200b"],
+            [],
+            "drops 2 lines with U+2585 (▅), which SentencePiece reserves, and 1 line with only",
+        ),
+        (["", " "], [], "the input has no text to train on"),
     ],
 )
 def test_nothing_left_gives_the_reason(lines: list[str], flags: list[object], reason: str, command: Command) -> None:

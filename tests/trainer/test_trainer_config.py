@@ -382,8 +382,8 @@ def test_more_groups_than_layers_as_in_the_reference() -> None:
     [
         ("[1]", "the model's configuration must be a JSON object, not [1]"),
         ("{", "not JSON: Expecting property name"),
-        ("[" * 100_000, "not JSON: its lists or objects are nested thousands deep"),
-        ('{"a":' * 100_000, "not JSON: its lists or objects are nested thousands deep"),
+        ("[" * 100_000, "not JSON: lists or objects are nested thousands of levels deep"),
+        ('{"a":' * 100_000, "not JSON: lists or objects are nested thousands of levels deep"),
         ("9" * 5_000, "not JSON: Exceeds the limit"),
         ('{"vocab_size": 100, "hidden_size": 8}', "the model's configuration lacks num_hidden_layers, num_attention"),
     ],

@@ -48,7 +48,7 @@ def test_other_folders_are_left_alone(cache: Path, tmp_path: Path) -> None:
 
 def test_without_the_main_reference(cache: Path) -> None:
     (cache / "refs" / "main").unlink()
-    with pytest.raises(TrainerError, match=f"main is not there: pass one of the 2 snapshots, such as .*{OLDER}"):
+    with pytest.raises(TrainerError, match=f"main does not exist: pass one of the 2 snapshots, such as .*{OLDER}"):
         hub.resolve(cache)
     (cache / "snapshots" / OLDER).rmdir()
     assert hub.resolve(cache) == cache / "snapshots" / COMMIT

@@ -88,7 +88,7 @@ impl CleanOptions {
             regex::Regex::new(pattern).map_err(|error| {
                 let reason = error.to_string();
                 let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Error::Option(format!("`boilerplate`: {pattern:?} is not a regular expression: {reason}"))
+                Error::rule("boilerplate", format!("valid regular expressions ({reason})"), pattern)
             })?;
         }
         let set = RegexSet::new(&self.boilerplate);
