@@ -15,7 +15,8 @@ class AlbertFastError(ValueError):
         message: the line. It names options as in Python, such as `max_seq_length`.
         kind: `"option"` (an option breaks its rule, or options contradict each other), `"exists"` (an output already
             exists), `"input"` (there is no input, or none that can be used), `"tokenizer"`, `"data"` (a file is damaged
-            or of another kind), `"io"` (the operating system refused something), or `"training"`.
+            or of another kind), `"io"` (the operating system refused something), `"training"`, or `"internal"` (a bug
+            of albert-fast).
         path: the file or directory of the error.
         line: the line in `path`, from 1.
         byte: the byte in `line`, from 1, or in `path`, from 0, if there is no line.

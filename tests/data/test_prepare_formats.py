@@ -217,7 +217,7 @@ def test_a_stray_quote_costs_one_row() -> None:
 def test_a_name_of_a_table_without_a_header_is_refused() -> None:
     assert "its name says a table, but no header was found; pass --format tsv" in refusal("1\tOne.\n2\tTwo.\n", "a.tsv")
     assert prepared("text\nOne is here.\n", "a.csv")[0] == "One is here.\n\n"
-    assert "--text-field has no effect: raw.txt was read as plain text" in refusal("1,One.\n", text_field="2")
+    assert "raw.txt: --text-field has no effect on what was read as plain text" in refusal("1,One.\n", text_field="2")
 
 
 def office() -> bytes:

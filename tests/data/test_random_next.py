@@ -112,10 +112,10 @@ def test_two_segments_that_are_the_same_are_in_order() -> None:
 def test_one_document_is_refused(rng: str) -> None:
     corpus = corpus_of([[10, 11], [12], [13, 14], [15]])
     for options in (NEXT, BOTH):
-        with pytest.raises(AlbertFastError, match=r"random_next_sentence=True takes.*only 1 document: put"):
+        with pytest.raises(AlbertFastError, match=r"random_next_sentence=True takes.*only 1 document; put"):
             native_instances(corpus, options, rng)
     if rng == "fast":
-        with pytest.raises(AlbertFastError, match=r"single_segment='random' .*only 1 document.*use split or drop"):
+        with pytest.raises(AlbertFastError, match=r"single_segment='random' .*1 document.*single_segment='split'"):
             native_instances(corpus, SINGLE, rng)
     else:
         assert native_instances(corpus, SINGLE, rng)

@@ -191,7 +191,7 @@ def test_a_pickled_store_must_be_the_same(store: TokenStore, corpus: Path, tmp_p
         pickle.loads(pickled)
     (tmp_path / "other.txt").write_text("Another text.\nOf two sentences.\n")
     tokenize([tmp_path / "other.txt"], tmp_path / "store", store.tokenizer())
-    with pytest.raises(AlbertFastError, match="another store than the one that was pickled"):
+    with pytest.raises(AlbertFastError, match="store: the store has changed since it was pickled"):
         pickle.loads(pickled)
 
 
@@ -376,7 +376,7 @@ def test_a_wordpiece_store(tmp_path: Path, corpus: Path) -> None:
 
 def test_another_tokenizer(store: TokenStore, model: Path) -> None:
     other = Tokenizer.from_file(model, lower_case=False)
-    with pytest.raises(AlbertFastError, match="was made with other text rules"):
+    with pytest.raises(AlbertFastError, match="tokens: made with other text rules"):
         InstanceStream(store, 1, tokenizer=other)
 
 
@@ -428,7 +428,7 @@ def test_a_damaged_store(store: TokenStore, tmp_path: Path) -> None:
 def test_no_instances(tmp_path: Path, tokenizer: Tokenizer) -> None:
     (tmp_path / "text.txt").write_text("One sentence only.\n\nAnd another alone.\n")
     tokenize([tmp_path / "text.txt"], tmp_path / "store", tokenizer)
-    with pytest.raises(AlbertFastError, match="none of the store's 2 documents gives an instance"):
+    with pytest.raises(AlbertFastError, match="no instances: each of the store's 2 documents"):
         InstanceStream(tmp_path / "store", 1, single_segment="drop")
     with pytest.raises(AlbertFastError, match=r"missing: there is no meta\.json; it is not a token store"):
         TokenStore(tmp_path / "missing")
@@ -471,18 +471,16 @@ def test_options_out_of_range(store: TokenStore, arguments: dict[str, Any], mess
 
 def test_numbers_out_of_range(stream: InstanceStream, store: TokenStore) -> None:
     for k in (-1, 1 << 64, 1.5, "1", True, None, (1 << 63) - 1):
-        with pytest.raises(
-            AlbertFastError, match=r"k must be a whole number|k, the number of a batch, must be below \d+"
-        ):
+        with pytest.raises(AlbertFastError, match=r"k must be a whole number|k must be below \d+, got \d+"):
             stream.batch(k)  # type: ignore[arg-type]
     for index, count in ((2, 2), (0, 0), (-1, 2), (0, 1 << 40)):
-        with pytest.raises(AlbertFastError, match=r"shard|(index|count) must be"):
+        with pytest.raises(AlbertFastError, match=r"(index|count) must be"):
             stream.shard(index, count)
     for arguments in ({"step": 0}, {"prefetch": 0}, {"num_threads": 0}, {"start": -1}, {"stop": -3}):
         with pytest.raises(AlbertFastError, match=f"{next(iter(arguments))} must be a whole number from"):
             stream.batches(**arguments)
     for index in (-1, len(store), 1 << 62):
-        with pytest.raises(AlbertFastError, match=f"index must be from 0 to {len(store) - 1}; it is {index}"):
+        with pytest.raises(AlbertFastError, match=f"index must be from 0 to {len(store) - 1}, got {index}"):
             store.document(index)
 
 
@@ -544,7 +542,7 @@ def test_one_path_or_several(tokenizer: Tokenizer, corpus: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("number", [0, -1, 1025, 10**6])
 def test_numbers_of_threads(number: int, tokenizer: Tokenizer, corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(AlbertFastError, match=f"num_threads must be an integer from 1 to 1024; it is {number}"):
+    with pytest.raises(AlbertFastError, match=f"num_threads must be an integer from 1 to 1024, got {number}"):
         tokenizer.encode_batch(["a"], num_threads=number)
     with pytest.raises(AlbertFastError, match="num_threads must be an integer from 1 to 1024"):
         tokenize([corpus], tmp_path / "store", tokenizer, num_threads=number)
@@ -552,7 +550,7 @@ def test_numbers_of_threads(number: int, tokenizer: Tokenizer, corpus: Path, tmp
 
 def test_ids_outside_the_vocabulary(tokenizer: Tokenizer) -> None:
     for id_ in (-1, 2000, 1 << 40):
-        with pytest.raises(AlbertFastError, match=f"id must be from 0 to 1999, the vocabulary's last; it is {id_}"):
+        with pytest.raises(AlbertFastError, match=f"id must be from 0 to 1999, the last of the vocabulary, got {id_}"):
             tokenizer.id_to_piece(id_)
         with pytest.raises(AlbertFastError, match="id must be from 0 to 1999"):
             tokenizer.decode([5, id_])

@@ -51,7 +51,7 @@ def test_what_is_no_model(tmp_path: Path) -> None:
         Tokenizer.from_file(tmp_path / "no such.model")
     with pytest.raises(AlbertFastError, match=str(tmp_path)):
         Tokenizer.from_file(tmp_path)
-    with pytest.raises(AlbertFastError, match='text_rules must be "albert" or "none"; it is "bert"'):
+    with pytest.raises(AlbertFastError, match='text_rules must be "albert" or "none", got "bert"'):
         Tokenizer.from_file(MODEL, text_rules="bert")
 
 

@@ -128,7 +128,7 @@ def test_a_stream_with_another_tokenizer(made: Path) -> None:
     store = TokenStore(made / "records-1" / "tokens")
     InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(made / "1.txt"))
     with pytest.raises(
-        AlbertFastError, match=r"made with another tokenizer, 1\.txt \(digest .*\), than .*2\.txt .* pass no tokenizer"
+        AlbertFastError, match=r"made with another tokenizer, 1\.txt \(digest .*\), than .*2\.txt .* drop `tokenizer`"
     ):
         InstanceStream(store, 2, 32, tokenizer=Tokenizer.from_vocab_file(made / "2.txt"))
 
@@ -250,7 +250,7 @@ def test_a_store_calls_its_tokenizer_by_its_file(rules: Path, command: Command) 
         "77",
     )
     assert done.code == 2
-    assert "was made with another tokenizer, 1.txt (digest " in done.error
+    assert "lower/tokens: made with another tokenizer, 1.txt (digest " in done.error
     assert "than 2.txt (digest " in done.error
     assert "{" not in done.error
     with pytest.raises(AlbertFastError, match="made with other text rules"):

@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
+use albert_fast_core::Error;
 use albert_fast_core::batches::batch::{Batch, Batched, Batches, guarded};
 use albert_fast_core::batches::prefetch::{Ahead, Next, Prefetch};
 use albert_fast_core::batches::stream::InstanceStream;
@@ -17,7 +18,7 @@ use numpy::{IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, to_python};
 use crate::masker::PyMasker;
 use crate::progress::run;
 use crate::records::instance_options;
@@ -89,7 +90,7 @@ impl PyBatches {
                 match result.recv_timeout(TICK) {
                     Ok(batch) => return batch.map_err(to_python),
                     Err(RecvTimeoutError::Timeout) => Python::attach(check_signals)?,
-                    Err(RecvTimeoutError::Disconnected) => return Err(rule("an internal error: no batch was made")),
+                    Err(RecvTimeoutError::Disconnected) => return Err(internal("no batch was made")),
                 }
             }
         })?;
@@ -207,16 +208,15 @@ impl BatchIterator {
                     Next::End => return Ok(None),
                     Next::Waiting => {}
                 },
-                Err(TryLockError::Poisoned(_)) => return Err(rule("the iterator failed before")),
+                Err(TryLockError::Poisoned(_)) => return Err(internal("an earlier call of the iterator failed")),
                 Err(TryLockError::WouldBlock) => {
                     std::thread::sleep(SHORT_TICK);
                     if self.process.load(Ordering::Acquire) != std::process::id() {
                         patience -= 1;
                         if patience == 0 {
-                            return Err(rule(
-                                "another thread was waiting for this iterator's next batch when the process forked: \
-                                 call batches(start) in the child",
-                            ));
+                            let reason = "the process forked while another thread was waiting for this iterator's next \
+                                          batch; call batches(start) in the child process";
+                            return Err(to_python(Error::System { option: None, reason: reason.into() }));
                         }
                     }
                 }

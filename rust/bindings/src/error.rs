@@ -17,27 +17,39 @@ pub fn to_python(error: Error) -> PyErr {
     Python::attach(|py| describe(raised.value(py), &error).map_or_else(|failure| failure, |()| raised.clone_ref(py)))
 }
 
-/// Returns an `AlbertFastError` about an argument, with a message of the bindings.
-pub fn rule(message: impl Into<String>) -> PyErr {
-    to_python(Error::Option(message.into()))
+/// Returns the `AlbertFastError` for an argument that breaks its rule.
+pub fn rule(option: &'static str, rule: impl Into<String>, value: impl std::fmt::Display) -> PyErr {
+    to_python(Error::rule(option, rule, value))
+}
+
+/// Returns the `AlbertFastError` for a bug.
+pub fn internal(reason: impl std::fmt::Display) -> PyErr {
+    to_python(Error::Internal(reason.to_string()))
 }
 
 fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
     let kind = match error {
-        Error::Io { .. } => "io",
+        Error::Io { .. } | Error::System { .. } => "io",
         Error::Tokenizer { .. } => "tokenizer",
-        Error::Option(_) | Error::Rule { .. } => "option",
+        Error::Rule { .. } | Error::Conflict { .. } => "option",
         Error::Exists { .. } => "exists",
-        Error::Input(_) => "input",
+        Error::Input { .. } => "input",
+        Error::Internal(_) => "internal",
         _ => "data",
     };
     raised.setattr("kind", kind)?;
     match error {
-        Error::Rule { option, rule, value } => {
+        Error::Rule { option, rule, value, .. } => {
             raised.setattr("option", option)?;
             raised.setattr("rule", rule)?;
             raised.setattr("value", value)?;
         }
+        Error::Conflict { option, path, .. } => {
+            raised.setattr("option", option)?;
+            raised.setattr("path", path)?;
+        }
+        Error::System { option, .. } => raised.setattr("option", option)?,
+        Error::Input { path, .. } => raised.setattr("path", path)?,
         Error::Exists { path, .. }
         | Error::Io { path, .. }
         | Error::Tokenizer { path, .. }

@@ -18,6 +18,7 @@ mod tokenizer;
 
 use std::sync::{Arc, Mutex};
 
+use albert_fast_core::Error;
 use pyo3::prelude::*;
 use rayon::ThreadPool;
 
@@ -62,7 +63,7 @@ const MAX_THREADS: i64 = 1024;
 fn threads(num_threads: Option<i64>) -> PyResult<usize> {
     match num_threads {
         Some(count) if !(1..=MAX_THREADS).contains(&count) => {
-            Err(error::rule(format!("num_threads must be an integer from 1 to {MAX_THREADS}; it is {count}")))
+            Err(error::rule("num_threads", format!("an integer from 1 to {MAX_THREADS}"), count))
         }
         Some(count) => Ok(count as usize),
         None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
@@ -74,7 +75,7 @@ fn pool(threads: usize) -> PyResult<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(|error| error::rule(format!("cannot start {threads} threads: {error}")))
+        .map_err(|error| error::to_python(Error::threads(threads, &error)))
 }
 
 /// The pool of the last call of [`shared_pool`], with the process it belongs to and its number of threads.

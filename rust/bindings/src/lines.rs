@@ -11,7 +11,7 @@ use albert_fast_core::tokens::tokenizer::TextRules;
 use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, to_python};
 use crate::records::{Inputs, any_text, names, on_bad_utf8, to_python_object};
 
 const BLOCK_BYTES: usize = 1 << 20;
@@ -117,7 +117,7 @@ impl Lines {
         py.check_signals()?;
         // Reading may wait for a pipe, and signals arrive on the main thread.
         py.detach(|| {
-            let mut reader = self.inner.lock().map_err(|_| rule("the reader failed before"))?;
+            let mut reader = self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?;
             reader.next().map_err(to_python)
         })
     }
@@ -125,12 +125,12 @@ impl Lines {
     /// The number of bytes read so far, counted as they are on disk.
     #[getter]
     fn bytes_read(&self) -> PyResult<u64> {
-        Ok(self.inner.lock().map_err(|_| rule("the reader failed before"))?.blocks.bytes_read())
+        Ok(self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?.blocks.bytes_read())
     }
 
     /// The number of bytes in all inputs, or 0 if it is unknown.
     #[getter]
     fn total_bytes(&self) -> PyResult<u64> {
-        Ok(self.inner.lock().map_err(|_| rule("the reader failed before"))?.blocks.bytes_total())
+        Ok(self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?.blocks.bytes_total())
     }
 }

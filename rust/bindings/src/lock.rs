@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use albert_fast_core::files::lock::{FolderLock, claim, claim_whole};
 use pyo3::prelude::*;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, to_python};
 
 /// Keeps a second run from writing to an output until it is released.
 ///
@@ -30,14 +30,14 @@ impl OutputLock {
     /// Whether the lock keeps others out. It does not if the file system has no locks.
     #[getter]
     fn exclusive(&self) -> PyResult<bool> {
-        let held = self.held.lock().map_err(|_| rule("the lock failed before"))?;
+        let held = self.held.lock().map_err(|_| internal("an earlier call of the lock failed"))?;
         Ok(held.as_ref().is_some_and(FolderLock::is_exclusive))
     }
 
     /// Releases the lock, and removes directories that it created if they are still empty. May be called more than
     /// once.
     fn release(&self) -> PyResult<()> {
-        drop(self.held.lock().map_err(|_| rule("the lock failed before"))?.take());
+        drop(self.held.lock().map_err(|_| internal("an earlier call of the lock failed"))?.take());
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! `Masker`: arrays in, arrays out, with no Python code in between.
 
+use albert_fast_core::Error;
 use albert_fast_core::instances::mask_rows::{
     MAX_WIDTH, MaskOptions, OutsideVocabulary, Predictions, RowContext, RowError, RowMasker, TASK_TOKENS,
 };
@@ -13,22 +14,23 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, rule, to_python};
 use crate::tokenizer::{PyTokenizer, word_boundary};
 
-/// Describes `value`, to end an error message.
+/// Describes `value`, as an error shows what it got.
 fn describe(value: &Bound<'_, PyAny>) -> String {
     match value.cast::<PyUntypedArray>() {
-        Ok(array) => format!("it has dtype {} and {} dimensions, {:?}", array.dtype(), array.ndim(), array.shape()),
-        Err(_) => match value.get_type().name() {
-            Ok(name) => format!("it is of type {name}"),
-            Err(_) => "it is none".to_owned(),
-        },
+        Ok(array) => format!("{} of shape {:?}", array.dtype(), array.shape()),
+        Err(_) => value.get_type().name().map_or_else(|_| "another type".to_owned(), |name| name.to_string()),
     }
 }
 
-/// Returns `value` as an array of this type and rank, in any memory layout, or `None` if its type or rank differs.
-fn array<'py, T: Element, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
+/// Returns the argument `name` as an array of this type and rank, in any memory layout, or `None` if its type or rank
+/// differs.
+fn array<'py, T: Element, D: Dimension>(
+    name: &'static str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
     let Ok(array) = value.cast::<PyArray<T, D>>() else {
         return Ok(None);
     };
@@ -38,13 +40,20 @@ fn array<'py, T: Element, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<O
         // For example, a field of packed records, which only NumPy can read.
         value.call_method0("copy")?.cast::<PyArray<T, D>>()?.try_readonly()
     };
-    borrowed.map(Some).map_err(|error| rule(format!("an array is being written to: {error}")))
+    borrowed
+        .map(Some)
+        .map_err(|error| rule(name, "an array that nothing else writes to", format!("one in use ({error})")))
 }
 
 /// Like [`array`], for booleans, whose bytes may hold any value.
-fn bytes<'py, D: Dimension>(value: &Bound<'py, PyAny>) -> PyResult<Option<PyReadonlyArray<'py, u8, D>>> {
+fn bytes<'py, D: Dimension>(
+    name: &'static str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<PyReadonlyArray<'py, u8, D>>> {
     match value.cast::<PyUntypedArray>() {
-        Ok(of) if of.dtype().is_equiv_to(&dtype::<bool>(value.py())) => array(&value.call_method1("view", ("u1",))?),
+        Ok(of) if of.dtype().is_equiv_to(&dtype::<bool>(value.py())) => {
+            array(name, &value.call_method1("view", ("u1",))?)
+        }
         _ => Ok(None),
     }
 }
@@ -65,17 +74,15 @@ enum MaskView<'a> {
 
 impl<'py> Mask<'py> {
     fn new(value: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Some(mask) = bytes(value)? {
+        if let Some(mask) = bytes("attention_mask", value)? {
             Ok(Self::Bytes(mask))
-        } else if let Some(mask) = array::<i32, _>(value)? {
+        } else if let Some(mask) = array::<i32, _>("attention_mask", value)? {
             Ok(Self::Ints(mask))
-        } else if let Some(mask) = array::<i64, _>(value)? {
+        } else if let Some(mask) = array::<i64, _>("attention_mask", value)? {
             Ok(Self::Longs(mask))
         } else {
-            Err(rule(format!(
-                "attention_mask must be a bool, int32 or int64 array of shape [rows, tokens]; {}",
-                describe(value)
-            )))
+            let wanted = "a bool, int32 or int64 array of shape [rows, tokens]";
+            Err(rule("attention_mask", wanted, describe(value)))
         }
     }
 
@@ -129,24 +136,19 @@ impl MaskView<'_> {
 
 /// Returns the lengths of rows of `width` tokens.
 fn lengths(value: &Bound<'_, PyAny>, rows: usize, width: usize) -> PyResult<Vec<usize>> {
-    let lengths: Vec<i64> = if let Some(lengths) = array::<i32, Ix1>(value)? {
+    let lengths: Vec<i64> = if let Some(lengths) = array::<i32, Ix1>("lengths", value)? {
         lengths.as_array().iter().map(|&length| length.into()).collect()
-    } else if let Some(lengths) = array::<i64, Ix1>(value)? {
+    } else if let Some(lengths) = array::<i64, Ix1>("lengths", value)? {
         lengths.as_array().iter().copied().collect()
     } else {
-        return Err(rule(format!("lengths must be an int32 or int64 array of shape [rows]; {}", describe(value))));
+        return Err(rule("lengths", "an int32 or int64 array of shape [rows]", describe(value)));
     };
     if lengths.len() != rows {
-        return Err(rule(format!(
-            "lengths must have one number for each of the {rows} rows; it has {}",
-            lengths.len()
-        )));
+        return Err(rule("lengths", format!("one number for each of the {rows} rows"), lengths.len()));
     }
     if let Some(row) = lengths.iter().position(|&length| !(0..=width as i64).contains(&length)) {
-        return Err(rule(format!(
-            "lengths must be from 0 to {width}, the rows' length; lengths[{row}] is {}",
-            lengths[row]
-        )));
+        let wanted = format!("from 0 to {width}, the length of the rows");
+        return Err(rule("lengths", wanted, format!("{} at lengths[{row}]", lengths[row])));
     }
     Ok(lengths.into_iter().map(|length| length as usize).collect())
 }
@@ -177,7 +179,7 @@ pub struct PyMasker {
 impl PyMasker {
     fn new(options_json: &str, vocab: &Vocab, special_ids: &[u32]) -> PyResult<Self> {
         let options: MaskOptions =
-            serde_json::from_str(options_json).map_err(|error| rule(format!("options: {error}")))?;
+            serde_json::from_str(options_json).map_err(|error| internal(format!("options: {error}")))?;
         Ok(Self { inner: RowMasker::new(&options, vocab, special_ids).map_err(to_python)? })
     }
 
@@ -191,10 +193,15 @@ impl PyMasker {
     ) -> PyResult<Bound<'py, PyDict>> {
         let (rows, width) = ids.dim();
         if !(1..=MAX_WIDTH).contains(&width) {
-            return Err(rule(format!("rows of input_ids must have from 1 to {MAX_WIDTH} tokens; they have {width}")));
+            return Err(rule("input_ids", format!("rows of 1 to {MAX_WIDTH} tokens"), format!("rows of {width}")));
         }
         if call.key.1.checked_add(rows as u64).is_none() {
-            return Err(rule(format!("rows must have numbers below 2**64; {rows} from {} have not", call.key.1)));
+            let name = if single { "row" } else { "first_row" };
+            return Err(rule(
+                name,
+                format!("at most 2**64 - {}, so that rows are numbered below 2**64", rows + 1),
+                call.key.1,
+            ));
         }
         let lengths = call.lengths.map(|value| lengths(value, rows, width)).transpose()?;
         let mask = call.attention_mask.map(Mask::new).transpose()?;
@@ -202,10 +209,8 @@ impl PyMasker {
         if let Some(mask) = &mask
             && mask.shape() != [rows, width]
         {
-            return Err(rule(format!(
-                "attention_mask must have the shape of input_ids, [{rows}, {width}]; it has {:?}",
-                mask.shape()
-            )));
+            let wanted = format!("of the shape of input_ids, [{rows}, {width}]");
+            return Err(rule("attention_mask", wanted, format!("shape {:?}", mask.shape())));
         }
         let starts = call.word_starts.as_ref().map(PyReadonlyArray::as_array);
         let starts = match &starts {
@@ -216,7 +221,7 @@ impl PyMasker {
                 Some(wide.into_dimensionality::<Ix2>().ok().filter(|wide| wide.dim() == ids.dim()).ok_or_else(
                     || {
                         let wanted = if single { format!("[{width}]") } else { format!("[{rows}, {width}]") };
-                        rule(format!("word_starts must have the shape of input_ids, {wanted}; it has {shape:?}"))
+                        rule("word_starts", format!("of the shape of input_ids, {wanted}"), format!("shape {shape:?}"))
                     },
                 )?)
             }
@@ -252,16 +257,15 @@ impl PyMasker {
         py.detach(|| inner.mask_rows((&mut input_ids, width), key, out, pool.as_deref(), read)).map_err(
             |(row, error)| {
                 let place = |column| if single { format!("[{column}]") } else { format!("[{row}, {column}]") };
-                rule(match error {
-                    RowError::Id(OutsideVocabulary { column, id }) => format!(
-                        "input_ids must be from 0 to {}, the ids of the vocabulary; input_ids{} is {id}",
-                        inner.vocab_size() - 1,
-                        place(column)
-                    ),
-                    RowError::Read((column, value)) => {
-                        format!("attention_mask must hold only 0 and 1; attention_mask{} is {value}", place(column))
+                match error {
+                    RowError::Id(OutsideVocabulary { column, id }) => {
+                        let wanted = format!("from 0 to {}, the ids of the vocabulary", inner.vocab_size() - 1);
+                        rule("input_ids", wanted, format!("{id} at input_ids{}", place(column)))
                     }
-                })
+                    RowError::Read((column, value)) => {
+                        rule("attention_mask", "0 or 1", format!("{value} at attention_mask{}", place(column)))
+                    }
+                }
             },
         )?;
 
@@ -288,7 +292,7 @@ fn shaped<T: Element>(
     if single {
         return Ok(values.into_pyarray(py).into_any());
     }
-    let array = Array2::from_shape_vec(shape, values).map_err(|error| rule(error.to_string()))?;
+    let array = Array2::from_shape_vec(shape, values).map_err(|error| internal(error))?;
     Ok(array.into_pyarray(py).into_any())
 }
 
@@ -299,23 +303,20 @@ fn word_starts<'py>(
 ) -> PyResult<Option<PyReadonlyArray<'py, u8, IxDyn>>> {
     value
         .map(|value| {
-            bytes(value)?
-                .ok_or_else(|| rule(format!("word_starts must be a bool array of shape {rank}; {}", describe(value))))
+            bytes("word_starts", value)?
+                .ok_or_else(|| rule("word_starts", format!("a bool array of shape {rank}"), describe(value)))
         })
         .transpose()
 }
 
 /// Returns the ids of rows. A batch may have no rows.
 fn input_ids<'py, D: Dimension>(value: &Bound<'py, PyAny>, rank: &str) -> PyResult<PyReadonlyArray<'py, i32, D>> {
-    array(value)?.ok_or_else(|| {
-        rule(format!(
-            "input_ids must be an int32 array of shape {rank}; {}{}",
-            describe(value),
-            match value.cast::<PyUntypedArray>() {
-                Ok(of) if !of.dtype().is_equiv_to(&dtype::<i32>(value.py())) => ": pass input_ids.astype(np.int32)",
-                _ => "",
-            }
-        ))
+    array("input_ids", value)?.ok_or_else(|| {
+        let fix = match value.cast::<PyUntypedArray>() {
+            Ok(of) if !of.dtype().is_equiv_to(&dtype::<i32>(value.py())) => "pass input_ids.astype(np.int32)",
+            _ => "",
+        };
+        to_python(Error::rule_with_fix("input_ids", format!("an int32 array of shape {rank}"), describe(value), fix))
     })
 }
 
@@ -350,25 +351,21 @@ impl PyMasker {
         special_ids: PyReadonlyArray1<'_, u32>,
         word_ends: Option<PyReadonlyArray1<'_, bool>>,
     ) -> PyResult<Self> {
-        let starts: PyReadonlyArray1<'_, u8> = bytes(word_starts)?.ok_or_else(|| {
-            rule(format!("word_starts must be a bool array of shape [vocab_size]; {}", describe(word_starts)))
-        })?;
+        let starts: PyReadonlyArray1<'_, u8> = bytes("word_starts", word_starts)?
+            .ok_or_else(|| rule("word_starts", "a bool array of shape [vocab_size]", describe(word_starts)))?;
         let word_start: Vec<bool> = starts.as_array().iter().map(|&start| start != 0).collect();
         if word_start.len() > i32::MAX as usize {
-            return Err(rule(format!("vocab_size must be below 2**31; it is {}", word_start.len())));
+            return Err(rule("vocab_size", "below 2**31", word_start.len()));
         }
         let size = word_start.len() as u32;
         let ordinary = ordinary.map_or_else(|| (0..size).collect(), |ids| ids.as_array().to_vec());
         if let Some(id) = ordinary.iter().find(|&&id| id >= size) {
-            return Err(rule(format!("ordinary must be below the vocabulary's size, {size}; {id} is not")));
+            return Err(rule("ordinary", format!("below the vocabulary's size, {size}"), id));
         }
         let word_end = word_ends.map_or_else(Vec::new, |ends| ends.as_array().to_vec());
         if !word_end.is_empty() && word_end.len() != word_start.len() {
-            return Err(rule(format!(
-                "word_ends must be as long as word_starts, {}; it has {}",
-                word_start.len(),
-                word_end.len()
-            )));
+            let wanted = format!("as long as word_starts, {}", word_start.len());
+            return Err(rule("word_ends", wanted, word_end.len()));
         }
         // Masks treat the unknown piece like any other.
         let vocab = Vocab {

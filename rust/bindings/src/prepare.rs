@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use albert_fast_core::Error;
 use albert_fast_core::prepare::options::PrepareOptions;
 use albert_fast_core::prepare::output::{Target, TextCompression};
 use albert_fast_core::prepare::{Outputs, prepare};
 use pyo3::prelude::*;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, to_python};
 use crate::progress::run;
 use crate::records::{Inputs, choice, names, to_python_object};
 
@@ -33,14 +34,15 @@ pub fn prepare_text(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     let options: PrepareOptions =
-        serde_json::from_str(options_json).map_err(|error| rule(format!("options: {error}")))?;
+        serde_json::from_str(options_json).map_err(|error| internal(format!("options: {error}")))?;
     let compression: TextCompression = choice("compression", compression, "\"auto\", \"none\", \"gzip\" or \"zstd\"")?;
     // A negative number breaks the rule in the same way as 0.
     let num_shards = num_shards.map(|count| count.max(0) as u64);
     let training = Target::new(&output, num_shards, compression).map_err(to_python)?;
     let holds_out = options.eval_fraction > 0.0;
     if eval_output.is_some() && !holds_out {
-        return Err(rule("`eval_output` needs `eval_fraction`: the share of the documents that go there"));
+        let reason = "`eval_output` needs `eval_fraction`, the fraction of documents to hold out";
+        return Err(to_python(Error::conflict("eval_output", reason)));
     }
     let held_out = holds_out.then(|| training.held_out(eval_output.as_deref(), compression));
     let outputs = Outputs { training, held_out, overwrite, dry_run };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use albert_fast_core::{Error, Progress, Result};
 use pyo3::prelude::*;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, to_python};
 
 /// How often to show progress and to check for signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -71,7 +71,7 @@ pub fn run<T: Send>(
                 }
             };
             if worker.join().is_err() {
-                return Err(rule("an internal error; please report it with the lines above"));
+                return Err(internal("the work panicked"));
             }
             match (outcome, raised) {
                 (Some(Err(stopped @ Error::Interrupted(_))), Some(raised)) => {
@@ -90,7 +90,7 @@ pub fn run<T: Send>(
                     Python::attach(|py| tell(py, &shared, callback.as_ref()))?;
                     outcome.map_err(to_python)
                 }
-                (None, None) => Err(rule("an internal error: the work ended without a result")),
+                (None, None) => Err(internal("the work ended without a result")),
             }
         })
     })

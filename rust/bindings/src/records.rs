@@ -23,18 +23,18 @@ use numpy::{IntoPyArray, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, rule, to_python};
 use crate::progress::run;
 use crate::tokenizer::PyTokenizer;
 
 /// Returns the value of a string option, by the names that serde gives it.
-pub fn choice<T: serde::de::DeserializeOwned>(name: &str, value: &str, choices: &str) -> PyResult<T> {
-    serde_json::from_value(value.into()).map_err(|_| rule(format!("{name} must be {choices}; it is {value:?}")))
+pub fn choice<T: serde::de::DeserializeOwned>(name: &'static str, value: &str, choices: &str) -> PyResult<T> {
+    serde_json::from_value(value.into()).map_err(|_| rule(name, choices, format!("{value:?}")))
 }
 
 /// Returns `value` as the Python object that `json.loads` would make of it.
 pub fn to_python_object(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<Py<PyAny>> {
-    let text = serde_json::to_string(value).map_err(|error| rule(error.to_string()))?;
+    let text = serde_json::to_string(value).map_err(|error| internal(error))?;
     Ok(py.import("json")?.call_method1("loads", (text,))?.unbind())
 }
 
@@ -47,7 +47,7 @@ pub fn any_text(format: &str) -> PyResult<bool> {
     match format {
         "auto" => Ok(false),
         "text" => Ok(true),
-        _ => Err(rule(format!("format must be \"auto\" or \"text\"; it is {format:?}"))),
+        _ => Err(rule("format", "\"auto\" or \"text\"", format!("{format:?}"))),
     }
 }
 
@@ -162,7 +162,7 @@ pub fn make_records(
 }
 
 pub fn instance_options(json: &str) -> PyResult<InstanceOptions> {
-    serde_json::from_str(json).map_err(|error| rule(format!("options: {error}")))
+    serde_json::from_str(json).map_err(|error| internal(format!("options: {error}")))
 }
 
 /// Returns the instances of documents of ids in memory, in output order. The tests compare them with
@@ -180,7 +180,7 @@ pub fn instances<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let options = instance_options(options_json)?;
     options.validate().map_err(to_python)?;
-    let id = |name: &str| special.get(name).copied().ok_or_else(|| rule(format!("special lacks {name:?}")));
+    let id = |name: &str| special.get(name).copied().ok_or_else(|| internal(format!("special lacks {name:?}")));
     let word_start = word_start.as_array().to_vec();
     let vocab = Vocab {
         size: word_start.len() as u32,
@@ -197,10 +197,8 @@ pub fn instances<'py>(
     for (number, document) in documents.iter().enumerate() {
         for segment in document {
             if let Some(id) = segment.iter().find(|&&id| id & !UNKNOWN_JOINS >= vocab.size) {
-                return Err(rule(format!(
-                    "document {number}: ids must be below the vocabulary's size, {}; one is {id}",
-                    vocab.size
-                )));
+                let wanted = format!("ids below the vocabulary's size, {}", vocab.size);
+                return Err(rule("documents", wanted, format!("{id} in document {number}")));
             }
             memory.push_segment(segment);
         }
@@ -258,7 +256,7 @@ impl RecordFile {
 
     #[expect(clippy::type_complexity, reason = "an iterator's item")]
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(u64, Bound<'py, PyDict>, Vec<String>)>> {
-        let mut guard = self.inner.lock().map_err(|_| rule("the reader failed before"))?;
+        let mut guard = self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?;
         let (reader, rules) = &mut *guard;
         let (number, example, problems) = match reader.read() {
             Ok(None) => return Ok(None),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use albert_fast_core::Error;
 use albert_fast_core::tokens::documents::{Documents, Ids};
 use albert_fast_core::tokens::line_encoder::{store_digest, tokenizer_of};
 use albert_fast_core::tokens::store::TokenStore;
@@ -49,10 +50,8 @@ impl PyTokenStore {
         let store = Self::new(py, path, false)?;
         let found = store_digest(&store.inner);
         if found != digest {
-            return Err(rule(format!(
-                "{}: another store than the one that was pickled (digest {found} now, {digest} then)",
-                store.inner.folder().display()
-            )));
+            let reason = format!("the store has changed since it was pickled (digest {digest} then, {found} now)");
+            return Err(to_python(Error::data(store.inner.folder(), reason)));
         }
         Ok(store)
     }
@@ -71,8 +70,7 @@ impl PyTokenStore {
     fn document<'py>(&self, py: Python<'py>, index: i64) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let count = self.inner.num_documents();
         let number = u64::try_from(index).ok().filter(|&number| number < count);
-        let number = number
-            .ok_or_else(|| rule(format!("index must be from 0 to {}; it is {index}", count.saturating_sub(1))))?;
+        let number = number.ok_or_else(|| rule("index", format!("from 0 to {}", count.saturating_sub(1)), index))?;
         self.inner.check(number).map_err(to_python)?;
         let document = self.inner.document(number);
         (0..document.segments())

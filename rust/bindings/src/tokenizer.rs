@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use albert_fast_core::Error;
 use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Told};
 use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer};
 use albert_fast_core::tokens::vocab::{Vocab, WordBoundary};
@@ -12,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use rayon::prelude::*;
 
-use crate::error::{rule, to_python};
+use crate::error::{internal, rule, to_python};
 
 /// The number of word caches that are kept between calls, of 19 MiB each.
 const MAX_STATES: usize = 8;
@@ -45,7 +46,7 @@ impl PyTokenizer {
         u32::try_from(id)
             .ok()
             .filter(|&id| (id as usize) < size)
-            .ok_or_else(|| rule(format!("id must be from 0 to {}, the vocabulary's last; it is {id}", size - 1)))
+            .ok_or_else(|| rule("id", format!("from 0 to {}, the last of the vocabulary", size - 1), id))
     }
 
     /// Returns the ids of the special tokens. Fails if one is missing.
@@ -139,24 +140,21 @@ fn chosen_rules(
     keep_accents: Option<bool>,
     beside: &Beside,
 ) -> PyResult<TextRules> {
-    let choose = |name: &str, given: Option<bool>, trained: Option<&Told>, default: bool| match (given, trained) {
+    let choose = |name: &'static str, given: Option<bool>, trained: Option<&Told>, default: bool| match (given, trained)
+    {
         (Some(given), Some(trained)) if given != trained.value => {
             let word = |value| if value { "True" } else { "False" };
-            Err(rule(format!(
-                "{name} must be {}, as {} says of {}, got {}; drop the argument, or pass follow_config=False to use \
-                 other text rules than the tokenizer was trained with",
-                word(trained.value),
-                trained.path.display(),
-                path.display(),
-                word(given)
-            )))
+            let rule = format!("{}, as {} says of {}", word(trained.value), trained.path.display(), path.display());
+            let fix = "drop the argument, or pass follow_config=False to use other text rules than the tokenizer was \
+                       trained with";
+            Err(to_python(Error::rule_with_fix(name, rule, word(given), fix)))
         }
         _ => Ok(given.or(trained.map(|told| told.value)).unwrap_or(default)),
     };
     if let Some(of_another) = &beside.of_another {
         let message =
             format!("{} describes another model than {}; it is ignored", of_another.display(), path.display());
-        let message = std::ffi::CString::new(message).map_err(|error| rule(error.to_string()))?;
+        let message = std::ffi::CString::new(message).map_err(|error| internal(error))?;
         PyErr::warn(py, &py.get_type::<PyUserWarning>(), &message, 1)?;
     }
     Ok(TextRules {
@@ -174,7 +172,7 @@ pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<bool>, O
     let beside = match kind {
         "unigram" => model_rules(&path)?,
         "wordpiece" => beside::of_vocabulary(&path).map_err(to_python)?,
-        _ => return Err(rule(format!("kind must be \"unigram\" or \"wordpiece\"; it is {kind:?}"))),
+        _ => return Err(rule("kind", "\"unigram\" or \"wordpiece\"", format!("{kind:?}"))),
     };
     let value = |told: Option<Told>| told.map(|told| told.value);
     Ok((value(beside.lower_case), value(beside.keep_accents), beside.of_another))
@@ -185,7 +183,7 @@ pub fn word_boundary(name: &str) -> PyResult<WordBoundary> {
     match name {
         "unicode" => Ok(WordBoundary::Unicode),
         "albert" => Ok(WordBoundary::Albert),
-        _ => Err(rule(format!("word_boundary must be \"unicode\" or \"albert\"; it is {name:?}"))),
+        _ => Err(rule("word_boundary", "\"unicode\" or \"albert\"", format!("{name:?}"))),
     }
 }
 
@@ -215,7 +213,7 @@ impl PyTokenizer {
                 Some(chosen_rules(py, &path, lower_case, keep_accents, &beside)?)
             }
             "none" => None,
-            _ => return Err(rule(format!("text_rules must be \"albert\" or \"none\"; it is {text_rules:?}"))),
+            _ => return Err(rule("text_rules", "\"albert\" or \"none\"", format!("{text_rules:?}"))),
         };
         py.detach(|| Tokenizer::from_model(&path, rules)).map(Self::new).map_err(to_python)
     }
@@ -509,11 +507,11 @@ pub fn restore_tokenizer(
         PyTokenizer::from_file(py, path, lower_case, keep_accents, text_rules, false)?
     };
     if tokenizer.digest() != digest {
-        return Err(rule(format!(
-            "{}: the file has changed since the tokenizer was pickled (its digest was {digest}, now it is {}); load it anew",
-            tokenizer.inner.path().display(),
-            tokenizer.digest()
-        )));
+        let now = tokenizer.digest();
+        let reason = format!(
+            "the file has changed since the tokenizer was pickled (digest {digest} then, {now} now); load it again"
+        );
+        return Err(to_python(Error::tokenizer(tokenizer.inner.path(), reason)));
     }
     Ok(tokenizer)
 }

@@ -21,7 +21,7 @@ const BATCH: u64 = 256;
 fn best(source: &Arc<RecordSource>, threads: usize) -> Result<f64> {
     let batches = Batched::new(Arc::clone(source), BATCH as usize)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| Error::Option(error.to_string()))?;
+    let pool = pool.map_err(|error| Error::threads(threads, &error))?;
     let per_epoch = source.epoch_len().div_ceil(BATCH);
     let mut best = f64::INFINITY;
     for epoch in 0..EPOCHS {
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let pattern = Path::new(folder).join("*.tfrecord*").display().to_string();
-    let paths = glob::glob(&pattern).map_err(|error| Error::Option(error.to_string()))?;
+    let paths = glob::glob(&pattern).map_err(|error| Error::input(error.to_string()))?;
     let paths: Vec<_> = paths.filter_map(std::result::Result::ok).collect();
     // Any vocabulary works if its special tokens are those of the tokenizer.
     let size = 1 << 20;

@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// A line is longer than the limit.
     #[error(
-        "{}, line {line}: longer than {limit} bytes; the input must be one sentence a line, with a newline after each",
+        "{}, line {line}: longer than {limit} bytes; the input must have one sentence per line, each with a newline at its end",
         path.display()
     )]
     LineTooLong {
@@ -105,8 +105,8 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// An option outside its rule.
-    #[error("{option} must be {rule}, got {value}")]
+    /// An option, or another argument, breaks its rule.
+    #[error("{option} must be {rule}, got {value}{}{fix}", if fix.is_empty() { "" } else { "; " })]
     Rule {
         /// The option's name.
         option: &'static str,
@@ -114,6 +114,18 @@ pub enum Error {
         rule: String,
         /// What it is.
         value: String,
+        /// What to do, or empty if the rule says it.
+        fix: String,
+    },
+    /// An option contradicts another option or the data.
+    #[error("{}{reason}", place(path.as_deref()))]
+    Conflict {
+        /// The option's name.
+        option: &'static str,
+        /// The file or directory that the option contradicts, or that it names.
+        path: Option<PathBuf>,
+        /// What contradicts what, and what to do.
+        reason: String,
     },
     /// Something is at an output's place already: an output, complete or not, or something else.
     #[error("{}: {reason}", path.display())]
@@ -123,12 +135,25 @@ pub enum Error {
         /// What was found and what to do.
         reason: String,
     },
-    /// An option breaks its rule, or options contradict each other.
-    #[error("{0}")]
-    Option(String),
     /// There is no input, or nothing of it is left.
-    #[error("{0}")]
-    Input(String),
+    #[error("{}{reason}", place(path.as_deref()))]
+    Input {
+        /// The file, directory or pattern, if there is one.
+        path: Option<PathBuf>,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The system does not provide the threads or the memory that an option asks for.
+    #[error("{reason}")]
+    System {
+        /// The option's name, if an option can change it.
+        option: Option<&'static str>,
+        /// What is lacking and what to do.
+        reason: String,
+    },
+    /// A bug of albert-fast.
+    #[error("internal error: {0}; please report it, with the lines above this one")]
+    Internal(String),
     /// The caller asked to stop (Ctrl-C). Finished work is kept.
     #[error("stopped; {0}")]
     Interrupted(String),
@@ -162,7 +187,43 @@ impl Error {
 
     /// Returns an [`Error::Rule`].
     pub fn rule(option: &'static str, rule: impl Into<String>, value: impl std::fmt::Display) -> Self {
-        Self::Rule { option, rule: rule.into(), value: value.to_string() }
+        Self::rule_with_fix(option, rule, value, "")
+    }
+
+    /// Returns an [`Error::Rule`] that says what to do.
+    pub fn rule_with_fix(
+        option: &'static str,
+        rule: impl Into<String>,
+        value: impl std::fmt::Display,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self::Rule { option, rule: rule.into(), value: value.to_string(), fix: fix.into() }
+    }
+
+    /// Returns an [`Error::Conflict`] without a path.
+    pub fn conflict(option: &'static str, reason: impl Into<String>) -> Self {
+        Self::Conflict { option, path: None, reason: reason.into() }
+    }
+
+    /// Returns an [`Error::Conflict`] with a path.
+    pub fn conflict_at(option: &'static str, path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Conflict { option, path: Some(path.as_ref().to_path_buf()), reason: reason.into() }
+    }
+
+    /// Returns an [`Error::Input`] without a path.
+    pub fn input(reason: impl Into<String>) -> Self {
+        Self::Input { path: None, reason: reason.into() }
+    }
+
+    /// Returns an [`Error::Input`] with a path.
+    pub fn input_at(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Input { path: Some(path.as_ref().to_path_buf()), reason: reason.into() }
+    }
+
+    /// Returns the [`Error::System`] for threads that could not be started.
+    pub fn threads(count: usize, source: &dyn std::fmt::Display) -> Self {
+        let reason = format!("cannot start {count} threads: {source}; pass a smaller `num_threads`");
+        Self::System { option: Some("num_threads"), reason }
     }
 
     /// Returns an [`Error::Exists`] with its path.
@@ -176,10 +237,20 @@ impl Error {
     }
 }
 
+/// Returns how a message begins if it is about a path.
+fn place(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!("{}: ", path.display()))
+}
+
+/// Returns a count with its noun: "1 file", "2 files".
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn advice(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match source.kind() {
-        StorageFull | QuotaExceeded => "; make room and run the same command again: it goes on after what is finished",
+        StorageFull | QuotaExceeded => "; free some space and run the same command again to resume",
         FileTooLarge => "; pass a larger `num_shards`, or raise the limit on file sizes (ulimit -f)",
         _ => "",
     }

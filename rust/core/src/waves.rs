@@ -130,7 +130,7 @@ mod tests {
     impl Input<Vec<usize>> for Numbers {
         fn read(&mut self, item: &mut Vec<usize>) -> Result<Option<usize>> {
             if self.bad == Some(self.next) {
-                return Err(Error::Input("bad".into()));
+                return Err(Error::input("bad"));
             }
             if self.next == self.end {
                 return Ok(None);
@@ -166,7 +166,7 @@ mod tests {
             },
             |item| {
                 if refused == Some(item[0]) {
-                    return Err(Error::Input("refused".into()));
+                    return Err(Error::input("refused"));
                 }
                 written.push(item[1]);
                 Ok(())

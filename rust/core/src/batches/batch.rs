@@ -110,16 +110,19 @@ impl Shard {
     /// Returns shard `index` of `count` of this shard.
     ///
     /// # Errors
-    /// [`Error::Option`] if there is no such shard.
+    /// [`Error::Rule`] if there is no such shard.
     pub fn part(self, index: u64, count: u64) -> Result<Self> {
         if index >= count {
-            return Err(Error::Option(format!(
-                "shard: index must be below count, and count at least 1; they are {index} and {count}"
-            )));
+            return Err(if count == 0 {
+                Error::rule("count", "at least 1", count)
+            } else {
+                Error::rule("index", format!("below count, {count}"), index)
+            });
         }
         let parts = self.count.checked_mul(count).filter(|&parts| parts <= MAX_SHARDS);
         let count = parts.ok_or_else(|| {
-            Error::Option(format!("shard: there can be {MAX_SHARDS} shards; {} times {count} are more", self.count))
+            let most = MAX_SHARDS / self.count;
+            Error::rule("count", format!("at most {most}, so that there are at most {MAX_SHARDS} shards"), count)
         })?;
         Ok(Self { index: self.index + self.count * index, count })
     }
@@ -230,7 +233,7 @@ pub trait Batches: Send + Sync {
     /// Returns batch `k`, from 0. It depends only on `k`, and is made on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// Those of the source; [`Error::Option`] if `k` is beyond what 64 bits can count.
+    /// Those of the source; [`Error::Rule`] if `k` is beyond what 64 bits can count.
     fn batch(&self, k: u64) -> Result<Batch>;
     /// Returns B, the number of rows in a batch.
     fn batch_size(&self) -> usize;
@@ -246,7 +249,7 @@ pub trait Batches: Send + Sync {
     /// count * (k * B + j)` of this one.
     ///
     /// # Errors
-    /// [`Error::Option`] if there is no such shard.
+    /// [`Error::Rule`] if there is no such shard.
     fn shard(&self, index: u64, count: u64) -> Result<Arc<dyn Batches>>;
 }
 
@@ -256,11 +259,8 @@ pub trait Batches: Send + Sync {
 /// Those of [`Batches::batch`].
 pub fn guarded(batches: &dyn Batches, k: u64) -> Result<Batch> {
     // A failed batch leaves nothing behind except complete cache entries.
-    catch_unwind(AssertUnwindSafe(|| batches.batch(k))).unwrap_or_else(|_| {
-        Err(Error::Input(format!(
-            "an internal error in batch {k}; please report it with the lines above, and with what the batch was made from"
-        )))
-    })
+    catch_unwind(AssertUnwindSafe(|| batches.batch(k)))
+        .unwrap_or_else(|_| Err(Error::Internal(format!("batch {k} cannot be made"))))
 }
 
 /// The batches of a [`Source`], or of one shard of it.
@@ -274,18 +274,17 @@ impl<S: Source> Batched<S> {
     /// Creates batches of `batch_size` rows.
     ///
     /// # Errors
-    /// [`Error::Option`] if `batch_size` is 0, a batch would exceed [`MAX_BATCH`], or rows have no tokens or no
-    /// predictions.
+    /// [`Error::Rule`] if `batch_size` is 0 or a batch would exceed [`MAX_BATCH`]; [`Error::Input`] if rows have no
+    /// tokens or no predictions.
     pub fn new(source: Arc<S>, batch_size: usize) -> Result<Self> {
         let (s, p) = (source.seq_length(), source.predictions());
         if s == 0 || p == 0 {
-            return Err(Error::Option(format!("rows must have tokens and predictions; they have {s} and {p}")));
+            return Err(Error::input(format!("rows must have tokens and predictions, got {s} and {p}")));
         }
         let most = MAX_BATCH / s.max(p);
         if !(1..=most).contains(&batch_size) {
-            return Err(Error::Option(format!(
-                "batch_size must be from 1 to {most}, so that a batch has at most {MAX_BATCH} tokens; it is {batch_size}"
-            )));
+            let rule = format!("from 1 to {most}, so that a batch has at most {MAX_BATCH} tokens");
+            return Err(Error::rule("batch_size", rule, batch_size));
         }
         Ok(Self { source, batch_size, shard: Shard::WHOLE })
     }
@@ -299,12 +298,14 @@ impl<S: Source + 'static> Batches for Batched<S> {
         // Includes one more instance of the shard, so that no position of this batch can overflow.
         if end.and_then(|end| end.checked_add(self.shard.count)).is_none() {
             let limit = u64::MAX / rows / self.shard.count - 1;
-            return Err(Error::Option(format!("k, the number of a batch, must be below {limit}; it is {k}")));
+            return Err(Error::rule("k", format!("below {limit}"), k));
         }
         let (s, p) = (self.source.seq_length(), self.source.predictions());
         let mut batch = Batch::zeros(self.batch_size, s, p).ok_or_else(|| {
             let bytes = 4 * self.batch_size * (4 * s + 3 * p + 1);
-            Error::Option(format!("no memory for a batch of {} x {s} tokens, {bytes} bytes", self.batch_size))
+            let batch = format!("a batch of {} x {s} tokens ({bytes} bytes)", self.batch_size);
+            let reason = format!("not enough memory for {batch}; pass a smaller `batch_size`");
+            Error::System { option: Some("batch_size"), reason }
         })?;
         let Shard { index, count } = self.shard;
         batch.fill(&*self.source, |row| index + count * (k * rows + row as u64))?;

@@ -43,17 +43,16 @@ impl Prefetch {
     /// Starts the threads.
     ///
     /// # Errors
-    /// [`Error::Option`] if the system has no threads left, or a number in `ahead` is 0.
+    /// [`Error::System`] if the system has no threads left; [`Error::Rule`] if a number in `ahead` is 0.
     pub fn start(batches: Arc<dyn Batches>, ahead: &Ahead) -> Result<Self> {
         for (name, value) in
             [("step", ahead.step), ("prefetch", ahead.depth as u64), ("num_threads", ahead.threads as u64)]
         {
             if value == 0 {
-                return Err(Error::Option(format!("{name} must be at least 1; it is 0")));
+                return Err(Error::rule(name, "at least 1", 0));
             }
         }
-        let no_threads =
-            |error: &dyn std::fmt::Display| Error::Option(format!("cannot start {} threads: {error}", ahead.threads));
+        let no_threads = |error: &dyn std::fmt::Display| Error::threads(ahead.threads, error);
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(ahead.threads).build().map_err(|error| no_threads(&error))?;
         let (sender, ready) = sync_channel(ahead.depth);
@@ -105,7 +104,7 @@ mod tests {
         fn batch(&self, k: u64) -> Result<Batch> {
             self.made.fetch_add(1, Ordering::SeqCst);
             if self.fails_at == Some(k) {
-                return Err(Error::Input("no more".into()));
+                return Err(Error::input("no more"));
             }
             assert_ne!(self.panics_at, Some(k), "as the test wants it");
             let empty = || vec![0; 1];
@@ -205,7 +204,7 @@ mod tests {
         let prefetch = Prefetch::start(batches, &AHEAD).unwrap();
         assert_eq!(label(prefetch.next(LONG).unwrap()), Some(0));
         let message = prefetch.next(LONG).unwrap_err().to_string();
-        assert!(message.starts_with("an internal error in batch 1"), "{message}");
+        assert!(message.starts_with("internal error: batch 1 "), "{message}");
     }
 
     #[test]
@@ -216,7 +215,7 @@ mod tests {
             (Ahead { threads: 0, ..AHEAD }, "num_threads"),
         ] {
             let message = Prefetch::start(counting(None), &ahead).unwrap_err().to_string();
-            assert_eq!(message, format!("{name} must be at least 1; it is 0"));
+            assert_eq!(message, format!("{name} must be at least 1, got 0"));
         }
     }
 }

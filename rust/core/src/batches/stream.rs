@@ -72,24 +72,25 @@ impl<D: Documents + Send> InstanceStream<D> {
     /// Walks over the chunks of the first epoch, on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// [`Error::Option`] if options are out of range, ask for the reference's generator, or contradict the vocabulary;
+    /// [`Error::Rule`] or [`Error::Conflict`] if options are out of range, ask for the reference's generator, or contradict
+    /// the vocabulary;
     /// [`Error::Input`] if no document gives an instance; [`Error::Interrupted`] if `progress` stops the walk.
     pub fn new(documents: D, vocab: Vocab, options: InstanceOptions, progress: &mut dyn Progress) -> Result<Self> {
         let masker = Masker::new(&options, &vocab)?;
         if options.rng != RngKind::Fast {
-            return Err(Error::Option(
-                "rng must be \"fast\": the reference's generator makes instances only in their order, not one by one"
-                    .into(),
-            ));
+            let fix = "the reference's generator makes instances only in order, not one by one";
+            return Err(Error::rule_with_fix("rng", "'fast'", "'reference'", fix));
         }
         let mut stream = Self { documents, vocab, options, masker, epoch_len: 0, known: Mutex::default() };
         let first = stream.build(0, progress)?;
         if first.is_empty() {
-            return Err(Error::Input(format!(
-                "none of the store's {} documents gives an instance: each has a single sentence of one token, or is left \
-                 out by single_segment",
-                stream.documents.num_documents()
-            )));
+            return Err(Error::input(match stream.documents.num_documents() {
+                0 => "no instances: the store has no documents".to_owned(),
+                count => format!(
+                    "no instances: each of the store's {count} documents has a single sentence of one token, or is dropped \
+                     by `single_segment`"
+                ),
+            }));
         }
         stream.epoch_len = first.len();
         Ok(stream)
@@ -378,8 +379,8 @@ mod tests {
             let message = batches.batch(k).unwrap_err().to_string();
             assert!(message.contains(&k.to_string()), "{message}");
         }
-        assert!(batches.shard(2, 2).err().unwrap().to_string().contains("they are 2 and 2"));
-        assert!(batches.shard(0, 0).err().unwrap().to_string().contains("they are 0 and 0"));
+        assert!(batches.shard(2, 2).err().unwrap().to_string().contains("index must be below count, 2, got 2"));
+        assert!(batches.shard(0, 0).err().unwrap().to_string().contains("count must be at least 1, got 0"));
         assert!(batches.shard(0, 1 << 31).unwrap().shard(0, 4).is_err());
     }
 
@@ -387,11 +388,11 @@ mod tests {
     fn what_gives_no_instance_or_cannot_be_drawn_singly_is_refused() {
         let options = InstanceOptions::default();
         let message = stream(&[vec![1], vec![1]], &options).unwrap_err().to_string();
-        assert!(message.contains("none of the store's 2 documents"), "{message}");
+        assert!(message.contains("each of the store's 2 documents"), "{message}");
         let message = stream(&[vec![3, 3]], &options.reference()).unwrap_err().to_string();
-        assert!(message.contains("rng must be \"fast\""), "{message}");
+        assert!(message.contains("rng must be 'fast', got 'reference'; "), "{message}");
         let empty = InstanceStream::new(MemoryDocuments::new(), vocab(), InstanceOptions::default(), &mut NoProgress);
-        assert!(empty.unwrap_err().to_string().contains("none of the store's 0 documents"));
+        assert!(empty.unwrap_err().to_string().contains("no instances: the store has no documents"));
     }
 
     #[test]

@@ -104,14 +104,14 @@ fn fingerprint(path: &Path) -> std::io::Result<String> {
 /// [`Error::Input`] if an argument names nothing, [`Error::Io`] if a file or directory cannot be read.
 pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
     if inputs.is_empty() {
-        return Err(Error::Input("no input: name text files, folders, glob patterns, or - for standard input".into()));
+        return Err(Error::input("no input: name text files, directories, glob patterns, or - for standard input"));
     }
     let mut files = Vec::new();
     for input in inputs {
         let input = input.as_ref();
         if input == "-" {
             if files.iter().any(|f: &InputFile| f.kind == InputKind::Stdin) {
-                return Err(Error::Input("standard input (-) is named twice; it can be read once".into()));
+                return Err(Error::input("standard input (-) is named twice; it can be read once"));
             }
             files.push(InputFile { path: "<stdin>".into(), kind: InputKind::Stdin, bytes: 0 });
             continue;
@@ -120,16 +120,13 @@ pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 if is_token_store(path) {
-                    let name = path.display();
-                    return Err(Error::Input(format!(
-                        "{name}: a token store, not text; make-records takes one store, alone, as its input"
-                    )));
+                    let reason = "a token store, not text; make-records takes one store, alone, as its input";
+                    return Err(Error::input_at(path, reason));
                 }
                 let mut found = BTreeSet::new();
                 walk(path, &mut Vec::new(), &mut found)?;
                 if found.is_empty() {
-                    let name = path.display();
-                    return Err(Error::Input(format!("{name}: the folder holds no files (hidden ones are left out)")));
+                    return Err(Error::input_at(path, "the folder holds no files (hidden ones are left out)"));
                 }
                 push_all(found, &mut files)?;
             }
@@ -175,16 +172,15 @@ fn comma_advice(input: &Path) -> String {
 }
 
 fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
-    let no_such_file =
-        || Error::Input(format!("{}: no such file or folder{}", pattern.display(), comma_advice(pattern)));
+    let no_such_file = || Error::input_at(pattern, format!("no such file or folder{}", comma_advice(pattern)));
     // A pattern is text. A name that is not text can only be that of a file.
     let pattern = pattern.to_str().filter(|text| is_pattern(text)).ok_or_else(no_such_file)?;
     let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
-        .map_err(|e| Error::Input(format!("{pattern}: not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
+        .map_err(|e| Error::input_at(pattern, format!("not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
     let mut found = BTreeSet::new();
     let matches = quietly(|| matches.collect::<Vec<_>>()).ok_or_else(|| {
         let reason = "a file name where this pattern looks is not UTF-8; name the folder, or rename the file";
-        Error::Input(format!("{pattern}: {reason}"))
+        Error::input_at(pattern, reason)
     })?;
     for entry in matches {
         let path = entry.map_err(|e| {
@@ -200,7 +196,7 @@ fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
     }
     if found.is_empty() {
         let advice = comma_advice(Path::new(pattern));
-        return Err(Error::Input(format!("{pattern}: the pattern matches no file{advice}")));
+        return Err(Error::input_at(pattern, format!("the pattern matches no file{advice}")));
     }
     Ok(found)
 }
@@ -216,7 +212,7 @@ fn is_pattern(input: &str) -> bool {
 /// input. A hidden output is not read, so it is accepted.
 ///
 /// # Errors
-/// [`Error::Option`] naming both.
+/// [`Error::Conflict`] naming both.
 pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> Result<()> {
     let Ok(output_absolute) = std::path::absolute(output) else { return Ok(()) };
     let Some(output_real) = canonical(&output_absolute) else { return Ok(()) };
@@ -235,11 +231,14 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
             })
         };
         if takes_in {
-            return Err(Error::Option(format!(
-                "the output {} lies in the input {}, so that what is written would be read as text; choose another place",
-                output.display(),
-                input.display()
-            )));
+            return Err(Error::conflict_at(
+                "output",
+                output,
+                format!(
+                    "this output lies in the input {}, so that what is written would be read as text; choose another place",
+                    input.display()
+                ),
+            ));
         }
     }
     Ok(())
@@ -318,12 +317,12 @@ mod tests {
         assert_eq!(files[1].kind, InputKind::Stdin);
         for bad in ["nothing.txt", "*.csv", "empty", "empty/*"] {
             match expand_inputs(&[arg(bad)]) {
-                Err(Error::Input(text)) => assert!(text.contains(bad), "{text}"),
+                Err(error @ Error::Input { .. }) => assert!(error.to_string().contains(bad), "{error}"),
                 other => panic!("{bad}: {other:?}"),
             }
         }
-        assert!(matches!(expand_inputs(&["-", "-"]), Err(Error::Input(_))));
-        assert!(matches!(expand_inputs::<&str>(&[]), Err(Error::Input(_))));
+        assert!(matches!(expand_inputs(&["-", "-"]), Err(Error::Input { .. })));
+        assert!(matches!(expand_inputs::<&str>(&[]), Err(Error::Input { .. })));
     }
 
     #[test]
@@ -331,7 +330,7 @@ mod tests {
         let dir = tree();
         let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
         let message = |input: String| match expand_inputs(&[input]) {
-            Err(Error::Input(text)) => text,
+            Err(Error::Input { reason, .. }) => reason,
             other => panic!("{other:?}"),
         };
         let (a, b) = (at("a.txt"), at("b.txt"));
@@ -384,12 +383,12 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let dir = tree();
         let name = dir.path().join(OsStr::from_bytes(b"\xFF.txt"));
-        assert!(matches!(expand_inputs(&[&name]), Err(Error::Input(_))));
+        assert!(matches!(expand_inputs(&[&name]), Err(Error::Input { .. })));
         fs::write(&name, "text").unwrap();
         assert_eq!(expand_inputs(&[&name]).unwrap()[0].path, name);
         // The pattern matches that name too.
         match expand_inputs(&[dir.path().join("*.txt")]) {
-            Err(Error::Input(reason)) => assert!(reason.contains("not UTF-8"), "{reason}"),
+            Err(Error::Input { reason, .. }) => assert!(reason.contains("not UTF-8"), "{reason}"),
             other => panic!("{other:?}"),
         }
     }

@@ -174,12 +174,18 @@ impl Masker {
     /// Like [`Masker::new`], for options whose ranges are already checked as far as masks are concerned.
     pub(crate) fn unchecked(options: &InstanceOptions, vocab: &Vocab) -> Result<Self> {
         let ordinary = if options.replace_with_special { Vec::new() } else { vocab.ordinary.clone() };
-        if vocab.size == 0 || (ordinary.is_empty() && !options.replace_with_special) {
-            return Err(Error::Option(format!(
-                "the vocabulary must have an ordinary piece to put in place of masked tokens; it has {} pieces, none of \
-                 them ordinary",
-                vocab.size
-            )));
+        if vocab.size == 0 {
+            return Err(Error::rule("vocab_size", "at least 1", 0));
+        }
+        if ordinary.is_empty() && !options.replace_with_special {
+            return Err(Error::conflict(
+                "replace_with_special",
+                format!(
+                    "replace_with_special=False needs an ordinary piece to replace masked tokens with, but none of the \
+                     vocabulary's {} pieces is ordinary; use another vocabulary, or pass replace_with_special=True",
+                    vocab.size
+                ),
+            ));
         }
         Ok(Self {
             cumulative: ngram_cumulative(options.ngram, options.favor_shorter_ngram),

@@ -69,20 +69,19 @@ impl Default for MaskOptions {
 impl MaskOptions {
     /// Checks every range, and returns the options for [`Masker`].
     fn checked(&self) -> Result<InstanceOptions> {
-        let (cap, share, ngram) = (self.max_predictions_per_seq, self.masked_lm_prob, self.ngram);
-        let error = |rule: &str, value: String| Err(Error::Option(format!("{rule}; it is {value}")));
+        let (cap, fraction, ngram) = (self.max_predictions_per_seq, self.masked_lm_prob, self.ngram);
         if let Some(cap) = cap.filter(|cap| !(1..=65_536).contains(cap)) {
-            return error("max_predictions_per_seq must be from 1 to 65536", cap.to_string());
+            return Err(Error::rule("max_predictions_per_seq", "from 1 to 65536", cap));
         }
-        if !(0.0..=1.0).contains(&share) {
-            return error("masked_lm_prob must be from 0 to 1", share.to_string());
+        if !(0.0..=1.0).contains(&fraction) {
+            return Err(Error::rule("masked_lm_prob", "from 0 to 1", fraction));
         }
         if !(1..=64).contains(&ngram) {
-            return error("ngram must be from 1 to 64", ngram.to_string());
+            return Err(Error::rule("ngram", "from 1 to 64", ngram));
         }
         Ok(InstanceOptions {
             max_predictions_per_seq: cap.unwrap_or(usize::MAX),
-            masked_lm_prob: share,
+            masked_lm_prob: fraction,
             ngram,
             favor_shorter_ngram: self.favor_shorter_ngram,
             do_whole_word_mask: self.do_whole_word_mask,
@@ -176,10 +175,7 @@ impl RowMasker {
         let named = [("pad_id", vocab.pad), ("cls_id", vocab.cls), ("sep_id", vocab.sep), ("mask_id", vocab.mask)];
         for (name, id) in named.into_iter().chain(special_ids.iter().map(|&id| ("special_ids", id))) {
             let Some(kind) = kinds.get_mut(id as usize) else {
-                return Err(Error::Option(format!(
-                    "{name} must be below the vocabulary's size, {}; {id} is not",
-                    vocab.size
-                )));
+                return Err(Error::rule(name, format!("below the vocabulary's size, {}", vocab.size), id));
             };
             *kind = (*kind & START) | SPECIAL | BORDER;
         }

@@ -63,7 +63,8 @@ pub fn instances(
 /// Returns `0..count`, to be shuffled.
 fn numbers(count: u64, what: &str) -> Result<Vec<u32>> {
     let end = u32::try_from(count).map_err(|_| {
-        Error::Option(format!("rng='reference' takes up to {} {what}; there are {count}: use rng='fast'", u32::MAX))
+        let reason = format!("rng='reference' takes at most {} {what}, got {count}; use rng='fast'", u32::MAX);
+        Error::conflict("rng", reason)
     })?;
     Ok((0..end).collect())
 }

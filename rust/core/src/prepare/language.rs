@@ -29,7 +29,7 @@ impl LanguageRule {
     /// Parses `auto`, `each`, `und`, or an ISO 639-1 or 639-3 code.
     ///
     /// # Errors
-    /// [`Error::Option`] for anything else.
+    /// [`Error::Rule`] for anything else.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "auto" => return Ok(Self::EachInput),

@@ -92,7 +92,8 @@ impl CleanOptions {
             })?;
         }
         let set = RegexSet::new(&self.boilerplate);
-        set.map(Some).map_err(|error| Error::Option(format!("`boilerplate`: the patterns together: {error}")))
+        set.map(Some)
+            .map_err(|error| Error::conflict("boilerplate", format!("`boilerplate`: the patterns together: {error}")))
     }
 
     fn check(&self) -> Result<()> {
@@ -147,14 +148,14 @@ impl PrepareOptions {
     /// Checks that each value follows its rule.
     ///
     /// # Errors
-    /// [`Error::Option`] naming the first that does not.
+    /// [`Error::Rule`] or [`Error::Conflict`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         self.clean.check()?;
         if self.clean.join_hyphens && self.read.paragraphs == ParagraphRule::Line {
-            return Err(Error::Option(
+            return Err(Error::conflict(
+                "join_hyphens",
                 "join_hyphens=True must not be set with paragraphs='line', which joins no lines; pass \
-                 paragraphs='blank-line'"
-                    .into(),
+                 paragraphs='blank-line'",
             ));
         }
         if !(0.0..1.0).contains(&self.eval_fraction) {

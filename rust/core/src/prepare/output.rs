@@ -84,25 +84,21 @@ impl Target {
     /// Describes a file, or a directory of `shards` files.
     ///
     /// # Errors
-    /// [`Error::Option`] if the number of shards is outside its range, or if no output can have this name.
+    /// [`Error::Rule`] if the number of shards is outside its range, or if no output can have this name.
     pub fn new(path: &Path, shards: Option<u64>, compression: TextCompression) -> Result<Self> {
         if path == Path::new("-") {
-            return Err(Error::Option(
-                "`output` must be a file, or a directory with `num_shards`, not standard output".into(),
-            ));
+            return Err(Error::rule("output", "a file, or a directory with `num_shards`", "standard output"));
         }
         if path.file_name().is_none() {
-            return Err(Error::Option(format!("`output` must end in a name, got {:?}", path.display())));
+            return Err(Error::rule("output", "a path that ends in a name", format!("{:?}", path.display())));
         }
         if let Some(count) = shards.filter(|count| !(1..=MAX_SHARDS).contains(count)) {
             return Err(Error::rule("num_shards", format!("from 1 to {MAX_SHARDS}"), count));
         }
         let name = path.as_os_str().as_encoded_bytes();
         if shards.is_none() && name.ends_with(b"/") {
-            let path = path.display();
-            return Err(Error::Option(format!(
-                "{path}: a directory needs `num_shards`; without it, `output` is a file"
-            )));
+            let reason = "a directory needs `num_shards`; without it, `output` is a file";
+            return Err(Error::conflict_at("num_shards", path, reason));
         }
         let suffix = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let said = match suffix {
@@ -114,11 +110,14 @@ impl Target {
             shards.is_some() || !matches!(compression, TextCompression::Auto) && compression != said
         });
         if contradicts || matches!(suffix, "bz2" | "xz") {
-            let path = path.display();
-            return Err(Error::Option(format!(
-                "{path}: cannot write .{suffix}; use .gz, .zst or no suffix for a file, and `compression` for the shards of a \
-                 directory"
-            )));
+            return Err(Error::conflict_at(
+                "compression",
+                path,
+                format!(
+                    "cannot write .{suffix}; use .gz, .zst or no suffix for a file, and `compression` for the shards of a \
+                     directory"
+                ),
+            ));
         }
         let path = path.components().collect::<PathBuf>();
         let compression = compression.of(&path, shards.is_some());

@@ -72,7 +72,7 @@ pub fn prepare<S: AsRef<OsStr>>(
         refuse_output_in_input(inputs, target.path())?;
         let written = target.path().canonicalize().ok();
         if let Some(file) = files.iter().find(|file| written.is_some() && file.path.canonicalize().ok() == written) {
-            return Err(Error::Option(format!("{}: this input is the output too; name another", file.path.display())));
+            return Err(Error::conflict_at("output", &file.path, "this input is the output too; name another"));
         }
     }
     if let Some(held_out) = &outputs.held_out {
@@ -83,12 +83,15 @@ pub fn prepare<S: AsRef<OsStr>>(
         };
         let (training, held_out) = (real(&outputs.training), real(held_out));
         if training.starts_with(&held_out) || held_out.starts_with(&training) {
-            return Err(Error::Option(format!(
-                "{}: the output for evaluation and that for training, {}, are the same or one lies in the other; name \
-                 another `eval_output`",
-                held_out.display(),
-                training.display()
-            )));
+            return Err(Error::conflict_at(
+                "eval_output",
+                &held_out,
+                format!(
+                    "the output for evaluation and that for training, {}, are the same or one lies in the other; name \
+                     another `eval_output`",
+                    training.display()
+                ),
+            ));
         }
     }
     let language = match rule {
@@ -423,13 +426,13 @@ impl Sink {
         match nothing_left(summary, options) {
             // A dry run is for the counts and samples, so it must not fail.
             Some(why) if outputs.dry_run => summary.warnings.push(why),
-            Some(why) => return Err(Error::Input(why)),
+            Some(why) => return Err(Error::input(why)),
             None => {}
         }
         warn(summary, &self.look, options);
         if let Some(why) = none_held_out(summary, &self.look, options) {
             if !outputs.dry_run {
-                return Err(Error::Input(why));
+                return Err(Error::input(why));
             }
             summary.warnings.push(why);
         }

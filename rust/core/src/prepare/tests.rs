@@ -281,7 +281,7 @@ fn an_output_among_the_inputs_is_refused() {
         for input in [input.clone(), case.folder.path().join("in")] {
             let error = prepare(&[&input], &outputs, &case.options, &mut NoProgress);
             match error {
-                Err(Error::Option(_)) => {}
+                Err(Error::Conflict { option: "output", path: Some(_), .. }) => {}
                 Ok(_) if output != input => fs::remove_file(&output).unwrap(),
                 other => panic!("{output:?} {input:?}: {other:?}"),
             }

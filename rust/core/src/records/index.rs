@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stored::StoredOffsets;
 
 use super::tfrecord::{FOOTER_BYTES, HEADER_BYTES, Record, data_length, masked_crc};
+use crate::error::counted;
 use crate::{Error, Progress, Result};
 
 /// Bytes of a frame in addition to its data.
@@ -203,12 +204,13 @@ impl RecordIndex {
             })
             .collect();
         if records == 0 {
-            let what = match paths {
-                [] => "no record files".to_owned(),
-                [path] => format!("there is no record in {}", path.display()),
-                [path, rest @ ..] => format!("there is no record in {} and {} more files", path.display(), rest.len()),
-            };
-            return Err(Error::Input(what));
+            return Err(match paths {
+                [] => Error::input("no record files"),
+                [path] => Error::input_at(path, "no records"),
+                [path, rest @ ..] => {
+                    Error::input_at(path, format!("no records, nor in {}", counted(rest.len(), "more file")))
+                }
+            });
         }
         Ok(Self { files, first_records, records, spools })
     }

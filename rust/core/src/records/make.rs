@@ -80,7 +80,7 @@ pub struct Made {
 /// After an interruption at any moment, the same call resumes and ends with the same bytes.
 ///
 /// # Errors
-/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Option`] if a token store has another
+/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Conflict`] if a token store has another
 /// tokenizer or was made in reference mode, which needs the corpus itself.
 pub fn make_records(
     inputs: &[impl AsRef<OsStr>],
@@ -106,10 +106,12 @@ pub fn make_records(
     };
     match (given, instances.rng) {
         (Some(store), RngKind::Fast) => job.with_store(store, progress),
-        (Some(store), RngKind::Reference) => Err(Error::Option(format!(
-            "rng='reference' needs the text, not the token store {}: it depends on the surface of unknown characters",
-            store.display()
-        ))),
+        (Some(store), RngKind::Reference) => Err(Error::conflict_at(
+            "rng",
+            store,
+            "rng='reference' needs the text, not a token store, which does not keep unknown characters; pass the text, or \
+             rng='fast'",
+        )),
         (None, RngKind::Fast) => job.with_text(inputs, progress),
         (None, RngKind::Reference) => job.in_reference_order(inputs, progress),
     }
@@ -201,8 +203,7 @@ impl Job<'_> {
         let records = self.write(&store, identity, progress);
         drop(store);
         // An interrupted run needs the store to resume. A run that is refused for what the store holds does not.
-        if !matches!(records, Err(ref error) if !matches!(error, Error::Input(_) | Error::Option(_) | Error::Rule { .. } | Error::Exists { .. }))
-        {
+        if records.as_ref().err().is_none_or(is_refusal) {
             self.tidy(&folder)?;
         }
         let records = records?;
@@ -280,6 +281,11 @@ impl Job<'_> {
             self.timed("records", |_| write::write_reference(&instances, output, options, &origin, &mut *progress))?;
         Ok(self.done(records, None, replaced))
     }
+}
+
+/// Whether an error refuses options or data, so that repeating the call cannot succeed.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Input { .. } | Error::Rule { .. } | Error::Conflict { .. } | Error::Exists { .. })
 }
 
 fn input_identity(files: &[InputFile]) -> Result<Value> {

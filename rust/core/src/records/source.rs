@@ -74,11 +74,11 @@ impl RecordSource {
     /// # Errors
     /// Those of [`RecordIndex::open`]; [`Error::Record`] if the first record of a file is not an ALBERT record, has
     /// other lengths than that of the first file, has another sequence length than `options` ask for, or lacks the
-    /// `token_boundary` that masking again needs; [`Error::Option`] if the vocabulary has no pieces.
+    /// `token_boundary` that masking again needs; [`Error::Rule`] if the vocabulary has no pieces.
     pub fn open(paths: &[PathBuf], options: RecordOptions, progress: &mut dyn Progress) -> Result<Self> {
         let RecordOptions { seed, shuffle, remask, vocab_size, seq_length, index_dir, threads } = options;
         if vocab_size == Some(0) {
-            return Err(Error::Option("vocab_size must be at least 1; it is 0".into()));
+            return Err(Error::rule("vocab_size", "at least 1", 0));
         }
         let index = RecordIndex::open(paths, index_dir.as_deref(), threads, progress)?;
         let vocab_size = match (vocab_size, remask.as_ref().map(|masker| masker.vocab_size() as u32)) {

@@ -153,7 +153,7 @@ pub enum Found {
 ///
 /// # Errors
 ///
-/// [`Error::Option`] if the directory holds records with other options or of unknown origin; [`Error::Input`] if there
+/// [`Error::Exists`] if the directory contains records with other options or of unknown origin; [`Error::Input`] if there
 /// are no instances; [`Error::Interrupted`] with what to do; [`Error::Io`] naming the file.
 pub fn write_records<S: InstanceSource>(
     source: &S,
@@ -251,9 +251,9 @@ fn write<S: InstanceSource>(
     options.instances.validate()?;
     let instances = source.len();
     if instances == 0 {
-        return Err(Error::Input(format!(
-            "no instances: none of {} documents is long enough; the input must be one sentence a line, with a blank line \
-             between documents",
+        return Err(Error::input(format!(
+            "no instances: none of {} documents is long enough; the input must have one sentence per line, with a blank \
+             line between documents",
             origin.documents
         )));
     }

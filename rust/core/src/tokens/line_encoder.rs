@@ -106,7 +106,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
 /// Refuses a tokenizer other than the one that `store` was made with.
 ///
 /// # Errors
-/// [`Error::Option`].
+/// [`Error::Conflict`].
 pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> {
     if store.tokenizer_digest() == tokenizer.digest() {
         return Ok(());
@@ -131,10 +131,8 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
             short(tokenizer.digest()),
         )
     };
-    Err(Error::Option(format!(
-        "{} was made {reason}; pass no tokenizer, to use the store's own, or tokenize the text again",
-        store.folder().display(),
-    )))
+    let reason = format!("made {reason}; drop `tokenizer` to use the store's own, or tokenize the text again");
+    Err(Error::conflict_at("tokenizer", store.folder(), reason))
 }
 
 /// Returns a digest of a store's contents.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, Position, check_all, expand_corpus};
 use super::documents::{Documents, Ids, MemoryDocuments};
 use super::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
+use crate::error::counted;
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord, OnBadUtf8, refuse_output_in_input};
 use crate::files::lock::claim;
@@ -140,7 +141,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// [`Error::Input`] if there is nothing to read or no document in it; [`Error::InvalidUtf8`]; [`Error::LineTooLong`];
-/// [`Error::Option`] if `output` holds a store with other input or options; [`Error::Interrupted`] if `progress` asked
+/// [`Error::Exists`] if `output` contains a store with other input or options; [`Error::Interrupted`] if `progress` asked
 /// to stop; [`Error::Io`] and [`Error::Data`] from reading and writing.
 pub fn tokenize<E: Encode>(
     inputs: &[impl AsRef<OsStr>],
@@ -269,11 +270,15 @@ pub fn read_documents<E: Encode>(
 }
 
 fn no_documents(files: &[InputFile]) -> Error {
-    let first = files.first().map_or_else(String::new, |f| f.path.display().to_string());
-    let name = if files.len() > 1 { format!("{first} and {} more", files.len() - 1) } else { first };
-    Error::Input(format!(
-        "{name}: no documents, only blank lines or lines without tokens; give text, one sentence a line"
-    ))
+    let reason = "every line is blank or has no tokens; the input must have one sentence per line";
+    match files {
+        [] => Error::input(format!("no documents: {reason}")),
+        [file] => Error::input_at(&file.path, format!("no documents: {reason}")),
+        [file, rest @ ..] => {
+            let more = counted(rest.len(), "more file");
+            Error::input_at(&file.path, format!("no documents here, nor in {more}: {reason}"))
+        }
+    }
 }
 
 fn summary(meta: &StoreMeta, files: usize) -> Summary {
@@ -297,8 +302,9 @@ fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
     let Ok(folder) = output.canonicalize() else { return Ok(()) };
     let own = files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&folder)));
     own.map_or(Ok(()), |file| {
-        let (file, output) = (file.path.display(), output.display());
-        Err(Error::Option(format!("the input file {file} lies in the output folder {output}; choose another folder")))
+        let reason =
+            format!("this output directory contains the input {}; pass another directory", file.path.display());
+        Err(Error::conflict_at("output_dir", output, reason))
     })
 }
 

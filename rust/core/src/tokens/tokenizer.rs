@@ -558,9 +558,10 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let mut bytes = Vec::new();
         for &id in ids {
-            let piece = self.pieces.get(id as usize).ok_or_else(|| {
-                Error::Option(format!("ids must be below the vocabulary's size, {}; one is {id}", self.pieces.len()))
-            })?;
+            let piece = self
+                .pieces
+                .get(id as usize)
+                .ok_or_else(|| Error::rule("ids", format!("below the vocabulary's size, {}", self.pieces.len()), id))?;
             match (&self.engine, self.kinds[id as usize]) {
                 (Engine::WordPiece(_), _) => {
                     let rest = piece.strip_prefix("##");

@@ -96,17 +96,20 @@ impl ReadOptions {
     /// Checks that each value follows its rule.
     ///
     /// # Errors
-    /// [`Error::Option`] naming the first that does not.
+    /// [`Error::Rule`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         if self.text_field.is_empty() {
-            return Err(Error::Option("the name of the text field is empty; name a field, such as text".into()));
+            return Err(Error::rule("text_field", "the name of a field, such as text", "an empty name"));
         }
         match &self.document_separator {
-            Some(line) if line.trim().is_empty() => Err(Error::Option(
-                "the document separator is blank; give a line of text, or let blank lines separate documents".into(),
+            Some(line) if line.trim().is_empty() => Err(Error::rule_with_fix(
+                "document_separator",
+                "a line of text",
+                "a blank line",
+                "pass documents='blank-line' if blank lines separate documents",
             )),
             Some(line) if line.trim().contains('\n') => {
-                Err(Error::Option(format!("the document separator {line:?} is more than one line; give one line")))
+                Err(Error::rule("document_separator", "a single line", format!("{line:?}")))
             }
             _ => Ok(()),
         }

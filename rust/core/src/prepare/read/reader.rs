@@ -187,8 +187,8 @@ impl RawReader {
         let Some(kind) = found else { return Ok(()) };
         let advice =
             if kind == Kind::Text { "pass format='csv' if it is a table, or drop `text_field`" } else { "drop it" };
-        let path = file.path.display();
-        Err(Error::Option(format!("`text_field` has no effect: {path} was read as {}; {advice}", kind.what())))
+        let reason = format!("`text_field` has no effect on what was read as {}; {advice}", kind.what());
+        Err(Error::conflict_at("text_field", &file.path, reason))
     }
 
     /// Opens the current file. Returns `None` if it is empty.

@@ -97,7 +97,7 @@ fn there_must_be_a_record() {
     let empty = put(&folder, "empty", b"");
     let twice = [empty.clone(), empty];
     for paths in [&[][..], &twice[..1], &twice] {
-        assert!(matches!(open(paths, None), Err(Error::Input(_))));
+        assert!(matches!(open(paths, None), Err(Error::Input { .. })));
     }
 }
 
@@ -438,7 +438,7 @@ proptest! {
         }
         let records: Vec<_> = files.into_iter().flat_map(|(records, _)| records).collect();
         if records.is_empty() {
-            prop_assert!(matches!(open(&paths, None), Err(Error::Input(_))));
+            prop_assert!(matches!(open(&paths, None), Err(Error::Input { .. })), "no records");
         } else {
             prop_assert_eq!(read_all(&open(&paths, None).unwrap()), records);
         }

@@ -281,7 +281,7 @@ fn ids_beyond_the_vocabulary_are_refused() {
         let error = with(Some(7), remask.clone()).unwrap_err().to_string();
         assert!(error.contains("ids must be from 0 to 6, the vocabulary's last"), "{error}");
         assert!(error.starts_with(&format!("{}, record 0 at byte 0: ", path.display())), "{error}");
-        assert!(matches!(with(Some(0), remask), Err(Error::Option(_))));
+        assert!(matches!(with(Some(0), remask), Err(Error::Rule { .. })));
     }
     // By the masker's vocabulary.
     let vocab = Vocab {

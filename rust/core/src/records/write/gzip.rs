@@ -24,7 +24,7 @@ impl Deflater {
             // Records are in memory and the state is fresh, so an error here would be a bug of the library.
             self.0
                 .compress_vec(rest, out, FlushCompress::Sync)
-                .map_err(|error| Error::Input(format!("cannot compress: {error}")))?;
+                .map_err(|error| Error::Internal(format!("cannot compress: {error}")))?;
             // A flush is complete if it left room in the output.
             if self.0.total_in() as usize == part.len() && out.len() < out.capacity() {
                 return Ok(());

@@ -61,7 +61,7 @@ impl StoreWriter {
     /// one begins at `base`. Every sentence must have a token.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Option`] if an id is not in the vocabulary and does not fit the store.
+    /// [`Error::Io`]; [`Error::Internal`] if an id is not in the vocabulary and does not fit the store.
     pub fn push_sentences(&mut self, ids: Ids<'_>, base: u32, ends: &[u32]) -> Result<()> {
         if ends.is_empty() {
             return Ok(());
@@ -194,7 +194,7 @@ impl PartWriter {
 
     fn push(&mut self, ids: Ids<'_>, base: u32, ends: &[u32]) -> Result<()> {
         self.try_push(ids, base, ends).map_err(|e| {
-            if e.kind() == io::ErrorKind::InvalidData { Error::Option(e.to_string()) } else { self.error(e) }
+            if e.kind() == io::ErrorKind::InvalidData { Error::Internal(e.to_string()) } else { self.error(e) }
         })
     }
 
@@ -214,7 +214,7 @@ impl PartWriter {
             }
             (Ids::U32(ids), _) => ids[..count].iter().try_for_each(|&id| {
                 let id = u16::try_from(id).map_err(|_| {
-                    let rule = format!("ids must be below {}; one is {id}", self.header.vocab_size);
+                    let rule = format!("ids must be below {}, got {id}", self.header.vocab_size);
                     io::Error::new(io::ErrorKind::InvalidData, rule)
                 })?;
                 self.ids.write_all(&id.to_le_bytes())

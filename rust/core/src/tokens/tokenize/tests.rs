@@ -151,7 +151,7 @@ proptest! {
         let case = Case::new(&files);
         let options = TokenizeOptions { keep_bom, join_files, part_tokens, ..TokenizeOptions::default() };
         if expected.is_empty() {
-            prop_assert!(matches!(case.run(&options), Err(Error::Input(_))));
+            prop_assert!(matches!(case.run(&options), Err(Error::Input { .. })), "no documents");
             prop_assert!(folder_files(&case.output).is_empty());
             return Ok(());
         }
@@ -442,7 +442,7 @@ fn the_output_folder_is_no_input() {
     fs::create_dir(&output).unwrap();
     fs::write(output.join("a.txt"), "a b c\n").unwrap();
     let error = tokenize(&[output.join("a.txt")], &TOY, &output, &small(), &mut NoProgress).unwrap_err().to_string();
-    assert!(error.contains("output folder"), "{error}");
+    assert!(error.contains("output directory"), "{error}");
 }
 
 #[test]

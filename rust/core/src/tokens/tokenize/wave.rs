@@ -138,12 +138,7 @@ pub(super) fn run<E: Encode, S: Sink>(
 ) -> Result<()> {
     let pool = match options.threads {
         0 => None,
-        n => Some(
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(n)
-                .build()
-                .map_err(|e| Error::Option(format!("cannot start {n} threads: {e}")))?,
-        ),
+        n => Some(rayon::ThreadPoolBuilder::new().num_threads(n).build().map_err(|e| Error::threads(n, &e))?),
     };
     let threads = pool.as_ref().map_or_else(rayon::current_num_threads, rayon::ThreadPool::current_num_threads);
     let block_bytes = options.block_bytes.max(1);
@@ -231,7 +226,7 @@ impl<E: Encode, S: Sink> Worker<'_, E, S> {
             let vocab_size = self.encoder.vocab_size();
             if let Some(id) = ids.iter().map(|&id| id & !UNKNOWN_JOINS).find(|&id| id >= vocab_size) {
                 let rule = format!("the tokenizer gave id {id}, but its vocabulary has {vocab_size} pieces");
-                return Err(Error::Option(rule));
+                return Err(Error::Internal(rule));
             }
             match &mut out.ids {
                 IdBuffer::U16(narrow) => narrow.extend(ids.iter().map(|&id| id as u16)),

@@ -311,7 +311,7 @@ fn options_outside_their_rules_are_refused() {
         ReadOptions { document_separator: Some(" ".into()), ..options() },
         ReadOptions { document_separator: Some("a\nb".into()), ..options() },
     ] {
-        assert!(matches!(RawReader::new(Vec::new(), Arc::new(bad)), Err(Error::Option(_))));
+        assert!(matches!(RawReader::new(Vec::new(), Arc::new(bad)), Err(Error::Rule { .. })));
     }
 }
 

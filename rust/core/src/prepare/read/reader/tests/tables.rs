@@ -184,8 +184,9 @@ fn a_column_without_a_table_is_refused() {
     for (name, field) in [("noh.txt", "2"), ("a.txt", "article.body")] {
         let error = named(name, "1,One.\n2,Two.\n", |it| it.text_field = field.into()).unwrap_err();
         assert!(
-            error.contains("`text_field` has no effect: ")
-                && error.contains(&format!("{name} was read as plain text; pass format='csv'")),
+            error.contains(&format!(
+                "{name}: `text_field` has no effect on what was read as plain text; pass format='csv'"
+            )),
             "{error}"
         );
     }
