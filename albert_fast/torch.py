@@ -202,9 +202,9 @@ class BatchDataset(IterableDataset):
             dropped, again = number(short, "batch", "batches"), number(repeated, "row")
             what = f"drop {dropped} at the end" if dealing.drop_last else f"repeat {again} of the beginning"
             msg = (
-                f"accelerate will {what}, so that each of {processes} processes takes as many steps: to avoid it, pass "
-                f"a stop to albert_fast.torch.dataset that makes the number of batches a multiple of {step}; it is "
-                f"{len(self)}"
+                f"accelerate will {what}, so that its {processes} processes take the same number of steps: to avoid "
+                f"it, pass a stop to albert_fast.torch.dataset that makes the number of batches, {len(self)}, a "
+                f"multiple of {step}"
             )
             warnings.warn(msg, stacklevel=2)
 

@@ -18,7 +18,7 @@ SECONDS = "10"
 
 def _rate(values: list[float], what: str) -> str:
     """Format median and range."""
-    return f"{statistics.median(values):,.0f} {what} a second ({min(values):,.0f} to {max(values):,.0f})"
+    return f"{statistics.median(values):,.0f} {what}/s ({min(values):,.0f} to {max(values):,.0f})"
 
 
 def _vocabulary(model: Path, path: Path) -> Path:
@@ -49,8 +49,8 @@ def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> 
     stream = run_child(READERS, ["stream", str(output / "tokens"), SECONDS])
     say("batches: RecordReader")
     records = run_child(READERS, ["records", str(output), SECONDS])
-    two, plain, anew = stream["2"], records["as_they_are"], records["masked_anew"]
-    most = max(found["anonymous"] for found in (two, plain, anew))
+    two, plain, remasked = stream["2"], records["as_they_are"], records["remasked"]
+    most = max(found["anonymous"] for found in (two, plain, remasked))
     made, read = statistics.median(two["rates"]), statistics.median(plain["rates"])
     rows = [
         Row(
@@ -64,7 +64,7 @@ def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> 
         ),
         Row(
             "RecordReader, seq 512, random order, 2 threads",
-            f"{_rate(plain['rates'], 'records')}; masked anew {_rate(anew['rates'], 'records')}",
+            f"{_rate(plain['rates'], 'records')}; with new masks {_rate(remasked['rates'], 'records')}",
             "100,000",
             "",
             read >= 100_000,
@@ -72,7 +72,7 @@ def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> 
             f"{records['records']:,} records in the page cache, opened in {records['opened']:.2f} s",
         ),
         Row(
-            "memory of these, besides pages of mapped files",
+            "memory of these, without pages of mapped files",
             f"{most / MIB:.0f} MiB",
             "under 500 MiB",
             "",

@@ -173,7 +173,7 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
             "0.5x",
             share >= 0.25,
             share >= 0.5,
-            f"dd of zeros to the same folder, conv=fsync, {rate(dd)}",
+            f"dd of zeros to the same directory, conv=fsync, {rate(dd)}",
         ),
         Row(
             f"peak memory of make-records, {corpus.size / MB:.0f} MB",
@@ -315,13 +315,13 @@ def options() -> argparse.Namespace:
         default=sys.executable,
         metavar="FILE",
         help="a Python that has NumPy, PyTorch and transformers, to compare masks and training steps with "
-        "(default: this one, if it has)",
+        "(default: this one, if it has them)",
     )
     parser.add_argument(
         "--sentence-python",
         default=sys.executable,
         metavar="FILE",
-        help="a Python that has nltk, pysbd and sentencex, to compare prepare-text with (default: this one, if it has)",
+        help="a Python that has nltk, pysbd and sentencex, to compare prepare-text with (default: this one, if it can)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument(

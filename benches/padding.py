@@ -167,7 +167,7 @@ def step_rows(
     size = f"{BATCH} x {text.length} tokens"
     what = (
         f"a training step of base width, {layers} layers, float32, {size} of {text.origin} "
-        f"({100 * text.padding:.0f} % padding), {THREADS} threads"
+        f"({100 * text.padding:.0f}% padding), {THREADS} threads"
     )
     must, aim = TARGETS[text.length]
     say(f"training on real text: {size}, {layers} layers, {rounds} rounds")
@@ -213,7 +213,7 @@ def step_rows(
             "baseline",
             must,
             aim,
-            f"; {own:.1f} s, {BATCH / own:.1f} sequences a second; micro-batches of {shapes}; the first losses differ "
+            f"; {own:.1f} s, {BATCH / own:.1f} sequences/s; micro-batches of {shapes}; the first losses differ "
             f"by {apart:.1e}",
             against,
         )
@@ -268,7 +268,7 @@ def memory_row(text: Text, layers: int) -> tuple[Row, dict[str, Any]]:
         f"{text.rows} x {text.length} tokens each"
     )
     say(f"training on real text: memory of {MICRO_BATCHES} micro-batches")
-    must = f"within {100 * (MEMORY - 1):.0f} %"
+    must = f"within {100 * (MEMORY - 1):.0f}%"
     peaks: list[int] = []
     for count in (1, MICRO_BATCHES):
         case = replace(_case(text, layers), batches=str(_longest(text.path)), cut=False, rows=count * text.rows)

@@ -63,12 +63,12 @@ def records(folder: str, seconds: float) -> dict[str, Any]:
     source = RecordReader(files, BATCH)
     opened = time.perf_counter() - start
     masker = Masker(TokenStore(Path(folder) / "tokens").tokenizer())
-    anew = RecordReader(files, BATCH, remask=True, masker=masker)
+    remasked = RecordReader(files, BATCH, remask=True, masker=masker)
     return {
         "opened": opened,
         "records": len(source),
         "as_they_are": rates(source, seconds, 2),
-        "masked_anew": rates(anew, seconds, 2),
+        "remasked": rates(remasked, seconds, 2),
     }
 
 

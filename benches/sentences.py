@@ -83,7 +83,7 @@ def sentence_rows(folder: Path, python: str, rounds: int, megabytes: int) -> tup
                 theirs.setdefault(name, []).append(json.loads(done.stdout)["rate"])
     rows = []
     for name, must in SPLITTERS:
-        what = f"prepare-text, file to file, one thread, against {name} alone"
+        what = f"prepare-text, file to file, one thread, against {name}"
         if name not in theirs:
             rows.append(Row(what, f"not run: {missing[name]}", f"{must:g}x", "", None, None, name))
             continue

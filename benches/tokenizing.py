@@ -150,7 +150,7 @@ def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row]
             "12x",
             value >= 8 and large_enough,
             value >= 12 and large_enough,
-            f"sentencepiece's encode, 1 thread, {rate(one.theirs)}, each round on another {100 / rounds:.0f} % of the "
+            f"sentencepiece's encode, 1 thread, {rate(one.theirs)}, each round on another {100 / rounds:.0f}% of the "
             "text, ours on all of it with a cold cache",
         ),
         Row(

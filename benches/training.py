@@ -57,8 +57,7 @@ def _step_row(name: str, size: int, torch_python: str, rounds: int) -> tuple[Row
     about, their_about = opened[0].about, opened[1 + best].about
     row = Row(
         what,
-        f"{_range(ratios)}; {1000 * own:,.0f} ms, {size / own:,.1f} sequences a second; "
-        f"the first step {about['first']:.0f} s",
+        f"{_range(ratios)}; {1000 * own:,.0f} ms, {size / own:,.1f} sequences/s; the first step {about['first']:.0f} s",
         "1.0x",
         "1.15x",
         ratio >= 1,
@@ -101,7 +100,7 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
 
 def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
     """Return the row of a complete pretraining run of the smallest model, whose steps wait for input soonest."""
-    what = "share of the time that steps of tiny, 32 x 128 tokens with new masks, wait for their input"
+    what = "fraction of the time that steps of tiny, with 32 x 128 tokens and new masks, wait for input"
     say("training: a run from a token store")
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
@@ -125,15 +124,15 @@ def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Row(what, f"not measured: {reason}", "2 %", "", None, None, "pip install tensorflow"), {}
+        return Row(what, f"not measured: {reason}", "2%", "", None, None, "pip install tensorflow"), {}
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     # The first line is for the steps in which XLA compiles.
     shares = [line["input_wait"] for line in lines if "input_wait" in line][1:]
     share = statistics.median(shares)
     row = Row(
         what,
-        f"{100 * share:.2f} % ({100 * min(shares):.2f} to {100 * max(shares):.2f})",
-        "2 %",
+        f"{100 * share:.2f}% ({100 * min(shares):.2f} to {100 * max(shares):.2f})",
+        "2%",
         "",
         share < 0.02,
         None,

@@ -163,7 +163,7 @@ def test_rows_padded_to_several_widths(adapter: Any) -> None:
 def test_padding_between_tokens(adapter: Any) -> None:
     row = [*row_of(5), PAD, *row_of(5)]
     collator = adapter.Collator(masker_of(adapter), seed=1)
-    message = "in row 1, id 0 at position 5 is padding, and tokens follow it: pass attention_mask"
+    message = "in row 1, id 0 at position 5 is padding, and tokens follow it; pass attention_mask"
     with pytest.raises(AlbertFastError, match=message):
         collator([{"input_ids": row_of(4)}, {"input_ids": row}])
     batch = collator([{"input_ids": row, "attention_mask": [1] * 5 + [0] + [1] * 5}])

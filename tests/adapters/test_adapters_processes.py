@@ -127,6 +127,8 @@ def test_what_is_repeated_is_said(processes: list[dict[str, Any]], data: Path) -
     assert Counter(found.keys()) == Counter(torch_processes.expected(data, way, WORLD))
     assert found.total() == (way.stop or 0) * ROWS + ROWS
     (told,) = processes[0][way.name]["warnings"]
-    assert "accelerate will repeat 6 rows of the beginning, so that each of 2 processes takes as many steps" in told
-    assert "the number of batches, 7, is a multiple of 2" in told
+    assert (
+        "accelerate will repeat 6 rows of the beginning, so that its 2 processes take the same number of steps" in told
+    )
+    assert "the number of batches, 7, a multiple of 2" in told
     assert processes[1][way.name]["warnings"] == []

@@ -44,6 +44,13 @@ WRONG_OPTIONS = {
     "a symbol that is empty": "train-tokenizer text.txt --output-dir new --user-defined-symbols=",
     "no data to train on": "pretrain --output-dir new --model tiny",
     "two kinds of data to train on": "pretrain --tokens store --records files --output-dir new --model tiny",
+    "a number outside its range, in training": "pretrain --tokens store --model tiny --output-dir new --batch-size 0",
+    "no records to evaluate": "evaluate --checkpoint run",
+    "a precision that is none": "evaluate --checkpoint run --records records --precision half",
+    "a format that is none": "export --checkpoint run --output-dir new --format onnx",
+    "no model": "fill-mask",
+    "no checkpoint": "import-checkpoint --output-dir new",
+    "too little text": "demo --output-dir new --megabytes 0",
 }
 """What exits with 2, whatever the files contain."""
 
@@ -66,6 +73,17 @@ OTHER_ERRORS = {
     "an output that cannot be written": "prepare-text text.txt --output text.txt/new.txt",
 }
 """What exits with 1."""
+
+TRAINING_ERRORS = {
+    "figures that exist": "evaluate --checkpoint run --records records --output existing.txt",
+    "an export that cannot be written": "export --checkpoint run --output-dir text.txt/new",
+    "a missing checkpoint": "export --checkpoint none --output-dir new",
+    "a missing model": "fill-mask none text",
+    "missing weights": "import-checkpoint none --output-dir new",
+    "a missing store": "pretrain --tokens none --model tiny --output-dir new",
+    "a demo among other files": "demo --output-dir other",
+}
+"""What exits with 1 in the commands that need TensorFlow."""
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +116,13 @@ def test_something_else_is_wrong(command: Command, words: str) -> None:
     result = command(*words.split())
     assert result.code == 1, result.err
     assert Path("other/precious.txt").read_text() == "precious"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("words", TRAINING_ERRORS.values(), ids=TRAINING_ERRORS.keys())
+def test_something_else_is_wrong_in_training(command: Command, words: str) -> None:
+    pytest.importorskip("tensorflow")
+    test_something_else_is_wrong(command, words)
 
 
 def test_the_kind_of_an_error_decides() -> None:

@@ -385,7 +385,7 @@ def test_a_folder_that_cannot_be_written(command: Command) -> None:
 def test_a_parent_that_is_a_file(command: Command) -> None:
     golden_run(Path("run"))
     Path("file").write_text("")
-    assert refused(command, "--checkpoint", "run", "--output-dir", "file/out").endswith("file is not a folder")
+    assert refused(command, "--checkpoint", "run", "--output-dir", "file/out").endswith("file is not a directory")
 
 
 def other_tokenizer(folder: Path, pieces: int) -> Path:
