@@ -248,7 +248,7 @@ def test_two_runs_do_not_tokenize_into_one_folder(command: Command, model: Path,
     finally:
         os.close(handle)
     assert result.code == 1
-    assert "another run is writing to this folder" in result.error
+    assert "another run is writing to this directory" in result.error
     assert list(Path("store").iterdir()) == []
 
 

@@ -33,7 +33,7 @@ def words(name: str, source: Path, model: Path) -> list[object]:
 def test_files_about_the_data_are_skipped_and_named(name: str, directory: Path, command: Command, model: Path) -> None:
     whole = command(*words(name, directory, model))
     assert whole.code == 0, whole.err
-    assert "skipped files about the data: data/LICENSE, data/README.md; name a file to have it read" in whole.err
+    assert "skipped files about the data: data/LICENSE, data/README.md; to read one of them, pass its name" in whole.err
     one = command(*words(name, directory / "text.txt", model), "--output-dir", "one")
     assert "skipped" not in one.err
     # The descriptions beside them name the inputs.

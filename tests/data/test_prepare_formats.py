@@ -49,7 +49,7 @@ def test_one_stream_of_a_dump() -> None:
         assert result["formats"] == {"mediawiki": 1}
     corpus, result = prepared(page("Talk", "Talk.", 1) + PAGES)
     assert (corpus, result["counts"]["other_pages"]) == (PAGES_TEXT, 1)
-    assert "cut short" in refusal(PAGES[:-20])
+    assert "truncated" in refusal(PAGES[:-20])
 
 
 @pytest.mark.parametrize("between", ["<!-- filtered -->", "<?note x?>", "<!-- <page><title>C</title></page> -->"])
@@ -89,7 +89,7 @@ def test_arrow(name: str, fields: list[str], compress: Callable[[bytes], bytes])
         corpus, result = prepared(data, text_field=field)
         assert (corpus, result["formats"]) == (raw_text.corpus(), {"arrow": 1})
         assert prepared(data, text_field=field, num_threads=1)[0] == prepared(data, text_field=field, num_threads=3)[0]
-    assert "cut short" in refusal((GOLDEN / name).read_bytes()[:-700])
+    assert "truncated" in refusal((GOLDEN / name).read_bytes()[:-700])
 
 
 def test_columns_that_are_no_text() -> None:
@@ -215,7 +215,8 @@ def test_a_stray_quote_costs_one_row() -> None:
 
 
 def test_a_name_of_a_table_without_a_header_is_refused() -> None:
-    assert "its name says a table, but no header was found; pass --format tsv" in refusal("1\tOne.\n2\tTwo.\n", "a.tsv")
+    message = refusal("1\tOne.\n2\tTwo.\n", "a.tsv")
+    assert "its name is that of a table, but no header was found; pass --format tsv" in message
     assert prepared("text\nOne is here.\n", "a.csv")[0] == "One is here.\n\n"
     assert "raw.txt: --text-field has no effect on what was read as plain text" in refusal("1,One.\n", text_field="2")
 

@@ -162,7 +162,7 @@ def test_the_remedy_works_on_that_very_input(kind: str) -> None:
         ('{"text": "Two.",}', "a trailing comma at byte 16"),
         ('{text: "Two."}', "a name without quotation marks at byte 2"),
         ('{"text": "Two." // why\n', "a comment at byte 17"),
-        ('{"text": "C:\\dir"}', "an escape that JSON does not have"),
+        ('{"text": "C:\\dir"}', "an invalid escape"),
         ('{"text": "Two', "the object does not end on its line"),
         ('{"text": "Two."} {"text": "Three."}', "another object begins on the same line at byte 18"),
         ("Two.", "the line begins with 'T', not with {"),

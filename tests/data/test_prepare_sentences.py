@@ -98,7 +98,7 @@ def test_such_lines_of_other_formats(sentences: bool) -> None:
     assert text == "One is here.\nTwo is here.\n\n"
     assert (result["counts"]["letterless_lines"], result["counts"]["empty_documents"]) == (3, 1)
     message = refusal("***\n\n—\n", output="none.txt")
-    assert message == "no document is left of 1: 1 have no line of text, 2 lines had neither a letter nor a digit"
+    assert message == "no document is left of 1: 1 without text; also dropped: 2 lines without letters or digits"
 
 
 def test_marks_stay_with_their_neighbors() -> None:
@@ -154,7 +154,7 @@ def test_joining_hyphens_needs_lines_to_join() -> None:
     rows = json.dumps({"text": "An intro-\nduction is here."}) + "\n"
     text, result = prepared(rows, "rows.jsonl", join_hyphens=True)
     assert text == "An intro-\nduction is here.\n\n"
-    assert any("no hyphen is joined" in warning for warning in result["warnings"])
+    assert any("join_hyphens=True has no effect" in warning for warning in result["warnings"])
     text, result = prepared(rows, "rows.jsonl", join_hyphens=True, paragraphs="blank-line")
     assert (text, result["warnings"]) == ("An introduction is here.\n\n", [])
     assert "--join-hyphens must not be set with --paragraphs line" in refusal(

@@ -183,7 +183,7 @@ def test_dropping_them_from_other_inputs_is_warned_of(command: Command) -> None:
     Path("a.txt").write_text("It is {{x}} here.\n")
     result = command("prepare-text", "a.txt", "--output", "out.txt", "--drop-incomplete-sentences")
     assert result.code == 0, result.err
-    assert "--drop-incomplete-sentences has no effect: no input is a MediaWiki dump" in result.err
+    assert "--drop-incomplete-sentences has no effect: it applies only to MediaWiki dumps" in result.err
     assert Path("out.txt").read_text() == "It is {{x}} here.\n\n"
 
 

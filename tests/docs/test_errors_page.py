@@ -41,7 +41,7 @@ RECORDS = ["make-records", "a.txt", "--output-dir", "records"]
         ([*PREPARE, "pointer.parquet"], "this is a Git LFS pointer"),
         ([*PREPARE, "a.html"], "this is HTML"),
         ([*PREPARE, "cut.gz"], "data is truncated"),
-        ([*PREPARE, "empty.txt"], "holds no document"),
+        ([*PREPARE, "empty.txt"], "contains no document"),
         ([*PREPARE, "a.txt", "--eval-fraction", "0.001"], "holds out none of"),
         (["train-tokenizer", "a.jsonl", "--output-dir", "t"], "not text with one sentence per line"),
         (["train-tokenizer", "a.txt", "--output-dir", "t"], "is too large for this text, which gives at most"),

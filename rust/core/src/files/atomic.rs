@@ -120,7 +120,7 @@ pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> 
 
 /// Creates `folder` and its missing parents.
 pub fn create_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| Error::io("cannot create the folder", folder, source))
+    std::fs::create_dir_all(folder).map_err(|source| Error::io("cannot create the directory", folder, source))
 }
 
 /// Removes `path`. It is not an error if `path` does not exist.
@@ -134,7 +134,7 @@ pub fn remove(path: &Path) -> Result<()> {
 
 /// Removes what killed runs left in `folder`: temporaries of files whose names `is_ours` accepts.
 pub fn remove_stale(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
-    let cannot_read = |source| Error::io("cannot read the folder", folder, source);
+    let cannot_read = |source| Error::io("cannot read the directory", folder, source);
     for entry in std::fs::read_dir(folder).map_err(cannot_read)? {
         let name = entry.map_err(cannot_read)?.file_name();
         let ours = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX)).is_some_and(&is_ours);
@@ -153,7 +153,7 @@ pub fn sync_folder_of(path: &Path) -> Result<()> {
         Err(source) if matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
             Ok(())
         }
-        other => other.map_err(|source| Error::io("cannot sync the folder", folder, source)),
+        other => other.map_err(|source| Error::io("cannot sync the directory", folder, source)),
     }
 }
 

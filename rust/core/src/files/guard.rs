@@ -29,10 +29,8 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
 /// Returns the result of `work`, or why it failed. Crates that read foreign data detect most damage, but may panic on
 /// the rest.
 pub(crate) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    quietly(work).map_or_else(
-        || Err("what it says of itself contradicts itself".into()),
-        |result| result.map_err(|error| error.to_string()),
-    )
+    quietly(work)
+        .map_or_else(|| Err("its structure is inconsistent".into()), |result| result.map_err(|error| error.to_string()))
 }
 
 #[cfg(test)]
@@ -50,6 +48,6 @@ mod tests {
     fn a_panic_is_an_error() {
         assert_eq!(guarded(|| Ok::<_, String>(1)), Ok(1));
         assert_eq!(guarded(|| Err::<u8, _>("bad")), Err("bad".into()));
-        assert!(guarded(|| -> Result<u8, String> { panic!("not to be seen") }).unwrap_err().contains("contradicts"));
+        assert!(guarded(|| -> Result<u8, String> { panic!("not to be seen") }).unwrap_err().contains("inconsistent"));
     }
 }

@@ -32,7 +32,7 @@ impl FolderLock {
     /// # Errors
     /// [`Error::Io`] if the directory cannot be opened.
     pub fn take(folder: &Path) -> Result<Option<Self>> {
-        let file = File::open(folder).map_err(|source| Error::io("cannot open the folder", folder, source))?;
+        let file = File::open(folder).map_err(|source| Error::io("cannot open the directory", folder, source))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self::of(file, true))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -166,8 +166,9 @@ pub fn claim_whole(path: &Path) -> Result<FolderLock> {
             Err(error) if is_missing(&error) && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
-        let mut lock =
-            lock.ok_or_else(|| Error::data(path, "another run is writing this output; wait for it, or name another"))?;
+        let mut lock = lock.ok_or_else(|| {
+            Error::data(path, "another run is writing this output; wait for it, or pass another path")
+        })?;
         lock.made = made;
         return Ok(lock);
     }
@@ -198,7 +199,7 @@ fn is_missing(error: &Error) -> bool {
 }
 
 fn busy(folder: &Path) -> Error {
-    Error::data(folder, "another run is writing to this folder; wait for it, or pass another `output_dir`")
+    Error::data(folder, "another run is writing to this directory; wait for it, or pass another `output_dir`")
 }
 
 #[cfg(test)]
@@ -217,7 +218,7 @@ mod tests {
         copy.owner = Some(std::process::id() ^ 1);
         drop(copy);
         let error = lock(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("another run is writing to this folder"), "{error}");
+        assert!(error.contains("another run is writing to this directory"), "{error}");
         drop(held);
         lock(folder.path()).unwrap();
         drop(inherited);
@@ -240,7 +241,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a/b");
         let held = claim(&folder).unwrap();
-        assert!(claim(&folder).unwrap_err().to_string().contains("another run is writing to this folder"));
+        assert!(claim(&folder).unwrap_err().to_string().contains("another run is writing to this directory"));
         assert!(folder.is_dir());
         drop(held);
         assert!(!root.path().join("a").exists());

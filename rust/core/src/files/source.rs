@@ -151,8 +151,8 @@ impl Source {
             return Error::data(
                 &file.path,
                 format!(
-                    "byte {byte}, which follows the {name} data, is neither {name} data nor padding with zeros; fetch the file \
-                     again, or keep what comes before that byte: {name} -dc FILE > NEW"
+                    "byte {byte}: only {name} data or zeros may follow the {name} data, got other data; fetch the file again, \
+                     or keep only what comes before: {name} -dc FILE > NEW"
                 ),
             );
         }

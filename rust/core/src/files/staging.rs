@@ -41,8 +41,9 @@ impl Staging {
         }
         // A link would lead to files that are not from albert-fast.
         if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
-            let reason =
-                format!("this is in the way of the text while it is written, and no folder of {command}'s; remove it");
+            let reason = format!(
+                "this must be a directory that {command} made for unfinished output, got something else; remove it"
+            );
             return Err(Error::data(&folder, reason));
         }
         let prefix = format!(".{command}-");

@@ -118,7 +118,7 @@ pub(crate) fn note(skipped: &[PathBuf]) -> Option<String> {
     }
     let names: Vec<String> = skipped.iter().take(NAMED).map(|it| it.display().to_string()).collect();
     let more = if skipped.len() > NAMED { format!(" and {} more", skipped.len() - NAMED) } else { String::new() };
-    Some(format!("skipped files about the data: {}{more}; name a file to have it read", names.join(", ")))
+    Some(format!("skipped files about the data: {}{more}; to read one of them, pass its name", names.join(", ")))
 }
 
 #[derive(Debug, PartialEq, Eq)]

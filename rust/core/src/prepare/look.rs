@@ -124,7 +124,7 @@ impl Look {
             others.iter().max_by_key(|(_, samples)| samples.bytes).filter(|(_, samples)| is_much(samples))
         {
             return Some(format!(
-                "about {} of the text looks like {other}, and is taken for another language",
+                "about {} of the text looks like {other}, but is treated as another language",
                 percent(samples.bytes)
             ));
         }
@@ -138,7 +138,7 @@ impl Look {
         unknown.sort_unstable_by(|a, b| b.cmp(a));
         (unknown.len() > 1).then(|| {
             let list: Vec<_> = unknown.iter().map(|(bytes, found)| format!("{found} {}", percent(*bytes))).collect();
-            format!("the text is in several languages ({}), and no language's abbreviations are used", list.join(", "))
+            format!("the text is in several languages ({}), so no abbreviations are recognized", list.join(", "))
         })
     }
 }
@@ -162,7 +162,7 @@ mod tests {
     fn halves_in_two_languages() {
         let mixed = format!("{}{}", GERMAN.repeat(30), ENGLISH.repeat(30));
         let text = look(&mixed, "de").mixed().unwrap();
-        assert_eq!(text, "about 50% of the text looks like en, and is taken for another language");
+        assert_eq!(text, "about 50% of the text looks like en, but is treated as another language");
         let text = look(&mixed, "und").mixed().unwrap();
         assert!(text.contains("(en 50%, de 50%)") || text.contains("(de 50%, en 50%)"), "{text}");
         assert_eq!(look(&GERMAN.repeat(60), "de").mixed(), None);

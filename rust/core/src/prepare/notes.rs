@@ -29,46 +29,58 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
             (counts.other_pages, ["page that is not an article", "pages that are not articles"]),
         ] {
             if count > 0 {
-                why.push(format!("{count} {}", what[usize::from(count != 1)]));
+                why.push(format!("{count} {}", plural(count, what)));
             }
         }
         why.extend(warc::others(&counts.other_records));
         let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
         let files = if summary.inputs == 1 { "1 file".to_owned() } else { format!("{} files", summary.inputs) };
-        return Some(format!("the input ({files}) holds no document{why}"));
+        return Some(format!("the input ({files}) contains no document{why}"));
     }
     let clean = &options.clean;
     let mut dropped = vec![
-        (counts.empty_documents, "have no line of text".to_owned()),
-        (counts.short_documents, format!("are shorter than min_document_chars={}", clean.min_document_chars)),
+        (counts.empty_documents, "without text".to_owned()),
+        (counts.short_documents, format!("shorter than min_document_chars={}", clean.min_document_chars)),
         (
             counts.few_sentences,
-            format!("have fewer sentences than min_document_sentences={}", clean.min_document_sentences),
+            format!("with fewer sentences than min_document_sentences={}", clean.min_document_sentences),
         ),
         (
             counts.non_letters,
-            format!("have a larger fraction of non-letters than max_non_letters={}", clean.max_non_letters),
+            format!("with a larger fraction of non-letters than max_non_letters={}", clean.max_non_letters),
         ),
-        (counts.duplicate_documents, "are duplicates (dedup_documents=True)".to_owned()),
-        (summary.held_out.documents, format!("are held out (eval_fraction={})", options.eval_fraction)),
+        (
+            counts.duplicate_documents,
+            format!("{} (dedup_documents=True)", plural(counts.duplicate_documents, ["duplicate", "duplicates"])),
+        ),
+        (summary.held_out.documents, format!("held out (eval_fraction={})", options.eval_fraction)),
     ];
     dropped.retain(|(count, _)| *count > 0);
     dropped.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let mut reasons: Vec<_> = dropped.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
+    let documents: Vec<_> = dropped.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
+    let mut lines = Vec::new();
     for (count, what) in [
-        (counts.boilerplate_lines, "lines matched `boilerplate`"),
-        (counts.letterless_lines, "lines had neither a letter nor a digit"),
+        (counts.boilerplate_lines, ["line that matches `boilerplate`", "lines that match `boilerplate`"]),
+        (counts.letterless_lines, ["line without letters or digits", "lines without letters or digits"]),
         (
             if clean.drop_incomplete_sentences { counts.incomplete_sentences } else { 0 },
-            "sentences were incomplete (drop_incomplete_sentences=True)",
+            [
+                "incomplete sentence (drop_incomplete_sentences=True)",
+                "incomplete sentences (drop_incomplete_sentences=True)",
+            ],
         ),
-        (counts.duplicate_lines, "lines were duplicates (dedup_lines=True)"),
+        (counts.duplicate_lines, ["duplicate line (dedup_lines=True)", "duplicate lines (dedup_lines=True)"]),
     ] {
         if count > 0 {
-            reasons.push(format!("{count} {what}"));
+            lines.push(format!("{count} {}", plural(count, what)));
         }
     }
-    Some(format!("no document is left of {}: {}", summary.documents_read, reasons.join(", ")))
+    let also = if lines.is_empty() { String::new() } else { format!("; also dropped: {}", lines.join(", ")) };
+    Some(format!("no document is left of {}: {}{also}", summary.documents_read, documents.join(", ")))
+}
+
+fn plural(count: u64, forms: [&'static str; 2]) -> &'static str {
+    forms[usize::from(count != 1)]
 }
 
 /// Explains that no document is held out although some should be, and what to do.
@@ -88,21 +100,22 @@ pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOpt
 pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
     let advice = "pass documents='blank-line' if blank lines separate documents, or `document_separator`";
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
-    if summary.counts.documents_cut > 0 {
+    let added = summary.counts.documents_cut;
+    if added > 0 {
         summary.warnings.push(format!(
-            "documents of more than {} MiB were cut into several, which makes {} more; {advice}",
+            "documents longer than {} MiB were split, which adds {added} {}; {advice}",
             MAX_DOCUMENT >> 20,
-            summary.counts.documents_cut
+            plural(added, ["document", "documents"])
         ));
     } else if by_file
         && summary.documents_read == 1
         && (summary.text_bytes > LONE_DOCUMENT || look.hides_documents())
         && summary.formats.contains_key("text")
     {
-        summary.warnings.push(format!("all of the text is one document, as it is one file; {advice}"));
+        summary.warnings.push(format!("the whole text is one document, because it is one file; {advice}"));
     } else if by_file && look.hides_documents() {
         summary.warnings.push(format!(
-            "each text file is one document, though blank lines divide them into {} paragraphs; {advice}",
+            "each text file is one document, although blank lines divide the text into {} paragraphs; {advice}",
             look.paragraphs()
         ));
     }
@@ -118,7 +131,8 @@ pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions)
         ));
     } else if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
         summary.warnings.push(format!(
-            "the language of {unknown} of {} was not recognized; pass language=CODE for its abbreviations",
+            "the language of {unknown} of {} was not recognized; pass language=CODE to recognize the abbreviations of \
+             that language",
             if summary.documents_read == 1 {
                 "1 document".to_owned()
             } else {
@@ -130,14 +144,14 @@ pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions)
     let joins_all = options.read.paragraphs == ParagraphRule::BlankLine;
     if options.clean.join_hyphens && !joins_all && !(joins_text && summary.formats.contains_key("text")) {
         summary.warnings.push(
-            "no hyphen is joined: each line of this input is a paragraph; pass paragraphs='blank-line' if lines belong \
-             together"
+            "join_hyphens=True has no effect: each line of this input is a paragraph; pass paragraphs='blank-line' if \
+             paragraphs span lines"
                 .into(),
         );
     }
     if options.clean.drop_incomplete_sentences && !summary.formats.contains_key("mediawiki") {
         summary.warnings.push(
-            "drop_incomplete_sentences=True has no effect: no input is a MediaWiki dump, from which templates are removed"
+            "drop_incomplete_sentences=True has no effect: it applies only to MediaWiki dumps, and no input is one"
                 .into(),
         );
     }

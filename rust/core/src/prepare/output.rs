@@ -176,32 +176,33 @@ impl Target {
         let refuse = |reason: String| Err(Error::exists(&self.path, reason));
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return Ok(()) };
         if metadata.is_symlink() {
-            return refuse("this is a link, which would be replaced, not followed; name its target".into());
+            return refuse("this is a link, which would be replaced; pass its target".into());
         }
         if self.shards.is_none() {
             if metadata.is_dir() {
                 return refuse(
-                    "this is a directory; name a file, or pass `num_shards` to write files into a directory".into(),
+                    "this is a directory; pass a file, or pass `num_shards` to write files into a directory".into(),
                 );
             }
             if !metadata.is_file() {
-                return refuse("this is neither a file nor a directory; name another output".into());
+                return refuse("this is neither a file nor a directory; pass another path".into());
             }
             if !overwrite {
-                return refuse("this file exists; pass overwrite=True to replace it, or name another output".into());
+                return refuse("this file exists; pass overwrite=True to replace it, or another path".into());
             }
             return Ok(());
         }
         if !metadata.is_dir() {
-            return refuse("this is a file, and `num_shards` writes a directory; name another output".into());
+            return refuse("this is a file, and `num_shards` writes a directory; pass another path".into());
         }
         #[cfg(unix)]
         if fs::metadata(self.folder()).is_ok_and(|above| device(&above) != device(&metadata)) {
             return refuse(
-                "a file system is mounted here, and a directory is replaced as a whole; name a directory in it".into(),
+                "a file system is mounted here, and a directory is replaced as a whole; pass a directory inside it"
+                    .into(),
             );
         }
-        let error = |source| Error::io("cannot read the folder", &self.path, source);
+        let error = |source| Error::io("cannot read the directory", &self.path, source);
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(error)? {
             entries.push(entry.map_err(error)?.file_name());
@@ -209,13 +210,13 @@ impl Target {
         entries.sort();
         if let Some(foreign) = entries.iter().find(|name| !name.to_str().is_some_and(is_ours)) {
             return refuse(format!(
-                "the directory holds {:?}, which prepare-text did not write; name an empty or a new directory",
+                "the directory contains {:?}, which prepare-text did not write; pass an empty or a new directory",
                 Path::new(foreign).display()
             ));
         }
         if !entries.is_empty() && !overwrite {
             return refuse(
-                "the directory holds an earlier output; pass overwrite=True to replace it, or name another".into(),
+                "the directory contains an earlier output; pass overwrite=True to replace it, or another path".into(),
             );
         }
         Ok(())
@@ -358,7 +359,7 @@ pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
     if matches!(source.kind(), StorageFull | QuotaExceeded) {
         return Error::data(
             path,
-            format!("cannot write: {source}; nothing was kept: make room and run the same command again"),
+            format!("cannot write: {source}; nothing was kept: free some space and run the same command again"),
         );
     }
     Error::io("cannot write", path, source)

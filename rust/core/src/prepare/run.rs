@@ -126,7 +126,7 @@ pub fn prepare<S: AsRef<OsStr>>(
 }
 
 fn interrupted() -> Error {
-    Error::Interrupted("nothing was written; run the same command again to start afresh".into())
+    Error::Interrupted("nothing was written; run the same command again to start over".into())
 }
 
 fn pipeline(reader: &mut RawReader, sink: &mut Sink, shared: &Shared<'_>, progress: &mut dyn Progress) -> Result<()> {
@@ -439,7 +439,7 @@ impl Sink {
         let stale = outputs.training.held_out(None, TextCompression::Auto);
         if outputs.held_out.is_none() && stale.path().exists() {
             summary.warnings.push(format!(
-                "{} is of an earlier run; its documents may be in the training text now: remove it",
+                "{} is from an earlier run; its documents may now be in the training text: remove it",
                 stale.path().display()
             ));
         }

@@ -18,7 +18,7 @@ pub(crate) struct Meter {
 
 /// The error of a read that was abandoned.
 #[derive(Debug, thiserror::Error)]
-#[error("the work was stopped while it waited for input")]
+#[error("it was waiting for input")]
 pub(super) struct GivenUp;
 
 /// Reads a descriptor on which a read can block.

@@ -40,7 +40,7 @@ pub(super) const FILE_MAGIC: &[u8] = b"ARROW1\0\0";
 /// The end of a file.
 const FILE_END: &[u8] = b"ARROW1";
 
-const FETCH: &str = "the file is cut short or damaged: fetch it again, or write it again";
+const FETCH: &str = "the file is truncated or damaged: fetch it again, or write it again";
 
 /// Reads one column of a file.
 pub(super) struct ColumnReader {
@@ -227,8 +227,8 @@ impl ColumnReader {
     }
 
     fn unexpected_data(&self) -> Error {
-        let reason = "only another Arrow stream or file may follow the end of one, got other data; cut the data off, or fetch \
-                      the file again";
+        let reason = "only another Arrow stream or file may follow the end of one, got other data; remove that data, or \
+                      fetch the file again";
         Error::byte(&self.path, self.window.offset, reason)
     }
 
@@ -351,7 +351,7 @@ fn begin_file(window: &mut Window) -> Result<()> {
 /// set.
 fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
     let path = window.file.path.clone();
-    let truncated = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is cut short here; {FETCH}"));
+    let truncated = |offset: u64| Error::byte(&path, offset, format!("the Arrow data is truncated here; {FETCH}"));
     let at = window.offset;
     let mut length = window.read(4)?;
     if length.is_empty() && may_end {
@@ -392,7 +392,7 @@ fn read_message(window: &mut Window, may_end: bool) -> Result<Option<Message>> {
 fn too_long(path: &std::path::Path, at: u64, bytes: usize) -> Error {
     let reason = format!(
         "a record batch must be no longer than {MAX_BATCH} bytes, got {bytes}; write the data in smaller batches, or as \
-         Parquet (datasets: load_from_disk(FOLDER).to_parquet(FILE))"
+         Parquet (datasets: load_from_disk(DIRECTORY).to_parquet(FILE))"
     );
     Error::byte(path, at, reason)
 }
@@ -414,7 +414,9 @@ fn check_lengths(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), 
         }
     }
     if total > MAX_BATCH {
-        return Err(ArrowError::IpcError(format!("a batch of {total} bytes, of which {MAX_BATCH} can be read")));
+        return Err(ArrowError::IpcError(format!(
+            "a record batch must be no longer than {MAX_BATCH} bytes, got {total}"
+        )));
     }
     Ok(())
 }

@@ -167,7 +167,7 @@ pub(super) fn by_name(head: &[u8], whole: bool, path: &Path, field: &str) -> Res
         let format = kind.format().unwrap_or_default();
         return table::is_named(head, whole, kind, field, false).then_some(kind).ok_or_else(|| {
             format!(
-                "its name says a table, but no header was found; pass format='{format}' text_field=N (a column's name, or \
+                "its name is that of a table, but no header was found; pass format='{format}' text_field=N (a column's name, or \
                  its number from 1), or format='text' to read it as text"
             )
         });

@@ -95,7 +95,7 @@ fn outside_strings(line: &[u8], mut visit: impl FnMut(usize)) {
 }
 
 /// Converts lines in Python's repr to JSON Lines.
-pub(super) const FROM_PYTHON: &str = "make JSON Lines of it: python3 -c \"import ast, json, sys; \
+pub(super) const FROM_PYTHON: &str = "convert it to JSON Lines: python3 -c \"import ast, json, sys; \
     [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin if line.strip()]\" < FILE > NEW";
 
 /// Removes commas from line ends.
@@ -157,7 +157,7 @@ fn fault(line: &str, message: &str, byte: usize) -> Option<(String, String)> {
     }
     if message.starts_with("invalid escape") {
         let remedy = "write \\\\ for a backslash".into();
-        return Some((format!("an escape that JSON does not have at byte {byte}"), remedy));
+        return Some((format!("an invalid escape at byte {byte}"), remedy));
     }
     if message.starts_with("EOF") {
         let remedy = "write each object on one line".into();
@@ -181,7 +181,7 @@ fn fault(line: &str, message: &str, byte: usize) -> Option<(String, String)> {
                 format!("another object begins on the same line at byte {}", at + 1),
                 "write each object on one line".into(),
             ),
-            _ => (format!("more follows the object at byte {}", at + 1), "remove it".into()),
+            _ => (format!("other text follows the object at byte {}", at + 1), "remove it".into()),
         });
     }
     unexpected(line, at)
@@ -203,12 +203,12 @@ fn unexpected(line: &str, at: usize) -> Option<(String, String)> {
         '}' | ']' if before.ends_with(',') => {
             (format!("a trailing comma at byte {}", before.len()), "remove the comma".into())
         }
-        '/' | '#' => (format!("a comment at byte {here}"), "remove it: JSON has none".into()),
+        '/' | '#' => (format!("a comment at byte {here}"), "remove it: JSON has no comments".into()),
         '\u{201C}' | '\u{201D}' | '\u{201E}' | '\u{2018}' | '\u{2019}' => {
             (format!("a typographic quotation mark at byte {here}"), "write \" in its place".into())
         }
         _ if matches!(word.to_ascii_lowercase().as_str(), "nan" | "inf" | "infinity") => {
-            (format!("{word}, which is no number of JSON, at byte {here}"), "write null or NaN in its place".into())
+            (format!("{word}, which is not a JSON number, at byte {here}"), "write null or NaN in its place".into())
         }
         c if (c.is_alphabetic() || c == '_' || c == '$') && before.ends_with(['{', ',']) => {
             (format!("a name without quotation marks at byte {here}"), "write names in double quotes".into())

@@ -153,14 +153,17 @@ fn of_objects(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
         Values::Broken(at) if count > 0 && is_first_long => match text.get(at) {
             Some(b',') => other(
                 "JSON over several lines, with commas between the objects",
-                "make an array of it and JSON Lines of the array: \
+                "make it an array, and convert that to JSON Lines: \
                  (echo '['; sed '$ s/,[[:space:]]*$//' FILE; echo ']') | jq -c '.[]' > NEW",
             ),
             Some(0x1E) => other(
                 "a JSON text sequence with objects over several lines",
                 "JSON Lines has one object per line: jq --seq -c . FILE > NEW",
             ),
-            _ => other("JSON over several lines, broken after its first object", "fix it: jq . FILE names the place"),
+            _ => other(
+                "JSON over several lines, with a syntax error after its first object",
+                "fix it: jq . FILE shows where",
+            ),
         },
         _ if is_json => Shape::Lines,
         _ => Shape::Text,
@@ -168,7 +171,7 @@ fn of_objects(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
 }
 
 fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
-    const LOCATE: &str = "fix it: jq . FILE names the place";
+    const LOCATE: &str = "fix it: jq . FILE shows where";
     let inner = text[1..].trim_ascii_start();
     let is_object = inner.first() == Some(&b'{');
     if !matches!(inner, [b'{' | b'[' | b'"', ..]) {
@@ -188,12 +191,12 @@ fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
             ),
             _ => other(
                 "a JSON array of arrays",
-                "make objects of them: jq -c '.[] | {text: .[0]}' FILE > NEW takes the first item of each",
+                "convert them to objects: jq -c '.[] | {text: .[0]}' FILE > NEW takes the first item of each",
             ),
         };
     }
     if count > 1 && is_line && values(first, false) == (first.len(), 1, Values::Whole) {
-        let advice = "make objects of them: jq -c '{text: .[0]}' FILE > NEW takes the first item of each";
+        let advice = "convert them to objects: jq -c '{text: .[0]}' FILE > NEW takes the first item of each";
         return other("JSON Lines of arrays, not of objects", advice);
     }
     // Prose may begin with a bracket and a quotation mark.
@@ -203,7 +206,7 @@ fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
     match inner[1..].trim_ascii_start() {
         [b'\'', rest @ ..] if is_python_key(rest) => other(
             "a Python list of dictionaries, as repr writes it",
-            "make JSON Lines of it: python3 -c \"import ast, json, sys; \
+            "convert it to JSON Lines: python3 -c \"import ast, json, sys; \
              [print(json.dumps(it)) for it in ast.literal_eval(sys.stdin.read())]\" < FILE > NEW",
         ),
         [b'"' | b'}', ..] => match found {
@@ -212,11 +215,11 @@ fn of_array(text: &[u8], first: &[u8], is_line: bool, whole: bool) -> Shape {
                 "JSON Lines has one object per line: python3 -c \"import json, sys; \
                  [print(json.dumps(it)) for it in json.load(sys.stdin)]\" < FILE > NEW",
             ),
-            Values::Truncated => other("a JSON array that is cut short", "fetch or write the file again"),
+            Values::Truncated => other("a JSON array that is truncated", "fetch or write the file again"),
             Values::Broken(at) if text.get(at) == Some(&b']') && text[..at].trim_ascii_end().last() == Some(&b',') => {
                 other("a JSON array with a comma after its last item", "remove that comma")
             }
-            _ => other("a JSON array that is broken", LOCATE),
+            _ => other("a JSON array with a syntax error", LOCATE),
         },
         _ => Shape::Text,
     }

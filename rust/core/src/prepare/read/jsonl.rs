@@ -18,7 +18,7 @@ use crate::files::inputs::OnBadUtf8;
 
 /// The message for a last line that ends inside its object.
 const CUT_SHORT: &str =
-    "the file is cut short: its last object does not end; fetch the file again, or pass skip_bad=True to skip it";
+    "the file is truncated: its last object does not end; fetch the file again, or pass skip_bad=True to skip it";
 
 /// Calls `document` with the text of each object.
 pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document: impl FnMut(String)) -> Result<()> {
@@ -150,7 +150,7 @@ fn array_of_records(object: &Value) -> Option<String> {
     let of_objects = arrays.filter(|(name, items)| is_name(name) && items.iter().all(Value::is_object));
     let (name, items) = of_objects.max_by_key(|(_, items)| items.len())?;
     (!items.is_empty())
-        .then(|| format!("make JSON Lines of the records in its field {name:?}: jq -c '.{name}[]' FILE > NEW, or "))
+        .then(|| format!("convert the records in its field {name:?} to JSON Lines: jq -c '.{name}[]' FILE > NEW, or "))
 }
 
 /// Whether jq accepts `field` after a dot.

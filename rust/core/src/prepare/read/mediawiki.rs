@@ -39,8 +39,8 @@ const REDIRECT_WORDS: &[&str] = &[
 ];
 
 /// The message for anything other than comments between pages.
-pub(super) const NO_PAGE: &str =
-    "only pages and comments may be here; split the file: one dump per file; skip_bad=True skips this text";
+pub(super) const NO_PAGE: &str = "only pages and comments may be here; split the file into one dump per file, or pass skip_bad=True \
+    to skip this text";
 
 /// The message for text before the first page of a dump without a header.
 pub(super) const NO_BEGINNING: &str = "the dump's beginning is missing: fetch the file again, or pass skip_bad=True to begin with \

@@ -51,7 +51,7 @@ impl ColumnReader {
         let handle = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         let reader = guarded(|| SerializedFileReader::new(handle)).map_err(|e| {
             let reason =
-                format!("the Parquet footer cannot be read ({e}); the file is cut short or damaged: fetch it again");
+                format!("the Parquet footer cannot be read ({e}); the file is truncated or damaged: fetch it again");
             Error::data(&path, reason)
         })?;
         let metadata = reader.metadata();
@@ -218,7 +218,7 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         let row = block.line + i as u64;
         if nulls.next_if_eq(&i).is_some() {
             let field = &records.options.text_field;
-            let reason = || format!("the column {field:?} is null; leave such rows out with skip_bad=True");
+            let reason = || format!("the column {field:?} is null; pass skip_bad=True to skip such rows");
             records.bad(counts, || Error::row(records.path, row, reason()))?;
             continue;
         }

@@ -233,7 +233,7 @@ impl RawReader {
                 }
                 let mut site = Site::parse(&header).map_err(|reason| {
                     let reason =
-                        if window.is_empty() { "the dump is cut short within its header".into() } else { reason };
+                        if window.is_empty() { "the dump is truncated within its header".into() } else { reason };
                     Error::data(&file.path, reason)
                 })?;
                 // This is the first stream of a multistream dump.
@@ -253,8 +253,8 @@ impl RawReader {
             Kind::Wet => (Ends::Record, RawKind::Wet, MAX_RECORD),
             Kind::Parquet => {
                 if window.is_compressed() || !file.is_seekable() {
-                    let reason = "this is Parquet within another compression or a pipe, where its end cannot be read first; \
-                                  give the Parquet file itself, which is compressed inside";
+                    let reason = "Parquet must be a file without further compression, because its end is read first; pass the \
+                                  Parquet file itself";
                     return Err(Error::data(&file.path, reason));
                 }
                 self.meter.bytes.store(self.before, Ordering::Relaxed);
@@ -298,7 +298,7 @@ fn open_table(window: &mut Window, is_tsv: bool, options: &ReadOptions) -> Resul
     let warning = if is_header { None } else { format::names_in(&text, delimiter, index) };
     let warning = warning.map(|(names, name)| {
         format!(
-            "{}: the first row looks like a header ({names}) and is read as text; pass text_field={name} if it is one",
+            "{}: the first row looks like a header ({names}), but is read as text; pass text_field={name} if it is one",
             path.display()
         )
     });
@@ -361,19 +361,23 @@ fn too_long(window: &Window, kind: &RawKind, limit: usize, data: &[u8]) -> Error
         return error;
     }
     match kind {
-        RawKind::MediaWiki(_) => {
-            Error::byte(path, window.offset, format!("no </page> within {limit} bytes{}", last_title(data)))
+        RawKind::MediaWiki(_) => Error::byte(
+            path,
+            window.offset,
+            format!("a page must end within {limit} bytes, got no </page>{}", last_title(data)),
+        ),
+        RawKind::Wikiextractor => {
+            Error::line(path, window.line, format!("an element must end within {limit} bytes, got no </doc>"))
         }
-        RawKind::Wikiextractor => Error::line(path, window.line, format!("no </doc> within {limit} bytes")),
         RawKind::Wet if warc::resume(data).is_some() => Error::byte(path, window.offset, warc::fault(data)),
         RawKind::Wet => Error::byte(path, window.offset, format!("a WARC record must be no longer than {limit} bytes")),
         RawKind::JsonLines => {
-            let reason = format!("longer than {limit} bytes; JSON Lines has one object a line (jq -c . writes it so)");
+            let reason = format!("longer than {limit} bytes; JSON Lines has one object per line: jq -c . FILE > NEW");
             Error::line(path, window.line, reason)
         }
         _ => {
             let reason = format!(
-                "longer than {limit} bytes without a line end; such a file is not prose, or its line ends are lost"
+                "longer than {limit} bytes without a line end; this file is not prose, or its line ends are missing"
             );
             Error::line(path, window.line, reason)
         }
@@ -449,11 +453,11 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
                     return Err(Error::byte(path, byte, mediawiki::NO_PAGE));
                 }
                 let advice = if rest.is_empty() {
-                    "fetch the file again, or, if it was cut out on purpose, add </mediawiki> at its end"
+                    "fetch the file again, or add </mediawiki> at its end if it is a part on purpose"
                 } else {
-                    "fetch the file again, or pass skip_bad=True to skip the page that is cut"
+                    "fetch the file again, or pass skip_bad=True to skip the truncated page"
                 };
-                let reason = format!("the dump is cut short here: no </mediawiki>{}; {advice}", last_title(rest));
+                let reason = format!("the dump is truncated here: no </mediawiki>{}; {advice}", last_title(rest));
                 return Err(Error::byte(path, end, reason));
             };
             let more = xml::ignorable(behind);
@@ -465,7 +469,7 @@ fn at_end(window: &Window, rest: &[u8], kind: &RawKind) -> Result<()> {
         }
         RawKind::Wet if !rest.trim_ascii().is_empty() => Err(Error::byte(path, window.offset, warc::fault(rest))),
         RawKind::Wikiextractor if !plain::is_blank(rest) => {
-            let reason = "the file is cut short: no </doc> for what begins here; run wikiextractor again";
+            let reason = "the file is truncated: the element that begins here has no </doc>; run wikiextractor again";
             let blank = rest.iter().take_while(|b| b.is_ascii_whitespace());
             let line = window.line + blank.filter(|&&b| b == b'\n').count() as u64;
             Err(Error::line(path, line, reason))

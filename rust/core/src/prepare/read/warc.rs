@@ -166,7 +166,9 @@ pub(super) fn fault(data: &[u8]) -> String {
         Next::Broken(_, Fault::Length(length)) => {
             format!("the Content-Length of this WARC record must lead to the next record, got {length}")
         }
-        Next::Whole { .. } | Next::Incomplete => "the file is cut short: no whole WARC record begins here".into(),
+        Next::Whole { .. } | Next::Incomplete => {
+            "the file is truncated: the WARC record that begins here is incomplete".into()
+        }
     };
     format!("{what}; fetch the file again, or pass skip_bad=True to skip such records")
 }
@@ -205,8 +207,8 @@ pub(super) fn parse(records: &Records<'_>, counts: &mut ReadCounts, mut document
         };
         if kind == "response" {
             records.bad(counts, || {
-                let reason = "this record is a server's response, not text; extract the text first (trafilatura), or take the \
-                              WET files, which hold it";
+                let reason = "this record is a server's response, not text; extract the text first (trafilatura), or use the \
+                              WET files, which contain it";
                 Error::byte(records.path, place, reason)
             })?;
         } else if matches!(kind, "conversion" | "resource") && is_text() {

@@ -202,7 +202,7 @@ fn what_cannot_be_written_or_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let paths = [put(&folder, "a", &framed(&numbered(0, 9)))];
     let error = open(&paths, Some(&paths[0])).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot create the folder {}", paths[0].display())), "{error}");
+    assert!(error.starts_with(&format!("cannot create the directory {}", paths[0].display())), "{error}");
     let error = open(&[folder.path().to_owned()], None).unwrap_err().to_string();
     assert!(error.contains("a folder; records are read in any order, from files only"), "{error}");
     let error = open(&[folder.path().join("no")], None).unwrap_err().to_string();

@@ -391,7 +391,7 @@ fn two_runs_do_not_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let held = crate::files::lock::lock(folder.path()).unwrap();
     let error = make(10, folder.path(), &options(1)).unwrap_err().to_string();
-    assert!(error.contains("another run is writing to this folder"), "{error}");
+    assert!(error.contains("another run is writing to this directory"), "{error}");
     drop(held);
     make(10, folder.path(), &options(1)).unwrap();
 }
@@ -402,7 +402,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let path = folder.path().join("file");
     std::fs::write(&path, b"").unwrap();
     let error = make(10, &path.join("out"), &options(1)).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot create the folder {}: ", path.join("out").display())), "{error}");
+    assert!(error.starts_with(&format!("cannot create the directory {}: ", path.join("out").display())), "{error}");
 }
 
 #[test]

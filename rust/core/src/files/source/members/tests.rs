@@ -49,7 +49,7 @@ fn other_bytes_after_the_data_are_named() {
             let (found, error) = read([whole.as_slice(), &vec![0; gap], garbage].concat());
             assert_eq!(found, b"one\ntwo\n", "{name}");
             let message = error.expect(name).to_string();
-            let place = format!("byte {},", whole.len() + gap + 1);
+            let place = format!("byte {}:", whole.len() + gap + 1);
             assert!(message.contains(&place) && message.contains(&format!("{name} -dc FILE > NEW")), "{message}");
         }
         // The beginning of another part is a truncated part.

@@ -141,7 +141,7 @@ fn damaged_data_is_an_error() {
     for whole in [stream(&[batch(&texts)], None), stream(&[batch(&texts)], Some(CompressionType::ZSTD))] {
         for length in [20, 200, whole.len() / 2, whole.len() - 9] {
             let message = read(&whole[..length], "text", |_| {}).unwrap_err();
-            assert!(message.starts_with("FILE") && message.contains("cut short"), "{message}");
+            assert!(message.starts_with("FILE") && message.contains("truncated"), "{message}");
         }
         // Not all damage is detected, but none may cause a panic or need too much memory.
         for at in (0..whole.len()).step_by(5) {

@@ -275,12 +275,12 @@ fn sure(head: &[u8]) -> Option<Kind> {
             Other::binary("a model's weights (safetensors)", "pass a text file")
         }
         _ if head.starts_with(b"MMIDIDX\0") => {
-            Other::binary("an index of tokenized text (Megatron-LM)", "pass the text that it was made of")
+            Other::binary("an index of tokenized text (Megatron-LM)", "pass the text that it was made from")
         }
         [b'\n', length, b'\n', piece, ..]
             if *length < 0x80 && *piece < *length && head.get(4 + *piece as usize) == Some(&0x15) =>
         {
-            Other::binary("a SentencePiece model", "pass a text file; a tokenizer is for `tokenizer`")
+            Other::binary("a SentencePiece model", "pass a text file; pass a tokenizer as `tokenizer`")
         }
         _ => return None,
     })

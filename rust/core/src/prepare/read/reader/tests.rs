@@ -221,7 +221,7 @@ fn bad_records_are_errors_or_skipped() {
         let message = read_lines(&["", lines[0], "", lines[bad]], &options()).unwrap_err();
         assert!(message.starts_with("000, line 4: "), "{message}");
         // The last line of these is incomplete.
-        let expected = if bad == 1 { "the file is cut short: " } else { "not a JSON object: " };
+        let expected = if bad == 1 { "the file is truncated: " } else { "not a JSON object: " };
         assert!(bad == 5 || message.contains(expected), "{message}");
     }
     let first_bad = ReadOptions { format: Format::Jsonl, ..skip };
@@ -268,7 +268,7 @@ fn data_that_is_not_text_is_named() {
         (b"[{\"text\": \"a\"}]", "a JSON array"),
         (b"{\n \"text\": \"a\"\n}\n", "jq -c ."),
         (pretty.as_bytes(), "jq -c ."),
-        (&gzip(b"PAR1PAR1"), "give the Parquet file itself"),
+        (&gzip(b"PAR1PAR1"), "pass the Parquet file itself"),
         (b"PAR1", "footer"),
     ] {
         let message = read(&[b"fine\n", bytes], &options()).unwrap_err();
@@ -318,8 +318,8 @@ fn options_outside_their_rules_are_refused() {
 #[test]
 fn truncated_files_are_named() {
     for (text, place) in [
-        (DUMP, "the dump is cut short here: no </mediawiki>, within the page \"D\""),
-        (WIKIEXTRACTOR, "000, line 8: the file is cut short"),
+        (DUMP, "the dump is truncated here: no </mediawiki>, within the page \"D\""),
+        (WIKIEXTRACTOR, "000, line 8: the file is truncated"),
     ] {
         let end = text.rfind("</text>").or(text.rfind("</doc>")).unwrap();
         let message = read(&[&text.as_bytes()[..end]], &options()).unwrap_err();
@@ -329,18 +329,18 @@ fn truncated_files_are_named() {
     let message = read(&[whole_pages.as_bytes()], &options()).unwrap_err();
     assert!(message.starts_with(&format!("000, byte {}: ", whole_pages.len())), "{message}");
     let message = read(&[&DUMP.as_bytes()[..50]], &options()).unwrap_err();
-    assert!(message.contains("cut short"), "{message}");
+    assert!(message.contains("truncated"), "{message}");
     // The advice in the messages works.
     let skip = ReadOptions { skip_bad: true, ..options() };
     let last = DUMP.rfind("<page>").unwrap();
     for end in [last + 7, last + 20, DUMP.rfind("</text>").unwrap(), DUMP.rfind("</page>").unwrap() + 3] {
         let message = read(&[&DUMP.as_bytes()[..end]], &options()).unwrap_err();
-        assert!(message.ends_with("pass skip_bad=True to skip the page that is cut"), "{message}");
+        assert!(message.ends_with("pass skip_bad=True to skip the truncated page"), "{message}");
         let read = read(&[&DUMP.as_bytes()[..end]], &skip).unwrap();
         assert_eq!((read.texts, read.counts.bad_records), (vec!["one\n".to_owned()], 1));
     }
     let message = read(&[whole_pages.as_bytes()], &options()).unwrap_err();
-    assert!(message.ends_with("add </mediawiki> at its end"), "{message}");
+    assert!(message.contains("add </mediawiki> at its end"), "{message}");
     assert_eq!(texts(&[format!("{whole_pages}</mediawiki>\n").as_bytes()], &options()).len(), 2);
     let stray = "<doc id=\"1\" title=\"\">\na\n<doc id=\"2\" title=\"\">\nb\n</doc>\nc\n</doc>\n";
     assert!(read(&[stray.as_bytes()], &options()).unwrap_err().starts_with("000, line 1: no </doc> before"));
@@ -441,7 +441,7 @@ fn parts_of_dumps_and_comments() {
     }
     assert_eq!(texts(&[b"</mediawiki>\n"], &options()), [""; 0]);
     for (text, place) in [
-        (&pages[..pages.len() - 9], "cut short here: no </mediawiki>, within the page \"D\""),
+        (&pages[..pages.len() - 9], "truncated here: no </mediawiki>, within the page \"D\""),
         (&format!("{pages}stray</mediawiki>"), "only pages"),
         (&format!("{pages}</mediawiki>{DUMP}"), "only pages"),
         (&DUMP.replace("<page><title>B", "<!-- <page><title>B"), "the comment that begins here is not closed"),
@@ -557,7 +557,7 @@ fn padding_and_junk_after_a_dump() {
         assert_eq!(texts(&text, false).unwrap(), ["one\n", "two\n"]);
     }
     for text in [format!("{DUMP}junk"), format!("{pages}junk"), format!("{DUMP}\0junk\0")] {
-        assert!(texts(&text, false).unwrap_err().contains("skip_bad=True skips this text"), "{text:?}");
+        assert!(texts(&text, false).unwrap_err().contains("pass skip_bad=True to skip this text"), "{text:?}");
         assert_eq!(texts(&text, true).unwrap(), ["one\n", "two\n"]);
     }
     let header = &DUMP[..DUMP.find("<page>").unwrap()];
@@ -626,7 +626,7 @@ fn remedies_for_records_of_other_shapes() {
     let nested = said("{\"article\": {\"body\": \"a\", \"by\": {\"name\": \"b\"}}}\n");
     assert!(nested.contains("(fields: \"article.body\", \"article.by.name\")"), "{nested}");
     let cut = said("{\"text\": \"a\"}\n{\"text\": \"b");
-    assert!(cut.contains("the file is cut short"), "{cut}");
+    assert!(cut.contains("the file is truncated"), "{cut}");
     for text in [
         "{\"data\": [{\"text\": \"a\"}], \"version\": \"1.1\"}",
         "{\"version\": 1, \"few\": [{\"a\": 1}], \"data\": [{\"text\": \"a\"}, {\"text\": \"b\"}], \"text\": null}\n",

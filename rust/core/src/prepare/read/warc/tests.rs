@@ -31,7 +31,7 @@ fn a_record_is_whole_if_another_or_the_end_follows() {
         }
     }
     assert_eq!(next(&record(9000, "One"), true, 0), Next::Incomplete);
-    assert!(fault(&record(9000, "One")).starts_with("the file is cut short"));
+    assert!(fault(&record(9000, "One")).starts_with("the file is truncated"));
     assert!(fault(&record(1, "One")).contains("must lead to the next record, got 1; "));
     assert!(fault(&[&record(9000, "One")[..], &two].concat()).contains("must lead to the next record, got 9000; "));
 }

@@ -146,8 +146,9 @@ fn a_table_is_recognized_by_its_name() {
     for (name, text) in [("noh.tsv", "1\tOne.\n2\tTwo.\n"), ("b.csv", "A sentence.\n"), ("c.csv", "1,One.\n2,Two.\n")] {
         let error = named(name, text, |_| {}).unwrap_err();
         let format = &name[name.len() - 3..];
-        let expected =
-            format!("{name}: its name says a table, but no header was found; pass format='{format}' text_field=N");
+        let expected = format!(
+            "{name}: its name is that of a table, but no header was found; pass format='{format}' text_field=N"
+        );
         assert!(error.starts_with(&expected), "{error}");
         assert_eq!(named(name, text, |it| it.format = Format::Text).unwrap().1, "text");
     }
@@ -167,7 +168,7 @@ fn a_header_read_as_a_row_gives_a_warning() {
     assert_eq!(
         warnings("id,\"Main text\"\n1,One.\n2,Two.\n", "2"),
         [
-            "a.csv: the first row looks like a header (id, Main text) and is read as text; pass text_field=\"Main text\" if \
+            "a.csv: the first row looks like a header (id, Main text), but is read as text; pass text_field=\"Main text\" if \
           it is one"
         ]
     );
