@@ -13,7 +13,7 @@ from albert_fast.cli.progress import Progress
 from albert_fast.cli.training import require_tensorflow, start_tensorflow
 from albert_fast.files import locked, write_atomic
 from albert_fast.options import Evaluate
-from albert_fast.text import duration
+from albert_fast.text import duration, number
 
 FIGURES = frozenset({"checkpoint", "records", "evaluation", "guessing"})
 """Keys that identify a file written by `--output`."""
@@ -46,14 +46,14 @@ def evaluate(options: Evaluate, given: frozenset[str]) -> None:
 def _check_output(output: Path, overwrite: bool) -> None:
     """Refuses to replace a file that would be lost, and an output that is not a file."""
     if output.is_dir():
-        raise CommandError(f"{output} is a folder: --output must name a file")
+        raise CommandError(f"--output must be a file, got the directory {output}")
     if output.exists() and not output.is_file():
-        raise CommandError(f"{output} is neither a file nor a folder: name another --output")
+        raise CommandError(f"--output must be a file, got {output}, which is another kind")
     if output.exists() and not overwrite:
-        raise CommandError(f"{output} exists: pass --overwrite to replace it, or another --output")
+        raise CommandError(f"{output} exists; pass --overwrite to replace it, or another --output")
     if output.exists() and not _is_ours(output):
         raise CommandError(
-            f"{output} was not written by evaluate, and --overwrite replaces only its own files: remove it, or pass "
+            f"{output} was not written by evaluate, and --overwrite replaces only its own files; remove it, or pass "
             "another --output"
         )
 
@@ -85,7 +85,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     shape = start.config
     if shape is None:
         raise CommandError(
-            f"{start.origin} has no albert_config.json beside it: put it there, or run import-checkpoint --model NAME"
+            f"{start.origin} has no albert_config.json beside it; put it there, or run import-checkpoint --model NAME"
         )
     initial.check_shapes(start, shape)
     described = data.describe_records(options.records, allow_other_tokenizer=allow_other)
@@ -100,7 +100,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     )
     held_out.check(shape)
     if len(held_out.source) == 0:
-        raise CommandError(f"{held_out.path}: there are no records")
+        raise CommandError(f"{held_out.path}: it has no records; pass files with at least one")
     guess = data.guess(held_out.source)
 
     import tensorflow as tf
@@ -115,8 +115,8 @@ def run(options: Evaluate) -> dict[str, Any]:
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     model = Albert(shape, tf.bfloat16 if precision == "bf16" else tf.float32)
     if missing := initial.assign(start, model.named_variables, shape):
-        raise CommandError(f"{start.origin} lacks {some(missing)}: evaluation needs both pretraining heads")
-    advice = f"with --eval-batch-size {options.eval_batch_size}: pass a smaller one, which changes no figure"
+        raise CommandError(f"{start.origin} lacks {some(missing)}; evaluation needs both pretraining heads")
+    advice = f"with eval_batch_size={options.eval_batch_size}; pass a smaller one, which does not change the figures"
     with device_errors("in the evaluation", device, advice), Progress() as progress:
         figures = Evaluator([model], held_out.source, device, jit=options.jit)(
             lambda done, count: progress("evaluate", "batches", done, count)
@@ -136,8 +136,8 @@ def show(found: dict[str, Any]) -> None:
     """Prints the figures, and what guessing by frequency would give."""
     figures, guessing = found["evaluation"], found["guessing"]
     step = "" if found["step"] is None else f", step {found['step']:,}"
-    print(f"{found['checkpoint']}{step}, on {figures['records']:,} records of {found['records']}")
+    print(f"{found['checkpoint']}{step}, on {number(figures['records'], 'record')} of {found['records']}")
     chance = {**guessing, "sentence_order_loss": math.log(2), "sentence_order_accuracy": 0.5}
     for name, guess in chance.items():
         print(f"{name:<24} {figures[name]:.4f}  (best constant answer {guess:.4f})")
-    info(f"{figures['predictions']:,} predictions in {duration(figures['seconds'])}")
+    info(f"evaluated {number(figures['predictions'], 'masked token')} in {duration(figures['seconds'])}")

@@ -8,13 +8,16 @@ from albert_fast import TokenStore
 from albert_fast.cli import run_folder
 from albert_fast.cli.build import command
 from albert_fast.cli.common import Stopped, UsageError, check_output_dir, info, warn
+from albert_fast.cli.flags import in_flags
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow
+from albert_fast.errors import option_error
 from albert_fast.options import Pretrain, TrainingOptions, flag
 from albert_fast.text import number
 from trainer.folder import CHECKPOINTS, COMPILED, empty
 from trainer.run.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
+from trainer.run.stops import TIME_IS_UP, StoppedTwiceError
 
 if TYPE_CHECKING:
     from trainer.exchange.initial import Initial
@@ -59,7 +62,8 @@ def run(options: Pretrain) -> "Outcome":
     check_output_dir(folder)
     workers, worker = cluster()
     if options.batch_size % workers:
-        raise UsageError(f"--batch-size {options.batch_size} must be a multiple of the {workers} workers of TF_CONFIG")
+        rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
+        raise option_error("batch_size", rule, options.batch_size)
     run_folder.check(folder)
     if options.overwrite and options.init_checkpoint is not None:
         run_folder.check_kept(folder, options.init_checkpoint)
@@ -67,8 +71,8 @@ def run(options: Pretrain) -> "Outcome":
     name, model = model_config(str(options.model), training.vocab_size)
     if training.vocab_size is None:
         warn(
-            f"{training.path} does not say how many pieces its tokenizer has: assuming the {model.vocab_size:,} of "
-            f"--model {name} (pass --tokenizer to be sure)"
+            f"{training.path} does not say how many pieces its tokenizer has; assuming {model.vocab_size:,}, as in "
+            f"--model {name}. Pass --tokenizer to be sure"
         )
     held_out = _held_out(options, max(1, options.eval_batch_size // workers), model, training)
     training.check(model)
@@ -93,13 +97,12 @@ def _train(
     cache = _compile_cache(options)
     if workers > 1:
         # TensorFlow waits for them without a message, for as long as it takes.
-        info(f"worker {worker}: waiting for all {workers} workers of TF_CONFIG")
+        info(f"worker {worker}: waiting for all {workers} workers in TF_CONFIG")
     with without_noise() if cache else contextlib.nullcontext():
         with quiet_start():
             from trainer.run import hardware
             from trainer.run.aside import working
             from trainer.run.pretrain import Job, pretrain
-            from trainer.run.stops import StoppedTwiceError
 
             devices = hardware.find()
 
@@ -123,6 +126,7 @@ def _train(
             lambda: f"stopped; {_kept(folder, again)}",
             cache.divert if cache else lambda: False,
             lambda start: _check_start(options, start, training),
+            in_flags,
         )
         try:
             outcome = pretrain(job, devices, warn)
@@ -133,8 +137,8 @@ def _train(
             cache.close()
     if outcome.finished:
         info(f"trained for {number(outcome.steps, 'step')}: {folder} (see report.html there)")
-    elif outcome.stopped == "--max-hours":
-        info(f"--max-hours is over, after step {outcome.steps:,}; {again}")
+    elif outcome.stopped == TIME_IS_UP:
+        info(f"stopped by --max-hours; saved after step {outcome.steps:,}: {again}")
     elif outcome.steps == 0:
         raise Stopped("no step was finished")
     else:
@@ -194,7 +198,10 @@ def _training_data(options: Pretrain, batch_size: int, vocab_size: int | None = 
         ("max_predictions_per_seq", found.source.max_predictions),
     ):
         if getattr(options, name) not in {None, there}:
-            raise UsageError(f"{flag(name)} is {getattr(options, name)}, but the records of {found.path} have {there}")
+            raise UsageError(
+                f"{flag(name)} must be {there}, that of the records {found.path}, got {getattr(options, name)}; "
+                "remove it"
+            )
     return found
 
 

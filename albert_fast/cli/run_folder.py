@@ -35,14 +35,14 @@ def made(folder: Path) -> Iterator[None]:
 def check(folder: Path) -> None:
     """Refuses a directory that contains something else."""
     if folder.is_dir() and not is_run(folder) and any(path.name not in FIRST for path in folder.iterdir()):
-        raise CommandError(f"{folder} is not empty, and holds no run of pretrain: pass another --output-dir")
+        raise CommandError(f"{folder} is not empty, and is not a run of pretrain; pass another --output-dir")
 
 
 def check_kept(folder: Path, init_checkpoint: Path) -> None:
     """Refuses initial weights that --overwrite would remove."""
     if resolved(init_checkpoint) == resolved(folder) or inside(init_checkpoint, folder / CHECKPOINTS):
         raise UsageError(
-            f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}: pass another "
+            f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}; pass another "
             "--output-dir"
         )
 

@@ -95,7 +95,7 @@ def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]
         return model, ModelConfig.preset(model, *([] if vocab_size is None else [vocab_size]))
     path = Path(model)
     if not path.is_file():
-        raise UsageError(f"--model must be one of {', '.join(PRESETS)}, or a configuration's file; there is no {model}")
+        raise UsageError(f"--model must be one of {', '.join(PRESETS)}, or the path of a configuration, got {model}")
     content: dict[str, Any] = config.read(path)
     content.pop("albert_fast_version", None)
     try:

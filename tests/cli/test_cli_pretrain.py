@@ -132,7 +132,7 @@ def test_which_model(command: Command, material: Material) -> None:
     assert told == "pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json"
     told = refused(command, *arguments(material, Path("run"), model="huge"))
     assert told.startswith("--model must be one of ")
-    assert told.endswith("or a configuration's file; there is no huge")
+    assert told.endswith("or the path of a configuration, got huge")
     for content, what in (
         ("{", "line 1, column 2: not JSON"),
         ("[]", "must be a mapping"),
@@ -199,18 +199,20 @@ def test_sizes_that_disagree(command: Command, material: Material) -> None:
     Path("other.json").write_text(json.dumps(MODEL | {"vocab_size": 3000}))
     for source in ({}, {"records": material.records}):
         told = refused(command, *arguments(material, Path("run"), model="other.json", **source), code=1)
-        assert told.startswith("vocab_size of the model must be that of the tokenizer: ")
-        assert "has 2,000 pieces, the model's configuration says 3,000; pass data made with the model's" in told
+        assert "the tokenizer must have 3,000 pieces, as many as the model, got 2,000; pass data made with the" in told
     told = refused(command, *arguments(material, Path("run"), records=material.records, max_seq_length=128))
-    assert told == f"--max-seq-length is 128, but the records of {material.records} have 64"
+    assert told == f"--max-seq-length must be 64, that of the records {material.records}, got 128; remove it"
     told = refused(command, *arguments(material, Path("run"), records=material.records, max_predictions_per_seq=20))
-    assert told == f"--max-predictions-per-seq is 20, but the records of {material.records} have 10"
-    told = refused(command, *arguments(material, Path("run"), max_seq_length=128), code=1)
-    assert told.startswith("sequences must be at most max_position_embeddings (64) long")
+    assert told == f"--max-predictions-per-seq must be 10, that of the records {material.records}, got 20; remove it"
+    told = refused(command, *arguments(material, Path("run"), max_seq_length=128))
+    assert told == "--max-seq-length must be at most 64, the model's max_position_embeddings, got 128"
+    Path("short.json").write_text(json.dumps(MODEL | {"max_position_embeddings": 32}))
+    told = refused(command, *arguments(material, Path("run"), records=material.records, model="short.json"), code=1)
+    assert told.startswith(f"{material.records}: the length of the instances must be at most 32, the model's max_pos")
+    assert told.endswith("got 64; make records with --max-seq-length 32, or use a model with more positions")
     Path("one.json").write_text(json.dumps(MODEL | {"type_vocab_size": 1}))
-    assert "type_vocab_size must be at least 2" in refused(
-        command, *arguments(material, Path("run"), model="one.json"), code=1
-    )
+    told = refused(command, *arguments(material, Path("run"), model="one.json"))
+    assert "type_vocab_size must be at least 2" in told
 
 
 @pytest.mark.parametrize("option", ["tokens", "records", "eval_records"])
@@ -227,13 +229,16 @@ def test_a_cluster_that_is_none(command: Command, material: Material, monkeypatc
         ("{", "TF_CONFIG must be like"),
         ("[1]", "TF_CONFIG must be like"),
         (json.dumps({"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}), "has no parameter servers"),
-        (json.dumps(workers | {"task": {"type": "worker", "index": 3}}), "must be below its 3 machines"),
+        (
+            json.dumps(workers | {"task": {"type": "worker", "index": 3}}),
+            "must be a whole number below 3, the number of machines of type worker, got 3",
+        ),
     ):
         monkeypatch.setenv("TF_CONFIG", config)
-        assert told in refused(command, *arguments(material, Path("run")), code=1)
+        assert told in refused(command, *arguments(material, Path("run")))
     monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
     told = refused(command, *arguments(material, Path("run")))
-    assert told == "--batch-size 8 must be a multiple of the 3 workers of TF_CONFIG"
+    assert told == "--batch-size must be a multiple of the number of workers in TF_CONFIG (3), got 8"
 
 
 # --- configuration ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,11 @@ ROOT = Path(__file__).parents[2]
         ("eval_fraction=0.1 holds", "--eval-fraction 0.1 holds"),
         ("made with dupe_factor=2, not 3", "made with --dupe-factor 2, not 3"),
         ("a vocabulary goes with Tokenizer.from_vocab_file", "a vocabulary goes with --vocab-file"),
+        ("started with optimizer=lamb, not adamw", "started with --optimizer lamb, not adamw"),
+        ("with jit=True, not jit=False; pass jit=True", "with --jit, not --no-jit; pass --jit"),
+        ("pass model='my run/albert_config.json' to", 'pass --model "my run/albert_config.json" to'),
+        ("made with do_lower_case=True and", "made with --do-lower-case and"),
+        ("overwrite=True to start over, or another `output_dir`", "--overwrite to start over, or another --output-dir"),
         # What is no option, and what stands in a path or in an address.
         ("`no_such_option` and x=1", "`no_such_option` and x=1"),
         ("https://example.org/?language=de", "https://example.org/?language=de"),
@@ -64,6 +70,25 @@ def test_the_core_names_no_flags() -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             if not line.strip().startswith("//"):
                 assert not {found[1] for found in ours.finditer(line)} & flags, f"{path}: {line.strip()}"
+
+
+TRAINER = ("", "run")
+"""The directories of the trainer whose strings name options as Python does."""
+
+FOREIGN = re.compile(r"--(query-gpu|format|id)=")
+"""Flags of nvidia-smi."""
+
+
+@pytest.mark.parametrize("directory", TRAINER)
+def test_the_trainer_names_no_flags(directory: str) -> None:
+    flags = {name.replace("_", "-") for function in cli.COMMANDS.values() for name in parameters(function)}
+    ours = re.compile(r"(?<![\w-])--(?:no-)?([a-z]+(?:-[a-z0-9]+)*)")
+    paths = [*(ROOT / "trainer" / directory).glob("*.py")]
+    assert paths
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and not FOREIGN.search(node.value):
+                assert not {found[1] for found in ours.finditer(node.value)} & flags, f"{path}: {node.value}"
 
 
 def test_a_message_of_the_core(command: Command) -> None:

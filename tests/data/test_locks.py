@@ -190,7 +190,7 @@ def test_an_evaluation_is_not_replaced(command: Command) -> None:
     needs_tensorflow()
     Path("found.json").write_text("precious")
     refused = command("evaluate", "--checkpoint", "run", "--records", "r", "--output", "found.json")
-    assert refused.error == "found.json exists: pass --overwrite to replace it, or another --output"
+    assert refused.error == "found.json exists; pass --overwrite to replace it, or another --output"
     assert Path("found.json").read_text() == "precious"
 
 
@@ -210,7 +210,7 @@ def test_only_an_evaluation_is_replaced(name: str, content: str, command: Comman
     words = ("evaluate", "--checkpoint", "run", "--records", "r", "--output", name, "--overwrite")
     refused = command(*words)
     assert refused.error == (
-        f"{name} was not written by evaluate, and --overwrite replaces only its own files: remove it, or pass another "
+        f"{name} was not written by evaluate, and --overwrite replaces only its own files; remove it, or pass another "
         "--output"
     )
     assert Path(name).read_text() == content

@@ -325,7 +325,9 @@ def test_a_run_keeps_the_model_of_its_records(model: Path, command: Command, tmp
     digest = hashlib.sha256((tmp_path / "bare.model").read_bytes()).hexdigest()
     trained = {"model_sha256": digest, "lower_case": True, "keep_accents": False}
     (tmp_path / "bare.config.json").write_text(json.dumps(trained))
-    message = r"made with --no-do-lower-case --keep-accents, .*: pass a copy of bare\.model in a directory of its own, "
+    message = (
+        r"made with do_lower_case=False and keep_accents=True, .*; pass a copy of bare\.model without the text rules "
+    )
     with pytest.raises(TrainerError, match=message):
         data.from_records([str(tmp_path / "cased")], 4, tokenizer=tmp_path / "bare.model")
     (tmp_path / "own").mkdir()
@@ -355,7 +357,9 @@ def known(tokenizer: Mapping[str, Any]) -> data.Data:
 def test_sizes_are_compared_before_records_are_opened(rules: Path) -> None:
     for file in (rules / "lower").glob("*.tfrecord*"):
         file.write_bytes(b"no record")
-    with pytest.raises(TrainerError, match=r"lower has 155 pieces.* says 99; pass data made with the model's tok"):
+    with pytest.raises(
+        TrainerError, match=r"lower: the tokenizer must have 99 pieces.* got 155; pass data made with the m"
+    ):
         data.from_records([str(rules / "lower")], 4, vocab_size=99)
     held_out = data.describe_records([str(rules / "lower")])
     smaller = known({"vocab_size": 99, "file": "small.model"})

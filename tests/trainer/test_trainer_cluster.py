@@ -55,27 +55,52 @@ def test_workers_are_counted_from_the_chief(text: str, expected: tuple[int, int]
         ('{"cluster": "worker"}', "TF_CONFIG must be like"),
         ('{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}', "TF_CONFIG must be like"),
         ('{"cluster": {"worker": ["a:1"]}, "task": 0.5}', "TF_CONFIG must be like"),
-        (config("worker", 2, worker=["a:1", "b:1"]), "must be below its 2 machines of type worker, got 2"),
-        (config("worker", True, worker=["a:1", "b:1"]), "must be below its 2 machines of type worker, got True"),
-        (config("worker", -1, worker=["a:1", "b:1"]), "must be below its 2 machines of type worker, got -1"),
-        (config("chief", 1, chief=["a:1"], worker=["b:1"]), "must be below its 1 machines of type chief, got 1"),
-        (config("chief", 0, worker=["a:1", "b:1"]), "task must be of type worker, got 'chief'"),
-        (config(None, chief=["a:1"], worker=["b:1"]), "task must be of type chief or worker, got None"),
+        (
+            config("worker", 2, worker=["a:1", "b:1"]),
+            "must be a whole number below 2, the number of machines of type worker, got 2",
+        ),
+        (
+            config("worker", True, worker=["a:1", "b:1"]),
+            "a whole number below 2, the number of machines of type worker, got True",
+        ),
+        (
+            config("worker", -1, worker=["a:1", "b:1"]),
+            "a whole number below 2, the number of machines of type worker, got -1",
+        ),
+        (
+            config("chief", 1, chief=["a:1"], worker=["b:1"]),
+            "a whole number below 1, the number of machines of type chief, got 1",
+        ),
+        (config("chief", 0, worker=["a:1", "b:1"]), "the task in TF_CONFIG must be of type worker, got 'chief'"),
+        (
+            config(None, chief=["a:1"], worker=["b:1"]),
+            "the task in TF_CONFIG must be of type chief or worker, got None",
+        ),
         (config("chief", 0, chief=["a:1", "b:1"]), "must have one chief, got 2"),
-        (config("worker", 0, worker=["a:1"], ps=["b:1"]), "has the job 'ps': pretrain has no parameter servers"),
-        (config("evaluator", 0, chief=["a:1"], evaluator=["b:1"]), "has the job 'evaluator': pretrain evaluates in"),
-        (config("master", 0, master=["a:1"], chief=["b:1"]), "has the job 'master': it is another name of chief"),
+        (
+            config("worker", 0, worker=["a:1"], ps=["b:1"]),
+            "have no jobs but chief and worker, got 'ps': pretrain has no parameter servers",
+        ),
+        (
+            config("evaluator", 0, chief=["a:1"], evaluator=["b:1"]),
+            "got 'evaluator': pretrain evaluates `eval_records` itself",
+        ),
+        (config("master", 0, master=["a:1"], chief=["b:1"]), "got 'master': it means chief, and there is a chief"),
         (config("worker", 0, worker=["a:1"]).replace('"worker", "index"', '["worker"], "index"'), "got ['worker']"),
         (config("worker", 0, worker=["a:1"]).replace('"worker", "index"', '{}, "index"'), "got {}"),
-        (config("worker", "9" * 5000, worker=["a:1"]), "must be below its 1 machines of type worker, got '999"),
+        (
+            config("worker", "9" * 5000, worker=["a:1"]),
+            "a whole number below 1, the number of machines of type worker, got '999",
+        ),
         ("[" * 100_000, "TF_CONFIG must be like"),
-        (config("tpu", 0, tpu=["a:1"]), "has the job 'tpu': it must have the jobs chief and worker only"),
+        (config("tpu", 0, tpu=["a:1"]), "have no jobs but chief and worker, got 'tpu'"),
     ],
 )
 def test_what_no_run_can_start_from(text: str, message: str) -> None:
     with pytest.raises(TrainerError, match=re.escape(message)) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
+    assert (caught.value.kind, caught.value.option) == ("option", "TF_CONFIG")
 
 
 @given(changed_json(config("worker", 1, chief=["a:1"], worker=["b:1", "c:1"]).encode()) | nested(b'{"task": 0}'))

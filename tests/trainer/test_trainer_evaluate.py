@@ -169,7 +169,10 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
 
     long = records(command, "long", 128)
     told = refused("--records", long, "--output", "found.json")
-    assert told == "sequences must be at most max_position_embeddings (64) long; those of long have 128 tokens"
+    assert told == (
+        "long: the length of the instances must be at most 64, the model's max_position_embeddings, got 128; "
+        "make records with --max-seq-length 64, or use a model with more positions"
+    )
 
     text = GOLDEN / "corpus" / "part-b.txt"
     trained = command("train-tokenizer", text, "--output-dir", "other", "--vocab-size", 900)
@@ -179,7 +182,7 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
     assert "than the set small was made with (spiece.model (digest " in told
     assert told.endswith("the first has 2,000 pieces, the other 900; use data of the model's tokenizer")
     told = refused("--records", small, "--allow-other-tokenizer")
-    assert told.startswith("vocab_size of the model must be that of the tokenizer: small has 900 pieces")
+    assert told.startswith("small: the tokenizer must have 2,000 pieces, as many as the model, got 900; ")
     assert told.endswith("pass data made with the model's tokenizer, or a model of 900 pieces")
 
     # Of unknown origin, the ids themselves are looked at.
@@ -280,13 +283,13 @@ def test_models_from_elsewhere(run: Path, material: Material, command: Command) 
     assert done.out.startswith("huggingface, on 436 records of ")
     Path("tf1/albert_config.json").unlink()
     done = command("evaluate", "--checkpoint", "tf1", "--records", material.held_out)
-    assert "has no albert_config.json beside it: put it there" in done.error
+    assert "has no albert_config.json beside it; put it there" in done.error
     tensors = safetensors.load_file("huggingface/model.safetensors")
     kept = {name: value for name, value in tensors.items() if not name.startswith("sop_classifier")}
     safetensors.save_file(kept, "huggingface/model.safetensors")
     done = command("evaluate", "--checkpoint", "huggingface", "--records", material.held_out)
     assert done.error == (
-        "Hugging Face folder huggingface lacks cls/seq_relationship/output_bias, cls/seq_relationship/output_weights: "
+        "Hugging Face folder huggingface lacks cls/seq_relationship/output_bias, cls/seq_relationship/output_weights; "
         "evaluation needs both pretraining heads"
     )
 
@@ -294,8 +297,8 @@ def test_models_from_elsewhere(run: Path, material: Material, command: Command) 
 def test_held_out_records_are_none_to_train_on(material: Material, command: Command) -> None:
     words = arguments(material, Path("run"), records=material.records, eval_records=material.records)
     refused = command(*words)
-    assert refused.code == 1
-    assert "is among the records to train on: evaluation needs records of its own" in refused.error
+    assert refused.code == 2
+    assert "it is in --records and in --eval-records; evaluate on records that are not trained on" in refused.error
     assert not Path("run").exists()
 
 

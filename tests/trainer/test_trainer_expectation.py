@@ -77,8 +77,8 @@ def test_what_takes_more_than_a_month_is_a_warning_with_a_remedy() -> None:
     said, warning = time_line(516_041 * 3600, "this CPU", advised, gpu=False)
     assert warning
     assert said == (
-        "no GPU found; on this CPU the run would take about 59 years. Try --model tiny, fewer --num-train-steps than "
-        "125,000, a --batch-size below 4,096, a --max-seq-length below 512 or a GPU"
+        "no GPU found; on this CPU the run would take about 59 years. Try model='tiny', fewer `num_train_steps` than "
+        "125,000, a `batch_size` below 4,096, a `max_seq_length` below 512 or a GPU"
     )
     assert time_line(3600, "this CPU", advised, gpu=False) == (
         "no GPU found; on this CPU the run takes about 1h 00m",
@@ -91,8 +91,8 @@ def test_what_takes_more_than_a_month_is_a_warning_with_a_remedy() -> None:
 
 
 def test_the_remedy_is_one_that_there_is() -> None:
-    assert "--model" not in advice("tiny", 8, 10, 64, from_store=True, gpu=False)
+    assert "model" not in advice("tiny", 8, 10, 64, from_store=True, gpu=False)
     assert advice("xxlarge", 8, 10, 64, from_store=False, gpu=True) == (
-        "Try --model base, fewer --num-train-steps than 10, a --batch-size below 8 or more GPUs"
+        "Try model='base', fewer `num_train_steps` than 10, a `batch_size` below 8 or more GPUs"
     )
-    assert "--model tiny" in advice("base", 8, 10, 64, from_store=True, gpu=True)
+    assert "model='tiny'" in advice("base", 8, 10, 64, from_store=True, gpu=True)

@@ -209,7 +209,7 @@ def test_max_hours(command: Command, material: Material, whole: Path) -> None:
     found = command(*words, "--max-hours", 1e-9)
     assert found.code == 0
     assert steps(Path("run")) == [1]
-    assert found.err.splitlines()[-1] == f"albert-fast: --max-hours is over, after step 1; {ADVICE}"
+    assert found.err.splitlines()[-1] == f"albert-fast: stopped by --max-hours; saved after step 1: {ADVICE}"
     assert command(*words).code == 0
     assert_same(weights(Path("run")), weights(whole))
     assert [step for step, *_ in training(Path("run"))] == [1, 2, 4, 6, 8, 10, 12]
@@ -218,7 +218,7 @@ def test_max_hours(command: Command, material: Material, whole: Path) -> None:
 def test_with_overwrite_the_same_command_does_not_go_on(command: Command, material: Material) -> None:
     words = arguments(material, Path("run"), max_hours=1e-9)
     stopped = command(*words, "--overwrite")
-    assert stopped.err.splitlines()[-1].endswith("; run the same command again, without --overwrite, to resume")
+    assert stopped.err.splitlines()[-1].endswith(": run the same command again, without --overwrite, to resume")
     assert command(*words).code == 0
     assert steps(Path("run")) == [1, 2]
 
@@ -360,7 +360,7 @@ def test_other_weights_to_start_from_come_too_late(command: Command, material: M
     for more in ([], ["--init-checkpoint", "elsewhere"]):
         again = command(*words, *more)
         assert again.code == 0
-        assert ("--init-checkpoint elsewhere is not read" in again.err) == bool(more)
+        assert ("ignoring --init-checkpoint elsewhere: the run already has weights" in again.err) == bool(more)
         assert json.loads(Path("run/run.json").read_text())["training"]["init_checkpoint"] == "first"
 
 
@@ -389,8 +389,8 @@ def test_overwrite_that_fails_a_check_leaves_the_run(command: Command, material:
     shutil.copytree(whole, "run")
     before = contents(Path("run"))
     words = arguments(material, Path("run"), model="tiny", max_seq_length=1024)
-    assert command(*words, "--overwrite").code == 1
-    assert command(*arguments(material, Path("run"), batch_size=8, micro_batch_size=3), "--overwrite").code == 1
+    assert command(*words, "--overwrite").code == 2
+    assert command(*arguments(material, Path("run"), batch_size=8, micro_batch_size=3), "--overwrite").code == 2
     assert contents(Path("run")) == before
 
 
@@ -424,7 +424,7 @@ def test_a_folder_of_something_else_is_left_alone(command: Command, material: Ma
     for more in ([], ["--overwrite"]):
         refused = command(*arguments(material, Path("home")), *more)
         assert refused.code == 1
-        assert refused.error == "home is not empty, and holds no run of pretrain: pass another --output-dir"
+        assert refused.error == "home is not empty, and is not a run of pretrain; pass another --output-dir"
         assert contents(Path("home")) == {"letters.txt": b"precious"}
 
 
@@ -433,4 +433,4 @@ def test_what_the_first_moments_leave_is_no_other_folder(left: str, command: Com
     Path("run").mkdir()
     (Path("run") / left).write_text("{")
     refused = command(*arguments(material, Path("run"), micro_batch_size=3))
-    assert "must be a multiple of micro_batch_size" in refused.error
+    assert "--batch-size must be a multiple of --micro-batch-size" in refused.error

@@ -16,7 +16,7 @@ from trainer.options import Options
 from trainer.run import resume
 
 Facts = dict[str, Any]
-CONFIG = "pass --model run/albert_config.json to resume"
+CONFIG = "pass model='run/albert_config.json' to resume"
 
 
 def facts(vocab_size: int, tokenizer: Facts) -> Facts:
@@ -31,8 +31,8 @@ def tokenizer(vocab_size: int) -> Facts:
 @pytest.mark.parametrize(
     ("then", "now", "advice"),
     [
-        (tokenizer(300), tokenizer(200), "pass data of the first to resume"),
-        ({}, tokenizer(200), "pass data of the first to resume"),
+        (tokenizer(300), tokenizer(200), "pass data made with the first to resume"),
+        ({}, tokenizer(200), "pass data made with the first to resume"),
         # Records of an unknown tokenizer: only the configuration says how many pieces it has.
         (tokenizer(300), {}, CONFIG),
         ({}, {}, CONFIG),
@@ -43,5 +43,6 @@ def test_a_vocabulary_of_another_size(then: Facts, now: Facts, advice: str) -> N
     with pytest.raises(TrainerError, match=rf"^run: started with .*{re.escape(advice)}") as raised:
         resume.check(found, facts(200, now))
     assert (CONFIG in str(raised.value)) == (advice == CONFIG)
+    assert (raised.value.kind, raised.value.path) == ("exists", Path("run"))
     assert "300" in str(raised.value)
     assert "200" in str(raised.value)

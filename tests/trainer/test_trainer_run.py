@@ -164,7 +164,7 @@ def test_another_micro_batch_is_told_on_the_way(material: Material, command: Com
     again = command(*words, "--micro-batch-size", 4)
     assert again.code == 0
     (told,) = [line for line in again.err.splitlines() if "warning" in line]
-    assert "micro_batch_size was 8 and is now 4" in told
+    assert "--micro-batch-size was 8 and is now 4" in told
     assert steps(Path("run")) == [1, 3]
 
 
@@ -235,8 +235,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(material: Material, command: Com
     (told,) = [line for line in refused.err.splitlines() if "error" in line]
     assert refused.err.endswith(told + "\n")
     last = steps(run)[-1]
-    assert f"step {last} is not finite: masked-LM loss" in told
-    assert f"on batch {last} of seed 12345" in told
+    assert f"step {last + 1} is not finite: masked-LM loss" in told
+    assert f"on batch {last} of --random-seed 12345. It updated no weight" in told
     assert str(checkpoint(run, last)) in told
     for step in steps(run):
         assert all(np.isfinite(value).all() for value in weights(run, step).values()), step
@@ -254,12 +254,13 @@ def test_a_full_disk_is_not_taken_for_a_full_memory() -> None:
     from trainer.run.loop import device_errors
 
     def fail(message: str) -> None:
-        with device_errors("in step 0", hardware.one(), "with micro-batches of 8: pass a smaller --micro-batch-size"):
+        with device_errors("in step 1", hardware.one(), "with micro-batches of 8; pass a smaller `micro_batch_size`"):
             raise tf.errors.ResourceExhaustedError(None, None, message)
 
-    with pytest.raises(TrainerError, match=r"^a compiled program cannot be kept, in step 0: make room on the disk"):
+    with pytest.raises(TrainerError, match=r"^cannot write a compiled program in step 1; free disk space") as raised:
         fail("/run/compiled/albert-fast__1__2__XLA_GPU_JIT.pb.tmp; No space left on device")
-    with pytest.raises(TrainerError, match=r"^out of memory on .* in step 0, with micro-batches of 8: pass a smaller"):
+    assert raised.value.kind == "io"
+    with pytest.raises(TrainerError, match=r"^out of memory on .* in step 1, with micro-batches of 8; pass a smaller"):
         fail("Out of memory while trying to allocate 9 bytes")
 
 
@@ -314,27 +315,27 @@ def test_too_large_for_the_device(material: Material, command: Command, monkeypa
     monkeypatch.setattr(hardware, "_memory", lambda: 6_000_000)
     refused = command(*arguments(material, Path("run")))
     assert refused.code == 1
-    assert "a step takes about" in refused.error
-    assert "a smaller model or shorter sequences, or pass --micro-batch-size" in refused.error
+    assert "a step needs about" in refused.error
+    assert "use a smaller model or shorter instances, or pass --micro-batch-size" in refused.error
     assert not (Path("run") / "pretrain.config.json").exists()
     # It is an estimate: who asks for a size gets it.
     changes = {"batch_size": 64, "micro_batch_size": 64, "num_train_steps": 1, "num_warmup_steps": 0}
     tried = command(*arguments(material, Path("run"), **changes))
     assert tried.code == 0, tried.err
-    assert "warning: a step takes about" in tried.err
+    assert "warning: a step needs about" in tried.err
     assert "micro-batches of 64 x 64 tokens" in tried.err
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"micro_batch_size": 3}, "batch_size must be a multiple of micro_batch_size: 8, is no multiple of 3"),
-        ({"micro_batch_size": 16}, "batch_size must be a multiple of micro_batch_size: 8, is no multiple of 16"),
+        ({"micro_batch_size": 3}, "--batch-size must be a multiple of --micro-batch-size (3), got 8"),
+        ({"micro_batch_size": 16}, "--batch-size must be a multiple of --micro-batch-size (16), got 8"),
     ],
 )
 def test_sizes_that_do_not_divide(changes: dict[str, Any], told: str, material: Material, command: Command) -> None:
     refused = command(*arguments(material, Path("run"), **changes))
-    assert refused.code == 1
+    assert refused.code == 2
     assert refused.error == told
     assert not (Path("run") / "checkpoints").exists()
 

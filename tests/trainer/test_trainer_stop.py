@@ -161,7 +161,7 @@ def test_a_long_step_is_abandoned(material: Material, whole: Path, tmp_path: Pat
     slow.wait()
     said, took = slow.stop()
     assert took < SOON
-    assert "albert-fast: SIGTERM: the run saves a checkpoint and ends; a second signal ends it at once" in said
+    assert "albert-fast: SIGTERM: saving a checkpoint, then stopping; a second signal stops at once" in said
     assert "step 7 was abandoned" in said
     assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 6: {ADVICE}"
     # No checkpoint of step 6 was due.
@@ -232,7 +232,7 @@ def test_an_evaluation_is_ended_and_made_up_for(material: Material, tmp_path: Pa
     slow.wait()
     said, took = slow.stop(signal.SIGHUP)
     assert took < SOON
-    assert "the evaluation after step 4 was not finished; the next start does it" in said
+    assert "the evaluation after step 4 was not finished; the run repeats it when it resumes" in said
     assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 4: {ADVICE}"
     assert evaluations(run) == {}
     assert main(words) == 0
@@ -254,10 +254,10 @@ def test_the_limit_of_hours_holds_between_steps(material: Material, whole: Path,
     words = words_of(material, run, max_hours=limit / 3600, save_checkpoints_steps=1)
     slow = Slow(words, "micro-batches", tmp_path, 0.75)
     said = finish(slow.process)
-    assert "--max-hours leaves no room for a checkpoint until the first one shows how long that takes" in said
+    assert "--max-hours leaves no time for a checkpoint until the first one has been timed" in said
     done = steps(run)[-1]
     assert 1 <= done < 12
-    assert said.splitlines()[-1] == f"albert-fast: --max-hours is over, after step {done}; {ADVICE}"
+    assert said.splitlines()[-1] == f"albert-fast: stopped by --max-hours; saved after step {done}: {ADVICE}"
     (start,) = [line["time"] for line in lines(run) if "start" in line]
     late = (checkpoint(run, done) / "checkpoint.json").stat().st_mtime - start - limit
     print(f"{done} steps; the last checkpoint is there {-late:.1f} s before the limit")

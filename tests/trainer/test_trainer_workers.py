@@ -124,7 +124,7 @@ def test_a_signal_to_one_worker_stops_all(material: Material, tmp_path: Path) ->
     first, second = (finish(process) for process in start_workers([*words, "--max-hours", "1e-9"]))
     assert steps(run) == [step, step + 1]
     for said in (first, second):
-        assert said.splitlines()[-1] == f"albert-fast: --max-hours is over, after step {step + 1:,}; {ADVICE}"
+        assert said.splitlines()[-1] == f"albert-fast: stopped by --max-hours; saved after step {step + 1:,}: {ADVICE}"
 
 
 SLOW = """
@@ -201,7 +201,7 @@ def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path:
     with locked(run):
         first, second = (finish(process, 1) for process in start_workers(arguments(material, run)))
     assert "another run is writing to this directory" in first.splitlines()[-1]
-    assert "another worker is gone, before the first step" in second.splitlines()[-1]
+    assert "lost another worker before the first step" in second.splitlines()[-1]
 
 
 def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Material, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Materia
     config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
     first = start(arguments(material, tmp_path / "run"), TF_CONFIG=json.dumps(config))
     assert first.stdout
-    assert "worker 0: waiting for all 2 workers of TF_CONFIG" in first.stdout.readline()
+    assert "worker 0: waiting for all 2 workers in TF_CONFIG" in first.stdout.readline()
 
     def listens() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):

@@ -119,6 +119,7 @@ class Live:
         stream: where to write, by default standard error.
         terminal: whether to draw a table; by default whether `stream` is a terminal.
         clock: returns seconds, for tests.
+        translate: called with each message, which names options as in Python. Returns what to show.
     """
 
     def __init__(
@@ -129,12 +130,14 @@ class Live:
         stream: TextIO | None = None,
         terminal: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
+        translate: Callable[[str], str] = str,
     ) -> None:
         self._total = total
         self._batch_size = batch_size
         self._stream = stream if stream is not None else sys.stderr
         self._terminal = self._stream.isatty() if terminal is None else terminal
         self._clock = clock
+        self._translate = translate
         self._first: tuple[float, int] | None = None
         self._compiled = 0.0
         self._last_line: float | None = None
@@ -173,7 +176,7 @@ class Live:
 
     def say(self, message: str) -> None:
         """Write `message` as a separate line, above the table if there is one."""
-        text = f"albert-fast: {one_line(message)}"
+        text = f"albert-fast: {one_line(self._translate(message))}"
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -8,17 +8,21 @@ from typing import Any
 
 from trainer.errors import TrainerError
 
-RULE = 'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+RULE = 'like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 
 JOBS = ("chief", "worker")
 """Jobs that train, in the order of the workers' numbers. A chief is worker 0, as in MultiWorkerMirroredStrategy."""
 
 OTHERS = {
-    "ps": "pretrain has no parameter servers: start it on workers only",
-    "evaluator": "pretrain evaluates in the run (--eval-records): start no evaluator",
-    "master": "it is another name of chief, and there is a chief: remove one of them",
+    "ps": "pretrain has no parameter servers; start it on workers only",
+    "evaluator": "pretrain evaluates `eval_records` itself; start no evaluator",
+    "master": "it means chief, and there is a chief; remove one of them",
 }
 """Other jobs that TensorFlow has, each with what to do instead."""
+
+
+def _error(message: str, rule: str, value: object) -> TrainerError:
+    return TrainerError(message, kind="option", option="TF_CONFIG", rule=rule, value=value)
 
 
 def cluster() -> tuple[int, int]:
@@ -52,10 +56,11 @@ def parse(config: str) -> tuple[int, int]:
     jobs, task = _read(config)
     for job in jobs:
         if job not in JOBS:
-            known = OTHERS.get(job, f"it must have the jobs {' and '.join(JOBS)} only")
-            raise TrainerError(f"TF_CONFIG has the job {job!r}: {known}; it is {config!r:.200}")
+            rule = f"have no jobs but {' and '.join(JOBS)}"
+            advice = f": {OTHERS[job]}" if job in OTHERS else ""
+            raise _error(f"TF_CONFIG must {rule}, got {job!r:.80}{advice}", rule, job)
     if len(jobs.get("chief", [])) > 1:
-        raise TrainerError(f"TF_CONFIG must have one chief, got {len(jobs['chief'])}; it is {config!r:.200}")
+        raise _error(f"TF_CONFIG must have one chief, got {len(jobs['chief'])}", "have one chief", jobs["chief"])
     workers = sum(map(len, jobs.values()))
     if workers == 0:
         return 1, 0
@@ -63,16 +68,13 @@ def parse(config: str) -> tuple[int, int]:
         return 1, 0
     kind, index = task.get("type"), task.get("index", 0)
     if not isinstance(kind, str) or kind not in jobs:
-        raise TrainerError(
-            f"TF_CONFIG's task must be of type {' or '.join(jobs)}, got {kind!r:.80}; it is {config!r:.200}"
-        )
+        rule = f"of type {' or '.join(jobs)}"
+        raise _error(f"the task in TF_CONFIG must be {rule}, got {kind!r:.80}", rule, kind)
     if isinstance(index, str) and index.isdecimal() and len(index) < 20:
         index = int(index)
     if type(index) is not int or not 0 <= index < len(jobs[kind]):
-        raise TrainerError(
-            f"the index of TF_CONFIG's task must be below its {len(jobs[kind])} machines of type {kind}, got "
-            f"{index!r:.80}"
-        )
+        rule = f"a whole number below {len(jobs[kind])}, the number of machines of type {kind}"
+        raise _error(f"the index of the task in TF_CONFIG must be {rule}, got {index!r:.80}", rule, index)
     return workers, index if kind == "chief" else index + len(jobs.get("chief", []))
 
 
@@ -83,9 +85,9 @@ def _read(config: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
         named, task = content.get("cluster") or {}, content.get("task") or {}
         jobs = {job: addresses for job, addresses in named.items() if addresses}
     except (ValueError, AttributeError, RecursionError):
-        raise TrainerError(f"{RULE}; it is {config!r:.200}") from None
+        raise _error(f"TF_CONFIG must be {RULE}, got {config!r:.200}", RULE, config) from None
     if not isinstance(task, dict) or not all(isinstance(addresses, list) for addresses in jobs.values()):
-        raise TrainerError(f"{RULE}; it is {config!r:.200}")
+        raise _error(f"TF_CONFIG must be {RULE}, got {config!r:.200}", RULE, config)
     if "chief" not in jobs:
         jobs = {"chief" if job == "master" else job: addresses for job, addresses in jobs.items()}
         task = {**task, "type": "chief"} if task.get("type") == "master" else task

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NONE = "none"
-"""The value of `--compile-cache` that disables the cache."""
+"""The value of `compile_cache` that disables the cache."""
 
 FLAGS = "TF_XLA_FLAGS"
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -137,7 +137,7 @@ def open_cache(directory: Path, setting: str = "") -> CompileCache | str | None:
     if "tensorflow" in sys.modules or FLAG in os.environ.get(FLAGS, ""):
         return None
     if re.search(r"[\s'\"]", str(directory.absolute())):
-        return f"TensorFlow takes no path with spaces or quotes, got {directory.absolute()}"
+        return f"TensorFlow accepts no path with spaces or quotes, got {directory.absolute()}"
     try:
         found = _slot(directory.absolute() / fingerprint(setting))
         if found is None:

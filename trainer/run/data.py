@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader, TokenStore
+from albert_fast.errors import option_error
 from albert_fast.inspection import find_files
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers import match as tokenizer_match
@@ -63,16 +64,28 @@ class Data(NamedTuple):
     """The tokenizer itself; None for records without one."""
 
     def check(self, config: ModelConfig) -> None:
-        """Raise a TrainerError if the batches do not fit the model."""
+        """Raise an AlbertFastError if the batches do not fit the model."""
         _check_size(self.path, self.vocab_size, config.vocab_size)
-        if self.source.max_seq_length > config.max_position_embeddings:
+        length, most = self.source.max_seq_length, config.max_position_embeddings
+        rule = f"at most {most}, the model's max_position_embeddings"
+        if length > most and self.kind == "tokens":
+            raise option_error("max_seq_length", rule, length)
+        if length > most:
             raise TrainerError(
-                f"sequences must be at most max_position_embeddings ({config.max_position_embeddings}) long; those of "
-                f"{self.path} have {self.source.max_seq_length} tokens"
+                f"{self.path}: the length of the instances must be {rule}, got {length}; make records with "
+                f"max_seq_length={most}, or use a model with more positions",
+                kind="data",
+                path=_path(self.path),
+                rule=rule,
+                value=length,
             )
         if config.type_vocab_size < 2:
             raise TrainerError(
-                f"type_vocab_size must be at least 2, for segments A and B; it is {config.type_vocab_size}"
+                f"the model's type_vocab_size must be at least 2, for segments A and B, got {config.type_vocab_size}",
+                kind="option",
+                option="model",
+                rule="at least 2",
+                value=config.type_vocab_size,
             )
 
 
@@ -181,13 +194,19 @@ def from_records(
         ):
             raise TrainerError(
                 f"{why}; pass the tokenizer that the records were made with"
-                + (", or --allow-other-tokenizer" if opened.vocab_size == known else "")
+                + (", or allow_other_tokenizer=True" if opened.vocab_size == known else ""),
+                kind="tokenizer",
+                path=tokenizer,
+                option="tokenizer",
             )
         if tokenizer_match.compare(opened, described) == "rules":
             # The tokenizer is stored with the model, whose users would then prepare text differently.
             raise TrainerError(
-                f"the records of {path} were made with {_rules(described)}, and {tokenizer} is used with "
-                f"{_rules(tokenizer_match.described(opened))}: {_way_to(described, opened)}"
+                f"{path}: made with {_rules(described)}, but the rules of {tokenizer} are "
+                f"{_rules(tokenizer_match.described(opened))}; {_way_to(described, opened)}",
+                kind="tokenizer",
+                path=tokenizer,
+                option="tokenizer",
             )
         known, described = opened.vocab_size, tokenizer_match.described(opened)
         kept = wordpiece_files(opened) if opened.kind == "wordpiece" else sentencepiece_files(opened.content, opened)
@@ -250,8 +269,10 @@ def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = Fals
     sizes = list(dict.fromkeys(kind["vocab_size"] for kind in kinds if "vocab_size" in kind))
     if len(sizes) > 1:
         raise TrainerError(
-            f"{path}: the records must be of one tokenizer, got tokenizers of {', '.join(map(str, sizes))} pieces; "
-            "pass records of one of them"
+            f"{path}: the records must have one tokenizer, got tokenizers of "
+            f"{' and '.join(f'{size:,}' for size in sizes)} pieces; pass records of one of them",
+            kind="tokenizer",
+            path=_path(path),
         )
     try:
         several = False
@@ -274,32 +295,39 @@ def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = Fals
 def _check_size(path: str, size: int | None, expected: int | None) -> None:
     """Raise a TrainerError if data of `size` pieces do not fit a model of `expected` pieces."""
     if None not in (size, expected) and size != expected:
+        rule = f"{expected:,} pieces, as many as the model"
         raise TrainerError(
-            f"vocab_size of the model must be that of the tokenizer: {path} has {size:,} pieces, the model's "
-            f"configuration says {expected:,}; pass data made with the model's tokenizer, or a model of {size:,} pieces"
+            f"{path}: the tokenizer must have {rule}, got {size:,}; pass data made with the model's tokenizer, or a "
+            f"model of {size:,} pieces",
+            kind="tokenizer",
+            path=_path(path),
+            rule=rule,
+            value=size,
         )
 
 
+def _path(given: str) -> Path | None:
+    """Return what the user named if it is one path. Records may be several."""
+    return Path(given) if Path(given).exists() else None
+
+
 def _rules(described: Mapping[str, Any]) -> str:
-    """Return the text rules of a tokenizer as flags."""
-    lower, accents = ("" if described.get(key) is True else "no-" for key in ("lower_case", "keep_accents"))
-    return f"--{lower}do-lower-case --{accents}keep-accents"
+    """Return the text rules of a tokenizer as options."""
+    lower, accents = (described.get(key) is True for key in ("lower_case", "keep_accents"))
+    return f"do_lower_case={lower} and keep_accents={accents}"
 
 
 def _way_to(records: Mapping[str, Any], opened: Tokenizer) -> str:
     """Return how to open a tokenizer with the text rules of records, if the files next to it give other rules."""
     file = opened.file_name
     if records.get("text_rules") == "none":
-        return "drop --tokenizer: a tokenizer is kept with a model only with text rules, and the records have none"
+        return "remove `tokenizer`: the records have no text rules, and a model keeps a tokenizer only with text rules"
     if opened.kind == "wordpiece":
         rules = {"do_lower_case": records.get("lower_case") is True}
         if rules["do_lower_case"] and records.get("keep_accents") is True:
             rules["strip_accents"] = False
         return f"pass a copy of {file} next to a tokenizer_config.json with {json.dumps(rules)}"
-    return (
-        f"pass a copy of {file} in a directory of its own, without the file next to it that holds other text rules: "
-        "those of the records are then used"
-    )
+    return f"pass a copy of {file} without the text rules next to it; then the rules of the records are used"
 
 
 def _shape(source: BatchSource) -> dict[str, int]:
@@ -336,25 +364,36 @@ def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokeniz
     if match == "other" and training.vocab_size not in {None, held_out.vocab_size}:
         raise TrainerError(
             f"{held_out.path} and {training.path} were made with different tokenizers {names}: the first has "
-            f"{held_out.vocab_size:,} pieces, the other {training.vocab_size:,}; evaluate on records of the same "
-            "tokenizer"
+            f"{held_out.vocab_size:,} pieces, the other {training.vocab_size:,}; pass `eval_records` made with the "
+            "same tokenizer",
+            kind="tokenizer",
+            path=_path(held_out.path),
+            option="eval_records",
         )
     if match == "other" and not allow_other_tokenizer:
         raise TrainerError(
             f"{held_out.path} and {training.path} were made with different tokenizers {names}: "
-            f"{tokenizer_match.reason(training.tokenizer, held_out.tokenizer)}; evaluate on records of the same "
-            "tokenizer, or pass --allow-other-tokenizer"
+            f"{tokenizer_match.reason(training.tokenizer, held_out.tokenizer)}; pass `eval_records` made with the same "
+            "tokenizer, or allow_other_tokenizer=True",
+            kind="tokenizer",
+            path=_path(held_out.path),
+            option="eval_records",
         )
     return ""
 
 
 def check_held_out(training: Data, held_out: Data) -> None:
-    """Raise a TrainerError if records to evaluate on are also trained on."""
+    """Raise a TrainerError if held-out records are also trained on."""
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
         seen = {os.path.realpath(file) for file in training.source.files}
         for file in held_out.source.files:
             if os.path.realpath(file) in seen:
-                raise TrainerError(f"{file} is among the records to train on: evaluation needs records of its own")
+                raise TrainerError(
+                    f"{file}: it is in `records` and in `eval_records`; evaluate on records that are not trained on",
+                    kind="option",
+                    path=Path(file),
+                    option="eval_records",
+                )
 
 
 def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str, float]:

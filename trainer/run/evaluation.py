@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.errors import TrainerError
+from albert_fast.errors import option_error
 from trainer.model import flops, losses
 from trainer.model.features import FEATURES, ROW_WEIGHTS
 from trainer.run import packing
@@ -70,8 +70,7 @@ class Evaluator:
         widths: widths of micro-batches in tokens; None to choose a few that fit the data.
 
     Raises:
-        TrainerError: the batch size does not fit the number of devices.
-        AlbertFastError: the records cannot be read.
+        AlbertFastError: the batch size is not a multiple of the number of devices.
     """
 
     def __init__(
@@ -84,10 +83,8 @@ class Evaluator:
         widths: Sequence[int] | None = None,
     ) -> None:
         if source.batch_size % len(hardware.devices):
-            raise TrainerError(
-                f"eval_batch_size must be a multiple of the {hardware.replicas} devices; it is "
-                f"{source.batch_size * hardware.workers}"
-            )
+            rule = f"a multiple of the number of devices ({hardware.replicas})"
+            raise option_error("eval_batch_size", rule, source.batch_size * hardware.workers)
         self.source, self.hardware = source, hardware
         self.config = models[0].config
         most = max(1, TOKENS_AT_A_TIME[hardware.kind] // source.max_seq_length)

@@ -104,7 +104,7 @@ def advice(model: str, batch: int, steps: int, tokens: int, *, from_store: bool,
     """Return advice on how to make a run shorter.
 
     Args:
-        model: what `--model` names.
+        model: the preset, or the name of the configuration's file.
         batch: instances per step.
         steps: steps of the run.
         tokens: tokens per instance.
@@ -113,10 +113,10 @@ def advice(model: str, batch: int, steps: int, tokens: int, *, from_store: bool,
     """
     choices = []
     if model != "tiny":
-        choices.append("--model base" if gpu and model in {"large", "xlarge", "xxlarge"} else "--model tiny")
-    choices += [f"fewer --num-train-steps than {steps:,}", f"a --batch-size below {batch:,}"]
+        choices.append("model='base'" if gpu and model in {"large", "xlarge", "xxlarge"} else "model='tiny'")
+    choices += [f"fewer `num_train_steps` than {steps:,}", f"a `batch_size` below {batch:,}"]
     if from_store:
-        choices.append(f"a --max-seq-length below {tokens}")
+        choices.append(f"a `max_seq_length` below {tokens}")
     choices.append("more GPUs" if gpu else "a GPU")
     return f"Try {', '.join(choices[:-1])} or {choices[-1]}"
 

@@ -73,7 +73,7 @@ class Outcome(NamedTuple):
     finished: bool
     """Whether these are all steps."""
     stopped: str | None
-    """What ended the run early: a signal's name, "--max-hours" or "another worker"."""
+    """What ended the run early: a signal's name, `TIME_IS_UP` or "another worker"."""
 
 
 class _Taken(NamedTuple):
@@ -142,7 +142,7 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
         strategy=hardware.strategy,
         seed=options.random_seed,
         jit=run.jit,
-        compiling=lambda width: run.listener.say(f"preparing the step for micro-batches of {width} tokens"),
+        compiling=lambda width: run.listener.say(f"compiling the step for micro-batches of {width} tokens"),
     )
     part = run.source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else run.source
     total = options.num_train_steps
@@ -161,7 +161,7 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
                 report = _take(step, feed, done, stops, run, meter, first=done == start)
                 if float(report.abandoned):
                     reason = stops() or "another worker"
-                    run.listener.say(f"step {done + 1:,} was abandoned: its part of the work is lost")
+                    run.listener.say(f"step {done + 1:,} was abandoned; the run repeats it when it resumes")
                     break
                 reason = meter.add(done, report)
                 done += 1
@@ -214,9 +214,9 @@ def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Me
             return False
         return step.seconds is None or left * step.seconds > NEAR
 
-    advice = f"with micro-batches of {run.widths[-1]} tokens: pass a smaller --micro-batch-size"
+    advice = f"with micro-batches of {run.widths[-1]} tokens; pass a smaller `micro_batch_size`"
     work = feed.next()
-    with device_errors(f"in step {number}", run.hardware, advice):
+    with device_errors(f"in step {number + 1:,}", run.hardware, advice):
         return _keeping_programs(run, lambda: step(work, number, signals, abandon))
 
 
@@ -246,20 +246,23 @@ def device_errors(where: str, hardware: Hardware, advice: str) -> Iterator[None]
     try:
         yield
     except tf.errors.OpError as error:
-        if (told := _told(error, where, hardware, advice)) is None:
+        if (known := _explained(error, where, hardware, advice)) is None:
             raise
-        raise TrainerError(f"{told} ({_first_line(error)})") from error
+        raise known from error
 
 
-def _told(error: tf.errors.OpError, where: str, hardware: Hardware, advice: str) -> str | None:
-    """Return the message for an error, or None if the error is a bug in this program."""
+def _explained(error: tf.errors.OpError, where: str, hardware: Hardware, advice: str) -> TrainerError | None:
+    """Return the error to raise instead of TensorFlow's, or None if that one is a bug in this program."""
+    cause = f"({_first_line(error)})"
     # Must come first, because a full disk is also an exhausted resource.
     if COMPILED in str(error.message):
-        return f"a compiled program cannot be kept, {where}: make room on the disk, or pass --compile-cache none"
+        advice = "free disk space, or pass compile_cache='none'"
+        return TrainerError(f"cannot write a compiled program {where}; {advice} {cause}", kind="io")
     if isinstance(error, tf.errors.ResourceExhaustedError):
-        return f"out of memory on {hardware.name} {where}, {advice}"
+        return TrainerError(f"out of memory on {hardware.name} {where}, {advice} {cause}")
     if isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError):
-        return f"another worker is gone, {where}: start all of them again, and they resume from the newest checkpoint"
+        advice = "start all workers again, and they resume from the newest checkpoint"
+        return TrainerError(f"lost another worker {where}; {advice} {cause}")
     return None
 
 
@@ -275,8 +278,8 @@ def _check_finite(run: Run, step: int) -> None:
     for name, variable in run.replicas[0].variables.items():
         if not bool(tf.reduce_all(tf.math.is_finite(variable))):
             raise TrainerError(
-                f"{name} is not finite after step {step}: no checkpoint of it was written. Try a lower --learning-rate "
-                "in another --output-dir"
+                f"{name} is not finite after step {step:,}, so no checkpoint of it was written; try a lower "
+                "`learning_rate` in another `output_dir`"
             )
 
 
@@ -300,7 +303,7 @@ def _write(run: Run, step: int) -> checkpoints.Checkpoint:
         facts=run.facts,
         files=run.files,
     )
-    run.listener.say(f"checkpoint {saved.path}")
+    run.listener.say(f"wrote checkpoint {saved.path}")
     return saved
 
 
@@ -321,12 +324,14 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: S
     def ended() -> bool:
         return stops.reason not in {None, TIME_IS_UP}
 
-    advice = f"with --eval-batch-size {run.options.eval_batch_size}: pass a smaller one, which changes no figure"
-    with device_errors(f"in the evaluation after step {step}", run.hardware, advice):
+    advice = (
+        f"with eval_batch_size={run.options.eval_batch_size}; pass a smaller one, which does not change the figures"
+    )
+    with device_errors(f"in the evaluation after step {step:,}", run.hardware, advice):
         evaluator = run.evaluator
         found = _keeping_programs(run, lambda: evaluator(stop=ended))
     if found is None:
-        run.listener.say(f"the evaluation after step {step:,} was not finished; the next start does it")
+        run.listener.say(f"the evaluation after step {step:,} was not finished; the run repeats it when it resumes")
     elif saved is not None:
         figures = found._asdict()
         checkpoints.set_evaluation(saved, figures)
@@ -440,11 +445,12 @@ class Meter:
     def _refuse(self, number: int, report: Report) -> None:
         metrics = report.metrics
         kept = checkpoints.listing(self.run.folder)
-        advice = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
+        good = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
+        # Advice may only name a checkpoint that exists.
+        start = "; with `init_checkpoint`, it starts from these weights" if kept else ""
         raise TrainerError(
-            f"step {number} is not finite: masked-LM loss {float(metrics.masked_lm_loss):g}, sentence-order loss "
+            f"step {number + 1:,} is not finite: masked-LM loss {float(metrics.masked_lm_loss):g}, sentence-order loss "
             f"{float(metrics.sentence_order_loss):g}, gradient norm {float(report.gradient_norm):g}, on batch {number} "
-            f"of seed {self.run.options.random_seed}; nothing was updated with it, and {advice}. Another "
-            "--output-dir with a lower --learning-rate, a longer --num-warmup-steps or --precision float32 may do; "
-            "--init-checkpoint takes the weights over"
+            f"of random_seed={self.run.options.random_seed}. It updated no weight, and {good}. Try a lower "
+            f"`learning_rate`, more `num_warmup_steps` or precision='float32' in another `output_dir`{start}"
         )

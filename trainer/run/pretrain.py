@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from albert_fast.errors import option_error
 from albert_fast.files import locked, write_atomic
-from albert_fast.text import quantity
+from albert_fast.text import number, quantity
 from trainer import folder as run_folder
 from trainer.errors import TrainerError
 from trainer.exchange import initial
@@ -75,7 +76,7 @@ class Job(NamedTuple):
     training: data.Data
     held_out: data.Data | None
     init_checkpoint: Path | None
-    goes_on: bool
+    resumes: bool
     """Whether to resume from checkpoints in the directory. Otherwise they are ignored."""
     describe: Callable[[], None]
     """Writes the description of the run into its directory.
@@ -88,6 +89,8 @@ class Job(NamedTuple):
     """See `trainer.run.loop.Run`."""
     check_start: Callable[[initial.Initial], None] = lambda _: None
     """Raises an error if the initial weights do not fit the data. It is called before anything is written."""
+    translate: Callable[[str], str] = str
+    """Called with each message to show, which names options as in Python. Returns it in the words of the user."""
 
 
 class Resolved(NamedTuple):
@@ -117,7 +120,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
     """
     folder = job.folder / run_folder.CHECKPOINTS
     with _locked(job.folder, hardware, warn):
-        found = checkpoints.newest(folder, warn) if job.goes_on else None
+        found = checkpoints.newest(folder, warn) if job.resumes else None
         facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
         before: Mapping[str, Any] = {}
         if found is not None:
@@ -138,7 +141,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
             )
         _agree(hardware, start)
-        # Must come last: --overwrite deletes the old run here, so every check that can fail comes first.
+        # Must come last: `overwrite` deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
         with _shown(job, hardware, start) as (listener, hours):
@@ -194,7 +197,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     """Resolve the options that depend on the device. A run that resumes keeps them unless they are given.
 
     Raises:
-        TrainerError: batch, micro-batch and devices do not divide evenly, or the device has too little memory.
+        AlbertFastError: the batch is not a multiple of micro-batch and devices, or a device has too little memory.
     """
     options, source = job.options, job.training.source
     defaults = {
@@ -208,47 +211,43 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         chosen[name] = given if given is not None else before.get(name, default)
     _check_attention(job, hardware, chosen["precision"], jit=chosen["jit"])
     if chosen["precision"] == "tf32" and hardware.kind != "GPU":
-        warn("--precision tf32 is float32 on a CPU")
+        warn("precision='tf32' is float32 on a CPU")
     if chosen["precision"] == "bf16" and not chosen["jit"]:
         warn(
-            "without XLA, TensorFlow adds bfloat16 up in bfloat16, which makes gradients wrong by up to half: remove "
-            "--no-jit, or pass --precision float32"
+            "without XLA, TensorFlow sums bfloat16 values in bfloat16, and gradients can be wrong by up to half; "
+            "remove jit=False, or pass precision='float32'"
         )
-    share, rest = divmod(options.batch_size, hardware.replicas)
+    rows, rest = divmod(options.batch_size, hardware.replicas)
     if rest:
-        raise TrainerError(
-            f"batch_size must be a multiple of the number of devices ({hardware.replicas}); it is {options.batch_size}"
-        )
+        rule = f"a multiple of the number of devices ({hardware.replicas})"
+        raise option_error("batch_size", rule, options.batch_size)
     shape = (source.max_seq_length, source.max_predictions, chosen["precision"])
     room = hardware.memory_bytes
     least, most = TOKENS_AT_A_TIME[hardware.kind]
-    tokens = max(least, min(most, share * source.max_seq_length // MICRO_BATCHES))
-    best = memory.fitting_micro_batch(job.config, share, *shape, room, tokens, **_how(options, hardware))
+    tokens = max(least, min(most, rows * source.max_seq_length // MICRO_BATCHES))
+    best = memory.fitting_micro_batch(job.config, rows, *shape, room, tokens, **_how(options, hardware))
     micro = options.micro_batch_size
     if micro is None:
         micro = before.get("micro_batch", best)
         needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
         # The device may have less memory than the one at the start.
-        if share % micro or (room is not None and needed > room):
+        if rows % micro or (room is not None and needed > room):
             micro = best
-    elif share % micro:
-        of = f", {share} on each of {hardware.replicas} devices" if hardware.replicas > 1 else ""
-        raise TrainerError(
-            f"batch_size must be a multiple of micro_batch_size: {options.batch_size}{of}, is no multiple of {micro}"
-        )
+    elif rows % micro:
+        times = f" times the number of devices ({hardware.replicas})" if hardware.replicas > 1 else ""
+        raise option_error("batch_size", f"a multiple of micro_batch_size ({micro}){times}", options.batch_size)
     needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
     if room is not None and needed > room:
         what = (
-            f"a step takes about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
-            f"{shape[2]}, and {hardware.name} has {quantity(room, 'bytes')}"
+            f"a step needs about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
+            f"{shape[2]}, but {hardware.name} has {quantity(room, 'bytes')}"
         )
         if options.micro_batch_size is None:
             raise TrainerError(
-                f"{what}: take a smaller model or shorter sequences, or pass --micro-batch-size {micro} to try it all "
-                "the same"
+                f"{what}; use a smaller model or shorter instances, or pass micro_batch_size={micro} to try anyway"
             )
         # Only a warning: it is an estimate, and the user chose the value.
-        warn(f"{what}: --micro-batch-size {best} would fit" if best < micro else what)
+        warn(f"{what}; micro_batch_size={best} would fit" if best < micro else what)
     widths = _widths(job, hardware, micro, before)
     resolved = Resolved(
         micro,
@@ -267,7 +266,8 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
         if key in before and before[key] != now and (name != "widths" or before["micro_batch"] == micro):
             was = _named(before[key]) if name == "widths" else before[key]
             is_now = _named(now) if name == "widths" else now
-            warn(f"{name} was {was} and is now {is_now}: the run resumes, but the last bits of its results change")
+            label = "the number of devices" if name == "devices" else f"`{name}`"
+            warn(f"{label} was {was} and is now {is_now}; the run resumes, but the last bits of its results change")
     return resolved
 
 
@@ -281,20 +281,21 @@ def _how(options: Options, hardware: Hardware) -> dict[str, Any]:
 
 
 def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool) -> None:
-    """Raise a TrainerError if cuDNN's attention does not support the configuration."""
+    """Raise a TrainerError if cuDNN's attention does not support the device, the options or the model."""
     if job.options.attention != "cudnn":
         return
     for met, rule in (
         (hardware.kind == "GPU", f"an NVIDIA GPU, got {hardware.name}"),
-        (precision == "bf16", f"precision bf16, got {precision}"),
-        (jit, "XLA (jit), which is off"),
+        (precision == "bf16", f"precision='bf16', got {precision}"),
+        (jit, "jit=True, got false"),
         (
             job.config.attention_probs_dropout_prob == 0,
-            f"attention_probs_dropout_prob 0, got {job.config.attention_probs_dropout_prob}",
+            f"a model with attention_probs_dropout_prob 0, got {job.config.attention_probs_dropout_prob}",
         ),
     ):
         if not met:
-            raise TrainerError(f"attention cudnn needs {rule}; pass attention plain")
+            message = f"attention='cudnn' needs {rule}; pass attention='plain'"
+            raise TrainerError(message, kind="option", option="attention", rule=rule, value="cudnn")
 
 
 def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any]) -> tuple[Width, ...]:
@@ -334,7 +335,7 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
             checkpoints.load(found, replica.variables)
         said = [f"resuming from {found.path}"]
         if job.init_checkpoint is not None and str(job.init_checkpoint) != found.facts.get("init_checkpoint"):
-            said.append(f"--init-checkpoint {job.init_checkpoint} is not read: the run has weights of its own")
+            said.append(f"ignoring `init_checkpoint` {job.init_checkpoint}: the run already has weights")
         return said
     if job.init_checkpoint is None:
         return []
@@ -344,7 +345,7 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
         fresh = initial.assign(loaded, replica.model.named_variables, job.config)
     said = [f"starting from {loaded.origin}", *initial.remarks(loaded, job.config)]
     if fresh:
-        said.append(f"it lacks {', '.join(fresh)}, which start at random")
+        said.append(f"{loaded.origin} lacks {', '.join(fresh)}: they start with random values")
     return said
 
 
@@ -374,8 +375,10 @@ def _agree(hardware: Hardware, start: int) -> None:
         total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
         raise TrainerError(
-            f"worker {hardware.worker} would go on from step {start}, and others from another one: --output-dir must "
-            "be a folder that all workers share"
+            f"`output_dir` must be a directory that all workers share: worker {hardware.worker} starts from step "
+            f"{start:,}, and another one does not",
+            kind="option",
+            option="output_dir",
         )
 
 
@@ -410,8 +413,8 @@ def _say_what(
     epochs = options.num_train_steps * options.batch_size / len(source)
     listener.say(
         f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {len(source):,} instances of up "
-        f"to {source.max_seq_length} tokens from {job.training.path}: {options.num_train_steps:,} steps of "
-        f"{options.batch_size:,} instances are {epochs:,.1f} epochs"
+        f"to {source.max_seq_length} tokens from {job.training.path}: {number(options.num_train_steps, 'step')} of "
+        f"{number(options.batch_size, 'instance')}, or {epochs:,.1f} epochs"
     )
     needed = memory.estimate(
         job.config,
@@ -512,7 +515,7 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
 
 def _heard(listener: Listener) -> Callable[[str], None]:
     return lambda name: listener.say(
-        f"{name}: the run saves a checkpoint and ends; a second signal ends it at once and keeps the last checkpoint"
+        f"{name}: saving a checkpoint, then stopping; a second signal stops at once and keeps the last checkpoint"
     )
 
 
@@ -524,7 +527,7 @@ def _leave_room(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, li
         stops.room = found.evaluation.get("seconds", 0.0)
     if not stops.room:
         what = "a checkpoint" if job.held_out is None else "a checkpoint and its evaluation"
-        listener.say(f"--max-hours leaves no room for {what} until the first one shows how long that takes")
+        listener.say(f"`max_hours` leaves no time for {what} until the first one has been timed")
 
 
 def _newest_step(folder: Path) -> int:
@@ -566,7 +569,7 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
     with (
         Journal(job.folder, start) as journal,
         TensorBoard(job.folder, journal.lines) as events,
-        Live(job.options.num_train_steps, batch_size=job.options.batch_size) as live,
+        Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
         yield _Chief(journal, events, live), journal.hours
 

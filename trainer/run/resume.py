@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from trainer.options import Options
     from trainer.run.data import Data
 
-OTHERWISE = "--overwrite to start over, or another --output-dir"
+OTHERWISE = "overwrite=True to start over, or another `output_dir`"
+"""What else to pass if a run cannot resume."""
 
 FOUND = frozenset({"kind", "digest", "names", "instances", "max_predictions"})
 """Properties that identify data and that no option sets."""
@@ -52,13 +53,18 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
         then_all, now_all = found.facts.get(part, {}), now[part]
         for name in dict.fromkeys([*then_all, *now_all]):
             if then_all.get(name) != now_all.get(name):
-                raise TrainerError(f"{run}: {explain(run, name, then_all, now_all)}")
+                raise _error(run, explain(run, name, then_all, now_all), option=name if part != "model" else "model")
     then, other = found.facts.get("tokenizer", {}), now["tokenizer"]
     if tokenizer_match.compare_descriptions(then, other) == "other":
-        raise TrainerError(
-            f"{run}: started with {tokenizer_match.name(then)}, not {tokenizer_match.name(other)}, and "
-            f"{tokenizer_match.reason(then, other)}; pass data of the first to resume, {OTHERWISE}"
+        raise _error(
+            run,
+            f"started with {tokenizer_match.name(then)}, not {tokenizer_match.name(other)}, and "
+            f"{tokenizer_match.reason(then, other)}; pass data made with the first to resume, {OTHERWISE}",
         )
+
+
+def _error(run: Path, message: str, option: str | None = None) -> TrainerError:
+    return TrainerError(f"{run}: {message}", kind="exists", path=run, option=option)
 
 
 def _check_vocabulary(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -68,40 +74,41 @@ def _check_vocabulary(run: Path, then: Mapping[str, Any], now: Mapping[str, Any]
     """
     size, tokenizer = then.get("model", {}).get("vocab_size"), now["tokenizer"]
     if size is not None and tokenizer.get("vocab_size") not in {None, size}:
-        raise TrainerError(
-            f"{run}: started with {tokenizer_match.name(then.get('tokenizer', {}))} of {size:,} pieces, not "
-            f"{tokenizer_match.name(tokenizer)} of {tokenizer['vocab_size']:,}; pass data of the first to resume, "
-            f"{OTHERWISE}"
+        raise _error(
+            run,
+            f"started with {tokenizer_match.name(then.get('tokenizer', {}))} of {size:,} pieces, not "
+            f"{tokenizer_match.name(tokenizer)} of {tokenizer['vocab_size']:,}; pass data made with the first to "
+            f"resume, {OTHERWISE}",
         )
 
 
 def _model(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return (
-        f"started with a model of {name} {then.get(name)}, not {now.get(name)}; pass --model "
-        f"{run / 'albert_config.json'} to resume, {OTHERWISE}"
+        f"started with a model of {name} {then.get(name)}, not {now.get(name)}; pass "
+        f"model={str(run / 'albert_config.json')!r} to resume, {OTHERWISE}"
     )
 
 
 def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    flag, was, is_now = f"--{name.replace('_', '-')}", then.get(name), now.get(name)
+    was, is_now = then.get(name), now.get(name)
     if name == "num_train_steps":
         # The rate is 0 at the end of the schedule. With more steps, all steps would be different from the first one.
         return (
-            f"started with {flag} {was}, not {is_now}; pass {was} to resume. For more steps, pass --init-checkpoint "
-            f"{run} and another --output-dir: the learning rate falls to 0 by step {was}. Pass --overwrite to start "
-            "over"
+            f"started with {name}={was}, not {is_now}; pass {was} to resume. For more steps, pass "
+            f"init_checkpoint={str(run)!r} and another `output_dir`: the learning rate falls to 0 by step {was}. Pass "
+            "overwrite=True to start over"
         )
     if isinstance(was, bool) and isinstance(is_now, bool):
-        flags = {True: flag, False: f"--no-{flag[2:]}"}
-        return f"started with {flags[was]}, not {flags[is_now]}; pass {flags[was]} to resume, {OTHERWISE}"
+        # Each with its name, because the command line has no value for it.
+        return f"started with {name}={was}, not {name}={is_now}; pass {name}={was} to resume, {OTHERWISE}"
     if was is None:
-        return f"started without {flag}, not with {is_now}; remove it to resume, or pass {OTHERWISE}"
+        return f"started without `{name}`, not with {is_now}; remove it to resume, or pass {OTHERWISE}"
     if is_now is None:
-        return f"started with {flag} {was}, not without it; pass it to resume, {OTHERWISE}"
-    return f"started with {flag} {was}, not {is_now}; pass {was} to resume, {OTHERWISE}"
+        return f"started with {name}={was}, not without it; pass it to resume, {OTHERWISE}"
+    return f"started with {name}={was}, not {is_now}; pass {was} to resume, {OTHERWISE}"
 
 
 def _data(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if name in FOUND or (name == "max_seq_length" and now.get("kind") == "records"):
-        return f"started with other data; pass the same --tokens or --records to resume, {OTHERWISE}"
+        return f"started with other data; pass the same `tokens` or `records` to resume, {OTHERWISE}"
     return _option(run, name, then, now)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-TIME_IS_UP = "--max-hours"
-"""The reason to stop that is not an interruption."""
+TIME_IS_UP = "max_hours"
+"""The reason to stop that is not an interruption. In run.json, earlier versions wrote it as a flag."""
 
 SAME_SIGNAL = 1.0
 """Seconds within which a second signal counts as the first, because some launchers signal a process and its group."""
