@@ -1,4 +1,4 @@
-"""The trainer's error, and the reasons in errors of other libraries. Nothing here imports TensorFlow."""
+"""The trainer's error, and texts for its message. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class TrainerError(AlbertFastError):
 
 
 def some(names: list[str], most: int = 3) -> str:
-    """Return the first `most` of `names` and the number of the others, for a message of one line."""
+    """Return the first `most` of `names`, and how many more there are, for a message of one line."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def reason(error: BaseException) -> str:
-    """Return what went wrong, in one line."""
+    """Return what went wrong according to another library's error, in one line."""
     if isinstance(error, OSError):
         known = error.strerror or str(error)
         return f"{error.filename}: {known}" if error.filename is not None else known

@@ -166,7 +166,7 @@ def _check_start(options: Pretrain, start: "Initial", training: "Data") -> None:
 
 
 def _kept(folder: Path, again: str) -> str:
-    """Returns what a run that ends at once leaves behind."""
+    """Returns which checkpoint a run that ends at once keeps, and how to resume from it."""
     from trainer.model import checkpoints
 
     found = checkpoints.listing(folder / CHECKPOINTS)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def made(folder: Path) -> Iterator[None]:
     """Creates the output directory, and removes it if the run is refused before it describes itself there."""
-    made = list(itertools.takewhile(lambda path: not path.exists(), (folder / COMPILED, folder, *folder.parents)))
+    created = list(itertools.takewhile(lambda path: not path.exists(), (folder / COMPILED, folder, *folder.parents)))
     make_output_dir(folder)
     try:
         yield
     finally:
-        if made and not is_run(folder):
-            shutil.rmtree(made[0], ignore_errors=True)  # without compiled programs: there are none yet
-            for path in made[1:]:
+        if created and not is_run(folder):
+            shutil.rmtree(created[0], ignore_errors=True)  # without compiled programs: there are none yet
+            for path in created[1:]:
                 with contextlib.suppress(OSError):
                     path.rmdir()
 

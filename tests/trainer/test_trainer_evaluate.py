@@ -320,9 +320,9 @@ def test_an_evaluation_without_memory_says_what_to_do(
     words = arguments(material, Path("run"), eval_records=material.held_out, num_train_steps=2)
     trained = command(*words)
     assert (
-        "in the evaluation after step 2, with --eval-batch-size 64: pass a smaller one" in trained.err.splitlines()[-1]
+        "in the evaluation after step 2, with --eval-batch-size 64; pass a smaller one" in trained.err.splitlines()[-1]
     )
     assert checkpoint(Path("run"), 2).exists()
     found = command("evaluate", "--checkpoint", run, "--records", material.held_out)
-    assert "in the evaluation, with --eval-batch-size 64: pass a smaller one" in found.err.splitlines()[-1]
+    assert "in the evaluation, with --eval-batch-size 64; pass a smaller one" in found.err.splitlines()[-1]
     assert (trained.code, found.code) == (1, 1)

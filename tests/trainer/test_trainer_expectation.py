@@ -31,7 +31,7 @@ def test_padding_and_work_are_those_of_the_steps() -> None:
     # Two steps of eight rows, and a rest that makes no step.
     found = expected(sizes([64] * 8 + [128] * 8 + [1] * 3), widths, rows=8)
     assert found.padding == 0
-    assert found.uncut == pytest.approx(0.25)
+    assert found.one_width == pytest.approx(0.25)
     assert found.busiest == 1
     assert found.operations == pytest.approx((training_flops(BASE, 64, 10) + training_flops(BASE, 128, 20)) / 2)
     # Half of what is computed is padding.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -79,6 +79,7 @@ def test_a_weight_that_is_no_number_counts() -> None:
     assert packing.sizes(batch).predictions.tolist() == [8]
 
 
+@settings(deadline=None)
 @given(
     lengths=hnp.arrays(np.int64, st.integers(1, 200), elements=st.integers(1, 64)),
     micro=st.integers(1, 16),
@@ -114,6 +115,7 @@ def test_every_row_is_in_one_micro_batch_that_holds_it(
     assert [one.rows.tolist() for part in again for one in part] == [one.rows.tolist() for one in ones]
 
 
+@settings(deadline=None)
 @given(lengths=hnp.arrays(np.int64, st.integers(1, 40), elements=st.integers(1, 64)), micro=st.integers(1, 8))
 def test_a_cut_keeps_all_that_counts(lengths: Any, micro: int) -> None:
     batch = made_up(lengths)

@@ -175,6 +175,13 @@ def test_ids_are_unique_and_their_references_lead_somewhere(tmp_path: Path) -> N
     ("steps", "words"),
     [
         ({"done": 40, "total": 100, "finished": False, "stopped": "Ctrl-C"}, "Stopped by Ctrl-C at 40 of 100 steps"),
+        *(
+            (
+                {"done": 40, "total": 100, "finished": False, "stopped": name},
+                "Stopped by the time limit (max_hours) at 40",
+            )
+            for name in ("max_hours", "--max-hours")
+        ),
         ({"done": 40, "total": 100, "finished": False, "stopped": None}, "Not finished: 40 of 100 steps"),
         ({"done": 0, "total": 100}, "Not finished: 10 of 100 steps"),
         ({"total": 10}, "Finished: 10 of 10 steps"),

@@ -236,8 +236,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(material: Material, command: Com
     assert refused.err.endswith(told + "\n")
     last = steps(run)[-1]
     assert f"step {last + 1} is not finite: masked-LM loss" in told
-    assert f"on batch {last} of --random-seed 12345. It updated no weight" in told
-    assert str(checkpoint(run, last)) in told
+    assert f"on batch {last} with --random-seed 12345. It updated no weight" in told
+    assert f"the last good checkpoint is {checkpoint(run, last)}. Try a lower --learning-rate, " in told
+    assert told.endswith(f"--output-dir, and --init-checkpoint {checkpoint(run, last)} to start from its weights")
     for step in steps(run):
         assert all(np.isfinite(value).all() for value in weights(run, step).values()), step
     assert [step for step, *_ in training(run)] == list(range(1, last + 1))

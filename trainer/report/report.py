@@ -100,7 +100,7 @@ def _outcome(run: Run) -> str:
     stopped = steps.get("stopped")
     # Earlier versions wrote this option as a flag.
     if isinstance(stopped, str) and stopped.strip("-").replace("-", "_") == "max_hours":
-        stopped = "the limit of hours (max_hours)"
+        stopped = "the time limit (max_hours)"
     if isinstance(stopped, str) and stopped:
         return page.paragraph(f"Stopped by {stopped} at {of}; the same command goes on from there.", "warn")
     return page.paragraph(f"Not finished: {of}. The run goes on, or was killed; the same command resumes it.", "warn")

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 SAMPLED_PREDICTIONS = 500_000
-"""Number of predictions that `sample` looks at."""
+"""Number of masked tokens that `sample` counts, at least."""
 SAMPLED_ROWS = 4096
-"""Number of rows that `row_sizes` looks at."""
+"""Number of rows that `row_sizes` measures, at least."""
 
 
 class Data(NamedTuple):
@@ -53,9 +53,9 @@ class Data(NamedTuple):
     tokenizer_digest: str | None
     """Digest of the tokenizer; None if it is unknown."""
     identity: dict[str, Any]
-    """What must be unchanged when a run resumes."""
+    """What must be the same when a run resumes."""
     figures: dict[str, Any]
-    """Figures for the user."""
+    """Figures for run.json."""
     tokenizer_files: dict[str, bytes]
     """The tokenizer's files as `train-tokenizer` would write them, by file name; empty if the tokenizer is unknown."""
     tokenizer: Mapping[str, Any] = MappingProxyType({})
@@ -103,10 +103,13 @@ class Described(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """What the best constant answer reaches. It knows how often each piece is the correct one."""
+    """What the best constant answer reaches: it knows how often each piece is correct."""
 
     loss: float
-    """Entropy of the masked tokens in nats. With few records it is too low for a fair comparison: it has seen them."""
+    """Entropy of the masked tokens in nats.
+
+    With few records it is too low for a fair comparison, because it was counted on the same records.
+    """
     accuracy: float
     """Fraction of the most frequent piece."""
     predictions: int
@@ -245,8 +248,8 @@ def _opened(tokenizer: Path, records: Mapping[str, Any], warn: Callable[[str], N
     beside = tokenizer_open.rules_of(file, warn)
     missing = {
         key: value
-        for key, told in zip(("lower_case", "keep_accents"), beside, strict=True)
-        if told is None and isinstance(value := records.get(key), bool)
+        for key, known in zip(("lower_case", "keep_accents"), beside, strict=True)
+        if known is None and isinstance(value := records.get(key), bool)
     }
     return tokenizer_open.open_file(file, missing.get("lower_case"), missing.get("keep_accents"), warn=warn)
 
@@ -308,7 +311,8 @@ def _check_size(path: str, size: int | None, expected: int | None) -> None:
 
 def _path(given: str) -> Path | None:
     """Return what the user named if it is one path. Records may be several."""
-    return Path(given) if Path(given).exists() else None
+    # A list of many may be too long for a name.
+    return Path(given) if os.path.exists(given) else None  # noqa: PTH110 - it raises no error then
 
 
 def _rules(described: Mapping[str, Any]) -> str:
@@ -346,7 +350,7 @@ def _files_of_store(store: Path, tokenizer: Tokenizer) -> dict[str, bytes]:
 
 
 def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokenizer: bool = False) -> str:
-    """Check, before they are opened, that records to evaluate on have the tokenizer of the training data.
+    """Check, before they are opened, that held-out records have the tokenizer of the training data.
 
     Returns:
         A warning if the text rules differ; otherwise an empty string.
@@ -397,12 +401,12 @@ def check_held_out(training: Data, held_out: Data) -> None:
 
 
 def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str, float]:
-    """Return figures of the first batches: mean tokens and predictions per instance, and the loss of guessing.
+    """Return figures of the first batches: mean tokens and masked tokens per instance, and the loss of guessing.
 
     Args:
         source: the training data.
-        held_out: the data to evaluate on. If given, `unigram_entropy` is the masked-LM loss on it of guessing by the
-            frequencies in `source`; otherwise it is the entropy of these frequencies. Both are in nats.
+        held_out: the held-out data. If given, `unigram_entropy` is the masked-LM loss on them of guessing by the
+            frequencies in `source`. Otherwise it is the entropy of these frequencies. Both are in nats.
     """
     rows = tokens = 0
     counts = np.zeros(0, np.int64)
@@ -429,13 +433,13 @@ def frequency_loss(seen: NDArray[np.int64], asked: NDArray[np.int64]) -> float:
     """Return the masked-LM loss, in nats, of predicting by frequencies that were counted on other data.
 
     Args:
-        seen: how often each id was to be predicted in the data that the frequencies come from.
-        asked: how often each id is to be predicted in the data that the loss is for.
+        seen: how often each id is masked in the data that the frequencies come from.
+        asked: how often each id is masked in the data that the loss is for.
     """
     # Count each piece once more, so that pieces that never occurred are not impossible.
-    shares = np.ones(max(len(seen), len(asked)))
-    shares[: len(seen)] += seen
-    logs = np.log(shares / shares.sum())
+    counts = np.ones(max(len(seen), len(asked)))
+    counts[: len(seen)] += seen
+    logs = np.log(counts / counts.sum())
     return float(-(asked * logs[: len(asked)]).sum() / max(1, asked.sum()))
 
 
@@ -445,7 +449,7 @@ def guess(source: BatchSource) -> Guess:
 
 
 def label_counts(source: BatchSource) -> NDArray[np.int64]:
-    """Return how often each id is to be predicted in an epoch: int64 [largest id + 1]."""
+    """Return how often each id is masked in an epoch: int64 [largest id + 1]."""
     counts = np.zeros(0, np.int64)
     left = len(source)
     for batch in source.batches(0, -(-left // source.batch_size)):
@@ -468,5 +472,5 @@ def _guess(counts: NDArray[np.int64]) -> Guess:
     total = int(counts.sum())
     if total == 0:
         return Guess(0.0, 0.0, 0)
-    shares = counts[counts > 0] / total
-    return Guess(float(-(shares * np.log(shares)).sum()), float(shares.max()), total)
+    fractions = counts[counts > 0] / total
+    return Guess(float(-(fractions * np.log(fractions)).sum()), float(fractions.max()), total)

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from trainer.run.packing import Width
 
 TOKENS_AT_A_TIME = {"GPU": 65_536, "CPU": 2_048}
-"""Most tokens in a micro-batch. More would not be faster but take memory that the training step does not need."""
+"""Maximum number of tokens in a micro-batch.
+
+More would not be faster, and would take memory that the training step does not need.
+"""
 
 WINDOW = 16
 """Number of batches whose rows are packed together. In a single batch, most micro-batches would have a long row."""
@@ -43,17 +46,17 @@ class Figures(NamedTuple):
     """The result of an evaluation."""
 
     masked_lm_loss: float
-    """Mean cross entropy of the predictions, in nats."""
+    """Mean cross entropy of the masked tokens, in nats."""
     masked_lm_accuracy: float
-    """Fraction of predictions that are correct."""
+    """Fraction of the masked tokens that are predicted correctly."""
     sentence_order_loss: float
     """Mean cross entropy of the instances' order, in nats."""
     sentence_order_accuracy: float
-    """Fraction of instances whose order is predicted correctly."""
+    """Fraction of the instances whose order is predicted correctly."""
     records: int
     """Number of instances evaluated."""
     predictions: int
-    """Number of predictions evaluated."""
+    """Number of masked tokens evaluated."""
     seconds: float
 
 
@@ -89,7 +92,7 @@ class Evaluator:
         self.config = models[0].config
         most = max(1, TOKENS_AT_A_TIME[hardware.kind] // source.max_seq_length)
         self.rows = min(most, source.batch_size // len(hardware.devices))
-        self._given = widths
+        self._chosen = widths
         self._packer: Packer | None = None
         self._sums = [_make_sums(model, jit) for model in models]
 
@@ -110,9 +113,9 @@ class Evaluator:
         with Feed(self._windows(count), lambda window: self._pack(*window)) as feed:
             for done in windows:
                 parts = feed.next().parts
-                told = self._told(progress, done, count, sum(map(len, parts)))
+                count_one = self._counter(progress, done, count, sum(map(len, parts)))
                 ended = threading.Event()
-                found = aside([self._work(place, part, stop, ended, told) for place, part in enumerate(parts)])
+                found = aside([self._work(place, part, stop, ended, count_one) for place, part in enumerate(parts)])
                 total += np.sum(found, axis=0)
                 if total[-1]:
                     break
@@ -133,21 +136,21 @@ class Evaluator:
             time.perf_counter() - began,
         )
 
-    def _told(
+    def _counter(
         self, progress: Callable[[int, int], None] | None, done: int, count: int, micro_batches: int
     ) -> Callable[[], None]:
-        """Return what each device calls after a micro-batch of the window that begins with batch `done`."""
+        """Return the function that devices call after each micro-batch of the window that begins with batch `done`."""
         size, lock = min(WINDOW, count - done), threading.Lock()
         finished = 0
 
-        def told() -> None:
+        def count_one() -> None:
             nonlocal finished
             if progress is not None:
                 with lock:
                     finished += 1
                     progress(done + size * finished // micro_batches, count)
 
-        return told
+        return count_one
 
     def _work(
         self,
@@ -155,7 +158,7 @@ class Evaluator:
         part: list[Placed],
         stop: Callable[[], bool],
         ended: threading.Event,
-        told: Callable[[], None],
+        count_one: Callable[[], None],
     ) -> Callable[[], NDArray[np.float64]]:
         def run() -> NDArray[np.float64]:
             """Return float64 [7]: the sums over a device's micro-batches, and whether it stopped before their end."""
@@ -170,7 +173,7 @@ class Evaluator:
                 except BaseException:
                     ended.set()
                     raise
-                told()
+                count_one()
             return total
 
         return run
@@ -197,11 +200,11 @@ class Evaluator:
             # Computed from the first window, so it is the same in every evaluation.
             found = packing.sizes(batch)
             shape = self.source.max_seq_length, self.source.max_predictions, self.rows
-            share = len(weights) // len(self.hardware.devices)
+            per_device = len(weights) // len(self.hardware.devices)
             chosen = (
-                packing.choose(found, *shape, share, lambda *row: flops.training_flops(self.config, *row))
-                if self._given is None
-                else packing.explicit(self._given, *shape, found, share)
+                packing.choose(found, *shape, per_device, lambda *row: flops.training_flops(self.config, *row))
+                if self._chosen is None
+                else packing.explicit(self._chosen, *shape, found, per_device)
             )
             self._packer = Packer(chosen, self.config, self.hardware)
         return self._packer(batch, weights)

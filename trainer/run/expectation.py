@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
     from trainer.run.packing import MicroBatch, Width
 
-PROCESSOR_RATE = 40e9
+CPU_RATE = 40e9
 """Rough number of operations per second of a CPU core."""
 
 PEAK_FRACTIONS = {r"\b(H200|GH200)\b": 0.30, r"\b(H100|H800)\b": 0.25, r"\b(A100|A800)\b": 0.38}
@@ -33,7 +33,7 @@ LONG = 30 * DAY
 """Seconds above which a run gets a warning."""
 
 MOST_STEPS = 64
-"""Most steps that a sample is divided into."""
+"""Maximum number of steps that a sample is divided into."""
 
 
 class Expectation(NamedTuple):
@@ -41,8 +41,8 @@ class Expectation(NamedTuple):
 
     padding: float
     """Fraction of the computed tokens that is padding."""
-    uncut: float
-    """The same fraction if all micro-batches had the full width."""
+    one_width: float
+    """The same fraction with micro-batches of one width, that of the longest instance."""
     busiest: float
     """Work of the busiest device divided by the mean over all devices of a worker; 1 if they have equal work."""
     operations: float
@@ -94,7 +94,7 @@ def padding_line(found: Expectation, widths: Sequence[Width], devices: int) -> s
     named = " and ".join([*([", ".join(shapes[:-1])] if len(shapes) > 1 else []), shapes[-1]])
     text = f"micro-batches of {named} tokens: about {100 * found.padding:.0f}% of the computed tokens are padding"
     if len(widths) > 1:
-        text += f" ({100 * found.uncut:.0f}% with one width)"
+        text += f" ({100 * found.one_width:.0f}% with one width)"
     if devices > 1:
         text += f"; the busiest of {devices} devices has {found.busiest:.2f} times the mean work"
     return text

@@ -126,7 +126,7 @@ def _describe(
     # TensorFlow mistakes the functions for the widths and devices for one function that is traced repeatedly.
     tf.get_logger().setLevel("ERROR")
     if not gpus:
-        return Hardware(strategy, devices, "CPU", _processor(), False, None, _memory(), workers, worker)
+        return Hardware(strategy, devices, "CPU", _cpu_name(), False, None, _memory(), workers, worker)
     details = tf.config.experimental.get_device_details(gpus[0])
     name = details.get("device_name", "GPU")
     bf16 = tuple(details.get("compute_capability") or (0, 0)) >= (8, 0)
@@ -139,13 +139,13 @@ def peak_of(name: str) -> float | None:
 
 
 def environment(hardware: Hardware) -> dict[str, Any]:
-    """Return the environment of the run's results, for its report."""
+    """Return what the run computes on, for its report."""
     return {
         "device": hardware.name,
         "devices": hardware.replicas,
         "workers": hardware.workers,
         "peak_tflops": hardware.peak_tflops,
-        "cpu": _processor(),
+        "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {platform.release()}",
@@ -155,7 +155,7 @@ def environment(hardware: Hardware) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def _cpu_name() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -76,7 +76,7 @@ class Outcome(NamedTuple):
     """What ended the run early: a signal's name, `TIME_IS_UP` or "another worker"."""
 
 
-class _Taken(NamedTuple):
+class _Done(NamedTuple):
     """A completed step."""
 
     number: int
@@ -112,15 +112,15 @@ class Run(NamedTuple):
     """Files stored in each checkpoint."""
     evaluator: Evaluator | None
     listener: Listener
-    keep_no_programs: Callable[[], bool] = lambda: False
-    """Stops the cache of compiled programs after one could not be written. Returns false if that is not possible."""
+    stop_caching: Callable[[], bool] = lambda: False
+    """Stops writing compiled programs to disk after that failed. Returns false if that is not possible."""
 
 
 def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
     """Train from step `start`.
 
     A step that is asked to stop is finished if that takes at most `NEAR` seconds. Otherwise it is abandoned at the next
-    micro-batch, and the checkpoint is that of the previous step. The limit of hours never abandons the first step of a
+    micro-batch, and the checkpoint is that of the previous step. The time limit never abandons the first step of a
     start: otherwise a run whose steps are longer than the limit would make no progress.
 
     Args:
@@ -158,7 +158,7 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
                 reason = stops(meter.seconds) if hardware.workers == 1 else None
                 if reason is not None and (done > start or reason != TIME_IS_UP):
                     break
-                report = _take(step, feed, done, stops, run, meter, first=done == start)
+                report = _run_step(step, feed, done, stops, run, meter, first=done == start)
                 if float(report.abandoned):
                     reason = stops() or "another worker"
                     run.listener.say(f"step {done + 1:,} was abandoned; the run repeats it when it resumes")
@@ -200,8 +200,8 @@ def _packer(run: Run) -> Callable[[Batch], Work]:
     return lambda batch: pack({name: batch[name] for name in FEATURES})  # type: ignore[literal-required]
 
 
-def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Meter, *, first: bool) -> Report:
-    """Run step `number`. `first` says whether it is this start's first, which the limit of hours does not abandon."""
+def _run_step(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Meter, *, first: bool) -> Report:
+    """Run step `number`. `first` says whether it is this start's first, which the time limit does not abandon."""
 
     def signals() -> tuple[float, float]:
         # If one worker has no time for another step, all workers end after this one.
@@ -217,18 +217,18 @@ def _take(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Me
     advice = f"with micro-batches of {run.widths[-1]} tokens; pass a smaller `micro_batch_size`"
     work = feed.next()
     with device_errors(f"in step {number + 1:,}", run.hardware, advice):
-        return _keeping_programs(run, lambda: step(work, number, signals, abandon))
+        return _retried(run, lambda: step(work, number, signals, abandon))
 
 
-def _keeping_programs(run: Run, function: Callable[[], T]) -> T:
-    """Return `function()`, called again if a compiled program could not be written and so did not run.
+def _retried(run: Run, function: Callable[[], T]) -> T:
+    """Return `function()`. It is called again if it failed because a compiled program could not be written.
 
     With several replicas, one of them may already have made its update, so the error is raised.
     """
     try:
         return function()
     except tf.errors.OpError as error:
-        if COMPILED not in str(error.message) or run.hardware.replicas > 1 or not run.keep_no_programs():
+        if COMPILED not in str(error.message) or run.hardware.replicas > 1 or not run.stop_caching():
             raise
         run.listener.say(f"warning: compiled programs are no longer kept ({_first_line(error)})")
         return function()
@@ -329,7 +329,7 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: S
     )
     with device_errors(f"in the evaluation after step {step:,}", run.hardware, advice):
         evaluator = run.evaluator
-        found = _keeping_programs(run, lambda: evaluator(stop=ended))
+        found = _retried(run, lambda: evaluator(stop=ended))
     if found is None:
         run.listener.say(f"the evaluation after step {step:,} was not finished; the run repeats it when it resumes")
     elif saved is not None:
@@ -347,7 +347,7 @@ class Meter:
     def __init__(self, run: Run, step: Step, hours: float) -> None:
         self.run, self.step = run, step
         self.hours = hours
-        self.taken: list[_Taken] = []
+        self.done: list[_Done] = []
         """Steps since the last line."""
         self.seconds = 0.0
         """Seconds of the last step that compiled nothing, from the previous report to its own; 0 before the first."""
@@ -384,7 +384,7 @@ class Meter:
         self.widths = len(self.step.started)
         if not compiled:
             self.seconds = now - self.last
-        self.taken.append(_Taken(number, report, now - self.last, waited - self.waited, compiled))
+        self.done.append(_Done(number, report, now - self.last, waited - self.waited, compiled))
         self.last, self.waited = now, waited
         if (number + 1) % self.run.options.log_steps == 0:
             self.flush()
@@ -393,19 +393,19 @@ class Meter:
 
     def flush(self) -> None:
         """Write a line of what was added since the last one."""
-        if not self.taken:
+        if not self.done:
             return
         now = time.perf_counter()
         self.hours += (now - self.clock) / 3600
         self.clock = now
-        reports = [taken.report for taken in self.taken]
-        last = self.taken[-1]
+        reports = [done.report for done in self.done]
+        last = self.done[-1]
 
         def mean(values: list[tf.Tensor]) -> float:
             return sum(float(value) for value in values) / len(reports)
 
-        def total(name: str, steps: list[_Taken]) -> float:
-            return sum(float(getattr(taken.report, name)) for taken in steps)
+        def total(name: str, steps: list[_Done]) -> float:
+            return sum(float(getattr(done.report, name)) for done in steps)
 
         line: dict[str, Any] = {
             "step": last.number + 1,
@@ -419,16 +419,16 @@ class Meter:
             "learning_rate": float(last.report.learning_rate),
             "gradient_norm": mean([report.gradient_norm for report in reports]),
         }
-        steady = [taken for taken in self.taken if not taken.compiled]
-        compiling = [taken.seconds for taken in self.taken if taken.compiled]
-        seconds = sum(taken.seconds for taken in steady)
+        steady = [done for done in self.done if not done.compiled]
+        compiling = [done.seconds for done in self.done if done.compiled]
+        seconds = sum(done.seconds for done in steady)
 
         def rate(amount: float) -> float | None:
             return amount / seconds if seconds else None
 
         # A step that compiles also does its usual work.
         usual = seconds / len(steady) if steady else self.seconds
-        tokens, computed = total("tokens", self.taken), total("computed", self.taken)
+        tokens, computed = total("tokens", self.done), total("computed", self.done)
         peak, tflops = self.run.peak_tflops, rate(total("operations", steady))
         line |= {
             "sequences_per_second": rate(len(steady) * self.run.options.batch_size),
@@ -436,21 +436,20 @@ class Meter:
             "padding": 1 - tokens / computed if computed else 0.0,
             "tflops": tflops,
             "mfu": tflops / (peak * self.run.hardware.replicas) if peak and tflops is not None else None,
-            "input_wait": rate(sum(taken.waited for taken in steady)),
+            "input_wait": rate(sum(done.waited for done in steady)),
             "compile_seconds": sum(max(0.0, took - usual) for took in compiling),
         }
-        self.taken.clear()
+        self.done.clear()
         self.run.listener.training(line)
 
     def _refuse(self, number: int, report: Report) -> None:
         metrics = report.metrics
         kept = checkpoints.listing(self.run.folder)
         good = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
-        # Advice may only name a checkpoint that exists.
-        start = "; with `init_checkpoint`, it starts from these weights" if kept else ""
+        start = f", and init_checkpoint={str(kept[0])!r} to start from its weights" if kept else ""
         raise TrainerError(
             f"step {number + 1:,} is not finite: masked-LM loss {float(metrics.masked_lm_loss):g}, sentence-order loss "
             f"{float(metrics.sentence_order_loss):g}, gradient norm {float(report.gradient_norm):g}, on batch {number} "
-            f"of random_seed={self.run.options.random_seed}. It updated no weight, and {good}. Try a lower "
+            f"with random_seed={self.run.options.random_seed}. It updated no weight, and {good}. Try a lower "
             f"`learning_rate`, more `num_warmup_steps` or precision='float32' in another `output_dir`{start}"
         )

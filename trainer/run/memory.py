@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 RUNTIME = {"CPU": 1_100_000_000, "GPU": 1 << 29}
-"""Bytes that are used in addition.
+"""Bytes that are used apart from the model and its step.
 
-On a CPU, they are those of the whole process, as measured. On a GPU, they are those of CUDA and what it loads, which is
-a guess.
+On a CPU, they are those of the process, as measured. On a GPU, they are those of CUDA and what it loads, which is a
+guess.
 """
 
 COMPILER = {"CPU": 12_000_000, "GPU": 0}
@@ -20,7 +20,7 @@ COMPILER = {"CPU": 12_000_000, "GPU": 0}
 HIDDEN_STATES = 8
 """What a block keeps of a token between the forward and the backward pass, counted in hidden states."""
 
-SHARE = 0.8
+USABLE_FRACTION = 0.8
 """Fraction of a device's memory that an estimate may fill. The rest is for the runtime and the estimate's error."""
 
 
@@ -66,7 +66,7 @@ def estimate(
         predictions: masked tokens per instance.
         precision: "bf16", "float32" or "tf32".
         recompute: whether the backward pass recomputes each block's activations.
-        attention: one of `trainer.options.ATTENTIONS`.
+        attention: as in `albert_fast.options.TrainingOptions`.
         kind: "CPU" or "GPU".
     """
     kept = 4 * 4 * parameters(config)
@@ -140,7 +140,7 @@ def activations(config: ModelConfig, length: int, precision: str, attention: str
 
 def fitting_micro_batch(
     config: ModelConfig,
-    share: int,
+    instances: int,
     length: int,
     predictions: int,
     precision: str,
@@ -155,20 +155,20 @@ def fitting_micro_batch(
 
     Args:
         config: the model.
-        share: instances per step on a device.
+        instances: instances per step on a device.
         length: tokens per instance.
         predictions: masked tokens per instance.
         precision: "bf16", "float32" or "tf32".
         memory: memory of the device in bytes; None if it is unknown.
         tokens: number of tokens above which a micro-batch is no faster.
         recompute: whether the backward pass recomputes each block's activations.
-        attention: one of `trainer.options.ATTENTIONS`.
+        attention: as in `albert_fast.options.TrainingOptions`.
         kind: "CPU" or "GPU".
     """
     how: dict[str, Any] = {"recompute": recompute, "attention": attention, "kind": kind}
-    for size in range(min(share, max(1, tokens // length)), 1, -1):
+    for size in range(min(instances, max(1, tokens // length)), 1, -1):
         needed = estimate(config, size, length, predictions, precision, **how)
-        fits = memory is None or needed <= SHARE * memory
-        if share % size == 0 and fits:
+        fits = memory is None or needed <= USABLE_FRACTION * memory
+        if instances % size == 0 and fits:
             return size
     return 1

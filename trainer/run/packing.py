@@ -3,7 +3,7 @@
 Rows differ in length: at 512 tokens, about 40% of a batch is padding. So the rows of a step are sorted by length and
 divided into micro-batches, each cut to the smallest of a few widths that holds its longest row. A narrow micro-batch
 has more rows, so that all of them have about the same number of tokens. The shape of a width is fixed, because each
-shape is compiled once. Unused rows are empty and count nothing.
+shape is compiled once. Unused rows are empty and have weight 0.
 
 None of this changes what a step computes. A row's attention never sees padding, the denominators of the losses are
 those of the whole step, and dropout is keyed by the row's number in the step (see `trainer.model.dropout`).
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from albert_fast import Batch
 
 MOST_WIDTHS = 5
-"""Most widths that `choose` picks. Each one costs a compilation."""
+"""Maximum number of widths that `choose` picks. Each one costs a compilation."""
 WORTH_A_WIDTH = 0.01
 """Fraction of a step's work that one more width must save to be picked."""
 CANDIDATES = 64
@@ -66,7 +66,7 @@ class Sizes(NamedTuple):
     """What each row of a batch needs; each field is int64 [B]."""
 
     tokens: NDArray[np.int64]
-    """Number of positions up to and including the last token or the last prediction that counts."""
+    """Number of positions up to and including the last token or masked position that counts."""
     predictions: NDArray[np.int64]
     """Number of masked positions up to and including the last one that counts."""
     real: NDArray[np.int64]
@@ -102,7 +102,7 @@ def full(tokens: int, predictions: int, rows: int) -> tuple[Width]:
 
 
 def explicit(
-    tokens: Iterable[int], longest: int, predictions: int, micro_batch: int, found: Sizes, share: int
+    tokens: Iterable[int], longest: int, predictions: int, micro_batch: int, found: Sizes, per_device: int
 ) -> tuple[Width, ...]:
     """Return the widths that the user chose. That of the longest row is always included.
 
@@ -112,10 +112,10 @@ def explicit(
         predictions: masked positions per row of the data.
         micro_batch: number of rows of the widest micro-batch.
         found: row sizes of a sample, which tell how many masked positions a narrow row has.
-        share: number of rows of a batch that a device gets.
+        per_device: number of rows of a batch that a device gets.
     """
     chosen = sorted({size for size in tokens if size < longest} | {longest})
-    return _filled(_widths(chosen, longest, predictions, micro_batch, found), found, share)
+    return _filled(_widths(chosen, longest, predictions, micro_batch, found), found, per_device)
 
 
 def choose(
@@ -123,7 +123,7 @@ def choose(
     longest: int,
     predictions: int,
     micro_batch: int,
-    share: int,
+    per_device: int,
     cost: Callable[[int, int], float],
     most: int = MOST_WIDTHS,
 ) -> tuple[Width, ...]:
@@ -134,7 +134,7 @@ def choose(
         longest: tokens per row of the data, padding included. This is always one of the widths.
         predictions: masked positions per row of the data.
         micro_batch: number of rows of the widest micro-batch.
-        share: number of rows of a batch that a device gets.
+        per_device: number of rows of a batch that a device gets.
         cost: returns the work of a row from its tokens and masked positions, in any unit.
         most: largest number of widths.
     """
@@ -143,14 +143,14 @@ def choose(
     need = _needs(found, widths)
     counts = np.bincount(need, minlength=len(widths))
     costs = np.array([cost(width.tokens, width.predictions) for width in widths])
-    cumulated = np.concatenate([[0], np.cumsum(counts)])
+    cumulative = np.concatenate([[0], np.cumsum(counts)])
     # best[k][j]: the least work of all rows that fit candidate j, if j is the widest of k + 1 widths.
-    best = [cumulated[1:] * costs]
+    best = [cumulative[1:] * costs]
     before: list[NDArray[np.int64]] = []
     for _ in range(1, min(most, len(widths))):
         last, now, chosen = best[-1], np.full(len(widths), np.inf), np.full(len(widths), -1)
         for j in range(1, len(widths)):
-            work = last[:j] + (cumulated[j + 1] - cumulated[1 : j + 1]) * costs[j]
+            work = last[:j] + (cumulative[j + 1] - cumulative[1 : j + 1]) * costs[j]
             chosen[j] = int(np.argmin(work))
             now[j] = work[chosen[j]]
         best.append(now)
@@ -162,7 +162,7 @@ def choose(
     for k in range(count, 0, -1):
         j = int(before[k - 1][j])
         picked.append(j)
-    return _filled([widths[j] for j in reversed(picked)], found, share)
+    return _filled([widths[j] for j in reversed(picked)], found, per_device)
 
 
 def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: int, found: Sizes) -> tuple[Width, ...]:
@@ -170,7 +170,7 @@ def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: 
     made: list[Width] = []
     for size in tokens:
         fits = found.predictions[found.tokens <= size]
-        # A row with more predictions than those of the sample goes into a wider micro-batch.
+        # A row with more masked positions than those of the sample goes into a wider micro-batch.
         most = int(fits.max()) if len(fits) else -(-predictions * size // longest)
         most = predictions if size == longest else max(1, min(predictions, most))
         least = made[-1].predictions if made else 1
@@ -178,9 +178,9 @@ def _widths(tokens: Sequence[int], longest: int, predictions: int, micro_batch: 
     return tuple(made)
 
 
-def _filled(widths: Sequence[Width], found: Sizes, share: int) -> tuple[Width, ...]:
+def _filled(widths: Sequence[Width], found: Sizes, per_device: int) -> tuple[Width, ...]:
     """Return the widths, with fewer rows if the rows that belong to a width do not fill `TIMES` micro-batches."""
-    belong = np.bincount(_needs(found, widths), minlength=len(widths)) * share / max(1, len(found.tokens))
+    belong = np.bincount(_needs(found, widths), minlength=len(widths)) * per_device / max(1, len(found.tokens))
     least = widths[-1].rows
     return tuple(
         width._replace(rows=min(width.rows, max(least, int(rows / TIMES))))
@@ -276,17 +276,17 @@ def cut(
     width, rows = micro_batch
     missing = width.rows - len(rows)
 
-    def taken(array: NDArray[Any], size: int | None = None) -> NDArray[Any]:
+    def take(array: NDArray[Any], size: int | None = None) -> NDArray[Any]:
         part = array[rows] if size is None else array[rows, :size]
         return np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
 
-    found = {name: taken(batch[name], width.tokens) for name in PER_TOKEN}
-    found |= {name: taken(batch[name], width.predictions) for name in PER_PREDICTION}
+    found = {name: take(batch[name], width.tokens) for name in PER_TOKEN}
+    found |= {name: take(batch[name], width.predictions) for name in PER_PREDICTION}
     # Positions that do not count may have any value; within the row they do no harm.
     found["masked_lm_positions"] = np.minimum(found["masked_lm_positions"], width.tokens - 1)
-    found[LABELS] = taken(batch[LABELS])
-    found[ROW_NUMBERS] = taken(numbers)
-    found[ROW_WEIGHTS] = taken(np.ones(len(numbers), np.float32) if weights is None else weights)
+    found[LABELS] = take(batch[LABELS])
+    found[ROW_NUMBERS] = take(numbers)
+    found[ROW_WEIGHTS] = take(np.ones(len(numbers), np.float32) if weights is None else weights)
     return found
 
 

@@ -59,7 +59,7 @@ TOKENS_AT_A_TIME = {"GPU": (8_192, 65_536), "CPU": (512, 512)}
 """Tokens of a micro-batch below which it is slower, and above which it is no faster."""
 
 MICRO_BATCHES = 16
-"""Least number of micro-batches in a device's part of a step, unless they become too small.
+"""Minimum number of micro-batches in a device's part of a step, unless they become too small.
 
 With fewer, most micro-batches have a long row, and devices get unequal work.
 """
@@ -85,7 +85,7 @@ class Job(NamedTuple):
     """
     last_words: Callable[[], str]
     """Returns what to say when a second signal ends the process."""
-    keep_no_programs: Callable[[], bool]
+    stop_caching: Callable[[], bool]
     """See `trainer.run.loop.Run`."""
     check_start: Callable[[initial.Initial], None] = lambda _: None
     """Raises an error if the initial weights do not fit the data. It is called before anything is written."""
@@ -140,7 +140,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             evaluator = Evaluator(
                 models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
             )
-        _agree(hardware, start)
+        _check_same_step(hardware, start)
         # Must come last: `overwrite` deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
@@ -148,7 +148,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             for line in origin:
                 listener.say(line)
             expected = _expect(job, hardware, resolved)
-            _say_what(job, hardware, resolved, expected, start, listener, warn)
+            _announce(job, hardware, resolved, expected, start, listener, warn)
             run = Run(
                 config=job.config,
                 options=job.options,
@@ -164,13 +164,13 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 files=job.training.tokenizer_files,
                 evaluator=evaluator,
                 listener=listener,
-                keep_no_programs=job.keep_no_programs,
+                stop_caching=job.stop_caching,
             )
             described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
             with Stops(job.options.max_hours, _heard(listener), job.last_words) as stops:
                 try:
-                    _leave_room(job, found, stops, listener)
+                    _reserve_time(job, found, stops, listener)
                     if found is not None and found.evaluation is None:
                         evaluate(run, start, found, stops)
                     elif found is not None and found.evaluation is not None:
@@ -225,18 +225,18 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
     room = hardware.memory_bytes
     least, most = TOKENS_AT_A_TIME[hardware.kind]
     tokens = max(least, min(most, rows * source.max_seq_length // MICRO_BATCHES))
-    best = memory.fitting_micro_batch(job.config, rows, *shape, room, tokens, **_how(options, hardware))
+    best = memory.fitting_micro_batch(job.config, rows, *shape, room, tokens, **_memory_options(options, hardware))
     micro = options.micro_batch_size
     if micro is None:
         micro = before.get("micro_batch", best)
-        needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
+        needed = memory.estimate(job.config, micro, *shape, **_memory_options(options, hardware))
         # The device may have less memory than the one at the start.
         if rows % micro or (room is not None and needed > room):
             micro = best
     elif rows % micro:
         times = f" times the number of devices ({hardware.replicas})" if hardware.replicas > 1 else ""
         raise option_error("batch_size", f"a multiple of micro_batch_size ({micro}){times}", options.batch_size)
-    needed = memory.estimate(job.config, micro, *shape, **_how(options, hardware))
+    needed = memory.estimate(job.config, micro, *shape, **_memory_options(options, hardware))
     if room is not None and needed > room:
         what = (
             f"a step needs about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
@@ -275,7 +275,7 @@ def _named(widths: Sequence[Sequence[int]]) -> str:
     return ", ".join(str(Width(*width)) for width in widths)
 
 
-def _how(options: Options, hardware: Hardware) -> dict[str, Any]:
+def _memory_options(options: Options, hardware: Hardware) -> dict[str, Any]:
     """Return what decides the memory of a step, apart from its shape."""
     return {"recompute": options.recompute, "attention": options.attention, "kind": hardware.kind}
 
@@ -287,7 +287,7 @@ def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool)
     for met, rule in (
         (hardware.kind == "GPU", f"an NVIDIA GPU, got {hardware.name}"),
         (precision == "bf16", f"precision='bf16', got {precision}"),
-        (jit, "jit=True, got false"),
+        (jit, "jit=True, got jit=False"),
         (
             job.config.attention_probs_dropout_prob == 0,
             f"a model with attention_probs_dropout_prob 0, got {job.config.attention_probs_dropout_prob}",
@@ -308,10 +308,10 @@ def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any])
         and (before["micro_batch"], before["devices"]) == (micro, hardware.replicas)
     ):
         return tuple(Width(*width) for width in before["widths"])
-    found, share = data.row_sizes(source), job.options.batch_size // hardware.replicas
+    found, per_device = data.row_sizes(source), job.options.batch_size // hardware.replicas
     if given is not None:
-        return packing.explicit(given, *shape, found, share)
-    return packing.choose(found, *shape, share, lambda *row: flops.training_flops(job.config, *row))
+        return packing.explicit(given, *shape, found, per_device)
+    return packing.choose(found, *shape, per_device, lambda *row: flops.training_flops(job.config, *row))
 
 
 def _replica(job: Job, device: str, resolved: Resolved) -> Replica:
@@ -359,7 +359,7 @@ def _schedule(options: Options) -> Schedule:
     )
 
 
-def _agree(hardware: Hardware, start: int) -> None:
+def _check_same_step(hardware: Hardware, start: int) -> None:
     """Raise a TrainerError if workers would start from different steps."""
     if hardware.workers == 1:
         return
@@ -369,7 +369,7 @@ def _agree(hardware: Hardware, start: int) -> None:
         return tf.distribute.get_replica_context().all_reduce("sum", step)
 
     # If another worker refuses to start, it prints the reason itself. Here, only its loss is seen.
-    with device_errors("before the first step", hardware, "with the model alone"):
+    with device_errors("before the first step", hardware, "with only the model in memory"):
         # Aside, so that Ctrl-C works while the other workers are waited for.
         [found] = aside([lambda: hardware.strategy.run(tf.function(spread))])
         total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
@@ -398,7 +398,7 @@ def _expect(job: Job, hardware: Hardware, resolved: Resolved) -> expectation.Exp
     return expectation.expect(job.config, found, resolved.widths, rows, plan)
 
 
-def _say_what(
+def _announce(
     job: Job,
     hardware: Hardware,
     resolved: Resolved,
@@ -407,7 +407,7 @@ def _say_what(
     listener: Listener,
     warn: Callable[[str], None],
 ) -> None:
-    """Show in a few lines what is about to be trained on what, and how much memory and time it takes."""
+    """Show in a few lines what is trained on which data, and how much memory and time it is expected to take."""
     options, source = job.options, job.training.source
     count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
     epochs = options.num_train_steps * options.batch_size / len(source)
@@ -422,7 +422,7 @@ def _say_what(
         source.max_seq_length,
         source.max_predictions,
         resolved.precision,
-        **_how(options, hardware),
+        **_memory_options(options, hardware),
     )
     room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
     each = " on each" if hardware.replicas > 1 else ""
@@ -438,7 +438,7 @@ def _say_what(
     rate = (
         fraction * 1e12 * (peak or 0.0) * hardware.replicas
         if gpu
-        else expectation.PROCESSOR_RATE * len(os.sched_getaffinity(0)) * hardware.workers
+        else expectation.CPU_RATE * len(os.sched_getaffinity(0)) * hardware.workers
     )
     where = f"{count}{hardware.name}, at {100 * fraction:.0f}% of its peak (not measured yet)," if gpu else "this CPU"
     from_store = job.training.kind == "tokens"
@@ -471,7 +471,7 @@ def _describe(
             "parameters": memory.parameters(job.config),
             "training_flops_per_sequence": flops.training_flops(job.config, *shape),
             "memory_estimate_bytes": memory.estimate(
-                job.config, resolved.micro_batch, *shape, resolved.precision, **_how(job.options, hardware)
+                job.config, resolved.micro_batch, *shape, resolved.precision, **_memory_options(job.options, hardware)
             ),
         },
         "training": {
@@ -519,8 +519,8 @@ def _heard(listener: Listener) -> Callable[[str], None]:
     )
 
 
-def _leave_room(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, listener: Listener) -> None:
-    """Set how long the last checkpoint and its evaluation take in `stops`, if an earlier start has measured it."""
+def _reserve_time(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, listener: Listener) -> None:
+    """Tell `stops` how long the last checkpoint and its evaluation take, if an earlier start has measured it."""
     if job.options.max_hours is None:
         return
     if found is not None and found.evaluation is not None:

@@ -139,7 +139,7 @@ class Step:
         left = [len(parts) for parts in work.parts]
         abandoned = [False]
 
-        def share(place: int) -> Callable[[], None]:
+        def part_of(place: int) -> Callable[[], None]:
             def run() -> None:
                 part = self.parts[place]
                 part.reset()
@@ -158,7 +158,7 @@ class Step:
 
             return run
 
-        aside([share(place) for place in range(len(self.parts))])
+        aside([part_of(place) for place in range(len(self.parts))])
         figures = (work.tokens, work.computed, work.operations / 1e12)
         tail = tf.constant([*figures, *signals(), float(abandoned[0])], tf.float32)
         reports: list[Report] = aside([lambda: self._finish(tf.constant(number, tf.int64), counts, tail)])

@@ -1,4 +1,4 @@
-"""What ends a run before its last step: signals and a limit of hours. Nothing here imports TensorFlow."""
+"""What ends a run before its last step: signals and a time limit. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StoppedTwiceError(KeyboardInterrupt):
 
 
 class Stops:
-    """Turns `SIGNALS` and a limit of hours into a reason to save and end the run.
+    """Turns `SIGNALS` and a time limit into a reason to save and end the run.
 
     The second signal raises `StoppedTwiceError` in the main thread. Python cannot do that while the main thread is in
     TensorFlow's code, so a thread watches: `LAST_MOMENT` seconds later it ends the process, with exit code 130.
@@ -55,7 +55,7 @@ class Stops:
     ) -> None:
         self.reason: str | None = None
         self.room = 0.0
-        """Seconds that ending takes: a checkpoint and an evaluation. They count against the limit of hours."""
+        """Seconds that ending takes: a checkpoint and an evaluation. They count against the time limit."""
         self.deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
         self.asked = 0.0
         self.heard, self.last_words = heard, last_words
