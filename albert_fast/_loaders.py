@@ -107,7 +107,7 @@ class KeepsAll:
             given, kept = [_rows(item) for item in items], _rows(made)
             if kept is not None and None not in given and kept < (wanted := sum(filter(None, given))):
                 msg = (
-                    f"the data_collator (collate_fn) must keep all {wanted} rows of {len(items)} batches, got {kept}: "
+                    f"the data_collator (collate_fn) must keep all {wanted} rows of {len(items)} batches, got {kept}; "
                     "pass albert_fast.torch.collate, or 1 as per_device_train_batch_size and "
                     "per_device_eval_batch_size (batch_size of a DataLoader)"
                 )

@@ -242,7 +242,7 @@ class Collator:
         """
         features: list[Any] = [*rows] if hasattr(rows, "__iter__") else [rows]
         if not features or not all(isinstance(row, Mapping) and "input_ids" in row for row in features):
-            raise option_error("rows", "mappings with input_ids, at least one", rows, got=_arrays.one_line(features))
+            raise option_error("rows", "one or more mappings with input_ids", rows, got=_arrays.one_line(features))
         names = features[0].keys()
         for number, row in enumerate(features):
             if row.keys() != names:

@@ -294,7 +294,7 @@ def collate(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Te
             )
             raise AlbertFastError(msg, kind="option", option="batches", value=sorted(batch))
     if not found or not all(_is_batch(batch) for batch in found):
-        rule = "batches of albert_fast.torch.dataset, at least one"
+        rule = "one or more batches of albert_fast.torch.dataset"
         advice = "use albert_fast.torch.Collator for rows of ids"
         raise option_error("batches", rule, batches, advice, got=_arrays.one_line(found))
     first = {name: list(tensor.shape[1:]) for name, tensor in found[0].items()}

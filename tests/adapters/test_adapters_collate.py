@@ -137,7 +137,7 @@ def test_a_collator_that_drops_batches(
     from torch.utils.data import DataLoader, default_collate
 
     dataset = adapter.dataset(source, stop=12)
-    message = f"the data_collator (collate_fn) must keep all 12 rows of 3 batches, got {kept}: pass albert_fast.torch"
+    message = f"the data_collator (collate_fn) must keep all 12 rows of 3 batches, got {kept}; pass albert_fast.torch"
     with pytest.raises(AlbertFastError, match=re.escape(message)):
         list(DataLoader(dataset, batch_size=3, collate_fn=collator, num_workers=workers))
     # Of one batch it may make what it will, and stacked batches are all there.
@@ -152,11 +152,11 @@ def test_what_is_no_batch(adapter: Any, source: InstanceStream) -> None:
     fewer = {name: tensor for name, tensor in batch.items() if name != "labels"}
     row = {name: tensor[0] for name, tensor in batch.items()}
     for given, message in (
-        ([], r"batches must be batches of albert_fast.torch.dataset, at least one, got \[\]"),
+        ([], r"batches must be one or more batches of albert_fast.torch.dataset, got \[\]"),
         ([5], r"got \[5\]; use albert_fast.torch.Collator for rows of ids"),
         ([{"input_ids": [2, 5, 3]}], "use albert_fast.torch.Collator for rows of ids"),
         ([row], "use albert_fast.torch.Collator for rows of ids"),
-        ([batch, wider], r"the same names and widths, got .* in batch 0 and .* in batch 1: pass batch_size=1"),
+        ([batch, wider], r"the same names and widths, got .* in batch 0 and .* in batch 1; pass batch_size=1"),
         ([batch, fewer], "the same names and widths"),
         ([5, {}], r"batches must have input_ids, got \[\]: .*pass TrainingArguments\(remove_unused_columns=False\)"),
     ):
