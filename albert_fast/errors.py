@@ -48,7 +48,7 @@ class AlbertFastError(ValueError):
 
     @property
     def exit_code(self) -> int:
-        """What a command exits with: 2 if what was typed is wrong, whatever the files contain, otherwise 1."""
+        """What a command exits with: 2 if the kind is `"option"`, otherwise 1."""
         return 2 if self.kind == "option" else 1
 
 

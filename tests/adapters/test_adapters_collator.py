@@ -319,10 +319,10 @@ def test_options_are_checked(options: dict[str, Any], message: str, adapter: Any
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "at least one, got"),
-        (5, r"rows must be mappings with input_ids, at least one, got \[5\]"),
-        ([[2, 3]], "rows must be mappings with input_ids"),
-        ([{"ids": [2, 3]}], "rows must be mappings with input_ids"),
+        ([], "rows must be one or more mappings"),
+        (5, r"rows must be one or more mappings with input_ids, got \[5\]"),
+        ([[2, 3]], "rows must be one or more mappings with input_ids"),
+        ([{"ids": [2, 3]}], "rows must be one or more mappings with input_ids"),
         ([{"input_ids": [2, 3]}, {"input_ids": [2, 3], "id": 1}], "all rows must have the same keys"),
         ([{"input_ids": [2, 3.5]}], "input_ids must be a list of 32-bit integers for each row, got .* in row 0"),
         ([{"input_ids": [[2, 3]]}], "input_ids must be a list of 32-bit integers for each row, got .* in row 0"),

@@ -1,4 +1,4 @@
-"""One kind of mistake has one exit code in every command: 2 if what was typed is wrong by itself, otherwise 1."""
+"""One kind of mistake has one exit code in every command: 2 if options are wrong, otherwise 1."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WRONG_OPTIONS = {
     "no checkpoint": "import-checkpoint --output-dir new",
     "too little text": "demo --output-dir new --megabytes 0",
 }
-"""What exits with 2, whatever the files contain."""
+"""What exits with 2."""
 
 OTHER_ERRORS = {
     "a missing input": "tokenize none.txt --output-dir new --tokenizer spiece.model",

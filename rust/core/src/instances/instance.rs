@@ -195,23 +195,20 @@ fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut 
 /// of one segment, and its records stay what they are.)
 ///
 /// # Errors
-/// [`Error::Conflict`].
+/// [`Error::Input`].
 pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> {
-    let (option, value, instead) = if options.random_next_sentence {
-        ("random_next_sentence", "random_next_sentence=True", "drop `random_next_sentence`")
+    let (option, instead) = if options.random_next_sentence {
+        ("random_next_sentence=True", "drop `random_next_sentence`")
     } else if options.single_segment == SingleSegment::Random && options.rng == RngKind::Fast {
-        ("single_segment", "single_segment='random'", "pass single_segment='split' or single_segment='drop'")
+        ("single_segment='random'", "pass single_segment='split' or single_segment='drop'")
     } else {
         return Ok(());
     };
     if documents == 1 {
-        return Err(Error::conflict(
-            option,
-            format!(
-                "{value} takes B from another document, but there is only 1 document; put a blank line between documents, \
-                 or {instead}"
-            ),
-        ));
+        return Err(Error::input(format!(
+            "{option} takes B from another document, but there is only 1 document; put a blank line between documents, \
+             or {instead}"
+        )));
     }
     Ok(())
 }

@@ -80,8 +80,8 @@ pub struct Made {
 /// After an interruption at any moment, the same call resumes and ends with the same bytes.
 ///
 /// # Errors
-/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Conflict`] if a token store has another
-/// tokenizer or was made in reference mode, which needs the corpus itself.
+/// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Tokenizer`] if a token store has another
+/// tokenizer; [`Error::Conflict`] in reference mode, which needs the corpus itself.
 pub fn make_records(
     inputs: &[impl AsRef<OsStr>],
     output: &Path,

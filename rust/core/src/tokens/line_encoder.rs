@@ -106,7 +106,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
 /// Refuses a tokenizer other than the one that `store` was made with.
 ///
 /// # Errors
-/// [`Error::Conflict`].
+/// [`Error::Tokenizer`].
 pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> {
     if store.tokenizer_digest() == tokenizer.digest() {
         return Ok(());
@@ -132,7 +132,7 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
         )
     };
     let reason = format!("made {reason}; drop `tokenizer` to use the store's own, or tokenize the text again");
-    Err(Error::conflict_at("tokenizer", store.folder(), reason))
+    Err(Error::tokenizer(store.folder(), reason))
 }
 
 /// Returns a digest of a store's contents.
