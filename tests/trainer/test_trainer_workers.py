@@ -119,12 +119,13 @@ def test_a_signal_to_one_worker_stops_all(material: Material, tmp_path: Path) ->
     first, second = (finish(process, 130) for process in workers)
     (step,) = steps(run)
     for said in (first, second):
-        assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step {step:,}: {ADVICE}"
-    # They go on together, and a limit of hours that one of them reaches is one for both.
+        # TensorFlow may complain afterward that the other worker has left.
+        assert f"albert-fast: stopped; saved after step {step:,}: {ADVICE}" in said.splitlines()
+    # They resume together, and a time limit that one of them reaches ends both.
     first, second = (finish(process) for process in start_workers([*words, "--max-hours", "1e-9"]))
     assert steps(run) == [step, step + 1]
     for said in (first, second):
-        assert said.splitlines()[-1] == f"albert-fast: stopped by --max-hours; saved after step {step + 1:,}: {ADVICE}"
+        assert f"albert-fast: stopped by --max-hours; saved after step {step + 1:,}: {ADVICE}" in said.splitlines()
 
 
 SLOW = """
