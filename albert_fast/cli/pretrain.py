@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from albert_fast import TokenStore
 from albert_fast.cli import run_folder
 from albert_fast.cli.build import command
-from albert_fast.cli.common import Stopped, UsageError, check_output_dir, info, warn
+from albert_fast.cli.common import CommandError, Stopped, UsageError, check_output_dir, info, warn
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow
 from albert_fast.errors import option_error
-from albert_fast.options import Pretrain, TrainingOptions, flag
+from albert_fast.options import Pretrain, TrainingOptions
 from albert_fast.text import number
 from trainer.folder import CHECKPOINTS, COMPILED, empty
 from trainer.run.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
@@ -42,7 +42,7 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
     if options.model is None:
         raise UsageError("pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json")
     if options.tokens is not None and options.tokens.is_file():
-        raise UsageError(
+        raise CommandError(
             f"--tokens must be a token store (a directory), got the file {options.tokens}; make a store of it with: "
             f"albert-fast tokenize {options.tokens} --tokenizer spiece.model --output-dir store"
         )
@@ -198,10 +198,8 @@ def _training_data(options: Pretrain, batch_size: int, vocab_size: int | None = 
         ("max_predictions_per_seq", found.source.max_predictions),
     ):
         if getattr(options, name) not in {None, there}:
-            raise UsageError(
-                f"{flag(name)} must be {there}, that of the records {found.path}, got {getattr(options, name)}; "
-                "remove it"
-            )
+            rule = f"{there}, that of the records {found.path}"
+            raise option_error(name, rule, getattr(options, name), "remove it", kind="data")
     return found
 
 

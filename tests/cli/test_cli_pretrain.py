@@ -122,7 +122,7 @@ def test_what_to_train_on(command: Command, material: Material) -> None:
 
 def test_tokens_that_are_text(command: Command, material: Material) -> None:
     Path("corpus.txt").write_text("A sentence.\n")
-    told = refused(command, *arguments(material, Path("run"), tokens="corpus.txt"))
+    told = refused(command, *arguments(material, Path("run"), tokens="corpus.txt"), code=1)
     assert told.startswith("--tokens must be a token store (a directory), got the file corpus.txt; make a store of it")
     assert "albert-fast tokenize corpus.txt --tokenizer spiece.model --output-dir store" in told
 
@@ -200,9 +200,11 @@ def test_sizes_that_disagree(command: Command, material: Material) -> None:
     for source in ({}, {"records": material.records}):
         told = refused(command, *arguments(material, Path("run"), model="other.json", **source), code=1)
         assert "the tokenizer must have 3,000 pieces, as many as the model, got 2,000; pass data made with the" in told
-    told = refused(command, *arguments(material, Path("run"), records=material.records, max_seq_length=128))
+    told = refused(command, *arguments(material, Path("run"), records=material.records, max_seq_length=128), code=1)
     assert told == f"--max-seq-length must be 64, that of the records {material.records}, got 128; remove it"
-    told = refused(command, *arguments(material, Path("run"), records=material.records, max_predictions_per_seq=20))
+    told = refused(
+        command, *arguments(material, Path("run"), records=material.records, max_predictions_per_seq=20), code=1
+    )
     assert told == f"--max-predictions-per-seq must be 10, that of the records {material.records}, got 20; remove it"
     told = refused(command, *arguments(material, Path("run"), max_seq_length=128))
     assert told == "--max-seq-length must be at most 64, the model's max_position_embeddings, got 128"
