@@ -63,9 +63,9 @@ def _dealing(frame: FrameType | None) -> Dealing | None:
     known = getattr(state, "_shared_state", {})
     # The defaults are for versions of accelerate with other names: these must still be known to deal out.
     loader = getattr(dealer, "base_dataloader", None)
-    alone = type(dealer).__name__ == "DataLoaderShard"
+    is_part = type(dealer).__name__ == "DataLoaderShard"
     return Dealing(
-        processes=1 if alone else getattr(dealer, "num_processes", known.get("num_processes", 1)),
+        processes=1 if is_part else getattr(dealer, "num_processes", known.get("num_processes", 1)),
         items=getattr(dealer if loader is None else loader, "batch_size", 1),
         dispatched=type(dealer).__name__ != "IterableDatasetShard",
         split=getattr(dealer, "split_batches", False),

@@ -138,7 +138,7 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
     small_size = small_text.stat().st_size
     say(f"make-records on {small_size / MB:.0f} MB, then on {corpus.size / MB:.0f} MB, {rounds} rounds with dd")
     small = make_records(small_text, model, folder)
-    speeds, ours, writing, dd, shares, standins = [], [], [], [], [], []
+    speeds, ours, writing, dd, fractions, standins = [], [], [], [], [], []
     peak = anonymous = 0.0
     for index in range(rounds):
         _, spent = timed(encode)
@@ -149,10 +149,10 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
         speeds.append(ours[-1] / standins[-1])
         writing.append(made.bytes / made.records_seconds)
         dd.append(zeros)
-        shares.append(writing[-1] / zeros)
+        fractions.append(writing[-1] / zeros)
         peak, anonymous = max(peak, made.peak), max(anonymous, made.anonymous)
         say(f"round {index + 1}: {made.wall:.1f} s, {made.bytes / MB:,.0f} MB of records")
-    speed, share = statistics.median(speeds), statistics.median(shares)
+    speed, fraction = statistics.median(speeds), statistics.median(fractions)
     large_enough = corpus.size >= 99 * MB
     growth = peak / small.peak
     rows = [
@@ -168,11 +168,11 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
         ),
         Row(
             f"writing shards, {made.bytes / MB:,.0f} MB",
-            f"{ratio(shares)}; {rate(writing)}, masking included",
+            f"{ratio(fractions)}; {rate(writing)}, masking included",
             "0.25x",
             "0.5x",
-            share >= 0.25,
-            share >= 0.5,
+            fraction >= 0.25,
+            fraction >= 0.5,
             f"dd of zeros to the same directory, conv=fsync, {rate(dd)}",
         ),
         Row(
@@ -197,7 +197,7 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
     ]
     figures = {
         "make_records": {"ratio": speeds, "ours": ours, "standin": standins, "bytes": corpus.size},
-        "writing": {"ratio": shares, "ours": writing, "dd": dd, "bytes": made.bytes},
+        "writing": {"ratio": fractions, "ours": writing, "dd": dd, "bytes": made.bytes},
         "peak_memory": {
             "text": [small_size, corpus.size],
             "peak": [small.peak, peak],
@@ -258,8 +258,8 @@ def show(rows: list[Row], title: str, caption: str) -> None:
     table = Table(
         title=title, caption=caption, show_lines=True, expand=True, title_justify="left", caption_justify="left"
     )
-    for name, share in (("what", 3), ("measured", 3), ("must", 2), ("aim", 1), ("", 2), ("against", 3)):
-        table.add_column(name, ratio=share)
+    for name, width in (("what", 3), ("measured", 3), ("must", 2), ("aim", 1), ("", 2), ("against", 3)):
+        table.add_column(name, ratio=width)
     for row in rows:
         style = {True: "green", False: "red", None: "dim"}[row.reached]
         table.add_row(row.what, row.measured, row.must, row.aim, f"[{style}]{verdict(row)}[/]", row.against)

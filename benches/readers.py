@@ -120,7 +120,7 @@ def masks(vocabulary: str, text: str) -> dict[str, Any]:
         threads: Masker.from_vocab(len(pieces), starts, **special, special_ids=special_ids, num_threads=threads)
         for threads in ours
     }
-    share = 0.0
+    fraction = 0.0
     for turn in range(ROUNDS):
         part = examples[turn * 64 : (turn + 1) * 64]
         start = time.perf_counter()
@@ -131,11 +131,11 @@ def masks(vocabulary: str, text: str) -> dict[str, Any]:
             for again in range(20):
                 made = maker.mask_batch(array, None, again, labels=True)
             ours[threads].append(20 * len(array) / (time.perf_counter() - start))
-            share = float((made["labels"] != -100).mean())
+            fraction = float((made["labels"] != -100).mean())
     return {
         "theirs": theirs,
         "ours": ours,
-        "share": share,
+        "fraction": fraction,
         "ratio": {threads: statistics.median(found) / statistics.median(theirs) for threads, found in ours.items()},
         "collator": f"{type(collator).__name__} of transformers {transformers.__version__}, torch {torch.__version__}",
     }

@@ -154,9 +154,9 @@ def widths(config: ModelConfig, micro_batch: int, sample: Sequence[NumpyBatch], 
         return whole
     found = [packing.sizes(batch) for batch in sample]
     sizes = packing.Sizes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    share = len(sample[0]["input_ids"])
+    fraction = len(sample[0]["input_ids"])
     chosen: tuple[Any, ...] = packing.choose(
-        sizes, length, predictions, micro_batch, share, lambda *row: flops.training_flops(config, *row)
+        sizes, length, predictions, micro_batch, fraction, lambda *row: flops.training_flops(config, *row)
     )
     return chosen
 

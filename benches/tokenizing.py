@@ -53,7 +53,7 @@ def compare(
     *,
     threads: int,
     rounds: int,
-    share: float = 1.0,
+    fraction: float = 1.0,
 ) -> Comparison:
     """Time encode_batch of albert-fast and encode of sentencepiece in turn.
 
@@ -66,11 +66,11 @@ def compare(
         processor: the processor of sentencepiece.
         theirs: the same chunks, in the form that sentencepiece gets.
         threads: number of threads of both.
-        rounds: number of rounds. With `share` 1, sentencepiece sees each chunk in one of them.
-        share: fraction of the chunks that sentencepiece sees in all rounds together; at least one chunk per round.
+        rounds: number of rounds. With `fraction` 1, sentencepiece sees each chunk in one of them.
+        fraction: fraction of the chunks that sentencepiece sees in all rounds together; at least one chunk per round.
     """
     order = random.Random(3).sample(range(len(theirs)), len(theirs))
-    seen = max(rounds, round(share * len(order)))
+    seen = max(rounds, round(fraction * len(order)))
     turns: list[set[int]] = [set() for _ in range(rounds)]
     for index in range(seen):
         turns[index % rounds].add(order[index % len(order)])
@@ -135,9 +135,9 @@ def tokenizing_rows(model: Path, corpus: Corpus, rounds: int) -> tuple[list[Row]
     say(f"tokenizing, 1 thread: {count}, {rounds} rounds")
     one = compare(plain, prepared, processor, prepared, threads=1, rounds=rounds)
     say("tokenizing: ALBERT's text rules, raw text, 2 threads")
-    with_rules = compare(albert, raw, processor, prepared, threads=1, rounds=rounds, share=0.2)
-    as_is = compare(plain, raw, processor, raw, threads=1, rounds=rounds, share=0.2)
-    two = compare(plain, prepared, processor, prepared, threads=2, rounds=rounds, share=0.2)
+    with_rules = compare(albert, raw, processor, prepared, threads=1, rounds=rounds, fraction=0.2)
+    as_is = compare(plain, raw, processor, raw, threads=1, rounds=rounds, fraction=0.2)
+    two = compare(plain, prepared, processor, prepared, threads=2, rounds=rounds, fraction=0.2)
     gc.enable()
 
     value = min(statistics.median(one.cpu), statistics.median(one.wall))

@@ -83,15 +83,16 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return Row(what, f"not measured: {reason}", "0.9 to 1.1", "", None, None, "pip install tensorflow"), {}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    shares = [found[name] / found[f"{name}_by_hand"] for name in ("operations", "bytes")]
+    fractions = [found[name] / found[f"{name}_by_hand"] for name in ("operations", "bytes")]
     row = Row(
         what,
-        f"{shares[0]:.3f}, {shares[1]:.3f}; {found['operations'] / 1e9:,.1f} GFLOP in {found['products']} products, "
-        f"their factors and results {found['bytes'] / 1e9:.2f} GB: {found['operations'] / found['bytes']:.0f} FLOP "
-        "a byte",
+        f"{fractions[0]:.3f}, {fractions[1]:.3f}; {found['operations'] / 1e9:,.1f} GFLOP in {found['products']} "
+        f"products, their factors and results {found['bytes'] / 1e9:.2f} GB: "
+        f"{found['operations'] / found['bytes']:.0f} FLOP "
+        "per byte",
         "0.9 to 1.1",
         "",
-        all(0.9 <= share <= 1.1 for share in shares),
+        all(0.9 <= fraction <= 1.1 for fraction in fractions),
         None,
         "trainer/model/flops.py, which gives the trainer its fraction of the peak; counted in StableHLO, as XLA has it",
     )
@@ -127,18 +128,18 @@ def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
         return Row(what, f"not measured: {reason}", "2%", "", None, None, "pip install tensorflow"), {}
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     # The first line is for the steps in which XLA compiles.
-    shares = [line["input_wait"] for line in lines if "input_wait" in line][1:]
-    share = statistics.median(shares)
+    fractions = [line["input_wait"] for line in lines if "input_wait" in line][1:]
+    fraction = statistics.median(fractions)
     row = Row(
         what,
-        f"{100 * share:.2f}% ({100 * min(shares):.2f} to {100 * max(shares):.2f})",
+        f"{100 * fraction:.2f}% ({100 * min(fractions):.2f} to {100 * max(fractions):.2f})",
         "2%",
         "",
-        share < 0.02,
+        fraction < 0.02,
         None,
         "albert-fast pretrain from start to end; as metrics.jsonl has it",
     )
-    return row, {"input_wait": shares}
+    return row, {"input_wait": fractions}
 
 
 def training_rows(torch_python: str, rounds: int, store: Path, folder: Path) -> tuple[list[Row], dict[str, Any]]:

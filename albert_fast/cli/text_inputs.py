@@ -13,13 +13,13 @@ DATA = (
         "meta.json",
         "albert-fast token store",
         re.compile(r"meta\.json|part-\d+\.tokens|tokenizer-copy\..*|tokenize\.config\.json"),
-        "is a token store, not text; pass the text that it was made from, or only the store to make-records",
+        "is a token store, not text; pass the corpus that it was made from (only make-records takes a store)",
     ),
     (
         "dataset.json",
         "albert-fast records",
         re.compile(r"dataset\.json|.*\.tfrecord.*|make-records\.config\.json"),
-        "holds records made by make-records, not text; pass the text that they were made from, or use pretrain",
+        "holds records, not text; pass the corpus that they were made from (only pretrain takes records)",
     ),
 )
 """The file that shows what a directory contains, its format, names of the directory's files, and what to call it."""

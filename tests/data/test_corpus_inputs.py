@@ -120,8 +120,9 @@ def own(directory: Path, command: Command, model: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["train-tokenizer", "tokenize", "make-records", "prepare-text"])
 def test_stores_and_records_are_named(name: str, own: Path, command: Command, model: Path) -> None:
-    store = "is a token store, not text; pass the text that it was made from, or only the store to make-records"
-    records = "holds records made by make-records, not text; pass the text that they were made from, or use pretrain"
+    advice = "not text; pass the corpus that"
+    store = f"is a token store, {advice} it was made from (only make-records takes a store)"
+    records = f"holds records, {advice} they were made from (only pretrain takes records)"
     # A store in its folder, with and without text; one of its files; records; their descriptions.
     Path("mixed").mkdir()
     Path("stores/c").rename("mixed/store")
