@@ -138,6 +138,13 @@ def test_an_evaluation_and_a_message_are_said_at_once() -> None:
     assert message == "albert-fast: checkpoint written"
 
 
+def test_messages_are_translated_into_the_words_of_the_user() -> None:
+    stream = io.StringIO()
+    with Live(1000, stream=stream, translate=lambda text: text.replace("`max_hours`", "--max-hours")) as live:
+        live.say("`max_hours` is over")
+    assert stream.getvalue() == "albert-fast: --max-hours is over\n"
+
+
 def test_a_terminal_gets_a_table_at_each_update(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")

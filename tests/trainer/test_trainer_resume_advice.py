@@ -46,3 +46,27 @@ def test_a_vocabulary_of_another_size(then: Facts, now: Facts, advice: str) -> N
     assert (raised.value.kind, raised.value.path) == ("exists", Path("run"))
     assert "300" in str(raised.value)
     assert "200" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "was", "message"),
+    [
+        (
+            "options",
+            "optimizer",
+            "adamw",
+            "started with optimizer=adamw, not lamb; pass adamw to resume, overwrite=True",
+        ),
+        ("options", "batch_size", 8, "started with batch_size=8, not 4096; pass 8 to resume, overwrite=True to start"),
+        ("data", "ngram", 2, "started with ngram=2, not without it; pass it to resume, overwrite=True to start over"),
+        ("data", "digest", "other", "started with other data; pass the same `tokens` or `records` to resume, over"),
+    ],
+)
+def test_another_option(part: str, name: str, was: object, message: str) -> None:
+    now = facts(300, tokenizer(300))
+    then = {**now, part: {**now[part], name: was}}
+    found: Any = SimpleNamespace(path=Path("run/checkpoints/step-00000002"), facts=then)
+    with pytest.raises(TrainerError, match=rf"^run: {re.escape(message)}") as raised:
+        resume.check(found, now)
+    assert raised.value.kind == "exists"
+    assert raised.value.option == (None if name == "digest" else name)

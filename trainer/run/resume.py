@@ -53,7 +53,8 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
         then_all, now_all = found.facts.get(part, {}), now[part]
         for name in dict.fromkeys([*then_all, *now_all]):
             if then_all.get(name) != now_all.get(name):
-                raise _error(run, explain(run, name, then_all, now_all), option=name if part != "model" else "model")
+                option = "model" if part == "model" else None if name in FOUND else name
+                raise _error(run, explain(run, name, then_all, now_all), option)
     then, other = found.facts.get("tokenizer", {}), now["tokenizer"]
     if tokenizer_match.compare_descriptions(then, other) == "other":
         raise _error(
