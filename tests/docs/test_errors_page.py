@@ -22,6 +22,7 @@ FILES = {
     "a.html": b"<html><body>Text</body></html>\n",
     "cut.gz": gzip.compress(b"One is here.\n" * 9)[:20],
     "empty.txt": b"",
+    "patterns": b"(\n",
 }
 PREPARE = ["prepare-text", "--output", "out.txt", "--language", "de"]
 RECORDS = ["make-records", "a.txt", "--output-dir", "records"]
@@ -48,6 +49,16 @@ RECORDS = ["make-records", "a.txt", "--output-dir", "records"]
         (
             ["train-tokenizer", "a.txt", "--output-dir", "t", "--vocab-size", "16"],
             "is too small: the characters of this text",
+        ),
+        (["prepare-text", "--output", "out.bz2", "a.txt"], "cannot write .bz2"),
+        ([*PREPARE, "a.txt", "--boilerplate", "patterns"], "patterns must be valid regular expressions"),
+        (
+            ["train-tokenizer", "a.txt", "--output-dir", "t", "--user-defined-symbols", "Foo"],
+            "never matches: the text rules turn it into",
+        ),
+        (
+            ["train-tokenizer", "a.txt", "--output-dir", "t", "--max-sentence-length", "10"],
+            "no line is left to train on",
         ),
         (RECORDS, "pass --tokenizer spiece.model"),
         ([*RECORDS, "--tokenizer", "."], "holds no tokenizer"),
