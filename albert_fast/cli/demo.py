@@ -75,7 +75,7 @@ CLEANING: dict[str, Any] = {
 MARGIN = 0.1
 """How far, in nats, the masked-LM loss must be below that of guessing."""
 SIGMAS = 3.1
-"""How many standard deviations the sentence order must be above chance. By chance, one in a thousand runs is."""
+"""How many standard deviations the sentence order must be above chance. A guess is so once in a thousand times."""
 
 
 @command(Demo)
@@ -93,7 +93,7 @@ def demo(options: Demo, given: frozenset[str]) -> None:
     check_output_dir(output_dir)
     with locked(output_dir):
         if any(output_dir.iterdir()) and not (output_dir / MARKER).exists():
-            raise CommandError(f"{output_dir} is not empty, and not from a demo: pass another --output-dir")
+            raise CommandError(f"{output_dir} is not empty, and was not made by demo; pass another --output-dir")
         write_config(output_dir, "demo", options)
         good = run(options)
     if not good:
@@ -121,10 +121,12 @@ def run(options: Demo) -> bool:
     steps.begin(line("prepare-text", prepare, [*CLEANING, "eval_output"]))
     prepared = prepare_text.run(prepare)
     if not prepared["eval_documents"]:
-        raise CommandError(f"{prepared['documents']:,} documents are too few to hold some out: pass more --megabytes")
+        found = number(prepared["documents"], "document")
+        raise CommandError(f"too little text to hold out a document ({found} in all); pass a larger --megabytes")
     steps.done(
         "prepare the text",
-        f"{prepared['documents']:,} documents, {prepared['sentences']:,} sentences: {paths.corpus}, {paths.held_out}",
+        f"{number(prepared['documents'], 'document')}, {number(prepared['sentences'], 'sentence')}: {paths.corpus}, "
+        f"{paths.held_out}",
     )
 
     tokenizer = TrainTokenizer(
@@ -159,9 +161,7 @@ def run(options: Demo) -> bool:
     for message in made.get("warnings", []):
         print(f"  warning: {message}")
     if lacking:
-        print(
-            f'  skipped pretraining, because {", ".join(lacking)} is missing (pip install ".[train]" in the checkout)'
-        )
+        print(f'  skipped pretraining, which needs {", ".join(lacking)}: pip install ".[train]" in the checkout')
     return bool(summary.good and learned)
 
 
@@ -198,14 +198,14 @@ def learn(paths: "Paths", options: Demo, steps: "Steps") -> bool:
     try:
         pretrain.run(training)
     except Stopped as error:
-        raise Stopped("the demo starts over when it is run again", at_once=error.at_once) from None
+        raise Stopped("demo starts over when it is run again", at_once=error.at_once) from None
     steps.done("pretrain", f"{options.num_train_steps:,} steps of {training.batch_size}: {paths.run / 'report.html'}")
 
     evaluation = Evaluate(checkpoint=paths.run, records=(str(paths.records),))
     steps.begin(line("evaluate", evaluation, ["checkpoint", "records"]))
     found = evaluate.run(evaluation)
     evaluate.show(found)
-    steps.done("evaluate", f"{found['evaluation']['records']:,} records that were not trained on")
+    steps.done("evaluate", number(found["evaluation"]["records"], "held-out record"))
     exported = Export(checkpoint=paths.run, output_dir=paths.model, overwrite=paths.model.exists())
     steps.begin(line("export", exported, ["checkpoint"]))
     print(export.run(exported))
@@ -246,13 +246,13 @@ def verdict(found: dict[str, Any], by_frequency: float) -> bool:
     chance = 0.5 + SIGMAS * 0.5 / math.sqrt(records)
     words, order = bool(loss < by_frequency - MARGIN), bool(accuracy > chance)
     print(
-        f"\nMasked words: loss {loss:.3f}; guessing by their frequency in the training text gives {by_frequency:.3f}. "
-        + ("The model reads the context." if words else f"NOT LEARNED: it must be {MARGIN} below.")
+        f"\nMasked tokens: loss {loss:.3f}; guessing by frequency in the training text gives {by_frequency:.3f}. "
+        + ("The model uses the context." if words else f"NOT LEARNED: the loss must be {MARGIN} lower than that.")
     )
     print(
-        f"Sentence order: {100 * accuracy:.1f} % right of {records:,}; chance gives 50 %, and at most "
-        f"{100 * chance:.1f} % in all but one of a thousand tries. "
-        + ("The model tells them apart." if order else "NOT LEARNED.")
+        f"Sentence order: {100 * accuracy:.1f}% of {records:,} instances right; guessing gives 50%, and more than "
+        f"{100 * chance:.1f}% only once in a thousand tries. "
+        + ("The model recognizes the order." if order else f"NOT LEARNED: it must be above {100 * chance:.1f}%.")
     )
     return words and order
 
@@ -272,7 +272,7 @@ class Paths:
 
 
 class Steps:
-    """Announces and times the steps."""
+    """Prints and times the steps."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, float, str]] = []
@@ -290,7 +290,7 @@ class Steps:
 
     def show(self, folder: Path) -> None:
         """Prints what was done, and how long it took."""
-        print("\nWhat was done:")
+        print("\nSummary:")
         for what, seconds, result in self._rows:
             print(f"  {what:<20} {seconds:6.1f} s   {result}")
-        print(f"  {'all':<20} {sum(seconds for _, seconds, _ in self._rows):6.1f} s   {folder}")
+        print(f"  {'total':<20} {sum(seconds for _, seconds, _ in self._rows):6.1f} s   {folder}")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
-from albert_fast.cli.common import UsageError, check_output_dir, info, warn
+from albert_fast.cli.common import CommandError, check_output_dir, info, warn
 from albert_fast.cli.training import require_tensorflow, start_tensorflow
+from albert_fast.errors import option_error
 from albert_fast.files import inside, locked, resolved
 from albert_fast.options import Export
 from trainer.folder import FACTS
@@ -42,14 +43,14 @@ def run(options: Export) -> str:
 
 def _run(options: Export, final: Path) -> str:
     """Exports to `final`, which is locked."""
-    from trainer.errors import TrainerError
     from trainer.exchange import export as exporter
     from trainer.model import checkpoints
 
     exporter.check_output(final, options.overwrite)
     found = checkpoints.find(options.checkpoint, warn)
     if inside(found.path, final) or inside(final, found.path):
-        raise TrainerError(f"--output-dir {options.output_dir} must not be the checkpoint's own folder, nor hold it")
+        rule = "a directory that is not in the checkpoint and does not contain it"
+        raise option_error("output_dir", rule, str(options.output_dir))
     chosen = model_tokenizer.choose(
         options.tokenizer,
         model_tokenizer.folders(options.checkpoint, found.path),
@@ -60,15 +61,16 @@ def _run(options: Export, final: Path) -> str:
     )
     opened = chosen.tokenizer
     if opened is None and options.to == "huggingface":
-        raise UsageError(
-            f"checkpoint {found.path} holds no tokenizer: pass --tokenizer with the one it was trained with"
+        raise CommandError(
+            f"checkpoint {found.path} holds no tokenizer; pass the one that it was trained with as --tokenizer"
         )
     if opened is not None:
         exporter.check_vocabulary(opened, found.config, chosen.path)
     start_tensorflow()
     values = checkpoints.values(found, model_only=not options.optimizer_state)
     if options.optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
-        raise TrainerError(f"checkpoint {found.path} holds no optimizer state: do not pass --optimizer-state")
+        rule = f"false, because checkpoint {found.path} holds no optimizer state"
+        raise option_error("optimizer_state", rule, value=True, kind="data")
     trained = exporter.Trained(values, found.config, found.step, opened)
     # Loading took a while, and an output may exist by now.
     exporter.check_output(final, options.overwrite)
@@ -78,10 +80,10 @@ def _run(options: Export, final: Path) -> str:
             warn(
                 "google-research/ALBERT has no mapping if embedding_size equals hidden_size "
                 f"({found.config.hidden_size}): it would skip embedding_hidden_mapping_in and compute something else. "
-                "Use the checkpoint with albert-fast only, or pass --to huggingface"
+                "Use this TF1 checkpoint only with albert-fast, or pass --to huggingface"
             )
         if opened is None:
-            warn(f"checkpoint {found.path} holds no tokenizer, and {options.output_dir} has none either")
+            warn(f"{options.output_dir} has no tokenizer, because checkpoint {found.path} holds none")
         return f"exported {found.path} to {options.output_dir / f'model.ckpt-{found.step}'} for TF1"
     assert opened is not None
     exporter.to_hugging_face(trained, final, _card(options, found, opened, final.name), options.dtype)

@@ -57,7 +57,9 @@ def open_filler(options: FillMask) -> "Filler":
         facts=start.facts,
     )
     if opened is None:
-        raise CommandError(f"{options.model_dir} holds no tokenizer: pass --tokenizer with the one it was trained with")
+        raise CommandError(
+            f"{options.model_dir} holds no tokenizer; pass the one that it was trained with as --tokenizer"
+        )
     model, remarks = filling.load(start)
     check_vocabulary(opened, model.config, path)
     for remark in remarks:
@@ -91,13 +93,15 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         if text != "-":
             if any("\ud800" <= character <= "\udfff" for character in text):
-                raise CommandError(f"not UTF-8: {one_line(text.encode(errors='backslashreplace').decode())}")
+                shown = one_line(text.encode(errors="backslashreplace").decode())
+                raise CommandError(f"the text must be UTF-8, got {shown}")
             yield text
             continue
         for number, line in enumerate(sys.stdin.buffer, 1):
             try:
                 decoded = line.decode().rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise CommandError(f"standard input, line {number}: not UTF-8 at byte {error.start + 1}") from None
+                message = f"standard input, line {number}: the text must be UTF-8, but byte {error.start + 1} is not"
+                raise CommandError(message) from None
             if decoded.strip():
                 yield decoded

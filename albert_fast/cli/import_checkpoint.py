@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast import __version__
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
-from albert_fast.cli.common import UsageError, check_output_dir, info, warn
+from albert_fast.cli.common import CommandError, check_output_dir, info, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow
 from albert_fast.files import locked, resolved
 from albert_fast.options import ImportCheckpoint
@@ -47,9 +47,9 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
     for remark in done.remarks:
         warn(remark)
     if done.fresh:
-        warn(f"{start.origin} lacks {', '.join(done.fresh)}: they got random values")
+        warn(f"{start.origin} lacks {', '.join(done.fresh)}: using random values for them")
     if opened is None:
-        warn(f"{options.source} holds no tokenizer: pass --tokenizer here, or to export and fill-mask later")
+        warn(f"{options.source} holds no tokenizer; pass --tokenizer here, or to export and fill-mask later")
     info(f"imported {start.origin} to {options.output_dir}")
 
 
@@ -57,13 +57,13 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
     """Returns the model's configuration: its own, or the one that the user names.
 
     Raises:
-        UsageError: there is none, or there are two that differ.
+        CommandError: there is none, or there are two that differ.
     """
     if model is None:
         if start.config is None:
-            raise UsageError(
-                f"{start.origin} has no albert_config.json beside it: pass --model base, large, xlarge, xxlarge, or "
-                "the file of its configuration"
+            raise CommandError(
+                f"{start.origin} has no albert_config.json next to it; pass --model base, large, xlarge, xxlarge, or "
+                "its configuration file"
             )
         return start.config
     from trainer.model import weights
@@ -72,7 +72,7 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
     _, chosen = model_config(model, None if words is None else len(words))
     chosen = weights.fitted(chosen, start.values)
     if start.config is not None and start.config != chosen:
-        raise UsageError(f"{start.origin} has a configuration of its own, and --model {model} is another")
+        raise CommandError(f"--model {model} contradicts the configuration of {start.origin}; remove it")
     return chosen
 
 
@@ -96,16 +96,16 @@ def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig
         return None, False
     if not known:
         warn(
-            f"nothing beside {opened.path} says how its text was prepared: it is taken to be "
-            "lower-cased and without accents, as that of the published English models; "
-            "--no-do-lower-case and --keep-accents say otherwise"
+            f"no file next to {opened.path} says whether to lowercase text and remove accents: assuming that both are "
+            "done, as for the published English models. Otherwise, pass --no-do-lower-case and --keep-accents"
         )
     try:
         check_vocabulary(opened, config, path)
     except TrainerError as error:
         if options.tokenizer is not None:
             raise
-        raise TrainerError(f"{error}; pass the right one as --tokenizer, or take it out of the folder") from None
+        message = f"{error}: pass it as `tokenizer`, or remove {path}"
+        raise TrainerError(message, kind="tokenizer", path=path) from None
     return opened, model_tokenizer.is_rebuilt(path)
 
 

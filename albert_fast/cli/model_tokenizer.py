@@ -20,7 +20,7 @@ def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
 
     Args:
         source: what the user named: a directory, a file in one, or the prefix of a TF1 checkpoint.
-        checkpoint: the checkpoint of ours that was found there, if any.
+        checkpoint: the checkpoint of albert-fast that was found there, if any.
     """
     source = tokenizer_files.snapshot(source)
     base = source if source.is_dir() else source.parent
@@ -105,8 +105,8 @@ def choose(
 
     Raises:
         CommandError: it is not the one in the checkpoint: its pieces, or their order, differ, so that ids have another
-            meaning. Other bytes or text rules with the same pieces are a warning. Also as in `open_file`.
-        UsageError, AlbertFastError: as in `open_tokenizer`.
+            meaning. Other bytes or text rules with the same pieces are a warning.
+        AlbertFastError: as in `find` and `open_file`.
     """
     if given is None:
         path = find(places)
@@ -130,7 +130,7 @@ def choose(
         if not allow_other and compare(opened, kept, rebuilt=is_rebuilt(given)) == "other":
             raise CommandError(
                 f"{given} is not the tokenizer that the model was trained with, {name(kept)}: "
-                f"{reason(described(opened), kept)}; pass that tokenizer, or --allow-other-tokenizer to use "
+                f"{reason(described(opened), kept)}; pass the right one, or --allow-other-tokenizer to use "
                 f"{given.name} anyway"
             )
         return Chosen(opened, known, given)
@@ -141,16 +141,16 @@ def choose(
     opened = open_file(given, do_lower_case, keep_accents)
     if compare(opened, own) == "other":
         if allow_other:
-            warn(f"{given} is used, and has other pieces than {path}, with which the model was trained")
+            warn(f"using {given}, whose pieces differ from those of {path}, which the model was trained with")
             return Chosen(opened, known, given)
         raise CommandError(
             f"{given} is not the tokenizer that the model was trained with, {path}: it has other pieces, or in "
-            f"another order; drop --tokenizer, or pass --allow-other-tokenizer"
+            "another order; remove --tokenizer, or pass --allow-other-tokenizer"
         )
     if (opened.lower_case, opened.keep_accents) != (own.lower_case, own.keep_accents):
-        warn(f"{given} is used with other text rules than the model was trained with (see {path})")
+        warn(f"using {given} with other text rules than the model was trained with (see {path})")
     elif opened.digest != own.digest and (others := _differences(opened, own)):
-        warn(f"{given} has the pieces of {path}, but differs from it in {others}")
+        warn(f"using {given}, which has the same pieces as {path}, but differs in {others}")
     return Chosen(opened, known or _rules_of(path).lower_case is not None, given)
 
 
@@ -215,7 +215,7 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
             why, way_around = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}", ""
         raise CommandError(
             f"{source} was trained with another tokenizer ({found.name}) than {of} was made with ({called}): {why}; "
-            f"use data of the model's tokenizer{way_around}"
+            f"use data made with the model's tokenizer{way_around}"
         )
     if match == "rules":
         warn(f"{of} was made with other text rules than {source} was trained with ({found.name})")

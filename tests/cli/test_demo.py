@@ -80,7 +80,7 @@ def test_the_demo_makes_everything_up_to_records(command: Command) -> None:
             "make records",
             "inspect records",
         ):
-            assert what in result.out.split("What was done:")[1]
+            assert what in result.out.split("Summary:")[1]
     assert "albert-fast prepare-text out/docstrings.jsonl --output out/corpus.txt --language en " in result.out
     written = {str(path.relative_to("out")) for path in Path("out").rglob("*.json")}
     assert written >= {
@@ -101,7 +101,7 @@ def test_the_demo_says_what_to_install(command: Command, monkeypatch: pytest.Mon
     monkeypatch.setattr("albert_fast.cli.training.NEEDED", ("no_such_module",))
     result = command(*SMALL)
     assert result.code == 0, result.err
-    assert 'no_such_module is missing (pip install ".[train]" in the checkout)' in result.out
+    assert 'pretraining, which needs no_such_module: pip install ".[train]" in the checkout' in result.out
 
 
 def test_training_and_held_out_instances_have_the_same_rules() -> None:
@@ -126,7 +126,7 @@ def test_the_demo_trains_and_fails_where_nothing_was_learnt(command: Command) ->
     assert {path.name for path in Path("out/model").iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
     assert result.out.count("[MASK]") >= 6
     for what in ("evaluate", "export", "fill masks"):
-        assert what in result.out.split("What was done:")[1]
+        assert what in result.out.split("Summary:")[1]
 
 
 def evaluation(loss: float, accuracy: float, records: int) -> dict[str, dict[str, float]]:
@@ -148,5 +148,5 @@ def test_the_demo_leaves_other_peoples_folders_alone(command: Command) -> None:
     Path("home/corpus.txt").write_text("precious")
     result = command("demo", "--output-dir", "home")
     assert result.code == 1
-    assert "not from a demo" in result.error
+    assert "was not made by demo" in result.error
     assert [path.name for path in Path("home").iterdir()] == ["corpus.txt"]

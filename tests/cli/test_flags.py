@@ -72,7 +72,7 @@ def test_the_core_names_no_flags() -> None:
                 assert not {found[1] for found in ours.finditer(line)} & flags, f"{path}: {line.strip()}"
 
 
-TRAINER = ("", "run")
+TRAINER = ("", "exchange", "model", "report", "run")
 """The directories of the trainer whose strings name options as Python does."""
 
 FOREIGN = re.compile(r"--(query-gpu|format|id)=")

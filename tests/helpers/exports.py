@@ -89,7 +89,7 @@ def fresh_values(config: ModelConfig, seed: int = 5) -> Values:
 
 
 def hugging_face_folder(path: Path, name: str = "tiny", **changes: Any) -> Path:
-    """A copy of a golden Hugging Face folder with the tokenizer, its config.json changed."""
+    """A copy of a golden Hugging Face directory with the tokenizer, its config.json changed."""
     shutil.copytree(MODELS / name / "hf", path)
     (path / "outputs.npz").unlink()
     for file, content in tokenizer_files().items():

@@ -86,11 +86,11 @@ def test_what_a_checkpoint_says_of_its_run(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_is_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swapped = swapped_tokenizer(tmp_path / "other" / "spiece.model")
-    with pytest.raises(CommandError, match="in another order; drop --tokenizer, or pass --allow-other"):
+    with pytest.raises(CommandError, match="in another order; remove --tokenizer, or pass --allow-other"):
         model_tokenizer.choose(swapped, [folder])
     chosen = model_tokenizer.choose(swapped, [folder], allow_other=True)
     assert chosen.path == swapped
-    assert "is used, and has other pieces than" in capsys.readouterr().err
+    assert "whose pieces differ from those of" in capsys.readouterr().err
     # A folder stands for the tokenizer in it.
     assert model_tokenizer.choose(folder, [folder]).path == folder / "30k-clean.model"
     assert model_tokenizer.choose(GOLDEN / "tokenizer", []).path == TOKENIZER

@@ -143,9 +143,9 @@ def test_configuration(model: Path, lower_case: bool, keep_accents: bool) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model_type": "bpe"}, "the SentencePiece model is a bpe model"),
-        ({"control_symbols": ["[CLS]"]}, r"has no \[SEP\], \[MASK\] among its"),
-        ({"pad_id": -1, "unk_id": 0}, "has no <pad> among its"),
+        ({"model_type": "bpe"}, "the SentencePiece model must be a unigram model, .* got bpe"),
+        ({"control_symbols": ["[CLS]"]}, r"and lacks \[SEP\], \[MASK\];"),
+        ({"pad_id": -1, "unk_id": 0}, "and lacks <pad>;"),
     ],
 )
 def test_models_that_cannot_be_written(options: dict[str, Any], message: str) -> None:

@@ -213,7 +213,7 @@ def test_a_file_and_its_name_in_messages(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + packed(ours(model_of("golden"))))
     assert tokenizer_model.differences(tokenizer_model.read(path).model, model_of("golden")) == []
     path.write_bytes(b"")
-    with pytest.raises(TrainerError, match=f"^{path}: the file must hold a tokenizer, and is empty; use the spiece"):
+    with pytest.raises(TrainerError, match=f"^{path}: the file must hold a tokenizer, but is empty; use the spiece"):
         tokenizer_model.read(path)
     path.unlink()
     with pytest.raises(TrainerError, match=f"^cannot read {path}: No such file"):
@@ -246,7 +246,7 @@ def test_bytes_that_transformers_gives_up() -> None:
     model = model_of("byte_fallback")
     rebuilt = tokenizer_model.rebuild(packed(theirs(model)))
     (note,) = rebuilt.notes
-    assert "it has a piece for every byte and byte_fallback false" in note
+    assert "it has a piece for every byte, but byte_fallback is false" in note
     kinds, fallback = tokenizer_model.differences(model, rebuilt.model)
     assert kinds.startswith("kinds of pieces (256 of ")
     assert fallback == "byte_fallback"
@@ -310,7 +310,7 @@ VOCAB = ("model", "vocab")
         (put("model", value={"vocab": {"a": 1}}), "model.type must be Unigram, .* got None"),
         (put(*VOCAB, value={}), "model.vocab must be a list of pieces with their scores, got {}"),
         (put(*VOCAB, 20, value=["x"]), r"model.vocab must hold pairs of a piece and its score, got \['x'\] as id 20"),
-        (put(*VOCAB, 20, 0, value="▁"), "a piece must have one id, and '▁' has 13 and 20"),
+        (put(*VOCAB, 20, 0, value="▁"), "a piece must have one id, but '▁' has 13 and 20"),
         (put(*VOCAB, 20, 0, value=""), "piece 20 must be text without NUL or surrogates, got ''"),
         (put(*VOCAB, 20, 0, value="\ud800"), r"piece 20 must be text without NUL or surrogates, got '\\ud800'"),
         (put(*VOCAB, 20, 1, value=float("nan")), "numbers must be finite, got NaN"),
@@ -325,7 +325,7 @@ VOCAB = ("model", "vocab")
         (put("model", "unk_id", value=None), "model.unk_id must be the id of one of the 2,000 pieces, got None"),
         (put("model", "unk_id", value=2000), "model.unk_id must be the id of one of the 2,000 pieces, got 2000"),
         (put("model", "unk_id", value=0), "model.unk_id must be the id of <unk>, got 0, which is <pad>"),
-        (put("model", "byte_fallback", value=True), "there must be a piece for every byte, and <0x00> is missing"),
+        (put("model", "byte_fallback", value=True), "there must be a piece for every byte, but <0x00> is missing"),
         (put("added_tokens", value=5), "added_tokens must be a list, got 5"),
         (put("added_tokens", 0, value={"id": 0}), "an added token must have an id and a content, got {'id': 0}"),
         (
@@ -338,11 +338,11 @@ VOCAB = ("model", "vocab")
         ),
         (
             put("added_tokens", 1, value=added(0, "<pad>")),
-            "added tokens must have ids of their own, and 0 is that of two",
+            "added tokens must have different ids, but two have 0",
         ),
         (
             lambda content: content["added_tokens"].append(added(2005, "x5", special=True)),
-            "ids must have no holes: the added token 'x5' has id 2005, and no piece has 2000",
+            "ids must have no gaps, but no piece has 2000, and the added token 'x5' has 2005",
         ),
         (
             lambda content: content["added_tokens"].append(added(2000, "x5", rstrip=True)),
@@ -398,7 +398,7 @@ def test_other_models_than_alberts(names: list[str]) -> None:
     for entry in content["model"]["vocab"]:
         if entry[0] in names:
             entry[0] = f"other {entry[0]}"
-    with pytest.raises(TrainerError, match=f"as ALBERT's do, and lack {', '.join(names)}".replace("[", r"\[")):
+    with pytest.raises(TrainerError, match=f"as ALBERT's do, but lack {', '.join(names)}".replace("[", r"\[")):
         tokenizer_model.rebuild(packed(content))
 
 
@@ -407,8 +407,8 @@ def test_other_models_than_alberts(names: list[str]) -> None:
     [
         ("AAA!", "precompiled_charsmap must be base64, got 'AAA!'"),
         (None, "precompiled_charsmap must be base64, got None"),
-        (base64.b64encode(b"abc").decode(), "whole: a trie with its size before it .* got 3 bytes that say 0 for"),
-        (base64.b64encode(b"\xff\xff\xff\x7f" * 9).decode(), "got 36 bytes that say 2,147,483,647 for the size"),
+        (base64.b64encode(b"abc").decode(), "a complete character map .* got 3 bytes with 0 as the size"),
+        (base64.b64encode(b"\xff\xff\xff\x7f" * 9).decode(), "got 36 bytes with 2,147,483,647 as the size"),
         (base64.b64encode(b"\x04\0\0\0" + b"\xff" * 8 + b"\0").decode(), "is damaged"),
     ],
 )
@@ -424,13 +424,13 @@ def test_damaged_character_maps(made: Callable[..., dict[str, Any]], charsmap: A
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file must hold a tokenizer, and is empty"),
-        (b" \n", "the file must hold a tokenizer, and is empty"),
-        (b"\xff{}", "the file must be UTF-8, and is not at byte 0"),
-        (b'{"model": {', "the file must be JSON, and is not at line 1, column 12"),
-        (b"[" * 100_000, "nested too deep|must be JSON"),
+        (b"", "the file must hold a tokenizer, but is empty"),
+        (b" \n", "the file must hold a tokenizer, but is empty"),
+        (b"\xff{}", "the file must be UTF-8, but byte 0 is not"),
+        (b'{"model": {', "the file must be JSON, but is not at line 1, column 12"),
+        (b"[" * 100_000, "nested too deeply|must be JSON"),
         (b"[]", r"the file must hold a JSON object, got \[\]"),
-        (b"version https://git-lfs.github.com/spec/v1", "the file must be JSON, and is not at line 1, column 1"),
+        (b"version https://git-lfs.github.com/spec/v1", "the file must be JSON, but is not at line 1, column 1"),
     ],
 )
 def test_files_that_are_no_tokenizers(content: bytes, message: str) -> None:

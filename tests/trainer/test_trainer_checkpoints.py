@@ -136,8 +136,8 @@ def test_other_models_are_refused_and_nothing_is_assigned(tmp_path: Path) -> Non
     kind = make(-1) | {"cls/output_bias": tf.Variable(tf.zeros([5, 4], tf.float64))}
     for variables, message in (
         (more, "is of another model or optimizer: it lacks bert/more"),
-        (wide, r"cls/output_bias is float32 \[5, 4\] there, and float32 \[5, 9\] here"),
-        (kind, r"cls/output_bias is float32 \[5, 4\] there, and float64 \[5, 4\] here"),
+        (wide, r"cls/output_bias must be float32 \[5, 9\], got float32 \[5, 4\]"),
+        (kind, r"cls/output_bias must be float64 \[5, 4\], got float32 \[5, 4\]"),
     ):
         with pytest.raises(TrainerError, match=message):
             checkpoints.load(written, variables)
@@ -148,7 +148,7 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
     for name in ("checkpoint.json", "evaluation.json", "variables.index", "a/b", "../a", ".hidden"):
         with pytest.raises(ValueError, match="cannot hold a file named"):
             write(tmp_path, 1, files={name: b""})
-    with pytest.raises(ValueError, match="step must not be negative, not -1"):
+    with pytest.raises(ValueError, match="step must be at least 0, got -1"):
         write(tmp_path, -1)
     with pytest.raises(TypeError, match="not JSON serializable"):
         write(tmp_path, 1, facts={"path": tmp_path})
@@ -226,7 +226,9 @@ def test_all_damaged_is_an_error_and_none_is_not(tmp_path: Path) -> None:
     assert checkpoints.newest(tmp_path, fail) is None
     for step in (1, 2):
         cut(write(tmp_path, step).path / DATA)
-    message = rf"^every checkpoint in {tmp_path} is damaged \(the newest: .*step-00000002 .*{DATA} has [\d,]+ bytes"
+    message = (
+        rf"^every checkpoint in {tmp_path} is damaged \(the newest: .*step-00000002 .*{DATA} must have [\d,]+ bytes"
+    )
     with pytest.raises(TrainerError, match=message):
         checkpoints.newest(tmp_path, fail)
 
@@ -245,15 +247,15 @@ def test_other_format_version_is_no_damage(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 2)
     write_path = tmp_path / "step-00000002"
     shutil.copytree(tmp_path / "step-00000001", write_path)
-    with pytest.raises(TrainerError, match="has format version 1, and this version of albert-fast reads 2"):
+    with pytest.raises(TrainerError, match="has format version 1, and this version of albert-fast reads only 2"):
         checkpoints.newest(tmp_path, fail)
 
 
 def test_find_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, message in (
-        (tmp_path, "holds no checkpoint; it must be the output folder of a run, or one of its checkpoints"),
-        (tmp_path / "file", "is not a folder"),
+        (tmp_path, "holds no checkpoint; it must be the output directory of a run, or one of its checkpoints"),
+        (tmp_path / "file", "is not a directory"),
         (tmp_path / "nowhere", "does not exist"),
     ):
         with pytest.raises(TrainerError, match=f"^{path} {message}"):
@@ -303,7 +305,7 @@ def test_prune_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     checkpoints.prune(tmp_path, 1)
     assert steps_in(tmp_path) == [6]
     assert checkpoints.prune(tmp_path / "nowhere", 1) == []
-    with pytest.raises(ValueError, match="keep must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="keep must be at least 1, got 0"):
         checkpoints.prune(tmp_path, 0)
 
 

@@ -59,7 +59,7 @@ def test_presets_are_the_published_sizes() -> None:
         assert config.embedding_size == 128
         assert ModelConfig.preset(name) == config
         assert ModelConfig.preset(name, 25_000) == replace(config, vocab_size=25_000)
-    with pytest.raises(ValueError, match="one of tiny, base, large, xlarge, xxlarge, not 'huge'"):
+    with pytest.raises(ValueError, match="one of tiny, base, large, xlarge, xxlarge, got 'huge'"):
         ModelConfig.preset("huge")
 
 
@@ -137,19 +137,22 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, not 0"),
-        ({"vocab_size": None}, "vocab_size must be a whole number of at least 1, not null"),
-        ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, not true"),
-        ({"hidden_size": 128.0}, "hidden_size must be a whole number of at least 1, not 128.0"),
-        ({"hidden_size": 130}, "hidden_size must be a multiple of num_attention_heads, not 130 with 4 heads"),
-        ({"num_hidden_groups": 0}, "num_hidden_groups must be a whole number of at least 1, not 0"),
-        ({"hidden_dropout_prob": 1}, "hidden_dropout_prob must be in [0, 1), not 1.0"),
-        ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be in [0, 1), not -0.1"),
-        ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob must be a finite number, not '0.1'"),
-        ({"initializer_range": float("nan")}, "initializer_range must be a finite number, not nan"),
-        ({"initializer_range": 0}, "initializer_range must be above 0, not 0.0"),
-        ({"hidden_act": "gelu_exact"}, "hidden_act must be one of gelu, relu, tanh, not 'gelu_exact'"),
-        ({"hidden_act": ["gelu"]}, "hidden_act must be one of gelu, relu, tanh, not ['gelu']"),
+        ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, got 0"),
+        ({"vocab_size": None}, "vocab_size must be a whole number of at least 1, got null"),
+        ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, got true"),
+        ({"hidden_size": 128.0}, "hidden_size must be a whole number of at least 1, got 128.0"),
+        ({"hidden_size": 130}, "hidden_size must be a multiple of num_attention_heads (4), got 130"),
+        ({"num_hidden_groups": 0}, "num_hidden_groups must be a whole number of at least 1, got 0"),
+        ({"hidden_dropout_prob": 1}, "hidden_dropout_prob must be at least 0 and below 1, got 1.0"),
+        (
+            {"attention_probs_dropout_prob": -0.1},
+            "attention_probs_dropout_prob must be at least 0 and below 1, got -0.1",
+        ),
+        ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob must be a finite number, got '0.1'"),
+        ({"initializer_range": float("nan")}, "initializer_range must be a finite number, got nan"),
+        ({"initializer_range": 0}, "initializer_range must be above 0, got 0.0"),
+        ({"hidden_act": "gelu_exact"}, "hidden_act must be one of gelu, relu, tanh, got 'gelu_exact'"),
+        ({"hidden_act": ["gelu"]}, "hidden_act must be one of gelu, relu, tanh, got ['gelu']"),
         ({"net_structure_type": 1}, "net_structure_type must be 0, as in plain ALBERT, got 1"),
         ({"gap_size": 2}, "gap_size must be 0, as in plain ALBERT, got 2"),
         ({"num_memory_blocks": 3}, "num_memory_blocks must be 0, as in plain ALBERT, got 3"),
@@ -170,12 +173,12 @@ def test_groups_follow_the_reference_in_floating_point() -> None:
         ({"add_cross_attention": True}, "add_cross_attention must be false, as in plain ALBERT, got true"),
         ({"pruned_heads": {"0": [1]}}, 'pruned_heads must be {}, as in plain ALBERT, got {"0": [1]}'),
         ({"use_relative_position": True}, "use_relative_position must be false, as in plain ALBERT, got true"),
-        ({"square_mapping": 1}, "square_mapping must be true or false, not 1"),
+        ({"square_mapping": 1}, "square_mapping must be true or false, got 1"),
         (
             {"square_mapping": True, "embedding_size": 64},
             "square_mapping must be false unless embedding_size (64) equals hidden_size (128)",
         ),
-        ({"albert_config": 7}, "albert_config must hold the model's keys, not 7"),
+        ({"albert_config": 7}, "albert_config must hold the model's keys, got 7"),
     ],
 )
 def test_wrong_values_are_refused_by_name(change: dict[str, Any], message: str) -> None:
@@ -274,7 +277,7 @@ def test_fixed_keys_are_taken_at_their_values() -> None:
 def test_a_misspelled_key_is_refused_with_the_right_one(wrong: str, right: str) -> None:
     """Passed over, it would leave the default in its place."""
     values = {key: value for key, value in GUIDE.items() if key != right}
-    message = f"unknown key {wrong!r} (value 7): write {right!r}, or remove the key"
+    message = f"unknown key {wrong!r} (value 7); write {right!r}, or remove the key"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ModelConfig.from_mapping(values | {wrong: 7})
 
@@ -380,11 +383,14 @@ def test_more_groups_than_layers_as_in_the_reference() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "the model's configuration must be a JSON object, not [1]"),
-        ("{", "not JSON: Expecting property name"),
-        ("[" * 100_000, "not JSON: lists or objects are nested thousands of levels deep"),
-        ('{"a":' * 100_000, "not JSON: lists or objects are nested thousands of levels deep"),
-        ("9" * 5_000, "not JSON: Exceeds the limit"),
+        ("[1]", "the model's configuration must be a JSON object, got [1]"),
+        ("{", "the model's configuration must be JSON (Expecting property name"),
+        ("[" * 100_000, "the model's configuration must be JSON (lists or objects are nested thousands of levels deep"),
+        (
+            '{"a":' * 100_000,
+            "the model's configuration must be JSON (lists or objects are nested thousands of levels deep",
+        ),
+        ("9" * 5_000, "the model's configuration must be JSON (Exceeds the limit"),
         ('{"vocab_size": 100, "hidden_size": 8}', "the model's configuration lacks num_hidden_layers, num_attention"),
     ],
 )

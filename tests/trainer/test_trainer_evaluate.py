@@ -257,7 +257,7 @@ def test_data_of_another_tokenizer(run: Path, material: Material, command: Comma
     assert done.error.endswith("drop --tokenizer, or pass --allow-other-tokenizer")
     done = command(*export, "--allow-other-tokenizer")
     assert done.code == 0
-    assert f"warning: {swapped} is used, and has other pieces than" in done.err
+    assert f"warning: using {swapped}, whose pieces differ from those of" in done.err
 
 
 def test_checkpoints_that_are_none(run: Path, material: Material, command: Command) -> None:
@@ -273,7 +273,7 @@ def test_checkpoints_that_are_none(run: Path, material: Material, command: Comma
 
 
 def test_models_from_elsewhere(run: Path, material: Material, command: Command) -> None:
-    """A Hugging Face folder and a TF1 checkpoint of the run give its figures."""
+    """A Hugging Face directory and a TF1 checkpoint of the run give its figures."""
     expected = evaluations(run)[8]
     for to in ("huggingface", "tf1"):
         assert command("export", "--checkpoint", run, "--output-dir", to, "--to", to).code == 0
@@ -289,8 +289,8 @@ def test_models_from_elsewhere(run: Path, material: Material, command: Command) 
     safetensors.save_file(kept, "huggingface/model.safetensors")
     done = command("evaluate", "--checkpoint", "huggingface", "--records", material.held_out)
     assert done.error == (
-        "Hugging Face folder huggingface lacks cls/seq_relationship/output_bias, cls/seq_relationship/output_weights; "
-        "evaluation needs both pretraining heads"
+        "Hugging Face directory huggingface lacks cls/seq_relationship/output_bias, "
+        "cls/seq_relationship/output_weights; evaluation needs both pretraining heads"
     )
 
 

@@ -273,17 +273,17 @@ def test_the_card_says_what_the_checkpoint_knows(command: Command, tmp_path: Pat
     assert text.startswith("\n# Wälder: klein\n\nAn ALBERT ")
     for row in (
         "| documents | 1,234,567 |",
-        "| tokens of a sequence, on average | 61.5 |",
-        "| sequences an epoch | 4,321 |",
-        "| steps done | 7 |",
-        "| learning rate | 0.00176 |",
-        "| sequences a step | 4,096 |",
+        "| mean tokens per instance | 61.5 |",
+        "| instances per epoch | 4,321 |",
+        "| steps | 7 |",
+        "| peak learning rate | 0.00176 |",
+        "| batch size (instances) | 4,096 |",
         "| precision | bf16 |",
         "| masked-LM accuracy | 0.4321 |",
         "| sentence-order accuracy | 0.9000 |",
-        "On 436 sequences and 4,000 masked tokens held out",
+        "On held-out documents: 436 instances with 4,000 masked tokens.",
         "Training started from the weights of another model",
-        "Text is not lower-cased, and accents are kept.",
+        "Text is not lowercased, and accents are kept.",
     ):
         assert row in text, row
     assert str(tmp_path) not in card
@@ -293,7 +293,7 @@ def test_the_card_says_what_the_checkpoint_knows(command: Command, tmp_path: Pat
     plain = Path("plain/README.md").read_text(encoding="utf-8")
     assert yaml.safe_load(plain.split("---\n")[1]).keys() == {"library_name", "pipeline_tag", "tags"}
     assert "# plain\n" in plain
-    for part in ("Not evaluated.", "Not stated.", "## Training\n\nNot known.", "## Training data\n\nNot known."):
+    for part in ("Not evaluated.", "Not stated.", "## Training\n\nUnknown.", "## Training data\n\nUnknown."):
         assert part in plain
 
 
@@ -331,12 +331,14 @@ def test_what_is_there_stays(command: Command) -> None:
     export(command)
     before = Path("out/README.md").stat().st_mtime_ns
     words = ("--checkpoint", "run", "--output-dir", "out")
-    assert refused(command, *words).endswith("out is not empty: pass another --output-dir, or --overwrite")
+    assert refused(command, *words).endswith(
+        "out is not empty; pass --overwrite to replace it, or another --output-dir"
+    )
     assert Path("out/README.md").stat().st_mtime_ns == before
     Path("out/notes.txt").write_text("mine")
-    assert refused(command, *words).endswith("out is not empty: pass another --output-dir")
+    assert refused(command, *words).endswith("out is not empty; pass another --output-dir")
     message = refused(command, *words, "--overwrite")
-    assert "out holds notes.txt, which this command does not write: --overwrite would delete it" in message
+    assert "out holds notes.txt, which this command does not write and --overwrite would delete" in message
     assert Path("out/notes.txt").read_text() == "mine"
     Path("out/notes.txt").unlink()
     export(command, "--overwrite", "--to", "tf1")
@@ -352,8 +354,8 @@ def test_what_is_there_stays(command: Command) -> None:
     assert command("export", "--checkpoint", "run", "--output-dir", "empty").code == 0
     inside = refused(command, "--checkpoint", "run", "--output-dir", "run/checkpoints/step-00000007", "--overwrite")
     assert "does not write" in inside
-    assert "must not be the checkpoint's own folder" in refused(
-        command, "--checkpoint", "run", "--output-dir", "run/checkpoints/step-00000007/out"
+    assert "must be a directory that is not in the checkpoint" in refused(
+        command, "--checkpoint", "run", "--output-dir", "run/checkpoints/step-00000007/out", code=2
     )
 
 
@@ -408,12 +410,12 @@ def test_tokenizers_that_do_not_fit(command: Command) -> None:
     write_checkpoint(Path("bare"), golden_values("tiny"), config, files={})
     for to in ("huggingface", "tf1"):
         message = refused(command, "--checkpoint", "bare", "--output-dir", "out", "--tokenizer", small, "--to", to)
-        assert message.startswith("small/spiece.model has 900 pieces, and the model's vocab_size is 2,000")
-    message = refused(command, "--checkpoint", "bare", "--output-dir", "out", code=2)
-    assert message.endswith("holds no tokenizer: pass --tokenizer with the one it was trained with")
+        assert message.startswith("small/spiece.model must have 2,000 pieces, as the model has, got 900")
+    message = refused(command, "--checkpoint", "bare", "--output-dir", "out")
+    assert message.endswith("holds no tokenizer; pass the one that it was trained with as --tokenizer")
     done = command("export", "--checkpoint", "bare", "--output-dir", "out", "--to", "tf1")
     assert done.code == 0
-    assert "holds no tokenizer, and out has none either" in done.err
+    assert "out has no tokenizer, because checkpoint" in done.err
     done = command("export", "--checkpoint", "bare", "--output-dir", "hf", "--tokenizer", TOKENIZER)
     assert done.code == 0
     assert "no tokenizer" not in refused(command, *words, "--tokenizer", "nowhere.model", "--overwrite")
@@ -426,7 +428,7 @@ def test_the_checkpoints_own_tokenizer_may_be_named(command: Command) -> None:
     # No file beside the one that was named says so; the checkpoint does.
     assert json.loads(Path("out/spiece.config.json").read_text())["lower_case"] is False
     done = export(command, "--tokenizer", TOKENIZER, "--do-lower-case", "--overwrite")
-    assert "is used with other text rules than the model was trained with" in done.err
+    assert "with other text rules than the model was trained with" in done.err
 
 
 def test_checkpoints_that_are_none(command: Command) -> None:
@@ -434,7 +436,7 @@ def test_checkpoints_that_are_none(command: Command) -> None:
     message = refused(command, "--checkpoint", "nowhere", "--output-dir", "out")
     assert message.startswith("nowhere does not exist")
     message = refused(command, "--checkpoint", MODELS / "tiny" / "hf", "--output-dir", "out")
-    assert "holds no checkpoint; it must be the output folder of a run, or one of its checkpoints" in message
+    assert "holds no checkpoint; it must be the output directory of a run, or one of its checkpoints" in message
     folder = Path("run/checkpoints/step-00000007")
     config = folder / "albert_config.json"
     kept = config.read_text()
@@ -446,8 +448,9 @@ def test_checkpoints_that_are_none(command: Command) -> None:
         write_checkpoint(Path("mixed"), golden_values("tiny"), config_of("groups"), slots=False)
         message = refused(command, "--checkpoint", "mixed", "--output-dir", "out", "--to", to)
         assert message.startswith("this model cannot be exported: ")
-    message = refused(command, "--checkpoint", "mixed", "--output-dir", "out", "--to", "tf1", "--optimizer-state")
-    assert "holds no optimizer state" in message
+    words = ("--checkpoint", "mixed", "--output-dir", "out", "--to", "tf1", "--optimizer-state")
+    message = refused(command, *words)
+    assert message.startswith("--optimizer-state must be false, because checkpoint mixed/checkpoints/step-")
 
 
 def test_options_that_contradict(command: Command) -> None:

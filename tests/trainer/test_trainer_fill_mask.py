@@ -309,11 +309,14 @@ def entropy(model: Albert, ids: list[int], position: int, target: int) -> tf.Ten
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the text is empty"),
-        (" \t", "the text is empty"),
-        ("no mask", 'the text has no [MASK]: "no mask"; write [MASK]'),
-        ("[mask]", "the text has no [MASK]"),
-        (f"[MASK] {'vel ' * 126}", "the text has 129 tokens, [CLS] and [SEP] among them, and the model takes 128 at"),
+        ("", 'the text must contain [MASK], got ""; write [MASK] for each word to find'),
+        (" \t", 'the text must contain [MASK], got ""; write'),
+        ("no mask", 'the text must contain [MASK], got "no mask"; write [MASK]'),
+        ("[mask]", "the text must contain [MASK], got"),
+        (
+            f"[MASK] {'vel ' * 126}",
+            "the text must have at most 128 tokens, including [CLS] and [SEP], got 129; shorten it:",
+        ),
     ],
 )
 def test_texts_that_cannot_be_filled(text: str, message: str, filler: Filler) -> None:
@@ -335,7 +338,7 @@ def test_numbers_below_one(filler: Filler) -> None:
 
 
 def test_a_tokenizer_of_another_size() -> None:
-    with pytest.raises(TrainerError, match=r"has 1,429 pieces, and the model's vocab_size is 2,000"):
+    with pytest.raises(TrainerError, match=r"must have 2,000 pieces, as the model has, got 1,429"):
         Filler(load("tiny"), Tokenizer.from_vocab_file(WORDPIECE))
 
 
@@ -384,17 +387,21 @@ def test_what_it_prints(command: Command, monkeypatch: pytest.MonkeyPatch) -> No
     Input.buffer = io.BytesIO(b"a [MASK]\nb \xff\n")
     done = command("fill-mask", "run", "-")
     assert done.code == 1
-    assert done.error == "standard input, line 2: not UTF-8 at byte 3"
+    assert done.error == "standard input, line 2: the text must be UTF-8, but byte 3 is not"
 
 
 def test_what_the_command_refuses(command: Command) -> None:
     golden_run(Path("run"))
     for words, code, message in (
         (["run"], 2, "missing argument TEXT..."),
-        (["run", "no mask"], 1, 'the text has no [MASK]: "no mask"'),
-        (["run", ""], 1, "the text is empty"),
-        (["run", "\udcff [MASK]"], 1, "not UTF-8: "),
-        (["run", "vel " * 200 + "[MASK]"], 1, "the text has 203 tokens"),
+        (["run", "no mask"], 1, 'the text must contain [MASK], got "no mask"'),
+        (["run", ""], 1, "the text must contain [MASK]"),
+        (["run", "\udcff [MASK]"], 1, "the text must be UTF-8, got "),
+        (
+            ["run", "vel " * 200 + "[MASK]"],
+            1,
+            "the text must have at most 128 tokens, including [CLS] and [SEP], got 203",
+        ),
         (
             ["run", "[MASK]", "--masks-per-word", "many"],
             2,
@@ -416,12 +423,12 @@ def test_models_that_cannot_fill(command: Command) -> None:
     write_checkpoint(Path("run"), headless, config)
     done = command("fill-mask", "run", "[MASK]")
     assert done.code == 1
-    assert "has no masked-LM head (it lacks cls/predictions/output_bias" in done.error
+    assert "has no masked-LM head, which filling masks needs (it lacks cls/predictions/output_bias" in done.error
     write_checkpoint(Path("bare"), golden_values("tiny"), config, files={})
     done = command("fill-mask", "bare", "[MASK]")
-    assert done.error == "bare holds no tokenizer: pass --tokenizer with the one it was trained with"
+    assert done.error == "bare holds no tokenizer; pass the one that it was trained with as --tokenizer"
     assert command("fill-mask", "bare", "[MASK]", "--tokenizer", TOKENIZER).code == 0
     other = ModelConfig(900, 32, 1, 2, 64, embedding_size=16, max_position_embeddings=64)
     write_checkpoint(Path("other"), fresh_values(other), other)
     done = command("fill-mask", "other", "[MASK]")
-    assert "has 2,000 pieces, and the model's vocab_size is 900" in done.error
+    assert "must have 900 pieces, as the model has, got 2,000" in done.error

@@ -113,7 +113,7 @@ def test_a_published_archive(name: str, command: Command) -> None:
     assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
     assert (found.path / "spiece.model").read_bytes() == TOKENIZER.read_bytes()
     # Nothing in the archive says so.
-    assert "it is taken to be lower-cased and without accents" in done.err
+    assert "assuming that both are done" in done.err
     assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is True
     imported(command, "albert/model.ckpt-best", "--no-do-lower-case", "--keep-accents", into="cased")
     assert json.loads(Path("cased/spiece.config.json").read_text())["lower_case"] is False
@@ -125,7 +125,7 @@ def test_a_hugging_face_folder(name: str, command: Command) -> None:
     hugging_face_folder(Path("hf"), name)
     done = imported(command, "hf")
     assert "warning" not in done.err
-    assert checkpoints.find(Path("start"), print).facts["imported"] == "Hugging Face folder"
+    assert checkpoints.find(Path("start"), print).facts["imported"] == "Hugging Face directory"
     assert same(values(), golden_values(name))
     assert checkpoints.find(Path("start"), print).config == config_of(name)
     assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
@@ -140,7 +140,7 @@ def test_a_hugging_face_folder(name: str, command: Command) -> None:
 
 
 def only_json(command: Command, **rules: bool) -> dict[str, Any]:
-    """A Hugging Face folder `hf` as transformers 5 saves it, and its tokenizer.json; the export it is of is `full`."""
+    """A Hugging Face directory `hf` as transformers 5 saves it, and its tokenizer.json; `full` is the export before."""
     golden_run(Path("run"), files=tokenizer_files(**rules))
     assert command("export", "--checkpoint", "run", "--output-dir", "full").code == 0
     shutil.copytree("full", "hf")
@@ -198,8 +198,8 @@ def test_a_tokenizer_json_that_cannot_be_used(command: Command) -> None:
     content["model"]["type"] = "WordPiece"
     other = json.dumps(content)
     for text, reason in (
-        ("", "the file must hold a tokenizer, and is empty"),
-        ("{", "the file must be JSON, and is not at line 1, column 2"),
+        ("", "the file must hold a tokenizer, but is empty"),
+        ("{", "the file must be JSON, but is not at line 1, column 2"),
         (other, "model.type must be Unigram, the kind of ALBERT's tokenizers, got 'WordPiece'"),
     ):
         path.write_text(text)
@@ -212,7 +212,7 @@ def test_a_tokenizer_json_that_cannot_be_used(command: Command) -> None:
     assert "warning" not in done.err
     shutil.copy("full/spiece.model", "hf")
     done = imported(command, "hf", "--overwrite")
-    assert "warning: hf/spiece.model is used, and the tokenizer.json beside it is not read: hf/tok" in done.err
+    assert "warning: using hf/spiece.model, and ignoring the tokenizer.json next to it: hf/tok" in done.err
     message = refused(command, "full", "--output-dir", "other", "--tokenizer", "no.json")
     assert message == "cannot read no.json: No such file or directory"
     content["model"]["type"] = "Unigram"
@@ -220,7 +220,7 @@ def test_a_tokenizer_json_that_cannot_be_used(command: Command) -> None:
     Path("hf/spiece.model").unlink()
     path.write_text(json.dumps(content))
     message = refused(command, "hf", "--output-dir", "other")
-    assert message.startswith("hf/tokenizer.json has 1,999 pieces, and the model's vocab_size is 2,000")
+    assert message.startswith("hf/tokenizer.json must have 2,000 pieces, as the model has, got 1,999")
 
 
 def test_a_tokenizer_json_beside_a_model_must_have_its_pieces(command: Command) -> None:
@@ -235,8 +235,7 @@ def test_a_tokenizer_json_beside_a_model_must_have_its_pieces(command: Command) 
     path.write_text(json.dumps(content))
     done = imported(command, "hf", "--overwrite")
     assert (
-        "warning: hf/spiece.model is used, and hf/tokenizer.json, with the same pieces, differs from it in scores "
-        "(1 of 2,000)"
+        "warning: using hf/spiece.model; hf/tokenizer.json has the same pieces, but differs in scores (1 of 2,000)"
     ) in done.err
     assert Path("start/spiece.model").read_bytes() == TOKENIZER.read_bytes()
     content["model"]["vocab"][100][0] = "zzz"
@@ -244,8 +243,8 @@ def test_a_tokenizer_json_beside_a_model_must_have_its_pieces(command: Command) 
     for words in (["import-checkpoint", "hf", "--output-dir", "other"], ["fill-mask", "hf", "a [MASK]"]):
         done = command(*words)
         assert done.code == 1
-        assert "hf/spiece.model and hf/tokenizer.json are two tokenizers: id 100 is " in done.error
-        assert " in the one and 'zzz' in the other; remove the one that the model was not trained with" in done.error
+        assert "hf/spiece.model and hf/tokenizer.json are different tokenizers: id 100 is " in done.error
+        assert " in the first and 'zzz' in the second; remove the one that the model was not trained with" in done.error
     assert not Path("other").exists()
 
 
@@ -254,10 +253,10 @@ def test_text_rules_that_disagree(command: Command) -> None:
     settings = json.loads(Path("hf/tokenizer_config.json").read_text())
     Path("hf/tokenizer_config.json").write_text(json.dumps(settings | {"do_lower_case": True}))
     done = imported(command, "hf")
-    assert "the normalizer of hf/tokenizer.json has do_lower_case false, which is used, though" in done.err
+    assert "the normalizer of hf/tokenizer.json has do_lower_case false, which is used, although" in done.err
     assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is False
     done = imported(command, "hf", "--do-lower-case", "--overwrite")
-    assert "has do_lower_case false, and true was passed: the pieces do not fit such text well" in done.err
+    assert "has do_lower_case false, but true was passed: the pieces do not fit such text well" in done.err
     assert json.loads(Path("start/spiece.config.json").read_text())["lower_case"] is True
 
 
@@ -285,7 +284,7 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
     shutil.copy(MODELS / "tiny" / "albert_config.json", "albert")
     done = imported(command, "albert")
     lacking = sorted(arrays.keys() - kept.keys())
-    assert f"TF1 checkpoint albert/model.ckpt-0 lacks {', '.join(lacking)}: they got random values" in done.err
+    assert f"TF1 checkpoint albert/model.ckpt-0 lacks {', '.join(lacking)}: using random values for them" in done.err
     found = values()
     fresh = fresh_values(config_of("tiny"), seed=12345)
     for name, value in arrays.items():
@@ -296,7 +295,7 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
         exported = command("export", "--checkpoint", "start", "--output-dir", "hf", "--tokenizer", "spiece.model")
         assert exported.code == 0, exported.err
         card = Path("hf/README.md").read_text()
-        assert f"had no {', '.join(f'`{name}`' for name in lacking)}: their values here are random" in card
+        assert f"had no {', '.join(f'`{name}`' for name in lacking)}. Their values here are random" in card
     imported(command, "albert", "--random-seed", 4, into="other")
     assert any(not np.array_equal(values("other")[name], found[name]) for name in lacking)
 
@@ -304,18 +303,18 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
 def test_a_model_without_its_configuration(command: Command) -> None:
     folder = archive(Path("albert"))
     (folder / "albert_config.json").rename("model.json")
-    message = refused(command, "albert", "--output-dir", "start", code=2)
-    assert "has no albert_config.json beside it: pass --model base, large" in message
+    message = refused(command, "albert", "--output-dir", "start")
+    assert "has no albert_config.json next to it; pass --model base, large" in message
     imported(command, "albert", "--model", "model.json")
     assert same(values(), golden_values("tiny"))
     assert checkpoints.find(Path("start"), print).config == config_of("tiny")
     message = refused(command, "albert", "--model", "base", "--output-dir", "other")
-    assert "hidden_size is 64 there and 768 here" in message or "embedding_size is 32 there and 128 here" in message
+    assert "hidden_size must be 64, got 768" in message or "embedding_size must be 32, got 128" in message
     message = refused(command, "albert", "--model", "huge", "--output-dir", "other", code=2)
     assert message.startswith("--model must be one of tiny, base")
     hugging_face_folder(Path("hf"))
-    message = refused(command, "hf", "--model", "base", "--output-dir", "other", code=2)
-    assert message == "Hugging Face folder hf has a configuration of its own, and --model base is another"
+    message = refused(command, "hf", "--model", "base", "--output-dir", "other")
+    assert message == "--model base contradicts the configuration of Hugging Face directory hf; remove it"
 
 
 def test_a_preset_takes_the_size_of_the_vocabulary(command: Command) -> None:
@@ -323,7 +322,7 @@ def test_a_preset_takes_the_size_of_the_vocabulary(command: Command) -> None:
     save_tf1(Path("albert/model"), dict(fresh_values(config)))
     done = imported(command, "albert", "--model", "tiny")
     assert checkpoints.find(Path("start"), print).config == config
-    assert "albert holds no tokenizer: pass --tokenizer here" in done.err
+    assert "albert holds no tokenizer; pass --tokenizer here" in done.err
     assert listing(Path("start")) == ["albert_config.json", "checkpoints", "import-checkpoint.config.json"]
 
 
@@ -398,7 +397,7 @@ def test_a_mapping_of_equal_sizes_is_trained_further(command: Command, material:
         )
         done = command(*words)
         assert done.code == 0, done.err
-        assert "starting from Hugging Face folder hf" in done.err
+        assert "starting from Hugging Face directory hf" in done.err
     before, still, after = values("trained"), values("still"), values("further")
     assert same(before, still)
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
@@ -419,7 +418,7 @@ def test_what_is_there_stays(command: Command) -> None:
     archive(Path("albert"))
     imported(command, "albert")
     message = refused(command, "albert", "--output-dir", "start")
-    assert message.endswith("start is not empty: pass another --output-dir, or --overwrite")
+    assert message.endswith("start is not empty; pass --overwrite to replace it, or another --output-dir")
     imported(command, "albert", "--overwrite")
     Path("start/metrics.jsonl").write_text("")
     message = refused(command, "albert", "--output-dir", "start", "--overwrite")
@@ -431,7 +430,9 @@ def test_what_is_there_stays(command: Command) -> None:
     Path("start/checkpoints/mine").rmdir()
     write_checkpoint(Path("start"), golden_values("tiny"), config_of("tiny"), step=5)
     message = refused(command, "albert", "--output-dir", "start", "--overwrite")
-    assert message.endswith("start holds checkpoints of a training, which --overwrite would delete")
+    assert message.endswith(
+        "start holds checkpoints of a run, which --overwrite would delete; pass another --output-dir"
+    )
     assert Path("start/checkpoints/step-00000005").is_dir()
 
 
@@ -442,11 +443,11 @@ def test_a_tokenizer_of_another_size(command: Command) -> None:
     assert message.startswith("vocab.txt is not the tokenizer that the model was trained with, albert/30k-clean.model")
     Path("albert/30k-clean.model").unlink()
     message = refused(command, "albert", "--output-dir", "start", "--tokenizer", "vocab.txt")
-    assert message.startswith("vocab.txt has 1,429 pieces, and the model's vocab_size is 2,000")
+    assert message.startswith("vocab.txt must have 2,000 pieces, as the model has, got 1,429")
     Path("vocab.txt").rename("albert/vocab.txt")
     message = refused(command, "albert", "--output-dir", "start")
-    assert message.startswith("albert/vocab.txt has 1,429 pieces")
-    assert message.endswith("; pass the right one as --tokenizer, or take it out of the folder")
+    assert message.startswith("albert/vocab.txt must have 2,000 pieces")
+    assert message.endswith(": pass it as --tokenizer, or remove albert/vocab.txt")
     for name in ("a.model", "b.model"):
         shutil.copy(TOKENIZER, Path("albert", name))
     message = refused(command, "albert", "--output-dir", "start")
@@ -503,13 +504,13 @@ def test_pickles_are_never_opened(command: Command) -> None:
             rest = ["--output-dir", "start"] if name == "import-checkpoint" else ["a [MASK]"]
             done = command(name, source, *rest)
             assert done.code == 1
-            assert done.error.startswith("hf/pytorch_model.bin may be a pickle, which can run code when it is opened")
+            assert done.error.startswith("hf/pytorch_model.bin may be a pickle, which can run code when opened")
     assert listing(Path()) == ["hf"]
 
 
 def test_other_models_and_damaged_files(command: Command) -> None:
     hugging_face_folder(Path("hf"), model_type="bert")
-    assert refused(command, "hf", "--output-dir", "start") == "hf/config.json: model_type must be 'albert', not 'bert'"
+    assert refused(command, "hf", "--output-dir", "start") == "hf/config.json: model_type must be 'albert', got 'bert'"
     zeros = np.zeros([2, 2], np.float32)
     bert = {"bert/embeddings/word_embeddings": zeros, "bert/encoder/layer_0/attention/self/key/kernel": zeros}
     save_tf1(Path("bert/bert_model.ckpt"), bert)
@@ -523,12 +524,12 @@ def test_other_models_and_damaged_files(command: Command) -> None:
     hugging_face_folder(Path("other"), hidden_size=128)
     message = refused(command, "other", "--output-dir", "start")
     assert "does not fit this model" in message
-    assert "hidden_size is 64 there and 128 here" in message
+    assert "hidden_size must be 64, got 128" in message
     # One that no memory would hold.
     hugging_face_folder(Path("large"), max_position_embeddings=10**12)
-    cause = ": max_position_embeddings is 128 there and 1000000000000 here"
-    assert refused(command, "large", "--output-dir", "start").endswith(cause)
-    assert command("fill-mask", "large", "a [MASK]").error.endswith(cause)
+    cause = ": max_position_embeddings must be 128, got 1000000000000 ("
+    assert cause in refused(command, "large", "--output-dir", "start")
+    assert cause in command("fill-mask", "large", "a [MASK]").error
     hugging_face_folder(Path("more"), num_hidden_groups=2)
     assert "num_hidden_groups differs" in refused(command, "more", "--output-dir", "start")
 
@@ -545,6 +546,6 @@ def test_a_folder_that_is_no_checkpoint_has_no_rules(command: Command) -> None:
     damaged = command("import-checkpoint", "hf", "--output-dir", "damaged")
     assert "hf/tokenizer_config.json: the file must hold a JSON object" in damaged.err
     Path("hf/tokenizer_config.json").unlink()
-    assert "it is taken to be lower-cased" in imported(command, "hf").err
+    assert "assuming that both are done" in imported(command, "hf").err
     assert sorted(tokenizer_files()) == ["spiece.config.json", "spiece.model"]
     assert list(weights.shapes(config_of("tiny"))) == sorted(values())

@@ -76,7 +76,7 @@ def write_tf1(prefix: Path, values: dict[str, NDArray[Any]]) -> Path:
 
 
 def hugging_face_folder(path: Path, **changes: Any) -> Path:
-    """A copy of a golden Hugging Face folder, its config.json changed."""
+    """A copy of a golden Hugging Face directory, its config.json changed."""
     shutil.copytree(MODELS / "tiny" / "hf", path)
     change_config(path, **changes)
     return path
@@ -158,7 +158,7 @@ def test_tf1_folders(tmp_path: Path) -> None:
     assert same(initial.initial(folder).values, expected("tiny"))
     (folder / "albert_config.json").write_text('{"vocab_size": 7, "hiden_size": 3}')
     assert message_of(folder).startswith(
-        f"{folder / 'albert_config.json'}: unknown key 'hiden_size' (value 3): write 'hi"
+        f"{folder / 'albert_config.json'}: unknown key 'hiden_size' (value 3); write 'hi"
     )
 
 
@@ -196,11 +196,11 @@ def test_tf1_names_of_another_training_and_a_folder_of_the_cache(tmp_path: Path)
     assert start.config == TINY
     ignored, translated = start.notes
     assert ignored.endswith("ignoring 2 keys, which do not change the model: directionality, pad_token_id")
-    assert translated.startswith("8 variables have other names than in google-research/ALBERT, and are read as its: ")
+    assert translated.startswith("translated the names of 8 variables to those of google-research/ALBERT: ")
     odd = write_tf1(
         tmp_path / "odd" / "model.ckpt-best", values | {"bert/encoder/adapter/kernel": np.zeros(2, np.float32)}
     )
-    assert refused(initial.initial(odd), TINY).startswith(" has bert/encoder/adapter/kernel, which this model has not")
+    assert refused(initial.initial(odd), TINY).startswith(" has bert/encoder/adapter/kernel, which this model lacks")
 
     cache = tmp_path / "models--me--albert"
     hugging_face_folder(cache / "snapshots" / ("c" * 40))
@@ -208,7 +208,7 @@ def test_tf1_names_of_another_training_and_a_folder_of_the_cache(tmp_path: Path)
     (cache / "refs" / "main").write_text("c" * 40)
     start = initial.initial(cache)
     assert same(start.values, values)
-    assert start.origin == f"Hugging Face folder {cache / 'snapshots' / ('c' * 40)}"
+    assert start.origin == f"Hugging Face directory {cache / 'snapshots' / ('c' * 40)}"
 
 
 def test_tf1_of_a_training_and_of_tensorflow_hub(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_bfloat16_and_several_files(tmp_path: Path) -> None:
     for file in set(index.values()):
         part = {name: tensors[name].astype(ml_dtypes.bfloat16) for name in names if index[name] == file}
         safetensors.save_file(part, folder / file)
-    assert "holds nothing to start from" in message_of(folder)
+    assert "holds no model" in message_of(folder)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
     rounded = {name: value.astype(ml_dtypes.bfloat16).astype(np.float32) for name, value in expected("tiny").items()}
     assert same(initial.initial(folder).values, rounded)
@@ -252,12 +252,12 @@ def test_notes(tmp_path: Path) -> None:
     safetensors.save_file(tensors | {"classifier.bias": np.zeros(2, np.float32)}, folder / "model.safetensors")
     start = initial.initial(folder)
     assert len(start.notes) == 2
-    assert "hidden_act gelu" in start.notes[0]
-    assert "left out what is not the pretraining model's: classifier.bias" in start.notes[1]
+    assert 'hidden_act "gelu"' in start.notes[0]
+    assert "skipped variables that do not belong to the pretraining model: classifier.bias" in start.notes[1]
     assert initial.assign(start, fresh(TINY), TINY) == []
     assert initial.remarks(start, TINY) == [
         *start.notes,
-        f"Hugging Face folder {folder} has 5 layers, and this model 3; the shared weights serve both",
+        f"Hugging Face directory {folder} has 5 layers, and this model has 3, which share the weights",
     ]
     assert initial.remarks(initial.initial(MODELS / "tiny"), TINY) == []
 
@@ -281,7 +281,7 @@ def test_pickles_are_never_opened(name: str, tmp_path: Path, monkeypatch: pytest
     path.write_bytes(pickle.dumps(Explosive()))
     shutil.copy(MODELS / "tiny" / "hf" / "config.json", tmp_path)
     for source in (path, tmp_path):
-        assert message_of(source).startswith(f"{path} may be a pickle, which can run code when it is opened")
+        assert message_of(source).startswith(f"{path} may be a pickle, which can run code when opened")
     assert not Path("exploded").exists()
     # Beside the other kind it is no matter.
     shutil.copy(MODELS / "tiny" / "hf" / "model.safetensors", tmp_path)
@@ -291,22 +291,22 @@ def test_pickles_are_never_opened(name: str, tmp_path: Path, monkeypatch: pytest
 def test_nothing_there(tmp_path: Path) -> None:
     assert (
         message_of(tmp_path / "no")
-        == f"{tmp_path / 'no'} does not exist: neither a folder nor a TF1 checkpoint (no.index)"
+        == f"{tmp_path / 'no'} does not exist; it must be a directory or a TF1 checkpoint (no.index)"
     )
-    assert message_of(tmp_path).startswith(f"{tmp_path} holds nothing to start from: no model.safetensors, no TF1")
+    assert message_of(tmp_path).startswith(f"{tmp_path} holds no model: no model.safetensors, no TF1")
     (tmp_path / "text.txt").touch()
-    assert message_of(tmp_path / "text.txt").endswith("is neither a TF1 checkpoint nor a model.safetensors")
+    assert message_of(tmp_path / "text.txt").endswith("must be a TF1 checkpoint or model.safetensors, got another file")
     (tmp_path / "checkpoints").mkdir()
-    assert "holds no checkpoint; it must be the output folder of a run" in message_of(tmp_path)
+    assert "holds no checkpoint; it must be the output directory of a run" in message_of(tmp_path)
     folder = hugging_face_folder(tmp_path / "hf")
     (folder / "config.json").unlink()
     assert message_of(folder).startswith(
-        f"cannot read {folder / 'config.json'}, which must be beside model.safetensors"
+        f"cannot read {folder / 'config.json'}, which must be next to model.safetensors"
     )
     (folder / "config.json").write_text("[" * 100_000)
-    assert message_of(folder).startswith(f"{folder / 'config.json'} is not JSON: ")
+    assert message_of(folder).startswith(f"{folder / 'config.json'}: the file must be JSON (")
     (folder / "config.json").write_text("{")
-    assert message_of(folder).startswith(f"{folder / 'config.json'} is not JSON: ")
+    assert message_of(folder).startswith(f"{folder / 'config.json'}: the file must be JSON (")
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000, -100])
@@ -335,18 +335,21 @@ def test_damaged_tf1(file: str, size: int | None, tmp_path: Path) -> None:
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
     folder = hugging_face_folder(tmp_path / "hf", model_type="bert")
-    assert message_of(folder) == f"{folder / 'config.json'}: model_type must be 'albert', not 'bert'"
+    assert message_of(folder) == f"{folder / 'config.json'}: model_type must be 'albert', got 'bert'"
     zeros = np.zeros([2, 2], np.float32)
     bert = {"bert/embeddings/word_embeddings": zeros, "bert/encoder/layer_0/attention/self/key/kernel": zeros}
     assert "is a BERT, not an ALBERT: every layer" in message_of(write_tf1(tmp_path / "bert" / "bert_model.ckpt", bert))
     other = write_tf1(tmp_path / "other" / "model", {"dense/kernel": zeros})
-    assert message_of(other) == f"TF1 checkpoint {other} is no ALBERT: it has no word embeddings"
+    assert message_of(other) == f"TF1 checkpoint {other} is not an ALBERT: it has no word embeddings"
     saved = tf.train.Checkpoint(a=tf.Variable(1.0)).write(str(tmp_path / "object"))
     assert "is a TensorFlow 2 checkpoint of another program" in message_of(Path(saved))
 
     values = expected("tiny")
     broken = write_tf1(tmp_path / "nan" / "model", values | {"bert/pooler/dense/bias": np.full(64, np.nan, np.float32)})
-    assert message_of(broken) == f"TF1 checkpoint {broken}: bert/pooler/dense/bias holds values that are not finite"
+    assert (
+        message_of(broken)
+        == f"TF1 checkpoint {broken}: bert/pooler/dense/bias must hold finite numbers, got NaN or an infinity"
+    )
 
 
 # --- models that differ ----------------------------------------------------------------------------------------------
@@ -379,13 +382,13 @@ def refused(start: initial.Initial, config: ModelConfig) -> str:
 def test_shapes_that_differ_name_the_key(key: str, value: int, there: int) -> None:
     message = refused(initial.initial(MODELS / "tiny"), tiny_with(key, value))
     assert " does not fit this model: " in message
-    assert message.endswith(f": {key} is {there} there and {value} here")
+    assert f": {key} must be {there}, got {value} (" in message
 
 
 def test_variables_that_differ_name_the_key() -> None:
     tiny, groups, square = (initial.initial(MODELS / name) for name in ("tiny", "groups", "square"))
     more = replace(TINY, num_hidden_groups=2)
-    assert refused(tiny, more).endswith(" more; num_hidden_groups differs")
+    assert refused(tiny, more).endswith(" more, which this model has; num_hidden_groups differs")
     assert refused(tiny, replace(TINY, inner_group_num=2)).endswith("; num_hidden_groups or inner_group_num differs")
     fewer = replace(config_of("groups"), num_hidden_groups=1, inner_group_num=1)
     assert " has bert/encoder/transformer/group_0/inner_group_1/" in refused(groups, fewer)
@@ -393,7 +396,8 @@ def test_variables_that_differ_name_the_key() -> None:
     config = config_of("square")
     without = {name: value for name, value in square.values.items() if name != "bert/embeddings/LayerNorm/beta"}
     message = refused(square._replace(values=without), config)
-    assert message == " lacks bert/embeddings/LayerNorm/beta; it is not an ALBERT as google-research/ALBERT names it"
+    name = "bert/embeddings/LayerNorm/beta"
+    assert message == f" lacks {name}, which this model has; it is not an ALBERT as google-research/ALBERT names it"
     mapping = {
         f"bert/encoder/embedding_hidden_mapping_in/{part}": np.zeros(1, np.float32) for part in ("kernel", "bias")
     }
@@ -407,7 +411,7 @@ def test_what_no_shape_shows() -> None:
     start = initial.initial(MODELS / "tiny")
     for key, value in (("num_attention_heads", 2), ("hidden_act", "relu")):
         message = refused(start, tiny_with(key, value))
-        assert message.startswith(f" has {key} {getattr(TINY, key)}, and this model {value}: its weights would")
+        assert message == f" has {key} {getattr(TINY, key)}, which this model must have too, got {value}"
         # Without its configuration nobody can know.
         changed = tiny_with(key, value)
         assert initial.assign(start._replace(config=None), fresh(changed), changed) == []

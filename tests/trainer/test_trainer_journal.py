@@ -136,11 +136,11 @@ def test_reading_takes_a_cut_last_line_and_one_that_lacks_only_its_end(killed: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"step": 1\n', "not JSON"),
-        (b"\n", "not JSON"),
-        (b'{"step": 1, "loss": NaN}\n', "NaN is no JSON number"),
-        (b"\xff\n", "not JSON"),
-        (b"[1]\n", 'whole number as "step", not \\[1\\]'),
+        (b'{"step": 1\n', "the line must be JSON"),
+        (b"\n", "the line must be JSON"),
+        (b'{"step": 1, "loss": NaN}\n', "NaN is not a JSON number"),
+        (b"\xff\n", "the line must be JSON"),
+        (b"[1]\n", 'whole number as "step", got \\[1\\]'),
         (b'{"step": "1"}\n', 'whole number as "step"'),
     ],
 )

@@ -58,8 +58,8 @@ def test_amounts_have_three_digits(value: float | None, text: str) -> None:
 
 def test_a_plain_line_has_every_figure() -> None:
     assert plain_line(LINE, 125_000, 33_120) == (
-        "step 1,200 of 125,000 (1.0 %): MLM loss 6.213 acc 0.124, SOP loss 0.689 acc 0.541, lr 6.80e-04, "
-        "2,411 seq/s, 1.13M tokens/s, 407 TFLOP/s, MFU 41.2 %, padding 6.3 %, input wait 0.1 %, 9h 12m left"
+        "step 1,200 of 125,000 (1.0%): MLM loss 6.213 acc 0.124, SOP loss 0.689 acc 0.541, lr 6.80e-04, "
+        "2,411 seq/s, 1.13M tokens/s, 407 TFLOP/s, MFU 41.2%, padding 6.3%, input wait 0.1%, 9h 12m left"
     )
 
 
@@ -67,19 +67,19 @@ def test_what_is_unknown_is_left_out_or_said_to_be() -> None:
     unknown = ("masked_lm_loss", "mfu", "tflops", "padding")
     line = plain_line({**LINE, **dict.fromkeys(unknown)}, 125_000, None)
     assert "MLM loss n/a acc 0.124" in line
-    assert line.endswith("1.13M tokens/s, input wait 0.1 %")
+    assert line.endswith("1.13M tokens/s, input wait 0.1%")
     assert "n/a seq/s" in plain_line({"step": 1}, 10, None)
 
 
 def test_a_line_whose_steps_all_compiled_has_no_speed() -> None:
     unknown = ("sequences_per_second", "tokens_per_second", "tflops", "mfu", "input_wait")
     line = plain_line({**LINE, **dict.fromkeys(unknown), "compile_seconds": 61.2}, 125_000, None)
-    assert line.endswith("lr 6.80e-04, 1m 01s of compilation, padding 6.3 %")
+    assert line.endswith("lr 6.80e-04, compiled for 1m 01s, padding 6.3%")
 
 
 def test_only_the_last_step_is_100_percent() -> None:
-    assert plain_line({"step": 99_999}, 100_000, None).startswith("step 99,999 of 100,000 (99.9 %)")
-    assert plain_line({"step": 100_000}, 100_000, None).startswith("step 100,000 of 100,000 (100.0 %)")
+    assert plain_line({"step": 99_999}, 100_000, None).startswith("step 99,999 of 100,000 (99.9%)")
+    assert plain_line({"step": 100_000}, 100_000, None).startswith("step 100,000 of 100,000 (100.0%)")
 
 
 def lines_of(seconds: list[float], total: int = 1000, **options: Any) -> list[str]:
@@ -163,7 +163,7 @@ def test_a_terminal_gets_a_table_at_each_update(monkeypatch: pytest.MonkeyPatch)
     assert "albert-fast: after [bold]" in text
     assert re.search(r"masked LM +6\.213 +0\.124 +6\.213 +0\.124", text)
     assert "1m 38s left" in text
-    assert "MFU 41.2 %, padding 6.3 %, input wait 0.1 %" in text
+    assert "MFU 41.2%, padding 6.3%, input wait 0.1%" in text
     assert stream.getvalue().endswith("\x1b[?25h"), "the cursor is shown again"
 
 

@@ -195,10 +195,10 @@ def test_bfloat16_tracks_float32(name: str) -> None:
 
 
 def test_errors_name_rule_and_value() -> None:
-    with pytest.raises(ValueError, match=r"^compute_dtype must be float32 or bfloat16, not tf.float16$"):
+    with pytest.raises(ValueError, match=r"^compute_dtype must be float32 or bfloat16, got tf.float16$"):
         Albert(SMALL, tf.float16)
     ids = tf.zeros([1, 129], tf.int32)
-    with pytest.raises(ValueError, match=r"at most max_position_embeddings \(128\) long, not 129$"):
+    with pytest.raises(ValueError, match=r"at most max_position_embeddings \(128\) tokens, got 129$"):
         Albert(SMALL).encode(ids, ids, ids)
 
 
@@ -234,9 +234,9 @@ def test_ways_to_attend_and_recomputation_change_no_gradient(config: ModelConfig
 
 
 def test_unknown_attention_is_refused() -> None:
-    with pytest.raises(ValueError, match="attention must be one of plain, autodiff, cudnn, not 'flash'"):
+    with pytest.raises(ValueError, match="attention must be one of plain, autodiff, cudnn, got 'flash'"):
         Albert(DROPOUT, attention="flash")(batch(0))
-    with pytest.raises(ValueError, match=r"attention_probs_dropout_prob must be 0 with attention cudnn, not 0\.1"):
+    with pytest.raises(ValueError, match=r"attention_probs_dropout_prob must be 0 with attention='cudnn', got 0\.1"):
         Albert(DROPOUT, attention="cudnn")(batch(0))
 
 

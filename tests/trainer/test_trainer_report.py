@@ -110,15 +110,15 @@ def test_the_summary_says_what_was_trained_and_how_well(tmp_path: Path) -> None:
     text = report(tmp_path, RUN).text
     assert "ALBERT tiny: pretraining" in text
     assert "Finished: 100 of 100 steps." in text
-    assert "Trained on 5,000 sequences with about 500,000 tokens, 5 passes over the data set's 1,000" in text
-    assert "1h 00m of training, resumed once." in text
+    assert "Trained on 5,000 instances (about 500,000 tokens), which is 5 epochs of 1,000 instances. " in text
+    assert "Training took 1h 00m. It was resumed once." in text
     assert "Masked LM: accuracy 0.350 held out; best 0.400 at step 80; 0.100 in training" in text
     assert "Masked LM: loss 5.500 held out; 7.000 in training; 7.12 by guessing" in text
     assert "Sentence order: loss 0.600 held out; 0.700 in training; 0.693 by guessing" in text
     assert "Sequences/s 2,411" in text
-    assert "MFU 41.0 % of the devices' peak, for real tokens" in text
-    assert "Padding 6.0 % of the tokens that are computed" in text
-    assert "Compilation 1m 30s in all starts" in text
+    assert "MFU 41.0% of the devices' peak, without padding" in text
+    assert "Padding 6.0% of the computed tokens" in text
+    assert "Compilation 1m 30s in all starts together" in text
 
 
 def test_a_finished_run_that_is_started_again_is_not_resumed(tmp_path: Path) -> None:
@@ -143,16 +143,16 @@ def test_the_page_has_every_section_and_needs_nothing_else(tmp_path: Path) -> No
     text = page.text
     for title in ("Masked LM: loss", "Masked LM: accuracy", "Sentence order: loss", "Sentence order: accuracy",
                   "Learning rate", "Sequences/s", "Tokens/s, without padding", "Padding: fraction",
-                  "Input wait: share"):  # fmt: skip
+                  "Input wait: fraction"):  # fmt: skip
         assert title in text
     assert page.tags.count("svg") == 11
-    for words in ("guessing by frequency", "ln 2", "chance", "resumed", "held out"):
+    for words in ("guessing by frequency", "guessing", "resumed", "held out"):
         assert words in text
     assert "Highest masked-LM accuracy: step 80." in text
     assert "80 5.500 0.400 0.600 0.700 9,800 31s" in text
     assert "loss of guessing by frequency (nats) 7.125" in text
     assert "parameters 2,345,678" in text
-    assert "FLOPs of training on a sequence 294 billion" in text
+    assert "training FLOPs per instance 294 billion" in text
     assert "memory estimate 21.4 GB" in text
     assert "random_seed 12345" in text
     assert "hidden_size 128" in text
@@ -174,11 +174,11 @@ def test_ids_are_unique_and_their_references_lead_somewhere(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        ({"done": 40, "total": 100, "finished": False, "stopped": "Ctrl-C"}, "Stopped by Ctrl-C at 40 of 100 steps"),
+        ({"done": 40, "total": 100, "finished": False, "stopped": "Ctrl-C"}, "Stopped by Ctrl-C after 40 of 100 steps"),
         *(
             (
                 {"done": 40, "total": 100, "finished": False, "stopped": name},
-                "Stopped by the time limit (max_hours) at 40",
+                "Stopped by the time limit (max_hours) after 40",
             )
             for name in ("max_hours", "--max-hours")
         ),
@@ -200,13 +200,13 @@ def test_the_total_is_looked_up_in_the_configuration_too(tmp_path: Path) -> None
 @pytest.mark.parametrize("lines", [[], [start(0)]])
 def test_without_a_training_line(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
     page = report(tmp_path, lines, {})
-    assert "No step is done yet" in page.text
-    assert "The journal has no line of training yet." in page.text
+    assert "No training steps done yet" in page.text
+    assert "metrics.jsonl has no training lines yet." in page.text
     assert "svg" not in page.tags
 
 
 def test_without_any_file(tmp_path: Path) -> None:
-    assert "No step is done yet" in Page(write_report(tmp_path).read_text()).text
+    assert "No training steps done yet" in Page(write_report(tmp_path).read_text()).text
 
 
 def test_with_evaluations_only(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_null_and_strange_values_are_left_out(tmp_path: Path) -> None:
     assert "20 5.500 n/a 0.600 0.700 9,800 31s" in page.text
     assert "Highest" not in page.text
     nothing = report(tmp_path, [{"step": 10, "masked_lm_loss": None}])
-    assert "No figure of the journal is a number." in nothing.text
+    assert "metrics.jsonl holds no numbers to draw." in nothing.text
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "path <script>alert(1)</script>" in page.text
     assert "<i>new</i>: deeper & down yes" in page.text
     assert "from the weights of a&amp;b\\udcff" in page.text
-    assert "More colour <red>" in page.text
+    assert "Other colour <red>" in page.text
 
 
 @pytest.mark.slow
@@ -259,11 +259,13 @@ def test_a_long_run_makes_a_small_page(tmp_path: Path) -> None:
     lines += [evaluation(step, step / 1e6) for step in range(250, 125_000, 250)]
     page = report(tmp_path, lines)
     assert (tmp_path / "report.html").stat().st_size < 2_000_000
-    assert "The first 299 evaluations are in metrics.jsonl." in page.text
+    assert "299 earlier evaluations are only in metrics.jsonl." in page.text
 
 
 @pytest.mark.parametrize("name", ["run.json", "albert_config.json", "pretrain.config.json"])
-@pytest.mark.parametrize(("content", "rule"), [("{", "not JSON"), ("[]", "must hold a JSON object")])
+@pytest.mark.parametrize(
+    ("content", "rule"), [("{", "the file must be JSON"), ("[]", "the file must hold a JSON object")]
+)
 def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, rule: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(TrainerError, match=rf"{re.escape(name)}: {rule}"):

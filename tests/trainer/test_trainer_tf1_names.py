@@ -88,7 +88,7 @@ def test_a_note_says_that_names_were_translated() -> None:
     assert weights.from_tf1(values).notes == ()
     (note,) = weights.from_tf1(renamed(values, ("LayerNorm", "layer_normalization"))).notes
     assert note == (
-        "8 variables have other names than in google-research/ALBERT, and are read as its: "
+        "translated the names of 8 variables to those of google-research/ALBERT: "
         "bert/embeddings/layer_normalization/beta, bert/embeddings/layer_normalization/gamma, "
         f"{GROUP}/layer_normalization/beta and 5 more"
     )
@@ -101,7 +101,7 @@ def test_layers_of_their_own_are_one_if_they_are_equal() -> None:
     assert same(weights.from_tf1(theirs).values, values)
     changed = "bert/encoder/transformer/group_0_2/layer_2/inner_group_0/layer_normalization_5/beta"
     theirs[changed] = theirs[changed] + 1
-    with pytest.raises(ValueError, match="and the layers of google-research/ALBERT share one, ") as caught:
+    with pytest.raises(ValueError, match="in google-research/ALBERT, the layers share a variable, ") as caught:
         weights.from_tf1(theirs)
     assert changed in str(caught.value)
     assert str(caught.value).endswith(f"{GROUP}/LayerNorm/beta")
@@ -152,7 +152,7 @@ def test_two_variables_for_one() -> None:
     name = f"{GROUP}/attention_1/self/key/bias"
     twin = name.replace("attention_1", "attention_2")
     assert same(weights.from_tf1(values | {twin: values[name]}).values, values)
-    with pytest.raises(ValueError, match=f"^{twin} differs from {name}, "):
+    with pytest.raises(ValueError, match=f"^{twin} must equal {name}: "):
         weights.from_tf1(values | {twin: values[name] + 1})
 
 

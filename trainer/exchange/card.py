@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.text import number
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,24 +25,23 @@ _EVALUATION = {
 }
 _OPTIONS = {
     "optimizer": "optimizer",
-    "batch_size": "sequences a step",
-    "num_train_steps": "steps planned",
-    "learning_rate": "learning rate",
-    "num_warmup_steps": "warm-up steps",
-    "poly_power": "power of the decay",
+    "batch_size": "batch size (instances)",
+    "num_train_steps": "planned steps",
+    "learning_rate": "peak learning rate",
+    "num_warmup_steps": "warmup steps",
+    "poly_power": "exponent of the learning rate's decay",
     "weight_decay": "weight decay",
-    "random_seed": "seed",
 }
 _DATA = {
     "documents": "documents",
     "sentences": "sentences",
     "tokens": "tokens",
-    "instances": "sequences an epoch",
-    "max_seq_length": "tokens of a sequence, at most",
-    "max_predictions": "masked tokens of a sequence, at most",
-    "tokens_per_sequence": "tokens of a sequence, on average",
-    "masked_lm_prob": "share of tokens masked",
-    "ngram": "longest n-gram masked as one, in words",
+    "instances": "instances per epoch",
+    "max_seq_length": "maximum tokens per instance",
+    "max_predictions": "maximum masked tokens per instance",
+    "tokens_per_sequence": "mean tokens per instance",
+    "masked_lm_prob": "fraction of tokens to mask",
+    "ngram": "longest n-gram masked together, in words",
 }
 
 
@@ -76,7 +77,7 @@ class Card:
             *_section("Evaluation", self._evaluation()),
             *_section("Tokenizer", self._tokenizer()),
             *_section("How to use it", self._use()),
-            *_section("Licence", self.license or "Not stated."),
+            *_section("License", self.license or "Not stated."),
         ]
         return "\n\n".join([self._front_matter(), *sections]) + "\n"
 
@@ -96,72 +97,75 @@ class Card:
         config = self.config
         groups = f" in {config.num_hidden_groups} groups" if config.num_hidden_groups > 1 else ""
         return (
-            f"An ALBERT ([arXiv 1909.11942](https://arxiv.org/abs/1909.11942)) of {self.parameters:,} parameters: "
-            f"{config.num_hidden_layers} layers{groups} of {config.hidden_size}, {config.num_attention_heads} "
-            f"attention heads, embeddings of {config.embedding_size}, {config.vocab_size:,} pieces, texts of up to "
-            f"{config.max_position_embeddings} tokens. Pretrained on masked words and on the order of sentences "
-            "(label 0: in order, 1: exchanged)."
+            f"An ALBERT ([arXiv 1909.11942](https://arxiv.org/abs/1909.11942)) with {self.parameters:,} parameters: "
+            f"{number(config.num_hidden_layers, 'layer')}{groups}, hidden size {config.hidden_size:,}, "
+            f"{number(config.num_attention_heads, 'attention head')}, embedding size {config.embedding_size:,}, a "
+            f"vocabulary of {config.vocab_size:,} pieces, and inputs of up to {config.max_position_embeddings:,} "
+            "tokens.\n\nIts two pretraining tasks are to predict masked tokens (masked LM), and to tell whether two "
+            "segments of text are in order, label 0, or swapped, label 1 (sentence order). An instance is two "
+            "segments: `[CLS] A [SEP] B [SEP]`."
         )
 
     def _data(self) -> str:
         known = {**self.facts.get("data", {}), **self.figures}
         rows = [(what, known[key]) for key, what in _DATA.items() if known.get(key) is not None]
-        return _table(rows) or "Not known."
+        return _table(rows) or "Unknown."
 
     def _training(self) -> str:
         options = self.facts.get("options", {})
-        rows: list[tuple[str, Any]] = [("steps done", self.step)] if self.step else []
+        rows: list[tuple[str, Any]] = [("steps", self.step)] if self.step else []
         rows += [(what, options[key]) for key, what in _OPTIONS.items() if options.get(key) is not None]
+        if options.get("random_seed") is not None:
+            rows.append(("random seed", str(options["random_seed"])))
         resolved = self.facts.get("resolved", {})
         if "precision" in resolved:
             rows.append(("precision", resolved["precision"]))
         lines = []
         if self.facts.get("imported"):
-            lines.append(f"The weights were imported from another model: a {self.facts['imported']}.")
+            lines.append(f"The weights were imported from another model (a {self.facts['imported']}).")
         if self.facts.get("initialised"):
             names = ", ".join(f"`{name}`" for name in self.facts["initialised"])
-            lines.append(f"That model had no {names}: their values here are random, and nothing trained them.")
+            lines.append(f"That model had no {names}. Their values here are random and untrained.")
         if self.facts.get("init_checkpoint"):
-            lines.append("Training started from the weights of another model, not from random ones.")
+            lines.append("Training started from the weights of another model, not from random weights.")
         if rows:
-            lines += [
-                _table(rows),
-                "Trained with albert-fast, with the losses and optimizers of google-research/ALBERT.",
-            ]
-        return "\n\n".join(lines) or "Not known."
+            reference = "[google-research/ALBERT](https://github.com/google-research/ALBERT)"
+            lines += [f"Trained with albert-fast, which has the losses and optimizers of {reference}.", _table(rows)]
+        return "\n\n".join(lines) or "Unknown."
 
     def _evaluation(self) -> str:
         if not self.evaluation:
             return "Not evaluated."
         rows = [(what, f"{self.evaluation[key]:.4f}") for key, what in _EVALUATION.items() if key in self.evaluation]
         counts = [
-            f"{round(self.evaluation[key]):,} {what}"
-            for key, what in (("records", "sequences"), ("predictions", "masked tokens"))
+            number(round(self.evaluation[key]), what)
+            for key, what in (("records", "instance"), ("predictions", "masked token"))
             if key in self.evaluation
         ]
-        return f"On {' and '.join(counts) or 'sequences'} held out from training.\n\n{_table(rows)}"
+        return f"On held-out documents: {' with '.join(counts) or 'instances'}.\n\n{_table(rows)}"
 
     def _tokenizer(self) -> str:
         lower = self.tokenizer.lower_case
         if self.tokenizer.kind == "wordpiece":
-            case = "lower-cased and stripped of accents" if lower else "neither lower-cased nor stripped of accents"
+            case = "lowercased, and accents are removed" if lower else "not lowercased, and accents are kept"
             return f"A WordPiece vocabulary (`vocab.txt`), which transformers reads as BERT's. Text is {case}."
-        case = "lower-cased" if lower else "not lower-cased"
-        accents = "accents are kept" if self.tokenizer.keep_accents else "accents and umlauts are removed"
+        case = "lowercased" if lower else "not lowercased"
+        accents = "kept" if self.tokenizer.keep_accents else "removed, including those of umlauts"
         return (
-            f"A SentencePiece unigram model (`spiece.model`). Text is {case}, and {accents}. `tokenizer.json` holds "
-            "the same pieces for transformers. To load only `spiece.model` there gives other ids, so do keep both."
+            f"A SentencePiece unigram model (`spiece.model`). Text is {case}, and accents are {accents}. "
+            "`tokenizer.json` holds the same pieces for transformers. Keep both files: without `tokenizer.json`, "
+            "transformers makes other ids from `spiece.model`."
         )
 
     def _use(self) -> str:
         return (
             "```python\n"
             "from transformers import pipeline\n\n"
-            'fill = pipeline("fill-mask", model="FOLDER_OR_REPOSITORY")\n'
+            'fill = pipeline("fill-mask", model="DIRECTORY_OR_REPOSITORY")\n'
             'print(fill("A sentence with a [MASK] in it."))\n'
             "```\n\n"
-            "`AutoModel`, `AutoModelForMaskedLM`, `AutoModelForPreTraining` and `AutoTokenizer` open it too; "
-            "`AutoModelForSequenceClassification` and the other heads are there to be fine-tuned."
+            "`AutoModel`, `AutoModelForMaskedLM`, `AutoModelForPreTraining` and `AutoTokenizer` load it too. Fine-tune "
+            "it with `AutoModelForSequenceClassification` or another task's class."
         )
 
 

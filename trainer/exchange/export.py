@@ -22,10 +22,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from albert_fast.errors import option_error
 from albert_fast.tokenizers.saving import sentencepiece_files, wordpiece_files
 from trainer.errors import TrainerError, reason
 from trainer.exchange import tokenizer_check, tokenizer_json
@@ -35,7 +37,6 @@ from trainer.model.checkpoints import CONFIG, SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -84,12 +85,13 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
     Raises:
         TrainerError: the tokenizer has another size, its files would give other programs other ids, Hugging Face's
             ALBERT cannot express the model, or the directory cannot be written.
-        ValueError: `dtype` is unknown, or there is no tokenizer.
+        AlbertFastError: `dtype` is unknown.
+        ValueError: there is no tokenizer.
     """
     if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        raise option_error("dtype", f"one of {', '.join(DTYPES)}", dtype)
     if trained.tokenizer is None:
-        raise ValueError("a Hugging Face folder needs the tokenizer")
+        raise ValueError("a Hugging Face directory needs a tokenizer, got None")
     check_vocabulary(trained.tokenizer, trained.config)
     tokenizer = tokenizer_files(trained.tokenizer, trained.config.max_position_embeddings)
     tokenizer_check.check(trained.tokenizer, tokenizer)
@@ -101,7 +103,7 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
     try:
         tensors: dict[str, NDArray[Any]] = dict(weights.to_hugging_face(trained.values, trained.config))
     except ValueError as error:
-        raise TrainerError(f"this model cannot be exported: {error}") from error
+        raise _not_exported(str(error)) from error
     if dtype == "bfloat16":
         import ml_dtypes
 
@@ -172,9 +174,12 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | Non
         path: what to call the tokenizer, if that is not its own path.
     """
     if tokenizer.vocab_size != config.vocab_size:
+        file = path or Path(tokenizer.path)
         raise TrainerError(
-            f"{path or tokenizer.path} has {tokenizer.vocab_size:,} pieces, and the model's vocab_size is "
-            f"{config.vocab_size:,}: it is not the tokenizer that the model was trained with"
+            f"{file} must have {config.vocab_size:,} pieces, as the model has, got {tokenizer.vocab_size:,}; use the "
+            "tokenizer that the model was trained with",
+            kind="tokenizer",
+            path=file,
         )
 
 
@@ -214,15 +219,16 @@ def _check_variables(trained: Trained) -> None:
     slots = {f"{name}{slot}": shape for name, shape in expected.items() for slot in SLOTS}
     for name, shape in expected.items():
         if name not in trained.values:
-            raise TrainerError(f"this model cannot be exported: it lacks {name}")
+            raise _not_exported(f"it lacks {name}")
         if trained.values[name].shape != shape:
-            raise TrainerError(
-                f"this model cannot be exported: {name} has the shape {list(trained.values[name].shape)} and must "
-                f"have {list(shape)}"
-            )
+            raise _not_exported(f"{name} must have the shape {list(shape)}, got {list(trained.values[name].shape)}")
     for name in trained.values:
         if name not in expected and name not in slots:
-            raise TrainerError(f"this model cannot be exported: it also has {name}")
+            raise _not_exported(f"it has {name}, which an ALBERT does not have")
+
+
+def _not_exported(why: str) -> TrainerError:
+    return TrainerError(f"this model cannot be exported: {why}", kind="data")
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
@@ -230,4 +236,4 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _unwritten(folder: Path, error: Exception) -> TrainerError:
-    return TrainerError(f"cannot write {folder}: {reason(error)}")
+    return TrainerError(f"cannot write {folder}: {reason(error)}", kind="io", path=folder)

@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.errors import TrainerError
+from albert_fast.errors import option_error
+from trainer.errors import TrainerError, some
 from trainer.exchange import initial
 from trainer.exchange.export import check_vocabulary
 from trainer.model import checkpoints, weights
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 MASK = "[MASK]"
 MOST_PIECES = 5
-"""Most pieces of a word, if the number of pieces is not given."""
+"""Maximum number of pieces of a word, if it is not given."""
 
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -108,19 +109,20 @@ class Filler:
         Args:
             text: a text with one or more [MASK]s.
             top_k: number of words per [MASK]; fewer if there are fewer candidates.
-            masks_per_word: most pieces of a word. None to try more and more, up to `MOST_PIECES`, until words of one
-                more piece are not among the best.
+            masks_per_word: maximum number of pieces of a word. None to try more and more, up to `MOST_PIECES`, until
+                words of one more piece are not among the best.
 
         Raises:
-            TrainerError: the text is empty, has no [MASK], or is too long for the model.
-            ValueError: `top_k` or `masks_per_word` is below 1.
+            TrainerError: the text has no [MASK], or is too long for the model.
+            AlbertFastError: `top_k` or `masks_per_word` is below 1.
         """
-        if top_k < 1 or (masks_per_word is not None and masks_per_word < 1):
-            raise ValueError(f"top_k and masks_per_word must be at least 1, not {top_k} and {masks_per_word}")
+        for name, value in (("top_k", top_k), ("masks_per_word", masks_per_word)):
+            if value is not None and value < 1:
+                raise option_error(name, "at least 1", value)
         parts = text.split(MASK)
         if len(parts) == 1:
-            what = f"has no {MASK}: {_shortened(text)}" if text.strip() else "is empty"
-            raise TrainerError(f"the text {what}; write {MASK} where a word is to be found")
+            message = f"the text must contain {MASK}, got {_shortened(text)}; write {MASK} for each word to find"
+            raise TrainerError(message, kind="input")
         last = len(parts) - 1
         segments = [
             self._encode(part, after_mask=number > 0, before_mask=number < last) for number, part in enumerate(parts)
@@ -129,14 +131,15 @@ class Filler:
         limit = self.model.config.max_position_embeddings
         if length > limit:
             raise TrainerError(
-                f"the text has {length:,} tokens, [CLS] and [SEP] among them, and the model takes {limit:,} at most: "
-                f"{_shortened(text)}"
+                f"the text must have at most {limit:,} tokens, including [CLS] and [SEP], got {length:,}; shorten it: "
+                f"{_shortened(text)}",
+                kind="input",
             )
         mask = self.tokenizer.mask_id
 
-        def joined(some: list[list[int]]) -> list[int]:
-            """Join these parts with a mask between every two."""
-            return [i for k, segment in enumerate(some) for i in ([mask, *segment] if k else segment)]
+        def joined(segments: list[list[int]]) -> list[int]:
+            """Join these segments with a mask between every two."""
+            return [i for k, segment in enumerate(segments) for i in ([mask, *segment] if k else segment)]
 
         found = []
         for number in range(1, len(parts)):
@@ -215,8 +218,8 @@ class Filler:
         where = tf.fill([rows, 1], len(gap.left) + chosen.shape[1])
         logits = self.model.masked_lm_logits(encoded.sequence_output, where).numpy()[:, 0].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
-        normalised: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        return normalised
+        normalized: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return normalized
 
     # --- text and pieces ----------------------------------------------------------------------------------------------
 
@@ -238,12 +241,12 @@ class Filler:
             return ids
         piece = self.pieces[ids[0]]
         if self.tokenizer.kind == "wordpiece":
-            goes_on = self.tokenizer.piece_to_id(f"##{piece}") if piece[:1].isalnum() else None
+            continuing = self.tokenizer.piece_to_id(f"##{piece}") if piece[:1].isalnum() else None
         elif piece == _SPACE:
             return ids[1:]
         else:
-            goes_on = self.tokenizer.piece_to_id(piece[1:]) if piece.startswith(_SPACE) else None
-        return ids if goes_on is None else [goes_on, *ids[1:]]
+            continuing = self.tokenizer.piece_to_id(piece[1:]) if piece.startswith(_SPACE) else None
+        return ids if continuing is None else [continuing, *ids[1:]]
 
     def _has_text(self, number: int, piece: str) -> bool:
         text = self.tokenizer.decode([number]).strip()
@@ -278,7 +281,9 @@ def load(start: initial.Initial) -> tuple[Albert, list[str]]:
     """
     if start.config is None:
         raise TrainerError(
-            f"{start.origin} has no {checkpoints.CONFIG} beside it; import-checkpoint --model makes a folder with one"
+            f"{start.origin} has no {checkpoints.CONFIG} next to it; put it there, or run import-checkpoint with its "
+            "`model`",
+            kind="input",
         )
     lacking = [
         name
@@ -287,7 +292,8 @@ def load(start: initial.Initial) -> tuple[Albert, list[str]]:
     ]
     if lacking:
         raise TrainerError(
-            f"{start.origin} has no masked-LM head (it lacks {', '.join(lacking[:2])}, ...) and cannot fill masks"
+            f"{start.origin} has no masked-LM head, which filling masks needs (it lacks {some(lacking, 2)})",
+            kind="data",
         )
     initial.check_shapes(start, start.config)
     model = Albert(start.config)

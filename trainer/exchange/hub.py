@@ -21,4 +21,4 @@ def resolve(path: Path) -> Path:
     try:
         return tokenizer_files.snapshot(path)
     except AlbertFastError as error:
-        raise TrainerError(str(error)) from None
+        raise TrainerError(str(error), kind=error.kind, path=error.path or path) from None

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from trainer import folder as run_folder
-from trainer.errors import TrainerError, reason, some
+from trainer.errors import TrainerError, reason
 from trainer.exchange import initial
-from trainer.exchange.output import check_replaceable, replacing
+from trainer.exchange.output import check_replaceable, replacing, would_delete
 from trainer.model import checkpoints
 from trainer.model.model import Albert
 
@@ -48,20 +48,17 @@ def check_output(folder: Path, overwrite: bool) -> None:
     """Refuse, before any work, an output directory whose content would be lost. Change nothing.
 
     Raises:
-        TrainerError: as in `trainer.exchange.output.check_replaceable`; or the directory holds checkpoints of a
-            training run.
+        TrainerError: as in `trainer.exchange.output.check_replaceable`; or the directory holds checkpoints of a run.
     """
     check_replaceable(folder, OWN, _MARK, overwrite)
     inner = folder / run_folder.CHECKPOINTS
     if inner.is_dir():
         foreign = sorted(path.name for path in inner.iterdir() if path not in checkpoints.listing(inner))
         if foreign:
-            raise TrainerError(
-                f"{inner} holds {some(foreign)}, which this command does not write: --overwrite would delete it; pass "
-                "another --output-dir"
-            )
+            raise would_delete(inner, foreign)
     if any(checkpoints.step_of(path) for path in checkpoints.listing(inner)):
-        raise TrainerError(f"{folder} holds checkpoints of a training, which --overwrite would delete")
+        message = f"{folder} holds checkpoints of a run, which overwrite=True would delete; pass another `output_dir`"
+        raise TrainerError(message, kind="exists", path=folder)
 
 
 def write(
@@ -104,5 +101,5 @@ def write(
             inner = temporary / run_folder.CHECKPOINTS
             checkpoints.write(inner, variables, step=0, seed=seed, config=config, facts=facts, files=tokenizer)
     except (OSError, tf.errors.OpError) as error:
-        raise TrainerError(f"cannot write {folder}: {reason(error)}") from error
+        raise TrainerError(f"cannot write {folder}: {reason(error)}", kind="io", path=folder) from error
     return Imported(fresh, initial.remarks(start, config))

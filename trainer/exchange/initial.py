@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast import json_text
+from albert_fast.text import number
 from trainer import folder as run_folder
 from trainer.errors import TrainerError, some
 from trainer.exchange import hub
@@ -33,7 +34,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 TENSORS = "model.safetensors"
 INDEX = f"{TENSORS}.index.json"
 
-_TF1, _HUGGING_FACE = "TF1 checkpoint", "Hugging Face folder"
+_TF1, _HUGGING_FACE = "TF1 checkpoint", "Hugging Face directory"
 _PARTS = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _BERT = re.compile(
     r"(^|[./])(layer_\d+/(attention|output|intermediate)/|layer\.\d+\.(attention|output|intermediate)\.)"
@@ -91,13 +92,15 @@ def initial(source: Path) -> Initial:
         return _tf1(source)
     source = hub.resolve(source)
     if not source.exists():
-        raise TrainerError(f"{source} does not exist: neither a folder nor a TF1 checkpoint ({source.name}.index)")
+        message = f"{source} does not exist; it must be a directory or a TF1 checkpoint ({source.name}.index)"
+        raise TrainerError(message, kind="input", path=source)
     if source.is_file():
         if source.name in (TENSORS, INDEX):
             return _hugging_face(source.parent)
         if source.suffix in PICKLES:
             raise _pickle(source)
-        raise TrainerError(f"{source} is neither a TF1 checkpoint nor a {TENSORS}")
+        message = f"{source} must be a TF1 checkpoint or {TENSORS}, got another file"
+        raise TrainerError(message, kind="input", path=source)
     if checkpoints.is_checkpoint(source) or (source / run_folder.CHECKPOINTS).is_dir() or checkpoints.listing(source):
         return _ours(source)
     if (source / TENSORS).exists() or (source / INDEX).exists():
@@ -108,7 +111,9 @@ def initial(source: Path) -> Initial:
     if pickles:
         raise _pickle(pickles[0])
     raise TrainerError(
-        f"{source} holds nothing to start from: no {TENSORS}, no TF1 checkpoint (*.index), no checkpoint of a run"
+        f"{source} holds no model: no {TENSORS}, no TF1 checkpoint (*.index), and no checkpoint of a run",
+        kind="input",
+        path=source,
     )
 
 
@@ -130,16 +135,16 @@ def assign(start: Initial, variables: Mapping[str, tf.Variable], config: ModelCo
     check_shapes(start, config)
     unknown = sorted(start.values.keys() - variables.keys())
     if unknown:
-        raise TrainerError(f"{start.origin} has {some(unknown)}, which this model has not; {_cause(unknown[0])}")
+        raise _unsuitable(f"{start.origin} has {some(unknown)}, which this model lacks; {_cause(unknown[0])}")
     missing = sorted(variables.keys() - start.values.keys())
     needed = [name for name in missing if not name.startswith(weights.HEADS)]
     if needed:
-        raise TrainerError(f"{start.origin} lacks {some(needed)}; {_cause(needed[0])}")
+        raise _unsuitable(f"{start.origin} lacks {some(needed)}, which this model has; {_cause(needed[0])}")
     for key in ("num_attention_heads", "hidden_act"):  # shapes do not show these
         if start.config is not None and getattr(start.config, key) != getattr(config, key):
-            raise TrainerError(
-                f"{start.origin} has {key} {getattr(start.config, key)}, and this model {getattr(config, key)}: its "
-                "weights would compute something else"
+            raise _unsuitable(
+                f"{start.origin} has {key} {getattr(start.config, key)}, which this model must have too, got "
+                f"{getattr(config, key)}"
             )
     for name, value in start.values.items():
         for copy in copies(variables[name]):
@@ -151,9 +156,9 @@ def remarks(start: Initial, config: ModelConfig) -> list[str]:
     """Return lines for a user who starts this model from `start`: the notes, and another number of layers."""
     lines = list(start.notes)
     if start.config is not None and start.config.num_hidden_layers != config.num_hidden_layers:
+        theirs = number(start.config.num_hidden_layers, "layer")
         lines.append(
-            f"{start.origin} has {start.config.num_hidden_layers} layers, and this model {config.num_hidden_layers}; "
-            "the shared weights serve both"
+            f"{start.origin} has {theirs}, and this model has {config.num_hidden_layers}, which share the weights"
         )
     return lines
 
@@ -177,7 +182,7 @@ def _tf1(source: Path) -> Initial:
     origin = f"{_TF1} {prefix}"
 
     def unreadable(reason: str) -> TrainerError:
-        return TrainerError(f"cannot read the {origin}: {reason}")
+        return TrainerError(f"cannot read the {origin}: {reason}", kind="data", path=prefix)
 
     with bundle_errors(unreadable):
         import tensorflow as tf
@@ -185,19 +190,24 @@ def _tf1(source: Path) -> Initial:
         bundle = tf.train.load_checkpoint(str(prefix))
         names = sorted(bundle.get_variable_to_shape_map())
     if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in names):
-        raise TrainerError(f"{prefix} is a TensorFlow 2 checkpoint of another program; only TF1 ones have known names")
-    _check_kind(names, origin)
+        raise TrainerError(
+            f"{prefix} is a TensorFlow 2 checkpoint of another program, whose variables have unknown names; use a TF1 "
+            "checkpoint",
+            kind="data",
+            path=prefix,
+        )
+    _check_kind(names, origin, prefix)
     with bundle_errors(unreadable):
         slots = tf1_names.slots(names)
         arrays = {name: bundle.get_tensor(name) for name in names if name not in slots}
-    imported = _explained(lambda: weights.from_tf1(arrays), origin)
+    imported = _explained(lambda: weights.from_tf1(arrays), prefix, origin)
     beside = [
         path / checkpoints.CONFIG for path in (prefix.parent, source, source / "assets", prefix.parent / "assets")
     ]
     file = next((path for path in beside if path.is_file()), None)
     if file is None:
         return Initial(imported.values, None, origin, imported.notes)
-    config, remarks = _explained(lambda: ModelConfig.load(file), "")
+    config, remarks = _explained(lambda: ModelConfig.load(file), file)
     return Initial(imported.values, weights.fitted(config, imported.values), origin, (*remarks, *imported.notes))
 
 
@@ -221,7 +231,9 @@ def _prefix_in(folder: Path) -> Path:
     if len(found) != 1:
         what = f"has {len(found)} TF1 checkpoints ({some([p.stem for p in found])})" if found else "has no *.index file"
         raise TrainerError(
-            f"{folder} {what}; name the one to start from by its prefix, such as {folder / 'model.ckpt-0'}"
+            f"{folder} {what}; name the one to use by its prefix, such as {folder / 'model.ckpt-0'}",
+            kind="input",
+            path=folder,
         )
     return found[0].with_suffix("")
 
@@ -235,26 +247,28 @@ def _hugging_face(folder: Path) -> Initial:
     try:
         stored, repeated = json_text.parse(path.read_bytes())
     except OSError as error:
-        raise TrainerError(f"cannot read {path}, which must be beside {TENSORS}: {error.strerror}") from error
+        message = f"cannot read {path}, which must be next to {TENSORS}: {error.strerror}"
+        raise TrainerError(message, kind="io", path=path) from error
     except ValueError as error:
-        raise TrainerError(f"{path} is not JSON: {error}") from error
+        raise TrainerError(f"{path}: the file must be JSON ({error})", kind="data", path=path) from error
     if not isinstance(stored, dict):
-        raise TrainerError(f"{path} must hold a JSON object")
-    config, remarks = _explained(lambda: weights.config_from_hugging_face(stored), str(path))
+        message = f"{path}: the file must hold a JSON object, got {str(stored)[:80]}"
+        raise TrainerError(message, kind="data", path=path)
+    config, remarks = _explained(lambda: weights.config_from_hugging_face(stored), path, str(path))
     notes = [f"{path}: {remark}" for remark in [*json_text.remark(repeated), *remarks]]
     if stored.get("hidden_act") == "gelu":
-        notes.append("config.json has hidden_act gelu, the exact one; the tanh approximation takes its place here")
+        notes.append('config.json has hidden_act "gelu", the exact function; using the tanh approximation instead')
     tensors: dict[str, NDArray[Any]] = {}
     for file in _files(folder):
         tensors |= _tensors(file)
-    _check_kind(tensors, origin)
+    _check_kind(tensors, origin, folder)
     config = weights.fitted(config, tensors)
     if config.square_mapping:
         notes.append(
-            "embedding_hidden_mapping_in is not the identity, though embedding_size equals hidden_size "
-            f"({config.hidden_size}): the model keeps it, with square_mapping in its configuration"
+            "embedding_hidden_mapping_in is not the identity, although embedding_size equals hidden_size "
+            f"({config.hidden_size}): keeping it, with square_mapping in the configuration"
         )
-    imported = _explained(lambda: weights.from_hugging_face(tensors, config), origin)
+    imported = _explained(lambda: weights.from_hugging_face(tensors, config), folder, origin)
     return Initial(imported.values, config, origin, (*notes, *imported.notes))
 
 
@@ -266,21 +280,24 @@ def _files(folder: Path) -> list[Path]:
         names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
         return [folder / Path(name).name for name in sorted(names)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TrainerError(f"cannot read {folder / INDEX}: {type(error).__name__}: {error}") from error
+        message = f"cannot read {folder / INDEX}: {type(error).__name__}: {error}"
+        raise TrainerError(message, kind="data", path=folder / INDEX) from error
 
 
 def _tensors(file: Path) -> dict[str, NDArray[Any]]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise TrainerError(f"to read {file} the package safetensors must be installed") from None
+        message = f"reading {file} needs safetensors; install it with pip install '.[train]' in the checkout"
+        raise TrainerError(message, kind="io", path=file) from None
     try:
         with safe_open(file, "np") as stored:
             return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is not a dict
     except OSError as error:
-        raise TrainerError(f"cannot read {file}: {error.strerror or error}") from error
+        raise TrainerError(f"cannot read {file}: {error.strerror or error}", kind="io", path=file) from error
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:  # the last for float8
-        raise TrainerError(f"{file} is damaged, or of a type that NumPy has not: {error}") from error
+        message = f"{file} is damaged, or has a data type that NumPy lacks: {error}"
+        raise TrainerError(message, kind="data", path=file) from error
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -288,26 +305,35 @@ def _tensors(file: Path) -> dict[str, NDArray[Any]]:
 
 def _pickle(path: Path) -> TrainerError:
     return TrainerError(
-        f"{path} may be a pickle, which can run code when it is opened, and is not read; save the model again with "
-        f"save_pretrained, which writes {TENSORS}"
+        f"{path} may be a pickle, which can run code when opened, so it is not read; save the model again with "
+        f"save_pretrained, which writes {TENSORS}",
+        kind="data",
+        path=path,
     )
 
 
-def _check_kind(names: Any, origin: str) -> None:
+def _unsuitable(message: str) -> TrainerError:
+    return TrainerError(message, kind="data")
+
+
+def _check_kind(names: Any, origin: str, path: Path) -> None:
     """Refuse what is not an ALBERT, judging by the names of its variables."""
     bert = next((name for name in sorted(names) if _BERT.search(name)), None)
     if bert is not None:
-        raise TrainerError(f"{origin} is a BERT, not an ALBERT: every layer has weights of its own ({bert})")
+        message = f"{origin} is a BERT, not an ALBERT: every layer has its own weights ({bert})"
+        raise TrainerError(message, kind="data", path=path)
     if not any(name.endswith(("embeddings/word_embeddings", "embeddings.word_embeddings.weight")) for name in names):
-        raise TrainerError(f"{origin} is no ALBERT: it has no word embeddings")
+        message = f"{origin} is not an ALBERT: it has no word embeddings"
+        raise TrainerError(message, kind="data", path=path)
 
 
-def _explained(function: Callable[[], Any], origin: str) -> Any:
-    """Call `function` and return its result. Put `origin` before the message of its ValueError or OSError."""
+def _explained(function: Callable[[], Any], path: Path, origin: str = "") -> Any:
+    """Call `function` and return its result. If it raises, put `origin` before the message, and add the path."""
     try:
         return function()
     except (ValueError, OSError) as error:
-        raise TrainerError(f"{origin}: {error}" if origin else str(error)) from error
+        kind = "io" if isinstance(error, OSError) else "data"
+        raise TrainerError(f"{origin}: {error}" if origin else str(error), kind=kind, path=path) from error
 
 
 def check_shapes(start: Initial, config: ModelConfig) -> None:
@@ -323,12 +349,14 @@ def check_shapes(start: Initial, config: ModelConfig) -> None:
         if there is None or here == there:
             continue
         causes = [
-            f"{keys[size]} is {theirs} there and {ours} here"
+            f"{keys[size]} must be {theirs}, got {ours}"
             for size, theirs, ours in zip(symbolic.get(name, ()), there, here, strict=False)
             if size in keys and theirs != ours
         ]
-        why = f": {', '.join(causes)}" if causes and len(here) == len(there) else ""
-        raise TrainerError(f"{start.origin} does not fit this model: {name} is {there} there and {here} here{why}")
+        why = f"{name} has the shape {there}, not {here}"
+        if causes and len(here) == len(there):
+            why = f"{', '.join(causes)} ({why})"
+        raise _unsuitable(f"{start.origin} does not fit this model: {why}")
 
 
 def _cause(name: str) -> str:

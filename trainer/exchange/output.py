@@ -26,7 +26,8 @@ def replacing(final: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack, whole_directory(final) as temporary:
         yield temporary
         if _names(final) != before:
-            raise TrainerError(f"{final} changed while its new content was made: pass another --output-dir")
+            message = f"{final} changed while its new content was being written; pass another `output_dir`"
+            raise TrainerError(message, kind="exists", path=final)
         if before:
             # A command that fills the directory in place holds this lock.
             stack.enter_context(locked(final))
@@ -45,7 +46,7 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
         own: full names of what a command of the same kind writes. An empty directory, or one with only these, can be
             replaced.
         mark: full names, at least one of which is in every output of such a command. Without one of them, the other
-            files belong to somebody else, for example a lone README.md.
+            files have another origin, for example a single README.md.
         overwrite: whether the user agreed to replace it.
 
     Raises:
@@ -56,13 +57,17 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
     except FileNotFoundError:
         return
     except OSError as error:
-        raise TrainerError(f"cannot write to {final}: {reason(error)}") from error
+        raise TrainerError(f"cannot write to {final}: {reason(error)}", kind="io", path=final) from error
     written = any(map(mark.fullmatch, found))
     foreign = [name for name in found if not (written and own.fullmatch(name))]
     if foreign and overwrite:
-        raise TrainerError(
-            f"{final} holds {some(foreign)}, which this command does not write: --overwrite would delete it; pass "
-            "another --output-dir"
-        )
+        raise would_delete(final, foreign)
     if found and not overwrite:
-        raise TrainerError(f"{final} is not empty: pass another --output-dir" + ("" if foreign else ", or --overwrite"))
+        advice = "another `output_dir`" if foreign else "overwrite=True to replace it, or another `output_dir`"
+        raise TrainerError(f"{final} is not empty; pass {advice}", kind="exists", path=final)
+
+
+def would_delete(folder: Path, foreign: list[str]) -> TrainerError:
+    """Return the error for a directory with files, `foreign`, that the command itself would not write."""
+    message = f"{folder} holds {some(foreign)}, which this command does not write and overwrite=True would delete"
+    return TrainerError(f"{message}; pass another `output_dir`", kind="exists", path=folder)

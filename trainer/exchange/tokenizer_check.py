@@ -70,12 +70,13 @@ def _compare(tokenizer: Tokenizer, found: Mapping[str, int], file: str, program:
 
 
 _REPORT = "please report this with the tokenizer's file"
-_TF1 = "or export this model with --to tf1, which writes spiece.model and no tokenizer.json"
+_TF1 = "or export this model with to='tf1', which writes spiece.model and no tokenizer.json"
 
 
 def _refusal(file: str, what: str, remedy: str = _REPORT) -> TrainerError:
     return TrainerError(
-        f"{file} would give other ids than the model was trained with, so nothing is exported: {what}; {remedy}"
+        f"{file} would give other ids than the model was trained with, so nothing is exported: {what}; {remedy}",
+        kind="tokenizer",
     )
 
 
@@ -138,7 +139,10 @@ def _check_json(tokenizer: Tokenizer, stored: Mapping[str, Any]) -> None:
     _compare(tokenizer, {piece: id_ for id_, (piece, _) in enumerate(vocab)}, "tokenizer.json", "tokenizers")
     for token in stored["added_tokens"]:
         if tokenizer.piece_to_id(token["content"]) != token["id"]:
-            raise _refusal("tokenizer.json", f"the added token {token['content']!r} has the id of another piece")
+            wanted = tokenizer.piece_to_id(token["content"])
+            raise _refusal(
+                "tokenizer.json", f"the added token {token['content']!r} must have id {wanted}, got id {token['id']}"
+            )
     special = [token["content"] for token in stored["added_tokens"] if token["special"]]
     _check_special(tokenizer, special)
     library = _tokenizers()
@@ -162,7 +166,7 @@ def _check_special(tokenizer: Tokenizer, special: Sequence[str]) -> None:
             continue
         holder = next((piece for piece in tokenizer.pieces if name in piece and piece not in names), None)
         if holder is not None:
-            found = f"{name!r}, which {holder!r} holds"
+            found = f"{name!r}, which is part of {holder!r}"
         elif name.isalpha() and name == name.lower() and tokenizer.unk_id not in tokenizer.encode(name):
             found = repr(name)
         else:
@@ -223,15 +227,14 @@ def _compare_texts(
             raise _refusal(
                 file,
                 f"combining marks are in another order than NFC in {len(by_marks):,} of {len(texts):,} texts made of "
-                f"pieces, and transformers reorders them; {text!r} ({codes}) must have {ours}, "
-                f"got {theirs}",
+                f"pieces, and transformers reorders them; {text!r} ({codes}) must have the ids {ours}, got {theirs}",
                 f"{combining_marks.REMEDY} and the model again, {_TF1}",
             )
         text, ours, theirs = wrong[0]
         raise _refusal(
             file,
-            f"{len(wrong):,} of {len(texts):,} texts made of pieces have other ids; {text!r} must have {ours}, got "
-            f"{theirs}",
+            f"{len(wrong):,} of {len(texts):,} texts made of pieces have other ids; {text!r} must have the ids {ours}, "
+            f"got {theirs}",
         )
 
 

@@ -70,10 +70,10 @@ def files(model: bytes, *, lower_case: bool, keep_accents: bool, max_length: int
     pad = next((name for name in ("<pad>", "[PAD]") if name in ids), None)
     missing = [name for name in (CLS, SEP, MASK) if name not in ids]
     if missing or pad is None or unknown is None:
-        missing += ["<pad>"] * (pad is None) + ["an unknown piece"] * (unknown is None)
-        raise TrainerError(
-            f"the SentencePiece model has no {', '.join(missing)} among its {len(pieces)} pieces, and ALBERT needs "
-            "[CLS], [SEP], [MASK], <pad> and <unk>: give the tokenizer that the model was trained with"
+        missing += ["<pad>"] * (pad is None) + ["<unk>"] * (unknown is None)
+        raise _unusable(
+            "the SentencePiece model must have the pieces [CLS], [SEP], [MASK], <pad> and <unk>, and lacks "
+            f"{', '.join(missing)}; use the tokenizer that the model was trained with"
         )
     tokenizer = {
         "version": "1.0",
@@ -160,24 +160,24 @@ def parse(model: bytes) -> Any:
     try:
         parsed.ParseFromString(model)
     except DecodeError as error:
-        raise TrainerError(
-            f"not a SentencePiece model, or one cut short or corrupt ({error}): give the spiece.model file"
-        ) from error
+        raise _unusable(f"not a SentencePiece model, or a damaged one ({error}); use the spiece.model file") from error
     if not parsed.pieces or not parsed.HasField("trainer_spec") or not parsed.HasField("normalizer_spec"):
-        raise TrainerError(
-            f"not a SentencePiece model, or one cut short: {len(parsed.pieces)} pieces, or no settings after them: "
-            "give the spiece.model file"
-        )
+        what = "no settings after its pieces" if parsed.pieces else "no pieces"
+        raise _unusable(f"not a SentencePiece model, or a truncated one: it has {what}; use the spiece.model file")
     trainer = parsed.trainer_spec
     if trainer.model_type != trainer.UNIGRAM:
         kind = trainer.ModelType.Name(trainer.model_type).lower()
-        raise TrainerError(f"the SentencePiece model is a {kind} model; ALBERT's tokenizer is a unigram one")
+        raise _unusable(f"the SentencePiece model must be a unigram model, as ALBERT's tokenizers are, got {kind}")
     if not parsed.normalizer_spec.escape_whitespaces:
-        raise TrainerError(
-            "the SentencePiece model was made with escape_whitespaces=false, which tokenizer.json cannot express: "
-            "train it without, or with `albert-fast train-tokenizer`"
+        raise _unusable(
+            "the SentencePiece model must have escape_whitespaces=true, got false, which tokenizer.json cannot "
+            "express; train it again without this setting, or with `albert-fast train-tokenizer`"
         )
     return parsed
+
+
+def _unusable(message: str) -> TrainerError:
+    return TrainerError(message, kind="tokenizer")
 
 
 def _normalizers(model: bytes, parsed: Any, lower_case: bool, keep_accents: bool) -> list[dict[str, Any]]:
@@ -224,9 +224,8 @@ def _processor(model: bytes) -> Any:
     try:
         return SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
-        raise TrainerError(
-            f"SentencePiece cannot load the model ({str(error).rstrip('.')}): give the spiece.model file"
-        ) from error
+        message = f"SentencePiece cannot load the model ({str(error).rstrip('.')}); use the spiece.model file"
+        raise _unusable(message) from error
 
 
 def _starts_of_numbers(model: bytes, parsed: Any) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer.errors import TrainerError
@@ -25,12 +26,11 @@ from trainer.exchange.tokenizer_steps import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from trainer.exchange.tokenizer_steps import Rules
 
-REMEDY = "; use the spiece.model that the model was trained with"
-"""The end of every message that refuses a tokenizer.json."""
+REMEDY = "use the spiece.model that the model was trained with"
+"""The advice at the end of every message that refuses a tokenizer.json."""
 
 _PADS = ("<pad>", "[PAD]")
 _CONTROL = frozenset([CLS, SEP, MASK, *_PADS])
@@ -64,7 +64,7 @@ class _Piece(NamedTuple):
     type: int
 
 
-def read(path: Path) -> Rebuilt:
+def read(path: Path, *, remedy: str = REMEDY) -> Rebuilt:
     """Return the SentencePiece model in a tokenizer.json file.
 
     Raises:
@@ -73,16 +73,17 @@ def read(path: Path) -> Rebuilt:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise TrainerError(f"cannot read {path}: {error.strerror or error}") from error
-    return rebuild(content, str(path))
+        raise TrainerError(f"cannot read {path}: {error.strerror or error}", kind="io", path=path) from error
+    return rebuild(content, str(path), remedy=remedy)
 
 
-def rebuild(content: bytes, name: str = "tokenizer.json") -> Rebuilt:
+def rebuild(content: bytes, name: str = "tokenizer.json", *, remedy: str = REMEDY) -> Rebuilt:
     """Return the SentencePiece model in the content of a tokenizer.json. Equal arguments give equal bytes.
 
     Args:
         content: the content of the file.
         name: the file's name in messages.
+        remedy: the advice at the end of messages; none if empty.
 
     Raises:
         TrainerError: it is damaged or not JSON; it is not a Unigram model with ALBERT's special tokens; or its
@@ -95,7 +96,8 @@ def rebuild(content: bytes, name: str = "tokenizer.json") -> Rebuilt:
         rules = tokenizer_steps.rules(stored)
         model = _model(pieces, rules, byte_fallback=stored["model"].get("byte_fallback") is True)
     except ValueError as error:
-        raise TrainerError(f"{name}: {error}{REMEDY}") from error
+        message = f"{name}: {error}" + (f"; {remedy}" if remedy else "")
+        raise TrainerError(message, kind="tokenizer", path=Path(name)) from error
     return Rebuilt(model, rules.lower_case, rules.keep_accents, tuple(f"{name}: {note}" for note in notes))
 
 
@@ -121,7 +123,7 @@ def differences(one: bytes, other: bytes) -> list[str]:
     if left.trainer_spec.byte_fallback != right.trainer_spec.byte_fallback:
         found.append("byte_fallback")
     if left.trainer_spec.treat_whitespace_as_suffix != right.trainer_spec.treat_whitespace_as_suffix:
-        found.append("whether ▁ begins or ends words")
+        found.append("whether ▁ begins words or ends them")
     return found
 
 
@@ -139,7 +141,7 @@ def pieces_of(model: bytes) -> list[str]:
 
 def _parse(content: bytes) -> dict[str, Any]:
     if not content.strip():
-        raise ValueError("the file must hold a tokenizer, and is empty")
+        raise ValueError("the file must hold a tokenizer, but is empty")
 
     def constant(text: str) -> float:
         raise ValueError(f"numbers must be finite, got {text}")
@@ -147,13 +149,13 @@ def _parse(content: bytes) -> dict[str, Any]:
     try:
         stored = json.loads(content.decode("utf-8-sig"), parse_constant=constant)
     except UnicodeDecodeError as error:
-        raise ValueError(f"the file must be UTF-8, and is not at byte {error.start:,}") from error
+        raise ValueError(f"the file must be UTF-8, but byte {error.start:,} is not") from error
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"the file must be JSON, and is not at line {error.lineno:,}, column {error.colno:,} ({error.msg})"
+            f"the file must be JSON, but is not at line {error.lineno:,}, column {error.colno:,} ({error.msg})"
         ) from error
     except RecursionError as error:
-        raise ValueError("the file must be a tokenizer's, and its JSON is nested too deep") from error
+        raise ValueError("the file must hold a tokenizer, but its JSON is nested too deeply") from error
     if not isinstance(stored, dict):
         raise ValueError(f"the file must hold a JSON object, got {short(stored)}")
     model = stored.get("model")
@@ -186,19 +188,19 @@ def _pieces(stored: Mapping[str, Any]) -> tuple[list[_Piece], list[str]]:
         lacking.append(_PADS[0])
     if lacking:
         raise ValueError(
-            f"the pieces must hold [CLS], [SEP], [MASK] and <pad>, as ALBERT's do, and lack {', '.join(lacking)}"
+            f"the pieces must include [CLS], [SEP], [MASK] and <pad>, as ALBERT's do, but lack {', '.join(lacking)}"
         )
     fallback = model.get("byte_fallback") is True
     if fallback and (gone := sorted(_BYTES - set(names))):
-        raise ValueError(f"with byte_fallback there must be a piece for every byte, and {gone[0]} is missing")
+        raise ValueError(f"with byte_fallback, there must be a piece for every byte, but {gone[0]} is missing")
     scores = [score for _, score in vocab]
     decide = _ours if scores[unknown] < 0 else _theirs
     kinds = _kinds(names, added, unknown, byte_fallback=fallback)
     pieces, notes = decide(names, [*scores, *[0.0] * (len(names) - len(vocab))], kinds, scores[unknown])
     if not fallback and set(names) >= _BYTES:
         notes.append(
-            "it has a piece for every byte and byte_fallback false, as transformers saves ALBERT's: characters without "
-            "a piece are <unk>, and not their bytes as with the spiece.model"
+            "it has a piece for every byte, but byte_fallback is false, as in ALBERT tokenizers that transformers "
+            "saves: characters without a piece become <unk>, not their bytes as with the spiece.model"
         )
     return pieces, notes
 
@@ -215,7 +217,7 @@ def _vocab(vocab: Any) -> list[tuple[str, float]]:
         text, score = entry
         _check_text(text, f"piece {number}")
         if ids.setdefault(text, number) != number:
-            raise ValueError(f"a piece must have one id, and {short(text)} has {ids[text]} and {number}")
+            raise ValueError(f"a piece must have one id, but {short(text)} has {ids[text]} and {number}")
         if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= _MOST:
             raise ValueError(
                 f"a score must be the logarithm of a probability, at least -{_MOST:,}, got {short(score)} for piece "
@@ -251,7 +253,7 @@ def _added(tokens: Any, vocab: Sequence[tuple[str, float]]) -> _Added:
             there = f"the id of {short(piece)}" if piece is not None else f"not {ids[text]}, its id in model.vocab"
             raise ValueError(f"an added token must have the id of its piece; {short(text)} has {number}, {there}")
         if number in found:
-            raise ValueError(f"added tokens must have ids of their own, and {number} is that of two")
+            raise ValueError(f"added tokens must have different ids, but two have {number}")
         ids[text] = number
         found[number] = text
         if token.get("special") is True:
@@ -267,8 +269,8 @@ def _added(tokens: Any, vocab: Sequence[tuple[str, float]]) -> _Added:
     for expected, number in enumerate(beyond, len(vocab)):
         if number != expected:
             raise ValueError(
-                f"ids must have no holes: the added token {short(found[number])} has id {number}, and no piece has "
-                f"{expected}"
+                f"ids must have no gaps, but no piece has {expected}, and the added token {short(found[number])} has "
+                f"{number}"
             )
     return _Added({found[number]: number for number in sorted(found)}, frozenset(special))
 
@@ -311,8 +313,8 @@ def _ours(
     if not lost:
         return pieces, []
     note = (
-        f"an earlier version of albert-fast wrote it without the scores of {len(lost):,} pieces such as {lost[0]}; "
-        "lines with a comma after a number may get other ids than with the spiece.model"
+        f"an earlier version of albert-fast wrote it without the scores of {len(lost):,} of its pieces, such as "
+        f"{lost[0]}: lines with a comma after a number may get other ids than with the spiece.model"
     )
     return pieces, [note]
 

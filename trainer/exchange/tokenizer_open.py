@@ -81,7 +81,8 @@ def open_file(
         return open_with(path, kind, text_rules(path, kind, given, warn=warn))
     except AlbertFastError as error:
         # The suffix has already decided between the two kinds.
-        raise AlbertFastError(str(error).replace(*advice)) from error
+        message = str(error).replace(*advice)
+        raise AlbertFastError(message, kind=error.kind, path=error.path, line=error.line, byte=error.byte) from error
 
 
 def _rebuilt(path: Path) -> Rebuilt:
@@ -93,10 +94,11 @@ def _rebuilt(path: Path) -> Rebuilt:
     try:
         status = path.stat()
     except OSError as error:
-        raise TrainerError(f"cannot read {describe_os_error(error)}") from error
+        raise TrainerError(f"cannot read {describe_os_error(error)}", kind="io", path=path) from error
     found = _read(path, (status.st_mtime_ns, status.st_size))
     if isinstance(found, str):
-        raise TrainerError(f"{found}; pass the spiece.model that the model was trained with as --tokenizer")
+        message = f"{found}; pass the spiece.model that the model was trained with as `tokenizer`"
+        raise TrainerError(message, kind="tokenizer", path=path)
     return found
 
 
@@ -104,9 +106,9 @@ def _rebuilt(path: Path) -> Rebuilt:
 def _read(path: Path, _stamp: tuple[int, int]) -> Rebuilt | str:
     """Return the content of a tokenizer.json, or why it cannot be used."""
     try:
-        return tokenizer_model.read(path)
+        return tokenizer_model.read(path, remedy="")
     except TrainerError as error:
-        return str(error).removesuffix(tokenizer_model.REMEDY)
+        return str(error)
 
 
 def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tokenizer:
@@ -124,16 +126,16 @@ def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tok
     ):
         does = f"the normalizer of {path} has {key} {_json(own)}"
         if chosen is not None and chosen != own:
-            warn(f"{does}, and {_json(chosen)} was passed: the pieces do not fit such text well")
+            warn(f"{does}, but {_json(chosen)} was passed: the pieces do not fit such text well")
         elif chosen is None and declared is not None and declared != own:
-            warn(f"{does}, which is used, though {path.parent / SETTINGS} has {_json(declared)}")
+            warn(f"{does}, which is used, although {path.parent / SETTINGS} has {_json(declared)}")
     folder = Path(tempfile.mkdtemp(prefix="albert-fast-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = folder / MODELS[0]
     try:
         model.write_bytes(rebuilt.model)
     except OSError as error:
-        raise TrainerError(f"cannot write {describe_os_error(error)}") from error
+        raise TrainerError(f"cannot write {describe_os_error(error)}", kind="io", path=model) from error
     try:
         return Tokenizer.from_file(
             model,
@@ -141,7 +143,7 @@ def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tok
             keep_accents=rebuilt.keep_accents if given.keep_accents is None else given.keep_accents,
         )
     except AlbertFastError as error:
-        raise TrainerError(str(error).replace(str(model), str(path))) from error
+        raise TrainerError(str(error).replace(str(model), str(path)), kind="tokenizer", path=path) from error
 
 
 def _check_beside(model: Path, warn: Callable[[str], None]) -> None:
@@ -157,7 +159,7 @@ def _check_beside(model: Path, warn: Callable[[str], None]) -> None:
     status = path.stat()
     rebuilt = _read(path, (status.st_mtime_ns, status.st_size))
     if isinstance(rebuilt, str):
-        warn(f"{model} is used, and the tokenizer.json beside it is not read: {rebuilt}")
+        warn(f"using {model}, and ignoring the tokenizer.json next to it: {rebuilt}")
         return
     try:
         content = model.read_bytes()
@@ -170,11 +172,14 @@ def _check_beside(model: Path, warn: Callable[[str], None]) -> None:
         )
         here, there = (f"{pieces[number]!r}" if number < len(pieces) else "no piece" for pieces in (one, other))
         raise TrainerError(
-            f"{model} and {path} are two tokenizers: id {number} is {here} in the one and {there} in the other; remove "
-            "the one that the model was not trained with, or pass a copy of the right one elsewhere as --tokenizer"
+            f"{model} and {path} are different tokenizers: id {number} is {here} in the first and {there} in the "
+            "second; remove the one that the model was not trained with, or copy the right one to another directory "
+            "and pass that as `tokenizer`",
+            kind="tokenizer",
+            path=model,
         )
     if found := tokenizer_model.differences(content, rebuilt.model):
-        warn(f"{model} is used, and {path}, with the same pieces, differs from it in {', '.join(found)}")
+        warn(f"using {model}; {path} has the same pieces, but differs in {', '.join(found)}")
 
 
 def _json(value: bool) -> str:

@@ -103,7 +103,7 @@ def _our_rules(steps: _Steps, split: bool, metaspace: str, *, word_ends: bool) -
     """Return the rules as `tokenizer_json` writes them."""
     if split or metaspace != "never":
         raise ValueError(
-            "pre_tokenizer must be a Metaspace with prepend_scheme never after the normalizer of albert-fast, got "
+            "pre_tokenizer must be Metaspace with prepend_scheme never after the normalizer of albert-fast, got "
             f"prepend_scheme {metaspace}{' after WhitespaceSplit' if split else ''}"
         )
     strip = ("Strip", True, True)
@@ -239,7 +239,7 @@ class _Charsmap:
             return self._find(text)
         except (IndexError, ValueError) as error:
             raise ValueError(
-                f"precompiled_charsmap must be a character map of SentencePiece, and is damaged ({error})"
+                f"precompiled_charsmap must be a character map of SentencePiece, but is damaged ({error})"
             ) from error
 
     def _find(self, text: str) -> str | None:
@@ -267,8 +267,8 @@ def _check_charsmap(content: bytes) -> None:
         return
     if size < 4 or size % 4 or size >= len(content) - 4 or content[-1:] != b"\0":
         raise ValueError(
-            "precompiled_charsmap must be a character map of SentencePiece, whole: a trie with its size before it and "
-            f"the replacements after it, got {len(content):,} bytes that say {size:,} for the size"
+            "precompiled_charsmap must be a complete character map of SentencePiece (the size of a trie, the trie, and "
+            f"the replacements), got {len(content):,} bytes with {size:,} as the size"
         )
 
 

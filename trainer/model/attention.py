@@ -64,12 +64,12 @@ def attend(kind: str, x: tf.Tensor, inputs: Inputs) -> tf.Tensor:
     x = tf.reshape(x, [inputs.batch, inputs.length, 3, inputs.heads, inputs.head_size])  # -> [B, S, 3, N, D]
     if kind == "cudnn":
         if inputs.rate:
-            raise ValueError(f"attention_probs_dropout_prob must be 0 with attention cudnn, not {inputs.rate}")
+            raise ValueError(f"attention_probs_dropout_prob must be 0 with attention='cudnn', got {inputs.rate}")
         query, key, value = tf.unstack(x, axis=2)  # [B, S, 3, N, D] -> 3 x [B, S, N, D]
         context = cudnn_attention(query, key, value, inputs.lengths, 1 / math.sqrt(inputs.head_size))
         return tf.reshape(context, [-1, size])  # [B, S, N, D] -> [B * S, H]
     if kind not in {"plain", "autodiff"}:
-        raise ValueError(f"attention must be one of plain, autodiff, cudnn, not {kind!r}")
+        raise ValueError(f"attention must be one of plain, autodiff, cudnn, got {kind!r}")
     query, key, value = tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]))  # [B, S, 3, N, D] -> 3 x [B, N, S, D]
     masked = inputs.dropout.function(inputs.dropout.next(), inputs.rate, inputs.length, inputs.heads, inputs.length)
     if kind == "plain":

@@ -101,13 +101,13 @@ def cudnn_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, lengths:
 
 def _check(query: tf.Tensor) -> Shape:
     if query.dtype != tf.bfloat16:
-        raise ValueError(f"the compute dtype must be bfloat16 with attention cudnn, got {query.dtype.name}")
+        raise ValueError(f"the compute dtype must be bfloat16 with attention='cudnn', got {query.dtype.name}")
     if not query.shape.is_fully_defined() or query.shape.rank != 4:
-        raise ValueError(f"the shape must be known with attention cudnn, got {query.shape}")
+        raise ValueError(f"the shape must be known with attention='cudnn', got {query.shape}")
     batch, length, heads, head = query.shape.as_list()
     if head % 8 or head > LARGEST_HEAD:
         raise ValueError(
-            f"the size of a head must be a multiple of 8 and at most {LARGEST_HEAD} with attention cudnn, got {head}"
+            f"the size of a head must be a multiple of 8 and at most {LARGEST_HEAD} with attention='cudnn', got {head}"
         )
     return batch, length, heads, head
 

@@ -112,8 +112,8 @@ def write(
         files: further files to store with the variables, by name.
 
     Raises:
-        TrainerError: the disk is full, or the checkpoint could not be written for another reason. The directory is as
-            it was before.
+        TrainerError: the disk is full, or the checkpoint cannot be written for another reason. The directory is left
+            as it was.
         ValueError: an argument breaks its rule.
         RuntimeError: called within `strategy.scope()`, in which the step's number would become a distributed variable.
     """
@@ -122,7 +122,7 @@ def write(
     if tf.distribute.has_strategy():
         raise RuntimeError("a checkpoint must be written outside of strategy.scope()")
     if step < 0:
-        raise ValueError(f"step must not be negative, not {step}")
+        raise ValueError(f"step must be at least 0, got {step}")
     name = f"step-{step:08}"
     final = folder / name
     contents = {CONFIG: config.to_json().encode()}
@@ -155,7 +155,7 @@ def write(
                 return before
         sync(folder.parent)  # in case the directory is new in it
     except (OSError, tf.errors.OpError) as error:
-        raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}") from error
+        raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}", kind="io", path=final) from error
     return read(final, verify=False)
 
 
@@ -176,7 +176,7 @@ def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Chec
     try:
         write_atomic(path, signed(content))
     except AlbertFastError as error:
-        raise TrainerError(str(error)) from error
+        raise TrainerError(str(error), kind="io", path=path) from error
     return checkpoint._replace(evaluation=evaluation)
 
 
@@ -195,7 +195,7 @@ def prune(folder: Path, keep: int) -> list[Path]:
         ValueError: `keep` is below 1.
     """
     if keep < 1:
-        raise ValueError(f"keep must be at least 1, not {keep}")
+        raise ValueError(f"keep must be at least 1, got {keep}")
     whole: list[Checkpoint] = []
     damaged: list[Path] = []
     for path in listing(folder):
@@ -214,7 +214,8 @@ def prune(folder: Path, keep: int) -> list[Path]:
             for path in [path for path in folder.iterdir() if _LEFT_OVER.fullmatch(path.name)]:
                 remove_tree(path)
     except OSError as error:
-        raise TrainerError(f"cannot remove an old checkpoint from {folder}: {reason(error)}") from error
+        message = f"cannot remove an old checkpoint from {folder}: {reason(error)}"
+        raise TrainerError(message, kind="io", path=folder) from error
     return sorted(gone, key=step_of)
 
 
@@ -266,8 +267,10 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
         return found
     if damages:
         raise TrainerError(
-            f"every checkpoint in {folder} is damaged (the newest: {damages[0]}); bring one back, or choose another "
-            "output folder to start anew"
+            f"every checkpoint in {folder} is damaged (the newest: {damages[0]}); restore one from a backup, or start "
+            "over in another directory",
+            kind="data",
+            path=folder,
         )
     return None
 
@@ -284,8 +287,9 @@ def find(path: Path, warn: Callable[[str], None]) -> Checkpoint:
         found = newest(folder, warn)
         if found is not None:
             return found
-    what = "holds no checkpoint" if path.is_dir() else "is not a folder" if path.exists() else "does not exist"
-    raise TrainerError(f"{path} {what}; it must be the output folder of a run, or one of its checkpoints")
+    what = "holds no checkpoint" if path.is_dir() else "is not a directory" if path.exists() else "does not exist"
+    message = f"{path} {what}; it must be the output directory of a run, or one of its checkpoints"
+    raise TrainerError(message, kind="input", path=path)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -307,7 +311,7 @@ def read(path: Path, verify: bool = True) -> Checkpoint:
     try:
         return _read(path, verify)
     except PermissionError as error:
-        raise TrainerError(f"cannot read the checkpoint {path}: {reason(error)}") from error
+        raise TrainerError(f"cannot read the checkpoint {path}: {reason(error)}", kind="io", path=path) from error
     except OSError as error:
         raise _damaged(path, reason(error)) from error
 
@@ -328,14 +332,18 @@ def load(checkpoint: Checkpoint, variables: Mapping[str, tf.Variable], *, model_
     for wrong, which in (("lacks", variables.keys() - names), ("also holds", names - variables.keys())):
         if which:
             raise TrainerError(
-                f"checkpoint {checkpoint.path} is of another model or optimizer: it {wrong} {some(sorted(which))}"
+                f"checkpoint {checkpoint.path} is of another model or optimizer: it {wrong} {some(sorted(which))}",
+                kind="data",
+                path=checkpoint.path,
             )
     for name, variable in variables.items():
         stored, wanted = (reader.dtypes[name], reader.shapes[name]), (variable.dtype, variable.shape.as_list())
         if stored != wanted:
             raise TrainerError(
-                f"checkpoint {checkpoint.path} is of another model: {name} is {stored[0].name} {stored[1]} there, "
-                f"and {wanted[0].name} {wanted[1]} here"
+                f"checkpoint {checkpoint.path} is of another model: {name} must be {wanted[0].name} {wanted[1]}, got "
+                f"{stored[0].name} {stored[1]}",
+                kind="data",
+                path=checkpoint.path,
             )
     for name, variable in variables.items():
         value = reader.value(name)
@@ -372,8 +380,10 @@ def _read(path: Path, verify: bool) -> Checkpoint:
     version = description["format_version"]
     if version != FORMAT_VERSION:
         raise TrainerError(
-            f"checkpoint {path} has format version {version}, and this version of albert-fast reads "
-            f"{FORMAT_VERSION}: use the version that wrote it"
+            f"checkpoint {path} has format version {version}, and this version of albert-fast reads only "
+            f"{FORMAT_VERSION}; use the version that wrote it",
+            kind="data",
+            path=path,
         )
     step = description["step"]
     if _NAME.fullmatch(path.name) and step_of(path) != step:
@@ -382,7 +392,7 @@ def _read(path: Path, verify: bool) -> Checkpoint:
         file = path / name
         size = file.stat().st_size
         if size != expected["size"]:
-            raise _damaged(path, f"{name} has {size:,} bytes instead of {expected['size']:,}")
+            raise _damaged(path, f"{name} must have {expected['size']:,} bytes, got {size:,}")
         if verify and measure(file)[1] != expected["sha256"]:
             raise _damaged(path, f"{name} is not what was written: its SHA-256 differs")
     try:
@@ -433,4 +443,4 @@ def _same(checkpoint: Checkpoint, folder: Path) -> bool:
 
 
 def _damaged(path: Path, what: str) -> DamagedError:
-    return DamagedError(f"checkpoint {path} is damaged ({what})")
+    return DamagedError(f"checkpoint {path} is damaged ({what})", kind="data", path=path)

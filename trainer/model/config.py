@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from albert_fast import json_text
+from albert_fast.errors import option_error
 from trainer.model import config_keys
 from trainer.model.config_keys import PLAIN_ALBERT
 
@@ -37,7 +38,7 @@ class ModelConfig:
     hidden_size: int
     """Width H of the hidden states; a multiple of `num_attention_heads`."""
     num_hidden_layers: int
-    """Number of layers of the unrolled encoder. Layers of one group share their weights."""
+    """Number of layers of the unrolled encoder."""
     num_attention_heads: int
     """Number of attention heads. Each is hidden_size / num_attention_heads wide."""
     intermediate_size: int
@@ -45,8 +46,7 @@ class ModelConfig:
     embedding_size: int = 128
     """Width E of the embeddings. If it equals `hidden_size`, only `square_mapping` gives a mapping from E to H."""
     num_hidden_groups: int = 1
-    """Number of sets of weights that the layers are divided among. If above `num_hidden_layers`, some are never built.
-    """
+    """Number of groups of layers. The layers of a group share their weights. Groups without layers are never built."""
     inner_group_num: int = 1
     """Number of blocks (attention and feed-forward) in a layer, run one after another, each with its own weights."""
     hidden_act: str = "gelu"
@@ -73,24 +73,24 @@ class ModelConfig:
             value = getattr(self, field.name)
             if field.type == "int":
                 if type(value) is not int or value < 1:
-                    raise ValueError(f"{field.name} must be a whole number of at least 1, not {_shown(value)}")
+                    raise ValueError(f"{field.name} must be a whole number of at least 1, got {_shown(value)}")
             elif field.type == "float":
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                    raise ValueError(f"{field.name} must be a finite number, not {_shown(value)}")
+                    raise ValueError(f"{field.name} must be a finite number, got {_shown(value)}")
                 object.__setattr__(self, field.name, float(value))
             elif field.type == "bool" and type(value) is not bool:
-                raise ValueError(f"{field.name} must be true or false, not {_shown(value)}")
+                raise ValueError(f"{field.name} must be true or false, got {_shown(value)}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)!r}")
         if self.initializer_range <= 0:
-            raise ValueError(f"initializer_range must be above 0, not {self.initializer_range!r}")
+            raise ValueError(f"initializer_range must be above 0, got {self.initializer_range!r}")
         if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, not {_shown(self.hidden_act)}")
+            raise ValueError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, got {_shown(self.hidden_act)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size must be a multiple of num_attention_heads, not {self.hidden_size} with "
-                f"{self.num_attention_heads} heads"
+                f"hidden_size must be a multiple of num_attention_heads ({self.num_attention_heads}), got "
+                f"{self.hidden_size}"
             )
         if self.square_mapping and self.embedding_size != self.hidden_size:
             raise ValueError(
@@ -121,10 +121,10 @@ class ModelConfig:
         """Return one of `PRESETS` for a vocabulary of `vocab_size`.
 
         Raises:
-            ValueError: there is no preset of that name.
+            AlbertFastError: there is no preset of that name.
         """
         if name not in PRESETS:
-            raise ValueError(f"the model must be one of {', '.join(PRESETS)}, not {name!r}")
+            raise option_error("model", f"one of {', '.join(PRESETS)}", name)
         return replace(PRESETS[name], vocab_size=vocab_size)
 
     @classmethod
@@ -140,7 +140,7 @@ class ModelConfig:
         if "albert_config" in values:
             values = values["albert_config"]
             if not isinstance(values, Mapping):
-                raise ValueError(f"albert_config must hold the model's keys, not {_shown(values)}")
+                raise ValueError(f"albert_config must hold the model's keys, got {_shown(values)}")
         kept, passed = config_keys.read(values, DEFAULTS)
         missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in kept]
         if missing:
@@ -201,9 +201,9 @@ def _object(text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         values, repeated = json_text.parse(text)
     except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
+        raise ValueError(f"the model's configuration must be JSON ({error})") from None
     if not isinstance(values, dict):
-        raise ValueError(f"the model's configuration must be a JSON object, not {values!r:.80}")
+        raise ValueError(f"the model's configuration must be a JSON object, got {values!r:.80}")
     return values, repeated
 
 

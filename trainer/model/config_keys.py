@@ -263,7 +263,7 @@ def read(values: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[dict[str,
         elif SYNONYMS.get(key) in values:
             _check_synonym(key, value, values)
         elif found := meant(key, values, [*known, *FIXED]):
-            raise ValueError(f"unknown key {key!r} (value {_shown(value)}): write {found!r}, or remove the key")
+            raise ValueError(f"unknown key {key!r} (value {_shown(value)}); write {found!r}, or remove the key")
         else:
             passed[str(key)] = value
     return kept, passed

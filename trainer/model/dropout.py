@@ -29,7 +29,7 @@ def _word(value: int) -> tf.Tensor:
 
 
 def _shifted(x: tf.Tensor, by: int) -> tf.Tensor:
-    """Return X xor its own upper bits."""
+    """Return `x` xor its own upper bits."""
     return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, _word(by)))
 
 

@@ -79,9 +79,9 @@ class LayerNorm(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Normalize `x` [..., size] -> [..., size] to mean beta and standard deviation gamma."""
         x = tf.cast(x, tf.float32)
-        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-        return centred * tf.math.rsqrt(variance + LAYER_NORM_EPSILON) * self.gamma + self.beta
+        centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
+        return centered * tf.math.rsqrt(variance + LAYER_NORM_EPSILON) * self.gamma + self.beta
 
 
 @tf.custom_gradient

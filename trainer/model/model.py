@@ -92,7 +92,7 @@ class Albert(tf.Module):
     ) -> None:
         super().__init__()
         if compute_dtype not in (tf.float32, tf.bfloat16):
-            raise ValueError(f"compute_dtype must be float32 or bfloat16, not {compute_dtype!r}")
+            raise ValueError(f"compute_dtype must be float32 or bfloat16, got {compute_dtype!r}")
         self.config = config
         self.compute_dtype = compute_dtype
         self.attention, self.recompute = attention, recompute
@@ -168,7 +168,7 @@ class Albert(tf.Module):
         batch, length = _sizes(input_ids)
         if isinstance(length, int) and length > self.config.max_position_embeddings:
             limit = self.config.max_position_embeddings
-            raise ValueError(f"sequences must be at most max_position_embeddings ({limit}) long, not {length}")
+            raise ValueError(f"an instance must have at most max_position_embeddings ({limit}) tokens, got {length}")
         mask_bias = (1 - tf.cast(input_mask, tf.float32)) * MASK_BIAS
         mask_bias = tf.reshape(mask_bias, [batch, 1, 1, length])  # [B, S] -> [B, 1, 1, S]
         lengths = tf.reduce_sum(tf.cast(input_mask, tf.int32), axis=1)

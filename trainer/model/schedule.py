@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from albert_fast.errors import option_error
+
 
 @dataclass(frozen=True)
 class Schedule:
     """Warmup and polynomial decay. Steps are counted from 0; the decay includes the warmup steps.
 
     Raises:
-        ValueError: a field breaks its rule.
+        AlbertFastError: a field breaks its rule.
     """
 
     learning_rate: float = 0.00176
@@ -31,16 +33,15 @@ class Schedule:
         for name in ("learning_rate", "poly_power"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a number above 0, not {value!r}")
+                raise option_error(name, "a number above 0", value)
         for name, least in (("num_train_steps", 1), ("num_warmup_steps", 0), ("start_warmup_step", 0)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+                raise option_error(name, f"a whole number of at least {least}", value)
         if self.start_warmup_step + self.num_warmup_steps > self.num_train_steps:
-            raise ValueError(
-                f"the warm-up must end within num_train_steps ({self.num_train_steps}), "
-                f"not at step {self.start_warmup_step + self.num_warmup_steps}"
-            )
+            left = self.num_train_steps - self.start_warmup_step
+            rule = f"at most {left}, so that warmup ends within num_train_steps ({self.num_train_steps})"
+            raise option_error("num_warmup_steps", rule, self.num_warmup_steps)
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the float32 rate of `step`, an integer scalar. It is 0 from num_train_steps on.

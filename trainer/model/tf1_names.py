@@ -55,7 +55,7 @@ class Named(NamedTuple):
     values: dict[str, NDArray[Any]]
     renamed: tuple[str, ...]
     """Translated names as they are in the checkpoint, without a wrapper's scope."""
-    left: tuple[str, ...]
+    others: tuple[str, ...]
     """Names of variables that do not belong to an ALBERT: the heads of other tasks."""
 
 
@@ -92,18 +92,18 @@ def translate(arrays: Mapping[str, NDArray[Any]]) -> Named:
             the hidden size before positions and segments are added, as in albert_zh's own model.
     """
     front = wrapper(arrays)
-    plain, left = {}, []
+    plain, others = {}, []
     for name in sorted(arrays):
         inner = name.removeprefix(front)
         if _SCOPE.match(inner):
             plain[inner] = name
         else:
-            left.append(name)
+            others.append(name)
     if _PROJECTION in plain:
         raise ValueError(
             f"{plain[_PROJECTION]} maps words to the hidden size before positions and segments are added: this is the "
-            "model of albert_zh's modeling.py, which computes something else than google-research/ALBERT. albert_zh's "
-            'models with "google" in their names can be read'
+            "model of albert_zh's modeling.py, which differs from google-research/ALBERT; use a model of albert_zh "
+            'with "google" in its name'
         )
     targets = _targets(list(plain))
     values: dict[str, NDArray[Any]] = {}
@@ -113,12 +113,12 @@ def translate(arrays: Mapping[str, NDArray[Any]]) -> Named:
         if ours in values:
             if not _equal(values[ours], arrays[name]):
                 raise ValueError(
-                    f"{name} differs from {origin[ours]}, and the layers of google-research/ALBERT share one, {ours}"
+                    f"{name} must equal {origin[ours]}: in google-research/ALBERT, the layers share a variable, {ours}"
                 )
             continue
         values[ours], origin[ours] = arrays[name], name
     renamed = [inner for inner, ours in targets.items() if inner != ours]
-    return Named(dict(sorted(values.items())), tuple(renamed), tuple(left))
+    return Named(dict(sorted(values.items())), tuple(renamed), tuple(others))
 
 
 def _targets(names: list[str]) -> dict[str, str]:

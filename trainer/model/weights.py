@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from albert_fast.text import number
 from trainer.errors import some
 from trainer.model import config_keys, tf1_names
 from trainer.model.config import DEFAULTS, ModelConfig
@@ -109,12 +110,11 @@ def from_tf1(values: Mapping[str, NDArray[Any]]) -> Imported:
     """
     slots = tf1_names.slots(values)
     named = tf1_names.translate({name: value for name, value in values.items() if name not in slots})
-    notes = list(_left_out(list(named.left)))
+    notes = list(_skipped(list(named.others)))
     if named.renamed:
-        notes.append(
-            f"{len(named.renamed)} variables have other names than in google-research/ALBERT, and are read as its: "
-            f"{some(list(named.renamed))}"
-        )
+        count = number(len(named.renamed), "variable")
+        names = some(list(named.renamed))
+        notes.append(f"translated the names of {count} to those of google-research/ALBERT: {names}")
     return Imported({name: _float32(name, value) for name, value in named.values.items()}, tuple(notes))
 
 
@@ -130,12 +130,13 @@ def to_hugging_face(values: Mapping[str, NDArray[np.float32]], config: ModelConf
             this model.
     """
     expected = shapes(config)
-    for what, names in (("lacks", expected.keys() - values.keys()), ("also has", values.keys() - expected.keys())):
-        if names:
-            raise ValueError(f"the model {what} {some(sorted(names))}")
+    if missing := expected.keys() - values.keys():
+        raise ValueError(f"the model lacks {some(sorted(missing))}")
+    if unknown := values.keys() - expected.keys():
+        raise ValueError(f"the model has {some(sorted(unknown))}, which an ALBERT does not have")
     for name, shape in expected.items():
         if values[name].shape != shape:
-            raise ValueError(f"{name} has the shape {list(values[name].shape)} and must have {list(shape)}")
+            raise ValueError(f"{name} must have the shape {list(shape)}, got {list(values[name].shape)}")
     tensors: Values = {}
     for theirs, ours in _table(config).items():
         value = values[ours]
@@ -182,7 +183,7 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
 
     Raises:
         ValueError: this is not plain ALBERT (the decoder is untied, a tensor of the model has an unknown name, or
-            groups that are one here differ); the mapping is not the identity, but `config` has none; or as in
+            groups that are one here differ); the mapping is not the identity, but `config` has no mapping; or as in
             `from_tf1`.
     """
     if not any(re.match(r"(albert|predictions|sop_classifier)\.", name) for name in tensors):
@@ -190,7 +191,7 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
     table = _table(config)
     used = _used_groups(config)
     values: Values = {}
-    left, notes = [], []
+    others, notes = [], []
     mapping: Values = {}
     for name, value in sorted(tensors.items()):
         group = _GROUP.match(name)
@@ -201,37 +202,37 @@ def from_hugging_face(tensors: Mapping[str, NDArray[Any]], config: ModelConfig) 
             value32 = np.ascontiguousarray(value32.T) if ours.endswith("/kernel") else value32
             if ours in values and not np.array_equal(values[ours], value32):
                 raise ValueError(
-                    f"{name} differs from {_names_of(ours, table, name)}, and the reference has one for both"
+                    f"{name} must equal {_names_of(ours, table, name)}: they are one variable in google-research/ALBERT"
                 )
             values[ours] = value32
         elif name.startswith(f"{_MAPPING}."):
             mapping[name] = _float32(name, value)
         elif name == "predictions.decoder.weight":
             if _WORDS in tensors and not np.array_equal(value, tensors[_WORDS]):
-                raise ValueError(f"{name} differs from {_WORDS}; in an ALBERT they are tied")
+                raise ValueError(f"{name} must equal {_WORDS}: in an ALBERT, they are tied")
         elif name == "predictions.decoder.bias":
             if _BIAS not in tensors:
                 values[table[_BIAS]] = _float32(name, value)
             elif not np.array_equal(value, tensors[_BIAS]):
                 # Early versions of transformers stored both, and only the latter was ever trained.
-                notes.append(f"{name} differs from {_BIAS}; the latter was taken")
+                notes.append(f"ignoring {name}, which differs from {_BIAS}")
         elif name.endswith(".position_ids"):  # a constant that old versions stored
             pass
         elif name.startswith("albert."):
             raise ValueError(
-                f"{name} has no place in an ALBERT of num_hidden_groups {config.num_hidden_groups} and "
+                f"{name} has no place in an ALBERT with num_hidden_groups {config.num_hidden_groups} and "
                 f"inner_group_num {config.inner_group_num}"
             )
         else:
-            left.append(name)
+            others.append(name)
     for name, value in mapping.items():
         identity = np.eye(config.hidden_size) if name.endswith(".weight") else np.zeros(config.hidden_size)
         if not np.array_equal(value, identity):
             raise ValueError(
-                f"{name} is not the identity, and a model with embedding_size equal to hidden_size "
-                f"({config.hidden_size}) keeps such a mapping only if square_mapping is true"
+                f"{name} must be the identity if embedding_size equals hidden_size ({config.hidden_size}) and "
+                "square_mapping is false"
             )
-    return Imported(values, (*notes, *_left_out(left)))
+    return Imported(values, (*notes, *_skipped(others)))
 
 
 def config_to_hugging_face(config: ModelConfig) -> dict[str, Any]:
@@ -254,7 +255,7 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> tuple[ModelConfig, li
     """
     kind = values.get("model_type")
     if kind != "albert":
-        raise ValueError(f"model_type must be 'albert', not {kind!r}")
+        raise ValueError(f"model_type must be 'albert', got {kind!r}")
     kept, passed = config_keys.read(values, {key: DEFAULTS[key] for key in (*_SAME_KEYS, "hidden_act")})
     return ModelConfig.from_mapping(kept), config_keys.remark(passed, silent=config_keys.HARMLESS)
 
@@ -319,8 +320,8 @@ def _used_groups(config: ModelConfig) -> dict[int, int]:
         theirs, ours = int(layer / (layers / count)), config.group_of_layer(layer)  # as in AlbertTransformer
         if found.setdefault(theirs, ours) != ours:
             raise ValueError(
-                f"with num_hidden_layers {layers} and num_hidden_groups {count} Hugging Face's ALBERT shares weights "
-                "between layers that have different ones in the reference"
+                f"with num_hidden_layers {layers} and num_hidden_groups {count}, Hugging Face's ALBERT shares weights "
+                "between layers that have different weights in google-research/ALBERT"
             )
     return found
 
@@ -332,12 +333,12 @@ def _names_of(ours: str, table: Mapping[str, str], but: str) -> str:
 def _float32(name: str, value: NDArray[Any]) -> NDArray[np.float32]:
     # bfloat16 is not one of NumPy's own types, and its kind is "V".
     if value.dtype.kind != "f" and value.dtype.name != "bfloat16":
-        raise ValueError(f"{name} holds {value.dtype.name}, and must hold floating-point numbers")
+        raise ValueError(f"{name} must hold floating-point numbers, got {value.dtype.name}")
     converted = value.astype(np.float32)
     if not np.isfinite(converted).all():
-        raise ValueError(f"{name} holds values that are not finite")
+        raise ValueError(f"{name} must hold finite numbers, got NaN or an infinity")
     return converted
 
 
-def _left_out(names: list[str]) -> tuple[str, ...]:
-    return (f"left out what is not the pretraining model's: {some(names)}",) if names else ()
+def _skipped(names: list[str]) -> tuple[str, ...]:
+    return (f"skipped variables that do not belong to the pretraining model: {some(names)}",) if names else ()

@@ -92,7 +92,7 @@ class Run:
 
     @property
     def total(self) -> int | None:
-        """Return the total number of steps of the run."""
+        """Return the number of steps that the run was asked for."""
         options = self.options.get("pretrain")
         total = self.fact("steps", "total") or number((options or {}).get("num_train_steps"))
         return None if total is None else int(total)
@@ -162,9 +162,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise TrainerError(f"cannot read {path}: {error.strerror or error}") from None
+        raise TrainerError(f"cannot read {path}: {error.strerror or error}", kind="io", path=path) from None
     except (ValueError, RecursionError) as error:
-        raise TrainerError(f"{path}: not JSON ({error}); mend or remove the file") from None
+        message = f"{path}: the file must be JSON ({error}); fix or remove it"
+        raise TrainerError(message, kind="data", path=path) from None
     if not isinstance(found, dict):
-        raise TrainerError(f"{path}: must hold a JSON object, not {str(found)[:80]}; mend or remove the file")
+        message = f"{path}: the file must hold a JSON object, got {str(found)[:80]}; fix or remove it"
+        raise TrainerError(message, kind="data", path=path)
     return found

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 POINTS = 800
-"""Most points of a drawn curve, which is more than a page has pixels for."""
+"""Maximum number of points of a drawn curve, which is more than a page has pixels for."""
 
 STARTS = 40
-"""Most starts that are marked. With more, a figure would show nothing else."""
+"""Maximum number of starts that are marked. With more, a figure would show nothing else."""
 
-COLOURS = {"#010203": "var(--ink)", "#010204": "var(--faint)", "#010205": "var(--first)", "#010206": "var(--second)"}
+COLORS = {"#010203": "var(--ink)", "#010204": "var(--faint)", "#010205": "var(--first)", "#010206": "var(--second)"}
 """Colors for matplotlib, and what replaces them in the page, so that one figure suits a light and a dark page."""
 
-INK, FAINT, FIRST, SECOND = COLOURS
+INK, FAINT, FIRST, SECOND = COLORS
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -149,7 +149,8 @@ def draw(plot: Plot) -> str:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
     except ImportError:
-        raise TrainerError("the report needs matplotlib: pip install '.[train]' in the checkout") from None
+        message = "the report needs matplotlib; install it with pip install '.[train]' in the checkout"
+        raise TrainerError(message, kind="io") from None
 
     # Newer versions of matplotlib have types for the names of their settings, and older ones do not.
     style: Any = {**STYLE, "svg.hashsalt": plot.name}
@@ -201,21 +202,21 @@ def short(value: float) -> str:
 
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
-    colour = SECOND if curve.second else FIRST
+    color = SECOND if curve.second else FIRST
     steps, values = thin(curve.steps, curve.values)
     if curve.points:
         axes.plot(
-            steps, values, color=colour, marker="o", markersize=4.5, linewidth=0.8, label=curve.label or None, zorder=3
+            steps, values, color=color, marker="o", markersize=4.5, linewidth=0.8, label=curve.label or None, zorder=3
         )
         return
     count = int(np.isfinite(curve.values).sum())
     if count < 20 or curve.exact:
         marker = "." if count < 3 else None
-        axes.plot(steps, values, color=colour, linewidth=1.8, marker=marker, label=curve.label or None)
+        axes.plot(steps, values, color=color, linewidth=1.8, marker=marker, label=curve.label or None)
         return
-    axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
+    axes.plot(steps, values, color=color, linewidth=0.8, alpha=0.3)
     smoothed = smooth(curve.values, max(5, count // 50))
-    axes.plot(*thin(curve.steps, smoothed), color=colour, linewidth=1.8, label=curve.label or None)
+    axes.plot(*thin(curve.steps, smoothed), color=color, linewidth=1.8, label=curve.label or None)
 
 
 def _for_page(svg: str, plot: Plot) -> str:
@@ -225,8 +226,8 @@ def _for_page(svg: str, plot: Plot) -> str:
     svg = re.sub(r"font-family: [^;\"]*;\s*", "", svg)
     svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
-    for told, meant in COLOURS.items():
-        svg = svg.replace(told, meant)
+    for placeholder, variable in COLORS.items():
+        svg = svg.replace(placeholder, variable)
     head, rest = svg.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     return f'{head} role="img" aria-label="{html.escape(plot.title)}">{rest.strip()}'

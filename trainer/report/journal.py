@@ -4,8 +4,8 @@ docs/training.md describes the lines. A training line holds means over the `step
 evaluation line its figures under "evaluation", and the line of a start "start": "new" or "resumed". Rates are those of
 the steps that compiled nothing, or null if all steps compiled. `compile_seconds` is the time of compilation.
 `tokens_per_second`, `tflops` and `mfu` count real tokens; `padding` is the fraction of the computed tokens that is
-padding. A run that was killed leaves lines after its newest checkpoint and maybe half a line. Both are removed when it
-resumes, so that no step occurs twice. Nothing here imports TensorFlow.
+padding. A killed run leaves lines after its newest checkpoint, and maybe half a line. Both are removed when it resumes,
+so that no step occurs twice. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -41,29 +41,31 @@ def read(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise TrainerError(f"cannot read {path}: {error.strerror or error}") from None
+        raise TrainerError(f"cannot read {path}: {error.strerror or error}", kind="io", path=path) from None
     *whole, last = data.split(b"\n")
-    lines = [_parse(text, f"{path}, line {number}") for number, text in enumerate(whole, 1)]
+    lines = [_parse(text, path, number) for number, text in enumerate(whole, 1)]
     # A JSON object ends with its brace: if it can be parsed, it is complete, with or without its newline.
     if last:
         with contextlib.suppress(TrainerError):
-            lines.append(_parse(last, ""))
+            lines.append(_parse(last, path, len(lines) + 1))
     return lines
 
 
-def _parse(text: bytes, place: str) -> dict[str, Any]:
+def _parse(text: bytes, path: Path, number: int) -> dict[str, Any]:
+    place = f"{path}, line {number}"
     try:
         line = json.loads(text.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise TrainerError(f"{place}: not JSON ({error}); mend or remove the line") from None
+        message = f"{place}: the line must be JSON ({error}); fix or remove it"
+        raise TrainerError(message, kind="data", path=path, line=number) from None
     if not isinstance(line, dict) or type(line.get("step")) is not int:
-        shown = text.decode()[:80]
-        raise TrainerError(f'{place}: must be an object with a whole number as "step", not {shown}; remove the line')
+        message = f'{place}: the line must be an object with a whole number as "step", got {text.decode()[:80]}; '
+        raise TrainerError(f"{message}remove it", kind="data", path=path, line=number)
     return line
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def plain(value: Any) -> Any:
@@ -105,9 +107,9 @@ class Journal:
                 write_atomic(self.path, kept)
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         except AlbertFastError as error:
-            raise TrainerError(str(error)) from None
+            raise TrainerError(str(error), kind="io", path=self.path) from None
         except OSError as error:
-            raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None
+            raise self._unwritten(error) from None
         self._size = len(kept)
         start = {"step": step, "time": time.time(), "start": "resumed" if step else "new"}
         try:
@@ -139,8 +141,11 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
-            raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None
+            raise self._unwritten(error) from None
         self._size += len(data)
+
+    def _unwritten(self, error: OSError) -> TrainerError:
+        return TrainerError(f"cannot write {self.path}: {error.strerror or error}", kind="io", path=self.path)
 
     def close(self) -> None:
         """Close the file. Further calls do nothing."""

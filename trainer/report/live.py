@@ -49,7 +49,7 @@ def amount(value: float | None) -> str:
 
 def percent(value: float | None) -> str:
     """Format a fraction from 0 to 1 as a percentage."""
-    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+    return UNKNOWN if value is None else f"{100 * value:.1f}%"
 
 
 def learning_rate(line: Mapping[str, Any]) -> str:
@@ -64,7 +64,7 @@ def speed(line: Mapping[str, Any]) -> str:
     rate, tokens = _number(line, "sequences_per_second"), _number(line, "tokens_per_second")
     if rate is None and compiled:
         # All of its steps compiled, so none of them shows the speed.
-        parts = [f"{duration(compiled)} of compilation"]
+        parts = [f"compiled for {duration(compiled)}"]
     else:
         parts = [f"{amount(rate)} seq/s", f"{amount(tokens)} tokens/s"]
     if (tflops := _number(line, "tflops")) is not None:
@@ -79,9 +79,9 @@ def speed(line: Mapping[str, Any]) -> str:
 
 
 def step_of(step: int, total: int) -> str:
-    """Format the progress: "step 1,200 of 125,000 (1.0 %)". It is 100 % only at the end."""
-    share = 100 * step / total if total else 100.0
-    return f"step {step:,} of {total:,} ({min(share, 99.9) if step < total else share:.1f} %)"
+    """Format the progress: "step 1,200 of 125,000 (1.0%)". It is 100% only at the end."""
+    done = 100 * step / total if total else 100.0
+    return f"step {step:,} of {total:,} ({min(done, 99.9) if step < total else done:.1f}%)"
 
 
 def plain_line(line: Mapping[str, Any], total: int, left: float | None) -> str:
@@ -183,7 +183,7 @@ class Live:
             print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Leave the last figures visible. Further output begins on a new line."""
+        """Stop drawing, with the last figures left visible. Further output begins on a new line."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -238,7 +238,7 @@ class Live:
         evaluated: Mapping[str, Any] | None = self._evaluation["evaluation"] if self._evaluation else None
         title = ["", "loss", "accuracy"]
         if self._evaluation is not None:
-            title += [f"at {self._evaluation['step']:,} held out: loss", "accuracy"]
+            title += [f"held out (step {self._evaluation['step']:,}): loss", "accuracy"]
         tasks.add_row(*(Text(text, style="dim") for text in title))
         for name, key in (("masked LM", "masked_lm"), ("sentence order", "sentence_order")):
             row = [name, fixed(line, f"{key}_loss"), fixed(line, f"{key}_accuracy")]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast import AlbertFastError
 from albert_fast.files import write_atomic
 from albert_fast.text import duration
+from albert_fast.text import number as number_of
 from trainer import folder
 from trainer.errors import TrainerError
 from trainer.report import page
@@ -24,34 +25,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVALUATIONS = 200
-"""Most rows in the table of evaluations."""
+"""Maximum number of rows in the table of evaluations."""
 
 DATA = {
-    "source": "source", "path": "path", "instances": "sequences", "documents": "documents",
-    "sequence_length": "sequence length (tokens)", "max_predictions": "masked positions at most",
-    "tokens_per_sequence": "tokens of a sequence, mean", "unigram_entropy": "loss of guessing by frequency (nats)",
-    "eval_records": "held-out records", "eval_instances": "held-out sequences",
+    "source": "source", "path": "path", "instances": "instances", "documents": "documents",
+    "sequence_length": "maximum tokens per instance", "max_predictions": "maximum masked tokens per instance",
+    "tokens_per_sequence": "mean tokens per instance", "unigram_entropy": "loss of guessing by frequency (nats)",
+    "eval_records": "held-out records", "eval_instances": "held-out instances", "sentences": "sentences",
+    "tokens": "tokens", "vocab_size": "pieces of the vocabulary", "max_seq_length": "maximum tokens per instance",
+    "predictions_per_sequence": "mean masked tokens per instance",
 }  # fmt: skip
 MODEL = {
-    "name": "model", "parameters": "parameters", "training_flops_per_sequence": "FLOPs of training on a sequence",
+    "name": "model", "parameters": "parameters", "training_flops_per_sequence": "training FLOPs per instance",
     "memory_estimate_bytes": "memory estimate",
 }  # fmt: skip
 TRAINING = {
-    "optimizer": "optimizer", "batch_size": "batch (sequences)", "micro_batch_size": "micro-batch (sequences)",
-    "widths": "micro-batches (sequences x tokens)", "expected_padding": "padding expected", "replicas": "replicas",
-    "workers": "workers", "precision": "precision", "init_checkpoint": "started from",
+    "optimizer": "optimizer", "batch_size": "batch size (instances)",
+    "micro_batch_size": "micro-batch size (instances)", "widths": "micro-batches (instances x tokens)",
+    "expected_padding": "expected padding", "replicas": "replicas", "workers": "workers", "precision": "precision",
+    "init_checkpoint": "initial weights",
 }  # fmt: skip
 ENVIRONMENT = {
-    "device": "device", "devices": "devices", "peak_tflops": "peak of a device (TFLOP/s)", "cpu": "processor",
+    "device": "device", "devices": "devices", "peak_tflops": "peak of a device (TFLOP/s)", "cpu": "CPU",
     "cores": "cores", "memory_bytes": "memory", "system": "system", "python": "Python", "tensorflow": "TensorFlow",
     "albert_fast": "albert-fast",
 }  # fmt: skip
 """Displayed names of the keys of run.json, which may have other keys too."""
 NOTES = {
-    "tokens_per_second": "real tokens, without compilation",
-    "tflops": "for real tokens",
-    "mfu": "of the devices' peak, for real tokens",
-    "padding": "of the tokens that are computed",
+    "tokens_per_second": "without padding and compilation",
+    "tflops": "without those for padding",
+    "mfu": "of the devices' peak, without padding",
+    "padding": "of the computed tokens",
     "input_wait": "of a step's time",
 }
 """What the speed figures refer to."""
@@ -72,7 +76,7 @@ def write_report(run: Path) -> Path:
     try:
         write_atomic(path, text.encode())
     except AlbertFastError as error:
-        raise TrainerError(str(error)) from None
+        raise TrainerError(str(error), kind="io", path=path) from None
     return path
 
 
@@ -94,7 +98,7 @@ def _outcome(run: Run) -> str:
     steps = run.part("steps")
     of = f"{done:,} of {total:,} steps" if total else f"{done:,} steps"
     if done == 0:
-        return page.paragraph(f"No step is done yet: {of}.", "warn")
+        return page.paragraph(f"No training steps done yet ({of}).", "warn")
     if steps.get("finished") is True or (total is not None and done >= total):
         return page.paragraph(f"Finished: {of}.", "good")
     stopped = steps.get("stopped")
@@ -102,28 +106,31 @@ def _outcome(run: Run) -> str:
     if isinstance(stopped, str) and stopped.strip("-").replace("-", "_") == "max_hours":
         stopped = "the time limit (max_hours)"
     if isinstance(stopped, str) and stopped:
-        return page.paragraph(f"Stopped by {stopped} at {of}; the same command goes on from there.", "warn")
-    return page.paragraph(f"Not finished: {of}. The run goes on, or was killed; the same command resumes it.", "warn")
+        return page.paragraph(f"Stopped by {stopped} after {of}. The same command resumes it.", "warn")
+    text = f"Not finished: {of}. The run is in progress or was killed. If it was killed, the same command resumes it."
+    return page.paragraph(text, "warn")
 
 
 def _amounts(run: Run) -> str:
     """Return how much data it was trained on, how long, from what, and in how many starts."""
     parts = []
     if (batch := run.fact("training", "batch_size")) and run.done:
-        sequences = run.done * batch
-        text = f"Trained on {amount(sequences)} sequences"
+        trained = run.done * batch
+        text = f"Trained on {amount(trained)} instances"
         if mean := run.fact("data", "tokens_per_sequence"):
-            text += f" with about {amount(sequences * mean)} tokens"
+            text += f" (about {amount(trained * mean)} tokens)"
         if instances := run.fact("data", "instances"):
-            text += f", {amount(sequences / instances)} passes over the data set's {instances:,.0f}"
+            epochs = amount(trained / instances)
+            text += f", which is {epochs} {'epoch' if epochs == '1' else 'epochs'} of {instances:,.0f} instances"
         parts.append(text)
     if (hours := _hours(run)) is not None:
-        parts.append(f"{duration(3600 * hours)} of training" if parts else f"Trained for {duration(3600 * hours)}")
+        took = duration(3600 * hours)
+        parts.append(f"Training took {took}" if parts else f"Trained for {took}")
     if isinstance(start := run.part("training").get("init_checkpoint"), str) and start:
-        parts.append(f"from the weights of {start}")
+        parts.append(f"It started from the weights of {start}")
     if run.resumed:
-        parts.append(f"resumed {'once' if len(run.resumed) == 1 else f'{len(run.resumed)} times'}")
-    return ", ".join(parts) + "." if parts else ""
+        parts.append(f"It was resumed {'once' if len(run.resumed) == 1 else f'{len(run.resumed)} times'}")
+    return ". ".join(parts) + "." if parts else ""
 
 
 def _hours(run: Run) -> float | None:
@@ -152,7 +159,7 @@ def _speeds(run: Run) -> list[Tile]:
         if (value := run.mean(name)) is not None:
             tiles.append(Tile(title, form(value), NOTES.get(name, "mean of the run, without compilation")))
     if (compiled := run.total_of("compile_seconds")) is not None and compiled >= 0.5:
-        tiles.append(Tile("Compilation", duration(compiled), "in all starts"))
+        tiles.append(Tile("Compilation", duration(compiled), "in all starts together"))
     return tiles
 
 
@@ -181,7 +188,7 @@ def _quality(run: Run, name: str, title: str) -> list[Tile]:
 
 def _curves(run: Run) -> str:
     if not run.training and not run.evaluations:
-        return page.section("Curves", page.paragraph("The journal has no line of training yet.", "soft"))
+        return page.section("Curves", page.paragraph(f"{folder.METRICS} has no training lines yet.", "soft"))
     starts = [line["step"] for line in run.resumed]
 
     def both(name: str) -> list[Curve]:
@@ -195,27 +202,27 @@ def _curves(run: Run) -> str:
     plots = [
         Plot("mlm-loss", "Masked LM: loss", both("masked_lm_loss"), frequency, starts),
         Plot("mlm-accuracy", "Masked LM: accuracy", both("masked_lm_accuracy"), (), starts, percent=True),
-        Plot("sop-loss", "Sentence order: loss", both("sentence_order_loss"), [Level("ln 2", math.log(2))], starts),
+        Plot("sop-loss", "Sentence order: loss", both("sentence_order_loss"), [Level("guessing", math.log(2))], starts),
         Plot(
             "sop-accuracy", "Sentence order: accuracy", both("sentence_order_accuracy"),
-            [Level("chance", 0.5)], starts, percent=True,
+            [Level("guessing", 0.5)], starts, percent=True,
         ),
     ]  # fmt: skip
-    for name, title, share in (
+    for name, title, is_fraction in (
         ("learning_rate", "Learning rate", False),
         ("gradient_norm", "Gradient norm, before clipping", False),
         ("sequences_per_second", "Sequences/s", False),
         ("tokens_per_second", "Tokens/s, without padding", False),
-        ("mfu", "MFU: fraction of the devices' peak, for real tokens", True),
+        ("mfu", "MFU: fraction of the devices' peak, without padding", True),
         ("padding", "Padding: fraction of the computed tokens", True),
-        ("input_wait", "Input wait: share of a step's time", True),
+        ("input_wait", "Input wait: fraction of a step's time", True),
     ):
         curve = Curve("", *run.series(name), exact=name == "learning_rate")
-        plots.append(Plot(name.replace("_", "-"), title, [curve], (), starts, percent=share, from_zero=True))
+        plots.append(Plot(name.replace("_", "-"), title, [curve], (), starts, percent=is_fraction, from_zero=True))
     figures = [page.figure(plot.title, draw(plot)) for plot in plots if any(curve.known for curve in plot.curves)]
     if not figures:
-        return page.section("Curves", page.paragraph("No figure of the journal is a number.", "soft"))
-    note = "Pale: the journal's lines; strong: their running mean. Losses are in nats."
+        return page.section("Curves", page.paragraph(f"{folder.METRICS} holds no numbers to draw.", "soft"))
+    note = f"Pale lines are the values in {folder.METRICS}, and bold lines their running means. Losses are in nats."
     return page.section("Curves", page.paragraph(note, "soft"), '<div class="plots">', *figures, "</div>")
 
 
@@ -243,13 +250,14 @@ def _evaluations(run: Run) -> str:
                 "" if seconds is None else duration(seconds),
             ]
         )  # fmt: skip
-    head = ["step", "MLM loss", "MLM accuracy", "SOP loss", "SOP accuracy", "records", "time"]
+    head = ["step", "masked-LM loss", "accuracy", "sentence-order loss", "accuracy", "records", "time"]
     notes = []
     if run.best is not None:
         step = run.evaluations[run.best]["step"]
         notes.append(f"Highest masked-LM accuracy: step {step:,}.")
     if first:
-        notes.append(f"The first {first:,} evaluations are in metrics.jsonl.")
+        earlier = number_of(first, "earlier evaluation")
+        notes.append(f"{earlier} {'is' if first == 1 else 'are'} only in {folder.METRICS}.")
     best = None if run.best is None else run.best - first
     return page.section(
         "Evaluation on held-out records", page.paragraph(" ".join(notes), "soft"), page.number_table(head, rows, best)
@@ -271,7 +279,7 @@ def _tables(run: Run) -> str:
         ),
         page.section("Starts", _starts(run)),
         page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),
-        page.section("More", page.table(others)),
+        page.section("Other", page.table(others)),
     )
 
 

@@ -114,9 +114,12 @@ class TensorBoard:
             yield
         except tf.errors.OpError as error:
             # The message is "FILE; REASON", with the name that the file was opened under.
-            raise TrainerError(f"cannot write {self.path}: {error.message.rsplit('; ', 1)[-1]}") from None
+            raise self._unwritten(error.message.rsplit("; ", 1)[-1]) from None
         except OSError as error:
-            raise TrainerError(f"cannot write {self.path}: {error.strerror or error}") from None
+            raise self._unwritten(error.strerror or str(error)) from None
+
+    def _unwritten(self, why: str) -> TrainerError:
+        return TrainerError(f"cannot write {self.path}: {why}", kind="io", path=self.path)
 
     def close(self) -> None:
         """Close the file.
