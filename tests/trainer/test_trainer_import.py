@@ -356,7 +356,7 @@ def test_every_command_takes_it_and_pretrain_does_not_go_on_with_it(command: Com
         words = [*arguments(material, Path("start"), num_train_steps=2, num_warmup_steps=0), *more]
         done = command(*words)
         assert done.code == 1
-        assert done.error == "start is not empty, and holds no run of pretrain: pass another --output-dir"
+        assert done.error == "start is not empty, and is not a run of pretrain; pass another --output-dir"
     assert {path: path.read_bytes() for path in Path("start").rglob("*") if path.is_file()} == before
 
     run = arguments(material, Path("run"), num_train_steps=2, num_warmup_steps=0, init_checkpoint=Path("start"))
