@@ -155,7 +155,7 @@ def draw(plot: Plot) -> str:
     # Newer versions of matplotlib have types for the names of their settings, and older ones do not.
     style: Any = {**STYLE, "svg.hashsalt": plot.name}
     with mpl.rc_context(style):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        figure = Figure(figsize=(5.2, 3.1))
         axes = figure.add_subplot()
         for curve in plot.curves:
             if curve.known:
@@ -183,6 +183,9 @@ def draw(plot: Plot) -> str:
             axes.legend(
                 loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0, columnspacing=1.2
             )
+        # The margins hold labels such as "0.00125" and the legend's rows. To measure those takes longer than to draw.
+        rows = (len(labels) + 1) // 2
+        figure.subplots_adjust(left=0.155, right=0.975, bottom=0.16, top=0.96 - 0.075 * rows)
         written = io.StringIO()
         figure.savefig(
             written,

@@ -219,7 +219,7 @@ class Evaluator:
             first = int(tf.get_static_value(context.replica_id_in_sync_group)) % devices == 0
             return context.all_reduce("sum", tf.constant(total if first else np.zeros_like(total)))
 
-        [found] = aside([lambda: strategy.run(tf.function(on_replica))])
+        [found] = aside([lambda: strategy.run(tf.function(on_replica, autograph=False))])
         result: NDArray[np.float64] = strategy.experimental_local_results(found)[0].numpy()
         return result
 
@@ -232,7 +232,7 @@ def _make_sums(model: Albert, jit: bool) -> Callable[[Width], Callable[[dict[str
 
     @functools.cache
     def of_width(_: Width) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-        @tf.function(jit_compile=jit)
+        @tf.function(jit_compile=jit, autograph=False)
         def sums(batch: dict[str, tf.Tensor]) -> tf.Tensor:
             rows = batch[ROW_WEIGHTS]
             found = losses.sums(model(batch), batch, rows)

@@ -371,7 +371,7 @@ def _check_same_step(hardware: Hardware, start: int) -> None:
     # If another worker refuses to start, it prints the reason itself. Here, only its loss is seen.
     with device_errors("before the first step", hardware, "with only the model in memory"):
         # Aside, so that Ctrl-C works while the other workers are waited for.
-        [found] = aside([lambda: hardware.strategy.run(tf.function(spread))])
+        [found] = aside([lambda: hardware.strategy.run(tf.function(spread, autograph=False))])
         total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
     if round(squares * hardware.replicas) != round(total * total):
         raise TrainerError(

@@ -111,7 +111,8 @@ class Step:
         self.workers = self.strategy.num_replicas_in_sync // len(replicas)
         self.seconds: float | None = None
         """Recent seconds per micro-batch; None before the second one of a kind."""
-        self._begin, self._finish = tf.function(self._all_totals), tf.function(self._reduce)
+        self._begin = tf.function(self._all_totals, autograph=False)
+        self._finish = tf.function(self._reduce, autograph=False)
 
     def __call__(
         self,
@@ -239,7 +240,7 @@ def make_gradient(
         jit: whether XLA compiles the function.
     """
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def gradient(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tuple[losses.Sums, tf.Tensor]:
         sums, found = _gradient(model, part, whole, key)
         return sums, _flat(found)
@@ -279,7 +280,7 @@ class _Part:
             self._sums = tf.Variable(tf.zeros([len(losses.Sums._fields)]), trainable=False)
         self._adds: dict[Width, Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]] = {}
 
-        @tf.function(jit_compile=jit)
+        @tf.function(jit_compile=jit, autograph=False)
         def update(gradient: tf.Tensor, rate: tf.Tensor, sound: tf.Tensor) -> tf.Tensor:
             # Only one place decides whether a step is valid: the optimizer, by the norm.
             gradient = tf.where(sound, gradient, float("nan"))
@@ -302,7 +303,7 @@ class _Part:
         """Return the function that accumulates a micro-batch of that shape. Its result is available when it is done."""
         if width not in self._adds:
 
-            @tf.function(jit_compile=self.jit)
+            @tf.function(jit_compile=self.jit, autograph=False)
             def add(part: Batch, whole: losses.Totals, key: tf.Tensor) -> tf.Tensor:
                 sums, gradient = _gradient(self.model, part, whole, key)
                 for so_far, more in zip(self._gradients, gradient, strict=True):
