@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # How many tests run at a time, each in its own process; 0 runs them in one process.
 WORKERS ?= 2
+# Cargo's profile for the extension. CI uses `dev`, which shares its libraries with the Rust tests.
+PROFILE ?= release
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test lint check bench fuzz gpu-kit clean docs
 .PHONY: rust-fmt rust-lint python-lint rust-build rust-test python-test quick-test stubs wheel-test
+export MATURIN_PEP517_ARGS := --profile $(PROFILE)
 # In `make -j`, MAKEFLAGS names a job server that recipes cannot reach, and Cargo would look for it.
 unexport MAKEFLAGS
 
@@ -68,7 +71,7 @@ stubs: build
 # From another folder, so that the wheel is imported and not this checkout.
 wheel-test: build
 	rm -rf build/wheel build/smoke
-	$(BIN)/maturin build --quiet --release --locked --out build/wheel
+	$(BIN)/maturin build --quiet --profile $(PROFILE) --locked --out build/wheel
 	$(PIP) --no-deps --target build/smoke build/wheel/*.whl
 	cd build && ../$(BIN)/python ../tests/helpers/wheel_smoke.py smoke
 
