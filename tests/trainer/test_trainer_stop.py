@@ -177,7 +177,7 @@ def test_a_short_step_is_finished(material: Material, whole: Path, tmp_path: Pat
     slow.wait()
     # As Slurm's sbatch --signal=USR1@120 sends it.
     said, _ = slow.stop(signal.SIGUSR1)
-    assert "albert-fast: SIGUSR1: the run saves a checkpoint and ends" in said
+    assert "albert-fast: SIGUSR1: saving a checkpoint, then stopping" in said
     assert "abandoned" not in said
     assert said.splitlines()[-1] == f"albert-fast: stopped; saved after step 7: {ADVICE}"
     resume(material, run, whole)
