@@ -207,7 +207,7 @@ def test_an_output_that_would_become_input_is_refused(command: Command, model: P
         for kind in ("make-records", "tokenize"):
             result = command(kind, name, "--tokenizer", model, "--output-dir", where)
             assert result.code == 2
-            assert "lies in the input" in result.err
+            assert "is inside the input" in result.err
     assert sorted(path.name for path in Path().rglob("*")) == ["a.txt", "texts"]
 
 

@@ -218,7 +218,7 @@ def test_a_name_of_a_table_without_a_header_is_refused() -> None:
     message = refusal("1\tOne.\n2\tTwo.\n", "a.tsv")
     assert "its name is that of a table, but no header was found; pass --format tsv" in message
     assert prepared("text\nOne is here.\n", "a.csv")[0] == "One is here.\n\n"
-    assert "raw.txt: --text-field has no effect on what was read as plain text" in refusal("1,One.\n", text_field="2")
+    assert "raw.txt: --text-field has no effect on plain text" in refusal("1,One.\n", text_field="2")
 
 
 def office() -> bytes:

@@ -51,7 +51,7 @@ fn zip(head: &[u8]) -> Foreign {
         return Foreign::new("a model's weights (PyTorch)", "pass a text file");
     }
     if holds(b".npyPK") || holds(b".npy") && holds(b"\x93NUMPY") {
-        return Foreign::new("NumPy arrays (.npz)", "write the texts, if it holds any, as JSON Lines");
+        return Foreign::new("NumPy arrays (.npz)", "write its texts, if any, as JSON Lines");
     }
     Foreign::new("a zip archive", "unpack it first (unzip)")
 }

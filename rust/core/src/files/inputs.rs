@@ -104,14 +104,14 @@ fn fingerprint(path: &Path) -> std::io::Result<String> {
 /// [`Error::Input`] if an argument names nothing, [`Error::Io`] if a file or directory cannot be read.
 pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
     if inputs.is_empty() {
-        return Err(Error::input("no input: name text files, directories, glob patterns, or - for standard input"));
+        return Err(Error::input("no input: pass text files, directories, glob patterns, or - for standard input"));
     }
     let mut files = Vec::new();
     for input in inputs {
         let input = input.as_ref();
         if input == "-" {
             if files.iter().any(|f: &InputFile| f.kind == InputKind::Stdin) {
-                return Err(Error::input("standard input (-) is named twice; it can be read once"));
+                return Err(Error::input("standard input (-) can be read only once; pass it once"));
             }
             files.push(InputFile { path: "<stdin>".into(), kind: InputKind::Stdin, bytes: 0 });
             continue;
@@ -120,13 +120,13 @@ pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 if is_token_store(path) {
-                    let reason = "a token store, not text; make-records takes one store, alone, as its input";
+                    let reason = "this is a token store, not text; pass a store as the only input of make-records";
                     return Err(Error::input_at(path, reason));
                 }
                 let mut found = BTreeSet::new();
                 walk(path, &mut Vec::new(), &mut found)?;
                 if found.is_empty() {
-                    return Err(Error::input_at(path, "the folder holds no files (hidden ones are left out)"));
+                    return Err(Error::input_at(path, "the directory contains no files (hidden files are skipped)"));
                 }
                 push_all(found, &mut files)?;
             }
@@ -154,32 +154,32 @@ fn push_all(paths: BTreeSet<PathBuf>, files: &mut Vec<InputFile>) -> Result<()> 
 fn comma_advice(input: &Path) -> String {
     let Some(text) = input.to_str().filter(|text| text.contains(',')) else { return String::new() };
     let parts: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-    let is_there = |part: &str| {
+    let exists = |part: &str| {
         Path::new(part).exists()
             || quietly(|| glob::glob_with(part, PATTERN_OPTIONS).is_ok_and(|mut found| found.next().is_some()))
                 == Some(true)
     };
-    let there: Vec<_> = parts.iter().map(|part| is_there(part)).collect();
-    if !there.contains(&true) {
+    let found: Vec<_> = parts.iter().map(|part| exists(part)).collect();
+    if !found.contains(&true) {
         return String::new();
     }
     let needs_quotes = |c: char| c.is_whitespace() || is_pattern(c.encode_utf8(&mut [0; 4]));
     let quoted = |part: &&str| if part.contains(needs_quotes) { format!("'{part}'") } else { (*part).to_owned() };
     let list = parts.iter().map(quoted).collect::<Vec<_>>().join(" ");
-    let missing: Vec<_> = parts.iter().zip(there).filter(|(_, there)| !there).map(|(part, _)| *part).collect();
+    let missing: Vec<_> = parts.iter().zip(found).filter(|(_, found)| !found).map(|(part, _)| *part).collect();
     let but = if missing.is_empty() { String::new() } else { format!(" (there is no {})", missing.join(", no ")) };
     format!("; inputs are separated by spaces, not commas: pass {list}{but}")
 }
 
 fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
-    let no_such_file = || Error::input_at(pattern, format!("no such file or folder{}", comma_advice(pattern)));
+    let no_such_file = || Error::input_at(pattern, format!("no such file or directory{}", comma_advice(pattern)));
     // A pattern is text. A name that is not text can only be that of a file.
     let pattern = pattern.to_str().filter(|text| is_pattern(text)).ok_or_else(no_such_file)?;
     let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
         .map_err(|e| Error::input_at(pattern, format!("not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
     let mut found = BTreeSet::new();
     let matches = quietly(|| matches.collect::<Vec<_>>()).ok_or_else(|| {
-        let reason = "a file name where this pattern looks is not UTF-8; name the folder, or rename the file";
+        let reason = "a file name in a directory of this pattern is not UTF-8; pass the directory, or rename the file";
         Error::input_at(pattern, reason)
     })?;
     for entry in matches {
@@ -218,7 +218,7 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
     let Some(output_real) = canonical(&output_absolute) else { return Ok(()) };
     for input in inputs {
         let input = Path::new(input.as_ref());
-        let takes_in = if input.is_dir() {
+        let is_inside = if input.is_dir() {
             input.canonicalize().is_ok_and(|folder| reads_into(&folder, &output_real))
         } else {
             let absolute = std::path::absolute(input).unwrap_or_default();
@@ -230,12 +230,12 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
                 folders.any(|it| pattern.matches_path_with(it, options) && reads_into(it, &output_absolute))
             })
         };
-        if takes_in {
+        if is_inside {
             return Err(Error::conflict_at(
                 "output",
                 output,
                 format!(
-                    "this output lies in the input {}, so that what is written would be read as text; choose another place",
+                    "this output is inside the input {}, so the next run would read it as text; pass another path",
                     input.display()
                 ),
             ));
@@ -251,8 +251,8 @@ fn reads_into(folder: &Path, inner: &Path) -> bool {
 
 /// Returns the absolute `path` without links. If it does not exist, returns the path that it would have.
 pub(crate) fn canonical(path: &Path) -> Option<PathBuf> {
-    let (there, real) = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)))?;
-    Some(real.join(path.strip_prefix(there).ok()?))
+    let (existing, real) = path.ancestors().find_map(|it| Some((it, it.canonicalize().ok()?)))?;
+    Some(real.join(path.strip_prefix(existing).ok()?))
 }
 
 /// Adds every regular file below `folder`. Follows links, except into a directory that contains them (`parents`).
@@ -368,7 +368,7 @@ mod tests {
             [("", ""), ("", "new"), ("", "sub/new"), ("*", "new"), ("sub/*", "sub/deep/new"), ("**", "a/b")]
         {
             let error = refuse_output_in_input(&[root.join("a.txt"), root.join(input)], &root.join(output));
-            assert!(error.is_err_and(|error| error.to_string().contains("lies in the input")), "{input} {output}");
+            assert!(error.is_err_and(|error| error.to_string().contains("is inside the input")), "{input} {output}");
         }
         for (input, output) in
             [("a.txt", ""), ("sub", "new"), ("*.txt", "new"), ("", ".new"), ("sub", "sub-new"), ("*", "../new")]

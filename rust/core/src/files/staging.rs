@@ -91,8 +91,8 @@ impl Staging {
     /// # Errors
     /// The error that `cannot_write` returns if the system refuses. The output is then unchanged.
     pub fn publish_folder(self) -> Result<()> {
-        let is_there = fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some());
-        if is_there {
+        let exists = fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some());
+        if exists {
             fs::rename(&self.output, self.old()).map_err(|source| (self.cannot_write)(&self.output, source))?;
         }
         // If this fails, dropping `self` restores the previous output.

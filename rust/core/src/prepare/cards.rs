@@ -56,7 +56,7 @@ pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<
         return Ok((expand_inputs(inputs)?, Vec::new()));
     }
     if inputs.iter().filter(|input| input.as_ref() == "-").count() > 1 {
-        return Err(Error::input("standard input (-) is named twice; it can be read once"));
+        return Err(Error::input("standard input (-) can be read only once; pass it once"));
     }
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for input in inputs {

@@ -92,8 +92,12 @@ impl CleanOptions {
             })?;
         }
         let set = RegexSet::new(&self.boilerplate);
-        set.map(Some)
-            .map_err(|error| Error::conflict("boilerplate", format!("`boilerplate`: the patterns together: {error}")))
+        set.map(Some).map_err(|error| {
+            Error::conflict(
+                "boilerplate",
+                format!("the patterns of `boilerplate` cannot be combined ({error}); pass fewer patterns"),
+            )
+        })
     }
 
     fn check(&self) -> Result<()> {

@@ -101,13 +101,13 @@ impl Target {
             return Err(Error::conflict_at("num_shards", path, reason));
         }
         let suffix = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-        let said = match suffix {
+        let by_suffix = match suffix {
             "gz" => Some(TextCompression::Gzip),
             "zst" => Some(TextCompression::Zstd),
             _ => None,
         };
-        let contradicts = said.is_some_and(|said| {
-            shards.is_some() || !matches!(compression, TextCompression::Auto) && compression != said
+        let contradicts = by_suffix.is_some_and(|by_suffix| {
+            shards.is_some() || !matches!(compression, TextCompression::Auto) && compression != by_suffix
         });
         if contradicts || matches!(suffix, "bz2" | "xz") {
             return Err(Error::conflict_at(
@@ -497,10 +497,10 @@ mod tests {
             assert!(Target::new(&folder.path().join(name), shards, compression).is_err(), "{name}");
         }
         let at_folder = Target::new(folder.path(), None, TextCompression::Auto).unwrap();
-        assert!(at_folder.check(true).is_err(), "a folder is no file");
+        assert!(at_folder.check(true).is_err(), "a directory is not a file");
         assert!(Target::new(Path::new("/dev/null"), None, TextCompression::Auto).unwrap().check(true).is_err());
         fs::write(folder.path().join("a"), "x").unwrap();
-        assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is no folder");
+        assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is not a directory");
         assert!(new("a", None).unwrap().check(false).is_err() && new("a", None).unwrap().check(true).is_ok());
     }
 }

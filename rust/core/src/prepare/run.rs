@@ -72,7 +72,11 @@ pub fn prepare<S: AsRef<OsStr>>(
         refuse_output_in_input(inputs, target.path())?;
         let written = target.path().canonicalize().ok();
         if let Some(file) = files.iter().find(|file| written.is_some() && file.path.canonicalize().ok() == written) {
-            return Err(Error::conflict_at("output", &file.path, "this input is the output too; name another"));
+            return Err(Error::conflict_at(
+                "output",
+                &file.path,
+                "this is both an input and an output; pass another output",
+            ));
         }
     }
     if let Some(held_out) = &outputs.held_out {
@@ -87,8 +91,8 @@ pub fn prepare<S: AsRef<OsStr>>(
                 "eval_output",
                 &held_out,
                 format!(
-                    "the output for evaluation and that for training, {}, are the same or one lies in the other; name \
-                     another `eval_output`",
+                    "the output for held-out documents must be separate from that for training, {}; pass another \
+                     `eval_output`",
                     training.display()
                 ),
             ));

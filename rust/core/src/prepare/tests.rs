@@ -253,7 +253,7 @@ fn nothing_left_says_why() {
 fn invalid_options_and_inputs_are_refused() {
     for (change, words) in [
         ((|o| o.clean.language = "klingon".into()) as fn(&mut PrepareOptions), "language must be "),
-        (|o| o.clean.boilerplate = vec!["ok".into(), "(".into()], "\"(\""),
+        (|o| o.clean.boilerplate = vec!["ok".into(), "(".into()], "(unclosed group), got ("),
         (|o| o.clean.max_non_letters = 1.5, "max_non_letters must be "),
         (|o| o.clean.max_non_letters = f64::NAN, "max_non_letters must be "),
         (|o| o.eval_fraction = 1.0, "eval_fraction must be "),

@@ -185,9 +185,12 @@ impl RawReader {
             return Ok(());
         }
         let Some(kind) = found else { return Ok(()) };
-        let advice =
-            if kind == Kind::Text { "pass format='csv' if it is a table, or drop `text_field`" } else { "drop it" };
-        let reason = format!("`text_field` has no effect on what was read as {}; {advice}", kind.what());
+        let advice = if kind == Kind::Text {
+            "pass format='csv' if it is a table, or drop `text_field`"
+        } else {
+            "drop `text_field`"
+        };
+        let reason = format!("`text_field` has no effect on {}; {advice}", kind.what());
         Err(Error::conflict_at("text_field", &file.path, reason))
     }
 

@@ -437,7 +437,7 @@ fn the_output_folder_is_no_input() {
     let output = case.dir.path().join("text/store");
     // The first run would succeed, and the next one would read what it made.
     let error = tokenize(&case.inputs, &TOY, &output, &small(), &mut NoProgress).unwrap_err().to_string();
-    assert!(error.contains("lies in the input"), "{error}");
+    assert!(error.contains("is inside the input"), "{error}");
     assert!(!output.exists());
     fs::create_dir(&output).unwrap();
     fs::write(output.join("a.txt"), "a b c\n").unwrap();

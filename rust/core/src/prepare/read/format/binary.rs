@@ -251,11 +251,11 @@ fn sure(head: &[u8]) -> Option<Kind> {
         [0xFF, 0xFB | 0xF3 | 0xF2, ..] | [0x1A, 0x45, 0xDF, 0xA3, ..] => sound(),
         [0x7F, b'E', b'L', b'F', ..] | [0xCF | 0xCE, 0xFA, 0xED, 0xFE, ..] | [0, b'a', b's', b'm', ..] => program(),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
-            Other::binary("a NumPy array", "write the texts, if it holds any, as JSON Lines")
+            Other::binary("a NumPy array", "write its texts, if any, as JSON Lines")
         }
         [0x80, 2..=5, _, ..] => Other::binary("a Python pickle", FROM_PICKLE),
         [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1A, b'\n', ..] => {
-            Other::binary("an HDF5 file", "write the texts, if it holds any, as JSON Lines")
+            Other::binary("an HDF5 file", "write its texts, if any, as JSON Lines")
         }
         [0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1, ..] => Other::binary(
             "an old Office document (.doc, .xls or .ppt)",

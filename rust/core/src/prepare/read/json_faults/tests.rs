@@ -48,21 +48,21 @@ fn faults_are_named_with_their_position() {
 
 #[test]
 fn python_numbers_are_values_only() {
-    let mended = |line| without_python_numbers(line).unwrap_or_default();
-    assert_eq!(mended(r#"{"a": NaN, "b": [-Infinity,Infinity]}"#), r#"{"a": 0  , "b": [-0       ,0       ]}"#);
+    let replaced = |line| without_python_numbers(line).unwrap_or_default();
+    assert_eq!(replaced(r#"{"a": NaN, "b": [-Infinity,Infinity]}"#), r#"{"a": 0  , "b": [-0       ,0       ]}"#);
     for line in
         [r#"{"a": "NaN"}"#, r#"{"a": -NaN}"#, r#"{"a": NaNx}"#, r#"{"a": 1NaN}"#, r#"{"a": "\": NaN"}"#, "{NaN: 1}"]
     {
-        assert_eq!(mended(line), "", "{line}");
+        assert_eq!(replaced(line), "", "{line}");
     }
 }
 
 #[test]
 fn only_lone_surrogates_are_lone() {
-    let mended = |line| without_lone_surrogates(line);
-    assert_eq!(mended(r"\ud83d\ude00 \\ud83d \u00e4"), None);
-    assert_eq!(mended(r"\ud83d \ude00\ud83d\ud83d\ude00"), Some((r"\ufffd \ufffd\ufffd\ud83d\ude00".into(), 3)));
-    assert_eq!(mended(r"\ud83"), None);
+    let replaced = |line| without_lone_surrogates(line);
+    assert_eq!(replaced(r"\ud83d\ude00 \\ud83d \u00e4"), None);
+    assert_eq!(replaced(r"\ud83d \ude00\ud83d\ud83d\ude00"), Some((r"\ufffd \ufffd\ufffd\ud83d\ude00".into(), 3)));
+    assert_eq!(replaced(r"\ud83"), None);
 }
 
 #[test]

@@ -185,14 +185,12 @@ fn a_column_without_a_table_is_refused() {
     for (name, field) in [("noh.txt", "2"), ("a.txt", "article.body")] {
         let error = named(name, "1,One.\n2,Two.\n", |it| it.text_field = field.into()).unwrap_err();
         assert!(
-            error.contains(&format!(
-                "{name}: `text_field` has no effect on what was read as plain text; pass format='csv'"
-            )),
+            error.contains(&format!("{name}: `text_field` has no effect on plain text; pass format='csv'")),
             "{error}"
         );
     }
     let error = named("a.txt", WIKIEXTRACTOR, |it| it.text_field = "body".into()).unwrap_err();
-    assert!(error.contains("was read as wikiextractor's output; drop it"), "{error}");
+    assert!(error.contains("has no effect on wikiextractor's output; drop `text_field`"), "{error}");
     // One input with fields is enough, and a named column makes the text a table.
     let inputs: [&[u8]; 3] = [b"Text.\n", b"{\"body\": \"One.\"}\n", b"Text.\n"];
     let body = |it: &str| ReadOptions { text_field: it.into(), ..options() };
