@@ -32,6 +32,8 @@ from albert_fast.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Command
 
 STAGES: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -141,3 +143,33 @@ def test_errors_have_a_place(tmp_path: Path, model: Path) -> None:
     with pytest.raises(AlbertFastError) as caught:
         Tokenizer.from_file(tmp_path / "no.model")
     assert (caught.value.kind, caught.value.path) == ("io", tmp_path / "no.model")
+
+
+def test_every_kind_has_its_place_and_option(tmp_path: Path, model: Path, corpus: Path) -> None:
+    tokenizer = Tokenizer.from_file(model)
+    (tmp_path / "blank.txt").write_text("\n\n")
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_bytes(b"[PAD]\n[UNK]\n\xff\n")
+    store = tmp_path / "store"
+    albert_fast.tokenize(corpus, store, tokenizer)
+    calls: list[tuple[Callable[[], object], tuple[object, ...]]] = [
+        (lambda: Tokenizer.from_vocab_file(vocabulary), ("tokenizer", vocabulary, 3, 1, None, None)),
+        (
+            lambda: albert_fast.tokenize(tmp_path / "blank.txt", tmp_path / "none", tokenizer),
+            ("input", tmp_path / "blank.txt", None, None, None, None),
+        ),
+        (
+            lambda: make_records(store, tmp_path / "none", tokenizer, rng="reference"),
+            ("option", store, None, None, "rng", None),
+        ),
+        (lambda: albert_fast.TokenStore(tmp_path), ("data", tmp_path, None, None, None, None)),
+        (
+            lambda: tokenizer.id_to_piece(-1),
+            ("option", None, None, None, "id", f"an id of the vocabulary, from 0 to {tokenizer.vocab_size - 1}"),
+        ),
+    ]
+    for call, wanted in calls:
+        with pytest.raises(AlbertFastError) as caught:
+            call()
+        error = caught.value
+        assert (error.kind, error.path, error.line, error.byte, error.option, error.rule) == wanted, str(error)

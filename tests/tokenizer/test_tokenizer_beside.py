@@ -231,7 +231,7 @@ def test_python_names_no_flags(command: Command, published: Path, tmp_path: Path
     Path("lines.jsonl").write_text('{"text": "A sentence."}\n' * 9)
     from albert_fast import tokenize
 
-    with pytest.raises(AlbertFastError, match='pass format="text" to read it as plain text'):
+    with pytest.raises(AlbertFastError, match="pass format='text' to read it as plain text"):
         tokenize(["lines.jsonl"], "store", Tokenizer.from_file(published))
     # The commands name theirs.
     words = ("tokenize", "lines.jsonl", "--output-dir", "out", "--tokenizer")

@@ -32,7 +32,7 @@ def test_other_kinds_of_models(kind: str, name: str, tmp_path: Path) -> None:
     content = models.train(model_type=kind, vocab_size=300)
     for rules in ("albert", "none"):
         message = refused(tmp_path, content, rules)
-        assert message.startswith(f"a {name} model; ALBERT needs a unigram one: train it with")
+        assert message.startswith(f"a {name} model, but ALBERT needs a unigram model: train one with")
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_model_cut_short(tmp_path: Path) -> None:
     tail = len(whole) - len(last)
     rng = random.Random(5)
     for length in [1, 2, 3, tail - 10, tail - 4, *(rng.randrange(tail - 4) for _ in range(40))]:
-        assert "not a SentencePiece model, or cut short" in refused(tmp_path, whole[:length], "none")
+        assert "not a SentencePiece model, or truncated" in refused(tmp_path, whole[:length], "none")
 
 
 def drop(*names: bytes) -> bytes:

@@ -52,7 +52,7 @@ def refused(path: Path) -> str:
 def test_an_entry_twice(tmp_path: Path) -> None:
     path = vocabulary(tmp_path, [*SPECIAL, *WORDS, "a", "end"])
     message = refused(path)
-    assert message.startswith(', line 14: an entry must stand on one line only: "a" stands on line 9 too')
+    assert message.startswith(', line 14: an entry must be on one line only: "a" is on line 9 too')
     assert "delete line 14" in message
     assert "[unused9]" in message
     # Both ways out that it names work, and differ in the ids.
@@ -72,9 +72,9 @@ def test_an_entry_twice(tmp_path: Path) -> None:
         (["\u3000", "\u2028"], ", line 15: a vocabulary must not have more than one blank line"),
         (
             ["dog 7"],
-            'line 14: an entry must stand on one line only: "dog", the first word of "dog 7", stands on line 10',
+            'line 14: an entry must be on one line only: "dog", the first word of "dog 7", is on line 10',
         ),
-        (["[MASK]"], '"[MASK]" stands on line 5 too'),
+        (["[MASK]"], '"[MASK]" is on line 5 too'),
         (["x\ry"], ", line 14: the lines of a vocabulary must end in LF or CR LF"),
     ],
 )
@@ -91,7 +91,7 @@ def test_every_command_refuses_an_entry_twice(command: Command, tmp_path: Path) 
     ):
         done = command(*arguments)
         assert done.code == 1
-        assert "vocab.txt, line 14: an entry must stand on one line only" in done.error
+        assert "vocab.txt, line 14: an entry must be on one line only" in done.error
     assert not Path("store").exists()
     assert not Path("records").exists()
 
@@ -369,7 +369,7 @@ def test_files_beside_a_model_that_say_nothing_of_it(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="describes another model"):
         assert Tokenizer.from_file(path).lower_case
     config.write_text('{"lower_case": fal')
-    with pytest.raises(AlbertFastError, match=r"spiece\.config\.json: the file must be JSON"):
+    with pytest.raises(AlbertFastError, match=r"spiece\.config\.json, line 1: the file must be JSON"):
         Tokenizer.from_file(path)
     config.write_text('{"lower_case": "no"}')
     with pytest.raises(AlbertFastError, match='lower_case must be true or false, got "no"'):
@@ -383,7 +383,7 @@ def test_commands_refuse_a_damaged_file_too(command: Command, tmp_path: Path) ->
     Path("corpus.txt").write_text(TEXT)
     done = command("tokenize", "corpus.txt", "--tokenizer", path, "--output-dir", "store")
     assert done.code == 1
-    assert "spiece.config.json: the file must be JSON" in done.error
+    assert "spiece.config.json, line 1: the file must be JSON" in done.error
 
 
 def test_a_vocabulary_follows_hugging_faces_file(command: Command, tmp_path: Path) -> None:

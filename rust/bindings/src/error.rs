@@ -1,6 +1,7 @@
 //! Turns the core's errors into Python exceptions.
 
 use albert_fast_core::Error;
+use albert_fast_core::error::Facts;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::{PyErr, import_exception};
@@ -22,55 +23,25 @@ pub fn rule(option: &'static str, rule: impl Into<String>, value: impl std::fmt:
     to_python(Error::rule(option, rule, value))
 }
 
+/// Like [`rule`], for a number at a place of an array: `"got 7 at lengths[2]"`.
+pub fn rule_at(option: &'static str, rule: impl Into<String>, value: i64, place: impl std::fmt::Display) -> PyErr {
+    let raised = self::rule(option, rule, format!("{value} at {option}{place}"));
+    let set = Python::attach(|py| raised.value(py).setattr("value", value));
+    set.map_or_else(|failure| failure, |()| raised)
+}
+
 /// Returns the `AlbertFastError` for a bug.
 pub fn internal(reason: impl std::fmt::Display) -> PyErr {
     to_python(Error::Internal(reason.to_string()))
 }
 
 fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
-    let kind = match error {
-        Error::Io { .. } | Error::System { .. } => "io",
-        Error::Tokenizer { .. } => "tokenizer",
-        Error::Rule { .. } | Error::Conflict { .. } => "option",
-        Error::Exists { .. } => "exists",
-        Error::Input { .. } => "input",
-        Error::Internal(_) => "internal",
-        _ => "data",
-    };
+    let Facts { kind, path, line, byte, option, rule, value } = error.facts();
     raised.setattr("kind", kind)?;
-    match error {
-        Error::Rule { option, rule, value, .. } => {
-            raised.setattr("option", option)?;
-            raised.setattr("rule", rule)?;
-            raised.setattr("value", value)?;
-        }
-        Error::Conflict { option, path, .. } => {
-            raised.setattr("option", option)?;
-            raised.setattr("path", path)?;
-        }
-        Error::System { option, .. } => raised.setattr("option", option)?,
-        Error::Input { path, .. } => raised.setattr("path", path)?,
-        Error::Exists { path, .. }
-        | Error::Io { path, .. }
-        | Error::Tokenizer { path, .. }
-        | Error::Data { path, .. }
-        | Error::Row { path, .. } => {
-            raised.setattr("path", path)?;
-        }
-        Error::InvalidUtf8 { path, line, byte, .. } => {
-            raised.setattr("path", path)?;
-            raised.setattr("line", line)?;
-            raised.setattr("byte", byte)?;
-        }
-        Error::LineTooLong { path, line, .. } | Error::Line { path, line, .. } => {
-            raised.setattr("path", path)?;
-            raised.setattr("line", line)?;
-        }
-        Error::Byte { path, byte, .. } | Error::Record { path, offset: byte, .. } => {
-            raised.setattr("path", path)?;
-            raised.setattr("byte", byte)?;
-        }
-        _ => {}
-    }
-    Ok(())
+    raised.setattr("path", path)?;
+    raised.setattr("line", line)?;
+    raised.setattr("byte", byte)?;
+    raised.setattr("option", option)?;
+    raised.setattr("rule", rule)?;
+    raised.setattr("value", value)
 }

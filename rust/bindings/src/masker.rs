@@ -14,7 +14,7 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::{internal, rule, to_python};
+use crate::error::{internal, rule, rule_at, to_python};
 use crate::tokenizer::{PyTokenizer, word_boundary};
 
 /// Describes `value`, as an error shows what it got.
@@ -148,7 +148,7 @@ fn lengths(value: &Bound<'_, PyAny>, rows: usize, width: usize) -> PyResult<Vec<
     }
     if let Some(row) = lengths.iter().position(|&length| !(0..=width as i64).contains(&length)) {
         let wanted = format!("from 0 to {width}, the length of the rows");
-        return Err(rule("lengths", wanted, format!("{} at lengths[{row}]", lengths[row])));
+        return Err(rule_at("lengths", wanted, lengths[row], format!("[{row}]")));
     }
     Ok(lengths.into_iter().map(|length| length as usize).collect())
 }
@@ -260,11 +260,9 @@ impl PyMasker {
                 match error {
                     RowError::Id(OutsideVocabulary { column, id }) => {
                         let wanted = format!("from 0 to {}, the ids of the vocabulary", inner.vocab_size() - 1);
-                        rule("input_ids", wanted, format!("{id} at input_ids{}", place(column)))
+                        rule_at("input_ids", wanted, id.into(), place(column))
                     }
-                    RowError::Read((column, value)) => {
-                        rule("attention_mask", "0 or 1", format!("{value} at attention_mask{}", place(column)))
-                    }
+                    RowError::Read((column, value)) => rule_at("attention_mask", "0 or 1", value, place(column)),
                 }
             },
         )?;
@@ -292,7 +290,7 @@ fn shaped<T: Element>(
     if single {
         return Ok(values.into_pyarray(py).into_any());
     }
-    let array = Array2::from_shape_vec(shape, values).map_err(|error| internal(error))?;
+    let array = Array2::from_shape_vec(shape, values).map_err(internal)?;
     Ok(array.into_pyarray(py).into_any())
 }
 
@@ -360,7 +358,7 @@ impl PyMasker {
         let size = word_start.len() as u32;
         let ordinary = ordinary.map_or_else(|| (0..size).collect(), |ids| ids.as_array().to_vec());
         if let Some(id) = ordinary.iter().find(|&&id| id >= size) {
-            return Err(rule("ordinary", format!("below the vocabulary's size, {size}"), id));
+            return Err(rule("ordinary", format!("ids of the vocabulary, from 0 to {}", i64::from(size) - 1), id));
         }
         let word_end = word_ends.map_or_else(Vec::new, |ends| ends.as_array().to_vec());
         if !word_end.is_empty() && word_end.len() != word_start.len() {

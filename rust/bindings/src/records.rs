@@ -34,7 +34,7 @@ pub fn choice<T: serde::de::DeserializeOwned>(name: &'static str, value: &str, c
 
 /// Returns `value` as the Python object that `json.loads` would make of it.
 pub fn to_python_object(py: Python<'_>, value: &impl serde::Serialize) -> PyResult<Py<PyAny>> {
-    let text = serde_json::to_string(value).map_err(|error| internal(error))?;
+    let text = serde_json::to_string(value).map_err(internal)?;
     Ok(py.import("json")?.call_method1("loads", (text,))?.unbind())
 }
 
@@ -197,7 +197,7 @@ pub fn instances<'py>(
     for (number, document) in documents.iter().enumerate() {
         for segment in document {
             if let Some(id) = segment.iter().find(|&&id| id & !UNKNOWN_JOINS >= vocab.size) {
-                let wanted = format!("ids below the vocabulary's size, {}", vocab.size);
+                let wanted = format!("ids of the vocabulary, from 0 to {}", vocab.size - 1);
                 return Err(rule("documents", wanted, format!("{id} in document {number}")));
             }
             memory.push_segment(segment);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use albert_fast_core::Error;
-use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Told};
+use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Stated};
 use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer};
 use albert_fast_core::tokens::vocab::{Vocab, WordBoundary};
 use numpy::{IntoPyArray, PyArray1};
@@ -46,7 +46,7 @@ impl PyTokenizer {
         u32::try_from(id)
             .ok()
             .filter(|&id| (id as usize) < size)
-            .ok_or_else(|| rule("id", format!("from 0 to {}, the last of the vocabulary", size - 1), id))
+            .ok_or_else(|| rule("id", format!("an id of the vocabulary, from 0 to {}", size - 1), id))
     }
 
     /// Returns the ids of the special tokens. Fails if one is missing.
@@ -140,8 +140,9 @@ fn chosen_rules(
     keep_accents: Option<bool>,
     beside: &Beside,
 ) -> PyResult<TextRules> {
-    let choose = |name: &'static str, given: Option<bool>, trained: Option<&Told>, default: bool| match (given, trained)
-    {
+    let choose = |name: &'static str, given: Option<bool>, trained: Option<&Stated>, default: bool| match (
+        given, trained,
+    ) {
         (Some(given), Some(trained)) if given != trained.value => {
             let word = |value| if value { "True" } else { "False" };
             let rule = format!("{}, as {} says of {}", word(trained.value), trained.path.display(), path.display());
@@ -149,12 +150,12 @@ fn chosen_rules(
                        trained with";
             Err(to_python(Error::rule_with_fix(name, rule, word(given), fix)))
         }
-        _ => Ok(given.or(trained.map(|told| told.value)).unwrap_or(default)),
+        _ => Ok(given.or(trained.map(|stated| stated.value)).unwrap_or(default)),
     };
     if let Some(of_another) = &beside.of_another {
         let message =
             format!("{} describes another model than {}; it is ignored", of_another.display(), path.display());
-        let message = std::ffi::CString::new(message).map_err(|error| internal(error))?;
+        let message = std::ffi::CString::new(message).map_err(internal)?;
         PyErr::warn(py, &py.get_type::<PyUserWarning>(), &message, 1)?;
     }
     Ok(TextRules {
@@ -174,7 +175,7 @@ pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<bool>, O
         "wordpiece" => beside::of_vocabulary(&path).map_err(to_python)?,
         _ => return Err(rule("kind", "\"unigram\" or \"wordpiece\"", format!("{kind:?}"))),
     };
-    let value = |told: Option<Told>| told.map(|told| told.value);
+    let value = |stated: Option<Stated>| stated.map(|stated| stated.value);
     Ok((value(beside.lower_case), value(beside.keep_accents), beside.of_another))
 }
 

@@ -48,10 +48,14 @@ pub enum Error {
         limit: usize,
     },
     /// A tokenizer model cannot be used.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}{}{}: {reason}", path.display(), number("line", *line), number("byte", *byte))]
     Tokenizer {
-        /// The file of the model or vocabulary.
+        /// The file of the model or vocabulary, or a file next to it that describes it.
         path: PathBuf,
+        /// Line number, from 1, if the error is on a line.
+        line: Option<u64>,
+        /// Byte within the line, from 1, if the error is at a byte.
+        byte: Option<u64>,
         /// What is wrong and what to do.
         reason: String,
     },
@@ -117,12 +121,12 @@ pub enum Error {
         /// What to do, or empty if the rule says it.
         fix: String,
     },
-    /// An option contradicts another option or the data.
+    /// An option contradicts another option, or a path that it names cannot be used.
     #[error("{}{reason}", place(path.as_deref()))]
     Conflict {
         /// The option's name.
         option: &'static str,
-        /// The file or directory that the option contradicts, or that it names.
+        /// The file or directory, if there is one.
         path: Option<PathBuf>,
         /// What contradicts what, and what to do.
         reason: String,
@@ -159,7 +163,58 @@ pub enum Error {
     Interrupted(String),
 }
 
+/// What a program can read from an error without parsing its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts<'a> {
+    /// `"option"`, `"exists"`, `"input"`, `"tokenizer"`, `"data"`, `"io"`, `"internal"` or `"interrupted"`.
+    pub kind: &'static str,
+    /// The file or directory of the error.
+    pub path: Option<&'a Path>,
+    /// The line in `path`, from 1.
+    pub line: Option<u64>,
+    /// The byte in `line`, from 1, or in `path`, from 0, if there is no line.
+    pub byte: Option<u64>,
+    /// The name of the option.
+    pub option: Option<&'static str>,
+    /// What the option must be.
+    pub rule: Option<&'a str>,
+    /// What the option is.
+    pub value: Option<&'a str>,
+}
+
 impl Error {
+    /// Returns the error's kind, place and option.
+    pub fn facts(&self) -> Facts<'_> {
+        let of = |kind| Facts { kind, path: None, line: None, byte: None, option: None, rule: None, value: None };
+        match self {
+            Self::Io { path, .. } => Facts { path: Some(path), ..of("io") },
+            Self::InvalidUtf8 { path, line, byte, .. } => {
+                Facts { path: Some(path), line: Some(*line), byte: Some(*byte), ..of("data") }
+            }
+            Self::LineTooLong { path, line, .. } | Self::Line { path, line, .. } => {
+                Facts { path: Some(path), line: Some(*line), ..of("data") }
+            }
+            Self::Tokenizer { path, line, byte, .. } => {
+                Facts { path: Some(path), line: *line, byte: *byte, ..of("tokenizer") }
+            }
+            Self::Data { path, .. } | Self::Row { path, .. } => Facts { path: Some(path), ..of("data") },
+            Self::Byte { path, byte, .. } | Self::Record { path, offset: byte, .. } => {
+                Facts { path: Some(path), byte: Some(*byte), ..of("data") }
+            }
+            Self::Rule { option, rule, value, .. } => {
+                Facts { option: Some(option), rule: Some(rule), value: Some(value), ..of("option") }
+            }
+            Self::Conflict { option, path, .. } => {
+                Facts { option: Some(option), path: path.as_deref(), ..of("option") }
+            }
+            Self::Exists { path, .. } => Facts { path: Some(path), ..of("exists") },
+            Self::Input { path, .. } => Facts { path: path.as_deref(), ..of("input") },
+            Self::System { option, .. } => Facts { option: *option, ..of("io") },
+            Self::Internal(_) => of("internal"),
+            Self::Interrupted(_) => of("interrupted"),
+        }
+    }
+
     /// Returns an [`Error::Io`] with its path.
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io { action, path: path.as_ref().to_path_buf(), source }
@@ -233,8 +288,18 @@ impl Error {
 
     /// Returns an [`Error::Tokenizer`] with its path.
     pub fn tokenizer(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
-        Self::Tokenizer { path: path.as_ref().to_path_buf(), reason: reason.into() }
+        Self::Tokenizer { path: path.as_ref().to_path_buf(), line: None, byte: None, reason: reason.into() }
     }
+
+    /// Returns an [`Error::Tokenizer`] about a line, and a byte of it if `byte` is set.
+    pub fn tokenizer_at(path: impl AsRef<Path>, line: u64, byte: Option<u64>, reason: impl Into<String>) -> Self {
+        Self::Tokenizer { path: path.as_ref().to_path_buf(), line: Some(line), byte, reason: reason.into() }
+    }
+}
+
+/// Returns how a message continues after its path: ", line 3".
+fn number(what: &str, number: Option<u64>) -> String {
+    number.map_or_else(String::new, |number| format!(", {what} {number}"))
 }
 
 /// Returns how a message begins if it is about a path.
@@ -280,5 +345,106 @@ pub struct NoProgress;
 impl Progress for NoProgress {
     fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every variant, its message, and its facts: kind, path, line, byte, option, rule and value.
+    #[test]
+    fn messages_and_facts() {
+        type Row = (Error, &'static str, [&'static str; 7]);
+        let path = || PathBuf::from("a.txt");
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let rows: [Row; 18] = [
+            (
+                Error::io("cannot read", "a.txt", missing()),
+                "cannot read a.txt: entity not found",
+                ["io", "a.txt", "", "", "", "", ""],
+            ),
+            (
+                Error::InvalidUtf8 { path: path(), line: 3, byte: 5, value: 0xE4 },
+                "a.txt, line 3, byte 5: invalid UTF-8 (0xE4); ",
+                ["data", "a.txt", "3", "5", "", "", ""],
+            ),
+            (
+                Error::LineTooLong { path: path(), line: 3, limit: 9 },
+                "a.txt, line 3: longer than 9 bytes; ",
+                ["data", "a.txt", "3", "", "", "", ""],
+            ),
+            (Error::tokenizer("a.txt", "empty"), "a.txt: empty", ["tokenizer", "a.txt", "", "", "", "", ""]),
+            (
+                Error::tokenizer_at("a.txt", 2, None, "empty"),
+                "a.txt, line 2: empty",
+                ["tokenizer", "a.txt", "2", "", "", "", ""],
+            ),
+            (
+                Error::tokenizer_at("a.txt", 2, Some(7), "empty"),
+                "a.txt, line 2, byte 7: empty",
+                ["tokenizer", "a.txt", "2", "7", "", "", ""],
+            ),
+            (Error::data("a.txt", "damaged"), "a.txt: damaged", ["data", "a.txt", "", "", "", "", ""]),
+            (
+                Error::Record { path: path(), record: 4, offset: 90, reason: "damaged".into() },
+                "a.txt, record 4 at byte 90: damaged",
+                ["data", "a.txt", "", "90", "", "", ""],
+            ),
+            (Error::line("a.txt", 3, "damaged"), "a.txt, line 3: damaged", ["data", "a.txt", "3", "", "", "", ""]),
+            (Error::row("a.txt", 3, "damaged"), "a.txt, row 4: damaged", ["data", "a.txt", "", "", "", "", ""]),
+            (Error::byte("a.txt", 3, "damaged"), "a.txt, byte 3: damaged", ["data", "a.txt", "", "3", "", "", ""]),
+            (
+                Error::rule("ngram", "from 1 to 64", 0),
+                "ngram must be from 1 to 64, got 0",
+                ["option", "", "", "", "ngram", "from 1 to 64", "0"],
+            ),
+            (
+                Error::rule_with_fix("ngram", "from 1 to 64", 0, "pass 3"),
+                "ngram must be from 1 to 64, got 0; pass 3",
+                ["option", "", "", "", "ngram", "from 1 to 64", "0"],
+            ),
+            (
+                Error::conflict_at("output", "a.txt", "this input is the output"),
+                "a.txt: this input is the output",
+                ["option", "a.txt", "", "", "output", "", ""],
+            ),
+            (Error::exists("a.txt", "a file"), "a.txt: a file", ["exists", "a.txt", "", "", "", "", ""]),
+            (Error::input_at("a.txt", "no documents"), "a.txt: no documents", ["input", "a.txt", "", "", "", "", ""]),
+            (
+                Error::threads(9, &"none left"),
+                "cannot start 9 threads: none left; pass a smaller `num_threads`",
+                ["io", "", "", "", "num_threads", "", ""],
+            ),
+            (Error::Internal("no batch".into()), "internal error: no batch; ", ["internal", "", "", "", "", "", ""]),
+        ];
+        for (error, message, wanted) in rows {
+            let text = error.to_string();
+            let is_whole = !message.ends_with("; ");
+            assert!(text.starts_with(message) && (!is_whole || text == message), "{text}");
+            let Facts { kind, path, line, byte, option, rule, value } = error.facts();
+            let number = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
+            let path = path.map_or_else(String::new, |it| it.display().to_string());
+            let [option, rule, value] = [option, rule, value].map(|it| it.unwrap_or_default().to_owned());
+            assert_eq!([kind.to_owned(), path, number(line), number(byte), option, rule, value], wanted, "{text}");
+        }
+        let stopped = Error::Interrupted("run it again".into());
+        assert_eq!((stopped.to_string().as_str(), stopped.facts().kind), ("stopped; run it again", "interrupted"));
+        for (error, message) in
+            [(Error::conflict("rng", "rng='fast' only"), "rng='fast' only"), (Error::input("no input"), "no input")]
+        {
+            assert_eq!((error.to_string().as_str(), error.facts().path), (message, None));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_has_a_remedy() {
+        let error = Error::io("cannot write", "a.txt", std::io::Error::from(std::io::ErrorKind::StorageFull));
+        assert!(error.to_string().ends_with("; free some space and run the same command again to resume"));
+    }
+
+    #[test]
+    fn counts_have_the_right_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "file")), ["0 files", "1 file", "2 files"]);
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn run<T: Default + Send>(
     let mut end = None;
     loop {
         if !progress.report(stage, "bytes", input.bytes_read(), total) {
-            return Err(Error::Interrupted("the text was not read to its end".into()));
+            return Err(Error::Interrupted("the text was not read completely".into()));
         }
         let mut step = || {
             let (written, ()) = rayon::join(

@@ -279,7 +279,7 @@ impl<S: Source> Batched<S> {
     pub fn new(source: Arc<S>, batch_size: usize) -> Result<Self> {
         let (s, p) = (source.seq_length(), source.predictions());
         if s == 0 || p == 0 {
-            return Err(Error::input(format!("rows must have tokens and predictions, got {s} and {p}")));
+            return Err(Error::input(format!("rows must have at least 1 token and 1 prediction, got {s} and {p}")));
         }
         let most = MAX_BATCH / s.max(p);
         if !(1..=most).contains(&batch_size) {

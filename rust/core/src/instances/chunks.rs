@@ -232,7 +232,7 @@ impl ChunkIndex {
         let budget = (layout.max_checkpoints / layout.wave_tasks).max(1);
         loop {
             if !progress.report("plan", "documents", done, total) {
-                return Err(Error::Interrupted("the plan is not kept; start again to make it anew".into()));
+                return Err(Error::Interrupted("the plan was not saved, so it will be made again".into()));
             }
             let wave: Vec<_> = tasks.by_ref().take(layout.wave_tasks).collect();
             if wave.is_empty() {

@@ -330,17 +330,17 @@ impl Masker {
 /// The order of floating-point operations is that of the reference, which normalizes once for all and again at each
 /// draw. It is also that of `numpy.random.choice`, which divides the cumulative sum by its last value.
 pub fn ngram_cumulative(ngram: usize, favor_shorter: bool) -> Vec<f64> {
-    let mut shares: Vec<f64> = (1..=ngram).map(|n| 1.0 / n as f64).collect();
-    normalise(&mut shares);
+    let mut probabilities: Vec<f64> = (1..=ngram).map(|n| 1.0 / n as f64).collect();
+    normalize(&mut probabilities);
     if !favor_shorter {
-        shares.reverse();
+        probabilities.reverse();
     }
-    normalise(&mut shares);
+    normalize(&mut probabilities);
     let mut sum = 0.0;
-    let mut cumulative: Vec<f64> = shares
+    let mut cumulative: Vec<f64> = probabilities
         .iter()
-        .map(|share| {
-            sum += share;
+        .map(|probability| {
+            sum += probability;
             sum
         })
         .collect();
@@ -350,10 +350,10 @@ pub fn ngram_cumulative(ngram: usize, favor_shorter: bool) -> Vec<f64> {
     cumulative
 }
 
-fn normalise(shares: &mut [f64]) {
-    let sum = numpy_sum(shares);
-    for share in shares {
-        *share /= sum;
+fn normalize(probabilities: &mut [f64]) {
+    let sum = numpy_sum(probabilities);
+    for probability in probabilities {
+        *probability /= sum;
     }
 }
 

@@ -175,7 +175,7 @@ impl RowMasker {
         let named = [("pad_id", vocab.pad), ("cls_id", vocab.cls), ("sep_id", vocab.sep), ("mask_id", vocab.mask)];
         for (name, id) in named.into_iter().chain(special_ids.iter().map(|&id| ("special_ids", id))) {
             let Some(kind) = kinds.get_mut(id as usize) else {
-                return Err(Error::rule(name, format!("below the vocabulary's size, {}", vocab.size), id));
+                return Err(Error::rule(name, format!("an id of the vocabulary, from 0 to {}", vocab.size - 1), id));
             };
             *kind = (*kind & START) | SPECIAL | BORDER;
         }

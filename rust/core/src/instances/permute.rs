@@ -49,7 +49,7 @@ impl Permutation {
     /// # Panics
     /// If `index` is not below `n`.
     pub fn apply(&self, index: u64) -> u64 {
-        assert!(index < self.n, "index must be below {}; it is {index}", self.n);
+        assert!(index < self.n, "index must be below {}, got {index}", self.n);
         let mut value = index;
         loop {
             let (mut left, mut right) = (value / self.side, value % self.side);

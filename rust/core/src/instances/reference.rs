@@ -35,7 +35,7 @@ pub fn instances(
     let total = documents.num_documents() * options.dupe_factor;
     for done in 0..total {
         if done % REPORT_EVERY == 0 && !progress.report("instances", "documents", done, total) {
-            return Err(Error::Interrupted("no instances are kept; start again to make them anew".into()));
+            return Err(Error::Interrupted("no instances were saved, so they will be made again".into()));
         }
         let number = done % documents.num_documents();
         let document = documents.document(number);

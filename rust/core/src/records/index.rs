@@ -310,8 +310,8 @@ impl IndexedFile {
         match &self.copy {
             None => reason,
             Some(copy) => format!(
-                "{reason}; it was read from the decompressed copy {}: delete it, it is made again (where that does not help, \
-                 the file itself is damaged)",
+                "{reason}; this was read from the decompressed copy {}: delete the copy, and it will be made again (if that \
+                 does not help, the file itself is damaged)",
                 copy.display()
             ),
         }
@@ -333,7 +333,7 @@ impl IndexedFile {
                 let now = Stamp::of(&file).map_err(cannot_read)?;
                 if now != *stamp {
                     let (now, was) = (now.bytes, stamp.bytes);
-                    let reason = format!("it was changed after it was indexed ({was} bytes then, {now} now)");
+                    let reason = format!("the file changed after it was indexed ({was} bytes then, {now} now)");
                     return Err(Error::data(&self.path, self.blame_copy(reason)));
                 }
                 file

@@ -265,8 +265,8 @@ impl Job<'_> {
         let wrong = instances.iter().filter(|instance| instance.mislabeled).count();
         if wrong > 0 {
             self.notes.push(format!(
-                "{wrong} of {} instances have label 1 though B is of A's document, follows A or repeats it: as in the reference; \
-                 rng='fast' makes none",
+                "{wrong} of {} instances have label 1 although B is from A's document, follows A or repeats it: as in the reference; \
+                 rng='fast' makes no such instances",
                 instances.len()
             ));
         }

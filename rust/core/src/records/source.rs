@@ -106,8 +106,8 @@ impl RecordSource {
             if !has_boundaries && self.remask.as_ref().is_some_and(RowMasker::needs_word_starts) {
                 return Err(self.index.error(
                     number,
-                    "token_boundary is missing, from which masking anew knows where words begin: turn remask off, or give a \
-                     masker with do_whole_word_mask off"
+                    "token_boundary is missing, which masking again needs to know where words begin; pass remask=False, or a \
+                     masker with do_whole_word_mask=False"
                         .into(),
                 ));
             }
@@ -141,8 +141,8 @@ impl RecordSource {
             return Ok(());
         }
         let problem = format!(
-            "its tokens begin with id {first} and end with {last}; the masker's [CLS] and [SEP] are {cls} and {sep}: give a \
-             masker of the vocabulary that the records were made with"
+            "its tokens begin with id {first} and end with id {last}, but the masker's [CLS] and [SEP] are {cls} and {sep}; \
+             pass a masker with the vocabulary that the records were made with"
         );
         Err(self.index.error(number, problem))
     }
@@ -150,7 +150,7 @@ impl RecordSource {
     fn decode(&self, number: u64, buffer: &mut ReadBuffer, row: &mut Row<'_>) -> Result<()> {
         if !self.decode_any(number, buffer, row)? && self.boundaries {
             let problem =
-                "token_boundary is missing, which the first record of each file has: all records must be alike";
+                "token_boundary is missing, but the first record of each file has it; all records must be alike";
             return Err(self.index.error(number, problem.into()));
         }
         Ok(())
@@ -220,7 +220,7 @@ fn first_lengths(index: &RecordIndex, seq_length: Option<usize>) -> Result<(usiz
     };
     match seq_length {
         Some(wanted) if wanted != lengths.0 => {
-            Err(index.error(0, format!("the sequence length is {}; it must be {wanted}", lengths.0)))
+            Err(index.error(0, format!("the sequence length must be {wanted}, got {}", lengths.0)))
         }
         _ => Ok(lengths),
     }
@@ -228,7 +228,7 @@ fn first_lengths(index: &RecordIndex, seq_length: Option<usize>) -> Result<(usiz
 
 fn joined(problems: &[String]) -> String {
     match problems {
-        [] => "no ALBERT record".to_owned(),
+        [] => "not an ALBERT record".to_owned(),
         [only] => only.clone(),
         [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
     }

@@ -50,11 +50,11 @@ pub(crate) fn data_length(header: &[u8; HEADER_BYTES], index: u64) -> Result<u64
     let (length, crc) = header.split_at(8);
     let value = length.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
     if crc != masked_crc(length).to_le_bytes() {
-        let hint = if index == 0 { "this is no TFRecord file, or its start is damaged" } else { "damaged" };
+        let hint = if index == 0 { "this is not a TFRecord file, or its start is damaged" } else { "damaged" };
         return Err(format!("the length ({value}) fails its CRC: {hint}; nothing after it can be read"));
     }
     if value > MAX_RECORD_BYTES {
-        return Err(format!("a length of {value} bytes, over the {MAX_RECORD_BYTES} that make sense"));
+        return Err(format!("a length of {value} bytes, more than the maximum of {MAX_RECORD_BYTES}"));
     }
     Ok(value)
 }
@@ -79,7 +79,7 @@ pub(crate) fn read_error(path: &Path, source: std::io::Error, damaged: impl FnOn
     if source.raw_os_error().is_some() {
         Error::io("cannot read", path, source)
     } else {
-        damaged(format!("the gzip stream is cut off or damaged ({source})"))
+        damaged(format!("the gzip stream is truncated or damaged ({source})"))
     }
 }
 
@@ -121,7 +121,7 @@ impl RecordReader {
         let cannot_read = |source| Error::io("cannot read", &path, source);
         let file = File::open(&path).map_err(cannot_read)?;
         if file.metadata().map_err(cannot_read)?.is_dir() {
-            return Err(Error::data(&path, "a folder, not a record file"));
+            return Err(Error::data(&path, "a directory, not a record file"));
         }
         let (source, _) = decompressed(file).map_err(cannot_read)?;
         Ok(Self { path, source, data: Vec::new(), index: 0, offset: 0, ended: false })
@@ -146,14 +146,16 @@ impl RecordReader {
             return Ok(None);
         }
         if got < HEADER_BYTES as u64 {
-            return Err(self.damage(format!("the file ends {got} bytes into the 12-byte header of a record")));
+            return Err(self.damage(format!("the file ends after {got} of the 12 bytes of the record's header")));
         }
         header.copy_from_slice(&self.data);
         let length = data_length(&header, index).map_err(|reason| self.damage(reason))?;
         let wanted = length + FOOTER_BYTES as u64;
         let got = self.read_up_to(wanted)?;
         if got < wanted {
-            return Err(self.damage(format!("the file ends {got} bytes into the {wanted} of the record and its CRC")));
+            return Err(
+                self.damage(format!("the file ends after {got} of the {wanted} bytes of the record and its CRC"))
+            );
         }
         self.ended = false;
         self.index += 1;
@@ -285,7 +287,7 @@ mod tests {
     fn text_is_no_record_file() {
         let file = file_of(b"Just some text, in a file of another kind.\n");
         let error = RecordReader::open(file.path()).unwrap().read().unwrap_err().to_string();
-        assert!(error.contains("this is no TFRecord file"), "{error}");
+        assert!(error.contains("this is not a TFRecord file"), "{error}");
     }
 
     #[test]

@@ -84,8 +84,8 @@ pub(super) fn check(source: &mut Source, file: &InputFile) -> Result<()> {
     let reason = reason.or_else(|| {
         let kind = kind_of_name(&file.path).filter(|_| !is_blank)?;
         Some(format!(
-            "by its name this is {}, not text with one sentence per line; run albert-fast prepare-text on it and pass its \
-             output, or pass format=\"text\" to read it as plain text",
+            "by its name, this is {}, not text with one sentence per line; run albert-fast prepare-text on it and pass its \
+             output, or pass format='text' to read it as plain text",
             kind.what()
         ))
     });
@@ -109,7 +109,7 @@ fn why_not(head: &[u8], whole: bool) -> Option<String> {
         ),
     };
     if kind.may_be_text() {
-        reason.push_str(", or pass format=\"text\" to read it as plain text");
+        reason.push_str(", or pass format='text' to read it as plain text");
     }
     Some(reason)
 }
@@ -157,7 +157,7 @@ mod tests {
         ] {
             let reason = why_not(text.as_bytes(), true).unwrap_or_else(|| panic!("{text}"));
             assert!(reason.contains(what), "{reason}");
-            assert!(reason.contains("format=\"text\""), "{reason}");
+            assert!(reason.contains("format='text'"), "{reason}");
         }
         let reason = why_not(b"PAR1\x15\x04\x15\x10", false).unwrap();
         assert!(reason.contains("Parquet") && !reason.contains("format="), "{reason}");

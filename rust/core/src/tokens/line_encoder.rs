@@ -73,7 +73,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
     let Some(name) = &meta.tokenizer_file else {
         return Err(Error::data(
             store.folder().join(META_FILE),
-            "the store has no copy of its tokenizer: give the one that it was made with, or make the store again",
+            "the store has no copy of its tokenizer; pass the one that it was made with, or make the store again",
         ));
     };
     let rules = TextRules {
@@ -91,7 +91,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
         return Err(Error::data(
             path,
             format!(
-                "not the tokenizer that the store was made with (digest {}, {META_FILE} says {}): copy or make the store again",
+                "not the tokenizer that the store was made with (digest {}, but {META_FILE} says {}); copy the store again, or make it again",
                 tokenizer.digest(),
                 meta.tokenizer_digest
             ),

@@ -135,8 +135,8 @@ impl Header {
             return Err(format!("{} bytes are too few for a part's header; make the store again", bytes.len()));
         };
         if header[..8] != MAGIC {
-            let advice = "this is no part of a token store, or a damaged one; make the store again";
-            return Err(format!("begins with {:02X?} and not with {MAGIC:02X?}: {advice}", &header[..8]));
+            let advice = "this is not a part of a token store, or it is damaged; make the store again";
+            return Err(format!("begins with {:02X?} not with {MAGIC:02X?}: {advice}", &header[..8]));
         }
         let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
@@ -168,7 +168,7 @@ fn check_version(found: u32) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "has version {found}; this program reads version {VERSION}: make the store again, or use the other program"
+        "has version {found}, but this albert-fast reads version {VERSION}; make the store again, or use another albert-fast"
     ))
 }
 
@@ -177,5 +177,5 @@ fn check_endianness(path: &Path) -> Result<()> {
     if cfg!(target_endian = "little") {
         return Ok(());
     }
-    Err(Error::data(path, "token stores are little-endian and this machine is not; use another machine"))
+    Err(Error::data(path, "token stores are little-endian, but this machine is not; use another machine"))
 }

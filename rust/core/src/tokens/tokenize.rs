@@ -217,10 +217,11 @@ fn tokenize_from<E: Encode>(
         drop(writer);
         return Err(match error {
             Error::Interrupted(_) if resumable => {
-                Error::Interrupted(format!("{done} parts are finished; the same command goes on after them"))
+                Error::Interrupted(format!("{} finished; run the same command again to resume", counted(done, "part")))
             }
             Error::Interrupted(_) => {
-                Error::Interrupted("standard input and pipes cannot be read again: the same command starts anew".into())
+                let reason = "standard input and pipes cannot be read again; run the same command again to start over";
+                Error::Interrupted(reason.into())
             }
             error => {
                 // Nothing is finished, so nothing should prevent a run with a fixed input or other options.

@@ -188,7 +188,7 @@ impl Tokenizer {
                     &self.path,
                     format!(
                         "none of its {count} pieces is {}; ALBERT needs [CLS], [SEP], [MASK] and <pad>: train one with \
-                         `albert-fast train-tokenizer`, or give SentencePiece \
+                         `albert-fast train-tokenizer`, or with SentencePiece's \
                          control_symbols=[CLS],[SEP],[MASK] and pad_id=0",
                         if names[0] == names[1] {
                             names[0].to_owned()
@@ -471,7 +471,7 @@ impl Tokenizer {
                 && let Some(rest) = before_digit_comma(surface)
             {
                 ids_tell = false;
-                for (piece, id) in self.encode_anew(engine, &rest) {
+                for (piece, id) in self.encode_again(engine, &rest) {
                     scratch.ids.push(self.id_by_surface(&piece, id, mark_unknown));
                 }
                 let comma = self.piece_to_id(",").unwrap_or(self.unknown);
@@ -502,7 +502,7 @@ impl Tokenizer {
     }
 
     /// Returns the pieces of a separate text (`EncodeAsPieces`), without text rules.
-    fn encode_anew(&self, engine: &UnigramEngine, text: &str) -> Vec<Piece> {
+    fn encode_again(&self, engine: &UnigramEngine, text: &str) -> Vec<Piece> {
         let mut normal = Vec::new();
         let mut spans = Vec::new();
         engine.normalizer.normalize(text.as_bytes(), &mut normal);
@@ -544,7 +544,7 @@ impl Tokenizer {
         for (piece, _) in self.surfaces(engine, &scratch.normal, &mut scratch.spans) {
             match before_digit_comma(piece.as_bytes()).filter(|_| self.text_rules.is_some()) {
                 Some(rest) => {
-                    pieces.extend(self.encode_anew(engine, &rest).into_iter().map(|(piece, _)| piece));
+                    pieces.extend(self.encode_again(engine, &rest).into_iter().map(|(piece, _)| piece));
                     pieces.push(",".to_owned());
                 }
                 None => pieces.push(piece),
@@ -558,10 +558,9 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let mut bytes = Vec::new();
         for &id in ids {
-            let piece = self
-                .pieces
-                .get(id as usize)
-                .ok_or_else(|| Error::rule("ids", format!("below the vocabulary's size, {}", self.pieces.len()), id))?;
+            let piece = self.pieces.get(id as usize).ok_or_else(|| {
+                Error::rule("ids", format!("ids of the vocabulary, from 0 to {}", self.pieces.len() - 1), id)
+            })?;
             match (&self.engine, self.kinds[id as usize]) {
                 (Engine::WordPiece(_), _) => {
                     let rest = piece.strip_prefix("##");

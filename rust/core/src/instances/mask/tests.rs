@@ -229,9 +229,13 @@ fn a_vocabulary_without_ordinary_pieces_is_refused() {
 }
 
 /// Pearson's statistic against given fractions.
-fn chi_square(counts: &[u32], shares: &[f64]) -> f64 {
+fn chi_square(counts: &[u32], probabilities: &[f64]) -> f64 {
     let total = f64::from(counts.iter().sum::<u32>());
-    counts.iter().zip(shares).map(|(&count, share)| (f64::from(count) - total * share).powi(2) / (total * share)).sum()
+    counts
+        .iter()
+        .zip(probabilities)
+        .map(|(&count, probability)| (f64::from(count) - total * probability).powi(2) / (total * probability))
+        .sum()
 }
 
 #[test]

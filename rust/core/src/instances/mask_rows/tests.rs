@@ -200,8 +200,8 @@ proptest! {
     fn masks_restore_and_keep_to_the_rule((ids, context) in rows(), options in options(), key: u64) {
         let masker = RowMasker::new(&options, &vocab(), &[EXTRA]).unwrap();
         let out = masked(&masker, &ids, &context, &mut FastRng::keyed(key, 0, 0, 0));
-        let share = (attended(&ids, &context) as f64 * options.masked_lm_prob).round_ties_even() as usize;
-        let budget = share.max(1).min(options.max_predictions_per_seq.unwrap_or(usize::MAX));
+        let expected = (attended(&ids, &context) as f64 * options.masked_lm_prob).round_ties_even() as usize;
+        let budget = expected.max(1).min(options.max_predictions_per_seq.unwrap_or(usize::MAX));
         let budget = if options.masked_lm_prob == 0.0 { 0 } else { budget };
         prop_assert!(out.positions.len() <= budget * (1 + usize::from(options.do_permutation)));
         prop_assert!(out.positions.is_sorted_by(|a, b| a < b));

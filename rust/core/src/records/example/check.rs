@@ -37,7 +37,7 @@ impl Rules {
 
         let (s, p) = self.lengths.unwrap_or((ids.len(), labels.len()));
         if s == 0 || p == 0 {
-            problems.add(format!("input_ids has {s} values and masked_lm_ids {p}: neither may be empty"));
+            problems.add(format!("input_ids and masked_lm_ids must not be empty, got {s} and {p} values"));
         }
         let wanted = [s, s, p, p, p, 1, s, s];
         for (name, wanted) in FEATURES.iter().zip(wanted) {
@@ -46,7 +46,7 @@ impl Rules {
             }
             let length = example.0.get(*name).map_or(0, Values::len);
             if length != wanted {
-                problems.add(format!("{name} has {length} values; it must have {wanted}"));
+                problems.add(format!("{name} must have {wanted} values, got {length}"));
             }
         }
         if !problems.0.is_empty() {
@@ -54,42 +54,42 @@ impl Rules {
         }
 
         let tokens = mask.iter().take_while(|&&one| one == 1).count();
-        problems.first(FEATURES[1], &mask[tokens..], tokens, |&one| one == 0, "input_mask must be ones, then zeros");
+        problems.first(FEATURES[1], &mask[tokens..], tokens, |&one| one == 0, "ones, then zeros");
         self.check_ids(FEATURES[0], ids, &mut problems);
-        problems.first(FEATURES[0], &ids[tokens..], tokens, |&id| id == 0, "padding must be 0");
+        problems.first(FEATURES[0], &ids[tokens..], tokens, |&id| id == 0, "0 in the padding");
         let first = segments[..tokens].iter().take_while(|&&segment| segment == 0).count();
-        let rule = "segment_ids must be zeros, then ones";
+        let rule = "zeros, then ones";
         problems.first(FEATURES[6], &segments[first..tokens], first, |&segment| segment == 1, rule);
-        problems.first(FEATURES[6], &segments[tokens..], tokens, |&segment| segment == 0, "padding must be 0");
+        problems.first(FEATURES[6], &segments[tokens..], tokens, |&segment| segment == 0, "0 in the padding");
         if let Some(starts) = starts {
-            problems.first(TOKEN_BOUNDARY, &starts[..tokens], 0, |start| (0..=1).contains(start), "it must be 0 or 1");
-            problems.first(TOKEN_BOUNDARY, &starts[tokens..], tokens, |&start| start == 0, "padding must be 0");
+            problems.first(TOKEN_BOUNDARY, &starts[..tokens], 0, |start| (0..=1).contains(start), "0 or 1");
+            problems.first(TOKEN_BOUNDARY, &starts[tokens..], tokens, |&start| start == 0, "0 in the padding");
         }
-        problems.first(FEATURES[5], next, 0, |label| (0..=1).contains(label), "it must be 0 or 1");
+        problems.first(FEATURES[5], next, 0, |label| (0..=1).contains(label), "0 or 1");
         if let Some(cls_sep) = self.cls_sep {
             problems.layout(&ids[..tokens], first, cls_sep);
         }
 
         // Weights are written as exactly 1 and 0.
         let masks = weights.iter().take_while(|&&weight| weight.to_bits() == 1.0_f32.to_bits()).count();
-        let rule = "masked_lm_weights must be ones, then zeros";
+        let rule = "ones, then zeros";
         problems.first(FEATURES[4], &weights[masks..], masks, |&weight| weight == 0.0, rule);
         self.check_ids(FEATURES[2], labels, &mut problems);
-        let rule = format!("predictions lie on the record's {tokens} tokens");
+        let rule = format!("on the {tokens} tokens");
         let on_tokens = |&position: &i64| (0..tokens as i64).contains(&position);
         problems.first(FEATURES[3], &positions[..masks], 0, on_tokens, &rule);
         if let Some(at) = positions[..masks].windows(2).position(|pair| pair[0] >= pair[1]) {
             let (before, after) = (positions[at], positions[at + 1]);
-            problems.add(format!("masked_lm_positions: {after} after {before}: they must ascend"));
+            problems.add(format!("masked_lm_positions must ascend, got {after} after {before}"));
         }
-        problems.first(FEATURES[2], &labels[masks..], masks, |&id| id == 0, "padding must be 0");
-        problems.first(FEATURES[3], &positions[masks..], masks, |&position| position == 0, "padding must be 0");
+        problems.first(FEATURES[2], &labels[masks..], masks, |&id| id == 0, "0 in the padding");
+        problems.first(FEATURES[3], &positions[masks..], masks, |&position| position == 0, "0 in the padding");
         problems.0
     }
 
     fn check_ids(&self, name: &str, ids: &[i64], problems: &mut Problems) {
         let size = self.vocab_size.map_or(i64::from(u32::MAX) + 1, i64::from);
-        let rule = format!("ids must be from 0 to {}, the vocabulary's last", size - 1);
+        let rule = format!("from 0 to {}, the ids of the vocabulary", size - 1);
         problems.first(name, ids, 0, |id| (0..size).contains(id), &rule);
     }
 }
@@ -111,7 +111,7 @@ impl Problems {
         rule: &str,
     ) {
         if let Some(at) = values.iter().position(|value| !good(value)) {
-            self.add(format!("{name}: {} at position {}: {rule}", values[at], start + at));
+            self.add(format!("{name} must be {rule}, got {} at position {}", values[at], start + at));
         }
     }
 
@@ -122,7 +122,7 @@ impl Problems {
                 None if *name == TOKEN_BOUNDARY => {}
                 None => self.add(format!("{name} is missing")),
                 Some(values) if values.kind() != wanted => {
-                    self.add(format!("{name} is of type {}; it must be of type {wanted}", values.kind()));
+                    self.add(format!("{name} must be of type {wanted}, got {}", values.kind()));
                 }
                 Some(_) => {}
             }

@@ -152,7 +152,8 @@ impl Example {
 ///
 /// What is wrong with the bytes, if they are not such a message.
 pub fn decode(data: &[u8]) -> Result<Example, String> {
-    let example = proto::Example::decode(data).map_err(|error| format!("the data is no tf.train.Example ({error})"))?;
+    let example =
+        proto::Example::decode(data).map_err(|error| format!("the data is not a tf.train.Example ({error})"))?;
     let features = example.features.unwrap_or_default().feature;
     let values = |feature: proto::Feature| match feature.kind {
         Some(proto::Kind::Ints(list)) => Values::Ints(list.value),

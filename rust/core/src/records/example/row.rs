@@ -57,7 +57,7 @@ fn decode_any(data: &[u8], ids: u32, row: &mut Row<'_>) -> Result<bool, Vec<Stri
     let wanted = (row.input_ids.len(), row.masked_lm_ids.len());
     if let Some((s, p)) = Rules::lengths_of(&example).filter(|&lengths| lengths != wanted) {
         return Err(vec![format!(
-            "input_ids has {s} values and masked_lm_ids {p}; the first record has {} and {}, and all must be alike",
+            "input_ids has {s} values and masked_lm_ids {p}, but the first record has {} and {}; all records must be alike",
             wanted.0, wanted.1
         )]);
     }

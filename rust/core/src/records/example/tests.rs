@@ -225,7 +225,7 @@ proptest! {
 #[test]
 fn an_empty_message_and_foreign_features() {
     assert_eq!(decode(b"").unwrap(), Example::default());
-    assert!(decode(b"\xff\xff").unwrap_err().starts_with("the data is no tf.train.Example ("));
+    assert!(decode(b"\xff\xff").unwrap_err().starts_with("the data is not a tf.train.Example ("));
     let problems = Rules::default().check(&Example::default());
     // All features except `token_boundary`.
     assert_eq!(problems.len(), 7);
@@ -234,10 +234,7 @@ fn an_empty_message_and_foreign_features() {
     let other = Example([("image".to_owned(), Values::Bytes(2)), ("input_ids".to_owned(), Values::Nothing)].into());
     assert_eq!(decode(&serialize(other.0.iter(), true)).unwrap(), other);
     let problems = Rules::default().check(&other);
-    assert!(
-        problems.contains(&"input_ids is of type nothing; it must be of type Int64List".to_owned()),
-        "{problems:?}"
-    );
+    assert!(problems.contains(&"input_ids must be of type Int64List, got nothing".to_owned()), "{problems:?}");
     assert_eq!(problems.len(), 7);
 }
 
@@ -261,7 +258,7 @@ fn a_record_of_bert_is_good_and_one_with_more_features_too() {
         assert_eq!(Rules::default().check(&without), [format!("{name} is missing")]);
     }
     example.0.insert("token_boundary".to_owned(), Values::Floats(vec![1.0; 8]));
-    assert_eq!(Rules::default().check(&example), ["token_boundary is of type FloatList; it must be of type Int64List"]);
+    assert_eq!(Rules::default().check(&example), ["token_boundary must be of type Int64List, got FloatList"]);
 }
 
 /// Returns `[CLS] 10 11 [SEP] 12 [SEP]` with length 8, and two masked tokens out of 3.
@@ -289,46 +286,40 @@ fn each_rule_has_a_message() {
     for ((name, values), problem) in [
         (
             ints("input_ids", &[2, 10, 4, 3, 20, 3, 0, 0]),
-            "input_ids: 20 at position 4: ids must be from 0 to 19, the vocabulary's last",
+            "input_ids must be from 0 to 19, the ids of the vocabulary, got 20 at position 4",
         ),
         (
             ints("input_ids", &[2, -1, 4, 3, 4, 3, 0, 0]),
-            "input_ids: -1 at position 1: ids must be from 0 to 19, the vocabulary's last",
+            "input_ids must be from 0 to 19, the ids of the vocabulary, got -1 at position 1",
         ),
-        (ints("input_ids", &[2, 10, 4, 3, 4, 3, 5, 0]), "input_ids: 5 at position 6: padding must be 0"),
+        (ints("input_ids", &[2, 10, 4, 3, 4, 3, 5, 0]), "input_ids must be 0 in the padding, got 5 at position 6"),
         (ints("input_ids", &[9, 10, 4, 3, 4, 3, 0, 0]), "input_ids: the first token must be [CLS] (2)"),
         (ints("input_ids", &[2, 10, 4, 3, 4, 4, 0, 0]), "input_ids: the last token must be [SEP] (3)"),
         (
             ints("segment_ids", &[0, 0, 0, 1, 1, 1, 0, 0]),
             "segment_ids: segment 0 ends at position 3, which is not after a [SEP] (3)",
         ),
+        (ints("segment_ids", &[0, 0, 0, 0, 1, 0, 0, 0]), "segment_ids must be zeros, then ones, got 0 at position 5"),
+        (ints("segment_ids", &[0, 0, 0, 0, 1, 1, 1, 0]), "segment_ids must be 0 in the padding, got 1 at position 6"),
+        (ints("input_mask", &[1, 1, 1, 1, 1, 1, 0, 1]), "input_mask must be ones, then zeros, got 1 at position 7"),
+        (ints("input_mask", &[1; 7]), "input_mask must have 8 values, got 7"),
+        (ints("token_boundary", &[1, 2, 0, 1, 1, 1, 0, 0]), "token_boundary must be 0 or 1, got 2 at position 1"),
         (
-            ints("segment_ids", &[0, 0, 0, 0, 1, 0, 0, 0]),
-            "segment_ids: 0 at position 5: segment_ids must be zeros, then ones",
+            ints("token_boundary", &[1, 1, 0, 1, 1, 1, 1, 0]),
+            "token_boundary must be 0 in the padding, got 1 at position 6",
         ),
-        (ints("segment_ids", &[0, 0, 0, 0, 1, 1, 1, 0]), "segment_ids: 1 at position 6: padding must be 0"),
-        (
-            ints("input_mask", &[1, 1, 1, 1, 1, 1, 0, 1]),
-            "input_mask: 1 at position 7: input_mask must be ones, then zeros",
-        ),
-        (ints("input_mask", &[1; 7]), "input_mask has 7 values; it must have 8"),
-        (ints("token_boundary", &[1, 2, 0, 1, 1, 1, 0, 0]), "token_boundary: 2 at position 1: it must be 0 or 1"),
-        (ints("token_boundary", &[1, 1, 0, 1, 1, 1, 1, 0]), "token_boundary: 1 at position 6: padding must be 0"),
-        (ints("next_sentence_labels", &[2]), "next_sentence_labels: 2 at position 0: it must be 0 or 1"),
-        (ints("next_sentence_labels", &[]), "next_sentence_labels has 0 values; it must have 1"),
-        (
-            ints("masked_lm_positions", &[2, 6, 0]),
-            "masked_lm_positions: 6 at position 1: predictions lie on the record's 6 tokens",
-        ),
-        (ints("masked_lm_positions", &[4, 4, 0]), "masked_lm_positions: 4 after 4: they must ascend"),
-        (ints("masked_lm_positions", &[2, 4, 1]), "masked_lm_positions: 1 at position 2: padding must be 0"),
-        (ints("masked_lm_ids", &[11, 12, 1]), "masked_lm_ids: 1 at position 2: padding must be 0"),
+        (ints("next_sentence_labels", &[2]), "next_sentence_labels must be 0 or 1, got 2 at position 0"),
+        (ints("next_sentence_labels", &[]), "next_sentence_labels must have 1 values, got 0"),
+        (ints("masked_lm_positions", &[2, 6, 0]), "masked_lm_positions must be on the 6 tokens, got 6 at position 1"),
+        (ints("masked_lm_positions", &[4, 4, 0]), "masked_lm_positions must ascend, got 4 after 4"),
+        (ints("masked_lm_positions", &[2, 4, 1]), "masked_lm_positions must be 0 in the padding, got 1 at position 2"),
+        (ints("masked_lm_ids", &[11, 12, 1]), "masked_lm_ids must be 0 in the padding, got 1 at position 2"),
         (
             ints("masked_lm_ids", &[11, 99, 0]),
-            "masked_lm_ids: 99 at position 1: ids must be from 0 to 19, the vocabulary's last",
+            "masked_lm_ids must be from 0 to 19, the ids of the vocabulary, got 99 at position 1",
         ),
-        (floats(&[1.0, 0.5, 0.0]), "masked_lm_weights: 0.5 at position 1: masked_lm_weights must be ones, then zeros"),
-        (floats(&[1.0, 0.0, 1.0]), "masked_lm_weights: 1 at position 2: masked_lm_weights must be ones, then zeros"),
+        (floats(&[1.0, 0.5, 0.0]), "masked_lm_weights must be ones, then zeros, got 0.5 at position 1"),
+        (floats(&[1.0, 0.0, 1.0]), "masked_lm_weights must be ones, then zeros, got 1 at position 2"),
     ] {
         let mut example = good();
         example.0.insert(name.to_owned(), values);

@@ -61,8 +61,8 @@ pub(super) fn files(
 fn size_of(path: &Path) -> Result<u64> {
     let metadata = path.metadata().map_err(|source| Error::io("cannot read", path, source))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "no regular file" };
-        return Err(Error::data(path, format!("{what}; records are read in any order, from files only")));
+        let what = if metadata.is_dir() { "a directory" } else { "not a regular file" };
+        return Err(Error::data(path, format!("{what}; records are read in random order, which needs regular files")));
     }
     Ok(metadata.len())
 }
@@ -149,7 +149,7 @@ impl Builder<'_> {
             _ if !is_gzip => {
                 let offsets = walk.run(stop, |_| Ok(()))?;
                 if offsets.last() != Some(&stamp.bytes) {
-                    return Err(Error::data(path, "it became shorter while it was indexed"));
+                    return Err(Error::data(path, "the file became shorter while it was being indexed"));
                 }
                 (self.keep(file, path, stamp)?, offsets)
             }
@@ -185,7 +185,7 @@ impl Builder<'_> {
     /// Decompresses into a spool.
     fn spool(&self, walk: Walk<'_>, stop: &Stop) -> Result<(Data, Vec<u64>)> {
         let folder = std::env::temp_dir();
-        let cannot_write = |source| Error::io("cannot decompress records into the folder", &folder, source);
+        let cannot_write = |source| Error::io("cannot decompress records into the directory", &folder, source);
         let spool = self.spools.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut spool = match spool {
             Some(spool) => spool,

@@ -20,7 +20,7 @@ impl Stop {
 }
 
 pub(super) fn interrupted() -> Error {
-    Error::Interrupted("the record files were not read to their end".into())
+    Error::Interrupted("the record files were not read completely".into())
 }
 
 /// The progress of the work, in bytes.

@@ -204,7 +204,7 @@ fn what_cannot_be_written_or_read_is_an_error() {
     let error = open(&paths, Some(&paths[0])).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot create the directory {}", paths[0].display())), "{error}");
     let error = open(&[folder.path().to_owned()], None).unwrap_err().to_string();
-    assert!(error.contains("a folder; records are read in any order, from files only"), "{error}");
+    assert!(error.contains("a directory; records are read in random order"), "{error}");
     let error = open(&[folder.path().join("no")], None).unwrap_err().to_string();
     assert!(error.starts_with("cannot read ") && error.contains("No such file"), "{error}");
 }
@@ -220,10 +220,13 @@ fn damage_is_found_when_the_index_is_built() {
     for (bytes, wanted) in [
         (&length[..], "record 1 at byte 19: the length (2) fails its CRC: damaged; nothing after it can be read"),
         (&crc, "record 1 at byte 19: the length (3) fails its CRC: damaged; nothing after it can be read"),
-        (&good[..good.len() - 1], "record 2 at byte 38: the file ends 8 bytes into the 9 of the record and its CRC"),
-        (&good[..24], "record 1 at byte 19: the file ends 5 bytes into the 12-byte header of a record"),
-        (&good[..31], "record 1 at byte 19: the file ends 0 bytes into the 7 of the record and its CRC"),
-        (b"Just some text, in a file of another kind.\n", "this is no TFRecord file, or its start is damaged"),
+        (
+            &good[..good.len() - 1],
+            "record 2 at byte 38: the file ends after 8 of the 9 bytes of the record and its CRC",
+        ),
+        (&good[..24], "record 1 at byte 19: the file ends after 5 of the 12 bytes of the record's header"),
+        (&good[..31], "record 1 at byte 19: the file ends after 0 of the 7 bytes of the record and its CRC"),
+        (b"Just some text, in a file of another kind.\n", "this is not a TFRecord file, or its start is damaged"),
     ] {
         for (name, bytes) in [("a", bytes.to_vec()), ("a.gz", gzip(bytes))] {
             let path = put(&folder, name, &bytes);
@@ -235,7 +238,7 @@ fn damage_is_found_when_the_index_is_built() {
     let path = put(&folder, "cut.gz", &zipped[..zipped.len() / 2]);
     for indexes in [None, Some(folder.path())] {
         let error = open(std::slice::from_ref(&path), indexes).unwrap_err().to_string();
-        assert!(error.contains("the gzip stream is cut off or damaged"), "{error}");
+        assert!(error.contains("the gzip stream is truncated or damaged"), "{error}");
     }
     // Nothing is left of it.
     assert_eq!(names(folder.path()), ["a", "a.gz", "cut.gz"]);
@@ -349,8 +352,11 @@ fn files_that_are_opened_for_a_read_are_found_from_any_folder() {
     let mut buffer = ReadBuffer::default();
     for (number, path) in [(0, &paths[0]), (3, &paths[1])] {
         let error = index.read(number, &mut buffer).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{}: it was changed after it was indexed", path.display())), "{error}");
-        assert_eq!(error.contains(&format!("copy {}: delete it, it is made again", copy.display())), number == 3);
+        assert!(error.starts_with(&format!("{}: the file changed after it was indexed", path.display())), "{error}");
+        assert_eq!(
+            error.contains(&format!("copy {}: delete the copy, and it will be made again", copy.display())),
+            number == 3
+        );
     }
     std::fs::remove_file(&copy).unwrap();
     let error = index.read(3, &mut buffer).unwrap_err().to_string();
@@ -373,7 +379,10 @@ fn a_damaged_copy_is_named_and_can_be_made_again() {
             let Error::Record { path, record: 1, offset: 19, reason } = error else { panic!("{error}") };
             assert_eq!(path, paths[0]);
             assert!(reason.contains(wanted), "{reason}");
-            let advice = format!("read from the decompressed copy {}: delete it, it is made again", copy.display());
+            let advice = format!(
+                "read from the decompressed copy {}: delete the copy, and it will be made again",
+                copy.display()
+            );
             assert!(reason.contains(&advice), "{reason}");
             // The error about a whole record does not blame the copy.
             assert!(index.error(1, "bad".into()).to_string().ends_with(": bad"));

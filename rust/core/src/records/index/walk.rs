@@ -107,9 +107,9 @@ impl Frames<'_> {
             0 => Ok(self.offsets),
             HEADER_BYTES => {
                 let (wanted, got) = (self.rest, self.rest - self.skip);
-                Err(self.damage(format!("the file ends {got} bytes into the {wanted} of the record and its CRC")))
+                Err(self.damage(format!("the file ends after {got} of the {wanted} bytes of the record and its CRC")))
             }
-            got => Err(self.damage(format!("the file ends {got} bytes into the 12-byte header of a record"))),
+            got => Err(self.damage(format!("the file ends after {got} of the 12 bytes of the record's header"))),
         }
     }
 

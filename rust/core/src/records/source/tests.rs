@@ -307,7 +307,7 @@ fn other_records_are_refused() {
     frame(&mut bytes, |out| out.extend_from_slice(b"no example"));
     let with = |bytes: &[u8]| open(&[put(&folder, "a", bytes)], RecordOptions::default()).unwrap_err().to_string();
     let error = with(&bytes);
-    assert!(error.contains("record 0 at byte 0: the data is no tf.train.Example"), "{error}");
+    assert!(error.contains("record 0 at byte 0: the data is not a tf.train.Example"), "{error}");
     let mut empty = Vec::new();
     frame(&mut empty, |_| {});
     let error = with(&empty);
@@ -333,7 +333,7 @@ fn without_boundaries(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn records_without_boundaries_are_read_but_not_masked_anew() {
+fn records_without_boundaries_are_read_but_not_masked_again() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = records(0..30, &options(64));
     let with = put(&folder, "a", &bytes);
@@ -369,11 +369,11 @@ fn records_without_boundaries_are_read_but_not_masked_anew() {
     let mut lists = Lists::new((64, 8));
     let error = source.fill(30, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
     let Error::Record { record: 30, reason, .. } = error else { panic!("{error}") };
-    assert!(reason.contains("token_boundary is missing, which the first record"), "{reason}");
+    assert!(reason.contains("token_boundary is missing, but the first record"), "{reason}");
 }
 
 #[test]
-fn damage_behind_the_first_record_is_told_when_it_is_read() {
+fn damage_after_the_first_record_is_reported_when_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = records(0..30, &options(64));
     let at = bytes.len() - 20;

@@ -34,8 +34,8 @@ pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
         return Err(Error::exists(
             folder,
             format!(
-                "the directory holds {name}, but neither {} nor {FILE}, which would say what it was made of; pass another \
-                 `output_dir`, or overwrite=True to remove the records there",
+                "the directory holds {name}, but neither {} nor {FILE}, which say what it was made from; pass another \
+                 `output_dir`, or overwrite=True to remove the records",
                 dataset::FILE
             ),
         ));
@@ -87,7 +87,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 fn names(folder: &Path) -> Result<Vec<String>> {
-    let cannot_read = |error| Error::io("cannot read the folder", folder, error);
+    let cannot_read = |error| Error::io("cannot read the directory", folder, error);
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(cannot_read)?,

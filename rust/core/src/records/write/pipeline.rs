@@ -185,7 +185,7 @@ pub(super) fn run<S: InstanceSource>(
         Some(error) => Err(error),
         // Only a panic ends one of the threads without an event.
         None if shards.iter().any(Option::is_none) => {
-            Err(Error::data(folder, "writing stopped early; run the same command again to go on"))
+            Err(Error::data(folder, "writing stopped early; run the same command again to resume"))
         }
         None => Ok(()),
     }
@@ -202,7 +202,7 @@ fn stopped(events: &Receiver<Event>, shards: &mut [Option<Shard>]) -> Error {
         }
     }
     Error::Interrupted(format!(
-        "run the same command again to go on: {} of {} shards are complete",
+        "{} of {} shards are complete; run the same command again to resume",
         shards.iter().flatten().count(),
         shards.len()
     ))

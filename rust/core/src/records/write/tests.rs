@@ -248,7 +248,7 @@ fn slow(num_shards: u64) -> (Made, RecordsOptions) {
 }
 
 #[test]
-fn a_stopped_run_goes_on_and_ends_with_the_same_bytes() {
+fn a_stopped_run_resumes_and_ends_with_the_same_bytes() {
     let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (source, options) = slow(12);
     make(source.count, whole.path(), &options).unwrap();
@@ -505,7 +505,7 @@ fn a_write_that_fails_leaves_nothing_half_written() {
 }
 
 #[test]
-fn the_cap_on_masks_is_told_with_its_number() {
+fn the_cap_on_masks_is_named_with_its_number() {
     let mut options = InstanceOptions::default();
     let warning = masking_warning(&options).unwrap();
     assert!(

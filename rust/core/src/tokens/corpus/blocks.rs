@@ -346,7 +346,7 @@ fn skip(source: &mut Source, file: &InputFile) -> Result<()> {
     if skipped < wanted {
         return Err(Error::data(
             &file.path,
-            "ends before the place where tokenizing stopped; overwrite=True starts afresh",
+            "ends before the place where tokenizing stopped; pass overwrite=True to start over",
         ));
     }
     source.skip -= skipped;

@@ -83,19 +83,20 @@ impl TokenStore {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let unfinished = folder.join(super::JOURNAL_FILE).is_file();
                 let advice = if unfinished {
-                    "tokenizing into it is not finished: the same tokenize command goes on"
+                    "tokenizing is not finished: run the same tokenize command again to resume"
                 } else {
-                    "it is not a token store: make one with albert-fast tokenize"
+                    "this is not a token store: make one with albert-fast tokenize"
                 };
                 return Err(Error::data(folder, format!("there is no {META_FILE}; {advice}")));
             }
             text => text.map_err(|e| Error::io("cannot read", &path, e))?,
         };
-        let damaged =
-            |e: serde_json::Error| Error::data(&path, format!("not a store's description ({e}); make the store again"));
+        let damaged = |e: serde_json::Error| {
+            Error::data(&path, format!("not the description of a token store ({e}); make the store again"))
+        };
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(damaged)?;
         if value["format"] != FORMAT {
-            return Err(Error::data(&path, format!("\"format\" is {} and not \"{FORMAT}\"", value["format"])));
+            return Err(Error::data(&path, format!("format must be \"{FORMAT}\", got {}", value["format"])));
         }
         // Other versions may have other fields, so the version is checked before any field is missed.
         check_version(value["version"].as_u64().map_or(0, |v| u32::try_from(v).unwrap_or(u32::MAX)))
@@ -221,7 +222,10 @@ impl Documents for TokenStore {
             return Ok(());
         }
         let path = &self.parts[part].path;
-        Err(Error::data(path, format!("the ends of document {within} do not ascend; copy or make the store again")))
+        Err(Error::data(
+            path,
+            format!("the ends of document {within} do not ascend; copy the store again, or make it again"),
+        ))
     }
 
     /// # Panics
@@ -245,15 +249,17 @@ impl MappedPart {
         let damaged = |reason: String| Error::data(&path, reason);
         let file = match File::open(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damaged(format!("{META_FILE} names this part, but it is not there; make the store again")));
+                return Err(damaged(format!(
+                    "{META_FILE} lists this part, but the file does not exist; make the store again"
+                )));
             }
             file => file.map_err(|e| Error::io("cannot read", &path, e))?,
         };
         let bytes = file.metadata().map_err(|e| Error::io("cannot read", &path, e))?.len();
         if bytes != meta.bytes {
-            let what = if bytes < meta.bytes { "cut short" } else { "too long" };
-            let found = format!("{bytes} bytes, where {META_FILE} says {}", meta.bytes);
-            return Err(damaged(format!("{what}: {found}; copy or make the store again")));
+            let what = if bytes < meta.bytes { "truncated" } else { "too long" };
+            let found = format!("{bytes} bytes, but {META_FILE} says {}", meta.bytes);
+            return Err(damaged(format!("{what}: {found}; copy the store again, or make it again")));
         }
         // SAFETY: parts are never written to under their final name (see `TokenStore`), so the map does not change.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", &path, e))?;
@@ -266,12 +272,13 @@ impl MappedPart {
             documents: meta.documents,
         };
         if header != expected {
-            return Err(damaged(format!("the header says {header:?}, {META_FILE} {expected:?}; make the store again")));
+            return Err(damaged(format!(
+                "the header says {header:?}, but {META_FILE} says {expected:?}; make the store again"
+            )));
         }
-        let layout = header
-            .layout()
-            .filter(|l| l.document_ends.end == bytes)
-            .ok_or_else(|| damaged(format!("{header:?} does not make {bytes} bytes; make the store again")))?;
+        let layout = header.layout().filter(|l| l.document_ends.end == bytes).ok_or_else(|| {
+            damaged(format!("a part with {header:?} must not have {bytes} bytes; make the store again"))
+        })?;
         let part = Self { path, header, layout, map };
         part.check_borders().map_err(|reason| Error::data(&part.path, reason))?;
         Ok(part)
@@ -302,22 +309,26 @@ impl MappedPart {
         let Header { tokens, sentences, documents, .. } = self.header;
         let borders = |name: &str, ends: &[u64], total: u64| match (ends.first(), ends.last()) {
             (Some(&first), Some(&last)) if first > 0 && last == total => Ok(()),
-            (first, last) => Err(format!(
-                "{name} ends run from {first:?} to {last:?} and not from above 0 to {total}; make the store again"
+            (Some(first), Some(last)) => Err(format!(
+                "{name} ends must run from at least 1 to {total}, got {first} to {last}; make the store again"
             )),
+            _ => Err(format!("there are no {name} ends; make the store again")),
         };
         if documents > sentences || sentences > tokens {
-            return Err(format!("{documents} documents, {sentences} sentences, {tokens} tokens: make the store again"));
+            return Err(format!(
+                "{documents} documents, {sentences} sentences and {tokens} tokens contradict each other; make the store again"
+            ));
         }
         borders("sentence", sentence_ends, tokens)?;
         borders("document", document_ends, sentences)
     }
 
     fn verify(&self, meta: &PartMeta) -> Result<()> {
-        let damaged = |reason: String| Err(Error::data(&self.path, reason + "; copy or make the store again"));
+        let damaged =
+            |reason: String| Err(Error::data(&self.path, reason + "; copy the store again, or make it again"));
         let sum = checksum(&self.map[..]).map_err(|e| Error::io("cannot read", &self.path, e))?;
         if sum != meta.xxh3_128 {
-            return damaged(format!("its XXH3-128 is {sum}, where {META_FILE} says {}", meta.xxh3_128));
+            return damaged(format!("its checksum (XXH3-128) is {sum}, but {META_FILE} says {}", meta.xxh3_128));
         }
         let Part { ids, sentence_ends, document_ends } = self.arrays();
         for (name, ends) in [("sentence", sentence_ends), ("document", document_ends)] {
@@ -331,7 +342,7 @@ impl MappedPart {
             Ids::U32(ids) => ids.iter().position(|&id| id >= vocab_size),
         };
         match position {
-            Some(i) => damaged(format!("token {i} has id {}, and the vocabulary {vocab_size} pieces", ids.get(i))),
+            Some(i) => damaged(format!("token {i} has id {}, but the vocabulary has {vocab_size} pieces", ids.get(i))),
             None => Ok(()),
         }
     }

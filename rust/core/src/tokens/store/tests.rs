@@ -126,9 +126,9 @@ fn damage_is_found_and_named() {
     type Damage = fn(&mut Vec<u8>);
     // Detected when the store is opened: the damage, and words of the error.
     let cases: [(Damage, &str); 8] = [
-        (|b| b.truncate(b.len() - 1), "cut short"),
-        (|b| b.truncate(10), "cut short"),
-        (Vec::clear, "cut short"),
+        (|b| b.truncate(b.len() - 1), "truncated"),
+        (|b| b.truncate(10), "truncated"),
+        (Vec::clear, "truncated"),
         (|b| b.push(0), "too long"),
         (|b| b[0] = b'X', "begins with"),
         (|b| b[8] = 2, "version 2"),

@@ -91,8 +91,8 @@ impl Journal {
                 if streams || found.inputs.iter().take(reached).any(|r| r.bytes.is_none()) {
                     self.parts.clear();
                     note = Some(
-                        "an earlier run was stopped; standard input and pipes cannot be read again, so this one \
-                         started anew"
+                        "started over, because an earlier command was stopped, and standard input and pipes cannot be \
+                         read again"
                             .into(),
                     );
                 } else {

@@ -211,7 +211,7 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_stopped_run_goes_on_and_ends_with_the_same_bytes() {
+fn a_stopped_run_resumes_and_ends_with_the_same_bytes() {
     let texts: Vec<Vec<u8>> = corpus()
         .into_iter()
         .enumerate()
@@ -227,7 +227,7 @@ fn a_stopped_run_goes_on_and_ends_with_the_same_bytes() {
             // A run that stops at its report `at`, then one that finishes.
             let mut stop = StopAt::new(at);
             match tokenize(&case.inputs, &TOY, &case.output, &options, &mut stop) {
-                Err(Error::Interrupted(text)) => assert!(text.contains("goes on"), "{text}"),
+                Err(Error::Interrupted(text)) => assert!(text.contains("again to resume"), "{text}"),
                 Ok(_) => break,
                 Err(other) => panic!("{other}"),
             }
@@ -332,7 +332,7 @@ fn other_options_and_input_are_refused_by_name() {
 }
 
 #[test]
-fn mended_input_goes_on() {
+fn a_run_resumes_with_fixed_input() {
     let mut texts: Vec<Vec<u8>> = corpus().into_iter().map(String::into_bytes).collect();
     let good = texts[4].clone();
     texts[4].extend_from_slice(b"\xFF\n");
@@ -410,10 +410,10 @@ fn standard_input() {
     };
     let mut stop = StopAt::new(8);
     let error = run(&mut stop).unwrap_err().to_string();
-    assert!(error.contains("starts anew"), "{error}");
+    assert!(error.contains("again to start over"), "{error}");
     assert_eq!(stop.total, 0);
     let summary = run(&mut NoProgress).unwrap();
-    assert!(summary.resumed_parts == 0 && summary.notes[0].contains("started anew"), "{summary:?}");
+    assert!(summary.resumed_parts == 0 && summary.notes[0].starts_with("started over"), "{summary:?}");
     let part = Path::new("part-00000.tokens");
     assert_eq!(folder_files(&case.output)[part], whole[part]);
     assert_eq!(folder_files(&case.output).len(), whole.len());

@@ -19,7 +19,7 @@ const WHOLE: &str = "tokenizer.json";
 
 /// A rule and the file that states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Stated {
     /// Whether the rule is on.
     pub value: bool,
     /// The file that states it.
@@ -30,9 +30,9 @@ pub struct Told {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
     /// Whether text was lowercased; `None` if no file says so.
-    pub lower_case: Option<Told>,
+    pub lower_case: Option<Stated>,
     /// Whether accents were kept; `None` if no file says so.
-    pub keep_accents: Option<Told>,
+    pub keep_accents: Option<Stated>,
     /// A file that names another model's digest, so it says nothing about this one.
     pub of_another: Option<PathBuf>,
 }
@@ -44,9 +44,9 @@ impl Beside {
 
     /// Adds the rules in a file, unless an earlier file stated them.
     fn add(&mut self, path: &Path, lower_case: Option<bool>, keep_accents: Option<bool>) {
-        let told = |value| Told { value, path: path.to_path_buf() };
-        self.lower_case = self.lower_case.take().or_else(|| lower_case.map(told));
-        self.keep_accents = self.keep_accents.take().or_else(|| keep_accents.map(told));
+        let stated = |value| Stated { value, path: path.to_path_buf() };
+        self.lower_case = self.lower_case.take().or_else(|| lower_case.map(stated));
+        self.keep_accents = self.keep_accents.take().or_else(|| keep_accents.map(stated));
     }
 }
 
@@ -129,8 +129,8 @@ pub fn of_vocabulary(vocabulary: &Path) -> Result<Beside> {
     if strips == Some(true) && lower_case == Some(false) {
         return Err(Error::tokenizer(
             path,
-            "strip_accents must not be true where do_lower_case is false: WordPiece text loses its accents here only \
-             where it is lower-cased; set it to null if the model was trained so",
+            "strip_accents must not be true if do_lower_case is false, because albert-fast strips accents only from \
+             lowercased WordPiece text; set it to null if the model was trained that way",
         ));
     }
     beside.add(&path, lower_case, strips.map(|strips| !strips));
@@ -146,8 +146,8 @@ fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
     };
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
     let found = serde_json::from_slice::<Value>(content).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        broken(path, &format!("the file must be JSON, and is not at line {line}, column {column}"))
+        let reason = format!("the file must be JSON, but is not at column {}; {FIX}", error.column());
+        Error::tokenizer_at(path, error.line() as u64, None, reason)
     })?;
     match found {
         Value::Object(found) => Ok(Some(found)),
@@ -163,8 +163,10 @@ fn flag(path: &Path, found: &Map<String, Value>, key: &str) -> Result<Option<boo
     }
 }
 
+const FIX: &str = "fix this file, which says what text the tokenizer was trained on, or remove it";
+
 fn broken(path: &Path, reason: &str) -> Error {
-    Error::tokenizer(path, format!("{reason}; it says what text the tokenizer was trained on: repair it, or remove it"))
+    Error::tokenizer(path, format!("{reason}; {FIX}"))
 }
 
 #[cfg(test)]
@@ -172,8 +174,8 @@ mod tests {
     use super::*;
 
     /// Returns a rule's value and the name of the file that states it.
-    fn told(rule: Option<&Told>) -> Option<(bool, &str)> {
-        rule.map(|told| (told.value, told.path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()))
+    fn stated(rule: Option<&Stated>) -> Option<(bool, &str)> {
+        rule.map(|stated| (stated.value, stated.path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default()))
     }
 
     #[test]
@@ -188,7 +190,7 @@ mod tests {
             of_model(&model, b"abc")
         };
         let found = said(&format!(r#"{{"model_sha256": "{digest}", "lower_case": false, "other": 1}}"#)).unwrap();
-        assert_eq!(told(found.lower_case.as_ref()), Some((false, "spiece.config.json")));
+        assert_eq!(stated(found.lower_case.as_ref()), Some((false, "spiece.config.json")));
         assert_eq!((found.keep_accents, found.of_another), (None, None));
         let found = said(r#"{"model_sha256": "00", "lower_case": "?"}"#).unwrap();
         assert_eq!((found.lower_case, found.of_another), (None, Some(config.clone())));
@@ -209,16 +211,16 @@ mod tests {
         let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
         write("tokenizer_config.json", r#"{"do_lower_case": false, "keep_accents": true}"#);
         let found = of_model(&model, b"abc").unwrap();
-        assert_eq!(told(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
-        assert_eq!(told(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
+        assert_eq!(stated(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
+        assert_eq!(stated(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
         // For each rule, the files written by training come first. A file of another model is ignored.
         write("30k-clean.config.json", r#"{"lower_case": true}"#);
         let found = of_model(&model, b"abc").unwrap();
-        assert_eq!(told(found.lower_case.as_ref()), Some((true, "30k-clean.config.json")));
-        assert_eq!(told(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
+        assert_eq!(stated(found.lower_case.as_ref()), Some((true, "30k-clean.config.json")));
+        assert_eq!(stated(found.keep_accents.as_ref()), Some((true, "tokenizer_config.json")));
         write("30k-clean.config.json", r#"{"lower_case": true, "model_sha256": "00"}"#);
         let found = of_model(&model, b"abc").unwrap();
-        assert_eq!(told(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
+        assert_eq!(stated(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
         assert!(found.of_another.is_some());
         write("tokenizer_config.json", r#"{"do_lower_case": "no"}"#);
         let error = of_model(&model, b"abc").unwrap_err().to_string();
@@ -232,8 +234,9 @@ mod tests {
         assert_eq!(of_vocabulary(&vocabulary).unwrap(), Beside::default());
         let said = |content: &str| {
             std::fs::write(folder.path().join("tokenizer_config.json"), content).unwrap();
-            of_vocabulary(&vocabulary)
-                .map(|found| (found.lower_case.map(|told| told.value), found.keep_accents.map(|told| told.value)))
+            of_vocabulary(&vocabulary).map(|found| {
+                (found.lower_case.map(|stated| stated.value), found.keep_accents.map(|stated| stated.value))
+            })
         };
         assert_eq!(said(r#"{"do_lower_case": false, "strip_accents": null}"#).unwrap(), (Some(false), None));
         assert_eq!(said(r#"{"do_lower_case": true, "strip_accents": false}"#).unwrap(), (Some(true), Some(true)));

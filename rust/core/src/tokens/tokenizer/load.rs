@@ -30,10 +30,10 @@ impl Tokenizer {
             return Err(not_a_model("the file is empty".into()));
         }
         let model = ModelProto::decode(&bytes[..])
-            .map_err(|error| not_a_model(format!("not a SentencePiece model, or cut short or corrupt ({error})")))?;
+            .map_err(|error| not_a_model(format!("not a SentencePiece model, or truncated or corrupt ({error})")))?;
         if model.pieces.is_empty() || model.trainer_spec.is_none() || model.normalizer_spec.is_none() {
             return Err(not_a_model(format!(
-                "not a SentencePiece model, or cut short: {} pieces, trainer settings {}, normalizer settings {}",
+                "not a SentencePiece model, or truncated: {} pieces, trainer settings {}, normalizer settings {}",
                 model.pieces.len(),
                 if model.trainer_spec.is_some() { "found" } else { "missing" },
                 if model.normalizer_spec.is_some() { "found" } else { "missing" },
@@ -42,7 +42,7 @@ impl Tokenizer {
         let trainer = model.trainer_spec.clone().unwrap_or_default();
         if trainer.model_type() != ModelType::Unigram {
             return Err(broken(format!(
-                "a {:?} model; ALBERT needs a unigram one: train it with --model_type=unigram (SentencePiece's default) \
+                "a {:?} model, but ALBERT needs a unigram model: train one with --model_type=unigram (SentencePiece's default) \
                  or with `albert-fast train-tokenizer`",
                 trainer.model_type()
             )));
@@ -50,7 +50,7 @@ impl Tokenizer {
         let spec = model.normalizer_spec.clone().unwrap_or_default();
         if text_rules.is_some() && spec.escape_whitespaces == Some(false) {
             return Err(broken(
-                "its spaces are not escaped (escape_whitespaces=false): no piece tells where words begin, and \
+                "its spaces are not escaped (escape_whitespaces=false), so pieces do not show where words begin, and \
                  tokenizer.json cannot express it; train it without that setting, or with `albert-fast train-tokenizer`"
                     .into(),
             ));
@@ -63,7 +63,7 @@ impl Tokenizer {
         let mut by_piece = HashMap::with_capacity(model.pieces.len());
         for (id, piece) in model.pieces.iter().enumerate() {
             if piece.piece().is_empty() || piece.piece().contains('\0') {
-                return Err(broken(format!("piece {id} is empty or holds a NUL byte")));
+                return Err(broken(format!("piece {id} is empty or contains a NUL byte")));
             }
             if !piece.score().is_finite() {
                 return Err(broken(format!("the score of piece {id}, {:?}, is {}", piece.piece(), piece.score())));
@@ -121,25 +121,26 @@ impl Tokenizer {
         let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
-            let line = 1 + memchr::memchr_iter(b'\n', before).count();
+            let line = 1 + memchr::memchr_iter(b'\n', before).count() as u64;
             let byte = 1 + before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
             let value = bytes[error.valid_up_to()];
-            let found = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-                "the file is UTF-16".to_owned()
+            let fix = "a vocabulary must be UTF-8: convert the file";
+            if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                Error::tokenizer(path, format!("the file is UTF-16; {fix}"))
             } else {
-                format!("line {line}, byte {byte}: invalid UTF-8 (0x{value:02X})")
-            };
-            Error::tokenizer(path, format!("{found}; a vocabulary must be UTF-8: convert the file"))
+                let reason = format!("invalid UTF-8 (0x{value:02X}); {fix}");
+                Error::tokenizer_at(path, line, Some(byte as u64), reason)
+            }
         })?;
         let Vocabulary { entries, plain } =
-            Vocabulary::read(text).map_err(|(line, reason)| Error::line(path, line, reason))?;
+            Vocabulary::read(text).map_err(|(line, reason)| Error::tokenizer_at(path, line, None, reason))?;
         let by_piece: HashMap<String, u32> =
             entries.iter().enumerate().map(|(id, entry)| (entry.clone(), id as u32)).collect();
         let Some(&unknown) = by_piece.get("[UNK]") else {
             return Err(Error::tokenizer(
                 path,
                 format!(
-                    "none of its {} entries is [UNK]; a WordPiece vocabulary has one entry a line, [PAD], [UNK], \
+                    "none of its {} entries is [UNK]; a WordPiece vocabulary has one entry per line, and [PAD], [UNK], \
                      [CLS], [SEP] and [MASK] among them (a SentencePiece model goes with Tokenizer.from_file)",
                     entries.len()
                 ),

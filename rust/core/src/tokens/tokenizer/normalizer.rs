@@ -34,7 +34,7 @@ impl Normalizer {
             let (trie, replacements) = charsmap
                 .split_first_chunk::<4>()
                 .and_then(|(size, rest)| rest.split_at_checked(u32::from_le_bytes(*size) as usize))
-                .ok_or("its precompiled character map is cut short")?;
+                .ok_or("its precompiled character map is truncated")?;
             (Some(Trie::from_bytes(trie)?), replacements.to_vec())
         };
         let symbols: Vec<(&[u8], u32, f32)> = model

@@ -46,8 +46,8 @@ impl Vocabulary {
             if line.contains('\r') {
                 return Err((
                     number,
-                    "the lines of a vocabulary must end in LF or CR LF, and a CR stands inside this one; convert the \
-                     file's line ends"
+                    "the lines of a vocabulary must end in LF or CR LF, but this one has a CR inside; convert the line \
+                     endings of the file"
                         .to_owned(),
                 ));
             }
@@ -73,13 +73,13 @@ fn twice(entry: &str, line: &str, first: u64, second: u64) -> String {
         } else {
             format!("{entry:?}, the first word of {line:?},")
         };
-        ("an entry must stand on one line only".to_owned(), format!("{shown} "))
+        ("an entry must be on one line only".to_owned(), format!("{shown} "))
     };
     format!(
         "{what}: {shown}{} line {first} too, and programs number the lines after it differently; delete line {second} for \
-         the ids of google-research's BERT and ALBERT, or write a name of its own, such as [unused{first}], on line {first} \
+         the ids of google-research's BERT and ALBERT, or write a name that occurs nowhere else, such as [unused{first}], on line {first} \
          for those of transformers",
-        if entry == BLANK { "so is" } else { "stands on" },
+        if entry == BLANK { "so is" } else { "is on" },
     )
 }
 

@@ -286,13 +286,13 @@ fn errors_are_those_of_the_rules() {
     );
     assert_eq!(
         read(&bytes, Some(12), (8, 3)).unwrap_err(),
-        ["masked_lm_ids: 12 at position 1: ids must be from 0 to 11, the vocabulary's last"]
+        ["masked_lm_ids must be from 0 to 11, the ids of the vocabulary, got 12 at position 1"]
     );
     let mut large = good();
     large.0.insert(FEATURES[2].to_owned(), Values::Ints(vec![11, 1 << 31, 0]));
     assert_eq!(
         read(&serialize(large.0.iter(), true), None, (8, 3)).unwrap_err(),
-        ["masked_lm_ids: 2147483648 at position 1: ids must be from 0 to 2147483647, the vocabulary's last"]
+        ["masked_lm_ids must be from 0 to 2147483647, the ids of the vocabulary, got 2147483648 at position 1"]
     );
     let mut missing = good();
     missing.0.remove("segment_ids");
