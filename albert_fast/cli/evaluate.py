@@ -85,7 +85,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     shape = start.config
     if shape is None:
         raise CommandError(
-            f"{start.origin} has no albert_config.json beside it; put it there, or run import-checkpoint --model NAME"
+            f"{start.origin} has no albert_config.json next to it; put it there, or run import-checkpoint --model NAME"
         )
     initial.check_shapes(start, shape)
     described = data.describe_records(options.records, allow_other_tokenizer=allow_other)

@@ -170,18 +170,18 @@ def test_the_compiled_function_has_one_call_each() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (tf.TensorSpec(SHAPE, tf.float32), "the compute dtype must be bfloat16 with attention cudnn, got float32"),
+        (tf.TensorSpec(SHAPE, tf.float32), "the compute dtype must be bfloat16 with attention='cudnn', got float32"),
         (
             tf.TensorSpec([2, 16, 2, 12], tf.bfloat16),
-            "the size of a head must be a multiple of 8 and at most 128 with attention cudnn, got 12",
+            "the size of a head must be a multiple of 8 and at most 128 with attention='cudnn', got 12",
         ),
         (
             tf.TensorSpec([2, 16, 2, 136], tf.bfloat16),
-            "the size of a head must be a multiple of 8 and at most 128 with attention cudnn, got 136",
+            "the size of a head must be a multiple of 8 and at most 128 with attention='cudnn', got 136",
         ),
         (
             tf.TensorSpec([None, 16, 2, 8], tf.bfloat16),
-            r"the shape must be known with attention cudnn, got \(None, 16, 2, 8\)",
+            r"the shape must be known with attention='cudnn', got \(None, 16, 2, 8\)",
         ),
     ],
 )

@@ -180,7 +180,7 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
     small = records(command, "small", 64, Path("other/spiece.model"))
     told = refused("--records", small)
     assert "than the set small was made with (spiece.model (digest " in told
-    assert told.endswith("the first has 2,000 pieces, the other 900; use data of the model's tokenizer")
+    assert told.endswith("the first has 2,000 pieces, the other 900; use data made with the model's tokenizer")
     told = refused("--records", small, "--allow-other-tokenizer")
     assert told.startswith("small: the tokenizer must have 2,000 pieces, as many as the model, got 900; ")
     assert told.endswith("pass data made with the model's tokenizer, or a model of 900 pieces")
@@ -230,7 +230,7 @@ def test_data_of_another_tokenizer(run: Path, material: Material, command: Comma
     assert done.code == 1
     assert done.error.startswith(f"{run} was trained with another tokenizer ({checkpoint(run, 8)}/spiece.model) than ")
     assert "than the set others was made with (spiece.model (digest " in done.error
-    assert done.error.endswith("use data of the model's tokenizer, or pass --allow-other-tokenizer")
+    assert done.error.endswith("use data made with the model's tokenizer, or pass --allow-other-tokenizer")
     assert command(*words, "--allow-other-tokenizer").code == 0
     # Ids do not depend on the text rules.
     rules = command(
@@ -254,7 +254,7 @@ def test_data_of_another_tokenizer(run: Path, material: Material, command: Comma
     export = ("export", "--checkpoint", run, "--output-dir", "hf", "--tokenizer", swapped)
     done = command(*export)
     assert done.code == 1
-    assert done.error.endswith("drop --tokenizer, or pass --allow-other-tokenizer")
+    assert done.error.endswith("remove --tokenizer, or pass --allow-other-tokenizer")
     done = command(*export, "--allow-other-tokenizer")
     assert done.code == 0
     assert f"warning: using {swapped}, whose pieces differ from those of" in done.err
@@ -283,7 +283,7 @@ def test_models_from_elsewhere(run: Path, material: Material, command: Command) 
     assert done.out.startswith("huggingface, on 436 records of ")
     Path("tf1/albert_config.json").unlink()
     done = command("evaluate", "--checkpoint", "tf1", "--records", material.held_out)
-    assert "has no albert_config.json beside it; put it there" in done.error
+    assert "has no albert_config.json next to it; put it there" in done.error
     tensors = safetensors.load_file("huggingface/model.safetensors")
     kept = {name: value for name, value in tensors.items() if not name.startswith("sop_classifier")}
     safetensors.save_file(kept, "huggingface/model.safetensors")

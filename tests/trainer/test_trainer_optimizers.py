@@ -205,16 +205,19 @@ def test_rate_in_a_compiled_function() -> None:
         assert difference(compiled(tf.constant(step, tf.int64)), schedule(step)) < 1e-9
 
 
+WITHIN = "so that warmup ends within num_train_steps (10)"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0,), "learning_rate must be a number above 0, not 0.0"),
-        ((float("nan"),), "learning_rate must be a number above 0, not nan"),
-        ((0.1, 0), "num_train_steps must be a whole number of at least 1, not 0"),
-        ((0.1, 10, -1), "num_warmup_steps must be a whole number of at least 0, not -1"),
-        ((0.1, 10, 2, 0.0), "poly_power must be a number above 0, not 0.0"),
-        ((0.1, 10, 2, 1.0, 9), "the warm-up must end within num_train_steps (10), not at step 11"),
-        ((0.1, 10, 11), "the warm-up must end within num_train_steps (10), not at step 11"),
+        ((0.0,), "learning_rate must be a number above 0, got 0"),
+        ((float("nan"),), "learning_rate must be a number above 0, got nan"),
+        ((0.1, 0), "num_train_steps must be a whole number of at least 1, got 0"),
+        ((0.1, 10, -1), "num_warmup_steps must be a whole number of at least 0, got -1"),
+        ((0.1, 10, 2, 0.0), "poly_power must be a number above 0, got 0"),
+        ((0.1, 10, 2, 1.0, 9), f"num_warmup_steps must be at most 1, {WITHIN}, got 2"),
+        ((0.1, 10, 11), f"num_warmup_steps must be at most 10, {WITHIN}, got 11"),
     ],
 )
 def test_wrong_schedules_are_refused(arguments: tuple[Any, ...], message: str) -> None:
