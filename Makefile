@@ -68,7 +68,7 @@ quick-test: build
 stubs: build
 	$(BIN)/python -m mypy.stubtest albert_fast._native
 
-# From another folder, so that the wheel is imported and not this checkout.
+# From another directory, so that the wheel is imported and not this checkout.
 wheel-test: build
 	rm -rf build/wheel build/smoke
 	$(BIN)/maturin build --quiet --profile $(PROFILE) --locked --out build/wheel

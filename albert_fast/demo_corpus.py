@@ -14,20 +14,29 @@ from pathlib import Path
 
 _CODE = re.compile(r"^\s*(>>>|\.\.\.|\$ |[-=~^*+|]{3,}|\.\. |:\w+|@\w+|[|+].*[|+]\s*$|#)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SKIPPED_FOLDERS = {"test", "tests", "testing", "__pycache__", "idle_test", "lib2to3", "site-packages", "dist-packages"}
+_SKIPPED_DIRECTORIES = {
+    "test",
+    "tests",
+    "testing",
+    "__pycache__",
+    "idle_test",
+    "lib2to3",
+    "site-packages",
+    "dist-packages",
+}
 
 
-def source_folders() -> list[Path]:
+def source_directories() -> list[Path]:
     """Returns the directories of the standard library and of the installed packages, the library's first."""
     paths = sysconfig.get_paths()
     return list(dict.fromkeys(Path(paths[name]) for name in ("stdlib", "purelib", "platlib")))
 
 
-def source_files(folder: Path) -> Iterator[Path]:
-    """Yields the modules under `folder`, in sorted order, without tests."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+def source_files(directory: Path) -> Iterator[Path]:
+    """Yields the modules under `directory`, in sorted order, without tests."""
+    for path in sorted(directory.iterdir(), key=lambda path: path.name):
         if path.is_dir():
-            if path.name not in _SKIPPED_FOLDERS and not path.is_symlink():
+            if path.name not in _SKIPPED_DIRECTORIES and not path.is_symlink():
                 yield from source_files(path)
         elif path.suffix == ".py" and path.is_file():
             yield path
@@ -88,8 +97,8 @@ def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None 
     """
     parts: list[str] = []
     size = 0
-    for folder in source_folders():
-        for path in source_files(folder) if folder.is_dir() else ():
+    for directory in source_directories():
+        for path in source_files(directory) if directory.is_dir() else ():
             try:
                 source = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError):
@@ -97,7 +106,7 @@ def collect(max_bytes: int, report: Callable[[str, str, int, int], None] | None 
             found = document(source)
             if not found:
                 continue
-            name = path.relative_to(folder).as_posix().encode(errors="replace").decode()
+            name = path.relative_to(directory).as_posix().encode(errors="replace").decode()
             row = {"name": name, "text": "\n".join(found)}
             parts.append(json.dumps(row, ensure_ascii=False) + "\n")
             size += len(row["text"].encode())

@@ -78,7 +78,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if Path(path).is_dir():
-            matches = _in_folder(Path(path))
+            matches = _in_directory(Path(path))
             if not matches:
                 message = f"{path}: the directory has no *.tfrecord* file; pass the files, or a glob"
                 raise AlbertFastError(message, kind="input", path=Path(path))
@@ -86,12 +86,14 @@ def find_files(paths: Sequence[str]) -> list[Path]:
             matches = [Path(path)]
         else:
             named = sorted(Path(name) for name in glob.glob(path, recursive=True))
-            folders = [name for name in named if name.is_dir()]
-            matches = [file for name in named for file in (_in_folder(name) if name.is_dir() else [name])]
+            directories = [name for name in named if name.is_dir()]
+            matches = [file for name in named for file in (_in_directory(name) if name.is_dir() else [name])]
             if not matches:
                 what = "no file matches" if glob.has_magic(path) else "no such file or directory"
-                if folders:
-                    what = f"no *.tfrecord* file in the directories that match, such as {folders[0]}; pass the files"
+                if directories:
+                    what = (
+                        f"no *.tfrecord* file in the directories that match, such as {directories[0]}; pass the files"
+                    )
                 parts = [part for each in str(path).split(",") if (part := each.strip())]
                 if len(parts) > 1 and any(Path(part).exists() or glob.glob(part, recursive=True) for part in parts):
                     what += f"; pass each file separately, not with commas between them: {' '.join(parts)}"
@@ -102,9 +104,9 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_directory(directory: Path) -> list[Path]:
     """Returns the record files of a directory, sorted."""
-    return sorted(name for name in folder.glob("*.tfrecord*") if not name.name.startswith("."))
+    return sorted(name for name in directory.glob("*.tfrecord*") if not name.name.startswith("."))
 
 
 def surface(pieces: Iterable[str]) -> str:

@@ -34,13 +34,13 @@ def _vocabulary(model: Path, path: Path) -> Path:
     return path
 
 
-def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> tuple[list[Row], dict[str, Any]]:
+def batch_rows(model: Path, corpus: Corpus, directory: Path, torch_python: str) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of InstanceStream, RecordReader and Masker.
 
     Masker is compared with transformers if `torch_python` has it.
     """
     say("batches: tokenizing, making records")
-    output = folder / "batches"
+    output = directory / "batches"
     shutil.rmtree(output, ignore_errors=True)
     options = ["--dupe-factor", "1", "--max-predictions-per-seq", "77", "--keep-store"]
     command = ["make-records", str(corpus.path), "--tokenizer", str(model), "--output-dir", str(output), *options]
@@ -83,7 +83,7 @@ def batch_rows(model: Path, corpus: Corpus, folder: Path, torch_python: str) -> 
     ]
     figures = {"stream": stream, "records": records}
     say("batches: Masker")
-    vocabulary = _vocabulary(model, folder / "vocab.txt")
+    vocabulary = _vocabulary(model, directory / "vocab.txt")
     root = str(Path(__file__).parents[1])
     # Another Python finds the package and its extension in the checkout.
     environment = os.environ | {"PYTHONPATH": root, "TRANSFORMERS_VERBOSITY": "error"}

@@ -55,14 +55,14 @@ def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
     return found
 
 
-def train(folder: Path, corpus: Corpus) -> Path:
+def train(directory: Path, corpus: Corpus) -> Path:
     """Train a tokenizer of 30,000 pieces on a sample of the corpus with albert-fast, and keep it for the next run."""
-    output = folder / f"tokenizer-{corpus.key}"
+    output = directory / f"tokenizer-{corpus.key}"
     if not (output / "spiece.model").exists():
         sample = part(corpus, 20 * MB, seed=5)
         say("training a tokenizer of 30,000 pieces on 20 MB of the text (kept for the next run)")
         command = ["train-tokenizer", str(sample), "--output-dir", str(output), "--vocab-size", "30000"]
-        found = launch_fresh([sys.executable, "-m", "albert_fast", *command], folder / "train.log")
+        found = launch_fresh([sys.executable, "-m", "albert_fast", *command], directory / "train.log")
         say(f"trained in {found['wall']:.0f} s")
     return output / "spiece.model"
 
@@ -80,9 +80,9 @@ class Records(NamedTuple):
     """Seconds of the stage that writes the records."""
 
 
-def make_records(text: Path, model: Path, folder: Path) -> Records:
+def make_records(text: Path, model: Path, directory: Path) -> Records:
     """Run the command on `text`, and remove what it wrote."""
-    output, seconds = folder / "records", folder / "seconds.json"
+    output, seconds = directory / "records", directory / "seconds.json"
     shutil.rmtree(output, ignore_errors=True)
     options = [
         "--dupe-factor",
@@ -97,7 +97,7 @@ def make_records(text: Path, model: Path, folder: Path) -> Records:
     arguments = [str(text), "--tokenizer", str(model), "--output-dir", str(output), *options]
     os.sync()
     found = launch_fresh(
-        [sys.executable, CHILD, "make-records", str(seconds), *arguments], folder.parent / "make-records.log"
+        [sys.executable, CHILD, "make-records", str(seconds), *arguments], directory.parent / "make-records.log"
     )
     written = sum(shard["bytes"] for shard in json.loads((output / "dataset.json").read_text())["shards"])
     stages = json.loads(seconds.read_text())
@@ -105,10 +105,10 @@ def make_records(text: Path, model: Path, folder: Path) -> Records:
     return Records(found["wall"], found["peak"], found["anonymous"], written, stages["records"])
 
 
-def dd_rate(size: int, folder: Path) -> float:
+def dd_rate(size: int, directory: Path) -> float:
     """Return the bytes per second at which dd writes `size` bytes of zeros, including fsync. Remove them."""
     blocks = -(-size // MIB)
-    target = folder / "zeros"
+    target = directory / "zeros"
     target.unlink(missing_ok=True)
     os.sync()
     start = time.perf_counter()
@@ -122,7 +122,7 @@ def dd_rate(size: int, folder: Path) -> float:
     return blocks * MIB / seconds
 
 
-def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tuple[list[Row], dict[str, Any]]:
+def records_rows(model: Path, corpus: Corpus, directory: Path, rounds: int) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of make-records: its rate, the rate of writing, and its memory."""
     dupe = 10
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
@@ -137,13 +137,13 @@ def records_rows(model: Path, corpus: Corpus, folder: Path, rounds: int) -> tupl
     small_text = part(corpus, corpus.size // 5)
     small_size = small_text.stat().st_size
     say(f"make-records on {small_size / MB:.0f} MB, then on {corpus.size / MB:.0f} MB, {rounds} rounds with dd")
-    small = make_records(small_text, model, folder)
+    small = make_records(small_text, model, directory)
     speeds, ours, writing, dd, fractions, standins = [], [], [], [], [], []
     peak = anonymous = 0.0
     for index in range(rounds):
         _, spent = timed(encode)
-        made = make_records(corpus.path, model, folder)
-        zeros = dd_rate(made.bytes, folder)
+        made = make_records(corpus.path, model, directory)
+        zeros = dd_rate(made.bytes, directory)
         ours.append(corpus.size * dupe / made.wall)
         standins.append(sample_size / spent.wall / REFERENCE)
         speeds.append(ours[-1] / standins[-1])
@@ -325,7 +325,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument(
-        "--folder",
+        "--directory",
         type=Path,
         default=Path("build/bench"),
         metavar="DIR",
@@ -352,15 +352,15 @@ def main() -> int:
     given = options()
     started = time.perf_counter()
     before = environment()
-    folder: Path = given.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    directory: Path = given.directory
+    directory.mkdir(parents=True, exist_ok=True)
     say("reading the text")
-    corpus = build(folder, given.text, given.megabytes * MB)
+    corpus = build(directory, given.text, given.megabytes * MB)
     # Records take about 25 bytes per byte of text at dupe 10. dd then writes as much again.
-    if (free := shutil.disk_usage(folder).free) < 35 * corpus.size:
+    if (free := shutil.disk_usage(directory).free) < 35 * corpus.size:
         sys.exit(f"bench: {35 * corpus.size / MB:,.0f} MB of disk are needed, {free / MB:,.0f} are free: --megabytes")
-    model = given.tokenizer or train(folder, corpus)
-    work = folder / "work"
+    model = given.tokenizer or train(directory, corpus)
+    work = directory / "work"
     rows: list[Row] = []
     figures: dict[str, Any] = {}
     try:

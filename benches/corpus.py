@@ -116,16 +116,19 @@ def _suffix(path: Path) -> str:
 
 def _sources() -> list[Path]:
     files = [
-        path for folder in demo_corpus.source_folders() if folder.is_dir() for path in demo_corpus.source_files(folder)
+        path
+        for directory in demo_corpus.source_directories()
+        if directory.is_dir()
+        for path in demo_corpus.source_files(directory)
     ]
-    folders = [Path("/usr/share/doc"), Path("/usr/local/share/doc")]
+    directories = [Path("/usr/share/doc"), Path("/usr/local/share/doc")]
     if (rustc := shutil.which("rustc")) is not None:
         found = subprocess.run([rustc, "--print", "sysroot"], capture_output=True, text=True, check=False)
-        folders.append(Path(found.stdout.strip()) / "share" / "doc")
+        directories.append(Path(found.stdout.strip()) / "share" / "doc")
     # API pages are mostly markup, so the books come first.
     suffixes = _TEXT_SUFFIXES | _HTML_SUFFIXES
-    for folder in folders:
-        found_there = sorted(folder.rglob("*")) if folder.is_dir() else []
+    for directory in directories:
+        found_there = sorted(directory.rglob("*")) if directory.is_dir() else []
         files += [
             path for path in found_there if _suffix(path) in suffixes and path.is_file() and not path.is_symlink()
         ]
@@ -190,11 +193,11 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def build(folder: Path, texts: list[Path], limit: int) -> Corpus:
-    """Return the corpus, from `folder` if it is already there.
+def build(directory: Path, texts: list[Path], limit: int) -> Corpus:
+    """Return the corpus, from `directory` if it is already there.
 
     Args:
-        folder: the directory in which it is kept for the next run.
+        directory: the directory in which it is kept for the next run.
         texts: the text to use; if empty, text is collected from the machine.
         limit: approximate size in bytes.
     """
@@ -205,7 +208,7 @@ def build(folder: Path, texts: list[Path], limit: int) -> Corpus:
     else:
         key = _key(limit, "collected", 2)
         origin = "docstrings and documentation of this machine"
-    path = folder / f"corpus-{key}.txt"
+    path = directory / f"corpus-{key}.txt"
     if not path.exists():
         if texts:
             _write(path, _distinct(_read(texts), limit))

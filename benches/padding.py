@@ -80,21 +80,21 @@ def longest_rows(batches: Sequence[Mapping[str, NDArray[Any]]], count: int) -> d
     return {name: array[order] for name, array in together.items()}
 
 
-def make_store(model: Path, corpus: Corpus, folder: Path) -> TokenStore:
+def make_store(model: Path, corpus: Corpus, directory: Path) -> TokenStore:
     """Return the corpus as a token store."""
-    output = folder / "padding-store"
+    output = directory / "padding-store"
     shutil.rmtree(output, ignore_errors=True)
     command = ["tokenize", str(corpus.path), "--tokenizer", str(model), "--output-dir", str(output)]
     subprocess.run([sys.executable, "-m", "albert_fast", *command], check=True, stdout=subprocess.DEVNULL)
     return TokenStore(output)
 
 
-def make_text(store: TokenStore, length: int, folder: Path, origin: str) -> Text:
+def make_text(store: TokenStore, length: int, directory: Path, origin: str) -> Text:
     """Return batches as `pretrain` gets them by default, and write a file of the longest rows next to them."""
     stream = InstanceStream(store, BATCH, length, seed=SEED)
     batches = [stream.batch(index) for index in range(SAMPLE)]
     features = [{name: np.asarray(value) for name, value in batch.items()} for batch in batches]
-    path = folder / f"batches-{length}.npz"
+    path = directory / f"batches-{length}.npz"
     save(path, features)
     save(_longest(path), [longest_rows(features, MICRO_BATCHES * TOKENS // length)])
     return Text(path, length, store.vocab_size, padding(features), origin)
@@ -104,9 +104,9 @@ def _longest(path: Path) -> Path:
     return path.with_name(f"longest-{path.name}")
 
 
-def overlay(checkout: Path, folder: Path) -> Path:
+def overlay(checkout: Path, directory: Path) -> Path:
     """Return a directory whose only package is another checkout's trainer. The extension in use is this checkout's."""
-    made = folder / "baseline"
+    made = directory / "baseline"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     (made / "trainer").symlink_to((checkout / "trainer").resolve(), target_is_directory=True)
@@ -161,7 +161,7 @@ def fastest_torch(python: str, text: Text, layers: int) -> tuple[Case, str]:
 
 
 def step_rows(
-    text: Text, torch_python: str, baseline: Path | None, folder: Path, layers: int, rounds: int
+    text: Text, torch_python: str, baseline: Path | None, directory: Path, layers: int, rounds: int
 ) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of a step against another checkout's or against full-width micro-batches, and transformers."""
     size = f"{BATCH} x {text.length} tokens"
@@ -183,7 +183,7 @@ def step_rows(
             opened["baseline"] = Stepper(sys.executable, [SCRIPT, "trainer", replace(case, cut=False).text()])
         else:
             against = f"the trainer of {commit_of(baseline)}"
-            path = overlay(baseline, folder)
+            path = overlay(baseline, directory)
             opened["baseline"] = Stepper(sys.executable, [SCRIPT, "trainer", case.text()], path)
         if opened["baseline"].missing:
             return [_missing(what, f"{against}: {opened['baseline'].missing}", must, aim)], {}
@@ -292,26 +292,26 @@ def memory_row(text: Text, layers: int) -> tuple[Row, dict[str, Any]]:
 
 
 def padding_rows(
-    model: Path, corpus: Corpus, folder: Path, torch_python: str, baseline: Path | None, layers: int, rounds: int
+    model: Path, corpus: Corpus, directory: Path, torch_python: str, baseline: Path | None, layers: int, rounds: int
 ) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of steps on real text at 512 and at 128 tokens, and of their memory.
 
     Args:
         model: the tokenizer.
         corpus: the text.
-        folder: a directory for temporary files.
+        directory: a directory for temporary files.
         torch_python: a Python interpreter with PyTorch and transformers.
         baseline: another checkout whose trainer is compared; None for this one with full width.
         layers: number of layers of the model, which is otherwise base.
         rounds: number of turns of each side.
     """
     say("training on real text: tokenizing")
-    store = make_store(model, corpus, folder)
+    store = make_store(model, corpus, directory)
     rows: list[Row] = []
     figures: dict[str, Any] = {}
     for length in TARGETS:
-        text = make_text(store, length, folder, corpus.origin)
-        more, figures[f"step_{length}"] = step_rows(text, torch_python, baseline, folder, layers, rounds)
+        text = make_text(store, length, directory, corpus.origin)
+        more, figures[f"step_{length}"] = step_rows(text, torch_python, baseline, directory, layers, rounds)
         rows += more
         if length == max(TARGETS):
             row, figures["memory"] = memory_row(text, layers)

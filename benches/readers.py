@@ -48,21 +48,21 @@ def rates(source: BatchSource, seconds: float, threads: int) -> dict[str, Any]:
     return {"rates": found, "tokens": tokens, "anonymous": anonymous, "peak": memory("VmHWM")}
 
 
-def stream(folder: str, seconds: float) -> dict[str, Any]:
+def stream(directory: str, seconds: float) -> dict[str, Any]:
     """Measure an `InstanceStream` on 1 and 2 threads."""
-    source = InstanceStream(TokenStore(folder), BATCH, LENGTH)
+    source = InstanceStream(TokenStore(directory), BATCH, LENGTH)
     return {str(threads): rates(source, seconds, threads) for threads in (1, 2)} | {"instances": len(source)}
 
 
-def records(folder: str, seconds: float) -> dict[str, Any]:
+def records(directory: str, seconds: float) -> dict[str, Any]:
     """Measure a `RecordReader` in random order on 2 threads, with the files read once before, and with new masks."""
-    files = sorted(Path(folder).glob("*.tfrecord"))
+    files = sorted(Path(directory).glob("*.tfrecord"))
     for file in files:
         file.read_bytes()
     start = time.perf_counter()
     source = RecordReader(files, BATCH)
     opened = time.perf_counter() - start
-    masker = Masker(TokenStore(Path(folder) / "tokens").tokenizer())
+    masker = Masker(TokenStore(Path(directory) / "tokens").tokenizer())
     remasked = RecordReader(files, BATCH, remask=True, masker=masker)
     return {
         "opened": opened,
@@ -143,10 +143,10 @@ def masks(vocabulary: str, text: str) -> dict[str, Any]:
 
 def _main(arguments: list[str]) -> int:
     match arguments:
-        case ["stream", folder, seconds]:
-            print(json.dumps(stream(folder, float(seconds))))
-        case ["records", folder, seconds]:
-            print(json.dumps(records(folder, float(seconds))))
+        case ["stream", directory, seconds]:
+            print(json.dumps(stream(directory, float(seconds))))
+        case ["records", directory, seconds]:
+            print(json.dumps(records(directory, float(seconds))))
         case ["masks", vocabulary, text]:
             print(json.dumps(masks(vocabulary, text)))
         case _:

@@ -55,7 +55,7 @@ def child(name: str, path: Path, seconds: float) -> dict[str, float]:
     return {"rate": done / elapsed}
 
 
-def sentence_rows(folder: Path, python: str, rounds: int, megabytes: int) -> tuple[list[Any], dict[str, Any]]:
+def sentence_rows(directory: Path, python: str, rounds: int, megabytes: int) -> tuple[list[Any], dict[str, Any]]:
     """Compare prepare-text and the splitters in turn on docstrings. What `python` lacks is skipped and named."""
     from common import MB, Row, say
 
@@ -63,8 +63,8 @@ def sentence_rows(folder: Path, python: str, rounds: int, megabytes: int) -> tup
     from albert_fast.demo_corpus import collect
 
     raw, _ = collect(megabytes * MB)
-    folder.mkdir(parents=True, exist_ok=True)
-    path, output = folder / "raw.jsonl", folder / "corpus.txt"
+    directory.mkdir(parents=True, exist_ok=True)
+    path, output = directory / "raw.jsonl", directory / "corpus.txt"
     path.write_text(raw, encoding="utf-8")
     ours: list[float] = []
     theirs: dict[str, list[float]] = {}

@@ -99,11 +99,11 @@ def _products_row(name: str, size: int) -> tuple[Row, dict[str, Any]]:
     return row, found
 
 
-def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
+def _input_row(store: Path, directory: Path) -> tuple[Row, dict[str, Any]]:
     """Return the row of a complete pretraining run of the smallest model, whose steps wait for input soonest."""
     what = "fraction of the time that steps of tiny, with 32 x 128 tokens and new masks, wait for input"
     say("training: a run from a token store")
-    run = folder / "run"
+    run = directory / "run"
     shutil.rmtree(run, ignore_errors=True)
     options = {
         "--tokens": store,
@@ -142,7 +142,7 @@ def _input_row(store: Path, folder: Path) -> tuple[Row, dict[str, Any]]:
     return row, {"input_wait": fractions}
 
 
-def training_rows(torch_python: str, rounds: int, store: Path, folder: Path) -> tuple[list[Row], dict[str, Any]]:
+def training_rows(torch_python: str, rounds: int, store: Path, directory: Path) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of a step: in turns with transformers' if `torch_python` has it, its products, and its input."""
     rows: list[Row] = []
     figures: dict[str, Any] = {}
@@ -152,5 +152,5 @@ def training_rows(torch_python: str, rounds: int, store: Path, folder: Path) -> 
     for name in ("tiny", "base"):
         row, figures[f"products_{name}"] = _products_row(name, 8)
         rows.append(row)
-    row, figures["input"] = _input_row(store, folder)
+    row, figures["input"] = _input_row(store, directory)
     return [*rows, row], {"training": figures}

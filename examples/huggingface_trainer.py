@@ -18,14 +18,14 @@ from albert_fast.tokenizers.training import train
 def main() -> None:
     """Trains three steps."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        directory = Path(name)
         # Use your own text here, in any format that prepare_text reads. This example uses the docstrings of this
         # Python's modules.
-        raw = folder / "docstrings.jsonl"
+        raw = directory / "docstrings.jsonl"
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
-        text = folder / "text.txt"
+        text = directory / "text.txt"
         prepare_text(raw, text, language="en")
-        spiece = folder / "spiece.model"
+        spiece = directory / "spiece.model"
         spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)
         lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line]
@@ -54,7 +54,7 @@ def main() -> None:
             eos_token_id=tokenizer.sep_id,
         )
         arguments = TrainingArguments(
-            output_dir=str(folder / "run"),
+            output_dir=str(directory / "run"),
             max_steps=3,
             per_device_train_batch_size=16,
             logging_steps=1,

@@ -19,18 +19,18 @@ from albert_fast.tokenizers.training import train
 def main() -> None:
     """Trains two steps."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        directory = Path(name)
         # Use your own text here, in any format that prepare_text reads. This example uses the docstrings of this
         # Python's modules.
-        raw = folder / "docstrings.jsonl"
+        raw = directory / "docstrings.jsonl"
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
-        text = folder / "text.txt"
+        text = directory / "text.txt"
         prepare_text(raw, text, language="en")
-        spiece = folder / "spiece.model"
+        spiece = directory / "spiece.model"
         spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
         tokenizer = Tokenizer.from_file(spiece)
-        tokenize([text], folder / "store", tokenizer)
-        source = InstanceStream(folder / "store", batch_size=16, max_seq_length=64)
+        tokenize([text], directory / "store", tokenizer)
+        source = InstanceStream(directory / "store", batch_size=16, max_seq_length=64)
         # An item is already a batch, hence batch_size=None. The order is the same with any number of workers, or none.
         loader = DataLoader(albert_fast.torch.dataset(source, stop=2), batch_size=None, num_workers=2)
 

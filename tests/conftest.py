@@ -38,7 +38,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Runs `albert-fast` with the arguments given, in an empty folder."""
+    """Runs `albert-fast` with the arguments given, in an empty directory."""
     # Here, so that the trainer's tests run without the compiled extension.
     from albert_fast.cli import main
 

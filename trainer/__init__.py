@@ -5,7 +5,7 @@ what google-research/ALBERT computes, with tf.Module, tf.function and its own lo
 
 Its modules and packages import in one direction, which tests/docs/test_layout.py checks:
 
-    errors, folder, options    the base: the error, the names of a run's files, the options of a run
+    errors, directory, options    the base: the error, the names of a run's files, the options of a run
     model                      what a model is: configuration, arithmetic, optimizers, weights, checkpoints
     report                     metrics log, display and report of a run
     exchange                   models of other programs, and their tokenizers

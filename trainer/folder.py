@@ -40,25 +40,25 @@ FIRST = frozenset({LOCK, f".{OPTIONS}.tmp", COMPILED})
 """What a run may leave at its very beginning, before its options are written."""
 
 
-def is_run(folder: Path) -> bool:
+def is_run(directory: Path) -> bool:
     """Tell whether a directory is that of a run."""
-    return (folder / OPTIONS).exists()
+    return (directory / OPTIONS).exists()
 
 
-def empty(folder: Path) -> None:
+def empty(directory: Path) -> None:
     """Remove what a run leaves, except its options. A half-emptied directory must still be recognized as a run's."""
     for name in (CHECKPOINTS, TENSORBOARD):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
+        if (directory / name).exists():
+            shutil.rmtree(directory / name)
     for name in (METRICS, FACTS, REPORT, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES):
-        (folder / name).unlink(missing_ok=True)
+        (directory / name).unlink(missing_ok=True)
 
 
-def write_model(folder: Path, model: str, tokenizer: Mapping[str, bytes]) -> None:
+def write_model(directory: Path, model: str, tokenizer: Mapping[str, bytes]) -> None:
     """Write the model's configuration and the files of its tokenizer.
 
     Args:
-        folder: the directory of the run.
+        directory: the directory of the run.
         model: the text of albert_config.json.
         tokenizer: the contents of the files by name.
 
@@ -66,4 +66,4 @@ def write_model(folder: Path, model: str, tokenizer: Mapping[str, bytes]) -> Non
         AlbertFastError: one of them cannot be written.
     """
     for name, content in {MODEL: model.encode(), **tokenizer}.items():
-        write_atomic(folder / name, content)
+        write_atomic(directory / name, content)

@@ -260,15 +260,15 @@ def verdict(found: dict[str, Any], by_frequency: float) -> bool:
 class Paths:
     """The files and directories that the demo writes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.raw = folder / "docstrings.jsonl"
-        self.corpus = folder / "corpus.txt"
-        self.held_out = folder / "held-out.txt"
-        self.tokenizer = folder / "tokenizer"
-        self.store = folder / "tokens"
-        self.records = folder / "held-out-records"
-        self.run = folder / "run"
-        self.model = folder / "model"
+    def __init__(self, directory: Path) -> None:
+        self.raw = directory / "docstrings.jsonl"
+        self.corpus = directory / "corpus.txt"
+        self.held_out = directory / "held-out.txt"
+        self.tokenizer = directory / "tokenizer"
+        self.store = directory / "tokens"
+        self.records = directory / "held-out-records"
+        self.run = directory / "run"
+        self.model = directory / "model"
 
 
 class Steps:
@@ -288,9 +288,9 @@ class Steps:
         self._rows.append((what, now - self._clock, result))
         self._clock = now
 
-    def show(self, folder: Path) -> None:
+    def show(self, directory: Path) -> None:
         """Prints what was done, and how long it took."""
         print("\nSummary:")
         for what, seconds, result in self._rows:
             print(f"  {what:<20} {seconds:6.1f} s   {result}")
-        print(f"  {'total':<20} {sum(seconds for _, seconds, _ in self._rows):6.1f} s   {folder}")
+        print(f"  {'total':<20} {sum(seconds for _, seconds, _ in self._rows):6.1f} s   {directory}")

@@ -53,7 +53,7 @@ def _run(options: Export, final: Path) -> str:
         raise option_error("output_dir", rule, str(options.output_dir))
     chosen = model_tokenizer.choose(
         options.tokenizer,
-        model_tokenizer.folders(options.checkpoint, found.path),
+        model_tokenizer.directories(options.checkpoint, found.path),
         options.do_lower_case,
         options.keep_accents,
         allow_other=options.allow_other_tokenizer,

@@ -49,7 +49,7 @@ def open_filler(options: FillMask) -> "Filler":
     size = None if start.path is not None or start.config is None else start.config.vocab_size
     opened, _, path = model_tokenizer.choose(
         options.tokenizer,
-        model_tokenizer.folders(options.model_dir, start.path),
+        model_tokenizer.directories(options.model_dir, start.path),
         options.do_lower_case,
         options.keep_accents,
         size,

@@ -85,7 +85,7 @@ def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig
     size = config.vocab_size if start.path is None else None
     opened, known, path = model_tokenizer.choose(
         options.tokenizer,
-        model_tokenizer.folders(options.source, start.path),
+        model_tokenizer.directories(options.source, start.path),
         options.do_lower_case,
         options.keep_accents,
         size,

@@ -11,7 +11,7 @@ from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import check_choice, open_tokenizer
 from albert_fast.inspection import Summary, find_files, format_summary, inspect
 from albert_fast.options import InspectRecords
-from albert_fast.tokenizers.match import records_folders, refusal
+from albert_fast.tokenizers.match import records_directories, refusal
 
 
 @command(InspectRecords)
@@ -36,9 +36,9 @@ def inspect_records(options: InspectRecords, given: frozenset[str]) -> None:
 
 def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
     """Refuses a tokenizer that does not belong to the records, which would show wrong words."""
-    for folder, content in records_folders(files).items():
+    for directory, content in records_directories(files).items():
         kept = content.get("tokenizer")
-        if isinstance(kept, dict) and (why := refusal(folder, kept, tokenizer)):
+        if isinstance(kept, dict) and (why := refusal(directory, kept, tokenizer)):
             raise CommandError(f"{why}; pass the first, or --allow-other-tokenizer")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainer.exchange.initial import Initial
 
 
-def folders(source: Path, checkpoint: Path | None = None) -> list[Path]:
+def directories(source: Path, checkpoint: Path | None = None) -> list[Path]:
     """Returns directories that may contain a model's tokenizer, the likeliest first.
 
     Args:
@@ -177,7 +177,7 @@ def of_weights(source: Path, start: "Initial") -> OfWeights:
     size = None if start.config is None else start.config.vocab_size
     kept = start.facts.get("tokenizer") or {}
     try:
-        path = find(folders(source, start.path))
+        path = find(directories(source, start.path))
         opened = None if path is None else open_file(path)
     except (CommandError, AlbertFastError):
         path = opened = None

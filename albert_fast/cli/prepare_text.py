@@ -94,9 +94,9 @@ def run(options: PrepareText) -> dict[str, Any]:
         What `albert_fast.prepare_text` returns.
     """
     path = Path(options.output)
-    folder, prefix = (path, "") if options.num_shards else (path.parent, f"{path.name}.")
+    directory, prefix = (path, "") if options.num_shards else (path.parent, f"{path.name}.")
     if not options.dry_run:
-        check_output_dir(folder)
+        check_output_dir(directory)
     patterns = read_patterns(options.boilerplate) if options.boilerplate else {}
     settings = options.as_dict()
     for name in ("inputs", "output", "config", "boilerplate"):
@@ -112,7 +112,7 @@ def run(options: PrepareText) -> dict[str, Any]:
                 options.inputs, options.output, **settings, boilerplate=list(patterns.values()), progress=progress
             )
         except AlbertFastError as error:
-            summary = folder / f"{prefix}{SUMMARY}"
+            summary = directory / f"{prefix}{SUMMARY}"
             if error.kind == "exists" and path.exists() and not summary.exists():
                 raise CommandError(
                     f"{in_flags(str(error))}. There is no {summary}: if prepare-text wrote this output, it was stopped "
@@ -121,7 +121,7 @@ def run(options: PrepareText) -> dict[str, Any]:
             raise _placed(error, options.boilerplate, patterns) from None
     seconds = time.monotonic() - started
     if not options.dry_run:
-        _write_beside(folder, prefix, options, result)
+        _write_beside(directory, prefix, options, result)
     for message in result.get("notes", []):
         info(message)
     for message in result.get("warnings", []):
@@ -152,10 +152,10 @@ def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, st
     return UsageError(f"{path}, line {lines[0]}: patterns must be {error.rule}, got {error.value}") if lines else error
 
 
-def _write_beside(folder: Path, prefix: str, options: PrepareText, result: Mapping[str, Any]) -> None:
-    write_config(folder, "prepare-text", options, prefix=prefix)
+def _write_beside(directory: Path, prefix: str, options: PrepareText, result: Mapping[str, Any]) -> None:
+    write_config(directory, "prepare-text", options, prefix=prefix)
     content = json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n"
-    write_atomic(folder / f"{prefix}{SUMMARY}", content.encode(errors="backslashreplace"))
+    write_atomic(directory / f"{prefix}{SUMMARY}", content.encode(errors="backslashreplace"))
 
 
 def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float) -> None:

@@ -58,15 +58,15 @@ def run(options: Pretrain) -> "Outcome":
     """
     from trainer.run.cluster import cluster
 
-    folder = options.output_dir
-    check_output_dir(folder)
+    directory = options.output_dir
+    check_output_dir(directory)
     workers, worker = cluster()
     if options.batch_size % workers:
         rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
         raise option_error("batch_size", rule, options.batch_size)
-    run_folder.check(folder)
+    run_folder.check(directory)
     if options.overwrite and options.init_checkpoint is not None:
-        run_folder.check_kept(folder, options.init_checkpoint)
+        run_folder.check_kept(directory, options.init_checkpoint)
     training = _training_data(options, options.batch_size // workers)
     name, model = model_config(str(options.model), training.vocab_size)
     if training.vocab_size is None:
@@ -79,7 +79,7 @@ def run(options: Pretrain) -> "Outcome":
     # Records of unknown origin are checked while they are read, and the vocabulary is only known now.
     if training.kind == "records" and training.vocab_size is None:
         training = _training_data(options, options.batch_size // workers, model.vocab_size)
-    with run_folder.made(folder) if worker == 0 else contextlib.nullcontext():
+    with run_folder.made(directory) if worker == 0 else contextlib.nullcontext():
         return _train(options, training, held_out, name, model, workers, worker)
 
 
@@ -93,7 +93,7 @@ def _train(
     worker: int,
 ) -> "Outcome":
     """Trains in this process, whose worker has its data. The output directory exists."""
-    folder = options.output_dir
+    directory = options.output_dir
     cache = _compile_cache(options)
     if workers > 1:
         # TensorFlow waits for them without a message, for as long as it takes.
@@ -108,13 +108,13 @@ def _train(
 
         def describe() -> None:
             if options.overwrite:
-                empty(folder)
-                clear(folder / COMPILED, cache)
-            run_folder.describe(folder, options, model, training)
+                empty(directory)
+                clear(directory / COMPILED, cache)
+            run_folder.describe(directory, options, model, training)
 
         again = f"run the same command again{', without --overwrite,' if options.overwrite else ''} to resume"
         job = Job(
-            folder,
+            directory,
             name,
             model,
             options.part(TrainingOptions),
@@ -123,7 +123,7 @@ def _train(
             options.init_checkpoint,
             not options.overwrite,
             describe,
-            lambda: f"stopped; {_kept(folder, again)}",
+            lambda: f"stopped; {_kept(directory, again)}",
             cache.divert if cache else lambda: False,
             lambda start: _check_start(options, start, training),
             in_flags,
@@ -132,11 +132,11 @@ def _train(
             outcome = pretrain(job, devices, warn)
         except KeyboardInterrupt as error:
             at_once = isinstance(error, StoppedTwiceError) or working()
-            raise Stopped(_kept(folder, again), at_once=at_once) from None
+            raise Stopped(_kept(directory, again), at_once=at_once) from None
         if cache:
             cache.close()
     if outcome.finished:
-        info(f"trained for {number(outcome.steps, 'step')}: {folder} (see report.html there)")
+        info(f"trained for {number(outcome.steps, 'step')}: {directory} (see report.html there)")
     elif outcome.stopped == TIME_IS_UP:
         info(f"stopped by --max-hours; saved after step {outcome.steps:,}: {again}")
     elif outcome.steps == 0:
@@ -165,11 +165,11 @@ def _check_start(options: Pretrain, start: "Initial", training: "Data") -> None:
         check_data(options.init_checkpoint, start, training.opened or training.tokenizer, training.path)
 
 
-def _kept(folder: Path, again: str) -> str:
+def _kept(directory: Path, again: str) -> str:
     """Returns which checkpoint a run that ends at once keeps, and how to resume from it."""
     from trainer.model import checkpoints
 
-    found = checkpoints.listing(folder / CHECKPOINTS)
+    found = checkpoints.listing(directory / CHECKPOINTS)
     return f"{found[0]} is kept: {again} from it" if found else "no checkpoint was written yet"
 
 

@@ -18,36 +18,38 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def made(folder: Path) -> Iterator[None]:
+def made(directory: Path) -> Iterator[None]:
     """Creates the output directory, and removes it if the run is refused before it describes itself there."""
-    created = list(itertools.takewhile(lambda path: not path.exists(), (folder / COMPILED, folder, *folder.parents)))
-    make_output_dir(folder)
+    created = list(
+        itertools.takewhile(lambda path: not path.exists(), (directory / COMPILED, directory, *directory.parents))
+    )
+    make_output_dir(directory)
     try:
         yield
     finally:
-        if created and not is_run(folder):
+        if created and not is_run(directory):
             shutil.rmtree(created[0], ignore_errors=True)  # without compiled programs: there are none yet
             for path in created[1:]:
                 with contextlib.suppress(OSError):
                     path.rmdir()
 
 
-def check(folder: Path) -> None:
+def check(directory: Path) -> None:
     """Refuses a directory that contains something else."""
-    if folder.is_dir() and not is_run(folder) and any(path.name not in FIRST for path in folder.iterdir()):
-        raise CommandError(f"{folder} is not empty, and is not a run of pretrain; pass another --output-dir")
+    if directory.is_dir() and not is_run(directory) and any(path.name not in FIRST for path in directory.iterdir()):
+        raise CommandError(f"{directory} is not empty, and is not a run of pretrain; pass another --output-dir")
 
 
-def check_kept(folder: Path, init_checkpoint: Path) -> None:
+def check_kept(directory: Path, init_checkpoint: Path) -> None:
     """Refuses initial weights that --overwrite would remove."""
-    if resolved(init_checkpoint) == resolved(folder) or inside(init_checkpoint, folder / CHECKPOINTS):
+    if resolved(init_checkpoint) == resolved(directory) or inside(init_checkpoint, directory / CHECKPOINTS):
         raise UsageError(
-            f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {folder}; pass another "
+            f"--overwrite would remove --init-checkpoint {init_checkpoint}, which is in {directory}; pass another "
             "--output-dir"
         )
 
 
-def describe(folder: Path, options: Pretrain, model: "ModelConfig", training: "Data") -> None:
+def describe(directory: Path, options: Pretrain, model: "ModelConfig", training: "Data") -> None:
     """Writes what the run is, next to its outputs: options, model, tokenizer."""
-    write_config(folder, "pretrain", options)
-    write_model(folder, model.to_json(), training.tokenizer_files)
+    write_config(directory, "pretrain", options)
+    write_model(directory, model.to_json(), training.tokenizer_files)

@@ -37,13 +37,13 @@ def snapshot(path: Path) -> Path:
     Raises:
         AlbertFastError: refs/main names a snapshot that does not exist, or there are several and no refs/main.
     """
-    folder = path.parent if path.name == "snapshots" and (path.parent / "refs").is_dir() else path
-    snapshots = folder / "snapshots"
-    if not snapshots.is_dir() or not ((folder / "refs").is_dir() or folder.name.startswith("models--")):
+    directory = path.parent if path.name == "snapshots" and (path.parent / "refs").is_dir() else path
+    snapshots = directory / "snapshots"
+    if not snapshots.is_dir() or not ((directory / "refs").is_dir() or directory.name.startswith("models--")):
         return path
     found = sorted(inner.name for inner in snapshots.iterdir() if inner.is_dir())
     try:
-        commit = (folder / "refs" / "main").read_text(encoding="ascii").strip()
+        commit = (directory / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         commit = ""
     if not commit and len(found) == 1:
@@ -55,7 +55,7 @@ def snapshot(path: Path) -> Path:
         raise AlbertFastError(message, kind="tokenizer", path=snapshots)
     what = f"names {commit}, which is not in {snapshots}" if commit else "does not exist"
     listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-    chosen = folder / "refs" / "main"
+    chosen = directory / "refs" / "main"
     raise AlbertFastError(
         f"{chosen} {what}: pass one of the {len(found)} snapshots, such as {snapshots / found[0]}"
         + (f" ({listed})" if len(found) > 1 else ""),

@@ -107,11 +107,11 @@ def _with_rules_of(tokenizer: Tokenizer, other: Mapping[str, Any]) -> str:
     return hashlib.sha256(tokenizer.content + f"\0{kind} {rules}".encode()).hexdigest()
 
 
-def refusal(folder: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -> str | None:
+def refusal(directory: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -> str | None:
     """Returns why a tokenizer is not that of records, in a sentence without advice, or None if it may be.
 
     Args:
-        folder: what to call the records.
+        directory: what to call the records.
         kept: what they say about their tokenizer.
         tokenizer: the tokenizer to use with them.
     """
@@ -120,12 +120,12 @@ def refusal(folder: str | Path, kept: Mapping[str, Any], tokenizer: Tokenizer) -
     sizes = (kept.get("vocab_size", tokenizer.vocab_size), tokenizer.vocab_size)
     why = WHY if sizes[0] == sizes[1] else f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}"
     return (
-        f"the records of {folder} were made with another tokenizer ({name(kept)}) than {tokenizer.path} (digest "
+        f"the records of {directory} were made with another tokenizer ({name(kept)}) than {tokenizer.path} (digest "
         f"{tokenizer.digest[:8]}): {why}"
     )
 
 
-def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
+def records_directories(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
     """Returns what `make-records` wrote next to these record files, by directory, without other tools' directories.
 
     If a file is a link, the directory of the file that it leads to counts too.
@@ -134,19 +134,19 @@ def records_folders(files: Iterable[str | Path]) -> dict[Path, dict[str, Any]]:
         AlbertFastError: what it says about the tokenizer has the wrong type. The message names the file and the value.
     """
     # Each description counts once, by the directory named first, because directories and descriptions may be links too.
-    folders: dict[str, Path] = {}
-    for folder in dict.fromkeys(Path(each).parent for file in files for each in (file, os.path.realpath(file))):
-        folders.setdefault(os.path.realpath(folder / "dataset.json"), folder)
+    directories: dict[str, Path] = {}
+    for directory in dict.fromkeys(Path(each).parent for file in files for each in (file, os.path.realpath(file))):
+        directories.setdefault(os.path.realpath(directory / "dataset.json"), directory)
     found = {}
-    for folder in folders.values():
-        file = folder / "dataset.json"
+    for directory in directories.values():
+        file = directory / "dataset.json"
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(content, dict) and content.get("format") == "albert-fast records":
             _check_description(file, content.get("tokenizer"))
-            found[folder] = content
+            found[directory] = content
     return found
 
 
@@ -182,19 +182,19 @@ def tokenizer_of_records(files: Iterable[str | Path]) -> tuple[str, dict[str, An
         AlbertFastError: two directories were made with different tokenizers.
     """
     first: tuple[str, dict[str, Any]] | None = None
-    for folder, content in records_folders(files).items():
+    for directory, content in records_directories(files).items():
         kept = content.get("tokenizer")
         if not isinstance(kept, dict):
             continue
         if first is None:
-            first = str(folder), kept
+            first = str(directory), kept
         elif compare_descriptions(first[1], kept) == "other":
             raise AlbertFastError(
-                f"the records of {first[0]} and those of {folder} were made with different tokenizers "
+                f"the records of {first[0]} and those of {directory} were made with different tokenizers "
                 f"({name(first[1])} and {name(kept)}): {reason(first[1], kept)}; pass records of one tokenizer, or "
                 f"{OPTION}=True to use them anyway",
                 kind="tokenizer",
-                path=folder,
+                path=directory,
             )
     return first
 
@@ -208,18 +208,18 @@ def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
     found = tokenizer_of_records(files)
     if found is None or masker is None:
         return
-    folder, kept = found
+    directory, kept = found
     tokenizer = masker.tokenizer
     if tokenizer is None:
         size = kept.get("vocab_size", masker.vocab_size)
         if size != masker.vocab_size:
             raise AlbertFastError(
-                f"masker must have the vocabulary of the records in {folder}, {size:,} pieces, got "
+                f"masker must have the vocabulary of the records in {directory}, {size:,} pieces, got "
                 f"{masker.vocab_size:,} pieces; pass another masker, or {OPTION}=True to use it anyway",
                 kind="tokenizer",
                 option="masker",
             )
-    elif why := refusal(folder, kept, tokenizer):
+    elif why := refusal(directory, kept, tokenizer):
         raise AlbertFastError(
             f"masker must have the tokenizer of the records: {why}; pass a Masker of the first, or {OPTION}=True to "
             "use it anyway",

@@ -85,33 +85,35 @@ SHAPES = (
 """What `make gpu-kit` exports, by variant of attention, the most important shape first."""
 
 
-def build(folder: Path, configs: dict[str, ModelConfig], shapes: Sequence[Shape], *, seed: int = SEED) -> gpu_kit.Kit:
+def build(
+    directory: Path, configs: dict[str, ModelConfig], shapes: Sequence[Shape], *, seed: int = SEED
+) -> gpu_kit.Kit:
     """Write a kit to an empty directory.
 
     Args:
-        folder: a directory that does not exist or is empty.
+        directory: a directory that does not exist or is empty.
         configs: the models by name.
         shapes: the shapes to export.
         seed: random seed of inputs and weights.
     """
-    (folder / "modules").mkdir(parents=True)
+    (directory / "modules").mkdir(parents=True)
     for name in ("gpu_kit.py", "gpu_results.py", "run.py", "memory.py", "README.md"):
         if (source := Path(__file__).with_name(name)).exists():
-            shutil.copy(source, folder / name)
+            shutil.copy(source, directory / name)
     models: dict[str, gpu_kit.Model] = {}
     expected: dict[str, gpu_kit.Expected] = {}
     cases = []
     for shape in shapes:
         if shape.model not in models:
             models[shape.model] = describe(configs[shape.model])
-            case, values = _update(folder, seed, shape.model, configs[shape.model], models[shape.model])
+            case, values = _update(directory, seed, shape.model, configs[shape.model], models[shape.model])
             cases.append(case)
             expected[case.expected] = values
-        cases.append(_gradient(folder, shape, configs[shape.model]))
+        cases.append(_gradient(directory, shape, configs[shape.model]))
     expected |= _expect(seed, shapes, configs, models)
     made_by = {"tensorflow": tf.__version__, "stablehlo": STABLEHLO, "numpy": np.__version__}
     kit = gpu_kit.Kit(seed, made_by, tuple(PEAK_TFLOPS.items()), models, expected, tuple(cases))
-    kit.write(folder / "manifest.json")
+    kit.write(directory / "manifest.json")
     return kit
 
 
@@ -168,7 +170,7 @@ def name_of(shape: Shape) -> str:
     return f"{shape.model}-{shape.width}-{shape.rows}-{shape.attention}" + ("-recompute" if shape.recompute else "")
 
 
-def _gradient(folder: Path, shape: Shape, config: ModelConfig) -> gpu_kit.Case:
+def _gradient(directory: Path, shape: Shape, config: ModelConfig) -> gpu_kit.Case:
     model = make_model(shape, config, tf.bfloat16)
     count = predictions(shape.width)
     arguments = specs(shape.rows, shape.width, count)
@@ -193,11 +195,11 @@ def _gradient(folder: Path, shape: Shape, config: ModelConfig) -> gpu_kit.Case:
         float(repeats * sum(flops.training_flops(config, length, gpu_kit.masked(length, count)) for length in lengths)),
         repeats * sum(lengths),
     )
-    return _export(folder, case, gradient_function(model, list(arguments)), arguments, model.named_variables)
+    return _export(directory, case, gradient_function(model, list(arguments)), arguments, model.named_variables)
 
 
 def _update(
-    folder: Path, seed: int, name: str, config: ModelConfig, model: gpu_kit.Model
+    directory: Path, seed: int, name: str, config: ModelConfig, model: gpu_kit.Model
 ) -> tuple[gpu_kit.Case, gpu_kit.Expected]:
     """Return the update's case, and how it changes the variables here."""
     variables = Albert(config).named_variables
@@ -213,7 +215,7 @@ def _update(
     case = gpu_kit.Case(
         f"{name}-update", f"modules/{name}-update.mlir.gz", "update", name, "", False, 0, 0, 0, (), (), 0.0, 0.0, 0
     )
-    case = _export(folder, case, flat, arguments, variables | optimizer.slots)
+    case = _export(directory, case, flat, arguments, variables | optimizer.slots)
     for variable_name, variable in variables.items():
         variable.assign(gpu_kit.weight(seed, variable_name, variable.shape))
     gradient = gpu_kit.uniform(seed, "gradient", [sum(sizes)], gpu_kit.GRADIENT)
@@ -224,7 +226,7 @@ def _update(
 
 
 def _export(
-    folder: Path,
+    directory: Path,
     case: gpu_kit.Case,
     function: Callable[..., Any],
     arguments: dict[str, tf.TensorSpec],
@@ -248,7 +250,7 @@ def _export(
     if [array.shape for array in results] != outputs:
         raise ValueError(f"{case.name}: the module's results are {outputs}, not {results}")
     data = serialize(text)
-    (folder / case.file).write_bytes(gzip.compress(data, mtime=0))
+    (directory / case.file).write_bytes(gzip.compress(data, mtime=0))
     _say(f"{case.name}: {len(data):,} bytes, {time.monotonic() - start:.0f} s")
     return replace(case, arguments=tuple(given), results=results)
 
@@ -341,20 +343,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Build the GPU kit: StableHLO modules, and the values they must compute."
     )
-    parser.add_argument("--output-dir", type=Path, required=True, help="folder to write; an existing kit is replaced")
+    parser.add_argument(
+        "--output-dir", type=Path, required=True, help="directory to write; an existing kit is replaced"
+    )
     parser.add_argument(
         "--only", default="", metavar="PATTERN", help="export the cases whose name matches this regular expression"
     )
     options = parser.parse_args()
     # Everything is computed and lowered on the CPU, even if there is a GPU.
     tf.config.set_visible_devices([], "GPU")
-    folder: Path = options.output_dir
-    if (folder / "manifest.json").exists():
-        shutil.rmtree(folder)
+    directory: Path = options.output_dir
+    if (directory / "manifest.json").exists():
+        shutil.rmtree(directory)
     shapes = [shape for shape in SHAPES if re.search(options.only, name_of(shape))]
-    kit = build(folder, {name: ModelConfig.preset(name) for name in ("base", "large")}, shapes)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"gpu-kit: wrote {len(kit.cases)} modules to {folder}: {size / 1e6:.1f} MB")
+    kit = build(directory, {name: ModelConfig.preset(name) for name in ("base", "large")}, shapes)
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    print(f"gpu-kit: wrote {len(kit.cases)} modules to {directory}: {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -165,18 +165,18 @@ def _cells(result: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(COLUMNS, cells, strict=True))
 
 
-def write(report: Mapping[str, Any], folder: Path) -> str:
+def write(report: Mapping[str, Any], directory: Path) -> str:
     """Write results.json and results.md.
 
     Args:
         report: `about` (device, peak_tflops, versions), `seconds`, and `results`, each a `described` case with its
             figures.
-        folder: an existing directory.
+        directory: an existing directory.
 
     Returns:
         The content of results.md.
     """
-    (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (directory / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     about, results = report["about"], report["results"]
     peak = about.get("peak_tflops")
     versions = ", ".join(f"{name} {value}" for name, value in about.get("versions", {}).items())
@@ -187,5 +187,5 @@ def write(report: Mapping[str, Any], folder: Path) -> str:
         f"{len(results)} cases, {skipped} of them skipped, took {report['seconds']:,.0f} s.\n\n"
         f"## The fastest of each width\n\n{table(best(results))}\n## All\n\n{table(results)}"
     )
-    (folder / "results.md").write_text(text, encoding="utf-8")
+    (directory / "results.md").write_text(text, encoding="utf-8")
     return text

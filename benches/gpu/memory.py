@@ -51,16 +51,16 @@ def prepare() -> None:
     flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_autotune_level=0"]
     package = importlib.util.find_spec("nvidia.cuda_nvcc")
     if package is not None and package.submodule_search_locations:
-        folder = next(iter(package.submodule_search_locations))
-        os.environ["PATH"] = f"{folder}/bin{os.pathsep}{os.environ['PATH']}"
-        flags.append(f"--xla_gpu_cuda_data_dir={folder}")
+        directory = next(iter(package.submodule_search_locations))
+        os.environ["PATH"] = f"{directory}/bin{os.pathsep}{os.environ['PATH']}"
+        flags.append(f"--xla_gpu_cuda_data_dir={directory}")
     os.environ["XLA_FLAGS"] = " ".join(flags)
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Compile the GPU kit for an H100, and print the memory it takes.")
-    parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's folder")
+    parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's directory")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="cases with this in their name")
     options = parser.parse_args()
     prepare()

@@ -64,14 +64,14 @@ class Device:
         """Return JAX's memory statistics, empty if there are none."""
         return self.device.memory_stats() or {}
 
-    def lower(self, folder: Path, case: gpu_kit.Case, platform: str = "", device: Any = None) -> Any:
+    def lower(self, directory: Path, case: gpu_kit.Case, platform: str = "", device: Any = None) -> Any:
         """Return a case's module, ready to be compiled.
 
         A placeholder function with the same arguments and results is exported, and then replaced by the kit's module.
         This uses only public parts of JAX.
 
         Args:
-            folder: the directory of the kit.
+            directory: the directory of the kit.
             case: the case of the module.
             platform: the platform to lower for, by default that of this device.
             device: the device to lower for, if this machine has another one.
@@ -84,7 +84,7 @@ class Device:
             return tuple(jax.numpy.zeros(array.shape, array.dtype) for array in case.results)
 
         exported = self.export.export(jax.jit(stand_in, keep_unused=True), platforms=[platform])(*arguments)
-        module = gzip.decompress((folder / case.file).read_bytes())
+        module = gzip.decompress((directory / case.file).read_bytes())
         exported = replace(exported, mlir_module_serialized=module)
         # Like the trainer's update, the update changes variables in place.
         donated = tuple(range(KEPT, len(arguments))) if case.kind == "update" else ()
@@ -94,9 +94,9 @@ class Device:
         traced = jax.jit(exported.call, donate_argnums=donated).trace(*arguments)
         return traced.lower(lowering_platforms=(platform,))
 
-    def compile(self, folder: Path, case: gpu_kit.Case) -> tuple[Any, float]:
+    def compile(self, directory: Path, case: gpu_kit.Case) -> tuple[Any, float]:
         """Return a case's compiled module, and the seconds that compiling it took."""
-        lowered = self.lower(folder, case)
+        lowered = self.lower(directory, case)
         start = time.monotonic()
         compiled = lowered.compile()
         return compiled, time.monotonic() - start
@@ -160,10 +160,10 @@ def run_case(kit: gpu_kit.Kit, case: gpu_kit.Case, device: Device, compiled: Any
     return found | (asdict(gpu_results.rates(case, seconds, peak)) if case.kind == "gradient" else {})
 
 
-def child(folder: Path, options: argparse.Namespace) -> None:
+def child(directory: Path, options: argparse.Namespace) -> None:
     """Compile cases in threads while there is time, then time them. Print one line of JSON per case."""
     deadline = time.monotonic() + options.seconds
-    kit = gpu_kit.Kit.read(folder / "manifest.json")
+    kit = gpu_kit.Kit.read(directory / "manifest.json")
     device = Device(options.platform)
     if not device.gpu and not options.platform:
         print(json.dumps({"error": f"JAX sees no GPU here, only {device.name}"}), flush=True)
@@ -186,7 +186,7 @@ def child(folder: Path, options: argparse.Namespace) -> None:
         nonlocal slowest
         if time.monotonic() + slowest > compiling:
             return None
-        compiled, took = device.compile(folder, case)
+        compiled, took = device.compile(directory, case)
         slowest = max(slowest, took)
         return compiled, took
 
@@ -227,14 +227,14 @@ def _tell(case: gpu_kit.Case, found: dict[str, Any]) -> None:
     print(json.dumps({"case": case.name} | found), flush=True)
 
 
-def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def run(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Run every chosen case, one variant of attention after another. Write the results repeatedly.
 
     Returns:
         The content of results.json.
     """
     start = time.monotonic()
-    kit = gpu_kit.Kit.read(folder / "manifest.json")
+    kit = gpu_kit.Kit.read(directory / "manifest.json")
     cases = [case for case in kit.cases if all(word in case.name for word in options.only)]
     first = next((case.attention for case in kit.cases if case.attention), "")
     groups: dict[str, list[str]] = {}
@@ -252,7 +252,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         shares = [SHARES.get(name, 2.0) for name in list(groups)[place:]]
         seconds = (options.minutes * 60 - (time.monotonic() - start)) * shares[0] / sum(shares)
         print(f"gpu-kit: {attention}: {len(names)} cases in {seconds:.0f} s", file=sys.stderr, flush=True)
-        for values in _run_child(folder, options, names, seconds):
+        for values in _run_child(directory, options, names, seconds):
             if "error" in values:
                 raise SystemExit(f"gpu-kit: {values['error']}; install JAX with CUDA, or pass --platform cpu")
             if "about" in values:
@@ -267,10 +267,12 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return report()
 
 
-def _run_child(folder: Path, options: argparse.Namespace, names: list[str], seconds: float) -> Iterator[dict[str, Any]]:
+def _run_child(
+    directory: Path, options: argparse.Namespace, names: list[str], seconds: float
+) -> Iterator[dict[str, Any]]:
     """Yield what a separate process reports about these cases."""
     words = [sys.executable, str(Path(__file__).resolve()), "--child", "--seconds", str(seconds)]
-    words += ["--kit", str(folder), "--threads", str(options.threads), "--platform", options.platform]
+    words += ["--kit", str(directory), "--threads", str(options.threads), "--platform", options.platform]
     words += ["--peak", str(options.peak), "--cases", *names]
     left = set(names)
     with (options.output_dir / "log.txt").open("a", encoding="utf-8") as log:
@@ -293,9 +295,9 @@ def _run_child(folder: Path, options: argparse.Namespace, names: list[str], seco
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Run the GPU kit on this machine's GPU.")
-    parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's folder")
+    parser.add_argument("--kit", type=Path, default=Path(__file__).resolve().parent, help="the kit's directory")
     parser.add_argument(
-        "--output-dir", type=Path, default=Path("results"), help="folder for results.json and results.md"
+        "--output-dir", type=Path, default=Path("results"), help="directory for results.json and results.md"
     )
     parser.add_argument("--minutes", type=float, default=8, help="time for everything")
     parser.add_argument(

@@ -145,8 +145,8 @@ def run(options: argparse.Namespace, configs: dict[str, ModelConfig]) -> dict[st
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Run the GPU kit's cases through TensorFlow.")
-    parser.add_argument("--kit", type=Path, required=True, help="the kit's folder")
-    parser.add_argument("--output-dir", type=Path, required=True, help="folder for results.json and results.md")
+    parser.add_argument("--kit", type=Path, required=True, help="the kit's directory")
+    parser.add_argument("--output-dir", type=Path, required=True, help="directory for results.json and results.md")
     parser.add_argument("--minutes", type=float, default=8, help="time for everything")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="run cases with this in their name")
     options = parser.parse_args()

@@ -48,12 +48,12 @@ def fuzz(binary: Path, reader: str, seconds: int) -> tuple[str, bool]:
     """Runs one reader, and returns a line of the table and whether every property held."""
     corpus, log = WORK / reader, WORK / f"{reader}.log"
     corpus.mkdir(parents=True, exist_ok=True)
-    folders = [FUZZ / "seeds" / reader, FUZZ / "found" / reader]
+    directories = [FUZZ / "seeds" / reader, FUZZ / "found" / reader]
     dictionary = FUZZ / "dictionaries" / reader
     command = [
         str(binary),
         str(corpus),
-        *(str(folder) for folder in folders if folder.is_dir()),
+        *(str(directory) for directory in directories if directory.is_dir()),
         f"-max_total_time={seconds}",
         f"-max_len={MAX_BYTES.get(reader, 4096)}",
         "-timeout=20",
@@ -102,15 +102,15 @@ def growth(binary: Path, reader: str) -> tuple[str, bool]:
 
     The fuzzer's inputs are too short to show a reader whose time grows with the square of the input.
     """
-    folder = WORK / f"{reader}-growth"
-    folder.mkdir(parents=True, exist_ok=True)
+    directory = WORK / f"{reader}-growth"
+    directory.mkdir(parents=True, exist_ok=True)
     worst, worst_ms, worst_name = 0.0, 0, "none takes a second"
     for name, data in fragments(reader).items():
         took = []
         for size in SIZES:
-            path = folder / str(size)
+            path = directory / str(size)
             path.write_bytes((data * (size // len(data) + 1))[:size])
-            command = [str(binary), "-timeout=120", "-rss_limit_mb=8192", f"-artifact_prefix={folder}/", str(path)]
+            command = [str(binary), "-timeout=120", "-rss_limit_mb=8192", f"-artifact_prefix={directory}/", str(path)]
             done = subprocess.run(
                 command,
                 env={**os.environ, "READER": reader},
@@ -121,8 +121,8 @@ def growth(binary: Path, reader: str) -> tuple[str, bool]:
             )
             ms = re.search(r"Executed \S+ in (\d+) ms", done.stderr)
             if done.returncode or ms is None:
-                (folder / "log").write_text(done.stderr)
-                return f"growth: FAILED on {name} of {size} bytes: see {folder.relative_to(ROOT)}", False
+                (directory / "log").write_text(done.stderr)
+                return f"growth: FAILED on {name} of {size} bytes: see {directory.relative_to(ROOT)}", False
             took.append(int(ms[1]))
         times = took[1] / max(took[0], 1)
         if took[1] >= FLOOR_MS and times > worst:

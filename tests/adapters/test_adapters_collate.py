@@ -171,7 +171,7 @@ def test_joining_streams_of_two_widths(adapter: Any, source: InstanceStream) -> 
         adapter.collate([narrow, wide])
 
 
-def trainer_of(adapter: Any, transformers: Any, folder: Path, seen: list[Any], **options: Any) -> Any:
+def trainer_of(adapter: Any, transformers: Any, directory: Path, seen: list[Any], **options: Any) -> Any:
     """A Trainer whose model keeps the rows that it has."""
 
     class Model(transformers.AlbertForPreTraining):  # type: ignore[misc]
@@ -202,7 +202,7 @@ def trainer_of(adapter: Any, transformers: Any, folder: Path, seen: list[Any], *
         max_position_embeddings=32,
     )
     arguments = transformers.TrainingArguments(
-        str(folder), report_to="none", save_strategy="no", disable_tqdm=True, use_cpu=True, **options
+        str(directory), report_to="none", save_strategy="no", disable_tqdm=True, use_cpu=True, **options
     )
     return transformers.Trainer(Model(config), arguments, data_collator=adapter.collate)
 

@@ -370,7 +370,7 @@ def test_empty_rows(adapter: Any) -> None:
 # --- of transformers' tokenizers -------------------------------------------------------------------------------------
 
 
-def wordpiece(transformers: Any, folder: Path) -> Any:
+def wordpiece(transformers: Any, directory: Path) -> Any:
     pieces = [
         "[PAD]",
         "[UNK]",
@@ -386,9 +386,9 @@ def wordpiece(transformers: Any, folder: Path) -> Any:
         ",",
         ".",
     ]
-    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    (directory / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
     # What version 5 calls by its own name, version 4 calls fast.
-    return getattr(transformers, "BertTokenizerFast", transformers.BertTokenizer)(str(folder / "vocab.txt"))
+    return getattr(transformers, "BertTokenizerFast", transformers.BertTokenizer)(str(directory / "vocab.txt"))
 
 
 def sentencepiece(transformers: Any, tokenizer: Tokenizer) -> Any:
@@ -529,7 +529,7 @@ def small(transformers: Any, name: str, vocab_size: int) -> Any:
     return getattr(transformers, name)(config)
 
 
-def losses(adapter: Any, transformers: Any, folder: Path, name: str, workers: int) -> list[float]:
+def losses(adapter: Any, transformers: Any, directory: Path, name: str, workers: int) -> list[float]:
     rows: list[dict[str, Any]] = [
         {"input_ids": row_of(10 + number % 20, number), "special_tokens_mask": [0] * (10 + number % 20)}
         for number in range(32)
@@ -538,7 +538,7 @@ def losses(adapter: Any, transformers: Any, folder: Path, name: str, workers: in
         for number, row in enumerate(rows):
             row["sentence_order_label"] = number % 2
     arguments = transformers.TrainingArguments(
-        output_dir=str(folder),
+        output_dir=str(directory),
         max_steps=3,
         per_device_train_batch_size=8,
         logging_steps=1,

@@ -35,12 +35,17 @@ def has(python: str, module: str) -> bool:
 
 @pytest.fixture(scope="module")
 def data(model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    tokenize([corpus], folder / "store", Tokenizer.from_file(model))
-    options = {"--tokenizer": model, "--output-dir": folder / "records", "--max-seq-length": TOKENS, "--num-shards": 3}
+    directory = tmp_path_factory.mktemp("data")
+    tokenize([corpus], directory / "store", Tokenizer.from_file(model))
+    options = {
+        "--tokenizer": model,
+        "--output-dir": directory / "records",
+        "--max-seq-length": TOKENS,
+        "--num-shards": 3,
+    }
     words = [str(word) for option in options.items() for word in option]
     assert main(["make-records", str(corpus), *words, "--dupe-factor", "1", "--max-predictions-per-seq", "5"]) == 0
-    return folder
+    return directory
 
 
 @pytest.fixture(scope="module")

@@ -244,7 +244,7 @@ def test_options_of_the_same_name_have_the_same_type_in_every_command() -> None:
         for name, parameter in parameters(function).items():
             # Text has more kinds of compression than records, a model card many languages: `gzip` and `de` suit both.
             kind = enum.Enum if name == "compression" else parameter.kind
-            # A path would lose the slash at its end, by which prepare-text knows a folder.
+            # A path would lose the slash at its end, by which prepare-text knows a directory.
             kind = Path if name == "output" else kind
             many = False if name == "language" else parameter.many
             assert kinds.setdefault(name, (kind, many)) == (kind, many), name

@@ -237,7 +237,7 @@ def test_a_store_on_the_way_is_taken_over_where_it_is_to_be_kept(command: Comman
     assert not Path("out/.tokens").exists()
 
 
-def test_two_runs_do_not_tokenize_into_one_folder(command: Command, model: Path, corpus: Path) -> None:
+def test_two_runs_do_not_tokenize_into_one_directory(command: Command, model: Path, corpus: Path) -> None:
     import fcntl
 
     Path("store").mkdir()

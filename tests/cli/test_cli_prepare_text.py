@@ -154,7 +154,7 @@ def test_inputs_are_any_paths(native: Native) -> None:
     assert native.calls == 5 * [(["a.txt"], "o.txt", DEFAULTS, REST)]
 
 
-@pytest.mark.parametrize("output", ["folder/", "corpus.txt/"])
+@pytest.mark.parametrize("output", ["directory/", "corpus.txt/"])
 def test_a_slash_at_the_end_reaches_the_function(command: Command, native: Native, output: str) -> None:
     assert command("prepare-text", "a", "--output", output, "--eval-fraction", 0.1, "--eval-output", "e/").code == 0
     assert (native.calls[0][1], native.calls[0][3]["eval_output"]) == (output, "e/")
@@ -170,7 +170,7 @@ def test_a_parquet_file_has_columns(command: Command, native: Native) -> None:
     [
         ("texts/corpus.txt.gz", [], "texts/corpus.txt.gz."),
         ("corpus.txt", [], "corpus.txt."),
-        ("folder", ["--num-shards", 2], "folder/"),
+        ("directory", ["--num-shards", 2], "directory/"),
     ],
 )
 def test_the_configuration_and_the_counts_lie_beside_the_output(

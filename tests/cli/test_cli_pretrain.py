@@ -77,7 +77,7 @@ def without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(command: Command, *words: object, code: int = 2) -> str:
-    """The one line of a command that is refused, and leaves no folder."""
+    """The one line of a command that is refused, and leaves no directory."""
     found = command(*words)
     assert found.code == code, found.err
     assert not Path("run").exists()

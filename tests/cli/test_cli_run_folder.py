@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def contents(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+def contents(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -26,27 +26,27 @@ def contents(folder: Path) -> set[str]:
 def test_a_refused_run_leaves_no_directory(there: str | None, cached: bool, tmp_path: Path) -> None:
     if there is not None:
         (tmp_path / there).mkdir(parents=True)
-    before, folder = contents(tmp_path), tmp_path / "new" / "run"
-    with contextlib.suppress(RuntimeError), run_folder.made(folder):
-        assert folder.is_dir()
+    before, directory = contents(tmp_path), tmp_path / "new" / "run"
+    with contextlib.suppress(RuntimeError), run_folder.made(directory):
+        assert directory.is_dir()
         if cached:
-            (folder / COMPILED / "slot").mkdir(parents=True)
-            (folder / COMPILED / "slot" / "lock").write_text("")
+            (directory / COMPILED / "slot").mkdir(parents=True)
+            (directory / COMPILED / "slot" / "lock").write_text("")
         raise RuntimeError
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("kept", [OPTIONS, f"{COMPILED}/program", "letters.txt"])
 def test_what_a_run_has_written_or_found_stays(kept: str, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    directory = tmp_path / "run"
     if kept != OPTIONS:
-        (folder / kept).parent.mkdir(parents=True)
-        (folder / kept).write_text("precious")
-    with run_folder.made(folder):
-        (folder / COMPILED).mkdir(exist_ok=True)
-        (folder / kept).write_text("precious")
-    assert (folder / kept).read_text() == "precious"
-    assert (folder / COMPILED).exists() == (kept != "letters.txt")
+        (directory / kept).parent.mkdir(parents=True)
+        (directory / kept).write_text("precious")
+    with run_folder.made(directory):
+        (directory / COMPILED).mkdir(exist_ok=True)
+        (directory / kept).write_text("precious")
+    assert (directory / kept).read_text() == "precious"
+    assert (directory / COMPILED).exists() == (kept != "letters.txt")
 
 
 @pytest.mark.parametrize("kind", ["sentencepiece", "wordpiece"])

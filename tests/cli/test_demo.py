@@ -143,7 +143,7 @@ def test_verdict(loss: float, accuracy: float, records: int, learnt: bool) -> No
     assert verdict(evaluation(loss, accuracy, records), 6.05) is learnt
 
 
-def test_the_demo_leaves_other_peoples_folders_alone(command: Command) -> None:
+def test_the_demo_leaves_other_peoples_directories_alone(command: Command) -> None:
     Path("home").mkdir()
     Path("home/corpus.txt").write_text("precious")
     result = command("demo", "--output-dir", "home")

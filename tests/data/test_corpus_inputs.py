@@ -123,7 +123,7 @@ def test_stores_and_records_are_named(name: str, own: Path, command: Command, mo
     advice = "not text; pass the corpus that"
     store = f"is a token store, {advice} it was made from (only make-records takes a store)"
     records = f"holds records, {advice} they were made from (only pretrain takes records)"
-    # A store in its folder, with and without text; one of its files; records; their descriptions.
+    # A store in its directory, with and without text; one of its files; records; their descriptions.
     Path("mixed").mkdir()
     Path("stores/c").rename("mixed/store")
     (own / "text.txt").rename("mixed/text.txt")

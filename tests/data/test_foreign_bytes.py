@@ -138,7 +138,7 @@ def test_a_tokenizer_of_records_of_another_type(tokenizer: object, message: str,
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"format": "albert-fast records", "tokenizer": tokenizer}))
     with pytest.raises(AlbertFastError, match=f"^{re.escape(f'{path}: {message}; make the records again')}$"):
-        tokenizer_match.records_folders([tmp_path / "a.tfrecord"])
+        tokenizer_match.records_directories([tmp_path / "a.tfrecord"])
 
 
 @given(st.binary(max_size=64))

@@ -180,7 +180,7 @@ def test_the_summary_counts(model: Path, records: list[Record], tmp_path: Path) 
     assert summary.kept == 2 * sum(token == label for token, label in shown)
 
 
-def test_folders_globs_and_what_names_nothing(tmp_path: Path) -> None:
+def test_directories_globs_and_what_names_nothing(tmp_path: Path) -> None:
     for name in (
         "records-00001-of-00002.tfrecord",
         "records-00000-of-00002.tfrecord",
@@ -215,8 +215,8 @@ def test_a_link_that_leads_to_itself_is_no_record_file(links: dict[str, str], tm
     assert (summary.bad_files, summary.records) == (1, 0)
 
 
-def test_a_glob_of_folders_stands_for_their_files(tmp_path: Path) -> None:
-    files = [tmp_path / f"rec-{folder}" / f"records-0000{file}.tfrecord" for folder in (1, 2) for file in (0, 1)]
+def test_a_glob_of_directories_stands_for_their_files(tmp_path: Path) -> None:
+    files = [tmp_path / f"rec-{directory}" / f"records-0000{file}.tfrecord" for directory in (1, 2) for file in (0, 1)]
     for file in files:
         (file.parent / "tokens").mkdir(parents=True, exist_ok=True)
         (file.parent / "dataset.json").touch()
@@ -226,7 +226,7 @@ def test_a_glob_of_folders_stands_for_their_files(tmp_path: Path) -> None:
     assert find_files([str(tmp_path / "rec-[12]")]) == find_files([str(tmp_path / f"rec-{n}") for n in (1, 2)]) == files
     assert find_files([str(tmp_path / "rec-*")]) == files
     assert find_files([str(tmp_path / "**" / "rec-2")]) == files[2:]
-    # Files and folders; a folder of a set, such as a token store, has no record files.
+    # Files and directories; a directory of a set, such as a token store, has no record files.
     (tmp_path / "rec-0.tfrecord").touch()
     assert find_files([str(tmp_path / "rec-[01]*")]) == [tmp_path / "rec-0.tfrecord", *files[:2]]
     assert find_files([str(tmp_path / "rec-1" / "[rt]*")]) == files[:2]

@@ -36,7 +36,7 @@ KINDS: dict[str, list[str]] = {
 }
 
 MOMENTS: list[tuple[str, Callable[[Path], bool]]] = [
-    ("the output folder is there", Path.exists),
+    ("the output directory is there", Path.exists),
     ("the tokenizing journal is there", lambda out: any(out.rglob("tokenize.partial.json"))),
     ("the store is finished", lambda out: any(out.rglob("meta.json"))),
     ("the records' journal is there", lambda out: (out / "make-records.partial.jsonl").exists()),
@@ -66,7 +66,7 @@ def finish(process: "subprocess.Popen[str]") -> None:
 
 
 def contents(out: Path) -> dict[str, Any]:
-    """Every file by its name; the configurations without the number of threads and the folder, which do differ."""
+    """Every file by its name; the configurations without the number of threads and the directory, which do differ."""
     found: dict[str, Any] = {}
     for path in sorted(out.rglob("*")):
         if path.is_file():
@@ -87,10 +87,10 @@ def contents(out: Path) -> dict[str, Any]:
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if TEXT:
         return Path(TEXT)
-    folder = tmp_path_factory.mktemp("kill")
-    (folder / "raw.jsonl").write_text(collect(1_000_000)[0], encoding="utf-8")
-    prepare_text(folder / "raw.jsonl", folder / "text.txt", language="en")
-    return folder / "text.txt"
+    directory = tmp_path_factory.mktemp("kill")
+    (directory / "raw.jsonl").write_text(collect(1_000_000)[0], encoding="utf-8")
+    prepare_text(directory / "raw.jsonl", directory / "text.txt", language="en")
+    return directory / "text.txt"
 
 
 def kill_once(process: "subprocess.Popen[str]", rng: random.Random, usual: float, out: Path) -> bool:

@@ -36,7 +36,16 @@ def words(name: str, source: Path, model: Path) -> list[object]:
         "make-records": records,
         "reference": [*records, "--rng", "reference"],
         "prepare-text": ["prepare-text", source, "--output", "out", "--language", "en"],
-        "prepare-text to a folder": ["prepare-text", source, "--output", "out", "--num-shards", 2, "--language", "en"],
+        "prepare-text to a directory": [
+            "prepare-text",
+            source,
+            "--output",
+            "out",
+            "--num-shards",
+            2,
+            "--language",
+            "en",
+        ],
     }[name]
 
 
@@ -46,7 +55,7 @@ PRODUCTS = {
     "make-records": "out/dataset.json",
     "reference": "out/dataset.json",
     "prepare-text": "out",
-    "prepare-text to a folder": "out/corpus-00001-of-00002.txt",
+    "prepare-text to a directory": "out/corpus-00001-of-00002.txt",
 }
 
 
@@ -58,7 +67,7 @@ class Waiting:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def wait_for(self, marks: list[str]) -> None:
-        """Waits until the command has its lock, as a file or folder with one of these names tells."""
+        """Waits until the command has its lock, as a file or directory with one of these names tells."""
         while not any(Path(mark).exists() for mark in marks):
             assert self.process.poll() is None, self.process.communicate()[1]
             time.sleep(0.01)
@@ -109,7 +118,7 @@ def test_a_second_run_is_refused_while_the_first_works(
     assert not Path(".out.lock").exists()
 
 
-@pytest.mark.parametrize("name", ["train-tokenizer", "prepare-text", "prepare-text to a folder"])
+@pytest.mark.parametrize("name", ["train-tokenizer", "prepare-text", "prepare-text to a directory"])
 def test_what_appears_meanwhile_is_kept(name: str, command: Command, model: Path, waiting: list[Waiting]) -> None:
     os.mkfifo("pipe")
     waiting.append(Waiting(words(name, Path("pipe"), model)))
@@ -267,11 +276,11 @@ def test_one_at_a_time(whole: bool, tmp_path: Path) -> None:
 def test_a_killed_run_locks_nothing(tmp_path: Path) -> None:
     code = (
         "import os, signal; from albert_fast.files import locked\n"
-        "with locked('folder'), locked('file', whole=True): os.kill(os.getpid(), signal.SIGKILL)"
+        "with locked('directory'), locked('file', whole=True): os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert (tmp_path / ".file.lock").exists()
-    with locked(tmp_path / "folder"), locked(tmp_path / "file", whole=True):
+    with locked(tmp_path / "directory"), locked(tmp_path / "file", whole=True):
         pass
     assert not (tmp_path / ".file.lock").exists()
 

@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "raw"
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_what_is_refused_by_name(data: str | bytes, what: str) -> None:
         assert prepared(data, format="text")[0]
 
 
-def test_pointers_in_a_folder() -> None:
+def test_pointers_in_a_directory() -> None:
     Path("data").mkdir()
     for i in range(2):
         Path(f"data/train-{i}.parquet").write_text(POINTER.format("cd" * 32))
@@ -298,11 +298,11 @@ def test_a_nul_byte_in_text_counts_as_a_character_wherever_it_stands(before: int
 
 
 def test_files_about_the_data_are_skipped_and_named() -> None:
-    folder = Path("wiki")
-    folder.mkdir()
+    directory = Path("wiki")
+    directory.mkdir()
     for name in ("README.md", "dataset_infos.json", "LICENSE", "0.jsonl.crc"):
-        (folder / name).write_text("About the data.\n")
-    (folder / "0.jsonl").write_text(raw_text.json_lines())
+        (directory / name).write_text("About the data.\n")
+    (directory / "0.jsonl").write_text(raw_text.json_lines())
     result = prepare_text("wiki", "out.txt", language="en")
     assert text_of(Path("out.txt")) == raw_text.corpus()
     assert result["inputs"] == 1

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 # Formats
 
 
-def test_a_folder_of_text_files(command: Command) -> None:
+def test_a_directory_of_text_files(command: Command) -> None:
     Path("texts").mkdir()
     for i, document in enumerate(DOCUMENTS):
         Path(f"texts/{i}.txt").write_text(raw_text.plain(document))

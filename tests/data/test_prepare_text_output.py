@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,8 +45,8 @@ def test_threads_do_not_show(tmp_path: Path) -> None:
     options: dict[str, Any] = {"dedup_lines": True, "eval_fraction": 0.1, "language": "en"}
     found = []
     for threads in (1, 2, 5):
-        folder = f"out-{threads}"
-        plain = prepare_text("raw.jsonl", folder, num_shards=3, num_threads=threads, compression="zstd", **options)
+        directory = f"out-{threads}"
+        plain = prepare_text("raw.jsonl", directory, num_shards=3, num_threads=threads, compression="zstd", **options)
         assert len(plain["outputs"]) == len(plain["eval_outputs"]) == 3
         names = [*plain.pop("outputs"), *plain.pop("eval_outputs")]
         found.append(([(Path(name).name, Path(name).read_bytes()) for name in names], plain))
@@ -185,7 +185,7 @@ def test_an_output_that_exists(command: Command) -> None:
 
 
 @pytest.mark.parametrize("output", ["out/", "out.txt/", "new/out/"])
-def test_a_slash_at_the_end_is_that_of_a_folder(command: Command, output: str) -> None:
+def test_a_slash_at_the_end_is_that_of_a_directory(command: Command, output: str) -> None:
     refusal("One is here.\n", "raw.txt", output=output)
     result = command("prepare-text", "raw.txt", "--output", output)
     assert result.code == 2
@@ -225,15 +225,15 @@ def test_an_output_that_is_an_input_is_refused(command: Command) -> None:
 def test_places_that_cannot_be_written(command: Command) -> None:
     Path("raw.txt").write_text("One is here.\n")
     Path("file").write_text("precious")
-    Path("folder").mkdir()
-    for output, flags in (("file/out.txt", []), ("folder", []), ("file", ["--num-shards", 2])):
+    Path("directory").mkdir()
+    for output, flags in (("file/out.txt", []), ("directory", []), ("file", ["--num-shards", 2])):
         result = command("prepare-text", "raw.txt", "--output", output, "--overwrite", *flags)
         assert result.code == 1, output
         assert output.split("/")[0] in result.error
     assert Path("file").read_text() == "precious"
-    assert list(Path("folder").iterdir()) == []
-    assert command("prepare-text", "raw.txt", "--output", "new/folder/out.txt").code == 0
-    assert Path("new/folder/out.txt").exists()
+    assert list(Path("directory").iterdir()) == []
+    assert command("prepare-text", "raw.txt", "--output", "new/directory/out.txt").code == 0
+    assert Path("new/directory/out.txt").exists()
 
 
 # The held-out split
@@ -309,7 +309,7 @@ def start(*flags: object) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags", [["--output", "out/corpus.txt.gz"], ["--output", "out", "--num-shards", 3]], ids=["file", "folder"]
+    "flags", [["--output", "out/corpus.txt.gz"], ["--output", "out", "--num-shards", 3]], ids=["file", "directory"]
 )
 def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
     Path("raw.jsonl").write_text(many(10_000))
@@ -317,7 +317,7 @@ def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
 
     def finals() -> dict[str, bytes]:
         found = [path for path in Path().rglob("*.txt*") if path.is_file() and ".config." not in path.name]
-        # What is being written lies in hidden folders.
+        # What is being written lies in hidden directories.
         return {str(path): path.read_bytes() for path in found if not any(part[0] == "." for part in path.parts)}
 
     def run(*more: str) -> dict[str, bytes]:
@@ -332,8 +332,8 @@ def test_a_killed_run_leaves_no_half_file(flags: list[object]) -> None:
     beside = sorted(str(path) for path in Path().rglob("*"))
     rng = random.Random(5)
     for _ in range(int(os.environ.get("ALBERT_FAST_KILL_TRIALS", "4"))):
-        for folder in (Path("out"), Path("eval-out")):
-            shutil.rmtree(folder, ignore_errors=True)
+        for directory in (Path("out"), Path("eval-out")):
+            shutil.rmtree(directory, ignore_errors=True)
         process = start(*flags)
         time.sleep(usual * rng.uniform(0.2, 1.0))
         process.send_signal(signal.SIGKILL)

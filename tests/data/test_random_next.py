@@ -121,8 +121,8 @@ def test_one_document_is_refused(rng: str) -> None:
         assert native_instances(corpus, SINGLE, rng)
 
 
-def labels(folder: Path) -> set[int]:
-    (path,) = folder.glob("*.tfrecord")
+def labels(directory: Path) -> set[int]:
+    (path,) = directory.glob("*.tfrecord")
     return {
         int(tfrecords.decode_example(data)["next_sentence_labels"][0]) for data in tfrecords.unframe(path.read_bytes())
     }

@@ -71,8 +71,8 @@ RECORDS = [record(number) for number in range(100)]
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three files of 40, 1 and 59 records."""
-    folder = tmp_path_factory.mktemp("records")
-    paths = [folder / f"part-{number}.tfrecord" for number in range(3)]
+    directory = tmp_path_factory.mktemp("records")
+    paths = [directory / f"part-{number}.tfrecord" for number in range(3)]
     for path, (start, stop) in zip(paths, ((0, 40), (40, 41), (41, 100)), strict=True):
         path.write_bytes(tfrecords.encode_file(RECORDS[start:stop]))
     return paths
@@ -160,7 +160,7 @@ def test_shards_are_the_whole(files: list[Path], count: int) -> None:
     assert sorted(itertools.chain.from_iterable(epoch)) == list(range(100))
 
 
-def test_files_are_found_from_another_folder(
+def test_files_are_found_from_another_directory(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(files[0].parent)
@@ -169,14 +169,14 @@ def test_files_are_found_from_another_folder(
     assert same(pickle.loads(pickle.dumps(reader)).batch(2), reader.batch(2))
 
 
-@pytest.mark.parametrize("name", ["folder", "glob", "one", "several"])
+@pytest.mark.parametrize("name", ["directory", "glob", "one", "several"])
 def test_ways_to_name_files(files: list[Path], name: str) -> None:
-    folder = files[0].parent
+    directory = files[0].parent
     given: dict[str, Any] = {
-        "folder": folder,
-        "glob": str(folder / "part-?.tfrecord"),
+        "directory": directory,
+        "glob": str(directory / "part-?.tfrecord"),
         "one": files[2],
-        "several": [files[0], str(folder / "part-[12].tfrecord")],
+        "several": [files[0], str(directory / "part-[12].tfrecord")],
     }
     expected = RECORDS[41:] if name == "one" else RECORDS
     assert first_rows(RecordReader(given[name], 3, shuffle=False), len(expected)) == expected
@@ -277,13 +277,13 @@ def test_the_order_in_which_files_are_listed_does_not_show(
 ) -> None:
     """Machines whose file systems list files in other orders read disjoint shards."""
     whole = RecordReader(files, 4, shuffle=shuffle)
-    folder = files[0].parent
-    monkeypatch.chdir(folder)
+    directory = files[0].parent
+    monkeypatch.chdir(directory)
     orders: list[Sequence[Any]] = [
         *itertools.permutations(files),
         [*files, files[1], *files],
-        [str(folder / "*.tfrecord"), files[2]],
-        [files[2], folder],
+        [str(directory / "*.tfrecord"), files[2]],
+        [files[2], directory],
         [files[2].name, files[1], f"./{files[0].name}", files[2]],
     ]
     for order in orders:
@@ -299,8 +299,8 @@ def test_the_order_in_which_files_are_listed_does_not_show(
         assert sorted(seen) == list(range(100))
 
 
-def test_files_of_several_folders_are_sorted_by_their_paths(tmp_path: Path) -> None:
-    paths = [tmp_path / folder / f"{name}.tfrecord" for folder in ("a", "a-b", "b") for name in ("1", "2")]
+def test_files_of_several_directories_are_sorted_by_their_paths(tmp_path: Path) -> None:
+    paths = [tmp_path / directory / f"{name}.tfrecord" for directory in ("a", "a-b", "b") for name in ("1", "2")]
     for number, path in enumerate(paths):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(tfrecords.encode_file([record(number)]))
@@ -312,13 +312,13 @@ def test_files_of_several_folders_are_sorted_by_their_paths(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_file_counts_once_whatever_leads_to_it(reverse: bool, files: list[Path], tmp_path: Path) -> None:
-    folder = files[0].parent
+    directory = files[0].parent
     link = tmp_path / "link"
-    link.symlink_to(folder)
+    link.symlink_to(directory)
     (tmp_path / "hidden").symlink_to(files[0])
-    alone = RecordReader(folder, 4, shuffle=False)
-    for more in (folder / ".." / folder.name, link, tmp_path / "hidden", link / "*"):
-        given = [folder, more]
+    alone = RecordReader(directory, 4, shuffle=False)
+    for more in (directory / ".." / directory.name, link, tmp_path / "hidden", link / "*"):
+        given = [directory, more]
         reader = RecordReader([str(path) for path in (given[::-1] if reverse else given)], 4, shuffle=False)
         assert len(reader) == len(alone)
         assert len(reader.files) == len(alone.files)

@@ -27,12 +27,12 @@ def make(inputs: list[str], output: Path, options: dict[str, Any] = OPTIONS, **r
     return _native.make_records(inputs, str(output), tokenizer, json.dumps(options), **rest)
 
 
-def shards(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("records-*"))}
+def shards(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(directory.glob("records-*"))}
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    files = shards(folder)
+def records(directory: Path) -> list[dict[str, Any]]:
+    files = shards(directory)
     assert files
     return [
         tfrecords.decode_example(data)
@@ -85,9 +85,9 @@ class Made(NamedTuple):
 @pytest.fixture(scope="module")
 def made(text: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Records with the defaults, and the instances that they hold."""
-    folder = tmp_path_factory.mktemp("made") / "out"
-    make([text], folder, num_shards=3)
-    found = records(folder)
+    directory = tmp_path_factory.mktemp("made") / "out"
+    make([text], directory, num_shards=3)
+    found = records(directory)
     tokenizer = Tokenizer.from_file(MODEL)
     instances = []
     for record in found:
@@ -103,7 +103,7 @@ def made(text: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
                 record["masked_lm_ids"][:predictions],
             )
         )
-    return Made(json.loads((folder / "dataset.json").read_text()), found, instances, tokenizer)
+    return Made(json.loads((directory / "dataset.json").read_text()), found, instances, tokenizer)
 
 
 def originals(made: Made) -> list[list[int]]:

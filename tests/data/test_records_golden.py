@@ -25,14 +25,14 @@ def inputs(run: dict[str, Any]) -> list[str]:
     return [str(GOLDEN / name) for name in run["flags"]["input_file"].split(",")]
 
 
-def check(run: dict[str, Any], folder: Path) -> None:
-    """The files of `folder` are those of the run."""
+def check(run: dict[str, Any], directory: Path) -> None:
+    """The files of `directory` are those of the run."""
     files = run["files"]
     names = [f"records-{number:05}-of-{len(files):05}.tfrecord" for number in range(len(files))]
-    assert sorted(path.name for path in folder.glob("*.tfrecord*")) == names
-    dataset = json.loads((folder / "dataset.json").read_text())
+    assert sorted(path.name for path in directory.glob("*.tfrecord*")) == names
+    dataset = json.loads((directory / "dataset.json").read_text())
     for name, expected, shard in zip(names, files, dataset["shards"], strict=True):
-        written = (folder / name).read_bytes()
+        written = (directory / name).read_bytes()
         assert hashlib.sha256(written).hexdigest() == expected["sha256"], name
         assert (shard["file"], shard["records"], shard["bytes"]) == (name, expected["records"], expected["bytes"])
 

@@ -50,9 +50,9 @@ def tokenizer(model: Path) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def store(tokenizer: Tokenizer, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
-    folder = tmp_path_factory.mktemp("store")
-    tokenize([corpus], folder / "tokens", tokenizer)
-    return TokenStore(folder / "tokens")
+    directory = tmp_path_factory.mktemp("store")
+    tokenize([corpus], directory / "tokens", tokenizer)
+    return TokenStore(directory / "tokens")
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def test_a_signal_handler_may_use_the_iterator(stream: InstanceStream, store: To
     assert len(taken) == 2
 
 
-def test_a_store_is_found_from_another_folder(
+def test_a_store_is_found_from_another_directory(
     store: TokenStore, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(store.path, tmp_path / "here" / "store")
@@ -381,33 +381,33 @@ def test_another_tokenizer(store: TokenStore, model: Path) -> None:
 
 
 def test_a_store_without_its_tokenizer(store: TokenStore, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    folder = tmp_path / "store"
-    shutil.copytree(store.path, folder)
-    (folder / "tokenizer-copy.model").unlink()
+    directory = tmp_path / "store"
+    shutil.copytree(store.path, directory)
+    (directory / "tokenizer-copy.model").unlink()
     with pytest.raises(AlbertFastError, match=r"cannot read .*tokenizer-copy\.model"):
-        InstanceStream(folder, 1)
-    (folder / "tokenizer-copy.model").write_bytes((store.path / "tokenizer-copy.model").read_bytes()[:-20])
+        InstanceStream(directory, 1)
+    (directory / "tokenizer-copy.model").write_bytes((store.path / "tokenizer-copy.model").read_bytes()[:-20])
     with pytest.raises(AlbertFastError, match=r"tokenizer-copy\.model: "):
-        InstanceStream(folder, 1)
-    meta = json.loads((folder / "meta.json").read_text())
+        InstanceStream(directory, 1)
+    meta = json.loads((directory / "meta.json").read_text())
     del meta["tokenizer_file"]
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (directory / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(AlbertFastError, match=r"meta\.json: the store has no copy of its tokenizer; pass the one"):
-        InstanceStream(folder, 1)
-    assert same(InstanceStream(folder, 1, tokenizer=tokenizer).batch(0), InstanceStream(store, 1).batch(0))
+        InstanceStream(directory, 1)
+    assert same(InstanceStream(directory, 1, tokenizer=tokenizer).batch(0), InstanceStream(store, 1).batch(0))
 
 
 def test_a_damaged_store(store: TokenStore, tmp_path: Path) -> None:
-    folder = tmp_path / "store"
-    shutil.copytree(store.path, folder)
-    part = folder / "part-00000.tokens"
+    directory = tmp_path / "store"
+    shutil.copytree(store.path, directory)
+    part = directory / "part-00000.tokens"
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
     with pytest.raises(AlbertFastError, match=r"part-00000\.tokens.*XXH3-128"):
-        TokenStore(folder)
+        TokenStore(directory)
     with pytest.raises(AlbertFastError, match=r"part-00000\.tokens.*XXH3-128"):
-        TokenStore(folder, verify=False).verify()
+        TokenStore(directory, verify=False).verify()
     # Ends that are no longer ends are found without reading the tokens too.
     header = np.frombuffer(bytes(content[24:48]), dtype="<u8")
     sentence_ends = (64 + 2 * int(header[0]) + 63) // 64 * 64
@@ -415,14 +415,14 @@ def test_a_damaged_store(store: TokenStore, tmp_path: Path) -> None:
         bad = bytearray((store.path / part.name).read_bytes())
         bad[sentence_ends + 80 : sentence_ends + 88] = value.to_bytes(8, "little")
         part.write_bytes(bad)
-        opened = TokenStore(folder, verify=False)
+        opened = TokenStore(directory, verify=False)
         with pytest.raises(AlbertFastError, match=r"part-00000\.tokens: the ends of document \d+ do not ascend"):
             InstanceStream(opened, 2)
         with pytest.raises(AlbertFastError, match="do not ascend"):
             [opened.document(number) for number in range(len(opened))]
     part.write_bytes(content[:-9])
     with pytest.raises(AlbertFastError, match="truncated"):
-        TokenStore(folder, verify=False)
+        TokenStore(directory, verify=False)
 
 
 def test_no_instances(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -33,10 +33,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def suffix(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small models of the kind."""
-    folder = tmp_path_factory.mktemp("suffix")
+    directory = tmp_path_factory.mktemp("suffix")
     for name, options in OPTIONS.items():
-        (folder / name).write_bytes(models.train(treat_whitespace_as_suffix=True, **options))
-    return {name: folder / name for name in OPTIONS}
+        (directory / name).write_bytes(models.train(treat_whitespace_as_suffix=True, **options))
+    return {name: directory / name for name in OPTIONS}
 
 
 def marked(tokenizer: Tokenizer, text: str) -> list[str]:

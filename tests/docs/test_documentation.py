@@ -146,7 +146,7 @@ class Block(NamedTuple):
         return ["tensorflow" if name == "tf" else name for name in found]
 
     def run(self, names: dict[str, Any]) -> None:
-        """Runs it in the working folder."""
+        """Runs it in the working directory."""
         if self.language == "python":
             exec(compile(self.code, "docs/python.md", "exec"), names)
             return
@@ -163,7 +163,7 @@ PAGE_BLOCKS = [Block(*found) for found in fences(PAGE)]
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], list[int]]:
-    """The folder of docs/python.md, its names, and the numbers of the blocks that have been run."""
+    """The directory of docs/python.md, its names, and the numbers of the blocks that have been run."""
     return tmp_path_factory.mktemp("page"), {}, []
 
 
@@ -173,8 +173,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 def test_blocks_of_the_python_page(
     number: int, page: tuple[Path, dict[str, Any], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, names, done = page
-    monkeypatch.chdir(folder)
+    directory, names, done = page
+    monkeypatch.chdir(directory)
     block = PAGE_BLOCKS[number]
     if block.frameworks:
         # A Trainer needs accelerate.

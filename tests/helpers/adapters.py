@@ -37,10 +37,10 @@ def docstring_names(module: Any) -> dict[str, Any]:
     return names
 
 
-def make_source(model: Path, corpus: Path, folder: Path, **options: Any) -> InstanceStream:
+def make_source(model: Path, corpus: Path, directory: Path, **options: Any) -> InstanceStream:
     """Batches of 4 rows of 32 tokens of the test corpus."""
-    tokenize([corpus], folder / "store", Tokenizer.from_file(model))
-    return InstanceStream(TokenStore(folder / "store"), 4, 32, seed=5, **options)
+    tokenize([corpus], directory / "store", Tokenizer.from_file(model))
+    return InstanceStream(TokenStore(directory / "store"), 4, 32, seed=5, **options)
 
 
 def equal(tensors: Mapping[str, Any], batch: Batch | Mapping[str, Any]) -> bool:

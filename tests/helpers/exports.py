@@ -51,7 +51,7 @@ def tokenizer_files(lower_case: bool = False, keep_accents: bool = True) -> dict
 
 
 def write_checkpoint(
-    folder: Path,
+    directory: Path,
     values: Values,
     config: ModelConfig,
     *,
@@ -60,7 +60,7 @@ def write_checkpoint(
     files: Mapping[str, bytes] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> checkpoints.Checkpoint:
-    """A run's folder with a checkpoint of these values, and slots of the optimizer."""
+    """A run's directory with a checkpoint of these values, and slots of the optimizer."""
     variables = {name: tf.Variable(value) for name, value in values.items()}
     if slots:
         variables |= {
@@ -69,7 +69,7 @@ def write_checkpoint(
             for number, slot in enumerate(checkpoints.SLOTS, 1)
         }
     return checkpoints.write(
-        folder / "checkpoints",
+        directory / "checkpoints",
         variables,
         step=step,
         seed=3,
@@ -79,16 +79,16 @@ def write_checkpoint(
     )
 
 
-def golden_run(folder: Path, name: str = "tiny", **options: Any) -> checkpoints.Checkpoint:
-    """A run's folder with a checkpoint of a golden model."""
-    return write_checkpoint(folder, golden_values(name), config_of(name), **options)
+def golden_run(directory: Path, name: str = "tiny", **options: Any) -> checkpoints.Checkpoint:
+    """A run's directory with a checkpoint of a golden model."""
+    return write_checkpoint(directory, golden_values(name), config_of(name), **options)
 
 
 def fresh_values(config: ModelConfig, seed: int = 5) -> Values:
     return {name: variable.numpy() for name, variable in Albert(config, seed=seed).named_variables.items()}
 
 
-def hugging_face_folder(path: Path, name: str = "tiny", **changes: Any) -> Path:
+def hugging_face_directory(path: Path, name: str = "tiny", **changes: Any) -> Path:
     """A copy of a golden Hugging Face directory with the tokenizer, its config.json changed."""
     shutil.copytree(MODELS / name / "hf", path)
     (path / "outputs.npz").unlink()
@@ -111,5 +111,5 @@ def same(left: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) ->
     )
 
 
-def listing(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+def listing(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())

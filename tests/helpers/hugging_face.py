@@ -1,10 +1,10 @@
 """transformers' side of the tests, as a process of its own: PyTorch and TensorFlow in one can end it.
 
-    python hugging_face.py logits FOLDER IN.npz OUT.npz     both heads' logits of AlbertForPreTraining
-    python hugging_face.py fill FOLDER IN.json OUT.json     the fill-mask pipeline on a list of texts
-    python hugging_face.py ids FOLDER IN.json OUT.json      AutoTokenizer's ids of a list of texts, and its class
-    python hugging_face.py tune FOLDER IN.json OUT          20 steps of Trainer on a list of texts; OUT is a folder
-    python hugging_face.py save FOLDER IN.json OUT          the tokenizer by the class of ALBERT; IN is its arguments
+    python hugging_face.py logits DIRECTORY IN.npz OUT.npz     both heads' logits of AlbertForPreTraining
+    python hugging_face.py fill DIRECTORY IN.json OUT.json     the fill-mask pipeline on a list of texts
+    python hugging_face.py ids DIRECTORY IN.json OUT.json      AutoTokenizer's ids of a list of texts, and its class
+    python hugging_face.py tune DIRECTORY IN.json OUT          20 steps of Trainer on a list of texts, into OUT
+    python hugging_face.py save DIRECTORY IN.json OUT          the tokenizer by the class of ALBERT; IN is its arguments
 
 With PyTorch in another Python than the one that runs the tests, TORCH_PYTHON names that.
 """
@@ -29,16 +29,16 @@ def python() -> str | None:
     return None if any(importlib.util.find_spec(name) is None for name in NEEDS) else sys.executable
 
 
-def run(what: str, folder: Path, given: Path, found: Path) -> None:
+def run(what: str, directory: Path, given: Path, found: Path) -> None:
     """One of the above; fails where it does."""
-    words = [python() or "", __file__, what, str(folder), str(given), str(found)]
+    words = [python() or "", __file__, what, str(directory), str(given), str(found)]
     # Without this checkout's path: it needs none of it.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr
 
 
-def _logits(folder: str, given: str, found: str) -> None:
+def _logits(directory: str, given: str, found: str) -> None:
     import numpy as np
     import torch
     from transformers import AlbertForMaskedLM, AlbertForPreTraining
@@ -49,7 +49,7 @@ def _logits(folder: str, given: str, found: str) -> None:
     report = {}
     for attention in ("eager", "sdpa"):
         model, info = AlbertForPreTraining.from_pretrained(
-            folder, output_loading_info=True, attn_implementation=attention
+            directory, output_loading_info=True, attn_implementation=attention
         )
         report[attention] = {key: sorted(map(str, value)) for key, value in info.items()}
         model.eval()
@@ -57,7 +57,7 @@ def _logits(folder: str, given: str, found: str) -> None:
             answer = model(**batch)
         answers[f"masked_lm_{attention}"] = answer.prediction_logits.float().numpy()
         answers[f"sentence_order_{attention}"] = answer.sop_logits.float().numpy()
-    model, info = AlbertForMaskedLM.from_pretrained(folder, output_loading_info=True, attn_implementation="eager")
+    model, info = AlbertForMaskedLM.from_pretrained(directory, output_loading_info=True, attn_implementation="eager")
     report["masked_lm_only"] = {"missing_keys": sorted(map(str, info["missing_keys"]))}
     model.eval()
     with torch.no_grad():
@@ -65,24 +65,24 @@ def _logits(folder: str, given: str, found: str) -> None:
     np.savez(found, report=json.dumps(report), **answers)
 
 
-def _fill(folder: str, given: str, found: str) -> None:
+def _fill(directory: str, given: str, found: str) -> None:
     from transformers import pipeline
 
-    fill = pipeline("fill-mask", model=folder)
+    fill = pipeline("fill-mask", model=directory)
     answers = [fill(text, top_k=2000) for text in json.loads(Path(given).read_text(encoding="utf-8"))]
     Path(found).write_text(json.dumps(answers), encoding="utf-8")
 
 
-def _ids(folder: str, given: str, found: str) -> None:
+def _ids(directory: str, given: str, found: str) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
     ids = [tokenizer(text)["input_ids"] for text in json.loads(Path(given).read_text(encoding="utf-8"))]
     answer = {"ids": ids, "class": type(tokenizer).__name__, "inputs": tokenizer.model_input_names}
     Path(found).write_text(json.dumps(answer), encoding="utf-8")
 
 
-def _tune(folder: str, given: str, found: str) -> None:
+def _tune(directory: str, given: str, found: str) -> None:
     import torch
     from transformers import (
         AlbertForPreTraining,
@@ -92,8 +92,8 @@ def _tune(folder: str, given: str, found: str) -> None:
         TrainingArguments,
     )
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AlbertForPreTraining.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AlbertForPreTraining.from_pretrained(directory)
     texts = json.loads(Path(given).read_text(encoding="utf-8"))
     rows = [
         {**tokenizer(text, truncation=True, max_length=64), "sentence_order_label": number % 2}
@@ -116,10 +116,10 @@ def _tune(folder: str, given: str, found: str) -> None:
     trainer.save_model(found)
 
 
-def _save(folder: str, given: str, found: str) -> None:
+def _save(directory: str, given: str, found: str) -> None:
     from transformers import AlbertTokenizer
 
-    AlbertTokenizer.from_pretrained(folder, **json.loads(Path(given).read_text())).save_pretrained(found)
+    AlbertTokenizer.from_pretrained(directory, **json.loads(Path(given).read_text())).save_pretrained(found)
 
 
 if __name__ == "__main__":

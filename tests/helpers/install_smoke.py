@@ -26,10 +26,10 @@ def raw_text() -> str:
 def main(package: Path) -> None:
     """Installs `package` and makes records with it, in a directory that has nothing else."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        venv.create(folder / "venv", with_pip=True)
-        programs = folder / "venv" / "bin"
-        work = folder / "work"
+        directory = Path(name)
+        venv.create(directory / "venv", with_pip=True)
+        programs = directory / "venv" / "bin"
+        work = directory / "work"
         work.mkdir()
 
         def run(program: str, *arguments: str) -> str:

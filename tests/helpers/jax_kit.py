@@ -1,6 +1,6 @@
 """JAX's side of the GPU kit's tests, as a process of its own.
 
-    python jax_kit.py calls FOLDER OUT.json    the cuDNN calls in the HLO of each case, as JAX lowers it for CUDA
+    python jax_kit.py calls DIRECTORY OUT.json    the cuDNN calls in the HLO of each case, as JAX lowers it for CUDA
     python jax_kit.py own SHAPE OUT.json       the same of JAX's own attention; SHAPE is B,S,N,D,SCALE
 
 With JAX in another Python than the one that runs the tests, JAX_PYTHON names that.
@@ -55,15 +55,15 @@ def calls(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def _calls(folder: str, path: str) -> None:
+def _calls(directory: str, path: str) -> None:
     sys.path.insert(0, str(KIT))
     import gpu_kit
     from run import Device
 
     device = Device("cpu")
     found = {}
-    for case in gpu_kit.Kit.read(Path(folder) / "manifest.json").cases:
-        lowered = device.lower(Path(folder), case, "cuda")
+    for case in gpu_kit.Kit.read(Path(directory) / "manifest.json").cases:
+        lowered = device.lower(Path(directory), case, "cuda")
         found[case.name] = calls(lowered.compiler_ir("hlo").as_hlo_text())
     Path(path).write_text(json.dumps(found), encoding="utf-8")
 

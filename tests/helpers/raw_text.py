@@ -159,7 +159,7 @@ def many(number: int, seed: int = 0) -> str:
 
 
 def prepared(text: str | bytes, name: str = "raw.txt", **options: Any) -> tuple[str, dict[str, Any]]:
-    """What becomes of one input in the working folder, and the result."""
+    """What becomes of one input in the working directory, and the result."""
     Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
     output = options.pop("output", "out.txt")
     result = prepare_text(name, output, **{"language": "en", "overwrite": True, **options})

@@ -159,7 +159,7 @@ def _accelerate(way: Way, source: BatchSource) -> list[list[str]]:
     return steps
 
 
-def _train(way: Way, source: BatchSource, folder: Path) -> list[list[str]]:
+def _train(way: Way, source: BatchSource, directory: Path) -> list[list[str]]:
     from transformers import AlbertConfig, AlbertForPreTraining, Trainer, TrainingArguments
 
     import albert_fast.torch
@@ -198,7 +198,7 @@ def _train(way: Way, source: BatchSource, folder: Path) -> list[list[str]]:
 
     def trainer(**options: Any) -> Trainer:
         settings: dict[str, Any] = {
-            "output_dir": str(folder),
+            "output_dir": str(directory),
             "max_steps": way.steps,
             "num_train_epochs": 1,
             "per_device_train_batch_size": way.items,
@@ -225,13 +225,13 @@ def _train(way: Way, source: BatchSource, folder: Path) -> list[list[str]]:
     elif way.name.startswith("resume"):
         # Stopped after four of six steps, and begun again from the checkpoint of step 4.
         trainer(save_strategy="steps", save_steps=4, max_steps=4).train()
-        trainer().train(resume_from_checkpoint=str(folder / "checkpoint-4"))
+        trainer().train(resume_from_checkpoint=str(directory / "checkpoint-4"))
     else:
         trainer().train()
     return seen
 
 
-def run(way: Way, data: Path, folder: Path) -> Any:
+def run(way: Way, data: Path, directory: Path) -> Any:
     """The steps of this process, or the error and the warnings."""
     import torch
 
@@ -243,7 +243,7 @@ def run(way: Way, data: Path, folder: Path) -> Any:
             return _accelerate(way, source)
         if way.name == "shards":
             return [digests(batch["input_ids"].numpy()) for batch in _loader(way, source)]
-        return _train(way, source, folder)
+        return _train(way, source, directory)
     except AlbertFastError as error:
         return str(error)
 

@@ -56,11 +56,11 @@ class Material(NamedTuple):
     """The same with dropout."""
 
 
-def make(folder: Path) -> Material:
-    """Makes it all in `folder`."""
+def make(directory: Path) -> Material:
+    """Makes it all in `directory`."""
     from albert_fast.cli import main
 
-    made = Material(*(folder / name for name in ("store", "records", "held-out", "small.json", "dropout.json")))
+    made = Material(*(directory / name for name in ("store", "records", "held-out", "small.json", "dropout.json")))
     made.small.write_text(json.dumps(MODEL))
     made.dropout.write_text(json.dumps(MODEL | DROPOUT))
     tokenizer = ["--tokenizer", str(TOKENIZER)]
@@ -91,7 +91,7 @@ def arguments(material: Material, run: Path, **changes: Any) -> list[str]:
 
     Args:
         material: what to train on: `tokens` unless `records` are given.
-        run: the output folder.
+        run: the output directory.
         changes: options by their names; None leaves one out, True and False are switches.
     """
     options: dict[str, Any] = {
@@ -191,10 +191,10 @@ def checkpoint(run: Path, step: int) -> Path:
 
 def steps(run: Path) -> list[int]:
     """Steps of the checkpoints there, and nothing else may be there."""
-    folder = run / "checkpoints"
-    if not folder.exists():
+    directory = run / "checkpoints"
+    if not directory.exists():
         return []
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in directory.iterdir())
     assert all(name.startswith("step-") for name in names), names
     return [int(name.removeprefix("step-")) for name in names]
 
@@ -224,9 +224,9 @@ def worst(left: Weights, right: Weights) -> tuple[float, str]:
     return max((float(np.linalg.norm(left[n] - right[n]) / max(np.linalg.norm(left[n]), 1e-6)), n) for n in names)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file of a directory."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def damage(path: Path) -> None:

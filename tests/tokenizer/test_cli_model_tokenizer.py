@@ -29,38 +29,38 @@ def weights(vocab_size: int, facts: Mapping[str, Any] | None = None) -> Initial:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model's folder with its tokenizer."""
+def directory(tmp_path: Path) -> Path:
+    """A model's directory with its tokenizer."""
     found = tmp_path / "albert"
     found.mkdir()
     shutil.copy(TOKENIZER, found / "30k-clean.model")
     return found
 
 
-def test_data_of_the_models_tokenizer(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_of_the_models_tokenizer(directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, swapped = Tokenizer.from_file(TOKENIZER), Tokenizer.from_file(swapped_tokenizer(tmp_path / "other.model"))
     assert own.vocab_size == swapped.vocab_size
     start = weights(2000)
     for data in (own, described(own)):
-        model_tokenizer.check_data(folder, start, data, "store")
+        model_tokenizer.check_data(directory, start, data, "store")
     assert capsys.readouterr().err == ""
     for data in (swapped, described(swapped)):
         with pytest.raises(CommandError, match=r"albert was trained with another tokenizer \(.*30k-clean"):
-            model_tokenizer.check_data(folder, start, data, "store")
+            model_tokenizer.check_data(directory, start, data, "store")
     cased = Tokenizer.from_file(TOKENIZER, lower_case=False)
     for data in (cased, described(cased)):
-        model_tokenizer.check_data(folder, start, data, "store")
+        model_tokenizer.check_data(directory, start, data, "store")
         assert "warning: store was made with other text rules than" in capsys.readouterr().err
 
 
-def test_where_one_side_does_not_say(folder: Path, tmp_path: Path) -> None:
+def test_where_one_side_does_not_say(directory: Path, tmp_path: Path) -> None:
     swapped = Tokenizer.from_file(swapped_tokenizer(tmp_path / "other.model"))
     # Anyone's records; a tokenizer beside the weights that is not the model's; none at all.
-    model_tokenizer.check_data(folder, weights(2000), {}, "records")
-    model_tokenizer.check_data(folder, weights(900), described(swapped), "records")
+    model_tokenizer.check_data(directory, weights(2000), {}, "records")
+    model_tokenizer.check_data(directory, weights(900), described(swapped), "records")
     model_tokenizer.check_data(tmp_path, weights(2000), described(swapped), "records")
-    (folder / "30k-clean.model").write_bytes(b"no model")
-    model_tokenizer.check_data(folder, weights(2000), described(swapped), "records")
+    (directory / "30k-clean.model").write_bytes(b"no model")
+    model_tokenizer.check_data(directory, weights(2000), described(swapped), "records")
 
 
 def test_what_a_checkpoint_says_of_its_run(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_what_a_checkpoint_says_of_its_run(tmp_path: Path) -> None:
     model_tokenizer.choose(tmp_path / "2.txt", [empty], facts=start.facts, allow_other=True)
 
 
-def test_a_tokenizer_that_is_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tokenizer_that_is_named(directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swapped = swapped_tokenizer(tmp_path / "other" / "spiece.model")
     with pytest.raises(CommandError, match="in another order; remove --tokenizer, or pass --allow-other"):
-        model_tokenizer.choose(swapped, [folder])
-    chosen = model_tokenizer.choose(swapped, [folder], allow_other=True)
+        model_tokenizer.choose(swapped, [directory])
+    chosen = model_tokenizer.choose(swapped, [directory], allow_other=True)
     assert chosen.path == swapped
     assert "whose pieces differ from those of" in capsys.readouterr().err
-    # A folder stands for the tokenizer in it.
-    assert model_tokenizer.choose(folder, [folder]).path == folder / "30k-clean.model"
+    # A directory stands for the tokenizer in it.
+    assert model_tokenizer.choose(directory, [directory]).path == directory / "30k-clean.model"
     assert model_tokenizer.choose(GOLDEN / "tokenizer", []).path == TOKENIZER

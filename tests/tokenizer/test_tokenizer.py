@@ -83,7 +83,7 @@ TEXTS = st.lists(
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Models whose pieces hold digits with commas, and every kind of unknown character."""
-    folder = tmp_path_factory.mktemp("trained")
+    directory = tmp_path_factory.mktemp("trained")
     digits = {"split_by_unicode_script": False, "split_by_number": False, "vocab_size": 900}
     options: dict[str, dict[str, Any]] = {
         "digits": {**digits, "user_defined_symbols": ["1,", "22,", "9,9,", "²,", "▁5,", "a,"]},
@@ -91,8 +91,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "identity": {**digits, "normalization_rule_name": "identity", "character_coverage": 0.98},
     }
     for name, option in options.items():
-        (folder / name).write_bytes(models.train(**option))
-    return {"golden": MODEL, **{name: folder / name for name in options}}
+        (directory / name).write_bytes(models.train(**option))
+    return {"golden": MODEL, **{name: directory / name for name in options}}
 
 
 def oracle_ids(processor: sentencepiece.SentencePieceProcessor, text: str, lower: bool, keep: bool) -> list[int]:

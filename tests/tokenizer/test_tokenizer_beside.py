@@ -105,8 +105,8 @@ def test_a_vocabulary_in_the_hub_cache(command: Command, tmp_path: Path) -> None
     """For every command and class that takes one: through refs/main, with the text rules beside it."""
     cached = tmp_path / "models--me--mine"
     snapshot = cached / "snapshots" / "abc"
-    for folder in (snapshot, cached / "blobs", cached / "refs"):
-        folder.mkdir(parents=True)
+    for directory in (snapshot, cached / "blobs", cached / "refs"):
+        directory.mkdir(parents=True)
     (cached / "refs" / "main").write_text("abc")
     (cached / "blobs" / "1").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nThe\nwords\n.\n")
     (cached / "blobs" / "2").write_text('{"do_lower_case": false}')

@@ -31,8 +31,8 @@ WORDS = ["the", "cat", "saw", "a", "dog", "##s", ",", "."]
 TEXT = "The cat saw a dog.\nA dog saw the cats.\n\nThe dogs saw, the cat saw.\nA cat.\n"
 
 
-def vocabulary(folder: Path, entries: list[str], end: str = "\n", before: str = "") -> Path:
-    path = folder / "vocab.txt"
+def vocabulary(directory: Path, entries: list[str], end: str = "\n", before: str = "") -> Path:
+    path = directory / "vocab.txt"
     path.write_bytes((before + "".join(entry + end for entry in entries)).encode())
     return path
 
@@ -325,11 +325,11 @@ def test_marks_in_another_order(words: str, form: Any, command: Command, tmp_pat
 # --- the rules beside a tokenizer ------------------------------------------------------------------------------------
 
 
-def beside(folder: Path, **rules: Any) -> Path:
-    path = folder / "spiece.model"
+def beside(directory: Path, **rules: Any) -> Path:
+    path = directory / "spiece.model"
     path.write_bytes(MODEL.read_bytes())
     digest = hashlib.sha256(MODEL.read_bytes()).hexdigest()
-    (folder / "spiece.config.json").write_text(json.dumps({"model_sha256": digest, **rules}))
+    (directory / "spiece.config.json").write_text(json.dumps({"model_sha256": digest, **rules}))
     return path
 
 

@@ -350,14 +350,14 @@ def test_padding_and_truncation(model: Path) -> None:
 # --- as transformers reads it ----------------------------------------------------------------------------------------
 
 
-def hugging_face_folder(model: Path, folder: Path, **options: Any) -> Path:
+def hugging_face_directory(model: Path, directory: Path, **options: Any) -> Path:
     files = tokenizer_json.files(model.read_bytes(), **options)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
-    (folder / "spiece.model").write_bytes(model.read_bytes())
+        (directory / name).write_bytes(content)
+    (directory / "spiece.model").write_bytes(model.read_bytes())
     # With this, transformers knows of a tokenizer class of ALBERT's own.
-    (folder / "config.json").write_text('{"model_type": "albert"}')
-    return folder
+    (directory / "config.json").write_text('{"model_type": "albert"}')
+    return directory
 
 
 @pytest.mark.torch
@@ -365,8 +365,8 @@ def hugging_face_folder(model: Path, folder: Path, **options: Any) -> Path:
 def test_transformers(model: Path, tmp_path: Path, lower_case: bool, keep_accents: bool) -> None:
     auto = framework("transformers", "tokenizers", "transformers").AutoTokenizer
     pair = load(model, lower_case, keep_accents)
-    folder = hugging_face_folder(model, tmp_path, lower_case=lower_case, keep_accents=keep_accents, max_length=64)
-    loaded = auto.from_pretrained(folder)
+    directory = hugging_face_directory(model, tmp_path, lower_case=lower_case, keep_accents=keep_accents, max_length=64)
+    loaded = auto.from_pretrained(directory)
     texts = lines()[::5]
     wanted = [pair.theirs.encode(line).ids for line in texts]
     assert loaded(texts, truncation=False)["input_ids"] == wanted
@@ -378,10 +378,10 @@ def test_transformers(model: Path, tmp_path: Path, lower_case: bool, keep_accent
 def test_transformers_settings(model: Path, tmp_path: Path) -> None:
     auto = framework("transformers", "tokenizers", "transformers").AutoTokenizer
     ours = Tokenizer.from_file(model)
-    hugging_face_folder(model, tmp_path, lower_case=True, keep_accents=False, max_length=64)
+    hugging_face_directory(model, tmp_path, lower_case=True, keep_accents=False, max_length=64)
     auto.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
-    for folder in (tmp_path, tmp_path / "again"):
-        loaded = auto.from_pretrained(folder)
+    for directory in (tmp_path, tmp_path / "again"):
+        loaded = auto.from_pretrained(directory)
         special = (loaded.pad_token_id, loaded.unk_token_id, loaded.cls_token_id, loaded.sep_token_id)
         assert special == (ours.pad_id, ours.unk_id, ours.cls_id, ours.sep_id)
         assert (loaded.mask_token_id, len(loaded)) == (ours.mask_id, ours.vocab_size)

@@ -153,9 +153,9 @@ def test_links_to_records_keep_their_tokenizer(made: Path, command: Command) -> 
     # A description that is linked too is the same one, so that what a run remembers of its data does not change.
     (made / "links-1" / "dataset.json").symlink_to(made / "records-1" / "dataset.json")
     files = [str(made / "links-1")]
-    assert list(tokenizer_match.records_folders(find_files(files))) == [made / "links-1"]
-    (made / "folder").symlink_to(made / "records-1")
-    assert data.describe_records([str(made / "folder")]).sets == data.describe_records(files).sets
+    assert list(tokenizer_match.records_directories(find_files(files))) == [made / "links-1"]
+    (made / "directory").symlink_to(made / "records-1")
+    assert data.describe_records([str(made / "directory")]).sets == data.describe_records(files).sets
     assert len(data.describe_records(files).sets) == 1
 
 
@@ -179,8 +179,8 @@ def rules(command: Command, tmp_path: Path) -> Path:
     vocabulary(tmp_path / "1.txt", 1)
     (tmp_path / "corpus.txt").write_text("\n".join(" ".join(WORDS[i : i + 9]) + "\n" * (i % 3) for i in range(120)))
     sizes = ["--max-seq-length", "32", "--max-predictions-per-seq", "5", "--dupe-factor", "1", "--keep-store"]
-    for folder, flag in (("lower", "--do-lower-case"), ("cased", "--no-do-lower-case")):
-        done = command("make-records", "corpus.txt", "--vocab-file", "1.txt", flag, "--output-dir", folder, *sizes)
+    for directory, flag in (("lower", "--do-lower-case"), ("cased", "--no-do-lower-case")):
+        done = command("make-records", "corpus.txt", "--vocab-file", "1.txt", flag, "--output-dir", directory, *sizes)
         assert done.code == 0, done.err
     shutil.copytree(tmp_path / "lower", tmp_path / "older")
     made = json.loads((tmp_path / "older" / "dataset.json").read_text())
@@ -260,15 +260,15 @@ def test_a_store_calls_its_tokenizer_by_its_file(rules: Path, command: Command) 
 # --- records and the tokenizer that a run keeps with the model -------------------------------------------------------
 
 
-def kept_by_a_run(records: Path, tokenizer: Path, folder: Path) -> Tokenizer:
+def kept_by_a_run(records: Path, tokenizer: Path, directory: Path) -> Tokenizer:
     """The tokenizer that `export` finds in a run that was started from these records with this tokenizer."""
     found = data.from_records([str(records)], 4, tokenizer=tokenizer)
     assert found.opened is not None
     assert found.tokenizer == described(found.opened)
-    folder.mkdir()
+    directory.mkdir()
     for name, content in found.tokenizer_files.items():
-        (folder / name).write_bytes(content)
-    chosen = model_tokenizer.choose(None, model_tokenizer.folders(folder))
+        (directory / name).write_bytes(content)
+    chosen = model_tokenizer.choose(None, model_tokenizer.directories(directory))
     assert chosen.tokenizer is not None
     assert chosen.rules_known
     files = export.tokenizer_files(chosen.tokenizer, 512)

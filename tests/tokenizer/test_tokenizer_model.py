@@ -101,8 +101,8 @@ def packed(content: Any) -> bytes:
     return json.dumps(content).encode()
 
 
-def tokenizer(model: bytes, folder: Path, lower_case: bool, keep_accents: bool) -> Tokenizer:
-    path = folder / "spiece.model"
+def tokenizer(model: bytes, directory: Path, lower_case: bool, keep_accents: bool) -> Tokenizer:
+    path = directory / "spiece.model"
     path.write_bytes(model)
     return Tokenizer.from_file(path, lower_case=lower_case, keep_accents=keep_accents)
 
@@ -112,14 +112,14 @@ def lines() -> list[str]:
     return [*models.training_lines(), *"\n".join(corpus).split("\n"), *ODD, *SPECIAL]
 
 
-def assert_same(model: bytes, content: bytes, folder: Path, lower_case: bool, keep_accents: bool) -> None:
+def assert_same(model: bytes, content: bytes, directory: Path, lower_case: bool, keep_accents: bool) -> None:
     """Pieces, scores, settings, text rules and every id."""
     rebuilt = tokenizer_model.rebuild(content)
     assert rebuilt.notes == ()
     assert (rebuilt.lower_case, rebuilt.keep_accents) == (lower_case, keep_accents)
     assert tokenizer_model.differences(model, rebuilt.model) == []
-    left = tokenizer(model, folder, lower_case, keep_accents)
-    right = tokenizer(rebuilt.model, folder, lower_case, keep_accents)
+    left = tokenizer(model, directory, lower_case, keep_accents)
+    right = tokenizer(rebuilt.model, directory, lower_case, keep_accents)
     assert left.pieces == right.pieces
     ids, offsets = left.encode_batch(lines())
     other_ids, other_offsets = right.encode_batch(lines())
@@ -185,8 +185,8 @@ def test_as_transformers_saves_it(lower_case: bool, keep_accents: bool, tmp_path
     given = tmp_path / "rules.json"
     given.write_text(json.dumps({"do_lower_case": lower_case, "keep_accents": keep_accents}))
     # And once more, from what was saved.
-    for folder, found in ((source, tmp_path / "saved"), (tmp_path / "saved", tmp_path / "again")):
-        hugging_face.run("save", folder, given, found)
+    for directory, found in ((source, tmp_path / "saved"), (tmp_path / "saved", tmp_path / "again")):
+        hugging_face.run("save", directory, given, found)
         assert not (found / "spiece.model").exists()
         assert_same(model, (found / "tokenizer.json").read_bytes(), tmp_path, lower_case, keep_accents)
     # AlbertTokenizer instead of the class that `export` names: it keeps the scores, and adds its own rules.

@@ -112,18 +112,18 @@ ALL = [*MODELS, *EDITS]
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
 @functools.cache
-def model_bytes(name: str, folder: Path) -> bytes:
+def model_bytes(name: str, directory: Path) -> bytes:
     if name in EDITS:
-        return EDITS[name](model_bytes("symbols of one word" if "scores" in name else "default", folder))
+        return EDITS[name](model_bytes("symbols of one word" if "scores" in name else "default", directory))
     options = dict(MODELS[name])
     if rules := options.pop("normalization_rule_tsv", None):
-        (folder / "rules.tsv").write_text(rules)
-        options["normalization_rule_tsv"] = str(folder / "rules.tsv")
+        (directory / "rules.tsv").write_text(rules)
+        options["normalization_rule_tsv"] = str(directory / "rules.tsv")
     return models.train(**options)
 
 
@@ -131,9 +131,9 @@ Pair = tuple[Tokenizer, sentencepiece.SentencePieceProcessor]
 
 
 @functools.cache
-def load(name: str, folder: Path) -> Pair:
-    path = folder / f"{ALL.index(name)}.model"
-    path.write_bytes(model_bytes(name, folder))
+def load(name: str, directory: Path) -> Pair:
+    path = directory / f"{ALL.index(name)}.model"
+    path.write_bytes(model_bytes(name, directory))
     return Tokenizer.from_file(path, text_rules="none"), sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
@@ -189,15 +189,15 @@ TEXTS = st.lists(PARTS, max_size=25).map("".join)
 @pytest.mark.parametrize("name", ALL)
 @settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(TEXTS, min_size=1, max_size=4))
-def test_any_text(name: str, folder: Path, lines: list[str]) -> None:
-    assert differing(load(name, folder), lines) == ""
+def test_any_text(name: str, directory: Path, lines: list[str]) -> None:
+    assert differing(load(name, directory), lines) == ""
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_sums_that_start_anew_in_a_way_that_loses(name: str, folder: Path) -> None:
+def test_sums_that_start_anew_in_a_way_that_loses(name: str, directory: Path) -> None:
     # SentencePiece takes 100,000 off its sums wherever some way through the text has come so far.
     lines = [f"{quote * count} {tie}" for quote in '"^x' for count in range(1, 60) for tie in ("^^^", "xx ^^^ ----")]
-    assert differing(load(name, folder), lines) == ""
+    assert differing(load(name, directory), lines) == ""
 
 
 @functools.cache
@@ -213,12 +213,12 @@ def real_lines() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
-def test_real_text(name: str, folder: Path) -> None:
-    assert differing(load(name, folder), real_lines()) == ""
+def test_real_text(name: str, directory: Path) -> None:
+    assert differing(load(name, directory), real_lines()) == ""
 
 
 @pytest.mark.parametrize("name", ["default", "symbols", "byte_fallback", "suffix"])
-def test_very_long_lines(name: str, folder: Path) -> None:
+def test_very_long_lines(name: str, directory: Path) -> None:
     """Sums of scores far past 100,000, where SentencePiece takes them back to 0; words of 100,000 characters."""
     rng = random.Random(11)
     lines = [
@@ -227,22 +227,22 @@ def test_very_long_lines(name: str, folder: Path) -> None:
         "^" * 100_001,
         " ".join(["(ab)^^^^ ____", "  ", "日本 yyyyko MMMM"] * 4_000),
     ]
-    assert differing(load(name, folder), lines) == ""
+    assert differing(load(name, directory), lines) == ""
 
 
 @pytest.mark.parametrize("name", ["default", "no dummy prefix", "extra white space", "suffix", "symbols of one word"])
-def test_every_white_space_character(name: str, folder: Path) -> None:
+def test_every_white_space_character(name: str, directory: Path) -> None:
     lines = [
         f"{before}{space}{after}"
         for space in [*SPACES, "\u200b", "\ufeff", "\u180e", "\u2581"]
         for before in ["", "a", " ", "(", "\u0301"]
         for after in ["", "b", " ", ")", "\u0301"]
     ]
-    assert differing(load(name, folder), lines) == ""
+    assert differing(load(name, directory), lines) == ""
 
 
-def test_every_character(folder: Path) -> None:
+def test_every_character(directory: Path) -> None:
     """Each between letters, alone, and before a combining mark."""
     lines = [f"a{chr(c)}b {chr(c)} {chr(c)}\u0301" for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]
-    assert differing(load("default", folder), lines[:0x3400] + lines[0xA000:0xE000] + lines[0xF000:0x10000:7]) == ""
-    assert differing(load("nfkc_cf", folder), lines[:0x2400] + lines[0xF000:0x10000:11]) == ""
+    assert differing(load("default", directory), lines[:0x3400] + lines[0xA000:0xE000] + lines[0xF000:0x10000:7]) == ""
+    assert differing(load("nfkc_cf", directory), lines[:0x2400] + lines[0xF000:0x10000:11]) == ""

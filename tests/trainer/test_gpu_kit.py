@@ -236,15 +236,15 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from trainer.model.config import ModelConfig
 
-    folder = tmp_path_factory.mktemp("kit") / "kit"
+    directory = tmp_path_factory.mktemp("kit") / "kit"
     config = ModelConfig(*TINY, max_position_embeddings=32)
     shapes = [
         build.Shape("tiny", 32, 4),
         build.Shape("tiny", 32, 4, "plain", True),
         build.Shape("tiny", 32, 4, "cudnn"),
     ]
-    build.build(folder, {"tiny": config}, shapes)
-    return folder
+    build.build(directory, {"tiny": config}, shapes)
+    return directory
 
 
 @pytest.mark.tensorflow

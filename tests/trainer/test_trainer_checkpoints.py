@@ -43,14 +43,14 @@ def make(value: float) -> dict[str, tf.Variable]:
     return {name: tf.Variable(tf.fill([5, index + 1], float(value + index))) for index, name in enumerate(names)}
 
 
-def write(folder: Path, step: int, value: float | None = None, **changes: Any) -> checkpoints.Checkpoint:
+def write(directory: Path, step: int, value: float | None = None, **changes: Any) -> checkpoints.Checkpoint:
     arguments: dict[str, Any] = {
         "seed": 7,
         "config": CONFIG,
         "facts": {"records": ["a", 1.5], "hours": 0.25},
         "files": {"spiece.model": b"pieces"},
     }
-    return checkpoints.write(folder, make(step if value is None else value), step=step, **(arguments | changes))
+    return checkpoints.write(directory, make(step if value is None else value), step=step, **(arguments | changes))
 
 
 def value_of(checkpoint: checkpoints.Checkpoint) -> float:
@@ -61,8 +61,8 @@ def value_of(checkpoint: checkpoints.Checkpoint) -> float:
     return float(variables["bert/words"][0, 0])
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
 
 
 def fail(message: str) -> None:
@@ -84,10 +84,10 @@ def cut(path: Path) -> None:
 
 
 def test_written_is_read(tmp_path: Path) -> None:
-    folder = tmp_path / "run" / "checkpoints"
-    written = write(folder, 500)
-    assert written.path == folder / "step-00000500"
-    assert names_in(folder) == ["step-00000500"]
+    directory = tmp_path / "run" / "checkpoints"
+    written = write(directory, 500)
+    assert written.path == directory / "step-00000500"
+    assert names_in(directory) == ["step-00000500"]
     assert names_in(written.path) == sorted(FILES)
     assert written == checkpoints.read(written.path)
     assert (written.step, written.seed, written.config) == (500, 7, CONFIG)
@@ -95,7 +95,7 @@ def test_written_is_read(tmp_path: Path) -> None:
     assert written.evaluation is None
     assert (written.path / "spiece.model").read_bytes() == b"pieces"
     assert value_of(written) == 500
-    for path in (written.path, folder, folder.parent):
+    for path in (written.path, directory, directory.parent):
         assert checkpoints.find(path, fail) == written
 
 
@@ -286,8 +286,8 @@ def test_evaluation_belongs_to_its_checkpoint(tmp_path: Path) -> None:
     assert checkpoints.read(written.path) == written
 
 
-def steps_in(folder: Path) -> list[int]:
-    return [checkpoints.step_of(path) for path in checkpoints.listing(folder)]
+def steps_in(directory: Path) -> list[int]:
+    return [checkpoints.step_of(path) for path in checkpoints.listing(directory)]
 
 
 def test_prune_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
@@ -415,7 +415,7 @@ def test_no_permission_to_write(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(
         TrainerError, match=r"^cannot write the checkpoint .*checkpoints: (File exists|Not a directory)"
@@ -458,34 +458,34 @@ def test_killed_at_any_call_leaves_nothing_half(there: str, tmp_path: Path, monk
         return call
 
     for limit in range(200):
-        folder = tmp_path / str(limit)
+        directory = tmp_path / str(limit)
         for step in (1, 2):
-            write(folder, step)
+            write(directory, step)
         if there == "damaged":
-            write(folder, 3, 9)
-            cut(folder / "step-00000003" / DATA)
+            write(directory, 3, 9)
+            cut(directory / "step-00000003" / DATA)
         left = limit
         with monkeypatch.context() as patched:
             for name in calls:
                 patched.setattr(os, name, until_killed(name))
             patched.setattr(tf.train.Checkpoint, "write", until_killed("write"))
             try:
-                write(folder, 3)
-                checkpoints.prune(folder, 1)
+                write(directory, 3)
+                checkpoints.prune(directory, 1)
             except Killed:
                 done = False
             else:
                 done = True
         warnings: list[str] = []
-        found = checkpoints.newest(folder, warnings.append)
+        found = checkpoints.newest(directory, warnings.append)
         assert found is not None
         assert value_of(found) == found.step in (2, 3)
-        for path in checkpoints.listing(folder):
+        for path in checkpoints.listing(directory):
             if not (there == "damaged" and path.name.endswith("3")):
                 checkpoints.read(path)
-        write(folder, 3)
-        checkpoints.prune(folder, 1)
-        assert names_in(folder) == ["step-00000003"]
+        write(directory, 3)
+        checkpoints.prune(directory, 1)
+        assert names_in(directory) == ["step-00000003"]
         if done:
             assert limit > 15
             return
@@ -499,8 +499,8 @@ import tensorflow as tf
 from trainer.model import checkpoints
 from trainer.model.config import ModelConfig
 
-folder, config = Path(sys.argv[1]), ModelConfig(50, 12, 4, 3, 20, embedding_size=8)
-found = checkpoints.newest(folder, print)
+directory, config = Path(sys.argv[1]), ModelConfig(50, 12, 4, 3, 20, embedding_size=8)
+found = checkpoints.newest(directory, print)
 step = found.step if found else 0
 variables = {f"bert/{index}": tf.Variable(tf.zeros([300, 100])) for index in range(10)}
 if found:
@@ -509,8 +509,8 @@ while True:
     step += 1
     for variable in variables.values():
         variable.assign_add(tf.ones([300, 100]))
-    checkpoints.write(folder, variables, step=step, seed=1, config=config)
-    checkpoints.prune(folder, 2)
+    checkpoints.write(directory, variables, step=step, seed=1, config=config)
+    checkpoints.prune(directory, 2)
     print(step, flush=True)
 """
 
@@ -559,11 +559,11 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from trainer.model import checkpoints
 from trainer.model.config import ModelConfig
 
-folder, config = Path(sys.argv[1]), ModelConfig(50, 12, 4, 3, 20, embedding_size=8)
+directory, config = Path(sys.argv[1]), ModelConfig(50, 12, 4, 3, 20, embedding_size=8)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
     variables = {"bert/a": tf.Variable([1.0, 2.0]), "bert/a/adam_m": tf.Variable([3.0, 4.0], trainable=False)}
-written = checkpoints.write(folder, variables, step=2, seed=1, config=config)
+written = checkpoints.write(directory, variables, step=2, seed=1, config=config)
 for variable in variables.values():
     variable.assign([0.0, 0.0])
 checkpoints.load(written, variables)

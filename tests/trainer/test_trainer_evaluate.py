@@ -37,10 +37,10 @@ def run(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that evaluated after step 4 and after step 8."""
     from albert_fast.cli import main
 
-    folder = tmp_path_factory.mktemp("evaluate") / "run"
+    directory = tmp_path_factory.mktemp("evaluate") / "run"
     words = arguments(
         material,
-        folder,
+        directory,
         eval_records=material.held_out,
         num_train_steps=8,
         learning_rate=0.02,
@@ -48,7 +48,7 @@ def run(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer="adamw",
     )
     assert main(words) == 0
-    return folder
+    return directory
 
 
 def evaluate(command: Command, *words: object) -> dict[str, float]:
@@ -64,10 +64,10 @@ def evaluate(command: Command, *words: object) -> dict[str, float]:
     return figures
 
 
-def plainly(folder: Path, records: Path) -> dict[str, float]:
+def plainly(directory: Path, records: Path) -> dict[str, float]:
     """The same by NumPy in float64 from the model's logits, one record at a time."""
-    model = Albert(ModelConfig.from_file(folder / "albert_config.json"))
-    checkpoints.load(checkpoints.read(folder), model.named_variables, model_only=True)
+    model = Albert(ModelConfig.from_file(directory / "albert_config.json"))
+    checkpoints.load(checkpoints.read(directory), model.named_variables, model_only=True)
     forward = tf.function(model)
     source = RecordReader([str(records)], 1)
     found: list[tuple[float, float, float, float, float]] = []

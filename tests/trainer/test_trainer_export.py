@@ -1,4 +1,4 @@
-"""`albert-fast export`: the same model in other folders, whole or not at all."""
+"""`albert-fast export`: the same model in other directories, whole or not at all."""
 
 from __future__ import annotations
 
@@ -173,10 +173,10 @@ def test_bfloat16_is_rounded_and_half_as_large(command: Command) -> None:
     assert not same(rounded, values)
 
 
-# --- what is in the folders -----------------------------------------------------------------------------------------
+# --- what is in the directories --------------------------------------------------------------------------------------
 
 
-def test_what_a_hugging_face_folder_holds(command: Command) -> None:
+def test_what_a_hugging_face_directory_holds(command: Command) -> None:
     golden_run(Path("run"))
     done = export(command)
     assert listing(Path("out")) == HUGGING_FACE
@@ -360,7 +360,9 @@ def test_what_is_there_stays(command: Command) -> None:
 
 
 @pytest.mark.parametrize("place", ["put", "sync"])
-def test_a_full_disk_leaves_the_folder_as_it_was(place: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_directory_as_it_was(
+    place: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     golden_run(Path("run"))
     export(command, "--to", "tf1")
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
@@ -377,7 +379,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(place: str, command: Command, m
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written(command: Command) -> None:
+def test_a_directory_that_cannot_be_written(command: Command) -> None:
     golden_run(Path("run"))
     Path("closed").mkdir(0o500)
     message = refused(command, "--checkpoint", "run", "--output-dir", "closed/out")
@@ -390,12 +392,12 @@ def test_a_parent_that_is_a_file(command: Command) -> None:
     assert refused(command, "--checkpoint", "run", "--output-dir", "file/out").endswith("file is not a directory")
 
 
-def other_tokenizer(folder: Path, pieces: int) -> Path:
+def other_tokenizer(directory: Path, pieces: int) -> Path:
     from albert_fast.cli import main
 
-    words = ["train-tokenizer", str(GOLDEN / "corpus" / "part-b.txt"), "--output-dir", str(folder)]
+    words = ["train-tokenizer", str(GOLDEN / "corpus" / "part-b.txt"), "--output-dir", str(directory)]
     assert main([*words, "--vocab-size", str(pieces)]) == 0
-    return folder / "spiece.model"
+    return directory / "spiece.model"
 
 
 def test_tokenizers_that_do_not_fit(command: Command) -> None:
@@ -437,11 +439,11 @@ def test_checkpoints_that_are_none(command: Command) -> None:
     assert message.startswith("nowhere does not exist")
     message = refused(command, "--checkpoint", MODELS / "tiny" / "hf", "--output-dir", "out")
     assert "holds no checkpoint; it must be the output directory of a run, or one of its checkpoints" in message
-    folder = Path("run/checkpoints/step-00000007")
-    config = folder / "albert_config.json"
+    directory = Path("run/checkpoints/step-00000007")
+    config = directory / "albert_config.json"
     kept = config.read_text()
     config.write_text(config_of("groups").to_json())
-    assert "is damaged (albert_config.json " in refused(command, "--checkpoint", folder, "--output-dir", "out")
+    assert "is damaged (albert_config.json " in refused(command, "--checkpoint", directory, "--output-dir", "out")
     config.write_text(kept)
     # Weights of one configuration under the name of another.
     for to in ("huggingface", "tf1"):

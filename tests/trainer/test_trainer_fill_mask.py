@@ -24,7 +24,7 @@ from exports import (
     fresh_values,
     golden_run,
     golden_values,
-    hugging_face_folder,
+    hugging_face_directory,
     write_checkpoint,
 )
 from trainer_models import load
@@ -345,9 +345,11 @@ def test_a_tokenizer_of_another_size() -> None:
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-def test_the_same_from_every_kind_of_folder(command: Command, filler: Filler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_from_every_kind_of_directory(
+    command: Command, filler: Filler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = golden_run(Path("run"))
-    hugging_face_folder(Path("hf"))
+    hugging_face_directory(Path("hf"))
     assert command("export", "--checkpoint", "run", "--output-dir", "tf1", "--to", "tf1").code == 0
     text = "Goung [MASK] si [MASK]."
     expected = [[word._asdict() for word in words] for words in filler.fill(text, 3)]

@@ -25,34 +25,34 @@ TINY = GOLDEN / "model" / "tiny"
 INDEX = (TINY / "model.ckpt-0.index").read_bytes()
 
 
-def read(folder: Path) -> None:
+def read(directory: Path) -> None:
     try:
-        found = initial.initial(folder)
+        found = initial.initial(directory)
         assert found.values
         if found.config is not None:
             initial.check_shapes(found, found.config)
     except TrainerError as error:
-        assert str(folder) in str(error)  # noqa: PT017 - there may be none
+        assert str(directory) in str(error)  # noqa: PT017 - there may be none
 
 
 @pytest.fixture(scope="module")
 def tf1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TF1 checkpoint, to be changed and mended."""
-    folder = tmp_path_factory.mktemp("tf1")
+    directory = tmp_path_factory.mktemp("tf1")
     for path in TINY.glob("model.ckpt-0.*"):
-        shutil.copy(path, folder)
-    read(folder)
-    return folder
+        shutil.copy(path, directory)
+    read(directory)
+    return directory
 
 
 @pytest.fixture(scope="module")
 def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of transformers, to be changed and mended."""
-    folder = tmp_path_factory.mktemp("hugging_face")
+    directory = tmp_path_factory.mktemp("hugging_face")
     for name in ("config.json", "model.safetensors"):
-        shutil.copy(TINY / "hf" / name, folder)
-    read(folder)
-    return folder
+        shutil.copy(TINY / "hf" / name, directory)
+    read(directory)
+    return directory
 
 
 @given(data=st.data())

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's cache. Needs no TensorFlow."""
+"""Directories of Hugging Face's cache. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COMMIT, OLDER = "b" * 40, "a" * 40
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """A model in the cache, in two versions, as `huggingface_hub` leaves it."""
-    folder = tmp_path / "models--albert--albert-base-v2"
+    directory = tmp_path / "models--albert--albert-base-v2"
     for name in ("blobs", "refs", f"snapshots/{OLDER}", f"snapshots/{COMMIT}"):
-        (folder / name).mkdir(parents=True)
-    (folder / "blobs" / "0123").write_bytes(b"a model")
-    (folder / "snapshots" / COMMIT / "spiece.model").symlink_to("../../blobs/0123")
-    (folder / "refs" / "main").write_text(COMMIT)
-    return folder
+        (directory / name).mkdir(parents=True)
+    (directory / "blobs" / "0123").write_bytes(b"a model")
+    (directory / "snapshots" / COMMIT / "spiece.model").symlink_to("../../blobs/0123")
+    (directory / "refs" / "main").write_text(COMMIT)
+    return directory
 
 
 def test_a_model_is_read_through_its_main_reference(cache: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_model_is_read_through_its_main_reference(cache: Path) -> None:
     assert hub.resolve(cache) == cache / "snapshots" / OLDER
 
 
-def test_other_folders_are_left_alone(cache: Path, tmp_path: Path) -> None:
+def test_other_directories_are_left_alone(cache: Path, tmp_path: Path) -> None:
     for path in (cache / "snapshots" / COMMIT, tmp_path / "none", tmp_path, cache / "refs" / "main"):
         assert hub.resolve(path) == path
     (tmp_path / "photos" / "snapshots" / "1").mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_without_the_main_reference(cache: Path) -> None:
 
 def test_its_tokenizer_is_found(cache: Path) -> None:
     file = cache / "snapshots" / COMMIT / "spiece.model"
-    assert model_tokenizer.find(model_tokenizer.folders(cache)) == file
+    assert model_tokenizer.find(model_tokenizer.directories(cache)) == file
     assert tokenizer_files.named(cache) == file
     assert tokenizer_files.named(file) == file
     assert in_directory(cache, None) == (file, None)

@@ -1,4 +1,4 @@
-"""What transformers makes of an exported folder: the same logits, the same words. PyTorch runs in its own process."""
+"""What transformers makes of an exported model: the same logits, the same words. PyTorch runs in its own process."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ pytestmark = [
 ]
 
 
-def logits(folder: Path, batch: dict[str, Any]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+def logits(directory: Path, batch: dict[str, Any]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
     """transformers' logits for a batch of ours, and what it said on loading."""
     names = {"input_ids": "input_ids", "input_mask": "attention_mask", "segment_ids": "token_type_ids"}
     given: dict[str, Any] = {theirs: np.asarray(batch[ours]) for ours, theirs in names.items()}
     np.savez("batch.npz", **given)
-    hugging_face.run("logits", folder, Path("batch.npz"), Path("logits.npz"))
+    hugging_face.run("logits", directory, Path("batch.npz"), Path("logits.npz"))
     with np.load("logits.npz") as stored:
         found = {name: stored[name] for name in stored.files}
     return found, json.loads(str(found.pop("report")))
@@ -128,7 +128,7 @@ def test_fill_mask_is_that_of_the_pipeline(command: Command) -> None:
 
 
 def tuned(command: Command, name: str) -> Path:
-    """A golden model in a folder that transformers saved after 20 steps of its Trainer, the tokenizer with it."""
+    """A golden model in a directory that transformers saved after 20 steps of its Trainer, the tokenizer with it."""
     golden_run(Path("run"), name)
     Path("texts.json").write_text(json.dumps(corpus()[:200]))
     hugging_face.run("tune", exported(command), Path("texts.json"), Path("tuned"))
@@ -141,10 +141,10 @@ def corpus() -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def ids(folder: Path, lines: list[str]) -> list[list[int]]:
+def ids(directory: Path, lines: list[str]) -> list[list[int]]:
     """AutoTokenizer's."""
     Path("lines.json").write_text(json.dumps(lines))
-    hugging_face.run("ids", folder, Path("lines.json"), Path("ids.json"))
+    hugging_face.run("ids", directory, Path("lines.json"), Path("ids.json"))
     found: list[list[int]] = json.loads(Path("ids.json").read_text())["ids"]
     return found
 
@@ -152,18 +152,18 @@ def ids(folder: Path, lines: list[str]) -> list[list[int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "square"])
 def test_there_and_back_after_a_fine_tuning(name: str, command: Command) -> None:
-    folder, batch = tuned(command, name), forward_batch(name)
-    done = command("import-checkpoint", folder, "--output-dir", "start")
+    directory, batch = tuned(command, name), forward_batch(name)
+    done = command("import-checkpoint", directory, "--output-dir", "start")
     assert done.code == 0, done.err
     done = command("export", "--checkpoint", "start", "--output-dir", "again")
     assert done.code == 0, done.err
-    before, _ = logits(folder, batch)
+    before, _ = logits(directory, batch)
     after, report = logits(Path("again"), batch)
     assert not any(report["eager"].values()), report
     for kind, value in before.items():
         assert difference(after[kind], value) < 1e-5
-    # Ours, of the folder as it is; and it was trained.
-    filler = open_filler(FillMask(model_dir=folder, texts=("[MASK]",)))
+    # Ours, of the directory as it is; and it was trained.
+    filler = open_filler(FillMask(model_dir=directory, texts=("[MASK]",)))
     positions = np.asarray(batch["masked_lm_positions"])[:, :, np.newaxis]
     ours = filler.model(batch)
     assert difference(np.take_along_axis(before["masked_lm_eager"], positions, axis=1), ours.masked_lm) < 1e-5
@@ -171,7 +171,7 @@ def test_there_and_back_after_a_fine_tuning(name: str, command: Command) -> None
     assert difference(ours.masked_lm, load(name)(batch).masked_lm) > 0.01
     assert filler.model.config.square_mapping == (name == "square")
     # The tokenizer is the one that it was.
-    assert ids(folder, corpus()) == ids(Path("again"), corpus())
+    assert ids(directory, corpus()) == ids(Path("again"), corpus())
     first = Tokenizer.from_file(TOKENIZER, lower_case=False, keep_accents=True)
     last = Tokenizer.from_file("start/spiece.model", lower_case=False, keep_accents=True)
     for text in corpus():
@@ -186,8 +186,8 @@ def test_wordpiece_gives_the_same_ids(command: Command) -> None:
     Path("lines.json").write_text(json.dumps(lines))
     for lower in (True, False):
         switch = "--do-lower-case" if lower else "--no-do-lower-case"
-        folder = exported(command, switch, "--overwrite")
-        hugging_face.run("ids", folder, Path("lines.json"), Path("ids.json"))
+        directory = exported(command, switch, "--overwrite")
+        hugging_face.run("ids", directory, Path("lines.json"), Path("ids.json"))
         found = json.loads(Path("ids.json").read_text())
         assert found["class"].startswith("Bert")
         assert "token_type_ids" in found["inputs"]

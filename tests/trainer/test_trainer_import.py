@@ -26,7 +26,7 @@ from exports import (
     fresh_values,
     golden_run,
     golden_values,
-    hugging_face_folder,
+    hugging_face_directory,
     listing,
     same,
     tokenizer_files,
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 def archive(path: Path, name: str = "tiny", prefix: str = "model.ckpt-best") -> Path:
-    """A folder as the published archives have it."""
+    """A directory as the published archives have it."""
     path.mkdir(parents=True)
     for part in ("index", "data-00000-of-00001"):
         shutil.copy(MODELS / name / f"model.ckpt-0.{part}", path / f"{prefix}.{part}")
@@ -75,8 +75,8 @@ def refused(command: Command, *words: object, code: int = 1) -> str:
     return done.err.splitlines()[-1].removeprefix("albert-fast: error: ")
 
 
-def values(folder: str = "start") -> Values:
-    return checkpoints.model_values(checkpoints.find(Path(folder), print))
+def values(directory: str = "start") -> Values:
+    return checkpoints.model_values(checkpoints.find(Path(directory), print))
 
 
 def save_tf1(prefix: Path, arrays: dict[str, Any]) -> None:
@@ -121,8 +121,8 @@ def test_a_published_archive(name: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny", "groups"])
-def test_a_hugging_face_folder(name: str, command: Command) -> None:
-    hugging_face_folder(Path("hf"), name)
+def test_a_hugging_face_directory(name: str, command: Command) -> None:
+    hugging_face_directory(Path("hf"), name)
     done = imported(command, "hf")
     assert "warning" not in done.err
     assert checkpoints.find(Path("start"), print).facts["imported"] == "Hugging Face directory"
@@ -151,7 +151,7 @@ def only_json(command: Command, **rules: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("lower_case", "keep_accents"), [(False, True), (True, False)])
-def test_a_folder_with_tokenizer_json_alone(lower_case: bool, keep_accents: bool, command: Command) -> None:
+def test_a_directory_with_tokenizer_json_alone(lower_case: bool, keep_accents: bool, command: Command) -> None:
     only_json(command, lower_case=lower_case, keep_accents=keep_accents)
     Path("hf/tokenizer_config.json").unlink()
     done = imported(command, "hf")
@@ -173,14 +173,14 @@ def test_a_folder_with_tokenizer_json_alone(lower_case: bool, keep_accents: bool
     words = ("tokenize", GOLDEN / "corpus" / "part-a.txt", "--tokenizer", "start/spiece.model", "--output-dir", "store")
     assert command(*words).code == 0
     # Everything else takes it too.
-    filled = [command("fill-mask", folder, "Goung si [MASK].", "--json") for folder in ("hf", "full", "start")]
+    filled = [command("fill-mask", directory, "Goung si [MASK].", "--json") for directory in ("hf", "full", "start")]
     assert {done.code for done in filled} == {0}
     assert len({done.out for done in filled}) == 1
     assert command("export", "--checkpoint", "start", "--output-dir", "again").code == 0
     for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         assert Path("again", name).read_bytes() == Path("full", name).read_bytes()
-    # Named, for a folder that has none, and for one with the model that it came from.
-    hugging_face_folder(Path("bare"))
+    # Named, for a directory that has none, and for one with the model that it came from.
+    hugging_face_directory(Path("bare"))
     for name in ("spiece.model", "spiece.config.json"):
         Path("bare", name).unlink()
     for source in ("bare", "full"):
@@ -301,8 +301,8 @@ def test_heads_that_lack_are_initialised_and_named(heads: list[str], command: Co
 
 
 def test_a_model_without_its_configuration(command: Command) -> None:
-    folder = archive(Path("albert"))
-    (folder / "albert_config.json").rename("model.json")
+    directory = archive(Path("albert"))
+    (directory / "albert_config.json").rename("model.json")
     message = refused(command, "albert", "--output-dir", "start")
     assert "has no albert_config.json next to it; pass --model base, large" in message
     imported(command, "albert", "--model", "model.json")
@@ -312,7 +312,7 @@ def test_a_model_without_its_configuration(command: Command) -> None:
     assert "hidden_size must be 64, got 768" in message or "embedding_size must be 32, got 128" in message
     message = refused(command, "albert", "--model", "huge", "--output-dir", "other", code=2)
     assert message.startswith("--model must be one of tiny, base")
-    hugging_face_folder(Path("hf"))
+    hugging_face_directory(Path("hf"))
     message = refused(command, "hf", "--model", "base", "--output-dir", "other")
     assert message == "--model base contradicts the configuration of Hugging Face directory hf; remove it"
 
@@ -385,10 +385,10 @@ def test_a_mapping_of_equal_sizes_is_trained_further(command: Command, material:
     assert command("export", "--checkpoint", "trained", "--output-dir", "hf").code == 0
     Path("hf/spiece.model").unlink()
     Path("square.json").write_text(config.to_json())
-    for folder, steps, rate in (("still", 1, 0.01), ("further", 3, 0.01)):
+    for directory, steps, rate in (("still", 1, 0.01), ("further", 3, 0.01)):
         words = arguments(
             material,
-            Path(folder),
+            Path(directory),
             model="square.json",
             num_train_steps=steps,
             num_warmup_steps=1,
@@ -474,14 +474,14 @@ def test_the_named_tokenizer_takes_the_place_of_one_that_cannot_be_the_models(co
 
 @pytest.mark.parametrize("place", ["beside the named one", "in the source"])
 def test_the_text_rules_of_a_named_tokenizer(place: str, command: Command) -> None:
-    """They are found in tokenizer_config.json, which is all that a folder from elsewhere has."""
+    """They are found in tokenizer_config.json, which is all that a directory from elsewhere has."""
     archive(Path("albert"))
     Path("albert/30k-clean.model").rename("spiece.model")
-    folder = Path()
+    directory = Path()
     if place == "in the source":
-        folder = Path("albert")
-        shutil.copy("spiece.model", folder)
-    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "keep_accents": true}')
+        directory = Path("albert")
+        shutil.copy("spiece.model", directory)
+    (directory / "tokenizer_config.json").write_text('{"do_lower_case": false, "keep_accents": true}')
     done = imported(command, "albert", "--tokenizer", "spiece.model")
     assert "warning" not in done.err
     rules = json.loads(Path("start/spiece.config.json").read_text())
@@ -509,33 +509,33 @@ def test_pickles_are_never_opened(command: Command) -> None:
 
 
 def test_other_models_and_damaged_files(command: Command) -> None:
-    hugging_face_folder(Path("hf"), model_type="bert")
+    hugging_face_directory(Path("hf"), model_type="bert")
     assert refused(command, "hf", "--output-dir", "start") == "hf/config.json: model_type must be 'albert', got 'bert'"
     zeros = np.zeros([2, 2], np.float32)
     bert = {"bert/embeddings/word_embeddings": zeros, "bert/encoder/layer_0/attention/self/key/kernel": zeros}
     save_tf1(Path("bert/bert_model.ckpt"), bert)
     assert "is a BERT, not an ALBERT" in refused(command, "bert", "--output-dir", "start")
-    hugging_face_folder(Path("cut"))
+    hugging_face_directory(Path("cut"))
     weights_file = Path("cut/model.safetensors")
     weights_file.write_bytes(weights_file.read_bytes()[:-9])
     assert refused(command, "cut", "--output-dir", "start").startswith("cut/model.safetensors is damaged")
     assert refused(command, "nowhere", "--output-dir", "start").startswith("nowhere does not exist")
     # A configuration that is not that of the weights.
-    hugging_face_folder(Path("other"), hidden_size=128)
+    hugging_face_directory(Path("other"), hidden_size=128)
     message = refused(command, "other", "--output-dir", "start")
     assert "does not fit this model" in message
     assert "hidden_size must be 64, got 128" in message
     # One that no memory would hold.
-    hugging_face_folder(Path("large"), max_position_embeddings=10**12)
+    hugging_face_directory(Path("large"), max_position_embeddings=10**12)
     cause = ": max_position_embeddings must be 128, got 1000000000000 ("
     assert cause in refused(command, "large", "--output-dir", "start")
     assert cause in command("fill-mask", "large", "a [MASK]").error
-    hugging_face_folder(Path("more"), num_hidden_groups=2)
+    hugging_face_directory(Path("more"), num_hidden_groups=2)
     assert "num_hidden_groups differs" in refused(command, "more", "--output-dir", "start")
 
 
-def test_a_folder_that_is_no_checkpoint_has_no_rules(command: Command) -> None:
-    hugging_face_folder(Path("hf"))
+def test_a_directory_that_is_no_checkpoint_has_no_rules(command: Command) -> None:
+    hugging_face_directory(Path("hf"))
     Path("hf/spiece.config.json").write_text("[]")
     Path("hf/tokenizer_config.json").write_text("[1]")
     damaged = command("import-checkpoint", "hf", "--output-dir", "damaged")

@@ -54,7 +54,7 @@ def same(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> bool:
     return all(left[name].dtype == np.float32 and np.array_equal(left[name], right[name]) for name in left)
 
 
-def tf1_folder(path: Path, prefix: str = "model.ckpt-0") -> Path:
+def tf1_directory(path: Path, prefix: str = "model.ckpt-0") -> Path:
     """A copy of a golden TF1 checkpoint."""
     path.mkdir(parents=True, exist_ok=True)
     for name in TF1_FILES:
@@ -75,15 +75,15 @@ def write_tf1(prefix: Path, values: dict[str, NDArray[Any]]) -> Path:
     return prefix
 
 
-def hugging_face_folder(path: Path, **changes: Any) -> Path:
+def hugging_face_directory(path: Path, **changes: Any) -> Path:
     """A copy of a golden Hugging Face directory, its config.json changed."""
     shutil.copytree(MODELS / "tiny" / "hf", path)
     change_config(path, **changes)
     return path
 
 
-def change_config(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
+def change_config(directory: Path, **changes: Any) -> None:
+    path = directory / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
@@ -141,24 +141,24 @@ def test_checkpoint_of_ours(tmp_path: Path) -> None:
     assert "step-00000002 is damaged" in message_of(path)
 
 
-def test_tf1_folders(tmp_path: Path) -> None:
+def test_tf1_directories(tmp_path: Path) -> None:
     # The path in it is that of the machine that wrote it.
-    folder = tf1_folder(tf1_folder(tmp_path / "two"), "model.ckpt-9")
-    assert "has 2 TF1 checkpoints (model.ckpt-0, model.ckpt-9); name the one" in message_of(folder)
-    (folder / "checkpoint").write_text(
+    directory = tf1_directory(tf1_directory(tmp_path / "two"), "model.ckpt-9")
+    assert "has 2 TF1 checkpoints (model.ckpt-0, model.ckpt-9); name the one" in message_of(directory)
+    (directory / "checkpoint").write_text(
         'model_checkpoint_path: "/far/away/model.ckpt-9"\nall_model_checkpoint_paths: "x"'
     )
-    start = initial.initial(folder)
-    assert start.origin == f"TF1 checkpoint {folder / 'model.ckpt-9'}"
+    start = initial.initial(directory)
+    assert start.origin == f"TF1 checkpoint {directory / 'model.ckpt-9'}"
     assert start.config is None
-    (folder / "checkpoint").write_text('model_checkpoint_path: "gone"\n')
-    assert "has 2 TF1 checkpoints" in message_of(folder)
+    (directory / "checkpoint").write_text('model_checkpoint_path: "gone"\n')
+    assert "has 2 TF1 checkpoints" in message_of(directory)
 
-    folder = tf1_folder(tmp_path / "best", "model.ckpt-best")
-    assert same(initial.initial(folder).values, expected("tiny"))
-    (folder / "albert_config.json").write_text('{"vocab_size": 7, "hiden_size": 3}')
-    assert message_of(folder).startswith(
-        f"{folder / 'albert_config.json'}: unknown key 'hiden_size' (value 3); write 'hi"
+    directory = tf1_directory(tmp_path / "best", "model.ckpt-best")
+    assert same(initial.initial(directory).values, expected("tiny"))
+    (directory / "albert_config.json").write_text('{"vocab_size": 7, "hiden_size": 3}')
+    assert message_of(directory).startswith(
+        f"{directory / 'albert_config.json'}: unknown key 'hiden_size' (value 3); write 'hi"
     )
 
 
@@ -166,24 +166,24 @@ def test_tf1_folders(tmp_path: Path) -> None:
 def test_the_last_of_repeated_keys_counts(kind: str, tmp_path: Path) -> None:
     """Beside the weights of other programs too, and a line tells."""
     if kind == "tf1":
-        folder, name = tf1_folder(tmp_path / "tf1", "model.ckpt-best"), "albert_config.json"
-        shutil.copy(MODELS / "tiny" / name, folder)
+        directory, name = tf1_directory(tmp_path / "tf1", "model.ckpt-best"), "albert_config.json"
+        shutil.copy(MODELS / "tiny" / name, directory)
     else:
-        folder, name = tmp_path / "hf", "config.json"
-        shutil.copytree(MODELS / "tiny" / "hf", folder)
-    text = (folder / name).read_text()
-    (folder / name).write_text(text.replace("{", '{"vocab_size": 7, "notes": {"a": 1, "a": 2},', 1))
-    start = initial.initial(folder)
+        directory, name = tmp_path / "hf", "config.json"
+        shutil.copytree(MODELS / "tiny" / "hf", directory)
+    text = (directory / name).read_text()
+    (directory / name).write_text(text.replace("{", '{"vocab_size": 7, "notes": {"a": 1, "a": 2},', 1))
+    start = initial.initial(directory)
     assert start.config is not None
     assert start.config.vocab_size == json.loads(text)["vocab_size"]
-    path = folder / name
+    path = directory / name
     assert start.notes[:2] == (
         f"{path}: repeated keys 'a', 'vocab_size': their last value counts",
         f'{path}: ignoring unknown key: notes ({{"a": 2}})',
     )
 
 
-def test_tf1_names_of_another_training_and_a_folder_of_the_cache(tmp_path: Path) -> None:
+def test_tf1_names_of_another_training_and_a_directory_of_the_cache(tmp_path: Path) -> None:
     """Keras's names, a wrapper's scope, keys of albert_zh and transformers: all of it is read."""
     values = expected("tiny")
     theirs = {f"model/{name.replace('LayerNorm', 'layer_normalization')}": value for name, value in values.items()}
@@ -203,7 +203,7 @@ def test_tf1_names_of_another_training_and_a_folder_of_the_cache(tmp_path: Path)
     assert refused(initial.initial(odd), TINY).startswith(" has bert/encoder/adapter/kernel, which this model lacks")
 
     cache = tmp_path / "models--me--albert"
-    hugging_face_folder(cache / "snapshots" / ("c" * 40))
+    hugging_face_directory(cache / "snapshots" / ("c" * 40))
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text("c" * 40)
     start = initial.initial(cache)
@@ -228,36 +228,36 @@ def test_tf1_of_a_training_and_of_tensorflow_hub(tmp_path: Path) -> None:
 def test_bfloat16_and_several_files(tmp_path: Path) -> None:
     import ml_dtypes
 
-    folder = hugging_face_folder(tmp_path / "hf")
-    tensors = safetensors.load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
+    directory = hugging_face_directory(tmp_path / "hf")
+    tensors = safetensors.load_file(directory / "model.safetensors")
+    (directory / "model.safetensors").unlink()
     names = sorted(tensors)
     index = {name: f"model-0000{1 + position % 2}-of-00002.safetensors" for position, name in enumerate(names)}
     for file in set(index.values()):
         part = {name: tensors[name].astype(ml_dtypes.bfloat16) for name in names if index[name] == file}
-        safetensors.save_file(part, folder / file)
-    assert "holds no model" in message_of(folder)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+        safetensors.save_file(part, directory / file)
+    assert "holds no model" in message_of(directory)
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
     rounded = {name: value.astype(ml_dtypes.bfloat16).astype(np.float32) for name, value in expected("tiny").items()}
-    assert same(initial.initial(folder).values, rounded)
-    (folder / file).unlink()
-    assert message_of(folder).startswith(f"cannot read {folder / file}: No such file")
-    (folder / "model.safetensors.index.json").write_text("[]")
-    assert message_of(folder).startswith(f"cannot read {folder / 'model.safetensors.index.json'}: ")
+    assert same(initial.initial(directory).values, rounded)
+    (directory / file).unlink()
+    assert message_of(directory).startswith(f"cannot read {directory / file}: No such file")
+    (directory / "model.safetensors.index.json").write_text("[]")
+    assert message_of(directory).startswith(f"cannot read {directory / 'model.safetensors.index.json'}: ")
 
 
 def test_notes(tmp_path: Path) -> None:
-    folder = hugging_face_folder(tmp_path / "hf", hidden_act="gelu", num_hidden_layers=5)
-    tensors = safetensors.load_file(folder / "model.safetensors")
-    safetensors.save_file(tensors | {"classifier.bias": np.zeros(2, np.float32)}, folder / "model.safetensors")
-    start = initial.initial(folder)
+    directory = hugging_face_directory(tmp_path / "hf", hidden_act="gelu", num_hidden_layers=5)
+    tensors = safetensors.load_file(directory / "model.safetensors")
+    safetensors.save_file(tensors | {"classifier.bias": np.zeros(2, np.float32)}, directory / "model.safetensors")
+    start = initial.initial(directory)
     assert len(start.notes) == 2
     assert 'hidden_act "gelu"' in start.notes[0]
     assert "skipped variables that do not belong to the pretraining model: classifier.bias" in start.notes[1]
     assert initial.assign(start, fresh(TINY), TINY) == []
     assert initial.remarks(start, TINY) == [
         *start.notes,
-        f"Hugging Face directory {folder} has 5 layers, and this model has 3, which share the weights",
+        f"Hugging Face directory {directory} has 5 layers, and this model has 3, which share the weights",
     ]
     assert initial.remarks(initial.initial(MODELS / "tiny"), TINY) == []
 
@@ -298,30 +298,30 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert message_of(tmp_path / "text.txt").endswith("must be a TF1 checkpoint or model.safetensors, got another file")
     (tmp_path / "checkpoints").mkdir()
     assert "holds no checkpoint; it must be the output directory of a run" in message_of(tmp_path)
-    folder = hugging_face_folder(tmp_path / "hf")
-    (folder / "config.json").unlink()
-    assert message_of(folder).startswith(
-        f"cannot read {folder / 'config.json'}, which must be next to model.safetensors"
+    directory = hugging_face_directory(tmp_path / "hf")
+    (directory / "config.json").unlink()
+    assert message_of(directory).startswith(
+        f"cannot read {directory / 'config.json'}, which must be next to model.safetensors"
     )
-    (folder / "config.json").write_text("[" * 100_000)
-    assert message_of(folder).startswith(f"{folder / 'config.json'}: the file must be JSON (")
-    (folder / "config.json").write_text("{")
-    assert message_of(folder).startswith(f"{folder / 'config.json'}: the file must be JSON (")
+    (directory / "config.json").write_text("[" * 100_000)
+    assert message_of(directory).startswith(f"{directory / 'config.json'}: the file must be JSON (")
+    (directory / "config.json").write_text("{")
+    assert message_of(directory).startswith(f"{directory / 'config.json'}: the file must be JSON (")
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000, -100])
 def test_truncated_safetensors(size: int, tmp_path: Path) -> None:
-    folder = hugging_face_folder(tmp_path / "hf")
-    path = folder / "model.safetensors"
+    directory = hugging_face_directory(tmp_path / "hf")
+    path = directory / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
-    assert message_of(folder).startswith(f"{path} is damaged")
+    assert message_of(directory).startswith(f"{path} is damaged")
 
 
 @pytest.mark.parametrize("file", TF1_FILES)
 @pytest.mark.parametrize("size", [0, 700, -20, None])
 def test_damaged_tf1(file: str, size: int | None, tmp_path: Path) -> None:
-    folder = tf1_folder(tmp_path / "tf1")
-    path = folder / file
+    directory = tf1_directory(tmp_path / "tf1")
+    path = directory / file
     if size is not None:
         path.write_bytes(path.read_bytes()[:size])
     elif file.endswith("index"):
@@ -330,12 +330,12 @@ def test_damaged_tf1(file: str, size: int | None, tmp_path: Path) -> None:
         path.write_bytes(data)
     else:
         path.unlink()
-    assert message_of(folder).startswith(f"cannot read the TF1 checkpoint {folder / 'model.ckpt-0'}: ")
+    assert message_of(directory).startswith(f"cannot read the TF1 checkpoint {directory / 'model.ckpt-0'}: ")
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
-    folder = hugging_face_folder(tmp_path / "hf", model_type="bert")
-    assert message_of(folder) == f"{folder / 'config.json'}: model_type must be 'albert', got 'bert'"
+    directory = hugging_face_directory(tmp_path / "hf", model_type="bert")
+    assert message_of(directory) == f"{directory / 'config.json'}: model_type must be 'albert', got 'bert'"
     zeros = np.zeros([2, 2], np.float32)
     bert = {"bert/embeddings/word_embeddings": zeros, "bert/encoder/layer_0/attention/self/key/kernel": zeros}
     assert "is a BERT, not an ALBERT: every layer" in message_of(write_tf1(tmp_path / "bert" / "bert_model.ckpt", bert))
@@ -420,13 +420,13 @@ def test_what_no_shape_shows() -> None:
 
 
 def test_missing_heads_start_fresh(tmp_path: Path) -> None:
-    folder = hugging_face_folder(tmp_path / "hf")
-    tensors = safetensors.load_file(folder / "model.safetensors")
+    directory = hugging_face_directory(tmp_path / "hf")
+    tensors = safetensors.load_file(directory / "model.safetensors")
     body = {n.removeprefix("albert."): v for n, v in tensors.items() if n.startswith("albert.") and "pooler" not in n}
-    safetensors.save_file(body, folder / "model.safetensors")
+    safetensors.save_file(body, directory / "model.safetensors")
     variables = fresh(TINY)
     before = {name: variable.numpy() for name, variable in variables.items()}
-    missing = initial.assign(initial.initial(folder), variables, TINY)
+    missing = initial.assign(initial.initial(directory), variables, TINY)
     assert missing == [name for name in weights.shapes(TINY) if name.startswith(("cls/", "bert/pooler"))]
     assert len(missing) == 9
     for name, value in expected("tiny").items():

@@ -26,7 +26,7 @@ def evaluation(step: int) -> dict[str, Any]:
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
-    """The folder of a run that was killed at step 30, in the middle of a line."""
+    """The directory of a run that was killed at step 30, in the middle of a line."""
     with Journal(tmp_path) as journal:
         for line in (training(10), evaluation(10), training(20), evaluation(20), training(30)):
             journal.append(line)
@@ -179,13 +179,13 @@ def test_a_full_disk_is_an_error_and_leaves_whole_lines(tmp_path: Path, monkeypa
     assert [json.loads(line)["step"] for line in journal.path.read_text().splitlines()] == [0, 20]
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"cannot write .*metrics\.jsonl: No such file or directory"):
         Journal(tmp_path / "none")
 
 
 def events(run: Path) -> dict[str, list[tuple[float, int, float]]]:
-    """Time, step and value of every scalar in the folder, by tag."""
+    """Time, step and value of every scalar in the directory, by tag."""
     tf = pytest.importorskip("tensorflow")
     found: dict[str, list[tuple[float, int, float]]] = {}
     for path in sorted((run / "tensorboard").glob("*tfevents*")):
@@ -244,7 +244,7 @@ def test_tensorboard_itself_reads_the_events(killed: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_a_tensorboard_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_a_tensorboard_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     from trainer.report.tensorboard import TensorBoard
 

@@ -418,7 +418,7 @@ def test_overwrite_with_weights_that_cannot_be_had_leaves_the_run(
     assert contents(Path("run")) == before
 
 
-def test_a_folder_of_something_else_is_left_alone(command: Command, material: Material) -> None:
+def test_a_directory_of_something_else_is_left_alone(command: Command, material: Material) -> None:
     Path("home").mkdir()
     Path("home/letters.txt").write_text("precious")
     for more in ([], ["--overwrite"]):
@@ -429,7 +429,7 @@ def test_a_folder_of_something_else_is_left_alone(command: Command, material: Ma
 
 
 @pytest.mark.parametrize("left", [".lock", ".pretrain.config.json.tmp"])
-def test_what_the_first_moments_leave_is_no_other_folder(left: str, command: Command, material: Material) -> None:
+def test_what_the_first_moments_leave_is_no_other_directory(left: str, command: Command, material: Material) -> None:
     Path("run").mkdir()
     (Path("run") / left).write_text("{")
     refused = command(*arguments(material, Path("run"), micro_batch_size=3))

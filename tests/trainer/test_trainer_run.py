@@ -105,9 +105,9 @@ def test_the_tokenizer_is_kept_with_the_model(command: Command, material: Materi
     run = Path("run")
     words = arguments(material, run, records=material.records, tokenizer=tokenizer, num_train_steps=2)
     assert command(*words).code == 0
-    for folder in (run, checkpoint(run, 2)):
-        assert (folder / "spiece.model").read_bytes() == tokenizer.read_bytes()
-        assert json.loads((folder / "spiece.config.json").read_text())["lower_case"] is True
+    for directory in (run, checkpoint(run, 2)):
+        assert (directory / "spiece.model").read_bytes() == tokenizer.read_bytes()
+        assert json.loads((directory / "spiece.config.json").read_text())["lower_case"] is True
 
 
 # --- the data --------------------------------------------------------------------------------------------------------

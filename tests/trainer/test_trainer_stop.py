@@ -97,8 +97,8 @@ AT_ONCE = 6
 class Slow:
     """A run of steps of eight micro-batches, and when it has become slow."""
 
-    def __init__(self, words: list[str], what: str, folder: Path, seconds: float, first: int = 0) -> None:
-        self.begun = folder / "begun"
+    def __init__(self, words: list[str], what: str, directory: Path, seconds: float, first: int = 0) -> None:
+        self.begun = directory / "begun"
         self.begun.unlink(missing_ok=True)
         environment = {
             "SLOW": what,

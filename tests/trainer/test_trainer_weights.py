@@ -299,7 +299,7 @@ def test_config_round_trip(config: ModelConfig) -> None:
     assert weights.config_from_hugging_face(json.loads(json.dumps(theirs))) == (config, [])
 
 
-def test_config_of_a_published_folder() -> None:
+def test_config_of_a_published_directory() -> None:
     published = {
         "architectures": ["AlbertForMaskedLM"],
         "attention_probs_dropout_prob": 0,

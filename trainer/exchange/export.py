@@ -64,21 +64,21 @@ class Trained(NamedTuple):
     """The tokenizer; None if it is unknown, which only a TF1 export allows."""
 
 
-def check_output(folder: Path, overwrite: bool) -> None:
+def check_output(directory: Path, overwrite: bool) -> None:
     """Refuse, before any work, an output directory whose content would be lost. Change nothing.
 
     Raises:
         TrainerError: as in `trainer.exchange.output.check_replaceable`.
     """
-    check_replaceable(folder, OWN, _MARK, overwrite)
+    check_replaceable(directory, OWN, _MARK, overwrite)
 
 
-def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "float32") -> None:
+def to_hugging_face(trained: Trained, directory: Path, card: str, dtype: str = "float32") -> None:
     """Write a directory for `transformers.AutoModel.from_pretrained`.
 
     Args:
         trained: what to write, with its tokenizer.
-        folder: the directory, which is replaced if it exists: see `check_output`.
+        directory: the directory, which is replaced if it exists: see `check_output`.
         card: the text of README.md.
         dtype: the dtype of the tensors, one of `DTYPES`. bfloat16 halves the size of the file and rounds the weights.
 
@@ -112,7 +112,7 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
     from safetensors.numpy import save_file
 
     try:
-        with replacing(folder) as temporary:
+        with replacing(directory) as temporary:
             # Without this metadata, transformers refuses the file.
             save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
             for name, content in files.items():
@@ -120,15 +120,15 @@ def to_hugging_face(trained: Trained, folder: Path, card: str, dtype: str = "flo
             # safetensors creates a file that only its owner can read.
             shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
     except (OSError, SafetensorError) as error:
-        raise _unwritten(folder, error) from error
+        raise _unwritten(directory, error) from error
 
 
-def to_tf1(trained: Trained, folder: Path) -> None:
+def to_tf1(trained: Trained, directory: Path) -> None:
     """Write a checkpoint that google-research/ALBERT and other TF1 programs can read.
 
     Args:
         trained: what to write; its tokenizer may be None.
-        folder: the directory, which is replaced if it exists: see `check_output`.
+        directory: the directory, which is replaced if it exists: see `check_output`.
 
     Raises:
         TrainerError: the tokenizer has another size, variables are missing or have other shapes, or the directory
@@ -152,7 +152,7 @@ def to_tf1(trained: Trained, folder: Path) -> None:
     values = {**trained.values, "global_step": np.asarray(trained.step, np.int64)}
     names = sorted(values)
     try:
-        with replacing(folder) as temporary:
+        with replacing(directory) as temporary:
             tf.raw_ops.SaveV2(
                 prefix=str(temporary / name),
                 tensor_names=names,
@@ -162,7 +162,7 @@ def to_tf1(trained: Trained, folder: Path) -> None:
             for file, content in files.items():
                 (temporary / file).write_bytes(content)
     except (OSError, tf.errors.OpError) as error:
-        raise _unwritten(folder, error) from error
+        raise _unwritten(directory, error) from error
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | None = None) -> None:
@@ -235,5 +235,5 @@ def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _unwritten(folder: Path, error: Exception) -> TrainerError:
-    return TrainerError(f"cannot write {folder}: {reason(error)}", kind="io", path=folder)
+def _unwritten(directory: Path, error: Exception) -> TrainerError:
+    return TrainerError(f"cannot write {directory}: {reason(error)}", kind="io", path=directory)

@@ -44,27 +44,29 @@ class Imported(NamedTuple):
     """Lines for the user."""
 
 
-def check_output(folder: Path, overwrite: bool) -> None:
+def check_output(directory: Path, overwrite: bool) -> None:
     """Refuse, before any work, an output directory whose content would be lost. Change nothing.
 
     Raises:
         TrainerError: as in `trainer.exchange.output.check_replaceable`; or the directory holds checkpoints of a run.
     """
-    check_replaceable(folder, OWN, _MARK, overwrite)
-    inner = folder / run_folder.CHECKPOINTS
+    check_replaceable(directory, OWN, _MARK, overwrite)
+    inner = directory / run_folder.CHECKPOINTS
     if inner.is_dir():
         foreign = sorted(path.name for path in inner.iterdir() if path not in checkpoints.listing(inner))
         if foreign:
             raise would_delete(inner, foreign)
     if any(checkpoints.step_of(path) for path in checkpoints.listing(inner)):
-        message = f"{folder} holds checkpoints of a run, which overwrite=True would delete; pass another `output_dir`"
-        raise TrainerError(message, kind="exists", path=folder)
+        message = (
+            f"{directory} holds checkpoints of a run, which overwrite=True would delete; pass another `output_dir`"
+        )
+        raise TrainerError(message, kind="exists", path=directory)
 
 
 def write(
     start: initial.Initial,
     config: ModelConfig,
-    folder: Path,
+    directory: Path,
     tokenizer: Mapping[str, bytes],
     description: Mapping[str, bytes],
     seed: int = 12345,
@@ -75,7 +77,7 @@ def write(
     Args:
         start: what `initial.initial` read.
         config: the model's configuration.
-        folder: the output directory, which is replaced if it exists: see `check_output`.
+        directory: the output directory, which is replaced if it exists: see `check_output`.
         tokenizer: its files by name, which are stored next to the checkpoint and in it.
         description: further files, which are stored next to the checkpoint.
         seed: random seed of the variables that the source lacks: heads and pooler.
@@ -89,7 +91,7 @@ def write(
     variables = model.named_variables
     fresh = initial.assign(start, variables, config)
     try:
-        with replacing(folder) as temporary:
+        with replacing(directory) as temporary:
             (temporary / checkpoints.CONFIG).write_text(config.to_json(), encoding="utf-8")
             for name, content in {**tokenizer, **description}.items():
                 (temporary / name).write_bytes(content)
@@ -101,5 +103,5 @@ def write(
             inner = temporary / run_folder.CHECKPOINTS
             checkpoints.write(inner, variables, step=0, seed=seed, config=config, facts=facts, files=tokenizer)
     except (OSError, tf.errors.OpError) as error:
-        raise TrainerError(f"cannot write {folder}: {reason(error)}", kind="io", path=folder) from error
+        raise TrainerError(f"cannot write {directory}: {reason(error)}", kind="io", path=directory) from error
     return Imported(fresh, initial.remarks(start, config))

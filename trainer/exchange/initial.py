@@ -217,23 +217,23 @@ def _prefix_of(path: Path) -> Path | None:
     return prefix if prefix.with_name(f"{prefix.name}.index").is_file() and prefix.name else None
 
 
-def _prefix_in(folder: Path) -> Path:
-    """Return the prefix of the TF1 checkpoint in `folder`: the one its `checkpoint` file names, or the only one."""
-    state = folder / "checkpoint"
+def _prefix_in(directory: Path) -> Path:
+    """Return the prefix of the TF1 checkpoint in `directory`: the one its `checkpoint` file names, or the only one."""
+    state = directory / "checkpoint"
     text = state.read_text(errors="replace") if state.is_file() else ""
     named = re.search(r'^model_checkpoint_path: "(.*)"', text, re.MULTILINE)
     if named:
         # The path in it is often that of the machine that wrote it.
-        prefix = _prefix_of(folder / Path(named[1]).name)
+        prefix = _prefix_of(directory / Path(named[1]).name)
         if prefix is not None:
             return prefix
-    found = sorted(folder.glob("*.index")) or sorted(folder.glob("variables/variables.index"))
+    found = sorted(directory.glob("*.index")) or sorted(directory.glob("variables/variables.index"))
     if len(found) != 1:
         what = f"has {len(found)} TF1 checkpoints ({some([p.stem for p in found])})" if found else "has no *.index file"
         raise TrainerError(
-            f"{folder} {what}; name the one to use by its prefix, such as {folder / 'model.ckpt-0'}",
+            f"{directory} {what}; name the one to use by its prefix, such as {directory / 'model.ckpt-0'}",
             kind="input",
-            path=folder,
+            path=directory,
         )
     return found[0].with_suffix("")
 
@@ -241,9 +241,9 @@ def _prefix_in(folder: Path) -> Path:
 # --- Hugging Face ----------------------------------------------------------------------------------------------------
 
 
-def _hugging_face(folder: Path) -> Initial:
-    origin = f"{_HUGGING_FACE} {folder}"
-    path = folder / "config.json"
+def _hugging_face(directory: Path) -> Initial:
+    origin = f"{_HUGGING_FACE} {directory}"
+    path = directory / "config.json"
     try:
         stored, repeated = json_text.parse(path.read_bytes())
     except OSError as error:
@@ -259,29 +259,29 @@ def _hugging_face(folder: Path) -> Initial:
     if stored.get("hidden_act") == "gelu":
         notes.append('config.json has hidden_act "gelu", the exact function; using the tanh approximation instead')
     tensors: dict[str, NDArray[Any]] = {}
-    for file in _files(folder):
+    for file in _files(directory):
         tensors |= _tensors(file)
-    _check_kind(tensors, origin, folder)
+    _check_kind(tensors, origin, directory)
     config = weights.fitted(config, tensors)
     if config.square_mapping:
         notes.append(
             "embedding_hidden_mapping_in is not the identity, although embedding_size equals hidden_size "
             f"({config.hidden_size}): keeping it, with square_mapping in the configuration"
         )
-    imported = _explained(lambda: weights.from_hugging_face(tensors, config), folder, origin)
+    imported = _explained(lambda: weights.from_hugging_face(tensors, config), directory, origin)
     return Initial(imported.values, config, origin, (*notes, *imported.notes))
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(directory: Path) -> list[Path]:
     """Return the files of the tensors in a directory."""
-    if (folder / TENSORS).is_file():
-        return [folder / TENSORS]
+    if (directory / TENSORS).is_file():
+        return [directory / TENSORS]
     try:
-        names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
-        return [folder / Path(name).name for name in sorted(names)]
+        names = set(json.loads((directory / INDEX).read_bytes())["weight_map"].values())
+        return [directory / Path(name).name for name in sorted(names)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        message = f"cannot read {folder / INDEX}: {type(error).__name__}: {error}"
-        raise TrainerError(message, kind="data", path=folder / INDEX) from error
+        message = f"cannot read {directory / INDEX}: {type(error).__name__}: {error}"
+        raise TrainerError(message, kind="data", path=directory / INDEX) from error
 
 
 def _tensors(file: Path) -> dict[str, NDArray[Any]]:

@@ -33,9 +33,9 @@ def replacing(final: Path) -> Iterator[Path]:
             stack.enter_context(locked(final))
 
 
-def _names(folder: Path) -> list[str]:
+def _names(directory: Path) -> list[str]:
     """Return the names in a directory; none if it does not exist."""
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
 def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], overwrite: bool) -> None:
@@ -67,7 +67,7 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
         raise TrainerError(f"{final} is not empty; pass {advice}", kind="exists", path=final)
 
 
-def would_delete(folder: Path, foreign: list[str]) -> TrainerError:
+def would_delete(directory: Path, foreign: list[str]) -> TrainerError:
     """Return the error for a directory with files, `foreign`, that the command itself would not write."""
-    message = f"{folder} holds {some(foreign)}, which this command does not write and overwrite=True would delete"
-    return TrainerError(f"{message}; pass another `output_dir`", kind="exists", path=folder)
+    message = f"{directory} holds {some(foreign)}, which this command does not write and overwrite=True would delete"
+    return TrainerError(f"{message}; pass another `output_dir`", kind="exists", path=directory)

@@ -129,9 +129,9 @@ def _open_json(path: Path, given: TextRules, warn: Callable[[str], None]) -> Tok
             warn(f"{does}, but {_json(chosen)} was passed: the pieces do not fit such text well")
         elif chosen is None and declared is not None and declared != own:
             warn(f"{does}, which is used, although {path.parent / SETTINGS} has {_json(declared)}")
-    folder = Path(tempfile.mkdtemp(prefix="albert-fast-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    model = folder / MODELS[0]
+    directory = Path(tempfile.mkdtemp(prefix="albert-fast-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    model = directory / MODELS[0]
     try:
         model.write_bytes(rebuilt.model)
     except OSError as error:

@@ -87,7 +87,7 @@ class Checkpoint(NamedTuple):
 
 
 def write(
-    folder: Path,
+    directory: Path,
     variables: Mapping[str, tf.Variable],
     *,
     step: int,
@@ -103,7 +103,7 @@ def write(
     including its facts and its evaluation. A damaged or different one is replaced.
 
     Args:
-        folder: RUN/checkpoints; created if it is missing.
+        directory: RUN/checkpoints; created if it is missing.
         variables: those of the model and the optimizer, by name.
         step: number of steps done, not negative.
         seed: the run's seed.
@@ -124,7 +124,7 @@ def write(
     if step < 0:
         raise ValueError(f"step must be at least 0, got {step}")
     name = f"step-{step:08}"
-    final = folder / name
+    final = directory / name
     contents = {CONFIG: config.to_json().encode()}
     for file, data in (files or {}).items():
         if Path(file).name != file or file.startswith((".", f"{PREFIX}.")) or file in (CONFIG, DESCRIPTION, EVALUATION):
@@ -153,7 +153,7 @@ def write(
             if before is not None and _same(before, temporary):
                 remove_tree(temporary)
                 return before
-        sync(folder.parent)  # in case the directory is new in it
+        sync(directory.parent)  # in case the directory is new in it
     except (OSError, tf.errors.OpError) as error:
         raise TrainerError(f"cannot write the checkpoint {final}: {reason(error)}", kind="io", path=final) from error
     return read(final, verify=False)
@@ -180,7 +180,7 @@ def set_evaluation(checkpoint: Checkpoint, metrics: Mapping[str, float]) -> Chec
     return checkpoint._replace(evaluation=evaluation)
 
 
-def prune(folder: Path, keep: int) -> list[Path]:
+def prune(directory: Path, keep: int) -> list[Path]:
     """Remove all but the newest `keep` checkpoints and the best one, and what killed processes left behind.
 
     The best has the largest `METRIC` in its evaluation; of equal ones, it is the newest. A checkpoint with missing
@@ -198,7 +198,7 @@ def prune(folder: Path, keep: int) -> list[Path]:
         raise ValueError(f"keep must be at least 1, got {keep}")
     whole: list[Checkpoint] = []
     damaged: list[Path] = []
-    for path in listing(folder):
+    for path in listing(directory):
         try:
             whole.append(read(path, verify=False))
         except DamagedError:  # noqa: PERF203 - a few checkpoints at most
@@ -210,23 +210,23 @@ def prune(folder: Path, keep: int) -> list[Path]:
     try:
         for path in sorted(gone, key=step_of):
             remove(path)
-        if folder.is_dir():
-            for path in [path for path in folder.iterdir() if _LEFT_OVER.fullmatch(path.name)]:
+        if directory.is_dir():
+            for path in [path for path in directory.iterdir() if _LEFT_OVER.fullmatch(path.name)]:
                 remove_tree(path)
     except OSError as error:
-        message = f"cannot remove an old checkpoint from {folder}: {reason(error)}"
-        raise TrainerError(message, kind="io", path=folder) from error
+        message = f"cannot remove an old checkpoint from {directory}: {reason(error)}"
+        raise TrainerError(message, kind="io", path=directory) from error
     return sorted(gone, key=step_of)
 
 
 # --- finding and reading ---------------------------------------------------------------------------------------------
 
 
-def listing(folder: Path) -> list[Path]:
-    """Return the directories in `folder` with a checkpoint's name, newest first; none if `folder` is missing."""
-    if not folder.is_dir():
+def listing(directory: Path) -> list[Path]:
+    """Return the directories in `directory` with a checkpoint's name, newest first; none if `directory` is missing."""
+    if not directory.is_dir():
         return []
-    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
+    found = (path for path in directory.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
     return sorted(found, key=step_of, reverse=True)
 
 
@@ -244,11 +244,11 @@ def best(checkpoints: list[Checkpoint]) -> Checkpoint | None:
     return max(known, key=lambda c: (c.evaluation or {})[METRIC], default=None)
 
 
-def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+def newest(directory: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     """Return the newest complete checkpoint in RUN/checkpoints, or None if there are no checkpoints.
 
     Args:
-        folder: RUN/checkpoints; it need not exist.
+        directory: RUN/checkpoints; it need not exist.
         warn: called with a line for each newer checkpoint that is damaged.
 
     Raises:
@@ -256,7 +256,7 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
             Starting over would discard the training that may still be in them.
     """
     damages: list[DamagedError] = []
-    for path in listing(folder):
+    for path in listing(directory):
         try:
             found = read(path)
         except DamagedError as error:
@@ -267,10 +267,10 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
         return found
     if damages:
         raise TrainerError(
-            f"every checkpoint in {folder} is damaged (the newest: {damages[0]}); restore one from a backup, or start "
-            "over in another directory",
+            f"every checkpoint in {directory} is damaged (the newest: {damages[0]}); restore one from a backup, or "
+            "start over in another directory",
             kind="data",
-            path=folder,
+            path=directory,
         )
     return None
 
@@ -283,8 +283,8 @@ def find(path: Path, warn: Callable[[str], None]) -> Checkpoint:
     """
     if is_checkpoint(path):
         return read(path)
-    for folder in (path / run_folder.CHECKPOINTS, path):
-        found = newest(folder, warn)
+    for directory in (path / run_folder.CHECKPOINTS, path):
+        found = newest(directory, warn)
         if found is not None:
             return found
     what = "holds no checkpoint" if path.is_dir() else "is not a directory" if path.exists() else "does not exist"
@@ -436,9 +436,9 @@ def _read_or_none(path: Path) -> Checkpoint | None:
         return None
 
 
-def _same(checkpoint: Checkpoint, folder: Path) -> bool:
-    """Tell whether `folder` holds the same as `checkpoint`, apart from the facts."""
-    left, right = checked(checkpoint.path / DESCRIPTION), checked(folder / DESCRIPTION)
+def _same(checkpoint: Checkpoint, directory: Path) -> bool:
+    """Tell whether `directory` holds the same as `checkpoint`, apart from the facts."""
+    left, right = checked(checkpoint.path / DESCRIPTION), checked(directory / DESCRIPTION)
     return left is not None and right is not None and left | {"facts": None} == right | {"facts": None}
 
 

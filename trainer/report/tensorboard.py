@@ -65,12 +65,12 @@ class TensorBoard:
     """
 
     def __init__(self, run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-        folder = run / TENSORBOARD
+        directory = run / TENSORBOARD
         # A new name each time, because a running TensorBoard continues to read a known file at its old position.
-        self.path = folder / f"events.out.tfevents.{time.time_ns()}{SUFFIX}"
-        temporary = folder / f".rebuilt{SUFFIX}.tmp"
+        self.path = directory / f"events.out.tfevents.{time.time_ns()}{SUFFIX}"
+        temporary = directory / f".rebuilt{SUFFIX}.tmp"
         with self._errors():
-            folder.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
             self._writer = tf.io.TFRecordWriter(str(temporary))
             try:
                 with whole_file(self.path, temporary):
@@ -80,7 +80,7 @@ class TensorBoard:
                     for line in lines:
                         self._add(line)
                     self._writer.flush()
-                    for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
+                    for old in directory.glob(f"events.out.tfevents.*{SUFFIX}"):
                         old.unlink()
             except BaseException:
                 with contextlib.suppress(tf.errors.OpError):

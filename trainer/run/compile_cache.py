@@ -188,14 +188,14 @@ def fingerprint(setting: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _slot(folder: Path) -> tuple[Path, int] | None:
-    """Return the first directory in `folder` that no other process uses, and its lock.
+def _slot(directory: Path) -> tuple[Path, int] | None:
+    """Return the first directory in `directory` that no other process uses, and its lock.
 
     Raises:
         OSError: it cannot be created, written or locked.
     """
     for number in range(SLOTS):
-        slot = folder / str(number)
+        slot = directory / str(number)
         if slot.is_symlink():  # see `CompileCache.divert`
             if slot.exists():
                 continue

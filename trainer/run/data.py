@@ -267,7 +267,7 @@ def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = Fals
     """
     path = ", ".join(files)
     found = find_files(files)
-    sets = [*tokenizer_match.records_folders(found).values()]
+    sets = [*tokenizer_match.records_directories(found).values()]
     kinds = [made["tokenizer"] for made in sets if isinstance(made.get("tokenizer"), dict)]
     sizes = list(dict.fromkeys(kind["vocab_size"] for kind in kinds if "vocab_size" in kind))
     if len(sizes) > 1:

@@ -104,7 +104,7 @@ class Run(NamedTuple):
     jit: bool
     peak_tflops: float | None
     """Peak rate of a device, in TFLOP/s."""
-    folder: Path
+    directory: Path
     """RUN/checkpoints."""
     facts: Mapping[str, Any]
     """What a run that resumes must find in its checkpoint."""
@@ -288,14 +288,14 @@ def _save(run: Run, step: int, stops: Stops) -> float:
     began = time.perf_counter()
     evaluate(run, step, _write(run, step) if run.hardware.chief else None, stops)
     if run.hardware.chief:
-        checkpoints.prune(run.folder, run.options.keep_checkpoint_max)
+        checkpoints.prune(run.directory, run.options.keep_checkpoint_max)
     return time.perf_counter() - began
 
 
 def _write(run: Run, step: int) -> checkpoints.Checkpoint:
     _check_finite(run, step)
     saved = checkpoints.write(
-        run.folder,
+        run.directory,
         run.replicas[0].variables,
         step=step,
         seed=run.options.random_seed,
@@ -444,7 +444,7 @@ class Meter:
 
     def _refuse(self, number: int, report: Report) -> None:
         metrics = report.metrics
-        kept = checkpoints.listing(self.run.folder)
+        kept = checkpoints.listing(self.run.directory)
         good = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
         start = f", and init_checkpoint={str(kept[0])!r} to start from its weights" if kept else ""
         raise TrainerError(

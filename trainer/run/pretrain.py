@@ -68,7 +68,7 @@ With fewer, most micro-batches have a long row, and devices get unequal work.
 class Job(NamedTuple):
     """What to train, and on which data."""
 
-    folder: Path
+    directory: Path
     name: str
     """The user's name for the model: a preset, or the file of its configuration."""
     config: ModelConfig
@@ -118,9 +118,9 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         TrainerError: something does not fit, or training failed; the message is one line.
         AlbertFastError: the data cannot be read.
     """
-    folder = job.folder / run_folder.CHECKPOINTS
-    with _locked(job.folder, hardware, warn):
-        found = checkpoints.newest(folder, warn) if job.resumes else None
+    directory = job.directory / run_folder.CHECKPOINTS
+    with _locked(job.directory, hardware, warn):
+        found = checkpoints.newest(directory, warn) if job.resumes else None
         facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
         before: Mapping[str, Any] = {}
         if found is not None:
@@ -159,7 +159,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 widths=resolved.widths,
                 jit=resolved.jit,
                 peak_tflops=_peak(job, hardware, resolved),
-                folder=folder,
+                directory=directory,
                 facts={**facts, "resolved": resolved._asdict()},
                 files=job.training.tokenizer_files,
                 evaluator=evaluator,
@@ -180,7 +180,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                     why = "an error" if isinstance(error, Exception) else stops.reason or "Ctrl-C"
                     # On a full disk this fails too, and its error must not replace the original one.
                     with contextlib.suppress(Exception):
-                        _write_run(job, hardware, described, Outcome(_newest_step(folder), False, why))
+                        _write_run(job, hardware, described, Outcome(_newest_step(directory), False, why))
                     # A user who asked twice does not want to wait for figures.
                     if isinstance(error, Exception):
                         _report(job, hardware, lambda _: None)
@@ -500,7 +500,7 @@ def _write_run(job: Job, hardware: Hardware, described: Mapping[str, Any], outco
         "stopped": outcome.stopped,
     }
     content = json.dumps({**described, "steps": steps}, indent=2) + "\n"
-    write_atomic(job.folder / run_folder.FACTS, content.encode(errors="backslashreplace"))
+    write_atomic(job.directory / run_folder.FACTS, content.encode(errors="backslashreplace"))
 
 
 def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
@@ -508,7 +508,7 @@ def _report(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> None:
     if not hardware.chief:
         return
     try:
-        write_report(job.folder)
+        write_report(job.directory)
     except Exception as error:  # noqa: BLE001 - matplotlib raises errors of any kind
         warn(f"cannot write the report: {error}")
 
@@ -530,8 +530,8 @@ def _reserve_time(job: Job, found: checkpoints.Checkpoint | None, stops: Stops, 
         listener.say(f"`max_hours` leaves no time for {what} until the first one has been timed")
 
 
-def _newest_step(folder: Path) -> int:
-    kept = checkpoints.listing(folder)
+def _newest_step(directory: Path) -> int:
+    kept = checkpoints.listing(directory)
     return checkpoints.step_of(kept[0]) if kept else 0
 
 
@@ -567,20 +567,20 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
         yield Listener(), 0.0
         return
     with (
-        Journal(job.folder, start) as journal,
-        TensorBoard(job.folder, journal.lines) as events,
+        Journal(job.directory, start) as journal,
+        TensorBoard(job.directory, journal.lines) as events,
         Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
         yield _Chief(journal, events, live), journal.hours
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
+def _locked(directory: Path, hardware: Hardware, warn: Callable[[str], None]) -> Iterator[None]:
     """Keep a second run from training in the same directory."""
     if not hardware.chief:
         yield
         return
-    with locked(folder) as lock:
+    with locked(directory) as lock:
         if not lock.exclusive:
-            warn(f"{folder} cannot be locked on this file system: start no second run in it")
+            warn(f"{directory} cannot be locked on this file system: start no second run in it")
         yield

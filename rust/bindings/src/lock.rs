@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use albert_fast_core::files::lock::{FolderLock, claim, claim_whole};
+use albert_fast_core::files::lock::{DirectoryLock, claim, claim_whole};
 use pyo3::prelude::*;
 
 use crate::error::{internal, to_python};
@@ -15,7 +15,7 @@ use crate::error::{internal, to_python};
 /// in this process or another.
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct OutputLock {
-    held: Mutex<Option<FolderLock>>,
+    held: Mutex<Option<DirectoryLock>>,
 }
 
 #[pymethods]
@@ -31,7 +31,7 @@ impl OutputLock {
     #[getter]
     fn exclusive(&self) -> PyResult<bool> {
         let held = self.held.lock().map_err(|_| internal("an earlier call of the lock failed"))?;
-        Ok(held.as_ref().is_some_and(FolderLock::is_exclusive))
+        Ok(held.as_ref().is_some_and(DirectoryLock::is_exclusive))
     }
 
     /// Releases the lock, and removes directories that it created if they are still empty. May be called more than

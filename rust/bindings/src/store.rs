@@ -51,13 +51,13 @@ impl PyTokenStore {
         let found = store_digest(&store.inner);
         if found != digest {
             let reason = format!("the store has changed since it was pickled (digest {digest} then, {found} now)");
-            return Err(to_python(Error::data(store.inner.folder(), reason)));
+            return Err(to_python(Error::data(store.inner.directory(), reason)));
         }
         Ok(store)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf, String))> {
-        let path = self.inner.folder().to_path_buf();
+        let path = self.inner.directory().to_path_buf();
         Ok((PyType::new::<Self>(py).getattr("_reopen")?, (path, self.digest())))
     }
 
@@ -97,7 +97,7 @@ impl PyTokenStore {
     /// The directory.
     #[getter]
     fn path(&self) -> PathBuf {
-        self.inner.folder().to_path_buf()
+        self.inner.directory().to_path_buf()
     }
 
     /// The number of documents.
@@ -139,7 +139,7 @@ impl PyTokenStore {
     fn __repr__(&self) -> String {
         format!(
             "TokenStore({:?}, documents={}, sentences={}, tokens={})",
-            self.inner.folder().display().to_string(),
+            self.inner.directory().display().to_string(),
             self.inner.num_documents(),
             self.inner.num_sentences(),
             self.inner.num_tokens()

@@ -1,5 +1,5 @@
 //! Measures records per second from files in the page cache, in batches of 256: `cargo run --release --example
-//! record_rate FOLDER`.
+//! record_rate DIRECTORY`.
 //!
 //! It prints the best of five epochs, on one thread and on two, in the order of the files, shuffled, and with new
 //! masks.
@@ -36,11 +36,11 @@ fn best(source: &Arc<RecordSource>, threads: usize) -> Result<f64> {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, folder] = &arguments[..] else {
-        eprintln!("usage: record_rate FOLDER");
+    let [_, directory] = &arguments[..] else {
+        eprintln!("usage: record_rate DIRECTORY");
         return Ok(());
     };
-    let pattern = Path::new(folder).join("*.tfrecord*").display().to_string();
+    let pattern = Path::new(directory).join("*.tfrecord*").display().to_string();
     let paths = glob::glob(&pattern).map_err(|error| Error::input(error.to_string()))?;
     let paths: Vec<_> = paths.filter_map(std::result::Result::ok).collect();
     // Any vocabulary works if its special tokens are those of the tokenizer.

@@ -10,8 +10,8 @@ fn seeds() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     for (name, _) in readers::READERS {
         let mut count = 0;
-        for folder in ["seeds", "found"] {
-            let Ok(files) = std::fs::read_dir(fuzz.join(folder).join(name)) else { continue };
+        for directory in ["seeds", "found"] {
+            let Ok(files) = std::fs::read_dir(fuzz.join(directory).join(name)) else { continue };
             for file in files {
                 let path = file.unwrap().path();
                 println!("{name}: {}", path.display());
@@ -29,8 +29,8 @@ fn seeds() {
 fn write_seeds() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
     for (reader, name, bytes) in readers::seeds() {
-        let folder = seeds.join(reader);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(name), bytes).unwrap();
+        let directory = seeds.join(reader);
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(name), bytes).unwrap();
     }
 }

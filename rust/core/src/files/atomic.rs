@@ -37,7 +37,7 @@ impl AtomicFile {
     /// Opens it under a unique temporary name, for directories that several processes may write to at once.
     pub fn create_apart(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let (folder, mut prefix) = (folder_of(&path), OsString::from("."));
+        let (directory, mut prefix) = (directory_of(&path), OsString::from("."));
         prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
         prefix.push(".");
         let mut builder = tempfile::Builder::new();
@@ -46,7 +46,7 @@ impl AtomicFile {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let (file, temporary) = builder
-            .tempfile_in(folder)
+            .tempfile_in(directory)
             .and_then(|file| file.keep().map_err(|error| error.error))
             .map_err(|source| Error::io("cannot write", &path, source))?;
         Ok(Self { path, temporary, file: Some(file) })
@@ -100,7 +100,7 @@ pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> 
     file.sync_all()
         .and_then(|()| std::fs::rename(temporary, path))
         .map_err(|source| Error::io("cannot write", path, source))?;
-    sync_folder_of(path)
+    sync_directory_of(path)
 }
 
 /// Writes `bytes` to `path`, completely or not at all.
@@ -118,9 +118,9 @@ pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> 
     write(path, &text)
 }
 
-/// Creates `folder` and its missing parents.
-pub fn create_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| Error::io("cannot create the directory", folder, source))
+/// Creates `directory` and its missing parents.
+pub fn create_directory(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory).map_err(|source| Error::io("cannot create the directory", directory, source))
 }
 
 /// Removes `path`. It is not an error if `path` does not exist.
@@ -132,34 +132,34 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes what killed runs left in `folder`: temporaries of files whose names `is_ours` accepts.
-pub fn remove_stale(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
-    let cannot_read = |source| Error::io("cannot read the directory", folder, source);
-    for entry in std::fs::read_dir(folder).map_err(cannot_read)? {
+/// Removes what killed runs left in `directory`: temporaries of files whose names `is_ours` accepts.
+pub fn remove_stale(directory: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    let cannot_read = |source| Error::io("cannot read the directory", directory, source);
+    for entry in std::fs::read_dir(directory).map_err(cannot_read)? {
         let name = entry.map_err(cannot_read)?.file_name();
         let ours = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX)).is_some_and(&is_ours);
         if ours {
-            remove(&folder.join(name))?;
+            remove(&directory.join(name))?;
         }
     }
     Ok(())
 }
 
 /// Makes the names in `path`'s directory durable: a rename is safe only once the directory is on disk.
-pub fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = folder_of(path);
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
+pub fn sync_directory_of(path: &Path) -> Result<()> {
+    let directory = directory_of(path);
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
         // Some network and FUSE file systems have no such call. The rename itself has happened.
         Err(source) if matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
             Ok(())
         }
-        other => other.map_err(|source| Error::io("cannot sync the directory", folder, source)),
+        other => other.map_err(|source| Error::io("cannot sync the directory", directory, source)),
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn directory_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
+        Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),
     }
 }
@@ -180,72 +180,74 @@ fn discard(temporary: &Path) {
 mod tests {
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
 
     #[test]
     fn nothing_has_the_name_until_commit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("records-0");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records-0");
         let mut file = AtomicFile::create(&path).unwrap();
         file.write(b"one ").unwrap();
         file.write(b"two").unwrap();
-        assert_eq!(names(folder.path()), [".records-0.tmp"]);
+        assert_eq!(names(directory.path()), [".records-0.tmp"]);
         file.commit().unwrap();
-        assert_eq!(names(folder.path()), ["records-0"]);
+        assert_eq!(names(directory.path()), ["records-0"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"one two");
     }
 
     #[test]
     fn a_dropped_file_leaves_the_old_one_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
         write(&path, b"old").unwrap();
         let mut file = AtomicFile::create(&path).unwrap();
         file.write(b"new").unwrap();
         drop(file);
-        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(names(directory.path()), ["a"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
     }
 
     #[test]
     fn a_failed_commit_leaves_no_temporary() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
         let mut file = AtomicFile::create(&path).unwrap();
         file.write(b"new").unwrap();
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("inside"), b"").unwrap();
         let error = file.commit().unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot write {}: ", path.display())), "{error}");
-        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(names(directory.path()), ["a"]);
     }
 
     #[test]
     fn two_writers_of_one_name_do_not_meet() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
         let mut one = AtomicFile::create_apart(&path).unwrap();
         let mut two = AtomicFile::create_apart(&path).unwrap();
         one.write(b"one").unwrap();
         two.write(b"other").unwrap();
-        assert_eq!(names(folder.path()).len(), 2);
+        assert_eq!(names(directory.path()).len(), 2);
         two.commit().unwrap();
         one.commit_unsynced().unwrap();
-        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(names(directory.path()), ["a"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         drop(AtomicFile::create_apart(&path).unwrap());
-        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(names(directory.path()), ["a"]);
     }
 
     #[test]
-    fn a_missing_folder_is_an_error_that_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("no").join("a");
+    fn a_missing_directory_is_an_error_that_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("no").join("a");
         let error = AtomicFile::create(&path).unwrap_err().to_string();
         assert!(error.contains(&path.display().to_string()), "{error}");
         assert!(error.contains("No such file"), "{error}");
@@ -256,8 +258,8 @@ mod tests {
     fn a_full_disk_is_an_error_that_names_the_file() {
         // Every write to /dev/full fails as on a full disk.
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
         let mut file = AtomicFile { path: path.clone(), temporary: temporary_of(&path), file: Some(full) };
         let error = file.write(b"new").unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot write {}: No space left on device", path.display())), "{error}");
@@ -266,18 +268,18 @@ mod tests {
 
     #[test]
     fn only_our_temporaries_are_stale() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for name in [".a.tmp", ".b.tmp", "a", ".a", "a.tmp"] {
-            std::fs::write(folder.path().join(name), b"").unwrap();
+            std::fs::write(directory.path().join(name), b"").unwrap();
         }
-        remove_stale(folder.path(), |name| name == "a").unwrap();
-        assert_eq!(names(folder.path()), [".a", ".b.tmp", "a", "a.tmp"]);
+        remove_stale(directory.path(), |name| name == "a").unwrap();
+        assert_eq!(names(directory.path()), [".a", ".b.tmp", "a", "a.tmp"]);
     }
 
     #[test]
     fn json_ends_in_a_newline() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.json");
         write_json(&path, &serde_json::json!({"b": 1})).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\n  \"b\": 1\n}\n");
     }

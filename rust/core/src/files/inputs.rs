@@ -219,15 +219,15 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
     for input in inputs {
         let input = Path::new(input.as_ref());
         let is_inside = if input.is_dir() {
-            input.canonicalize().is_ok_and(|folder| reads_into(&folder, &output_real))
+            input.canonicalize().is_ok_and(|directory| reads_into(&directory, &output_real))
         } else {
             let absolute = std::path::absolute(input).unwrap_or_default();
             let pattern =
                 absolute.to_str().filter(|text| is_pattern(text)).and_then(|text| glob::Pattern::new(text).ok());
             let options = glob::MatchOptions { require_literal_separator: true, ..PATTERN_OPTIONS };
             pattern.is_some_and(|pattern| {
-                let mut folders = output_absolute.ancestors();
-                folders.any(|it| pattern.matches_path_with(it, options) && reads_into(it, &output_absolute))
+                let mut directories = output_absolute.ancestors();
+                directories.any(|it| pattern.matches_path_with(it, options) && reads_into(it, &output_absolute))
             })
         };
         if is_inside {
@@ -244,9 +244,9 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
     Ok(())
 }
 
-/// Whether reading all of `folder` includes `inner`. Hidden directories on the way prevent this.
-fn reads_into(folder: &Path, inner: &Path) -> bool {
-    inner.strip_prefix(folder).is_ok_and(|rest| !rest.iter().any(|name| name.as_encoded_bytes().starts_with(b".")))
+/// Whether reading all of `directory` includes `inner`. Hidden directories on the way prevent this.
+fn reads_into(directory: &Path, inner: &Path) -> bool {
+    inner.strip_prefix(directory).is_ok_and(|rest| !rest.iter().any(|name| name.as_encoded_bytes().starts_with(b".")))
 }
 
 /// Returns the absolute `path` without links. If it does not exist, returns the path that it would have.
@@ -255,15 +255,15 @@ pub(crate) fn canonical(path: &Path) -> Option<PathBuf> {
     Some(real.join(path.strip_prefix(existing).ok()?))
 }
 
-/// Adds every regular file below `folder`. Follows links, except into a directory that contains them (`parents`).
-fn walk(folder: &Path, parents: &mut Vec<PathBuf>, found: &mut BTreeSet<PathBuf>) -> Result<()> {
-    let error = |e| Error::io("cannot read", folder, e);
-    let real = fs::canonicalize(folder).map_err(error)?;
+/// Adds every regular file below `directory`. Follows links, except into a directory that contains them (`parents`).
+fn walk(directory: &Path, parents: &mut Vec<PathBuf>, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let error = |e| Error::io("cannot read", directory, e);
+    let real = fs::canonicalize(directory).map_err(error)?;
     if parents.contains(&real) {
         return Ok(());
     }
     parents.push(real);
-    for entry in fs::read_dir(folder).map_err(error)? {
+    for entry in fs::read_dir(directory).map_err(error)? {
         let entry = entry.map_err(error)?;
         let name = entry.file_name();
         if name.as_encoded_bytes().starts_with(b".") || is_sidecar(&name) {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_patterns_and_names() {
+    fn directories_patterns_and_names() {
         let dir = tree();
         let root = dir.path();
         let arg = |name: &str| root.join(name).to_string_lossy().into_owned();

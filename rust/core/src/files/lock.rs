@@ -9,12 +9,12 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::atomic::create_folder;
+use super::atomic::create_directory;
 use crate::{Error, Result};
 
 /// A lock on an output. It ends when this is dropped.
 #[derive(Debug)]
-pub struct FolderLock {
+pub struct DirectoryLock {
     file: File,
     /// The process that holds the lock, or `None` if the file system has no locks.
     owner: Option<u32>,
@@ -24,19 +24,19 @@ pub struct FolderLock {
     made: Vec<PathBuf>,
 }
 
-impl FolderLock {
-    /// Locks `folder`. Returns `None` while another run holds the lock.
+impl DirectoryLock {
+    /// Locks `directory`. Returns `None` while another run holds the lock.
     ///
     /// NFS cannot lock a directory, so a file next to it is locked there.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be opened.
-    pub fn take(folder: &Path) -> Result<Option<Self>> {
-        let file = File::open(folder).map_err(|source| Error::io("cannot open the directory", folder, source))?;
+    pub fn take(directory: &Path) -> Result<Option<Self>> {
+        let file = File::open(directory).map_err(|source| Error::io("cannot open the directory", directory, source))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self::of(file, true))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(_)) => Ok(match Self::take_beside(folder) {
+            Err(TryLockError::Error(_)) => Ok(match Self::take_beside(directory) {
                 Ok(beside) => beside,
                 Err(_) => Some(Self::of(file, false)),
             }),
@@ -79,7 +79,7 @@ impl FolderLock {
     }
 
     /// Whether the locked directory is the one that has this name now.
-    pub fn is_of(&self, folder: &Path) -> bool {
+    pub fn is_of(&self, directory: &Path) -> bool {
         if self.lock_file.is_some() {
             return true;
         }
@@ -87,11 +87,11 @@ impl FolderLock {
         {
             use std::os::unix::fs::MetadataExt;
             let key = |it: std::fs::Metadata| (it.dev(), it.ino());
-            self.file.metadata().map(key).ok() == std::fs::metadata(folder).map(key).ok()
+            self.file.metadata().map(key).ok() == std::fs::metadata(directory).map(key).ok()
         }
         #[cfg(not(unix))]
         {
-            folder.exists()
+            directory.exists()
         }
     }
 
@@ -101,7 +101,7 @@ impl FolderLock {
     }
 }
 
-impl Drop for FolderLock {
+impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // A process forked meanwhile has the file open too, so closing it here would leave the directory locked until
         // that process ends. In turn, the fork's copy of this lock must not release it.
@@ -117,32 +117,32 @@ impl Drop for FolderLock {
     }
 }
 
-/// Keeps a second run out of the existing `folder` while the lock lives.
+/// Keeps a second run out of the existing `directory` while the lock lives.
 ///
 /// # Errors
 /// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be opened.
-pub fn lock(folder: &Path) -> Result<FolderLock> {
-    FolderLock::take(folder)?.ok_or_else(|| busy(folder))
+pub fn lock(directory: &Path) -> Result<DirectoryLock> {
+    DirectoryLock::take(directory)?.ok_or_else(|| busy(directory))
 }
 
-/// Creates `folder` and its missing parents, and keeps a second run out. Created directories that are still empty when
+/// Creates `directory` and its missing parents, and keeps a second run out. Created directories that are still empty when
 /// the lock ends are removed, unless two runs start at the same moment.
 ///
 /// # Errors
 /// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be created.
-pub fn claim(folder: &Path) -> Result<FolderLock> {
+pub fn claim(directory: &Path) -> Result<DirectoryLock> {
     let mut tries = 0;
     loop {
-        let made = create(folder)?;
+        let made = create(directory)?;
         tries += 1;
-        let mut lock = match FolderLock::take(folder) {
-            Ok(lock) => lock.ok_or_else(|| busy(folder))?,
+        let mut lock = match DirectoryLock::take(directory) {
+            Ok(lock) => lock.ok_or_else(|| busy(directory))?,
             // The previous holder removed the directory meanwhile.
             Err(error) if is_missing(&error) && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
         lock.made = made;
-        if lock.is_of(folder) {
+        if lock.is_of(directory) {
             return Ok(lock);
         }
         lock.made.clear();
@@ -154,13 +154,13 @@ pub fn claim(folder: &Path) -> Result<FolderLock> {
 ///
 /// # Errors
 /// [`Error::Data`] if another run is writing `path`; [`Error::Io`] if the directory cannot be written to.
-pub fn claim_whole(path: &Path) -> Result<FolderLock> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+pub fn claim_whole(path: &Path) -> Result<DirectoryLock> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let mut tries = 0;
     loop {
-        let made = folder.map(create).transpose()?.unwrap_or_default();
+        let made = directory.map(create).transpose()?.unwrap_or_default();
         tries += 1;
-        let lock = match FolderLock::take_beside(path) {
+        let lock = match DirectoryLock::take_beside(path) {
             Ok(lock) => lock,
             // The previous holder removed the directory meanwhile.
             Err(error) if is_missing(&error) && tries < TRIES => continue,
@@ -174,12 +174,12 @@ pub fn claim_whole(path: &Path) -> Result<FolderLock> {
     }
 }
 
-/// Creates `folder` and returns the directories that did not exist, the innermost first.
-fn create(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Creates `directory` and returns the directories that did not exist, the innermost first.
+fn create(directory: &Path) -> Result<Vec<PathBuf>> {
     let missing = |it: &&Path| !it.as_os_str().is_empty() && it.symlink_metadata().is_err();
-    let made = folder.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+    let made = directory.ancestors().take_while(missing).map(Path::to_path_buf).collect();
     let mut tries = 0;
-    while let Err(error) = create_folder(folder) {
+    while let Err(error) = create_directory(directory) {
         // Another run may remove a directory that it created and that existed a moment ago.
         tries += 1;
         if !is_missing(&error) || tries == TRIES {
@@ -198,8 +198,8 @@ fn is_missing(error: &Error) -> bool {
     matches!(source.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
-fn busy(folder: &Path) -> Error {
-    Error::data(folder, "another run is writing to this directory; wait for it, or pass another `output_dir`")
+fn busy(directory: &Path) -> Error {
+    Error::data(directory, "another run is writing to this directory; wait for it, or pass another `output_dir`")
 }
 
 #[cfg(test)]
@@ -208,24 +208,24 @@ mod tests {
 
     #[test]
     fn a_lock_ends_with_its_owner_s_guard() {
-        let folder = tempfile::tempdir().unwrap();
-        let held = lock(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let held = lock(directory.path()).unwrap();
         assert!(held.is_exclusive());
-        assert!(FolderLock::take(folder.path()).unwrap().is_none());
+        assert!(DirectoryLock::take(directory.path()).unwrap().is_none());
         // A forked process has the same open file, and a guard that is not its own.
         let inherited = held.file.try_clone().unwrap();
-        let mut copy = FolderLock::of(inherited.try_clone().unwrap(), true);
+        let mut copy = DirectoryLock::of(inherited.try_clone().unwrap(), true);
         copy.owner = Some(std::process::id() ^ 1);
         drop(copy);
-        let error = lock(folder.path()).unwrap_err().to_string();
+        let error = lock(directory.path()).unwrap_err().to_string();
         assert!(error.contains("another run is writing to this directory"), "{error}");
         drop(held);
-        lock(folder.path()).unwrap();
+        lock(directory.path()).unwrap();
         drop(inherited);
     }
 
     #[test]
-    fn a_claim_of_a_whole_output_leaves_no_empty_folders() {
+    fn a_claim_of_a_whole_output_leaves_no_empty_directories() {
         let root = tempfile::tempdir().unwrap();
         let output = root.path().join("a/b/file");
         drop(claim_whole(&output).unwrap());
@@ -237,21 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_leaves_no_empty_folders() {
+    fn a_claim_leaves_no_empty_directories() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("a/b");
-        let held = claim(&folder).unwrap();
-        assert!(claim(&folder).unwrap_err().to_string().contains("another run is writing to this directory"));
-        assert!(folder.is_dir());
+        let directory = root.path().join("a/b");
+        let held = claim(&directory).unwrap();
+        assert!(claim(&directory).unwrap_err().to_string().contains("another run is writing to this directory"));
+        assert!(directory.is_dir());
         drop(held);
         assert!(!root.path().join("a").exists());
-        let held = claim(&folder).unwrap();
+        let held = claim(&directory).unwrap();
         std::fs::write(root.path().join("a/file"), b"").unwrap();
         drop(held);
-        assert!(root.path().join("a").is_dir() && !folder.exists());
-        std::fs::create_dir(&folder).unwrap();
-        drop(claim(&folder).unwrap());
-        assert!(folder.is_dir(), "it was there before");
+        assert!(root.path().join("a").is_dir() && !directory.exists());
+        std::fs::create_dir(&directory).unwrap();
+        drop(claim(&directory).unwrap());
+        assert!(directory.is_dir(), "it was there before");
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_another_removes_is_created_again() {
+    fn a_directory_that_another_removes_is_created_again() {
         let root = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4 {
@@ -288,8 +288,8 @@ mod tests {
     fn threads_get_one_lock_at_a_time() {
         use std::sync::atomic::{AtomicU32, Ordering};
         let root = tempfile::tempdir().unwrap();
-        let (folder, file) = (root.path().join("folder"), root.path().join("file"));
-        for take in [&|| claim(&folder).is_ok(), &|| claim_whole(&file).is_ok()] as [&(dyn Fn() -> bool + Sync); 2] {
+        let (directory, file) = (root.path().join("directory"), root.path().join("file"));
+        for take in [&|| claim(&directory).is_ok(), &|| claim_whole(&file).is_ok()] as [&(dyn Fn() -> bool + Sync); 2] {
             assert!(take());
         }
         let (inside, got) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -297,7 +297,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let Ok(_lock) = claim(&folder) else { continue };
+                        let Ok(_lock) = claim(&directory) else { continue };
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         got.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -307,6 +307,6 @@ mod tests {
         });
         assert!(got.into_inner() > 0);
         // If two runs start at once, one may create the directory and the other get the lock. Then it remains, empty.
-        assert!(std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) || !folder.exists());
+        assert!(std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none()) || !directory.exists());
     }
 }

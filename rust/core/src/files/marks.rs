@@ -9,9 +9,9 @@ pub const META_FILE: &str = "meta.json";
 /// The journal of an unfinished token store.
 pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 
-/// Whether `folder` contains a token store, complete or unfinished.
-pub fn is_token_store(folder: &Path) -> bool {
-    folder.join(META_FILE).is_file() || folder.join(JOURNAL_FILE).is_file()
+/// Whether `directory` contains a token store, complete or unfinished.
+pub fn is_token_store(directory: &Path) -> bool {
+    directory.join(META_FILE).is_file() || directory.join(JOURNAL_FILE).is_file()
 }
 
 /// Whether a file of this name is a note that prepare-text wrote next to its output, and not text.

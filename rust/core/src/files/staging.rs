@@ -9,18 +9,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic::sync_folder_of;
-use super::lock::{FolderLock, claim_whole};
+use super::atomic::sync_directory_of;
+use super::lock::{DirectoryLock, claim_whole};
 use crate::{Error, Result};
 
 /// The hidden directory.
 pub(crate) struct Staging {
-    folder: PathBuf,
+    directory: PathBuf,
     output: PathBuf,
     /// The prefix of the names of files that a killed run may have left.
     prefix: String,
     cannot_write: fn(&Path, io::Error) -> Error,
-    _lock: FolderLock,
+    _lock: DirectoryLock,
 }
 
 impl Staging {
@@ -34,37 +34,37 @@ impl Staging {
         let mut name = OsString::from(".");
         name.push(output.file_name().unwrap_or_default());
         name.push(format!(".{command}.tmp"));
-        let folder = output.with_file_name(name);
-        match fs::create_dir(&folder) {
+        let directory = output.with_file_name(name);
+        match fs::create_dir(&directory) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_write(output, source)),
             _ => {}
         }
         // A link would lead to files that are not from albert-fast.
-        if !fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir()) {
+        if !fs::symlink_metadata(&directory).is_ok_and(|it| it.is_dir()) {
             let reason = format!(
                 "this must be a directory that {command} made for unfinished output, got something else; remove it"
             );
-            return Err(Error::data(&folder, reason));
+            return Err(Error::data(&directory, reason));
         }
         let prefix = format!(".{command}-");
-        let this = Self { folder, output: output.into(), prefix, cannot_write, _lock: lock };
-        this.clear().map_err(|source| Error::io("cannot clear", &this.folder, source))?;
+        let this = Self { directory, output: output.into(), prefix, cannot_write, _lock: lock };
+        this.clear().map_err(|source| Error::io("cannot clear", &this.directory, source))?;
         Ok(this)
     }
 
     /// The hidden directory, for other files that must not outlive the run. Their names begin with `.COMMAND-`.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The directory for the output. The output becomes this directory, or the file in it that has the output's name.
     pub fn files(&self) -> PathBuf {
-        self.folder.join("files")
+        self.directory.join("files")
     }
 
     /// The place of an existing output while it is being replaced.
     fn old(&self) -> PathBuf {
-        self.folder.join("old")
+        self.directory.join("old")
     }
 
     /// Creates [`Staging::files`] empty.
@@ -90,7 +90,7 @@ impl Staging {
     ///
     /// # Errors
     /// The error that `cannot_write` returns if the system refuses. The output is then unchanged.
-    pub fn publish_folder(self) -> Result<()> {
+    pub fn publish_directory(self) -> Result<()> {
         let exists = fs::read_dir(&self.output).is_ok_and(|mut entries| entries.next().is_some());
         if exists {
             fs::rename(&self.output, self.old()).map_err(|source| (self.cannot_write)(&self.output, source))?;
@@ -101,7 +101,7 @@ impl Staging {
 
     fn publish(&self, from: &Path) -> Result<()> {
         fs::rename(from, &self.output).map_err(|source| (self.cannot_write)(&self.output, source))?;
-        sync_folder_of(&self.output)
+        sync_directory_of(&self.output)
     }
 
     /// Restores an output that was moved away, and removes everything else that a killed run left, but no other files.
@@ -110,7 +110,7 @@ impl Staging {
         if old.exists() && fs::symlink_metadata(&self.output).is_err() {
             fs::rename(&old, &self.output)?;
         }
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -126,7 +126,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // The error that led here, if any, is the one worth reporting. The next run removes what is left.
-        let _ = self.clear().and_then(|()| fs::remove_dir(&self.folder));
+        let _ = self.clear().and_then(|()| fs::remove_dir(&self.directory));
     }
 }
 
@@ -142,9 +142,9 @@ mod tests {
         Staging::open(output, "test", cannot_write).unwrap()
     }
 
-    fn names(folder: &Path) -> Vec<String> {
+    fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_takes_the_place_of_another_as_a_whole() {
+    fn a_directory_takes_the_place_of_another_as_a_whole() {
         let root = tempfile::tempdir().unwrap();
         let output = root.path().join("out");
         fs::create_dir(&output).unwrap();
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(names(&output), ["old"]);
         let staging = open(&output);
         fs::write(staging.create_files().unwrap().join("new"), "").unwrap();
-        staging.publish_folder().unwrap();
+        staging.publish_directory().unwrap();
         assert_eq!((names(&output), names(root.path())), (vec!["new".to_owned()], vec!["out".to_owned()]));
     }
 
@@ -184,7 +184,7 @@ mod tests {
         fs::create_dir(&output).unwrap();
         fs::write(output.join("old"), "").unwrap();
         // There are no files to replace it with.
-        assert!(open(&output).publish_folder().is_err());
+        assert!(open(&output).publish_directory().is_err());
         assert_eq!((names(&output), names(root.path())), (vec!["old".to_owned()], vec!["out".to_owned()]));
     }
 }

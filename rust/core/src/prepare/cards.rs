@@ -172,8 +172,8 @@ mod tests {
     use super::*;
 
     fn read(names: &[&str]) -> (Vec<String>, Vec<String>) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("wiki");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("wiki");
         for name in names {
             let path = root.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -253,10 +253,10 @@ mod tests {
 
     #[test]
     fn an_object_without_the_field_is_a_description() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
         let read = |field: &str| {
-            let (_, skipped) = expand(&[folder.path()], field).unwrap();
+            let (_, skipped) = expand(&[directory.path()], field).unwrap();
             skipped.iter().map(|it| it.file_name().unwrap().to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
         write("config.json", "{\n \"name\": \"wiki\"\n}\n");

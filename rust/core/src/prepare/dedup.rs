@@ -67,12 +67,12 @@ pub struct Dedup {
     seen: HashSet<u128, BuildHasherDefault<Low>>,
     capacity: usize,
     /// Where to create files if they are needed.
-    folder: PathBuf,
+    directory: PathBuf,
     spill: Option<Spill>,
 }
 
 struct Spill {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     partitions: Vec<BufWriter<File>>,
     spool: zstd::stream::write::Encoder<'static, BufWriter<File>>,
     /// Some of the hashes written, so that frequent ones are not written every time.
@@ -94,14 +94,14 @@ pub struct Spooled<'a> {
 
 impl Dedup {
     /// `memory` is the size of the table in bytes. If files are needed, they are created in a new directory in
-    /// `folder`.
-    pub fn new(documents: bool, lines: bool, memory: u64, folder: &Path) -> Self {
+    /// `directory`.
+    pub fn new(documents: bool, lines: bool, memory: u64, directory: &Path) -> Self {
         // While the table grows, the old table and one of twice its size exist. Each slot takes 17 bytes, and at most
         // seven of eight are used.
         let slots = (memory / (17 + 17 / 2)).max(16);
         let slots = 1_u64 << slots.ilog2();
         let capacity = usize::try_from(slots / 8 * 7).unwrap_or(usize::MAX);
-        Self { documents, lines, seen: HashSet::default(), capacity, folder: folder.to_path_buf(), spill: None }
+        Self { documents, lines, seen: HashSet::default(), capacity, directory: directory.to_path_buf(), spill: None }
     }
 
     /// Whether nothing is compared.
@@ -129,7 +129,7 @@ impl Dedup {
             if self.seen.len() + room <= self.capacity {
                 return Ok(self.decide_in_memory(lines, kept));
             }
-            self.spill = Some(Spill::open(&self.folder)?);
+            self.spill = Some(Spill::open(&self.directory)?);
         }
         let Some(spill) = &mut self.spill else { return Ok(Verdict::Later) };
         if self.documents && (self.seen.contains(&kept.hash) || spill.repeats(kept.hash)) {
@@ -163,7 +163,7 @@ impl Dedup {
         self.seen = HashSet::default();
         let Some(spill) = self.spill.take() else { return Ok(true) };
         let (documents, total) = (self.documents, spill.spooled);
-        let (bits, folder, path) = spill.resolve(|| tick(0, total))?;
+        let (bits, directory, path) = spill.resolve(|| tick(0, total))?;
         let Some(bits) = bits else { return Ok(false) };
         let error = |source| Error::io("cannot read", &path, source);
         let file = File::open(&path).map_err(error)?;
@@ -191,23 +191,23 @@ impl Dedup {
             }
             each(Spooled { lines: &lines, duplicate, repeated: &repeated })?;
         }
-        drop(folder);
+        drop(directory);
         Ok(true)
     }
 }
 
 impl Spill {
-    fn open(folder: &Path) -> Result<Self> {
-        let error = |source| cannot_write(folder, source);
-        let folder =
-            tempfile::Builder::new().prefix(".prepare-text-").suffix(".tmp").tempdir_in(folder).map_err(error)?;
+    fn open(directory: &Path) -> Result<Self> {
+        let error = |source| cannot_write(directory, source);
+        let directory =
+            tempfile::Builder::new().prefix(".prepare-text-").suffix(".tmp").tempdir_in(directory).map_err(error)?;
         let create = |name: String| {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             File::create(&path).map(|file| BufWriter::with_capacity(16 << 10, file)).map_err(|e| cannot_write(&path, e))
         };
         let partitions = (0..PARTITIONS).map(|index| create(index.to_string())).collect::<Result<Vec<_>>>()?;
         let spool = zstd::stream::write::Encoder::new(create("spool".into())?, 1).map_err(error)?;
-        Ok(Self { folder, partitions, spool, recent: HashSet::default(), hashes: 0, spooled: 0 })
+        Ok(Self { directory, partitions, spool, recent: HashSet::default(), hashes: 0, spooled: 0 })
     }
 
     /// Returns whether `hash` is known to be written, and remembers it.
@@ -237,25 +237,25 @@ impl Spill {
             }
             Ok(())
         };
-        write().map_err(|source| cannot_write(self.folder.path(), source))?;
+        write().map_err(|source| cannot_write(self.directory.path(), source))?;
         self.spooled += 1;
         Ok(())
     }
 
     /// Returns the bits that mark the duplicates by number, or `None` if `may_continue` returns `false`.
     fn resolve(self, mut may_continue: impl FnMut() -> bool) -> Result<(Option<Vec<u64>>, tempfile::TempDir, PathBuf)> {
-        let Self { folder, partitions, spool, hashes, .. } = self;
-        let path = folder.path().join("spool");
-        let error = |source| cannot_write(folder.path(), source);
+        let Self { directory, partitions, spool, hashes, .. } = self;
+        let path = directory.path().join("spool");
+        let error = |source| cannot_write(directory.path(), source);
         spool.finish().and_then(|mut file| file.flush()).map_err(error)?;
         let mut bits = vec![0_u64; (hashes / 64 + 1) as usize];
         for (index, mut partition) in partitions.into_iter().enumerate() {
             if !may_continue() {
-                return Ok((None, folder, path));
+                return Ok((None, directory, path));
             }
             partition.flush().map_err(error)?;
             drop(partition);
-            let name = folder.path().join(index.to_string());
+            let name = directory.path().join(index.to_string());
             let bytes = std::fs::read(&name).map_err(|source| Error::io("cannot read", &name, source))?;
             let mut entries: Vec<(u128, u64)> = bytes.chunks_exact(ENTRY).map(entry).collect();
             drop(bytes);
@@ -268,7 +268,7 @@ impl Spill {
             }
             crate::files::atomic::remove(&name)?;
         }
-        Ok((Some(bits), folder, path))
+        Ok((Some(bits), directory, path))
     }
 }
 
@@ -341,8 +341,8 @@ mod tests {
     }
 
     fn found(documents: &[Vec<u8>], by_document: bool, by_line: bool, capacity: usize) -> (Vec<Vec<u8>>, bool) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut dedup = Dedup::new(by_document, by_line, 0, folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let mut dedup = Dedup::new(by_document, by_line, 0, directory.path());
         dedup.capacity = capacity;
         let all = lines(documents);
         let mut kept = Vec::new();
@@ -369,7 +369,7 @@ mod tests {
             |_, _| true,
         );
         assert!(done.unwrap());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "temporary files are gone");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "temporary files are gone");
         (kept, spilled)
     }
 

@@ -36,10 +36,10 @@ pub enum TextCompression {
 }
 
 impl TextCompression {
-    fn of(self, path: &Path, is_folder: bool) -> Self {
+    fn of(self, path: &Path, is_directory: bool) -> Self {
         match (self, path.extension().and_then(OsStr::to_str)) {
-            (Self::Auto, Some("gz")) if !is_folder => Self::Gzip,
-            (Self::Auto, Some("zst")) if !is_folder => Self::Zstd,
+            (Self::Auto, Some("gz")) if !is_directory => Self::Gzip,
+            (Self::Auto, Some("zst")) if !is_directory => Self::Zstd,
             (Self::Auto, _) => Self::None,
             (given, _) => given,
         }
@@ -142,9 +142,9 @@ impl Target {
     }
 
     /// Returns the directory that contains the output, or will contain it.
-    pub fn folder(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
+            Some(directory) if directory != Path::new("") => directory,
             _ => Path::new("."),
         }
     }
@@ -196,7 +196,7 @@ impl Target {
             return refuse("this is a file, and `num_shards` writes a directory; pass another path".into());
         }
         #[cfg(unix)]
-        if fs::metadata(self.folder()).is_ok_and(|above| device(&above) != device(&metadata)) {
+        if fs::metadata(self.directory()).is_ok_and(|above| device(&above) != device(&metadata)) {
             return refuse(
                 "a file system is mounted here, and a directory is replaced as a whole; pass a directory inside it"
                     .into(),
@@ -277,8 +277,8 @@ impl Writer {
     }
 
     /// Returns the hidden directory, for other files that must not outlive the run.
-    pub fn folder(&self) -> &Path {
-        self.staging.folder()
+    pub fn directory(&self) -> &Path {
+        self.staging.directory()
     }
 
     /// Adds a document to the shard with the least text. Each line includes its newline.
@@ -345,7 +345,7 @@ impl Writer {
     /// is then unchanged.
     pub fn commit(self) -> Result<()> {
         self.target.check(self.overwrite)?;
-        if self.target.shards.is_some() { self.staging.publish_folder() } else { self.staging.publish_file() }
+        if self.target.shards.is_some() { self.staging.publish_directory() } else { self.staging.publish_file() }
     }
 }
 
@@ -369,9 +369,9 @@ pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
+    fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -388,24 +388,24 @@ mod tests {
 
     #[test]
     fn nothing_has_its_name_before_the_commit() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("new/corpus.txt"), None, TextCompression::Auto).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let target = Target::new(&directory.path().join("new/corpus.txt"), None, TextCompression::Auto).unwrap();
         let mut writer = Writer::create(target.clone(), true).unwrap();
         writer.push(["a\n", "b\n"].into_iter());
         writer.flush(true).unwrap();
-        assert_eq!(names(&folder.path().join("new")), [".corpus.txt.lock", ".corpus.txt.prepare-text.tmp"]);
+        assert_eq!(names(&directory.path().join("new")), [".corpus.txt.lock", ".corpus.txt.prepare-text.tmp"]);
         assert!(Writer::create(target.clone(), true).is_err_and(|error| error.to_string().contains("another run")));
         drop(writer);
-        assert!(!folder.path().join("new").exists());
+        assert!(!directory.path().join("new").exists());
         write(target.clone(), &["a\nb\n", "c\n"]);
         assert_eq!(fs::read_to_string(target.path()).unwrap(), "a\nb\n\nc\n\n");
-        assert_eq!(names(&folder.path().join("new")), ["corpus.txt"]);
+        assert_eq!(names(&directory.path().join("new")), ["corpus.txt"]);
     }
 
     #[test]
     fn shards_get_the_same_amount() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("corpus");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("corpus");
         let target = Target::new(&path, Some(3), TextCompression::None).unwrap();
         write(target.clone(), &["long document\n", "a\n", "b\n", "c\n"]);
         let texts: Vec<_> = target.files().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
@@ -421,10 +421,10 @@ mod tests {
     #[test]
     fn compressed_chunks_are_one_stream() {
         use std::io::Read;
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let text = "some text and more of it\n".repeat(1 << 19);
         for name in ["corpus.txt.gz", "corpus.txt.zst"] {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             write(Target::new(&path, None, TextCompression::Auto).unwrap(), &[&text]);
             let file = File::open(&path).unwrap();
             let mut found = String::new();
@@ -443,8 +443,8 @@ mod tests {
     #[test]
     fn other_files_are_kept() {
         use std::os::unix::fs::symlink;
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         fs::create_dir(at("precious")).unwrap();
         fs::write(at("precious/a"), "x").unwrap();
         let target = Target::new(&at("c.txt"), None, TextCompression::Auto).unwrap();
@@ -463,28 +463,28 @@ mod tests {
         fs::write(at("c.txt"), "mine").unwrap();
         assert!(writer.commit().is_err());
         assert_eq!(fs::read_to_string(at("c.txt")).unwrap(), "mine");
-        assert_eq!(names(folder.path()), ["c.txt", "precious"]);
+        assert_eq!(names(directory.path()), ["c.txt", "precious"]);
     }
 
     #[test]
     fn an_interrupted_replacement_is_undone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
         let target = Target::new(&path, Some(1), TextCompression::None).unwrap();
         write(target.clone(), &["a\n"]);
         // As if killed between the two renames.
-        let staging = folder.path().join(".out.prepare-text.tmp");
+        let staging = directory.path().join(".out.prepare-text.tmp");
         fs::create_dir(&staging).unwrap();
         fs::rename(&path, staging.join("old")).unwrap();
         drop(Writer::create(target.clone(), true).unwrap());
         assert_eq!(fs::read_to_string(&target.files()[0]).unwrap(), "a\n\n");
-        assert_eq!(names(folder.path()), ["out"]);
+        assert_eq!(names(directory.path()), ["out"]);
     }
 
     #[test]
     fn invalid_outputs_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let new = |name: &str, shards| Target::new(&folder.path().join(name), shards, TextCompression::Auto);
+        let directory = tempfile::tempdir().unwrap();
+        let new = |name: &str, shards| Target::new(&directory.path().join(name), shards, TextCompression::Auto);
         assert!(new("a", Some(0)).is_err() && new("a", Some(100_000)).is_err());
         assert!(Target::new(Path::new("-"), None, TextCompression::Auto).is_err());
         assert!(Target::new(Path::new("/"), None, TextCompression::Auto).is_err());
@@ -494,12 +494,12 @@ mod tests {
             ("a.txt.gz", None, TextCompression::Zstd),
             ("a.gz", Some(2), TextCompression::Auto),
         ] {
-            assert!(Target::new(&folder.path().join(name), shards, compression).is_err(), "{name}");
+            assert!(Target::new(&directory.path().join(name), shards, compression).is_err(), "{name}");
         }
-        let at_folder = Target::new(folder.path(), None, TextCompression::Auto).unwrap();
-        assert!(at_folder.check(true).is_err(), "a directory is not a file");
+        let at_directory = Target::new(directory.path(), None, TextCompression::Auto).unwrap();
+        assert!(at_directory.check(true).is_err(), "a directory is not a file");
         assert!(Target::new(Path::new("/dev/null"), None, TextCompression::Auto).unwrap().check(true).is_err());
-        fs::write(folder.path().join("a"), "x").unwrap();
+        fs::write(directory.path().join("a"), "x").unwrap();
         assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is not a directory");
         assert!(new("a", None).unwrap().check(false).is_err() && new("a", None).unwrap().check(true).is_ok());
     }

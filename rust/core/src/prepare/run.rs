@@ -344,10 +344,10 @@ impl Sink {
             |target: &Target| (!outputs.dry_run).then(|| Writer::create(target.clone(), outputs.overwrite)).transpose();
         let training = create(&outputs.training)?;
         let evaluation = outputs.held_out.as_ref().map(create).transpose()?.flatten();
-        let folder = training.as_ref().map_or_else(std::env::temp_dir, |writer| writer.folder().to_path_buf());
+        let directory = training.as_ref().map_or_else(std::env::temp_dir, |writer| writer.directory().to_path_buf());
         Ok(Self {
             counts: Counts::default(),
-            dedup: Dedup::new(options.dedup_documents, options.dedup_lines, options.dedup_memory << 20, &folder),
+            dedup: Dedup::new(options.dedup_documents, options.dedup_lines, options.dedup_memory << 20, &directory),
             out: Out {
                 clean: options.clean.clone(),
                 eval_fraction: options.eval_fraction,

@@ -11,34 +11,34 @@ use super::{Outputs, prepare};
 use crate::{Error, NoProgress, Progress, Result};
 
 struct Case {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     options: PrepareOptions,
     dry_run: bool,
 }
 
 impl Case {
     fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for (name, text) in files {
-            let path = folder.path().join("in").join(name);
+            let path = directory.path().join("in").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
         let clean = CleanOptions { language: "en".into(), ..CleanOptions::default() };
-        Self { folder, options: PrepareOptions { clean, ..PrepareOptions::default() }, dry_run: false }
+        Self { directory, options: PrepareOptions { clean, ..PrepareOptions::default() }, dry_run: false }
     }
 
     fn output(&self) -> PathBuf {
-        self.folder.path().join("corpus.txt")
+        self.directory.path().join("corpus.txt")
     }
 
     fn run_with(&self, threads: usize, shards: Option<u64>, progress: &mut (dyn Progress + Send)) -> Result<Summary> {
-        let path = if shards.is_some() { self.folder.path().join("corpus") } else { self.output() };
+        let path = if shards.is_some() { self.directory.path().join("corpus") } else { self.output() };
         let training = Target::new(&path, shards, TextCompression::Auto)?;
         let held_out = (self.options.eval_fraction > 0.0).then(|| training.held_out(None, TextCompression::Auto));
         let outputs = Outputs { training, held_out, overwrite: true, dry_run: self.dry_run };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| prepare(&[self.folder.path().join("in")], &outputs, &self.options, progress))
+        pool.install(|| prepare(&[self.directory.path().join("in")], &outputs, &self.options, progress))
     }
 
     fn run(&self) -> Result<Summary> {
@@ -52,14 +52,14 @@ impl Case {
     fn error(&self) -> String {
         let error = self.run().unwrap_err().to_string();
         assert!(!self.output().exists(), "{error}");
-        assert_eq!(names(self.folder.path()), ["in"], "{error}");
+        assert_eq!(names(self.directory.path()), ["in"], "{error}");
         error
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -95,7 +95,7 @@ fn a_document_a_file_and_paragraphs_between_blank_lines() {
     assert_eq!((summary.kept.documents, summary.kept.sentences), (2, 4));
     assert_eq!(summary.kept.bytes, case.text().len() as u64);
     assert_eq!(summary.counts.repaired_characters, 3, "two become one space, and one is dropped");
-    assert_eq!(names(case.folder.path()), ["corpus.txt", "in"]);
+    assert_eq!(names(case.directory.path()), ["corpus.txt", "in"]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn preparing_its_own_output_changes_nothing() {
     case.run().unwrap();
     let first = case.text();
     assert_eq!(first, "One.\nTwo.\nThree.\n\nFour.\n\n");
-    fs::write(case.folder.path().join("in/a.txt"), &first).unwrap();
+    fs::write(case.directory.path().join("in/a.txt"), &first).unwrap();
     case.run().unwrap();
     assert_eq!(case.text(), first);
     case.options.read.paragraphs = ParagraphRule::BlankLine;
@@ -120,7 +120,7 @@ fn the_same_bytes_for_any_threads_and_memory() {
     case.options.dedup_lines = true;
     case.options.eval_fraction = 0.1;
     case.options.clean.min_document_sentences = 2;
-    let eval = case.folder.path().join("eval-corpus.txt");
+    let eval = case.directory.path().join("eval-corpus.txt");
     let mut found = Vec::new();
     for (threads, memory) in [(1, 512), (2, 512), (5, 512), (3, 1)] {
         case.options.dedup_memory = memory;
@@ -274,11 +274,11 @@ fn invalid_options_and_inputs_are_refused() {
 #[test]
 fn an_output_among_the_inputs_is_refused() {
     let case = Case::new(&[("a.txt", "A text.")]);
-    let input = case.folder.path().join("in/a.txt");
-    for output in [input.clone(), case.folder.path().join("in/b.txt")] {
+    let input = case.directory.path().join("in/a.txt");
+    for output in [input.clone(), case.directory.path().join("in/b.txt")] {
         let training = Target::new(&output, None, TextCompression::Auto).unwrap();
         let outputs = Outputs { training, held_out: None, overwrite: true, dry_run: false };
-        for input in [input.clone(), case.folder.path().join("in")] {
+        for input in [input.clone(), case.directory.path().join("in")] {
             let error = prepare(&[&input], &outputs, &case.options, &mut NoProgress);
             match error {
                 Err(Error::Conflict { option: "output", path: Some(_), .. }) => {}
@@ -304,7 +304,7 @@ fn an_interrupted_run_leaves_nothing() {
     case.options.dedup_lines = true;
     for after in [1, 2, 3, 4, 100] {
         match case.run_with(1, None, &mut Stop(after)) {
-            Err(Error::Interrupted(_)) => assert_eq!(names(case.folder.path()), ["in"], "{after}"),
+            Err(Error::Interrupted(_)) => assert_eq!(names(case.directory.path()), ["in"], "{after}"),
             other => panic!("{after}: {other:?}"),
         }
     }

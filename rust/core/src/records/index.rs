@@ -175,25 +175,30 @@ pub struct ReadBuffer {
 impl RecordIndex {
     /// Indexes `paths` on `threads` threads (0: as many as there are CPUs).
     ///
-    /// With `folder`, which is created if it is missing, indexes are loaded from that directory. Indexes that are
+    /// With `directory`, which is created if it is missing, indexes are loaded from that directory. Indexes that are
     /// missing, damaged or out of date are written to it.
     ///
     /// # Errors
     /// [`Error::Record`] if a file is not a `TFRecord` file, is damaged or ends within a record; [`Error::Io`], also if
-    /// `folder` cannot be written to or there is no room to decompress; [`Error::Data`] if a path is not a regular
+    /// `directory` cannot be written to or there is no room to decompress; [`Error::Data`] if a path is not a regular
     /// file; [`Error::Input`] if there is not one record; [`Error::Interrupted`].
-    pub fn open(paths: &[PathBuf], folder: Option<&Path>, threads: usize, progress: &mut dyn Progress) -> Result<Self> {
-        Self::open_within(paths, folder, threads, progress, &BUDGET)
+    pub fn open(
+        paths: &[PathBuf],
+        directory: Option<&Path>,
+        threads: usize,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        Self::open_within(paths, directory, threads, progress, &BUDGET)
     }
 
     fn open_within(
         paths: &[PathBuf],
-        folder: Option<&Path>,
+        directory: Option<&Path>,
         threads: usize,
         progress: &mut dyn Progress,
         budget: &'static Budget,
     ) -> Result<Self> {
-        let (files, spools) = build::files(paths, folder, threads, progress, budget)?;
+        let (files, spools) = build::files(paths, directory, threads, progress, budget)?;
         let mut records = 0;
         let first_records = files
             .iter()

@@ -157,8 +157,8 @@ impl Job<'_> {
         })
     }
 
-    fn with_store(mut self, folder: &Path, progress: &mut dyn Progress) -> Result<Made> {
-        let store = TokenStore::open(folder)?;
+    fn with_store(mut self, directory: &Path, progress: &mut dyn Progress) -> Result<Made> {
+        let store = TokenStore::open(directory)?;
         check_tokenizer(&store, self.encoder.tokenizer)?;
         // The store may be a copy, or may have been on disk for long.
         self.timed("verify", |_| store.verify())?;
@@ -166,7 +166,7 @@ impl Job<'_> {
         let identity = self.identity("token_store", store_digest(&store).into());
         let records = self.write(&store, identity, progress)?;
         let replaced = store.meta().replaced;
-        Ok(self.done(records, Some(folder.to_path_buf()), replaced))
+        Ok(self.done(records, Some(directory.to_path_buf()), replaced))
     }
 
     fn with_text(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
@@ -174,29 +174,29 @@ impl Job<'_> {
         refuse_output_in_input(inputs, self.output)?;
         // A temporary store has a name of its own, so that a store that the user wants to keep is never removed.
         let passing = self.output.join(".tokens");
-        let folder = if self.options.keep_store { self.output.join("tokens") } else { passing.clone() };
+        let directory = if self.options.keep_store { self.output.join("tokens") } else { passing.clone() };
         let seekable = files.iter().all(InputFile::is_seekable);
         let mut identity = self.identity("input", input_identity(&files)?);
         // Two streams can only be compared by reading them.
         if seekable && let Some(records) = self.complete(&identity)? {
-            self.tidy(&folder)?;
-            let kept = (self.options.keep_store && TokenStore::is_store(&folder)).then_some(folder);
+            self.tidy(&directory)?;
+            let kept = (self.options.keep_store && TokenStore::is_store(&directory)).then_some(directory);
             return Ok(self.done(records, kept, 0));
         }
-        if self.options.keep_store && passing.exists() && !folder.exists() {
+        if self.options.keep_store && passing.exists() && !directory.exists() {
             // An interrupted run that was not to keep its store left it here.
-            std::fs::rename(&passing, &folder).map_err(|error| Error::io("cannot rename", &passing, error))?;
+            std::fs::rename(&passing, &directory).map_err(|error| Error::io("cannot rename", &passing, error))?;
         }
         // Earlier content of a stream cannot be compared with the content that comes now. The digest of the new store
         // decides whether the records resume.
-        let overwrite = self.options.records.overwrite || (!seekable && folder == passing);
+        let overwrite = self.options.records.overwrite || (!seekable && directory == passing);
         let text = TokenizeOptions { overwrite, ..self.options.text.clone() };
         let tokens = self
-            .timed("tokenize", |job| tokenize(inputs, &job.encoder, &folder, &text, &mut *progress))
+            .timed("tokenize", |job| tokenize(inputs, &job.encoder, &directory, &text, &mut *progress))
             // A failure at the beginning leaves only an empty directory.
-            .inspect_err(|_| drop(std::fs::remove_dir(&folder)))?;
+            .inspect_err(|_| drop(std::fs::remove_dir(&directory)))?;
         self.notes.extend(tokens.notes);
-        let store = TokenStore::open(&folder)?;
+        let store = TokenStore::open(&directory)?;
         if !seekable {
             identity.insert("token_store".into(), store_digest(&store).into());
         }
@@ -204,10 +204,10 @@ impl Job<'_> {
         drop(store);
         // An interrupted run needs the store to resume. A run that is refused for what the store holds does not.
         if records.as_ref().err().is_none_or(is_refusal) {
-            self.tidy(&folder)?;
+            self.tidy(&directory)?;
         }
         let records = records?;
-        let kept = self.options.keep_store.then_some(folder);
+        let kept = self.options.keep_store.then_some(directory);
         Ok(self.done(records, kept, tokens.replaced))
     }
 

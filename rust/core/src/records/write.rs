@@ -145,7 +145,7 @@ pub enum Found {
     Complete(Box<Dataset>),
 }
 
-/// Writes the instances of `source`, in order, to shards in the directory `folder`. Each shard has consecutive
+/// Writes the instances of `source`, in order, to shards in the directory `directory`. Each shard has consecutive
 /// instances, and the sizes differ by at most 1.
 ///
 /// Runs on the current rayon pool and two threads of its own (writing, syncing), in less than 100 MB whatever the
@@ -157,38 +157,38 @@ pub enum Found {
 /// are no instances; [`Error::Interrupted`] with what to do; [`Error::Io`] naming the file.
 pub fn write_records<S: InstanceSource>(
     source: &S,
-    folder: &Path,
+    directory: &Path,
     options: &RecordsOptions,
     origin: &Origin,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    write(source, Layout::Runs, folder, options, origin, progress)
+    write(source, Layout::Runs, directory, options, origin, progress)
 }
 
 /// Writes `instances` as the reference does: instance i goes to file i mod `num_shards`. Otherwise like
 /// [`write_records`].
 pub fn write_reference(
     instances: &[Instance],
-    folder: &Path,
+    directory: &Path,
     options: &RecordsOptions,
     origin: &Origin,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    write(&Listed(instances), Layout::Dealt, folder, options, origin, progress)
+    write(&Listed(instances), Layout::Dealt, directory, options, origin, progress)
 }
 
-/// Returns what `folder` holds of the records that these options and this identity would make. Changes nothing. It
+/// Returns what `directory` holds of the records that these options and this identity would make. Changes nothing. It
 /// tells whether the work before [`write_records`] is needed.
 ///
 /// # Errors
 ///
 /// Those of [`write_records`] that the content of the directory causes.
-pub fn look(folder: &Path, options: &RecordsOptions, identity: &Map<String, Value>) -> Result<Found> {
+pub fn look(directory: &Path, options: &RecordsOptions, identity: &Map<String, Value>) -> Result<Found> {
     if options.overwrite {
         return Ok(Found::Nothing);
     }
     let header = Header::new(options, identity, None);
-    let Some(found) = journal::find(folder, &header)? else { return Ok(Found::Nothing) };
+    let Some(found) = journal::find(directory, &header)? else { return Ok(Found::Nothing) };
     let complete = found.shards.iter().flatten().count();
     match found.dataset {
         Some(dataset) if complete == found.shards.len() => Ok(Found::Complete(Box::new(dataset))),
@@ -201,9 +201,9 @@ pub fn look(folder: &Path, options: &RecordsOptions, identity: &Map<String, Valu
 /// # Errors
 ///
 /// [`Error::Io`].
-pub fn tidy(folder: &Path) -> Result<()> {
-    Journal::remove(folder)?;
-    atomic::remove_stale(folder, is_ours)
+pub fn tidy(directory: &Path) -> Result<()> {
+    Journal::remove(directory)?;
+    atomic::remove_stale(directory, is_ours)
 }
 
 /// Returns a warning with the numbers if `max_predictions_per_seq` keeps full-length instances from having
@@ -243,7 +243,7 @@ impl InstanceSource for Listed<'_> {
 fn write<S: InstanceSource>(
     source: &S,
     layout: Layout,
-    folder: &Path,
+    directory: &Path,
     options: &RecordsOptions,
     origin: &Origin,
     progress: &mut dyn Progress,
@@ -268,25 +268,25 @@ fn write<S: InstanceSource>(
 
     // After an error here, the writing threads may still run. A second run must not meet them or the cleanup that
     // follows.
-    let lock = Arc::new(claim(folder)?);
+    let lock = Arc::new(claim(directory)?);
     if options.overwrite {
-        journal::clear(folder)?;
+        journal::clear(directory)?;
     }
-    let found = journal::find(folder, &header)?;
+    let found = journal::find(directory, &header)?;
     let (mut shards, dataset) = match found {
         Some(found) => (found.shards, found.dataset),
         None => (vec![None; num_shards as usize], None),
     };
     let resumed_shards = shards.iter().flatten().count();
     if let Some(dataset) = dataset.filter(|_| resumed_shards == shards.len()) {
-        Journal::remove(folder)?;
+        Journal::remove(directory)?;
         return Ok(Summary { dataset, already_complete: true, resumed_shards });
     }
 
-    let journal = Journal::start(folder, &header, shards.iter().flatten(), Arc::clone(&lock))?;
-    pipeline::run(source, layout, folder, &options, journal, &mut shards, progress)?;
+    let journal = Journal::start(directory, &header, shards.iter().flatten(), Arc::clone(&lock))?;
+    pipeline::run(source, layout, directory, &options, journal, &mut shards, progress)?;
     let dataset = Dataset::new(&header, origin, &options.instances, shards.into_iter().flatten().collect());
-    atomic::write_json(folder.join(dataset::FILE), &dataset)?;
-    Journal::remove(folder)?;
+    atomic::write_json(directory.join(dataset::FILE), &dataset)?;
+    Journal::remove(directory)?;
     Ok(Summary { dataset, already_complete: false, resumed_shards })
 }

@@ -72,7 +72,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
     let meta = store.meta();
     let Some(name) = &meta.tokenizer_file else {
         return Err(Error::data(
-            store.folder().join(META_FILE),
+            store.directory().join(META_FILE),
             "the store has no copy of its tokenizer; pass the one that it was made with, or make the store again",
         ));
     };
@@ -81,7 +81,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
         keep_accents: meta.tokenizer["keep_accents"] == true,
     };
     // The name comes from a file that anybody may have written.
-    let path = store.folder().join(Path::new(name).file_name().unwrap_or_default());
+    let path = store.directory().join(Path::new(name).file_name().unwrap_or_default());
     let tokenizer = if name == VOCABULARY_FILE {
         Tokenizer::from_vocabulary(&path, rules)
     } else {
@@ -132,7 +132,7 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
         )
     };
     let reason = format!("made {reason}; drop `tokenizer` to use the store's own, or tokenize the text again");
-    Err(Error::tokenizer(store.folder(), reason))
+    Err(Error::tokenizer(store.directory(), reason))
 }
 
 /// Returns a digest of a store's contents.

@@ -177,7 +177,7 @@ fn tokenize_from<E: Encode>(
         file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
     };
     let mut journal = Journal::new(output, &info, options.settings(), records);
-    atomic::create_folder(output)?;
+    atomic::create_directory(output)?;
     let _lock = claim(output)?;
     if options.overwrite {
         journal.remove()?;
@@ -300,8 +300,8 @@ fn summary(meta: &StoreMeta, files: usize) -> Summary {
 /// Refuses an output directory within an input directory that is read recursively, because the next run would read its
 /// files.
 fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
-    let Ok(folder) = output.canonicalize() else { return Ok(()) };
-    let own = files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&folder)));
+    let Ok(directory) = output.canonicalize() else { return Ok(()) };
+    let own = files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&directory)));
     own.map_or(Ok(()), |file| {
         let reason =
             format!("this output directory contains the input {}; pass another directory", file.path.display());

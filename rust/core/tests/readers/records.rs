@@ -86,15 +86,16 @@ fn row_of(data: &[u8], s: usize, p: usize) -> Result<(), Vec<String>> {
 /// Reads the index of a file of three records. The first byte says whether the checksum is corrected before that.
 pub fn record_index(data: &[u8]) {
     let Some((&mend, index)) = data.split_first() else { return };
-    let folder = scratch::empty_directory("index");
+    let directory = scratch::empty_directory("index");
     let path = scratch::path("indexed.tfrecord");
     std::fs::write(&path, three_records()).expect("the records can be written");
     let file = std::fs::File::options().write(true).open(&path).expect("the records are there");
     file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a time can be set");
-    let open = || RecordIndex::open(std::slice::from_ref(&path), Some(&folder), 1, &mut NoProgress);
+    let open = || RecordIndex::open(std::slice::from_ref(&path), Some(&directory), 1, &mut NoProgress);
     let expected = read_all(&open().expect("good records")).expect("good records");
 
-    let name = std::fs::read_dir(&folder).expect("the directory").next().expect("an index").expect("an index").path();
+    let name =
+        std::fs::read_dir(&directory).expect("the directory").next().expect("an index").expect("an index").path();
     let mut index = index.to_vec();
     if mend % 2 == 1 && index.len() >= 64 {
         let mut hash = Xxh3::new();
@@ -148,23 +149,23 @@ impl InstanceSource for Three {
 /// Reads what an interrupted run of `make-records` leaves: the journal (first byte even) or `dataset.json`.
 pub fn journal(data: &[u8]) {
     let Some((&which, journal)) = data.split_first() else { return };
-    let folder = scratch::empty_directory("records");
+    let directory = scratch::empty_directory("records");
     let name = if which % 2 == 0 { "make-records.partial.jsonl" } else { "dataset.json" };
-    std::fs::write(folder.join(name), journal).expect("the journal can be written");
-    let good = make(&folder);
+    std::fs::write(directory.join(name), journal).expect("the journal can be written");
+    let good = make(&directory);
     if good.is_ok() && which % 2 == 0 {
-        let mut reader = RecordReader::open(folder.join("records-00000-of-00002.tfrecord")).expect("a shard");
+        let mut reader = RecordReader::open(directory.join("records-00000-of-00002.tfrecord")).expect("a shard");
         assert!(reader.read().expect("a good shard").is_some());
     }
     if good.is_err() {
-        let left = std::fs::read(folder.join(name)).expect("what was there stays");
+        let left = std::fs::read(directory.join(name)).expect("what was there stays");
         assert!(left == journal, "a refused file was changed");
     }
 }
 
-fn make(folder: &Path) -> Result<(), Error> {
+fn make(directory: &Path) -> Result<(), Error> {
     let options = RecordsOptions { instances: OPTIONS(), num_shards: Some(2), ..RecordsOptions::default() };
-    write_records(&Three, folder, &options, &Origin::default(), &mut NoProgress).map(drop)
+    write_records(&Three, directory, &options, &Origin::default(), &mut NoProgress).map(drop)
 }
 
 /// Returns valid files.
@@ -177,10 +178,10 @@ pub fn seeds() -> Vec<super::Seed> {
     let index = &super::store::sorted_files(&scratch::path("index"))[0];
     let index = std::fs::read(index).expect("an index");
 
-    let folder = scratch::empty_directory("seed-records");
-    make(&folder).expect("records");
-    let dataset = std::fs::read(folder.join("dataset.json")).expect("a description");
-    let (header, shards) = stopped(&folder);
+    let directory = scratch::empty_directory("seed-records");
+    make(&directory).expect("records");
+    let dataset = std::fs::read(directory.join("dataset.json")).expect("a description");
+    let (header, shards) = stopped(&directory);
     vec![
         ("records", "three.tfrecord".into(), framed),
         ("example", "first".into(), first),
@@ -193,7 +194,7 @@ pub fn seeds() -> Vec<super::Seed> {
 }
 
 /// Returns the journals of a run that was stopped at once, and of one that had written a shard.
-fn stopped(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+fn stopped(directory: &Path) -> (Vec<u8>, Vec<u8>) {
     struct Watch(std::path::PathBuf, Vec<Vec<u8>>);
     impl albert_fast_core::Progress for Watch {
         fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {
@@ -201,10 +202,10 @@ fn stopped(folder: &Path) -> (Vec<u8>, Vec<u8>) {
             true
         }
     }
-    let mut watch = Watch(folder.join("make-records.partial.jsonl"), Vec::new());
+    let mut watch = Watch(directory.join("make-records.partial.jsonl"), Vec::new());
     let options =
         RecordsOptions { instances: OPTIONS(), num_shards: Some(2), overwrite: true, ..RecordsOptions::default() };
-    write_records(&Three, folder, &options, &Origin::default(), &mut watch).expect("records");
+    write_records(&Three, directory, &options, &Origin::default(), &mut watch).expect("records");
     let first = watch.1.first().cloned().unwrap_or_default();
     (first.clone(), watch.1.last().cloned().unwrap_or(first))
 }

@@ -38,27 +38,27 @@ impl Encode for Lengths {
     }
 }
 
-fn make(folder: &Path) -> Result<(), Error> {
+fn make(directory: &Path) -> Result<(), Error> {
     let text = scratch::path("store.txt");
     if !text.exists() {
         scratch::file("store.txt", TEXT.as_bytes());
     }
     // One part per document.
     let options = TokenizeOptions { part_tokens: 1, ..TokenizeOptions::default() };
-    tokenize(&[text], &Lengths, folder, &options, &mut NoProgress).map(drop)
+    tokenize(&[text], &Lengths, directory, &options, &mut NoProgress).map(drop)
 }
 
 /// Reads a valid store with one file replaced. The first byte says whether that is a part; the others are its content.
 pub fn token_store(data: &[u8]) {
     let Some((&which, bytes)) = data.split_first() else { return };
-    let folder = scratch::empty_directory("store");
-    make(&folder).expect("a good store");
-    let files = sorted_files(&folder);
+    let directory = scratch::empty_directory("store");
+    make(&directory).expect("a good store");
+    let files = sorted_files(&directory);
     let is_part = |path: &&PathBuf| path.extension().is_none_or(|suffix| suffix != "json");
     let changed = files.iter().find(|path| is_part(path) == (which % 2 == 1)).expect("such a file");
     let whole = std::fs::read(changed).expect("the file can be read") == bytes;
     std::fs::write(changed, bytes).expect("the file can be written");
-    let opened = TokenStore::open(&folder);
+    let opened = TokenStore::open(&directory);
     if whole {
         assert!(opened.is_ok(), "{opened:?}");
     }
@@ -74,9 +74,9 @@ pub fn token_store(data: &[u8]) {
     }
 }
 
-/// Returns the files of `folder`, sorted.
-pub fn sorted_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("the directory can be read");
+/// Returns the files of `directory`, sorted.
+pub fn sorted_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("the directory can be read");
     let mut files: Vec<_> =
         entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect();
     files.sort();
@@ -86,14 +86,14 @@ pub fn sorted_files(folder: &Path) -> Vec<PathBuf> {
 /// Resumes from the journal of an unfinished store. Either the store is finished, or the journal is refused and not
 /// changed. `TEXT` stands for the path of the input.
 pub fn journal(data: &[u8]) {
-    let folder = scratch::empty_directory("unfinished");
-    make(&folder).expect("a good store");
-    std::fs::remove_file(folder.join(META_FILE)).expect("the store has a description");
-    let path = folder.join(JOURNAL_FILE);
+    let directory = scratch::empty_directory("unfinished");
+    make(&directory).expect("a good store");
+    std::fs::remove_file(directory.join(META_FILE)).expect("the store has a description");
+    let path = directory.join(JOURNAL_FILE);
     let data = &replaced(data, b"TEXT", text_path().as_bytes());
     std::fs::write(&path, data).expect("the journal can be written");
-    match make(&folder) {
-        Ok(()) => TokenStore::open(&folder).and_then(|store| store.verify()).expect("a good store"),
+    match make(&directory) {
+        Ok(()) => TokenStore::open(&directory).and_then(|store| store.verify()).expect("a good store"),
         Err(_) => {
             assert!(std::fs::read(&path).expect("the journal is there") == *data, "a refused journal was changed");
         }
@@ -119,10 +119,10 @@ fn replaced(data: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 
 /// Returns valid files.
 pub fn seeds() -> Vec<super::Seed> {
-    let folder = scratch::empty_directory("seed-store");
-    make(&folder).expect("a store");
+    let directory = scratch::empty_directory("seed-store");
+    make(&directory).expect("a store");
     let mut seeds = Vec::new();
-    for path in sorted_files(&folder) {
+    for path in sorted_files(&directory) {
         let is_part = path.extension().is_none_or(|suffix| suffix != "json");
         let bytes = std::fs::read(&path).expect("the file can be read");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
@@ -137,7 +137,7 @@ pub fn seeds() -> Vec<super::Seed> {
 }
 
 /// Returns the journals that a run leaves as it proceeds.
-fn stopped(folder: &Path) -> Vec<Vec<u8>> {
+fn stopped(directory: &Path) -> Vec<Vec<u8>> {
     struct Watch(PathBuf, Vec<Vec<u8>>);
     impl Progress for Watch {
         fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {
@@ -145,9 +145,9 @@ fn stopped(folder: &Path) -> Vec<Vec<u8>> {
             true
         }
     }
-    let mut watch = Watch(folder.join(JOURNAL_FILE), Vec::new());
+    let mut watch = Watch(directory.join(JOURNAL_FILE), Vec::new());
     let options = TokenizeOptions { part_tokens: 1, block_bytes: 1, ..TokenizeOptions::default() };
-    tokenize(&[scratch::path("store.txt")], &Lengths, folder, &options, &mut watch).expect("a store");
+    tokenize(&[scratch::path("store.txt")], &Lengths, directory, &options, &mut watch).expect("a store");
     watch.1.sort();
     watch.1.dedup();
     watch.1

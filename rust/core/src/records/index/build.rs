@@ -12,7 +12,7 @@ use super::stored::{Header, Names, StoredOffsets, write};
 use super::walk::Walk;
 use super::{Budget, Data, IndexedFile, Offsets, Stamp};
 use crate::files::atomic::{self, AtomicFile};
-use crate::files::lock::FolderLock;
+use crate::files::lock::DirectoryLock;
 use crate::{Error, Progress, Result};
 
 /// How often to check whether another process is finished with the directory.
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The indexed files, and the spools that they refer to.
 pub(super) fn files(
     paths: &[PathBuf],
-    folder: Option<&Path>,
+    directory: Option<&Path>,
     threads: usize,
     progress: &mut dyn Progress,
     budget: &'static Budget,
@@ -30,17 +30,17 @@ pub(super) fn files(
     let sizes = paths.iter().map(|path| size_of(path)).collect::<Result<Vec<u64>>>()?;
     let mut meter = Meter { progress, done: &done, total: sizes.iter().sum() };
     let builder =
-        Builder { paths, folder, done: &done, budget, spools: Mutex::default(), next_spool: AtomicUsize::new(0) };
-    let mut found: Vec<Option<IndexedFile>> = match folder {
+        Builder { paths, directory, done: &done, budget, spools: Mutex::default(), next_spool: AtomicUsize::new(0) };
+    let mut found: Vec<Option<IndexedFile>> = match directory {
         None => paths.iter().map(|_| None).collect(),
-        Some(folder) => {
-            atomic::create_folder(folder)?;
-            in_parallel(paths.len(), threads, &mut meter, |number, _| builder.load(number, folder))?
+        Some(directory) => {
+            atomic::create_directory(directory)?;
+            in_parallel(paths.len(), threads, &mut meter, |number, _| builder.load(number, directory))?
         }
     };
     let missing: Vec<usize> = (0..paths.len()).filter(|&number| found[number].is_none()).collect();
-    let lock = match folder {
-        Some(folder) if !missing.is_empty() => Some(lock(folder, &mut meter)?),
+    let lock = match directory {
+        Some(directory) if !missing.is_empty() => Some(lock(directory, &mut meter)?),
         _ => None,
     };
     let built =
@@ -67,13 +67,13 @@ fn size_of(path: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-/// Waits until no other process is writing to `folder`, so that several processes that start together do not all do the
+/// Waits until no other process is writing to `directory`, so that several processes that start together do not all do the
 /// same work. If the file system has no locks, they do, and the files written last remain.
-fn lock(folder: &Path, meter: &mut Meter<'_>) -> Result<FolderLock> {
+fn lock(directory: &Path, meter: &mut Meter<'_>) -> Result<DirectoryLock> {
     loop {
-        if let Some(lock) = FolderLock::take(folder)? {
+        if let Some(lock) = DirectoryLock::take(directory)? {
             if lock.is_exclusive() {
-                atomic::remove_stale(folder, Names::is_ours)?;
+                atomic::remove_stale(directory, Names::is_ours)?;
             }
             return Ok(lock);
         }
@@ -95,7 +95,7 @@ struct Spool {
 /// The state that the threads share.
 struct Builder<'a> {
     paths: &'a [PathBuf],
-    folder: Option<&'a Path>,
+    directory: Option<&'a Path>,
     /// Bytes of the record files that are finished.
     done: &'a Arc<AtomicU64>,
     budget: &'static Budget,
@@ -105,11 +105,11 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Returns file `number` from its index in `folder`, if there is one that can be trusted.
-    fn load(&self, number: usize, folder: &Path) -> Result<Option<IndexedFile>> {
+    /// Returns file `number` from its index in `directory`, if there is one that can be trusted.
+    fn load(&self, number: usize, directory: &Path) -> Result<Option<IndexedFile>> {
         let path = &self.paths[number];
         let cannot_read = |source| Error::io("cannot read", path, source);
-        let names = Names::new(folder, path)?;
+        let names = Names::new(directory, path)?;
         let file = File::open(path).map_err(cannot_read)?;
         let stamp = Stamp::of(&file).map_err(cannot_read)?;
         let Some((offsets, header)) = StoredOffsets::open(&names.index, stamp) else { return Ok(None) };
@@ -132,8 +132,8 @@ impl Builder<'_> {
 
     fn load_or_build(&self, number: usize, stop: &Stop) -> Result<IndexedFile> {
         // Another process may have built the index meanwhile.
-        if let Some(folder) = self.folder
-            && let Some(file) = self.load(number, folder)?
+        if let Some(directory) = self.directory
+            && let Some(file) = self.load(number, directory)?
         {
             return Ok(file);
         }
@@ -143,7 +143,7 @@ impl Builder<'_> {
         let stamp = Stamp::of(&file).map_err(cannot_read)?;
         let input = file.try_clone().map_err(cannot_read)?.take(stamp.bytes);
         let walk = Walk::new(path, input, self.done)?;
-        let names = self.folder.map(|folder| Names::new(folder, path)).transpose()?;
+        let names = self.directory.map(|directory| Names::new(directory, path)).transpose()?;
         let is_gzip = walk.is_gzip;
         let (data, offsets) = match &names {
             _ if !is_gzip => {
@@ -184,8 +184,8 @@ impl Builder<'_> {
 
     /// Decompresses into a spool.
     fn spool(&self, walk: Walk<'_>, stop: &Stop) -> Result<(Data, Vec<u64>)> {
-        let folder = std::env::temp_dir();
-        let cannot_write = |source| Error::io("cannot decompress records into the directory", &folder, source);
+        let directory = std::env::temp_dir();
+        let cannot_write = |source| Error::io("cannot decompress records into the directory", &directory, source);
         let spool = self.spools.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut spool = match spool {
             Some(spool) => spool,

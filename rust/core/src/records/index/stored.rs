@@ -33,13 +33,14 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub fn new(folder: &Path, path: &Path) -> Result<Self> {
+    pub fn new(directory: &Path, path: &Path) -> Result<Self> {
         let whole = std::path::absolute(path).map_err(|source| Error::io("cannot read", path, source))?;
         let name = whole.file_name().unwrap_or_default().as_bytes();
         let stem = &name[..name.len().min(NAME_BYTES)];
         let hash = format!("-{:016x}", xxh3_64(whole.as_os_str().as_bytes()));
-        let with =
-            |suffix: &str| folder.join(OsString::from_vec([b".", stem, hash.as_bytes(), suffix.as_bytes()].concat()));
+        let with = |suffix: &str| {
+            directory.join(OsString::from_vec([b".", stem, hash.as_bytes(), suffix.as_bytes()].concat()))
+        };
         Ok(Self { index: with(INDEX), data: with(DATA) })
     }
 

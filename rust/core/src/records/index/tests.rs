@@ -29,8 +29,8 @@ fn numbered(first: usize, count: usize) -> Vec<Vec<u8>> {
     (first..first + count).map(|number| format!("{number} ").repeat(number % 7).into_bytes()).collect()
 }
 
-fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.path().join(name);
+fn put(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory.path().join(name);
     std::fs::write(&path, bytes).unwrap();
     path
 }
@@ -40,12 +40,12 @@ fn budget(files: usize) -> &'static Budget {
     Box::leak(Box::new(Budget(AtomicUsize::new(files))))
 }
 
-fn open(paths: &[PathBuf], folder: Option<&Path>) -> Result<RecordIndex> {
-    open_within(paths, folder, budget(MAX_OPEN))
+fn open(paths: &[PathBuf], directory: Option<&Path>) -> Result<RecordIndex> {
+    open_within(paths, directory, budget(MAX_OPEN))
 }
 
-fn open_within(paths: &[PathBuf], folder: Option<&Path>, budget: &'static Budget) -> Result<RecordIndex> {
-    RecordIndex::open_within(paths, folder, 2, &mut NoProgress, budget)
+fn open_within(paths: &[PathBuf], directory: Option<&Path>, budget: &'static Budget) -> Result<RecordIndex> {
+    RecordIndex::open_within(paths, directory, 2, &mut NoProgress, budget)
 }
 
 fn read_all(index: &RecordIndex) -> Vec<Vec<u8>> {
@@ -53,8 +53,8 @@ fn read_all(index: &RecordIndex) -> Vec<Vec<u8>> {
     (0..index.len()).map(|number| index.read(number, &mut buffer).unwrap().data.to_vec()).collect()
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
@@ -66,20 +66,20 @@ fn is_stored(index: &RecordIndex) -> bool {
 
 #[test]
 fn plain_and_gzipped_files_in_one_numbering() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let bytes = framed(&numbered(5, 40));
     // The split is within a record: members need not end at the end of a record.
     let members = [gzip(&bytes[..70]), gzip(&bytes[70..])].concat();
     let paths = [
-        put(&folder, "a", &framed(&numbered(0, 5))),
-        put(&folder, "empty", b""),
-        put(&folder, "b", &members),
-        put(&folder, "none.gz", &gzip(b"")),
-        put(&folder, "c.gz", &gzip(&framed(&numbered(45, 3)))),
+        put(&directory, "a", &framed(&numbered(0, 5))),
+        put(&directory, "empty", b""),
+        put(&directory, "b", &members),
+        put(&directory, "none.gz", &gzip(b"")),
+        put(&directory, "c.gz", &gzip(&framed(&numbered(45, 3)))),
     ];
-    let indexes = folder.path().join("new/indexes");
-    for folder in [None, Some(&*indexes), Some(&*indexes)] {
-        let index = open(&paths, folder).unwrap();
+    let indexes = directory.path().join("new/indexes");
+    for directory in [None, Some(&*indexes), Some(&*indexes)] {
+        let index = open(&paths, directory).unwrap();
         assert_eq!(index.len(), 48);
         assert_eq!(index.first_records().collect::<Vec<_>>(), [0, 5, 45]);
         assert_eq!(read_all(&index), numbered(0, 48));
@@ -93,8 +93,8 @@ fn plain_and_gzipped_files_in_one_numbering() {
 
 #[test]
 fn there_must_be_a_record() {
-    let folder = tempfile::tempdir().unwrap();
-    let empty = put(&folder, "empty", b"");
+    let directory = tempfile::tempdir().unwrap();
+    let empty = put(&directory, "empty", b"");
     let twice = [empty.clone(), empty];
     for paths in [&[][..], &twice[..1], &twice] {
         assert!(matches!(open(paths, None), Err(Error::Input { .. })));
@@ -103,8 +103,9 @@ fn there_must_be_a_record() {
 
 #[test]
 fn an_index_is_used_again() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let paths = [put(&folder, "a", &framed(&numbered(0, 9))), put(&folder, "b.gz", &gzip(&framed(&numbered(9, 4))))];
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths =
+        [put(&directory, "a", &framed(&numbered(0, 9))), put(&directory, "b.gz", &gzip(&framed(&numbered(9, 4))))];
     assert!(!is_stored(&open(&paths, Some(indexes.path())).unwrap()));
     let written = names(indexes.path());
     assert_eq!(written.len(), 3);
@@ -137,17 +138,17 @@ fn an_index_is_used_again() {
 
 #[test]
 fn a_stale_index_is_built_again() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (name, zip) in [("a", false), ("b.gz", true)] {
         let bytes = |records: &[Vec<u8>]| if zip { gzip(&framed(records)) } else { framed(records) };
-        let path = put(&folder, name, &bytes(&numbered(0, 9)));
+        let path = put(&directory, name, &bytes(&numbered(0, 9)));
         open(std::slice::from_ref(&path), Some(indexes.path())).unwrap();
         // Another size.
-        put(&folder, name, &bytes(&numbered(20, 30)));
+        put(&directory, name, &bytes(&numbered(20, 30)));
         assert_eq!(read_all(&open(std::slice::from_ref(&path), Some(indexes.path())).unwrap()), numbered(20, 30));
         // The same size, another time.
         let reversed: Vec<_> = numbered(20, 30).into_iter().rev().collect();
-        put(&folder, name, &bytes(&reversed));
+        put(&directory, name, &bytes(&reversed));
         let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
         assert_eq!(read_all(&open(std::slice::from_ref(&path), Some(indexes.path())).unwrap()), reversed);
@@ -156,8 +157,8 @@ fn a_stale_index_is_built_again() {
 
 #[test]
 fn any_changed_byte_of_an_index_has_it_built_again() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let paths = [put(&folder, "a", &framed(&numbered(0, 9)))];
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = [put(&directory, "a", &framed(&numbered(0, 9)))];
     open(&paths, Some(indexes.path())).unwrap();
     let path = indexes.path().join(&names(indexes.path())[0]);
     let good = std::fs::read(&path).unwrap();
@@ -182,8 +183,8 @@ fn any_changed_byte_of_an_index_has_it_built_again() {
 
 #[test]
 fn an_index_has_the_bytes_of_its_description() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let path = put(&folder, "a", &framed(&[b"one".to_vec(), b"three".to_vec()]));
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = put(&directory, "a", &framed(&[b"one".to_vec(), b"three".to_vec()]));
     let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     open(std::slice::from_ref(&path), Some(indexes.path())).unwrap();
@@ -199,19 +200,19 @@ fn an_index_has_the_bytes_of_its_description() {
 
 #[test]
 fn what_cannot_be_written_or_read_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = [put(&folder, "a", &framed(&numbered(0, 9)))];
+    let directory = tempfile::tempdir().unwrap();
+    let paths = [put(&directory, "a", &framed(&numbered(0, 9)))];
     let error = open(&paths, Some(&paths[0])).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot create the directory {}", paths[0].display())), "{error}");
-    let error = open(&[folder.path().to_owned()], None).unwrap_err().to_string();
+    let error = open(&[directory.path().to_owned()], None).unwrap_err().to_string();
     assert!(error.contains("a directory; records are read in random order"), "{error}");
-    let error = open(&[folder.path().join("no")], None).unwrap_err().to_string();
+    let error = open(&[directory.path().join("no")], None).unwrap_err().to_string();
     assert!(error.starts_with("cannot read ") && error.contains("No such file"), "{error}");
 }
 
 #[test]
 fn damage_is_found_when_the_index_is_built() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let good = framed(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
     let mut length = good.clone();
     length[19] ^= 1;
@@ -229,28 +230,28 @@ fn damage_is_found_when_the_index_is_built() {
         (b"Just some text, in a file of another kind.\n", "this is not a TFRecord file, or its start is damaged"),
     ] {
         for (name, bytes) in [("a", bytes.to_vec()), ("a.gz", gzip(bytes))] {
-            let path = put(&folder, name, &bytes);
+            let path = put(&directory, name, &bytes);
             let error = open(std::slice::from_ref(&path), None).unwrap_err().to_string();
             assert!(error.contains(wanted) && error.starts_with(&path.display().to_string()), "{error}");
         }
     }
     let zipped = gzip(&framed(&numbered(0, 300)));
-    let path = put(&folder, "cut.gz", &zipped[..zipped.len() / 2]);
-    for indexes in [None, Some(folder.path())] {
+    let path = put(&directory, "cut.gz", &zipped[..zipped.len() / 2]);
+    for indexes in [None, Some(directory.path())] {
         let error = open(std::slice::from_ref(&path), indexes).unwrap_err().to_string();
         assert!(error.contains("the gzip stream is truncated or damaged"), "{error}");
     }
     // Nothing is left of it.
-    assert_eq!(names(folder.path()), ["a", "a.gz", "cut.gz"]);
+    assert_eq!(names(directory.path()), ["a", "a.gz", "cut.gz"]);
 }
 
 #[test]
 fn data_is_checked_when_it_is_read() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut bytes = framed(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
     bytes[19 + HEADER_BYTES] ^= 1;
     for (name, bytes) in [("a", bytes.clone()), ("a.gz", gzip(&bytes))] {
-        let index = open(&[put(&folder, name, &bytes)], None).unwrap();
+        let index = open(&[put(&directory, name, &bytes)], None).unwrap();
         let mut buffer = ReadBuffer::default();
         let error = index.read(1, &mut buffer).unwrap_err().to_string();
         assert!(error.ends_with("record 1 at byte 19: the data (3 bytes) fails its CRC"), "{error}");
@@ -260,11 +261,11 @@ fn data_is_checked_when_it_is_read() {
 
 #[test]
 fn a_file_that_changes_under_its_index_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let good = framed(&[b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
     let mut buffer = ReadBuffer::default();
     let mut after = |change: &dyn Fn(&File)| {
-        let path = put(&folder, "a", &good);
+        let path = put(&directory, "a", &good);
         let index = open(std::slice::from_ref(&path), None).unwrap();
         change(&File::options().write(true).open(&path).unwrap());
         index.read(1, &mut buffer).unwrap_err().to_string()
@@ -280,17 +281,17 @@ fn a_file_that_changes_under_its_index_is_an_error() {
 
 #[test]
 fn more_files_than_may_stay_open() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let count = 25;
     let paths: Vec<_> = (0..count)
         .map(|number| {
             let bytes = framed(&numbered(2 * number, 2));
-            put(&folder, &number.to_string(), &if number % 3 == 0 { gzip(&bytes) } else { bytes })
+            put(&directory, &number.to_string(), &if number % 3 == 0 { gzip(&bytes) } else { bytes })
         })
         .collect();
     let indexes = tempfile::tempdir().unwrap();
-    for (folder, most) in [(None, 10), (None, 0), (Some(indexes.path()), 0), (Some(indexes.path()), 10)] {
-        let index = open_within(&paths, folder, budget(most)).unwrap();
+    for (directory, most) in [(None, 10), (None, 0), (Some(indexes.path()), 0), (Some(indexes.path()), 10)] {
+        let index = open_within(&paths, directory, budget(most)).unwrap();
         let kept = index.files.iter().filter(|file| matches!(file.data, Data::Open(_))).count();
         assert_eq!(kept, most);
         assert!(index.spools.len() <= 2);
@@ -306,8 +307,9 @@ fn more_files_than_may_stay_open() {
 
 #[test]
 fn all_indexes_together_keep_so_many_files_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths: Vec<_> = (0..6).map(|number| put(&folder, &number.to_string(), &framed(&numbered(number, 1)))).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let paths: Vec<_> =
+        (0..6).map(|number| put(&directory, &number.to_string(), &framed(&numbered(number, 1)))).collect();
     let budget = budget(8);
     let kept = |index: &RecordIndex| index.files.iter().filter(|file| matches!(file.data, Data::Open(_))).count();
     let one = open_within(&paths, None, budget).unwrap();
@@ -328,11 +330,11 @@ fn relative(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn files_that_are_opened_for_a_read_are_found_from_any_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let plain = relative(&put(&folder, "a", &framed(&numbered(1, 3))));
-    let zipped = relative(&put(&folder, "b", &gzip(&framed(&numbered(4, 3)))));
-    let indexes = relative(&folder.path().join("indexes"));
+fn files_that_are_opened_for_a_read_are_found_from_any_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = relative(&put(&directory, "a", &framed(&numbered(1, 3))));
+    let zipped = relative(&put(&directory, "b", &gzip(&framed(&numbered(4, 3)))));
+    let indexes = relative(&directory.path().join("indexes"));
     let paths = [plain, zipped];
     for _ in 0..2 {
         let index = open_within(&paths, Some(&indexes), budget(0)).unwrap();
@@ -368,8 +370,8 @@ fn files_that_are_opened_for_a_read_are_found_from_any_folder() {
 
 #[test]
 fn a_damaged_copy_is_named_and_can_be_made_again() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let paths = [put(&folder, "a.gz", &gzip(&framed(&[b"one".to_vec(), b"two".to_vec()])))];
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = [put(&directory, "a.gz", &gzip(&framed(&[b"one".to_vec(), b"two".to_vec()])))];
     let copy = open(&paths, Some(indexes.path())).unwrap().files[0].copy.clone().unwrap();
     for (at, wanted) in [(19 + HEADER_BYTES, "the data (3 bytes) fails its CRC"), (19 + 8, "fails its CRC")] {
         File::options().write(true).open(&copy).unwrap().write_all_at(b"x", at as u64).unwrap();
@@ -395,8 +397,8 @@ fn a_damaged_copy_is_named_and_can_be_made_again() {
 
 #[test]
 fn a_long_name_has_an_index_too() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let paths = [put(&folder, &"n".repeat(250), &gzip(&framed(&numbered(0, 9))))];
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = [put(&directory, &"n".repeat(250), &gzip(&framed(&numbered(0, 9))))];
     open(&paths, Some(indexes.path())).unwrap();
     assert!(is_stored(&open(&paths, Some(indexes.path())).unwrap()));
 }
@@ -411,8 +413,8 @@ fn who_stops_it_gets_nothing_half_done() {
             false
         }
     }
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let paths = [put(&folder, "a", &framed(&numbered(0, 9)))];
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths = [put(&directory, "a", &framed(&numbered(0, 9)))];
     for indexes in [None, Some(indexes.path())] {
         assert!(matches!(RecordIndex::open(&paths, indexes, 1, &mut No), Err(Error::Interrupted(_))));
     }
@@ -421,9 +423,10 @@ fn who_stops_it_gets_nothing_half_done() {
 
 #[test]
 fn several_that_start_together_agree() {
-    let (folder, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let paths: Vec<_> =
-        (0..8).map(|number| put(&folder, &number.to_string(), &gzip(&framed(&numbered(100 * number, 100))))).collect();
+    let (directory, indexes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let paths: Vec<_> = (0..8)
+        .map(|number| put(&directory, &number.to_string(), &gzip(&framed(&numbered(100 * number, 100)))))
+        .collect();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| assert_eq!(read_all(&open(&paths, Some(indexes.path())).unwrap()), numbered(0, 800)));
@@ -439,11 +442,11 @@ proptest! {
             (prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20), any::<bool>()), 1..5,
         ),
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let mut paths = Vec::new();
         for (number, (records, zip)) in files.iter().enumerate() {
             let bytes = framed(records);
-            paths.push(put(&folder, &number.to_string(), &if *zip { gzip(&bytes) } else { bytes }));
+            paths.push(put(&directory, &number.to_string(), &if *zip { gzip(&bytes) } else { bytes }));
         }
         let records: Vec<_> = files.into_iter().flat_map(|(records, _)| records).collect();
         if records.is_empty() {
@@ -465,8 +468,8 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
         bytes.truncate(cut.index(bytes.len()).max(1));
-        let folder = tempfile::tempdir().unwrap();
-        if let Ok(index) = open(&[put(&folder, "a", &bytes)], None) {
+        let directory = tempfile::tempdir().unwrap();
+        if let Ok(index) = open(&[put(&directory, "a", &bytes)], None) {
             let mut buffer = ReadBuffer::default();
             for number in 0..index.len() {
                 let _ = index.read(number, &mut buffer);

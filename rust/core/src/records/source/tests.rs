@@ -83,18 +83,18 @@ fn records(numbers: std::ops::Range<u32>, options: &InstanceOptions) -> Vec<u8> 
     out
 }
 
-fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.path().join(name);
+fn put(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory.path().join(name);
     std::fs::write(&path, bytes).unwrap();
     path
 }
 
 /// Writes three files with 100 instances of 64 tokens in all.
-fn three_files(folder: &TempDir) -> Vec<PathBuf> {
+fn three_files(directory: &TempDir) -> Vec<PathBuf> {
     [0..40, 40..41, 41..100]
         .into_iter()
         .enumerate()
-        .map(|(file, numbers)| put(folder, &file.to_string(), &records(numbers, &options(64))))
+        .map(|(file, numbers)| put(directory, &file.to_string(), &records(numbers, &options(64))))
         .collect()
 }
 
@@ -136,8 +136,8 @@ fn batches(source: RecordSource, threads: usize, count: u64) -> Vec<Batch> {
 
 #[test]
 fn file_order_is_that_of_the_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = open(&three_files(&folder), RecordOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let source = open(&three_files(&directory), RecordOptions::default()).unwrap();
     assert_eq!((source.epoch_len(), source.seq_length(), source.predictions()), (100, 64, 8));
     for position in [0, 1, 39, 40, 41, 99, 100, 140, 1 << 40] {
         let lists = row(&source, position);
@@ -148,8 +148,8 @@ fn file_order_is_that_of_the_files() {
 
 #[test]
 fn every_record_comes_once_an_epoch_in_ever_another_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = three_files(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let paths = three_files(&directory);
     let order = |seed: u64, epoch: u64| -> Vec<u32> {
         let source = open(&paths, RecordOptions { seed, shuffle: true, ..RecordOptions::default() }).unwrap();
         (100 * epoch..100 * (epoch + 1)).map(|position| number_of(&row(&source, position))).collect()
@@ -167,27 +167,28 @@ fn every_record_comes_once_an_epoch_in_ever_another_order() {
 /// The order is frozen: a seed must give the same in every version.
 #[test]
 fn the_order_is_frozen() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let source =
-        open(&three_files(&folder), RecordOptions { seed: 12345, shuffle: true, ..RecordOptions::default() }).unwrap();
+        open(&three_files(&directory), RecordOptions { seed: 12345, shuffle: true, ..RecordOptions::default() })
+            .unwrap();
     let order: Vec<_> = (100..108).map(|position| number_of(&row(&source, position))).collect();
     assert_eq!(order, [67, 10, 9, 41, 66, 46, 27, 56]);
 }
 
 #[test]
 fn batches_are_a_function_of_files_seed_and_number() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = three_files(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let paths = three_files(&directory);
     let zipped: Vec<_> = paths
         .iter()
         .enumerate()
         .map(|(file, path)| {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(&std::fs::read(path).unwrap()).unwrap();
-            put(&folder, &format!("{file}.gz"), &encoder.finish().unwrap())
+            put(&directory, &format!("{file}.gz"), &encoder.finish().unwrap())
         })
         .collect();
-    let index_dir = Some(folder.path().join("indexes"));
+    let index_dir = Some(directory.path().join("indexes"));
     for remask in [None, Some(row_masker(&options(64)))] {
         let of = |paths: &[PathBuf], index_dir: Option<PathBuf>, threads| {
             let options =
@@ -205,11 +206,11 @@ fn batches_are_a_function_of_files_seed_and_number() {
 
 #[test]
 fn remasked_records_are_the_same_instances_with_other_masks() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let permuted = InstanceOptions { do_permutation: true, ..options(64) };
     let plain = options(64);
     for (from, to) in [(&plain, &plain), (&permuted, &plain), (&plain, &permuted), (&permuted, &permuted)] {
-        let path = put(&folder, "a", &records(0..50, from));
+        let path = put(&directory, "a", &records(0..50, from));
         let options =
             RecordOptions { remask: Some(row_masker(to)), vocab_size: Some(SIZE), ..RecordOptions::default() };
         let source = open(std::slice::from_ref(&path), options).unwrap();
@@ -241,9 +242,9 @@ fn remasked_records_are_the_same_instances_with_other_masks() {
 
 #[test]
 fn records_of_other_lengths_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let long = put(&folder, "long", &records(0..3, &options(64)));
-    let short = put(&folder, "short", &records(0..3, &options(32)));
+    let directory = tempfile::tempdir().unwrap();
+    let long = put(&directory, "long", &records(0..3, &options(64)));
+    let short = put(&directory, "short", &records(0..3, &options(32)));
     let error = open(&[long.clone(), short.clone()], RecordOptions::default()).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -254,7 +255,7 @@ fn records_of_other_lengths_are_refused() {
         )
     );
     // After the first record of a file, this is detected when the record is read.
-    let mixed = put(&folder, "mixed", &[records(0..2, &options(64)), records(2..3, &options(32))].concat());
+    let mixed = put(&directory, "mixed", &[records(0..2, &options(64)), records(2..3, &options(32))].concat());
     let source = open(std::slice::from_ref(&mixed), RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
     let mut scratch = RecordScratch::default();
@@ -271,8 +272,8 @@ fn records_of_other_lengths_are_refused() {
 
 #[test]
 fn ids_beyond_the_vocabulary_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = put(&folder, "a", &records(0..3, &options(64)));
+    let directory = tempfile::tempdir().unwrap();
+    let path = put(&directory, "a", &records(0..3, &options(64)));
     let with = |vocab_size, remask| {
         open(std::slice::from_ref(&path), RecordOptions { remask, vocab_size, ..RecordOptions::default() })
     };
@@ -302,10 +303,10 @@ fn ids_beyond_the_vocabulary_are_refused() {
 
 #[test]
 fn other_records_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut bytes = Vec::new();
     frame(&mut bytes, |out| out.extend_from_slice(b"no example"));
-    let with = |bytes: &[u8]| open(&[put(&folder, "a", bytes)], RecordOptions::default()).unwrap_err().to_string();
+    let with = |bytes: &[u8]| open(&[put(&directory, "a", bytes)], RecordOptions::default()).unwrap_err().to_string();
     let error = with(&bytes);
     assert!(error.contains("record 0 at byte 0: the data is not a tf.train.Example"), "{error}");
     let mut empty = Vec::new();
@@ -334,10 +335,10 @@ fn without_boundaries(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn records_without_boundaries_are_read_but_not_masked_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let bytes = records(0..30, &options(64));
-    let with = put(&folder, "a", &bytes);
-    let without = put(&folder, "b", &without_boundaries(&bytes));
+    let with = put(&directory, "a", &bytes);
+    let without = put(&directory, "b", &without_boundaries(&bytes));
     let plain = open(std::slice::from_ref(&with), RecordOptions::default()).unwrap();
     let bare = open(std::slice::from_ref(&without), RecordOptions::default()).unwrap();
     assert!(plain.has_token_boundary() && !bare.has_token_boundary());
@@ -364,7 +365,7 @@ fn records_without_boundaries_are_read_but_not_masked_again() {
     assert_eq!(row(&one, 7).input_ids, row(&other, 7).input_ids);
 
     // In the middle of a file.
-    let mixed = put(&folder, "c", &[bytes.clone(), without_boundaries(&bytes)].concat());
+    let mixed = put(&directory, "c", &[bytes.clone(), without_boundaries(&bytes)].concat());
     let source = open(&[mixed], RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
     let error = source.fill(30, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
@@ -374,11 +375,11 @@ fn records_without_boundaries_are_read_but_not_masked_again() {
 
 #[test]
 fn damage_after_the_first_record_is_reported_when_it_is_read() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut bytes = records(0..30, &options(64));
     let at = bytes.len() - 20;
     bytes[at] ^= 1;
-    let path = put(&folder, "a", &bytes);
+    let path = put(&directory, "a", &bytes);
     let source = open(std::slice::from_ref(&path), RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
     let error = source.fill(29, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
@@ -391,11 +392,11 @@ fn damage_after_the_first_record_is_reported_when_it_is_read() {
 
 #[test]
 fn records_without_predictions_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let none = InstanceOptions { max_predictions_per_seq: 0, ..options(64) };
     let mut bytes = Vec::new();
     frame(&mut bytes, |out| encode(&unmasked(1, 64), &none, out));
-    let path = put(&folder, "a", &bytes);
+    let path = put(&directory, "a", &bytes);
     for remask in [None, Some(row_masker(&options(64)))] {
         let options = RecordOptions { remask, ..RecordOptions::default() };
         let error = open(std::slice::from_ref(&path), options).unwrap_err();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::dataset::{self, Dataset, Shard, is_shard_name, shard_name};
 use super::header::{FORMAT, Header};
 use crate::files::atomic;
-use crate::files::lock::FolderLock;
+use crate::files::lock::DirectoryLock;
 use crate::files::resume::{check_same, not_ours};
 use crate::{Error, Result};
 
@@ -24,15 +24,15 @@ pub(super) struct Found {
     pub dataset: Option<Dataset>,
 }
 
-/// Returns what `folder` holds of the records that `header` describes, or `None` if it holds no records.
-pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
-    let (there, lines, dataset) = if let Some(dataset) = read_dataset(folder)? {
+/// Returns what `directory` holds of the records that `header` describes, or `None` if it holds no records.
+pub(super) fn find(directory: &Path, header: &Header) -> Result<Option<Found>> {
+    let (there, lines, dataset) = if let Some(dataset) = read_dataset(directory)? {
         (dataset.header(), dataset.shards.clone(), Some(dataset))
-    } else if let Some((there, lines)) = read_journal(folder)? {
+    } else if let Some((there, lines)) = read_journal(directory)? {
         (there, lines, None)
-    } else if let Some(name) = names(folder)?.into_iter().find(|name| is_shard_name(name)) {
+    } else if let Some(name) = names(directory)?.into_iter().find(|name| is_shard_name(name)) {
         return Err(Error::exists(
-            folder,
+            directory,
             format!(
                 "the directory holds {name}, but neither {} nor {FILE}, which say what it was made from; pass another \
                  `output_dir`, or overwrite=True to remove the records",
@@ -42,14 +42,14 @@ pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
     } else {
         return Ok(None);
     };
-    check_same(folder, dataset.is_some(), &there.differences(header))?;
+    check_same(directory, dataset.is_some(), &there.differences(header))?;
     let count = there.num_shards().unwrap_or(lines.len());
     let mut shards = vec![None; count];
     for shard in lines {
         let number = shard.file.split('-').nth(1).and_then(|number| number.parse().ok());
         let index = number
             .filter(|&at: &usize| at < count && shard_name(at as u64, count as u64, there.compression()) == shard.file);
-        let there = std::fs::metadata(folder.join(&shard.file)).is_ok_and(|file| file.len() == shard.bytes);
+        let there = std::fs::metadata(directory.join(&shard.file)).is_ok_and(|file| file.len() == shard.bytes);
         if let (Some(index), true) = (index, there) {
             shards[index] = Some(shard);
         }
@@ -57,8 +57,8 @@ pub(super) fn find(folder: &Path, header: &Header) -> Result<Option<Found>> {
     Ok(Some(Found { shards, dataset }))
 }
 
-fn read_dataset(folder: &Path) -> Result<Option<Dataset>> {
-    let path = folder.join(dataset::FILE);
+fn read_dataset(directory: &Path) -> Result<Option<Dataset>> {
+    let path = directory.join(dataset::FILE);
     let Some(text) = read(&path)? else { return Ok(None) };
     match serde_json::from_slice::<Dataset>(&text) {
         Ok(dataset) if dataset.format == FORMAT => Ok(Some(dataset)),
@@ -67,8 +67,8 @@ fn read_dataset(folder: &Path) -> Result<Option<Dataset>> {
     }
 }
 
-fn read_journal(folder: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
-    let path = folder.join(FILE);
+fn read_journal(directory: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
+    let path = directory.join(FILE);
     let Some(text) = read(&path)? else { return Ok(None) };
     let mut lines = text.split(|&byte| byte == b'\n');
     let header = serde_json::from_slice::<Header>(lines.next().unwrap_or_default())
@@ -86,9 +86,9 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let cannot_read = |error| Error::io("cannot read the directory", folder, error);
-    let entries = match std::fs::read_dir(folder) {
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let cannot_read = |error| Error::io("cannot read the directory", directory, error);
+    let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(cannot_read)?,
     };
@@ -102,12 +102,12 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 
 /// Removes everything written here. The journal is removed last, so that a run that is killed meanwhile leaves a
 /// directory that can still be recognized.
-pub(super) fn clear(folder: &Path) -> Result<()> {
-    atomic::remove(&folder.join(dataset::FILE))?;
-    for name in names(folder)?.iter().filter(|name| is_shard_name(name)) {
-        atomic::remove(&folder.join(name))?;
+pub(super) fn clear(directory: &Path) -> Result<()> {
+    atomic::remove(&directory.join(dataset::FILE))?;
+    for name in names(directory)?.iter().filter(|name| is_shard_name(name)) {
+        atomic::remove(&directory.join(name))?;
     }
-    Journal::remove(folder)
+    Journal::remove(directory)
 }
 
 /// Whether a file of this name belongs to what is written here.
@@ -119,26 +119,26 @@ pub(super) fn is_ours(name: &str) -> bool {
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    _lock: Arc<FolderLock>,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl Journal {
     /// Removes temporaries, and writes the journal of a run that begins with `complete` shards.
     pub fn start<'a>(
-        folder: &Path,
+        directory: &Path,
         header: &Header,
         complete: impl Iterator<Item = &'a Shard>,
-        lock: Arc<FolderLock>,
+        lock: Arc<DirectoryLock>,
     ) -> Result<Self> {
-        atomic::remove_stale(folder, is_ours)?;
-        let path = folder.join(FILE);
+        atomic::remove_stale(directory, is_ours)?;
+        let path = directory.join(FILE);
         let mut text = line(&path, header)?;
         for shard in complete {
             text.extend(line(&path, shard)?);
         }
         atomic::write(&path, &text)?;
         // If this file exists, a complete set has lost a shard. From here on, the journal describes the directory.
-        atomic::remove(&folder.join(dataset::FILE))?;
+        atomic::remove(&directory.join(dataset::FILE))?;
         let file = File::options().append(true).open(&path).map_err(|error| Error::io("cannot write", &path, error))?;
         Ok(Self { path, file, _lock: lock })
     }
@@ -152,8 +152,8 @@ impl Journal {
             .map_err(|error| Error::io("cannot write", &self.path, error))
     }
 
-    pub fn remove(folder: &Path) -> Result<()> {
-        atomic::remove(&folder.join(FILE))
+    pub fn remove(directory: &Path) -> Result<()> {
+        atomic::remove(&directory.join(FILE))
     }
 }
 

@@ -115,7 +115,7 @@ enum Event {
 pub(super) fn run<S: InstanceSource>(
     source: &S,
     layout: Layout,
-    folder: &Path,
+    directory: &Path,
     options: &RecordsOptions,
     journal: Journal,
     shards: &mut [Option<Shard>],
@@ -147,7 +147,7 @@ pub(super) fn run<S: InstanceSource>(
 
     let before: u64 = shards.iter().flatten().map(|shard| shard.records).sum();
     let mut progress = Reporter { progress, last: None, done: before, total: instances };
-    let (waves, events) = start_threads(folder, options, num_shards, journal)?;
+    let (waves, events) = start_threads(directory, options, num_shards, journal)?;
     // Two waves: one is filled while the other is written.
     let mut spare = vec![Wave::new(), Wave::new()];
     let mut waves = Some(waves);
@@ -185,7 +185,7 @@ pub(super) fn run<S: InstanceSource>(
         Some(error) => Err(error),
         // Only a panic ends one of the threads without an event.
         None if shards.iter().any(Option::is_none) => {
-            Err(Error::data(folder, "writing stopped early; run the same command again to resume"))
+            Err(Error::data(directory, "writing stopped early; run the same command again to resume"))
         }
         None => Ok(()),
     }
@@ -287,7 +287,7 @@ impl<S: InstanceSource> Make<'_, S> {
 
 /// Starts the threads that write and sync. They end when the waves do.
 fn start_threads(
-    folder: &Path,
+    directory: &Path,
     options: &RecordsOptions,
     num_shards: u64,
     journal: Journal,
@@ -297,7 +297,7 @@ fn start_threads(
     // One shard waits while another is synced, which bounds the page cache too.
     let (finished, finished_in) = sync_channel(1);
     let writer = Writer {
-        folder: folder.to_path_buf(),
+        directory: directory.to_path_buf(),
         compression: options.compression,
         num_shards,
         open: None,
@@ -308,7 +308,7 @@ fn start_threads(
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(work)
-            .map_err(|error| Error::io("cannot start a thread to write", folder, error))
+            .map_err(|error| Error::io("cannot start a thread to write", directory, error))
     };
     start("records-write", Box::new(move || writer.run(&waves_in)))?;
     start("records-sync", Box::new(move || sync(&finished_in, journal, &events)))?;
@@ -338,7 +338,7 @@ fn sync(finished: &Receiver<Finished>, mut journal: Journal, events: &Sender<Eve
 }
 
 struct Writer {
-    folder: PathBuf,
+    directory: PathBuf,
     compression: Compression,
     num_shards: u64,
     open: Option<Open>,
@@ -392,7 +392,7 @@ impl Writer {
         if starts_shard {
             let name = shard_name(index, self.num_shards, self.compression);
             let mut open = Open {
-                file: AtomicFile::create(self.folder.join(&name))?,
+                file: AtomicFile::create(self.directory.join(&name))?,
                 hash: Box::default(),
                 crc: Crc::new(),
                 shard: Shard { file: name, ..Shard::default() },

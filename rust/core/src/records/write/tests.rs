@@ -81,17 +81,17 @@ fn origin() -> Origin {
     }
 }
 
-fn make(count: u64, folder: &Path, options: &RecordsOptions) -> Result<Summary> {
-    write_records(&Made::new(count), folder, options, &origin(), &mut NoProgress)
+fn make(count: u64, directory: &Path, options: &RecordsOptions) -> Result<Summary> {
+    write_records(&Made::new(count), directory, options, &origin(), &mut NoProgress)
 }
 
 fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
-/// Returns every file of `folder` with its bytes.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+/// Returns every file of `directory` with its bytes.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())).collect()
 }
 
@@ -110,9 +110,9 @@ fn untruncated(instance: Instance) -> Instance {
 
 #[test]
 fn shards_are_runs_of_the_order_with_their_statistics() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().join("a").join("b");
-    let summary = make(1003, &folder, &options(4)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("a").join("b");
+    let summary = make(1003, &directory, &options(4)).unwrap();
     assert!(!summary.already_complete);
     assert_eq!(summary.resumed_shards, 0);
     let dataset = summary.dataset;
@@ -120,7 +120,7 @@ fn shards_are_runs_of_the_order_with_their_statistics() {
     let mut position = 0;
     for (index, shard) in dataset.shards.iter().enumerate() {
         assert_eq!(shard.file, format!("records-{index:05}-of-00004.tfrecord"));
-        let bytes = std::fs::read(folder.join(&shard.file)).unwrap();
+        let bytes = std::fs::read(directory.join(&shard.file)).unwrap();
         assert_eq!(shard.bytes, bytes.len() as u64);
         assert_eq!(shard.xxh3_128, format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes)));
         let mut wanted = Shard {
@@ -129,7 +129,7 @@ fn shards_are_runs_of_the_order_with_their_statistics() {
             xxh3_128: shard.xxh3_128.clone(),
             ..Shard::default()
         };
-        for instance in instances_of(folder.join(&shard.file)) {
+        for instance in instances_of(directory.join(&shard.file)) {
             let made = Made::instance(position);
             wanted.count(&made);
             assert_eq!(instance, untruncated(made));
@@ -144,10 +144,10 @@ fn shards_are_runs_of_the_order_with_their_statistics() {
     assert_eq!(totals.masked_tokens, 2006);
     assert!((totals.masked_share - 2006.0 / totals.tokens as f64).abs() < 1e-12);
     assert_eq!((totals.documents, totals.documents_too_short, totals.duplicates), (50, 3, 2));
-    let read: Dataset = serde_json::from_slice(&std::fs::read(folder.join("dataset.json")).unwrap()).unwrap();
+    let read: Dataset = serde_json::from_slice(&std::fs::read(directory.join("dataset.json")).unwrap()).unwrap();
     assert_eq!(read, dataset);
     assert_eq!(read.options["random_seed"], 1);
-    assert_eq!(files(&folder).len(), 5);
+    assert_eq!(files(&directory).len(), 5);
 }
 
 /// The XXH3-128 of nothing, as in xxHash's own tests, fixes the notation.
@@ -162,10 +162,10 @@ fn the_bytes_depend_on_neither_threads_nor_blocks() {
     for compression in [Compression::None, Compression::Gzip] {
         let mut all = Vec::new();
         for (threads, units_per_block) in [(1, 1), (2, 1), (7, 1), (2, 3), (1, 500)] {
-            let folder = tempfile::tempdir().unwrap();
+            let directory = tempfile::tempdir().unwrap();
             let options = RecordsOptions { compression, units_per_block, ..options(3) };
-            with_threads(threads, || make(20_000, folder.path(), &options)).unwrap();
-            all.push(files(folder.path()));
+            with_threads(threads, || make(20_000, directory.path(), &options)).unwrap();
+            all.push(files(directory.path()));
         }
         assert_eq!(all[0].len(), 4);
         assert!(all.iter().all(|files| *files == all[0]), "{compression:?}");
@@ -192,26 +192,26 @@ fn gzipped_shards_are_one_member_with_the_same_content() {
 
 #[test]
 fn the_reference_deals_instances_out() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let instances: Vec<_> = (0..10).map(Made::instance).collect();
-    let summary = write_reference(&instances, folder.path(), &options(4), &origin(), &mut NoProgress).unwrap();
+    let summary = write_reference(&instances, directory.path(), &options(4), &origin(), &mut NoProgress).unwrap();
     assert_eq!(summary.dataset.shards.iter().map(|shard| shard.records).collect::<Vec<_>>(), [3, 3, 2, 2]);
     for (index, shard) in summary.dataset.shards.iter().enumerate() {
         let dealt: Vec<_> = (index as u64..10).step_by(4).map(|at| untruncated(Made::instance(at))).collect();
-        assert_eq!(instances_of(folder.path().join(&shard.file)), dealt);
+        assert_eq!(instances_of(directory.path().join(&shard.file)), dealt);
     }
 }
 
 #[test]
 fn the_number_of_shards_follows_from_the_number_of_instances() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let by_size = RecordsOptions { num_shards: None, ..options(1) };
-    assert_eq!(make(100_001, folder.path(), &by_size).unwrap().dataset.shards.len(), 2);
-    assert!(make(100_001, folder.path(), &by_size).unwrap().already_complete);
-    let error = make(3, folder.path(), &options(4)).unwrap_err().to_string();
+    assert_eq!(make(100_001, directory.path(), &by_size).unwrap().dataset.shards.len(), 2);
+    assert!(make(100_001, directory.path(), &by_size).unwrap().already_complete);
+    let error = make(3, directory.path(), &options(4)).unwrap_err().to_string();
     assert_eq!(error, "num_shards must be from 1 to 3, because there are 3 instances, got 4");
-    assert!(make(3, folder.path(), &options(0)).is_err());
-    let error = make(0, folder.path(), &options(1)).unwrap_err().to_string();
+    assert!(make(3, directory.path(), &options(0)).is_err());
+    let error = make(0, directory.path(), &options(1)).unwrap_err().to_string();
     assert!(error.starts_with("no instances: none of 50 documents is long enough"), "{error}");
 }
 
@@ -283,33 +283,33 @@ fn a_stopped_run_resumes_and_ends_with_the_same_bytes() {
 
 #[test]
 fn a_complete_set_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(look(&folder.path().join("no"), &options(3), &origin().identity).unwrap(), Found::Nothing);
-    let first = make(100, folder.path(), &options(3)).unwrap();
-    let before = files(folder.path());
-    let modified = std::fs::metadata(folder.path()).unwrap().modified().unwrap();
-    let again = make(100, folder.path(), &options(3)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(look(&directory.path().join("no"), &options(3), &origin().identity).unwrap(), Found::Nothing);
+    let first = make(100, directory.path(), &options(3)).unwrap();
+    let before = files(directory.path());
+    let modified = std::fs::metadata(directory.path()).unwrap().modified().unwrap();
+    let again = make(100, directory.path(), &options(3)).unwrap();
     assert!(again.already_complete);
     assert_eq!(again.resumed_shards, 3);
     assert_eq!(again.dataset, first.dataset);
-    assert_eq!(files(folder.path()), before);
-    assert_eq!(std::fs::metadata(folder.path()).unwrap().modified().unwrap(), modified);
+    assert_eq!(files(directory.path()), before);
+    assert_eq!(std::fs::metadata(directory.path()).unwrap().modified().unwrap(), modified);
     let by_size = RecordsOptions { num_shards: None, ..options(3) };
-    assert_eq!(look(folder.path(), &by_size, &origin().identity).unwrap(), Found::Complete(Box::new(first.dataset)));
+    assert_eq!(look(directory.path(), &by_size, &origin().identity).unwrap(), Found::Complete(Box::new(first.dataset)));
 }
 
 #[test]
 fn what_is_lost_of_a_complete_set_is_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    make(100, folder.path(), &options(3)).unwrap();
-    let before = files(folder.path());
-    std::fs::remove_file(folder.path().join("records-00001-of-00003.tfrecord")).unwrap();
-    std::fs::write(folder.path().join("records-00002-of-00003.tfrecord"), b"short").unwrap();
-    std::fs::write(folder.path().join(".records-00001-of-00003.tfrecord.tmp"), b"half").unwrap();
-    let summary = make(100, folder.path(), &options(3)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    make(100, directory.path(), &options(3)).unwrap();
+    let before = files(directory.path());
+    std::fs::remove_file(directory.path().join("records-00001-of-00003.tfrecord")).unwrap();
+    std::fs::write(directory.path().join("records-00002-of-00003.tfrecord"), b"short").unwrap();
+    std::fs::write(directory.path().join(".records-00001-of-00003.tfrecord.tmp"), b"half").unwrap();
+    let summary = make(100, directory.path(), &options(3)).unwrap();
     assert!(!summary.already_complete);
     assert_eq!(summary.resumed_shards, 1);
-    assert_eq!(files(folder.path()), before);
+    assert_eq!(files(directory.path()), before);
 }
 
 #[test]
@@ -331,13 +331,13 @@ fn a_journal_with_a_torn_line_is_good_up_to_it() {
 
 #[test]
 fn other_options_are_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    make(100, folder.path(), &options(2)).unwrap();
-    let before = files(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    make(100, directory.path(), &options(2)).unwrap();
+    let before = files(directory.path());
     let mut other = options(2);
     other.instances.random_seed = 2;
     other.instances.do_permutation = true;
-    let error = make(100, folder.path(), &other).unwrap_err();
+    let error = make(100, directory.path(), &other).unwrap_err();
     assert!(matches!(error, Error::Exists { .. }));
     let error = error.to_string();
     assert!(
@@ -347,23 +347,23 @@ fn other_options_are_refused_by_name() {
         "{error}"
     );
     assert!(error.contains("pass overwrite=True"), "{error}");
-    assert!(look(folder.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed=1, not"));
+    assert!(look(directory.path(), &other, &origin().identity).unwrap_err().to_string().contains("random_seed=1, not"));
 
-    let error = make(100, folder.path(), &options(3)).unwrap_err().to_string();
+    let error = make(100, directory.path(), &options(3)).unwrap_err().to_string();
     assert!(error.contains("made with num_shards=2, not 3; pass 2 to keep it"), "{error}");
-    let error = make(99, folder.path(), &options(2)).unwrap_err().to_string();
+    let error = make(99, directory.path(), &options(2)).unwrap_err().to_string();
     assert!(error.contains("made with instances 100, not 99; pass overwrite=True"), "{error}");
     let elsewhere = Origin { identity: [("tokenizer".to_owned(), "xyz".into())].into_iter().collect(), ..origin() };
-    let error = write_records(&Made::new(100), folder.path(), &options(2), &elsewhere, &mut NoProgress);
+    let error = write_records(&Made::new(100), directory.path(), &options(2), &elsewhere, &mut NoProgress);
     assert!(error.unwrap_err().to_string().contains("made with tokenizer abc, not xyz; pass overwrite=True"));
-    assert_eq!(files(folder.path()), before);
+    assert_eq!(files(directory.path()), before);
 
-    std::fs::write(folder.path().join("notes.txt"), b"mine").unwrap();
-    std::fs::write(folder.path().join("records-of-mine.txt"), b"mine").unwrap();
+    std::fs::write(directory.path().join("notes.txt"), b"mine").unwrap();
+    std::fs::write(directory.path().join("records-of-mine.txt"), b"mine").unwrap();
     let overwrite = RecordsOptions { overwrite: true, ..other };
-    assert_eq!(look(folder.path(), &overwrite, &origin().identity).unwrap(), Found::Nothing);
-    make(100, folder.path(), &overwrite).unwrap();
-    let after = files(folder.path());
+    assert_eq!(look(directory.path(), &overwrite, &origin().identity).unwrap(), Found::Nothing);
+    make(100, directory.path(), &overwrite).unwrap();
+    let after = files(directory.path());
     assert_eq!(after.len(), 5);
     assert!(after.contains_key("notes.txt") && after.contains_key("records-of-mine.txt"));
     assert_ne!(after["dataset.json"], before["dataset.json"]);
@@ -371,35 +371,35 @@ fn other_options_are_refused_by_name() {
 
 #[test]
 fn records_of_unknown_origin_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let foreign = folder.path().join("records-00000-of-00009.tfrecord");
+    let directory = tempfile::tempdir().unwrap();
+    let foreign = directory.path().join("records-00000-of-00009.tfrecord");
     std::fs::write(&foreign, b"somebody's").unwrap();
-    let error = make(10, folder.path(), &options(1)).unwrap_err().to_string();
+    let error = make(10, directory.path(), &options(1)).unwrap_err().to_string();
     assert!(error.contains("holds records-00000-of-00009.tfrecord, but neither dataset.json nor"), "{error}");
     assert_eq!(std::fs::read(&foreign).unwrap(), b"somebody's");
-    make(10, folder.path(), &RecordsOptions { overwrite: true, ..options(1) }).unwrap();
+    make(10, directory.path(), &RecordsOptions { overwrite: true, ..options(1) }).unwrap();
     assert!(!foreign.exists());
 
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("dataset.json"), b"{\"rows\": 3}").unwrap();
-    let error = make(10, folder.path(), &options(1)).unwrap_err().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("dataset.json"), b"{\"rows\": 3}").unwrap();
+    let error = make(10, directory.path(), &options(1)).unwrap_err().to_string();
     assert!(error.contains("dataset.json: not as albert-fast writes it"), "{error}");
 }
 
 #[test]
-fn two_runs_do_not_share_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let held = crate::files::lock::lock(folder.path()).unwrap();
-    let error = make(10, folder.path(), &options(1)).unwrap_err().to_string();
+fn two_runs_do_not_share_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let held = crate::files::lock::lock(directory.path()).unwrap();
+    let error = make(10, directory.path(), &options(1)).unwrap_err().to_string();
     assert!(error.contains("another run is writing to this directory"), "{error}");
     drop(held);
-    make(10, folder.path(), &options(1)).unwrap();
+    make(10, directory.path(), &options(1)).unwrap();
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("file");
+fn a_directory_that_cannot_be_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
     std::fs::write(&path, b"").unwrap();
     let error = make(10, &path.join("out"), &options(1)).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot create the directory {}: ", path.join("out").display())), "{error}");
@@ -407,46 +407,48 @@ fn a_folder_that_cannot_be_made_is_named() {
 
 #[test]
 fn a_shard_that_cannot_be_written_is_named_and_nothing_is_left() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // A file cannot replace a directory that has the name of a shard.
-    let in_the_way = folder.path().join("records-00001-of-00003.tfrecord");
+    let in_the_way = directory.path().join("records-00001-of-00003.tfrecord");
     let (source, options) = slow(3);
     let error = {
         let mut progress = StopAt(20);
-        let _ = write_records(&source, folder.path(), &options, &origin(), &mut progress);
+        let _ = write_records(&source, directory.path(), &options, &origin(), &mut progress);
         let _ = std::fs::remove_file(&in_the_way);
         std::fs::create_dir_all(in_the_way.join("x")).unwrap();
-        write_records(&source, folder.path(), &options, &origin(), &mut NoProgress).unwrap_err().to_string()
+        write_records(&source, directory.path(), &options, &origin(), &mut NoProgress).unwrap_err().to_string()
     };
     assert!(error.starts_with(&format!("cannot write {}: ", in_the_way.display())), "{error}");
-    assert!(files_only(folder.path()).iter().all(|name| !name.starts_with('.') && name != "dataset.json"));
+    assert!(files_only(directory.path()).iter().all(|name| !name.starts_with('.') && name != "dataset.json"));
     std::fs::remove_dir_all(&in_the_way).unwrap();
-    write_records(&source, folder.path(), &options, &origin(), &mut NoProgress).unwrap();
-    assert_eq!(files(folder.path()).len(), 4);
+    write_records(&source, directory.path(), &options, &origin(), &mut NoProgress).unwrap();
+    assert_eq!(files(directory.path()).len(), 4);
 }
 
-fn files_only(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+fn files_only(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
     entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-const CHILD_FOLDER: &str = "ALBERT_FAST_TEST_CHILD_FOLDER";
+const CHILD_DIRECTORY: &str = "ALBERT_FAST_TEST_CHILD_DIRECTORY";
 
 /// Not a test of its own: the next two tests start, kill and limit this process.
 #[test]
 #[ignore = "started by other tests"]
 fn child() {
-    let Some(folder) = std::env::var_os(CHILD_FOLDER).map(PathBuf::from) else { return };
+    let Some(directory) = std::env::var_os(CHILD_DIRECTORY).map(PathBuf::from) else { return };
     let (source, options) = slow(12);
-    if let Err(error) = with_threads(2, || write_records(&source, &folder, &options, &origin(), &mut NoProgress)) {
+    if let Err(error) = with_threads(2, || write_records(&source, &directory, &options, &origin(), &mut NoProgress)) {
         eprintln!("child: {error}");
         std::process::exit(9);
     }
 }
 
 /// Adds the arguments that make this test binary run only [`child`].
-fn child_arguments(command: &mut Command, folder: &Path) {
-    command.args(["--ignored", "--exact", "--nocapture", "records::write::tests::child"]).env(CHILD_FOLDER, folder);
+fn child_arguments(command: &mut Command, directory: &Path) {
+    command
+        .args(["--ignored", "--exact", "--nocapture", "records::write::tests::child"])
+        .env(CHILD_DIRECTORY, directory);
     command.stdout(std::process::Stdio::null());
 }
 
@@ -488,20 +490,20 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() {
 #[test]
 #[cfg(unix)]
 fn a_write_that_fails_leaves_nothing_half_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
     // 1 KiB of the shard's 6. Blocks have 512 bytes, or 1024 in some shells. The signal would end the process.
     command.args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
-    child_arguments(&mut command, folder.path());
+    child_arguments(&mut command, directory.path());
     let output = command.output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(9), "{message}");
-    let shard = folder.path().join("records-00000-of-00012.tfrecord");
+    let shard = directory.path().join("records-00000-of-00012.tfrecord");
     assert!(message.contains(&format!("cannot write {}: ", shard.display())), "{message}");
-    assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), ["make-records.partial.jsonl"]);
+    assert_eq!(files(directory.path()).into_keys().collect::<Vec<_>>(), ["make-records.partial.jsonl"]);
     let (source, options) = slow(12);
-    make(source.count, folder.path(), &options).unwrap();
-    assert_eq!(files(folder.path()).len(), 13);
+    make(source.count, directory.path(), &options).unwrap();
+    assert_eq!(files(directory.path()).len(), 13);
 }
 
 #[test]

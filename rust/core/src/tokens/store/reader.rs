@@ -44,7 +44,7 @@ const MAY_STAY: u64 = 256 << 20;
 /// are replaced, so that a memory map of a part stays valid.
 #[derive(Debug)]
 pub struct TokenStore {
-    folder: PathBuf,
+    directory: PathBuf,
     meta: StoreMeta,
     parts: Vec<MappedPart>,
     /// The number of the first document of each part.
@@ -71,23 +71,23 @@ pub struct Part<'a> {
 }
 
 impl TokenStore {
-    /// Whether `folder` is marked as a token store.
-    pub fn is_store(folder: &Path) -> bool {
-        folder.join(META_FILE).is_file()
+    /// Whether `directory` is marked as a token store.
+    pub fn is_store(directory: &Path) -> bool {
+        directory.join(META_FILE).is_file()
     }
 
-    /// Reads the description of the store in `folder`, without checking the parts.
-    pub fn read_meta(folder: &Path) -> Result<StoreMeta> {
-        let path = folder.join(META_FILE);
+    /// Reads the description of the store in `directory`, without checking the parts.
+    pub fn read_meta(directory: &Path) -> Result<StoreMeta> {
+        let path = directory.join(META_FILE);
         let text = match std::fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let unfinished = folder.join(super::JOURNAL_FILE).is_file();
+                let unfinished = directory.join(super::JOURNAL_FILE).is_file();
                 let advice = if unfinished {
                     "tokenizing is not finished: run the same tokenize command again to resume"
                 } else {
                     "this is not a token store: make one with albert-fast tokenize"
                 };
-                return Err(Error::data(folder, format!("there is no {META_FILE}; {advice}")));
+                return Err(Error::data(directory, format!("there is no {META_FILE}; {advice}")));
             }
             text => text.map_err(|e| Error::io("cannot read", &path, e))?,
         };
@@ -104,16 +104,16 @@ impl TokenStore {
         serde_json::from_value(value).map_err(damaged)
     }
 
-    /// Opens the store in `folder`. Checks the description, the file sizes, the headers and the borders of all
+    /// Opens the store in `directory`. Checks the description, the file sizes, the headers and the borders of all
     /// sections. [`TokenStore::verify`] checks every byte.
     ///
     /// # Errors
     /// [`Error::Data`] for anything that is missing, truncated, damaged or of another version; [`Error::Io`].
-    pub fn open(folder: &Path) -> Result<Self> {
-        check_endianness(folder)?;
-        let meta = Self::read_meta(folder)?;
+    pub fn open(directory: &Path) -> Result<Self> {
+        check_endianness(directory)?;
+        let meta = Self::read_meta(directory)?;
         let parts =
-            meta.parts.iter().map(|p| MappedPart::open(folder, p, meta.vocab_size)).collect::<Result<Vec<_>>>()?;
+            meta.parts.iter().map(|p| MappedPart::open(directory, p, meta.vocab_size)).collect::<Result<Vec<_>>>()?;
         let mut first_documents = Vec::with_capacity(parts.len());
         let (mut documents, mut sentences, mut tokens, mut bytes) = (0, 0, 0, 0);
         for (part, meta) in parts.iter().zip(&meta.parts) {
@@ -125,21 +125,21 @@ impl TokenStore {
         }
         if (documents, sentences, tokens, bytes) != (meta.documents, meta.sentences, meta.tokens, meta.bytes) {
             return Err(Error::data(
-                folder.join(META_FILE),
+                directory.join(META_FILE),
                 "the totals are not the sums of the parts; make the store again",
             ));
         }
-        Ok(Self { folder: folder.into(), meta, parts, first_documents })
+        Ok(Self { directory: directory.into(), meta, parts, first_documents })
     }
 
-    /// Whether `part` in `folder` matches its description: size, header and borders.
-    pub(crate) fn has_part(folder: &Path, part: &PartMeta, vocab_size: u32) -> bool {
-        MappedPart::open(folder, part, vocab_size).is_ok()
+    /// Whether `part` in `directory` matches its description: size, header and borders.
+    pub(crate) fn has_part(directory: &Path, part: &PartMeta, vocab_size: u32) -> bool {
+        MappedPart::open(directory, part, vocab_size).is_ok()
     }
 
     /// The directory of the store.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The description of the store.
@@ -244,8 +244,8 @@ impl Documents for TokenStore {
 }
 
 impl MappedPart {
-    fn open(folder: &Path, meta: &PartMeta, vocab_size: u32) -> Result<Self> {
-        let path = folder.join(&meta.file);
+    fn open(directory: &Path, meta: &PartMeta, vocab_size: u32) -> Result<Self> {
+        let path = directory.join(&meta.file);
         let damaged = |reason: String| Error::data(&path, reason);
         let file = match File::open(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {

@@ -10,9 +10,9 @@ use crate::tokens::documents::{Documents, Ids, MemoryDocuments};
 /// Documents, each a list of sentences, each a list of ids.
 type Corpus = Vec<Vec<Vec<u32>>>;
 
-fn write(folder: &Path, corpus: &Corpus, vocab_size: u32, part_tokens: u64) -> StoreMeta {
+fn write(directory: &Path, corpus: &Corpus, vocab_size: u32, part_tokens: u64) -> StoreMeta {
     let tokenizer = TokenizerInfo { digest: "abc".into(), description: json!({"kind": "toy"}), vocab_size, file: None };
-    let mut writer = StoreWriter::new(folder, tokenizer, part_tokens, Vec::new()).unwrap();
+    let mut writer = StoreWriter::new(directory, tokenizer, part_tokens, Vec::new()).unwrap();
     for document in corpus {
         for sentence in document {
             if !sentence.is_empty() {
@@ -60,9 +60,9 @@ proptest! {
         wide in any::<bool>(),
         part_tokens in 0_u64..100,
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let meta = write(folder.path(), &corpus, if wide { 65_537 } else { 300 }, part_tokens);
-        let store = TokenStore::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let meta = write(directory.path(), &corpus, if wide { 65_537 } else { 300 }, part_tokens);
+        let store = TokenStore::open(directory.path()).unwrap();
         let expected = read(&in_memory(&corpus));
         prop_assert_eq!(read(&store), expected.clone());
         store.release();
@@ -79,24 +79,24 @@ proptest! {
             let last: usize = expected[(first + part.documents - 1) as usize].iter().map(Vec::len).sum();
             prop_assert!(part.documents == 1 || part.tokens - (last as u64) < part_tokens);
         }
-        let files = fs::read_dir(folder.path()).unwrap().count();
+        let files = fs::read_dir(directory.path()).unwrap().count();
         prop_assert_eq!(files, 1 + meta.parts.len());
     }
 }
 
 fn sample(vocab_size: u32) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let corpus = vec![vec![vec![1, 2, 3], vec![4]], vec![vec![5, 6]], vec![vec![7; 50], vec![8; 9], vec![9]]];
-    write(folder.path(), &corpus, vocab_size, 6);
-    let part = folder.path().join(part_name(1));
-    assert!(!part.exists() || TokenStore::open(folder.path()).unwrap().num_parts() == 2);
-    (folder, part)
+    write(directory.path(), &corpus, vocab_size, 6);
+    let part = directory.path().join(part_name(1));
+    assert!(!part.exists() || TokenStore::open(directory.path()).unwrap().num_parts() == 2);
+    (directory, part)
 }
 
 #[test]
 fn bytes_are_as_specified() {
-    let folder = tempfile::tempdir().unwrap();
-    let meta = write(folder.path(), &vec![vec![vec![1, 515], vec![3]], vec![vec![4]]], 600, 1000);
+    let directory = tempfile::tempdir().unwrap();
+    let meta = write(directory.path(), &vec![vec![vec![1, 515], vec![3]], vec![vec![4]]], 600, 1000);
     let mut expected = b"ALBTOKEN".to_vec();
     for value in [1_u32, 2, 600, 0] {
         expected.extend(value.to_le_bytes());
@@ -113,7 +113,7 @@ fn bytes_are_as_specified() {
     for value in [2_u64, 3] {
         expected.extend(value.to_le_bytes());
     }
-    assert_eq!(fs::read(folder.path().join("part-00000.tokens")).unwrap(), expected);
+    assert_eq!(fs::read(directory.path().join("part-00000.tokens")).unwrap(), expected);
     assert_eq!(meta.parts[0].bytes, expected.len() as u64);
     // The checksum of an empty input, from the algorithm's published vectors. The order of the digits is that of
     // `xxhsum -H2`.
@@ -136,21 +136,21 @@ fn damage_is_found_and_named() {
         (|b| *b.last_mut().unwrap() = 1, "document ends"),
     ];
     for (damage, words) in cases {
-        let (folder, part) = sample(100);
+        let (directory, part) = sample(100);
         let mut bytes = fs::read(&part).unwrap();
         damage(&mut bytes);
         fs::write(&part, bytes).unwrap();
-        match TokenStore::open(folder.path()) {
+        match TokenStore::open(directory.path()) {
             Err(Error::Data { path, reason }) => assert!(path == part && reason.contains(words), "{reason}"),
             other => panic!("{words}: {other:?}"),
         }
     }
     // Detected only when every byte is checked.
-    let (folder, part) = sample(100);
+    let (directory, part) = sample(100);
     let mut bytes = fs::read(&part).unwrap();
     bytes[70] ^= 1;
     fs::write(&part, bytes).unwrap();
-    let store = TokenStore::open(folder.path()).unwrap();
+    let store = TokenStore::open(directory.path()).unwrap();
     match store.verify() {
         Err(Error::Data { path, reason }) => assert!(path == part && reason.contains("XXH3"), "{reason}"),
         other => panic!("{other:?}"),
@@ -158,13 +158,13 @@ fn damage_is_found_and_named() {
 }
 
 /// Changes a part and its checksum in the description, as if the damage was there when the part was written.
-fn forge(folder: &Path, part: &Path, change: impl Fn(&mut [u8])) {
+fn forge(directory: &Path, part: &Path, change: impl Fn(&mut [u8])) {
     let mut bytes = fs::read(part).unwrap();
     change(&mut bytes);
     fs::write(part, &bytes).unwrap();
-    let mut meta = TokenStore::read_meta(folder).unwrap();
+    let mut meta = TokenStore::read_meta(directory).unwrap();
     meta.parts[1].xxh3_128 = files::checksum(&bytes[..]).unwrap();
-    crate::files::atomic::write_json(folder.join(META_FILE), &meta).unwrap();
+    crate::files::atomic::write_json(directory.join(META_FILE), &meta).unwrap();
 }
 
 #[test]
@@ -172,14 +172,14 @@ fn inconsistent_contents_are_found() {
     // Part 1 has 60 tokens in 3 sentences: sentence ends 50, 59, 60 from byte 192 (16 bits) or 320 (32 bits).
     for (vocab_size, ends) in [(100, 192), (70_000, 320)] {
         for (at, value, words) in [(ends + 8, 50, "sentence end 1"), (64, 255, "token 0")] {
-            let (folder, part) = sample(vocab_size);
-            forge(folder.path(), &part, |bytes| {
+            let (directory, part) = sample(vocab_size);
+            forge(directory.path(), &part, |bytes| {
                 bytes[at] = value;
                 if vocab_size > 1 << 16 && at == 64 {
                     bytes[at + 3] = value;
                 }
             });
-            let message = TokenStore::open(folder.path()).unwrap().verify().unwrap_err().to_string();
+            let message = TokenStore::open(directory.path()).unwrap().verify().unwrap_err().to_string();
             assert!(message.contains(words), "{message}");
         }
     }
@@ -187,14 +187,14 @@ fn inconsistent_contents_are_found() {
 
 #[test]
 fn descriptions_that_cannot_be_used() {
-    let message = |folder: &Path| TokenStore::open(folder).unwrap_err().to_string();
-    let (folder, part) = sample(100);
-    let meta = folder.path().join(META_FILE);
+    let message = |directory: &Path| TokenStore::open(directory).unwrap_err().to_string();
+    let (directory, part) = sample(100);
+    let meta = directory.path().join(META_FILE);
     let good = fs::read_to_string(&meta).unwrap();
     let replace = |from: &str, to: &str| {
         assert!(good.contains(from));
         fs::write(&meta, good.replacen(from, to, 1)).unwrap();
-        message(folder.path())
+        message(directory.path())
     };
     assert!(replace("\"version\": 1", "\"version\": 7").contains("version 7"));
     assert!(replace(FORMAT, "something").contains("something"));
@@ -203,33 +203,33 @@ fn descriptions_that_cannot_be_used() {
     assert!(replace("\"vocab_size\": 100", "\"vocab_size\": 101").contains("header"));
     fs::remove_file(&part).unwrap();
     fs::write(&meta, &good).unwrap();
-    assert!(message(folder.path()).contains("not there"));
+    assert!(message(directory.path()).contains("not there"));
     fs::remove_file(&meta).unwrap();
-    assert!(message(folder.path()).contains("not a token store"));
-    assert!(!TokenStore::is_store(folder.path()));
-    fs::write(folder.path().join(JOURNAL_FILE), "{}").unwrap();
-    assert!(message(folder.path()).contains("not finished"));
+    assert!(message(directory.path()).contains("not a token store"));
+    assert!(!TokenStore::is_store(directory.path()));
+    fs::write(directory.path().join(JOURNAL_FILE), "{}").unwrap();
+    assert!(message(directory.path()).contains("not finished"));
 }
 
 #[test]
 fn ids_that_do_not_fit_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let tokenizer = TokenizerInfo { digest: String::new(), description: json!(null), vocab_size: 100, file: None };
-    let mut writer = StoreWriter::new(folder.path(), tokenizer, 10, Vec::new()).unwrap();
+    let mut writer = StoreWriter::new(directory.path(), tokenizer, 10, Vec::new()).unwrap();
     let error = writer.push_sentences(Ids::U32(&[1, 65_536]), 0, &[2]).unwrap_err();
     assert!(error.to_string().contains("65536"), "{error}");
     drop(writer);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn removing_leaves_what_is_not_ours() {
-    let (folder, _) = sample(100);
+    let (directory, _) = sample(100);
     for name in ["notes.txt", "part-x.tokens", "part-00000.txt", "part-00003.sentences.tmp"] {
-        fs::write(folder.path().join(name), "").unwrap();
+        fs::write(directory.path().join(name), "").unwrap();
     }
-    TokenStore::remove(folder.path()).unwrap();
-    let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    TokenStore::remove(directory.path()).unwrap();
+    let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["notes.txt", "part-00000.txt", "part-x.tokens"]);
 }

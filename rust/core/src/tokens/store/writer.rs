@@ -36,7 +36,7 @@ pub struct TokenizerInfo {
 /// Without [`StoreWriter::finish`], closed parts remain, and the directory is not a store.
 #[derive(Debug)]
 pub struct StoreWriter {
-    folder: PathBuf,
+    directory: PathBuf,
     tokenizer: TokenizerInfo,
     part_tokens: u64,
     parts: Vec<PartMeta>,
@@ -44,12 +44,12 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// Opens a store in `folder`, which is created if it does not exist. `parts` are its first parts, which must
+    /// Opens a store in `directory`, which is created if it does not exist. `parts` are its first parts, which must
     /// already be there. A part is full at the first end of a document at which it has `part_tokens` tokens.
-    pub fn new(folder: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
-        check_endianness(folder)?;
-        fs::create_dir_all(folder).map_err(|e| Error::io("cannot make", folder, e))?;
-        Ok(Self { folder: folder.into(), tokenizer, part_tokens, parts, open: None })
+    pub fn new(directory: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
+        check_endianness(directory)?;
+        fs::create_dir_all(directory).map_err(|e| Error::io("cannot make", directory, e))?;
+        Ok(Self { directory: directory.into(), tokenizer, part_tokens, parts, open: None })
     }
 
     /// The closed parts.
@@ -68,9 +68,10 @@ impl StoreWriter {
         }
         let part = match &mut self.open {
             Some(part) => part,
-            None => self
-                .open
-                .insert(PartWriter::create(self.folder.join(part_name(self.parts.len())), self.tokenizer.vocab_size)?),
+            None => self.open.insert(PartWriter::create(
+                self.directory.join(part_name(self.parts.len())),
+                self.tokenizer.vocab_size,
+            )?),
         };
         part.push(ids, base, ends)
     }
@@ -96,7 +97,7 @@ impl StoreWriter {
         self.end_document()?;
         self.close_part()?;
         if let Some((name, bytes)) = &self.tokenizer.file {
-            atomic::write(self.folder.join(name), bytes)?;
+            atomic::write(self.directory.join(name), bytes)?;
         }
         let sum = |value: fn(&PartMeta) -> u64| self.parts.iter().map(value).sum();
         let meta = StoreMeta {
@@ -116,25 +117,25 @@ impl StoreWriter {
             parts: self.parts,
             inputs,
         };
-        atomic::write_json(self.folder.join(META_FILE), &meta)?;
+        atomic::write_json(self.directory.join(META_FILE), &meta)?;
         Ok(meta)
     }
 }
 
 impl TokenStore {
-    /// Removes every file of a complete or unfinished store in `folder`, its description first.
-    pub fn remove(folder: &Path) -> Result<()> {
-        atomic::remove(&folder.join(META_FILE))?;
+    /// Removes every file of a complete or unfinished store in `directory`, its description first.
+    pub fn remove(directory: &Path) -> Result<()> {
+        atomic::remove(&directory.join(META_FILE))?;
         for name in [MODEL_FILE, VOCABULARY_FILE] {
-            atomic::remove(&folder.join(name))?;
+            atomic::remove(&directory.join(name))?;
         }
-        Self::remove_parts(folder, 0)
+        Self::remove_parts(directory, 0)
     }
 
     /// Removes the parts from number `first` on, and all temporary files of parts.
-    pub(crate) fn remove_parts(folder: &Path, first: usize) -> Result<()> {
-        let error = |e| Error::io("cannot read", folder, e);
-        let entries = match fs::read_dir(folder) {
+    pub(crate) fn remove_parts(directory: &Path, first: usize) -> Result<()> {
+        let error = |e| Error::io("cannot read", directory, e);
+        let entries = match fs::read_dir(directory) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(error)?,
         };

@@ -33,14 +33,14 @@ pub(super) struct Journal {
     pub parts: Vec<FinishedPart>,
     pub inputs: Vec<InputRecord>,
     #[serde(skip)]
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Journal {
     /// Returns the journal of a run that has done nothing yet.
-    pub fn new(folder: &Path, tokenizer: &TokenizerInfo, settings: Value, inputs: Vec<InputRecord>) -> Self {
+    pub fn new(directory: &Path, tokenizer: &TokenizerInfo, settings: Value, inputs: Vec<InputRecord>) -> Self {
         let tokenizer = tokenizer_settings(&tokenizer.digest, tokenizer.vocab_size);
-        Self { version: VERSION, tokenizer, settings, parts: Vec::new(), inputs, folder: folder.into() }
+        Self { version: VERSION, tokenizer, settings, parts: Vec::new(), inputs, directory: directory.into() }
     }
 
     /// Writes the journal, completely or not at all.
@@ -55,7 +55,7 @@ impl Journal {
 
     /// Removes the journal and everything else of a store in the directory.
     pub fn remove(&self) -> Result<()> {
-        TokenStore::remove(&self.folder)?;
+        TokenStore::remove(&self.directory)?;
         self.remove_file()
     }
 
@@ -71,7 +71,7 @@ impl Journal {
 
     /// Takes over the finished parts of an earlier run with the same settings, as far as they are intact. Removes
     /// everything else that the run left. Returns a note for the user, if any.
-    pub fn resume(&mut self, folder: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
+    pub fn resume(&mut self, directory: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
         let path = self.path();
         let mut note = None;
         match std::fs::read(&path) {
@@ -83,8 +83,8 @@ impl Journal {
                         settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
                     }
                 }
-                check_same(folder, false, &self.differences(&found.tokenizer, &found.settings, found.version))?;
-                let whole = found.parts.iter().take_while(|p| TokenStore::has_part(folder, &p.part, vocab_size));
+                check_same(directory, false, &self.differences(&found.tokenizer, &found.settings, found.version))?;
+                let whole = found.parts.iter().take_while(|p| TokenStore::has_part(directory, &p.part, vocab_size));
                 self.parts = whole.cloned().collect();
                 let reached = self.position().file + 1;
                 let streams = files.iter().take(reached).any(|f| !f.is_seekable());
@@ -97,29 +97,29 @@ impl Journal {
                     );
                 } else {
                     let other = self.other_inputs_before(&found.inputs, self.position());
-                    check_same(folder, false, other.as_slice())?;
+                    check_same(directory, false, other.as_slice())?;
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::io("cannot read", path, e)),
         }
-        TokenStore::remove_parts(folder, self.parts.len())?;
+        TokenStore::remove_parts(directory, self.parts.len())?;
         Ok(note)
     }
 
-    /// Checks that the finished store in `folder` is the one that this run would make.
-    pub fn check_complete(&self, folder: &Path, meta: &StoreMeta) -> Result<()> {
+    /// Checks that the finished store in `directory` is the one that this run would make.
+    pub fn check_complete(&self, directory: &Path, meta: &StoreMeta) -> Result<()> {
         let tokenizer = tokenizer_settings(&meta.tokenizer_digest, meta.vocab_size);
         let mut differences = self.differences(&tokenizer, &meta.settings, meta.version);
         differences.extend(other_inputs(&meta.inputs, &self.inputs));
         if differences.is_empty() && self.inputs.iter().any(|r| r.bytes.is_none()) {
             differences.push(Difference::new("standard input or a pipe, which cannot be compared"));
         }
-        check_same(folder, true, &differences)
+        check_same(directory, true, &differences)
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join(JOURNAL_FILE)
+        self.directory.join(JOURNAL_FILE)
     }
 
     fn differences(&self, tokenizer: &Value, settings: &Value, version: u32) -> Vec<Difference> {

@@ -84,8 +84,8 @@ fn read(documents: &impl Documents) -> Vec<Vec<Vec<u32>>> {
         .collect()
 }
 
-fn folder_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+fn directory_files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
     entries.map(|p| (p.file_name().unwrap().into(), fs::read(&p).unwrap())).collect()
 }
 
@@ -114,7 +114,7 @@ impl Case {
         let output = self.dir.path().join(name);
         tokenize(&self.inputs, &TOY, &output, options, &mut NoProgress).unwrap();
         TokenStore::open(&output).unwrap().verify().unwrap();
-        folder_files(&output)
+        directory_files(&output)
     }
 
     fn file(&self, index: usize) -> PathBuf {
@@ -152,14 +152,14 @@ proptest! {
         let options = TokenizeOptions { keep_bom, join_files, part_tokens, ..TokenizeOptions::default() };
         if expected.is_empty() {
             prop_assert!(matches!(case.run(&options), Err(Error::Input { .. })), "no documents");
-            prop_assert!(folder_files(&case.output).is_empty());
+            prop_assert!(directory_files(&case.output).is_empty());
             return Ok(());
         }
         let (memory, replaced) = read_documents(&case.inputs, &TOY, &options, &mut NoProgress).unwrap();
         prop_assert_eq!(read(&memory), expected.clone());
         prop_assert_eq!(replaced, 0);
         let summary = case.run(&options).unwrap();
-        let bytes = folder_files(&case.output);
+        let bytes = directory_files(&case.output);
         let store = TokenStore::open(&case.output).unwrap();
         let plain: Vec<Vec<Vec<u32>>> = expected
             .iter()
@@ -231,13 +231,13 @@ fn a_stopped_run_resumes_and_ends_with_the_same_bytes() {
                 Ok(_) => break,
                 Err(other) => panic!("{other}"),
             }
-            let left = folder_files(&case.output);
+            let left = directory_files(&case.output);
             assert!(left.contains_key(Path::new(JOURNAL_FILE)) && !left.contains_key(Path::new("meta.json")));
             assert!(left.keys().all(|name| !name.to_string_lossy().ends_with("tmp")), "{:?}", left.keys());
             let more_threads = TokenizeOptions { threads: 3, block_bytes: 11, ..options.clone() };
             let summary = case.run(&more_threads).unwrap();
             assert_eq!(summary.resumed_parts, left.len() as u64 - 1);
-            assert!(folder_files(&case.output) == bytes, "stopped at {at}");
+            assert!(directory_files(&case.output) == bytes, "stopped at {at}");
             resumed.push(summary.resumed_parts);
             TokenStore::remove(&case.output).unwrap();
         }
@@ -251,7 +251,7 @@ fn a_stopped_run_resumes_and_ends_with_the_same_bytes() {
             runs += 1;
             assert!(runs < 1000);
         }
-        assert!(runs > 3 && folder_files(&case.output) == bytes, "{runs} runs");
+        assert!(runs > 3 && directory_files(&case.output) == bytes, "{runs} runs");
     }
 }
 
@@ -262,7 +262,7 @@ fn what_a_kill_leaves_behind_does_no_harm() {
     let bytes = case.run_elsewhere("whole", &options);
     // Killed after a part's rename and before the journal is written, and killed within a part.
     tokenize(&case.inputs, &TOY, &case.output, &options, &mut StopAt::new(8)).unwrap_err();
-    let parts = folder_files(&case.output).len() - 1;
+    let parts = directory_files(&case.output).len() - 1;
     assert!(parts > 2);
     for (name, contents) in [(format!("part-{parts:05}.tokens"), "x"), (format!("part-{:05}.tokens", parts + 50), "y")]
     {
@@ -274,12 +274,12 @@ fn what_a_kill_leaves_behind_does_no_harm() {
     let damaged = case.output.join("part-00001.tokens");
     fs::write(&damaged, &fs::read(&damaged).unwrap()[..100]).unwrap();
     assert_eq!(case.run(&options).unwrap().resumed_parts, 1);
-    assert!(folder_files(&case.output) == bytes);
+    assert!(directory_files(&case.output) == bytes);
     // Killed after the description was written and before the journal was removed.
     fs::write(case.output.join(JOURNAL_FILE), "{}").unwrap();
     let summary = case.run(&options).unwrap();
     assert!(summary.already_complete);
-    assert!(folder_files(&case.output) == bytes);
+    assert!(directory_files(&case.output) == bytes);
 }
 
 fn refusal(result: Result<Summary>) -> String {
@@ -302,7 +302,7 @@ fn other_options_and_input_are_refused_by_name() {
             Some(at) => drop(tokenize(&case.inputs, &TOY, &case.output, &options, &mut StopAt::new(at)).unwrap_err()),
             None => drop(case.run(&options).unwrap()),
         }
-        let before = folder_files(&case.output);
+        let before = directory_files(&case.output);
         let with = |change: fn(&mut TokenizeOptions)| {
             let mut options = options.clone();
             change(&mut options);
@@ -323,11 +323,11 @@ fn other_options_and_input_are_refused_by_name() {
             assert!(refusal(case.run(&options)).contains("contents of"));
             fs::write(case.file(0), text).unwrap();
         }
-        assert!(folder_files(&case.output) == before);
+        assert!(directory_files(&case.output) == before);
         let other = TokenizeOptions { part_tokens: 41, overwrite: true, ..options.clone() };
         let summary = case.run(&other).unwrap();
         assert!(!summary.already_complete && summary.resumed_parts == 0);
-        assert!(folder_files(&case.output) == case.run_elsewhere("other", &other));
+        assert!(directory_files(&case.output) == case.run_elsewhere("other", &other));
     }
 }
 
@@ -351,7 +351,7 @@ fn a_run_resumes_with_fixed_input() {
     let summary = case.run(&replace).unwrap();
     assert!(summary.resumed_parts > 0);
     assert_eq!(summary.replaced, 1);
-    assert!(folder_files(&case.output) == case.run_elsewhere("whole", &replace));
+    assert!(directory_files(&case.output) == case.run_elsewhere("whole", &replace));
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn bad_input_leaves_nothing() {
         let options = TokenizeOptions { max_line: 100, ..TokenizeOptions::default() };
         let message = case.run(&options).unwrap_err().to_string();
         assert!(message.contains("000.txt"), "{message}");
-        assert!(!case.output.exists() || folder_files(&case.output).is_empty());
+        assert!(!case.output.exists() || directory_files(&case.output).is_empty());
     }
 }
 
@@ -415,8 +415,8 @@ fn standard_input() {
     let summary = run(&mut NoProgress).unwrap();
     assert!(summary.resumed_parts == 0 && summary.notes[0].starts_with("started over"), "{summary:?}");
     let part = Path::new("part-00000.tokens");
-    assert_eq!(folder_files(&case.output)[part], whole[part]);
-    assert_eq!(folder_files(&case.output).len(), whole.len());
+    assert_eq!(directory_files(&case.output)[part], whole[part]);
+    assert_eq!(directory_files(&case.output).len(), whole.len());
     assert!(refusal(run(&mut NoProgress)).contains("cannot be compared"));
 }
 
@@ -432,7 +432,7 @@ fn progress_is_in_bytes_of_the_files() {
 }
 
 #[test]
-fn the_output_folder_is_no_input() {
+fn the_output_directory_is_no_input() {
     let case = Case::new(&["a b c\n"]);
     let output = case.dir.path().join("text/store");
     // The first run would succeed, and the next one would read what it made.

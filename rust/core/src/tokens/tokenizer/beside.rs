@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn a_models_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("spiece.model");
-        let config = folder.path().join("spiece.config.json");
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("spiece.model");
+        let config = directory.path().join("spiece.config.json");
         assert_eq!(of_model(&model, b"abc").unwrap(), Beside::default());
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let said = |content: &str| {
@@ -206,9 +206,9 @@ mod tests {
 
     #[test]
     fn a_published_models_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("30k-clean.model");
-        let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("30k-clean.model");
+        let write = |name: &str, content: &str| std::fs::write(directory.path().join(name), content).unwrap();
         write("tokenizer_config.json", r#"{"do_lower_case": false, "keep_accents": true}"#);
         let found = of_model(&model, b"abc").unwrap();
         assert_eq!(stated(found.lower_case.as_ref()), Some((false, "tokenizer_config.json")));
@@ -229,11 +229,11 @@ mod tests {
 
     #[test]
     fn a_vocabularys_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let vocabulary = folder.path().join("vocab.txt");
+        let directory = tempfile::tempdir().unwrap();
+        let vocabulary = directory.path().join("vocab.txt");
         assert_eq!(of_vocabulary(&vocabulary).unwrap(), Beside::default());
         let said = |content: &str| {
-            std::fs::write(folder.path().join("tokenizer_config.json"), content).unwrap();
+            std::fs::write(directory.path().join("tokenizer_config.json"), content).unwrap();
             of_vocabulary(&vocabulary).map(|found| {
                 (found.lower_case.map(|stated| stated.value), found.keep_accents.map(|stated| stated.value))
             })

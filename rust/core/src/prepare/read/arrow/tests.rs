@@ -62,8 +62,8 @@ fn file(batches: &[RecordBatch]) -> Vec<u8> {
 
 /// Returns the texts of the column, the number of skipped records, and the number of replaced sequences.
 fn read(bytes: &[u8], field: &str, change: impl Fn(&mut ReadOptions)) -> Result<(Vec<String>, u64, u64), String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rows");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
     fs::write(&path, bytes).unwrap();
     let mut options = ReadOptions { text_field: field.into(), ..ReadOptions::default() };
     change(&mut options);

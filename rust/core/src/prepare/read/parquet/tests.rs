@@ -81,8 +81,8 @@ fn read(path: &Path, field: &str, change: impl Fn(&mut ReadOptions)) -> Result<(
 
 #[test]
 fn each_compression_encoding_and_version() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rows.parquet");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.parquet");
     let texts: Vec<String> = (0..3000).map(|i| format!("{i} {}", "wörd ".repeat(i % 97))).collect();
     let rows: Vec<Option<&[u8]>> = texts.iter().map(|text| Some(text.as_bytes())).collect();
     for compression in [
@@ -111,8 +111,8 @@ fn each_compression_encoding_and_version() {
 
 #[test]
 fn nulls_and_invalid_utf8_are_named_by_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rows.parquet");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.parquet");
     let rows: Vec<Option<&[u8]>> = vec![Some(b"a"), Some(b""), None, Some(b"b\xFFc"), None];
     for group in [1, 2, 5] {
         write(&path, &rows, group, properties());
@@ -132,8 +132,8 @@ fn nulls_and_invalid_utf8_are_named_by_row() {
 
 #[test]
 fn columns_that_are_not_text_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rows.parquet");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.parquet");
     write(&path, &[Some(b"a")], 1, properties());
     for (field, expected) in [
         ("body", "no column \"body\" (columns: \"id\" (int64), \"text\" (text), \"meta.text\" (byte_array), "),
@@ -149,8 +149,8 @@ fn columns_that_are_not_text_are_named() {
 
 #[test]
 fn damaged_files_are_errors() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rows.parquet");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows.parquet");
     let rows: Vec<Option<&[u8]>> = (0..200).map(|i| (i % 3 > 0).then_some(b"some words".as_slice())).collect();
     write(&path, &rows, 90, properties());
     let whole = fs::read(&path).unwrap();

@@ -24,11 +24,11 @@ struct Read {
 }
 
 fn read(files: &[&[u8]], options: &ReadOptions) -> Result<Read, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (i, bytes) in files.iter().enumerate() {
-        fs::write(folder.path().join(format!("{i:03}")), bytes).unwrap();
+        fs::write(directory.path().join(format!("{i:03}")), bytes).unwrap();
     }
-    let files = expand_inputs(&[folder.path()]).unwrap();
+    let files = expand_inputs(&[directory.path()]).unwrap();
     let mut reader = RawReader::new(files, Arc::new(options.clone())).unwrap();
     let result = read_all(&mut reader, options);
     if result.is_ok() {
@@ -36,7 +36,7 @@ fn read(files: &[&[u8]], options: &ReadOptions) -> Result<Read, String> {
     }
     result
         .map(|(read, _)| read)
-        .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+        .map_err(|error| error.to_string().replace(&format!("{}/", directory.path().display()), ""))
 }
 
 fn read_all(reader: &mut RawReader, options: &ReadOptions) -> Result<(Read, Vec<Document>)> {
@@ -124,9 +124,9 @@ fn documents_of_plain_text() {
 #[test]
 fn paragraphs_are_lines_or_separated_by_blank_lines() {
     let documents = |bytes: &[u8], options: &ReadOptions| {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("a"), bytes).unwrap();
-        let files = expand_inputs(&[folder.path()]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), bytes).unwrap();
+        let files = expand_inputs(&[directory.path()]).unwrap();
         let mut reader = RawReader::new(files, Arc::new(options.clone())).unwrap();
         read_all(&mut reader, options).unwrap().1
     };

@@ -7,15 +7,15 @@ use super::*;
 use crate::files::compress::{bzip2, gzip, xz, zst};
 use crate::files::inputs::expand_inputs;
 
-struct Folder(tempfile::TempDir);
+struct Directory(tempfile::TempDir);
 
-impl Folder {
+impl Directory {
     fn new(files: &[&[u8]]) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let directory = Self(tempfile::tempdir().unwrap());
         for (i, bytes) in files.iter().enumerate() {
-            fs::write(folder.0.path().join(format!("{i:03}")), bytes).unwrap();
+            fs::write(directory.0.path().join(format!("{i:03}")), bytes).unwrap();
         }
-        folder
+        directory
     }
 
     fn reader(&self, block_bytes: usize, max_line: usize) -> BlockReader {
@@ -74,14 +74,14 @@ proptest! {
             _ => zst(bytes),
         }).collect();
         let stored: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
-        let folder = Folder::new(&stored);
+        let directory = Directory::new(&stored);
         let expected = expected(&plain);
-        let mut reader = folder.reader(block_bytes, 1 << 20);
+        let mut reader = directory.reader(block_bytes, 1 << 20);
         prop_assert_eq!(&lines(&mut reader).unwrap(), &expected);
         prop_assert_eq!(reader.bytes_read(), reader.bytes_total());
         if !expected.is_empty() {
             let start = start.index(expected.len());
-            let mut reader = folder.reader(block_bytes, 1 << 20).starting_at(expected[start].1);
+            let mut reader = directory.reader(block_bytes, 1 << 20).starting_at(expected[start].1);
             prop_assert_eq!(&lines(&mut reader).unwrap(), &expected[start..]);
             prop_assert_eq!(reader.bytes_read(), reader.bytes_total());
         }
@@ -96,9 +96,9 @@ proptest! {
         if !newline {
             text.pop();
         }
-        let folder = Folder::new(&[&text]);
+        let directory = Directory::new(&[&text]);
         let too_long = lengths.iter().position(|&n| n > MAX);
-        match (lines(&mut folder.reader(block_bytes, MAX)), too_long) {
+        match (lines(&mut directory.reader(block_bytes, MAX)), too_long) {
             (Ok(_), None) => {}
             (Err(Error::LineTooLong { line, limit, path }), Some(i)) => {
                 prop_assert_eq!((line, limit), (i as u64 + 1, MAX));
@@ -112,9 +112,9 @@ proptest! {
 #[test]
 fn a_block_holds_about_what_it_should() {
     let text = "0123456\n".repeat(100_000);
-    let folder = Folder::new(&[text.as_bytes(), b"x\n", b"y", text.as_bytes()]);
+    let directory = Directory::new(&[text.as_bytes(), b"x\n", b"y", text.as_bytes()]);
     for block_bytes in [1, 8, 9, 1000, 300_000] {
-        let mut reader = folder.reader(block_bytes, 1 << 20);
+        let mut reader = directory.reader(block_bytes, 1 << 20);
         let mut block = Block::default();
         let mut total = 0;
         while reader.next_block(&mut block).unwrap() {
@@ -151,8 +151,8 @@ fn a_line_without_end_is_not_held() {
 
 #[test]
 fn what_comes_before_a_bad_line_is_read() {
-    let folder = Folder::new(&[b"a\nb\n", b"c\nxxxxxxxxxx\n"]);
-    let mut reader = folder.reader(1 << 10, 5);
+    let directory = Directory::new(&[b"a\nb\n", b"c\nxxxxxxxxxx\n"]);
+    let mut reader = directory.reader(1 << 10, 5);
     let mut block = Block::default();
     let mut read = Vec::new();
     let error = loop {
@@ -168,8 +168,8 @@ fn what_comes_before_a_bad_line_is_read() {
 
 #[test]
 fn standard_input_can_be_compressed_and_is_read_in_its_place() {
-    let folder = Folder::new(&[b"first\n"]);
-    let file = folder.0.path().join("000").to_string_lossy().into_owned();
+    let directory = Directory::new(&[b"first\n"]);
+    let file = directory.0.path().join("000").to_string_lossy().into_owned();
     for bytes in [b"one\ntwo".to_vec(), gzip(b"one\ntwo"), bzip2(b"one\ntwo"), xz(b"one\ntwo"), zst(b"one\ntwo")] {
         let files = expand_inputs(&[&file, "-", &file]).unwrap();
         let mut reader =
@@ -181,15 +181,15 @@ fn standard_input_can_be_compressed_and_is_read_in_its_place() {
 
 #[test]
 fn byte_order_marks() {
-    let folder = Folder::new(&[b"\xEF\xBB\xBFa\n\xEF\xBB\xBFb\n", b"\xEF\xBB\xBF", b"c"]);
+    let directory = Directory::new(&[b"\xEF\xBB\xBFa\n\xEF\xBB\xBFb\n", b"\xEF\xBB\xBF", b"c"]);
     for block_bytes in [1, 100] {
-        let mut reader = folder.reader(block_bytes, 1 << 20);
+        let mut reader = directory.reader(block_bytes, 1 << 20);
         let found = lines(&mut reader).unwrap();
         let text: Vec<_> = found.iter().map(|(line, ..)| line.as_slice()).collect();
         assert_eq!(text, [b"a".as_slice(), b"\xEF\xBB\xBFb", b"c"]);
         assert_eq!(found[0].1, Position { file: 0, offset: 3, line: 1 });
         assert_eq!(found[1].1, Position { file: 0, offset: 5, line: 2 });
-        let files = folder.reader(1, 1).files().to_vec();
+        let files = directory.reader(1, 1).files().to_vec();
         let kept = lines(&mut BlockReader::new(files, block_bytes, 1 << 20, true)).unwrap();
         let text: Vec<_> = kept.iter().map(|(line, ..)| line.as_slice()).collect();
         assert_eq!(text, [b"\xEF\xBB\xBFa".as_slice(), b"\xEF\xBB\xBFb", b"\xEF\xBB\xBF", b"c"]);
@@ -208,7 +208,7 @@ fn compressed_files_of_several_members() {
         members.iter().flat_map(|m| zst(m)).collect(),
         std::iter::once(skippable).chain(members.iter().map(|m| zst(m))).flatten().collect(),
     ] {
-        assert_eq!(lines(&mut Folder::new(&[&bytes]).reader(3, 100)).unwrap(), plain);
+        assert_eq!(lines(&mut Directory::new(&[&bytes]).reader(3, 100)).unwrap(), plain);
     }
 }
 
@@ -220,7 +220,7 @@ fn truncated_and_damaged_compressed_files_are_named() {
         let two = [whole.clone(), whole.clone()].concat();
         for (bytes, cut) in [(&whole, whole.len() - 1), (&whole, whole.len() / 2), (&whole, 5), (&two, whole.len() + 7)]
         {
-            let error = lines(&mut Folder::new(&[b"ok\n", &bytes[..cut]]).reader(1000, 100)).unwrap_err();
+            let error = lines(&mut Directory::new(&[b"ok\n", &bytes[..cut]]).reader(1000, 100)).unwrap_err();
             let message = error.to_string();
             assert!(matches!(error, Error::Data { .. }), "{message}");
             assert!(message.contains("001") && message.contains(name) && message.contains("truncated"), "{message}");
@@ -228,7 +228,7 @@ fn truncated_and_damaged_compressed_files_are_named() {
         let mut damaged = whole.clone();
         let middle = damaged.len() / 2;
         damaged[middle..middle + 64].fill(0xFF);
-        let message = lines(&mut Folder::new(&[&damaged]).reader(1000, 1 << 20)).err().unwrap().to_string();
+        let message = lines(&mut Directory::new(&[&damaged]).reader(1000, 1 << 20)).err().unwrap().to_string();
         assert!(message.contains("000") && message.contains("damaged"), "{message}");
     }
 }
@@ -236,16 +236,16 @@ fn truncated_and_damaged_compressed_files_are_named() {
 #[test]
 fn other_formats_are_named() {
     for (bytes, name) in [(b"PK\x03\x04....".as_slice(), "zip"), (b"\xFF\xFEa\0", "UTF-16")] {
-        let message = lines(&mut Folder::new(&[bytes]).reader(100, 100)).unwrap_err().to_string();
+        let message = lines(&mut Directory::new(&[bytes]).reader(100, 100)).unwrap_err().to_string();
         assert!(message.contains(name) && message.contains("000"), "{message}");
     }
 }
 
 #[test]
 fn a_file_that_went_away_is_named() {
-    let folder = Folder::new(&[b"a\n", b"b\n"]);
-    let mut reader = folder.reader(1, 10);
-    fs::remove_file(folder.0.path().join("001")).unwrap();
+    let directory = Directory::new(&[b"a\n", b"b\n"]);
+    let mut reader = directory.reader(1, 10);
+    fs::remove_file(directory.0.path().join("001")).unwrap();
     match lines(&mut reader) {
         Err(Error::Io { path, .. }) => assert_eq!(path.file_name(), Some(Path::new("001").as_os_str())),
         other => panic!("{other:?}"),

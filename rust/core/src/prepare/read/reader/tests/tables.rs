@@ -9,14 +9,14 @@ fn named(
     text: &str,
     change: impl Fn(&mut ReadOptions),
 ) -> Result<(Vec<String>, &'static str, u64), String> {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(name), text).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(name), text).unwrap();
     let mut options = options();
     change(&mut options);
-    let mut reader = RawReader::new(expand_inputs(&[folder.path()]).unwrap(), Arc::new(options.clone()))
+    let mut reader = RawReader::new(expand_inputs(&[directory.path()]).unwrap(), Arc::new(options.clone()))
         .map_err(|it| it.to_string())?;
     let (read, _) = read_all(&mut reader, &options)
-        .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))?;
+        .map_err(|error| error.to_string().replace(&format!("{}/", directory.path().display()), ""))?;
     Ok((read.texts, read.formats[0].0, read.counts.bad_records))
 }
 
@@ -158,12 +158,17 @@ fn a_table_is_recognized_by_its_name() {
 #[test]
 fn a_header_read_as_a_row_gives_a_warning() {
     let warnings = |text: &str, field: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("a.csv"), text).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.csv"), text).unwrap();
         let options = ReadOptions { text_field: field.into(), format: Format::Csv, ..options() };
-        let mut reader = RawReader::new(expand_inputs(&[folder.path()]).unwrap(), Arc::new(options.clone())).unwrap();
+        let mut reader =
+            RawReader::new(expand_inputs(&[directory.path()]).unwrap(), Arc::new(options.clone())).unwrap();
         read_all(&mut reader, &options).unwrap();
-        reader.warnings().iter().map(|it| it.replace(&format!("{}/", folder.path().display()), "")).collect::<Vec<_>>()
+        reader
+            .warnings()
+            .iter()
+            .map(|it| it.replace(&format!("{}/", directory.path().display()), ""))
+            .collect::<Vec<_>>()
     };
     assert_eq!(
         warnings("id,\"Main text\"\n1,One.\n2,Two.\n", "2"),
