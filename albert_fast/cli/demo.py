@@ -85,9 +85,10 @@ def demo(options: Demo, given: frozenset[str]) -> None:
         albert-fast demo --output-dir demo
 
     The text is the docstrings of your Python installation: the standard library and all packages. The demo parses
-    these modules and does not import them. A hash of their text holds out one document in twenty for evaluation. The
-    exit code is 1 if the model learned nothing: if token frequencies predict masked tokens as well, or if chance
-    predicts the order of segments as well. If you run the demo again, it replaces its earlier output.
+    these modules and does not import them. Each module becomes a document, and one document in twenty is held out
+    for evaluation. The exit code is 1 if the model did not learn both tasks: to predict masked tokens better than their
+    frequencies do, and the order of segments better than chance. If you run the demo again, it replaces its earlier
+    output.
     """
     output_dir = options.output_dir
     check_output_dir(output_dir)

@@ -36,6 +36,9 @@ def make_records(options: MakeRecords, given: frozenset[str]) -> None:
         albert-fast make-records corpus/*.txt --tokenizer tokenizer --output-dir records \
             --max-predictions-per-seq 77 --dupe-factor 10
 
+    Each record is an instance: two consecutive segments of a document, [CLS] A [SEP] B [SEP], with masked tokens. In
+    half of the instances, A and B are swapped, and their label is 1.
+
     If it is interrupted, run the same command again to resume.
     """
     run(options, given)

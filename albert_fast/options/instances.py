@@ -33,8 +33,8 @@ class InstanceShape(Stage):
     )
     random_next_sentence: bool = option(
         False,
-        "In instances with label 1, take segment B from a random document instead of swapping A and B. This needs "
-        "at least two documents.",
+        "In half of the instances, those with label 1, take segment B from a random document instead of swapping A and "
+        "B. This needs at least two documents.",
         INSTANCES,
     )
     single_segment: SingleSegment = option(

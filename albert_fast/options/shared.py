@@ -34,7 +34,7 @@ class ConfigFile(Stage):
     config: Path | None = option(
         None,
         "Read options from a YAML or JSON file. Flags on the command line take precedence. The configuration file "
-        "of the public ALBERT guide works too.",
+        "of the public ALBERT guide (github.com/arrrrrmin/albert-guide) works too.",
         metavar="FILE",
     )
 
