@@ -171,7 +171,7 @@ def test_a_model_misspelled_here_is_misspelled_there(tmp_path: Path) -> None:
         known = {"vocab_size": 90, "num_attention_heads": 2, "intermediate_size": 8}
         found = refusal(tmp_path, json.dumps({"albert_config": {**known, key: 5}}), name="c.json")
         meant = found.split("did you mean albert_config.")[1].removesuffix("?")
-        with pytest.raises(ValueError, match=f"unknown key '{key}' .*: write '{meant}'"):
+        with pytest.raises(ValueError, match=f"unknown key '{key}' .*; write '{meant}'"):
             ModelConfig.parse({**known, key: 5})
 
 

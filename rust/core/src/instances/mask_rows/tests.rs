@@ -312,13 +312,16 @@ fn options_and_ids_outside_their_rule_are_refused() {
         (MaskOptions { masked_lm_prob: f64::NAN, ..plain() }, 5, "masked_lm_prob must be from 0 to 1", "NaN"),
         (MaskOptions { masked_lm_prob: 1.5, ..plain() }, 5, "masked_lm_prob must be from 0 to 1", "1.5"),
         (MaskOptions { ngram: 65, ..plain() }, 5, "ngram must be from 1 to 64", "65"),
-        (plain(), 60, "special_ids must be below the vocabulary's size, 60", "60"),
+        (plain(), 60, "special_ids must be an id of the vocabulary, from 0 to 59", "60"),
     ] {
         let message = RowMasker::new(&options, &vocab(), &[special]).unwrap_err().to_string();
         assert!(message.contains(rule) && message.contains(value), "{message}");
     }
     let message = RowMasker::new(&plain(), &Vocab { pad: 77, ..vocab() }, &[]).unwrap_err().to_string();
-    assert!(message.contains("pad_id must be below") && message.contains("77"), "{message}");
+    assert!(
+        message.contains("pad_id must be an id of the vocabulary, from 0 to 59") && message.contains("77"),
+        "{message}"
+    );
     let all: Vec<u32> = (0..60).collect();
     let message = RowMasker::new(&plain(), &vocab(), &all).unwrap_err().to_string();
     assert!(message.contains("ordinary"), "{message}");

@@ -249,8 +249,8 @@ fn records_of_other_lengths_are_refused() {
     assert_eq!(
         error,
         format!(
-            "{}, record 0 at byte 0: input_ids has 32 values and masked_lm_ids 8; the first record has 64 and 8, and all \
-             must be alike",
+            "{}, record 0 at byte 0: input_ids has 32 values and masked_lm_ids 8, but the first record has 64 and 8; \
+             all records must be alike",
             short.display()
         )
     );
@@ -267,7 +267,7 @@ fn records_of_other_lengths_are_refused() {
     let with = |seq_length| open(std::slice::from_ref(&long), RecordOptions { seq_length, ..RecordOptions::default() });
     assert!(with(Some(64)).is_ok());
     let error = with(Some(512)).unwrap_err().to_string();
-    assert!(error.ends_with("record 0 at byte 0: the sequence length is 64; it must be 512"), "{error}");
+    assert!(error.ends_with("record 0 at byte 0: the sequence length must be 512, got 64"), "{error}");
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn ids_beyond_the_vocabulary_are_refused() {
     for remask in [None, Some(row_masker(&options(64)))] {
         assert!(with(Some(SIZE), remask.clone()).is_ok());
         let error = with(Some(7), remask.clone()).unwrap_err().to_string();
-        assert!(error.contains("ids must be from 0 to 6, the vocabulary's last"), "{error}");
+        assert!(error.contains("ids must be from 0 to 6, the ids of the vocabulary"), "{error}");
         assert!(error.starts_with(&format!("{}, record 0 at byte 0: ", path.display())), "{error}");
         assert!(matches!(with(Some(0), remask), Err(Error::Rule { .. })));
     }
@@ -298,7 +298,7 @@ fn ids_beyond_the_vocabulary_are_refused() {
     };
     let small = RowMasker::new(&MaskOptions::default(), &vocab, &[]).unwrap();
     let error = with(None, Some(small)).unwrap_err().to_string();
-    assert!(error.contains("ids must be from 0 to 5, the vocabulary's last"), "{error}");
+    assert!(error.contains("ids must be from 0 to 5, the ids of the vocabulary"), "{error}");
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn records_without_predictions_are_refused() {
         let options = RecordOptions { remask, ..RecordOptions::default() };
         let error = open(std::slice::from_ref(&path), options).unwrap_err();
         let Error::Record { record: 0, reason, .. } = error else { panic!("{error}") };
-        assert_eq!(reason, "input_ids has 64 values and masked_lm_ids 0: neither may be empty");
+        assert_eq!(reason, "input_ids and masked_lm_ids must not be empty, got 64 and 0 values");
     }
 }
 

@@ -199,11 +199,11 @@ fn descriptions_that_cannot_be_used() {
     assert!(replace("\"version\": 1", "\"version\": 7").contains("version 7"));
     assert!(replace(FORMAT, "something").contains("something"));
     assert!(replace("\"documents\": 3", "\"documents\": 4").contains("totals"));
-    assert!(replace("{", "").contains("not a store's description"));
+    assert!(replace("{", "").contains("not the description of a token store"));
     assert!(replace("\"vocab_size\": 100", "\"vocab_size\": 101").contains("header"));
     fs::remove_file(&part).unwrap();
     fs::write(&meta, &good).unwrap();
-    assert!(message(directory.path()).contains("not there"));
+    assert!(message(directory.path()).contains("the file does not exist"));
     fs::remove_file(&meta).unwrap();
     assert!(message(directory.path()).contains("not a token store"));
     assert!(!TokenStore::is_store(directory.path()));

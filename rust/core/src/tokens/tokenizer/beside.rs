@@ -195,7 +195,7 @@ mod tests {
         let found = said(r#"{"model_sha256": "00", "lower_case": "?"}"#).unwrap();
         assert_eq!((found.lower_case, found.of_another), (None, Some(config.clone())));
         for (content, message) in [
-            ("{\"lower_case\": tru", "must be JSON, and is not at line 1"),
+            ("{\"lower_case\": tru", "line 1: the file must be JSON, but is not at column 18"),
             ("[true]", "must hold a JSON object"),
             (r#"{"lower_case": "yes"}"#, r#"lower_case must be true or false, got "yes""#),
         ] {

@@ -282,7 +282,7 @@ fn errors_are_those_of_the_rules() {
     assert!(read(&bytes, Some(20), (8, 3)).is_ok());
     assert_eq!(
         read(&bytes, None, (512, 20)).unwrap_err(),
-        ["input_ids has 8 values and masked_lm_ids 3; the first record has 512 and 20, and all must be alike"]
+        ["input_ids has 8 values and masked_lm_ids 3, but the first record has 512 and 20; all records must be alike"]
     );
     assert_eq!(
         read(&bytes, Some(12), (8, 3)).unwrap_err(),
