@@ -96,7 +96,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
                     )
                 parts = [part for each in str(path).split(",") if (part := each.strip())]
                 if len(parts) > 1 and any(Path(part).exists() or glob.glob(part, recursive=True) for part in parts):
-                    what += f"; pass each file separately, not with commas between them: {' '.join(parts)}"
+                    what += f"; inputs are separated by spaces, not commas: pass {' '.join(parts)}"
                 raise AlbertFastError(f"{path}: {what}", kind="input", path=Path(path))
         for match in matches:
             file = os.path.realpath(match)  # unlike Path.resolve, it accepts circular links

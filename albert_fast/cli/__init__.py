@@ -137,7 +137,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if isinstance(error, Exception) and hasattr(error, "format_message"):
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "albert-fast"
-            message = error.format_message() or "give a command"
+            message = error.format_message().rstrip(".") or "give a command"
             if type(error).__name__ == "NoArgsIsHelpError":
                 print(message, file=sys.stderr)
                 return 2

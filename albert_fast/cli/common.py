@@ -14,7 +14,7 @@ from albert_fast import __version__
 from albert_fast.cli.flags import in_flags
 from albert_fast.files import write_atomic
 from albert_fast.options import Stage
-from albert_fast.text import one_line
+from albert_fast.text import number, one_line
 
 
 class CommandError(Exception):
@@ -62,7 +62,7 @@ def warn(message: str) -> None:
 def warn_of_replaced(result: Mapping[str, Any]) -> None:
     """Prints the count that `--on-bad-utf8 replace` promises."""
     if result.get("replaced"):
-        warn(f"{result['replaced']:,} invalid UTF-8 sequences became U+FFFD")
+        warn(f"{number(result['replaced'], 'invalid UTF-8 sequence')} became U+FFFD")
 
 
 @contextlib.contextmanager

@@ -203,7 +203,7 @@ def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
             if key == "input_file" and isinstance(value, str):
                 value = value.split(",")  # noqa: PLW2901 - as the reference reads it
             if name in shared:
-                raise UsageError(f"{path}: {name} is given twice, as {key} and as {shared[name][0]}")
+                raise UsageError(f"{path}: {name} is given twice, as {key} and as {shared[name][0]}; remove one")
             shared[name] = (key, value)
     mine = by_command[command]
     if vocab_size is not None and "vocab_size" in mine:
@@ -228,7 +228,7 @@ def _normalized(path: Path, prefix: str, content: Mapping[Any, Any]) -> dict[str
         name = SPELLINGS.get(snake, snake)
         if name in normalized:
             how = "in snake case and in kebab case" if name == snake else f"once as {snake}"
-            raise UsageError(f"{path}: {prefix}{name} is given twice, {how}")
+            raise UsageError(f"{path}: {prefix}{name} is given twice, {how}; remove one")
         normalized[name] = value
     return normalized
 

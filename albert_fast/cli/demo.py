@@ -162,7 +162,7 @@ def run(options: Demo) -> bool:
     for message in made.get("warnings", []):
         print(f"  warning: {message}")
     if lacking:
-        print(f'  skipped pretraining, which needs {", ".join(lacking)}: pip install ".[train]" in the checkout')
+        print(f'  skipped pretraining, which needs {", ".join(lacking)}: pip install ".[train]" in the clone')
     return bool(summary.good and learned)
 
 

@@ -48,7 +48,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if output.is_dir():
         raise CommandError(f"--output must be a file, got the directory {output}")
     if output.exists() and not output.is_file():
-        raise CommandError(f"--output must be a file, got {output}, which is another kind")
+        raise CommandError(f"--output must be a file, got {output}, which is neither a file nor a directory")
     if output.exists() and not overwrite:
         raise CommandError(f"{output} exists; pass --overwrite to replace it, or another --output")
     if output.exists() and not _is_ours(output):
@@ -100,7 +100,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     )
     held_out.check(shape)
     if len(held_out.source) == 0:
-        raise CommandError(f"{held_out.path}: it has no records; pass files with at least one")
+        raise CommandError(f"{held_out.path}: no records; pass files with at least one record")
     guess = data.guess(held_out.source)
 
     import tensorflow as tf

@@ -69,8 +69,7 @@ def _run(options: Export, final: Path) -> str:
     start_tensorflow()
     values = checkpoints.values(found, model_only=not options.optimizer_state)
     if options.optimizer_state and not any(name.endswith(checkpoints.SLOTS) for name in values):
-        rule = f"false, because checkpoint {found.path} holds no optimizer state"
-        raise option_error("optimizer_state", rule, value=True, kind="data")
+        raise CommandError(f"checkpoint {found.path} holds no optimizer state; remove --optimizer-state")
     trained = exporter.Trained(values, found.config, found.step, opened)
     # Loading took a while, and an output may exist by now.
     exporter.check_output(final, options.overwrite)

@@ -72,7 +72,7 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
     _, chosen = model_config(model, None if words is None else len(words))
     chosen = weights.fitted(chosen, start.values)
     if start.config is not None and start.config != chosen:
-        raise CommandError(f"--model {model} contradicts the configuration of {start.origin}; remove it")
+        raise CommandError(f"--model {model} contradicts the configuration of {start.origin}; remove --model")
     return chosen
 
 
@@ -97,7 +97,8 @@ def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig
     if not known:
         warn(
             f"no file next to {opened.path} says whether to lowercase text and remove accents: assuming that both are "
-            "done, as for the published English models. Otherwise, pass --no-do-lower-case and --keep-accents"
+            "done, as for the published English models. If this model has capitals and accents, pass "
+            "--no-do-lower-case and --keep-accents"
         )
     try:
         check_vocabulary(opened, config, path)

@@ -39,7 +39,7 @@ def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:
     for directory, content in records_directories(files).items():
         kept = content.get("tokenizer")
         if isinstance(kept, dict) and (why := refusal(directory, kept, tokenizer)):
-            raise CommandError(f"{why}; pass the first, or --allow-other-tokenizer")
+            raise CommandError(f"{why}; pass the tokenizer of the records, or --allow-other-tokenizer")
 
 
 def run(files: list[Path], tokenizer: Tokenizer | None, *, show: int) -> Summary:

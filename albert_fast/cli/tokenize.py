@@ -62,5 +62,8 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
         warn(message)
     warn_of_replaced(result)
     counts = ", ".join(number(result[f"{what}s"], what) for what in ("document", "sentence", "token"))
-    info(f"wrote {options.output_dir}: {counts}")
+    if result["already_complete"]:
+        info(f"{options.output_dir}: this store is already complete, with {counts} (--overwrite starts over)")
+    else:
+        info(f"wrote {options.output_dir}: {counts}")
     return result

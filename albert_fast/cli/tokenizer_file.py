@@ -99,7 +99,7 @@ def _of_store(store: Path, do_lower_case: bool | None, keep_accents: bool | None
             )
     if reference and opened.keep_accents and opened.kind != "wordpiece":
         raise UsageError(
-            f"--rng reference strips accents, as the reference does, and {store} keeps them; pass the text instead, "
+            f"--rng reference strips accents, as the reference does, and {store} keeps them; pass the corpus instead, "
             "with --no-keep-accents"
         )
     return opened

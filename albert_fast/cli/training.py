@@ -35,7 +35,7 @@ def require_tensorflow(command: str) -> None:
     """
     if lacking := missing():
         raise CommandError(
-            f'{command} needs {", ".join(lacking)}: pip install ".[train]" in the checkout, or ".[gpu]" for '
+            f'{command} needs {", ".join(lacking)}: pip install ".[train]" in the clone, or ".[gpu]" for '
             "TensorFlow with CUDA"
         )
     # This hides TensorFlow's own remarks when it starts. Errors still show.

@@ -136,8 +136,8 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
         for name, value in REFERENCE.items():
             if values.setdefault(name, value) != value:
                 msg = (
-                    f"rng='reference' means {name}={value!r}, as in the reference: do not pass "
-                    f"{name}={values[name]!r}, or do not pass rng='reference'"
+                    f"rng='reference' has {name}={value!r}, as google-research/ALBERT does; drop "
+                    f"{name}={values[name]!r}, or rng='reference'"
                 )
                 raise AlbertFastError(msg, kind="option", option=name, rule=f"{value!r}", value=values[name])
         return InstanceOptions.pick(values)

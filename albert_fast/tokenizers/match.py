@@ -221,8 +221,8 @@ def check_masker(files: Iterable[str | Path], masker: Masker | None) -> None:
             )
     elif why := refusal(directory, kept, tokenizer):
         raise AlbertFastError(
-            f"masker must have the tokenizer of the records: {why}; pass a Masker of the first, or {OPTION}=True to "
-            "use it anyway",
+            f"masker must have the tokenizer of the records: {why}; pass a Masker of the records' tokenizer, or "
+            f"{OPTION}=True to use it anyway",
             kind="tokenizer",
             option="masker",
         )

@@ -141,7 +141,7 @@ def test_the_trainer_is_the_command() -> None:
     process = subprocess.run([sys.executable, "-m", "trainer"], check=False, capture_output=True, text=True)
     assert process.returncode == 2
     assert process.stdout == ""
-    told = "albert-fast: error: Missing option '--output-dir'. (see `albert-fast pretrain --help`)\n"
+    told = "albert-fast: error: Missing option '--output-dir' (see `albert-fast pretrain --help`)\n"
     assert process.stderr == told
 
 

@@ -60,7 +60,7 @@ def test_rng_decides_the_open_corrections() -> None:
 def test_rng_reference_refuses_what_contradicts_it(name: str) -> None:
     with pytest.raises(AlbertFastError) as caught:
         instances(rng="reference", **{name: BETTER[name]})
-    assert f"rng='reference' means {name}={REFERENCE[name]!r}" in str(caught.value)
+    assert f"rng='reference' has {name}={REFERENCE[name]!r}" in str(caught.value)
     assert (caught.value.kind, caught.value.option) == ("option", name)
 
 
@@ -88,7 +88,7 @@ def test_the_reference_is_one_flag(command: Command, native: Native, model: Path
     assert (native.options["cross_segment_words"], native.options["single_segment"]) == (True, "drop")
     result = command(*arguments, "--rng", "reference", "--no-replace-with-special")
     assert result.code == 2
-    assert "--rng reference means --replace-with-special" in result.error
+    assert "--rng reference has --replace-with-special" in result.error
     assert "--rng reference strips accents" in command(*arguments, "--rng", "reference", "--keep-accents").error
 
 
@@ -248,7 +248,7 @@ def test_two_runs_do_not_tokenize_into_one_directory(command: Command, model: Pa
     finally:
         os.close(handle)
     assert result.code == 1
-    assert "another run is writing to this directory" in result.error
+    assert "another command is writing to this directory" in result.error
     assert list(Path("store").iterdir()) == []
 
 
@@ -290,7 +290,7 @@ def test_other_options_are_refused_until_overwrite(command: Command, model: Path
     result = command(*arguments, "--ngram", 1)
     assert result.code == 1
     assert result.error == (
-        "out: made with --ngram 3, not 1; pass 3 to keep it, pass --overwrite to replace it, or another --output-dir"
+        "out: made with --ngram 3, not 1; pass 3 to keep it, --overwrite to replace it, or another --output-dir"
     )
     assert {path.name: path.read_bytes() for path in Path("out").iterdir() if path.is_file()} == before
     assert command(*arguments, "--ngram", 1, "--overwrite").code == 0

@@ -108,7 +108,7 @@ def test_what_is_not_installed_is_named(
     told = refused(command, *words, code=1)
     assert told.startswith(f"{name} needs ")
     assert missing in told.removeprefix(f"{name} needs ").split(":", maxsplit=1)[0]
-    assert 'pip install ".[train]" in the checkout, or ".[gpu]"' in told
+    assert 'pip install ".[train]" in the clone, or ".[gpu]"' in told
 
 
 def test_what_to_train_on(command: Command, material: Material) -> None:

@@ -101,7 +101,7 @@ def test_the_demo_says_what_to_install(command: Command, monkeypatch: pytest.Mon
     monkeypatch.setattr("albert_fast.cli.training.NEEDED", ("no_such_module",))
     result = command(*SMALL)
     assert result.code == 0, result.err
-    assert 'pretraining, which needs no_such_module: pip install ".[train]" in the checkout' in result.out
+    assert 'pretraining, which needs no_such_module: pip install ".[train]" in the clone' in result.out
 
 
 def test_training_and_held_out_instances_have_the_same_rules() -> None:

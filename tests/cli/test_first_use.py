@@ -355,7 +355,7 @@ def test_records_with_commas_between_them(command: Command) -> None:
         Path(name).write_bytes(b"")
     refused = command("inspect-records", "a.tfrecord,b.tfrecord")
     assert refused.code == 1
-    assert "pass each file separately, not with commas between them: a.tfrecord b.tfrecord" in refused.error
+    assert "inputs are separated by spaces, not commas: pass a.tfrecord b.tfrecord" in refused.error
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,17 @@ def test_another_text_on_standard_input_is_not_taken_for_the_first(tmp_path: Pat
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == records
 
 
+def test_a_store_that_exists_is_named_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    command = ("tokenize", tmp_path / "text.txt", "--tokenizer", MODEL, "--output-dir", tmp_path / "store")
+    assert run(*command)[1].startswith(f"albert-fast: wrote {tmp_path / 'store'}: ")
+    code, said = run(*command)
+    assert (code, "this store is already complete" in said, "wrote" in said) == (0, True, False), said
+    # The digests that differ say nothing to a reader.
+    code, said = run(*command, "--keep-accents")
+    assert (code, "store: made with another tokenizer or other text rules; pass --overwrite" in said) == (1, True), said
+
+
 def test_stores_are_not_read_as_text(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(TEXT)
     stores = [tmp_path / "first", tmp_path / "second"]

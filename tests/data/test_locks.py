@@ -17,7 +17,7 @@ from albert_fast import AlbertFastError
 from albert_fast.files import locked
 
 TEXT = "the miller grinds his corn by the river\nthe mill stands at the brook\n\nit turns all day\nand all night\n" * 40
-BUSY = "another run is writing"
+BUSY = "another command is writing"
 
 
 @pytest.fixture

@@ -541,4 +541,4 @@ def test_nothing_to_read() -> None:
     ],
 )
 def test_nothing_left_says_which_step_took_it(options: dict[str, Any], reasons: str) -> None:
-    assert refusal(json_lines(), "raw.jsonl", **options) == f"no document is left of 3: {reasons}"
+    assert refusal(json_lines(), "raw.jsonl", **options) == f"no document is left of 3; dropped: {reasons}"

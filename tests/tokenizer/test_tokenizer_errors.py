@@ -45,7 +45,7 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     ):
         message = refused(tmp_path, content)
         assert "not a SentencePiece model" in message
-        assert "it should be the .model file" in message
+        assert "pass the .model file" in message
         assert "goes with Tokenizer.from_vocab_file" in message
     with pytest.raises(AlbertFastError, match=r"no such\.model"):
         Tokenizer.from_file(tmp_path / "no such.model")

@@ -67,9 +67,9 @@ def test_an_entry_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        (["", "x", ""], ", line 16: a vocabulary must not have more than one blank line: so is line 14 too"),
-        ([" ", "\t"], ", line 15: a vocabulary must not have more than one blank line"),
-        (["\u3000", "\u2028"], ", line 15: a vocabulary must not have more than one blank line"),
+        (["", "x", ""], ", line 16: a vocabulary must have at most one blank line: line 14 is blank too"),
+        ([" ", "\t"], ", line 15: a vocabulary must have at most one blank line"),
+        (["\u3000", "\u2028"], ", line 15: a vocabulary must have at most one blank line"),
         (
             ["dog 7"],
             'line 14: an entry must be on one line only: "dog", the first word of "dog 7", is on line 10',

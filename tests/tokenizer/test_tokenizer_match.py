@@ -165,7 +165,8 @@ def test_inspecting_with_another_tokenizer(made: Path, command: Command) -> None
     done = command(*words, "2.txt")
     assert done.code == 1
     assert done.error.startswith("the records of records-1 were made with another tokenizer (1.txt (digest ")
-    assert done.error.endswith("the same id is a different piece in each; pass the first, or --allow-other-tokenizer")
+    advice = "pass the tokenizer of the records, or --allow-other-tokenizer"
+    assert done.error.endswith(f"the same id is a different piece in each; {advice}")
     assert command(*words, "2.txt", "--allow-other-tokenizer").code == 0
     assert command("inspect-records", "records-1").code == 0
 

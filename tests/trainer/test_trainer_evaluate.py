@@ -298,7 +298,7 @@ def test_held_out_records_are_none_to_train_on(material: Material, command: Comm
     words = arguments(material, Path("run"), records=material.records, eval_records=material.records)
     refused = command(*words)
     assert refused.code == 2
-    assert "it is in --records and in --eval-records; evaluate on records that are not trained on" in refused.error
+    assert "is in --records and in --eval-records; evaluate on records that are not trained on" in refused.error
     assert not Path("run").exists()
 
 

@@ -314,7 +314,7 @@ def test_a_model_without_its_configuration(command: Command) -> None:
     assert message.startswith("--model must be one of tiny, base")
     hugging_face_directory(Path("hf"))
     message = refused(command, "hf", "--model", "base", "--output-dir", "other")
-    assert message == "--model base contradicts the configuration of Hugging Face directory hf; remove it"
+    assert message == "--model base contradicts the configuration of Hugging Face directory hf; remove --model"
 
 
 def test_a_preset_takes_the_size_of_the_vocabulary(command: Command) -> None:

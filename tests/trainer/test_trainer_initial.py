@@ -293,7 +293,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         message_of(tmp_path / "no")
         == f"{tmp_path / 'no'} does not exist; it must be a directory or a TF1 checkpoint (no.index)"
     )
-    assert message_of(tmp_path).startswith(f"{tmp_path} holds no model: no model.safetensors, no TF1")
+    assert message_of(tmp_path).startswith(f"{tmp_path} holds no model (no checkpoint of a run, no model.safetensors")
     (tmp_path / "text.txt").touch()
     assert message_of(tmp_path / "text.txt").endswith("must be a TF1 checkpoint or model.safetensors, got another file")
     (tmp_path / "checkpoints").mkdir()

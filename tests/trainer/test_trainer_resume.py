@@ -234,7 +234,9 @@ def test_a_second_process_is_refused(
     with locked("run"):
         refused = command(*arguments(material, Path("run"), model=material.dropout), *["--overwrite"] * overwrite)
     assert refused.code == 1
-    assert refused.error == ("run: another run is writing to this directory; wait for it, or pass another --output-dir")
+    assert refused.error == (
+        "run: another command is writing to this directory; wait for it, or pass another --output-dir"
+    )
     assert contents(Path("run")) == before
 
 

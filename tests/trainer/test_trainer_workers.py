@@ -201,7 +201,7 @@ def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path:
     run.mkdir()
     with locked(run):
         first, second = (finish(process, 1) for process in start_workers(arguments(material, run)))
-    assert "another run is writing to this directory" in first.splitlines()[-1]
+    assert "another command is writing to this directory" in first.splitlines()[-1]
     assert "lost another worker before the first step" in second.splitlines()[-1]
 
 

@@ -111,7 +111,7 @@ def initial(source: Path) -> Initial:
     if pickles:
         raise _pickle(pickles[0])
     raise TrainerError(
-        f"{source} holds no model: no {TENSORS}, no TF1 checkpoint (*.index), and no checkpoint of a run",
+        f"{source} holds no model (no checkpoint of a run, no {TENSORS}, no TF1 checkpoint); pass a directory with one",
         kind="input",
         path=source,
     )
@@ -288,7 +288,7 @@ def _tensors(file: Path) -> dict[str, NDArray[Any]]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        message = f"reading {file} needs safetensors; install it with pip install '.[train]' in the checkout"
+        message = f"reading {file} needs safetensors; install it with pip install '.[train]' in the clone"
         raise TrainerError(message, kind="io", path=file) from None
     try:
         with safe_open(file, "np") as stored:

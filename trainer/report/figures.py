@@ -149,7 +149,7 @@ def draw(plot: Plot) -> str:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
     except ImportError:
-        message = "the report needs matplotlib; install it with pip install '.[train]' in the checkout"
+        message = "the report needs matplotlib; install it with pip install '.[train]' in the clone"
         raise TrainerError(message, kind="io") from None
 
     # Newer versions of matplotlib have types for the names of their settings, and older ones do not.

@@ -393,7 +393,7 @@ def check_held_out(training: Data, held_out: Data) -> None:
         for file in held_out.source.files:
             if os.path.realpath(file) in seen:
                 raise TrainerError(
-                    f"{file}: it is in `records` and in `eval_records`; evaluate on records that are not trained on",
+                    f"{file} is in `records` and in `eval_records`; evaluate on records that are not trained on",
                     kind="option",
                     path=Path(file),
                     option="eval_records",

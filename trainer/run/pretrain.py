@@ -247,7 +247,7 @@ def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Call
                 f"{what}; use a smaller model or shorter instances, or pass micro_batch_size={micro} to try anyway"
             )
         # Only a warning: it is an estimate, and the user chose the value.
-        warn(f"{what}; micro_batch_size={best} would fit" if best < micro else what)
+        warn(f"{what}; pass micro_batch_size={best}, which fits" if best < micro else what)
     widths = _widths(job, hardware, micro, before)
     resolved = Resolved(
         micro,

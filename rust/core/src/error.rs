@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation.
-    #[error("{action} {}: {source}{}", path.display(), advice(source))]
+    #[error("{action} {}: {}{}", path.display(), without_number(source), advice(source))]
     Io {
         /// The operation, as a verb phrase: "cannot read", "cannot write".
         action: &'static str,
@@ -277,7 +277,7 @@ impl Error {
 
     /// Returns the [`Error::System`] for threads that could not be started.
     pub fn threads(count: usize, source: &dyn std::fmt::Display) -> Self {
-        let reason = format!("cannot start {count} threads: {source}; pass a smaller `num_threads`");
+        let reason = format!("cannot start {count} threads: {}; pass a smaller `num_threads`", without_number(source));
         Self::System { option: Some("num_threads"), reason }
     }
 
@@ -310,6 +310,12 @@ fn place(path: Option<&Path>) -> String {
 /// Returns a count with its noun: "1 file", "2 files".
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Returns the reason that the system gives, without its number: " (os error 2)".
+pub(crate) fn without_number(source: &dyn std::fmt::Display) -> String {
+    let text = source.to_string();
+    text.rfind(" (os error ").map(|at| text[..at].to_owned()).unwrap_or(text)
 }
 
 fn advice(source: &std::io::Error) -> &'static str {
@@ -358,10 +364,15 @@ mod tests {
         type Row = (Error, &'static str, [&'static str; 7]);
         let path = || PathBuf::from("a.txt");
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
-        let rows: [Row; 18] = [
+        let rows: [Row; 19] = [
             (
                 Error::io("cannot read", "a.txt", missing()),
                 "cannot read a.txt: entity not found",
+                ["io", "a.txt", "", "", "", "", ""],
+            ),
+            (
+                Error::io("cannot read", "a.txt", std::io::Error::from_raw_os_error(libc::ENOENT)),
+                "cannot read a.txt: No such file or directory",
                 ["io", "a.txt", "", "", "", "", ""],
             ),
             (

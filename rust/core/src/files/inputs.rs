@@ -235,7 +235,7 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
                 "output",
                 output,
                 format!(
-                    "this output is inside the input {}, so the next run would read it as text; pass another path",
+                    "this output is inside the input {}, so the next command would read it as text; pass another path",
                     input.display()
                 ),
             ));

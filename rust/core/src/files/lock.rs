@@ -153,7 +153,7 @@ pub fn claim(directory: &Path) -> Result<DirectoryLock> {
 /// is created, and removed at the end if it is empty.
 ///
 /// # Errors
-/// [`Error::Data`] if another run is writing `path`; [`Error::Io`] if the directory cannot be written to.
+/// [`Error::Data`] if another command is writing `path`; [`Error::Io`] if the directory cannot be written to.
 pub fn claim_whole(path: &Path) -> Result<DirectoryLock> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let mut tries = 0;
@@ -167,7 +167,7 @@ pub fn claim_whole(path: &Path) -> Result<DirectoryLock> {
             Err(error) => return Err(error),
         };
         let mut lock = lock.ok_or_else(|| {
-            Error::data(path, "another run is writing this output; wait for it, or pass another path")
+            Error::data(path, "another command is writing this output; wait for it, or pass another path")
         })?;
         lock.made = made;
         return Ok(lock);
@@ -199,7 +199,7 @@ fn is_missing(error: &Error) -> bool {
 }
 
 fn busy(directory: &Path) -> Error {
-    Error::data(directory, "another run is writing to this directory; wait for it, or pass another `output_dir`")
+    Error::data(directory, "another command is writing to this directory; wait for it, or pass another `output_dir`")
 }
 
 #[cfg(test)]
@@ -218,7 +218,7 @@ mod tests {
         copy.owner = Some(std::process::id() ^ 1);
         drop(copy);
         let error = lock(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("another run is writing to this directory"), "{error}");
+        assert!(error.contains("another command is writing to this directory"), "{error}");
         drop(held);
         lock(directory.path()).unwrap();
         drop(inherited);
@@ -241,7 +241,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("a/b");
         let held = claim(&directory).unwrap();
-        assert!(claim(&directory).unwrap_err().to_string().contains("another run is writing to this directory"));
+        assert!(claim(&directory).unwrap_err().to_string().contains("another command is writing to this directory"));
         assert!(directory.is_dir());
         drop(held);
         assert!(!root.path().join("a").exists());
@@ -261,7 +261,7 @@ mod tests {
         let held = claim_whole(&path).unwrap();
         assert!(!path.exists() && root.path().join("new/.out.lock").exists());
         let error = claim_whole(&root.path().join("new/../new/out")).unwrap_err().to_string();
-        assert!(error.contains("another run is writing this output"), "{error}");
+        assert!(error.contains("another command is writing this output"), "{error}");
         claim_whole(&root.path().join("new/other")).unwrap();
         drop(held);
         assert!(!root.path().join("new").exists());

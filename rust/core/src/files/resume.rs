@@ -44,35 +44,47 @@ impl Difference {
         Some(Self::new(format!("{name}{link}{}, not {}", text(existing), text(now))))
     }
 
+    /// Returns that the tokenizer differs. Its digest, which says so, means nothing to a reader.
+    pub fn tokenizer() -> Self {
+        Self::new("another tokenizer or other text rules")
+    }
+
     /// Compares the values of all options, in the order of their names.
     pub fn of_options(existing: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
-        let mut found = Self::of_all(existing, now, "=");
-        for (name, difference) in &mut found {
-            difference.keep = existing.get(name.as_str()).map(|value| match value {
-                Value::String(text) => text.clone(),
-                value => value.to_string(),
-            });
+        Self::of_all(existing, now).into_iter().map(|(_, difference)| difference).collect()
+    }
+
+    /// Compares what identifies the input of two outputs, in the order of the names. Digests are not shown.
+    pub fn of_input(existing: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
+        let mut found = Vec::new();
+        for (name, difference) in Self::of_all(existing, now) {
+            let difference = match name.as_str() {
+                "documents" | "input" | "token_store" => Self::new("another input"),
+                "tokenizer_digest" => Self::tokenizer(),
+                _ => difference,
+            };
+            if !found.contains(&difference) {
+                found.push(difference);
+            }
         }
-        found.into_iter().map(|(_, difference)| difference).collect()
+        found
     }
 
-    /// Compares all values that are not options, in the order of their names.
-    pub fn of_values(existing: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Self> {
-        Self::of_all(existing, now, " ").into_iter().map(|(_, difference)| difference).collect()
-    }
-
-    fn of_all<'a>(
-        existing: &'a Map<String, Value>,
-        now: &'a Map<String, Value>,
-        link: &str,
-    ) -> Vec<(&'a String, Self)> {
+    fn of_all<'a>(existing: &'a Map<String, Value>, now: &'a Map<String, Value>) -> Vec<(&'a String, Self)> {
         let mut names: Vec<_> = existing.keys().chain(now.keys()).collect();
         names.sort();
         names.dedup();
-        names
-            .into_iter()
-            .filter_map(|name| Some((name, Self::between(name, link, existing.get(name), now.get(name))?)))
-            .collect()
+        let mut found = Vec::new();
+        for name in names {
+            if let Some(mut difference) = Self::between(name, "=", existing.get(name), now.get(name)) {
+                difference.keep = existing.get(name).map(|value| match value {
+                    Value::String(text) => text.clone(),
+                    value => value.to_string(),
+                });
+                found.push((name, difference));
+            }
+        }
+        found
     }
 }
 
@@ -85,15 +97,15 @@ pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Differ
     let aim = if is_complete { "keep it" } else { "resume" };
     let keep = match differences {
         [] => return Ok(()),
-        [Difference { keep: Some(value), .. }] => format!("pass {value} to {aim}, "),
-        all if all.iter().all(|it| it.keep.is_some()) => format!("pass the earlier values to {aim}, "),
+        [Difference { keep: Some(value), .. }] => format!("{value} to {aim}, "),
+        all if all.iter().all(|it| it.keep.is_some()) => format!("the earlier values to {aim}, "),
         _ => String::new(),
     };
     let what: Vec<_> = differences.iter().map(|it| it.what.as_str()).collect();
     Err(Error::exists(
         output,
         format!(
-            "{made} with {}; {keep}pass overwrite=True to replace it, or another `output_dir`",
+            "{made} with {}; pass {keep}overwrite=True to replace it, or another `output_dir`",
             what.join(", and with ")
         ),
     ))
@@ -130,14 +142,13 @@ mod tests {
         now.insert("dupe_factor".into(), json!(3));
         assert_eq!(
             message(true, &Difference::of_options(&existing, &now)),
-            "out: made with dupe_factor=2, not 3; pass 2 to keep it, pass overwrite=True to replace it, or another \
-             `output_dir`"
+            "out: made with dupe_factor=2, not 3; pass 2 to keep it, overwrite=True to replace it, or another `output_dir`"
         );
         now.insert("rng".into(), json!("reference"));
         assert_eq!(
             message(false, &Difference::of_options(&existing, &now)),
             "out: begun with dupe_factor=2, not 3, and with rng=fast, not reference; pass the earlier values to \
-             resume, pass overwrite=True to replace it, or another `output_dir`"
+             resume, overwrite=True to replace it, or another `output_dir`"
         );
         now = existing.clone();
         now.insert("ngram".into(), json!(3));
@@ -148,13 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn differences_that_are_not_options() {
-        let existing = map(&json!({"tokenizer_digest": "abc", "input": [1], "same": 1}));
-        let now = map(&json!({"tokenizer_digest": "xyz", "input": [2], "same": 1}));
+    fn inputs_that_differ() {
+        let existing = map(&json!({"tokenizer_digest": "abc", "token_store": "ab", "on_bad_utf8": "error"}));
+        let mut now = map(&json!({"tokenizer_digest": "xyz", "input": [2], "on_bad_utf8": "error"}));
         assert_eq!(
-            message(true, &Difference::of_values(&existing, &now)),
-            "out: made with another input, and with tokenizer_digest abc, not xyz; pass overwrite=True to \
+            message(true, &Difference::of_input(&existing, &now)),
+            "out: made with another input, and with another tokenizer or other text rules; pass overwrite=True to \
              replace it, or another `output_dir`"
+        );
+        now = existing.clone();
+        now.insert("on_bad_utf8".into(), json!("replace"));
+        assert_eq!(
+            message(false, &Difference::of_input(&existing, &now)),
+            "out: begun with on_bad_utf8=error, not replace; pass error to resume, overwrite=True to replace it, or \
+             another `output_dir`"
         );
     }
 }

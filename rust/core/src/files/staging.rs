@@ -27,7 +27,7 @@ impl Staging {
     /// Creates the hidden directory for `output`, which `command` writes. Restores or removes what a killed run left.
     ///
     /// # Errors
-    /// [`Error::Data`] if another run is writing the same output; the error that `cannot_write` returns if the system
+    /// [`Error::Data`] if another command is writing the same output; the error that `cannot_write` returns if the system
     /// refuses.
     pub fn open(output: &Path, command: &str, cannot_write: fn(&Path, io::Error) -> Error) -> Result<Self> {
         let lock = claim_whole(output)?;

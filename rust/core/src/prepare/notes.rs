@@ -76,7 +76,7 @@ pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Optio
         }
     }
     let also = if lines.is_empty() { String::new() } else { format!("; also dropped: {}", lines.join(", ")) };
-    Some(format!("no document is left of {}: {}{also}", summary.documents_read, documents.join(", ")))
+    Some(format!("no document is left of {}; dropped: {}{also}", summary.documents_read, documents.join(", ")))
 }
 
 fn plural(count: u64, forms: [&'static str; 2]) -> &'static str {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
+use crate::error::without_number;
 use crate::files::staging::Staging;
 use crate::{Error, Result};
 
@@ -261,7 +262,7 @@ impl Writer {
     /// Creates the hidden directory and the files in it.
     ///
     /// # Errors
-    /// [`Error::Io`] if they cannot be created; [`Error::Data`] if another run is writing the same output.
+    /// [`Error::Io`] if they cannot be created; [`Error::Data`] if another command is writing the same output.
     pub fn create(target: Target, overwrite: bool) -> Result<Self> {
         let staging = Staging::open(&target.path, "prepare-text", cannot_write)?;
         let inside = staging.create_files()?;
@@ -352,14 +353,18 @@ impl Writer {
 pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     if source.raw_os_error() == Some(libc::EMFILE) {
+        let what = without_number(&source);
         let reason =
-            format!("cannot write: {source}; pass fewer `num_shards`, or raise the limit on open files (ulimit -n)");
+            format!("cannot write: {what}; pass fewer `num_shards`, or raise the limit on open files (ulimit -n)");
         return Error::data(path, reason);
     }
     if matches!(source.kind(), StorageFull | QuotaExceeded) {
         return Error::data(
             path,
-            format!("cannot write: {source}; nothing was kept: free some space and run the same command again"),
+            format!(
+                "cannot write: {}; nothing was kept: free some space and run the same command again",
+                without_number(&source)
+            ),
         );
     }
     Error::io("cannot write", path, source)
@@ -394,7 +399,7 @@ mod tests {
         writer.push(["a\n", "b\n"].into_iter());
         writer.flush(true).unwrap();
         assert_eq!(names(&directory.path().join("new")), [".corpus.txt.lock", ".corpus.txt.prepare-text.tmp"]);
-        assert!(Writer::create(target.clone(), true).is_err_and(|error| error.to_string().contains("another run")));
+        assert!(Writer::create(target.clone(), true).is_err_and(|error| error.to_string().contains("another command")));
         drop(writer);
         assert!(!directory.path().join("new").exists());
         write(target.clone(), &["a\nb\n", "c\n"]);

@@ -443,7 +443,7 @@ impl Sink {
         let stale = outputs.training.held_out(None, TextCompression::Auto);
         if outputs.held_out.is_none() && stale.path().exists() {
             summary.warnings.push(format!(
-                "{} is from an earlier run; its documents may now be in the training text: remove it",
+                "{} is from an earlier command; its documents may now be in the training text: remove it",
                 stale.path().display()
             ));
         }

@@ -242,7 +242,7 @@ fn nothing_left_says_why() {
     let mut case = Case::new(&[("a.txt", "A text. Another.")]);
     case.options.clean.min_document_chars = 100;
     let error = case.error();
-    assert_eq!(error.as_str(), "no document is left of 1: 1 shorter than min_document_chars=100");
+    assert_eq!(error.as_str(), "no document is left of 1; dropped: 1 shorter than min_document_chars=100");
     case.dry_run = true;
     assert_eq!(case.run().unwrap().warnings, [error]);
     let empty = Case::new(&[("a.txt", ""), ("b.txt", "\n \n")]);

@@ -109,8 +109,8 @@ pub fn make_records(
         (Some(store), RngKind::Reference) => Err(Error::conflict_at(
             "rng",
             store,
-            "rng='reference' needs the text, not a token store, which does not keep unknown characters; pass the text, or \
-             rng='fast'",
+            "rng='reference' needs the corpus, not a token store, which does not keep unknown characters; pass the corpus, \
+             or rng='fast'",
         )),
         (None, RngKind::Fast) => job.with_text(inputs, progress),
         (None, RngKind::Reference) => job.in_reference_order(inputs, progress),

@@ -60,7 +60,7 @@ impl Header {
             Difference::of("format_version", Some(&json!(self.format_version)), Some(&json!(now.format_version)));
         let mut all: Vec<_> = version.into_iter().collect();
         all.extend(Difference::of_options(&there, &now.options));
-        all.extend(Difference::of_values(&self.input, &now.input));
+        all.extend(Difference::of_input(&self.input, &now.input));
         // If anything else differs, another number of instances may just follow from it.
         if all.is_empty() && now.instances.is_some() {
             let [there, now] = [self, now].map(|it| json!(it.instances.unwrap_or_default()));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::error::counted;
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
 use crate::files::resume::{Difference, check_same, not_ours};
@@ -126,7 +127,9 @@ impl Journal {
         let version = Difference::of("format version", Some(&json!(version)), Some(&json!(self.version)));
         let mut all: Vec<_> = version.into_iter().collect();
         let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
-        all.extend(Difference::of_values(&map(tokenizer), &map(&self.tokenizer)));
+        if *tokenizer != self.tokenizer {
+            all.push(Difference::tokenizer());
+        }
         let (mut there, now) = (map(settings), map(&self.settings));
         // A setting that no longer exists does not affect anything.
         there.retain(|name, _| now.contains_key(name));
@@ -155,7 +158,7 @@ fn other_inputs(there: &[InputRecord], now: &[InputRecord]) -> Option<Difference
     Some(Difference::new(match there.iter().zip(now).find(|(there, now)| there != now) {
         Some((there, now)) if there.path == now.path => format!("other contents of {}", now.path),
         Some((there, now)) => format!("input {}, not {}", there.path, now.path),
-        None if there.len() != now.len() => format!("{} inputs, not {}", there.len(), now.len()),
+        None if there.len() != now.len() => format!("{}, not {}", counted(there.len(), "input"), now.len()),
         None => return None,
     }))
 }

@@ -22,8 +22,8 @@ impl Tokenizer {
         let broken = |reason: String| Error::tokenizer(path, reason);
         let not_a_model = |what: String| {
             broken(format!(
-                "{what}; it should be the .model file that SentencePiece's trainer or `albert-fast train-tokenizer` \
-                 writes (a WordPiece vocabulary goes with Tokenizer.from_vocab_file)"
+                "{what}; pass the .model file that SentencePiece's trainer or `albert-fast train-tokenizer` writes \
+                 (a WordPiece vocabulary goes with Tokenizer.from_vocab_file)"
             ))
         };
         if bytes.is_empty() {

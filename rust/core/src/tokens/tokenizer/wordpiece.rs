@@ -66,7 +66,7 @@ impl Vocabulary {
 /// Returns the message for an entry that is on two lines, the second of which is `line`.
 fn twice(entry: &str, line: &str, first: u64, second: u64) -> String {
     let (what, shown) = if entry == BLANK {
-        ("a vocabulary must not have more than one blank line".to_owned(), String::new())
+        ("a vocabulary must have at most one blank line".to_owned(), String::new())
     } else {
         let shown = if line.trim_matches(is_python_space) == entry {
             format!("{entry:?}")
@@ -76,10 +76,10 @@ fn twice(entry: &str, line: &str, first: u64, second: u64) -> String {
         ("an entry must be on one line only".to_owned(), format!("{shown} "))
     };
     format!(
-        "{what}: {shown}{} line {first} too, and programs number the lines after it differently; delete line {second} for \
-         the ids of google-research's BERT and ALBERT, or write a name that occurs nowhere else, such as [unused{first}], on line {first} \
-         for those of transformers",
-        if entry == BLANK { "so is" } else { "is on" },
+        "{what}: {shown}{}, and programs number the lines after it differently; delete line {second} for the ids of \
+         google-research's BERT and ALBERT, or write a name that occurs nowhere else, such as [unused{first}], on line \
+         {first} for those of transformers",
+        if entry == BLANK { format!("line {first} is blank too") } else { format!("is on line {first} too") },
     )
 }
 
@@ -209,13 +209,13 @@ mod tests {
         let said = |file: &str| Vocabulary::read(file).unwrap_err();
         let (line, reason) = said("the\na\nan\na\n");
         assert_eq!(line, 4);
-        assert!(reason.contains("\"a\" stands on line 2 too"), "{reason}");
+        assert!(reason.contains("\"a\" is on line 2 too"), "{reason}");
         assert!(reason.contains("delete line 4"), "{reason}");
         let (line, reason) = said("the\nthe 7\n");
         assert_eq!(line, 2);
-        assert!(reason.contains("\"the\", the first word of \"the 7\", stands on line 1 too"), "{reason}");
+        assert!(reason.contains("\"the\", the first word of \"the 7\", is on line 1 too"), "{reason}");
         for file in ["a\n\n\n", "\na\n \n", "a\n\t\n\u{3000}\n", "\u{feff}\n\n"] {
-            assert!(said(file).1.contains("more than one blank line: so is line"), "{file:?}");
+            assert!(said(file).1.contains("at most one blank line: line"), "{file:?}");
         }
         assert_eq!(said("a\nb\rc\n").0, 2);
         assert_eq!(said("a\rb\rc").0, 1);
