@@ -263,8 +263,8 @@ def test_data_of_another_tokenizer(run: Path, material: Material, command: Comma
 def test_checkpoints_that_are_none(run: Path, material: Material, command: Command) -> None:
     for path, reason in (
         (Path("nowhere"), "does not exist"),
-        (material.held_out, "holds nothing to start from: no model.safetensors, no TF1 checkpoint (*.index)"),
-        (material.small, "is neither a TF1 checkpoint nor a model.safetensors"),
+        (material.held_out, "holds no model (no checkpoint of a run, no model.safetensors, no TF1 checkpoint); pass a"),
+        (material.small, "must be a TF1 checkpoint or model.safetensors, got another file"),
         (checkpoint(run, 5), "does not exist"),
     ):
         done = command("evaluate", "--checkpoint", path, "--records", material.held_out)

@@ -453,6 +453,7 @@ def test_checkpoints_that_are_none(command: Command) -> None:
     words = ("--checkpoint", "mixed", "--output-dir", "out", "--to", "tf1", "--optimizer-state")
     message = refused(command, *words)
     assert message.startswith("checkpoint mixed/checkpoints/step-")
+    assert message.endswith(" holds no optimizer state; remove --optimizer-state")
 
 
 def test_options_that_contradict(command: Command) -> None:
