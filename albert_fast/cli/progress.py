@@ -22,6 +22,8 @@ def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, don
     rate = (done - done_before) / elapsed if elapsed > 0 else 0.0
     amount = quantity(done, unit)
     if total > 0:
+        # "3 of 10 batches", but "1.2 MB of 1.2 GB".
+        amount = amount if unit == "bytes" else f"{done:,}"
         amount += f" of {quantity(total, unit)} ({100 * done / total:.0f}%)"
     line = f"{stage}: {amount}"
     if rate > 0:

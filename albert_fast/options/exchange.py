@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from albert_fast.errors import option_error
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options.base import REQUIRED, option
 from albert_fast.options.shared import INPUT, OUTPUT, TOKENIZER, ConfigFile, OtherTokenizer, TextRules
 
@@ -63,8 +63,8 @@ class Export(ConfigFile, TextRules, OtherTokenizer):
                 "dtype", "float32 with to='tf1', because google-research/ALBERT reads nothing else", self.dtype
             )
         if self.to == "huggingface" and self.optimizer_state:
-            rule = "false with to='huggingface', because a Hugging Face directory holds no optimizer state"
-            raise option_error("optimizer_state", rule, value=True)
+            message = "optimizer_state needs to='tf1', because a Hugging Face directory holds no optimizer state"
+            raise AlbertFastError(message, kind="option", option="optimizer_state", value=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

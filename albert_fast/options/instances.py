@@ -96,7 +96,7 @@ class StreamOptions(MaskOptions, InstanceShape):
     def validate(self) -> None:
         most = self.max_predictions_per_seq
         if most is not None and most > self.max_seq_length:
-            raise too_many_predictions(most, self.max_seq_length)
+            raise too_many_predictions(most, self.max_seq_length, self.masked_lm_prob)
 
     @property
     def predictions(self) -> int:
@@ -105,6 +105,8 @@ class StreamOptions(MaskOptions, InstanceShape):
         return max(1, round(self.masked_lm_prob * self.max_seq_length)) if most is None else most
 
 
-def too_many_predictions(most: int, length: int) -> AlbertFastError:
-    """Returns the error for more predictions than an instance has tokens."""
-    return option_error("max_predictions_per_seq", f"at most max_seq_length ({length})", most)
+def too_many_predictions(most: int, length: int, fraction: float) -> AlbertFastError:
+    """Returns the error for more predictions than an instance has tokens, with the number that masks `fraction`."""
+    # `most` may be the default, while the user only passed a short length.
+    advice = f"pass max_predictions_per_seq={max(1, round(fraction * length))}"
+    return option_error("max_predictions_per_seq", f"at most max_seq_length ({length})", most, advice)

@@ -71,7 +71,7 @@ class InstanceOptions(MaskRules, InstanceShape):
 
     def validate(self) -> None:
         if self.max_predictions_per_seq > self.max_seq_length:
-            raise too_many_predictions(self.max_predictions_per_seq, self.max_seq_length)
+            raise too_many_predictions(self.max_predictions_per_seq, self.max_seq_length, self.masked_lm_prob)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

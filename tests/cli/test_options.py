@@ -163,7 +163,8 @@ def test_a_range_error_names_the_flag(command: Command) -> None:
     flags = ["--output-dir", "o", "--tokenizer", "x"]
     result = command("make-records", "a.txt", *flags, "--max-predictions-per-seq", 600)
     assert result.code == 2
-    assert result.error == "--max-predictions-per-seq must be at most --max-seq-length (512), got 600"
+    rule = "--max-predictions-per-seq must be at most --max-seq-length (512), got 600"
+    assert result.error == f"{rule}; pass --max-predictions-per-seq 77"
     result = command("prepare-text", "a.txt", "--output", "b", "--eval-fraction", 5)
     assert result.code == 2
     assert result.error == "--eval-fraction must be a number of at least 0 and below 1, got 5"

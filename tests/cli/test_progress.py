@@ -45,7 +45,7 @@ def test_a_line_has_rate_and_time_left() -> None:
     assert line == "tokenizing: 25.0 MB of 100.0 MB (25%), 5.0 MB/s, 15s left"
     assert plain_line("reading", "lines", 10, 0, 2.0) == "reading: 10 lines, 5 lines/s"
     resumed = plain_line("writing", "records", 900, 1000, 10.0, done_before=800)
-    assert resumed == "writing: 900 records of 1,000 records (90%), 10 records/s, 10s left"
+    assert resumed == "writing: 900 of 1,000 records (90%), 10 records/s, 10s left"
 
 
 def test_a_log_gets_a_line_every_five_seconds() -> None:

@@ -81,13 +81,16 @@ impl TokenStore {
         let path = directory.join(META_FILE);
         let text = match std::fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let unfinished = directory.join(super::JOURNAL_FILE).is_file();
-                let advice = if unfinished {
-                    "tokenizing is not finished: run the same tokenize command again to resume"
+                if directory.join(super::JOURNAL_FILE).is_file() {
+                    let reason = "this token store is not complete; run the same tokenize command again to resume";
+                    return Err(Error::data(directory, reason));
+                }
+                let reason = if directory.exists() {
+                    format!("this is not a token store (it has no {META_FILE})")
                 } else {
-                    "this is not a token store: make one with albert-fast tokenize"
+                    "no such file or directory".to_owned()
                 };
-                return Err(Error::data(directory, format!("there is no {META_FILE}; {advice}")));
+                return Err(Error::data(directory, format!("{reason}; make a token store with albert-fast tokenize")));
             }
             text => text.map_err(|e| Error::io("cannot read", &path, e))?,
         };

@@ -205,10 +205,11 @@ fn descriptions_that_cannot_be_used() {
     fs::write(&meta, &good).unwrap();
     assert!(message(directory.path()).contains("the file does not exist"));
     fs::remove_file(&meta).unwrap();
-    assert!(message(directory.path()).contains("not a token store"));
+    assert!(message(directory.path()).ends_with("(it has no meta.json); make a token store with albert-fast tokenize"));
+    assert!(message(Path::new("none")).starts_with("none: no such file or directory; make a token store"));
     assert!(!TokenStore::is_store(directory.path()));
     fs::write(directory.path().join(JOURNAL_FILE), "{}").unwrap();
-    assert!(message(directory.path()).contains("not finished"));
+    assert!(message(directory.path()).contains("this token store is not complete; run the same"));
 }
 
 #[test]
