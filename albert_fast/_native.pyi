@@ -46,6 +46,13 @@ __version__: str
 def defaults() -> dict[str, dict[str, Any]]:
     """Returns the core's own defaults, by stage ("prepare", "tokenize", "instances", "masks", "records") and option."""
 
+def masking_warning(options_json: str) -> str | None:
+    """Returns the warning of `make_records` if `max_predictions_per_seq` is too low for `masked_lm_prob`.
+
+    Args:
+        options_json: `InstanceOptions.to_json()`.
+    """
+
 def preprocess(text: str, *, lower_case: bool = True, keep_accents: bool = False) -> str:
     """Returns a line as the SentencePiece model gets it (tokenization.py: preprocess_text).
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from albert_fast._native import masking_warning
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, info, interruptible, warn, warn_of_replaced, write_config
 from albert_fast.cli.progress import Progress
@@ -15,18 +16,6 @@ from albert_fast.options import InstanceOptions, MakeRecords
 from albert_fast.records import make
 from albert_fast.text import duration, number
 from albert_fast.tokenizers.files import is_store
-
-
-def cap_warning(instances: InstanceOptions) -> str | None:
-    """Returns a warning if `max_predictions_per_seq` keeps full instances from reaching `masked_lm_prob`."""
-    most, length = instances.max_predictions_per_seq, instances.max_seq_length
-    wanted = max(1, round(length * instances.masked_lm_prob))
-    if instances.masked_lm_prob == 0 or most >= wanted:
-        return None
-    return (
-        f"only {100 * most / length:.1f}% of a full instance will be masked, not {100 * instances.masked_lm_prob:g}%: "
-        f"pass --max-predictions-per-seq {wanted}"
-    )
 
 
 @command(MakeRecords)
@@ -65,7 +54,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         inputs=options.inputs,
         reference=reference,
     )
-    warning = cap_warning(instances)
+    warning = masking_warning(instances.to_json())
     if warning:
         warn(warning)
     warn_of_boundary(opened, instances.word_boundary)
@@ -83,8 +72,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
         write_config(options.output_dir, "make-records", options, resolved={**instances.as_dict(), **rules})
     for message in result.get("warnings", []):
-        # The core warns about the same cap, but that warning was already shown before the work began.
-        if not (warning and "max_predictions_per_seq" in message):
+        if message != warning:  # which was shown before the work began
             warn(message)
     warn_of_replaced(result)
     if not result.get("already_complete") and not from_store:

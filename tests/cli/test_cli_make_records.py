@@ -11,7 +11,7 @@ import pytest
 from conftest import Command
 
 from albert_fast import _native
-from albert_fast.cli.make_records import cap_warning
+from albert_fast._native import masking_warning
 from albert_fast.errors import AlbertFastError
 from albert_fast.options import InstanceOptions, MakeRecords
 from albert_fast.options.records import REFERENCE
@@ -99,7 +99,7 @@ def test_the_reference_is_one_flag(command: Command, native: Native, model: Path
             512,
             20,
             0.15,
-            "only 3.9% of a full instance will be masked, not 15%: pass --max-predictions-per-seq 77",
+            "only 3.9% of a full instance will be masked, not 15%: pass max_predictions_per_seq=77",
         ),
         (512, 77, 0.15, None),
         (512, 76, 0.15, "only 14.8% of a full instance"),
@@ -109,13 +109,13 @@ def test_the_reference_is_one_flag(command: Command, native: Native, model: Path
 )
 def test_the_cap_on_predictions_is_told(length: int, predictions: int, share: float, warning: str | None) -> None:
     options = InstanceOptions(max_seq_length=length, max_predictions_per_seq=predictions, masked_lm_prob=share)
-    message = cap_warning(options)
+    message = masking_warning(options.to_json())
     assert (message is None) == (warning is None)
     assert message is None or (warning or "") in message
 
 
 def test_the_cap_is_told_once(command: Command, native: Native, model: Path) -> None:
-    native.result = {"warnings": ["max_predictions_per_seq 20 of 512 is 3.9 %", "something else"]}
+    native.result = {"warnings": [masking_warning(InstanceOptions().to_json()), "something else"]}
     result = command("make-records", "a.txt", "--tokenizer", model, "--output-dir", "out")
     assert result.err.count("3.9%") == 1
     assert "albert-fast: warning: something else\n" in result.err

@@ -40,7 +40,7 @@ mod native {
     #[pymodule_export]
     use super::prepare::prepare_text;
     #[pymodule_export]
-    use super::records::{RecordFile, instances, make_records, tokenize};
+    use super::records::{RecordFile, instances, make_records, masking_warning, tokenize};
     #[pymodule_export]
     use super::store::PyTokenStore;
     #[pymodule_export]

@@ -165,6 +165,12 @@ pub fn instance_options(json: &str) -> PyResult<InstanceOptions> {
     serde_json::from_str(json).map_err(|error| internal(format!("options: {error}")))
 }
 
+/// Returns the warning of `make_records` about a limit on masked tokens that is too low, or None.
+#[pyfunction]
+pub fn masking_warning(options_json: &str) -> PyResult<Option<String>> {
+    Ok(albert_fast_core::records::write::masking_warning(&instance_options(options_json)?))
+}
+
 /// Returns the instances of documents of ids in memory, in output order. The tests compare them with
 /// albert_fast.reference.
 #[pyfunction]

@@ -213,10 +213,8 @@ pub fn masking_warning(options: &InstanceOptions) -> Option<String> {
     let wanted = (length * options.masked_lm_prob).round_ties_even().max(1.0) as usize;
     (options.masked_lm_prob > 0.0 && wanted > most).then(|| {
         format!(
-            "max_predictions_per_seq={most} limits masking to {:.1}% of {} tokens, below masked_lm_prob ({}%); pass \
-             max_predictions_per_seq={wanted}",
+            "only {:.1}% of a full instance will be masked, not {}%: pass max_predictions_per_seq={wanted}",
             100.0 * most as f64 / length,
-            options.max_seq_length,
             // Not 14.000000000000002.
             (options.masked_lm_prob * 1e8).round() / 1e6,
         )
