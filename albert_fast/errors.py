@@ -16,7 +16,7 @@ class AlbertFastError(ValueError):
         kind: `"option"` (an option breaks its rule, or options contradict each other), `"exists"` (an output already
             exists), `"input"` (there is no input, or none that can be used), `"tokenizer"`, `"data"` (a file is damaged
             or of another kind), `"io"` (the operating system refused something), `"training"`, or `"internal"` (a bug
-            of albert-fast).
+            of albert-fast). The default is that of the class.
         path: the file or directory of the error.
         line: the line in `path`, from 1.
         byte: the byte in `line`, from 1, or in `path`, from 0, if there is no line.
@@ -25,11 +25,14 @@ class AlbertFastError(ValueError):
         value: what the option is.
     """
 
+    default_kind = "data"
+    """The kind of an error that does not say its own."""
+
     def __init__(
         self,
         message: str = "",
         *,
-        kind: str = "data",
+        kind: str | None = None,
         path: Path | None = None,
         line: int | None = None,
         byte: int | None = None,
@@ -38,7 +41,7 @@ class AlbertFastError(ValueError):
         value: Any = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind = self.default_kind if kind is None else kind
         self.path = path
         self.line = line
         self.byte = byte

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
 
 from albert_fast.errors import AlbertFastError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class TrainerError(AlbertFastError):
@@ -18,19 +14,7 @@ class TrainerError(AlbertFastError):
     The kind is "training" unless another one describes the error better.
     """
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        kind: str = "training",
-        path: Path | None = None,
-        line: int | None = None,
-        byte: int | None = None,
-        option: str | None = None,
-        rule: str | None = None,
-        value: Any = None,
-    ) -> None:
-        super().__init__(message, kind=kind, path=path, line=line, byte=byte, option=option, rule=rule, value=value)
+    default_kind = "training"
 
 
 def some(names: list[str], most: int = 3) -> str:

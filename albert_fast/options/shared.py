@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from albert_fast.options.base import MAX_THREADS, REQUIRED, Stage, option
 
@@ -118,31 +118,23 @@ class OutputDir(Stage):
     )
 
 
+def _threads(description: str) -> Any:
+    return option(None, description, OUTPUT, low=1, high=MAX_THREADS, shown="one per core")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Threads(Stage):
     """How many threads work."""
 
-    num_threads: int | None = option(
-        None,
-        "Number of threads. It does not change the output.",
-        OUTPUT,
-        low=1,
-        high=MAX_THREADS,
-        shown="one per core",
-    )
+    num_threads: int | None = _threads("Number of threads. It does not change the output.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchThreads(Threads):
     """How many threads make batches for TensorFlow."""
 
-    num_threads: int | None = option(
-        None,
-        "Number of threads that make or read batches, besides TensorFlow's own. It does not change the output.",
-        OUTPUT,
-        low=1,
-        high=MAX_THREADS,
-        shown="one per core",
+    num_threads: int | None = _threads(
+        "Number of threads that make or read batches, besides TensorFlow's own. It does not change the output."
     )
 
 
