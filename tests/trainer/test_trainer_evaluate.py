@@ -195,7 +195,7 @@ def test_records_that_do_not_fit(run: Path, material: Material, command: Command
         shutil.copy(file, "unknown")
     done = command("evaluate", "--checkpoint", tiny, "--records", "unknown")
     assert done.code == 1
-    assert "record 0 at byte 0: input_ids: " in done.error
+    assert "record 0 at byte 0: input_ids must be from 0 to 899, " in done.error
     assert "ids must be from 0 to 899" in done.error
 
     Path("empty").mkdir()
