@@ -10,9 +10,7 @@ from pathlib import Path
 from transformers import AlbertConfig, AlbertForMaskedLM, Trainer, TrainingArguments, set_seed
 
 import albert_fast.torch
-from albert_fast import Tokenizer, demo_corpus, prepare_text
-from albert_fast.options import TokenizerTrainingOptions
-from albert_fast.tokenizers.training import train
+from albert_fast import demo_corpus, prepare_text, train_tokenizer
 
 
 def main() -> None:
@@ -25,9 +23,7 @@ def main() -> None:
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = directory / "text.txt"
         prepare_text(raw, text, language="en")
-        spiece = directory / "spiece.model"
-        spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
-        tokenizer = Tokenizer.from_file(spiece)
+        tokenizer = train_tokenizer(text, directory / "tokenizer", vocab_size=1000)
         lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line]
         # A row has at most 64 tokens, because the model below has that many positions.
         rows = [{"input_ids": [tokenizer.cls_id, *tokenizer.encode(line)[:62], tokenizer.sep_id]} for line in lines]

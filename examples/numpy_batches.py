@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albert_fast import InstanceStream, Masker, Tokenizer, TokenStore, demo_corpus, prepare_text, tokenize
-from albert_fast.options import TokenizerTrainingOptions
-from albert_fast.tokenizers.training import train
+from albert_fast import InstanceStream, Masker, TokenStore, demo_corpus, prepare_text, tokenize, train_tokenizer
 
 
 def main() -> None:
@@ -24,9 +22,7 @@ def main() -> None:
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = directory / "text.txt"
         prepare_text(raw, text, language="en")
-        spiece = directory / "spiece.model"
-        spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
-        tokenizer = Tokenizer.from_file(spiece)
+        tokenizer = train_tokenizer(text, directory / "tokenizer", vocab_size=1000)
         tokenize([text], directory / "store", tokenizer)
         stream = InstanceStream(TokenStore(directory / "store"), batch_size=16, max_seq_length=64)
         print(stream)

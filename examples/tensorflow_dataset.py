@@ -15,9 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 import albert_fast.tf
-from albert_fast import InstanceStream, Tokenizer, demo_corpus, prepare_text, tokenize
-from albert_fast.options import TokenizerTrainingOptions
-from albert_fast.tokenizers.training import train
+from albert_fast import InstanceStream, demo_corpus, prepare_text, tokenize, train_tokenizer
 
 
 def main() -> None:
@@ -30,9 +28,7 @@ def main() -> None:
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = directory / "text.txt"
         prepare_text(raw, text, language="en")
-        spiece = directory / "spiece.model"
-        spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
-        tokenizer = Tokenizer.from_file(spiece)
+        tokenizer = train_tokenizer(text, directory / "tokenizer", vocab_size=1000)
         tokenize([text], directory / "store", tokenizer)
         source = InstanceStream(directory / "store", batch_size=16, max_seq_length=64)
 

@@ -11,9 +11,7 @@ from torch.utils.data import DataLoader
 from transformers import AlbertConfig, AlbertForPreTraining
 
 import albert_fast.torch
-from albert_fast import InstanceStream, Tokenizer, demo_corpus, prepare_text, tokenize
-from albert_fast.options import TokenizerTrainingOptions
-from albert_fast.tokenizers.training import train
+from albert_fast import InstanceStream, demo_corpus, prepare_text, tokenize, train_tokenizer
 
 
 def main() -> None:
@@ -26,9 +24,7 @@ def main() -> None:
         raw.write_text(demo_corpus.collect(200_000)[0], encoding="utf-8")
         text = directory / "text.txt"
         prepare_text(raw, text, language="en")
-        spiece = directory / "spiece.model"
-        spiece.write_bytes(train([str(text)], TokenizerTrainingOptions(vocab_size=1000)).model)
-        tokenizer = Tokenizer.from_file(spiece)
+        tokenizer = train_tokenizer(text, directory / "tokenizer", vocab_size=1000)
         tokenize([text], directory / "store", tokenizer)
         source = InstanceStream(directory / "store", batch_size=16, max_seq_length=64)
         # An item is already a batch, hence batch_size=None. The order is the same with any number of workers, or none.

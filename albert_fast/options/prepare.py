@@ -72,7 +72,7 @@ class PrepareOptions(Stage):
     language: str = option(
         "auto",
         "Language of the text, as an ISO 639-1 or 639-3 code such as de or deu. It decides which abbreviations do "
-        "not end a sentence. auto uses the language that a dump names, or detects one language per input from its "
+        "not end a sentence. auto uses the language that a dump names, or detects one language per file from its "
         "first texts. each detects one per document, which is slower. und uses only Unicode's rules.",
         SENTENCES,
         metavar="CODE",
