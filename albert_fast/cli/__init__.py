@@ -17,7 +17,7 @@ import typer
 from albert_fast import __version__
 from albert_fast._signals import as_ctrl_c
 from albert_fast.cli.build import stage_of
-from albert_fast.cli.common import CommandError, Stopped
+from albert_fast.cli.common import CommandError, OutputClosed, Stopped
 from albert_fast.cli.demo import demo
 from albert_fast.cli.evaluate import evaluate
 from albert_fast.cli.export import export
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with as_ctrl_c():
             code = _run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (OutputClosed, BrokenPipeError):
         # The reader has what it wanted (`| head`). Python's own flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -122,7 +122,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if _debug():
             raise
         return _fail(in_flags(str(error), getattr(error, "option", None)), error.exit_code)
-    except BrokenPipeError:
+    except (OutputClosed, BrokenPipeError):
         raise
     except OSError as error:
         if _debug():

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from albert_fast.cli import flags
-from albert_fast.cli.common import UsageError
+from albert_fast.cli.common import OutputClosed, UsageError
 from albert_fast.cli.config import callback
 from albert_fast.options import REQUIRED, Option, Stage, options_of
 
@@ -32,7 +32,11 @@ def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
         @functools.wraps(body)
         def run(context: typer.Context, **values: Any) -> Any:
             flags.begin(stage)
-            return body(_resolved(stage, context, values), given(context))
+            try:
+                return body(_resolved(stage, context, values), given(context))
+            except BrokenPipeError as error:
+                # typer would exit with 1.
+                raise OutputClosed from error
 
         parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         parameters += [_parameter(option) for option in options_of(stage).values()]

@@ -49,6 +49,10 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
         return stopped
 
 
+class OutputClosed(Exception):  # noqa: N818 - it is not an error
+    """Whatever read standard output, such as `head`, closed the pipe. Exit code 141."""
+
+
 def info(message: str) -> None:
     """Prints a line for the reader to standard error, so that standard output only has results."""
     print(f"albert-fast: {in_flags(message)}", file=sys.stderr, flush=True)

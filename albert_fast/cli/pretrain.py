@@ -31,7 +31,7 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
     r"""Train an ALBERT on a token store or on records. It uses all GPUs of the machine, or the CPU.
 
         albert-fast pretrain --tokens store --model base --output-dir run \
-            --eval-records held-out --batch-size 4096 --micro-batch-size 64
+            --eval-records held-out --batch-size 4096
 
     If the run is interrupted, run the same command again to resume from the newest checkpoint. To train on several
     machines, name them in TensorFlow's variable TF_CONFIG, and run the command on each.

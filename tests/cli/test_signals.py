@@ -165,3 +165,13 @@ def test_the_handler_of_ctrl_c_is_as_before_once_modules_are_loaded() -> None:
             assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_the_pipe_that_reads_the_output_is_closed(tmp_path: Path) -> None:
+    """More is printed than a pipe holds, and its reader ends after the first line."""
+    records = SPIECE.parents[1] / "records" / "default-128-00000-of-00001.tfrecord.gz"
+    words = f"{sys.executable} -m albert_fast inspect-records {records} -n 1000"
+    script = f"{words} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert len(done.stdout.splitlines()) == 1
