@@ -31,6 +31,7 @@ __all__ = [
     "instance_batches",
     "instances",
     "make_records",
+    "masking_warning",
     "prepare_text",
     "preprocess",
     "record_batches",
