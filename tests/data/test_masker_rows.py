@@ -32,7 +32,7 @@ class Ragged:
 
 
 class SymbolicTensor:
-    """A tensor of a graph, as TensorFlow has it."""
+    """A tensor of a graph, which has no values yet. TensorFlow raises the same error for it."""
 
     ndim = 2
 
