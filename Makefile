@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # How many tests run at a time, each in its own process; 0 runs them in one process.
 WORKERS ?= 2
-# Cargo's profile for the extension. CI uses `dev`, which shares its libraries with the Rust tests.
+# Cargo's profile for the extension. CI uses `dev`, which takes less time to build.
 PROFILE ?= release
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
