@@ -8,10 +8,10 @@
 pub mod beside;
 mod cache;
 mod load;
-mod normalizer;
-mod proto;
+pub(super) mod normalizer;
+pub(super) mod proto;
 mod text;
-mod trie;
+pub(super) mod trie;
 mod unigram;
 mod wordpiece;
 
