@@ -1,4 +1,4 @@
-//! Turns a corpus into tokenized documents: tokenizers, the token store, and the code that fills it.
+//! Turns a corpus into tokenized documents: tokenizers and their training, the token store, and the code that fills it.
 
 pub mod changes;
 pub mod corpus;
@@ -7,4 +7,5 @@ pub mod line_encoder;
 pub mod store;
 pub mod tokenize;
 pub mod tokenizer;
+pub mod training;
 pub mod vocab;

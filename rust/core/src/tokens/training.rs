@@ -1,0 +1,87 @@
+//! Trains `SentencePiece` unigram models: the bytes that `sentencepiece.SentencePieceTrainer` 0.2.3 writes for the same
+//! lines and options, for any number of threads.
+//!
+//! All that matters of a text is its distinct words, their numbers, and what follows them. Pieces begin as the strings
+//! that repeat ([`seeds`]); then expectation maximization gives them scores and removes those that the text loses least
+//! without ([`em`]), until the vocabulary has its size ([`finish`]).
+//!
+//! Sums are float32 in `SentencePiece`'s order, and `exp`, `log` and `log1p` are the system's, as they are for
+//! `SentencePiece`.
+
+mod alphabet;
+mod corpus;
+mod em;
+mod finish;
+mod interner;
+mod lattice;
+mod meta;
+mod options;
+mod rivals;
+mod rule;
+mod seeds;
+
+pub use corpus::Dropped;
+pub use options::{Normalization, Options};
+
+use rayon::ThreadPool;
+
+use crate::{Error, Progress, Result};
+use corpus::{Counted, Reader};
+use meta::MetaPieces;
+use rule::PieceRule;
+
+/// Takes the lines of a text, and trains a model on them.
+#[derive(Debug)]
+pub struct Training {
+    options: Options,
+    meta: MetaPieces,
+    reader: Reader,
+}
+
+impl Training {
+    /// Prepares a training.
+    ///
+    /// # Errors
+    /// An option is out of range, or special pieces contradict each other.
+    pub fn new(options: Options) -> Result<Self> {
+        options.validate()?;
+        let meta = meta::meta_pieces(&options)?;
+        let reader = Reader::new(&options, &meta)?;
+        Ok(Self { options, meta, reader })
+    }
+
+    /// Adds a line of the text.
+    pub fn add(&mut self, line: &str) {
+        self.reader.add(line);
+    }
+
+    /// The lines that were dropped so far.
+    pub fn dropped(&self) -> Dropped {
+        self.reader.dropped()
+    }
+
+    /// Trains on the lines. Returns the content of the model file.
+    ///
+    /// # Errors
+    /// There is no text; the vocabulary is too large or too small for it; `progress` asks to stop.
+    pub fn finish(self, threads: &ThreadPool, progress: &mut dyn Progress) -> Result<Vec<u8>> {
+        let Self { options, meta, reader } = self;
+        let (lines, alphabet) = reader.finish(&options)?;
+        let needed = alphabet.by_count.len() + meta.len();
+        if needed > options.vocab_size as usize {
+            return Err(Error::Input(format!(
+                "vocab_size={} is too small: the characters of this text and the special tokens need {needed} pieces; pass \
+                 a larger `vocab_size`, or a `character_coverage` below {}",
+                options.vocab_size, options.character_coverage
+            )));
+        }
+        let rule = PieceRule::new(&alphabet, &options);
+        let seeds = seeds::seeds(&lines, &alphabet, &rule, options.seeds(), seeds::CHUNK_BYTES)?;
+        let words = Counted::new(lines, &options);
+        let mut model = em::Model::new(seeds)?;
+        em::Trainer { words: &words, options: &options, threads }.run(&mut model, progress)?;
+        let size = options.vocab_size as usize - meta.len();
+        let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };
+        finish::model_file(&options, &meta, pieces)
+    }
+}

@@ -1,0 +1,354 @@
+//! The text of a training: lines as sequences of words, and what becomes of their rare characters.
+
+use std::collections::HashMap;
+
+use super::Options;
+use super::alphabet::{Alphabet, UNKNOWN};
+use super::interner::Interner;
+use super::meta::MetaPieces;
+use crate::tokens::tokenizer::normalizer::{Normalizer, SPACE_SYMBOL, char_length};
+use crate::tokens::tokenizer::proto::ModelProto;
+use crate::tokens::tokenizer::trie::Trie;
+use crate::{Error, Result};
+
+/// Stands for a special piece in the text, so that no other piece crosses it.
+const BOUNDARY: u8 = 0x1F;
+
+/// Lines that are dropped, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Lines of more than `max_sentence_length` bytes.
+    pub too_long: u64,
+    /// Lines with U+2585, which stands for unknown characters.
+    pub reserved: u64,
+    /// Lines that normalization makes empty.
+    pub empty: u64,
+}
+
+/// Takes lines, and keeps their words.
+#[derive(Debug)]
+pub(super) struct Reader {
+    normalizer: Normalizer,
+    /// The special pieces.
+    symbols: Trie,
+    max_line: usize,
+    /// Whether lines are cut into words at `▁`, and at which side of it.
+    words_of: WordsOf,
+    lines: Lines,
+    dropped: Dropped,
+    normal: Vec<u8>,
+    marked: Vec<u8>,
+}
+
+/// How lines are cut into words.
+#[derive(Debug, Clone, Copy)]
+struct WordsOf {
+    split: bool,
+    suffix: bool,
+    /// Whether a run of `▁` is not cut.
+    runs: bool,
+}
+
+/// Lines as sequences of distinct words.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub words: Interner,
+    /// The words of all lines.
+    sequence: Vec<u32>,
+    /// Where each line ends in `sequence`.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The words of a line.
+    pub fn line(&self, line: usize) -> &[u32] {
+        let start = if line == 0 { 0 } else { self.ends[line - 1] };
+        &self.sequence[start..self.ends[line]]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        (0..self.len()).map(|line| self.line(line))
+    }
+
+    /// How often each word occurs.
+    pub fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.words.len()];
+        for &word in &self.sequence {
+            counts[word as usize] += 1;
+        }
+        counts
+    }
+
+    fn push(&mut self, words: impl Iterator<Item = u32>) {
+        self.sequence.extend(words);
+        self.ends.push(self.sequence.len());
+    }
+}
+
+impl Reader {
+    pub fn new(options: &Options, meta: &MetaPieces) -> Result<Self> {
+        let model = ModelProto {
+            pieces: Vec::new(),
+            trainer_spec: Some(options.trainer_spec()),
+            normalizer_spec: Some(options.normalizer_spec()),
+        };
+        let broken = |reason: String| Error::Option(format!("the normalization rules: {reason}"));
+        let symbols: Vec<(&[u8], u32, f32)> = meta.values().map(|(piece, _)| (piece.as_bytes(), 0, 0.0)).collect();
+        Ok(Self {
+            normalizer: Normalizer::new(&model).map_err(broken)?,
+            symbols: Trie::build(&symbols).map_err(broken)?,
+            max_line: options.max_sentence_length as usize,
+            words_of: WordsOf {
+                split: options.split_by_whitespace,
+                suffix: options.treat_whitespace_as_suffix,
+                runs: options.allow_whitespace_only_pieces,
+            },
+            lines: Lines::default(),
+            dropped: Dropped::default(),
+            normal: Vec::new(),
+            marked: Vec::new(),
+        })
+    }
+
+    /// Adds a line.
+    pub fn add(&mut self, line: &str) {
+        if line.is_empty() {
+            return;
+        }
+        if line.len() > self.max_line {
+            self.dropped.too_long += 1;
+            return;
+        }
+        if memchr::memmem::find(line.as_bytes(), UNKNOWN.as_bytes()).is_some() {
+            self.dropped.reserved += 1;
+            return;
+        }
+        self.normalizer.normalize(line.as_bytes(), &mut self.normal);
+        if self.normal.is_empty() {
+            self.dropped.empty += 1;
+        }
+        mark(&self.symbols, &self.normal, &mut self.marked);
+        let Lines { words, sequence, ends } = &mut self.lines;
+        self.words_of.each(&self.marked, |word| sequence.push(words.intern(word)));
+        ends.push(sequence.len());
+    }
+
+    /// The lines that were dropped so far.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    /// Removes empty lines and replaces rare characters. Returns the lines and the characters that remain.
+    pub fn finish(self, options: &Options) -> Result<(Lines, Alphabet)> {
+        let order = order_without_empty(&self.lines);
+        let counts = self.lines.counts();
+        let alphabet = Alphabet::new(self.lines.words.iter().zip(counts), options)?;
+        let rare = self.lines;
+        let mut lines = Lines::default();
+        let mut word = Vec::new();
+        if alphabet.contains('▁') || !self.words_of.split {
+            let numbers: Vec<u32> = rare
+                .words
+                .iter()
+                .map(|old| {
+                    alphabet.replace(old, &mut word);
+                    lines.words.intern(&word)
+                })
+                .collect();
+            for line in order {
+                lines.push(rare.line(line).iter().map(|&old| numbers[old as usize]));
+            }
+        } else {
+            // Without `▁`, nothing separates the words of a line.
+            let mut all = Vec::new();
+            for line in order {
+                all.clear();
+                for &old in rare.line(line) {
+                    alphabet.replace(rare.words.get(old), &mut word);
+                    all.extend_from_slice(&word);
+                }
+                let number = lines.words.intern(&all);
+                lines.push(std::iter::once(number));
+            }
+        }
+        Ok((lines, alphabet))
+    }
+}
+
+/// The order in which `SentencePiece` keeps lines: the last line takes the place of an empty one.
+fn order_without_empty(lines: &Lines) -> Vec<usize> {
+    let mut order = Vec::with_capacity(lines.len());
+    let mut end = lines.len();
+    let mut place = 0;
+    while place < end {
+        let mut line = place;
+        while lines.line(line).is_empty() && place < end {
+            end -= 1;
+            line = end;
+        }
+        if place < end {
+            order.push(line);
+        }
+        place += 1;
+    }
+    order
+}
+
+/// Writes `text` to `out` with a boundary in place of each special piece.
+fn mark(symbols: &Trie, text: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let mut at = 0;
+    while at < text.len() {
+        if let Some((length, _)) = symbols.longest_prefix(&text[at..]) {
+            out.push(BOUNDARY);
+            at += length;
+        } else {
+            let length = char_length(text[at]).min(text.len() - at);
+            out.extend_from_slice(&text[at..at + length]);
+            at += length;
+        }
+    }
+}
+
+impl WordsOf {
+    /// Calls `visit` with each word of `text`.
+    fn each<'a>(self, text: &'a [u8], mut visit: impl FnMut(&'a [u8])) {
+        if text.is_empty() {
+            return;
+        }
+        if !self.split {
+            return visit(text);
+        }
+        let is_space = |at: usize| text[at..].starts_with(SPACE_SYMBOL);
+        let mut start = 0;
+        let mut was_space = is_space(0);
+        let mut at = char_length(text[0]).min(text.len());
+        while at < text.len() {
+            let space = is_space(at);
+            let begins = match (self.suffix, self.runs) {
+                (false, false) => space,
+                (false, true) => space && !was_space,
+                (true, false) => was_space,
+                (true, true) => was_space && !space,
+            };
+            if begins {
+                visit(&text[start..at]);
+                start = at;
+            }
+            was_space = space;
+            at += char_length(text[at]).min(text.len() - at);
+        }
+        visit(&text[start..]);
+    }
+}
+
+/// Words with their counts, the most frequent first.
+#[derive(Debug)]
+pub(super) struct Counted {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    counts: Vec<u64>,
+}
+
+impl Counted {
+    /// Counts the words of `lines`, or takes each line as a word if no space separates words.
+    pub fn new(lines: Lines, options: &Options) -> Self {
+        let mut sorted = Self { bytes: Vec::new(), ends: Vec::new(), counts: Vec::new() };
+        if options.split_by_whitespace {
+            let counts = lines.counts();
+            let mut order: Vec<u32> = (0..lines.words.len() as u32).filter(|&word| counts[word as usize] > 0).collect();
+            order.sort_unstable_by(|&a, &b| {
+                let [more, less] = [b, a].map(|word| counts[word as usize]);
+                more.cmp(&less).then_with(|| lines.words.get(a).cmp(lines.words.get(b)))
+            });
+            for word in order {
+                sorted.push(lines.words.get(word), counts[word as usize]);
+            }
+        } else {
+            for line in lines.iter() {
+                for &word in line {
+                    sorted.push(lines.words.get(word), 1);
+                }
+            }
+        }
+        sorted
+    }
+
+    fn push(&mut self, word: &[u8], count: u64) {
+        self.bytes.extend_from_slice(word);
+        self.ends.push(self.bytes.len());
+        self.counts.push(count);
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// A word and its count.
+    pub fn get(&self, word: usize) -> (&[u8], u64) {
+        let start = if word == 0 { 0 } else { self.ends[word - 1] };
+        (&self.bytes[start..self.ends[word]], self.counts[word])
+    }
+}
+
+/// Counts of characters in words.
+pub(super) fn count_chars<'a>(words: impl Iterator<Item = (&'a [u8], u64)>) -> HashMap<char, u64> {
+    let mut ascii = [0u64; 128];
+    let mut counts = HashMap::new();
+    for (word, count) in words {
+        for c in chars(word) {
+            match ascii.get_mut(c as usize) {
+                Some(it) => *it += count,
+                None => *counts.entry(c).or_default() += count,
+            }
+        }
+    }
+    counts.extend((0..128u8).filter(|&c| ascii[c as usize] > 0).map(|c| (c as char, ascii[c as usize])));
+    counts
+}
+
+/// The characters of a word. Words are parts of UTF-8 text cut between characters.
+pub(super) fn chars(word: &[u8]) -> std::str::Chars<'_> {
+    std::str::from_utf8(word).expect("words are UTF-8").chars()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str, suffix: bool, runs: bool) -> Vec<String> {
+        let mut words = Vec::new();
+        let words_of = WordsOf { split: true, suffix, runs };
+        words_of.each(text.as_bytes(), |word| words.push(String::from_utf8_lossy(word).into_owned()));
+        words
+    }
+
+    #[test]
+    fn words_begin_or_end_with_a_space() {
+        assert_eq!(words("▁ab▁▁c", false, false), ["▁ab", "▁", "▁c"]);
+        assert_eq!(words("▁ab▁▁c", false, true), ["▁ab", "▁▁c"]);
+        assert_eq!(words("ab▁▁c▁", true, false), ["ab▁", "▁", "c▁"]);
+        assert_eq!(words("ab▁▁c▁", true, true), ["ab▁▁", "c▁"]);
+    }
+
+    #[test]
+    fn the_last_line_takes_the_place_of_an_empty_one() {
+        let of = |empty: &[usize], count: usize| {
+            let mut lines = Lines::default();
+            for line in 0..count {
+                lines.push(std::iter::once(0).filter(|_| !empty.contains(&line)));
+            }
+            order_without_empty(&lines)
+        };
+        assert_eq!(of(&[], 3), [0, 1, 2]);
+        assert_eq!(of(&[0], 3), [2, 1]);
+        assert_eq!(of(&[0, 3], 4), [2, 1]);
+        assert_eq!(of(&[1, 2], 5), [0, 4, 3]);
+        assert_eq!(of(&[0, 1], 2), [0; 0]);
+        assert_eq!(of(&[1], 2), [0]);
+    }
+}

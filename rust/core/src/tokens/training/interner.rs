@@ -1,0 +1,95 @@
+//! Numbers for distinct byte strings.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Distinct byte strings, numbered in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Interner {
+    bytes: Vec<u8>,
+    /// Where each string ends in `bytes`.
+    ends: Vec<usize>,
+    /// An open-addressed table of numbers, and [`FREE`].
+    slots: Vec<u32>,
+}
+
+const FREE: u32 = u32::MAX;
+
+impl Default for Interner {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), ends: Vec::new(), slots: vec![FREE; 1 << 10] }
+    }
+}
+
+impl Interner {
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// All strings, one after another.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The string of that number.
+    pub fn get(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.bytes[start..self.ends[number]]
+    }
+
+    /// The strings in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len() as u32).map(|number| self.get(number))
+    }
+
+    /// Returns the number of `string`, which it gets if it is new.
+    pub fn intern(&mut self, string: &[u8]) -> u32 {
+        let mask = self.slots.len() - 1;
+        let mut slot = xxh3_64(string) as usize & mask;
+        loop {
+            match self.slots[slot] {
+                FREE => break,
+                number if self.get(number) == string => return number,
+                _ => slot = (slot + 1) & mask,
+            }
+        }
+        let number = self.ends.len() as u32;
+        self.slots[slot] = number;
+        self.bytes.extend_from_slice(string);
+        self.ends.push(self.bytes.len());
+        if 2 * self.ends.len() > self.slots.len() {
+            self.grow();
+        }
+        number
+    }
+
+    fn grow(&mut self) {
+        let mask = 2 * self.slots.len() - 1;
+        let mut slots = vec![FREE; mask + 1];
+        for number in 0..self.ends.len() as u32 {
+            let mut slot = xxh3_64(self.get(number)) as usize & mask;
+            while slots[slot] != FREE {
+                slot = (slot + 1) & mask;
+            }
+            slots[slot] = number;
+        }
+        self.slots = slots;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_strings_have_one_number() {
+        let mut interner = Interner::default();
+        let strings: Vec<String> = (0..5000).map(|i| format!("{}", i % 1700)).collect();
+        let numbers: Vec<u32> = strings.iter().map(|string| interner.intern(string.as_bytes())).collect();
+        assert_eq!(interner.len(), 1700);
+        for (string, number) in strings.iter().zip(numbers) {
+            assert_eq!(interner.get(number), string.as_bytes());
+        }
+    }
+}
