@@ -14,11 +14,13 @@ mod em;
 mod finish;
 mod interner;
 mod lattice;
+mod matches;
 mod meta;
 mod options;
 mod rivals;
 mod rule;
 mod seeds;
+mod softplus;
 
 pub use corpus::Dropped;
 pub use options::{Normalization, Options};
@@ -79,7 +81,7 @@ impl Training {
         let seeds = seeds::seeds(&lines, &alphabet, &rule, options.seeds(), seeds::CHUNK_BYTES)?;
         let words = Counted::new(lines, &options);
         let mut model = em::Model::new(seeds)?;
-        em::Trainer { words: &words, options: &options, threads }.run(&mut model, progress)?;
+        em::Trainer::new(&words, &options, threads, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();
         let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };
         finish::model_file(&options, &meta, pieces)

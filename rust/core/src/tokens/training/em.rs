@@ -8,9 +8,12 @@ use rayon::prelude::*;
 
 use super::Options;
 use super::corpus::Counted;
-use super::lattice::Lattice;
+use super::lattice::{Edge, Lattice};
+use super::matches::{Layout, Matches};
 use super::rivals::{Rivals, Verdict};
 use super::seeds::Scored;
+use super::softplus::TABLE;
+use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::trie::Trie;
 use crate::{Error, Progress, Result};
 
@@ -31,10 +34,19 @@ pub(super) struct Model {
     /// The piece that each seed is, or [`GONE`].
     pieces: Vec<u32>,
     lowest: f32,
+    /// What became of the pieces since the text was last read.
+    changes: Vec<Change>,
 }
 
-/// A seed that is no piece any more.
-const GONE: u32 = u32::MAX;
+/// The number that a piece has now, or [`GONE`], and its score.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    pub piece: u32,
+    pub score: f32,
+}
+
+/// A piece that was removed.
+pub(super) const GONE: u32 = u32::MAX;
 
 impl Model {
     pub fn new(seeds: Scored) -> Result<Self> {
@@ -51,8 +63,10 @@ impl Model {
             scores: Vec::new(),
             pieces: Vec::new(),
             lowest: 0.0,
+            changes: Vec::new(),
         };
         model.set((0..count).collect(), scores);
+        model.forget_changes();
         Ok(model)
     }
 
@@ -98,12 +112,56 @@ impl Model {
         }
     }
 
+    /// Takes the pieces of a word or piece into `lattice`. Returns their numbers and lengths to `visit`, by character.
+    pub fn segment(&self, word: &[u8], lattice: &mut Lattice, mut visit: impl FnMut(Found)) {
+        lattice.clear();
+        let mut begin = 0;
+        while begin < word.len() {
+            let one = char_length(word[begin]).min(word.len() - begin);
+            lattice.begin(one as u32);
+            visit(Found::Character(one));
+            let mut has_one = false;
+            self.pieces_at(&word[begin..], |length, piece, score| {
+                has_one |= length == one;
+                lattice.push(Edge { begin: begin as u32, end: (begin + length) as u32, piece, score });
+                visit(Found::Piece(length, piece));
+            });
+            if !has_one {
+                lattice.push(self.unknown_edge(begin as u32, one as u32));
+            }
+            begin += one;
+        }
+    }
+
+    /// The edge of a character without a piece. `SentencePiece`'s trainer counts it as its first piece.
+    pub fn unknown_edge(&self, begin: u32, length: u32) -> Edge {
+        Edge { begin, end: begin + length, piece: 0, score: self.unknown_score() }
+    }
+
+    /// What became of the pieces since [`Model::forget_changes`].
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Begins to note changes.
+    pub fn forget_changes(&mut self) {
+        self.changes.clear();
+        self.changes.extend(self.scores.iter().zip(0..).map(|(&score, piece)| Change { piece, score }));
+    }
+
     /// Replaces the pieces by others of the seeds.
     fn set(&mut self, seeds: Vec<u32>, scores: Vec<f32>) {
+        let old = std::mem::take(&mut self.seeds);
         self.pieces.clear();
         self.pieces.resize(self.strings.len(), GONE);
         for (&seed, number) in seeds.iter().zip(0..) {
             self.pieces[seed as usize] = number;
+        }
+        for change in &mut self.changes {
+            if change.piece != GONE {
+                change.piece = self.pieces[old[change.piece as usize] as usize];
+                change.score = scores.get(change.piece as usize).copied().unwrap_or(0.0);
+            }
         }
         self.lowest = scores.iter().copied().fold(f32::MAX, f32::min);
         (self.seeds, self.scores) = (seeds, scores);
@@ -117,16 +175,39 @@ impl Model {
     }
 }
 
-/// The words and the options of a training.
-pub(super) struct Trainer<'a> {
-    pub words: &'a Counted,
-    pub options: &'a Options,
-    pub threads: &'a ThreadPool,
+/// A piece of a word, or where one of its characters begins.
+pub(super) enum Found {
+    /// The length of the character in bytes.
+    Character(usize),
+    /// The length of the piece in bytes, and its number.
+    Piece(usize, u32),
 }
 
-impl Trainer<'_> {
+/// The words and the options of a training.
+pub(super) struct Trainer<'a> {
+    words: &'a Counted,
+    options: &'a Options,
+    threads: &'a ThreadPool,
+    /// The pieces in the words of each partition.
+    matches: Vec<Matches>,
+    layout: Layout,
+}
+
+impl<'a> Trainer<'a> {
+    pub fn new(words: &'a Counted, options: &'a Options, threads: &'a ThreadPool, model: &Model) -> Self {
+        let partitions = options.partitions as usize;
+        let longest = model.strings.iter().map(Vec::len).max().unwrap_or(0);
+        Self {
+            words,
+            options,
+            threads,
+            matches: (0..partitions).map(|_| Matches::default()).collect(),
+            layout: Layout::new(longest, model.len(), partitions),
+        }
+    }
+
     /// Improves the scores and removes pieces, until about a tenth more are left than the vocabulary needs.
-    pub fn run(&self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
+    pub fn run(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
         let enough = self.enough();
         let start = model.len();
         loop {
@@ -153,24 +234,21 @@ impl Trainer<'_> {
     }
 
     /// Adds up, in `SentencePiece`'s order, what `count` adds to the sums of each partition.
-    fn sums(&self, pieces: usize, count: impl Fn(&mut Lattice, &[u8], u64, &mut [f32]) + Sync) -> Vec<f32> {
-        let partitions = self.options.partitions as usize;
-        let together = self.threads.current_num_threads().max(1);
+    fn sums(&mut self, model: &mut Model, count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync) -> Vec<f32> {
+        let Self { words, threads, matches, layout, .. } = self;
+        let partitions = matches.len();
+        let together = threads.current_num_threads().max(1);
         let mut total = Vec::new();
-        for first in (0..partitions).step_by(together) {
-            let sums: Vec<Vec<f32>> = self.threads.install(|| {
-                (first..partitions.min(first + together))
-                    .into_par_iter()
-                    .map(|partition| {
-                        let mut lattice = Lattice::default();
-                        let mut sums = vec![0.0; pieces];
-                        for word in (partition..self.words.len()).step_by(partitions) {
-                            let (word, times) = self.words.get(word);
-                            count(&mut lattice, word, times, &mut sums);
-                        }
-                        sums
-                    })
-                    .collect()
+        for (wave, matches) in matches.chunks_mut(together).enumerate() {
+            let sums: Vec<Vec<f32>> = threads.install(|| {
+                let of = |(place, matches): (usize, &mut Matches)| {
+                    let mut sums = vec![0.0; model.len()];
+                    let mine = (wave * together + place..words.len()).step_by(partitions);
+                    let mine = mine.map(|word| words.get(word));
+                    matches.each(mine, model, *layout, |lattice, times| count(lattice, times, &mut sums));
+                    sums
+                };
+                matches.par_iter_mut().enumerate().map(|(place, matches)| of((place, matches))).collect()
             });
             for sums in sums {
                 if total.is_empty() {
@@ -180,33 +258,33 @@ impl Trainer<'_> {
                 }
             }
         }
+        model.forget_changes();
         total
     }
 
     /// How often each piece is expected in the text.
-    fn expect(&self, model: &Model) -> Vec<f32> {
-        self.sums(model.len(), |lattice, word, count, sums| {
-            lattice.set(word, model);
-            lattice.add_expected(count, sums);
-        })
+    fn expect(&mut self, model: &mut Model) -> Vec<f32> {
+        let table = &*TABLE;
+        self.sums(model, |lattice, count, sums| lattice.add_expected(count, sums, table))
     }
 
     /// How often each piece occurs in the best segmentation of the text.
-    fn occurrences(&self, model: &Model) -> Vec<f32> {
-        self.sums(model.len(), |lattice, word, count, sums| {
-            lattice.set(word, model);
-            lattice.best_pieces(|piece| sums[piece as usize] += count as f32);
+    fn occurrences(&mut self, model: &mut Model) -> Vec<f32> {
+        self.sums(model, |lattice, count, sums| {
+            let last = lattice.find_best().last;
+            lattice.pieces_to(last, |piece| sums[piece as usize] += count as f32);
         })
     }
 
     /// Removes the pieces that the text loses least without.
-    fn prune(&self, model: &mut Model) {
+    fn prune(&mut self, model: &mut Model) {
+        let pieces = &*model;
         let verdicts: Vec<Verdict> = self.threads.install(|| {
-            (0..model.len())
+            (0..pieces.len())
                 .into_par_iter()
                 .map_init(Default::default, |(lattice, rivals): &mut (Lattice, Rivals), piece| {
-                    lattice.set(model.piece(piece), model);
-                    rivals.judge(lattice)
+                    pieces.segment(pieces.piece(piece), lattice, |_| {});
+                    rivals.judge(lattice, piece as u32)
                 })
                 .collect()
         });
@@ -267,15 +345,14 @@ fn remove_unreachable(model: &mut Model) {
     let mut lattice = Lattice::default();
     let mut kept = Vec::with_capacity(model.len());
     for number in 0..model.len() {
-        lattice.set(model.piece(number), model);
+        model.segment(model.piece(number), &mut lattice, |_| {});
         let whole = lattice
             .edges()
             .iter()
-            .position(|edge| edge.begin == 0 && edge.end as usize == lattice.length() && edge.piece == number as u32);
+            .position(|edge| edge.begin == 0 && edge.end == lattice.length() && edge.piece == number as u32);
         let Some(whole) = whole else { continue };
         lattice.set_score(whole, f32::NEG_INFINITY);
-        let (without, _) = lattice.find_best();
-        if without <= model.scores[number] {
+        if lattice.find_best().score <= model.scores[number] {
             kept.push(number as u32);
         }
     }

@@ -1,6 +1,6 @@
 //! The vocabulary at the end of a training, and the model file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
@@ -51,7 +51,7 @@ fn by_score(a: (&[u8], f32), b: (&[u8], f32)) -> std::cmp::Ordering {
 /// Returns the content of the model file.
 ///
 /// # Errors
-/// The text gave too few pieces.
+/// The text gave too few pieces, or a required character is a special piece too.
 pub(super) fn model_file(options: &Options, meta: &MetaPieces, pieces: Vec<(Vec<u8>, f32)>) -> Result<Vec<u8>> {
     let mut rest = pieces.into_iter();
     let mut all = Vec::new();
@@ -62,6 +62,11 @@ pub(super) fn model_file(options: &Options, meta: &MetaPieces, pieces: Vec<(Vec<
             let piece = String::from_utf8(piece).expect("pieces are cut between characters");
             all.push(Piece { piece: Some(piece), score: Some(score), r#type: None });
         }
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = all.iter().map(Piece::piece).find(|piece| !seen.insert(*piece)) {
+        let rule = "characters that are not symbols too";
+        return Err(Error::rule("required_chars", rule, format!("{twice:?}")));
     }
     let mut trainer_spec = options.trainer_spec();
     if all.len() < options.vocab_size as usize {

@@ -3,8 +3,7 @@
 //! Places are byte offsets. The sum of all paths to a place is the same for all edges that begin there, so it is computed
 //! once for each place and not for each edge.
 
-use super::em::Model;
-use crate::tokens::tokenizer::normalizer::char_length;
+use super::softplus::Table;
 
 /// A piece at a place of a word.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +18,7 @@ pub(super) struct Edge {
 /// The edges of one word, and working memory.
 #[derive(Debug, Default)]
 pub(super) struct Lattice {
-    length: usize,
+    length: u32,
     /// By begin, then by length; the edge of an unknown character comes last at its place.
     edges: Vec<Edge>,
     /// The place and the first edge of each character.
@@ -31,44 +30,57 @@ pub(super) struct Lattice {
     by_end: Vec<u32>,
     /// For each edge: the score of the best path through its end, and the edge before it on that path.
     best: Vec<(f32, u32)>,
+    arrivals: Vec<Arrival>,
+}
+
+/// The best paths to a place.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    /// The best score.
+    best: f32,
+    /// The first edge with the best score.
+    edge: u32,
+    /// The best score of the edges before that.
+    earlier: f32,
+    /// The best score of all other edges.
+    second: f32,
 }
 
 /// No edge.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Returns log(exp(x) + exp(y)) as `SentencePiece` rounds it.
-#[inline]
-fn log_sum(x: f32, y: f32) -> f32 {
-    let (low, high) = if y < x { (y, x) } else { (x, y) };
-    if high > low + 50.0 {
-        return high;
-    }
-    (f64::from(high) + f64::from(low - high).exp().ln_1p()) as f32
+const NOWHERE: Arrival =
+    Arrival { best: f32::NEG_INFINITY, edge: NONE, earlier: f32::NEG_INFINITY, second: f32::NEG_INFINITY };
+
+/// The best path through a word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BestPath {
+    pub score: f32,
+    /// Its last edge.
+    pub last: u32,
+    /// By how much it is better than any other path, but for rounding. Infinite if there is no other.
+    pub lead: f32,
 }
 
 impl Lattice {
-    /// Takes a word, with the pieces that `model` has in it.
-    pub fn set(&mut self, word: &[u8], model: &Model) {
-        self.length = word.len();
+    /// Removes all edges.
+    pub fn clear(&mut self) {
+        self.length = 0;
         self.edges.clear();
         self.begins.clear();
-        let mut begin = 0;
-        while begin < word.len() {
-            self.begins.push((begin as u32, self.edges.len() as u32));
-            let one = char_length(word[begin]).min(word.len() - begin);
-            let mut has_one = false;
-            model.pieces_at(&word[begin..], |length, piece, score| {
-                has_one |= length == one;
-                let end = (begin + length) as u32;
-                self.edges.push(Edge { begin: begin as u32, end, piece, score });
-            });
-            if !has_one {
-                // `SentencePiece`'s trainer counts unknown characters as its first piece.
-                let end = (begin + one) as u32;
-                self.edges.push(Edge { begin: begin as u32, end, piece: 0, score: model.unknown_score() });
-            }
-            begin += one;
-        }
+    }
+
+    /// Begins the character at the end of the word so far, which has this length in bytes.
+    #[inline]
+    pub fn begin(&mut self, length: u32) {
+        self.begins.push((self.length, self.edges.len() as u32));
+        self.length += length;
+    }
+
+    /// Adds an edge from the last character on.
+    #[inline]
+    pub fn push(&mut self, edge: Edge) {
+        self.edges.push(edge);
     }
 
     /// The edges.
@@ -77,11 +89,11 @@ impl Lattice {
     }
 
     /// The length of the word in bytes.
-    pub fn length(&self) -> usize {
+    pub fn length(&self) -> u32 {
         self.length
     }
 
-    /// The edges that end at a place, those that begin first coming first.
+    /// The edges that end at a place, those that begin first coming first, after [`Lattice::index_ends`].
     pub fn ending_at(&self, place: u32) -> &[u32] {
         let range = self.end_starts[place as usize] as usize..self.end_starts[place as usize + 1] as usize;
         &self.by_end[range]
@@ -93,56 +105,74 @@ impl Lattice {
     }
 
     /// Adds to `expected`, by piece, how often each piece occurs in `count` times the word.
-    pub fn add_expected(&mut self, count: u64, expected: &mut [f32]) {
-        let Self { edges, begins, forward, backward, length, .. } = self;
+    pub fn add_expected(&mut self, count: u64, expected: &mut [f32], table: &Table) {
+        let Self { edges, begins, forward, backward, .. } = self;
+        let length = self.length as usize;
         forward.clear();
-        forward.resize(*length + 1, f32::NAN);
+        forward.resize(length + 1, f32::NAN);
         forward[0] = 0.0;
         for edge in &*edges {
             let sum = edge.score + forward[edge.begin as usize];
             let end = &mut forward[edge.end as usize];
-            *end = if end.is_nan() { sum } else { log_sum(*end, sum) };
+            *end = if end.is_nan() { sum } else { table.log_sum(*end, sum) };
         }
         backward.clear();
-        backward.resize(*length + 1, 0.0);
+        backward.resize(length + 1, 0.0);
         let mut last = edges.len();
         for &(place, first) in begins.iter().rev() {
             let mut total = f32::NAN;
             for edge in &edges[first as usize..last] {
                 let sum = edge.score + backward[edge.end as usize];
-                total = if total.is_nan() { sum } else { log_sum(total, sum) };
+                total = if total.is_nan() { sum } else { table.log_sum(total, sum) };
             }
             backward[place as usize] = total;
             last = first as usize;
         }
-        let all = forward[*length];
+        let all = forward[length];
         let count = f64::from(count as f32);
         for edge in &*edges {
             let log = forward[edge.begin as usize] + edge.score + backward[edge.end as usize] - all;
             let expected = &mut expected[edge.piece as usize];
-            *expected = (f64::from(*expected) + count * f64::from(log).exp()) as f32;
+            *expected = table.add_exp(*expected, count, log);
         }
     }
 
-    /// Finds the best path. Returns its score and its last edge.
-    pub fn find_best(&mut self) -> (f32, u32) {
-        self.index_ends();
-        let Self { edges, best, by_end, end_starts, .. } = self;
+    /// Finds the best path. Of paths with equal scores, the first edges decide, as in `SentencePiece`.
+    pub fn find_best(&mut self) -> BestPath {
+        let Self { edges, best, arrivals, .. } = self;
+        let length = self.length as usize;
         best.clear();
-        best.resize(edges.len(), (0.0, NONE));
-        let ending = |place: u32| {
-            let range = end_starts[place as usize] as usize..end_starts[place as usize + 1] as usize;
-            &by_end[range]
-        };
-        for number in 0..edges.len() {
-            let edge = edges[number];
-            best[number] = if edge.begin == 0 {
+        arrivals.clear();
+        arrivals.resize(length + 1, NOWHERE);
+        for (number, edge) in edges.iter().enumerate() {
+            let (score, before) = if edge.begin == 0 {
                 (0.0 + edge.score, NONE)
             } else {
-                best_before(ending(edge.begin), edge.score, best)
+                arrivals[edge.begin as usize].extend(edge, &edges[..number], best)
             };
+            best.push((score, before));
+            let end = &mut arrivals[edge.end as usize];
+            if end.edge == NONE || score > end.best {
+                end.second = end.best;
+                end.earlier = end.best;
+                end.best = score;
+                end.edge = number as u32;
+            } else if score > end.second {
+                end.second = score;
+            }
         }
-        best_before(ending(self.length as u32), 0.0, best)
+        let end = Edge { begin: self.length, end: self.length, piece: 0, score: 0.0 };
+        let (score, last) = arrivals[length].extend(&end, edges, best);
+        let mut lead = arrivals[length].best - arrivals[length].second;
+        let mut edge = last;
+        while edge != NONE {
+            let arrival = &arrivals[edges[edge as usize].begin as usize];
+            if arrival.edge != NONE {
+                lead = lead.min(arrival.best - arrival.second);
+            }
+            edge = best[edge as usize].1;
+        }
+        BestPath { score, last, lead }
     }
 
     /// The score of the best path that ends with this edge, after [`Lattice::find_best`].
@@ -150,19 +180,19 @@ impl Lattice {
         self.best[edge as usize].0
     }
 
-    /// Calls `visit` with the pieces of the best path, the last first.
-    pub fn best_pieces(&mut self, mut visit: impl FnMut(u32)) {
-        let (_, mut edge) = self.find_best();
+    /// Calls `visit` with the pieces of the path that ends with `edge`, the last first, after [`Lattice::find_best`].
+    pub fn pieces_to(&self, mut edge: u32, mut visit: impl FnMut(u32)) {
         while edge != NONE {
             visit(self.edges[edge as usize].piece);
             edge = self.best[edge as usize].1;
         }
     }
 
-    fn index_ends(&mut self) {
+    /// Sorts edges by their ends.
+    pub fn index_ends(&mut self) {
         let Self { edges, end_starts, by_end, length, .. } = self;
         end_starts.clear();
-        end_starts.resize(*length + 2, 0);
+        end_starts.resize(*length as usize + 2, 0);
         for edge in &*edges {
             end_starts[edge.end as usize + 1] += 1;
         }
@@ -182,14 +212,16 @@ impl Lattice {
     }
 }
 
-/// Returns the first edge of `before` whose path, with `score` added, is best, and the sum.
-fn best_before(before: &[u32], score: f32, best: &[(f32, u32)]) -> (f32, u32) {
-    let mut found = (f32::NEG_INFINITY, NONE);
-    for &edge in before {
-        let sum = best[edge as usize].0 + score;
-        if found.1 == NONE || sum > found.0 {
-            found = (sum, edge);
+impl Arrival {
+    /// Returns the best score with `edge` added, and the first edge before it that gives this score. Because of rounding,
+    /// a slightly worse path can give the same score.
+    #[inline]
+    fn extend(&self, edge: &Edge, before: &[Edge], best: &[(f32, u32)]) -> (f32, u32) {
+        let score = self.best + edge.score;
+        if self.earlier + edge.score < score || self.earlier == f32::NEG_INFINITY {
+            return (score, self.edge);
         }
+        let is_first = |number: &usize| before[*number].end == edge.begin && best[*number].0 + edge.score == score;
+        (score, (0..before.len()).find(is_first).map_or(self.edge, |number| number as u32))
     }
-    found
 }

@@ -1,7 +1,7 @@
 //! The two best segmentations of a piece, found as `SentencePiece` finds them: by A* from the end, with a binary heap
 //! whose order decides between equal scores.
 
-use super::lattice::{Lattice, NONE};
+use super::lattice::{Edge, Lattice, NONE};
 
 /// Stands for the end of the word, with which every path begins.
 const END: u32 = NONE - 1;
@@ -39,9 +39,39 @@ pub(super) enum Verdict {
 }
 
 impl Rivals {
-    /// Judges the piece whose text `lattice` has.
-    pub fn judge(&mut self, lattice: &mut Lattice) -> Verdict {
-        let (score, _) = lattice.find_best();
+    /// Judges the piece whose text `lattice` has. Where scores differ by more than what rounding can do, no search is
+    /// needed: the best path without the piece itself decides.
+    pub fn judge(&mut self, lattice: &mut Lattice, piece: u32) -> Verdict {
+        let whole = |edge: &Edge| edge.piece == piece && edge.begin == 0 && edge.end == lattice.length();
+        let Some(own) = lattice.edges().iter().position(whole) else {
+            return self.search(lattice);
+        };
+        if lattice.edges().len() == 1 {
+            return Verdict::Alone;
+        }
+        let score = lattice.edges()[own].score;
+        lattice.set_score(own, f32::NEG_INFINITY);
+        let other = lattice.find_best();
+        lattice.set_score(own, score);
+        if other.score.is_finite() {
+            let size = other.score.abs().max(score.abs());
+            let rounding = 2.0 * f32::EPSILON * size * (lattice.length() as f32 + 2.0);
+            if other.score > score + rounding {
+                return Verdict::Beaten;
+            }
+            if other.score < score - rounding && other.lead > rounding {
+                let mut pieces = Vec::new();
+                lattice.pieces_to(other.last, |piece| pieces.push(piece));
+                pieces.reverse();
+                return Verdict::Replaced(pieces);
+            }
+        }
+        self.search(lattice)
+    }
+
+    fn search(&mut self, lattice: &mut Lattice) -> Verdict {
+        let score = lattice.find_best().score;
+        lattice.index_ends();
         self.paths.clear();
         self.heap.clear();
         self.paths.push(Path { edge: END, next: NONE, whole: score, rest: 0.0 });
@@ -64,8 +94,7 @@ impl Rivals {
                 }
                 continue;
             }
-            let place =
-                if path.edge == END { lattice.length() as u32 } else { lattice.edges()[path.edge as usize].begin };
+            let place = if path.edge == END { lattice.length() } else { lattice.edges()[path.edge as usize].begin };
             if place == 0 {
                 self.extend(top, NONE, 0.0, 0.0);
             } else {
