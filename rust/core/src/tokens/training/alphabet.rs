@@ -1,7 +1,5 @@
 //! The characters that have pieces, and their scripts.
 
-use std::collections::HashMap;
-
 use regex::Regex;
 use unicode_script::{Script, UnicodeScript};
 
@@ -17,9 +15,8 @@ pub(super) const UNKNOWN: &str = "▅";
 pub(super) struct Alphabet {
     /// By descending count, equal ones by code point.
     pub by_count: Vec<(char, u64)>,
-    kinds: HashMap<char, Kind>,
-    /// The same for characters below 128.
-    ascii: [Option<Kind>; 128],
+    /// By code point.
+    kinds: Vec<Option<Kind>>,
 }
 
 /// What decides whether a character may stand beside another one in a piece.
@@ -68,14 +65,12 @@ impl Alphabet {
         }
         by_count.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         let rule = KindRule::new(options);
-        let kinds: HashMap<char, Kind> = by_count.iter().map(|&(c, _)| (c, rule.kind(c))).collect();
-        let mut ascii = [None; 128];
-        for (&c, &kind) in &kinds {
-            if c.is_ascii() {
-                ascii[c as usize] = Some(kind);
-            }
+        let last = by_count.iter().map(|&(c, _)| c as usize).max().unwrap_or(0);
+        let mut kinds = vec![None; last + 1];
+        for &(c, _) in &by_count {
+            kinds[c as usize] = Some(rule.kind(c));
         }
-        Ok(Self { by_count, kinds, ascii })
+        Ok(Self { by_count, kinds })
     }
 
     /// Whether a character has a piece.
@@ -85,10 +80,7 @@ impl Alphabet {
 
     /// The kind of a character that has a piece.
     pub fn kind(&self, c: char) -> Option<Kind> {
-        match self.ascii.get(c as usize) {
-            Some(&kind) => kind,
-            None => self.kinds.get(&c).copied(),
-        }
+        self.kinds.get(c as usize).copied().flatten()
     }
 
     /// Writes `word` to `out` with [`UNKNOWN`] in place of each character without a piece.

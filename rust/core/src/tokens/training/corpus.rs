@@ -36,8 +36,19 @@ pub(super) struct Reader {
     words_of: WordsOf,
     lines: Lines,
     dropped: Dropped,
+    /// The words that parts between spaces become, if they can be normalized one by one.
+    parts: Option<Parts>,
     normal: Vec<u8>,
     marked: Vec<u8>,
+}
+
+/// The words of each part of a line between spaces.
+#[derive(Debug, Default)]
+struct Parts {
+    raw: Interner,
+    words: Vec<u32>,
+    /// Which of `words` each part has; none if it can only be normalized with the rest of its line.
+    spans: Vec<Option<(u32, u32)>>,
 }
 
 /// How lines are cut into words.
@@ -98,8 +109,16 @@ impl Reader {
         };
         let broken = |reason: String| Error::Option(format!("the normalization rules: {reason}"));
         let symbols: Vec<(&[u8], u32, f32)> = meta.values().map(|(piece, _)| (piece.as_bytes(), 0, 0.0)).collect();
+        // Such a piece takes the place of the `▁` between two words.
+        let joins_words = |piece: &str| piece.contains('▁');
+        let normalizer = Normalizer::new(&model).map_err(broken)?;
+        let by_parts = options.split_by_whitespace
+            && !options.allow_whitespace_only_pieces
+            && normalizer.is_word_local()
+            && !meta.values().any(|(piece, _)| joins_words(piece));
         Ok(Self {
-            normalizer: Normalizer::new(&model).map_err(broken)?,
+            parts: by_parts.then(Parts::default),
+            normalizer,
             symbols: Trie::build(&symbols).map_err(broken)?,
             max_line: options.max_sentence_length as usize,
             words_of: WordsOf {
@@ -127,14 +146,43 @@ impl Reader {
             self.dropped.reserved += 1;
             return;
         }
-        self.normalizer.normalize(line.as_bytes(), &mut self.normal);
-        if self.normal.is_empty() {
-            self.dropped.empty += 1;
+        let before = self.lines.sequence.len();
+        if !self.add_parts(line) {
+            self.lines.sequence.truncate(before);
+            self.normalizer.normalize(line.as_bytes(), &mut self.normal);
+            mark(&self.symbols, &self.normal, &mut self.marked);
+            let Lines { words, sequence, .. } = &mut self.lines;
+            self.words_of.each(&self.marked, |word| sequence.push(words.intern(word)));
         }
-        mark(&self.symbols, &self.normal, &mut self.marked);
-        let Lines { words, sequence, ends } = &mut self.lines;
-        self.words_of.each(&self.marked, |word| sequence.push(words.intern(word)));
-        ends.push(sequence.len());
+        let end = self.lines.sequence.len();
+        self.dropped.empty += u64::from(end == before);
+        self.lines.ends.push(end);
+    }
+
+    /// Adds the words of a line part by part. Returns `false` if that is not possible.
+    fn add_parts(&mut self, line: &str) -> bool {
+        let Some(parts) = &mut self.parts else {
+            return false;
+        };
+        let Lines { words, sequence, .. } = &mut self.lines;
+        for part in line.as_bytes().split(|&byte| byte == b' ').filter(|part| !part.is_empty()) {
+            let number = parts.raw.intern(part) as usize;
+            if number == parts.spans.len() {
+                let start = parts.words.len() as u32;
+                // A `▁` of the text itself is removed at the end of a line only.
+                let whole_line = self.normalizer.normalize(part, &mut self.normal);
+                if !whole_line {
+                    mark(&self.symbols, &self.normal, &mut self.marked);
+                    self.words_of.each(&self.marked, |word| parts.words.push(words.intern(word)));
+                }
+                parts.spans.push((!whole_line).then_some((start, parts.words.len() as u32)));
+            }
+            let Some((start, end)) = parts.spans[number] else {
+                return false;
+            };
+            sequence.extend_from_slice(&parts.words[start as usize..end as usize]);
+        }
+        true
     }
 
     /// The lines that were dropped so far.

@@ -278,25 +278,25 @@ impl<'a> Trainer<'a> {
 
     /// Removes the pieces that the text loses least without.
     fn prune(&mut self, model: &mut Model) {
+        let occurs = self.occurrences(model);
         let pieces = &*model;
         let verdicts: Vec<Verdict> = self.threads.install(|| {
             (0..pieces.len())
                 .into_par_iter()
                 .map_init(Default::default, |(lattice, rivals): &mut (Lattice, Rivals), piece| {
+                    if occurs[piece] == 0.0 {
+                        return Verdict::Beaten;
+                    }
                     pieces.segment(pieces.piece(piece), lattice, |_| {});
                     rivals.judge(lattice, piece as u32)
                 })
                 .collect()
         });
-        let occurs = self.occurrences(model);
         let sum = occurs.iter().fold(0.0, |sum, &count| sum + f64::from(count)) as f32;
         let log_sum = f64::from(sum).ln() as f32;
         let mut kept = Vec::new();
         let mut candidates: Vec<(f32, u32)> = Vec::new();
         for (number, (verdict, &count)) in (0..).zip(verdicts.iter().zip(&occurs)) {
-            if count == 0.0 {
-                continue;
-            }
             match verdict {
                 Verdict::Beaten => {}
                 Verdict::Alone => kept.push(number),

@@ -43,17 +43,35 @@ impl Interner {
         (0..self.len() as u32).map(|number| self.get(number))
     }
 
-    /// Returns the number of `string`, which it gets if it is new.
-    pub fn intern(&mut self, string: &[u8]) -> u32 {
+    /// Returns the number of `string`, if it has one.
+    pub fn find(&self, string: &[u8]) -> Option<u32> {
+        self.slot(string).ok()
+    }
+
+    /// Returns the number of `string`, or the free slot for it.
+    #[inline]
+    fn slot(&self, string: &[u8]) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
         let mut slot = xxh3_64(string) as usize & mask;
         loop {
             match self.slots[slot] {
-                FREE => break,
-                number if self.get(number) == string => return number,
+                FREE => return Err(slot),
+                number if self.get(number) == string => return Ok(number),
                 _ => slot = (slot + 1) & mask,
             }
         }
+    }
+
+    /// Returns the number of `string`, which it gets if it is new.
+    #[inline]
+    pub fn intern(&mut self, string: &[u8]) -> u32 {
+        match self.slot(string) {
+            Ok(number) => number,
+            Err(slot) => self.add(string, slot),
+        }
+    }
+
+    fn add(&mut self, string: &[u8], slot: usize) -> u32 {
         let number = self.ends.len() as u32;
         self.slots[slot] = number;
         self.bytes.extend_from_slice(string);
