@@ -87,3 +87,6 @@ impl Training {
         finish::model_file(&options, &meta, pieces)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_tables_are_as_exact_as_they_say() {
-        for number in 0..400_000 {
-            let x = number as f32 * 1.0e-4;
+        for number in 0..100_000 {
+            let x = number as f32 * 4.0e-4;
             let exact = f64::from(-x).exp().ln_1p();
             assert!((TABLE.softplus(x) - exact).abs() < ERROR / 2.0, "{x}");
             for x in [x, -x, -2.0 * x] {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100_000))]
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
 
         #[test]
         fn sums_round_as_the_systems_functions_do(x in -300.0f32..1.0, by in 0.0f32..60.0, weight in 1u64..1_000_000_000) {
