@@ -79,7 +79,8 @@ impl Training {
         }
         let rule = PieceRule::new(&alphabet, &options);
         let seeds = seeds::seeds(&lines, &alphabet, &rule, options.seeds(), seeds::CHUNK_BYTES)?;
-        let words = Counted::new(lines, &options);
+        let words = Counted::new(&lines, &options);
+        drop(lines);
         let mut model = em::Model::new(seeds)?;
         em::Trainer::new(&words, &options, threads, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();

@@ -304,7 +304,7 @@ pub(super) struct Counted {
 
 impl Counted {
     /// Counts the words of `lines`, or takes each line as a word if no space separates words.
-    pub fn new(lines: Lines, options: &Options) -> Self {
+    pub fn new(lines: &Lines, options: &Options) -> Self {
         let mut sorted = Self { bytes: Vec::new(), ends: Vec::new(), counts: Vec::new() };
         if options.split_by_whitespace {
             let counts = lines.counts();

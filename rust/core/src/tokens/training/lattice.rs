@@ -221,7 +221,7 @@ impl Arrival {
         if self.earlier + edge.score < score || self.earlier == f32::NEG_INFINITY {
             return (score, self.edge);
         }
-        let is_first = |number: &usize| before[*number].end == edge.begin && best[*number].0 + edge.score == score;
+        let is_first = |number: &usize| before[*number].end == edge.begin && best[*number].0 + edge.score >= score;
         (score, (0..before.len()).find(is_first).map_or(self.edge, |number| number as u32))
     }
 }

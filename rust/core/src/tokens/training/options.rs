@@ -114,7 +114,12 @@ impl Default for Normalization {
 impl Options {
     /// Refuses what `SentencePiece` would refuse.
     pub(super) fn validate(&self) -> Result<()> {
-        fn within<T: PartialOrd + std::fmt::Display>(name: &'static str, value: T, low: T, high: T) -> Result<()> {
+        fn within<T: PartialOrd + Copy + std::fmt::Display>(
+            name: &'static str,
+            value: T,
+            low: T,
+            high: T,
+        ) -> Result<()> {
             if low <= value && value <= high {
                 return Ok(());
             }

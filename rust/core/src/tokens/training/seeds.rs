@@ -286,10 +286,10 @@ impl Entries {
         let (mut compared_before, mut weight_before) = (0, 0);
         for place in 0..=suffixes.len() {
             let (mut depth, mut compared, mut weight) = (0, 0, 0);
-            if let Some(&suffix) = suffixes.get(place) {
+            if let (Some(&suffix), Some(&prefix)) = (suffixes.get(place), prefixes.get(place)) {
                 let (entry, _, length) = left(suffix as usize);
                 compared = length;
-                depth = (prefixes[place] as usize).min(compared).min(compared_before);
+                depth = (prefix as usize).min(compared).min(compared_before);
                 weight = if length == 0 { 0 } else { self.counts[entry] };
             }
             let mut opened = Interval { first: place.saturating_sub(1), before: count - weight_before, depth };
