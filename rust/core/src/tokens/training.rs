@@ -52,9 +52,9 @@ impl Training {
         Ok(Self { options, meta, reader })
     }
 
-    /// Adds a line of the text.
-    pub fn add(&mut self, line: &str) {
-        self.reader.add(line);
+    /// Adds lines of the text. It is fast with thousands at a time.
+    pub fn add(&mut self, lines: &[&str], threads: &ThreadPool) {
+        self.reader.add(lines, threads);
     }
 
     /// The lines that were dropped so far.

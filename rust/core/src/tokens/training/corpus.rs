@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
 use super::Options;
 use super::alphabet::{Alphabet, UNKNOWN};
 use super::interner::Interner;
@@ -28,16 +31,32 @@ pub struct Dropped {
 /// Takes lines, and keeps their words.
 #[derive(Debug)]
 pub(super) struct Reader {
+    rules: Rules,
+    /// What each thread has read.
+    shards: Vec<Shard>,
+    /// Runs of lines in the order of the text: the shard that has them, and their number.
+    runs: Vec<(usize, usize)>,
+}
+
+/// How lines become words.
+#[derive(Debug)]
+struct Rules {
     normalizer: Normalizer,
     /// The special pieces.
     symbols: Trie,
     max_line: usize,
     /// Whether lines are cut into words at `▁`, and at which side of it.
     words_of: WordsOf,
+    /// Whether the parts of a line between spaces can be normalized one by one.
+    by_parts: bool,
+}
+
+/// Some of the lines, and working memory.
+#[derive(Debug, Default)]
+struct Shard {
     lines: Lines,
     dropped: Dropped,
-    /// The words that parts between spaces become, if they can be normalized one by one.
-    parts: Option<Parts>,
+    parts: Parts,
     normal: Vec<u8>,
     marked: Vec<u8>,
 }
@@ -116,8 +135,7 @@ impl Reader {
             && !options.allow_whitespace_only_pieces
             && normalizer.is_word_local()
             && !meta.values().any(|(piece, _)| joins_words(piece));
-        Ok(Self {
-            parts: by_parts.then(Parts::default),
+        let rules = Rules {
             normalizer,
             symbols: Trie::build(&symbols).map_err(broken)?,
             max_line: options.max_sentence_length as usize,
@@ -126,79 +144,51 @@ impl Reader {
                 suffix: options.treat_whitespace_as_suffix,
                 runs: options.allow_whitespace_only_pieces,
             },
-            lines: Lines::default(),
-            dropped: Dropped::default(),
-            normal: Vec::new(),
-            marked: Vec::new(),
-        })
-    }
-
-    /// Adds a line.
-    pub fn add(&mut self, line: &str) {
-        if line.is_empty() {
-            return;
-        }
-        if line.len() > self.max_line {
-            self.dropped.too_long += 1;
-            return;
-        }
-        if memchr::memmem::find(line.as_bytes(), UNKNOWN.as_bytes()).is_some() {
-            self.dropped.reserved += 1;
-            return;
-        }
-        let before = self.lines.sequence.len();
-        if !self.add_parts(line) {
-            self.lines.sequence.truncate(before);
-            self.normalizer.normalize(line.as_bytes(), &mut self.normal);
-            mark(&self.symbols, &self.normal, &mut self.marked);
-            let Lines { words, sequence, .. } = &mut self.lines;
-            self.words_of.each(&self.marked, |word| sequence.push(words.intern(word)));
-        }
-        let end = self.lines.sequence.len();
-        self.dropped.empty += u64::from(end == before);
-        self.lines.ends.push(end);
-    }
-
-    /// Adds the words of a line part by part. Returns `false` if that is not possible.
-    fn add_parts(&mut self, line: &str) -> bool {
-        let Some(parts) = &mut self.parts else {
-            return false;
+            by_parts,
         };
-        let Lines { words, sequence, .. } = &mut self.lines;
-        for part in line.as_bytes().split(|&byte| byte == b' ').filter(|part| !part.is_empty()) {
-            let number = parts.raw.intern(part) as usize;
-            if number == parts.spans.len() {
-                let start = parts.words.len() as u32;
-                // A `▁` of the text itself is removed at the end of a line only.
-                let whole_line = self.normalizer.normalize(part, &mut self.normal);
-                if !whole_line {
-                    mark(&self.symbols, &self.normal, &mut self.marked);
-                    self.words_of.each(&self.marked, |word| parts.words.push(words.intern(word)));
-                }
-                parts.spans.push((!whole_line).then_some((start, parts.words.len() as u32)));
-            }
-            let Some((start, end)) = parts.spans[number] else {
-                return false;
-            };
-            sequence.extend_from_slice(&parts.words[start as usize..end as usize]);
+        Ok(Self { rules, shards: Vec::new(), runs: Vec::new() })
+    }
+
+    /// Adds lines, which all threads share.
+    pub fn add(&mut self, lines: &[&str], threads: &ThreadPool) {
+        let count = threads.current_num_threads().clamp(1, lines.len().max(1));
+        while self.shards.len() < count {
+            self.shards.push(Shard::default());
         }
-        true
+        let Self { rules, shards, runs } = self;
+        let each = lines.len().div_ceil(count).max(1);
+        let added: Vec<usize> = threads.install(|| {
+            let shards = shards.par_iter_mut().zip(lines.par_chunks(each));
+            shards
+                .map(|(shard, lines)| {
+                    let before = shard.lines.len();
+                    lines.iter().for_each(|line| shard.add(line, rules));
+                    shard.lines.len() - before
+                })
+                .collect()
+        });
+        runs.extend(added.into_iter().enumerate());
     }
 
     /// The lines that were dropped so far.
     pub fn dropped(&self) -> Dropped {
-        self.dropped
+        self.shards.iter().fold(Dropped::default(), |sum, Shard { dropped, .. }| Dropped {
+            too_long: sum.too_long + dropped.too_long,
+            reserved: sum.reserved + dropped.reserved,
+            empty: sum.empty + dropped.empty,
+        })
     }
 
     /// Removes empty lines and replaces rare characters. Returns the lines and the characters that remain.
-    pub fn finish(self, options: &Options) -> Result<(Lines, Alphabet)> {
-        let order = order_without_empty(&self.lines);
-        let counts = self.lines.counts();
-        let alphabet = Alphabet::new(self.lines.words.iter().zip(counts), options)?;
-        let rare = self.lines;
+    pub fn finish(mut self, options: &Options) -> Result<(Lines, Alphabet)> {
+        let split = self.rules.words_of.split;
+        let rare = if self.shards.len() == 1 { std::mem::take(&mut self.shards[0].lines) } else { self.join() };
+        let order = order_without_empty(&rare);
+        let counts = rare.counts();
+        let alphabet = Alphabet::new(rare.words.iter().zip(counts), options)?;
         let mut lines = Lines::default();
         let mut word = Vec::new();
-        if alphabet.contains('▁') || !self.words_of.split {
+        if alphabet.contains('▁') || !split {
             let numbers: Vec<u32> = rare
                 .words
                 .iter()
@@ -224,6 +214,75 @@ impl Reader {
             }
         }
         Ok((lines, alphabet))
+    }
+
+    /// The lines of all shards in the order of the text.
+    fn join(self) -> Lines {
+        let mut all = Lines::default();
+        let numbers: Vec<Vec<u32>> = self
+            .shards
+            .iter()
+            .map(|shard| shard.lines.words.iter().map(|word| all.words.intern(word)).collect())
+            .collect();
+        let mut next = vec![0; self.shards.len()];
+        for (shard, count) in self.runs {
+            for line in next[shard]..next[shard] + count {
+                all.push(self.shards[shard].lines.line(line).iter().map(|&word| numbers[shard][word as usize]));
+            }
+            next[shard] += count;
+        }
+        all
+    }
+}
+
+impl Shard {
+    fn add(&mut self, line: &str, rules: &Rules) {
+        if line.is_empty() {
+            return;
+        }
+        if line.len() > rules.max_line {
+            self.dropped.too_long += 1;
+            return;
+        }
+        if memchr::memmem::find(line.as_bytes(), UNKNOWN.as_bytes()).is_some() {
+            self.dropped.reserved += 1;
+            return;
+        }
+        let before = self.lines.sequence.len();
+        if !rules.by_parts || !self.add_parts(line, rules) {
+            self.lines.sequence.truncate(before);
+            rules.normalizer.normalize(line.as_bytes(), &mut self.normal);
+            mark(&rules.symbols, &self.normal, &mut self.marked);
+            let Lines { words, sequence, .. } = &mut self.lines;
+            rules.words_of.each(&self.marked, |word| sequence.push(words.intern(word)));
+        }
+        let end = self.lines.sequence.len();
+        self.dropped.empty += u64::from(end == before);
+        self.lines.ends.push(end);
+    }
+
+    /// Adds the words of a line part by part. Returns `false` if that is not possible.
+    fn add_parts(&mut self, line: &str, rules: &Rules) -> bool {
+        let parts = &mut self.parts;
+        let Lines { words, sequence, .. } = &mut self.lines;
+        for part in line.as_bytes().split(|&byte| byte == b' ').filter(|part| !part.is_empty()) {
+            let number = parts.raw.intern(part) as usize;
+            if number == parts.spans.len() {
+                let start = parts.words.len() as u32;
+                // A `▁` of the text itself is removed at the end of a line only.
+                let whole_line = rules.normalizer.normalize(part, &mut self.normal);
+                if !whole_line {
+                    mark(&rules.symbols, &self.normal, &mut self.marked);
+                    rules.words_of.each(&self.marked, |word| parts.words.push(words.intern(word)));
+                }
+                parts.spans.push((!whole_line).then_some((start, parts.words.len() as u32)));
+            }
+            let Some((start, end)) = parts.spans[number] else {
+                return false;
+            };
+            sequence.extend_from_slice(&parts.words[start as usize..end as usize]);
+        }
+        true
     }
 }
 
@@ -348,6 +407,9 @@ pub(super) fn count_chars<'a>(words: impl Iterator<Item = (&'a [u8], u64)>) -> H
     let mut ascii = [0u64; 128];
     let mut counts = HashMap::new();
     for (word, count) in words {
+        if count == 0 {
+            continue;
+        }
         for c in chars(word) {
             match ascii.get_mut(c as usize) {
                 Some(it) => *it += count,
