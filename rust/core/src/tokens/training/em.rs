@@ -191,6 +191,8 @@ pub(super) struct Trainer<'a> {
     /// The pieces in the words of each partition.
     matches: Vec<Matches>,
     layout: Layout,
+    /// Pieces removed so far, and to be removed.
+    done: (u64, u64),
 }
 
 impl<'a> Trainer<'a> {
@@ -203,6 +205,7 @@ impl<'a> Trainer<'a> {
             threads,
             matches: (0..partitions).map(|_| Matches::default()).collect(),
             layout: Layout::new(longest, model.len(), partitions),
+            done: (0, 0),
         }
     }
 
@@ -211,15 +214,12 @@ impl<'a> Trainer<'a> {
         let enough = self.enough();
         let start = model.len();
         loop {
+            self.done = ((start - model.len()) as u64, start.saturating_sub(enough) as u64);
             for _ in 0..self.options.num_sub_iterations {
-                let done = (start - model.len()) as u64;
-                if !progress.report("training the tokenizer", "pieces", done, (start - enough.min(start)) as u64) {
-                    return Err(Error::Interrupted("nothing was written".into()));
-                }
-                let expected = self.expect(model);
+                let expected = self.expect(model, progress)?;
                 maximize(model, &expected)?;
             }
-            self.prune(model);
+            self.prune(model, progress)?;
             if model.len() <= enough {
                 break;
             }
@@ -234,12 +234,23 @@ impl<'a> Trainer<'a> {
     }
 
     /// Adds up, in `SentencePiece`'s order, what `count` adds to the sums of each partition.
-    fn sums(&mut self, model: &mut Model, count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync) -> Vec<f32> {
-        let Self { words, threads, matches, layout, .. } = self;
+    ///
+    /// # Errors
+    /// `progress` asks to stop.
+    fn sums(
+        &mut self,
+        model: &mut Model,
+        progress: &mut dyn Progress,
+        count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync,
+    ) -> Result<Vec<f32>> {
+        let Self { words, threads, matches, layout, done, .. } = self;
         let partitions = matches.len();
         let together = threads.current_num_threads().max(1);
         let mut total = Vec::new();
         for (wave, matches) in matches.chunks_mut(together).enumerate() {
+            if !progress.report("training the tokenizer", "pieces", done.0, done.1) {
+                return Err(Error::Interrupted("nothing was written".into()));
+            }
             let sums: Vec<Vec<f32>> = threads.install(|| {
                 let of = |(place, matches): (usize, &mut Matches)| {
                     let mut sums = vec![0.0; model.len()];
@@ -259,26 +270,26 @@ impl<'a> Trainer<'a> {
             }
         }
         model.forget_changes();
-        total
+        Ok(total)
     }
 
     /// How often each piece is expected in the text.
-    fn expect(&mut self, model: &mut Model) -> Vec<f32> {
+    fn expect(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<Vec<f32>> {
         let table = &*TABLE;
-        self.sums(model, |lattice, count, sums| lattice.add_expected(count, sums, table))
+        self.sums(model, progress, |lattice, count, sums| lattice.add_expected(count, sums, table))
     }
 
     /// How often each piece occurs in the best segmentation of the text.
-    fn occurrences(&mut self, model: &mut Model) -> Vec<f32> {
-        self.sums(model, |lattice, count, sums| {
+    fn occurrences(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<Vec<f32>> {
+        self.sums(model, progress, |lattice, count, sums| {
             let last = lattice.find_best().last;
             lattice.pieces_to(last, |piece| sums[piece as usize] += count as f32);
         })
     }
 
     /// Removes the pieces that the text loses least without.
-    fn prune(&mut self, model: &mut Model) {
-        let occurs = self.occurrences(model);
+    fn prune(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
+        let occurs = self.occurrences(model, progress)?;
         let pieces = &*model;
         let verdicts: Vec<Verdict> = self.threads.install(|| {
             (0..pieces.len())
@@ -319,6 +330,7 @@ impl<'a> Trainer<'a> {
         let room = size.checked_sub(kept.len()).unwrap_or(usize::MAX);
         kept.extend(candidates.iter().take(room).map(|&(_, piece)| piece));
         model.keep(&kept);
+        Ok(())
     }
 }
 
