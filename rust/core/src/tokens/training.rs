@@ -71,7 +71,7 @@ impl Training {
         let (lines, alphabet) = reader.finish(&options)?;
         let needed = alphabet.by_count.len() + meta.len();
         if needed > options.vocab_size as usize {
-            return Err(Error::Input(format!(
+            return Err(Error::input(format!(
                 "vocab_size={} is too small: the characters of this text and the special tokens need {needed} pieces; pass \
                  a larger `vocab_size`, or a `character_coverage` below {}",
                 options.vocab_size, options.character_coverage

@@ -39,9 +39,7 @@ impl Alphabet {
         counts.remove(&'\0');
         let total: u64 = counts.values().sum();
         if total == 0 {
-            return Err(Error::Input(
-                "the input has no text to train on; pass files with one sentence per line".into(),
-            ));
+            return Err(Error::input("the input has no text to train on; pass files with one sentence per line"));
         }
         let required: Vec<char> = options.required_chars.chars().filter(|&c| c != '\0').collect();
         let mut sorted: Vec<(bool, u64, char)> = counts.iter().map(|(&c, &count)| (false, count, c)).collect();

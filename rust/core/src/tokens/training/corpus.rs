@@ -126,7 +126,7 @@ impl Reader {
             trainer_spec: Some(options.trainer_spec()),
             normalizer_spec: Some(options.normalizer_spec()),
         };
-        let broken = |reason: String| Error::Option(format!("the normalization rules: {reason}"));
+        let broken = |reason: String| Error::Internal(format!("the normalization rules: {reason}"));
         let symbols: Vec<(&[u8], u32, f32)> = meta.values().map(|(piece, _)| (piece.as_bytes(), 0, 0.0)).collect();
         // Such a piece takes the place of the `▁` between two words.
         let joins_words = |piece: &str| piece.contains('▁');

@@ -50,7 +50,7 @@ pub(super) const GONE: u32 = u32::MAX;
 
 impl Model {
     pub fn new(seeds: Scored) -> Result<Self> {
-        let broken = |reason: String| Error::Input(format!("the text's pieces: {reason}"));
+        let broken = |reason: String| Error::Internal(format!("the pieces of the text: {reason}"));
         let keys: Vec<(&[u8], u32, f32)> =
             seeds.iter().zip(0..).map(|((piece, _), number)| (&piece[..], number, 0.0)).collect();
         let trie = Trie::build(&keys).map_err(broken)?;
@@ -346,7 +346,7 @@ fn maximize(model: &mut Model, expected: &[f32]) -> Result<()> {
     let score = |&piece: &u32| (digamma(expected[piece as usize]) - f64::from(log_sum)) as f32;
     let scores: Vec<f32> = kept.iter().map(score).collect();
     if scores.is_empty() || !scores.iter().all(|score| score.is_finite()) {
-        return Err(Error::Input("the text is too small to train a tokenizer on; pass more text".into()));
+        return Err(Error::input("the text is too small to train a tokenizer on; pass more text"));
     }
     model.set(seeds, scores);
     Ok(())

@@ -72,7 +72,7 @@ pub(super) fn model_file(options: &Options, meta: &MetaPieces, pieces: Vec<(Vec<
     if all.len() < options.vocab_size as usize {
         if options.hard_vocab_limit {
             let (size, most) = (options.vocab_size, all.len());
-            return Err(Error::Input(format!(
+            return Err(Error::input(format!(
                 "vocab_size={size} is too large for this text, which gives at most {most} pieces; pass vocab_size={most} \
                  or less, or more text"
             )));

@@ -247,7 +247,7 @@ impl Entries {
     fn text(&self) -> Result<Vec<u8>> {
         let size = self.strings.bytes().len() + self.strings.len();
         if size > i32::MAX as usize {
-            return Err(Error::Input(format!(
+            return Err(Error::input(format!(
                 "the text has {size} bytes of distinct words in a chunk; at most 2 GiB fit"
             )));
         }

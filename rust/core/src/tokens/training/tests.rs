@@ -149,5 +149,5 @@ fn a_text_without_lines_is_refused() {
     training.add(&["", "▅ x", "longer than ten bytes"], &threads);
     assert_eq!(training.dropped(), Dropped { too_long: 1, reserved: 1, empty: 0 });
     let error = training.finish(&threads, &mut NoProgress).unwrap_err();
-    assert!(matches!(error, Error::Input(_)), "{error}");
+    assert!(matches!(error, Error::Input { .. }), "{error}");
 }
