@@ -162,7 +162,9 @@ impl Reader {
             shards
                 .map(|(shard, lines)| {
                     let before = shard.lines.len();
-                    lines.iter().for_each(|line| shard.add(line, rules));
+                    for line in lines {
+                        shard.add(line, rules);
+                    }
                     shard.lines.len() - before
                 })
                 .collect()
