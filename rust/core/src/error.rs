@@ -147,6 +147,16 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// An option does not fit the input.
+    #[error("{option}={value} {reason}")]
+    Unfit {
+        /// The option's name.
+        option: &'static str,
+        /// What it is.
+        value: String,
+        /// Why it does not fit, and what would.
+        reason: String,
+    },
     /// The system does not provide the threads or the memory that an option asks for.
     #[error("{reason}")]
     System {
@@ -209,6 +219,7 @@ impl Error {
             }
             Self::Exists { path, .. } => Facts { path: Some(path), ..of("exists") },
             Self::Input { path, .. } => Facts { path: path.as_deref(), ..of("input") },
+            Self::Unfit { option, value, .. } => Facts { option: Some(option), value: Some(value), ..of("input") },
             Self::System { option, .. } => Facts { option: *option, ..of("io") },
             Self::Internal(_) => of("internal"),
             Self::Interrupted(_) => of("interrupted"),
@@ -273,6 +284,11 @@ impl Error {
     /// Returns an [`Error::Input`] with a path.
     pub fn input_at(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Input { path: Some(path.as_ref().to_path_buf()), reason: reason.into() }
+    }
+
+    /// Returns an [`Error::Unfit`].
+    pub fn unfit(option: &'static str, value: impl std::fmt::Display, reason: impl Into<String>) -> Self {
+        Self::Unfit { option, value: value.to_string(), reason: reason.into() }
     }
 
     /// Returns the [`Error::System`] for threads that could not be started.

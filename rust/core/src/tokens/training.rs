@@ -17,6 +17,7 @@ mod lattice;
 mod matches;
 mod meta;
 mod options;
+pub mod read;
 mod rivals;
 mod rule;
 mod seeds;
@@ -24,8 +25,6 @@ mod softplus;
 
 pub use corpus::Dropped;
 pub use options::{Normalization, Options};
-
-use rayon::ThreadPool;
 
 use crate::{Error, Progress, Result};
 use corpus::{Counted, Reader};
@@ -52,9 +51,9 @@ impl Training {
         Ok(Self { options, meta, reader })
     }
 
-    /// Adds lines of the text. It is fast with thousands at a time.
-    pub fn add(&mut self, lines: &[&str], threads: &ThreadPool) {
-        self.reader.add(lines, threads);
+    /// Adds lines of the text. It is fast with thousands at a time, which the threads of the current pool divide.
+    pub fn add(&mut self, lines: &[&str]) {
+        self.reader.add(lines);
     }
 
     /// The lines that were dropped so far.
@@ -62,27 +61,28 @@ impl Training {
         self.reader.dropped()
     }
 
-    /// Trains on the lines. Returns the content of the model file.
+    /// Trains on the lines, with the threads of the current pool. Returns the content of the model file.
     ///
     /// # Errors
     /// There is no text; the vocabulary is too large or too small for it; `progress` asks to stop.
-    pub fn finish(self, threads: &ThreadPool, progress: &mut dyn Progress) -> Result<Vec<u8>> {
+    pub fn finish(self, progress: &mut dyn Progress) -> Result<Vec<u8>> {
         let Self { options, meta, reader } = self;
         let (lines, alphabet) = reader.finish(&options)?;
         let needed = alphabet.by_count.len() + meta.len();
         if needed > options.vocab_size as usize {
-            return Err(Error::input(format!(
-                "vocab_size={} is too small: the characters of this text and the special tokens need {needed} pieces; pass \
-                 a larger `vocab_size`, or a `character_coverage` below {}",
-                options.vocab_size, options.character_coverage
-            )));
+            let reason = format!(
+                "is too small: the characters of this text and the special tokens need {needed} pieces; pass a larger \
+                 `vocab_size`, or a `character_coverage` below {}",
+                options.character_coverage
+            );
+            return Err(Error::unfit("vocab_size", options.vocab_size, reason));
         }
         let rule = PieceRule::new(&alphabet, &options);
         let seeds = seeds::seeds(&lines, &alphabet, &rule, options.seeds(), seeds::CHUNK_BYTES)?;
         let words = Counted::new(&lines, &options);
         drop(lines);
         let mut model = em::Model::new(seeds)?;
-        em::Trainer::new(&words, &options, threads, &model).run(&mut model, progress)?;
+        em::Trainer::new(&words, &options, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();
         let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };
         finish::model_file(&options, &meta, pieces)

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::Options;
@@ -18,7 +17,7 @@ use crate::{Error, Result};
 const BOUNDARY: u8 = 0x1F;
 
 /// Lines that are dropped, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Dropped {
     /// Lines of more than `max_sentence_length` bytes.
     pub too_long: u64,
@@ -26,6 +25,13 @@ pub struct Dropped {
     pub reserved: u64,
     /// Lines that normalization makes empty.
     pub empty: u64,
+}
+
+impl Dropped {
+    /// The number of all of them.
+    pub fn total(&self) -> u64 {
+        self.too_long + self.reserved + self.empty
+    }
 }
 
 /// Takes lines, and keeps their words.
@@ -149,26 +155,24 @@ impl Reader {
         Ok(Self { rules, shards: Vec::new(), runs: Vec::new() })
     }
 
-    /// Adds lines, which all threads share.
-    pub fn add(&mut self, lines: &[&str], threads: &ThreadPool) {
-        let count = threads.current_num_threads().clamp(1, lines.len().max(1));
+    /// Adds lines. The threads of the current pool divide them.
+    pub fn add(&mut self, lines: &[&str]) {
+        let count = rayon::current_num_threads().clamp(1, lines.len().max(1));
         while self.shards.len() < count {
             self.shards.push(Shard::default());
         }
         let Self { rules, shards, runs } = self;
         let each = lines.len().div_ceil(count).max(1);
-        let added: Vec<usize> = threads.install(|| {
-            let shards = shards.par_iter_mut().zip(lines.par_chunks(each));
-            shards
-                .map(|(shard, lines)| {
-                    let before = shard.lines.len();
-                    for line in lines {
-                        shard.add(line, rules);
-                    }
-                    shard.lines.len() - before
-                })
-                .collect()
-        });
+        let shards = shards.par_iter_mut().zip(lines.par_chunks(each));
+        let added: Vec<usize> = shards
+            .map(|(shard, lines)| {
+                let before = shard.lines.len();
+                for line in lines {
+                    shard.add(line, rules);
+                }
+                shard.lines.len() - before
+            })
+            .collect();
         runs.extend(added.into_iter().enumerate());
     }
 

@@ -3,7 +3,6 @@
 //! Counts are float32 sums over words. `SentencePiece` gives word i to thread i modulo the number of threads and adds up
 //! the threads' sums. Here these sums belong to logical partitions, and any number of threads computes them.
 
-use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::Options;
@@ -187,7 +186,6 @@ pub(super) enum Found {
 pub(super) struct Trainer<'a> {
     words: &'a Counted,
     options: &'a Options,
-    threads: &'a ThreadPool,
     /// The pieces in the words of each partition.
     matches: Vec<Matches>,
     layout: Layout,
@@ -196,13 +194,12 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    pub fn new(words: &'a Counted, options: &'a Options, threads: &'a ThreadPool, model: &Model) -> Self {
+    pub fn new(words: &'a Counted, options: &'a Options, model: &Model) -> Self {
         let partitions = options.partitions as usize;
         let longest = model.strings.iter().map(Vec::len).max().unwrap_or(0);
         Self {
             words,
             options,
-            threads,
             matches: (0..partitions).map(|_| Matches::default()).collect(),
             layout: Layout::new(longest, model.len(), partitions),
             done: (0, 0),
@@ -243,24 +240,22 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn Progress,
         count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync,
     ) -> Result<Vec<f32>> {
-        let Self { words, threads, matches, layout, done, .. } = self;
+        let Self { words, matches, layout, done, .. } = self;
         let partitions = matches.len();
-        let together = threads.current_num_threads().max(1);
+        let together = rayon::current_num_threads();
         let mut total = Vec::new();
         for (wave, matches) in matches.chunks_mut(together).enumerate() {
             if !progress.report("training the tokenizer", "pieces", done.0, done.1) {
                 return Err(Error::Interrupted("nothing was written".into()));
             }
-            let sums: Vec<Vec<f32>> = threads.install(|| {
-                let of = |(place, matches): (usize, &mut Matches)| {
-                    let mut sums = vec![0.0; model.len()];
-                    let mine = (wave * together + place..words.len()).step_by(partitions);
-                    let mine = mine.map(|word| words.get(word));
-                    matches.each(mine, model, *layout, |lattice, times| count(lattice, times, &mut sums));
-                    sums
-                };
-                matches.par_iter_mut().enumerate().map(|(place, matches)| of((place, matches))).collect()
-            });
+            let of = |(place, matches): (usize, &mut Matches)| {
+                let mut sums = vec![0.0; model.len()];
+                let mine = (wave * together + place..words.len()).step_by(partitions);
+                let mine = mine.map(|word| words.get(word));
+                matches.each(mine, model, *layout, |lattice, times| count(lattice, times, &mut sums));
+                sums
+            };
+            let sums: Vec<Vec<f32>> = matches.par_iter_mut().enumerate().map(of).collect();
             for sums in sums {
                 if total.is_empty() {
                     total = sums;
@@ -291,18 +286,16 @@ impl<'a> Trainer<'a> {
     fn prune(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
         let occurs = self.occurrences(model, progress)?;
         let pieces = &*model;
-        let verdicts: Vec<Verdict> = self.threads.install(|| {
-            (0..pieces.len())
-                .into_par_iter()
-                .map_init(Default::default, |(lattice, rivals): &mut (Lattice, Rivals), piece| {
-                    if occurs[piece] == 0.0 {
-                        return Verdict::Beaten;
-                    }
-                    pieces.segment(pieces.piece(piece), lattice, |_| {});
-                    rivals.judge(lattice, piece as u32)
-                })
-                .collect()
-        });
+        let verdicts: Vec<Verdict> = (0..pieces.len())
+            .into_par_iter()
+            .map_init(Default::default, |(lattice, rivals): &mut (Lattice, Rivals), piece| {
+                if occurs[piece] == 0.0 {
+                    return Verdict::Beaten;
+                }
+                pieces.segment(pieces.piece(piece), lattice, |_| {});
+                rivals.judge(lattice, piece as u32)
+            })
+            .collect();
         let sum = occurs.iter().fold(0.0, |sum, &count| sum + f64::from(count)) as f32;
         let log_sum = f64::from(sum).ln() as f32;
         let mut kept = Vec::new();

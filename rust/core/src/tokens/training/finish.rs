@@ -72,10 +72,10 @@ pub(super) fn model_file(options: &Options, meta: &MetaPieces, pieces: Vec<(Vec<
     if all.len() < options.vocab_size as usize {
         if options.hard_vocab_limit {
             let (size, most) = (options.vocab_size, all.len());
-            return Err(Error::input(format!(
-                "vocab_size={size} is too large for this text, which gives at most {most} pieces; pass vocab_size={most} \
-                 or less, or more text"
-            )));
+            let reason = format!(
+                "is too large for this text, which gives at most {most} pieces; pass vocab_size={most} or less, or more text"
+            );
+            return Err(Error::unfit("vocab_size", size, reason));
         }
         trainer_spec.vocab_size = Some(all.len() as i32);
     }

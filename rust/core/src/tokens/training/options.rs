@@ -1,11 +1,14 @@
 //! The options of training, and the specification that a model stores of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::tokens::tokenizer::proto::{ModelType, NormalizerSpec, TrainerSpec};
 use crate::{Error, Result};
 
 /// What determines a model, besides its text. Names and defaults are `SentencePiece`'s, except for the ids and pieces of
 /// ALBERT's special tokens.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Pieces in the vocabulary, including all special pieces.
     pub vocab_size: u32,
@@ -36,6 +39,7 @@ pub struct Options {
     /// Whether a piece may consist of several `▁`.
     pub allow_whitespace_only_pieces: bool,
     /// Symbols that text never produces.
+    #[serde(skip)]
     pub control_symbols: Vec<String>,
     /// Symbols that are always one piece.
     pub user_defined_symbols: Vec<String>,
@@ -46,17 +50,22 @@ pub struct Options {
     /// Whether it is an error if the text gives fewer pieces than `vocab_size`.
     pub hard_vocab_limit: bool,
     /// The id of the unknown piece, and the piece.
+    #[serde(skip)]
     pub unk: (i32, String),
     /// The id of the piece that begins a text (-1 for none), and the piece if the model is to name it.
+    #[serde(skip)]
     pub bos: (i32, Option<String>),
     /// The id of the piece that ends a text (-1 for none), and the piece if the model is to name it.
+    #[serde(skip)]
     pub eos: (i32, Option<String>),
     /// The id of the padding piece (-1 for none), and the piece.
+    #[serde(skip)]
     pub pad: (i32, String),
     /// The number of partial sums in a step of EM. The last digits of scores depend on it, and not on the number of
     /// threads. `SentencePiece` calls it `num_threads`.
     pub partitions: u32,
     /// How text is normalized.
+    #[serde(skip)]
     pub normalization: Normalization,
 }
 
@@ -197,5 +206,16 @@ impl Options {
             0 => (8 * self.vocab_size as usize).max(100_000),
             size => size as usize,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_json_does_not_have_are_the_defaults() {
+        let options: Options = serde_json::from_str(r#"{"vocab_size": 800}"#).unwrap();
+        assert_eq!(options, Options { vocab_size: 800, ..Options::default() });
     }
 }

@@ -7,14 +7,16 @@ use crate::NoProgress;
 
 fn train(options: Options, threads: usize) -> Result<Vec<u8>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/corpus/part-a.txt");
-    let mut training = Training::new(options)?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
     let text = std::fs::read_to_string(path).expect("the golden corpus exists");
     let lines: Vec<&str> = text.split('\n').collect();
-    for lines in lines.chunks(100) {
-        training.add(lines, &threads);
-    }
-    training.finish(&threads, &mut NoProgress)
+    threads.install(|| {
+        let mut training = Training::new(options)?;
+        for lines in lines.chunks(100) {
+            training.add(lines);
+        }
+        training.finish(&mut NoProgress)
+    })
 }
 
 fn plain() -> Options {
@@ -145,9 +147,8 @@ fn a_vocabulary_that_does_not_fit_is_refused() {
 #[test]
 fn a_text_without_lines_is_refused() {
     let mut training = Training::new(Options { max_sentence_length: 10, ..plain() }).unwrap();
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    training.add(&["", "▅ x", "longer than ten bytes"], &threads);
+    training.add(&["", "▅ x", "longer than ten bytes"]);
     assert_eq!(training.dropped(), Dropped { too_long: 1, reserved: 1, empty: 0 });
-    let error = training.finish(&threads, &mut NoProgress).unwrap_err();
+    let error = training.finish(&mut NoProgress).unwrap_err();
     assert!(matches!(error, Error::Input { .. }), "{error}");
 }
