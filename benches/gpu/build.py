@@ -45,6 +45,10 @@ UPDATE_BOUND = 1e-3
 """The bound for an update. It is in float32, but a variable near 1 keeps few digits of a change of 0.001."""
 
 
+FILES = ("gpu_kit.py", "gpu_results.py", "run.py", "kernels.py", "run_torch.py", "memory.py", "README.md")
+"""What a kit has besides its modules."""
+
+
 class Shape(NamedTuple):
     """A micro-batch to export."""
 
@@ -97,7 +101,7 @@ def build(
         seed: random seed of inputs and weights.
     """
     (directory / "modules").mkdir(parents=True)
-    for name in ("gpu_kit.py", "gpu_results.py", "run.py", "memory.py", "README.md"):
+    for name in FILES:
         if (source := Path(__file__).with_name(name)).exists():
             shutil.copy(source, directory / name)
     models: dict[str, gpu_kit.Model] = {}

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +34,15 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SHARES = {"plain": 4.0, "cudnn": 3.0}
-"""Weights by which the time is divided among the remaining variants. Other variants have 2."""
-TIMING = 0.25
-"""Fraction of a process's time that is reserved for timing what was compiled."""
+SHARES = {"plain": 6.0, "cudnn": 3.0}
+"""Weights by which the time is divided among the remaining variants. Other variants have 2.
+
+On an H100, a module with plain attention took up to five times as long to compile as one with cuDNN's.
+"""
+RUNNING = 5.0
+"""Approximate seconds that a compiled case takes: transfer of its arguments, check and timing."""
+ROUND = 4
+"""Default of the modules that compile at a time. All at once delay each other, because XLA times kernels on the GPU."""
 KEPT = 2
 """Number of arguments that an update does not change: the gradient and the rate."""
 GRACE = 60
@@ -47,13 +52,16 @@ GRACE = 60
 class Device:
     """This machine's first device, used through JAX."""
 
-    def __init__(self, platform: str) -> None:
+    def __init__(self, platform: str, cache: Path | None = None) -> None:
         if platform:
             os.environ["JAX_PLATFORMS"] = platform
         # Results of one case must not decide whether the next one fits.
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self.jax: Any = importlib.import_module("jax")
+        if cache is not None:
+            self.jax.config.update("jax_compilation_cache_dir", str(cache.resolve()))
+            self.jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         self.export: Any = importlib.import_module("jax.export")
         self.device = self.jax.devices()[0]
         self.name = str(self.device.device_kind)
@@ -161,10 +169,13 @@ def run_case(kit: gpu_kit.Kit, case: gpu_kit.Case, device: Device, compiled: Any
 
 
 def child(directory: Path, options: argparse.Namespace) -> None:
-    """Compile cases in threads while there is time, then time them. Print one line of JSON per case."""
+    """Compile and time cases, a few at a time, the most important first. Print one line of JSON per case.
+
+    Nothing compiles while a case is timed. A round starts only if there is time for one like the slowest before it.
+    """
     deadline = time.monotonic() + options.seconds
     kit = gpu_kit.Kit.read(directory / "manifest.json")
-    device = Device(options.platform)
+    device = Device(options.platform, options.cache)
     if not device.gpu and not options.platform:
         print(json.dumps({"error": f"JAX sees no GPU here, only {device.name}"}), flush=True)
         return
@@ -179,44 +190,42 @@ def child(directory: Path, options: argparse.Namespace) -> None:
                 _tell(case, {"status": "skipped: it needs a GPU of NVIDIA's"})
             else:
                 cases.append(case)
+    rounds = [cases[start : start + options.threads] for start in range(0, len(cases), options.threads)]
     slowest = 0.0
-    compiling = deadline - TIMING * options.seconds
+    for number, chosen in enumerate(rounds):
+        if time.monotonic() + slowest + RUNNING * len(chosen) > deadline and (number or options.seconds < RUNNING):
+            for case in chosen:
+                _tell(case, {"status": "skipped: no time to compile"})
+            continue
+        start = time.monotonic()
+        ready = _compile(directory, device, chosen)
+        slowest = max(slowest, time.monotonic() - start)
+        for case, compiled, took in ready:
+            if time.monotonic() > deadline:
+                _tell(case, {"status": "skipped: compiled, no time to run", "compile_seconds": took})
+                continue
+            try:
+                found = run_case(kit, case, device, compiled, peak)
+            except Exception as error:  # noqa: BLE001 - one that does not run must not end the others
+                found = {"status": f"does not run: {_first_line(error)}"}
+            _tell(case, found | {"compile_seconds": took})
 
-    def compile_case(case: gpu_kit.Case) -> tuple[Any, float] | None:
-        nonlocal slowest
-        if time.monotonic() + slowest > compiling:
-            return None
-        compiled, took = device.compile(directory, case)
-        slowest = max(slowest, took)
-        return compiled, took
 
-    ready: list[tuple[gpu_kit.Case, Any, float]] = []
-    with ThreadPoolExecutor(options.threads) as pool:
-        futures: dict[Future[tuple[Any, float] | None], gpu_kit.Case] = {
-            pool.submit(compile_case, case): case for case in cases
-        }
+def _compile(directory: Path, device: Device, cases: Sequence[gpu_kit.Case]) -> list[tuple[gpu_kit.Case, Any, float]]:
+    """Compile cases at the same time. Return each with its module and seconds, and report those that do not compile.
+
+    They are sorted by memory, so that the process's peak is that of the case that just ran, at least in a round.
+    """
+    ready = []
+    with ThreadPoolExecutor(len(cases)) as pool:
+        futures = {pool.submit(device.compile, directory, case): case for case in cases}
         for future in as_completed(futures):
             case = futures[future]
             try:
-                done = future.result()
+                ready.append((case, *future.result()))
             except Exception as error:  # noqa: BLE001 - one that does not compile must not end the others
                 _tell(case, {"status": f"does not compile: {_first_line(error)}"})
-                continue
-            if done is None:
-                _tell(case, {"status": "skipped: no time to compile"})
-            else:
-                ready.append((case, *done))
-    # Sort by memory, so that the process's peak is that of the case that just ran.
-    ready.sort(key=lambda item: item[1].memory_analysis().temp_size_in_bytes)
-    for case, compiled, took in ready:
-        if time.monotonic() > deadline:
-            _tell(case, {"status": "skipped: compiled, no time to run", "compile_seconds": took})
-            continue
-        try:
-            found = run_case(kit, case, device, compiled, peak)
-        except Exception as error:  # noqa: BLE001 - nor one that does not run
-            found = {"status": f"does not run: {_first_line(error)}"}
-        _tell(case, found | {"compile_seconds": took})
+    return sorted(ready, key=lambda item: item[1].memory_analysis().temp_size_in_bytes)
 
 
 def _first_line(error: Exception) -> str:
@@ -273,7 +282,10 @@ def _run_child(
     """Yield what a separate process reports about these cases."""
     words = [sys.executable, str(Path(__file__).resolve()), "--child", "--seconds", str(seconds)]
     words += ["--kit", str(directory), "--threads", str(options.threads), "--platform", options.platform]
-    words += ["--peak", str(options.peak), "--cases", *names]
+    words += ["--peak", str(options.peak)]
+    if options.cache is not None:
+        words += ["--cache", str(options.cache)]
+    words += ["--cases", *names]
     left = set(names)
     with (options.output_dir / "log.txt").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -308,8 +320,9 @@ def main() -> int:
         help="run cases whose name has this in it; may be given again",
     )
     parser.add_argument(
-        "--threads", type=int, default=min(8, os.cpu_count() or 1), help="modules that compile at a time"
+        "--threads", type=int, default=min(ROUND, os.cpu_count() or 1), help="modules that compile at a time"
     )
+    parser.add_argument("--cache", type=Path, help="directory of JAX's compilation cache; a second run is then quick")
     parser.add_argument("--platform", default="", help="JAX's platform, cpu or cuda; JAX's own choice by default")
     parser.add_argument(
         "--peak",

@@ -15,6 +15,7 @@ sys.path.insert(0, str(jax_kit.KIT))
 
 import gpu_kit
 import gpu_results
+import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,6 +176,22 @@ def test_rates() -> None:
     assert gpu_results.rates(CASE, 0.01, None).share is None
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("nvjet_sm90_tst_192x192_64x3_2x1_v_bz_coopB_splitK_NTN", "matrix products"),
+        ("gemm_fusion_dot_492", "matrix products"),
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7", "attention (cuDNN)"),
+        ("MemcpyD2D", "copies"),
+        ("loop_multiply_fusion_11", "fusions"),
+        ("triton_softmax_76", "fusions"),
+        ("RepeatBufferKernel", "other"),
+    ],
+)
+def test_a_kernels_kind_follows_from_its_name(name: str, kind: str) -> None:
+    assert kernels.kind(name) == kind
+
+
 def test_measure_waits_once_a_sample() -> None:
     done: list[str] = []
     seconds, samples = gpu_results.measure(lambda: done.append("call"), lambda _: done.append("wait"), seconds=1e-6)
@@ -266,7 +283,7 @@ def test_a_kit_is_complete_and_names_no_place(kit: Path) -> None:
         assert (b"custom_call" in module) == (case.attention == "cudnn")
         assert len(gpu_kit.arguments(read.seed, read, case)) == len(case.arguments)
     assert read.models["tiny"].parameters == read.cases[1].results[-1].shape[0]
-    for name in ("run.py", "memory.py", "gpu_kit.py", "gpu_results.py", "README.md"):
+    for name in ("run.py", "kernels.py", "run_torch.py", "memory.py", "gpu_kit.py", "gpu_results.py", "README.md"):
         assert (kit / name).is_file()
 
 
@@ -331,6 +348,53 @@ def test_the_runner_says_what_it_had_no_time_for(kit: Path, tmp_path: Path) -> N
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     assert len(results) == 4
     assert all(found["status"].startswith("skipped") for found in results)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_second_run_takes_modules_from_the_cache(kit: Path, tmp_path: Path) -> None:
+    if jax_kit.python() is None:
+        pytest.skip("needs JAX, here or in the Python that JAX_PYTHON names")
+    words = ("--platform", "cpu", "--only", "plain", "--only", "recompute", "--cache", tmp_path / "cache")
+    files = []
+    for name in ("first", "second"):
+        jax_kit.run(kit / "run.py", "--output-dir", tmp_path / name, *words)
+        (only,) = json.loads((tmp_path / name / "results.json").read_text())["results"]
+        assert only["status"] == "ok"
+        files.append({path.name for path in (tmp_path / "cache").iterdir() if not path.name.endswith("-atime")})
+    assert files[0]
+    assert files[0] == files[1]
+
+
+@pytest.mark.tensorflow
+def test_modules_are_compiled_and_timed_in_rounds(kit: Path, tmp_path: Path) -> None:
+    """With time for one round only, the most important case has figures, and the others are skipped."""
+    if jax_kit.python() is None:
+        pytest.skip("needs JAX, here or in the Python that JAX_PYTHON names")
+    words = ("--platform", "cpu", "--child", "--seconds", 5.5, "--threads", 1)
+    names = ("tiny-32-4-plain", "tiny-32-4-plain-recompute")
+    text = jax_kit.run(kit / "run.py", *words, "--kit", kit, "--cases", *names)
+    found = {line.get("case", ""): line for line in map(json.loads, text.splitlines())}
+    assert found[names[0]]["status"] == "ok"
+    assert found[names[1]]["status"] == "skipped: no time to compile"
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_kernels_are_timed(kit: Path, tmp_path: Path) -> None:
+    if jax_kit.python() is None:
+        pytest.skip("needs JAX, here or in the Python that JAX_PYTHON names")
+    words = ("--platform", "cpu", "--case", "tiny-32-4-plain", "--output", tmp_path / "kernels.json")
+    try:
+        text = jax_kit.run(kit / "kernels.py", *words)
+    except AssertionError as error:
+        if "ProfileData" not in str(error):
+            raise
+        pytest.skip("needs JAX 0.7 or later")
+    assert text.strip().startswith("tiny-32-4-plain on cpu: ")
+    (found,) = json.loads((tmp_path / "kernels.json").read_text()).values()
+    assert max(kernel["ms"] for kernel in found.values()) > 0
+    assert all(kernel["calls"] > 0 for kernel in found.values())
 
 
 @pytest.mark.tensorflow

@@ -1,4 +1,6 @@
-"""cuDNN's fused attention, as XLA calls it on NVIDIA GPUs. It has not yet been run on a GPU.
+"""cuDNN's fused attention, as XLA calls it on NVIDIA GPUs.
+
+Its values are right on an H100, where XLA ran it through JAX. It has not yet been run there through TensorFlow.
 
 XLA replaces the custom calls `__cudnn$fmhaSoftmax` and `__cudnn$fmhaSoftmaxBackward` with cuDNN's kernels, which keep
 no probabilities. The forward pass stores one number per query, the logarithm of the softmax's denominator, and the

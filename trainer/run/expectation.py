@@ -24,7 +24,8 @@ CPU_RATE = 40e9
 PEAK_FRACTIONS = {r"\b(H200|GH200)\b": 0.30, r"\b(H100|H800)\b": 0.25, r"\b(A100|A800)\b": 0.38}
 """Fractions of the dense bfloat16 peak that a step reaches, by patterns of the device's name.
 
-They come from a roofline of the compiled step. Nothing has been measured on a GPU yet.
+They come from a roofline of the compiled step. On an H100, base and large reached 22% to 30% with plain attention
+(docs/figures.md, "A step on a GPU"). Nothing has been measured on the others yet.
 """
 OTHER_FRACTION = 0.25
 """The same fraction for any other GPU."""
