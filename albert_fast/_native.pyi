@@ -40,12 +40,16 @@ __all__ = [
     "text_changes",
     "text_rules_beside",
     "tokenize",
+    "train_tokenizer",
 ]
 
 __version__: str
 
 def defaults() -> dict[str, dict[str, Any]]:
-    """Returns the core's own defaults, by stage ("prepare", "tokenize", "instances", "masks", "records") and option."""
+    """Returns the core's own defaults by stage and option.
+
+    The stages are "prepare", "tokenizer", "tokenize", "instances", "masks" and "records".
+    """
 
 def masking_warning(options_json: str) -> str | None:
     """Returns the warning of `make_records` if `max_predictions_per_seq` is too low for `masked_lm_prob`.
@@ -567,6 +571,41 @@ def refuse_output_in_input(
 
     Raises:
         AlbertFastError: the output is inside an input.
+    """
+
+def train_tokenizer(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    options_json: str,
+    normalizer: bytes,
+    *,
+    lower_case: bool = True,
+    keep_accents: bool = False,
+    on_bad_utf8: str = "error",
+    format: str = "auto",
+    num_threads: int | None = None,
+    progress: Callable[[str, str, int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Trains a unigram model on text inputs, one sentence per line.
+
+    Args:
+        inputs: files, globs and directories, plain or compressed with gzip, bzip2, xz or zstd, or `-`.
+        options_json: the options of `TokenizerTrainingOptions` that the core has, by name.
+        normalizer: a serialized SentencePiece model that has the normalization rules.
+        lower_case: as in `preprocess`.
+        keep_accents: as in `preprocess`.
+        on_bad_utf8: `"error"` or `"replace"` (U+FFFD).
+        format: `"auto"`, or `"text"` for inputs that look like other data.
+        num_threads: number of threads, by default one per CPU. The model does not depend on it.
+        progress: called a few times a second with stage, unit, done and total (0 if unknown).
+
+    Returns:
+        "model", the content of spiece.model, or None if no line is left to train on; "lines", the number of lines that
+        are not blank; "dropped", the numbers of those that were dropped, by reason; "notes" about the inputs.
+
+    Raises:
+        AlbertFastError: an option is invalid; an input cannot be read or is not a corpus; the vocabulary is too large
+            or too small for the text.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
 
 def text_changes(

@@ -34,7 +34,7 @@ from albert_fast.cli.tokenize import tokenize
 from albert_fast.cli.train_tokenizer import train_tokenizer
 from albert_fast.errors import AlbertFastError
 from albert_fast.text import describe_os_error, one_line
-from albert_fast.tokenizers.training import WORKER
+from albert_fast.tokenizers.library import WORKER
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "prepare-text": prepare_text,

@@ -16,6 +16,8 @@ PANELS = (
     "Data",
     "Tokenizer",
     "Text",
+    "Pieces",
+    "Algorithm",
     "Sentences",
     "Cleaning",
     "Filters",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from albert_fast.errors import AlbertFastError, option_error
-from albert_fast.options.base import MAX_THREADS, Stage, option
+from albert_fast.options.base import Stage, option
 from albert_fast.options.shared import (
     ACCENTS,
     OUTPUT,
@@ -23,6 +24,12 @@ from albert_fast.options.shared import (
 
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 """The pieces 0 to 4 of every model that is trained here."""
+
+NormalizationRule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"]
+Engine = Literal["albert-fast", "sentencepiece"]
+
+PIECES = "Pieces"
+ALGORITHM = "Algorithm"
 
 USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
 """The symbols of the public ALBERT guide that are always pieces."""
@@ -49,13 +56,18 @@ class TokenizerTrainingOptions(Stage):
     )
     input_sentence_size: int = option(
         10_000_000,
-        "If the corpus has more lines than this, train on a random sample of this many.",
+        "If the corpus has more lines than this, train on a random sample of this many. 0 trains on all lines.",
         TOKENIZER,
         metavar="LINES",
-        low=1,
+        low=0,
     )
     max_sentence_length: int = option(
-        4192, "Longest line to train on, in bytes. Longer lines are dropped.", TOKENIZER, metavar="BYTES", low=1
+        4192,
+        "Longest line to train on, in bytes. Longer lines are dropped.",
+        TOKENIZER,
+        metavar="BYTES",
+        low=10,
+        high=1 << 30,
     )
     user_defined_symbols: tuple[str, ...] = option(
         USER_DEFINED_SYMBOLS,
@@ -64,29 +76,86 @@ class TokenizerTrainingOptions(Stage):
         TOKENIZER,
         metavar="SYMBOL",
     )
+    normalization_rule_name: NormalizationRule = option(
+        "nmt_nfkc",
+        "SentencePiece's normalization rules, which the model applies after the text rules. nfkc is Unicode's form of "
+        "this name, nmt_ also replaces some spaces and control characters, _cf folds case, and identity changes "
+        "nothing.",
+        TOKENIZER,
+    )
+    required_chars: str = option("", "Characters that become pieces, however rare they are.", TOKENIZER)
+    byte_fallback: bool = option(
+        False, "Write characters without a piece as one piece per byte of UTF-8, instead of <unk>.", TOKENIZER
+    )
+    hard_vocab_limit: bool = option(
+        True,
+        "Stop with an error if the corpus gives fewer pieces than --vocab-size. Otherwise, accept a smaller "
+        "vocabulary.",
+        TOKENIZER,
+    )
+    max_sentencepiece_length: int = option(
+        16, "Longest piece, in characters.", PIECES, metavar="CHARACTERS", low=1, high=512
+    )
+    split_by_unicode_script: bool = option(
+        True, "Keep characters of two scripts, such as Latin and Cyrillic, out of one piece.", PIECES
+    )
+    split_by_number: bool = option(True, "Keep digits and letters out of one piece.", PIECES)
+    split_digits: bool = option(False, "Make each digit a piece.", PIECES)
+    split_by_whitespace: bool = option(True, "Keep pieces from crossing a space.", PIECES)
+    treat_whitespace_as_suffix: bool = option(
+        False, "Put the ▁ that stands for a space at the end of a word instead of its beginning.", PIECES
+    )
+    allow_whitespace_only_pieces: bool = option(False, "Allow pieces that consist of several ▁.", PIECES)
+    engine: Engine = option(
+        "albert-fast",
+        "Trainer to use. Both make the same model. sentencepiece is the SentencePiece library, which takes several "
+        "times as long.",
+        ALGORITHM,
+    )
+    seed_sentencepiece_size: int = option(
+        1_000_000,
+        "Number of candidate pieces to start with, taken from the most frequent strings. 0 means eight times "
+        "--vocab-size, and at least 100,000.",
+        ALGORITHM,
+        low=0,
+        high=2**31 - 1,
+    )
+    shrinking_factor: float = option(
+        0.75,
+        "Fraction of the pieces to keep each time that the least useful ones are removed.",
+        ALGORITHM,
+        metavar="FRACTION",
+        low=0.5,
+        high=0.95,
+    )
+    num_sub_iterations: int = option(2, "Number of EM iterations before each removal.", ALGORITHM, low=1, high=10)
+    partitions: int = option(
+        16,
+        "Number of partial sums in each EM iteration, which SentencePiece calls num_threads. The last digits of the "
+        "scores depend on it.",
+        ALGORITHM,
+        low=1,
+        high=1024,
+    )
     do_lower_case: bool = option(True, "Lowercase the text before training.", TEXT)
     keep_accents: bool = option(False, ACCENTS, TEXT)
-    num_threads: int = option(
-        16,
-        "Number of threads. The last digits of the scores depend on it, so the default is the same on every machine.",
-        OUTPUT,
-        low=1,
-        high=MAX_THREADS,
-    )
 
     def validate(self) -> None:
         fixed = len(SPECIAL_PIECES) + len(self.user_defined_symbols)
         if self.vocab_size <= fixed:
             rule = f"larger than {fixed}, the number of special tokens and user-defined symbols"
             raise option_error("vocab_size", rule, self.vocab_size)
+        if self.byte_fallback and self.vocab_size <= fixed + 256:
+            rule = f"larger than {fixed + 256}, the number of special tokens, symbols and bytes, with `byte_fallback`"
+            raise option_error("vocab_size", rule, self.vocab_size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainTokenizer(ConfigFile, Overwrite, OutputDir, TokenizerTrainingOptions, CorpusFormat, CorpusInputs):
+class TrainTokenizer(ConfigFile, Overwrite, Threads, OutputDir, TokenizerTrainingOptions, CorpusFormat, CorpusInputs):
     """`train-tokenizer`."""
 
     no_user_defined_symbols: bool = option(False, "Do not define any symbols.", TOKENIZER, only=True)
-    verbose: bool = option(False, "Show SentencePiece's own log.", OUTPUT)
+    verbose: bool = option(False, "Show the log of SentencePiece, if it is the --engine.", OUTPUT)
 
     def validate(self) -> None:
         if self.no_user_defined_symbols and self.user_defined_symbols not in {(), USER_DEFINED_SYMBOLS}:

@@ -12,19 +12,21 @@ from albert_fast.errors import AlbertFastError
 from albert_fast.files import locked, repair, write_together
 from albert_fast.options import CorpusFormat, TokenizerTrainingOptions, TrainTokenizer
 from albert_fast.options.base import documented
+from albert_fast.options.shared import Threads
 from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from albert_fast.options.shared import OnBadUtf8, TextFormat
+    from albert_fast.options.tokenizers import Engine, NormalizationRule
 
 MODEL = "spiece.model"
 FILES = ("spiece.vocab", "spiece.config.json", "train-tokenizer.config.json", MODEL)
 """The files that are written together. The model is last: if it exists, so do the others, and they belong to it."""
 
 
-@documented(TokenizerTrainingOptions, CorpusFormat)
+@documented(TokenizerTrainingOptions, Threads, CorpusFormat)
 def train_tokenizer(  # noqa: D417 - the options describe themselves
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
@@ -34,9 +36,25 @@ def train_tokenizer(  # noqa: D417 - the options describe themselves
     input_sentence_size: int = TokenizerTrainingOptions.input_sentence_size,
     max_sentence_length: int = TokenizerTrainingOptions.max_sentence_length,
     user_defined_symbols: Sequence[str] = TokenizerTrainingOptions.user_defined_symbols,
+    normalization_rule_name: NormalizationRule = TokenizerTrainingOptions.normalization_rule_name,
+    required_chars: str = TokenizerTrainingOptions.required_chars,
+    byte_fallback: bool = TokenizerTrainingOptions.byte_fallback,
+    hard_vocab_limit: bool = TokenizerTrainingOptions.hard_vocab_limit,
+    max_sentencepiece_length: int = TokenizerTrainingOptions.max_sentencepiece_length,
+    split_by_unicode_script: bool = TokenizerTrainingOptions.split_by_unicode_script,
+    split_by_number: bool = TokenizerTrainingOptions.split_by_number,
+    split_digits: bool = TokenizerTrainingOptions.split_digits,
+    split_by_whitespace: bool = TokenizerTrainingOptions.split_by_whitespace,
+    treat_whitespace_as_suffix: bool = TokenizerTrainingOptions.treat_whitespace_as_suffix,
+    allow_whitespace_only_pieces: bool = TokenizerTrainingOptions.allow_whitespace_only_pieces,
+    engine: Engine = TokenizerTrainingOptions.engine,
+    seed_sentencepiece_size: int = TokenizerTrainingOptions.seed_sentencepiece_size,
+    shrinking_factor: float = TokenizerTrainingOptions.shrinking_factor,
+    num_sub_iterations: int = TokenizerTrainingOptions.num_sub_iterations,
+    partitions: int = TokenizerTrainingOptions.partitions,
     do_lower_case: bool = TokenizerTrainingOptions.do_lower_case,
     keep_accents: bool = TokenizerTrainingOptions.keep_accents,
-    num_threads: int = TokenizerTrainingOptions.num_threads,
+    num_threads: int | None = None,
     input_format: TextFormat = CorpusFormat.input_format,
     on_bad_utf8: OnBadUtf8 = CorpusFormat.on_bad_utf8,
     overwrite: bool = False,
@@ -57,8 +75,8 @@ def train_tokenizer(  # noqa: D417 - the options describe themselves
     Raises:
         AlbertFastError: an option is invalid; an input cannot be read or is not a corpus; the vocabulary is too large
             or too small for the text; `output_dir` contains a tokenizer (unless `overwrite`); the disk is full.
-        KeyboardInterrupt: Ctrl-C was pressed; it is raised at once. SentencePiece cannot be stopped, so the caller
-            should end the process.
+        KeyboardInterrupt: Ctrl-C was pressed. With ``engine="sentencepiece"``, it is raised at once, but the library
+            cannot be stopped, so the caller should end the process.
     """
     given = locals()
     many = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
@@ -92,6 +110,7 @@ def make(
             settings,
             on_bad_utf8=options.on_bad_utf8,
             input_format=options.input_format,
+            num_threads=options.num_threads,
             verbose=options.verbose,
             report=report,
         )

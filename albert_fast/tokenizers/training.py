@@ -6,24 +6,28 @@ tokenizer never gets text unlike that of its training.
 """
 
 import dataclasses
-import io
-import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Sequence
 
-from albert_fast._native import Lines
+from albert_fast import _native
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.tokenizers import SPECIAL_PIECES, TokenizerTrainingOptions
 from albert_fast.text import number
 from albert_fast.tokenizers import symbols as tokenizer_symbols
 
-WORKER = "albert-fast-train-tokenizer"
-"""The name of the thread that runs SentencePiece's training."""
+Report = Callable[[str, str, int, int], None]
+"""Called with stage, unit, done, total (0 if unknown)."""
+
+RESERVED = "▅"
+"""SentencePiece drops every line that contains this character, U+2585."""
+
+ONLY_PYTHON = frozenset({"do_lower_case", "keep_accents", "engine", "normalization_rule_name"})
+"""Options of training that the core takes in another form."""
 
 
 @dataclasses.dataclass
 class Dropped:
-    """Lines that SentencePiece drops, by reason. It only says so in its own log."""
+    """Lines that are dropped, by reason. The rules are SentencePiece's."""
 
     too_long: int = 0
     """Lines of more than ``max_sentence_length`` bytes."""
@@ -57,65 +61,10 @@ class TrainedTokenizer:
     """The content of ``spiece.vocab``: a piece, a tab and its log probability per line."""
     lines: int
     """Lines read. Blank lines do not count."""
-    dropped: "Dropped"
+    dropped: Dropped
     """The lines among them that were not trained on."""
     notes: Sequence[str] = ()
     """What the user should know about the inputs, such as skipped files of a directory."""
-
-
-RESERVED = "▅"
-"""SentencePiece drops every line that contains this character, U+2585."""
-
-_STAYS = re.compile(r"[!-~\w]")
-"""A character that SentencePiece's normalization never removes."""
-
-Report = Callable[[str, str, int, int], None]
-"""Called with stage, unit, done, total (0 if unknown)."""
-
-
-class _Feed(Iterator[str]):
-    """Passes lines to SentencePiece, which asks for them from another thread, and counts them."""
-
-    def __init__(self, lines: Lines, max_sentence_length: int) -> None:
-        import sentencepiece
-
-        self._lines = lines
-        self._limit = max_sentence_length
-        self.total_bytes = lines.total_bytes
-        self.bytes_read = 0
-        self.count = 0
-        self.dropped = Dropped()
-        self._normalizer = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc")
-        self.finished = False
-        self.error: Exception | None = None
-        self.cancelled = False
-
-    def __iter__(self) -> "_Feed":
-        return self
-
-    def __next__(self) -> str:
-        try:
-            line = next(self._lines)
-        except StopIteration:
-            self.bytes_read, self.finished = self._lines.bytes_read, True
-            raise
-        except Exception as error:
-            self.error = error
-            raise
-        self.count += 1
-        # A character has at most 4 bytes, so most lines are known to fit without encoding them.
-        if 4 * len(line) > self._limit and len(line.encode()) > self._limit:
-            self.dropped.too_long += 1
-        elif RESERVED in line:
-            self.dropped.reserved += 1
-        elif _STAYS.search(line) is None and not self._normalizer.normalize(line):
-            self.dropped.empty += 1
-        if self.count % 1024 == 0:
-            self.bytes_read = self._lines.bytes_read
-            if self.cancelled:
-                self.error = AlbertFastError("stopped", kind="input")
-                raise self.error
-        return line
 
 
 def check_symbols(options: TokenizerTrainingOptions) -> None:
@@ -138,6 +87,7 @@ def train(
     *,
     on_bad_utf8: str = "error",
     input_format: str = "auto",
+    num_threads: int | None = None,
     verbose: bool = False,
     report: Report | None = None,
 ) -> TrainedTokenizer:
@@ -148,81 +98,61 @@ def train(
         options: the settings.
         on_bad_utf8: ``error`` or ``replace`` (U+FFFD).
         input_format: ``auto``, or ``text`` for inputs that only look like other data.
-        verbose: whether SentencePiece's own log goes to standard error.
+        num_threads: number of threads, by default one per core. The model does not depend on it.
+        verbose: whether SentencePiece's own log goes to standard error, if it is the engine.
         report: called a few times a second.
 
     Raises:
         AlbertFastError: an input cannot be read; there is no text; the vocabulary is too large or too small for the
             text (the message says which size fits).
-        KeyboardInterrupt: Ctrl-C was pressed; it is raised at once. SentencePiece cannot be stopped, so the caller
-            should end the process.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
-    import sentencepiece
-
     check_symbols(options)
-    lines = Lines(
-        inputs,
-        lower_case=options.do_lower_case,
-        keep_accents=options.keep_accents,
-        on_bad_utf8=on_bad_utf8,
-        format=input_format,
-    )
-    feed = _Feed(lines, options.max_sentence_length)
-    model = io.BytesIO()
-    failure: list[BaseException] = []
+    if options.engine == "sentencepiece":
+        from albert_fast.tokenizers import library
 
-    def work() -> None:
-        try:
-            sentencepiece.SentencePieceTrainer.Train(
-                sentence_iterator=feed,
-                model_writer=model,
-                model_type="unigram",
-                vocab_size=options.vocab_size,
-                character_coverage=options.character_coverage,
-                input_sentence_size=options.input_sentence_size,
-                shuffle_input_sentence=True,
-                max_sentence_length=options.max_sentence_length,
-                pad_id=0,
-                unk_id=1,
-                bos_id=-1,
-                eos_id=-1,
-                pad_piece="<pad>",
-                unk_piece="<unk>",
-                control_symbols=list(SPECIAL_PIECES[2:]),
-                user_defined_symbols=list(options.user_defined_symbols),
-                num_threads=options.num_threads,
-                train_extremely_large_corpus=False,
-                minloglevel=0 if verbose else 2,
-            )
-        except BaseException as error:  # noqa: BLE001 - it is handed to the thread that waits
-            failure.append(error)
-
-    # SentencePiece lets other threads run but does not check for signals: Ctrl-C needs a main thread that waits.
-    worker = threading.Thread(target=work, name=WORKER, daemon=True)
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(0.2)
-            if report is not None and not feed.finished:
-                report("reading text", "bytes", feed.bytes_read, feed.total_bytes)
-            elif report is not None:
-                report("training the tokenizer", "lines", 0, 0)
-    except BaseException:
-        feed.cancelled = True
-        raise
-    if feed.error is not None:
-        raise feed.error
-    if failure:
-        raise explain(failure[0], options, feed.count, feed.dropped) from None
-    data = model.getvalue()
-    pieces = read_pieces(data)
-    if len(pieces) != options.vocab_size or tuple(piece for piece, _ in pieces[:5]) != SPECIAL_PIECES:
+        found = library.train(
+            inputs, options, on_bad_utf8=on_bad_utf8, input_format=input_format, verbose=verbose, report=report
+        )
+        model, lines, dropped, notes = found
+    else:
+        native = _native.train_tokenizer(
+            inputs,
+            core_options(options),
+            normalizer(options.normalization_rule_name),
+            lower_case=options.do_lower_case,
+            keep_accents=options.keep_accents,
+            on_bad_utf8=on_bad_utf8,
+            format=input_format,
+            num_threads=num_threads,
+            progress=report,
+        )
+        model, lines, notes = native["model"], native["lines"], native["notes"]
+        dropped = Dropped(**native["dropped"])
+    if model is None:
+        raise nothing_left(lines, dropped, options)
+    pieces = read_pieces(model)
+    fits = len(pieces) == options.vocab_size or (not options.hard_vocab_limit and len(pieces) < options.vocab_size)
+    if not fits or tuple(piece for piece, _ in pieces[:5]) != SPECIAL_PIECES:
         raise AlbertFastError(
-            f"sentencepiece {sentencepiece.__version__} must make {options.vocab_size} pieces that begin with "
-            f"{list(SPECIAL_PIECES)}, got {len(pieces)} that begin with {[piece for piece, _ in pieces[:5]]}",
+            f"the trainer must make {options.vocab_size} pieces that begin with {list(SPECIAL_PIECES)}, got "
+            f"{len(pieces)} that begin with {[piece for piece, _ in pieces[:5]]}",
             kind="tokenizer",
         )
-    return TrainedTokenizer(data, format_vocab(pieces), feed.count, feed.dropped, lines.notes)
+    return TrainedTokenizer(model, format_vocab(pieces), lines, dropped, notes)
+
+
+def core_options(options: TokenizerTrainingOptions) -> str:
+    """Returns the options that the core has, as JSON."""
+    return json.dumps({name: value for name, value in options.as_dict().items() if name not in ONLY_PYTHON})
+
+
+def normalizer(rule_name: str) -> bytes:
+    """Returns a serialized model with SentencePiece's normalization rules of this name. The library compiles them."""
+    import sentencepiece
+
+    found: bytes = sentencepiece.SentencePieceNormalizer(rule_name=rule_name).serialized_model_proto()
+    return found
 
 
 def read_pieces(model: bytes) -> list[tuple[str, float]]:
@@ -238,50 +168,23 @@ def format_vocab(pieces: Sequence[tuple[str, float]]) -> str:
     return "".join(f"{piece}\t{score:g}\n" for piece, score in pieces)
 
 
-def explain(
-    error: BaseException, options: TokenizerTrainingOptions, lines: int = 0, dropped: Dropped | None = None
-) -> AlbertFastError:
-    """Rewords SentencePiece's error for our options, and says what would fit.
+def nothing_left(lines: int, dropped: Dropped, options: TokenizerTrainingOptions) -> AlbertFastError:
+    """Returns the error for a text without a line to train on.
 
     Args:
-        error: the error that it raised.
+        lines: the number of lines that are not blank.
+        dropped: the lines among them that are dropped: all.
         options: the settings.
-        lines: the number of lines that it got.
-        dropped: the lines among them that it dropped.
     """
-    message = str(error)
-    found = re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", message)
-    if found:
-        return AlbertFastError(
-            f"vocab_size={options.vocab_size} is too large for this text, which gives at most {found[2]} pieces; "
-            f"pass vocab_size={found[2]} or less, or more text",
-            kind="input",
-            option="vocab_size",
-            value=options.vocab_size,
-        )
-    found = re.search(r"Vocabulary size is smaller than required_chars\. (\d+) vs (\d+)", message)
-    if found:
-        return AlbertFastError(
-            f"vocab_size={options.vocab_size} is too small: the characters of this text and the special tokens need "
-            f"{found[2]} pieces; pass a larger `vocab_size`, or a `character_coverage` below "
-            f"{options.character_coverage}",
-            kind="input",
-            option="vocab_size",
-            value=options.vocab_size,
-        )
-    if "!sentences_.empty()" in message or "(all_chars_count) > (0)" in message:
-        if not lines or dropped is None or not dropped.total:
-            message = "the input has no text to train on; pass files with one sentence per line"
-            return AlbertFastError(message, kind="input")
-        reasons = ", and ".join(
-            f"{number(count, 'line')} {reason}" for count, reason in dropped.reasons(options.max_sentence_length)
-        )
-        advice = [
-            *(["pass a larger `max_sentence_length`"] if dropped.too_long else []),
-            *([f"remove {RESERVED} from the text"] if dropped.reserved else []),
-            *(["pass other text"] if dropped.empty else []),
-        ]
-        message = f"no line is left to train on: SentencePiece drops {reasons}; {' or '.join(advice)}"
-        return AlbertFastError(message, kind="input")
-    reason = re.sub(r"^[A-Z_]+: (?:\S+\.cc\(\d+\) )?", "", message).strip() or type(error).__name__
-    return AlbertFastError(f"sentencepiece: {reason}", kind="tokenizer")
+    if not lines or not dropped.total:
+        return AlbertFastError("the input has no text to train on; pass files with one sentence per line", kind="input")
+    reasons = ", and ".join(
+        f"{number(count, 'line')} {reason}" for count, reason in dropped.reasons(options.max_sentence_length)
+    )
+    advice = [
+        *(["pass a larger `max_sentence_length`"] if dropped.too_long else []),
+        *([f"remove {RESERVED} from the text"] if dropped.reserved else []),
+        *(["pass other text"] if dropped.empty else []),
+    ]
+    message = f"no line is left to train on: SentencePiece's rules drop {reasons}; {' or '.join(advice)}"
+    return AlbertFastError(message, kind="input")

@@ -14,7 +14,8 @@ from disks import fail_at
 from albert_fast import AlbertFastError
 from albert_fast.options import TokenizerTrainingOptions
 from albert_fast.options.tokenizers import SPECIAL_PIECES
-from albert_fast.tokenizers.training import check_symbols, explain, format_vocab, read_pieces
+from albert_fast.tokenizers.library import explain
+from albert_fast.tokenizers.training import check_symbols, format_vocab, read_pieces
 
 TEXT = [f"Der Müller mahlt {number} Säcke “Korn” (grob), denn die Mühle steht am Bach." for number in range(200)]
 
@@ -175,7 +176,7 @@ def test_lines_left_out_are_counted(command: Command, text: Path) -> None:
     ("settings", "message"),
     [
         ({"character_coverage": 0.5}, "character_coverage must be a number from 0.98 to 1, got 0.5"),
-        ({"input_sentence_size": 0}, "input_sentence_size must be a whole number of at least 1, got 0"),
+        ({"input_sentence_size": -1}, "input_sentence_size must be a whole number of at least 0, got -1"),
         ({"user_defined_symbols": ("a", "a")}, "`user_defined_symbols`: 'a' is given twice"),
         ({"user_defined_symbols": ("[CLS]",)}, r"`user_defined_symbols`: '\[CLS\]' is already a special token"),
         ({"user_defined_symbols": ("",)}, "user_defined_symbols must be one line of text each, got ''; drop"),

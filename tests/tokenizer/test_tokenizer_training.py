@@ -192,13 +192,13 @@ def test_what_is_counted_is_what_sentencepiece_drops(command: Command) -> None:
 @pytest.mark.parametrize(
     ("lines", "flags", "reason"),
     [
-        (["a ▅ b"] * 3, [], "no line is left to train on: SentencePiece drops 3 lines with U+2585 (▅)"),
-        (["word " * 10] * 2, ["--max-sentence-length", 20], "drops 2 lines longer than 20 bytes"),
-        (["\u200b"] * 4, [], "drops 4 lines with only characters that SentencePiece removes"),
+        (["a ▅ b"] * 3, [], "no line is left to train on: SentencePiece's rules drop 3 lines with U+2585 (▅)"),
+        (["word " * 10] * 2, ["--max-sentence-length", 20], "drop 2 lines longer than 20 bytes"),
+        (["\u200b"] * 4, [], "drop 4 lines with only characters that SentencePiece removes"),
         (
             ["▅", "▅", "\u200b"],
             [],
-            "drops 2 lines with U+2585 (▅), which SentencePiece reserves, and 1 line with only",
+            "drop 2 lines with U+2585 (▅), which SentencePiece reserves, and 1 line with only",
         ),
         (["", " "], [], "the input has no text to train on"),
     ],

@@ -15,6 +15,7 @@ mod progress;
 mod records;
 mod store;
 mod tokenizer;
+mod training;
 
 use std::sync::{Arc, Mutex};
 
@@ -45,6 +46,8 @@ mod native {
     use super::store::PyTokenStore;
     #[pymodule_export]
     use super::tokenizer::{PyTokenizer, preprocess, restore_tokenizer, text_rules_beside};
+    #[pymodule_export]
+    use super::training::train_tokenizer;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -72,7 +72,7 @@ impl Training {
         if needed > options.vocab_size as usize {
             let reason = format!(
                 "is too small: the characters of this text and the special tokens need {needed} pieces; pass a larger \
-                 `vocab_size`, or a `character_coverage` below {}",
+                 `vocab_size`, or a `character_coverage` below {:?}",
                 options.character_coverage
             );
             return Err(Error::unfit("vocab_size", options.vocab_size, reason));

@@ -1,8 +1,9 @@
 //! The options of training, and the specification that a model stores of them.
 
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::tokens::tokenizer::proto::{ModelType, NormalizerSpec, TrainerSpec};
+use crate::tokens::tokenizer::proto::{ModelProto, ModelType, NormalizerSpec, TrainerSpec};
 use crate::{Error, Result};
 
 /// What determines a model, besides its text. Names and defaults are `SentencePiece`'s, except for the ids and pieces of
@@ -120,6 +121,25 @@ impl Default for Normalization {
     }
 }
 
+impl Normalization {
+    /// Returns the rules of a model, such as the one that `SentencePieceNormalizer.serialized_model_proto` returns.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the bytes are not a model.
+    pub fn of_model(model: &[u8]) -> Result<Self> {
+        let model = ModelProto::decode(model).map_err(|error| Error::Internal(format!("normalizer: {error}")))?;
+        let NormalizerSpec { name, precompiled_charsmap, add_dummy_prefix, remove_extra_whitespaces, .. } =
+            model.normalizer_spec.unwrap_or_default();
+        let default = Self::default();
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            charsmap: precompiled_charsmap.unwrap_or_default(),
+            add_dummy_prefix: add_dummy_prefix.unwrap_or(default.add_dummy_prefix),
+            remove_extra_whitespaces: remove_extra_whitespaces.unwrap_or(default.remove_extra_whitespaces),
+        })
+    }
+}
+
 impl Options {
     /// Refuses what `SentencePiece` would refuse.
     pub(super) fn validate(&self) -> Result<()> {
@@ -141,7 +161,7 @@ impl Options {
         within("shrinking_factor", self.shrinking_factor, 0.5, 0.95)?;
         within("num_sub_iterations", self.num_sub_iterations, 1, 10)?;
         within("max_sentencepiece_length", self.max_sentencepiece_length, 1, 512)?;
-        within("num_threads", self.partitions, 1, 1024)
+        within("partitions", self.partitions, 1, 1024)
     }
 
     /// The specification that the model stores. Like a caller of `SentencePiece` who passes only what differs from its

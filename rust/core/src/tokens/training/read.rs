@@ -50,6 +50,20 @@ pub fn train(
     options: Options,
     progress: &mut dyn Progress,
 ) -> Result<Trained> {
+    train_on(inputs, reading, options, progress).map_err(|error| match error {
+        Error::Interrupted(_) => {
+            Error::Interrupted("nothing was written; run the same command again to start over".into())
+        }
+        error => error,
+    })
+}
+
+fn train_on(
+    inputs: &[impl AsRef<OsStr>],
+    reading: Reading,
+    options: Options,
+    progress: &mut dyn Progress,
+) -> Result<Trained> {
     let mut training = Training::new(options)?;
     let Corpus { files, notes } = expand_corpus(inputs)?;
     if !reading.any_text {
