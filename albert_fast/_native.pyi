@@ -233,6 +233,16 @@ class Tokenizer:
             AlbertFastError: an id is outside the vocabulary, or `word_boundary` is another name.
         """
 
+    def split_of_added(self, size: int) -> list[list[int]]:
+        """Returns what the pieces from the id `size` on were split into by the model without them.
+
+        `train-tokenizer --extend` adds such pieces. There is a list of ids below `size` for each, which is never empty:
+        text that the smaller model does not know is its unknown piece.
+
+        Raises:
+            AlbertFastError: this is a WordPiece vocabulary, or `size` is out of range.
+        """
+
     @property
     def content(self) -> bytes:
         """The model or vocabulary as a file from which other programs get the same ids.
@@ -583,6 +593,7 @@ def train_tokenizer(
     on_bad_utf8: str = "error",
     format: str = "auto",
     num_threads: int | None = None,
+    extend: Tokenizer | None = None,
     progress: Callable[[str, str, int, int], object] | None = None,
 ) -> dict[str, Any]:
     """Trains a unigram model on text inputs, one sentence per line.
@@ -596,6 +607,7 @@ def train_tokenizer(
         on_bad_utf8: `"error"` or `"replace"` (U+FFFD).
         format: `"auto"`, or `"text"` for inputs that look like other data.
         num_threads: number of threads, by default one per CPU. The model does not depend on it.
+        extend: a tokenizer to add pieces to, up to `vocab_size` in all. It keeps its rules. `normalizer` may be empty.
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
     Returns:

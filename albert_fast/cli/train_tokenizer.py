@@ -27,6 +27,8 @@ def train_tokenizer(options: TrainTokenizer, given: frozenset[str]) -> None:
     The command writes spiece.model, spiece.vocab and spiece.config.json. The last one has the text rules: whether to
     lowercase the text, and whether to keep accents. All other commands apply them. The ids of the special tokens are
     <pad> 0, <unk> 1, [CLS] 2, [SEP] 3 and [MASK] 4.
+
+    With --extend, it adds pieces to an existing model, for training a published ALBERT further on text of your field.
     """
     run(options, given)
 
@@ -50,7 +52,7 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
         own_data_named(),
         Progress() as progress,
     ):
-        trained = make(options, {config.name: content}, progress)
+        trained = make(options, {config.name: content}, progress, given)
     model = output_dir / MODEL
     tokenizer = Tokenizer.from_file(model)
     for note in trained.notes:
@@ -60,10 +62,15 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
         for count, reason in dropped.reasons(settings.max_sentence_length):
             warn(f"dropped {number(count, 'line')} {reason}")
     seconds = time.monotonic() - started
-    warn_of_changes(options.inputs, lower_case=settings.do_lower_case, keep_accents=settings.keep_accents, given=given)
-    if settings.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
+    # The rules of a model that is extended cannot be changed.
+    decided = given if options.extend is None else {"do_lower_case", "keep_accents"}
+    warn_of_changes(options.inputs, lower_case=tokenizer.lower_case, keep_accents=tokenizer.keep_accents, given=decided)
+    if tokenizer.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
         warn(message)
     used = f"{trained.lines - dropped.total:,} of " if dropped.total else ""
     pieces, lines = number(tokenizer.vocab_size, "piece"), f"{used}{number(trained.lines, 'line')}"
+    if options.extend is not None:
+        added = tokenizer.vocab_size - Tokenizer.from_file(options.extend).vocab_size
+        pieces += f" ({added:,} of them new)"
     info(f"wrote {model}: {pieces}, trained on {lines} in {duration(seconds)}")
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from albert_fast.errors import AlbertFastError, option_error
@@ -39,6 +40,13 @@ USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
 class TokenizerTrainingOptions(Stage):
     """What determines a tokenizer, besides its text."""
 
+    extend: Path | None = option(
+        None,
+        "SentencePiece model to add pieces to. Its pieces keep their ids, and its rules apply. The best new pieces of "
+        "the corpus come after them, up to --vocab-size pieces in all.",
+        TOKENIZER,
+        metavar="MODEL",
+    )
     vocab_size: int = option(
         30_000,
         "Number of pieces in the vocabulary, including special tokens and user-defined symbols.",
@@ -141,6 +149,9 @@ class TokenizerTrainingOptions(Stage):
     keep_accents: bool = option(False, ACCENTS, TEXT)
 
     def validate(self) -> None:
+        if self.extend is not None and self.engine == "sentencepiece":
+            message = "engine='sentencepiece' cannot extend a model; remove `engine`"
+            raise AlbertFastError(message, kind="option", option="engine", value=self.engine)
         fixed = len(SPECIAL_PIECES) + len(self.user_defined_symbols)
         if self.vocab_size <= fixed:
             rule = f"larger than {fixed}, the number of special tokens and user-defined symbols"

@@ -24,7 +24,7 @@ ALWAYS = (
 )
 """Options that the library gets even if they have its own defaults, because the model stores those that were passed."""
 
-OTHERS = frozenset({"do_lower_case", "keep_accents", "engine", "partitions"})
+OTHERS = frozenset({"do_lower_case", "keep_accents", "engine", "extend", "partitions"})
 """Options that it does not have, or not under this name."""
 
 _STAYS = re.compile(r"[!-~\w]")

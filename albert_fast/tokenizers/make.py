@@ -13,6 +13,7 @@ from albert_fast.files import locked, repair, write_together
 from albert_fast.options import CorpusFormat, TokenizerTrainingOptions, TrainTokenizer
 from albert_fast.options.base import documented
 from albert_fast.options.shared import Threads
+from albert_fast.tokenizers import extending
 from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, train
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def train_tokenizer(  # noqa: D417 - the options describe themselves
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],
     *,
+    extend: str | os.PathLike[str] | None = TokenizerTrainingOptions.extend,
     vocab_size: int = TokenizerTrainingOptions.vocab_size,
     character_coverage: float = TokenizerTrainingOptions.character_coverage,
     input_sentence_size: int = TokenizerTrainingOptions.input_sentence_size,
@@ -90,6 +92,7 @@ def make(
     options: TrainTokenizer,
     others: Mapping[str, bytes] | None = None,
     report: Callable[[str, str, int, int], None] | None = None,
+    given: frozenset[str] = frozenset(),
 ) -> TrainedTokenizer:
     """Trains a tokenizer, and writes all of its files or none.
 
@@ -97,10 +100,15 @@ def make(
         options: the options of the command.
         others: contents of further files in `FILES`, by name.
         report: called a few times a second with stage, unit, done and total (0 if unknown).
+        given: names of options whose values count even if they are the defaults.
     """
     settings = options.part(TokenizerTrainingOptions)
     output_dir = options.output_dir
-    check_symbols(settings)
+    extension = extending.prepare(settings, output_dir / MODEL, given)
+    if extension is None:
+        check_symbols(settings)
+    else:
+        settings = extension.settings
     refuse_output_in_input([*options.inputs], output_dir)
     with locked(output_dir):
         repair([output_dir / name for name in FILES])
@@ -112,11 +120,18 @@ def make(
             input_format=options.input_format,
             num_threads=options.num_threads,
             verbose=options.verbose,
+            old=None if extension is None else extension.old,
             report=report,
         )
         # A program that does not take the lock may have written a tokenizer meanwhile.
         _check(options)
-        rules = (json.dumps(_rules(settings, trained), indent=2, ensure_ascii=False) + "\n").encode()
+        described = _rules(settings, trained)
+        if extension is not None:
+            described["extends"] = {
+                "pieces": extension.old.vocab_size,
+                "model_sha256": hashlib.sha256(extension.old.content).hexdigest(),
+            }
+        rules = (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
         contents = {
             "spiece.vocab": trained.vocab.encode(),
             "spiece.config.json": rules,

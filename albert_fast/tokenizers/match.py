@@ -80,6 +80,21 @@ def compare_descriptions(one: Mapping[str, Any], other: Mapping[str, Any]) -> Ma
     return "other"
 
 
+def extends(tokenizer: Tokenizer, other: Tokenizer | Mapping[str, Any]) -> bool:
+    """Returns whether a tokenizer is known to have all pieces of another one under the same ids, and more after them.
+
+    Args:
+        tokenizer: the larger tokenizer.
+        other: the smaller one, or what `described` returns for it.
+    """
+    kept = described(other) if isinstance(other, Tokenizer) else other
+    size = kept.get("vocab_size")
+    if not (tokenizer.kind == kept.get("kind") == "unigram") or not size or size >= tokenizer.vocab_size:
+        return False
+    first = "".join(f"{piece}\n" for piece in tokenizer.pieces[:size])
+    return hashlib.sha256(first.encode()).hexdigest() == kept.get("vocab_digest")
+
+
 def reason(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Returns why two tokenizers do not match, if `compare_descriptions` returns "other"."""
     if _only_digests_differ(one, other) and _other_rules(one, other):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from albert_fast import _native
+from albert_fast._native import Tokenizer
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.tokenizers import SPECIAL_PIECES, TokenizerTrainingOptions
 from albert_fast.text import number
@@ -21,7 +22,7 @@ Report = Callable[[str, str, int, int], None]
 RESERVED = "▅"
 """SentencePiece drops every line that contains this character, U+2585."""
 
-ONLY_PYTHON = frozenset({"do_lower_case", "keep_accents", "engine", "normalization_rule_name"})
+ONLY_PYTHON = frozenset({"do_lower_case", "keep_accents", "engine", "extend", "normalization_rule_name"})
 """Options of training that the core takes in another form."""
 
 
@@ -89,6 +90,7 @@ def train(
     input_format: str = "auto",
     num_threads: int | None = None,
     verbose: bool = False,
+    old: Tokenizer | None = None,
     report: Report | None = None,
 ) -> TrainedTokenizer:
     """Trains a tokenizer on text files.
@@ -100,6 +102,7 @@ def train(
         input_format: ``auto``, or ``text`` for inputs that only look like other data.
         num_threads: number of threads, by default one per core. The model does not depend on it.
         verbose: whether SentencePiece's own log goes to standard error, if it is the engine.
+        old: a tokenizer to extend; see `albert_fast.tokenizers.extending`.
         report: called a few times a second.
 
     Raises:
@@ -107,7 +110,8 @@ def train(
             text (the message says which size fits).
         KeyboardInterrupt: Ctrl-C was pressed.
     """
-    check_symbols(options)
+    if old is None:
+        check_symbols(options)
     if options.engine == "sentencepiece":
         from albert_fast.tokenizers import library
 
@@ -119,12 +123,13 @@ def train(
         native = _native.train_tokenizer(
             inputs,
             core_options(options),
-            normalizer(options.normalization_rule_name),
+            _normalizer(options, old),
             lower_case=options.do_lower_case,
             keep_accents=options.keep_accents,
             on_bad_utf8=on_bad_utf8,
             format=input_format,
             num_threads=num_threads,
+            extend=old,
             progress=report,
         )
         model, lines, notes = native["model"], native["lines"], native["notes"]
@@ -133,13 +138,21 @@ def train(
         raise nothing_left(lines, dropped, options)
     pieces = read_pieces(model)
     fits = len(pieces) == options.vocab_size or (not options.hard_vocab_limit and len(pieces) < options.vocab_size)
-    if not fits or tuple(piece for piece, _ in pieces[:5]) != SPECIAL_PIECES:
+    first = SPECIAL_PIECES if old is None else tuple(old.pieces)
+    if not fits or tuple(piece for piece, _ in pieces[: len(first)]) != first:
         raise AlbertFastError(
-            f"the trainer must make {options.vocab_size} pieces that begin with {list(SPECIAL_PIECES)}, got "
-            f"{len(pieces)} that begin with {[piece for piece, _ in pieces[:5]]}",
+            f"the trainer must make {options.vocab_size} pieces that begin with {list(first[:5])}, got {len(pieces)} "
+            f"that begin with {[piece for piece, _ in pieces[:5]]}",
             kind="tokenizer",
         )
     return TrainedTokenizer(model, format_vocab(pieces), lines, dropped, notes)
+
+
+def _normalizer(options: TokenizerTrainingOptions, old: Tokenizer | None) -> bytes:
+    """Returns a model with the normalization rules, or nothing for those of the old model."""
+    name = options.normalization_rule_name
+    keeps = old is not None and name == TokenizerTrainingOptions.normalization_rule_name
+    return b"" if keeps else normalizer(name)
 
 
 def core_options(options: TokenizerTrainingOptions) -> str:

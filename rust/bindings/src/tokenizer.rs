@@ -379,6 +379,12 @@ impl PyTokenizer {
         self.inner.kind()
     }
 
+    /// Returns what each piece from the id size on was split into when the model had only the pieces before it: a list
+    /// of ids. Raises AlbertFastError if this is no SentencePiece model or size is out of range.
+    fn split_of_added(&self, py: Python<'_>, size: usize) -> PyResult<Vec<Vec<u32>>> {
+        py.detach(|| self.inner.split_of_added(size)).map_err(to_python)
+    }
+
     /// SHA-256 (hex) of the file and the text rules. Tokenizers with equal digests give equal ids.
     #[getter]
     fn digest(&self) -> &str {

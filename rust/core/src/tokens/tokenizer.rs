@@ -7,6 +7,7 @@
 
 pub mod beside;
 mod cache;
+mod extended;
 mod load;
 pub(super) mod normalizer;
 pub(super) mod proto;
@@ -594,7 +595,7 @@ fn merge_unknown(spans: &mut Vec<Span>, unknown: u32) {
 
 /// The reference's rule for numbers (`encode_pieces`). For a piece that ends in a digit and a comma, returns the text
 /// before the comma, without any `▁`, which must be encoded again.
-fn before_digit_comma(surface: &[u8]) -> Option<String> {
+pub(super) fn before_digit_comma(surface: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(surface).ok()?;
     let rest = text.strip_suffix(',')?;
     text::is_python_digit(rest.chars().next_back()?).then(|| rest.replace('▁', ""))

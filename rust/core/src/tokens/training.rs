@@ -11,6 +11,7 @@
 mod alphabet;
 mod corpus;
 mod em;
+mod extend;
 mod finish;
 mod interner;
 mod lattice;
@@ -26,8 +27,10 @@ mod softplus;
 pub use corpus::Dropped;
 pub use options::{Normalization, Options};
 
+use crate::tokens::tokenizer::Tokenizer;
 use crate::{Error, Progress, Result};
 use corpus::{Counted, Reader};
+use extend::Old;
 use meta::MetaPieces;
 use rule::PieceRule;
 
@@ -37,6 +40,8 @@ pub struct Training {
     options: Options,
     meta: MetaPieces,
     reader: Reader,
+    /// The model to extend, if there is one.
+    old: Option<Old>,
 }
 
 impl Training {
@@ -48,7 +53,21 @@ impl Training {
         options.validate()?;
         let meta = meta::meta_pieces(&options)?;
         let reader = Reader::new(&options, &meta)?;
-        Ok(Self { options, meta, reader })
+        Ok(Self { options, meta, reader, old: None })
+    }
+
+    /// Prepares the extension of a model. It keeps its pieces, ids, scores and rules, and new pieces come after them, up
+    /// to `vocab_size` pieces in all. Of `options`, those that a model has too must be the model's or the defaults, and
+    /// the ids of special pieces do not matter. The text must have the tokenizer's text rules.
+    ///
+    /// # Errors
+    /// An option is out of range, or contradicts the model; or the model cannot be extended.
+    pub fn extending(tokenizer: &Tokenizer, options: &Options) -> Result<Self> {
+        options.validate()?;
+        let (old, options) = Old::new(tokenizer, options)?;
+        let meta = old.meta();
+        let reader = Reader::new(&options, &meta)?;
+        Ok(Self { options, meta, reader, old: Some(old) })
     }
 
     /// Adds lines of the text. It is fast with thousands at a time, which the threads of the current pool divide.
@@ -66,8 +85,11 @@ impl Training {
     /// # Errors
     /// There is no text; the vocabulary is too large or too small for it; `progress` asks to stop.
     pub fn finish(self, progress: &mut dyn Progress) -> Result<Vec<u8>> {
-        let Self { options, meta, reader } = self;
+        let Self { options, meta, reader, old } = self;
         let (lines, alphabet) = reader.finish(&options)?;
+        if let Some(old) = old {
+            return old.extend(&lines, &alphabet, &options, progress);
+        }
         let needed = alphabet.by_count.len() + meta.len();
         if needed > options.vocab_size as usize {
             let reason = format!(

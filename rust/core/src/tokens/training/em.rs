@@ -365,7 +365,7 @@ fn remove_unreachable(model: &mut Model) {
 }
 
 /// The digamma function, by the same approximation as `SentencePiece`.
-fn digamma(x: f32) -> f64 {
+pub(super) fn digamma(x: f32) -> f64 {
     let mut x = f64::from(x);
     let mut result = 0.0;
     while x < 7.0 {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Dropped, Options, Training};
 use crate::files::inputs::{InputFile, OnBadUtf8};
 use crate::tokens::corpus::{BLOCK_BYTES, Block, BlockReader, Corpus, MAX_LINE, check_all, expand_corpus};
-use crate::tokens::tokenizer::TextRules;
+use crate::tokens::tokenizer::{TextRules, Tokenizer};
 use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
 
@@ -39,7 +39,7 @@ pub struct Trained {
 }
 
 /// Trains a model on the files that `inputs` name (see [`expand_corpus`]), with the threads of the current pool. The
-/// model does not depend on their number.
+/// model does not depend on their number. If there is a model to `extend`, it is [`Training::extending`].
 ///
 /// # Errors
 /// An option is invalid; an input cannot be read or is not a corpus; the vocabulary is too large or too small for the
@@ -48,9 +48,10 @@ pub fn train(
     inputs: &[impl AsRef<OsStr>],
     reading: Reading,
     options: Options,
+    extend: Option<&Tokenizer>,
     progress: &mut dyn Progress,
 ) -> Result<Trained> {
-    train_on(inputs, reading, options, progress).map_err(|error| match error {
+    train_on(inputs, reading, options, extend, progress).map_err(|error| match error {
         Error::Interrupted(_) => {
             Error::Interrupted("nothing was written; run the same command again to start over".into())
         }
@@ -62,9 +63,13 @@ fn train_on(
     inputs: &[impl AsRef<OsStr>],
     reading: Reading,
     options: Options,
+    extend: Option<&Tokenizer>,
     progress: &mut dyn Progress,
 ) -> Result<Trained> {
-    let mut training = Training::new(options)?;
+    let mut training = match extend {
+        Some(tokenizer) => Training::extending(tokenizer, &options)?,
+        None => Training::new(options)?,
+    };
     let Corpus { files, notes } = expand_corpus(inputs)?;
     if !reading.any_text {
         check_all(&files)?;
@@ -186,7 +191,7 @@ mod tests {
         for (file, lines) in lines.chunks(1000).enumerate() {
             std::fs::write(directory.path().join(format!("{file}.txt")), lines.join("\n") + "\n\n").unwrap();
         }
-        let found = train(&[directory.path()], reading(OnBadUtf8::Error), options(), &mut NoProgress).unwrap();
+        let found = train(&[directory.path()], reading(OnBadUtf8::Error), options(), None, &mut NoProgress).unwrap();
         assert_eq!((found.lines, found.dropped), (3000, Dropped::default()));
         let mut training = Training::new(options()).unwrap();
         let lower: Vec<String> = lines.iter().map(|line| line.to_lowercase()).collect();
@@ -199,9 +204,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.txt");
         std::fs::write(&path, b"eins\nzwei \xFF drei\n").unwrap();
-        let error = train(&[&path], reading(OnBadUtf8::Error), options(), &mut NoProgress).unwrap_err();
+        let error = train(&[&path], reading(OnBadUtf8::Error), options(), None, &mut NoProgress).unwrap_err();
         assert!(matches!(error, Error::InvalidUtf8 { line: 2, byte: 6, .. }), "{error}");
-        let found = train(&[&path], reading(OnBadUtf8::Replace), options(), &mut NoProgress).unwrap();
+        let found = train(&[&path], reading(OnBadUtf8::Replace), options(), None, &mut NoProgress).unwrap();
         assert_eq!(found.lines, 2);
     }
 
@@ -211,7 +216,7 @@ mod tests {
         let path = directory.path().join("a.txt");
         std::fs::write(&path, "viel zu lang\n\n").unwrap();
         let options = Options { max_sentence_length: 10, ..options() };
-        let found = train(&[&path], reading(OnBadUtf8::Error), options, &mut NoProgress).unwrap();
+        let found = train(&[&path], reading(OnBadUtf8::Error), options, None, &mut NoProgress).unwrap();
         assert_eq!((found.model, found.lines, found.dropped.too_long), (None, 1, 1));
     }
 }

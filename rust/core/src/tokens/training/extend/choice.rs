@@ -1,0 +1,247 @@
+//! Chooses new pieces for a model whose own pieces and scores are fixed.
+//!
+//! It is the training of a unigram model in which only the new pieces have parameters. Expectation maximization gives
+//! them log probabilities in the new text, beside those that the old pieces keep. Then the pieces are removed that save
+//! the fewest tokens: the number of times that a piece occurs, times the tokens beyond one that its text has without it.
+
+use rayon::prelude::*;
+
+use super::super::Options;
+use super::super::alphabet::Alphabet;
+use super::super::corpus::Counted;
+use super::super::em::digamma;
+use super::super::lattice::{Edge, Lattice};
+use super::super::seeds::Scored;
+use super::super::softplus::TABLE;
+use crate::tokens::tokenizer::normalizer::char_length;
+use crate::tokens::tokenizer::proto::{ModelProto, Piece, PieceType};
+use crate::tokens::tokenizer::trie::Trie;
+use crate::{Error, Progress, Result};
+
+/// New pieces that are expected less often than this are removed.
+const RARE: f32 = 0.5;
+
+/// Steps of EM for the pieces that remain.
+const LAST_STEPS: usize = 2;
+
+/// New pieces with their numbers of occurrences.
+pub(super) type Candidates = Vec<(Vec<u8>, u64)>;
+
+/// Returns the number of occurrences of each seed.
+pub(super) fn counted(seeds: Scored, alphabet: &Alphabet) -> Candidates {
+    // A seed's score is the logarithm of its number times its length in characters, but for a constant.
+    let Some(((_, first), (_, count))) = seeds.first().zip(alphabet.by_count.first()) else { return Vec::new() };
+    let constant = (*count as f64).ln() - f64::from(*first);
+    let number = |piece: &[u8], score: f32| {
+        let length = piece.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+        ((f64::from(score) + constant).exp() / length as f64).round() as u64
+    };
+    seeds
+        .into_iter()
+        .map(|(piece, score)| {
+            let count = number(&piece, score);
+            (piece, count)
+        })
+        .collect()
+}
+
+/// A text, and the pieces that are fixed.
+pub(super) struct Choice<'a> {
+    words: &'a Counted,
+    options: &'a Options,
+    model: &'a ModelProto,
+    unknown: u32,
+    /// The lowest score of the model.
+    lowest: f32,
+    /// New pieces to remove, and at the beginning.
+    left: (u64, u64),
+}
+
+/// All pieces of a step.
+struct Pieces {
+    trie: Trie,
+    /// The scores of the fixed pieces by id, then those of the new ones.
+    scores: Vec<f32>,
+    /// The new pieces. The first ones are required.
+    new: Vec<Vec<u8>>,
+    unknown: u32,
+    unknown_score: f32,
+}
+
+impl<'a> Choice<'a> {
+    pub fn new(words: &'a Counted, model: &'a ModelProto, unknown: u32, options: &'a Options) -> Self {
+        let normal = model.pieces.iter().filter(|piece| piece.r#type() == PieceType::Normal);
+        let lowest = normal.map(Piece::score).fold(f32::MAX, f32::min);
+        Self { words, options, model, unknown, lowest, left: (0, 0) }
+    }
+
+    /// Returns the `size` best pieces with their scores, the best first; fewer if there are not as many.
+    ///
+    /// # Errors
+    /// `progress` asks to stop.
+    pub fn run(
+        &mut self,
+        candidates: Candidates,
+        required: usize,
+        size: usize,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<(Vec<u8>, f32)>> {
+        let enough = size + size / 10;
+        let total: f64 =
+            self.occurrences(&self.pieces(Vec::new(), Vec::new())?, progress)?.iter().map(|&it| f64::from(it)).sum();
+        let scores = candidates.iter().map(|&(_, count)| ((count.max(1) as f64).ln() - total.ln()) as f32).collect();
+        let mut pieces = self.pieces(candidates.into_iter().map(|(piece, _)| piece).collect(), scores)?;
+        self.left.1 = pieces.new.len().saturating_sub(enough) as u64;
+        loop {
+            self.left.0 = pieces.new.len().saturating_sub(enough) as u64;
+            for _ in 0..self.options.num_sub_iterations {
+                pieces = self.improve(pieces, |place, expected| place < required || expected >= RARE, progress)?;
+            }
+            let is_last = pieces.new.len() <= enough;
+            let shrunk = (self.options.shrinking_factor * pieces.new.len() as f64) as usize;
+            let most = if is_last { size } else { shrunk.max(enough) };
+            pieces = self.prune(pieces, required, most, progress)?;
+            if is_last {
+                break;
+            }
+        }
+        for _ in 0..LAST_STEPS {
+            pieces = self.improve(pieces, |_, _| true, progress)?;
+        }
+        let scores = pieces.scores.split_off(self.model.pieces.len());
+        // A lower score than that of all old pieces would change the score of unknown characters.
+        let scores = scores.into_iter().map(|score| score.max(self.lowest));
+        let mut chosen: Vec<(Vec<u8>, f32)> = pieces.new.into_iter().zip(scores).collect();
+        chosen.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Ok(chosen)
+    }
+
+    /// Puts new pieces beside the fixed ones.
+    fn pieces(&self, new: Vec<Vec<u8>>, new_scores: Vec<f32>) -> Result<Pieces> {
+        let mut scores: Vec<f32> = self.model.pieces.iter().map(Piece::score).collect();
+        let fixed = (0..).zip(&self.model.pieces).filter(|(_, piece)| piece.r#type() == PieceType::Normal);
+        let mut keys: Vec<(&[u8], u32, f32)> = fixed.map(|(id, piece)| (piece.piece().as_bytes(), id, 0.0)).collect();
+        keys.extend(new.iter().zip(scores.len() as u32..).map(|(piece, number)| (&piece[..], number, 0.0)));
+        let trie = Trie::build(&keys).map_err(|reason| Error::Internal(format!("the pieces of the text: {reason}")))?;
+        scores.extend(new_scores);
+        Ok(Pieces { trie, scores, new, unknown: self.unknown, unknown_score: self.lowest - 10.0 })
+    }
+
+    /// Keeps some of the new pieces, by their places.
+    fn kept(&self, mut pieces: Pieces, mut kept: Vec<usize>, scores: &[f32]) -> Result<Pieces> {
+        kept.sort_unstable();
+        let new = kept.iter().map(|&place| std::mem::take(&mut pieces.new[place])).collect();
+        self.pieces(new, kept.iter().map(|&place| scores[place]).collect())
+    }
+
+    /// A step of EM: gives the new pieces scores, and keeps those that `keeps`, given place and expected number.
+    fn improve(
+        &self,
+        pieces: Pieces,
+        keeps: impl Fn(usize, f32) -> bool,
+        progress: &mut dyn Progress,
+    ) -> Result<Pieces> {
+        let table = &*TABLE;
+        let expected = self.sums(&pieces, progress, |lattice, count, sums| lattice.add_expected(count, sums, table))?;
+        let total = digamma(expected.iter().map(|&it| f64::from(it)).sum::<f64>() as f32);
+        let expected = &expected[self.model.pieces.len()..];
+        let scores: Vec<f32> = expected.iter().map(|&it| (digamma(it.max(RARE)) - total) as f32).collect();
+        let kept = (0..pieces.new.len()).filter(|&place| keeps(place, expected[place])).collect();
+        self.kept(pieces, kept, &scores)
+    }
+
+    /// Removes the new pieces that save the fewest tokens, all but the first `required` and the `most` best.
+    fn prune(&self, pieces: Pieces, required: usize, most: usize, progress: &mut dyn Progress) -> Result<Pieces> {
+        let fixed = self.model.pieces.len();
+        let occurs = self.occurrences(&pieces, progress)?;
+        let saved = |lattice: &mut Lattice, place: usize| {
+            let number = fixed + place;
+            if occurs[number] == 0.0 {
+                return 0.0;
+            }
+            pieces.segment(&pieces.new[place], lattice, Some(number as u32));
+            let without = lattice.find_best();
+            let mut tokens = 0;
+            lattice.pieces_to(without.last, |_| tokens += 1);
+            f64::from(occurs[number]) * f64::from(tokens - 1)
+        };
+        let saved: Vec<f64> = (0..pieces.new.len()).into_par_iter().map_init(Lattice::default, saved).collect();
+        let mut order: Vec<usize> = (required..pieces.new.len()).filter(|&place| saved[place] > 0.0).collect();
+        order.sort_unstable_by(|&a, &b| saved[b].total_cmp(&saved[a]).then_with(|| pieces.new[a].cmp(&pieces.new[b])));
+        order.truncate(most.saturating_sub(required));
+        let kept: Vec<usize> = (0..required).chain(order).collect();
+        let scores = pieces.scores[fixed..].to_vec();
+        self.kept(pieces, kept, &scores)
+    }
+
+    /// How often each piece occurs in the best segmentation of the text.
+    fn occurrences(&self, pieces: &Pieces, progress: &mut dyn Progress) -> Result<Vec<f32>> {
+        self.sums(pieces, progress, |lattice, count, sums| {
+            let last = lattice.find_best().last;
+            lattice.pieces_to(last, |piece| sums[piece as usize] += count as f32);
+        })
+    }
+
+    /// Adds up what `count` adds for each word, in an order that does not depend on the number of threads.
+    fn sums(
+        &self,
+        pieces: &Pieces,
+        progress: &mut dyn Progress,
+        count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync,
+    ) -> Result<Vec<f32>> {
+        let partitions = self.options.partitions as usize;
+        let together = rayon::current_num_threads().max(1);
+        let mut total = vec![0.0; pieces.scores.len()];
+        for first in (0..partitions).step_by(together) {
+            let done = self.left.1 - self.left.0;
+            if !progress.report("extending the tokenizer", "pieces", done, self.left.1) {
+                return Err(Error::Interrupted("nothing was written".into()));
+            }
+            let of = |partition: usize| {
+                let mut sums = vec![0.0; pieces.scores.len()];
+                let mut lattice = Lattice::default();
+                for word in (partition..self.words.len()).step_by(partitions) {
+                    let (word, times) = self.words.get(word);
+                    pieces.segment(word, &mut lattice, None);
+                    count(&mut lattice, times, &mut sums);
+                }
+                sums
+            };
+            let last = partitions.min(first + together);
+            let sums: Vec<Vec<f32>> = (first..last).into_par_iter().map(of).collect();
+            for sums in sums {
+                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            }
+        }
+        Ok(total)
+    }
+}
+
+impl Pieces {
+    /// Takes the pieces of a word into `lattice`, all but one.
+    fn segment(&self, word: &[u8], lattice: &mut Lattice, without: Option<u32>) {
+        lattice.clear();
+        let mut begin = 0;
+        while begin < word.len() {
+            let one = char_length(word[begin]).min(word.len() - begin);
+            lattice.begin(one as u32);
+            let mut has_one = false;
+            let mut cursor = self.trie.root();
+            for (end, &byte) in (begin + 1..).zip(&word[begin..]) {
+                if !self.trie.step(&mut cursor, byte) {
+                    break;
+                }
+                if let Some(piece) = self.trie.value(cursor).filter(|&piece| Some(piece) != without) {
+                    has_one |= end == begin + one;
+                    let score = self.scores[piece as usize];
+                    lattice.push(Edge { begin: begin as u32, end: end as u32, piece, score });
+                }
+            }
+            if !has_one {
+                let end = (begin + one) as u32;
+                lattice.push(Edge { begin: begin as u32, end, piece: self.unknown, score: self.unknown_score });
+            }
+            begin += one;
+        }
+    }
+}
