@@ -1,15 +1,16 @@
 """`albert-fast import-checkpoint`."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from albert_fast import __version__
+from albert_fast import AlbertFastError, __version__
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, warn
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow
 from albert_fast.files import locked, resolved
 from albert_fast.options import ImportCheckpoint
+from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
 
         importing.check_output(final, options.overwrite)
         start = initial.initial(options.source)
+        larger = _extended(options, start)
+        if larger is not None:
+            start = larger.weights
         chosen = _config(start, options.model)
-        opened, rebuilt = _tokenizer(options, start, chosen)
+        opened, rebuilt = _tokenizer(options, start, chosen) if larger is None else (larger.tokenizer, False)
         files, described = ({}, {}) if opened is None else _files(opened, rebuilt=rebuilt)
         kept = {name: value for name, value in options.as_dict().items() if name != "config"}
         settings = {"albert_fast_version": __version__, "import-checkpoint": kept}
@@ -76,6 +80,37 @@ def _config(start: "Initial", model: str | None) -> "ModelConfig":
     return chosen
 
 
+class _Extended(NamedTuple):
+    """Weights with rows for all pieces of a tokenizer that extends theirs."""
+
+    weights: "Initial"
+    tokenizer: "Tokenizer"
+
+
+def _extended(options: ImportCheckpoint, start: "Initial") -> _Extended | None:
+    """Returns the weights for the tokenizer that the user names, if it extends theirs."""
+    from trainer.exchange import growing, tokenizer_open
+
+    if options.tokenizer is None:
+        return None
+    given = tokenizer_files.named(options.tokenizer)
+    try:
+        if tokenizer_open.open_file(given, warn=lambda _: None).vocab_size <= growing.rows(start):
+            return None
+    except AlbertFastError:  # reported when it is opened for use
+        return None
+    lower_case, keep_accents = options.do_lower_case, options.keep_accents
+    own = model_tokenizer.of_weights(options.source, start).tokenizer
+    if own is not None and own.kind == "unigram":
+        # A model file by itself does not know what its text was like. Its extension has the same rules.
+        beside = model_tokenizer.rules_of(given)
+        lower_case = own.lower_case if lower_case is None and beside.lower_case is None else lower_case
+        keep_accents = own.keep_accents if keep_accents is None and beside.keep_accents is None else keep_accents
+    tokenizer = model_tokenizer.open_file(given, lower_case, keep_accents)
+    weights = model_tokenizer.extended(options.source, start, tokenizer)
+    return None if weights is None else _Extended(weights, tokenizer)
+
+
 def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig") -> "tuple[Tokenizer | None, bool]":
     """Returns the tokenizer, and whether it was rebuilt from a tokenizer.json."""
     from trainer.errors import TrainerError
@@ -103,8 +138,11 @@ def _tokenizer(options: ImportCheckpoint, start: "Initial", config: "ModelConfig
     try:
         check_vocabulary(opened, config, path)
     except TrainerError as error:
-        if options.tokenizer is not None:
+        if options.tokenizer is not None and opened.vocab_size < config.vocab_size:
             raise
+        if options.tokenizer is not None:
+            message = f"{error}, or put the spiece.model that it extends next to the weights"
+            raise TrainerError(message, kind="tokenizer", path=path) from None
         message = f"{error}: pass it as `tokenizer`, or remove {path}"
         raise TrainerError(message, kind="tokenizer", path=path) from None
     return opened, model_tokenizer.is_rebuilt(path)

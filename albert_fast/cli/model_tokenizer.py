@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from albert_fast import AlbertFastError, Tokenizer
 from albert_fast.cli.common import CommandError, warn
 from albert_fast.tokenizers import files as tokenizer_files
-from albert_fast.tokenizers.match import compare, compare_descriptions, described, name, reason
+from albert_fast.tokenizers.match import RULES, compare, compare_descriptions, described, extends, name, reason
 from trainer.folder import CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def is_rebuilt(path: Path) -> bool:
     return tokenizer_open.is_rebuilt(path)
 
 
-def _rules_of(path: Path) -> "TextRules":
+def rules_of(path: Path) -> "TextRules":
+    """As `trainer.exchange.tokenizer_open.rules_of`."""
     from trainer.exchange import tokenizer_open
 
     return tokenizer_open.rules_of(path, warn)
@@ -113,9 +114,9 @@ def choose(
         if path is None:
             return Chosen(None, rules_known=False)
         opened = open_file(path, do_lower_case, keep_accents)
-        return Chosen(opened, do_lower_case is not None or _rules_of(path).lower_case is not None, path)
+        return Chosen(opened, do_lower_case is not None or rules_of(path).lower_case is not None, path)
     given = tokenizer_files.named(given)
-    beside = _rules_of(given)
+    beside = rules_of(given)
     known = do_lower_case is not None or beside.lower_case is not None
     try:
         path = find(places)
@@ -151,7 +152,7 @@ def choose(
         warn(f"using {given} with other text rules than the model was trained with (see {path})")
     elif opened.digest != own.digest and (others := _differences(opened, own)):
         warn(f"using {given}, which has the same pieces as {path}, but differs in {others}")
-    return Chosen(opened, known or _rules_of(path).lower_case is not None, given)
+    return Chosen(opened, known or rules_of(path).lower_case is not None, given)
 
 
 class OfWeights(NamedTuple):
@@ -186,7 +187,37 @@ def of_weights(source: Path, start: "Initial") -> OfWeights:
     return OfWeights(opened, {**described(opened), "rebuilt": is_rebuilt(path)}, str(path))
 
 
-def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, Any], of: str) -> None:
+def extended(source: Path, start: "Initial", other: Tokenizer | None) -> "Initial | None":
+    """Returns the weights with rows for the pieces that a tokenizer adds to that of the weights.
+
+    Returns None if it is not known to extend that tokenizer: the first pieces must be equal, and in the same order.
+
+    Args:
+        source: the weights, as the user named them.
+        start: what was read there.
+        other: the tokenizer of the data, if it is there.
+    """
+    from trainer.exchange import growing
+
+    size = growing.rows(start)
+    if other is None or size == 0 or other.vocab_size <= size:
+        return None
+    found = of_weights(source, start)
+    known = described(found.tokenizer) if found.tokenizer is not None else found.described
+    if known.get("vocab_size") != size or not extends(other, known):
+        return None
+    if _other_rules(other, known):
+        warn(f"{other.path} has other text rules than {source} was trained with ({found.name})")
+    grown = growing.grown(start, other)
+    return grown._replace(facts={**start.facts, "tokenizer": described(other)})
+
+
+def _other_rules(one: Tokenizer, other: Mapping[str, Any]) -> bool:
+    """Returns whether what is known about the other tokenizer's text rules differs."""
+    return any(key in other and described(one)[key] != other[key] for key in RULES)
+
+
+def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, Any], of: str, larger: str = "") -> None:
     """Refuses data of another tokenizer than that of the weights.
 
     Args:
@@ -195,6 +226,7 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
         other: the tokenizer of the data, or what is known about it, as `albert_fast.tokenizers.match.described` returns
             it.
         of: what to call the data.
+        larger: further advice if the other tokenizer has more pieces.
 
     Raises:
         CommandError: the pieces differ. Other text rules are a warning.
@@ -212,7 +244,8 @@ def check_data(source: Path, start: "Initial", other: Tokenizer | Mapping[str, A
         sizes = found.described.get("vocab_size"), theirs.get("vocab_size")
         why, way_around = reason(found.described, theirs), ", or pass --allow-other-tokenizer"
         if None not in sizes and sizes[0] != sizes[1]:
-            why, way_around = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}", ""
+            why = f"the first has {sizes[0]:,} pieces, the other {sizes[1]:,}"
+            way_around = larger if (sizes[1] or 0) > (sizes[0] or 0) else ""
         raise CommandError(
             f"{source} was trained with another tokenizer ({found.name}) than {of} was made with ({called}): {why}; "
             f"use data made with the model's tokenizer{way_around}"

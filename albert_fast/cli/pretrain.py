@@ -9,7 +9,7 @@ from albert_fast.cli import run_folder
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, Stopped, UsageError, check_output_dir, info, warn
 from albert_fast.cli.flags import in_flags
-from albert_fast.cli.model_tokenizer import check_data
+from albert_fast.cli.model_tokenizer import check_data, extended
 from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow
 from albert_fast.errors import option_error
@@ -125,7 +125,7 @@ def _train(
             describe,
             lambda: f"stopped; {_kept(directory, again)}",
             cache.divert if cache else lambda: False,
-            lambda start: _check_start(options, start, training),
+            lambda start: _fit_start(options, start, training),
             in_flags,
         )
         try:
@@ -159,10 +159,23 @@ def _compile_cache(options: Pretrain) -> CompileCache | None:
     return found
 
 
-def _check_start(options: Pretrain, start: "Initial", training: "Data") -> None:
-    """Refuses initial weights whose ids mean other pieces than those of the data."""
-    if options.init_checkpoint is not None and not options.allow_other_tokenizer:
-        check_data(options.init_checkpoint, start, training.opened or training.tokenizer, training.path)
+def _fit_start(options: Pretrain, start: "Initial", training: "Data") -> "Initial":
+    """Returns the initial weights, with more rows if the tokenizer of the data extends theirs.
+
+    Raises:
+        CommandError: ids mean other pieces than in the data.
+    """
+    source = options.init_checkpoint
+    if source is None:
+        return start
+    if (grown := extended(source, start, training.opened)) is not None:
+        return grown
+    if not options.allow_other_tokenizer:
+        larger = ", or with one that train-tokenizer --extend made of it"
+        if training.opened is None:
+            larger += ", and pass it as --tokenizer"
+        check_data(source, start, training.opened or training.tokenizer, training.path, larger)
+    return start
 
 
 def _kept(directory: Path, again: str) -> str:

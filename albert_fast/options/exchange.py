@@ -91,7 +91,8 @@ class ImportCheckpoint(ConfigFile, TextRules, OtherTokenizer):
     )
     tokenizer: Path | None = option(
         None,
-        "Tokenizer of the model: spiece.model, tokenizer.json or vocab.txt.",
+        "Tokenizer of the model: spiece.model, tokenizer.json or vocab.txt. If it extends the model's own "
+        "(train-tokenizer --extend), the weights get rows for the new pieces.",
         TOKENIZER,
         metavar="FILE",
         shown="the one in SOURCE, if any",

@@ -17,7 +17,7 @@ from albert_fast import json_text
 from albert_fast.text import number
 from trainer import folder as run_folder
 from trainer.errors import TrainerError, some
-from trainer.exchange import hub
+from trainer.exchange import growing, hub
 from trainer.model import checkpoints, tf1_names, weights
 from trainer.model.bundle import bundle_errors, copies
 from trainer.model.config import ModelConfig
@@ -356,6 +356,11 @@ def check_shapes(start: Initial, config: ModelConfig) -> None:
         why = f"{name} has the shape {there}, not {here}"
         if causes and len(here) == len(there):
             why = f"{', '.join(causes)} ({why})"
+        if name == growing.EMBEDDING and here[0] > there[0] and here[1:] == there[1:]:
+            why += (
+                "; if the tokenizer extends that of these weights, put the spiece.model that they were trained with "
+                "next to them"
+            )
         raise _unsuitable(f"{start.origin} does not fit this model: {why}")
 
 

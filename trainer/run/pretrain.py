@@ -87,8 +87,11 @@ class Job(NamedTuple):
     """Returns what to say when a second signal ends the process."""
     stop_caching: Callable[[], bool]
     """See `trainer.run.loop.Run`."""
-    check_start: Callable[[initial.Initial], None] = lambda _: None
-    """Raises an error if the initial weights do not fit the data. It is called before anything is written."""
+    fit_start: Callable[[initial.Initial], initial.Initial] = lambda start: start
+    """Returns the initial weights with rows for all pieces of the data's tokenizer.
+
+    It raises an error if the weights do not fit the data. It is called before anything is written.
+    """
     translate: Callable[[str], str] = str
     """Called with each message to show, which names options as in Python. Returns it in the words of the user."""
 
@@ -339,8 +342,7 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
         return said
     if job.init_checkpoint is None:
         return []
-    loaded = initial.initial(job.init_checkpoint)
-    job.check_start(loaded)
+    loaded = job.fit_start(initial.initial(job.init_checkpoint))
     for replica in replicas:
         fresh = initial.assign(loaded, replica.model.named_variables, job.config)
     said = [f"starting from {loaded.origin}", *initial.remarks(loaded, job.config)]
