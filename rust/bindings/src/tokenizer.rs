@@ -24,6 +24,9 @@ const BATCH: usize = 256;
 /// The bytes of text per thread that are copied from Python's strings at a time.
 const PIECE_BYTES: usize = 1 << 18;
 
+/// The number of texts that are taken from Python before the first of them is read.
+const TEXTS_AHEAD: usize = 16;
+
 /// A SentencePiece unigram or WordPiece tokenizer. It is immutable and safe to share between threads.
 #[pyclass(name = "Tokenizer", module = "albert_fast._native", frozen)]
 pub struct PyTokenizer {
@@ -274,14 +277,22 @@ impl PyTokenizer {
         let (mut ids, mut offsets) = (Vec::new(), vec![0]);
         // Texts are copied in batches, so that no Python object is borrowed while others may change it.
         let (mut bytes, mut ends) = (String::new(), Vec::new());
+        // Takes a few texts before it reads the first, so that the CPU waits for the memory of all of them together.
+        let mut ahead = Vec::with_capacity(TEXTS_AHEAD);
         loop {
             bytes.clear();
             ends.clear();
-            while bytes.len() < threads * PIECE_BYTES
-                && let Some(text) = texts.next()
-            {
-                bytes.push_str(text?.cast::<PyString>()?.to_str()?);
-                ends.push(bytes.len());
+            while bytes.len() < threads * PIECE_BYTES {
+                for text in texts.by_ref().take(TEXTS_AHEAD) {
+                    ahead.push(text?);
+                }
+                if ahead.is_empty() {
+                    break;
+                }
+                for text in ahead.drain(..) {
+                    bytes.push_str(text.cast::<PyString>()?.to_str()?);
+                    ends.push(bytes.len());
+                }
             }
             if ends.is_empty() {
                 break;

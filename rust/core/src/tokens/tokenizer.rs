@@ -8,6 +8,7 @@
 pub mod beside;
 mod cache;
 mod extended;
+mod fragments;
 mod load;
 pub(super) mod normalizer;
 pub(super) mod proto;
@@ -15,6 +16,7 @@ mod text;
 pub(super) mod trie;
 mod unigram;
 mod wordpiece;
+mod words;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,12 +25,14 @@ use super::documents::UNKNOWN_JOINS;
 use super::vocab::{Vocab, WordBoundary};
 use crate::{Error, Result};
 
-use cache::{Facts, Word, WordCache, Words};
+use cache::{Facts, WordCache};
+use fragments::{Singles, facts_of};
 use normalizer::{Normalizer, SPACE_SYMBOL};
 use proto::PieceType;
 pub use text::{TextRules, is_python_space, is_start_piece, is_word_start};
 use unigram::{Lattice, Span, Unigram};
 use wordpiece::WordPiece;
+use words::{WINDOW, Word, Words};
 
 /// A tokenizer. It is immutable and shared between threads, each of which has a [`State`].
 #[derive(Debug)]
@@ -62,6 +66,10 @@ struct UnigramEngine {
     bytes: Option<Box<[u32; 256]>>,
     /// Whether words can be looked up in the cache as they appear in the text.
     cacheable: bool,
+    singles: Singles,
+    /// What text rules and normalizer make of an ASCII character in a word of only such characters; 0 for one that is
+    /// not simply replaced.
+    plain: [u8; 256],
 }
 
 /// Working memory of one thread: the word cache and scratch space.
@@ -85,8 +93,6 @@ struct Scratch {
 /// What is known about a line so far.
 #[derive(Debug)]
 struct Line {
-    /// The sum of the words' scores, each of them rounded separately.
-    sum: f32,
     /// Whether the ids are those of the segmentation: no unknown characters, and no number that was encoded again.
     ids_tell: bool,
     /// The score up to the id at `scored`, summed as `SentencePiece` does.
@@ -314,14 +320,19 @@ impl Tokenizer {
         {
             return false;
         }
-        let mut line = Line { sum: 0.0, ids_tell: true, score: 0.0, scored: out.len() };
+        let mut line = Line { ids_tell: true, score: 0.0, scored: out.len() };
+        // The sum of the words' scores, each of them rounded separately.
+        let mut sum = 0.0;
+        let mut ids_tell = true;
         let mut words = Words::new(text.as_bytes());
         let mut batch = [Word::default(); WORDS_AHEAD];
         loop {
             let mut count = 0;
-            for word in words.by_ref().take(WORDS_AHEAD) {
+            while count < WORDS_AHEAD
+                && let Some(mut word) = words.next()
+            {
+                state.cache.prepare(&mut word);
                 batch[count] = word;
-                state.cache.prepare(&mut batch[count]);
                 count += 1;
             }
             if count == 0 {
@@ -329,17 +340,19 @@ impl Tokenizer {
             }
             for word in &batch[..count] {
                 let first = out.len();
-                // A space is a whole character, so words begin and end at characters.
-                let surface = &text[word.start..word.end];
                 let facts = match state.cache.append(text.as_bytes(), word, out) {
                     Some(facts) => facts,
                     None => self.encode_new_word(state, text, word, out),
                 };
-                line.sum += facts.score.abs();
-                if line.sum > facts.limit && !self.encode_close_word(state, surface, facts, &mut line, first, out) {
-                    return false;
+                sum += facts.score.abs();
+                if sum > facts.limit {
+                    line.ids_tell &= ids_tell && facts.limit >= 0.0 && sum <= MAX_EXACT_SCORE;
+                    // A space is a whole character, so words begin and end at characters.
+                    if !self.encode_close_word(state, &text[word.start..word.end], &mut line, first, out) {
+                        return false;
+                    }
                 }
-                line.ids_tell &= facts.score <= 0.0;
+                ids_tell &= facts.score <= 0.0;
             }
         }
     }
@@ -349,30 +362,29 @@ impl Tokenizer {
         let surface = &text[word.start..word.end];
         let State { cache, scratch, mark_unknown } = state;
         scratch.ids.clear();
-        let facts = match &self.engine {
+        let (facts, is_single) = match &self.engine {
             Engine::WordPiece(model) => {
                 model.encode(surface, &mut scratch.ids);
-                Facts { score: 0.0, limit: f32::INFINITY }
+                (Facts { score: 0.0, limit: f32::INFINITY }, true)
             }
             Engine::Unigram(engine) => {
-                let literal = self.normalize(engine, scratch, surface);
-                scratch.spans.clear();
-                let outcome = engine.model.segment(&scratch.normal, 0.0, 0, &mut scratch.lattice, &mut scratch.spans);
-                let ids_tell = self.emit(engine, scratch, *mark_unknown);
-                // If a line has summed up S, every addition of a score rounds by up to |S| * 2^-24. Two paths over this
-                // word have at most one addition per byte each. The lead must be larger than what these errors can add
-                // up to, with a safety factor of 4. In a deep word, the sums may be reset even on a path that loses in
-                // the end. Its score then does not tell what came before the next word.
-                let limit = if literal || outcome.deep {
-                    -1.0
-                } else {
-                    outcome.gap * (1 << 21) as f32 / scratch.normal.len().max(1) as f32
-                };
-                let score = -outcome.score.abs();
-                Facts { score: if ids_tell { score } else { score.abs().max(f32::MIN_POSITIVE) }, limit }
+                let is_plain = engine.write_plain(surface.as_bytes(), &mut scratch.normal);
+                let literal = !is_plain && self.normalize(engine, scratch, surface);
+                let found = if is_plain { self.encode_fragments(engine, cache, scratch, *mark_unknown) } else { None };
+                found.unwrap_or_else(|| {
+                    scratch.spans.clear();
+                    let Scratch { normal, lattice, spans, .. } = scratch;
+                    let outcome = engine.model.segment(normal, 0.0, 0, lattice, spans);
+                    let ids_tell = self.emit(engine, scratch, *mark_unknown);
+                    let facts = facts_of(outcome, ids_tell, scratch.normal.len());
+                    (Facts { limit: if literal { -1.0 } else { facts.limit }, ..facts }, true)
+                })
             }
         };
-        cache.put(text.as_bytes(), word, &scratch.ids, facts);
+        // A long word takes much memory and seldom repeats, but its fragments do.
+        if is_single || word.length() < WINDOW {
+            cache.put(text.as_bytes(), word, &scratch.ids, facts);
+        }
         out.extend_from_slice(&scratch.ids);
         facts
     }
@@ -384,13 +396,12 @@ impl Tokenizer {
         &self,
         state: &mut State,
         word: &str,
-        facts: Facts,
         line: &mut Line,
         first: usize,
         out: &mut Vec<u32>,
     ) -> bool {
         let Engine::Unigram(engine) = &self.engine else { return false };
-        if facts.limit < 0.0 || !line.ids_tell || line.sum > MAX_EXACT_SCORE {
+        if !line.ids_tell {
             return false;
         }
         for &id in &out[line.scored..first] {

@@ -4,6 +4,13 @@
 //! used way first. A set takes one cache line for words of up to 12 bytes and 6 ids of 16 bits. It takes two lines for
 //! words of up to 23 bytes, and six for words of up to 96. A word with more ids than its slot can hold is not cached.
 
+#![expect(clippy::inline_always, reason = "a call would take a fifth of a lookup's time")]
+
+use bytemuck::Zeroable;
+use bytemuck::allocation::zeroed_vec;
+
+use super::words::{KEY_WORDS, WINDOW, Word, masked};
+
 /// What is known about a word.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
@@ -46,16 +53,7 @@ struct Table<const KEY: usize, const IDS: usize> {
 
 impl<const KEY: usize, const IDS: usize> Table<KEY, IDS> {
     fn new(sets_log2: u32) -> Self {
-        let empty = Slot {
-            key: [0; KEY],
-            ids: [0; IDS],
-            facts: Facts { score: 0.0, limit: 0.0 },
-            key_length: 0,
-            ids_length: 0,
-        };
-        let mut slots = Vec::with_capacity(2 << sets_log2);
-        ask_for_huge_pages(&slots);
-        slots.resize(2 << sets_log2, empty);
+        let slots = empty_slots(2 << sets_log2);
         Self { slots, shift: 64 - sets_log2 }
     }
 
@@ -100,20 +98,22 @@ impl<const KEY: usize, const IDS: usize> Table<KEY, IDS> {
 #[derive(Debug, Default, Clone, Copy)]
 #[repr(C)]
 struct ShortSlot {
-    key: [u32; 3],
-    ids: [u16; SHORT_IDS],
+    /// The first eight bytes of the word.
+    first: u64,
+    /// The other four bytes.
+    rest: u32,
+    /// Length of the word in bytes. 0 marks an empty slot.
+    key_length: u16,
     /// The upper half of [`Facts::score`], rounded away from 0.
     score: u16,
+    ids: [u16; SHORT_IDS],
     /// The upper half of [`Facts::limit`], rounded toward 0.
     limit: u16,
-    /// Length of the word in bytes. 0 marks an empty slot.
-    key_length: u8,
-    ids_length: u8,
-    unused: u16,
+    ids_length: u16,
 }
 
 /// The short words of one set. They take one cache line.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct ShortSet([ShortSlot; 2]);
 
@@ -122,7 +122,7 @@ const SHORT_IDS: usize = 6;
 
 impl ShortSlot {
     /// Returns a slot for ids below 65,536, at most [`SHORT_IDS`] of them.
-    fn new(key: [u32; 3], length: usize, ids: &[u32], facts: Facts) -> Option<Self> {
+    fn new(key: &[u64; KEY_WORDS], length: usize, ids: &[u32], facts: Facts) -> Option<Self> {
         let mut narrow = [0; SHORT_IDS];
         for (target, &id) in narrow.get_mut(..ids.len())?.iter_mut().zip(ids) {
             *target = u16::try_from(id).ok()?;
@@ -130,24 +130,20 @@ impl ShortSlot {
         let upper = |value: f32| (value.to_bits() >> 16) as u16;
         let score = upper(facts.score) + u16::from(facts.score.to_bits() & 0xFFFF != 0);
         Some(Self {
-            key,
-            ids: narrow,
+            first: key[0],
+            rest: key[1] as u32,
+            key_length: length as u16,
             score,
+            ids: narrow,
             limit: upper(facts.limit),
-            key_length: length as u8,
-            ids_length: ids.len() as u8,
-            unused: 0,
+            ids_length: ids.len() as u16,
         })
     }
 
-    #[inline]
-    fn is(&self, key: [u32; 3], length: usize) -> bool {
-        let [ours, theirs] = [self.key, key];
-        (ours[0] ^ theirs[0])
-            | (ours[1] ^ theirs[1])
-            | (ours[2] ^ theirs[2])
-            | (u32::from(self.key_length) ^ length as u32)
-            == 0
+    #[inline(always)]
+    fn is(&self, key: &[u64; KEY_WORDS], length: usize) -> bool {
+        let rest = u64::from(self.rest) | u64::from(self.key_length) << 32;
+        (self.first ^ key[0]) | (rest ^ (key[1] | (length as u64) << 32)) == 0
     }
 
     #[inline]
@@ -158,8 +154,8 @@ impl ShortSlot {
 }
 
 impl ShortSet {
-    #[inline]
-    fn append(&mut self, key: [u32; 3], length: usize, out: &mut Vec<u32>) -> Option<Facts> {
+    #[inline(always)]
+    fn append(&mut self, key: &[u64; KEY_WORDS], length: usize, out: &mut Vec<u32>) -> Option<Facts> {
         let [first, second] = &mut self.0;
         if !first.is(key, length) {
             if !second.is(key, length) {
@@ -175,13 +171,7 @@ impl ShortSet {
     }
 }
 
-#[inline]
-fn short_key(key: &[u64; SMALL_WORDS]) -> [u32; 3] {
-    [key[0] as u32, (key[0] >> 32) as u32, key[1] as u32]
-}
-
 const SHORT_SETS_LOG2: u32 = 17;
-const SMALL_WORDS: usize = 3;
 const SMALL_IDS: usize = 7;
 const LARGE_WORDS: usize = 12;
 const LARGE_IDS: usize = 20;
@@ -190,16 +180,13 @@ const LARGE_IDS: usize = 20;
 #[derive(Debug)]
 pub struct WordCache {
     short: Vec<ShortSet>,
-    small: Table<SMALL_WORDS, SMALL_IDS>,
+    small: Table<KEY_WORDS, SMALL_IDS>,
     large: Table<LARGE_WORDS, LARGE_IDS>,
 }
 
 impl Default for WordCache {
     fn default() -> Self {
-        let mut short = Vec::with_capacity(1 << SHORT_SETS_LOG2);
-        ask_for_huge_pages(&short);
-        short.resize(1 << SHORT_SETS_LOG2, ShortSet::default());
-        Self { short, small: Table::new(15), large: Table::new(13) }
+        Self { short: empty_slots(1 << SHORT_SETS_LOG2), small: Table::new(15), large: Table::new(13) }
     }
 }
 
@@ -214,93 +201,18 @@ fn load<const KEY: usize>(word: &[u8]) -> [u64; KEY] {
     key
 }
 
-/// A text whose words are read one after the other, with what the cache needs to look up each of them.
-#[derive(Debug)]
-pub struct Words<'a> {
-    text: &'a [u8],
-    /// The last bytes of the text, a space, and zeros, so that a whole window can be read at any place in the text.
-    tail: [u8; 2 * WINDOW],
-    position: usize,
+/// Returns empty slots. The kernel zeroes their memory when it is first used.
+fn empty_slots<T: Zeroable>(count: usize) -> Vec<T> {
+    let slots = zeroed_vec(count);
+    ask_for_huge_pages(&slots);
+    slots
 }
 
-/// The bytes of a key in the small slots. A word of that many bytes counts as long, because the space after it is not
-/// seen.
-const WINDOW: usize = 8 * SMALL_WORDS;
+// SAFETY: all fields of a slot may be zero: an empty slot.
+unsafe impl<const KEY: usize, const IDS: usize> Zeroable for Slot<KEY, IDS> {}
 
-/// A word of a text.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Word {
-    /// First byte.
-    pub start: usize,
-    /// Byte after the last.
-    pub end: usize,
-    key: Option<[u64; SMALL_WORDS]>,
-    /// The number of its set among the small slots. [`WordCache::prepare`] sets it.
-    set: u32,
-}
-
-impl<'a> Words<'a> {
-    /// Returns the words of `text`, separated by spaces (U+0020).
-    pub fn new(text: &'a [u8]) -> Self {
-        let mut tail = [0; 2 * WINDOW];
-        let end = &text[text.len().saturating_sub(WINDOW)..];
-        tail[..end.len()].copy_from_slice(end);
-        tail[end.len()] = b' ';
-        Self { text, tail, position: 0 }
-    }
-
-    /// Returns eight bytes from `at`, which may be up to [`WINDOW`] bytes after the text.
-    #[inline]
-    fn eight(&self, at: usize) -> u64 {
-        let bytes = match self.text.get(at..at + 8) {
-            Some(bytes) => bytes,
-            None => &self.tail[at - self.text.len().saturating_sub(WINDOW)..][..8],
-        };
-        u64::from_le_bytes(bytes.try_into().unwrap_or_default())
-    }
-}
-
-/// Returns the index of the first space among the eight bytes of `word`, or 8.
-#[inline]
-fn first_space(word: u64) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // The lowest set top bit marks the first byte that is a space.
-    let differences = word ^ (ONES * b' ' as u64);
-    let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 7);
-    zeros.trailing_zeros() as usize / 8
-}
-
-impl Iterator for Words<'_> {
-    type Item = Word;
-
-    #[inline]
-    fn next(&mut self) -> Option<Word> {
-        while self.position < self.text.len() {
-            let start = self.position;
-            let mut key = [self.eight(start), 0, 0];
-            let mut length = first_space(key[0]);
-            if length == 0 {
-                self.position += 1;
-                continue;
-            }
-            let mut last = 0;
-            while length == 8 * (last + 1) {
-                last += 1;
-                if last == SMALL_WORDS {
-                    let end = memchr::memchr(b' ', &self.text[start..]).map_or(self.text.len(), |at| start + at);
-                    self.position = end + 1;
-                    return Some(Word { start, end, ..Word::default() });
-                }
-                key[last] = self.eight(start + 8 * last);
-                length = 8 * last + first_space(key[last]);
-            }
-            key[last] &= (1 << (8 * (length % 8))) - 1;
-            self.position = start + length + 1;
-            return Some(Word { start, end: start + length, key: Some(key), ..Word::default() });
-        }
-        None
-    }
-}
+// SAFETY: as above.
+unsafe impl Zeroable for ShortSet {}
 
 /// Lets the kernel back the memory of `slots` with huge pages, before it is first used. With a small page per slot,
 /// address translation would cost more than the lookup. Only speed depends on whether the kernel does so.
@@ -337,29 +249,51 @@ fn prefetch<T>(slot: &T) {
 impl WordCache {
     /// Finds the place of `word` in the table and prefetches it. A lookup far from the last ones waits for memory, and
     /// many of them can wait together.
-    #[inline]
+    #[inline(always)]
     pub fn prepare(&self, word: &mut Word) {
-        let Some(key) = &word.key else { return };
-        if word.end - word.start <= SHORT_BYTES {
+        if word.length() <= SHORT_BYTES {
+            let key = &word.key;
             let hash = (key[0] ^ key[1].rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let set = ((hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> (64 - SHORT_SETS_LOG2)) as usize;
-            word.set = set as u32;
-            prefetch(&self.short[set]);
-        } else {
-            let set = self.small.set(key);
-            word.set = set as u32;
-            prefetch(&self.small.slots[set]);
+            word.set = ((hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> (64 - SHORT_SETS_LOG2)) as usize;
+            prefetch(&self.short[word.set]);
+        } else if word.length() < WINDOW {
+            word.set = self.small.set(&word.key);
+            prefetch(&self.small.slots[word.set]);
         }
     }
 
-    /// Appends the ids of `word` in `text` to `out`, if the word is cached. It must be prepared.
+    /// Returns a prepared word that consists of `spaces` spaces, up to one, and `text[start..end]`. Returns `None` if it
+    /// is too long. `text` must have that many bytes before `start`, and a window after it.
     #[inline]
+    pub fn prepared(&self, text: &[u8], start: usize, end: usize, spaces: usize) -> Option<Word> {
+        let start = start - spaces;
+        if end - start >= WINDOW {
+            return None;
+        }
+        let mut key = masked(text.get(start..)?.first_chunk()?, end - start);
+        let prefix = (1 << (8 * spaces)) - 1;
+        key[0] = key[0] & !prefix | 0x20 & prefix;
+        let mut word = Word { start, end, key, set: 0 };
+        self.prepare(&mut word);
+        Some(word)
+    }
+
+    /// Appends the ids of `word` in `text` to `out`, if the word is cached. It must be prepared.
+    #[inline(always)]
     pub fn append(&mut self, text: &[u8], word: &Word, out: &mut Vec<u32>) -> Option<Facts> {
-        let length = word.end - word.start;
-        match &word.key {
-            Some(key) if length <= SHORT_BYTES => self.short[word.set as usize].append(short_key(key), length, out),
-            Some(key) => self.small.append(word.set as usize, key, length, out),
-            None => self.append_large(&text[word.start..word.end], out),
+        if word.length() <= SHORT_BYTES {
+            self.short[word.set].append(&word.key, word.length(), out)
+        } else {
+            self.append_longer(text, word, out)
+        }
+    }
+
+    #[inline(never)]
+    fn append_longer(&mut self, text: &[u8], word: &Word, out: &mut Vec<u32>) -> Option<Facts> {
+        if word.length() < WINDOW {
+            self.small.append(word.set, &word.key, word.length(), out)
+        } else {
+            self.append_large(&text[word.start..word.end], out)
         }
     }
 
@@ -375,26 +309,26 @@ impl WordCache {
 
     /// Caches `word` of `text`, if there are slots of its size. It must be prepared.
     pub fn put(&mut self, text: &[u8], word: &Word, ids: &[u32], facts: Facts) {
-        let length = word.end - word.start;
-        match &word.key {
-            Some(key) if length <= SHORT_BYTES => {
-                if let Some(slot) = ShortSlot::new(short_key(key), length, ids, facts) {
-                    let set = &mut self.short[word.set as usize].0;
-                    *set = [slot, set[0]];
-                }
+        let length = word.length();
+        if length <= SHORT_BYTES {
+            if let Some(slot) = ShortSlot::new(&word.key, length, ids, facts) {
+                let set = &mut self.short[word.set].0;
+                *set = [slot, set[0]];
             }
-            Some(key) if ids.len() <= SMALL_IDS => self.small.put(word.set as usize, *key, length, ids, facts),
-            None if length <= 8 * LARGE_WORDS && ids.len() <= LARGE_IDS => {
-                let key = load(&text[word.start..word.end]);
-                self.large.put(self.large.set(&key), key, length, ids, facts);
+        } else if length < WINDOW {
+            if ids.len() <= SMALL_IDS {
+                self.small.put(word.set, word.key, length, ids, facts);
             }
-            _ => {}
+        } else if length <= 8 * LARGE_WORDS && ids.len() <= LARGE_IDS {
+            let key = load(&text[word.start..word.end]);
+            self.large.put(self.large.set(&key), key, length, ids, facts);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::Words;
     use super::*;
     use proptest::prelude::*;
 
@@ -438,31 +372,12 @@ mod tests {
                 }
             }
         }
-
-        #[test]
-        fn words_are_what_stands_between_spaces(text in "[ab\0é ]{0,80}") {
-            let found: Vec<&str> = Words::new(text.as_bytes()).map(|word| &text[word.start..word.end]).collect();
-            let expected: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-            prop_assert_eq!(found, expected);
-        }
-
-        #[test]
-        fn keys_tell_words_apart(text in "[a\0]{0,30} [a\0]{0,30}") {
-            let words: Vec<Word> = Words::new(text.as_bytes()).collect();
-            if let [first, second] = words[..] {
-                let same = text[first.start..first.end] == text[second.start..second.end];
-                if first.key.is_some() && second.key.is_some() {
-                    let length = |word: Word| word.end - word.start;
-                    prop_assert_eq!(first.key == second.key && length(first) == length(second), same);
-                }
-            }
-        }
     }
 
     #[test]
     fn slots_fill_whole_cache_lines() {
         assert_eq!(size_of::<ShortSet>(), 64);
-        assert_eq!(size_of::<Slot<SMALL_WORDS, SMALL_IDS>>(), 64);
+        assert_eq!(size_of::<Slot<KEY_WORDS, SMALL_IDS>>(), 64);
         assert_eq!(size_of::<Slot<LARGE_WORDS, LARGE_IDS>>(), 192);
     }
 }

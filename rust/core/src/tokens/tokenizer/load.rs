@@ -6,9 +6,10 @@ use std::path::Path;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use super::fragments::Singles;
 use super::normalizer::Normalizer;
 use super::proto::{ModelProto, ModelType, PieceType};
-use super::text::TextRules;
+use super::text::{TextRules, is_python_space};
 use super::unigram::Unigram;
 use super::wordpiece::{Vocabulary, WordPiece};
 use super::{Engine, Tokenizer, UnigramEngine};
@@ -95,6 +96,8 @@ impl Tokenizer {
             path: path.to_path_buf(),
             name: file_name(path),
             engine: Engine::Unigram(Box::new(UnigramEngine {
+                singles: Singles::new(&unigram),
+                plain: std::array::from_fn(|byte| plain(&normalizer, text_rules, byte as u8)),
                 normalizer,
                 model: unigram,
                 bytes: bytes_of_pieces,
@@ -175,6 +178,14 @@ impl Tokenizer {
         tokenizer.vocab(crate::tokens::vocab::WordBoundary::default())?;
         Ok(tokenizer)
     }
+}
+
+/// Returns what text rules and normalizer make of an ASCII character among others; 0 if they do more than replace it.
+fn plain(normalizer: &Normalizer, rules: Option<TextRules>, byte: u8) -> u8 {
+    let lower = rules.is_some_and(|rules| rules.lower_case);
+    let result = if lower { byte.to_ascii_lowercase() } else { byte };
+    let is_kept = normalizer.keeps_ascii(result) && !(rules.is_some() && is_python_space(char::from(byte)));
+    if is_kept { result } else { 0 }
 }
 
 fn file_name(path: &Path) -> String {

@@ -90,6 +90,11 @@ impl Normalizer {
             && !self.a_key_holds_space
     }
 
+    /// Whether `byte` is ASCII and unchanged as long as only such bytes follow.
+    pub fn keeps_ascii(&self, byte: u8) -> bool {
+        byte < 128 && self.ascii_identity[usize::from(byte)]
+    }
+
     /// Returns the normal form of the first character, user-defined symbol or rule of `text`, and its length in `text`.
     fn prefix<'a>(&'a self, text: &'a [u8]) -> (&'a [u8], usize) {
         if let Some((length, _)) = self.user_defined.as_ref().and_then(|symbols| symbols.longest_prefix(text)) {
@@ -112,7 +117,7 @@ impl Normalizer {
             && self.add_dummy_prefix
             && !self.whitespace_as_suffix
             && self.escape_whitespaces
-            && text.iter().all(|&byte| byte < 128 && self.ascii_identity[byte as usize])
+            && text.iter().all(|&byte| self.keeps_ascii(byte))
         {
             out.extend_from_slice(SPACE_SYMBOL);
             out.extend_from_slice(text);

@@ -7,37 +7,26 @@ use yada::builder::DoubleArrayBuilder;
 /// set), or, with bit 31 set, a value.
 #[derive(Debug, Clone)]
 pub struct Trie {
-    units: Vec<Unit>,
-}
-
-/// A unit and, if a key ends there, that key's weight. They are adjacent, so that one cache line holds both.
-#[derive(Debug, Default, Clone, Copy)]
-struct Unit {
-    bits: u32,
-    weight: f32,
+    units: Vec<u32>,
+    /// For each unit, the weight of the key that ends there, or negative infinity. Empty if keys have no weights.
+    weights: Vec<f32>,
 }
 
 /// A place in a [`Trie`].
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor {
     position: u32,
-    unit: Unit,
+    unit: u32,
 }
 
 impl Cursor {
     /// Whether a key ends here.
     #[inline]
     pub fn has_value(self) -> bool {
-        self.unit.bits >> 8 & 1 == 1
+        self.unit >> 8 & 1 == 1
     }
 
-    /// The weight of the key that ends here.
-    #[inline]
-    pub fn weight(self) -> f32 {
-        self.unit.weight
-    }
-
-    /// Returns a number for this place, for [`Trie::value_at`].
+    /// Returns a number for this place, for [`Trie::value_at`] and [`Trie::weight_at`].
     #[inline]
     pub fn position(self) -> u32 {
         self.position
@@ -59,10 +48,11 @@ impl Trie {
         sorted.sort_unstable();
         let bytes = DoubleArrayBuilder::build(&sorted).map_err(|error| format!("cannot build the trie: {error}"))?;
         let mut trie = Self::from_bytes(&bytes)?;
+        trie.weights = vec![f32::NEG_INFINITY; trie.units.len()];
         for &(key, _, weight) in keys {
             let mut cursor = trie.root();
             if key.iter().all(|&byte| trie.step(&mut cursor, byte)) {
-                trie.units[cursor.position as usize].weight = weight;
+                trie.weights[cursor.position as usize] = weight;
             }
         }
         Ok(trie)
@@ -74,20 +64,19 @@ impl Trie {
         if words.is_empty() || !rest.is_empty() {
             return Err(format!("a double-array trie of {} bytes", bytes.len()));
         }
-        let mut units: Vec<Unit> =
-            words.iter().map(|word| Unit { bits: u32::from_le_bytes(*word), weight: 0.0 }).collect();
-        units.resize(units.len().next_multiple_of(BLOCK), Unit::default());
+        let mut units: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
+        units.resize(units.len().next_multiple_of(BLOCK), 0);
         // If all blocks are complete, the root is not a value, and every offset is inside, then no step can leave the
         // array: a unit that is a value has no label.
-        if units[0].bits >> 31 == 1 {
+        if units[0] >> 31 == 1 {
             return Err("a double-array trie without a root".into());
         }
-        for (index, unit) in units.iter().enumerate() {
-            if unit.bits >> 31 == 0 && (offset(unit.bits) as usize ^ index) >= units.len() {
+        for (index, &unit) in units.iter().enumerate() {
+            if unit >> 31 == 0 && (offset(unit) as usize ^ index) >= units.len() {
                 return Err(format!("a double-array trie whose unit {index} points outside"));
             }
         }
-        Ok(Self { units })
+        Ok(Self { units, weights: Vec::new() })
     }
 
     /// The empty prefix.
@@ -99,13 +88,18 @@ impl Trie {
     /// Follows `byte`. Returns `false` if no key continues that way.
     #[inline]
     pub fn step(&self, cursor: &mut Cursor, byte: u8) -> bool {
-        let position = cursor.position ^ offset(cursor.unit.bits) ^ u32::from(byte);
+        let next = self.next(*cursor, byte);
+        let found = next.is_some();
+        *cursor = next.unwrap_or(*cursor);
+        found
+    }
+
+    /// Follows `byte` from `cursor`.
+    #[inline]
+    pub fn next(&self, cursor: Cursor, byte: u8) -> Option<Cursor> {
+        let position = cursor.position ^ offset(cursor.unit) ^ u32::from(byte);
         let unit = self.units[position as usize];
-        if unit.bits & LABEL != u32::from(byte) || byte == 0 {
-            return false;
-        }
-        *cursor = Cursor { position, unit };
-        true
+        (unit & LABEL == u32::from(byte) && byte != 0).then_some(Cursor { position, unit })
     }
 
     /// Returns the value of the key that ends here, if one does.
@@ -114,10 +108,16 @@ impl Trie {
         cursor.has_value().then(|| self.value_at(cursor.position))
     }
 
+    /// Returns the weight of the key that ends at that [`Cursor::position`], or negative infinity.
+    #[inline]
+    pub fn weight_at(&self, position: u32) -> f32 {
+        self.weights[position as usize]
+    }
+
     /// Returns the value of the key that ends at that [`Cursor::position`].
     pub fn value_at(&self, position: u32) -> u32 {
-        let leaf = position ^ offset(self.units[position as usize].bits);
-        self.units[leaf as usize].bits & !(1 << 31)
+        let leaf = position ^ offset(self.units[position as usize]);
+        self.units[leaf as usize] & !(1 << 31)
     }
 
     /// Returns the longest key that `text` begins with: its length in bytes and its value.

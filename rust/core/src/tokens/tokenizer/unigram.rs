@@ -15,6 +15,9 @@ const RESET_SCORE: f32 = 100_000.0;
 /// [`RESET_SCORE`].
 const DEEP_SCORE: f32 = 9_500.0;
 
+/// The longest text, in bytes, that [`Unigram::segment_short`] takes.
+const SHORT_TEXT: usize = 96;
+
 /// Pieces and scores.
 #[derive(Debug)]
 pub struct Unigram {
@@ -28,6 +31,10 @@ pub struct Unigram {
     keeps_words: bool,
     /// The length of the longest piece in bytes.
     longest_piece: usize,
+    /// Texts of up to so many bytes are never deep.
+    longest_shallow: usize,
+    /// For each byte, a bit for each byte that follows it in a piece.
+    follows: Box<[[u64; 4]; 256]>,
 }
 
 /// One piece of a segmentation: a range of bytes of the normalized text, and its id.
@@ -97,6 +104,14 @@ impl Unigram {
         let keeps_words =
             !keys.iter().any(|(key, ..)| key.windows(SPACE_SYMBOL.len()).skip(1).any(|window| window == SPACE_SYMBOL));
         let trie = Trie::build(&keys)?;
+        let mut follows = Box::new([[0; 4]; 256]);
+        for (key, ..) in &keys {
+            for pair in key.windows(2) {
+                follows[usize::from(pair[0])][usize::from(pair[1] / 64)] |= 1 << (pair[1] % 64);
+            }
+        }
+        let unknown_score = min_score - 10.0;
+        let largest = keys.iter().fold(unknown_score.abs(), |largest, &(.., score)| largest.max(score.abs()));
         let mut scores = vec![0.0; model.pieces.len()];
         for &(_, id, score) in &keys {
             scores[id as usize] = score;
@@ -107,9 +122,11 @@ impl Unigram {
             after_space,
             keeps_words,
             longest_piece: keys.iter().map(|(key, ..)| key.len()).max().unwrap_or_default().max(4),
+            longest_shallow: SHORT_TEXT.min((DEEP_SCORE / largest.max(1.0)) as usize),
+            follows,
             trie,
             scores,
-            unknown_score: min_score - 10.0,
+            unknown_score,
             unknown,
         })
     }
@@ -124,6 +141,51 @@ impl Unigram {
     /// words.
     pub fn keeps_words(&self) -> bool {
         self.keeps_words
+    }
+
+    /// Whether [`Unigram::segment_short`] takes a text of so many bytes.
+    #[inline]
+    pub fn is_short(&self, length: usize) -> bool {
+        length <= self.longest_shallow
+    }
+
+    /// Whether every segmentation of a text with these two neighboring bytes has a boundary between them, because no
+    /// piece contains both, and they belong to two characters.
+    #[inline]
+    pub fn always_splits(&self, before: u8, after: u8) -> bool {
+        after & 0xC0 != 0x80 && self.follows[usize::from(before)][usize::from(after / 64)] >> (after % 64) & 1 == 0
+    }
+
+    /// Does what [`Unigram::segment`] does with the score 0, for a text that [`Unigram::is_short`] accepts. Its sums need
+    /// no check, because none can be deep.
+    pub fn segment_short(&self, text: &[u8], base: u32, lattice: &mut Lattice, spans: &mut Vec<Span>) -> Outcome {
+        let nodes = &mut lattice.nodes;
+        nodes.clear();
+        nodes.resize(text.len() + 1, UNREACHED);
+        let nodes = &mut nodes[..];
+        nodes[0].score = 0.0;
+        let mut start = 0;
+        while start < text.len() {
+            let till_here = nodes[start].score;
+            let length = char_length(text[start]).min(text.len() - start);
+            let mut cursor = self.trie.root();
+            let mut known = false;
+            for (end, &byte) in (start + 1..).zip(&text[start..]) {
+                if !self.trie.step(&mut cursor, byte) {
+                    break;
+                }
+                if cursor.has_value() {
+                    let candidate = self.trie.weight_at(cursor.position()) + till_here;
+                    offer(&mut nodes[end], candidate, start, cursor.position());
+                    known |= end == start + length;
+                }
+            }
+            if !known {
+                offer(&mut nodes[start + length], self.unknown_score + till_here, start, UNKNOWN);
+            }
+            start += length;
+        }
+        self.trace(nodes, base, spans, false)
     }
 
     /// Appends the best segmentation of `text` to `spans`, with `base` added to the positions. The score before the
@@ -158,7 +220,12 @@ impl Unigram {
                 cursor = after_space;
                 skip = SPACE_SYMBOL.len();
                 if cursor.has_value() {
-                    offer(&mut nodes[start + skip], cursor.weight() + till_here, start, cursor.position());
+                    offer(
+                        &mut nodes[start + skip],
+                        self.trie.weight_at(cursor.position()) + till_here,
+                        start,
+                        cursor.position(),
+                    );
                     known = true;
                 }
             }
@@ -166,7 +233,12 @@ impl Unigram {
             while end < text.len() && self.trie.step(&mut cursor, text[end]) {
                 end += 1;
                 if cursor.has_value() {
-                    offer(&mut nodes[end], cursor.weight() + till_here, start, cursor.position());
+                    offer(
+                        &mut nodes[end],
+                        self.trie.weight_at(cursor.position()) + till_here,
+                        start,
+                        cursor.position(),
+                    );
                     known |= end == start + length;
                 }
             }
@@ -175,9 +247,15 @@ impl Unigram {
             }
             start += length;
         }
+        self.trace(nodes, base, spans, deep)
+    }
+
+    /// Appends the path that ends at the last node.
+    #[inline]
+    fn trace(&self, nodes: &[Node], base: u32, spans: &mut Vec<Span>, deep: bool) -> Outcome {
         let first = spans.len();
         let mut gap = f32::INFINITY;
-        let mut end = text.len();
+        let mut end = nodes.len() - 1;
         while end > 0 {
             let node = nodes[end];
             gap = gap.min(node.gap);
@@ -186,7 +264,7 @@ impl Unigram {
             end = node.start as usize;
         }
         spans[first..].reverse();
-        Outcome { score: nodes[text.len()].score, gap, deep }
+        Outcome { score: nodes[nodes.len() - 1].score, gap, deep }
     }
 }
 
@@ -208,5 +286,42 @@ fn offer(node: &mut Node, candidate: f32, start: usize, piece: u32) {
         *node = Node { score: candidate, gap: lead, start: start as u32, piece };
     } else {
         node.gap = node.gap.min(-lead);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::Piece;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn model(pieces: &[(String, f32)]) -> Unigram {
+        let pieces = pieces.iter().map(|(piece, score)| Piece {
+            piece: Some(piece.clone()),
+            score: Some(*score),
+            ..Piece::default()
+        });
+        Unigram::new(&ModelProto { pieces: pieces.collect(), ..ModelProto::default() }, 1000).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_short_text_is_segmented_as_any(
+            pieces in prop::collection::btree_map("[abé,]{1,4}|▁[ab]{0,3}", -9.0..0f32, 1..30),
+            text in "▁?[abcé,]{1,30}",
+        ) {
+            let model = model(&pieces.into_iter().collect::<Vec<_>>());
+            let text = text.as_bytes();
+            prop_assert!(model.is_short(text.len()));
+            let (mut spans, mut others, mut lattice) = (Vec::new(), Vec::new(), Lattice::default());
+            let outcome = model.segment(text, 0.0, 7, &mut lattice, &mut spans);
+            let other = model.segment_short(text, 7, &mut lattice, &mut others);
+            prop_assert_eq!(&spans, &others);
+            prop_assert_eq!((outcome.score, outcome.gap, outcome.deep), (other.score, other.gap, other.deep));
+            let splits = (1..text.len()).filter(|&at| model.always_splits(text[at - 1], text[at]));
+            for at in splits {
+                prop_assert!(spans.iter().any(|span| span.start as usize == 7 + at), "{} is no boundary", at);
+            }
+        }
     }
 }
