@@ -165,3 +165,22 @@ def test_without_proof_there_are_no_new_rows(
     refused = command(*words, "--init-checkpoint", "albert")
     assert refused.code == 1
     assert "or with one that train-tokenizer --extend made of it" in refused.err
+
+
+def test_records_need_the_tokenizer(extended: Tokenizer, material: Material, command: Command, tmp_path: Path) -> None:
+    field, records = field_text(tmp_path / "field.txt"), tmp_path / "records"
+    words: list[Any] = ["make-records", field, "--tokenizer", extended.path, "--output-dir", records]
+    assert command(*words, "--max-seq-length", 64, "--max-predictions-per-seq", 10, "--dupe-factor", 1).code == 0
+    archive(Path("albert"))
+    config: dict[str, Any] = json.loads((MODELS / "tiny" / "albert_config.json").read_text())
+    model = tmp_path / "model.json"
+    model.write_text(json.dumps(config | {"vocab_size": SIZE + NEW}))
+    words = arguments(material, Path("run"), records=records, model=model, num_train_steps=2, num_warmup_steps=1)
+    words += ["--init-checkpoint", "albert"]
+    refused = command(*words)
+    assert refused.code == 1
+    assert "and pass it as --tokenizer" in refused.err
+    done = command(*words, "--tokenizer", extended.path)
+    assert done.code == 0, done.err
+    assert "has 60 pieces more than TF1 checkpoint albert" in done.err
+    assert values("run")[growing.EMBEDDING].shape[0] == SIZE + NEW
