@@ -348,9 +348,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Receives progress reports, and tells the work when to stop.
 ///
-/// The thread that started the work calls it at least a few times a second. If it returns `false`, the work stops at
+/// The work calls it at least a few times a second, from one thread at a time. If it returns `false`, the work stops at
 /// the next safe place with [`Error::Interrupted`].
-pub trait Progress {
+pub trait Progress: Send {
     /// `stage` names the work. `done` and `total` (0 if unknown) are counted in `unit`s ("bytes", "records").
     fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, total: u64) -> bool;
 

@@ -9,30 +9,38 @@
 //! `SentencePiece`.
 
 mod alphabet;
+mod candidates;
 mod corpus;
 mod em;
 mod extend;
 mod finish;
 mod interner;
 mod lattice;
+mod lines;
 mod matches;
 mod meta;
 mod options;
 pub mod read;
 mod rivals;
 mod rule;
+mod sample;
 mod seeds;
 mod softplus;
+mod spool;
+mod watch;
+mod words;
 
 pub use corpus::Dropped;
 pub use options::{Normalization, Options};
 
 use crate::tokens::tokenizer::Tokenizer;
 use crate::{Error, Progress, Result};
-use corpus::{Counted, Reader};
+use corpus::Reader;
 use extend::Old;
+use lines::Counted;
 use meta::MetaPieces;
 use rule::PieceRule;
+use watch::{Stage, abandonable, watched};
 
 /// Takes the lines of a text, and trains a model on them.
 #[derive(Debug)]
@@ -42,6 +50,8 @@ pub struct Training {
     reader: Reader,
     /// The model to extend, if there is one.
     old: Option<Old>,
+    /// The bytes of text that are searched for pieces at a time.
+    chunk: usize,
 }
 
 impl Training {
@@ -53,7 +63,7 @@ impl Training {
         options.validate()?;
         let meta = meta::meta_pieces(&options)?;
         let reader = Reader::new(&options, &meta)?;
-        Ok(Self { options, meta, reader, old: None })
+        Ok(Self { options, meta, reader, old: None, chunk: seeds::CHUNK_BYTES })
     }
 
     /// Prepares the extension of a model. It keeps its pieces, ids, scores and rules, and new pieces come after them, up
@@ -67,7 +77,7 @@ impl Training {
         let (old, options) = Old::new(tokenizer, options)?;
         let meta = old.meta();
         let reader = Reader::new(&options, &meta)?;
-        Ok(Self { options, meta, reader, old: Some(old) })
+        Ok(Self { options, meta, reader, old: Some(old), chunk: seeds::CHUNK_BYTES })
     }
 
     /// Adds lines of the text. It is fast with thousands at a time, which the threads of the current pool divide.
@@ -85,10 +95,10 @@ impl Training {
     /// # Errors
     /// There is no text; the vocabulary is too large or too small for it; `progress` asks to stop.
     pub fn finish(self, progress: &mut dyn Progress) -> Result<Vec<u8>> {
-        let Self { options, meta, reader, old } = self;
-        let (lines, alphabet) = reader.finish(&options)?;
+        let Self { options, meta, reader, old, chunk } = self;
+        let (lines, alphabet) = reader.finish(&options, progress)?;
         if let Some(old) = old {
-            return old.extend(&lines, &alphabet, &options, progress);
+            return old.extend(lines, &alphabet, &options, progress);
         }
         let needed = alphabet.by_count.len() + meta.len();
         if needed > options.vocab_size as usize {
@@ -100,10 +110,11 @@ impl Training {
             return Err(Error::unfit("vocab_size", options.vocab_size, reason));
         }
         let rule = PieceRule::new(&alphabet, &options);
-        let seeds = seeds::seeds(&lines, &alphabet, &rule, options.seeds(), seeds::CHUNK_BYTES)?;
-        let words = Counted::new(&lines, &options);
-        drop(lines);
-        let mut model = em::Model::new(seeds)?;
+        let seeds = seeds::seeds(&lines, &alphabet, &rule, (options.seeds(), chunk), progress)?;
+        let stage = Stage::whole("sorting words", "words", lines.words().len() as u64);
+        let words = watched(progress, stage, |watch| Counted::new(lines, &options, watch))?;
+        let stage = Stage::whole("sorting pieces", "pieces", seeds.scores.len() as u64);
+        let mut model = abandonable(progress, stage, || em::Model::new(seeds))??;
         em::Trainer::new(&words, &options, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();
         let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };

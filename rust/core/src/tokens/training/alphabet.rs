@@ -4,7 +4,7 @@ use regex::Regex;
 use unicode_script::{Script, UnicodeScript};
 
 use super::Options;
-use super::corpus::{chars, count_chars};
+use super::words::{chars, count_chars};
 use crate::{Error, Result};
 
 /// U+2585 replaces each character without a piece.

@@ -6,15 +6,20 @@
 use rayon::prelude::*;
 
 use super::Options;
-use super::corpus::Counted;
+use super::candidates::Scored;
+use super::interner::Strings;
 use super::lattice::{Edge, Lattice};
+use super::lines::Counted;
 use super::matches::{Layout, Matches};
 use super::rivals::{Rivals, Verdict};
-use super::seeds::Scored;
 use super::softplus::TABLE;
+use super::watch::{Stage, Watch, watched};
 use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::trie::Trie;
 use crate::{Error, Progress, Result};
+
+/// After how many words or pieces a thread reports them.
+const OFTEN: usize = 1 << 8;
 
 /// Pieces that are expected less often than this are removed.
 const RARE: f32 = 0.5;
@@ -23,7 +28,7 @@ const RARE: f32 = 0.5;
 #[derive(Debug)]
 pub(super) struct Model {
     /// All seeds.
-    strings: Vec<Vec<u8>>,
+    strings: Strings,
     /// The seeds by their bytes.
     trie: Trie,
     /// The seed that each piece is.
@@ -50,13 +55,13 @@ pub(super) const GONE: u32 = u32::MAX;
 impl Model {
     pub fn new(seeds: Scored) -> Result<Self> {
         let broken = |reason: String| Error::Internal(format!("the pieces of the text: {reason}"));
+        let Scored { pieces: strings, scores } = seeds;
         let keys: Vec<(&[u8], u32, f32)> =
-            seeds.iter().zip(0..).map(|((piece, _), number)| (&piece[..], number, 0.0)).collect();
+            strings.iter().zip(0..).map(|(piece, number)| (piece, number, 0.0)).collect();
         let trie = Trie::build(&keys).map_err(broken)?;
-        let scores = seeds.iter().map(|&(_, score)| score).collect();
-        let count = seeds.len() as u32;
+        let count = strings.len() as u32;
         let mut model = Self {
-            strings: seeds.into_iter().map(|(piece, _)| piece).collect(),
+            strings,
             trie,
             seeds: Vec::new(),
             scores: Vec::new(),
@@ -76,7 +81,7 @@ impl Model {
 
     /// The bytes of a piece.
     pub fn piece(&self, piece: usize) -> &[u8] {
-        &self.strings[self.seeds[piece] as usize]
+        self.strings.get(self.seeds[piece])
     }
 
     /// The pieces with their scores.
@@ -189,40 +194,74 @@ pub(super) struct Trainer<'a> {
     /// The pieces in the words of each partition.
     matches: Vec<Matches>,
     layout: Layout,
-    /// Pieces removed so far, and to be removed.
-    done: (u64, u64),
+    /// The pieces at the beginning, and in this round.
+    pieces: (usize, usize),
+    /// The passes in this round.
+    pass: u32,
+    /// The pieces that were reported as removed.
+    reported: u64,
 }
 
 impl<'a> Trainer<'a> {
     pub fn new(words: &'a Counted, options: &'a Options, model: &Model) -> Self {
         let partitions = options.partitions as usize;
-        let longest = model.strings.iter().map(Vec::len).max().unwrap_or(0);
+        let longest = model.strings.iter().map(<[u8]>::len).max().unwrap_or(0);
         Self {
             words,
             options,
             matches: (0..partitions).map(|_| Matches::default()).collect(),
             layout: Layout::new(longest, model.len(), partitions),
-            done: (0, 0),
+            pieces: (model.len(), model.len()),
+            pass: 0,
+            reported: 0,
         }
     }
 
     /// Improves the scores and removes pieces, until about a tenth more are left than the vocabulary needs.
     pub fn run(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
-        let enough = self.enough();
-        let start = model.len();
         loop {
-            self.done = ((start - model.len()) as u64, start.saturating_sub(enough) as u64);
+            (self.pieces.1, self.pass) = (model.len(), 0);
             for _ in 0..self.options.num_sub_iterations {
                 let expected = self.expect(model, progress)?;
                 maximize(model, &expected)?;
             }
             self.prune(model, progress)?;
-            if model.len() <= enough {
+            if model.len() <= self.enough() {
                 break;
             }
         }
-        remove_unreachable(model);
+        (self.pieces.1, self.pass) = (model.len(), 0);
+        let stage = self.stage(model.len());
+        let kept = watched(progress, stage, |watch| reachable(model, watch))?;
+        model.keep(&kept);
         Ok(())
+    }
+
+    /// How the next of the passes that make a round is reported, and how many steps it has. A round removes about the
+    /// pieces that its pruning removes.
+    fn stage(&mut self, steps: usize) -> Stage {
+        let enough = self.enough();
+        let (start, now) = self.pieces;
+        let shrunk = self.shrunk(now).min(now);
+        let passes = self.options.num_sub_iterations as usize + 2;
+        let total = start.saturating_sub(enough) as u64;
+        self.pass += 1;
+        let to = (start - now + (now - shrunk) * self.pass as usize / passes) as u64;
+        let from = self.reported;
+        self.reported = to.min(total).max(from);
+        Stage {
+            name: "training the tokenizer",
+            unit: "pieces",
+            done: (from, self.reported),
+            total,
+            steps: steps as u64,
+        }
+    }
+
+    /// How many of so many pieces a pruning leaves.
+    fn shrunk(&self, pieces: usize) -> usize {
+        let shrunk = self.options.shrinking_factor as f32 * pieces as f32;
+        self.enough().max(shrunk as usize)
     }
 
     /// How many pieces are few enough to end with.
@@ -240,30 +279,41 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn Progress,
         count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync,
     ) -> Result<Vec<f32>> {
-        let Self { words, matches, layout, done, .. } = self;
+        let stage = self.stage(self.words.len());
+        let Self { words, matches, layout, .. } = self;
         let partitions = matches.len();
         let together = rayon::current_num_threads();
-        let mut total = Vec::new();
-        for (wave, matches) in matches.chunks_mut(together).enumerate() {
-            if !progress.report("training the tokenizer", "pieces", done.0, done.1) {
-                return Err(Error::Interrupted("nothing was written".into()));
-            }
-            let of = |(place, matches): (usize, &mut Matches)| {
-                let mut sums = vec![0.0; model.len()];
-                let mine = (wave * together + place..words.len()).step_by(partitions);
-                let mine = mine.map(|word| words.get(word));
-                matches.each(mine, model, *layout, |lattice, times| count(lattice, times, &mut sums));
-                sums
-            };
-            let sums: Vec<Vec<f32>> = matches.par_iter_mut().enumerate().map(of).collect();
-            for sums in sums {
-                if total.is_empty() {
-                    total = sums;
-                } else {
-                    total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        let pieces = &*model;
+        let total = watched(progress, stage, |watch| {
+            let mut total = Vec::new();
+            for (wave, matches) in matches.chunks_mut(together).enumerate() {
+                let of = |(place, matches): (usize, &mut Matches)| {
+                    let mut sums = vec![0.0; pieces.len()];
+                    let mine = (wave * together + place..words.len()).step_by(partitions);
+                    let mine = mine.map(|word| words.get(word)).enumerate().take_while(|(place, _)| {
+                        // A pass that must stop ends early.
+                        if place % OFTEN == OFTEN - 1 {
+                            watch.advance(OFTEN as u64).is_ok()
+                        } else {
+                            !watch.is_stopped()
+                        }
+                    });
+                    matches.each(mine.map(|(_, word)| word), pieces, *layout, |lattice, times| {
+                        count(lattice, times, &mut sums);
+                    });
+                    sums
+                };
+                let sums: Vec<Vec<f32>> = matches.par_iter_mut().enumerate().map(of).collect();
+                for sums in sums {
+                    if total.is_empty() {
+                        total = sums;
+                    } else {
+                        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+                    }
                 }
             }
-        }
+            Ok(total)
+        })?;
         model.forget_changes();
         Ok(total)
     }
@@ -285,17 +335,21 @@ impl<'a> Trainer<'a> {
     /// Removes the pieces that the text loses least without.
     fn prune(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
         let occurs = self.occurrences(model, progress)?;
+        let stage = self.stage(model.len());
         let pieces = &*model;
-        let verdicts: Vec<Verdict> = (0..pieces.len())
-            .into_par_iter()
-            .map_init(Default::default, |(lattice, rivals): &mut (Lattice, Rivals), piece| {
+        let verdicts: Vec<Verdict> = watched(progress, stage, |watch| {
+            let judge = |(lattice, rivals): &mut (Lattice, Rivals), piece: usize| {
+                if piece % OFTEN == OFTEN - 1 {
+                    watch.advance(OFTEN as u64)?;
+                }
                 if occurs[piece] == 0.0 {
-                    return Verdict::Beaten;
+                    return Ok(Verdict::Beaten);
                 }
                 pieces.segment(pieces.piece(piece), lattice, |_| {});
-                rivals.judge(lattice, piece as u32)
-            })
-            .collect();
+                Ok(rivals.judge(lattice, piece as u32))
+            };
+            (0..pieces.len()).into_par_iter().map_init(Default::default, judge).collect()
+        })?;
         let sum = occurs.iter().fold(0.0, |sum, &count| sum + f64::from(count)) as f32;
         let log_sum = f64::from(sum).ln() as f32;
         let mut kept = Vec::new();
@@ -316,8 +370,7 @@ impl<'a> Trainer<'a> {
                 }
             }
         }
-        let shrunk = self.options.shrinking_factor as f32 * model.len() as f32;
-        let size = self.enough().max(shrunk as usize);
+        let size = self.shrunk(model.len());
         candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         // If more are kept already, `SentencePiece` keeps all candidates too.
         let room = size.checked_sub(kept.len()).unwrap_or(usize::MAX);
@@ -345,11 +398,15 @@ fn maximize(model: &mut Model, expected: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Removes the pieces whose text has a better segmentation.
-fn remove_unreachable(model: &mut Model) {
+/// The pieces whose text has no better segmentation.
+///
+/// # Errors
+/// `watch` asks to stop.
+fn reachable(model: &Model, watch: &Watch) -> Result<Vec<u32>> {
     let mut lattice = Lattice::default();
     let mut kept = Vec::with_capacity(model.len());
     for number in 0..model.len() {
+        watch.advance(1)?;
         model.segment(model.piece(number), &mut lattice, |_| {});
         let whole = lattice
             .edges()
@@ -361,7 +418,7 @@ fn remove_unreachable(model: &mut Model) {
             kept.push(number as u32);
         }
     }
-    model.keep(&kept);
+    Ok(kept)
 }
 
 /// The digamma function, by the same approximation as `SentencePiece`.

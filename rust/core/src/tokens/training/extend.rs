@@ -12,10 +12,11 @@ use std::collections::HashSet;
 use prost::Message;
 
 use super::alphabet::Alphabet;
-use super::corpus::{Counted, Lines};
+use super::lines::{Counted, Lines};
 use super::meta::MetaPieces;
 use super::rule::PieceRule;
 use super::seeds;
+use super::watch::{Stage, watched};
 use super::{Normalization, Options};
 use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::proto::{ModelProto, PieceType};
@@ -73,7 +74,7 @@ impl Old {
     /// The text gives too few new pieces, or has too many new characters; `progress` asks to stop.
     pub fn extend(
         &self,
-        lines: &Lines,
+        lines: Lines,
         alphabet: &Alphabet,
         options: &Options,
         progress: &mut dyn Progress,
@@ -99,14 +100,15 @@ impl Old {
         }
         let required = new_characters.len();
         let rule = PieceRule::new(alphabet, options);
-        let found = seeds::seeds(lines, alphabet, &rule, options.seeds(), seeds::CHUNK_BYTES)?;
+        let found = seeds::seeds(&lines, alphabet, &rule, (options.seeds(), seeds::CHUNK_BYTES), progress)?;
         let mut candidates = new_characters;
-        candidates.extend(choice::counted(found, alphabet).into_iter().filter(|(piece, _)| {
+        candidates.extend(choice::counted(&found, alphabet).into_iter().filter(|(piece, _)| {
             // ALBERT's text rules split pieces such as "10,", so they never become tokens.
             let is_split = before_digit_comma(piece).is_some();
             char_length(piece[0]) < piece.len() && !taken.contains(&piece[..]) && !is_split
         }));
-        let words = Counted::new(lines, options);
+        let stage = Stage::whole("sorting words", "words", lines.words().len() as u64);
+        let words = watched(progress, stage, |watch| Counted::new(lines, options, watch))?;
         let mut choice = choice::Choice::new(&words, &self.model, self.unknown, options);
         let pieces = choice.run(candidates, required, room, progress)?;
         if pieces.len() < room && options.hard_vocab_limit {

@@ -1,37 +1,23 @@
-//! Numbers for distinct byte strings.
+//! Byte strings in one buffer, and numbers for distinct ones.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Distinct byte strings, numbered in the order in which they came.
-#[derive(Debug)]
-pub(super) struct Interner {
+/// Byte strings in one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Strings {
     bytes: Vec<u8>,
     /// Where each string ends in `bytes`.
     ends: Vec<usize>,
-    /// An open-addressed table of numbers, and [`FREE`].
-    slots: Vec<u32>,
 }
 
-const FREE: u32 = u32::MAX;
-
-impl Default for Interner {
-    fn default() -> Self {
-        Self { bytes: Vec::new(), ends: Vec::new(), slots: vec![FREE; 1 << 10] }
-    }
-}
-
-impl Interner {
+impl Strings {
     /// How many strings there are.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// All strings, one after another.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// The string of that number.
+    #[inline]
     pub fn get(&self, number: u32) -> &[u8] {
         let number = number as usize;
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
@@ -43,9 +29,47 @@ impl Interner {
         (0..self.len() as u32).map(|number| self.get(number))
     }
 
-    /// Returns the number of `string`, if it has one.
-    pub fn find(&self, string: &[u8]) -> Option<u32> {
-        self.slot(string).ok()
+    pub fn push(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// All strings, one after another, and where each ends.
+    pub fn into_parts(self) -> (Vec<u8>, Vec<usize>) {
+        (self.bytes, self.ends)
+    }
+}
+
+/// Distinct byte strings, numbered in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Interner {
+    strings: Strings,
+    /// An open-addressed table of numbers, and [`FREE`].
+    slots: Vec<u32>,
+}
+
+const FREE: u32 = u32::MAX;
+
+impl Default for Interner {
+    fn default() -> Self {
+        Self { strings: Strings::default(), slots: vec![FREE; 1 << 10] }
+    }
+}
+
+impl Interner {
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.strings.len()
+    }
+
+    /// The strings by their numbers.
+    pub fn strings(&self) -> &Strings {
+        &self.strings
+    }
+
+    /// Forgets how to find a string.
+    pub fn into_strings(self) -> Strings {
+        self.strings
     }
 
     /// Returns the number of `string`, or the free slot for it.
@@ -56,7 +80,7 @@ impl Interner {
         loop {
             match self.slots[slot] {
                 FREE => return Err(slot),
-                number if self.get(number) == string => return Ok(number),
+                number if self.strings.get(number) == string => return Ok(number),
                 _ => slot = (slot + 1) & mask,
             }
         }
@@ -72,11 +96,10 @@ impl Interner {
     }
 
     fn add(&mut self, string: &[u8], slot: usize) -> u32 {
-        let number = self.ends.len() as u32;
+        let number = self.len() as u32;
         self.slots[slot] = number;
-        self.bytes.extend_from_slice(string);
-        self.ends.push(self.bytes.len());
-        if 2 * self.ends.len() > self.slots.len() {
+        self.strings.push(string);
+        if 2 * self.len() > self.slots.len() {
             self.grow();
         }
         number
@@ -84,9 +107,10 @@ impl Interner {
 
     fn grow(&mut self) {
         let mask = 2 * self.slots.len() - 1;
+        self.slots = Vec::new();
         let mut slots = vec![FREE; mask + 1];
-        for number in 0..self.ends.len() as u32 {
-            let mut slot = xxh3_64(self.get(number)) as usize & mask;
+        for (number, string) in (0..).zip(self.strings.iter()) {
+            let mut slot = xxh3_64(string) as usize & mask;
             while slots[slot] != FREE {
                 slot = (slot + 1) & mask;
             }
@@ -107,7 +131,7 @@ mod tests {
         let numbers: Vec<u32> = strings.iter().map(|string| interner.intern(string.as_bytes())).collect();
         assert_eq!(interner.len(), 1700);
         for (string, number) in strings.iter().zip(numbers) {
-            assert_eq!(interner.get(number), string.as_bytes());
+            assert_eq!(interner.strings().get(number), string.as_bytes());
         }
     }
 }

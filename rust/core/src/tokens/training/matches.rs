@@ -4,7 +4,7 @@ use super::em::{Found, GONE, Model};
 use super::lattice::{Edge, Lattice};
 
 /// How many matches are kept in memory, in all partitions together. The words of the others are searched each time.
-const MOST: usize = 96 << 20;
+const MOST: usize = 40 << 20;
 
 /// How a match is packed into 32 bits: the piece's number above its length.
 #[derive(Debug, Clone, Copy)]

@@ -9,14 +9,19 @@
 //! And whether two characters are cut depends on these two only, so all occurrences of a string are cut alike.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use libsais::SuffixArrayConstruction;
+use rayon::prelude::*;
 
 use super::alphabet::{Alphabet, UNKNOWN};
-use super::corpus::{Lines, chars};
+use super::candidates::{Candidates, Rank, Scored, is_start, score};
 use super::interner::Interner;
+use super::lines::{LineCursor, Lines};
 use super::rule::PieceRule;
-use crate::{Error, Result};
+use super::watch::{Stage, Watch, abandonable, watched};
+use super::words::chars;
+use crate::{Error, Progress, Result};
 
 /// Text is searched in chunks of this size. A chunk ends with the line that reaches it.
 pub(super) const CHUNK_BYTES: usize = 500 << 20;
@@ -24,91 +29,59 @@ pub(super) const CHUNK_BYTES: usize = 500 << 20;
 /// The first byte of `▁`, and of the mark for unknown characters.
 const SPACE: u8 = 0xE2;
 
-/// Pieces with scores.
-pub(super) type Scored = Vec<(Vec<u8>, f32)>;
+/// After how many lines or suffixes a thread asks whether to stop.
+const OFTEN: u64 = 1 << 14;
 
 /// Returns at most `most` pieces of more than one character, after those of one, with their log probabilities.
 ///
 /// # Errors
-/// The text of a chunk is too large.
-pub(super) fn seeds(lines: &Lines, alphabet: &Alphabet, rule: &PieceRule, most: usize, chunk: usize) -> Result<Scored> {
-    let mut seeds: Scored = alphabet
-        .by_count
-        .iter()
-        .filter(|&&(_, count)| count > 0)
-        .map(|&(c, count)| (c.to_string().into_bytes(), count as f32))
-        .collect();
-    let lengths: Vec<usize> = lines.words.iter().map(<[u8]>::len).collect();
-    let mut found = Vec::new();
-    let mut start = 0;
-    while start < lines.len() {
-        let mut end = start;
-        let mut bytes = 0;
-        while end < lines.len() && bytes < chunk {
-            bytes += lines.line(end).iter().map(|&word| lengths[word as usize]).sum::<usize>() + 1;
-            end += 1;
-        }
-        let in_chunk =
-            Entries::new(lines, start..end, rule).candidates(rule, if start == 0 { most } else { usize::MAX })?;
-        found = if start == 0 && end == lines.len() { in_chunk } else { merge(found, in_chunk) };
-        if found.len() > 16 * most {
-            keep_best(&mut found, 8 * most);
-        }
-        start = end;
+/// The text of a chunk is too large; `progress` asks to stop.
+pub(super) fn seeds(
+    lines: &Lines,
+    alphabet: &Alphabet,
+    rule: &PieceRule,
+    (most, chunk): (usize, usize),
+    progress: &mut dyn Progress,
+) -> Result<Scored> {
+    let mut seeds = Scored::default();
+    for &(c, count) in alphabet.by_count.iter().filter(|&&(_, count)| count > 0) {
+        seeds.push(c.encode_utf8(&mut [0; 4]).as_bytes(), count as f32);
     }
-    keep_best(&mut found, most);
-    found.sort_unstable_by(Candidate::order);
-    seeds.extend(found.into_iter().map(|candidate| (candidate.piece, candidate.score)));
-    to_log_probabilities(&mut seeds);
+    let mut found: Option<Candidates> = None;
+    let mut cursor = lines.cursor();
+    while !cursor.is_at_end() {
+        let (read, all) = (cursor.place(), lines.len());
+        let stage = Stage { name: "collecting words", unit: "lines", done: (read, all), total: all, steps: all - read };
+        let entries = watched(progress, stage, |watch| Entries::read(lines, &mut cursor, chunk, rule, watch))?;
+        // In a later chunk, any string can become one of the best.
+        let is_only = found.is_none() && cursor.is_at_end();
+        let stage = Stage::whole("finding pieces", "bytes", entries.text.len() as u64);
+        let sorted = Sorted::new(&entries, stage, progress)?;
+        found = Some(watched(progress, stage, |watch| {
+            let in_chunk = entries.candidates(sorted, rule, if is_only { most } else { usize::MAX }, watch)?;
+            let mut all = match &found {
+                Some(found) => found.merge(&in_chunk, watch)?,
+                None => in_chunk,
+            };
+            if all.len() > 16 * most {
+                all = all.keep_best(8 * most, watch)?;
+            }
+            Ok(all)
+        })?);
+    }
+    if let Some(found) = found {
+        let stage = Stage::whole("finding pieces", "pieces", found.len() as u64);
+        watched(progress, stage, |watch| found.add_best(most, &mut seeds, watch))?;
+    }
+    to_log_probabilities(&mut seeds.scores);
     Ok(seeds)
 }
 
-/// A string that occurs at least twice.
-struct Candidate {
-    piece: Vec<u8>,
-    count: u64,
-    score: f32,
-}
-
-impl Candidate {
-    /// Puts the best first: by score, then the longest, then by bytes.
-    fn order(a: &Self, b: &Self) -> std::cmp::Ordering {
-        b.score.total_cmp(&a.score).then_with(|| b.piece.len().cmp(&a.piece.len())).then_with(|| a.piece.cmp(&b.piece))
-    }
-}
-
-/// Keeps the `most` best candidates, in any order.
-fn keep_best(candidates: &mut Vec<Candidate>, most: usize) {
-    if candidates.len() > most {
-        candidates.select_nth_unstable_by(most, Candidate::order);
-        candidates.truncate(most);
-    }
-}
-
-/// Adds up the counts of candidates in two chunks.
-fn merge(found: Vec<Candidate>, more: Vec<Candidate>) -> Vec<Candidate> {
-    let mut counts: HashMap<Vec<u8>, u64> = HashMap::with_capacity(found.len().max(more.len()));
-    for candidate in found.into_iter().chain(more) {
-        *counts.entry(candidate.piece).or_default() += candidate.count;
-    }
-    counts.into_iter().map(|(piece, count)| Candidate { score: score(&piece, count), piece, count }).collect()
-}
-
-/// The count times the length in characters.
-fn score(piece: &[u8], count: u64) -> f32 {
-    count as f32 * piece.iter().filter(|&&byte| is_start(byte)).count() as f32
-}
-
-/// Whether a byte begins a character.
-fn is_start(byte: u8) -> bool {
-    byte & 0xC0 != 0x80
-}
-
 /// Makes scores from frequencies, in `SentencePiece`'s order of operations.
-fn to_log_probabilities(pieces: &mut Scored) {
-    let sum: f64 = pieces.iter().fold(0.0, |sum, &(_, count)| sum + f64::from(count));
+fn to_log_probabilities(scores: &mut [f32]) {
+    let sum: f64 = scores.iter().fold(0.0, |sum, &count| sum + f64::from(count));
     let log_sum = sum.ln();
-    for (_, score) in pieces {
+    for score in scores {
         *score = (f64::from(*score).ln() - log_sum) as f32;
     }
 }
@@ -128,88 +101,201 @@ enum Follower {
     End,
 }
 
+/// How often each word is followed by what.
+struct Followers {
+    /// Nearly all words are followed by `▁`, in their line or the next one.
+    usual: [(Follower, Vec<u64>); 2],
+    others: HashMap<(u32, Follower), u64>,
+}
+
+impl Followers {
+    fn new(words: usize) -> Self {
+        let usual = [Follower::Byte(SPACE), Follower::Line(SPACE)].map(|follower| (follower, vec![0; words]));
+        Self { usual, others: HashMap::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, word: u32, follower: Follower) {
+        match self.usual.iter_mut().find(|usual| usual.0 == follower) {
+            Some((_, counts)) => counts[word as usize] += 1,
+            None => *self.others.entry((word, follower)).or_default() += 1,
+        }
+    }
+}
+
 /// Distinct atoms with what follows them.
-#[derive(Default)]
 struct Entries {
-    /// Atoms, each with the bytes that follow it: one byte of the same line; or NUL and a byte of the next line; or NUL.
-    strings: Interner,
-    /// The length of the atom in each string.
-    lengths: Vec<u32>,
+    /// Atoms, each with the bytes that follow it and a NUL. These bytes are one byte of the same line; or NUL and a byte
+    /// of the next line; or NUL.
+    text: Arc<Vec<u8>>,
+    /// Where each entry ends.
+    ends: Vec<usize>,
     counts: Vec<u64>,
 }
 
 impl Entries {
-    fn new(lines: &Lines, range: std::ops::Range<usize>, rule: &PieceRule) -> Self {
-        let first_byte = |line: usize| lines.words.get(lines.line(line)[0])[0];
-        let mut entries = Self::default();
-        // Nearly all words are followed by `▁`, in their line or the next one.
-        let mut usual = [Follower::Byte(SPACE), Follower::Line(SPACE)].map(|it| (it, vec![0; lines.words.len()]));
-        let mut others: HashMap<(u32, Follower), u64> = HashMap::new();
-        for line in range.clone() {
-            let words = lines.line(line);
-            let Some((&last, words)) = words.split_last() else { continue };
-            let mut count = |word: u32, follower: Follower| match usual.iter_mut().find(|it| it.0 == follower) {
-                Some((_, counts)) => counts[word as usize] += 1,
-                None => *others.entry((word, follower)).or_default() += 1,
-            };
-            for (place, &word) in words.iter().enumerate() {
-                let next = words.get(place + 1).copied().unwrap_or(last);
-                count(word, Follower::Byte(lines.words.get(next)[0]));
+    /// Reads the lines of the next chunk.
+    fn read(lines: &Lines, cursor: &mut LineCursor, chunk: usize, rule: &PieceRule, watch: &Watch) -> Result<Self> {
+        let words = lines.words();
+        let first_byte = |word: u32| words.get(word)[0];
+        let mut followers = Followers::new(words.len());
+        let mut last: Option<u32> = None;
+        let mut line = Vec::new();
+        let (mut bytes, mut read) = (0, 0);
+        while bytes < chunk && cursor.next(&mut line)? {
+            if let Some(last) = last {
+                followers.add(last, Follower::Line(first_byte(line[0])));
             }
-            count(last, if line + 1 == range.end { Follower::End } else { Follower::Line(first_byte(line + 1)) });
-        }
-        for (follower, counts) in &usual {
-            for (word, &count) in (0..).zip(counts).filter(|(_, count)| **count > 0) {
-                entries.add_word(lines.words.get(word), *follower, count, rule);
+            for pair in line.windows(2) {
+                followers.add(pair[0], Follower::Byte(first_byte(pair[1])));
+            }
+            bytes += line.iter().map(|&word| words.get(word).len()).sum::<usize>() + 1;
+            last = line.last().copied();
+            read += 1;
+            if read % OFTEN == 0 {
+                watch.advance(OFTEN)?;
             }
         }
-        for ((word, follower), count) in others {
-            entries.add_word(lines.words.get(word), follower, count, rule);
+        if let Some(last) = last {
+            followers.add(last, Follower::End);
         }
-        entries
-    }
-
-    /// Returns the strings that may be pieces, the `most` best of them in any order.
-    fn candidates(&self, rule: &PieceRule, most: usize) -> Result<Vec<Candidate>> {
-        let text = self.text()?;
-        let mut found: Vec<(usize, usize, u64)> = Vec::new();
-        let mut at_line_ends = Interner::default();
-        let mut counts_there = Vec::new();
-        self.repeated(&text, |at, length, count, is_at_line_ends| {
-            if !rule.allows(str_of(&text[at..at + length])) {
-                return;
-            }
-            if is_at_line_ends {
-                // Suffixes of equal strings may come from several entries, but each string comes once.
-                at_line_ends.intern(&text[at..at + length]);
-                counts_there.push((at, length, count));
-            } else {
-                found.push((at, length, count));
-            }
-        });
-        if !counts_there.is_empty() {
-            for (at, length, count) in &mut found {
-                if let Some(number) = at_line_ends.find(&text[*at..*at + *length]) {
-                    *count += std::mem::take(&mut counts_there[number as usize].2);
+        let mut atoms = Atoms::default();
+        let Followers { usual, others } = followers;
+        for (follower, counts) in usual {
+            for (word, &count) in (0..).zip(&counts).filter(|(_, count)| **count > 0) {
+                atoms.add_word(words.get(word), follower, count, rule);
+                if u64::from(word) % OFTEN == 0 {
+                    watch.advance(0)?;
                 }
             }
-            found.extend(counts_there.into_iter().filter(|&(.., count)| count > 0));
         }
-        let mut found: Vec<(f32, usize, usize, u64)> = found
-            .into_iter()
-            .map(|(at, length, count)| (score(&text[at..at + length], count), at, length, count))
-            .collect();
-        if found.len() > most {
-            found.select_nth_unstable_by(most, |a, b| {
-                let pieces = [a, b].map(|&(_, at, length, _)| &text[at..at + length]);
-                b.0.total_cmp(&a.0).then_with(|| b.2.cmp(&a.2)).then_with(|| pieces[0].cmp(pieces[1]))
-            });
-            found.truncate(most);
+        for (number, ((word, follower), count)) in (0..).zip(others) {
+            if number % OFTEN == 0 {
+                watch.advance(0)?;
+            }
+            atoms.add_word(words.get(word), follower, count, rule);
         }
-        let candidate = |(score, at, length, count)| Candidate { piece: text[at..at + length].to_vec(), count, score };
-        Ok(found.into_iter().map(candidate).collect())
+        let (text, ends) = atoms.entries.into_strings().into_parts();
+        if text.len() > i32::MAX as usize {
+            return Err(Error::input(format!(
+                "the text has {} bytes of distinct words in a chunk; at most 2 GiB fit",
+                text.len()
+            )));
+        }
+        Ok(Self { text: Arc::new(text), ends, counts: atoms.counts })
     }
 
+    /// Returns the strings that may be pieces, the `most` best of them.
+    fn candidates(&self, sorted: Sorted, rule: &PieceRule, most: usize, watch: &Watch) -> Result<Candidates> {
+        let text = &self.text[..];
+        let mut found: Vec<Repeated> = Vec::new();
+        // Removing bad ones from time to time keeps the list short.
+        let limit = most.saturating_mul(2).max(1 << 16);
+        let keep_best = |found: &mut Vec<Repeated>| {
+            if found.len() > most {
+                found.select_nth_unstable_by(most, |a, b| a.rank().order(&b.rank()));
+                found.truncate(most);
+            }
+        };
+        self.repeated(&sorted, watch, |first, length, count| {
+            let start = sorted.suffixes[first] as usize;
+            let string = str_of(&text[start..start + length]);
+            if rule.allows(string) {
+                let chars = string.chars().count() as u16;
+                found.push(Repeated { count, first: first as u32, bytes: length as u16, chars });
+                if found.len() >= limit {
+                    keep_best(&mut found);
+                }
+            }
+        })?;
+        keep_best(&mut found);
+        let Sorted { suffixes, prefixes } = sorted;
+        drop(prefixes);
+        // The order of their bytes.
+        found.par_sort_unstable_by_key(|it| (it.first, it.bytes));
+        watch.advance(0)?;
+        let mut candidates = Candidates::default();
+        for it in found {
+            let start = suffixes[it.first as usize] as usize;
+            candidates.push(&text[start..start + usize::from(it.bytes)], it.count);
+        }
+        Ok(candidates)
+    }
+
+    /// Calls `visit` with each right-branching string: the place of its first suffix, its length, and how often it occurs.
+    fn repeated(&self, sorted: &Sorted, watch: &Watch, mut visit: impl FnMut(usize, usize, u64)) -> Result<()> {
+        let text = &self.text[..];
+        let starts = Starts::new(&self.ends);
+        // For a suffix: its entry, how many bytes of its atom are left, and how many bytes are compared.
+        let left = |suffix: usize| {
+            let entry = starts.entry(suffix);
+            let end = self.ends[entry];
+            let compared = end - 1 - suffix;
+            // Two bytes follow the atom, or three if the next line's byte is one of them.
+            let follower = if text[end - 2] != 0 && text[end - 3] == 0 { 3 } else { 2 };
+            let atom = (end - follower).saturating_sub(suffix);
+            (entry, atom, if atom == 0 { 0 } else { compared })
+        };
+        let Sorted { suffixes, prefixes } = sorted;
+        let mut stack: Vec<Interval> = vec![Interval { first: 0, before: 0, depth: 0 }];
+        // The counts at line ends of strings that come later with all their occurrences.
+        let mut at_line_ends: Vec<(usize, u64)> = Vec::new();
+        let mut count = 0;
+        let (mut compared_before, mut weight_before) = (0, 0);
+        for place in 0..=suffixes.len() {
+            if place as u64 % OFTEN == OFTEN - 1 {
+                watch.advance(OFTEN)?;
+            }
+            let (mut depth, mut compared, mut weight) = (0, 0, 0);
+            if let Some(&suffix) = suffixes.get(place) {
+                let (entry, _, length) = left(suffix as usize);
+                compared = length;
+                depth = (prefixes[suffix as usize] as usize).min(compared).min(compared_before);
+                weight = if length == 0 { 0 } else { self.counts[entry] };
+            }
+            let mut opened = Interval { first: place.saturating_sub(1), before: count - weight_before, depth };
+            while let Some(top) = stack.last().filter(|top| depth < top.depth).copied() {
+                stack.pop();
+                opened.first = top.first;
+                opened.before = top.before;
+                let suffix = suffixes[top.first] as usize;
+                if !is_start(text[suffix]) {
+                    continue;
+                }
+                let (_, atom, _) = left(suffix);
+                let occurs = count - top.before;
+                if top.depth == atom + 1 && text[suffix + atom] == 0 {
+                    // Only occurrences at the ends of lines count here. If all count too, that is the next interval.
+                    let next = stack.last().map_or(0, |next| next.depth).max(depth);
+                    if next == atom {
+                        at_line_ends.push((atom, occurs));
+                    } else {
+                        visit(top.first, atom, occurs);
+                    }
+                } else if top.depth == atom || top.depth < atom && is_start(text[suffix + top.depth]) {
+                    let more = at_line_ends.pop_if(|it| it.0 == top.depth && top.depth == atom);
+                    visit(top.first, top.depth, occurs + more.map_or(0, |it| it.1));
+                }
+            }
+            if stack.last().is_some_and(|top| depth > top.depth) {
+                stack.push(opened);
+            }
+            count += weight;
+            (compared_before, weight_before) = (compared, weight);
+        }
+        Ok(())
+    }
+}
+
+/// Collects atoms.
+#[derive(Default)]
+struct Atoms {
+    entries: Interner,
+    counts: Vec<u64>,
+    entry: Vec<u8>,
+}
+
+impl Atoms {
     fn add_word(&mut self, word: &[u8], follower: Follower, count: u64, rule: &PieceRule) {
         let mut start = 0;
         let mut before = None;
@@ -229,88 +315,61 @@ impl Entries {
         if chars(atom).nth(1).is_none() || atom == UNKNOWN.as_bytes() {
             return;
         }
-        let mut string = atom.to_vec();
+        self.entry.clear();
+        self.entry.extend_from_slice(atom);
         match follower {
-            Follower::Byte(byte) => string.push(byte),
-            Follower::Line(byte) => string.extend([0, byte]),
-            Follower::End => string.push(0),
+            Follower::Byte(byte) => self.entry.extend([byte, 0]),
+            Follower::Line(byte) => self.entry.extend([0, byte, 0]),
+            Follower::End => self.entry.extend([0, 0]),
         }
-        let number = self.strings.intern(&string) as usize;
+        let number = self.entries.intern(&self.entry) as usize;
         if number == self.counts.len() {
             self.counts.push(0);
-            self.lengths.push(atom.len() as u32);
         }
         self.counts[number] += count;
     }
+}
 
-    /// The strings, each with a NUL after it.
-    fn text(&self) -> Result<Vec<u8>> {
-        let size = self.strings.bytes().len() + self.strings.len();
-        if size > i32::MAX as usize {
-            return Err(Error::input(format!(
-                "the text has {size} bytes of distinct words in a chunk; at most 2 GiB fit"
-            )));
+/// A string that occurs at least twice.
+#[derive(Debug, Clone, Copy)]
+struct Repeated {
+    count: u64,
+    /// The place of its first suffix.
+    first: u32,
+    bytes: u16,
+    chars: u16,
+}
+
+impl Repeated {
+    fn rank(&self) -> Rank {
+        // Strings of one length have the order of their suffixes.
+        Rank { score: score(self.count, usize::from(self.chars)), bytes: self.bytes, place: self.first }
+    }
+}
+
+/// Finds the entry that has a place of the text.
+struct Starts(Vec<(u64, u32)>);
+
+impl Starts {
+    fn new(ends: &[usize]) -> Self {
+        let size = ends.last().copied().unwrap_or(0);
+        let mut blocks = vec![(0u64, 0u32); size / 64 + 1];
+        for &end in ends {
+            blocks[end / 64].0 |= 1 << (end % 64);
         }
-        let mut text = Vec::with_capacity(size);
-        for string in self.strings.iter() {
-            text.extend_from_slice(string);
-            text.push(0);
+        let mut before = 0;
+        for (bits, ends) in &mut blocks {
+            *ends = before;
+            before += bits.count_ones();
         }
-        Ok(text)
+        Self(blocks)
     }
 
-    /// Calls `visit` with the place and length of each right-branching string, how often it occurs, and whether only
-    /// occurrences at the ends of lines count. A string can come once with these and once with all.
-    fn repeated(&self, text: &[u8], mut visit: impl FnMut(usize, usize, u64, bool)) {
-        if text.is_empty() {
-            return;
-        }
-        let size = text.len();
-        let mut entry_at = Vec::with_capacity(size);
-        let mut start_of = Vec::with_capacity(self.strings.len());
-        for (number, string) in self.strings.iter().enumerate() {
-            start_of.push(entry_at.len());
-            entry_at.resize(entry_at.len() + string.len() + 1, number as u32);
-        }
-        // For a suffix: its entry, how many bytes of its atom are left, and how many bytes are compared.
-        let left = |suffix: usize| {
-            let entry = entry_at[suffix] as usize;
-            let start = start_of[entry];
-            let atom = (start + self.lengths[entry] as usize).saturating_sub(suffix);
-            let compared = if atom == 0 { 0 } else { start + self.strings.get(entry as u32).len() - suffix };
-            (entry, atom, compared)
-        };
-        let (suffixes, prefixes) = suffix_array(text);
-        let mut stack: Vec<Interval> = vec![Interval { first: 0, before: 0, depth: 0 }];
-        let mut count = 0;
-        let (mut compared_before, mut weight_before) = (0, 0);
-        for place in 0..=suffixes.len() {
-            let (mut depth, mut compared, mut weight) = (0, 0, 0);
-            if let (Some(&suffix), Some(&prefix)) = (suffixes.get(place), prefixes.get(place)) {
-                let (entry, _, length) = left(suffix as usize);
-                compared = length;
-                depth = (prefix as usize).min(compared).min(compared_before);
-                weight = if length == 0 { 0 } else { self.counts[entry] };
-            }
-            let mut opened = Interval { first: place.saturating_sub(1), before: count - weight_before, depth };
-            while let Some(top) = stack.last().filter(|top| depth < top.depth).copied() {
-                stack.pop();
-                opened.first = top.first;
-                opened.before = top.before;
-                let suffix = suffixes[top.first] as usize;
-                let (_, atom, _) = left(suffix);
-                let is_at_line_ends = top.depth == atom + 1 && text[suffix + atom] == 0;
-                let ends_well = top.depth == atom || top.depth < atom && is_start(text[suffix + top.depth]);
-                if is_start(text[suffix]) && (ends_well || is_at_line_ends) {
-                    visit(suffix, top.depth.min(atom), count - top.before, is_at_line_ends);
-                }
-            }
-            if stack.last().is_some_and(|top| depth > top.depth) {
-                stack.push(opened);
-            }
-            count += weight;
-            (compared_before, weight_before) = (compared, weight);
-        }
+    /// How many entries end at `place` or before it.
+    #[inline]
+    fn entry(&self, place: usize) -> usize {
+        let (bits, before) = self.0[place / 64];
+        before as usize + (bits & u64::MAX >> (63 - place % 64)).count_ones() as usize
     }
 }
 
@@ -324,13 +383,30 @@ struct Interval {
     depth: usize,
 }
 
-/// Returns the suffixes in order, and the length of the prefix that each has in common with the one before it.
-fn suffix_array(text: &[u8]) -> (Vec<i32>, Vec<i32>) {
-    let suffixes = SuffixArrayConstruction::for_text(text).in_owned_buffer32().single_threaded().run();
-    let (suffixes, prefixes, _, _) = suffixes
-        .and_then(|it| it.plcp_construction().single_threaded().run())
-        .and_then(|it| it.lcp_construction().single_threaded().run())
-        .expect("it fails only without memory")
-        .into_parts();
-    (suffixes, prefixes)
+/// The suffixes of a text.
+struct Sorted {
+    /// The suffixes in order.
+    suffixes: Vec<i32>,
+    /// By suffix, the length of the prefix that it has in common with the one before it.
+    prefixes: Vec<i32>,
 }
+
+impl Sorted {
+    fn new(entries: &Entries, stage: Stage, progress: &mut dyn Progress) -> Result<Self> {
+        if entries.text.is_empty() {
+            return Ok(Self { suffixes: Vec::new(), prefixes: Vec::new() });
+        }
+        let text = Arc::clone(&entries.text);
+        abandonable(progress, stage, move || {
+            let suffixes = SuffixArrayConstruction::for_text(&text[..]).in_owned_buffer32().single_threaded().run();
+            let (suffixes, prefixes, _) = suffixes
+                .and_then(|it| it.plcp_construction().single_threaded().run())
+                .expect("it fails only without memory")
+                .into_parts();
+            Self { suffixes, prefixes }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

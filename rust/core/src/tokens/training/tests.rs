@@ -6,14 +6,10 @@ use super::*;
 use crate::NoProgress;
 
 fn train(options: Options, threads: usize) -> Result<Vec<u8>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/corpus/part-a.txt");
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
-    let text = std::fs::read_to_string(path).expect("the golden corpus exists");
-    let lines: Vec<&str> = text.split('\n').collect();
-    threads.install(|| {
+    pool(threads).install(|| {
         let mut training = Training::new(options)?;
-        for lines in lines.chunks(100) {
-            training.add(lines);
+        for lines in golden_lines().chunks(100) {
+            training.add(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         }
         training.finish(&mut NoProgress)
     })
@@ -134,6 +130,115 @@ fn models_are_those_of_sentencepiece() {
 fn threads_change_nothing() {
     let models: Vec<String> = [1, 2, 3, 5].map(|threads| digest(&train(plain(), threads).unwrap())).to_vec();
     assert!(models.iter().all(|model| *model == models[0]), "{models:?}");
+}
+
+fn golden_lines() -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/corpus/part-a.txt");
+    std::fs::read_to_string(path).expect("the golden corpus exists").split('\n').map(String::from).collect()
+}
+
+fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start")
+}
+
+/// Trains on lines given so many at a time. `memory` and `chunk` are for what is otherwise far larger.
+fn train_lines(
+    options: Options,
+    lines: &[String],
+    (each, threads): (usize, usize),
+    memory: usize,
+    chunk: usize,
+) -> Vec<u8> {
+    let mut training = Training::new(options).unwrap();
+    training.reader.limit_memory(memory);
+    training.chunk = chunk;
+    pool(threads).install(|| {
+        for lines in lines.chunks(each) {
+            training.add(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        training.finish(&mut NoProgress).unwrap()
+    })
+}
+
+/// Lines in temporary files, and text in many chunks, give the same model for any number of threads.
+#[test]
+fn memory_and_threads_change_nothing_in_many_chunks() {
+    let mut lines = golden_lines();
+    // Lines that normalization makes empty.
+    (0..lines.len()).step_by(50).for_each(|line| lines[line] = "  ".into());
+    let train = |how, memory| digest(&train_lines(plain(), &lines, how, memory, 20_000));
+    let expected = train((lines.len(), 1), usize::MAX);
+    for (how, memory) in [((100, 2), usize::MAX), ((100, 2), 0), ((33, 3), 0), ((7, 1), 5000), ((1000, 5), 5000)] {
+        assert_eq!(train(how, memory), expected, "{how:?} {memory}");
+    }
+}
+
+/// A sample does not depend on how lines are given, and training on it is training on its lines.
+#[test]
+fn a_sample_is_trained_like_its_lines() {
+    let mut lines = golden_lines();
+    lines.splice(3..3, [String::new(), "▅ is reserved".into(), "long ".repeat(2000), "  ".into()]);
+    let options = Options { input_sentence_size: 800, ..plain() };
+    let counted = |line: &&String| !line.is_empty() && !line.contains('▅') && line.len() < 4192;
+    let counted: Vec<&String> = lines.iter().filter(counted).collect();
+    let sample = watch::unwatched(|watch| sample::Sample::new(800).of(counted.len() as u64, watch));
+    let numbered = (0..).zip(&counted).filter(|(line, _)| sample.has(*line));
+    let chosen: Vec<String> = numbered.map(|(_, line)| (*line).clone()).collect();
+    assert_eq!(chosen.len(), 800);
+    let expected = digest(&train_lines(options.clone(), &chosen, (800, 1), usize::MAX, seeds::CHUNK_BYTES));
+    for (how, memory) in [((lines.len(), 1), usize::MAX), ((100, 2), 0), ((7, 3), 1000)] {
+        let model = train_lines(options.clone(), &lines, how, memory, seeds::CHUNK_BYTES);
+        assert_eq!(digest(&model), expected, "{how:?} {memory}");
+    }
+}
+
+/// Counts reports by stage, and stops at the first report of one.
+#[derive(Default)]
+struct Stages {
+    seen: Vec<(&'static str, u64)>,
+    stop_at: Option<&'static str>,
+}
+
+impl Progress for Stages {
+    fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, total: u64) -> bool {
+        assert!(!unit.is_empty() && done <= total && total > 0, "{stage}: {done} of {total}");
+        match self.seen.last_mut() {
+            Some((last, before)) if *last == stage => {
+                assert!(done >= *before, "{stage}: {done} after {before}");
+                *before = done;
+            }
+            _ => self.seen.push((stage, done)),
+        }
+        self.stop_at != Some(stage)
+    }
+}
+
+#[test]
+fn each_stage_reports_and_stops() {
+    let finish = |stop_at| {
+        let mut training = Training::new(plain()).unwrap();
+        training.add(&golden_lines().iter().map(String::as_str).collect::<Vec<_>>());
+        let mut stages = Stages { stop_at, ..Stages::default() };
+        let result = pool(1).install(|| training.finish(&mut stages));
+        (result, stages.seen)
+    };
+    let (model, seen) = finish(None);
+    assert!(model.is_ok());
+    let names: Vec<&str> = seen.iter().map(|stage| stage.0).collect();
+    let expected = [
+        "counting words",
+        "collecting words",
+        "finding pieces",
+        "sorting words",
+        "sorting pieces",
+        "training the tokenizer",
+    ];
+    assert_eq!(names, expected);
+    for stage in expected {
+        let (result, seen) = finish(Some(stage));
+        assert!(matches!(result, Err(Error::Interrupted(_))), "{stage}");
+        assert_eq!(seen.last().unwrap().0, stage);
+    }
 }
 
 #[test]

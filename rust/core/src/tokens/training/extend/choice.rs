@@ -8,10 +8,10 @@ use rayon::prelude::*;
 
 use super::super::Options;
 use super::super::alphabet::Alphabet;
-use super::super::corpus::Counted;
+use super::super::candidates::Scored;
 use super::super::em::digamma;
 use super::super::lattice::{Edge, Lattice};
-use super::super::seeds::Scored;
+use super::super::lines::Counted;
 use super::super::softplus::TABLE;
 use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::proto::{ModelProto, Piece, PieceType};
@@ -28,21 +28,15 @@ const LAST_STEPS: usize = 2;
 pub(super) type Candidates = Vec<(Vec<u8>, u64)>;
 
 /// Returns the number of occurrences of each seed.
-pub(super) fn counted(seeds: Scored, alphabet: &Alphabet) -> Candidates {
+pub(super) fn counted(seeds: &Scored, alphabet: &Alphabet) -> Candidates {
     // A seed's score is the logarithm of its number times its length in characters, but for a constant.
-    let Some(((_, first), (_, count))) = seeds.first().zip(alphabet.by_count.first()) else { return Vec::new() };
+    let Some((first, (_, count))) = seeds.scores.first().zip(alphabet.by_count.first()) else { return Vec::new() };
     let constant = (*count as f64).ln() - f64::from(*first);
     let number = |piece: &[u8], score: f32| {
         let length = piece.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
         ((f64::from(score) + constant).exp() / length as f64).round() as u64
     };
-    seeds
-        .into_iter()
-        .map(|(piece, score)| {
-            let count = number(&piece, score);
-            (piece, count)
-        })
-        .collect()
+    seeds.pieces.iter().zip(&seeds.scores).map(|(piece, &score)| (piece.to_vec(), number(piece, score))).collect()
 }
 
 /// A text, and the pieces that are fixed.
