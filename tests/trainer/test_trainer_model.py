@@ -18,8 +18,9 @@ from trainer_models import MODELS, NAMES, arrays, batch, difference, forward_bat
 from trainer.model import losses
 from trainer.model.config import PRESETS, ModelConfig
 from trainer.model.flops import forward_flops, training_flops
-from trainer.model.layers import activation, gelu
+from trainer.model.layers import LayerNorm, Weights, activation, gelu
 from trainer.model.model import Albert, Logits
+from trainer.model.recompute import unknown_zero
 from trainer.run.step import make_gradient
 
 pytestmark = pytest.mark.tensorflow
@@ -349,3 +350,29 @@ def test_flops_are_those_of_the_compiled_step(config: ModelConfig, length: int) 
     assert dot_flops(forward, features) == pytest.approx(expected, rel=0.02)
     expected = sequences * training_flops(config, length, predictions)
     assert dot_flops(train, features) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_gradients_written_for_bfloat16_are_those_of_float32(jit: bool) -> None:
+    """LayerNorm of a sum, and GELU, against automatic differentiation in float32 of the same rounded inputs."""
+    rng = np.random.default_rng(4)
+    norm = LayerNorm(Weights(0.02, 1), "norm", 32)
+    norm.gamma.assign(1 + 0.3 * rng.standard_normal(32))
+    norm.beta.assign(0.3 * rng.standard_normal(32))
+    x, change, upstream = (tf.cast(rng.standard_normal((50, 32)) + shift, tf.bfloat16) for shift in (0.5, 0, 0))
+
+    def differentiated(wide: bool) -> list[tf.Tensor]:
+        dtype = tf.float32 if wide else tf.bfloat16
+        zero = unknown_zero(tf.constant(7))
+        inputs = [tf.cast(x, dtype), tf.cast(change, dtype)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            found = norm(inputs[0] + inputs[1]) if wide else norm.of_sum(*inputs, zero)
+            found = activation("gelu", found, None if wide else zero)
+        gradients = tape.gradient(found, [*inputs, norm.gamma, norm.beta], tf.cast(upstream, dtype))
+        return [found, *gradients]
+
+    compiled = tf.function(differentiated, jit_compile=jit, autograph=False)
+    for found, wanted in zip(compiled(False), differentiated(True), strict=True):
+        difference = np.linalg.norm(tf.cast(found, tf.float32) - wanted) / np.linalg.norm(wanted)
+        assert difference < 0.008  # two roundings to bfloat16

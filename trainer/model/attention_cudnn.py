@@ -62,7 +62,8 @@ def cudnn_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, lengths:
         scale: factor of the scores.
 
     Returns:
-        bfloat16 [B, S, N, D], 0 at padding. The gradients are 0 there too.
+        bfloat16 [B, S, N, D], 0 at padding. The gradients are 0 there too. The gradient of the result should be 0 at
+        padding, as it is in a model: no loss depends on padding.
 
     Raises:
         ValueError: cuDNN does not support the dtype or the shape.
@@ -88,7 +89,7 @@ def cudnn_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, lengths:
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             by_query, by_key, by_value = _call(
-                [query, key, value, statistics, kept(upstream), context, counts],
+                [query, key, value, statistics, upstream, context, counts],
                 backward_module(shape, scale),
                 [tf.bfloat16] * 3,
                 [shape] * 3,

@@ -40,7 +40,7 @@ from trainer.model.attention import MASK_BIAS
 from trainer.model.dropout import Dropout
 from trainer.model.features import ROW_NUMBERS
 from trainer.model.layers import Block, Dense, LayerNorm, Pass, Weights, activation
-from trainer.model.recompute import recomputed
+from trainer.model.recompute import recomputed, unknown_zero
 
 if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
@@ -173,7 +173,8 @@ class Albert(tf.Module):
         mask_bias = tf.reshape(mask_bias, [batch, 1, 1, length])  # [B, S] -> [B, 1, 1, S]
         lengths = tf.reduce_sum(tf.cast(input_mask, tf.int32), axis=1)
         dropout = Dropout(dropout_key, tf.range(batch) if row_numbers is None else row_numbers)
-        forward = Pass(batch, length, mask_bias, lengths, dropout, self.attention)
+        zero = unknown_zero(lengths[0])
+        forward = Pass(batch, length, mask_bias, lengths, dropout, self.attention, zero)
 
         embedded = self._embed(input_ids, segment_ids, forward)
         embedded = dropout(embedded, self.config.hidden_dropout_prob, length)

@@ -42,3 +42,18 @@ def behind(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     bits = tf.bitcast(tf.cast(tf.reshape(upstream, [-1])[0], tf.float32), tf.uint32)
     shifted = tf.bitwise.right_shift(bits, tf.constant(31, tf.uint32))  # the sign: 0 or 1
     return x + tf.cast(tf.bitwise.right_shift(shifted, tf.constant(1, tf.uint32)), x.dtype)
+
+
+def unknown_zero(count: tf.Tensor) -> tf.Tensor:
+    """Return a zero, bfloat16 [], that the compiler does not know, from `count`, int32 [] and not negative."""
+    bits = tf.bitwise.right_shift(tf.bitcast(count, tf.uint32), tf.constant(31, tf.uint32))
+    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(1, tf.uint32)), tf.bfloat16)
+
+
+def rounded(x: tf.Tensor, zero: tf.Tensor) -> tf.Tensor:
+    """Return `x`, bfloat16, as a value that the compiler does not replace with the float32 value that it was cast from.
+
+    XLA removes a cast to bfloat16 and back. A value with several uses is then written and read in float32, which takes
+    twice the time on a GPU. XLA leaves a sum in bfloat16 as it is on GPUs that have one (from the H100 on).
+    """
+    return x + zero
