@@ -367,7 +367,7 @@ def test_the_gradients_written_for_bfloat16_are_those_of_float32(jit: bool) -> N
         inputs = [tf.cast(x, dtype), tf.cast(change, dtype)]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            found = norm(inputs[0] + inputs[1]) if wide else norm.of_sum(*inputs, zero)
+            found = norm(inputs[0] + inputs[1]) if wide else norm.of_sum(inputs[0], inputs[1], zero)
             found = activation("gelu", found, None if wide else zero)
         gradients = tape.gradient(found, [*inputs, norm.gamma, norm.beta], tf.cast(upstream, dtype))
         return [found, *gradients]

@@ -90,7 +90,7 @@ class LayerNorm(tf.Module):
         Args:
             x: one summand.
             change: the other summand.
-            zero: uint16 [], 0, but not to the compiler: see `trainer.model.recompute.unknown_zero`.
+            zero: bfloat16 [], 0, but the compiler does not know it: see `trainer.model.recompute.unknown_zero`.
         """
         size = x.shape[-1]
 
@@ -204,7 +204,7 @@ class Pass(NamedTuple):
     attention: str
     """How attention is computed: one of `trainer.options.ATTENTIONS`."""
     zero: tf.Tensor
-    """uint16 []: see `trainer.model.recompute.unknown_zero`."""
+    """bfloat16 []: see `trainer.model.recompute.unknown_zero`."""
 
 
 class SelfAttention(tf.Module):
