@@ -25,6 +25,7 @@ from padding import padding_rows
 from rich.console import Console
 from rich.table import Table
 from sentences import sentence_rows
+from tokenizer_training import tokenizer_rows
 from tokenizing import tokenizing_rows
 from training import training_rows
 
@@ -34,7 +35,7 @@ from albert_fast import Tokenizer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GROUPS = ("tokenizing", "records", "batches", "sentences", "training", "padding", "cache")
+GROUPS = ("tokenizers", "tokenizing", "records", "batches", "sentences", "training", "padding", "cache")
 """Groups of rows, in the order in which they are measured."""
 REFERENCE = 59
 """The reference script processes 1/59 as much text x dupe per second as sentencepiece encodes next to it.
@@ -366,6 +367,7 @@ def main() -> int:
     try:
         work.mkdir(exist_ok=True)
         groups: dict[str, Callable[[], tuple[list[Row], dict[str, Any]]]] = {
+            "tokenizers": lambda: tokenizer_rows(corpus, work, given.record_rounds),
             "tokenizing": lambda: tokenizing_rows(model, corpus, given.rounds),
             "records": lambda: records_rows(model, corpus, work, given.record_rounds),
             "batches": lambda: batch_rows(model, corpus, work, given.torch_python),
