@@ -10,7 +10,7 @@ from albert_fast._native import Lines
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import options_of
 from albert_fast.options.tokenizers import SPECIAL_PIECES, TokenizerTrainingOptions
-from albert_fast.tokenizers.training import RESERVED, Dropped, Report, nothing_left
+from albert_fast.tokenizers.dropped import RESERVED, Dropped, Report, nothing_left
 
 WORKER = "albert-fast-train-tokenizer"
 """The name of the thread that runs SentencePiece's training."""

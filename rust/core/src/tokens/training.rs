@@ -19,6 +19,7 @@ mod lattice;
 mod lines;
 mod matches;
 mod meta;
+mod model;
 mod options;
 pub mod read;
 mod rivals;
@@ -114,7 +115,7 @@ impl Training {
         let stage = Stage::whole("sorting words", "words", lines.words().len() as u64);
         let words = watched(progress, stage, |watch| Counted::new(lines, &options, watch))?;
         let stage = Stage::whole("sorting pieces", "pieces", seeds.scores.len() as u64);
-        let mut model = abandonable(progress, stage, || em::Model::new(seeds))??;
+        let mut model = abandonable(progress, stage, || model::Model::new(seeds))??;
         em::Trainer::new(&words, &options, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();
         let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };

@@ -6,8 +6,8 @@ use prost::Message;
 
 use super::Options;
 use super::alphabet::Alphabet;
-use super::em::Model;
 use super::meta::MetaPieces;
+use super::model::Model;
 use crate::tokens::tokenizer::proto::{ModelProto, Piece};
 use crate::{Error, Result};
 
