@@ -67,7 +67,7 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
     warn_of_changes(options.inputs, lower_case=tokenizer.lower_case, keep_accents=tokenizer.keep_accents, given=decided)
     if tokenizer.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
         warn(message)
-    used = f"{trained.lines - dropped.total:,} of " if dropped.total else ""
+    used = f"{trained.used:,} of " if trained.used < trained.lines else ""
     pieces, lines = number(tokenizer.vocab_size, "piece"), f"{used}{number(trained.lines, 'line')}"
     if options.extend is not None:
         added = tokenizer.vocab_size - Tokenizer.from_file(options.extend).vocab_size

@@ -43,7 +43,7 @@ class TokenizerTrainingOptions(Stage):
     extend: Path | None = option(
         None,
         "SentencePiece model to add pieces to. Its pieces keep their ids, and its rules apply. The best new pieces of "
-        "the corpus come after them, up to --vocab-size pieces in all.",
+        "the corpus come after them, until there are --vocab-size pieces.",
         TOKENIZER,
         metavar="MODEL",
     )
@@ -56,7 +56,7 @@ class TokenizerTrainingOptions(Stage):
     )
     character_coverage: float = option(
         0.99995,
-        "Fraction of the characters in the corpus that the pieces cover. The rarest others become <unk>.",
+        "Fraction of the characters in the corpus that the pieces cover. The rarest characters become <unk>.",
         TOKENIZER,
         metavar="FRACTION",
         low=0.98,
@@ -75,7 +75,7 @@ class TokenizerTrainingOptions(Stage):
         TOKENIZER,
         metavar="BYTES",
         low=10,
-        high=1 << 30,
+        high=1 << 24,
     )
     user_defined_symbols: tuple[str, ...] = option(
         USER_DEFINED_SYMBOLS,
@@ -86,12 +86,16 @@ class TokenizerTrainingOptions(Stage):
     )
     normalization_rule_name: NormalizationRule = option(
         "nmt_nfkc",
-        "SentencePiece's normalization rules, which the model applies after the text rules. nfkc is Unicode's form of "
-        "this name, nmt_ also replaces some spaces and control characters, _cf folds case, and identity changes "
+        "SentencePiece's normalization rules, which the model applies after the text rules. nfkc is Unicode's NFKC, "
+        "nmt_ also replaces some spaces and control characters, _cf folds case, and identity changes "
         "nothing.",
         TOKENIZER,
     )
-    required_chars: str = option("", "Characters that become pieces, however rare they are.", TOKENIZER)
+    required_chars: str = option(
+        "",
+        "Make these characters pieces even if they are rare. Write them in the form that the text rules produce.",
+        TOKENIZER,
+    )
     byte_fallback: bool = option(
         False, "Write characters without a piece as one piece per byte of UTF-8, instead of <unk>.", TOKENIZER
     )
@@ -104,20 +108,18 @@ class TokenizerTrainingOptions(Stage):
     max_sentencepiece_length: int = option(
         16, "Longest piece, in characters.", PIECES, metavar="CHARACTERS", low=1, high=512
     )
-    split_by_unicode_script: bool = option(
-        True, "Keep characters of two scripts, such as Latin and Cyrillic, out of one piece.", PIECES
-    )
-    split_by_number: bool = option(True, "Keep digits and letters out of one piece.", PIECES)
+    split_by_unicode_script: bool = option(True, "Do not mix scripts, such as Latin and Cyrillic, in a piece.", PIECES)
+    split_by_number: bool = option(True, "Do not mix digits and letters in a piece.", PIECES)
     split_digits: bool = option(False, "Make each digit a piece.", PIECES)
-    split_by_whitespace: bool = option(True, "Keep pieces from crossing a space.", PIECES)
+    split_by_whitespace: bool = option(True, "Do not let a piece contain a space between words.", PIECES)
     treat_whitespace_as_suffix: bool = option(
         False, "Put the ▁ that stands for a space at the end of a word instead of its beginning.", PIECES
     )
     allow_whitespace_only_pieces: bool = option(False, "Allow pieces that consist of several ▁.", PIECES)
     engine: Engine = option(
         "albert-fast",
-        "Trainer to use. Both make the same model. sentencepiece is the SentencePiece library, which takes several "
-        "times as long.",
+        "Trainer to use. Both make the same model, unless they train on a random sample. sentencepiece is the "
+        "SentencePiece library, which takes several times as long.",
         ALGORITHM,
     )
     seed_sentencepiece_size: int = option(
@@ -130,16 +132,16 @@ class TokenizerTrainingOptions(Stage):
     )
     shrinking_factor: float = option(
         0.75,
-        "Fraction of the pieces to keep each time that the least useful ones are removed.",
+        "Fraction of the pieces that each pruning keeps.",
         ALGORITHM,
         metavar="FRACTION",
         low=0.5,
         high=0.95,
     )
-    num_sub_iterations: int = option(2, "Number of EM iterations before each removal.", ALGORITHM, low=1, high=10)
+    num_sub_iterations: int = option(2, "Number of EM iterations before each pruning.", ALGORITHM, low=1, high=10)
     partitions: int = option(
         16,
-        "Number of partial sums in each EM iteration, which SentencePiece calls num_threads. The last digits of the "
+        "SentencePiece's num_threads: the number of partial sums in each EM iteration. The last digits of the "
         "scores depend on it.",
         ALGORITHM,
         low=1,
@@ -166,7 +168,7 @@ class TrainTokenizer(ConfigFile, Overwrite, Threads, OutputDir, TokenizerTrainin
     """`train-tokenizer`."""
 
     no_user_defined_symbols: bool = option(False, "Do not define any symbols.", TOKENIZER, only=True)
-    verbose: bool = option(False, "Show the log of SentencePiece, if it is the --engine.", OUTPUT)
+    verbose: bool = option(False, "Show SentencePiece's log, with --engine sentencepiece.", OUTPUT)
 
     def validate(self) -> None:
         if self.no_user_defined_symbols and self.user_defined_symbols not in {(), USER_DEFINED_SYMBOLS}:

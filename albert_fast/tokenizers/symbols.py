@@ -1,4 +1,4 @@
-"""Checks user-defined symbols: one that never occurs under the text rules would have an id that is never used."""
+"""Checks user-defined symbols and required characters. One that never occurs under the text rules is never used."""
 
 import functools
 import unicodedata
@@ -10,6 +10,7 @@ from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.tokenizers.combining_marks import code_points
 
 OPTION = "user_defined_symbols"
+CHARACTERS = "required_chars"
 
 SPACE = "▁"
 """What SentencePiece writes instead of a space."""
@@ -47,8 +48,23 @@ def check(symbols: Sequence[str], special: Sequence[str], *, lower_case: bool, k
             raise _unmatched(symbol, becomes, lower_case=lower_case, keep_accents=keep_accents)
 
 
-def _error(symbol: str, why: str, advice: str) -> AlbertFastError:
-    return AlbertFastError(f"`{OPTION}`: {symbol!r} {why}; {advice}", kind="option", option=OPTION, value=symbol)
+def check_characters(characters: str, *, lower_case: bool, keep_accents: bool) -> None:
+    """Checks the required characters of a tokenizer that is trained on text under these rules.
+
+    Raises:
+        AlbertFastError: a character is a space, a control character or U+2585, which SentencePiece reserves, or can
+            never occur in the text. The message says what to pass.
+    """
+    for character in characters:
+        if character.isspace() or character == "▅" or unicodedata.category(character) in {"Cc", "Cs"}:
+            rule = "characters other than spaces, control characters and ▅ (U+2585)"
+            raise option_error(CHARACTERS, rule, character, "remove it")
+        if (becomes := form(character, lower_case=lower_case, keep_accents=keep_accents)) != character:
+            raise _unmatched(character, becomes, lower_case=lower_case, keep_accents=keep_accents, option=CHARACTERS)
+
+
+def _error(symbol: str, why: str, advice: str, option: str = OPTION) -> AlbertFastError:
+    return AlbertFastError(f"`{option}`: {symbol!r} {why}; {advice}", kind="option", option=option, value=symbol)
 
 
 def form(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
@@ -85,7 +101,9 @@ def _preprocessed(symbol: str, *, lower_case: bool, keep_accents: bool) -> str:
     return text
 
 
-def _unmatched(symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool) -> AlbertFastError:
+def _unmatched(
+    symbol: str, becomes: str, *, lower_case: bool, keep_accents: bool, option: str = OPTION
+) -> AlbertFastError:
     """Returns the error for a symbol that the text rules turn into something else."""
     rules = {"lower_case": lower_case, "keep_accents": keep_accents}
     remedies = []
@@ -118,7 +136,7 @@ def _unmatched(symbol: str, becomes: str, *, lower_case: bool, keep_accents: boo
         else f"{'removes' if verb == 'turns' else 'remove'} it"
     )
     advice = f"pass {' or '.join(remedies)}" if remedies else "drop it"
-    return _error(symbol, f"never matches: {who} {what}", advice)
+    return _error(symbol, f"never matches: {who} {what}", advice, option)
 
 
 def _difference(symbol: str, becomes: str) -> str:

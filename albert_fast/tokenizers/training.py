@@ -32,22 +32,27 @@ class TrainedTokenizer:
     lines: int
     """Lines read. Blank lines do not count."""
     dropped: Dropped
-    """The lines among them that were not trained on."""
+    """The lines among them that break a rule."""
+    used: int
+    """The lines that were trained on: the others, or a sample of them."""
     notes: Sequence[str] = ()
     """What the user should know about the inputs, such as skipped files of a directory."""
 
 
 def check_symbols(options: TokenizerTrainingOptions) -> None:
-    """Refuses user-defined symbols that would never be found.
+    """Refuses user-defined symbols and required characters that would never be found.
 
     Raises:
-        AlbertFastError: a symbol is a duplicate, or the text rules never leave it in a text.
+        AlbertFastError: a symbol is a duplicate, or the text rules never leave it or a character in a text.
     """
     tokenizer_symbols.check(
         options.user_defined_symbols,
         SPECIAL_PIECES,
         lower_case=options.do_lower_case,
         keep_accents=options.keep_accents,
+    )
+    tokenizer_symbols.check_characters(
+        options.required_chars, lower_case=options.do_lower_case, keep_accents=options.keep_accents
     )
 
 
@@ -112,7 +117,10 @@ def train(
             f"that begin with {[piece for piece, _ in pieces[:5]]}",
             kind="tokenizer",
         )
-    return TrainedTokenizer(model, format_vocab(pieces), lines, dropped, notes)
+    # The sample is taken before lines are normalized, so some of its lines may turn out to be empty.
+    fit = lines - dropped.too_long - dropped.reserved
+    used = min(fit, options.input_sentence_size or fit) - dropped.empty
+    return TrainedTokenizer(model, format_vocab(pieces), lines, dropped, used, notes)
 
 
 def _normalizer(options: TokenizerTrainingOptions, old: Tokenizer | None) -> bytes:

@@ -120,6 +120,29 @@ def test_a_symbol_that_may_occur_is_matched(symbol: str, rules: dict[str, bool],
     assert 5 in tokenizer.encode(f"so {text} it")
 
 
+@pytest.mark.parametrize(
+    ("characters", "rules", "message"),
+    [
+        (
+            "aäb",
+            {},
+            "`required_chars`: 'ä' never matches: the text rules turn it into 'a'; pass a or keep_accents=True",
+        ),
+        ("Ä", {"keep_accents": True}, "turn it into 'ä'; pass 'ä' or do_lower_case=False"),
+        ("a b", {}, "required_chars must be characters other than spaces, control characters and ▅ (U+2585)"),
+        ("▅", {}, "got '▅'; remove it"),
+        ("\0", {}, "got '\\x00'; remove it"),
+    ],
+)
+def test_a_required_character_that_never_occurs_is_refused(
+    characters: str, rules: dict[str, bool], message: str
+) -> None:
+    with pytest.raises(AlbertFastError, match=re.escape(message)) as caught:
+        check_symbols(TokenizerTrainingOptions(required_chars=characters, **rules))  # type: ignore[arg-type]
+    assert caught.value.option == "required_chars"
+    check_symbols(TokenizerTrainingOptions(required_chars="äÄ§", do_lower_case=False, keep_accents=True))
+
+
 def test_the_default_symbols_occur_under_all_rules() -> None:
     for lower_case in (True, False):
         for keep_accents in (True, False):
@@ -187,6 +210,11 @@ def test_what_is_counted_is_what_sentencepiece_drops(command: Command) -> None:
     assert [letter for letter in cases if letter not in found] == ["q", "ш"]
     assert "dropped 5 lines longer than 40 bytes" in said
     assert "dropped 5 lines with U+2585" in said
+
+
+def test_the_lines_of_a_sample_are_counted(command: Command) -> None:
+    said = train(command, [*WORDS * 10, "x ▅"], "--vocab-size", 40, "--input-sentence-size", 30)
+    assert "40 pieces, trained on 30 of 41 lines" in said
 
 
 @pytest.mark.parametrize(

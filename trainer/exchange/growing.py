@@ -1,7 +1,7 @@
 """Weights for a tokenizer that was extended: new rows for its new pieces.
 
-`albert-fast train-tokenizer --extend` adds pieces to a tokenizer. Each new row of the embedding is the mean of the rows
-of the pieces that the old tokenizer splits the new piece's text into, and so is each new entry of the bias of the
+`albert_fast.train_tokenizer` with `extend` adds pieces to a tokenizer. Each new row of the embedding is the mean of the
+rows of the pieces that the old tokenizer splits the new piece's text into, and so is each new entry of the bias of the
 masked-LM head. So at first the model reads a new piece as the average of what it read in its place before.
 
 Nothing else in an ALBERT depends on the size of the vocabulary: the head shares the embedding's weights.

@@ -1,9 +1,9 @@
 //! Trains `SentencePiece` unigram models: the bytes that `sentencepiece.SentencePieceTrainer` 0.2.3 writes for the same
 //! lines and options, for any number of threads.
 //!
-//! All that matters of a text is its distinct words, their numbers, and what follows them. Pieces begin as the strings
-//! that repeat ([`seeds`]); then expectation maximization gives them scores and removes those that the text loses least
-//! without ([`em`]), until the vocabulary has its size ([`finish`]).
+//! All that matters of a text is its distinct words, how often each occurs, and what follows them. Pieces begin as the
+//! strings that repeat ([`seeds`]). Then expectation maximization gives them scores, and pruning removes those whose loss
+//! lowers the likelihood least ([`em`]), until the vocabulary has its size ([`finish`]).
 //!
 //! Sums are float32 in `SentencePiece`'s order, and `exp`, `log` and `log1p` are the system's, as they are for
 //! `SentencePiece`.

@@ -166,7 +166,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Removes the pieces that the text loses least without.
+    /// Removes the pieces whose loss lowers the likelihood least.
     fn prune(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<()> {
         let occurs = self.occurrences(model, progress)?;
         let stage = self.stage(model.len());
