@@ -4,6 +4,8 @@
 //! them log probabilities in the new text, beside those that the old pieces keep. Then the pieces are removed that save
 //! the fewest tokens: the number of times that a piece occurs, times the tokens beyond one that its text has without it.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::super::Options;
@@ -13,10 +15,14 @@ use super::super::em::digamma;
 use super::super::lattice::{Edge, Lattice};
 use super::super::lines::Counted;
 use super::super::softplus::TABLE;
+use super::super::watch::{Stage, abandonable, watched};
 use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::proto::{ModelProto, Piece, PieceType};
 use crate::tokens::tokenizer::trie::Trie;
 use crate::{Error, Progress, Result};
+
+/// After how many words or pieces a thread reports them.
+const OFTEN: usize = 1 << 8;
 
 /// New pieces that are expected less often than this are removed.
 const RARE: f32 = 0.5;
@@ -44,6 +50,8 @@ pub(super) struct Choice<'a> {
     words: &'a Counted,
     options: &'a Options,
     model: &'a ModelProto,
+    /// The fixed pieces and their ids.
+    fixed: Arc<Vec<(Vec<u8>, u32)>>,
     unknown: u32,
     /// The lowest score of the model.
     lowest: f32,
@@ -66,7 +74,9 @@ impl<'a> Choice<'a> {
     pub fn new(words: &'a Counted, model: &'a ModelProto, unknown: u32, options: &'a Options) -> Self {
         let normal = model.pieces.iter().filter(|piece| piece.r#type() == PieceType::Normal);
         let lowest = normal.map(Piece::score).fold(f32::MAX, f32::min);
-        Self { words, options, model, unknown, lowest, left: (0, 0) }
+        let fixed = (0..).zip(&model.pieces).filter(|(_, piece)| piece.r#type() == PieceType::Normal);
+        let fixed = fixed.map(|(id, piece)| (piece.piece().as_bytes().to_vec(), id)).collect();
+        Self { words, options, model, fixed: Arc::new(fixed), unknown, lowest, left: (0, 0) }
     }
 
     /// Returns the `size` best pieces with their scores, the best first; fewer if there are not as many.
@@ -81,11 +91,12 @@ impl<'a> Choice<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Vec<(Vec<u8>, f32)>> {
         let enough = size + size / 10;
-        let total: f64 =
-            self.occurrences(&self.pieces(Vec::new(), Vec::new())?, progress)?.iter().map(|&it| f64::from(it)).sum();
+        let old = self.pieces(Vec::new(), Vec::new(), progress)?;
+        let total: f64 = self.occurrences(&old, progress)?.iter().map(|&it| f64::from(it)).sum();
         let scores = candidates.iter().map(|&(_, count)| ((count.max(1) as f64).ln() - total.ln()) as f32).collect();
-        let mut pieces = self.pieces(candidates.into_iter().map(|(piece, _)| piece).collect(), scores)?;
-        self.left.1 = pieces.new.len().saturating_sub(enough) as u64;
+        self.left.1 = candidates.len().saturating_sub(enough) as u64;
+        self.left.0 = self.left.1;
+        let mut pieces = self.pieces(candidates.into_iter().map(|(piece, _)| piece).collect(), scores, progress)?;
         loop {
             self.left.0 = pieces.new.len().saturating_sub(enough) as u64;
             for _ in 0..self.options.num_sub_iterations {
@@ -110,22 +121,38 @@ impl<'a> Choice<'a> {
         Ok(chosen)
     }
 
+    /// How a pass over so many words or pieces is reported.
+    fn stage(&self, steps: usize) -> Stage {
+        let (left, total) = self.left;
+        let done = total - left;
+        Stage { name: "extending the tokenizer", unit: "pieces", done: (done, done), total, steps: steps as u64 }
+    }
+
     /// Puts new pieces beside the fixed ones.
-    fn pieces(&self, new: Vec<Vec<u8>>, new_scores: Vec<f32>) -> Result<Pieces> {
+    fn pieces(&self, new: Vec<Vec<u8>>, new_scores: Vec<f32>, progress: &mut dyn Progress) -> Result<Pieces> {
         let mut scores: Vec<f32> = self.model.pieces.iter().map(Piece::score).collect();
-        let fixed = (0..).zip(&self.model.pieces).filter(|(_, piece)| piece.r#type() == PieceType::Normal);
-        let mut keys: Vec<(&[u8], u32, f32)> = fixed.map(|(id, piece)| (piece.piece().as_bytes(), id, 0.0)).collect();
-        keys.extend(new.iter().zip(scores.len() as u32..).map(|(piece, number)| (&piece[..], number, 0.0)));
-        let trie = Trie::build(&keys).map_err(|reason| Error::Internal(format!("the pieces of the text: {reason}")))?;
+        let (fixed, first) = (Arc::clone(&self.fixed), scores.len() as u32);
+        let (trie, new) = abandonable(progress, self.stage(1), move || {
+            let fixed = fixed.iter().map(|(piece, id)| (&piece[..], *id, 0.0));
+            let keys = fixed.chain(new.iter().zip(first..).map(|(piece, number)| (&piece[..], number, 0.0)));
+            (Trie::build(&keys.collect::<Vec<_>>()), new)
+        })?;
+        let trie = trie.map_err(|reason| Error::Internal(format!("the pieces of the text: {reason}")))?;
         scores.extend(new_scores);
         Ok(Pieces { trie, scores, new, unknown: self.unknown, unknown_score: self.lowest - 10.0 })
     }
 
     /// Keeps some of the new pieces, by their places.
-    fn kept(&self, mut pieces: Pieces, mut kept: Vec<usize>, scores: &[f32]) -> Result<Pieces> {
+    fn kept(
+        &self,
+        mut pieces: Pieces,
+        mut kept: Vec<usize>,
+        scores: &[f32],
+        progress: &mut dyn Progress,
+    ) -> Result<Pieces> {
         kept.sort_unstable();
         let new = kept.iter().map(|&place| std::mem::take(&mut pieces.new[place])).collect();
-        self.pieces(new, kept.iter().map(|&place| scores[place]).collect())
+        self.pieces(new, kept.iter().map(|&place| scores[place]).collect(), progress)
     }
 
     /// A step of EM: gives the new pieces scores, and keeps those that `keeps`, given place and expected number.
@@ -141,31 +168,36 @@ impl<'a> Choice<'a> {
         let expected = &expected[self.model.pieces.len()..];
         let scores: Vec<f32> = expected.iter().map(|&it| (digamma(it.max(RARE)) - total) as f32).collect();
         let kept = (0..pieces.new.len()).filter(|&place| keeps(place, expected[place])).collect();
-        self.kept(pieces, kept, &scores)
+        self.kept(pieces, kept, &scores, progress)
     }
 
     /// Removes the new pieces that save the fewest tokens, all but the first `required` and the `most` best.
     fn prune(&self, pieces: Pieces, required: usize, most: usize, progress: &mut dyn Progress) -> Result<Pieces> {
         let fixed = self.model.pieces.len();
         let occurs = self.occurrences(&pieces, progress)?;
-        let saved = |lattice: &mut Lattice, place: usize| {
-            let number = fixed + place;
-            if occurs[number] == 0.0 {
-                return 0.0;
-            }
-            pieces.segment(&pieces.new[place], lattice, Some(number as u32));
-            let without = lattice.find_best();
-            let mut tokens = 0;
-            lattice.pieces_to(without.last, |_| tokens += 1);
-            f64::from(occurs[number]) * f64::from(tokens - 1)
-        };
-        let saved: Vec<f64> = (0..pieces.new.len()).into_par_iter().map_init(Lattice::default, saved).collect();
+        let saved: Vec<f64> = watched(progress, self.stage(pieces.new.len()), |watch| {
+            let saved = |lattice: &mut Lattice, place: usize| {
+                if place % OFTEN == OFTEN - 1 {
+                    watch.advance(OFTEN as u64)?;
+                }
+                let number = fixed + place;
+                if occurs[number] == 0.0 {
+                    return Ok(0.0);
+                }
+                pieces.segment(&pieces.new[place], lattice, Some(number as u32));
+                let without = lattice.find_best();
+                let mut tokens = 0;
+                lattice.pieces_to(without.last, |_| tokens += 1);
+                Ok(f64::from(occurs[number]) * f64::from(tokens - 1))
+            };
+            (0..pieces.new.len()).into_par_iter().map_init(Lattice::default, saved).collect()
+        })?;
         let mut order: Vec<usize> = (required..pieces.new.len()).filter(|&place| saved[place] > 0.0).collect();
         order.sort_unstable_by(|&a, &b| saved[b].total_cmp(&saved[a]).then_with(|| pieces.new[a].cmp(&pieces.new[b])));
         order.truncate(most.saturating_sub(required));
         let kept: Vec<usize> = (0..required).chain(order).collect();
         let scores = pieces.scores[fixed..].to_vec();
-        self.kept(pieces, kept, &scores)
+        self.kept(pieces, kept, &scores, progress)
     }
 
     /// How often each piece occurs in the best segmentation of the text.
@@ -185,29 +217,30 @@ impl<'a> Choice<'a> {
     ) -> Result<Vec<f32>> {
         let partitions = self.options.partitions as usize;
         let together = rayon::current_num_threads().max(1);
-        let mut total = vec![0.0; pieces.scores.len()];
-        for first in (0..partitions).step_by(together) {
-            let done = self.left.1 - self.left.0;
-            if !progress.report("extending the tokenizer", "pieces", done, self.left.1) {
-                return Err(Error::Interrupted("nothing was written".into()));
-            }
+        watched(progress, self.stage(self.words.len()), |watch| {
             let of = |partition: usize| {
                 let mut sums = vec![0.0; pieces.scores.len()];
                 let mut lattice = Lattice::default();
-                for word in (partition..self.words.len()).step_by(partitions) {
+                for (place, word) in (1..).zip((partition..self.words.len()).step_by(partitions)) {
+                    if place % OFTEN == 0 {
+                        watch.advance(OFTEN as u64)?;
+                    }
                     let (word, times) = self.words.get(word);
                     pieces.segment(word, &mut lattice, None);
                     count(&mut lattice, times, &mut sums);
                 }
-                sums
+                Ok(sums)
             };
-            let last = partitions.min(first + together);
-            let sums: Vec<Vec<f32>> = (first..last).into_par_iter().map(of).collect();
-            for sums in sums {
-                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            let mut total = vec![0.0; pieces.scores.len()];
+            for first in (0..partitions).step_by(together) {
+                let last = partitions.min(first + together);
+                let sums: Vec<Vec<f32>> = (first..last).into_par_iter().map(of).collect::<Result<_>>()?;
+                for sums in sums {
+                    total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+                }
             }
-        }
-        Ok(total)
+            Ok(total)
+        })
     }
 }
 
