@@ -52,7 +52,7 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
         own_data_named(),
         Progress() as progress,
     ):
-        trained = make(options, {config.name: content}, progress, given)
+        trained, old = make(options, {config.name: content}, progress, given)
     model = output_dir / MODEL
     tokenizer = Tokenizer.from_file(model)
     for note in trained.notes:
@@ -63,14 +63,13 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
             warn(f"dropped {number(count, 'line')} {reason}")
     seconds = time.monotonic() - started
     # The rules of a model that is extended cannot be changed.
-    decided = given if options.extend is None else {"do_lower_case", "keep_accents"}
+    decided = given if old is None else {"do_lower_case", "keep_accents"}
     warn_of_changes(options.inputs, lower_case=tokenizer.lower_case, keep_accents=tokenizer.keep_accents, given=decided)
     if tokenizer.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
         warn(message)
     used = f"{trained.used:,} of " if trained.used < trained.lines else ""
     pieces, lines = number(tokenizer.vocab_size, "piece"), f"{used}{number(trained.lines, 'line')}"
-    if options.extend is not None:
-        added = tokenizer.vocab_size - Tokenizer.from_file(options.extend).vocab_size
-        pieces += f" ({added:,} of them new)"
+    if old is not None:
+        pieces += f" ({tokenizer.vocab_size - old.vocab_size:,} of them new)"
     info(f"wrote {model}: {pieces}, trained on {lines} in {duration(seconds)}")
     return model

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast._native import Tokenizer, text_rules_beside
-from albert_fast.errors import AlbertFastError, option_error
+from albert_fast.errors import AlbertFastError
 from albert_fast.options.tokenizers import USER_DEFINED_SYMBOLS, TokenizerTrainingOptions
 from albert_fast.tokenizers import files
 
@@ -34,15 +34,17 @@ def prepare(settings: TokenizerTrainingOptions, output: Path, given: frozenset[s
         given: names of options that the user gave, whose values count even if they are the defaults.
 
     Raises:
-        AlbertFastError: it is no unigram model; a setting contradicts it; `output` is the same file.
+        AlbertFastError: it is no unigram model; a setting contradicts it; `output` is the same file, or in the same
+            directory.
     """
     if settings.extend is None:
         return None
     path = files.named(settings.extend)
-    if output.exists() and output.samefile(path):
+    # A directory with two models would be ambiguous, and the new text rules would replace those of the old model.
+    if _same(output.parent, path.parent) or _same(output, path):
         raise AlbertFastError(
             f"extend must be a model in another directory than output_dir, got {path}: weights that were trained with "
-            "it still need it",
+            "it still need it; pass another `output_dir`",
             kind="option",
             option="extend",
             value=str(path),
@@ -57,9 +59,18 @@ def prepare(settings: TokenizerTrainingOptions, output: Path, given: frozenset[s
         default = getattr(TokenizerTrainingOptions, name)
         chosen = getattr(settings, name)
         if value is not None and chosen != value and (name in given or chosen != default):
-            rule = f"{value}, as in the training of {path}, whose text rules an extension keeps"
-            raise option_error(name, rule, chosen, "remove it")
+            raise AlbertFastError(
+                f"{name}={chosen} contradicts {path}, which was trained with {name}={value}; remove it",
+                kind="option",
+                option=name,
+                value=chosen,
+            )
     taken = {name: value for name, value in own.items() if value is not None}
     if settings.user_defined_symbols in {(), USER_DEFINED_SYMBOLS}:
         taken["user_defined_symbols"] = ()
     return Extension(old, dataclasses.replace(settings, **taken))
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Returns whether two paths exist and are the same file or directory."""
+    return one.exists() and other.exists() and one.samefile(other)

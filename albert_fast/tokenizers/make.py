@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from albert_fast._native import Tokenizer, __version__, refuse_output_in_input
 from albert_fast.errors import AlbertFastError
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 MODEL = "spiece.model"
 FILES = ("spiece.vocab", "spiece.config.json", "train-tokenizer.config.json", MODEL)
 """The files that are written together. The model is last: if it exists, so do the others, and they belong to it."""
+
+
+class Made(NamedTuple):
+    """A tokenizer whose files were written."""
+
+    trained: TrainedTokenizer
+    extends: Tokenizer | None
+    """The tokenizer that it extends, as it was before."""
 
 
 @documented(TokenizerTrainingOptions, Threads, CorpusFormat)
@@ -93,7 +101,7 @@ def make(
     others: Mapping[str, bytes] | None = None,
     report: Callable[[str, str, int, int], None] | None = None,
     given: frozenset[str] = frozenset(),
-) -> TrainedTokenizer:
+) -> Made:
     """Trains a tokenizer, and writes all of its files or none.
 
     Args:
@@ -105,6 +113,7 @@ def make(
     settings = options.part(TokenizerTrainingOptions)
     output_dir = options.output_dir
     extension = extending.prepare(settings, output_dir / MODEL, given)
+    old = None if extension is None else extension.old
     if extension is None:
         check_symbols(settings)
     else:
@@ -120,16 +129,16 @@ def make(
             input_format=options.input_format,
             num_threads=options.num_threads,
             verbose=options.verbose,
-            old=None if extension is None else extension.old,
+            old=old,
             report=report,
         )
         # A program that does not take the lock may have written a tokenizer meanwhile.
         _check(options)
         described = _rules(settings, trained)
-        if extension is not None:
+        if old is not None:
             described["extends"] = {
-                "pieces": extension.old.vocab_size,
-                "model_sha256": hashlib.sha256(extension.old.content).hexdigest(),
+                "pieces": old.vocab_size,
+                "model_sha256": hashlib.sha256(old.content).hexdigest(),
             }
         rules = (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
         contents = {
@@ -139,7 +148,7 @@ def make(
             MODEL: trained.model,
         }
         write_together({output_dir / name: contents[name] for name in FILES if name in contents})
-    return trained
+    return Made(trained, old)
 
 
 def _check(options: TrainTokenizer) -> None:

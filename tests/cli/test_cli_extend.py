@@ -1,7 +1,9 @@
 """train-tokenizer --extend: old pieces and ids stay, and the text of a new field gets pieces of its own."""
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +80,15 @@ def test_the_old_text_rules_apply(command: Command, field: Path, tmp_path: Path)
     new = Tokenizer.from_file("out")
     assert (new.lower_case, new.keep_accents) == (False, True)
     refused = command(*words, "other", "--do-lower-case")
-    assert refused.code != 0
-    assert "--do-lower-case must be False" in refused.err or "do-lower-case" in refused.err
-    assert "whose text rules an extension keeps" in refused.err
+    assert refused.code == 2
+    model = old / "spiece.model"
+    rule = f"--do-lower-case contradicts {model}, which was trained with --no-do-lower-case; remove it"
+    assert rule in " ".join(refused.err.split())
+    refused = command(*words, "other", "--no-keep-accents")
+    assert f"--no-keep-accents contradicts {model}, which was trained with --keep-accents" in refused.err
+    refused = command(*words, "other", "--split-digits")
+    assert refused.code == 2
+    assert f"--split-digits contradicts {model}, which was trained with --no-split-digits; remove it" in refused.err
     assert not Path("other").exists()
 
 
@@ -88,11 +96,12 @@ def test_the_old_text_rules_apply(command: Command, field: Path, tmp_path: Path)
     ("options", "message"),
     [
         ({"vocab_size": SIZE}, r"vocab_size.* must be above 2000"),
-        ({"vocab_size": SIZE + 10_000}, r"this text gives at most \d+ new pieces; pass vocab_size=\d+ or less"),
-        ({"byte_fallback": True}, "byte_fallback.* whose rules an extension keeps"),
+        ({"vocab_size": SIZE + 10_000}, r"this text gives only \d+ new pieces; pass hard_vocab_limit=False"),
+        ({"byte_fallback": True}, "byte_fallback=True contradicts .*, which was trained with byte_fallback=False"),
         ({"split_digits": True}, "split_digits"),
-        ({"normalization_rule_name": "nfkc_cf"}, "normalization_rule_name"),
-        ({"user_defined_symbols": ["@@"]}, "user_defined_symbols"),
+        ({"normalization_rule_name": "nfkc_cf"}, "normalization_rule_name='nfkc_cf' contradicts .* with .*='"),
+        ({"max_sentencepiece_length": 3}, "max_sentencepiece_length=3 contradicts .* max_sentencepiece_length=16;"),
+        ({"user_defined_symbols": ["@@"]}, 'must be symbols of .*, got "@@"; remove it'),
         ({"engine": "sentencepiece"}, "cannot extend a model"),
         ({"extend": GOLDEN / "tokenizer" / "wordpiece.txt"}, "a WordPiece vocabulary cannot be extended"),
         ({"extend": GOLDEN / "corpus" / "none.model"}, "none.model"),
@@ -105,18 +114,57 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str, field:
     assert not (output / "spiece.model").exists()
 
 
-def test_the_size_that_fits_is_the_one_that_the_message_names(field: Path, tmp_path: Path) -> None:
-    with pytest.raises(AlbertFastError) as caught:
-        train_tokenizer(field, tmp_path / "a", extend=OLD, vocab_size=9000)
-    size = int(str(caught.value).split("pass vocab_size=")[1].split()[0])
-    assert caught.value.option == "vocab_size"
-    assert train_tokenizer(field, tmp_path / "a", extend=OLD, vocab_size=size).vocab_size == size
+def test_what_a_vocabulary_that_is_too_large_advises_is_true(field: Path, command: Command) -> None:
+    words: list[Any] = ["train-tokenizer", field, "--extend", OLD, "--output-dir"]
+    refused = command(*words, "a", "--vocab-size", 9000)
+    assert refused.code != 0
+    found = re.search(
+        r"gives only (\d+) new pieces; pass (--\S+) to add only these, a smaller --vocab-size", refused.err
+    )
+    assert found is not None, refused.err
+    added = int(found[1])
+    assert command(*words, "b", "--vocab-size", 9000, found[2]).code == 0
+    assert Tokenizer.from_file("b").vocab_size == SIZE + added
+    assert command(*words, "c", "--vocab-size", SIZE + added // 2).code == 0
+    assert Tokenizer.from_file("c").vocab_size == SIZE + added // 2
 
 
-def test_the_old_model_is_not_replaced(tmp_path: Path, field: Path) -> None:
+@pytest.mark.parametrize("name", ["spiece.model", "30k-clean.model", "other.model"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_directory_of_the_old_model_stays(
+    name: str, tmp_path: Path, field: Path, command: Command, *, overwrite: bool
+) -> None:
     old = tmp_path / "old"
     old.mkdir()
-    shutil.copy(OLD, old / "spiece.model")
-    with pytest.raises(AlbertFastError, match="another directory than output_dir"):
-        train_tokenizer(field, old, extend=old, vocab_size=SIZE + NEW, overwrite=True)
-    assert (old / "spiece.model").read_bytes() == OLD.read_bytes()
+    shutil.copy(OLD, old / name)
+    (tmp_path / "link").symlink_to(old)
+    for source, output in [(old, old), (old / name, old), (old, "link"), ("link", "old/../old")]:
+        words: list[Any] = ["train-tokenizer", field, "--extend", source, "--vocab-size", SIZE + NEW]
+        refused = command(*words, "--output-dir", output, *(["--overwrite"] if overwrite else []))
+        assert refused.code == 2
+        assert "must be a model in another directory than --output-dir" in refused.err
+        assert refused.err.rstrip().endswith("pass another --output-dir")
+        assert [each.name for each in old.iterdir()] == [name]
+    with pytest.raises(AlbertFastError, match="another directory than output_dir") as caught:
+        train_tokenizer(field, old, extend=old, vocab_size=SIZE + NEW, overwrite=overwrite)
+    assert caught.value.option == "extend"
+    assert (old / name).read_bytes() == OLD.read_bytes()
+
+
+def test_new_pieces_are_counted_from_the_model_that_was_opened(
+    command: Command, field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old.model"
+    shutil.copy(OLD, old)
+
+    def replacing(*arguments: Any, **options: Any) -> Any:
+        trained = train(*arguments, **options)
+        old.write_bytes(trained.model)
+        return trained
+
+    module = sys.modules["albert_fast.tokenizers.make"]
+    train = module.train
+    monkeypatch.setattr(module, "train", replacing)
+    done = command("train-tokenizer", field, "--extend", old, "--output-dir", "out", "--vocab-size", SIZE + NEW)
+    assert done.code == 0, done.err
+    assert "2,060 pieces (60 of them new)" in done.err

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import GOLDEN
 
 if TYPE_CHECKING:
     from conftest import Command
 
+MODEL = GOLDEN / "tokenizer" / "spiece.model"
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 FILES = {
     "a.txt": b"One is here.\nTwo is there.\n",
@@ -23,9 +25,11 @@ FILES = {
     "cut.gz": gzip.compress(b"One is here.\n" * 9)[:20],
     "empty.txt": b"",
     "patterns": b"(\n",
+    "spiece.model": MODEL.read_bytes(),
 }
 PREPARE = ["prepare-text", "--output", "out.txt", "--language", "de"]
 RECORDS = ["make-records", "a.txt", "--output-dir", "records"]
+EXTEND = ["train-tokenizer", "a.txt", "--extend", "spiece.model", "--output-dir"]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +64,14 @@ RECORDS = ["make-records", "a.txt", "--output-dir", "records"]
             ["train-tokenizer", "a.txt", "--output-dir", "t", "--max-sentence-length", "10"],
             "no line is left to train on",
         ),
+        ([*EXTEND, "t", "--split-digits"], "which was trained with"),
+        ([*EXTEND, "."], "must be a model in another directory than"),
         (RECORDS, "pass --tokenizer spiece.model"),
-        ([*RECORDS, "--tokenizer", "."], "holds no tokenizer"),
+        ([*RECORDS, "--tokenizer", "empty"], "holds no tokenizer"),
     ],
 )
 def test_the_words_are_those_of_the_command(words: list[str], quoted: str, command: Command) -> None:
+    Path("empty").mkdir()
     for name, content in FILES.items():
         Path(name).write_bytes(content)
     done = command(*words)

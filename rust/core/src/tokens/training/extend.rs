@@ -18,6 +18,7 @@ use super::rule::PieceRule;
 use super::seeds;
 use super::watch::{Stage, watched};
 use super::{Normalization, Options};
+use crate::error::counted;
 use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::proto::{ModelProto, PieceType};
 use crate::tokens::tokenizer::{Tokenizer, before_digit_comma};
@@ -26,6 +27,8 @@ use crate::{Error, Progress, Result};
 /// The model to extend.
 #[derive(Debug)]
 pub(super) struct Old {
+    /// The path of the file, for messages.
+    name: String,
     file: Vec<u8>,
     model: ModelProto,
     unknown: u32,
@@ -56,8 +59,9 @@ impl Old {
             let reason = "its spaces are not escaped (escape_whitespaces=false), and such a model cannot be extended";
             return Err(Error::tokenizer(path, reason));
         }
-        let options = Rules { name: path.display().to_string(), given: options }.merged(&model)?;
-        Ok((Self { file, unknown: tokenizer.unknown_id(), model }, options))
+        let name = path.display().to_string();
+        let options = Rules { name: &name, given: options }.merged(&model)?;
+        Ok((Self { name, file, unknown: tokenizer.unknown_id(), model }, options))
     }
 
     /// The special pieces by id.
@@ -90,9 +94,11 @@ impl Old {
             .collect();
         if new_characters.len() > room {
             let reason = format!(
-                "is too small: this text has {} characters that the model to extend lacks; pass vocab_size={} or more, \
-                 or a `character_coverage` below {:?}",
-                new_characters.len(),
+                "is too small: {} of this text {} not in {}; pass vocab_size={} or more, or a `character_coverage` \
+                 below {:?}",
+                counted(new_characters.len(), "character"),
+                if new_characters.len() == 1 { "is" } else { "are" },
+                self.name,
                 size + new_characters.len(),
                 options.character_coverage
             );
@@ -112,13 +118,14 @@ impl Old {
         let mut choice = choice::Choice::new(&words, &self.model, self.unknown, options);
         let pieces = choice.run(candidates, required, room, progress)?;
         if pieces.len() < room && options.hard_vocab_limit {
-            let most = size + pieces.len();
+            // How many pieces a text gives depends on the size too, so no size is named.
             let advice = if pieces.is_empty() {
-                "pass more text, or text of another kind".to_owned()
+                "pass more text, or text of another kind"
             } else {
-                format!("pass vocab_size={most} or less, or more text")
+                "pass hard_vocab_limit=False to add only these, a smaller `vocab_size`, or more text"
             };
-            let reason = format!("is too large: this text gives at most {} new pieces; {advice}", pieces.len());
+            let found = counted(pieces.len(), "new piece");
+            let reason = format!("is too large: this text gives only {found}; {advice}");
             return Err(Error::unfit("vocab_size", options.vocab_size, reason));
         }
         file::extended(&self.file, &pieces)
@@ -128,7 +135,7 @@ impl Old {
 /// Compares the options with the rules of the model.
 struct Rules<'a> {
     /// The model's file.
-    name: String,
+    name: &'a str,
     given: &'a Options,
 }
 
@@ -152,7 +159,7 @@ impl Rules<'_> {
         };
         let rules = &given.normalization;
         if *rules != default.normalization && *rules != own {
-            return Err(self.contradiction("normalization_rule_name", &own.name, &rules.name));
+            return Err(self.contradiction("normalization_rule_name", &quoted(&own.name), &quoted(&rules.name)));
         }
         let of_kind = |kind: PieceType| {
             let pieces = model.pieces.iter().filter(|piece| piece.r#type() == kind);
@@ -160,7 +167,7 @@ impl Rules<'_> {
         };
         let symbols = of_kind(PieceType::UserDefined);
         if let Some(other) = given.user_defined_symbols.iter().find(|symbol| !symbols.contains(symbol)) {
-            let rule = format!("those of {}, which an extension keeps", self.name);
+            let rule = format!("symbols of {}", self.name);
             return Err(Error::rule_with_fix("user_defined_symbols", rule, format!("{other:?}"), "remove it"));
         }
         // The characters of the model count as covered.
@@ -204,7 +211,7 @@ impl Rules<'_> {
     }
 
     /// Returns the model's value of an option, unless the user wants another one.
-    fn agree<T: PartialEq + Copy + std::fmt::Display>(
+    fn agree<T: PartialEq + Copy + std::fmt::Debug>(
         &self,
         name: &'static str,
         given: T,
@@ -212,15 +219,30 @@ impl Rules<'_> {
         own: T,
     ) -> Result<T> {
         if given != default && given != own {
-            return Err(self.contradiction(name, &own.to_string(), &given.to_string()));
+            return Err(self.contradiction(name, &python(&own), &python(&given)));
         }
         Ok(own)
     }
 
     fn contradiction(&self, name: &'static str, own: &str, given: &str) -> Error {
-        let rule = format!("{own}, as in {}, whose rules an extension keeps", self.name);
-        Error::rule_with_fix(name, rule, given, "remove it")
+        let reason =
+            format!("{name}={given} contradicts {}, which was trained with {name}={own}; remove it", self.name);
+        Error::conflict(name, reason)
     }
+}
+
+/// Returns a number, or a truth value, as Python spells it.
+fn python(value: &impl std::fmt::Debug) -> String {
+    match format!("{value:?}").as_str() {
+        "true" => "True".into(),
+        "false" => "False".into(),
+        number => number.into(),
+    }
+}
+
+/// Returns a name as Python spells it.
+fn quoted(name: &str) -> String {
+    format!("'{name}'")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -133,7 +134,14 @@ fn new_characters_become_pieces() {
     assert!(!tokens(&extended, "ქართული ენა").contains(&extended.unknown_id()));
     let small = Options { vocab_size: old().pieces().len() as u32 + 2, ..Options::default() };
     let error = extend(&text, &small, 1).map(|model| model.len()).unwrap_err().to_string();
-    assert!(error.contains("characters that the model to extend lacks") && error.contains("or more"), "{error}");
+    let lacks = format!("characters of this text are not in {}; pass vocab_size=", golden(OLD).display());
+    assert!(error.contains(&lacks), "{error}");
+    // The size that is named is the smallest that fits.
+    let (_, rest) = error.split_once("pass vocab_size=").unwrap();
+    let size: u32 = rest.split(' ').next().unwrap().parse().unwrap();
+    let of = |vocab_size| extend(&text, &Options { vocab_size, ..Options::default() }, 1);
+    assert_eq!(opened(&of(size).unwrap()).0.pieces().len(), size as usize);
+    assert!(of(size - 1).is_err());
 }
 
 #[test]
@@ -144,7 +152,14 @@ fn what_cannot_be_is_refused() {
     let error = refused(Options { vocab_size: size, ..Options::default() });
     assert!(error.contains("must be above 2000"), "{error}");
     let error = refused(Options { vocab_size: size + 100_000, ..Options::default() });
-    assert!(error.contains("this text gives at most") && error.contains("or less"), "{error}");
+    let (_, rest) = error.split_once("this text gives only ").unwrap();
+    let advice = "new pieces; pass hard_vocab_limit=False to add only these, a smaller `vocab_size`, or more text";
+    let (added, said) = rest.split_once(' ').unwrap();
+    assert_eq!(said, advice);
+    let soft = Options { vocab_size: size + 100_000, hard_vocab_limit: false, ..Options::default() };
+    let added: usize = added.parse().unwrap();
+    assert!(added > ADDED);
+    assert_eq!(opened(&extend(&text, &soft, 1).unwrap()).0.pieces().len(), size as usize + added);
     for (name, option) in [
         ("byte_fallback", Options { byte_fallback: true, ..Options::default() }),
         ("user_defined_symbols", Options { user_defined_symbols: vec!["@@".into()], ..Options::default() }),
@@ -158,4 +173,41 @@ fn what_cannot_be_is_refused() {
     let vocabulary = Tokenizer::from_vocabulary(&path, TextRules { lower_case: true, keep_accents: false }).unwrap();
     let error = Training::extending(&vocabulary, &options(&Options::default())).unwrap_err().to_string();
     assert!(error.contains("a WordPiece vocabulary cannot be extended"), "{error}");
+}
+
+/// Asks to stop at the first report of the extension itself after so many.
+struct Stops {
+    after: u32,
+    reports: u32,
+    asked: Option<Instant>,
+}
+
+impl Progress for Stops {
+    fn report(&mut self, stage: &'static str, _: &'static str, _: u64, _: u64) -> bool {
+        self.reports += u32::from(stage == "extending the tokenizer");
+        if self.reports > self.after {
+            self.asked.get_or_insert_with(Instant::now);
+        }
+        self.asked.is_none()
+    }
+}
+
+#[test]
+fn every_pass_can_be_stopped() {
+    let text = domain();
+    let lines: Vec<&str> = text.lines().collect();
+    let run = |after: u32| {
+        let mut training = Training::extending(&old(), &options(&Options::default())).unwrap();
+        training.add(&lines);
+        let mut progress = Stops { after, reports: 0, asked: None };
+        (training.finish(&mut progress).map(|model| model.len()), progress)
+    };
+    let (done, all) = run(u32::MAX);
+    assert!(done.is_ok() && all.reports > 10, "{}", all.reports);
+    for after in 0..all.reports.min(12) {
+        let (stopped, progress) = run(after);
+        assert!(matches!(stopped, Err(Error::Interrupted(_))), "{after}");
+        assert_eq!(progress.reports, after + 1);
+        assert!(progress.asked.is_some_and(|asked| asked.elapsed() < Duration::from_secs(1)));
+    }
 }
