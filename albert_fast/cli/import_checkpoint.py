@@ -35,7 +35,9 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
         importing.check_output(final, options.overwrite)
         start = initial.initial(options.source)
         larger = _extended(options, start)
+        added: tuple[str, ...] = ()
         if larger is not None:
+            added = larger.weights.notes[len(start.notes) :]
             start = larger.weights
         chosen = _config(start, options.model)
         opened, rebuilt = _tokenizer(options, start, chosen) if larger is None else (larger.tokenizer, False)
@@ -49,7 +51,8 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
             start, chosen, final, files, {"import-checkpoint.config.json": content}, options.random_seed, described
         )
     for remark in done.remarks:
-        warn(remark)
+        # New rows are what the user asked for.
+        (info if remark in added else warn)(remark)
     if done.fresh:
         warn(f"{start.origin} lacks {', '.join(done.fresh)}: using random values for them")
     if opened is None:

@@ -207,7 +207,10 @@ def extended(source: Path, start: "Initial", other: Tokenizer | None) -> "Initia
     if known.get("vocab_size") != size or not extends(other, known):
         return None
     if _other_rules(other, known):
-        warn(f"{other.path} has other text rules than {source} was trained with ({found.name})")
+        warn(
+            f"the model will get text unlike that of its training, because {other.path} has other text rules than "
+            f"{found.name}; extend that one again with train-tokenizer --extend, which keeps its text rules"
+        )
     grown = growing.grown(start, other)
     return grown._replace(facts={**start.facts, "tokenizer": described(other)})
 

@@ -55,8 +55,7 @@ def grown(start: Initial, tokenizer: Tokenizer) -> Initial:
     where = "the embedding and the output bias" if BIAS in values else "the embedding"
     mean = np.mean([len(ids) for ids in split])
     note = (
-        f"{tokenizer.file_name} has {number(len(split), 'piece')} more than {start.origin}: each new row of {where} "
-        f"starts as the mean of the rows of the old pieces in its text, {mean:.1f} on average"
+        f"added {number(len(split), 'row')} to {where}, each the mean of its old pieces' rows ({mean:.1f} on average)"
     )
     return start._replace(values=values, config=config, notes=(*start.notes, note))
 
