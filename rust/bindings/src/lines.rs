@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use albert_fast_core::Result;
 use albert_fast_core::files::inputs::OnBadUtf8;
 use albert_fast_core::tokens::changes::changes;
 use albert_fast_core::tokens::corpus::{Block, BlockReader, Corpus, MAX_LINE, expand_corpus};
 use albert_fast_core::tokens::tokenizer::TextRules;
-use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
 
 use crate::error::{internal, to_python};
@@ -45,23 +45,9 @@ impl Reader {
                 return Ok(None);
             }
             for piece in &self.block.pieces {
-                for (number, (line, _)) in (piece.start.line..).zip(piece.lines(&self.block.data)) {
-                    let text = match std::str::from_utf8(line) {
-                        Ok(text) => std::borrow::Cow::Borrowed(text),
-                        Err(_) if self.on_bad_utf8 == OnBadUtf8::Replace => String::from_utf8_lossy(line),
-                        Err(error) => {
-                            // In the file, a byte-order mark belongs to the first line.
-                            let dropped = if number == piece.start.line { piece.dropped } else { 0 };
-                            return Err(Error::InvalidUtf8 {
-                                path: self.blocks.files()[piece.start.file].path.clone(),
-                                line: number,
-                                byte: error.valid_up_to() as u64 + 1 + dropped,
-                                value: line[error.valid_up_to()],
-                            });
-                        }
-                    };
+                for text in piece.texts(&self.block.data, self.blocks.files(), self.on_bad_utf8) {
                     let mut out = String::new();
-                    self.rules.preprocess(&text, &mut out);
+                    self.rules.preprocess(&text?, &mut out);
                     if !out.is_empty() {
                         self.ready.push_back(out);
                     }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use crate::files::inputs::{InputFile, InputKind};
+use crate::files::inputs::{InputFile, InputKind, OnBadUtf8};
 use crate::files::source::{Meter, Source};
 use crate::{Error, Result};
 
@@ -75,6 +76,32 @@ impl Piece {
                 Some((line, base + begin))
             } else {
                 None
+            }
+        })
+    }
+
+    /// Returns the text of each line of the piece, without its newline.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUtf8`] for a line that is not UTF-8, unless it is to be replaced.
+    pub fn texts<'a>(
+        &'a self,
+        data: &'a [u8],
+        files: &'a [InputFile],
+        on_bad_utf8: OnBadUtf8,
+    ) -> impl Iterator<Item = Result<Cow<'a, str>>> {
+        (self.start.line..).zip(self.lines(data)).map(move |(number, (line, _))| match std::str::from_utf8(line) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) if on_bad_utf8 == OnBadUtf8::Replace => Ok(String::from_utf8_lossy(line)),
+            Err(error) => {
+                // In the file, a byte-order mark belongs to the first line.
+                let dropped = if number == self.start.line { self.dropped } else { 0 };
+                Err(Error::InvalidUtf8 {
+                    path: files[self.start.file].path.clone(),
+                    line: number,
+                    byte: error.valid_up_to() as u64 + 1 + dropped,
+                    value: line[error.valid_up_to()],
+                })
             }
         })
     }

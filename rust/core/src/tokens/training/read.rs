@@ -51,21 +51,6 @@ pub fn train(
     extend: Option<&Tokenizer>,
     progress: &mut dyn Progress,
 ) -> Result<Trained> {
-    train_on(inputs, reading, options, extend, progress).map_err(|error| match error {
-        Error::Interrupted(_) => {
-            Error::Interrupted("nothing was written; run the same command again to start over".into())
-        }
-        error => error,
-    })
-}
-
-fn train_on(
-    inputs: &[impl AsRef<OsStr>],
-    reading: Reading,
-    options: Options,
-    extend: Option<&Tokenizer>,
-    progress: &mut dyn Progress,
-) -> Result<Trained> {
     let mut training = match extend {
         Some(tokenizer) => Training::extending(tokenizer, &options)?,
         None => Training::new(options)?,
@@ -95,10 +80,21 @@ fn train_on(
             training.add(&item.lines());
             Ok(())
         },
-    )?;
+    )
+    .map_err(start_over)?;
     let dropped = training.dropped();
-    let model = if lines > dropped.total() { Some(training.finish(progress)?) } else { None };
+    let model = if lines > dropped.total() { Some(training.finish(progress).map_err(start_over)?) } else { None };
     Ok(Trained { model, lines, dropped, notes })
+}
+
+/// Says after an interruption that nothing is kept.
+fn start_over(error: Error) -> Error {
+    match error {
+        Error::Interrupted(_) => {
+            Error::Interrupted("nothing was written; run the same command again to start over".into())
+        }
+        error => error,
+    }
 }
 
 /// A block and its lines under the text rules. The buffers are reused.
@@ -121,22 +117,8 @@ impl Item {
     fn fill(&mut self, reading: Reading, files: &[InputFile]) -> Result<()> {
         let mut out = String::new();
         for piece in &self.block.pieces {
-            for (number, (line, _)) in (piece.start.line..).zip(piece.lines(&self.block.data)) {
-                let text = match std::str::from_utf8(line) {
-                    Ok(text) => std::borrow::Cow::Borrowed(text),
-                    Err(_) if reading.on_bad_utf8 == OnBadUtf8::Replace => String::from_utf8_lossy(line),
-                    Err(error) => {
-                        // In the file, a byte-order mark belongs to the first line.
-                        let dropped = if number == piece.start.line { piece.dropped } else { 0 };
-                        return Err(Error::InvalidUtf8 {
-                            path: files[piece.start.file].path.clone(),
-                            line: number,
-                            byte: error.valid_up_to() as u64 + 1 + dropped,
-                            value: line[error.valid_up_to()],
-                        });
-                    }
-                };
-                reading.rules.preprocess(&text, &mut out);
+            for text in piece.texts(&self.block.data, files, reading.on_bad_utf8) {
+                reading.rules.preprocess(&text?, &mut out);
                 if !out.is_empty() {
                     self.text.push_str(&out);
                     self.ends.push(self.text.len());
