@@ -9,9 +9,6 @@ def main() -> int:
     """Runs the command line. Loading it takes so long that a Ctrl-C may arrive meanwhile."""
     try:
         with _signals.ending_at_ctrl_c():
-            # Ctrl-C during the extension's own import would cause a panic.
-            import numpy  # noqa: F401
-
             from albert_fast import cli
     except KeyboardInterrupt:
         print("albert-fast: stopped", file=sys.stderr)

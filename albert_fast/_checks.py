@@ -5,10 +5,9 @@ from __future__ import annotations
 import operator
 from typing import TypeVar
 
-import numpy as np
-
 from albert_fast.errors import option_error
 from albert_fast.options import MAX_THREADS
+from albert_fast.options.base import is_bool
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
         number = operator.index(value)  # type: ignore[arg-type]  # what is none raises TypeError
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool | np.bool_) or not low <= number <= high:
+    if number is None or is_bool(value) or not low <= number <= high:
         limits = f"from {low} to {high}" if high < 2**32 else f"from {low} to 2**{high.bit_length()} - 1"
         raise option_error(name, f"a whole number {limits}", value)
     return number
@@ -64,7 +63,7 @@ def flag(name: str, value: object) -> bool:
     Raises:
         AlbertFastError: it is not a bool.
     """
-    if not isinstance(value, bool | np.bool_):
+    if not is_bool(value):
         raise option_error(name, "true or false", value)
     return bool(value)
 

@@ -11,8 +11,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from albert_fast.cli import COMMANDS
 from albert_fast.cli.build import stage_of
+from albert_fast.cli.commands import COMMANDS
 from albert_fast.cli.help import names, panels
 from albert_fast.options import REQUIRED, Option
 

@@ -9,57 +9,62 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections import UserDict
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+import typer.core
+import typer.main
 
 from albert_fast import __version__
 from albert_fast._signals import as_ctrl_c
-from albert_fast.cli.build import stage_of
+from albert_fast.cli.commands import COMMANDS, SUMMARIES
 from albert_fast.cli.common import CommandError, OutputClosed, Stopped
-from albert_fast.cli.demo import demo
-from albert_fast.cli.evaluate import evaluate
-from albert_fast.cli.export import export
-from albert_fast.cli.fill_mask import fill_mask
-from albert_fast.cli.flags import in_flags, use
+from albert_fast.cli.flags import in_flags
 from albert_fast.cli.foreign import hint
 from albert_fast.cli.help import Command
-from albert_fast.cli.import_checkpoint import import_checkpoint
-from albert_fast.cli.inspect_records import inspect_records
-from albert_fast.cli.make_records import make_records
-from albert_fast.cli.prepare_text import prepare_text
-from albert_fast.cli.pretrain import pretrain
-from albert_fast.cli.tokenize import tokenize
-from albert_fast.cli.train_tokenizer import train_tokenizer
 from albert_fast.errors import AlbertFastError
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.library import WORKER
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "prepare-text": prepare_text,
-    "train-tokenizer": train_tokenizer,
-    "tokenize": tokenize,
-    "make-records": make_records,
-    "inspect-records": inspect_records,
-    "pretrain": pretrain,
-    "evaluate": evaluate,
-    "export": export,
-    "import-checkpoint": import_checkpoint,
-    "fill-mask": fill_mask,
-    "demo": demo,
-}
+
+class _Built(UserDict[str, Any]):
+    """The commands as typer runs them, built when they are first used."""
+
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            one = typer.Typer(add_completion=False, rich_markup_mode=None)
+            one.command(name, cls=Command)(COMMANDS[name])
+            self.data[name] = typer.main.get_command(one)
+        return self.data[name]
+
+
+class Commands(typer.core.TyperGroup):
+    """All commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Built(dict.fromkeys(COMMANDS))
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """Returns their names, in the order of a project."""
+        return [*COMMANDS]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
+        """Writes their names and summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*SUMMARIES.items()])
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Pretrain your own ALBERT: raw text in, a Hugging Face model out.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-for _name, _function in COMMANDS.items():
-    app.command(_name, cls=Command)(_function)
-use(stage_of(function) for function in COMMANDS.values())
 
 
 def _version(value: bool) -> None:

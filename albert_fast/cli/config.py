@@ -14,13 +14,14 @@ import json
 import re
 import typing
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from albert_fast import json_text
+from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError, warn
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import Option, Stage, options_of
@@ -66,12 +67,9 @@ SPELLINGS = {"as_json": "json", "text_column": "text_field"}
 MOST_VALUES = 1_000_000
 """The maximum number of values in a YAML file. Aliases of aliases can stand for more than fits in any memory."""
 
-Commands = Mapping[str, Callable[..., Any]]
 
-
-def parameters(command: Callable[..., Any]) -> dict[str, Option]:
+def parameters(stage: type[Stage]) -> dict[str, Option]:
     """Returns the options and arguments of a command, without `--config` itself."""
-    stage: type[Stage] = command.stage  # type: ignore[attr-defined]
     return {name: option for name, option in options_of(stage).items() if name != "config"}
 
 
@@ -172,14 +170,14 @@ def _warn_once(line: str, text: str) -> None:
         warn(line)
 
 
-def options_for(path: Path, command: str, commands: Commands) -> dict[str, Any]:
+def options_for(path: Path, command: str) -> dict[str, Any]:
     """Returns the options that the configuration `path` sets for `command`, checked and converted.
 
     Raises:
         UsageError: a key is unknown (the message names the nearest known one), or a value has the wrong type or is
             outside its range.
     """
-    by_command = {name: parameters(function) for name, function in commands.items()}
+    by_command = {name: parameters(stage) for name, stage in STAGES.items()}
     known = {key for found in by_command.values() for key in found} | RUN_KEYS | ALIASES.keys()
     shared: dict[str, Any] = {}
     own: dict[str, Any] = {}
@@ -315,7 +313,5 @@ def _a_type(value: Any) -> str:
 def callback(context: typer.Context, value: Path | None) -> Path | None:
     """Makes the values of the `--config` file the defaults of the command's parameters."""
     if value is not None and not context.resilient_parsing:
-        from albert_fast.cli import COMMANDS
-
-        context.default_map = {**(context.default_map or {}), **options_for(value, str(context.info_name), COMMANDS)}
+        context.default_map = {**(context.default_map or {}), **options_for(value, str(context.info_name))}
     return value

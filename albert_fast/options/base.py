@@ -138,7 +138,7 @@ class Option:
 
     def _check_one(self, value: Any) -> Any:
         if self.kind is bool:
-            if _is_bool(value):
+            if is_bool(value):
                 return bool(value)
             raise self.error(value)
         if self.kind is int:
@@ -168,14 +168,14 @@ class Option:
         return number
 
 
-def _is_bool(value: Any) -> bool:
+def is_bool(value: Any) -> bool:
     """Returns whether this is a bool of Python or NumPy (`bool_` or `bool`). NumPy need not be loaded."""
     return isinstance(value, bool) or type(value).__name__ in {"bool_", "bool"}
 
 
 def _integer(value: Any) -> int | None:
     """Returns an integer of Python or NumPy, or None if it is something else."""
-    if _is_bool(value):
+    if is_bool(value):
         return None
     try:
         return operator.index(value)
@@ -185,7 +185,7 @@ def _integer(value: Any) -> int | None:
 
 def _number(value: Any) -> float | None:
     """Returns a finite number of Python or NumPy, or None if it is something else."""
-    if isinstance(value, str | bytes) or _is_bool(value):
+    if isinstance(value, str | bytes) or is_bool(value):
         return None
     try:
         number = float(value)
@@ -203,6 +203,13 @@ def _limit(limit: int | float) -> str:  # noqa: PYI041 - they are shown differen
 def flag(name: str) -> str:
     """Returns an option's name as it is typed."""
     return f"--{name.replace('_', '-')}"
+
+
+def typed(name: str, value: Any) -> str:
+    """Returns an option with its value as it is typed: `--word-boundary albert`, `--no-cross-segment-words`."""
+    if isinstance(value, bool):
+        return flag(name) if value else f"--no-{flag(name).removeprefix('--')}"
+    return f"{flag(name)} {value}"
 
 
 def option(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from albert_fast.errors import AlbertFastError
-from albert_fast.options.base import REQUIRED, flag, option, options_of
+from albert_fast.options.base import REQUIRED, option, options_of
 from albert_fast.options.instances import (
     INSTANCES,
     MASKS,
@@ -141,13 +141,6 @@ class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, Corpus
                 )
                 raise AlbertFastError(msg, kind="option", option=name, rule=f"{value!r}", value=values[name])
         return InstanceOptions.pick(values)
-
-
-def typed(name: str, value: Any) -> str:
-    """Returns an option with its value as it is typed: `--word-boundary albert`, `--no-cross-segment-words`."""
-    if isinstance(value, bool):
-        return flag(name) if value else f"--no-{flag(name).removeprefix('--')}"
-    return f"{flag(name)} {value}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from albert_fast import _native
-from albert_fast.cli import COMMANDS
+from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError, write_config
 from albert_fast.cli.config import options_for, parameters
 from albert_fast.cli.config import read as read_file
@@ -64,7 +64,7 @@ keep_checkpoint_max: 5
 def read(tmp_path: Path, text: str, command: str = "make-records", name: str = "config.yaml") -> dict[str, Any]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return options_for(path, command, COMMANDS)
+    return options_for(path, command)
 
 
 def refusal(tmp_path: Path, text: str, command: str = "make-records", name: str = "config.yaml") -> str:
@@ -153,7 +153,7 @@ def test_the_last_of_repeated_keys_counts(
     path = tmp_path / name
     path.write_text(text)
     for _ in range(2):  # a model's command reads the file twice
-        assert options_for(path, "make-records", COMMANDS) == {"ngram": 3}
+        assert options_for(path, "make-records") == {"ngram": 3}
     (line,) = capsys.readouterr().err.splitlines()
     assert set(line.split(f"warning: {path}: repeated keys ")[1].split(": ")[0].split(", ")) == {"'a'", "'ngram'"}
     assert line.endswith(": their last value counts")
@@ -223,9 +223,9 @@ def test_refusals_of_syntax_name_the_line(tmp_path: Path) -> None:
     assert refusal(tmp_path, '{"ngram": 3,\n "a": }', name="config.json").startswith(", line 2, column 7: not JSON")
     (tmp_path / "latin.yaml").write_bytes(b"ngram: 3 # \xe4\n")
     with pytest.raises(UsageError, match="byte 12: a configuration must be UTF-8"):
-        options_for(tmp_path / "latin.yaml", "make-records", COMMANDS)
+        options_for(tmp_path / "latin.yaml", "make-records")
     with pytest.raises(UsageError, match=r"cannot read the configuration .*none\.yaml: No such file"):
-        options_for(tmp_path / "none.yaml", "make-records", COMMANDS)
+        options_for(tmp_path / "none.yaml", "make-records")
 
 
 @given(st.text(max_size=60))
@@ -233,15 +233,15 @@ def test_no_text_at_all_gives_another_error(tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        options_for(path, "make-records", COMMANDS)
+        options_for(path, "make-records")
     except UsageError:
         return
 
 
 def test_options_of_the_same_name_have_the_same_type_in_every_command() -> None:
     kinds: dict[str, Any] = {}
-    for function in COMMANDS.values():
-        for name, parameter in parameters(function).items():
+    for stage in STAGES.values():
+        for name, parameter in parameters(stage).items():
             # Text has more kinds of compression than records, a model card many languages: `gzip` and `de` suit both.
             kind = enum.Enum if name == "compression" else parameter.kind
             # A path would lose the slash at its end, by which prepare-text knows a directory.
@@ -309,7 +309,7 @@ def test_written_configurations_are_whole(tmp_path: Path) -> None:
         tmp_path, "tokenize", Tokenize(output_dir=tmp_path, inputs=("ä.txt",)), resolved={"keep_accents": True}
     )
     assert [name.name for name in tmp_path.iterdir()] == ["tokenize.config.json"]
-    assert options_for(path, "tokenize", COMMANDS) == {
+    assert options_for(path, "tokenize") == {
         "output_dir": str(tmp_path),
         "inputs": ["ä.txt"],
         "input_format": "auto",

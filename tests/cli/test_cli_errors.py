@@ -145,10 +145,30 @@ def test_the_trainer_is_the_command() -> None:
     assert process.stderr == told
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["--version", "--help", "prepare-text --help", "tokenize --help", "train-tokenizer --help", "train-tokenizer none"],
+)
+def test_a_command_does_not_load_what_others_need(words: str) -> None:
+    script = f"""
+import sys
+from albert_fast.__main__ import main
+sys.argv = ["albert-fast", *{words.split()!r}]
+sys.stdout = sys.stderr
+try:
+    main()
+finally:
+    heavy = {{"numpy", "tensorflow", "rich", "yaml", "sentencepiece", "trainer", "albert_fast.cli.demo"}}
+    print(heavy & set(sys.modules), file=sys.__stdout__)
+"""
+    process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert process.stdout == "set()\n"
+
+
 def test_importing_the_package_is_light() -> None:
     script = (
         "import sys, albert_fast; "
-        "print({'tensorflow', 'typer', 'rich', 'sentencepiece', 'yaml', 'click'} & set(sys.modules))"
+        "print({'tensorflow', 'numpy', 'typer', 'rich', 'sentencepiece', 'yaml', 'click'} & set(sys.modules))"
     )
     process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert process.stdout == "set()\n"

@@ -1,13 +1,15 @@
 """The help texts, and that the flags are those that users of the reference know."""
 
+import re
 from typing import Any
 
 import pytest
 import typer.main
 from conftest import Command
 
-from albert_fast.cli import COMMANDS, app
+from albert_fast.cli import app
 from albert_fast.cli.build import stage_of
+from albert_fast.cli.commands import COMMANDS, STAGES, SUMMARIES
 from albert_fast.cli.config import parameters
 from albert_fast.options import options_of
 
@@ -79,10 +81,20 @@ def test_help_has_an_example_and_every_option(command: Command, name: str) -> No
     result = command(name, "--help")
     assert result.code == 0
     assert f"\n  albert-fast {name} " in result.out
-    assert set(click_parameters(name)) - {"help"} == {*parameters(COMMANDS[name]), "config"}
+    assert set(click_parameters(name)) - {"help"} == {*parameters(STAGES[name]), "config"}
     for parameter in click_parameters(name).values():
         if parameter.param_type_name == "option":
             assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
+    paragraph = " ".join((COMMANDS[name].__doc__ or "").strip().split("\n\n")[0].split())
+    assert SUMMARIES[name] == re.split(r"[.:](?: |$)", paragraph)[0] + "."
+
+
+def test_each_command_has_the_options_of_its_name() -> None:
+    assert {name: stage_of(function) for name, function in COMMANDS.items()} == dict(STAGES)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

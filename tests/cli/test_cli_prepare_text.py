@@ -9,7 +9,7 @@ import pytest
 from conftest import Command
 
 from albert_fast import AlbertFastError, _native, prepare_text
-from albert_fast.cli import COMMANDS
+from albert_fast.cli.commands import COMMANDS
 from albert_fast.cli.prepare_text import STEPS, read_patterns
 
 DEFAULTS: dict[str, Any] = {

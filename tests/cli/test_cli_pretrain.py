@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trainer_runs import MODEL, Material, arguments
 
-from albert_fast.cli import COMMANDS
 from albert_fast.cli.config import options_for
 
 if TYPE_CHECKING:
@@ -249,7 +248,7 @@ def test_a_cluster_that_is_none(command: Command, material: Material, monkeypatc
 def test_the_guides_one_file(tmp_path: Path) -> None:
     path = tmp_path / "guide.yaml"
     path.write_text(GUIDE)
-    found = options_for(path, "pretrain", COMMANDS)
+    found = options_for(path, "pretrain")
     assert found == {
         "model": str(path),
         "batch_size": 4096,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from albert_fast import cli
+from albert_fast.cli.commands import STAGES
 from albert_fast.cli.config import parameters
 from albert_fast.cli.flags import begin, in_flags
 from albert_fast.options import MakeRecords, PrepareText, Tokenize
@@ -65,7 +65,7 @@ def test_the_format_has_another_name_in_commands_that_read_a_corpus() -> None:
 
 def test_the_core_names_no_flags() -> None:
     ours = re.compile(r'"[^"]*--(?!\[?no-)([a-z][a-z-]+)[^"]*"')
-    flags = {name.replace("_", "-") for function in cli.COMMANDS.values() for name in parameters(function)}
+    flags = {name.replace("_", "-") for stage in STAGES.values() for name in parameters(stage)}
     for path in [*ROOT.glob("rust/core/src/**/*.rs"), *ROOT.glob("rust/bindings/src/*.rs")]:
         for line in path.read_text(encoding="utf-8").splitlines():
             if not line.strip().startswith("//"):
@@ -81,7 +81,7 @@ FOREIGN = re.compile(r"--(query-gpu|format|id)=")
 
 @pytest.mark.parametrize("directory", TRAINER)
 def test_the_trainer_names_no_flags(directory: str) -> None:
-    flags = {name.replace("_", "-") for function in cli.COMMANDS.values() for name in parameters(function)}
+    flags = {name.replace("_", "-") for stage in STAGES.values() for name in parameters(stage)}
     ours = re.compile(r"(?<![\w-])--(?:no-)?([a-z]+(?:-[a-z0-9]+)*)")
     paths = [*(ROOT / "trainer" / directory).glob("*.py")]
     assert paths

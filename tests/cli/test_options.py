@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from albert_fast import _native, options
-from albert_fast.cli import COMMANDS
 from albert_fast.cli.build import stage_of
+from albert_fast.cli.commands import COMMANDS
 from albert_fast.cli.help import text
 from albert_fast.errors import AlbertFastError
 from albert_fast.options import REQUIRED, options_of

@@ -116,7 +116,7 @@ class Interrupting:
             signal.raise_signal(signal.SIGINT)
 sys.meta_path.insert(0, Interrupting())
 from albert_fast.__main__ import main
-sys.argv = ["albert-fast", "--version"]
+sys.argv = ["albert-fast", "inspect-records", "--help"]
 sys.exit(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -140,7 +140,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {str(tmp_path)!r})
 from albert_fast.__main__ import main
-sys.argv = ["albert-fast", "--version"]
+sys.argv = ["albert-fast", "inspect-records", "--help"]
 sys.exit(main())
 """
     words = [sys.executable, "-c", program]

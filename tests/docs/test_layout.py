@@ -21,12 +21,11 @@ ALBERT_FAST = ("ground", "options", "arguments", "tokenizers", "library", "clust
 TRAINER = ("ground", "model", "report", "exchange", "run", "__main__")
 """The rooms of trainer, likewise; `ground` is every module that is in no directory."""
 
+LAZY = ("albert_fast", "albert_fast.options")
+"""Packages that import the modules of their names when they are first used."""
+
 LATE = {
     ("albert_fast.__main__", "albert_fast.cli"): "Ctrl-C is heard while the command line loads",
-    (
-        "albert_fast.cli.config",
-        "albert_fast.cli",
-    ): "--config looks its command up among all commands",
 }
 """Imports within a function, apart from those of the trainer by the command line, which start TensorFlow; and why."""
 
@@ -54,9 +53,9 @@ def modules() -> dict[str, Path]:
 
 
 @cache
-def homes() -> dict[str, str]:
-    """The modules of the names that `albert_fast` itself has: it imports them when they are first used."""
-    tree = ast.parse(modules()["albert_fast"].read_text(encoding="utf-8"))
+def homes(package: str) -> dict[str, str]:
+    """The modules of the names that a package of `LAZY` has: it imports them when they are first used."""
+    tree = ast.parse(modules()[package].read_text(encoding="utf-8"))
     found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
     return {alias.name: str(node.module) for node in found for alias in node.names} | {"_native": "albert_fast._native"}
 
@@ -69,7 +68,7 @@ def targets(node: ast.AST) -> list[str]:
         return []
     assert node.level == 0, "imports are absolute"
     module = str(node.module)
-    others = homes() if module == "albert_fast" else {}
+    others = homes(module) if module in LAZY else {}
     return [
         full if (full := f"{module}.{alias.name}") in modules() else others.get(alias.name, module)
         for alias in node.names
@@ -99,12 +98,12 @@ def imports_of(source: str, tree: ast.AST) -> list[Import]:
 
 @cache
 def imports() -> tuple[Import, ...]:
-    """Every import of one of our modules by another, except what `albert_fast` names for type checkers."""
+    """Every import of one of our modules by another, except what those of `LAZY` name for type checkers."""
     return tuple(
         found
         for name, path in modules().items()
         for found in imports_of(name, ast.parse(path.read_text(encoding="utf-8")))
-        if not (name == "albert_fast" and found.typing)
+        if not (name in LAZY and found.typing)
     )
 
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from albert_fast import RecordReader, Tokenizer, TokenStore, tokenize
-from albert_fast.cli import COMMANDS
 from albert_fast.cli.build import stage_of
+from albert_fast.cli.commands import COMMANDS
 from albert_fast.options import options_of
 
 if TYPE_CHECKING:

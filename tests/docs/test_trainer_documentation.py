@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow")
 
 import hugging_face
 
-from albert_fast.cli import COMMANDS
+from albert_fast.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from conftest import Command

@@ -40,6 +40,7 @@ fn check_signals(py: Python<'_>) -> PyResult<()> {
 /// Returns the arrays of a batch by the names of the records' features, without copying. Features that the records lack
 /// are skipped.
 fn to_arrays<'py>(py: Python<'py>, batch: Batch, of: &dyn Batches) -> PyResult<Bound<'py, PyDict>> {
+    crate::arrays::load(py)?;
     let (rows, s, p) = (batch.rows, batch.seq_length, batch.predictions);
     let dict = PyDict::new(py);
     for (name, values, columns) in [
@@ -250,6 +251,7 @@ pub fn instance_batches(
     tokenizer: Option<&PyTokenizer>,
     num_threads: Option<i64>,
 ) -> PyResult<PyBatches> {
+    crate::arrays::load(py)?;
     let options: InstanceOptions = instance_options(options_json)?;
     let given = tokenizer.map(|tokenizer| tokenizer.inner.clone());
     let store = store.inner.clone();
@@ -284,6 +286,7 @@ pub fn record_batches(
     index_dir: Option<PathBuf>,
     num_threads: Option<i64>,
 ) -> PyResult<PyBatches> {
+    crate::arrays::load(py)?;
     let options = RecordOptions {
         seed,
         shuffle,

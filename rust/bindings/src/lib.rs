@@ -4,6 +4,7 @@
 // Doc comments on items that Python sees are Python docstrings, and follow Python's conventions.
 #![allow(clippy::doc_markdown)]
 
+mod arrays;
 mod batches;
 mod defaults;
 mod error;
@@ -51,9 +52,6 @@ mod native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // NumPy's interface is loaded when it is first used, by running Python code. A Ctrl-C at that moment would
-        // cause a panic.
-        let _ = numpy::dtype::<i32>(module.py());
         module.add("AlbertFastError", module.py().import("albert_fast.errors")?.getattr("AlbertFastError")?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -392,6 +392,7 @@ impl PyMasker {
         labels: bool,
         word_starts: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        crate::arrays::load(py)?;
         let ids = self::input_ids::<Ix1>(input_ids, "[tokens]")?;
         let call = Call {
             lengths: None,
@@ -422,6 +423,7 @@ impl PyMasker {
         word_starts: Option<&Bound<'py, PyAny>>,
         num_threads: Option<i64>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        crate::arrays::load(py)?;
         let ids = self::input_ids::<Ix2>(input_ids, "[rows, tokens]")?;
         let word_starts = self::word_starts(word_starts, "[rows, tokens]")?;
         let call = Call { lengths, attention_mask, word_starts, key: (seed, first_row), labels, num_threads };

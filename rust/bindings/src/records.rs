@@ -224,6 +224,7 @@ pub fn instances<'py>(
                 .collect())
         }
     });
+    crate::arrays::load(py)?;
     let list = PyList::empty(py);
     for instance in made.map_err(to_python)? {
         let item = PyDict::new(py);
@@ -262,6 +263,7 @@ impl RecordFile {
 
     #[expect(clippy::type_complexity, reason = "an iterator's item")]
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(u64, Bound<'py, PyDict>, Vec<String>)>> {
+        crate::arrays::load(py)?;
         let mut guard = self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?;
         let (reader, rules) = &mut *guard;
         let (number, example, problems) = match reader.read() {

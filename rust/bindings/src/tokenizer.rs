@@ -271,6 +271,7 @@ impl PyTokenizer {
         if texts.is_instance_of::<PyString>() {
             return Err(PyTypeError::new_err("texts must be a sequence of str; it is one str"));
         }
+        crate::arrays::load(py)?;
         let threads = crate::threads(num_threads)?;
         let pool = if threads == 1 { None } else { Some(crate::pool(threads)?) };
         let mut texts = texts.try_iter()?;
@@ -338,12 +339,14 @@ impl PyTokenizer {
     /// "albert".
     #[pyo3(signature = (word_boundary="unicode"))]
     fn word_starts<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        crate::arrays::load(py)?;
         Ok(self.inner.word_starts(self::word_boundary(word_boundary)?).into_pyarray(py))
     }
 
     /// Returns whether a word begins after each piece, bool of shape [vocab_size]. All are False unless ▁ ends words.
     #[pyo3(signature = (word_boundary="unicode"))]
     fn word_ends<'py>(&self, py: Python<'py>, word_boundary: &str) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        crate::arrays::load(py)?;
         let ends = self.inner.word_ends(self::word_boundary(word_boundary)?);
         Ok(ends.unwrap_or_else(|| vec![false; self.inner.pieces().len()]).into_pyarray(py))
     }
@@ -357,6 +360,7 @@ impl PyTokenizer {
         word_boundary: &str,
     ) -> PyResult<Bound<'py, PyArray1<bool>>> {
         let ids = ids.into_iter().map(|id| self.checked(id)).collect::<PyResult<Vec<u32>>>()?;
+        crate::arrays::load(py)?;
         Ok(self.inner.word_starts_in(&ids, self::word_boundary(word_boundary)?).into_pyarray(py))
     }
 
