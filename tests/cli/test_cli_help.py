@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-import typer.main
 from conftest import Command
 
 from albert_fast.cli import app
@@ -72,8 +71,8 @@ TRAIN_TOKENIZER = {
 
 
 def click_parameters(name: str) -> dict[str, Any]:
-    root: Any = typer.main.get_command(app)
-    return {parameter.name: parameter for parameter in root.commands[name].params}
+    found: Any = app.get_command(None, name)
+    return {parameter.name: parameter for parameter in found.params}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

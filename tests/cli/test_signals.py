@@ -104,7 +104,7 @@ def test_another_thread_may_run_a_command() -> None:
     assert ended == [True]
 
 
-@pytest.mark.parametrize("module", ["numpy", "albert_fast._native", "typer", "albert_fast.cli"])
+@pytest.mark.parametrize("module", ["numpy", "albert_fast._native", "click", "albert_fast.cli"])
 def test_ctrl_c_while_the_command_loads(module: str) -> None:
     program = f"""
 import signal, sys
@@ -123,7 +123,7 @@ sys.exit(main())
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "albert-fast: stopped\n")
 
 
-@pytest.mark.parametrize("swallowing", ["numpy", "typer"])
+@pytest.mark.parametrize("swallowing", ["numpy", "click"])
 def test_ctrl_c_while_a_module_loads_that_swallows_it(swallowing: str, tmp_path: Path) -> None:
     """NumPy does: in its own import a `KeyboardInterrupt` becomes an `ImportError`, of thirty lines."""
     (tmp_path / f"{swallowing}.py").write_text("""
