@@ -34,6 +34,7 @@ __all__ = [
     "masking_warning",
     "prepare_text",
     "preprocess",
+    "read_pieces",
     "record_batches",
     "refuse_output_in_input",
     "restore_tokenizer",
@@ -316,6 +317,9 @@ class Tokenizer:
         """The model or vocabulary file."""
 
     def __reduce__(self) -> tuple[Callable[..., Tokenizer], tuple[Path, str, str, bool, bool, str]]: ...
+
+def read_pieces(model: bytes) -> list[tuple[str, float]]:
+    """Returns the pieces of the content of a SentencePiece model, in id order, with their scores."""
 
 def restore_tokenizer(
     path: str | os.PathLike[str], kind: str, text_rules: str, lower_case: bool, keep_accents: bool, digest: str

@@ -3,13 +3,12 @@
 import time
 from pathlib import Path
 
-from albert_fast import Tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes
 from albert_fast.cli.text_inputs import own_data_named
-from albert_fast.options import TokenizerTrainingOptions, TrainTokenizer
+from albert_fast.options import TrainTokenizer
 from albert_fast.text import duration, number
 from albert_fast.tokenizers import combining_marks
 from albert_fast.tokenizers.make import MODEL, make
@@ -40,21 +39,19 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
         options: the options of the command.
         given: names of the options that the user gave. There is no warning about what these change.
     """
-    output_dir, settings = options.output_dir, options.part(TokenizerTrainingOptions)
+    output_dir = options.output_dir
     check_output_dir(output_dir)
     started = time.monotonic()
     # An empty list in the file would mean the default.
-    no_symbols = not settings.user_defined_symbols
-    resolved = {"no_user_defined_symbols": no_symbols}
+    resolved = {"no_user_defined_symbols": not options.user_defined_symbols}
     config, content = config_file(output_dir, "train-tokenizer", options, resolved=resolved)
     with (
         interruptible("nothing was written; run the same command again to start over"),
         own_data_named(),
         Progress() as progress,
     ):
-        trained, old = make(options, {config.name: content}, progress, given)
+        trained, settings, old = make(options, {config.name: content}, progress, given)
     model = output_dir / MODEL
-    tokenizer = Tokenizer.from_file(model)
     for note in trained.notes:
         info(note)
     dropped = trained.dropped
@@ -64,12 +61,13 @@ def run(options: TrainTokenizer, given: frozenset[str] = frozenset()) -> Path:
     seconds = time.monotonic() - started
     # The rules of a model that is extended cannot be changed.
     decided = given if old is None else {"do_lower_case", "keep_accents"}
-    warn_of_changes(options.inputs, lower_case=tokenizer.lower_case, keep_accents=tokenizer.keep_accents, given=decided)
-    if tokenizer.keep_accents and (message := combining_marks.warning(tokenizer.pieces)):
+    lower_case, keep_accents = settings.do_lower_case, settings.keep_accents
+    warn_of_changes(options.inputs, lower_case=lower_case, keep_accents=keep_accents, given=decided)
+    if keep_accents and (message := combining_marks.warning([piece for piece, _ in trained.pieces])):
         warn(message)
     used = f"{trained.used:,} of " if trained.used < trained.lines else ""
-    pieces, lines = number(tokenizer.vocab_size, "piece"), f"{used}{number(trained.lines, 'line')}"
+    pieces, lines = number(len(trained.pieces), "piece"), f"{used}{number(trained.lines, 'line')}"
     if old is not None:
-        pieces += f" ({tokenizer.vocab_size - old.vocab_size:,} of them new)"
+        pieces += f" ({len(trained.pieces) - old.vocab_size:,} of them new)"
     info(f"wrote {model}: {pieces}, trained on {lines} in {duration(seconds)}")
     return model

@@ -14,7 +14,7 @@ from albert_fast.options import CorpusFormat, TokenizerTrainingOptions, TrainTok
 from albert_fast.options.base import documented
 from albert_fast.options.shared import Threads
 from albert_fast.tokenizers import extending
-from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, train
+from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, format_vocab, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,8 @@ class Made(NamedTuple):
     """A tokenizer whose files were written."""
 
     trained: TrainedTokenizer
+    settings: TokenizerTrainingOptions
+    """What it was trained with. The text rules and symbols are those of the tokenizer that it extends, if any."""
     extends: Tokenizer | None
     """The tokenizer that it extends, as it was before."""
 
@@ -142,13 +144,13 @@ def make(
             }
         rules = (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
         contents = {
-            "spiece.vocab": trained.vocab.encode(),
+            "spiece.vocab": format_vocab(trained.pieces).encode(),
             "spiece.config.json": rules,
             **(others or {}),
             MODEL: trained.model,
         }
         write_together({output_dir / name: contents[name] for name in FILES if name in contents})
-    return Made(trained, old)
+    return Made(trained, settings, old)
 
 
 def _check(options: TrainTokenizer) -> None:

@@ -27,8 +27,8 @@ class TrainedTokenizer:
 
     model: bytes
     """The content of ``spiece.model``."""
-    vocab: str
-    """The content of ``spiece.vocab``: a piece, a tab and its log probability per line."""
+    pieces: Sequence[tuple[str, float]]
+    """Its pieces in id order, with their log probabilities."""
     lines: int
     """Lines read. Blank lines do not count."""
     dropped: Dropped
@@ -108,7 +108,7 @@ def train(
         dropped = Dropped(**native["dropped"])
     if model is None:
         raise nothing_left(lines, dropped, options)
-    pieces = read_pieces(model)
+    pieces = _native.read_pieces(model)
     fits = len(pieces) == options.vocab_size or (not options.hard_vocab_limit and len(pieces) < options.vocab_size)
     first = SPECIAL_PIECES if old is None else tuple(old.pieces)
     if not fits or tuple(piece for piece, _ in pieces[: len(first)]) != first:
@@ -120,7 +120,7 @@ def train(
     # The sample is taken before lines are normalized, so some of its lines may turn out to be empty.
     fit = lines - dropped.too_long - dropped.reserved
     used = min(fit, options.input_sentence_size or fit) - dropped.empty
-    return TrainedTokenizer(model, format_vocab(pieces), lines, dropped, used, notes)
+    return TrainedTokenizer(model, pieces, lines, dropped, used, notes)
 
 
 def _normalizer(options: TokenizerTrainingOptions, old: Tokenizer | None) -> bytes:
@@ -141,14 +141,6 @@ def normalizer(rule_name: str) -> bytes:
 
     found: bytes = sentencepiece.SentencePieceNormalizer(rule_name=rule_name).serialized_model_proto()
     return found
-
-
-def read_pieces(model: bytes) -> list[tuple[str, float]]:
-    """Returns the pieces of a SentencePiece model, in id order, with their scores."""
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    return [(processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.vocab_size())]
 
 
 def format_vocab(pieces: Sequence[tuple[str, float]]) -> str:

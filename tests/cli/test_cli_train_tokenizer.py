@@ -12,10 +12,11 @@ from conftest import Command
 from disks import fail_at
 
 from albert_fast import AlbertFastError
+from albert_fast._native import read_pieces
 from albert_fast.options import TokenizerTrainingOptions
 from albert_fast.options.tokenizers import SPECIAL_PIECES
 from albert_fast.tokenizers.library import explain
-from albert_fast.tokenizers.training import check_symbols, format_vocab, read_pieces
+from albert_fast.tokenizers.training import check_symbols, format_vocab
 
 TEXT = [f"Der Müller mahlt {number} Säcke “Korn” (grob), denn die Mühle steht am Bach." for number in range(200)]
 

@@ -46,7 +46,7 @@ mod native {
     #[pymodule_export]
     use super::store::PyTokenStore;
     #[pymodule_export]
-    use super::tokenizer::{PyTokenizer, preprocess, restore_tokenizer, text_rules_beside};
+    use super::tokenizer::{PyTokenizer, preprocess, read_pieces, restore_tokenizer, text_rules_beside};
     #[pymodule_export]
     use super::training::train_tokenizer;
 

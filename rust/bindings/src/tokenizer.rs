@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use albert_fast_core::Error;
 use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Stated};
-use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer};
+use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer, pieces};
 use albert_fast_core::tokens::vocab::{Vocab, WordBoundary};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyTypeError, PyUserWarning};
@@ -507,6 +507,12 @@ pub fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
     let mut out = String::new();
     TextRules { lower_case, keep_accents }.preprocess(text, &mut out);
     out
+}
+
+/// Returns the pieces of the content of a SentencePiece model, in id order, with their scores.
+#[pyfunction]
+pub fn read_pieces(model: &[u8]) -> PyResult<Vec<(String, f32)>> {
+    pieces(model).map_err(to_python)
 }
 
 /// Restores a tokenizer that was pickled. pickle.loads calls it.

@@ -20,7 +20,9 @@ use crate::{Error, Result};
 
 /// The number of slices to examine, spread evenly over all files, and the bytes of each.
 const SLICES: u64 = 48;
-const SLICE_BYTES: u64 = 64 << 10;
+const SLICE_BYTES: u64 = 16 << 10;
+/// The bytes of a compressed file, for each slice that begins in it. They are its beginning.
+const COMPRESSED_BYTES: u64 = 64 << 10;
 /// The most different words to keep for examples.
 const WORDS: usize = 20_000;
 /// The number of examples of each kind.
@@ -89,7 +91,7 @@ impl Counter {
         if source.is_compressed() {
             // Only the beginning can be read without reading all of it.
             let mut bytes = Vec::new();
-            let most = SLICE_BYTES * offsets.len().min(16) as u64;
+            let most = COMPRESSED_BYTES * offsets.len().min(16) as u64;
             source
                 .reader
                 .take(most)
