@@ -137,6 +137,36 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path, model: Path) -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("--version", 0),
+        ("make-records text.txt", 2),
+        ("inspect-records MODEL", 1),
+        ("train-tokenizer text.txt --vocab-size 32 --output-dir out", 0),
+    ],
+)
+def test_closed_standard_streams(words: str, code: int, closed: str, tmp_path: Path, model: Path) -> None:
+    """They stay silent, and no file of the output gets the number of one, and with it the messages."""
+    (tmp_path / "text.txt").write_text("The words of the first line.\nAnother line of words, and some more.\n" * 20)
+    script = f"{sys.executable} -m albert_fast {words.replace('MODEL', str(model))}"
+    runs = {}
+    for name, redirections in (("open", ""), ("closed", closed)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text.txt").symlink_to(tmp_path / "text.txt")
+        done = subprocess.run(
+            ["sh", "-c", f"{script} {redirections}"], cwd=tmp_path / name, capture_output=True, text=True, check=False
+        )
+        files = {path.name: path.read_bytes() for path in sorted((tmp_path / name).glob("out/*.[mt]o*"))}
+        runs[name] = done.returncode, files
+        if redirections:
+            assert not (done.stderr if "2>&-" in closed else done.stdout)
+    assert runs["closed"] == runs["open"]
+    assert runs["open"][0] == code
+    assert bool(runs["open"][1]) == ("out" in words and code == 0)
+
+
 def test_the_trainer_is_the_command() -> None:
     process = subprocess.run([sys.executable, "-m", "trainer"], check=False, capture_output=True, text=True)
     assert process.returncode == 2
