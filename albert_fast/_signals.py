@@ -43,21 +43,22 @@ def as_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def ending_at_ctrl_c() -> Iterator[None]:
-    """Ends the process at Ctrl-C within the block, in which modules are loaded and nothing needs cleaning up.
+    """Ends the process at any of `SIGNALS` within the block, which loads modules and has nothing to clean up.
 
     An exception does not work here. NumPy turns a `KeyboardInterrupt` during its own import into an `ImportError`, and
     other modules continue without what they were loading. It only works in the main thread, and does not replace
     another program's handler.
     """
+    usual = (signal.default_int_handler, signal.SIG_DFL, _interrupt)
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, _end)
+    before = {number: signal.getsignal(number) for number in SIGNALS if main and signal.getsignal(number) in usual}
+    for number in before:
+        signal.signal(number, _end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -54,7 +54,9 @@ def start(name: str, ignored: tuple[signal.Signals, ...] = ()) -> subprocess.Pop
         ("prepare-text", signal.SIGUSR1),
         ("prepare-text", signal.SIGUSR2),
         ("train-tokenizer", signal.SIGTERM),
+        ("train-tokenizer", signal.SIGINT),
         ("tokenize", signal.SIGTERM),
+        ("make-records", signal.SIGTERM),
         ("make-records", signal.SIGUSR1),
     ],
 )
@@ -104,8 +106,9 @@ def test_another_thread_may_run_a_command() -> None:
     assert ended == [True]
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGUSR1"])
 @pytest.mark.parametrize("module", ["numpy", "albert_fast._native", "click", "albert_fast.cli"])
-def test_ctrl_c_while_the_command_loads(module: str) -> None:
+def test_a_signal_while_the_command_loads(module: str, number: str) -> None:
     program = f"""
 import signal, sys
 # The test run itself may have been started with it ignored.
@@ -113,7 +116,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.{number})
 sys.meta_path.insert(0, Interrupting())
 from albert_fast.__main__ import main
 sys.argv = ["albert-fast", "inspect-records", "--help"]
