@@ -34,7 +34,7 @@ use proto::PieceType;
 pub use text::{TextRules, is_python_space, is_start_piece, is_word_start};
 use unigram::{Lattice, Span, Unigram};
 use wordpiece::WordPiece;
-use words::{WINDOW, Word, Words};
+use words::{Line, WINDOW, Word};
 
 /// A tokenizer. It is immutable and shared between threads, each of which has a [`State`].
 #[derive(Debug)]
@@ -78,6 +78,7 @@ struct UnigramEngine {
 #[derive(Debug)]
 pub struct State {
     cache: WordCache,
+    line: Line,
     scratch: Scratch,
     /// Whether unknown pieces that do not begin a word are flagged with [`UNKNOWN_JOINS`].
     mark_unknown: bool,
@@ -94,7 +95,7 @@ struct Scratch {
 
 /// What is known about a line so far.
 #[derive(Debug)]
-struct Line {
+struct Sums {
     /// Whether the ids are those of the segmentation: no unknown characters, and no number that was encoded again.
     ids_tell: bool,
     /// The score up to the id at `scored`, summed as `SentencePiece` does.
@@ -175,7 +176,7 @@ impl Tokenizer {
     /// Returns the working memory for one thread. `mark_unknown` sets [`UNKNOWN_JOINS`] on unknown pieces whose surface
     /// does not begin a word under the reference's rule.
     pub fn state(&self, mark_unknown: bool) -> State {
-        State { cache: WordCache::default(), scratch: Scratch::default(), mark_unknown }
+        State { cache: WordCache::default(), line: Line::default(), scratch: Scratch::default(), mark_unknown }
     }
 
     /// Returns what instances and masks need. Fails if a special token is missing.
@@ -308,25 +309,29 @@ impl Tokenizer {
 
     /// Appends the ids of `text`.
     pub fn encode(&self, state: &mut State, text: &str, out: &mut Vec<u32>) {
+        if matches!(&self.engine, Engine::Unigram(engine) if !engine.cacheable) {
+            return self.encode_whole(state, text, out);
+        }
+        // The rules lowercase capitals later anyway, and whether a letter is a capital changes nothing before.
+        let lower = self.text_rules.is_some_and(|rules| rules.lower_case);
+        let mut line = std::mem::take(&mut state.line);
+        line.set(text, lower);
         let first = out.len();
-        if !self.encode_by_words(state, text, out) {
+        if !self.encode_by_words(state, &line, out) {
             out.truncate(first);
             self.encode_whole(state, text, out);
         }
+        state.line = line;
     }
 
     /// Looks up words and segments new ones. Returns `false` if the line must be segmented as a whole.
-    fn encode_by_words(&self, state: &mut State, text: &str, out: &mut Vec<u32>) -> bool {
-        if let Engine::Unigram(engine) = &self.engine
-            && !engine.cacheable
-        {
-            return false;
-        }
-        let mut line = Line { ids_tell: true, score: 0.0, scored: out.len() };
+    fn encode_by_words(&self, state: &mut State, line: &Line, out: &mut Vec<u32>) -> bool {
+        let text = line.text();
+        let mut words = line.words();
+        let mut sums = Sums { ids_tell: true, score: 0.0, scored: out.len() };
         // The sum of the words' scores, each of them rounded separately.
         let mut sum = 0.0;
         let mut ids_tell = true;
-        let mut words = Words::new(text.as_bytes());
         let mut batch = [Word::default(); WORDS_AHEAD];
         loop {
             let mut count = 0;
@@ -348,9 +353,9 @@ impl Tokenizer {
                 };
                 sum += facts.score.abs();
                 if sum > facts.limit {
-                    line.ids_tell &= ids_tell && facts.limit >= 0.0 && sum <= MAX_EXACT_SCORE;
+                    sums.ids_tell &= ids_tell && facts.limit >= 0.0 && sum <= MAX_EXACT_SCORE;
                     // A space is a whole character, so words begin and end at characters.
-                    if !self.encode_close_word(state, &text[word.start..word.end], &mut line, first, out) {
+                    if !self.encode_close_word(state, &text[word.start..word.end], &mut sums, first, out) {
                         return false;
                     }
                 }
@@ -362,7 +367,7 @@ impl Tokenizer {
     #[inline(never)]
     fn encode_new_word(&self, state: &mut State, text: &str, word: &Word, out: &mut Vec<u32>) -> Facts {
         let surface = &text[word.start..word.end];
-        let State { cache, scratch, mark_unknown } = state;
+        let State { cache, scratch, mark_unknown, .. } = state;
         scratch.ids.clear();
         let (facts, is_single) = match &self.engine {
             Engine::WordPiece(model) => {
@@ -398,25 +403,25 @@ impl Tokenizer {
         &self,
         state: &mut State,
         word: &str,
-        line: &mut Line,
+        sums: &mut Sums,
         first: usize,
         out: &mut Vec<u32>,
     ) -> bool {
         let Engine::Unigram(engine) = &self.engine else { return false };
-        if !line.ids_tell {
+        if !sums.ids_tell {
             return false;
         }
-        for &id in &out[line.scored..first] {
-            line.score += engine.model.score(id);
+        for &id in &out[sums.scored..first] {
+            sums.score += engine.model.score(id);
         }
-        line.scored = first;
+        sums.scored = first;
         out.truncate(first);
         let State { scratch, mark_unknown, .. } = state;
         scratch.ids.clear();
         self.normalize(engine, scratch, word);
         scratch.spans.clear();
-        engine.model.segment(&scratch.normal, line.score, 0, &mut scratch.lattice, &mut scratch.spans);
-        line.ids_tell &= self.emit(engine, scratch, *mark_unknown);
+        engine.model.segment(&scratch.normal, sums.score, 0, &mut scratch.lattice, &mut scratch.spans);
+        sums.ids_tell &= self.emit(engine, scratch, *mark_unknown);
         out.extend_from_slice(&scratch.ids);
         true
     }

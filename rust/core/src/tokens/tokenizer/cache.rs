@@ -328,13 +328,19 @@ impl WordCache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::Words;
+    use super::super::words::Line;
     use super::*;
     use proptest::prelude::*;
 
+    fn first_word(text: &str) -> Option<Word> {
+        let mut line = Line::default();
+        line.set(text, false);
+        line.words().next()
+    }
+
     fn get(cache: &mut WordCache, text: &str) -> Option<(Vec<u32>, Facts)> {
         let mut out = vec![77];
-        let mut word = Words::new(text.as_bytes()).next()?;
+        let mut word = first_word(text)?;
         cache.prepare(&mut word);
         let facts = cache.append(text.as_bytes(), &word, &mut out)?;
         assert_eq!(out.remove(0), 77);
@@ -348,7 +354,7 @@ mod tests {
         ) {
             let mut cache = WordCache::default();
             for (word, ids) in &words {
-                let mut prepared = Words::new(word.as_bytes()).next().expect("one word");
+                let mut prepared = first_word(word).expect("one word");
                 cache.prepare(&mut prepared);
                 cache.put(word.as_bytes(), &prepared, ids, Facts { score: -10.03, limit: 0.03 + ids.len() as f32 });
             }

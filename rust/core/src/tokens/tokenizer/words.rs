@@ -30,17 +30,53 @@ impl Word {
 /// The bytes that are searched for spaces together.
 const BLOCK: usize = 64;
 
+/// A copy of a text with zeros after it, so that a whole block or window can be read at any place in the text.
+#[derive(Debug, Default)]
+pub struct Line {
+    padded: String,
+    length: usize,
+}
+
+impl Line {
+    /// Replaces the text, with ASCII capitals lowercased if `lower`.
+    #[inline]
+    pub fn set(&mut self, text: &str, lower: bool) {
+        const ZEROS: &str = match std::str::from_utf8(&[0; 2 * BLOCK]) {
+            Ok(zeros) => zeros,
+            Err(_) => "",
+        };
+        self.length = text.len();
+        self.padded.clear();
+        self.padded.push_str(text);
+        // Whole blocks are lowercased faster.
+        self.padded.push_str(&ZEROS[text.len() % BLOCK..]);
+        if lower {
+            self.padded.make_ascii_lowercase();
+        }
+    }
+
+    /// The text.
+    #[inline]
+    pub fn text(&self) -> &str {
+        &self.padded[..self.length]
+    }
+
+    /// The words of the text, separated by spaces (U+0020).
+    #[inline]
+    pub fn words(&self) -> Words<'_> {
+        let mut words = Words { line: self, position: 0, spaces: 0, block: 0 };
+        words.find_spaces();
+        words
+    }
+}
+
 /// A text whose words are read one after the other, with what the cache needs to look up each of them.
 ///
 /// Spaces are found a block at a time, as the bits of a mask. Going from bit to bit has no branch that depends on the
 /// length of a word.
 #[derive(Debug)]
 pub struct Words<'a> {
-    text: &'a [u8],
-    /// The end of the text from the byte `tail_start` on, and zeros, so that a whole block or window can be read at any
-    /// place in the text.
-    tail: [u8; 2 * BLOCK],
-    tail_start: usize,
+    line: &'a Line,
     /// Where the next word begins, or the space before it.
     position: usize,
     /// The spaces in the block at `block` that are not yet passed. The end of the text counts as a space.
@@ -48,36 +84,19 @@ pub struct Words<'a> {
     block: usize,
 }
 
-impl<'a> Words<'a> {
-    /// Returns the words of `text`, separated by spaces (U+0020).
-    #[inline]
-    pub fn new(text: &'a [u8]) -> Self {
-        let tail_start = (text.len() / BLOCK * BLOCK).saturating_sub(WINDOW);
-        let mut tail = [0; 2 * BLOCK];
-        let end = &text[tail_start..];
-        tail[..end.len()].copy_from_slice(end);
-        let mut words = Self { text, tail, tail_start, position: 0, spaces: 0, block: 0 };
-        words.find_spaces();
-        words
-    }
-
+impl Words<'_> {
     /// Finds the spaces in the block.
     #[inline]
     fn find_spaces(&mut self) {
-        self.spaces = if let Some(block) = self.text.get(self.block..).and_then(<[u8]>::first_chunk) {
-            spaces_in(block)
-        } else {
-            let left = self.text.len() - self.block;
-            let block = self.tail[self.block - self.tail_start..].first_chunk().unwrap_or(&[0; BLOCK]);
-            spaces_in(block) | 1 << left
-        };
+        let block = self.line.padded.as_bytes()[self.block..].first_chunk().unwrap_or(&[0; BLOCK]);
+        let left = self.line.length - self.block;
+        self.spaces = spaces_in(block) | if left < BLOCK { 1 << left } else { 0 };
     }
 
     /// Returns a window at `start`, which must be in the text.
     #[inline]
     fn window(&self, start: usize) -> &[u8; WINDOW] {
-        let whole = self.text.get(start..).and_then(<[u8]>::first_chunk);
-        whole.or_else(|| self.tail[start - self.tail_start..].first_chunk()).unwrap_or(&[0; WINDOW])
+        self.line.padded.as_bytes()[start..].first_chunk().unwrap_or(&[0; WINDOW])
     }
 }
 
@@ -89,7 +108,7 @@ impl Iterator for Words<'_> {
         loop {
             while self.spaces == 0 {
                 self.block += BLOCK;
-                if self.block > self.text.len() {
+                if self.block > self.line.length {
                     return None;
                 }
                 self.find_spaces();
@@ -165,7 +184,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn line(text: &str, lower: bool) -> Line {
+        let mut line = Line::default();
+        line.set("another text", false);
+        line.set(text, lower);
+        line
+    }
+
     proptest! {
+        #[test]
+        fn a_line_is_its_text(text in "[A-Zaé\0]{0,200}") {
+            let padded = line(&text, false);
+            prop_assert_eq!(padded.text(), &text);
+            let padded = line(&text, true);
+            prop_assert_eq!(padded.text(), text.to_ascii_lowercase());
+            prop_assert!(padded.padded.len() >= (text.len() / BLOCK + 1) * BLOCK);
+            prop_assert!(padded.padded.len() >= text.len() + WINDOW);
+            prop_assert!(padded.padded.len().is_multiple_of(BLOCK));
+        }
+
         #[test]
         fn spaces_are_bits(block in prop::array::uniform32(prop::sample::select(vec![b' ', 0, 0x1F, 0x21, 0xA0, 0xFF]))) {
             let mut whole = [0; BLOCK];
@@ -177,14 +214,15 @@ mod tests {
 
         #[test]
         fn words_are_what_stands_between_spaces(text in "[ab\0é ]{0,80}|[a-c]{20,70} ?[a ]{40,90}|( {0,3}[a-z]{0,9}){0,40}") {
-            let found: Vec<&str> = Words::new(text.as_bytes()).map(|word| &text[word.start..word.end]).collect();
+            let line = line(&text, false);
+            let found: Vec<&str> = line.words().map(|word| &text[word.start..word.end]).collect();
             let expected: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
             prop_assert_eq!(found, expected);
         }
 
         #[test]
         fn keys_tell_words_apart(text in "[a\0]{0,30} [a\0]{0,30}") {
-            let words: Vec<Word> = Words::new(text.as_bytes()).collect();
+            let words: Vec<Word> = line(&text, false).words().collect();
             if let [first, second] = words[..] {
                 let same = text[first.start..first.end] == text[second.start..second.end];
                 if first.length() < WINDOW && second.length() < WINDOW {
