@@ -35,6 +35,9 @@ ALGORITHM = "Algorithm"
 USER_DEFINED_SYMBOLS = ("(", ")", "”", "-", ".", "–", "£", "€")
 """The symbols of the public ALBERT guide that are always pieces."""
 
+EXTENDED_SYMBOLS = "the model keeps its own symbols"
+"""Why a model that is extended cannot lose its symbols."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizerTrainingOptions(Stage):
@@ -171,6 +174,9 @@ class TrainTokenizer(ConfigFile, Overwrite, Threads, OutputDir, TokenizerTrainin
     verbose: bool = option(False, "Show SentencePiece's log, with --engine sentencepiece.", OUTPUT)
 
     def validate(self) -> None:
+        if self.no_user_defined_symbols and self.extend is not None:
+            msg = f"no_user_defined_symbols contradicts `extend`: {EXTENDED_SYMBOLS}; remove it"
+            raise AlbertFastError(msg, kind="option", option="no_user_defined_symbols", value=True)
         if self.no_user_defined_symbols and self.user_defined_symbols not in {(), USER_DEFINED_SYMBOLS}:
             msg = "no_user_defined_symbols contradicts user_defined_symbols: pass one of the two"
             raise AlbertFastError(msg, kind="option", option="no_user_defined_symbols", value=True)

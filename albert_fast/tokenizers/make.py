@@ -13,6 +13,7 @@ from albert_fast.files import locked, repair, write_together
 from albert_fast.options import CorpusFormat, TokenizerTrainingOptions, TrainTokenizer
 from albert_fast.options.base import documented
 from albert_fast.options.shared import Threads
+from albert_fast.options.tokenizers import EXTENDED_SYMBOLS
 from albert_fast.tokenizers import extending
 from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, format_vocab, train
 
@@ -93,6 +94,9 @@ def train_tokenizer(  # noqa: D417 - the options describe themselves
     given = locals()
     many = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     symbols = TokenizerTrainingOptions.pick(given).user_defined_symbols
+    if extend is not None and not symbols:
+        message = f"user_defined_symbols=() contradicts `extend`: {EXTENDED_SYMBOLS}; remove it"
+        raise AlbertFastError(message, kind="option", option="user_defined_symbols", value=())
     options = TrainTokenizer.pick({**given, "inputs": many, "no_user_defined_symbols": not symbols})
     make(options, report=progress)
     return Tokenizer.from_file(options.output_dir / MODEL)

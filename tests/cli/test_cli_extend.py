@@ -102,6 +102,10 @@ def test_the_old_text_rules_apply(command: Command, field: Path, tmp_path: Path)
         ({"normalization_rule_name": "nfkc_cf"}, "normalization_rule_name='nfkc_cf' contradicts .* with .*='"),
         ({"max_sentencepiece_length": 3}, "max_sentencepiece_length=3 contradicts .* max_sentencepiece_length=16;"),
         ({"user_defined_symbols": ["@@"]}, 'must be symbols of .*, got "@@"; remove it'),
+        (
+            {"user_defined_symbols": ()},
+            r"user_defined_symbols=\(\) contradicts `extend`: the model keeps",
+        ),
         ({"engine": "sentencepiece"}, "cannot extend a model"),
         ({"extend": GOLDEN / "tokenizer" / "wordpiece.txt"}, "a WordPiece vocabulary cannot be extended"),
         ({"extend": GOLDEN / "corpus" / "none.model"}, "none.model"),
@@ -112,6 +116,26 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str, field:
     with pytest.raises(AlbertFastError, match=message):
         train_tokenizer(field, output, **{"extend": OLD, "vocab_size": SIZE + NEW, **options})
     assert not (output / "spiece.model").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--no-user-defined-symbols"],
+            "--no-user-defined-symbols contradicts --extend: the model keeps its own symbols; remove it",
+        ),
+        (["--user-defined-symbols", ""], f'--user-defined-symbols must be symbols of {OLD}, got ""; remove it'),
+    ],
+)
+def test_the_symbols_of_the_old_model_cannot_be_removed(
+    flags: list[str], message: str, field: Path, command: Command
+) -> None:
+    refused = command(
+        "train-tokenizer", field, "--extend", OLD, "--output-dir", "out", "--vocab-size", SIZE + 1, *flags
+    )
+    assert (refused.code, refused.error) == (2, message)
+    assert not Path("out/spiece.model").exists()
 
 
 def test_what_a_vocabulary_that_is_too_large_advises_is_true(field: Path, command: Command) -> None:
