@@ -35,8 +35,8 @@ STAGES = {
 """The stages that the core has too."""
 
 ONLY_PYTHON = {
-    # The core's defaults of the last two are SentencePiece's.
-    "tokenizer": ONLY_PYTHON_TRAINING | {"user_defined_symbols", "input_sentence_size"},
+    # The core's default of the last one is SentencePiece's.
+    "tokenizer": ONLY_PYTHON_TRAINING | {"user_defined_symbols"},
     "tokenize": {"num_threads"},
     "records": {"num_threads"},
     # The core takes it with the tokenizer.

@@ -88,7 +88,7 @@ impl Default for Options {
         Self {
             vocab_size: 30_000,
             character_coverage: 0.99995,
-            input_sentence_size: 0,
+            input_sentence_size: 10_000_000,
             max_sentence_length: 4192,
             seed_sentencepiece_size: 1_000_000,
             shrinking_factor: 0.75,

@@ -16,7 +16,7 @@ fn train(options: Options, threads: usize) -> Result<Vec<u8>> {
 }
 
 fn plain() -> Options {
-    Options { vocab_size: 800, character_coverage: 0.9995, ..Options::default() }
+    Options { vocab_size: 800, character_coverage: 0.9995, input_sentence_size: 0, ..Options::default() }
 }
 
 fn digest(model: &[u8]) -> String {
