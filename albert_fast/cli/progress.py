@@ -52,7 +52,9 @@ class Progress:
         self._stream = stream if stream is not None else sys.stderr
         self._terminal = self._stream.isatty() if terminal is None else terminal
         self._clock = clock
-        self._stage = ""
+        self._stage = ("", "")
+        """The stage and its unit: a stage may have parts that count different things."""
+        self._last = (0, 0)
         self._started = 0.0
         self._done_before = 0
         self._last_line = 0.0
@@ -65,10 +67,12 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if kind is None:
+            self._finish()
         self.close()
 
     def close(self) -> None:
-        """Removes or finishes the bar, so that what is printed next begins on its own line."""
+        """Leaves the bar as it is, so that what is printed next begins on its own line."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -76,21 +80,32 @@ class Progress:
     def __call__(self, stage: str, unit: str, done: int, total: int) -> None:
         """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done."""
         now = self._clock()
-        if stage != self._stage:
+        if (stage, unit) != self._stage:
+            self._finish()
             self.close()
-            self._stage, self._started, self._done_before, self._last_line = stage, now, done, now
+            self._stage, self._started, self._done_before, self._last_line = (stage, unit), now, done, now
             if self._terminal:
                 self._open_bar(stage, unit, done, total)
+        self._last = done, total
         if self._terminal:
-            if self._bar is not None and self._task is not None:
-                rate = self._rate(unit, done, now)
-                self._bar.update(
-                    self._task, completed=done, total=total or None, amount=quantity(done, unit), rate=rate
-                )
+            self._update(unit, done, total, now)
         elif now - self._last_line >= LINE_EVERY:
             self._last_line = now
             line = plain_line(stage, unit, done, total, now - self._started, self._done_before)
             print(f"albert-fast: {line}", file=self._stream, flush=True)
+
+    def _update(self, unit: str, done: int, total: int, now: float) -> None:
+        if self._bar is None or self._task is None:
+            return
+        rate = self._rate(unit, done, now)
+        self._bar.update(self._task, completed=done, total=total or None, amount=quantity(done, unit), rate=rate)
+        seconds = self._bar.tasks[0].time_remaining
+        self._bar.update(self._task, left=f"{duration(seconds)} left" if rate and seconds else "")
+
+    def _finish(self) -> None:
+        """Shows that the stage is done. Its end is never reported, and a short one only at its beginning."""
+        done, total = self._last
+        self._update(self._stage[1], max(done, total), max(done, total), self._clock())
 
     def _rate(self, unit: str, done: int, now: float) -> str:
         elapsed = now - self._started
@@ -98,7 +113,7 @@ class Progress:
 
     def _open_bar(self, stage: str, unit: str, done: int, total: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
@@ -107,10 +122,10 @@ class Progress:
             TaskProgressColumn(),
             TextColumn("{task.fields[amount]}", markup=False),
             TextColumn("{task.fields[rate]}", markup=False),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             console=Console(file=self._stream, force_terminal=True),
         )
         self._bar.start()
         self._task = self._bar.add_task(
-            stage, completed=done, total=total or None, amount=quantity(done, unit), rate=""
+            stage, completed=done, total=total or None, amount=quantity(done, unit), rate="", left=""
         )

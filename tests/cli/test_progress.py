@@ -1,6 +1,9 @@
 """Progress: plain lines in a log, a bar on a terminal."""
 
+import contextlib
 import io
+import re
+import time
 
 import pytest
 
@@ -68,3 +71,44 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         progress("syncing", "records", 0, 0)
     assert "writing" in stream.getvalue()
     assert "syncing" in stream.getvalue()
+
+
+def last_lines(stream: io.StringIO) -> list[str]:
+    """What stays on the terminal: the last state of each bar."""
+    shown: dict[str, str] = {}
+    for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())):
+        if line.strip():
+            name, _, rest = line.partition("━")
+            shown[name.strip() + " " + line.split()[-1]] = " ".join(re.sub("[━╸╺]", "", rest).split())
+    return [*shown.values()]
+
+
+def test_a_bar_shows_time_left_only_if_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    now = 0.0
+    with Progress(stream, terminal=True, clock=lambda: now) as progress:
+        progress("reading", "bytes", 0, 4_000_000)
+        for second in range(1, 3):
+            now = float(second)
+            time.sleep(0.15)
+            progress("reading", "bytes", 1_000_000 * second, 4_000_000)
+            time.sleep(0.15)
+    text = stream.getvalue()
+    assert "-:--" not in text
+    assert " left" in text
+
+
+def test_a_stage_that_is_over_is_shown_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short stage only reports its beginning."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    with contextlib.suppress(KeyboardInterrupt), Progress(stream, terminal=True) as progress:
+        progress("counting words", "lines", 0, 4000)
+        progress("finding pieces", "bytes", 0, 0)
+        progress("finding pieces", "pieces", 7, 30)
+        progress("training", "pieces", 2, 20)
+        raise KeyboardInterrupt
+    shown = last_lines(stream)
+    assert [line for line in shown if "100%" in line] == ["100% 4,000 lines", "100% 30 pieces"]
+    assert shown[-1] == "10% 2 pieces"
