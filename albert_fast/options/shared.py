@@ -126,7 +126,9 @@ def _threads(description: str) -> Any:
 class Threads(Stage):
     """How many threads work."""
 
-    num_threads: int | None = _threads("Number of threads. It does not change the output.")
+    num_threads: int | None = _threads(
+        "Number of threads. At most 4 per core are started. It does not change the output."
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,8 @@ class BatchThreads(Threads):
     """How many threads make batches for TensorFlow."""
 
     num_threads: int | None = _threads(
-        "Number of threads that make or read batches, besides TensorFlow's own. It does not change the output."
+        "Number of threads that make or read batches, besides TensorFlow's own. At most 4 per core are started. "
+        "It does not change the output."
     )
 
 

@@ -548,6 +548,24 @@ def test_numbers_of_threads(number: int, tokenizer: Tokenizer, corpus: Path, tmp
         tokenize([corpus], tmp_path / "store", tokenizer, num_threads=number)
 
 
+def test_few_threads_are_started_for_each_core(tokenizer: Tokenizer, corpus: Path, tmp_path: Path) -> None:
+    """More would take longer to start than they save."""
+    tasks = Path("/proc/self/task")
+    running: list[int] = []
+
+    def count(*_: object) -> None:
+        running.append(len([*tasks.iterdir()]))
+
+    before = len([*tasks.iterdir()])
+    tokenize([corpus], tmp_path / "many", tokenizer, num_threads=1024, progress=count)
+    # Apart from the pool there are the threads of the work and of its reader.
+    assert 0 < max(running) - before <= 4 * (os.cpu_count() or 1) + 4
+    tokenize([corpus], tmp_path / "one", tokenizer, num_threads=1)
+    parts = [sorted((tmp_path / name).glob("*.tokens")) for name in ("many", "one")]
+    assert parts[0]
+    assert [path.read_bytes() for path in parts[0]] == [path.read_bytes() for path in parts[1]]
+
+
 def test_ids_outside_the_vocabulary(tokenizer: Tokenizer) -> None:
     for id_ in (-1, 2000, 1 << 40):
         with pytest.raises(AlbertFastError, match=f"id must be an id of the vocabulary, from 0 to 1999, got {id_}"):
