@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from albert_fast._native import Tokenizer, TokenStore, __version__, preprocess, tokenize
     from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
     from albert_fast.errors import AlbertFastError
+    from albert_fast.inspection import inspect_records
     from albert_fast.masking import Masker
     from albert_fast.prepare import prepare_text
-    from albert_fast.records import inspect_records, make_records
+    from albert_fast.records import make_records
     from albert_fast.tokenizers.make import train_tokenizer
 
 __all__ = [
@@ -43,7 +44,7 @@ _HOMES = {
     **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
     "AlbertFastError": "albert_fast.errors",
     "Masker": "albert_fast.masking",
-    "inspect_records": "albert_fast.records",
+    "inspect_records": "albert_fast.inspection",
     "make_records": "albert_fast.records",
     "prepare_text": "albert_fast.prepare",
     "train_tokenizer": "albert_fast.tokenizers.make",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from albert_fast._native import RecordFile, Tokenizer
 from albert_fast.errors import AlbertFastError
+from albert_fast.options import InspectRecords, options_of
 from albert_fast.text import number
 
 Features = dict[str, NDArray[Any]]
@@ -216,6 +217,34 @@ def _words(positions: list[int], starts: NDArray[Any]) -> Iterator[tuple[int, in
         if index == len(positions) or positions[index] != positions[index - 1] + 1 or starts[positions[index]]:
             yield begin, index
             begin = index
+
+
+def inspect_records(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    tokenizer: Tokenizer | None = None,
+    *,
+    num_shown: int = 0,
+    emit: Callable[[str], None] = print,
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> Summary:
+    """Checks every record, from any tool, and shows some of them.
+
+    Args:
+        paths: a file, glob or directory of `*.tfrecord*` files, or several.
+        tokenizer: the tokenizer of the records. With it, ids, frames and masks are checked too.
+        num_shown: the number of instances to show.
+        emit: called with each line of what is shown.
+        progress: called a few times a second with stage, unit, done and total (0 if unknown).
+
+    Returns:
+        The counts. `good` is True if every record and every file is good, and `problems` has the first problems.
+
+    Raises:
+        AlbertFastError: a path names nothing.
+    """
+    many = [paths] if isinstance(paths, str | os.PathLike) else paths
+    files = find_files(options_of(InspectRecords)["paths"].check(many))
+    return inspect(files, tokenizer, show=num_shown, emit=emit, report=progress)
 
 
 def inspect(

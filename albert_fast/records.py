@@ -1,4 +1,4 @@
-"""`make_records` and `inspect_records`: the commands of these names as functions."""
+"""`make_records`: the command of this name as a function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from albert_fast import _native, inspection
+from albert_fast import _native
 from albert_fast._native import Tokenizer
 from albert_fast.errors import option_error
 from albert_fast.options import CorpusFormat, MakeRecords, MaskRules, RecordsOptions, options_of
@@ -130,33 +130,6 @@ def make(
         overwrite=options.overwrite,
         progress=progress,
     )
-
-
-def inspect_records(
-    paths: PathLike | Sequence[PathLike],
-    tokenizer: Tokenizer | None = None,
-    *,
-    num_shown: int = 0,
-    emit: Callable[[str], None] = print,
-    progress: Callable[[str, str, int, int], None] | None = None,
-) -> inspection.Summary:
-    """Checks every record, from any tool, and shows some of them.
-
-    Args:
-        paths: a file, glob or directory of `*.tfrecord*` files, or several.
-        tokenizer: the tokenizer of the records. With it, ids, frames and masks are checked too.
-        num_shown: the number of instances to show.
-        emit: called with each line of what is shown.
-        progress: called a few times a second with stage, unit, done and total (0 if unknown).
-
-    Returns:
-        The counts. `good` is True if every record and every file is good, and `problems` has the first problems.
-
-    Raises:
-        AlbertFastError: a path names nothing.
-    """
-    files = inspection.find_files(_paths(paths))
-    return inspection.inspect(files, tokenizer, show=num_shown, emit=emit, report=progress)
 
 
 def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:

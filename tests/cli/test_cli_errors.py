@@ -177,7 +177,15 @@ def test_the_trainer_is_the_command() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["--version", "--help", "prepare-text --help", "tokenize --help", "train-tokenizer --help", "train-tokenizer none"],
+    [
+        "--version",
+        "--help",
+        "prepare-text --help",
+        "train-tokenizer --help",
+        "train-tokenizer none",
+        "tokenize --help",
+        "make-records --help",
+    ],
 )
 def test_a_command_does_not_load_what_others_need(words: str) -> None:
     script = f"""
