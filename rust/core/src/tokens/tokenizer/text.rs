@@ -1,8 +1,7 @@
 //! The reference's text rules (`tokenization.py`: `preprocess_text`, `is_start_piece`), with Python's definitions of
 //! whitespace, lowercase and digits.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::unicode::is_written_without_spaces;
@@ -59,33 +58,69 @@ impl TextRules {
     /// The result for a text consists of those for its words, joined by spaces.
     pub fn preprocess(self, text: &str, out: &mut String) {
         out.clear();
-        if text.is_ascii() {
-            for word in text.split(is_python_space).filter(|word| !word.is_empty()) {
-                if !out.is_empty() {
+        // Only with whitespace at its ends and single spaces inside, a text is kept as it is.
+        let text = text.trim_matches(is_python_space);
+        let mut has_sigma = false;
+        if text.is_ascii() && has_only_single_spaces(text.as_bytes()) {
+            out.push_str(text);
+        } else {
+            for (index, word) in text.split(is_python_space).filter(|word| !word.is_empty()).enumerate() {
+                if index > 0 {
                     out.push(' ');
                 }
-                out.push_str(word);
-            }
-            if self.lower_case {
-                out.make_ascii_lowercase();
-            }
-            return;
-        }
-        for (index, word) in text.split(is_python_space).filter(|word| !word.is_empty()).enumerate() {
-            if index > 0 {
-                out.push(' ');
-            }
-            if self.keep_accents {
-                out.push_str(word);
-            } else {
-                out.extend(word.nfkd().filter(|&c| canonical_combining_class(c) == 0));
+                if word.is_ascii() || !self.lower_case && self.keep_accents {
+                    out.push_str(word);
+                } else {
+                    has_sigma |= self.push_word(word, out);
+                }
             }
         }
-        if self.lower_case {
-            // Applies to the whole text, as in Python, because a final sigma depends on its neighbors.
+        if has_sigma {
+            // Applies to the whole text, as in Python, because a final sigma depends on its neighbors. Whether these
+            // are lowercase already changes nothing.
             *out = out.to_lowercase();
+        } else if self.lower_case {
+            out.make_ascii_lowercase();
         }
     }
+
+    /// Appends what the rules make of a word, except that ASCII letters and capital sigmas are not yet lowercase.
+    /// Returns whether there is a sigma to lowercase.
+    fn push_word(self, word: &str, out: &mut String) -> bool {
+        let mut has_sigma = false;
+        let mut push = |c: char| {
+            if !self.lower_case || c.is_ascii() {
+                out.push(c);
+            } else if c == 'Σ' {
+                has_sigma = true;
+                out.push(c);
+            } else {
+                out.extend(c.to_lowercase());
+            }
+        };
+        if self.keep_accents {
+            word.chars().for_each(push);
+        } else {
+            for c in word.chars() {
+                // NFKD also sorts characters with combining classes, but all of these are dropped.
+                decompose_compatible(c, |c| {
+                    if canonical_combining_class(c) == 0 {
+                        push(c);
+                    }
+                });
+            }
+        }
+        has_sigma
+    }
+}
+
+/// Whether an ASCII text has no whitespace except single spaces.
+fn has_only_single_spaces(text: &[u8]) -> bool {
+    let is_other_space = |byte: u8| matches!(byte, b'\t'..=b'\r' | 0x1C..=0x1F);
+    // Without branches and exits, so that many bytes are compared at once.
+    let others = text.iter().fold(0, |found, &byte| found | u8::from(is_other_space(byte)));
+    let pairs = text.iter().zip(text.iter().skip(1));
+    pairs.fold(others, |found, (&byte, &next)| found | u8::from(byte == b' ' && next == b' ')) == 0
 }
 
 /// The single characters that begin a word under the reference's rule.
@@ -119,11 +154,56 @@ pub fn is_word_start(piece: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization;
 
     fn preprocess(text: &str, lower_case: bool, keep_accents: bool) -> String {
         let mut out = String::new();
         TextRules { lower_case, keep_accents }.preprocess(text, &mut out);
         out
+    }
+
+    /// The rules in the order of the reference, one step after the other.
+    fn in_steps(text: &str, lower_case: bool, keep_accents: bool) -> String {
+        let words: Vec<&str> = text.split(is_python_space).filter(|word| !word.is_empty()).collect();
+        let mut text = words.join(" ");
+        if !keep_accents {
+            text = text.nfkd().filter(|&c| canonical_combining_class(c) == 0).collect();
+        }
+        if lower_case { text.to_lowercase() } else { text }
+    }
+
+    /// Texts of characters that the rules change, or that decide about a sigma.
+    const ODD: &str = "[ -~\0\t\n\r\u{b}\u{1c}-\u{20}\u{85}\u{a0}\u{1680}\u{2000}-\u{200b}\u{2028}\u{3000}ΣσςİıẞßǅÅK\
+                       𝚺´\u{300}-\u{345}\u{5b0}\u{e38}\u{1100}\u{1161}\u{11a8}한글ﬁﬃ①½ｱﾞＡ漢가Ж:'’]{0,40}";
+
+    proptest! {
+        #[test]
+        fn the_rules_do_what_their_steps_do(
+            text in prop_oneof![ODD, "[aΣ'.\u{301}İ ]{0,12}", "[a-zA-Z \t]{0,80}", ".{0,30}"],
+            lower_case: bool,
+            keep_accents: bool,
+        ) {
+            let found = preprocess(&text, lower_case, keep_accents);
+            prop_assert_eq!(found, in_steps(&text, lower_case, keep_accents));
+        }
+    }
+
+    #[test]
+    fn every_character_is_changed_as_in_steps() {
+        for c in '\0'..=char::MAX {
+            let text = c.to_string();
+            for keep_accents in [false, true] {
+                assert_eq!(preprocess(&text, true, keep_accents), in_steps(&text, true, keep_accents), "{c:?}");
+            }
+            if c.to_lowercase().ne([c]) {
+                for text in [format!("aΣ{c}"), format!("{c}Σ"), format!("{c}Σ{c}'{c}Σ. Σ{c} Σ")] {
+                    for keep_accents in [false, true] {
+                        assert_eq!(preprocess(&text, true, keep_accents), in_steps(&text, true, keep_accents), "{c:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
