@@ -16,6 +16,7 @@ mod extend;
 mod finish;
 mod interner;
 mod lattice;
+mod lattices;
 mod lines;
 mod matches;
 mod meta;

@@ -26,7 +26,7 @@ impl Cursor {
         self.unit >> 8 & 1 == 1
     }
 
-    /// Returns a number for this place, for [`Trie::value_at`] and [`Trie::weight_at`].
+    /// Returns a number for this place, below [`Trie::positions`].
     #[inline]
     pub fn position(self) -> u32 {
         self.position
@@ -46,16 +46,20 @@ impl Trie {
     pub fn build(keys: &[(&[u8], u32, f32)]) -> Result<Self, String> {
         let mut sorted: Vec<(&[u8], u32)> = keys.iter().map(|&(key, value, _)| (key, value)).collect();
         sorted.sort_unstable();
-        let bytes = DoubleArrayBuilder::build(&sorted).map_err(|error| format!("cannot build the trie: {error}"))?;
-        let mut trie = Self::from_bytes(&bytes)?;
+        let mut trie = Self::of_sorted(&sorted)?;
         trie.weights = vec![f32::NEG_INFINITY; trie.units.len()];
         for &(key, _, weight) in keys {
-            let mut cursor = trie.root();
-            if key.iter().all(|&byte| trie.step(&mut cursor, byte)) {
+            if let Some(cursor) = trie.find(key) {
                 trie.weights[cursor.position as usize] = weight;
             }
         }
         Ok(trie)
+    }
+
+    /// Builds a trie from sorted keys with values below 2^31. Keys must be non-empty, distinct and free of NUL bytes.
+    pub fn of_sorted(keys: &[(&[u8], u32)]) -> Result<Self, String> {
+        let bytes = DoubleArrayBuilder::build(keys).map_err(|error| format!("cannot build the trie: {error}"))?;
+        Self::from_bytes(&bytes)
     }
 
     /// Reads little-endian units, as in a model's `precompiled_charsmap`.
@@ -77,6 +81,17 @@ impl Trie {
             }
         }
         Ok(Self { units, weights: Vec::new() })
+    }
+
+    /// How many positions there are.
+    pub fn positions(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Returns the place of a key or of the beginning of one.
+    pub fn find(&self, key: &[u8]) -> Option<Cursor> {
+        let mut cursor = self.root();
+        key.iter().all(|&byte| self.step(&mut cursor, byte)).then_some(cursor)
     }
 
     /// The empty prefix.

@@ -6,9 +6,11 @@
 use rayon::prelude::*;
 
 use super::Options;
+use super::candidates::is_start;
 use super::lattice::Lattice;
+use super::lattices::Lattices;
 use super::lines::Counted;
-use super::matches::{Layout, Matches};
+use super::matches::{Layout, Matches, Pass};
 use super::model::Model;
 use super::rivals::{Rivals, Verdict};
 use super::softplus::TABLE;
@@ -16,7 +18,7 @@ use super::watch::{Stage, Watch, watched};
 use crate::{Error, Progress, Result};
 
 /// After how many words or pieces a thread reports them.
-const OFTEN: usize = 1 << 8;
+const OFTEN: u64 = 1 << 8;
 
 /// Pieces that are expected less often than this are removed.
 const RARE: f32 = 0.5;
@@ -39,7 +41,8 @@ pub(super) struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     pub fn new(words: &'a Counted, options: &'a Options, model: &Model) -> Self {
         let partitions = options.partitions as usize;
-        let longest = model.strings.iter().map(<[u8]>::len).max().unwrap_or(0);
+        let characters = |piece: &[u8]| piece.iter().filter(|&&byte| is_start(byte)).count();
+        let longest = model.strings.iter().map(characters).max().unwrap_or(0);
         Self {
             words,
             options,
@@ -103,15 +106,17 @@ impl<'a> Trainer<'a> {
         (f64::from(self.options.vocab_size) * 1.1) as usize
     }
 
-    /// Adds up, in `SentencePiece`'s order, what `count` adds to the sums of each partition.
+    /// Adds up, in `SentencePiece`'s order, what `count` adds to the sums of each partition. It is passed
+    /// working memory and a pass over the words, and returns how many words it read.
     ///
     /// # Errors
     /// `progress` asks to stop.
-    fn sums(
+    fn sums<M>(
         &mut self,
         model: &mut Model,
         progress: &mut dyn Progress,
-        count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync,
+        memory: impl Fn() -> M + Sync,
+        count: impl Fn(&mut M, &mut Pass, &mut [f32]) -> usize + Sync,
     ) -> Result<Vec<f32>> {
         let stage = self.stage(self.words.len());
         let Self { words, matches, layout, .. } = self;
@@ -123,21 +128,21 @@ impl<'a> Trainer<'a> {
             for (wave, matches) in matches.chunks_mut(together).enumerate() {
                 let of = |(place, matches): (usize, &mut Matches)| {
                     let mut sums = vec![0.0; pieces.len()];
-                    let mine = (wave * together + place..words.len()).step_by(partitions);
-                    let mine = mine.map(|word| words.get(word)).enumerate().take_while(|(place, _)| {
-                        // A pass that must stop ends early.
-                        if place % OFTEN == OFTEN - 1 {
-                            watch.advance(OFTEN as u64).is_ok()
-                        } else {
-                            !watch.is_stopped()
+                    let partition = wave * together + place;
+                    let mut pass = Pass::new(matches, words, pieces, *layout, (partition, partitions));
+                    let (mut memory, mut done) = (memory(), 0);
+                    loop {
+                        let read = count(&mut memory, &mut pass, &mut sums);
+                        done += read as u64;
+                        if read == 0 || done >= OFTEN {
+                            watch.advance(std::mem::take(&mut done))?;
                         }
-                    });
-                    matches.each(mine.map(|(_, word)| word), pieces, *layout, |lattice, times| {
-                        count(lattice, times, &mut sums);
-                    });
-                    sums
+                        if read == 0 {
+                            return Ok(sums);
+                        }
+                    }
                 };
-                let sums: Vec<Vec<f32>> = matches.par_iter_mut().enumerate().map(of).collect();
+                let sums: Vec<Vec<f32>> = matches.par_iter_mut().enumerate().map(of).collect::<Result<_>>()?;
                 for sums in sums {
                     if total.is_empty() {
                         total = sums;
@@ -155,14 +160,20 @@ impl<'a> Trainer<'a> {
     /// How often each piece is expected in the text.
     fn expect(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<Vec<f32>> {
         let table = &*TABLE;
-        self.sums(model, progress, |lattice, count, sums| lattice.add_expected(count, sums, table))
+        self.sums(model, progress, Lattices::default, |lattices, pass, sums| {
+            let words = lattices.fill(|edges, base| pass.next(edges, base));
+            lattices.add_expected(sums, table);
+            words
+        })
     }
 
     /// How often each piece occurs in the best segmentation of the text.
     fn occurrences(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<Vec<f32>> {
-        self.sums(model, progress, |lattice, count, sums| {
+        self.sums(model, progress, Lattice::default, |lattice, pass, sums| {
+            let Some(count) = lattice.fill_with(|edges| pass.next(edges, 0)) else { return 0 };
             let last = lattice.find_best().last;
-            lattice.pieces_to(last, |piece| sums[piece as usize] += count as f32);
+            lattice.pieces_to(last, |piece| sums[piece as usize] += count);
+            1
         })
     }
 
@@ -173,13 +184,13 @@ impl<'a> Trainer<'a> {
         let pieces = &*model;
         let verdicts: Vec<Verdict> = watched(progress, stage, |watch| {
             let judge = |(lattice, rivals): &mut (Lattice, Rivals), piece: usize| {
-                if piece % OFTEN == OFTEN - 1 {
-                    watch.advance(OFTEN as u64)?;
+                if piece as u64 % OFTEN == OFTEN - 1 {
+                    watch.advance(OFTEN)?;
                 }
                 if occurs[piece] == 0.0 {
                     return Ok(Verdict::Beaten);
                 }
-                pieces.segment(pieces.piece(piece), lattice, |_| {});
+                lattice.fill(|edges| pieces.segment(pieces.piece(piece), edges, 0, |_, _, _| {}));
                 Ok(rivals.judge(lattice, piece as u32))
             };
             (0..pieces.len()).into_par_iter().map_init(Default::default, judge).collect()
@@ -241,7 +252,7 @@ fn reachable(model: &Model, watch: &Watch) -> Result<Vec<u32>> {
     let mut kept = Vec::with_capacity(model.len());
     for number in 0..model.len() {
         watch.advance(1)?;
-        model.segment(model.piece(number), &mut lattice, |_| {});
+        lattice.fill(|edges| model.segment(model.piece(number), edges, 0, |_, _, _| {}));
         let whole = lattice
             .edges()
             .iter()

@@ -16,16 +16,20 @@ impl Strings {
         self.ends.len()
     }
 
+    /// Where the string of that number begins.
+    #[inline]
+    pub fn start(&self, number: u32) -> usize {
+        if number == 0 { 0 } else { self.ends[number as usize - 1] }
+    }
+
     /// The string of that number.
     #[inline]
     pub fn get(&self, number: u32) -> &[u8] {
-        let number = number as usize;
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.bytes[start..self.ends[number]]
+        &self.bytes[self.start(number)..self.ends[number as usize]]
     }
 
     /// The strings in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         (0..self.len() as u32).map(|number| self.get(number))
     }
 

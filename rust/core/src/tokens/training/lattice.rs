@@ -1,12 +1,7 @@
-//! All segmentations of a word, in `SentencePiece`'s own order of operations, so that every sum is its sum to the bit.
-//!
-//! Places are byte offsets. The sum of all paths to a place is the same for all edges that begin there, so it is computed
-//! once for each place and not for each edge.
+//! All segmentations of a word, and the best one, in `SentencePiece`'s own order of operations.
 
-use super::softplus::Table;
-
-/// A piece at a place of a word.
-#[derive(Debug, Clone, Copy)]
+/// A piece at a place of a word. Places count characters.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Edge {
     pub begin: u32,
     pub end: u32,
@@ -15,16 +10,21 @@ pub(super) struct Edge {
     pub score: f32,
 }
 
+/// A word whose edges were read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Word {
+    /// How often it occurs.
+    pub count: f32,
+    /// Its length in characters.
+    pub length: u32,
+}
+
 /// The edges of one word, and working memory.
 #[derive(Debug, Default)]
 pub(super) struct Lattice {
     length: u32,
     /// By begin, then by length; the edge of an unknown character comes last at its place.
     edges: Vec<Edge>,
-    /// The place and the first edge of each character.
-    begins: Vec<(u32, u32)>,
-    forward: Vec<f32>,
-    backward: Vec<f32>,
     /// Edges by end, each list in the order of `edges`: where the list of each place begins.
     end_starts: Vec<u32>,
     by_end: Vec<u32>,
@@ -63,24 +63,18 @@ pub(super) struct BestPath {
 }
 
 impl Lattice {
-    /// Removes all edges.
-    pub fn clear(&mut self) {
-        self.length = 0;
+    /// Replaces the edges. `read` appends the edges of a word and returns its length in characters.
+    pub fn fill(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> u32) {
         self.edges.clear();
-        self.begins.clear();
+        self.length = read(&mut self.edges);
     }
 
-    /// Begins the character at the end of the word so far, which has this length in bytes.
-    #[inline]
-    pub fn begin(&mut self, length: u32) {
-        self.begins.push((self.length, self.edges.len() as u32));
-        self.length += length;
-    }
-
-    /// Adds an edge from the last character on.
-    #[inline]
-    pub fn push(&mut self, edge: Edge) {
-        self.edges.push(edge);
+    /// Does the same with a word that may be missing. Returns its count.
+    pub fn fill_with(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> Option<Word>) -> Option<f32> {
+        self.edges.clear();
+        let word = read(&mut self.edges)?;
+        self.length = word.length;
+        Some(word.count)
     }
 
     /// The edges.
@@ -88,7 +82,7 @@ impl Lattice {
         &self.edges
     }
 
-    /// The length of the word in bytes.
+    /// The length of the word in characters.
     pub fn length(&self) -> u32 {
         self.length
     }
@@ -102,39 +96,6 @@ impl Lattice {
     /// Replaces the score of an edge.
     pub fn set_score(&mut self, edge: usize, score: f32) {
         self.edges[edge].score = score;
-    }
-
-    /// Adds to `expected`, by piece, how often each piece occurs in `count` times the word.
-    pub fn add_expected(&mut self, count: u64, expected: &mut [f32], table: &Table) {
-        let Self { edges, begins, forward, backward, .. } = self;
-        let length = self.length as usize;
-        forward.clear();
-        forward.resize(length + 1, f32::NAN);
-        forward[0] = 0.0;
-        for edge in &*edges {
-            let sum = edge.score + forward[edge.begin as usize];
-            let end = &mut forward[edge.end as usize];
-            *end = if end.is_nan() { sum } else { table.log_sum(*end, sum) };
-        }
-        backward.clear();
-        backward.resize(length + 1, 0.0);
-        let mut last = edges.len();
-        for &(place, first) in begins.iter().rev() {
-            let mut total = f32::NAN;
-            for edge in &edges[first as usize..last] {
-                let sum = edge.score + backward[edge.end as usize];
-                total = if total.is_nan() { sum } else { table.log_sum(total, sum) };
-            }
-            backward[place as usize] = total;
-            last = first as usize;
-        }
-        let all = forward[length];
-        let count = f64::from(count as f32);
-        for edge in &*edges {
-            let log = forward[edge.begin as usize] + edge.score + backward[edge.end as usize] - all;
-            let expected = &mut expected[edge.piece as usize];
-            *expected = table.add_exp(*expected, count, log);
-        }
     }
 
     /// Finds the best path. Of paths with equal scores, the first edges decide, as in `SentencePiece`.

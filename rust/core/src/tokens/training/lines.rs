@@ -145,7 +145,7 @@ impl Lines {
     }
 
     /// The distinct words, and how often each occurs.
-    pub fn words_with_counts(&self) -> impl Iterator<Item = (&[u8], u64)> {
+    pub fn words_with_counts(&self) -> impl Iterator<Item = (&[u8], u64)> + Clone {
         self.words().iter().zip(self.counts.iter().copied())
     }
 
@@ -357,9 +357,17 @@ impl Counted {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::tokens::training::watch::unwatched;
+
+    /// Words in this order, each with its place as its count.
+    pub fn counted<'a>(texts: impl Iterator<Item = &'a str>) -> Counted {
+        let mut words = Strings::default();
+        texts.for_each(|text| words.push(text.as_bytes()));
+        let count = words.len();
+        Counted { words, counts: (1..=count as u64).collect(), order: (0..count as u32).collect() }
+    }
 
     #[test]
     fn the_last_line_takes_the_place_of_an_empty_one() {

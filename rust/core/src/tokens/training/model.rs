@@ -1,8 +1,10 @@
 //! The pieces of a step of training, and how they segment a word.
 
-use super::candidates::Scored;
+use rayon::prelude::*;
+
+use super::candidates::{Scored, is_start};
 use super::interner::Strings;
-use super::lattice::{Edge, Lattice};
+use super::lattice::Edge;
 use crate::tokens::tokenizer::normalizer::char_length;
 use crate::tokens::tokenizer::trie::Trie;
 use crate::{Error, Result};
@@ -18,11 +20,14 @@ pub(super) struct Model {
     pub seeds: Vec<u32>,
     /// Log probabilities by piece.
     pub scores: Vec<f32>,
-    /// The piece that each seed is, or [`GONE`].
-    pieces: Vec<u32>,
+    /// The seeds' positions in `trie`.
+    positions: Vec<u32>,
+    /// The piece at each position of `trie`, and its score.
+    pieces: Vec<Change>,
     lowest: f32,
-    /// What became of the pieces since the text was last read.
+    /// What became of the pieces since the text was last read, and of the unknown character after them.
     changes: Vec<Change>,
+    lost_characters: bool,
 }
 
 /// The number that a piece has now, or [`GONE`], and its score.
@@ -35,22 +40,33 @@ pub(super) struct Change {
 /// A piece that was removed.
 pub(super) const GONE: u32 = u32::MAX;
 
+impl Change {
+    const GONE: Self = Self { piece: GONE, score: 0.0 };
+}
+
 impl Model {
     pub fn new(seeds: Scored) -> Result<Self> {
         let broken = |reason: String| Error::Internal(format!("the pieces of the text: {reason}"));
         let Scored { pieces: strings, scores } = seeds;
-        let keys: Vec<(&[u8], u32, f32)> =
-            strings.iter().zip(0..).map(|(piece, number)| (piece, number, 0.0)).collect();
-        let trie = Trie::build(&keys).map_err(broken)?;
+        let mut keys: Vec<(&[u8], u32)> = strings.iter().zip(0..).collect();
+        keys.par_sort_unstable();
+        let trie = Trie::of_sorted(&keys).map_err(broken)?;
         let count = strings.len() as u32;
+        let mut positions = vec![0; strings.len()];
+        for (key, seed) in keys {
+            let place = trie.find(key).ok_or_else(|| broken("a piece is missing".into()))?;
+            positions[seed as usize] = place.position();
+        }
         let mut model = Self {
             strings,
+            pieces: vec![Change::GONE; trie.positions()],
             trie,
             seeds: Vec::new(),
             scores: Vec::new(),
-            pieces: Vec::new(),
+            positions,
             lowest: 0.0,
             changes: Vec::new(),
+            lost_characters: false,
         };
         model.set((0..count).collect(), scores);
         model.forget_changes();
@@ -82,47 +98,37 @@ impl Model {
         self.lowest - 10.0
     }
 
-    /// Calls `visit` with the length, number and score of each piece that `text` begins with, the shortest first.
-    #[inline]
-    pub fn pieces_at(&self, text: &[u8], mut visit: impl FnMut(usize, u32, f32)) {
-        let mut cursor = self.trie.root();
-        for (at, &byte) in text.iter().enumerate() {
-            if !self.trie.step(&mut cursor, byte) {
-                break;
-            }
-            if let Some(seed) = self.trie.value(cursor) {
-                let piece = self.pieces[seed as usize];
+    /// Appends the edges of a word or piece to `edges`, beginning at `base`, and returns its length in characters. Calls
+    /// `visit` for each with the number of its piece, its length, and whether it is the first at its place. An unknown
+    /// character has the number after all pieces. `SentencePiece`'s trainer counts it as its first piece.
+    pub fn segment(&self, word: &[u8], edges: &mut Vec<Edge>, base: u32, mut visit: impl FnMut(u32, u32, bool)) -> u32 {
+        let (mut at, mut begin) = (0, base);
+        while at < word.len() {
+            let (mut cursor, mut length) = (self.trie.root(), 0);
+            let (mut has_one, mut is_first) = (false, true);
+            for &byte in &word[at..] {
+                let Some(next) = self.trie.next(cursor, byte) else { break };
+                cursor = next;
+                length += u32::from(is_start(byte));
+                if !cursor.has_value() {
+                    continue;
+                }
+                let Change { piece, score } = self.pieces[cursor.position() as usize];
                 if piece != GONE {
-                    visit(at + 1, piece, self.scores[piece as usize]);
+                    has_one |= length == 1;
+                    edges.push(Edge { begin, end: begin + length, piece, score });
+                    visit(piece, length, is_first);
+                    is_first = false;
                 }
             }
-        }
-    }
-
-    /// Takes the pieces of a word or piece into `lattice`. Returns their numbers and lengths to `visit`, by character.
-    pub fn segment(&self, word: &[u8], lattice: &mut Lattice, mut visit: impl FnMut(Found)) {
-        lattice.clear();
-        let mut begin = 0;
-        while begin < word.len() {
-            let one = char_length(word[begin]).min(word.len() - begin);
-            lattice.begin(one as u32);
-            visit(Found::Character(one));
-            let mut has_one = false;
-            self.pieces_at(&word[begin..], |length, piece, score| {
-                has_one |= length == one;
-                lattice.push(Edge { begin: begin as u32, end: (begin + length) as u32, piece, score });
-                visit(Found::Piece(length, piece));
-            });
             if !has_one {
-                lattice.push(self.unknown_edge(begin as u32, one as u32));
+                edges.push(Edge { begin, end: begin + 1, piece: 0, score: self.unknown_score() });
+                visit(self.len() as u32, 1, is_first);
             }
-            begin += one;
+            at += char_length(word[at]).min(word.len() - at);
+            begin += 1;
         }
-    }
-
-    /// The edge of a character without a piece. `SentencePiece`'s trainer counts it as its first piece.
-    pub fn unknown_edge(&self, begin: u32, length: u32) -> Edge {
-        Edge { begin, end: begin + length, piece: 0, score: self.unknown_score() }
+        begin - base
     }
 
     /// What became of the pieces since [`Model::forget_changes`].
@@ -130,28 +136,42 @@ impl Model {
         &self.changes
     }
 
+    /// Whether pieces of one character were removed since then.
+    pub fn lost_characters(&self) -> bool {
+        self.lost_characters
+    }
+
     /// Begins to note changes.
     pub fn forget_changes(&mut self) {
         self.changes.clear();
         self.changes.extend(self.scores.iter().zip(0..).map(|(&score, piece)| Change { piece, score }));
+        self.changes.push(Change { piece: self.len() as u32, score: self.unknown_score() });
+        self.lost_characters = false;
     }
 
     /// Replaces the pieces by others of the seeds.
     pub fn set(&mut self, seeds: Vec<u32>, scores: Vec<f32>) {
-        let old = std::mem::take(&mut self.seeds);
-        self.pieces.clear();
-        self.pieces.resize(self.strings.len(), GONE);
-        for (&seed, number) in seeds.iter().zip(0..) {
-            self.pieces[seed as usize] = number;
+        let old = std::mem::replace(&mut self.seeds, seeds);
+        for &seed in &old {
+            self.pieces[self.positions[seed as usize] as usize] = Change::GONE;
         }
-        for change in &mut self.changes {
-            if change.piece != GONE {
-                change.piece = self.pieces[old[change.piece as usize] as usize];
-                change.score = scores.get(change.piece as usize).copied().unwrap_or(0.0);
-            }
+        for ((&seed, &score), piece) in self.seeds.iter().zip(&scores).zip(0..) {
+            self.pieces[self.positions[seed as usize] as usize] = Change { piece, score };
         }
         self.lowest = scores.iter().copied().fold(f32::MAX, f32::min);
-        (self.seeds, self.scores) = (seeds, scores);
+        self.scores = scores;
+        let unknown = Change { piece: self.len() as u32, score: self.unknown_score() };
+        for change in self.changes.iter_mut().filter(|change| change.piece != GONE) {
+            let Some(&seed) = old.get(change.piece as usize) else {
+                *change = unknown;
+                continue;
+            };
+            *change = self.pieces[self.positions[seed as usize] as usize];
+            if change.piece == GONE && is_character(self.strings.get(seed)) {
+                self.lost_characters = true;
+                *change = unknown;
+            }
+        }
     }
 
     /// Keeps these pieces, in this order.
@@ -162,10 +182,6 @@ impl Model {
     }
 }
 
-/// A piece of a word, or where one of its characters begins.
-pub(super) enum Found {
-    /// The length of the character in bytes.
-    Character(usize),
-    /// The length of the piece in bytes, and its number.
-    Piece(usize, u32),
+fn is_character(piece: &[u8]) -> bool {
+    char_length(piece[0]) >= piece.len()
 }

@@ -109,9 +109,86 @@ struct Followers {
 }
 
 impl Followers {
-    fn new(words: usize) -> Self {
-        let usual = [Follower::Byte(SPACE), Follower::Line(SPACE)].map(|follower| (follower, vec![0; words]));
-        Self { usual, others: HashMap::new() }
+    /// Reads the lines of the next chunk.
+    fn read(lines: &Lines, cursor: &mut LineCursor, chunk: usize, watch: &Watch) -> Result<Self> {
+        let words = lines.words();
+        let usual = [Follower::Byte(SPACE), Follower::Line(SPACE)].map(|follower| (follower, vec![0; words.len()]));
+        let mut followers = Self { usual, others: HashMap::new() };
+        let last = if words.iter().all(|word| word.first() == Some(&SPACE)) {
+            followers.count_spaced(lines, cursor, chunk, watch)?
+        } else {
+            followers.count(lines, cursor, chunk, watch)?
+        };
+        if let Some(last) = last {
+            followers.add(last, Follower::End);
+        }
+        Ok(followers)
+    }
+
+    /// Counts what follows each word but the last, which it returns.
+    fn count(&mut self, lines: &Lines, cursor: &mut LineCursor, chunk: usize, watch: &Watch) -> Result<Option<u32>> {
+        let words = lines.words();
+        let first_byte = |word: u32| words.get(word)[0];
+        let mut last = None;
+        let mut line = Vec::new();
+        let (mut bytes, mut read) = (0, 0);
+        while bytes < chunk && cursor.next(&mut line)? {
+            if let Some(last) = last {
+                self.add(last, Follower::Line(first_byte(line[0])));
+            }
+            for pair in line.windows(2) {
+                self.add(pair[0], Follower::Byte(first_byte(pair[1])));
+            }
+            bytes += line.iter().map(|&word| words.get(word).len()).sum::<usize>() + 1;
+            last = line.last().copied();
+            read += 1;
+            if read % OFTEN == 0 {
+                watch.advance(OFTEN)?;
+            }
+        }
+        Ok(last)
+    }
+
+    /// The same if all words begin with the same byte. Only the last words of lines have another follower than the others.
+    fn count_spaced(
+        &mut self,
+        lines: &Lines,
+        cursor: &mut LineCursor,
+        chunk: usize,
+        watch: &Watch,
+    ) -> Result<Option<u32>> {
+        let [(_, in_lines), (_, at_ends)] = &mut self.usual;
+        let lengths: Vec<u32> = lines.words().iter().map(|word| word.len() as u32).collect();
+        let counts = lines.words_with_counts().map(|(_, count)| count);
+        let all: u64 = counts.clone().zip(&lengths).map(|(count, &length)| count * u64::from(length)).sum();
+        let is_only = cursor.place() == 0 && all + lines.len() < chunk as u64;
+        let mut last = None;
+        let mut line = Vec::new();
+        let (mut bytes, mut read) = (0, 0);
+        while bytes < chunk && cursor.next(&mut line)? {
+            if !is_only {
+                for &word in &line {
+                    in_lines[word as usize] += 1;
+                    bytes += lengths[word as usize] as usize;
+                }
+                bytes += 1;
+            }
+            if let Some(last) = std::mem::replace(&mut last, line.last().copied()) {
+                at_ends[last as usize] += 1;
+            }
+            read += 1;
+            if read % OFTEN == 0 {
+                watch.advance(OFTEN)?;
+            }
+        }
+        if is_only {
+            in_lines.iter_mut().zip(counts).for_each(|(in_line, count)| *in_line = count);
+        }
+        in_lines.iter_mut().zip(at_ends).for_each(|(in_line, at_end)| *in_line -= *at_end);
+        if let Some(last) = last {
+            in_lines[last as usize] -= 1;
+        }
+        Ok(last)
     }
 
     #[inline]
@@ -137,30 +214,8 @@ impl Entries {
     /// Reads the lines of the next chunk.
     fn read(lines: &Lines, cursor: &mut LineCursor, chunk: usize, rule: &PieceRule, watch: &Watch) -> Result<Self> {
         let words = lines.words();
-        let first_byte = |word: u32| words.get(word)[0];
-        let mut followers = Followers::new(words.len());
-        let mut last: Option<u32> = None;
-        let mut line = Vec::new();
-        let (mut bytes, mut read) = (0, 0);
-        while bytes < chunk && cursor.next(&mut line)? {
-            if let Some(last) = last {
-                followers.add(last, Follower::Line(first_byte(line[0])));
-            }
-            for pair in line.windows(2) {
-                followers.add(pair[0], Follower::Byte(first_byte(pair[1])));
-            }
-            bytes += line.iter().map(|&word| words.get(word).len()).sum::<usize>() + 1;
-            last = line.last().copied();
-            read += 1;
-            if read % OFTEN == 0 {
-                watch.advance(OFTEN)?;
-            }
-        }
-        if let Some(last) = last {
-            followers.add(last, Follower::End);
-        }
+        let Followers { usual, others } = Followers::read(lines, cursor, chunk, watch)?;
         let mut atoms = Atoms::default();
-        let Followers { usual, others } = followers;
         for (follower, counts) in usual {
             for (word, &count) in (0..).zip(&counts).filter(|(_, count)| **count > 0) {
                 atoms.add_word(words.get(word), follower, count, rule);

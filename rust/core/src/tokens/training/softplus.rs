@@ -11,17 +11,22 @@ use std::sync::LazyLock;
 const STEPS: f32 = 32.0;
 /// Where the table ends. Beyond, `softplus` is below [`ERROR`].
 const END: f32 = 24.0;
+/// The length of the table: a power of two, so that a mask keeps every index within it.
+const LENGTH: usize = 1 << 10;
 /// A bound for the error of [`Table::softplus`], and for the difference of two systems' functions.
 const ERROR: f64 = 1e-9;
 /// A bound for the relative error of [`Table::exp`].
 const EXP_ERROR: f64 = 1e-9;
 /// Powers of two per octave in the table of `exp`.
 const OCTAVE: usize = 64;
+/// Adding such a number rounds a float32 or a float64 to an integer, which its last bits have then.
+const ROUND: f32 = 12_582_912.0;
+const ROUND_DOUBLE: f64 = 6_755_399_441_055_744.0;
 
 /// Coefficients of cubic polynomials for `log(1 + exp(-x))`, and powers of two.
 #[derive(Debug)]
 pub(super) struct Table {
-    softplus: Vec<[f64; 4]>,
+    softplus: Box<[[f64; 4]; LENGTH]>,
     powers: [f64; OCTAVE],
 }
 
@@ -31,21 +36,21 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 impl Table {
     fn new() -> Self {
         let step = 1.0 / f64::from(STEPS);
-        let softplus = (0..=(END * STEPS) as usize)
-            .map(|place| {
-                // The Taylor polynomial at the middle of the step.
-                let x = (place as f64 + 0.5) * step;
-                let slope = 1.0 / (1.0 + x.exp());
-                let curve = slope * (1.0 - slope);
-                [
-                    (-x).exp().ln_1p(),
-                    -slope * step,
-                    curve / 2.0 * step * step,
-                    -curve * (1.0 - 2.0 * slope) / 6.0 * step * step * step,
-                ]
-            })
-            .collect();
+        let mut softplus = vec![[0.0; 4]; LENGTH];
+        for (place, coefficients) in softplus.iter_mut().enumerate().take((END * STEPS) as usize) {
+            // The Taylor polynomial.
+            let x = place as f64 * step;
+            let slope = 1.0 / (1.0 + x.exp());
+            let curve = slope * (1.0 - slope);
+            *coefficients = [
+                (-x).exp().ln_1p(),
+                -slope * step,
+                curve / 2.0 * step * step,
+                -curve * (1.0 - 2.0 * slope) / 6.0 * step * step * step,
+            ];
+        }
         let powers = std::array::from_fn(|place| (place as f64 / OCTAVE as f64).exp2());
+        let softplus = softplus.try_into().expect("it has this length");
         Self { softplus, powers }
     }
 
@@ -53,38 +58,36 @@ impl Table {
     #[inline]
     fn softplus(&self, x: f32) -> f64 {
         let steps = x * STEPS;
-        let place = steps as usize;
-        let Some(&[c0, c1, c2, c3]) = self.softplus.get(place) else {
-            return 0.0;
-        };
-        let t = f64::from(steps) - (place as f64 + 0.5);
+        let steps = if steps < END * STEPS { steps } else { END * STEPS };
+        let rounded = steps + ROUND;
+        let [c0, c1, c2, c3] = self.softplus[rounded.to_bits() as usize & (LENGTH - 1)];
+        let t = f64::from(steps - (rounded - ROUND));
         (c0 + c1 * t) + (c2 + c3 * t) * (t * t)
     }
 
-    /// Returns log(exp(x) + exp(y)).
+    /// Returns log(exp(x) + exp(y)), of which one may be 0 and its logarithm infinite.
     #[inline]
     pub fn log_sum(&self, x: f32, y: f32) -> f32 {
-        let (low, high) = if y < x { (y, x) } else { (x, y) };
-        let sum = f64::from(high) + self.softplus(high - low);
+        let high = if y < x { x } else { y };
+        let sum = f64::from(high) + self.softplus((x - y).abs());
         let below = (sum - ERROR) as f32;
-        if below.to_bits() == ((sum + ERROR) as f32).to_bits() { below } else { log_sum(low, high) }
+        if below.to_bits() == ((sum + ERROR) as f32).to_bits() { below } else { log_sum(x, y) }
     }
 
-    /// Returns exp(x) for x of at most 80, with a relative error below [`EXP_ERROR`]; 0 if it is below 1e-30.
+    /// Returns exp(x) for x of at most 80, with a relative error below [`EXP_ERROR`] or an error below 1e-30.
     #[inline]
     fn exp(&self, x: f32) -> f64 {
-        if x < -70.0 {
-            return 0.0;
-        }
+        let x = if x > -70.0 { x } else { -70.0 };
         let parts = f64::from(x) * (OCTAVE as f64 / std::f64::consts::LN_2);
-        // Adding and subtracting 1.5 * 2^52 rounds to an integer.
-        let whole = (parts + 6_755_399_441_055_744.0) - 6_755_399_441_055_744.0;
-        let rest = (parts - whole) * (std::f64::consts::LN_2 / OCTAVE as f64);
-        let whole = whole as i64;
+        let rounded = parts + ROUND_DOUBLE;
+        let rest = (parts - (rounded - ROUND_DOUBLE)) * (std::f64::consts::LN_2 / OCTAVE as f64);
+        let whole = rounded.to_bits().wrapping_sub(ROUND_DOUBLE.to_bits());
         let power = self.powers[whole as usize & (OCTAVE - 1)];
-        let octave = f64::from_bits(((whole >> 6) + 1023) as u64 * (1 << 52));
+        // The exponent of a float64 is above its 52 other bits.
+        let octave = whole & !(OCTAVE as u64 - 1);
+        let power = f64::from_bits(power.to_bits().wrapping_add(octave << (52 - OCTAVE.trailing_zeros())));
         let squared = rest * rest;
-        octave * power * ((1.0 + rest) + squared * (0.5 + rest * (1.0 / 6.0)))
+        power * ((1.0 + rest) + squared * (0.5 + rest * (1.0 / 6.0)))
     }
 
     /// Returns `sum` + `weight` * exp(`x`), rounded to float32.
@@ -100,7 +103,8 @@ impl Table {
 /// Returns log(exp(low) + exp(high)) in `SentencePiece`'s order of operations.
 #[cold]
 #[inline(never)]
-fn log_sum(low: f32, high: f32) -> f32 {
+fn log_sum(x: f32, y: f32) -> f32 {
+    let (low, high) = if y < x { (y, x) } else { (x, y) };
     if high > low + 50.0 {
         return high;
     }

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use super::super::Options;
 use super::super::alphabet::Alphabet;
-use super::super::candidates::Scored;
+use super::super::candidates::{Scored, is_start};
 use super::super::em::digamma;
-use super::super::lattice::{Edge, Lattice};
+use super::super::lattice::{Edge, Lattice, Word};
+use super::super::lattices::Lattices;
 use super::super::lines::Counted;
 use super::super::softplus::TABLE;
 use super::super::watch::{Stage, abandonable, watched};
@@ -22,7 +23,7 @@ use crate::tokens::tokenizer::trie::Trie;
 use crate::{Error, Progress, Result};
 
 /// After how many words or pieces a thread reports them.
-const OFTEN: usize = 1 << 8;
+const OFTEN: u64 = 1 << 8;
 
 /// New pieces that are expected less often than this are removed.
 const RARE: f32 = 0.5;
@@ -39,7 +40,7 @@ pub(super) fn counted(seeds: &Scored, alphabet: &Alphabet) -> Candidates {
     let Some((first, (_, count))) = seeds.scores.first().zip(alphabet.by_count.first()) else { return Vec::new() };
     let constant = (*count as f64).ln() - f64::from(*first);
     let number = |piece: &[u8], score: f32| {
-        let length = piece.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+        let length = piece.iter().filter(|&&byte| is_start(byte)).count();
         ((f64::from(score) + constant).exp() / length as f64).round() as u64
     };
     seeds.pieces.iter().zip(&seeds.scores).map(|(piece, &score)| (piece.to_vec(), number(piece, score))).collect()
@@ -163,7 +164,11 @@ impl<'a> Choice<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Pieces> {
         let table = &*TABLE;
-        let expected = self.sums(&pieces, progress, |lattice, count, sums| lattice.add_expected(count, sums, table))?;
+        let expected = self.sums(&pieces, progress, Lattices::default, |lattices, words, sums| {
+            let read = lattices.fill(|edges, base| words.next(edges, base));
+            lattices.add_expected(sums, table);
+            read
+        })?;
         let total = digamma(expected.iter().map(|&it| f64::from(it)).sum::<f64>() as f32);
         let expected = &expected[self.model.pieces.len()..];
         let scores: Vec<f32> = expected.iter().map(|&it| (digamma(it.max(RARE)) - total) as f32).collect();
@@ -177,14 +182,14 @@ impl<'a> Choice<'a> {
         let occurs = self.occurrences(&pieces, progress)?;
         let saved: Vec<f64> = watched(progress, self.stage(pieces.new.len()), |watch| {
             let saved = |lattice: &mut Lattice, place: usize| {
-                if place % OFTEN == OFTEN - 1 {
-                    watch.advance(OFTEN as u64)?;
+                if place as u64 % OFTEN == OFTEN - 1 {
+                    watch.advance(OFTEN)?;
                 }
                 let number = fixed + place;
                 if occurs[number] == 0.0 {
                     return Ok(0.0);
                 }
-                pieces.segment(&pieces.new[place], lattice, Some(number as u32));
+                lattice.fill(|edges| pieces.segment(&pieces.new[place], edges, 0, Some(number as u32)));
                 let without = lattice.find_best();
                 let mut tokens = 0;
                 lattice.pieces_to(without.last, |_| tokens += 1);
@@ -202,34 +207,40 @@ impl<'a> Choice<'a> {
 
     /// How often each piece occurs in the best segmentation of the text.
     fn occurrences(&self, pieces: &Pieces, progress: &mut dyn Progress) -> Result<Vec<f32>> {
-        self.sums(pieces, progress, |lattice, count, sums| {
+        self.sums(pieces, progress, Lattice::default, |lattice, words, sums| {
+            let Some(count) = lattice.fill_with(|edges| words.next(edges, 0)) else { return 0 };
             let last = lattice.find_best().last;
-            lattice.pieces_to(last, |piece| sums[piece as usize] += count as f32);
+            lattice.pieces_to(last, |piece| sums[piece as usize] += count);
+            1
         })
     }
 
-    /// Adds up what `count` adds for each word, in an order that does not depend on the number of threads.
-    fn sums(
+    /// Adds up what `count` adds for words, in an order that does not depend on the number of threads. It is passed working
+    /// memory and the words of a partition, and returns how many it read.
+    fn sums<M>(
         &self,
         pieces: &Pieces,
         progress: &mut dyn Progress,
-        count: impl Fn(&mut Lattice, u64, &mut [f32]) + Sync,
+        memory: impl Fn() -> M + Sync,
+        count: impl Fn(&mut M, &mut Words, &mut [f32]) -> usize + Sync,
     ) -> Result<Vec<f32>> {
         let partitions = self.options.partitions as usize;
         let together = rayon::current_num_threads().max(1);
         watched(progress, self.stage(self.words.len()), |watch| {
             let of = |partition: usize| {
                 let mut sums = vec![0.0; pieces.scores.len()];
-                let mut lattice = Lattice::default();
-                for (place, word) in (1..).zip((partition..self.words.len()).step_by(partitions)) {
-                    if place % OFTEN == 0 {
-                        watch.advance(OFTEN as u64)?;
+                let mut words = Words { all: self.words, pieces, next: partition, partitions };
+                let (mut memory, mut done) = (memory(), 0);
+                loop {
+                    let read = count(&mut memory, &mut words, &mut sums);
+                    done += read as u64;
+                    if read == 0 || done >= OFTEN {
+                        watch.advance(std::mem::take(&mut done))?;
                     }
-                    let (word, times) = self.words.get(word);
-                    pieces.segment(word, &mut lattice, None);
-                    count(&mut lattice, times, &mut sums);
+                    if read == 0 {
+                        return Ok(sums);
+                    }
                 }
-                Ok(sums)
             };
             let mut total = vec![0.0; pieces.scores.len()];
             for first in (0..partitions).step_by(together) {
@@ -244,31 +255,51 @@ impl<'a> Choice<'a> {
     }
 }
 
+/// The words of a partition that are not yet read.
+struct Words<'a> {
+    all: &'a Counted,
+    pieces: &'a Pieces,
+    next: usize,
+    partitions: usize,
+}
+
+impl Words<'_> {
+    /// Appends the edges of the next word to `edges`, beginning at `base`.
+    fn next(&mut self, edges: &mut Vec<Edge>, base: u32) -> Option<Word> {
+        if self.next >= self.all.len() {
+            return None;
+        }
+        let (word, count) = self.all.get(self.next);
+        self.next += self.partitions;
+        let length = self.pieces.segment(word, edges, base, None);
+        Some(Word { count: count as f32, length })
+    }
+}
+
 impl Pieces {
-    /// Takes the pieces of a word into `lattice`, all but one.
-    fn segment(&self, word: &[u8], lattice: &mut Lattice, without: Option<u32>) {
-        lattice.clear();
-        let mut begin = 0;
-        while begin < word.len() {
-            let one = char_length(word[begin]).min(word.len() - begin);
-            lattice.begin(one as u32);
+    /// Appends the edges of a word to `edges`, all but those of one piece, beginning at `base`. Returns its length in
+    /// characters.
+    fn segment(&self, word: &[u8], edges: &mut Vec<Edge>, base: u32, without: Option<u32>) -> u32 {
+        let (mut at, mut begin) = (0, base);
+        while at < word.len() {
+            let (mut cursor, mut end) = (self.trie.root(), begin);
             let mut has_one = false;
-            let mut cursor = self.trie.root();
-            for (end, &byte) in (begin + 1..).zip(&word[begin..]) {
+            for &byte in &word[at..] {
                 if !self.trie.step(&mut cursor, byte) {
                     break;
                 }
+                end += u32::from(is_start(byte));
                 if let Some(piece) = self.trie.value(cursor).filter(|&piece| Some(piece) != without) {
-                    has_one |= end == begin + one;
-                    let score = self.scores[piece as usize];
-                    lattice.push(Edge { begin: begin as u32, end: end as u32, piece, score });
+                    has_one |= end == begin + 1;
+                    edges.push(Edge { begin, end, piece, score: self.scores[piece as usize] });
                 }
             }
             if !has_one {
-                let end = (begin + one) as u32;
-                lattice.push(Edge { begin: begin as u32, end, piece: self.unknown, score: self.unknown_score });
+                edges.push(Edge { begin, end: begin + 1, piece: self.unknown, score: self.unknown_score });
             }
-            begin += one;
+            at += char_length(word[at]).min(word.len() - at);
+            begin += 1;
         }
+        begin - base
     }
 }
