@@ -5,77 +5,81 @@ command line or in a configuration; and 130 for Ctrl-C or another signal that as
 """
 
 import contextlib
-import difflib
 import io
 import os
 import sys
 import threading
+from collections import UserDict
 from collections.abc import Sequence
+from typing import Annotated, Any
 
-import click
+import typer
+import typer.core
+import typer.main
 
 from albert_fast import __version__
 from albert_fast._signals import as_ctrl_c
-from albert_fast.cli.build import build
 from albert_fast.cli.commands import COMMANDS, SUMMARIES
 from albert_fast.cli.common import CommandError, OutputClosed, Stopped
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.foreign import hint
+from albert_fast.cli.help import Command
 from albert_fast.errors import AlbertFastError
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.library import WORKER
 
 
-class Commands(click.Group):
-    """All commands. Each is built when it is first used."""
+class _Built(UserDict[str, Any]):
+    """The commands as typer runs them, built when they are first used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            one = typer.Typer(add_completion=False, rich_markup_mode=None)
+            one.command(name, cls=Command)(COMMANDS[name])
+            self.data[name] = typer.main.get_command(one)
+        return self.data[name]
+
+
+class Commands(typer.core.TyperGroup):
+    """All commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Built(dict.fromkeys(COMMANDS))
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         """Returns their names, in the order of a project."""
         return [*COMMANDS]
 
-    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
-        """Returns a command, or None if there is none of that name."""
-        if cmd_name not in self.commands and cmd_name in COMMANDS:
-            self.commands[cmd_name] = build(cmd_name, COMMANDS[cmd_name])
-        return self.commands.get(cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Returns the command that the first argument names, and the other arguments."""
-        if args[0] not in COMMANDS:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"no such command: {args[0]}{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         """Writes their names and summaries."""
         with formatter.section("Commands"):
             formatter.write_dl([*SUMMARIES.items()])
 
 
-def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and not context.resilient_parsing:
-        print(f"albert-fast {__version__}")
-        context.exit()
-
-
-app = Commands(
+app = typer.Typer(
+    cls=Commands,
     help="Pretrain your own ALBERT: raw text in, a Hugging Face model out.",
+    add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=_version,
-            help="Print the version and exit.",
-        )
-    ],
 )
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"albert-fast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Pretrain your own ALBERT: raw text in, a Hugging Face model out."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,13 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    words = sys.argv[1:] if arguments is None else [*arguments]
     try:
-        # Not `app.main`, which writes an empty line to standard error at Ctrl-C.
-        with app.make_context("albert-fast", words) as context:
-            app.invoke(context)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
+        result = app(list(arguments) if arguments is not None else None, prog_name="albert-fast", standalone_mode=False)
     except Stopped as error:
         code = _fail(str(error), 130, label="")
         if error.at_once:
@@ -134,40 +133,38 @@ def _run(arguments: Sequence[str] | None) -> int:
         if _debug():
             raise
         return _fail(describe_os_error(error), 1)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        return 2
-    except click.UsageError as error:
-        return _fail(_described(error), error.exit_code)
+    except typer.Abort:
+        return _fail("stopped", 130, label="")
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:
+        # These are typer's own errors: click's classes in older versions, a copy of them in newer ones.
+        if isinstance(error, Exception) and hasattr(error, "format_message"):
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context is not None else "albert-fast"
+            message = error.format_message().rstrip(".") or "give a command"
+            if type(error).__name__ == "NoArgsIsHelpError":
+                print(message, file=sys.stderr)
+                return 2
+            return _fail(f"{message}{_hint(error)} (see `{path} --help`)", getattr(error, "exit_code", 2))
         if _debug():
             raise
         return _fail(f"unexpected {type(error).__name__}: {error}; run with ALBERT_FAST_DEBUG=1 for the traceback", 1)
-    return 0
+    # typer returns a value for Ctrl-C and typer.Exit.
+    if result == 130:
+        return _fail("stopped", 130, label="")
+    return result if isinstance(result, int) else 0
 
 
-def _described(error: click.UsageError) -> str:
-    """Returns what is wrong with a command line, and where to read more."""
-    path = "albert-fast" if error.ctx is None else error.ctx.command_path
-    if isinstance(error, click.NoSuchOption):
-        # click's own sentence differs from version to version.
-        message = f"No such option: {error.option_name}{_hint(error)}"
-    else:
-        message = error.format_message().rstrip(".") or "give a command"
-    return f"{message} (see `{path} --help`)"
-
-
-def _hint(error: click.NoSuchOption) -> str:
-    """Returns what to type instead of a flag that does not exist, which may be another program's."""
-    near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
-    if error.ctx is None:
-        return near
-    parameters = error.ctx.command.params
+def _hint(error: Exception) -> str:
+    """Returns what to type instead of another program's flag. The message already contains click's own guess."""
+    context, flag = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if context is None or flag is None or type(error).__name__ != "NoSuchOption":
+        return ""
+    parameters = context.command.params
     known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
-    found = hint(error.option_name, known, any(parameter.param_type_name == "argument" for parameter in parameters))
-    return f"; {found}" if found else near
+    found = hint(flag, known, any(parameter.param_type_name == "argument" for parameter in parameters))
+    return f"; {found}" if found else ""
 
 
 def _debug() -> bool:

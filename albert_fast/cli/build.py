@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-import click
+import typer
 
 from albert_fast.cli import flags
 from albert_fast.cli.common import OutputClosed, UsageError
 from albert_fast.cli.config import callback
-from albert_fast.cli.help import Command
-from albert_fast.options.base import REQUIRED, Option, Stage, options_of
+from albert_fast.options import REQUIRED, Option, Stage, options_of
 
 S = TypeVar("S", bound=Stage)
 
@@ -22,20 +22,26 @@ Body = Callable[[S, frozenset[str]], Any]
 
 
 def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
-    """Turns a function that takes a command's options into the function that click calls.
+    """Turns a function that takes a command's options into the function that typer calls.
 
-    Values come from the command line, then from `--config`, then from the defaults, and `stage` checks them.
+    The signature that typer reads is made from the fields of `stage`. Values come from the command line, then from
+    `--config`, then from the defaults, and `stage` checks them.
     """
 
     def decorate(body: Body[S]) -> Callable[..., Any]:
         @functools.wraps(body)
-        def run(context: click.Context, **values: Any) -> Any:
+        def run(context: typer.Context, **values: Any) -> Any:
             flags.begin(stage)
             try:
                 return body(_resolved(stage, context, values), given(context))
             except BrokenPipeError as error:
+                # typer would exit with 1.
                 raise OutputClosed from error
 
+        parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+        parameters += [_parameter(option) for option in options_of(stage).values()]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         run.stage = stage  # type: ignore[attr-defined]
         return run
 
@@ -48,19 +54,7 @@ def stage_of(function: Callable[..., Any]) -> type[Stage]:
     return stage
 
 
-def build(name: str, function: Callable[..., Any]) -> Command:
-    """Returns the command that calls a function of `command`, with its parameters and its help text."""
-    stage = stage_of(function)
-    return Command(
-        name,
-        stage,
-        callback=click.pass_context(function),
-        params=[_parameter(option) for option in options_of(stage).values()],
-        help=inspect.getdoc(function),
-    )
-
-
-def given(context: click.Context, *sources: str) -> frozenset[str]:
+def given(context: typer.Context, *sources: str) -> frozenset[str]:
     """Returns the names of the options that the user gave, on the command line or in `--config`.
 
     Args:
@@ -72,7 +66,7 @@ def given(context: click.Context, *sources: str) -> frozenset[str]:
     return frozenset(name for name, source in found.items() if source is not None and source.name in wanted)
 
 
-def _resolved(stage: type[S], context: click.Context, values: dict[str, Any]) -> S:
+def _resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) -> S:
     """Returns the options of a command that runs.
 
     Raises:
@@ -92,8 +86,7 @@ def _resolved(stage: type[S], context: click.Context, values: dict[str, Any]) ->
             raise UsageError(f"{options[name].flag} has no effect without {options[needed].flag}; remove it")
     chosen = dict(values)
     for name, option in options.items():
-        # click represents a list that was not given as an empty one.
-        if (chosen[name] is None and not option.optional) or (option.many and not chosen[name]):
+        if chosen[name] is None and not option.optional:
             chosen[name] = option.default
     return stage(**chosen)
 
@@ -102,40 +95,31 @@ def _metavar(option: Option) -> str:
     return f"{option.metavar}..." if option.many else option.metavar
 
 
-class _Number(click.ParamType):  # type: ignore[type-arg]  # it is not generic in older versions
-    """A number. The dataclass checks its range, so that errors are alike everywhere."""
+def _parameter(option: Option) -> inspect.Parameter:
+    """Returns the option as typer declares it.
 
-    def __init__(self, option: Option) -> None:
-        self.name = option.kind.__name__
-        self._option = option
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Returns the number.
-
-        Raises:
-            AlbertFastError: `value` is not a number.
-        """
-        try:
-            return self._option.kind(value)
-        except ValueError:
-            raise self._option.error(value) from None
-
-
-def _parameter(option: Option) -> click.Parameter:
-    """Returns the option as click declares it."""
-    kind: Any = _Number(option) if option.kind in {int, float} else str
+    The dataclass checks ranges, so that their errors are alike everywhere.
+    """
+    kind = Path if option.kind is Path else option.kind
+    annotation: Any = list[kind] if option.many else kind  # type: ignore[valid-type]
+    default = option.default
     if option.argument:
-        return click.Argument(
-            [option.name], type=kind, metavar=_metavar(option), required=False, nargs=-1 if option.many else 1
-        )
-    if option.name == "config":
-        return click.Option(["--config"], type=str, help=option.help, callback=callback, is_eager=True)
-    names = [option.name, *option.flags, option.flag]
-    if option.kind is bool:
-        if not option.only:
-            names[-1] += f"/--no-{option.flag.removeprefix('--')}"
-        return click.Option(names, is_flag=True, default=option.default, help=option.help)
-    if option.many or option.default is REQUIRED:
-        required = option.default is REQUIRED
-        return click.Option(names, type=kind, required=required, multiple=option.many, help=option.help)
-    return click.Option(names, type=kind, default=option.default, help=option.help)
+        info: Any = typer.Argument(metavar=_metavar(option), help=option.help, show_default=False)
+        annotation, default = annotation | None, None
+    elif option.name == "config":
+        info = typer.Option("--config", help=option.help, callback=callback, is_eager=True, metavar=option.metavar)
+        annotation = Path | None
+    else:
+        names = [*option.flags, option.flag]
+        if option.kind is bool and not option.only:
+            names = [f"{option.flag}/--no-{option.flag.removeprefix('--')}"]
+        metavar = None if option.kind is bool else option.metavar
+        info = typer.Option(*names, help=option.help, metavar=metavar, rich_help_panel=option.panel)
+        if option.many:
+            annotation, default = annotation | None, None if default is not REQUIRED else default
+        elif option.optional:
+            annotation = annotation | None
+    empty = inspect.Parameter.empty if default is REQUIRED else default
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=Annotated[annotation, info]
+    )

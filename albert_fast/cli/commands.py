@@ -65,7 +65,7 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 COMMANDS: Mapping[str, Callable[..., Any]] = _Lazy(_function)
-"""The functions that click calls."""
+"""The functions that typer calls."""
 
 STAGES: Mapping[str, type[Stage]] = _Lazy(_stage)
 """The dataclasses of the options."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 
 from albert_fast import json_text
 from albert_fast.cli.commands import STAGES
@@ -310,8 +310,8 @@ def _a_type(value: Any) -> str:
     return "null" if value is None else f"a {_type_name(value)}"
 
 
-def callback(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+def callback(context: typer.Context, value: Path | None) -> Path | None:
     """Makes the values of the `--config` file the defaults of the command's parameters."""
     if value is not None and not context.resilient_parsing:
-        context.default_map = {**(context.default_map or {}), **options_for(Path(value), str(context.info_name))}
+        context.default_map = {**(context.default_map or {}), **options_for(value, str(context.info_name))}
     return value

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 
 from albert_fast import InstanceStream, RecordReader, Tokenizer
 from albert_fast.cli import (
@@ -98,7 +98,7 @@ def demo(options: Demo, given: frozenset[str]) -> None:
         write_config(output_dir, "demo", options)
         good = run(options)
     if not good:
-        raise click.exceptions.Exit(1)
+        raise typer.Exit(1)
 
 
 def run(options: Demo) -> bool:

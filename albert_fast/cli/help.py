@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-import click
+import typer.core
 
 from albert_fast.options import REQUIRED, Option, Stage, options_of
 
@@ -44,30 +44,16 @@ NAMES = 30
 WIDEST = 110
 
 
-class Command(click.Command):
-    """A command whose help has panels.
+class Command(typer.core.TyperCommand):
+    """A command whose help has panels."""
 
-    Args:
-        name: the name of the command.
-        stage: its options.
-        attributes: arguments of `click.Command`.
-    """
-
-    def __init__(self, name: str, stage: type[Stage], **attributes: Any) -> None:
-        super().__init__(name, **attributes)
-        self._stage = stage
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the command line. Every error then names the command."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            error.ctx = error.ctx or ctx
-            raise
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help text."""
-        formatter.write(text(ctx.command_path, self._stage, self.help or "") + "\n")
+        stage = getattr(self.callback, "stage", None)
+        if stage is None:
+            super().format_help(ctx, formatter)
+            return
+        formatter.write(text(ctx.command_path, stage, self.help or "") + "\n")
 
 
 def text(command: str, stage: type[Stage], description: str, width: int | None = None) -> str:

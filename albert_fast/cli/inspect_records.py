@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import click
+import typer
 
 from albert_fast import Tokenizer
 from albert_fast.cli.build import command
@@ -31,7 +31,7 @@ def inspect_records(options: InspectRecords, given: frozenset[str]) -> None:
     if opened is not None and not options.allow_other_tokenizer:
         _check_tokenizer(files, opened)
     if not run(files, opened, show=options.num_shown).good:
-        raise click.exceptions.Exit(1)
+        raise typer.Exit(1)
 
 
 def _check_tokenizer(files: list[Path], tokenizer: Tokenizer) -> None:

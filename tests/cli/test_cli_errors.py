@@ -206,7 +206,7 @@ finally:
 def test_importing_the_package_is_light() -> None:
     script = (
         "import sys, albert_fast; "
-        "print({'tensorflow', 'numpy', 'rich', 'sentencepiece', 'yaml', 'click'} & set(sys.modules))"
+        "print({'tensorflow', 'numpy', 'typer', 'rich', 'sentencepiece', 'yaml', 'click'} & set(sys.modules))"
     )
     process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert process.stdout == "set()\n"

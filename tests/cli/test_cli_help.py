@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import typer.main
 from conftest import Command
 
 from albert_fast.cli import app
@@ -71,8 +72,8 @@ TRAIN_TOKENIZER = {
 
 
 def click_parameters(name: str) -> dict[str, Any]:
-    found: Any = app.get_command(None, name)
-    return {parameter.name: parameter for parameter in found.params}
+    root: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in root.commands[name].params}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

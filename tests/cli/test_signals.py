@@ -107,7 +107,7 @@ def test_another_thread_may_run_a_command() -> None:
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGUSR1"])
-@pytest.mark.parametrize("module", ["numpy", "albert_fast._native", "click", "albert_fast.cli"])
+@pytest.mark.parametrize("module", ["numpy", "albert_fast._native", "typer", "albert_fast.cli"])
 def test_a_signal_while_the_command_loads(module: str, number: str) -> None:
     program = f"""
 import signal, sys
@@ -126,7 +126,7 @@ sys.exit(main())
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "albert-fast: stopped\n")
 
 
-@pytest.mark.parametrize("swallowing", ["numpy", "click"])
+@pytest.mark.parametrize("swallowing", ["numpy", "typer"])
 def test_ctrl_c_while_a_module_loads_that_swallows_it(swallowing: str, tmp_path: Path) -> None:
     """NumPy does: in its own import a `KeyboardInterrupt` becomes an `ImportError`, of thirty lines."""
     (tmp_path / f"{swallowing}.py").write_text("""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import raw_text
+import typer.main
 from adapters import framework
 
 import albert_fast
@@ -74,8 +75,8 @@ def command_lines() -> Iterator[list[str]]:
 
 
 def flags_of(name: str) -> set[str]:
-    found: Any = app.get_command(None, name)
-    return {flag for parameter in found.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    root: Any = typer.main.get_command(app)
+    return {flag for parameter in root.commands[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def test_there_are_commands_to_check() -> None:

@@ -19,7 +19,7 @@ def main(directory: Path) -> None:
         assert directory in found.parents, f"{module.__name__} was imported from {found}, not from {directory}"
     assert albert_fast.preprocess(" Ein  Haus ") == "ein haus"
     assert issubclass(albert_fast.AlbertFastError, ValueError)
-    heavy = {"tensorflow", "torch", "click", "rich", "sentencepiece", "yaml"} & set(sys.modules)
+    heavy = {"tensorflow", "torch", "typer", "rich", "sentencepiece", "yaml"} & set(sys.modules)
     assert not heavy, f"import albert_fast imported {heavy}"
     for name in ("py.typed", "_native.pyi", "cli/__init__.py", "tf.py", "torch.py", "../trainer/__main__.py"):
         assert (directory / "albert_fast" / name).is_file(), f"the wheel lacks albert_fast/{name}"
