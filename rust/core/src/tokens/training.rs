@@ -116,7 +116,8 @@ impl Training {
         let stage = Stage::whole("sorting words", "words", lines.words().len() as u64);
         let words = watched(progress, stage, |watch| Counted::new(lines, &options, watch))?;
         let stage = Stage::whole("sorting pieces", "pieces", seeds.scores.len() as u64);
-        let mut model = abandonable(progress, stage, || model::Model::new(seeds))??;
+        let threads = rayon::current_num_threads();
+        let mut model = abandonable(progress, stage, move || model::Model::new(seeds, threads))??;
         em::Trainer::new(&words, &options, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();
         let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };

@@ -224,7 +224,7 @@ mod tests {
                 scored.push(piece.as_bytes(), -1.0 - place as f32 / 3.0);
             }
             let count = pieces.len();
-            let mut model = Model::new(scored).unwrap();
+            let mut model = Model::new(scored, 5).unwrap();
             let words = lines::tests::counted(texts.iter().map(String::as_str));
             let layout = Layout { most, ..Layout::new(4, count, 1) };
             let mut matches = Matches::default();

@@ -1,7 +1,5 @@
 //! The pieces of a step of training, and how they segment a word.
 
-use rayon::prelude::*;
-
 use super::candidates::{Scored, is_start};
 use super::interner::Strings;
 use super::lattice::Edge;
@@ -14,15 +12,14 @@ use crate::{Error, Result};
 pub(super) struct Model {
     /// All seeds.
     pub strings: Strings,
-    /// The seeds by their bytes.
-    trie: Trie,
+    finder: Finder,
     /// The seed that each piece is.
     pub seeds: Vec<u32>,
     /// Log probabilities by piece.
     pub scores: Vec<f32>,
-    /// The seeds' positions in `trie`.
+    /// The seeds' positions in `finder`.
     positions: Vec<u32>,
-    /// The piece at each position of `trie`, and its score.
+    /// The piece at each position of `finder`, and its score.
     pieces: Vec<Change>,
     lowest: f32,
     /// What became of the pieces since the text was last read, and of the unknown character after them.
@@ -45,22 +42,15 @@ impl Change {
 }
 
 impl Model {
-    pub fn new(seeds: Scored) -> Result<Self> {
-        let broken = |reason: String| Error::Internal(format!("the pieces of the text: {reason}"));
+    /// Begins with all seeds. So many threads are used.
+    pub fn new(seeds: Scored, threads: usize) -> Result<Self> {
         let Scored { pieces: strings, scores } = seeds;
-        let mut keys: Vec<(&[u8], u32)> = strings.iter().zip(0..).collect();
-        keys.par_sort_unstable();
-        let trie = Trie::of_sorted(&keys).map_err(broken)?;
+        let (finder, positions) = Finder::new(&strings, threads)?;
         let count = strings.len() as u32;
-        let mut positions = vec![0; strings.len()];
-        for (key, seed) in keys {
-            let place = trie.find(key).ok_or_else(|| broken("a piece is missing".into()))?;
-            positions[seed as usize] = place.position();
-        }
         let mut model = Self {
             strings,
-            pieces: vec![Change::GONE; trie.positions()],
-            trie,
+            pieces: vec![Change::GONE; finder.positions as usize],
+            finder,
             seeds: Vec::new(),
             scores: Vec::new(),
             positions,
@@ -104,23 +94,16 @@ impl Model {
     pub fn segment(&self, word: &[u8], edges: &mut Vec<Edge>, base: u32, mut visit: impl FnMut(u32, u32, bool)) -> u32 {
         let (mut at, mut begin) = (0, base);
         while at < word.len() {
-            let (mut cursor, mut length) = (self.trie.root(), 0);
             let (mut has_one, mut is_first) = (false, true);
-            for &byte in &word[at..] {
-                let Some(next) = self.trie.next(cursor, byte) else { break };
-                cursor = next;
-                length += u32::from(is_start(byte));
-                if !cursor.has_value() {
-                    continue;
-                }
-                let Change { piece, score } = self.pieces[cursor.position() as usize];
+            self.finder.each(&word[at..], |length, position| {
+                let Change { piece, score } = self.pieces[position as usize];
                 if piece != GONE {
                     has_one |= length == 1;
                     edges.push(Edge { begin, end: begin + length, piece, score });
                     visit(piece, length, is_first);
                     is_first = false;
                 }
-            }
+            });
             if !has_one {
                 edges.push(Edge { begin, end: begin + 1, piece: 0, score: self.unknown_score() });
                 visit(self.len() as u32, 1, is_first);
@@ -179,6 +162,82 @@ impl Model {
         let seeds = pieces.iter().map(|&piece| self.seeds[piece as usize]).collect();
         let scores = pieces.iter().map(|&piece| self.scores[piece as usize]).collect();
         self.set(seeds, scores);
+    }
+}
+
+/// Finds the seeds with which a text begins. Building a trie takes long, so the seeds are divided between several by their
+/// first bytes.
+#[derive(Debug)]
+struct Finder {
+    /// Tries, and where the positions of each begin among those of all.
+    tries: Vec<(Trie, u32)>,
+    /// By the first byte of a seed: its trie.
+    by_byte: [u8; 256],
+    positions: u32,
+}
+
+impl Finder {
+    /// Returns also the positions of the seeds.
+    fn new(strings: &Strings, threads: usize) -> Result<(Self, Vec<u32>)> {
+        let mut counts = [0; 256];
+        for string in strings.iter() {
+            counts[usize::from(string[0])] += 1;
+        }
+        let parts = threads.clamp(1, 64);
+        let mut by_byte = [0; 256];
+        let mut before = 0;
+        for (part, count) in by_byte.iter_mut().zip(counts) {
+            *part = (before * parts / strings.len().max(1)) as u8;
+            before += count;
+        }
+        let mut keys: Vec<Vec<(&[u8], u32)>> = vec![Vec::new(); parts];
+        for (string, seed) in strings.iter().zip(0..) {
+            keys[usize::from(by_byte[usize::from(string[0])])].push((string, seed));
+        }
+        let broken = |reason: String| Error::Internal(format!("the pieces of the text: {reason}"));
+        let build = |mut keys: Vec<(&[u8], u32)>| -> Result<(Trie, Vec<(u32, u32)>)> {
+            keys.sort_unstable();
+            // A unit of zeros is a trie without keys.
+            let trie = if keys.is_empty() { Trie::from_bytes(&[0; 4]) } else { Trie::of_sorted(&keys) };
+            let trie = trie.map_err(broken)?;
+            let place = |&(key, seed): &(&[u8], u32)| trie.find(key).map(|place| (seed, place.position()));
+            let places = keys.iter().map(place).collect::<Option<_>>();
+            let places = places.ok_or_else(|| broken("one is missing".into()))?;
+            Ok((trie, places))
+        };
+        // The threads of the pool do not belong to this one.
+        let built: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = keys.into_iter().map(|keys| scope.spawn(|| build(keys))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broken("a panic".into())))).collect()
+        });
+        let mut finder = Self { tries: Vec::new(), by_byte, positions: 0 };
+        let mut positions = vec![0; strings.len()];
+        for built in built {
+            let (trie, places) = built?;
+            for (seed, position) in places {
+                positions[seed as usize] = finder.positions + position;
+            }
+            let first = finder.positions;
+            finder.positions += trie.positions() as u32;
+            finder.tries.push((trie, first));
+        }
+        Ok((finder, positions))
+    }
+
+    /// Calls `visit` with the length in characters and the position of each seed with which `text` begins, the shortest
+    /// first.
+    #[inline]
+    fn each(&self, text: &[u8], mut visit: impl FnMut(u32, u32)) {
+        let (trie, base) = &self.tries[usize::from(self.by_byte[usize::from(text[0])])];
+        let (mut cursor, mut length) = (trie.root(), 0);
+        for &byte in text {
+            let Some(next) = trie.next(cursor, byte) else { break };
+            cursor = next;
+            length += u32::from(is_start(byte));
+            if cursor.has_value() {
+                visit(length, base + cursor.position());
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! And whether two characters are cut depends on these two only, so all occurrences of a string are cut alike.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use libsais::SuffixArrayConstruction;
@@ -243,7 +244,6 @@ impl Entries {
     /// Returns the strings that may be pieces, the `most` best of them.
     fn candidates(&self, sorted: Sorted, rule: &PieceRule, most: usize, watch: &Watch) -> Result<Candidates> {
         let text = &self.text[..];
-        let mut found: Vec<Repeated> = Vec::new();
         // Removing bad ones from time to time keeps the list short.
         let limit = most.saturating_mul(2).max(1 << 16);
         let keep_best = |found: &mut Vec<Repeated>| {
@@ -252,17 +252,25 @@ impl Entries {
                 found.truncate(most);
             }
         };
-        self.repeated(&sorted, watch, |first, length, count| {
-            let start = sorted.suffixes[first] as usize;
-            let string = str_of(&text[start..start + length]);
-            if rule.allows(string) {
-                let chars = string.chars().count() as u16;
-                found.push(Repeated { count, first: first as u32, bytes: length as u16, chars });
-                if found.len() >= limit {
-                    keep_best(&mut found);
+        let starts = Starts::new(&self.ends);
+        let in_part = |places: Range<usize>| {
+            let mut found: Vec<Repeated> = Vec::new();
+            self.repeated(&sorted, &starts, places, watch, |first, length, count| {
+                let start = sorted.suffixes[first] as usize;
+                let string = str_of(&text[start..start + length]);
+                if rule.allows(string) {
+                    let chars = string.chars().count() as u16;
+                    found.push(Repeated { count, first: first as u32, bytes: length as u16, chars });
+                    if found.len() >= limit {
+                        keep_best(&mut found);
+                    }
                 }
-            }
-        })?;
+            })?;
+            keep_best(&mut found);
+            Ok(found)
+        };
+        let parts = sorted.parts(rayon::current_num_threads());
+        let mut found = parts.into_par_iter().map(in_part).collect::<Result<Vec<_>>>()?.concat();
         keep_best(&mut found);
         let Sorted { suffixes, prefixes } = sorted;
         drop(prefixes);
@@ -277,10 +285,17 @@ impl Entries {
         Ok(candidates)
     }
 
-    /// Calls `visit` with each right-branching string: the place of its first suffix, its length, and how often it occurs.
-    fn repeated(&self, sorted: &Sorted, watch: &Watch, mut visit: impl FnMut(usize, usize, u64)) -> Result<()> {
+    /// Calls `visit` with each right-branching string of a part of the suffixes: the place of its first suffix, its
+    /// length, and how often it occurs.
+    fn repeated(
+        &self,
+        sorted: &Sorted,
+        starts: &Starts,
+        places: Range<usize>,
+        watch: &Watch,
+        mut visit: impl FnMut(usize, usize, u64),
+    ) -> Result<()> {
         let text = &self.text[..];
-        let starts = Starts::new(&self.ends);
         // For a suffix: its entry, how many bytes of its atom are left, and how many bytes are compared.
         let left = |suffix: usize| {
             let entry = starts.entry(suffix);
@@ -292,17 +307,18 @@ impl Entries {
             (entry, atom, if atom == 0 { 0 } else { compared })
         };
         let Sorted { suffixes, prefixes } = sorted;
-        let mut stack: Vec<Interval> = vec![Interval { first: 0, before: 0, depth: 0 }];
+        let mut stack: Vec<Interval> = vec![Interval { first: places.start, before: 0, depth: 0 }];
         // The counts at line ends of strings that come later with all their occurrences.
         let mut at_line_ends: Vec<(usize, u64)> = Vec::new();
         let mut count = 0;
         let (mut compared_before, mut weight_before) = (0, 0);
-        for place in 0..=suffixes.len() {
+        for place in places.start..=places.end {
             if place as u64 % OFTEN == OFTEN - 1 {
                 watch.advance(OFTEN)?;
             }
             let (mut depth, mut compared, mut weight) = (0, 0, 0);
-            if let Some(&suffix) = suffixes.get(place) {
+            if place < places.end {
+                let suffix = suffixes[place];
                 let (entry, _, length) = left(suffix as usize);
                 compared = length;
                 depth = (prefixes[suffix as usize] as usize).min(compared).min(compared_before);
@@ -447,6 +463,23 @@ struct Sorted {
 }
 
 impl Sorted {
+    /// Divides the places of the suffixes between suffixes that begin with different bytes. There are at most so many parts.
+    fn parts(&self, most: usize) -> Vec<Range<usize>> {
+        let all = self.suffixes.len();
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for part in 1..=most {
+            let mut end = (all * part / most).max(start);
+            while end < all && self.prefixes[self.suffixes[end] as usize] > 0 {
+                end += 1;
+            }
+            parts.push(start..end);
+            start = end;
+        }
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
     fn new(entries: &Entries, stage: Stage, progress: &mut dyn Progress) -> Result<Self> {
         if entries.text.is_empty() {
             return Ok(Self { suffixes: Vec::new(), prefixes: Vec::new() });
