@@ -187,7 +187,8 @@ impl Finder {
         let mut by_byte = [0; 256];
         let mut before = 0;
         for (part, count) in by_byte.iter_mut().zip(counts) {
-            *part = (before * parts / strings.len().max(1)) as u8;
+            // No seed begins with bytes after those of the last part.
+            *part = (before * parts / strings.len().max(1)).min(parts - 1) as u8;
             before += count;
         }
         let mut keys: Vec<Vec<(&[u8], u32)>> = vec![Vec::new(); parts];
