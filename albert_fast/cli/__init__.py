@@ -5,11 +5,11 @@ command line or in a configuration; and 130 for Ctrl-C or another signal that as
 """
 
 import contextlib
+import difflib
 import io
 import os
 import sys
 import threading
-from collections import UserDict
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ import typer.main
 from albert_fast import __version__
 from albert_fast._signals import as_ctrl_c
 from albert_fast.cli.commands import COMMANDS, SUMMARIES
-from albert_fast.cli.common import CommandError, OutputClosed, Stopped
+from albert_fast.cli.common import CommandError, OutputClosed, Stopped, UsageError
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.foreign import hint
 from albert_fast.cli.help import Command
@@ -29,27 +29,32 @@ from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.library import WORKER
 
 
-class _Built(UserDict[str, Any]):
-    """The commands as typer runs them, built when they are first used."""
-
-    def __getitem__(self, name: str) -> Any:
-        if self.data[name] is None:
-            one = typer.Typer(add_completion=False, rich_markup_mode=None)
-            one.command(name, cls=Command)(COMMANDS[name])
-            self.data[name] = typer.main.get_command(one)
-        return self.data[name]
-
-
 class Commands(typer.core.TyperGroup):
-    """All commands."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.commands: Any = _Built(dict.fromkeys(COMMANDS))
+    """All commands. Each is built when it is first used."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         """Returns their names, in the order of a project."""
         return [*COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        """Returns a command, or None if there is none of that name."""
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            one = typer.Typer(add_completion=False, rich_markup_mode=None)
+            one.command(cmd_name, cls=Command)(COMMANDS[cmd_name])
+            self.commands[cmd_name] = typer.main.get_command(one)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Returns the command that the first argument names, and the other arguments.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        if args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"no such command: {args[0]}{meant} (see `albert-fast --help`)")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         """Writes their names and summaries."""
@@ -140,13 +145,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BaseException as error:
         # These are typer's own errors: click's classes in older versions, a copy of them in newer ones.
         if isinstance(error, Exception) and hasattr(error, "format_message"):
-            context = getattr(error, "ctx", None)
-            path = context.command_path if context is not None else "albert-fast"
-            message = error.format_message().rstrip(".") or "give a command"
             if type(error).__name__ == "NoArgsIsHelpError":
-                print(message, file=sys.stderr)
+                print(error.format_message(), file=sys.stderr)
                 return 2
-            return _fail(f"{message}{_hint(error)} (see `{path} --help`)", getattr(error, "exit_code", 2))
+            return _fail(_described(error), getattr(error, "exit_code", 2))
         if _debug():
             raise
         return _fail(f"unexpected {type(error).__name__}: {error}; run with ALBERT_FAST_DEBUG=1 for the traceback", 1)
@@ -156,15 +158,27 @@ def _run(arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _hint(error: Exception) -> str:
-    """Returns what to type instead of another program's flag. The message already contains click's own guess."""
-    context, flag = getattr(error, "ctx", None), getattr(error, "option_name", None)
-    if context is None or flag is None or type(error).__name__ != "NoSuchOption":
-        return ""
-    parameters = context.command.params
+def _described(error: Any) -> str:
+    """Returns what is wrong with a command line, and where to read more."""
+    context = getattr(error, "ctx", None)
+    path = "albert-fast" if context is None else context.command_path
+    if type(error).__name__ == "NoSuchOption":
+        # typer's own sentence differs from version to version.
+        message = f"No such option: {error.option_name}{_hint(error)}"
+    else:
+        message = error.format_message().rstrip(".") or "give a command"
+    return f"{message} (see `{path} --help`)"
+
+
+def _hint(error: Any) -> str:
+    """Returns what to type instead of a flag that does not exist, which may be another program's."""
+    near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
+    if error.ctx is None:
+        return near
+    parameters = error.ctx.command.params
     known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
-    found = hint(flag, known, any(parameter.param_type_name == "argument" for parameter in parameters))
-    return f"; {found}" if found else ""
+    found = hint(error.option_name, known, any(parameter.param_type_name == "argument" for parameter in parameters))
+    return f"; {found}" if found else near
 
 
 def _debug() -> bool:

@@ -95,10 +95,22 @@ def _metavar(option: Option) -> str:
     return f"{option.metavar}..." if option.many else option.metavar
 
 
+def _number(option: Option) -> Callable[[Any], Any]:
+    """Returns a function that reads a number, and leaves what is none to the check of the dataclass."""
+
+    def read(value: Any) -> Any:
+        try:
+            return option.kind(value)
+        except ValueError:
+            return value
+
+    return read
+
+
 def _parameter(option: Option) -> inspect.Parameter:
     """Returns the option as typer declares it.
 
-    The dataclass checks ranges, so that their errors are alike everywhere.
+    The dataclass checks numbers and ranges, so that their errors are alike everywhere.
     """
     kind = Path if option.kind is Path else option.kind
     annotation: Any = list[kind] if option.many else kind  # type: ignore[valid-type]
@@ -114,7 +126,8 @@ def _parameter(option: Option) -> inspect.Parameter:
         if option.kind is bool and not option.only:
             names = [f"{option.flag}/--no-{option.flag.removeprefix('--')}"]
         metavar = None if option.kind is bool else option.metavar
-        info = typer.Option(*names, help=option.help, metavar=metavar, rich_help_panel=option.panel)
+        parser = _number(option) if option.kind in {int, float} else None
+        info = typer.Option(*names, help=option.help, metavar=metavar, rich_help_panel=option.panel, parser=parser)
         if option.many:
             annotation, default = annotation | None, None if default is not REQUIRED else default
         elif option.optional:

@@ -47,6 +47,15 @@ WIDEST = 110
 class Command(typer.core.TyperCommand):
     """A command whose help has panels."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the command line. Every error then names the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if hasattr(error, "ctx"):
+                error.ctx = error.ctx or ctx
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help text."""
         stage = getattr(self.callback, "stage", None)

@@ -40,6 +40,35 @@ def test_usage_errors_are_one_line_and_exit_2(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("tokenise", "no such command: tokenise; did you mean tokenize? (see `albert-fast --help`)"),
+        ("frobnicate", "no such command: frobnicate (see `albert-fast --help`)"),
+        ("--versio", "No such option: --versio; did you mean --version? (see `albert-fast --help`)"),
+        (
+            "train-tokenizer --vocab-siz 3",
+            "No such option: --vocab-siz; did you mean --vocab-size? (see `albert-fast train-tokenizer --help`)",
+        ),
+        (
+            "train-tokenizer --output-dir",
+            "Option '--output-dir' requires an argument (see `albert-fast train-tokenizer --help`)",
+        ),
+        (
+            "train-tokenizer a.txt --output-dir out --vocab-size many",
+            "--vocab-size must be a whole number from 16 to 1000000, got 'many'",
+        ),
+        (
+            "train-tokenizer a.txt --output-dir out --shrinking-factor 1,5",
+            "--shrinking-factor must be a number from 0.5 to 0.95, got '1,5'",
+        ),
+    ],
+)
+def test_what_a_usage_error_says(command: Command, words: str, message: str) -> None:
+    result = command(*words.split())
+    assert (result.code, result.error) == (2, message)
+
+
 def test_no_command_shows_the_help(command: Command) -> None:
     result = command()
     assert result.code == 2

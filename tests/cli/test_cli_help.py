@@ -73,7 +73,7 @@ TRAIN_TOKENIZER = {
 
 def click_parameters(name: str) -> dict[str, Any]:
     root: Any = typer.main.get_command(app)
-    return {parameter.name: parameter for parameter in root.commands[name].params}
+    return {parameter.name: parameter for parameter in root.get_command(None, name).params}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -76,7 +76,8 @@ def command_lines() -> Iterator[list[str]]:
 
 def flags_of(name: str) -> set[str]:
     root: Any = typer.main.get_command(app)
-    return {flag for parameter in root.commands[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    found = root.get_command(None, name)
+    return {flag for parameter in found.params for flag in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def test_there_are_commands_to_check() -> None:
