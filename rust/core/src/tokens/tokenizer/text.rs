@@ -58,7 +58,7 @@ impl TextRules {
     /// The result for a text consists of those for its words, joined by spaces.
     pub fn preprocess(self, text: &str, out: &mut String) {
         out.clear();
-        // Only with whitespace at its ends and single spaces inside, a text is kept as it is.
+        // An ASCII text whose inner whitespace is single spaces needs no split. Its ends are trimmed.
         let text = text.trim_matches(is_python_space);
         let mut has_sigma = false;
         if text.is_ascii() && has_only_single_spaces(text.as_bytes()) {

@@ -106,8 +106,8 @@ impl<'a> Trainer<'a> {
         (f64::from(self.options.vocab_size) * 1.1) as usize
     }
 
-    /// Adds up, in `SentencePiece`'s order, what `count` adds to the sums of each partition. It is passed
-    /// working memory and a pass over the words, and returns how many words it read.
+    /// Adds up, in `SentencePiece`'s order, what `count` adds to the sums of each partition. It is passed working memory and
+    /// a pass over the words, and returns how many words it read.
     ///
     /// # Errors
     /// `progress` asks to stop.

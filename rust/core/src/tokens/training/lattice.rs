@@ -69,7 +69,7 @@ impl Lattice {
         self.length = read(&mut self.edges);
     }
 
-    /// Does the same with a word that may be missing. Returns its count.
+    /// Like [`Lattice::fill`], but `read` may return `None`. Returns the count of the word.
     pub fn fill_with(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> Option<Word>) -> Option<f32> {
         self.edges.clear();
         let word = read(&mut self.edges)?;

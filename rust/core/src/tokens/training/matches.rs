@@ -152,7 +152,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Moves the edge of an unknown character behind the others at its place, where its piece was the first.
+/// Moves the edge of an unknown character after the others at its place, if it is the first there.
 fn put_unknown_last(edges: &mut [Edge], packed: &mut [u32], unknown: u32, layout: Layout) {
     let mut start = 0;
     while start < edges.len() {

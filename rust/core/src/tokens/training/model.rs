@@ -42,7 +42,7 @@ impl Change {
 }
 
 impl Model {
-    /// Begins with all seeds. So many threads are used.
+    /// Begins with all seeds. `threads` threads build what finds them.
     pub fn new(seeds: Scored, threads: usize) -> Result<Self> {
         let Scored { pieces: strings, scores } = seeds;
         let (finder, positions) = Finder::new(&strings, threads)?;

@@ -463,7 +463,7 @@ struct Sorted {
 }
 
 impl Sorted {
-    /// Divides the places of the suffixes between suffixes that begin with different bytes. There are at most so many parts.
+    /// Divides the places of the suffixes into at most `most` parts, between suffixes that begin with different bytes.
     fn parts(&self, most: usize) -> Vec<Range<usize>> {
         let all = self.suffixes.len();
         let mut parts = Vec::new();
