@@ -554,15 +554,25 @@ def test_few_threads_are_started_for_each_core(model: Path, corpus: Path, tmp_pa
     """More would take longer to start than they save."""
     # In a process of its own, where no threads of other tests end meanwhile.
     script = f"""
+import threading
 from pathlib import Path
 from albert_fast import Tokenizer, tokenize
 
-threads = lambda: len([*Path("/proc/self/task").iterdir()])
-running = []
-before = threads()
+tasks, running, ended = Path("/proc/self/task"), [], threading.Event()
+
+def watch():
+    while not ended.wait(0.002):
+        running.append(len([*tasks.iterdir()]))
+
 tokenizer = Tokenizer.from_file({str(model)!r})
-tokenize([{str(corpus)!r}], "many", tokenizer, num_threads=1024, progress=lambda *_: running.append(threads()))
-tokenize([{str(corpus)!r}], "one", tokenizer, num_threads=1)
+Path("long.txt").write_text(Path({str(corpus)!r}).read_text() * 200)
+watching = threading.Thread(target=watch)
+watching.start()
+before = len([*tasks.iterdir()])
+tokenize(["long.txt"], "many", tokenizer, num_threads=1024)
+ended.set()
+watching.join()
+tokenize(["long.txt"], "one", tokenizer, num_threads=1)
 print(max(running) - before)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True)
