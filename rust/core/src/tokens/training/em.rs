@@ -130,17 +130,9 @@ impl<'a> Trainer<'a> {
                     let mut sums = vec![0.0; pieces.len()];
                     let partition = wave * together + place;
                     let mut pass = Pass::new(matches, words, pieces, *layout, (partition, partitions));
-                    let (mut memory, mut done) = (memory(), 0);
-                    loop {
-                        let read = count(&mut memory, &mut pass, &mut sums);
-                        done += read as u64;
-                        if read == 0 || done >= OFTEN {
-                            watch.advance(std::mem::take(&mut done))?;
-                        }
-                        if read == 0 {
-                            return Ok(sums);
-                        }
-                    }
+                    let mut memory = memory();
+                    watch.repeat(OFTEN, || count(&mut memory, &mut pass, &mut sums))?;
+                    Ok(sums)
                 };
                 let sums: Vec<Vec<f32>> = matches.par_iter_mut().enumerate().map(of).collect::<Result<_>>()?;
                 for sums in sums {

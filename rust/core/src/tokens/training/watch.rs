@@ -63,6 +63,24 @@ impl Watch<'_> {
         if self.is_stopped() { Err(interrupted()) } else { Ok(()) }
     }
 
+    /// Repeats `work`, which returns how many steps it did, until it does none. Notes them when there are `often` or more.
+    ///
+    /// # Errors
+    /// The work must stop.
+    pub fn repeat(&self, often: u64, mut work: impl FnMut() -> usize) -> Result<()> {
+        let mut done = 0;
+        loop {
+            let steps = work();
+            done += steps as u64;
+            if steps == 0 || done >= often {
+                self.advance(std::mem::take(&mut done))?;
+            }
+            if steps == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Whether the work must stop.
     #[inline]
     pub fn is_stopped(&self) -> bool {

@@ -230,17 +230,9 @@ impl<'a> Choice<'a> {
             let of = |partition: usize| {
                 let mut sums = vec![0.0; pieces.scores.len()];
                 let mut words = Words { all: self.words, pieces, next: partition, partitions };
-                let (mut memory, mut done) = (memory(), 0);
-                loop {
-                    let read = count(&mut memory, &mut words, &mut sums);
-                    done += read as u64;
-                    if read == 0 || done >= OFTEN {
-                        watch.advance(std::mem::take(&mut done))?;
-                    }
-                    if read == 0 {
-                        return Ok(sums);
-                    }
-                }
+                let mut memory = memory();
+                watch.repeat(OFTEN, || count(&mut memory, &mut words, &mut sums))?;
+                Ok(sums)
             };
             let mut total = vec![0.0; pieces.scores.len()];
             for first in (0..partitions).step_by(together) {
