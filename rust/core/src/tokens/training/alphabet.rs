@@ -81,6 +81,11 @@ impl Alphabet {
         self.kinds.get(c as usize).copied().flatten()
     }
 
+    /// Whether all characters of a word have pieces.
+    pub fn has_all(&self, word: &[u8]) -> bool {
+        chars(word).all(|c| self.contains(c))
+    }
+
     /// Writes `word` to `out` with [`UNKNOWN`] in place of each character without a piece.
     pub fn replace(&self, word: &[u8], out: &mut Vec<u8>) {
         out.clear();

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::Options;
 use super::candidates::is_start;
-use super::lattice::Lattice;
+use super::lattice::{Lattice, UNKNOWN};
 use super::lattices::Lattices;
 use super::lines::Counted;
 use super::matches::{Layout, Matches, Pass};
@@ -153,7 +153,7 @@ impl<'a> Trainer<'a> {
     fn expect(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<Vec<f32>> {
         let table = &*TABLE;
         self.sums(model, progress, Lattices::default, |lattices, pass, sums| {
-            let words = lattices.fill(|edges, base| pass.next(edges, base));
+            let words = lattices.fill(|edges| pass.next(edges));
             lattices.add_expected(sums, table);
             words
         })
@@ -162,9 +162,8 @@ impl<'a> Trainer<'a> {
     /// How often each piece occurs in the best segmentation of the text.
     fn occurrences(&mut self, model: &mut Model, progress: &mut dyn Progress) -> Result<Vec<f32>> {
         self.sums(model, progress, Lattice::default, |lattice, pass, sums| {
-            let Some(count) = lattice.fill_with(|edges| pass.next(edges, 0)) else { return 0 };
-            let last = lattice.find_best().last;
-            lattice.pieces_to(last, |piece| sums[piece as usize] += count);
+            let Some((count, last)) = lattice.next_best(|edges| pass.next(edges)) else { return 0 };
+            lattice.pieces_to(last, |piece| sums[if piece == UNKNOWN { 0 } else { piece as usize }] += count);
             1
         })
     }
@@ -182,7 +181,7 @@ impl<'a> Trainer<'a> {
                 if occurs[piece] == 0.0 {
                     return Ok(Verdict::Beaten);
                 }
-                lattice.fill(|edges| pieces.segment(pieces.piece(piece), edges, 0, |_, _, _| {}));
+                lattice.fill(|edges| pieces.segment(pieces.piece(piece), edges));
                 Ok(rivals.judge(lattice, piece as u32))
             };
             (0..pieces.len()).into_par_iter().map_init(Default::default, judge).collect()
@@ -244,7 +243,7 @@ fn reachable(model: &Model, watch: &Watch) -> Result<Vec<u32>> {
     let mut kept = Vec::with_capacity(model.len());
     for number in 0..model.len() {
         watch.advance(1)?;
-        lattice.fill(|edges| model.segment(model.piece(number), edges, 0, |_, _, _| {}));
+        lattice.fill(|edges| model.segment(model.piece(number), edges));
         let whole = lattice
             .edges()
             .iter()

@@ -1,5 +1,6 @@
 //! Byte strings in one buffer, and numbers for distinct ones.
 
+use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Byte strings in one buffer.
@@ -45,19 +46,10 @@ impl Strings {
 }
 
 /// Distinct byte strings, numbered in the order in which they came.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Interner {
     strings: Strings,
-    /// An open-addressed table of numbers, and [`FREE`].
-    slots: Vec<u32>,
-}
-
-const FREE: u32 = u32::MAX;
-
-impl Default for Interner {
-    fn default() -> Self {
-        Self { strings: Strings::default(), slots: vec![FREE; 1 << 10] }
-    }
+    numbers: HashTable<u32>,
 }
 
 impl Interner {
@@ -76,51 +68,18 @@ impl Interner {
         self.strings
     }
 
-    /// Returns the number of `string`, or the free slot for it.
-    #[inline]
-    fn slot(&self, string: &[u8]) -> Result<u32, usize> {
-        let mask = self.slots.len() - 1;
-        let mut slot = xxh3_64(string) as usize & mask;
-        loop {
-            match self.slots[slot] {
-                FREE => return Err(slot),
-                number if self.strings.get(number) == string => return Ok(number),
-                _ => slot = (slot + 1) & mask,
-            }
-        }
-    }
-
     /// Returns the number of `string`, which it gets if it is new.
     #[inline]
     pub fn intern(&mut self, string: &[u8]) -> u32 {
-        match self.slot(string) {
-            Ok(number) => number,
-            Err(slot) => self.add(string, slot),
+        let Self { strings, numbers } = self;
+        let hash = xxh3_64(string);
+        if let Some(&number) = numbers.find(hash, |&number| strings.get(number) == string) {
+            return number;
         }
-    }
-
-    fn add(&mut self, string: &[u8], slot: usize) -> u32 {
-        let number = self.len() as u32;
-        self.slots[slot] = number;
-        self.strings.push(string);
-        if 2 * self.len() > self.slots.len() {
-            self.grow();
-        }
+        let number = strings.len() as u32;
+        strings.push(string);
+        numbers.insert_unique(hash, number, |&number| xxh3_64(strings.get(number)));
         number
-    }
-
-    fn grow(&mut self) {
-        let mask = 2 * self.slots.len() - 1;
-        self.slots = Vec::new();
-        let mut slots = vec![FREE; mask + 1];
-        for (number, string) in (0..).zip(self.strings.iter()) {
-            let mut slot = xxh3_64(string) as usize & mask;
-            while slots[slot] != FREE {
-                slot = (slot + 1) & mask;
-            }
-            slots[slot] = number;
-        }
-        self.slots = slots;
     }
 }
 

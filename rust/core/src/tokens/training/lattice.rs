@@ -10,20 +10,35 @@ pub(super) struct Edge {
     pub score: f32,
 }
 
-/// A word whose edges were read.
+/// The number of the piece that an edge of an unknown character has in a [`Word`].
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
+/// A word that was read. Its edges are in the order of their ends, and then of their begins, if it shares edges with the
+/// word before.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Word {
     /// How often it occurs.
     pub count: f32,
     /// Its length in characters.
     pub length: u32,
+    /// How many of its first characters and edges are those of the word before, and no other edge ends at these characters.
+    pub shared: Shared,
+    /// Whether an edge has the piece [`UNKNOWN`].
+    pub has_unknown: bool,
+}
+
+/// The first characters and edges of a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Shared {
+    pub length: u32,
+    pub edges: u32,
 }
 
 /// The edges of one word, and working memory.
 #[derive(Debug, Default)]
 pub(super) struct Lattice {
     length: u32,
-    /// By begin, then by length; the edge of an unknown character comes last at its place.
+    /// By begin, then by length, the edge of an unknown character last at its place; or as a [`Word`] has them.
     edges: Vec<Edge>,
     /// Edges by end, each list in the order of `edges`: where the list of each place begins.
     end_starts: Vec<u32>,
@@ -69,12 +84,12 @@ impl Lattice {
         self.length = read(&mut self.edges);
     }
 
-    /// Like [`Lattice::fill`], but `read` may return `None`. Returns the count of the word.
-    pub fn fill_with(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> Option<Word>) -> Option<f32> {
-        self.edges.clear();
+    /// Finds the best path of the next word, and returns the count of the word and the last edge of the path. `read` makes
+    /// the edges of the word from those of the word before, or returns `None`.
+    pub fn next_best(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> Option<Word>) -> Option<(f32, u32)> {
         let word = read(&mut self.edges)?;
         self.length = word.length;
-        Some(word.count)
+        Some((word.count, self.find_best_after(word.shared).1))
     }
 
     /// The edges.
@@ -100,12 +115,30 @@ impl Lattice {
 
     /// Finds the best path. Of paths with equal scores, the first edges decide, as in `SentencePiece`.
     pub fn find_best(&mut self) -> BestPath {
+        let (score, last) = self.find_best_after(Shared::default());
+        let Self { edges, best, arrivals, length, .. } = self;
+        let end = &arrivals[*length as usize];
+        let mut lead = end.best - end.second;
+        let mut edge = last;
+        while edge != NONE {
+            let arrival = &arrivals[edges[edge as usize].begin as usize];
+            if arrival.edge != NONE {
+                lead = lead.min(arrival.best - arrival.second);
+            }
+            edge = best[edge as usize].1;
+        }
+        BestPath { score, last, lead }
+    }
+
+    /// Finds the best path if what is known of the first edges of the word before is still valid. Returns its score and last
+    /// edge.
+    fn find_best_after(&mut self, shared: Shared) -> (f32, u32) {
         let Self { edges, best, arrivals, .. } = self;
         let length = self.length as usize;
-        best.clear();
-        arrivals.clear();
+        best.truncate(shared.edges as usize);
+        arrivals.truncate(if shared.edges == 0 { 0 } else { shared.length as usize + 1 });
         arrivals.resize(length + 1, NOWHERE);
-        for (number, edge) in edges.iter().enumerate() {
+        for (number, edge) in edges.iter().enumerate().skip(best.len()) {
             let (score, before) = if edge.begin == 0 {
                 (0.0 + edge.score, NONE)
             } else {
@@ -123,17 +156,7 @@ impl Lattice {
             }
         }
         let end = Edge { begin: self.length, end: self.length, piece: 0, score: 0.0 };
-        let (score, last) = arrivals[length].extend(&end, edges, best);
-        let mut lead = arrivals[length].best - arrivals[length].second;
-        let mut edge = last;
-        while edge != NONE {
-            let arrival = &arrivals[edges[edge as usize].begin as usize];
-            if arrival.edge != NONE {
-                lead = lead.min(arrival.best - arrival.second);
-            }
-            edge = best[edge as usize].1;
-        }
-        BestPath { score, last, lead }
+        arrivals[length].extend(&end, edges, best)
     }
 
     /// The score of the best path that ends with this edge, after [`Lattice::find_best`].

@@ -155,17 +155,18 @@ impl Lines {
     /// As for [`Lines::new`].
     pub fn replace_rare(&mut self, alphabet: &Alphabet, watch: &Watch) -> Result<()> {
         let mut numbers: Vec<u32> = (0..self.words.len() as u32).collect();
+        let words = self.words();
+        let rare: Vec<u32> =
+            numbers.par_iter().copied().filter(|&number| !alphabet.has_all(words.get(number))).collect();
+        watch.advance(0)?;
         let mut word = Vec::new();
-        for number in &mut numbers {
-            if u64::from(*number) % OFTEN == 0 {
+        for (place, number) in (1..).zip(rare) {
+            if place % OFTEN == 0 {
                 watch.advance(0)?;
             }
-            let old = self.words().get(*number);
-            alphabet.replace(old, &mut word);
-            if word != old {
-                let count = std::mem::take(&mut self.counts[*number as usize]);
-                *number = self.add_word(&word, count);
-            }
+            alphabet.replace(self.words().get(number), &mut word);
+            let count = std::mem::take(&mut self.counts[number as usize]);
+            numbers[number as usize] = self.add_word(&word, count);
         }
         for part in &mut self.parts {
             for number in &mut part.numbers {

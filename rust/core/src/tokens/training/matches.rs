@@ -1,15 +1,20 @@
 //! The pieces in the words of a partition. They are found once. Later passes only renumber and remove them.
+//!
+//! Words that occur equally often are sorted, so a word often begins like the one before it in its partition. The edges
+//! within the characters that both have are not found, kept or renumbered again.
 
-use super::lattice::{Edge, Word};
+use super::candidates::is_start;
+use super::lattice::{Edge, Shared, UNKNOWN, Word};
 use super::lines::Counted;
 use super::model::{Change, GONE, Model};
+use crate::tokens::tokenizer::normalizer::char_length;
 
 /// How many numbers are kept in memory, of four bytes each, in all partitions together. Other words are searched each
 /// time. For 10 million lines, 40 million numbers took a third more CPU time and 230 MB less.
 const MOST: usize = 96 << 20;
 
-/// How an edge is packed into 32 bits: the piece's number, its length in characters, and whether it is the first at its
-/// place.
+/// How an edge is packed into 32 bits: the piece's number, its length in characters, and whether it is the first that
+/// ends at its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     length_bits: u32,
@@ -20,14 +25,15 @@ pub(super) struct Layout {
 /// The pieces in the first words of a partition.
 #[derive(Debug, Default)]
 pub(super) struct Matches {
-    /// For each word its number of edges, its count as float32 bits, and the edges.
+    /// For each word the number of its own edges, its count as float32 bits, the number of characters that it shares with
+    /// the word before, and its own edges.
     packed: Vec<u32>,
     /// How many words `packed` has.
     words: usize,
 }
 
 /// The numbers before the edges of a word.
-const HEADER: usize = 2;
+const HEADER: usize = 3;
 
 impl Layout {
     /// The layout for so many partitions and pieces, of which the longest has so many characters.
@@ -60,6 +66,19 @@ pub(super) struct Pass<'a> {
     from: usize,
     to: usize,
     keeps: bool,
+    /// The first end of an edge of an unknown character in the last word, or [`UNKNOWN`].
+    unknown_end: u32,
+    found: Found,
+}
+
+/// What was found in the last word that was searched, and working memory.
+#[derive(Debug, Default)]
+struct Found {
+    /// By character: the byte at which the search for pieces that begin there ended.
+    reached: Vec<u32>,
+    /// Edges by begin, and how many there are by end.
+    edges: Vec<Edge>,
+    by_end: Vec<u32>,
 }
 
 impl<'a> Pass<'a> {
@@ -72,75 +91,116 @@ impl<'a> Pass<'a> {
         (partition, partitions): (usize, usize),
     ) -> Self {
         let known = matches.words;
-        Self { matches, words, model, layout, next: partition, partitions, read: 0, known, from: 0, to: 0, keeps: true }
+        Self {
+            matches,
+            words,
+            model,
+            layout,
+            next: partition,
+            partitions,
+            read: 0,
+            known,
+            from: 0,
+            to: 0,
+            keeps: true,
+            unknown_end: UNKNOWN,
+            found: Found::default(),
+        }
     }
 
-    /// Appends the edges of the next word to `edges`. They begin at `base` and after it. Returns nothing if no word is
-    /// left.
+    /// Makes the edges of the next word from those of the word before. Returns nothing if no word is left.
     #[inline]
-    pub fn next(&mut self, edges: &mut Vec<Edge>, base: u32) -> Option<Word> {
+    pub fn next(&mut self, edges: &mut Vec<Edge>) -> Option<Word> {
         if self.next >= self.words.len() {
             if self.read == self.known {
                 self.matches.packed.truncate(self.to);
             }
             return None;
         }
-        let word = if self.read < self.known { self.update(edges, base) } else { self.search(edges, base) };
+        let word = if self.read < self.known { self.update(edges) } else { self.search(edges) };
         self.next += self.partitions;
         self.read += 1;
         Some(word)
     }
 
+    /// Removes the edges that end after the first characters of the word before.
+    #[inline]
+    fn share(&mut self, length: u32, edges: &mut Vec<Edge>) -> Shared {
+        let count = edges.partition_point(|edge| edge.end <= length);
+        edges.truncate(count);
+        if self.unknown_end > length {
+            self.unknown_end = UNKNOWN;
+        }
+        Shared { length, edges: count as u32 }
+    }
+
     /// Reads the edges of a word, and writes them again with the pieces that are left and their numbers.
     #[inline]
-    fn update(&mut self, edges: &mut Vec<Edge>, base: u32) -> Word {
-        let Self { matches: Matches { packed, .. }, model, layout, from, to, .. } = self;
+    fn update(&mut self, edges: &mut Vec<Edge>) -> Word {
+        let [count, times, shared] = [0, 1, 2].map(|place| self.matches.packed[self.from + place]);
+        let shared = self.share(shared, edges);
+        let Self { matches: Matches { packed, .. }, model, layout, from, to, unknown_end, .. } = self;
         let changes = model.changes();
-        let (count, times) = (packed[*from] as usize, packed[*from + 1]);
-        let first = *from + HEADER;
-        let head = *to;
+        let (first, head) = (*from + HEADER, *to);
         let start = edges.len();
-        edges.resize(start + count, Edge::default());
+        edges.resize(start + count as usize, Edge::default());
         let out = &mut edges[start..];
         let unknown = model.len() as u32;
-        let (mut place, mut kept, mut is_first) = (base.wrapping_sub(1), 0, 0);
+        let (mut end, mut kept, mut is_first) = (shared.length, 0, 0);
         // No branch depends on which pieces are left.
-        for at in first..first + count {
+        for at in first..first + count as usize {
             let old = packed[at];
             let Change { piece, score } = changes[(old >> (layout.length_bits + 1)) as usize];
             let length = old >> 1 & ((1 << layout.length_bits) - 1);
             let keeps = u32::from(piece != GONE);
             is_first |= old & 1;
-            place = place.wrapping_add(is_first & keeps);
+            end += is_first & keeps;
             packed[head + HEADER + kept] = layout.pack(piece, length, is_first);
-            let of = if piece == unknown { 0 } else { piece };
-            out[kept] = Edge { begin: place, end: place.wrapping_add(length), piece: of, score };
+            let is_unknown = piece == unknown;
+            *unknown_end = (*unknown_end).min(if is_unknown { end } else { UNKNOWN });
+            let of = if is_unknown { UNKNOWN } else { piece };
+            out[kept] = Edge { begin: end.wrapping_sub(length), end, piece: of, score };
             kept += keeps as usize;
             is_first &= keeps ^ 1;
         }
         edges.truncate(start + kept);
-        (packed[head], packed[head + 1]) = (kept as u32, times);
-        *from = first + count;
+        packed[head..head + HEADER].copy_from_slice(&[kept as u32, times, shared.length]);
+        *from = first + count as usize;
         *to = head + HEADER + kept;
-        if model.lost_characters() {
-            put_unknown_last(&mut edges[start..], &mut packed[head + HEADER..*to], unknown, *layout);
-        }
-        Word { count: f32::from_bits(times), length: place.wrapping_add(1) - base }
+        self.found.reached.clear();
+        Word { count: f32::from_bits(times), length: end, shared, has_unknown: self.unknown_end != UNKNOWN }
     }
 
     /// Finds the pieces of a word.
-    fn search(&mut self, edges: &mut Vec<Edge>, base: u32) -> Word {
-        let Self { matches: Matches { packed, words: kept }, words, model, layout, to, .. } = self;
+    fn search(&mut self, edges: &mut Vec<Edge>) -> Word {
+        let (word, count) = self.words.get(self.next);
+        let count = count as f32;
+        let before = if self.read > 0 { self.words.get(self.next - self.partitions).0 } else { &[] };
+        let mut same = word.iter().zip(before).take_while(|(a, b)| a == b).count();
+        while same < word.len() && !is_start(word[same]) {
+            same -= 1;
+        }
+        let characters = word[..same].iter().filter(|&&byte| is_start(byte)).count();
+        let shared = self.share(characters as u32, edges);
+        let length = self.found.search(word, same, shared.length, self.model);
+        let Self { matches: Matches { packed, words: kept }, model, layout, to, unknown_end, .. } = self;
         if self.read == self.known {
             packed.truncate(*to);
         }
-        let (word, count) = words.get(self.next);
-        let count = count as f32;
         let (head, start) = (packed.len(), edges.len());
-        packed.extend([0, count.to_bits()]);
-        let length = model.segment(word, edges, base, |piece, length, is_first| {
-            packed.push(layout.pack(piece, length, u32::from(is_first)));
-        });
+        packed.extend([0, count.to_bits(), shared.length]);
+        let unknown = model.len() as u32;
+        let mut end = shared.length;
+        self.found.sort(shared.length, length, edges);
+        for edge in &mut edges[start..] {
+            let is_first = u32::from(edge.end > end);
+            end = edge.end;
+            packed.push(layout.pack(edge.piece, end - edge.begin, is_first));
+            if edge.piece == unknown {
+                edge.piece = UNKNOWN;
+                *unknown_end = (*unknown_end).min(end);
+            }
+        }
         self.keeps &= packed.len() <= layout.most;
         if self.keeps {
             packed[head] = (edges.len() - start) as u32;
@@ -148,24 +208,64 @@ impl<'a> Pass<'a> {
         } else {
             packed.truncate(head);
         }
-        Word { count, length }
+        Word { count, length, shared, has_unknown: self.unknown_end != UNKNOWN }
     }
 }
 
-/// Moves the edge of an unknown character after the others at its place, if it is the first there.
-fn put_unknown_last(edges: &mut [Edge], packed: &mut [u32], unknown: u32, layout: Layout) {
-    let mut start = 0;
-    while start < edges.len() {
-        let place = edges[start].begin;
-        let count = edges[start..].iter().take_while(|edge| edge.begin == place).count();
-        let (edges, packed) = (&mut edges[start..start + count], &mut packed[start..start + count]);
-        if packed[0] >> (layout.length_bits + 1) == unknown {
-            packed[0] &= !1;
-            edges.rotate_left(1);
-            packed.rotate_left(1);
-            packed[0] |= 1;
+impl Found {
+    /// Finds the edges of `word` that end after the `same` bytes or `characters` that it shares with the word before.
+    /// Returns its length in characters.
+    fn search(&mut self, word: &[u8], same: usize, characters: u32, model: &Model) -> u32 {
+        let Self { reached, edges, .. } = self;
+        edges.clear();
+        let (mut at, mut begin) = (0, 0);
+        while at < word.len() {
+            // Nothing new is found if the search ended within the shared bytes.
+            let known = reached.get(begin as usize).is_some_and(|&reached| (reached as usize) < same);
+            if begin >= characters || !known {
+                let mut has_one = begin < characters;
+                let more = model.each(&word[at..], |length, piece, score| {
+                    has_one |= length == 1;
+                    let end = begin + length;
+                    if end > characters {
+                        edges.push(Edge { begin, end, piece, score });
+                    }
+                });
+                if !has_one {
+                    let (piece, score) = (model.len() as u32, model.unknown_score());
+                    edges.push(Edge { begin, end: begin + 1, piece, score });
+                }
+                if reached.len() <= begin as usize {
+                    reached.resize(begin as usize + 1, 0);
+                }
+                reached[begin as usize] = (at + more) as u32;
+            }
+            at += char_length(word[at]).min(word.len() - at);
+            begin += 1;
         }
-        start += count;
+        begin
+    }
+
+    /// Appends the edges that were found, sorted by their ends, to `edges`. They end after so many characters of a word of
+    /// this length.
+    fn sort(&mut self, characters: u32, length: u32, edges: &mut Vec<Edge>) {
+        let Self { edges: found, by_end, .. } = self;
+        by_end.clear();
+        by_end.resize((length - characters + 1) as usize, 0);
+        for edge in &*found {
+            by_end[(edge.end - characters) as usize] += 1;
+        }
+        // Where the edges of the next end begin.
+        let mut next = edges.len() as u32;
+        for count in by_end.iter_mut() {
+            next += std::mem::replace(count, next);
+        }
+        edges.resize(next as usize, Edge::default());
+        for edge in found {
+            let place = &mut by_end[(edge.end - characters) as usize];
+            edges[*place as usize] = *edge;
+            *place += 1;
+        }
     }
 }
 
@@ -173,6 +273,7 @@ fn put_unknown_last(edges: &mut [Edge], packed: &mut [u32], unknown: u32, layout
 mod tests {
     use super::*;
     use crate::tokens::training::candidates::Scored;
+    use crate::tokens::training::lattice::Lattice;
     use crate::tokens::training::lattices::Lattices;
     use crate::tokens::training::lines;
     use crate::tokens::training::softplus::TABLE;
@@ -181,24 +282,30 @@ mod tests {
     /// All words of a pass: their edges and lengths.
     fn edges(matches: &mut Matches, words: &Counted, model: &Model, layout: Layout) -> Vec<(Vec<Edge>, Word)> {
         let mut pass = Pass::new(matches, words, model, layout, (0, 1));
-        let mut all = Vec::new();
-        loop {
-            let mut edges = Vec::new();
-            let Some(word) = pass.next(&mut edges, 7) else { return all };
-            all.push((edges, word));
+        let (mut all, mut edges) = (Vec::new(), Vec::new());
+        while let Some(word) = pass.next(&mut edges) {
+            all.push((edges.clone(), word));
         }
+        all
+    }
+
+    /// The edges of a word as `SentencePiece` finds them.
+    fn segmented(word: &[u8], model: &Model) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        model.segment(word, &mut edges);
+        edges
     }
 
     /// What [`Lattices::add_expected`] adds, edge by edge as `SentencePiece` does.
-    fn expect(edges: &[Edge], word: Word, expected: &mut [f32]) {
-        let places = 7 + word.length as usize + 1;
+    fn expect(edges: &[Edge], count: f32, expected: &mut [f32]) {
+        let places = edges.last().unwrap().end as usize + 1;
         let (mut forward, mut backward) = (vec![f32::NEG_INFINITY; places], vec![f32::NEG_INFINITY; places]);
-        (forward[7], backward[places - 1]) = (0.0, 0.0);
+        (forward[0], backward[places - 1]) = (0.0, 0.0);
         for edge in edges {
             let sum = edge.score + forward[edge.begin as usize];
             forward[edge.end as usize] = TABLE.log_sum(forward[edge.end as usize], sum);
         }
-        for place in (7..places as u32).rev() {
+        for place in (0..places as u32).rev() {
             for edge in edges.iter().filter(|edge| edge.begin == place) {
                 let sum = edge.score + backward[edge.end as usize];
                 backward[place as usize] = TABLE.log_sum(backward[place as usize], sum);
@@ -207,8 +314,19 @@ mod tests {
         for edge in edges {
             let log = forward[edge.begin as usize] + edge.score + backward[edge.end as usize] - forward[places - 1];
             let expected = &mut expected[edge.piece as usize];
-            *expected = TABLE.add_exp(*expected, f64::from(word.count), log);
+            *expected = TABLE.add_exp(*expected, f64::from(count), log);
         }
+    }
+
+    /// What the best segmentation adds.
+    fn count_best(edges: &[Edge], count: f32, sums: &mut [f32]) {
+        let mut lattice = Lattice::default();
+        lattice.fill(|it| {
+            it.extend_from_slice(edges);
+            edges.last().unwrap().end
+        });
+        let best = lattice.find_best();
+        lattice.pieces_to(best.last, |piece| sums[piece as usize] += count);
     }
 
     proptest! {
@@ -233,16 +351,33 @@ mod tests {
                 let found = edges(&mut Matches::default(), &words, &model, layout);
                 prop_assert_eq!(&kept, &found);
                 model.forget_changes();
-                let (mut expected, mut sums) = (vec![0.0; model.len()], vec![0.0; model.len()]);
+                let (mut expected, mut occurs) = (vec![0.0; model.len()], vec![0.0; model.len()]);
+                for (place, (edges, word)) in kept.into_iter().enumerate() {
+                    let all = segmented(words.get(place).0, &model);
+                    expect(&all, word.count, &mut expected);
+                    count_best(&all, word.count, &mut occurs);
+                    let sorted = |edges: &[Edge]| {
+                        let mut edges: Vec<_> = edges.iter().map(|it| (it.end, it.begin, it.score.to_bits())).collect();
+                        edges.sort_unstable();
+                        edges
+                    };
+                    prop_assert_eq!(sorted(&edges), sorted(&all));
+                    prop_assert!(edges.is_sorted_by_key(|edge| (edge.end, edge.begin)));
+                    prop_assert_eq!(word.has_unknown, edges.iter().any(|edge| edge.piece == UNKNOWN));
+                }
+                let (mut sums, mut best) = (vec![0.0; model.len()], vec![0.0; model.len()]);
                 let mut lattices = Lattices::default();
                 let mut pass = Pass::new(&mut matches, &words, &model, layout, (0, 1));
-                while lattices.fill(|edges, base| pass.next(edges, base)) > 0 {
+                while lattices.fill(|edges| pass.next(edges)) > 0 {
                     lattices.add_expected(&mut sums, &TABLE);
                 }
-                for (edges, word) in kept {
-                    expect(&edges, word, &mut expected);
-                }
                 prop_assert_eq!(sums, expected);
+                let mut lattice = Lattice::default();
+                let mut pass = Pass::new(&mut matches, &words, &model, layout, (0, 1));
+                while let Some((count, last)) = lattice.next_best(|edges| pass.next(edges)) {
+                    lattice.pieces_to(last, |piece| best[if piece == UNKNOWN { 0 } else { piece as usize }] += count);
+                }
+                prop_assert_eq!(best, occurs);
                 // Scores and order change too.
                 let mut left: Vec<u32> = (0..model.len() as u32).filter(|piece| removal >> (piece % 64) & 1 == 0).collect();
                 if left.is_empty() {

@@ -24,7 +24,6 @@ pub(super) struct Model {
     lowest: f32,
     /// What became of the pieces since the text was last read, and of the unknown character after them.
     changes: Vec<Change>,
-    lost_characters: bool,
 }
 
 /// The number that a piece has now, or [`GONE`], and its score.
@@ -56,7 +55,6 @@ impl Model {
             positions,
             lowest: 0.0,
             changes: Vec::new(),
-            lost_characters: false,
         };
         model.set((0..count).collect(), scores);
         model.forget_changes();
@@ -88,30 +86,35 @@ impl Model {
         self.lowest - 10.0
     }
 
-    /// Appends the edges of a word or piece to `edges`, beginning at `base`, and returns its length in characters. Calls
-    /// `visit` for each with the number of its piece, its length, and whether it is the first at its place. An unknown
-    /// character has the number after all pieces. `SentencePiece`'s trainer counts it as its first piece.
-    pub fn segment(&self, word: &[u8], edges: &mut Vec<Edge>, base: u32, mut visit: impl FnMut(u32, u32, bool)) -> u32 {
-        let (mut at, mut begin) = (0, base);
+    /// Appends the edges of a piece to `edges`, and returns its length in characters. Like `SentencePiece`'s trainer, it
+    /// counts an unknown character as the first piece.
+    pub fn segment(&self, word: &[u8], edges: &mut Vec<Edge>) -> u32 {
+        let (mut at, mut begin) = (0, 0);
         while at < word.len() {
-            let (mut has_one, mut is_first) = (false, true);
-            self.finder.each(&word[at..], |length, position| {
-                let Change { piece, score } = self.pieces[position as usize];
-                if piece != GONE {
-                    has_one |= length == 1;
-                    edges.push(Edge { begin, end: begin + length, piece, score });
-                    visit(piece, length, is_first);
-                    is_first = false;
-                }
+            let mut has_one = false;
+            self.each(&word[at..], |length, piece, score| {
+                has_one |= length == 1;
+                edges.push(Edge { begin, end: begin + length, piece, score });
             });
             if !has_one {
                 edges.push(Edge { begin, end: begin + 1, piece: 0, score: self.unknown_score() });
-                visit(self.len() as u32, 1, is_first);
             }
             at += char_length(word[at]).min(word.len() - at);
             begin += 1;
         }
-        begin - base
+        begin
+    }
+
+    /// Calls `visit` with the length in characters, the number and the score of each piece with which `text` begins, the
+    /// shortest first. Returns how many bytes seeds have in common with `text`.
+    #[inline]
+    pub fn each(&self, text: &[u8], mut visit: impl FnMut(u32, u32, f32)) -> usize {
+        self.finder.each(text, |length, position| {
+            let Change { piece, score } = self.pieces[position as usize];
+            if piece != GONE {
+                visit(length, piece, score);
+            }
+        })
     }
 
     /// What became of the pieces since [`Model::forget_changes`].
@@ -119,17 +122,11 @@ impl Model {
         &self.changes
     }
 
-    /// Whether pieces of one character were removed since then.
-    pub fn lost_characters(&self) -> bool {
-        self.lost_characters
-    }
-
     /// Begins to note changes.
     pub fn forget_changes(&mut self) {
         self.changes.clear();
         self.changes.extend(self.scores.iter().zip(0..).map(|(&score, piece)| Change { piece, score }));
         self.changes.push(Change { piece: self.len() as u32, score: self.unknown_score() });
-        self.lost_characters = false;
     }
 
     /// Replaces the pieces by others of the seeds.
@@ -151,7 +148,6 @@ impl Model {
             };
             *change = self.pieces[self.positions[seed as usize] as usize];
             if change.piece == GONE && is_character(self.strings.get(seed)) {
-                self.lost_characters = true;
                 *change = unknown;
             }
         }
@@ -226,19 +222,20 @@ impl Finder {
     }
 
     /// Calls `visit` with the length in characters and the position of each seed with which `text` begins, the shortest
-    /// first.
+    /// first. Returns how many bytes seeds have in common with `text`.
     #[inline]
-    fn each(&self, text: &[u8], mut visit: impl FnMut(u32, u32)) {
+    fn each(&self, text: &[u8], mut visit: impl FnMut(u32, u32)) -> usize {
         let (trie, base) = &self.tries[usize::from(self.by_byte[usize::from(text[0])])];
         let (mut cursor, mut length) = (trie.root(), 0);
-        for &byte in text {
-            let Some(next) = trie.next(cursor, byte) else { break };
+        for (place, &byte) in text.iter().enumerate() {
+            let Some(next) = trie.next(cursor, byte) else { return place };
             cursor = next;
             length += u32::from(is_start(byte));
             if cursor.has_value() {
                 visit(length, base + cursor.position());
             }
         }
+        text.len()
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::Options;
 use super::super::alphabet::Alphabet;
 use super::super::candidates::{Scored, is_start};
 use super::super::em::digamma;
-use super::super::lattice::{Edge, Lattice, Word};
+use super::super::lattice::{Edge, Lattice, Shared, Word};
 use super::super::lattices::Lattices;
 use super::super::lines::Counted;
 use super::super::softplus::TABLE;
@@ -165,7 +165,7 @@ impl<'a> Choice<'a> {
     ) -> Result<Pieces> {
         let table = &*TABLE;
         let expected = self.sums(&pieces, progress, Lattices::default, |lattices, words, sums| {
-            let read = lattices.fill(|edges, base| words.next(edges, base));
+            let read = lattices.fill(|edges| words.next(edges));
             lattices.add_expected(sums, table);
             read
         })?;
@@ -189,7 +189,7 @@ impl<'a> Choice<'a> {
                 if occurs[number] == 0.0 {
                     return Ok(0.0);
                 }
-                lattice.fill(|edges| pieces.segment(&pieces.new[place], edges, 0, Some(number as u32)));
+                lattice.fill(|edges| pieces.segment(&pieces.new[place], edges, Some(number as u32)));
                 let without = lattice.find_best();
                 let mut tokens = 0;
                 lattice.pieces_to(without.last, |_| tokens += 1);
@@ -208,8 +208,7 @@ impl<'a> Choice<'a> {
     /// How often each piece occurs in the best segmentation of the text.
     fn occurrences(&self, pieces: &Pieces, progress: &mut dyn Progress) -> Result<Vec<f32>> {
         self.sums(pieces, progress, Lattice::default, |lattice, words, sums| {
-            let Some(count) = lattice.fill_with(|edges| words.next(edges, 0)) else { return 0 };
-            let last = lattice.find_best().last;
+            let Some((count, last)) = lattice.next_best(|edges| words.next(edges)) else { return 0 };
             lattice.pieces_to(last, |piece| sums[piece as usize] += count);
             1
         })
@@ -256,23 +255,23 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// Appends the edges of the next word to `edges`, beginning at `base`.
-    fn next(&mut self, edges: &mut Vec<Edge>, base: u32) -> Option<Word> {
+    /// Replaces `edges` by those of the next word.
+    fn next(&mut self, edges: &mut Vec<Edge>) -> Option<Word> {
         if self.next >= self.all.len() {
             return None;
         }
         let (word, count) = self.all.get(self.next);
         self.next += self.partitions;
-        let length = self.pieces.segment(word, edges, base, None);
-        Some(Word { count: count as f32, length })
+        edges.clear();
+        let length = self.pieces.segment(word, edges, None);
+        Some(Word { count: count as f32, length, shared: Shared::default(), has_unknown: false })
     }
 }
 
 impl Pieces {
-    /// Appends the edges of a word to `edges`, all but those of one piece, beginning at `base`. Returns its length in
-    /// characters.
-    fn segment(&self, word: &[u8], edges: &mut Vec<Edge>, base: u32, without: Option<u32>) -> u32 {
-        let (mut at, mut begin) = (0, base);
+    /// Appends the edges of a word to `edges`, all but those of one piece. Returns its length in characters.
+    fn segment(&self, word: &[u8], edges: &mut Vec<Edge>, without: Option<u32>) -> u32 {
+        let (mut at, mut begin) = (0, 0);
         while at < word.len() {
             let (mut cursor, mut end) = (self.trie.root(), begin);
             let mut has_one = false;
@@ -292,6 +291,6 @@ impl Pieces {
             at += char_length(word[at]).min(word.len() - at);
             begin += 1;
         }
-        begin - base
+        begin
     }
 }
