@@ -26,6 +26,7 @@ pub mod read;
 mod rivals;
 mod rule;
 mod sample;
+mod search;
 mod seeds;
 mod softplus;
 mod spool;

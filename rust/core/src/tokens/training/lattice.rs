@@ -13,21 +13,20 @@ pub(super) struct Edge {
 /// The number of the piece that an edge of an unknown character has in a [`Word`].
 pub(super) const UNKNOWN: u32 = u32::MAX;
 
-/// A word that was read. Its edges are in the order of their ends, and then of their begins, if it shares edges with the
-/// word before.
+/// A word that was read. If it shares edges with the word before, they are sorted by their ends and then by their begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Word {
     /// How often it occurs.
     pub count: f32,
     /// Its length in characters.
     pub length: u32,
-    /// How many of its first characters and edges are those of the word before, and no other edge ends at these characters.
+    /// The first characters and edges, which are those of the word before. All other edges end after these characters.
     pub shared: Shared,
     /// Whether an edge has the piece [`UNKNOWN`].
     pub has_unknown: bool,
 }
 
-/// The first characters and edges of a word.
+/// How many of the first characters and edges of a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Shared {
     pub length: u32,
@@ -38,6 +37,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Lattice {
     length: u32,
+    /// The first characters and edges whose best paths are known.
+    known: Shared,
     /// By begin, then by length, the edge of an unknown character last at its place; or as a [`Word`] has them.
     edges: Vec<Edge>,
     /// Edges by end, each list in the order of `edges`: where the list of each place begins.
@@ -81,6 +82,7 @@ impl Lattice {
     /// Replaces the edges. `read` appends the edges of a word and returns its length in characters.
     pub fn fill(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> u32) {
         self.edges.clear();
+        self.known = Shared::default();
         self.length = read(&mut self.edges);
     }
 
@@ -88,8 +90,8 @@ impl Lattice {
     /// the edges of the word from those of the word before, or returns `None`.
     pub fn next_best(&mut self, read: impl FnOnce(&mut Vec<Edge>) -> Option<Word>) -> Option<(f32, u32)> {
         let word = read(&mut self.edges)?;
-        self.length = word.length;
-        Some((word.count, self.find_best_after(word.shared).1))
+        (self.known, self.length) = (word.shared, word.length);
+        Some((word.count, self.find_best_edges().1))
     }
 
     /// The edges.
@@ -115,7 +117,7 @@ impl Lattice {
 
     /// Finds the best path. Of paths with equal scores, the first edges decide, as in `SentencePiece`.
     pub fn find_best(&mut self) -> BestPath {
-        let (score, last) = self.find_best_after(Shared::default());
+        let (score, last) = self.find_best_edges();
         let Self { edges, best, arrivals, length, .. } = self;
         let end = &arrivals[*length as usize];
         let mut lead = end.best - end.second;
@@ -130,13 +132,14 @@ impl Lattice {
         BestPath { score, last, lead }
     }
 
-    /// Finds the best path if what is known of the first edges of the word before is still valid. Returns its score and last
-    /// edge.
-    fn find_best_after(&mut self, shared: Shared) -> (f32, u32) {
+    /// Finds the best path. Returns its score and last edge.
+    fn find_best_edges(&mut self) -> (f32, u32) {
         let Self { edges, best, arrivals, .. } = self;
+        // The scores of edges may change after this.
+        let known = std::mem::take(&mut self.known);
         let length = self.length as usize;
-        best.truncate(shared.edges as usize);
-        arrivals.truncate(if shared.edges == 0 { 0 } else { shared.length as usize + 1 });
+        best.truncate(known.edges as usize);
+        arrivals.truncate(if known.edges == 0 { 0 } else { known.length as usize + 1 });
         arrivals.resize(length + 1, NOWHERE);
         for (number, edge) in edges.iter().enumerate().skip(best.len()) {
             let (score, before) = if edge.begin == 0 {

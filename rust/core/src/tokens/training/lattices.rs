@@ -74,9 +74,12 @@ impl Lattices {
     /// Replaces the words by those that `read` returns, until it returns `None` or there are enough. It makes the edges of
     /// a word from those of the word before. Returns the number of words.
     pub fn fill(&mut self, mut read: impl FnMut(&mut Vec<Edge>) -> Option<Word>) -> usize {
-        let Self { edges, begins, own, words, forward, lanes, .. } = self;
-        (edges.clear(), begins.clear(), own.clear(), words.clear(), forward.clear());
-        *lanes = [Lane::default(); LANES];
+        for numbers in [&mut self.begins, &mut self.own] {
+            numbers.clear();
+        }
+        self.edges.clear();
+        self.words.clear();
+        self.forward.clear();
         for lane in 0..LANES {
             let (first, first_own) = (self.edges.len(), self.own.len());
             // The lanes are computed at the same time, so they share nothing.

@@ -3,11 +3,10 @@
 //! Words that occur equally often are sorted, so a word often begins like the one before it in its partition. The edges
 //! within the characters that both have are not found, kept or renumbered again.
 
-use super::candidates::is_start;
-use super::lattice::{Edge, Shared, UNKNOWN, Word};
+use super::lattice::{Edge, UNKNOWN, Word};
 use super::lines::Counted;
 use super::model::{Change, GONE, Model};
-use crate::tokens::tokenizer::normalizer::char_length;
+use super::search::{Searcher, share};
 
 /// How many numbers are kept in memory, of four bytes each, in all partitions together. Other words are searched each
 /// time. For 10 million lines, 40 million numbers took a third more CPU time and 230 MB less.
@@ -68,17 +67,7 @@ pub(super) struct Pass<'a> {
     keeps: bool,
     /// The first end of an edge of an unknown character in the last word, or [`UNKNOWN`].
     unknown_end: u32,
-    found: Found,
-}
-
-/// What was found in the last word that was searched, and working memory.
-#[derive(Debug, Default)]
-struct Found {
-    /// By character: the byte at which the search for pieces that begin there ended.
-    reached: Vec<u32>,
-    /// Edges by begin, and how many there are by end.
-    edges: Vec<Edge>,
-    by_end: Vec<u32>,
+    searcher: Searcher,
 }
 
 impl<'a> Pass<'a> {
@@ -104,7 +93,7 @@ impl<'a> Pass<'a> {
             to: 0,
             keeps: true,
             unknown_end: UNKNOWN,
-            found: Found::default(),
+            searcher: Searcher::default(),
         }
     }
 
@@ -123,23 +112,13 @@ impl<'a> Pass<'a> {
         Some(word)
     }
 
-    /// Removes the edges that end after the first characters of the word before.
-    #[inline]
-    fn share(&mut self, length: u32, edges: &mut Vec<Edge>) -> Shared {
-        let count = edges.partition_point(|edge| edge.end <= length);
-        edges.truncate(count);
-        if self.unknown_end > length {
-            self.unknown_end = UNKNOWN;
-        }
-        Shared { length, edges: count as u32 }
-    }
-
     /// Reads the edges of a word, and writes them again with the pieces that are left and their numbers.
     #[inline]
     fn update(&mut self, edges: &mut Vec<Edge>) -> Word {
         let [count, times, shared] = [0, 1, 2].map(|place| self.matches.packed[self.from + place]);
-        let shared = self.share(shared, edges);
+        let shared = share(shared, edges);
         let Self { matches: Matches { packed, .. }, model, layout, from, to, unknown_end, .. } = self;
+        *unknown_end = if *unknown_end > shared.length { UNKNOWN } else { *unknown_end };
         let changes = model.changes();
         let (first, head) = (*from + HEADER, *to);
         let start = edges.len();
@@ -167,37 +146,31 @@ impl<'a> Pass<'a> {
         packed[head..head + HEADER].copy_from_slice(&[kept as u32, times, shared.length]);
         *from = first + count as usize;
         *to = head + HEADER + kept;
-        self.found.reached.clear();
+        self.searcher.forget();
         Word { count: f32::from_bits(times), length: end, shared, has_unknown: self.unknown_end != UNKNOWN }
     }
 
     /// Finds the pieces of a word.
     fn search(&mut self, edges: &mut Vec<Edge>) -> Word {
+        let Self { matches: Matches { packed, words: kept }, model, layout, to, unknown_end, .. } = self;
         let (word, count) = self.words.get(self.next);
         let count = count as f32;
         let before = if self.read > 0 { self.words.get(self.next - self.partitions).0 } else { &[] };
-        let mut same = word.iter().zip(before).take_while(|(a, b)| a == b).count();
-        while same < word.len() && !is_start(word[same]) {
-            same -= 1;
-        }
-        let characters = word[..same].iter().filter(|&&byte| is_start(byte)).count();
-        let shared = self.share(characters as u32, edges);
-        let length = self.found.search(word, same, shared.length, self.model);
-        let Self { matches: Matches { packed, words: kept }, model, layout, to, unknown_end, .. } = self;
+        let (shared, length) = self.searcher.search(word, before, model, edges);
+        *unknown_end = if *unknown_end > shared.length { UNKNOWN } else { *unknown_end };
         if self.read == self.known {
             packed.truncate(*to);
         }
-        let (head, start) = (packed.len(), edges.len());
+        let (head, start) = (packed.len(), shared.edges as usize);
         packed.extend([0, count.to_bits(), shared.length]);
         let unknown = model.len() as u32;
         let mut end = shared.length;
-        self.found.sort(shared.length, length, edges);
         for edge in &mut edges[start..] {
             let is_first = u32::from(edge.end > end);
             end = edge.end;
-            packed.push(layout.pack(edge.piece, end - edge.begin, is_first));
-            if edge.piece == unknown {
-                edge.piece = UNKNOWN;
+            let piece = if edge.piece == UNKNOWN { unknown } else { edge.piece };
+            packed.push(layout.pack(piece, end - edge.begin, is_first));
+            if piece == unknown {
                 *unknown_end = (*unknown_end).min(end);
             }
         }
@@ -208,64 +181,7 @@ impl<'a> Pass<'a> {
         } else {
             packed.truncate(head);
         }
-        Word { count, length, shared, has_unknown: self.unknown_end != UNKNOWN }
-    }
-}
-
-impl Found {
-    /// Finds the edges of `word` that end after the `same` bytes or `characters` that it shares with the word before.
-    /// Returns its length in characters.
-    fn search(&mut self, word: &[u8], same: usize, characters: u32, model: &Model) -> u32 {
-        let Self { reached, edges, .. } = self;
-        edges.clear();
-        let (mut at, mut begin) = (0, 0);
-        while at < word.len() {
-            // Nothing new is found if the search ended within the shared bytes.
-            let known = reached.get(begin as usize).is_some_and(|&reached| (reached as usize) < same);
-            if begin >= characters || !known {
-                let mut has_one = begin < characters;
-                let more = model.each(&word[at..], |length, piece, score| {
-                    has_one |= length == 1;
-                    let end = begin + length;
-                    if end > characters {
-                        edges.push(Edge { begin, end, piece, score });
-                    }
-                });
-                if !has_one {
-                    let (piece, score) = (model.len() as u32, model.unknown_score());
-                    edges.push(Edge { begin, end: begin + 1, piece, score });
-                }
-                if reached.len() <= begin as usize {
-                    reached.resize(begin as usize + 1, 0);
-                }
-                reached[begin as usize] = (at + more) as u32;
-            }
-            at += char_length(word[at]).min(word.len() - at);
-            begin += 1;
-        }
-        begin
-    }
-
-    /// Appends the edges that were found, sorted by their ends, to `edges`. They end after so many characters of a word of
-    /// this length.
-    fn sort(&mut self, characters: u32, length: u32, edges: &mut Vec<Edge>) {
-        let Self { edges: found, by_end, .. } = self;
-        by_end.clear();
-        by_end.resize((length - characters + 1) as usize, 0);
-        for edge in &*found {
-            by_end[(edge.end - characters) as usize] += 1;
-        }
-        // Where the edges of the next end begin.
-        let mut next = edges.len() as u32;
-        for count in by_end.iter_mut() {
-            next += std::mem::replace(count, next);
-        }
-        edges.resize(next as usize, Edge::default());
-        for edge in found {
-            let place = &mut by_end[(edge.end - characters) as usize];
-            edges[*place as usize] = *edge;
-            *place += 1;
-        }
+        Word { count, length, shared, has_unknown: *unknown_end != UNKNOWN }
     }
 }
 
