@@ -409,7 +409,7 @@ impl PyMasker {
 
     /// Masks the rows of int32 [rows, tokens] without the GIL. Returns a dict of arrays with two dimensions.
     ///
-    /// num_threads is the number of threads (None: one per CPU). Raises AlbertFastError and MemoryError.
+    /// num_threads is the number of threads (None: one per core). Raises AlbertFastError and MemoryError.
     #[pyo3(signature = (input_ids, *, seed, lengths=None, attention_mask=None, first_row=0, labels=false,
                         word_starts=None, num_threads=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
