@@ -164,7 +164,7 @@ class Tokenizer:
     def encode_batch(
         self, texts: Sequence[str], *, num_threads: int | None = None
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
-        """Returns the ids of many texts. It releases the GIL and uses `num_threads` threads (None: one per CPU).
+        """Returns the ids of many texts. It releases the GIL and uses `num_threads` threads (None: one per core).
 
         Returns:
             Ids, uint32 of shape [tokens], and offsets, uint64 of shape [texts + 1]. The ids of text i are
@@ -415,7 +415,7 @@ class Masker:
     ) -> dict[str, NDArray[Any]]:
         """Masks rows, int32 of shape [rows, tokens]. It releases the GIL and uses `num_threads` threads.
 
-        `num_threads` None means one thread per CPU. With both `lengths` and `attention_mask`, the latter counts. With
+        `num_threads` None means one thread per core. With both `lengths` and `attention_mask`, the latter counts. With
         neither, every `<pad>` is padding, unless it is also `[CLS]`, `[SEP]` or `[MASK]`.
 
         Raises:
@@ -518,7 +518,7 @@ class Batches:
         """Returns the number of instances in the first epoch."""
 
     def batch(self, k: int, *, num_threads: int | None = None) -> Batch:
-        """Returns batch `k`, from 0. It releases the GIL and uses `num_threads` threads (None: one per CPU).
+        """Returns batch `k`, from 0. It releases the GIL and uses `num_threads` threads (None: one per core).
 
         Raises:
             AlbertFastError: the data cannot be read, or `k` is too large.
@@ -610,7 +610,7 @@ def train_tokenizer(
         keep_accents: as in `preprocess`.
         on_bad_utf8: `"error"` or `"replace"` (U+FFFD).
         format: `"auto"`, or `"text"` for inputs that look like other data.
-        num_threads: number of threads, by default one per CPU. The model does not depend on it.
+        num_threads: number of threads, by default one per core. The model does not depend on it.
         extend: a tokenizer to add pieces to, up to `vocab_size` in all. It keeps its rules. `normalizer` may be empty.
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 

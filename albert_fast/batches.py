@@ -90,7 +90,7 @@ class BatchSource(ABC):
 
         Args:
             arguments: the arguments of `_open`, which are also what is pickled.
-            num_threads: number of threads that make batches. None: one per CPU.
+            num_threads: number of threads that make batches. None: one per core.
         """
         self.num_threads = _checks.threads(num_threads)
         self._arguments = dict(arguments)
@@ -238,7 +238,7 @@ class InstanceStream(BatchSource):
         tokenizer: the tokenizer that the store was made with. None: the store's own copy.
         {options}
         seed: from 0 to 2**64 - 1.
-        num_threads: number of threads that make batches. None: one per CPU. It does not affect the batches.
+        num_threads: number of threads that make batches. None: one per core. It does not affect the batches.
 
     Raises:
         AlbertFastError: there is no store, it is damaged, or it was made with another tokenizer; an option is invalid;
@@ -328,7 +328,7 @@ class RecordReader(BatchSource):
         index_dir: a directory that keeps indexes (8 bytes per record, memory-mapped) and decompressed files for the
             next time. It is created if needed. None: an index is made each time and kept in memory, and decompressed
             data goes to temporary files without names.
-        num_threads: number of threads that make batches. None: one per CPU. It does not affect the batches.
+        num_threads: number of threads that make batches. None: one per core. It does not affect the batches.
 
     Raises:
         AlbertFastError: nothing matches `files`; the records or the masker are of another tokenizer; a file is not a

@@ -139,7 +139,7 @@ class Masker:
         tokenizer: the tokenizer of the ids in the rows.
         {options}
         special_ids: further ids that are never masked.
-        num_threads: number of threads of `mask_batch`. None: one per CPU. The calling thread masks small batches
+        num_threads: number of threads of `mask_batch`. None: one per core. The calling thread masks small batches
             itself.
 
     Raises:

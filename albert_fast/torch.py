@@ -121,7 +121,7 @@ class BatchDataset(IterableDataset):
         assert worker is not None  # __iter__ has checked
         # How many batches a worker makes in succession is only known when the first one is asked for.
         block = (_loaders.block(inspect.currentframe()) if joins else 1) or self._unknown_block(worker.num_workers)
-        # Workers are processes. With one thread per CPU in each, they would slow each other down.
+        # Workers are processes. With one thread per core in each, they would slow each other down.
         num_threads, prefetch = self.source.num_threads or 1, max(1, self.prefetch // block)
         step = self.step * worker.num_workers * block
         parts = [

@@ -53,7 +53,7 @@ class Commands(typer.core.TyperGroup):
         if args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no such command: {args[0]}{meant} (see `albert-fast --help`)")
+            raise UsageError(f"unknown command {args[0]}{meant} (see `albert-fast --help`)")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
@@ -162,12 +162,26 @@ def _described(error: Any) -> str:
     """Returns what is wrong with a command line, and where to read more."""
     context = getattr(error, "ctx", None)
     path = "albert-fast" if context is None else context.command_path
-    if type(error).__name__ == "NoSuchOption":
-        # typer's own sentence differs from version to version.
-        message = f"No such option: {error.option_name}{_hint(error)}"
+    # typer's own sentences differ from version to version, and from ours.
+    kind = type(error).__name__
+    if kind == "NoSuchOption":
+        message = f"unknown option {error.option_name}{_hint(error)}"
+    elif kind == "MissingParameter" and error.param is not None:
+        message = f"{max(error.param.opts, key=len)} is required"
+    elif kind == "BadOptionUsage":
+        message = f"{error.option_name} {'does not take' if _is_switch(error) else 'requires'} a value"
     else:
         message = error.format_message().rstrip(".") or "give a command"
     return f"{message} (see `{path} --help`)"
+
+
+def _is_switch(error: Any) -> bool:
+    """Returns whether the option of an error is one without a value."""
+    if error.ctx is None:
+        # Commands name themselves in their errors, and without a command there are only switches.
+        return True
+    parameters = error.ctx.command.get_params(error.ctx)
+    return any(error.option_name in {*it.opts, *it.secondary_opts} and it.is_flag for it in parameters)
 
 
 def _hint(error: Any) -> str:

@@ -79,7 +79,7 @@ def _resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) ->
             # Older versions of click do not read arguments that take many values from the configuration.
             values[name] = (context.default_map or {}).get(name)
             if not values[name]:
-                raise UsageError(f"missing argument {_metavar(option)} (see `{context.command_path} --help`)")
+                raise UsageError(f"{option.metavar} is required (see `{context.command_path} --help`)")
     for name in sorted(given(context, "COMMANDLINE") & stage.NEEDS.keys()):
         needed = stage.NEEDS[name]
         if not values.get(needed):

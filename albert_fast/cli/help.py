@@ -9,6 +9,7 @@ from typing import Any
 
 import typer.core
 
+from albert_fast.cli.common import UsageError
 from albert_fast.options import REQUIRED, Option, Stage, options_of
 
 PANELS = (
@@ -48,13 +49,23 @@ class Command(typer.core.TyperCommand):
     """A command whose help has panels."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Reads the command line. Every error then names the command."""
+        """Reads the command line. Every error then names the command.
+
+        Raises:
+            UsageError: there are more arguments than the command takes.
+        """
+        # typer's own sentence about them differs from version to version.
+        ctx.allow_extra_args = True
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
         except Exception as error:
             if hasattr(error, "ctx"):
                 error.ctx = error.ctx or ctx
             raise
+        if left:
+            arguments = f"unknown argument{'' if len(left) == 1 else 's'} {' '.join(left)}"
+            raise UsageError(f"{arguments} (see `{ctx.command_path} --help`)")
+        return left
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help text."""

@@ -1,5 +1,6 @@
 """Shows the progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 LINE_EVERY = 5.0
 """Seconds between two plain lines."""
 
+IN_PARTS = frozenset({"collecting words"})
+"""Stages that continue after one other stage: words are collected from 500 MiB of text, then pieces found in these."""
+
 
 def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0) -> str:
     """Returns one line of a log. Work that an earlier process did, `done_before`, does not count for the rate."""
@@ -31,6 +35,17 @@ def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, don
         if total > done:
             line += f", {duration((total - done) / rate)} left"
     return line
+
+
+@dataclasses.dataclass
+class _Row:
+    """A stage on the terminal."""
+
+    task: "TaskID"
+    done: int = 0
+    total: int = 0
+    advanced: bool = False
+    """Whether anything was done since the stage began or continued."""
 
 
 class Progress:
@@ -54,12 +69,12 @@ class Progress:
         self._clock = clock
         self._stage = ("", "")
         """The stage and its unit: a stage may have parts that count different things."""
-        self._last = (0, 0)
         self._started = 0.0
         self._done_before = 0
         self._last_line = 0.0
         self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
+        self._rows: dict[tuple[str, str], _Row] = {}
+        """The stages that have a row on the terminal, in the order in which they began."""
 
     def __enter__(self) -> "Self":
         return self
@@ -68,25 +83,25 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None:
-            self._finish()
+            self._finish([*self._rows])
         self.close()
 
     def close(self) -> None:
-        """Leaves the bar as it is, so that what is printed next begins on its own line."""
+        """Leaves the rows as they are, so that what is printed next begins on its own line."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        self._rows.clear()
+        self._stage = ("", "")
 
     def __call__(self, stage: str, unit: str, done: int, total: int) -> None:
         """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done."""
         now = self._clock()
         if (stage, unit) != self._stage:
-            self._finish()
-            self.close()
-            self._stage, self._started, self._done_before, self._last_line = (stage, unit), now, done, now
+            before, self._stage = self._stage, (stage, unit)
+            self._started, self._done_before, self._last_line = now, done, now
             if self._terminal:
-                self._open_bar(stage, unit, done, total)
-        self._last = done, total
+                self._begin(before, done, total)
         if self._terminal:
             self._update(unit, done, total, now)
         elif now - self._last_line >= LINE_EVERY:
@@ -94,29 +109,56 @@ class Progress:
             line = plain_line(stage, unit, done, total, now - self._started, self._done_before)
             print(f"albert-fast: {line}", file=self._stream, flush=True)
 
-    def _update(self, unit: str, done: int, total: int, now: float) -> None:
-        if self._bar is None or self._task is None:
-            return
-        rate = self._rate(unit, done, now)
-        self._bar.update(self._task, completed=done, total=total or None, amount=quantity(done, unit), rate=rate)
-        seconds = self._bar.tasks[0].time_remaining
-        self._bar.update(self._task, left=f"{duration(seconds)} left" if rate and seconds else "")
+    def _begin(self, before: tuple[str, str], done: int, total: int) -> None:
+        """Shows the row of the stage that begins or continues, after the stage `before`.
 
-    def _finish(self) -> None:
-        """Shows that the stage is done. Its end is never reported, and a short one only at its beginning."""
-        done, total = self._last
-        self._update(self._stage[1], max(done, total), max(done, total), self._clock())
+        The end of a stage is never reported, and a short one only at its beginning. So other stages are over now. But
+        one in parts may continue after this stage, so its row shows what was last reported.
+        """
+        may_continue = before if before[0] in IN_PARTS else None
+        self._finish([key for key, row in self._rows.items() if key != may_continue or not row.advanced])
+        if self._bar is None:
+            self._bar = self._open_bar()
+        row = self._rows.get(self._stage)
+        if row is None:
+            stage, unit = self._stage
+            amount = quantity(done, unit)
+            task = self._bar.add_task(stage, completed=done, total=total or None, amount=amount, rate="", left="")
+            row = self._rows[self._stage] = _Row(task)
+        else:
+            # The time that the other stage took does not count.
+            self._bar.reset(row.task, completed=done, total=total or None)
+        row.advanced = False
+
+    def _update(self, unit: str, done: int, total: int, now: float) -> None:
+        row = self._rows.get(self._stage)
+        if self._bar is None or row is None:
+            return
+        row.done, row.total, row.advanced = done, total, row.advanced or done != self._done_before
+        rate = self._rate(unit, done, now)
+        self._bar.update(row.task, completed=done, total=total or None, amount=quantity(done, unit), rate=rate)
+        seconds = next(task.time_remaining for task in self._bar.tasks if task.id == row.task)
+        self._bar.update(row.task, left=f"{duration(seconds)} left" if rate and seconds else "")
+
+    def _finish(self, keys: list[tuple[str, str]]) -> None:
+        """Shows that stages are done."""
+        for key in keys:
+            row = self._rows[key]
+            done = max(row.done, row.total)
+            if self._bar is not None:
+                amount = quantity(done, key[1])
+                self._bar.update(row.task, completed=done, total=done or None, amount=amount, left="")
 
     def _rate(self, unit: str, done: int, now: float) -> str:
         elapsed = now - self._started
         return f"{quantity((done - self._done_before) / elapsed, unit)}/s" if elapsed > 0.5 else ""
 
-    def _open_bar(self, stage: str, unit: str, done: int, total: int) -> None:
+    def _open_bar(self) -> "RichProgress":
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
-        self._bar = RichProgress(
+        bar = RichProgress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
@@ -125,7 +167,5 @@ class Progress:
             TextColumn("{task.fields[left]}", markup=False),
             console=Console(file=self._stream, force_terminal=True),
         )
-        self._bar.start()
-        self._task = self._bar.add_task(
-            stage, completed=done, total=total or None, amount=quantity(done, unit), rate="", left=""
-        )
+        bar.start()
+        return bar

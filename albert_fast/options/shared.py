@@ -142,6 +142,16 @@ class BatchThreads(Threads):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerThreads(Threads):
+    """How many threads train a tokenizer."""
+
+    num_threads: int | None = _threads(
+        "Number of threads. At most 4 per core are started. It does not change the output. With --engine "
+        "sentencepiece, there are as many threads as --partitions."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Overwrite(Stage):
     """Whether an existing output is replaced."""
 

@@ -21,6 +21,7 @@ from albert_fast.options.shared import (
     TextRules,
     Threads,
     TokenizerChoice,
+    TokenizerThreads,
 )
 
 SPECIAL_PIECES = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
@@ -122,7 +123,7 @@ class TokenizerTrainingOptions(Stage):
     engine: Engine = option(
         "albert-fast",
         "Trainer to use. Both make the same model, unless they train on a random sample. sentencepiece is the "
-        "SentencePiece library, which takes several times as long.",
+        "SentencePiece library, which takes several times as long and starts as many threads as --partitions.",
         ALGORITHM,
     )
     seed_sentencepiece_size: int = option(
@@ -167,7 +168,9 @@ class TokenizerTrainingOptions(Stage):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainTokenizer(ConfigFile, Overwrite, Threads, OutputDir, TokenizerTrainingOptions, CorpusFormat, CorpusInputs):
+class TrainTokenizer(
+    ConfigFile, Overwrite, TokenizerThreads, OutputDir, TokenizerTrainingOptions, CorpusFormat, CorpusInputs
+):
     """`train-tokenizer`."""
 
     no_user_defined_symbols: bool = option(False, "Do not define any symbols.", TOKENIZER, only=True)
@@ -184,6 +187,13 @@ class TrainTokenizer(ConfigFile, Overwrite, Threads, OutputDir, TokenizerTrainin
             # Without the flag, an empty list means the default.
             symbols = () if self.no_user_defined_symbols else USER_DEFINED_SYMBOLS
             object.__setattr__(self, "user_defined_symbols", symbols)
+        if self.engine == "sentencepiece" and self.num_threads not in {None, self.partitions}:
+            msg = (
+                f"num_threads={self.num_threads} contradicts engine='sentencepiece', which starts as many threads as "
+                f"`partitions`, {self.partitions}: remove `num_threads`, or pass partitions={self.num_threads}, which "
+                "changes the last digits of the scores"
+            )
+            raise AlbertFastError(msg, kind="option", option="num_threads", value=self.num_threads)
         super().validate()
 
 

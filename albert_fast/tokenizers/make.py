@@ -12,7 +12,7 @@ from albert_fast.errors import AlbertFastError
 from albert_fast.files import locked, repair, write_together
 from albert_fast.options import CorpusFormat, TokenizerTrainingOptions, TrainTokenizer
 from albert_fast.options.base import documented
-from albert_fast.options.shared import Threads
+from albert_fast.options.shared import TokenizerThreads
 from albert_fast.options.tokenizers import EXTENDED_SYMBOLS
 from albert_fast.tokenizers import extending
 from albert_fast.tokenizers.training import TrainedTokenizer, check_symbols, format_vocab, train
@@ -38,7 +38,7 @@ class Made(NamedTuple):
     """The tokenizer that it extends, as it was before."""
 
 
-@documented(TokenizerTrainingOptions, Threads, CorpusFormat)
+@documented(TokenizerTrainingOptions, TokenizerThreads, CorpusFormat)
 def train_tokenizer(  # noqa: D417 - the options describe themselves
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output_dir: str | os.PathLike[str],

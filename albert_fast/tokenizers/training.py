@@ -74,7 +74,8 @@ def train(
         options: the settings.
         on_bad_utf8: ``error`` or ``replace`` (U+FFFD).
         input_format: ``auto``, or ``text`` for inputs that only look like other data.
-        num_threads: number of threads, by default one per core. The model does not depend on it.
+        num_threads: number of threads, by default one per core. The model does not depend on it. The SentencePiece
+            library runs ``options.partitions`` threads instead.
         verbose: whether SentencePiece's own log goes to standard error, if it is the engine.
         old: a tokenizer to extend; see `albert_fast.tokenizers.extending`.
         report: called a few times a second.

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,25 @@ except ImportError as error:
     first, second, third, why = python(code).splitlines()
     assert (first, second, third) == ("True find_files", "False False", "False")
     assert why.startswith("albert_fast.torch needs PyTorch")
+
+
+def test_arrays_without_numpy_are_an_import_error(model: Path) -> None:
+    """Where NumPy cannot be loaded, or Ctrl-C arrives meanwhile, the exception passes; the core does not panic."""
+    code = f"""
+import sys
+sys.modules["numpy"] = None
+from albert_fast import _native
+tokenizer = _native.Tokenizer.from_file({str(model)!r})
+ids = dict.fromkeys(["pad_id", "cls_id", "sep_id", "mask_id"], 0)
+for call in (
+    lambda: _native.Masker.from_tokenizer(tokenizer, "{{}}", "unicode", []),
+    lambda: _native.Masker.from_vocab([], "{{}}", **ids, ordinary=None, special_ids=[]),
+    lambda: _native.instances([], [], [], {{}}, "{{}}"),
+    lambda: tokenizer.word_starts("unicode"),
+):
+    try:
+        call()
+    except ImportError as error:
+        print("numpy" in str(error))
+"""
+    assert python(code).split() == ["True"] * 4

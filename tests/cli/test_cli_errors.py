@@ -21,8 +21,8 @@ from albert_fast.cli import main
         (["make-records", "a.txt", "--output-dir", "out", "--ngram", "0"], "--ngram"),
         (["make-records", "a.txt", "--output-dir", "out", "--rng", "quick"], "--rng"),
         (["make-records", "a.txt"], "--output-dir"),
-        (["make-records", "--output-dir", "out"], "missing argument INPUT"),
-        (["inspect-records"], "missing argument PATH"),
+        (["make-records", "--output-dir", "out"], "INPUT is required"),
+        (["inspect-records"], "PATH is required"),
         (["make-records", "-", "--output-dir", "out"], "pass --tokenizer spiece.model, or --vocab-file"),
         (["tokenize", "a.txt", "--output-dir", "out", "--tokenizer", "a", "--vocab-file", "b"], "are two tokenizers"),
         (["make-records", "a.txt", "--output-dir", "out", "--vocab-file", "b", "--keep-accents"], "--keep-accents"),
@@ -43,17 +43,26 @@ def test_usage_errors_are_one_line_and_exit_2(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("tokenise", "no such command: tokenise; did you mean tokenize? (see `albert-fast --help`)"),
-        ("frobnicate", "no such command: frobnicate (see `albert-fast --help`)"),
-        ("--versio", "No such option: --versio; did you mean --version? (see `albert-fast --help`)"),
+        ("tokenise", "unknown command tokenise; did you mean tokenize? (see `albert-fast --help`)"),
+        ("frobnicate", "unknown command frobnicate (see `albert-fast --help`)"),
+        ("--versio", "unknown option --versio; did you mean --version? (see `albert-fast --help`)"),
         (
             "train-tokenizer --vocab-siz 3",
-            "No such option: --vocab-siz; did you mean --vocab-size? (see `albert-fast train-tokenizer --help`)",
+            "unknown option --vocab-siz; did you mean --vocab-size? (see `albert-fast train-tokenizer --help`)",
         ),
         (
             "train-tokenizer --output-dir",
-            "Option '--output-dir' requires an argument (see `albert-fast train-tokenizer --help`)",
+            "--output-dir requires a value (see `albert-fast train-tokenizer --help`)",
         ),
+        (
+            "train-tokenizer a.txt --overwrite=yes --output-dir out",
+            "--overwrite does not take a value (see `albert-fast train-tokenizer --help`)",
+        ),
+        ("--version=1", "--version does not take a value (see `albert-fast --help`)"),
+        ("train-tokenizer a.txt", "--output-dir is required (see `albert-fast train-tokenizer --help`)"),
+        ("train-tokenizer --output-dir out", "INPUT is required (see `albert-fast train-tokenizer --help`)"),
+        ("demo out", "unknown argument out (see `albert-fast demo --help`)"),
+        ("demo out more", "unknown arguments out more (see `albert-fast demo --help`)"),
         (
             "train-tokenizer a.txt --output-dir out --vocab-size many",
             "--vocab-size must be a whole number from 16 to 1000000, got 'many'",
@@ -200,7 +209,7 @@ def test_the_trainer_is_the_command() -> None:
     process = subprocess.run([sys.executable, "-m", "trainer"], check=False, capture_output=True, text=True)
     assert process.returncode == 2
     assert process.stdout == ""
-    told = "albert-fast: error: Missing option '--output-dir' (see `albert-fast pretrain --help`)\n"
+    told = "albert-fast: error: --output-dir is required (see `albert-fast pretrain --help`)\n"
     assert process.stderr == told
 
 

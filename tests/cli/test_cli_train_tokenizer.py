@@ -201,3 +201,29 @@ def test_other_errors_lose_their_source_position() -> None:
 @pytest.mark.golden
 def test_the_vocabulary_file_is_sentencepieces_own(model: Path) -> None:
     assert format_vocab(read_pieces(model.read_bytes())) == model.with_suffix(".vocab").read_text()
+
+
+def test_the_library_takes_its_threads_from_the_partial_sums(
+    command: Command, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--vocab-size", 64, "--engine", "sentencepiece", "--output-dir"]
+    result = command("train-tokenizer", text, *flags, "out", "--num-threads", 4)
+    assert result.code == 2
+    assert result.error == (
+        "--num-threads 4 contradicts --engine sentencepiece, which starts as many threads as --partitions, 16: remove "
+        "--num-threads, or pass --partitions 4, which changes the last digits of the scores"
+    )
+    assert not Path("out").exists()
+    started = []
+    trainer = sentencepiece.SentencePieceTrainer.Train
+
+    def train(**options: Any) -> None:
+        started.append(options["num_threads"])
+        trainer(**options)
+
+    monkeypatch.setattr(sentencepiece.SentencePieceTrainer, "Train", train)
+    assert command("train-tokenizer", text, *flags, "same", "--num-threads", 3, "--partitions", 3).code == 0
+    assert command("train-tokenizer", text, *flags, "own").code == 0
+    assert started == [3, 16]
+    ours = ["train-tokenizer", text, "--vocab-size", 64, "--output-dir", "ours", "--num-threads", 2]
+    assert command(*ours, "--partitions", 3).code == 0

@@ -4,10 +4,11 @@ import contextlib
 import io
 import re
 import time
+from pathlib import Path
 
 import pytest
 
-from albert_fast.cli.progress import Progress, plain_line
+from albert_fast.cli.progress import IN_PARTS, Progress, plain_line
 from albert_fast.text import duration, quantity
 
 
@@ -74,13 +75,11 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def last_lines(stream: io.StringIO) -> list[str]:
-    """What stays on the terminal: the last state of each bar."""
-    shown: dict[str, str] = {}
-    for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())):
-        if line.strip():
-            name, _, rest = line.partition("━")
-            shown[name.strip() + " " + line.split()[-1]] = " ".join(re.sub("[━╸╺]", "", rest).split())
-    return [*shown.values()]
+    """What stays on the terminal: the rows as they were drawn last."""
+    # Before they are drawn again, the cursor moves up to the first of them.
+    drawn = re.split(r"\x1b\[1A|\r", stream.getvalue())[-1]
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn).splitlines()
+    return [" ".join(re.split("[━╸╺]+", line)[-1].split()) for line in lines if line.strip()]
 
 
 def test_a_bar_shows_time_left_only_if_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +111,46 @@ def test_a_stage_that_is_over_is_shown_as_done(monkeypatch: pytest.MonkeyPatch) 
     shown = last_lines(stream)
     assert [line for line in shown if "100%" in line] == ["100% 4,000 lines", "100% 30 pieces"]
     assert shown[-1] == "10% 2 pieces"
+
+
+@pytest.mark.parametrize(
+    ("reports", "shown"),
+    [
+        # The first part of two is read.
+        (2, ["40% 400 lines"]),
+        (3, ["40% 400 lines", "0% 0 bytes"]),
+        (4, ["40% 400 lines", "80% 40 bytes"]),
+        # The second part.
+        (5, ["43% 430 lines", "100% 50 bytes"]),
+        (6, ["97% 970 lines", "100% 50 bytes"]),
+        (8, ["97% 970 lines", "20% 10 bytes"]),
+        # A third stage begins.
+        (9, ["100% 1,000 lines", "100% 50 bytes", "0% 0 pieces"]),
+    ],
+)
+def test_a_stage_of_many_parts_is_done_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, reports: int, shown: list[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    parts = [
+        ("collecting words", "lines", 0, 1000),
+        ("collecting words", "lines", 400, 1000),
+        ("finding pieces", "bytes", 0, 50),
+        ("finding pieces", "bytes", 40, 50),
+        ("collecting words", "lines", 430, 1000),
+        ("collecting words", "lines", 970, 1000),
+        ("finding pieces", "bytes", 0, 50),
+        ("finding pieces", "bytes", 10, 50),
+        ("training", "pieces", 0, 20),
+    ]
+    with contextlib.suppress(KeyboardInterrupt), Progress(stream, terminal=True, clock=lambda: 0.0) as progress:
+        for part in parts[:reports]:
+            progress(*part)
+        raise KeyboardInterrupt
+    assert last_lines(stream) == shown
+
+
+def test_stages_in_parts_have_the_names_that_the_core_reports() -> None:
+    core = Path(__file__).parents[2] / "rust/core/src/tokens/training/seeds.rs"
+    assert {name for name in IN_PARTS if f'name: "{name}"' in core.read_text()} == IN_PARTS != set()

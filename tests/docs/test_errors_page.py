@@ -37,7 +37,7 @@ EXTEND = ["train-tokenizer", "a.txt", "--extend", "spiece.model", "--output-dir"
     [
         ([*PREPARE, "nothing.txt"], "no such file"),
         ([*PREPARE, "a.txt,latin.txt"], "inputs are separated by spaces, not commas"),
-        ([*RECORDS, "--max_seq_length", "64"], "No such option: --max_seq_length"),
+        ([*RECORDS, "--max_seq_length", "64"], "unknown option --max_seq_length"),
         ([*RECORDS[:1], "--input_file", "a.txt"], "inputs have no flag here"),
         ([*RECORDS, "--masked-lm-prob", "1.5"], "must be a number from 0 to 1, got 1.5"),
         ([*PREPARE, "latin.txt"], "invalid UTF-8"),

@@ -395,7 +395,7 @@ def test_what_it_prints(command: Command, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_the_command_refuses(command: Command) -> None:
     golden_run(Path("run"))
     for words, code, message in (
-        (["run"], 2, "missing argument TEXT..."),
+        (["run"], 2, "TEXT is required"),
         (["run", "no mask"], 1, 'the text must contain [MASK], got "no mask"'),
         (["run", ""], 1, "the text must contain [MASK]"),
         (["run", "\udcff [MASK]"], 1, "the text must be UTF-8, got "),

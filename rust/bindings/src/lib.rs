@@ -59,20 +59,20 @@ mod native {
 
 /// The largest number of threads that can be requested.
 const MAX_THREADS: i64 = 1024;
-/// The most threads that are started for each CPU. Starting more takes longer than they can save, and no result depends
+/// The most threads that are started for each core. Starting more takes longer than they can save, and no result depends
 /// on their number.
-const THREADS_PER_CPU: usize = 4;
+const THREADS_PER_CORE: usize = 4;
 
-/// Returns the requested number of threads, but at most [`THREADS_PER_CPU`] for each CPU. By default, as many as the
-/// machine has CPUs.
+/// Returns the requested number of threads, but at most [`THREADS_PER_CORE`] for each core. By default, as many as the
+/// machine has cores.
 fn threads(num_threads: Option<i64>) -> PyResult<usize> {
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     match num_threads {
         Some(count) if !(1..=MAX_THREADS).contains(&count) => {
             Err(error::rule("num_threads", format!("an integer from 1 to {MAX_THREADS}"), count))
         }
-        Some(count) => Ok((count as usize).min(THREADS_PER_CPU * cpus)),
-        None => Ok(cpus),
+        Some(count) => Ok((count as usize).min(THREADS_PER_CORE * cores)),
+        None => Ok(cores),
     }
 }
 

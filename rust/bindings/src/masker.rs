@@ -14,6 +14,7 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::arrays::ArrayOf;
 use crate::error::{internal, rule, rule_at, to_python};
 use crate::tokenizer::{PyTokenizer, word_boundary};
 
@@ -327,10 +328,10 @@ impl PyMasker {
         tokenizer: &PyTokenizer,
         options_json: &str,
         word_boundary: &str,
-        special_ids: PyReadonlyArray1<'_, u32>,
+        special_ids: ArrayOf<u32>,
     ) -> PyResult<Self> {
         let vocab = tokenizer.inner.vocab(self::word_boundary(word_boundary)?).map_err(to_python)?;
-        Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
+        Self::new(options_json, &vocab, &special_ids.0)
     }
 
     /// Returns a masker for ids below the length of word_starts. Raises AlbertFastError if an id is outside the
@@ -345,10 +346,11 @@ impl PyMasker {
         cls_id: u32,
         sep_id: u32,
         mask_id: u32,
-        ordinary: Option<PyReadonlyArray1<'_, u32>>,
-        special_ids: PyReadonlyArray1<'_, u32>,
-        word_ends: Option<PyReadonlyArray1<'_, bool>>,
+        ordinary: Option<ArrayOf<u32>>,
+        special_ids: ArrayOf<u32>,
+        word_ends: Option<ArrayOf<bool>>,
     ) -> PyResult<Self> {
+        crate::arrays::load(word_starts.py())?;
         let starts: PyReadonlyArray1<'_, u8> = bytes("word_starts", word_starts)?
             .ok_or_else(|| rule("word_starts", "a bool array of shape [vocab_size]", describe(word_starts)))?;
         let word_start: Vec<bool> = starts.as_array().iter().map(|&start| start != 0).collect();
@@ -356,11 +358,11 @@ impl PyMasker {
             return Err(rule("vocab_size", "below 2**31", word_start.len()));
         }
         let size = word_start.len() as u32;
-        let ordinary = ordinary.map_or_else(|| (0..size).collect(), |ids| ids.as_array().to_vec());
+        let ordinary = ordinary.map_or_else(|| (0..size).collect(), |ids| ids.0);
         if let Some(id) = ordinary.iter().find(|&&id| id >= size) {
             return Err(rule("ordinary", format!("ids of the vocabulary, from 0 to {}", i64::from(size) - 1), id));
         }
-        let word_end = word_ends.map_or_else(Vec::new, |ends| ends.as_array().to_vec());
+        let word_end = word_ends.map_or_else(Vec::new, |ends| ends.0);
         if !word_end.is_empty() && word_end.len() != word_start.len() {
             let wanted = format!("as long as word_starts, {}", word_start.len());
             return Err(rule("word_ends", wanted, word_end.len()));
@@ -377,7 +379,7 @@ impl PyMasker {
             word_end,
             ordinary,
         };
-        Self::new(options_json, &vocab, &special_ids.as_array().to_vec())
+        Self::new(options_json, &vocab, &special_ids.0)
     }
 
     /// Masks one row, int32 of shape [tokens]. Returns a dict of arrays with one dimension. Raises AlbertFastError and
@@ -407,7 +409,7 @@ impl PyMasker {
 
     /// Masks the rows of int32 [rows, tokens] without the GIL. Returns a dict of arrays with two dimensions.
     ///
-    /// num_threads is the number of threads (None: one per CPU). Raises AlbertFastError and MemoryError.
+    /// num_threads is the number of threads (None: one per core). Raises AlbertFastError and MemoryError.
     #[pyo3(signature = (input_ids, *, seed, lengths=None, attention_mask=None, first_row=0, labels=false,
                         word_starts=None, num_threads=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]

@@ -19,10 +19,11 @@ use albert_fast_core::tokens::line_encoder::LineEncoder;
 use albert_fast_core::tokens::tokenize::{TokenizeOptions, tokenize as tokenize_text};
 use albert_fast_core::tokens::vocab::Vocab;
 use albert_fast_core::{Error, NoProgress};
-use numpy::{IntoPyArray, PyReadonlyArray1};
+use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::arrays::ArrayOf;
 use crate::error::{internal, rule, to_python};
 use crate::progress::run;
 use crate::tokenizer::PyTokenizer;
@@ -178,16 +179,16 @@ pub fn masking_warning(options_json: &str) -> PyResult<Option<String>> {
 pub fn instances<'py>(
     py: Python<'py>,
     documents: Vec<Vec<Vec<u32>>>,
-    word_start: PyReadonlyArray1<'py, bool>,
+    word_start: ArrayOf<bool>,
     ordinary: Vec<u32>,
     special: std::collections::HashMap<String, u32>,
     options_json: &str,
-    word_end: Option<PyReadonlyArray1<'py, bool>>,
+    word_end: Option<ArrayOf<bool>>,
 ) -> PyResult<Bound<'py, PyList>> {
     let options = instance_options(options_json)?;
     options.validate().map_err(to_python)?;
     let id = |name: &str| special.get(name).copied().ok_or_else(|| internal(format!("special lacks {name:?}")));
-    let word_start = word_start.as_array().to_vec();
+    let word_start = word_start.0;
     let vocab = Vocab {
         size: word_start.len() as u32,
         pad: id("pad")?,
@@ -196,7 +197,7 @@ pub fn instances<'py>(
         sep: id("sep")?,
         mask: id("mask")?,
         word_start,
-        word_end: word_end.map_or_else(Vec::new, |ends| ends.as_array().to_vec()),
+        word_end: word_end.map_or_else(Vec::new, |ends| ends.0),
         ordinary,
     };
     let mut memory = MemoryDocuments::new();

@@ -259,7 +259,7 @@ impl PyTokenizer {
     /// [texts + 1].
     ///
     /// The ids of text i are ids[offsets[i]:offsets[i + 1]], the same as from encode. num_threads is the number of
-    /// threads (None: one per CPU).
+    /// threads (None: one per core).
     #[pyo3(signature = (texts, *, num_threads=None))]
     #[expect(clippy::type_complexity, reason = "a pair of arrays")]
     fn encode_batch<'py>(

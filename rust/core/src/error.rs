@@ -293,7 +293,8 @@ impl Error {
 
     /// Returns the [`Error::System`] for threads that could not be started.
     pub fn threads(count: usize, source: &dyn std::fmt::Display) -> Self {
-        let reason = format!("cannot start {count} threads: {}; pass a smaller `num_threads`", without_number(source));
+        let (threads, source) = (counted(count, "thread"), without_number(source));
+        let reason = format!("cannot start {threads}: {source}; pass a smaller `num_threads`");
         Self::System { option: Some("num_threads"), reason }
     }
 

@@ -13,6 +13,7 @@ mod load;
 pub(super) mod normalizer;
 mod pieces;
 pub(super) mod proto;
+mod state;
 mod text;
 pub(super) mod trie;
 mod unigram;
@@ -26,11 +27,13 @@ use super::documents::UNKNOWN_JOINS;
 use super::vocab::{Vocab, WordBoundary};
 use crate::{Error, Result};
 
-use cache::{Facts, WordCache};
+use cache::Facts;
 use fragments::{Singles, facts_of};
 use normalizer::{Normalizer, SPACE_SYMBOL};
 pub use pieces::pieces;
 use proto::PieceType;
+use state::Scratch;
+pub use state::State;
 pub use text::{TextRules, is_python_space, is_start_piece, is_word_start};
 use unigram::{Lattice, Span, Unigram};
 use wordpiece::WordPiece;
@@ -72,25 +75,6 @@ struct UnigramEngine {
     /// What text rules and normalizer make of an ASCII character in a word of only such characters; 0 for one that is
     /// not simply replaced.
     plain: [u8; 256],
-}
-
-/// Working memory of one thread: the word cache and scratch space.
-#[derive(Debug)]
-pub struct State {
-    cache: WordCache,
-    line: Line,
-    scratch: Scratch,
-    /// Whether unknown pieces that do not begin a word are flagged with [`UNKNOWN_JOINS`].
-    mark_unknown: bool,
-}
-
-#[derive(Debug, Default)]
-struct Scratch {
-    text: String,
-    normal: Vec<u8>,
-    lattice: Lattice,
-    spans: Vec<Span>,
-    ids: Vec<u32>,
 }
 
 /// What is known about a line so far.
@@ -176,7 +160,7 @@ impl Tokenizer {
     /// Returns the working memory for one thread. `mark_unknown` sets [`UNKNOWN_JOINS`] on unknown pieces whose surface
     /// does not begin a word under the reference's rule.
     pub fn state(&self, mark_unknown: bool) -> State {
-        State { cache: WordCache::default(), line: Line::default(), scratch: Scratch::default(), mark_unknown }
+        State::new(mark_unknown)
     }
 
     /// Returns what instances and masks need. Fails if a special token is missing.
@@ -310,8 +294,16 @@ impl Tokenizer {
     /// Appends the ids of `text`.
     pub fn encode(&self, state: &mut State, text: &str, out: &mut Vec<u32>) {
         if matches!(&self.engine, Engine::Unigram(engine) if !engine.cacheable) {
-            return self.encode_whole(state, text, out);
+            self.encode_whole(state, text, out);
+        } else {
+            self.encode_text(state, text, out);
         }
+        state.shrink_after(text.len());
+    }
+
+    /// Encodes a text by its words if possible.
+    #[inline]
+    fn encode_text(&self, state: &mut State, text: &str, out: &mut Vec<u32>) {
         // The rules lowercase capitals later anyway, and whether a letter is a capital changes nothing before.
         let lower = self.text_rules.is_some_and(|rules| rules.lower_case);
         let mut line = std::mem::take(&mut state.line);
@@ -569,6 +561,7 @@ impl Tokenizer {
                 None => pieces.push(piece),
             }
         }
+        state.shrink_after(text.len());
         pieces
     }
 

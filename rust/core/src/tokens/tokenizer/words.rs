@@ -61,6 +61,12 @@ impl Line {
         &self.padded[..self.length]
     }
 
+    /// The bytes that the copy takes.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.padded.capacity()
+    }
+
     /// The words of the text, separated by spaces (U+0020).
     #[inline]
     pub fn words(&self) -> Words<'_> {

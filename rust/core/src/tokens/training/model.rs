@@ -42,6 +42,9 @@ impl Change {
 
 impl Model {
     /// Begins with all seeds. `threads` threads build what finds them.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
     pub fn new(seeds: Scored, threads: usize) -> Result<Self> {
         let Scored { pieces: strings, scores } = seeds;
         let (finder, positions) = Finder::new(&strings, threads)?;
@@ -203,10 +206,13 @@ impl Finder {
             Ok((trie, places))
         };
         // The threads of the pool do not belong to this one.
-        let built: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = keys.into_iter().map(|keys| scope.spawn(|| build(keys))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broken("a panic".into())))).collect()
-        });
+        let built = std::thread::scope(|scope| -> Result<Vec<_>> {
+            let start = |keys| std::thread::Builder::new().spawn_scoped(scope, || build(keys));
+            let started = keys.into_iter().map(start).collect::<std::io::Result<Vec<_>>>();
+            let threads = started.map_err(|error| Error::threads(parts, &error))?;
+            let joined = threads.into_iter().map(|it| it.join().unwrap_or_else(|_| Err(broken("a panic".into()))));
+            Ok(joined.collect())
+        })?;
         let mut finder = Self { tries: Vec::new(), by_byte, positions: 0 };
         let mut positions = vec![0; strings.len()];
         for built in built {

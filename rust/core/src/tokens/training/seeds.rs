@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libsais::SuffixArrayConstruction;
 use rayon::prelude::*;
@@ -244,7 +244,8 @@ impl Entries {
     /// Returns the strings that may be pieces, the `most` best of them.
     fn candidates(&self, sorted: Sorted, rule: &PieceRule, most: usize, watch: &Watch) -> Result<Candidates> {
         let text = &self.text[..];
-        // Removing bad ones from time to time keeps the list short.
+        // Removing bad ones from time to time keeps the list short. All parts share it, so that it does not grow with their
+        // number.
         let limit = most.saturating_mul(2).max(1 << 16);
         let keep_best = |found: &mut Vec<Repeated>| {
             if found.len() > most {
@@ -252,6 +253,16 @@ impl Entries {
                 found.truncate(most);
             }
         };
+        let all: Mutex<Vec<Repeated>> = Mutex::default();
+        let hand_over = |found: &mut Vec<Repeated>| {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.append(found);
+            if all.len() >= limit {
+                keep_best(&mut all);
+            }
+        };
+        let parts = sorted.parts(rayon::current_num_threads());
+        let in_hand = (limit / parts.len().max(1)).clamp(1 << 10, 1 << 16);
         let starts = Starts::new(&self.ends);
         let in_part = |places: Range<usize>| {
             let mut found: Vec<Repeated> = Vec::new();
@@ -261,16 +272,16 @@ impl Entries {
                 if rule.allows(string) {
                     let chars = string.chars().count() as u16;
                     found.push(Repeated { count, first: first as u32, bytes: length as u16, chars });
-                    if found.len() >= limit {
-                        keep_best(&mut found);
+                    if found.len() >= in_hand {
+                        hand_over(&mut found);
                     }
                 }
             })?;
-            keep_best(&mut found);
-            Ok(found)
+            hand_over(&mut found);
+            Ok(())
         };
-        let parts = sorted.parts(rayon::current_num_threads());
-        let mut found = parts.into_par_iter().map(in_part).collect::<Result<Vec<_>>>()?.concat();
+        parts.into_par_iter().try_for_each(in_part)?;
+        let mut found = all.into_inner().unwrap_or_else(PoisonError::into_inner);
         keep_best(&mut found);
         let Sorted { suffixes, prefixes } = sorted;
         drop(prefixes);

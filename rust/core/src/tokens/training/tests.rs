@@ -257,3 +257,30 @@ fn a_text_without_lines_is_refused() {
     let error = training.finish(&mut NoProgress).unwrap_err();
     assert!(matches!(error, Error::Input { .. }), "{error}");
 }
+
+/// Not a test of its own: the next test starts it where the system refuses every thread.
+#[test]
+#[ignore = "started by another test"]
+fn child_without_threads() {
+    if std::env::var_os("RUST_MIN_STACK").is_none() {
+        return;
+    }
+    let stage = Stage::whole("working", "steps", 1);
+    eprintln!("{}", abandonable(&mut NoProgress, stage, || ()).unwrap_err());
+    eprintln!("{}", model::Model::new(candidates::Scored::default(), 3).unwrap_err());
+}
+
+#[test]
+fn a_thread_that_the_system_refuses_is_an_error() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let test = "tokens::training::tests::child_without_threads";
+    command.args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test]);
+    // No address space has room for such a stack.
+    let output = command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let told: Vec<&str> = told.lines().filter(|line| line.starts_with("cannot start ")).collect();
+    let [one, three] = told[..] else { panic!("{told:?}") };
+    assert!(one.starts_with("cannot start 1 thread: ") && three.starts_with("cannot start 3 threads: "), "{told:?}");
+    assert!(told.iter().all(|line| line.ends_with("; pass a smaller `num_threads`")), "{told:?}");
+}

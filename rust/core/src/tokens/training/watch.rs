@@ -117,17 +117,18 @@ pub(super) fn watched<T>(
 /// Does work that cannot be stopped, in a thread of its own. If `progress` asks to stop, the thread is abandoned.
 ///
 /// # Errors
-/// `progress` asks to stop.
+/// The system refuses the thread; `progress` asks to stop.
 pub(super) fn abandonable<T: Send + 'static>(
     progress: &mut dyn Progress,
     stage: Stage,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let (send, results) = mpsc::channel();
-    std::thread::spawn(move || {
+    let work = move || {
         // Nobody receives it if the thread was abandoned.
         let _ = send.send(work());
-    });
+    };
+    std::thread::Builder::new().spawn(work).map_err(|error| Error::threads(1, &error))?;
     loop {
         if !stage.report(0, progress) {
             return Err(interrupted());

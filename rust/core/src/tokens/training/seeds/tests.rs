@@ -119,3 +119,35 @@ fn line_ends_before_different_lines_count_again() {
     // Four occurrences, and three at ends of lines, of two characters each.
     assert!((seeds.scores[place] - (14.0 / total as f32).ln()).abs() < 1e-4, "{:?}", seeds.scores);
 }
+
+/// The list of the best is shortened many times, by all threads, and has the best strings in the end.
+#[test]
+fn the_best_of_many_strings_do_not_depend_on_threads() {
+    let mut state = 1_u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + ((state >> 33) % 26) as u8)
+    };
+    // Each end of a word occurs before a space and before the end of a line.
+    let text: Vec<String> = (0..25_000)
+        .map(|_| {
+            let word: String = (0..8).map(|_| letter()).collect();
+            format!("{word} {word}")
+        })
+        .collect();
+    let options = Options::default();
+    let (lines, alphabet) = read(&text, &options, usize::MAX);
+    let rule = PieceRule::new(&alphabet, &options);
+    let best = |most: usize, threads: usize| -> Vec<String> {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let seeds = threads.install(|| seeds(&lines, &alphabet, &rule, (most, CHUNK_BYTES), &mut NoProgress)).unwrap();
+        let chars = alphabet.by_count.iter().filter(|it| it.1 > 0).count();
+        seeds.pieces.iter().skip(chars).map(|piece| str_of(piece).to_owned()).collect()
+    };
+    // Nothing is removed.
+    let all = best(1_000_000, 1);
+    assert!(all.len() > 2 << 16, "{}", all.len());
+    for (most, threads) in [(1000, 1), (1000, 2), (3, 3), (1000, 70), (40_000, 5)] {
+        assert!(best(most, threads) == all[..most], "{most} {threads}");
+    }
+}
