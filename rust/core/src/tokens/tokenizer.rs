@@ -7,6 +7,7 @@
 
 pub mod beside;
 mod cache;
+mod double_array;
 mod extended;
 mod fragments;
 mod load;

@@ -1,7 +1,7 @@
 //! A double-array trie over bytes in the layout of Darts-clone. `SentencePiece` models contain one for their
 //! normalization rules, and [`Trie::build`] makes one for the pieces.
 
-use yada::builder::DoubleArrayBuilder;
+use super::double_array::{self, BLOCK};
 
 /// Units of 32 bits: label in bits 0 to 7, "has a value" in bit 8, offset in bits 10 to 30 (shifted by 8 if bit 9 is
 /// set), or, with bit 31 set, a value.
@@ -33,7 +33,6 @@ impl Cursor {
     }
 }
 
-const BLOCK: usize = 256;
 const LABEL: u32 = (1 << 31) | 0xFF;
 
 const fn offset(unit: u32) -> u32 {
@@ -58,8 +57,7 @@ impl Trie {
 
     /// Builds a trie from sorted keys with values below 2^31. Keys must be non-empty, distinct and free of NUL bytes.
     pub fn of_sorted(keys: &[(&[u8], u32)]) -> Result<Self, String> {
-        let bytes = DoubleArrayBuilder::build(keys).map_err(|error| format!("cannot build the trie: {error}"))?;
-        Self::from_bytes(&bytes)
+        Ok(Self { units: double_array::build(keys)?, weights: Vec::new() })
     }
 
     /// Reads little-endian units, as in a model's `precompiled_charsmap`.

@@ -9,7 +9,7 @@ use super::lattice::{Edge, Shared, UNKNOWN, Word};
 use super::softplus::Table;
 
 /// How many edges a lane has at least.
-const ENOUGH: usize = 512;
+const ENOUGH: usize = 2048;
 
 /// How many words are computed in turn.
 const LANES: usize = 4;

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use super::alphabet::{Alphabet, UNKNOWN};
 use super::candidates::{Candidates, Rank, Scored, is_start, score};
-use super::interner::Interner;
+use super::interner::{Interner, Strings};
 use super::lines::{LineCursor, Lines};
 use super::rule::PieceRule;
 use super::watch::{Stage, Watch, abandonable, watched};
@@ -231,14 +231,14 @@ impl Entries {
             }
             atoms.add_word(words.get(word), follower, count, rule);
         }
-        let (text, ends) = atoms.entries.into_strings().into_parts();
+        let (text, ends, counts) = atoms.into_entries();
         if text.len() > i32::MAX as usize {
             return Err(Error::input(format!(
                 "the text has {} bytes of distinct words in a chunk; at most 2 GiB fit",
                 text.len()
             )));
         }
-        Ok(Self { text: Arc::new(text), ends, counts: atoms.counts })
+        Ok(Self { text: Arc::new(text), ends, counts })
     }
 
     /// Returns the strings that may be pieces, the `most` best of them.
@@ -374,6 +374,9 @@ impl Entries {
 struct Atoms {
     entries: Interner,
     counts: Vec<u64>,
+    /// Words that are not cut. Each comes once with the same follower, so they need not be compared.
+    words: Strings,
+    word_counts: Vec<u64>,
     entry: Vec<u8>,
 }
 
@@ -384,18 +387,29 @@ impl Atoms {
         let mut at = 0;
         for c in chars(word) {
             if before.is_some_and(|before| rule.separates(before, c)) {
-                self.add_atom(&word[start..at], Follower::Byte(word[at]), count);
+                if self.write(&word[start..at], Follower::Byte(word[at])) {
+                    self.add_part(count);
+                }
                 start = at;
             }
             before = Some(c);
             at += c.len_utf8();
         }
-        self.add_atom(&word[start..], follower, count);
+        if !self.write(&word[start..], follower) {
+            return;
+        }
+        if start == 0 {
+            self.words.push(&self.entry);
+            self.word_counts.push(count);
+        } else {
+            self.add_part(count);
+        }
     }
 
-    fn add_atom(&mut self, atom: &[u8], follower: Follower, count: u64) {
+    /// Writes an entry. Returns `false` if its atom is no piece.
+    fn write(&mut self, atom: &[u8], follower: Follower) -> bool {
         if chars(atom).nth(1).is_none() || atom == UNKNOWN.as_bytes() {
-            return;
+            return false;
         }
         self.entry.clear();
         self.entry.extend_from_slice(atom);
@@ -404,11 +418,27 @@ impl Atoms {
             Follower::Line(byte) => self.entry.extend([0, byte, 0]),
             Follower::End => self.entry.extend([0, 0]),
         }
+        true
+    }
+
+    /// Counts the entry that was written, a part of a word.
+    fn add_part(&mut self, count: u64) {
         let number = self.entries.intern(&self.entry) as usize;
         if number == self.counts.len() {
             self.counts.push(0);
         }
         self.counts[number] += count;
+    }
+
+    fn into_entries(self) -> (Vec<u8>, Vec<usize>, Vec<u64>) {
+        let Self { entries, mut counts, words, word_counts, .. } = self;
+        let (mut text, mut ends) = entries.into_strings().into_parts();
+        let (more, more_ends) = words.into_parts();
+        let start = text.len();
+        text.extend_from_slice(&more);
+        ends.extend(more_ends.iter().map(|end| start + end));
+        counts.extend_from_slice(&word_counts);
+        (text, ends, counts)
     }
 }
 
