@@ -8,6 +8,7 @@ pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
 pub mod marks;
+pub mod remote;
 pub(crate) mod resume;
 pub(crate) mod source;
 pub(crate) mod staging;

@@ -1,0 +1,80 @@
+//! Finds the objects below a prefix.
+
+use futures_util::TryStreamExt;
+use object_store::path::Path as Key;
+
+use super::address::{Address, Scheme};
+use super::errors;
+use super::object::{Object, version};
+use super::runtime::wait;
+use super::stores;
+use crate::{Error, Result};
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub address: Address,
+    pub bytes: u64,
+    pub version: Option<String>,
+}
+
+impl Listed {
+    /// Returns the object, without a request.
+    pub fn open(&self) -> Result<Object> {
+        let (store, key) = stores::open(&self.address)?;
+        Ok(Object { address: self.address.clone(), bytes: self.bytes, version: self.version.clone(), store, key })
+    }
+}
+
+/// Returns all objects below the directory `address`, sorted by key.
+///
+/// # Errors
+/// [`Error::Io`] if the server refuses or does not answer; [`Error::Input`] on the web, which has no listings.
+pub(crate) fn below(address: &Address) -> Result<Vec<Listed>> {
+    if address.scheme == Scheme::Web {
+        return Err(Error::input_at(
+            address.path(),
+            "a web server does not list its files; pass the address of each file",
+        ));
+    }
+    let (store, _) = stores::open(&address.with_key(""))?;
+    let prefix = prefix(address)?;
+    let found = wait(store.objects.list(prefix.as_ref()).try_collect::<Vec<_>>())?;
+    let mut objects: Vec<_> = found
+        .map_err(|error| errors::read(address, &error))?
+        .into_iter()
+        // Consoles make an empty object for a directory.
+        .filter(|meta| meta.size > 0 || !meta.location.as_ref().ends_with('/'))
+        .map(|meta| Listed {
+            address: address.with_key(meta.location.as_ref()),
+            bytes: meta.size,
+            version: version(&meta),
+        })
+        .collect();
+    objects.sort_by(|one, other| one.address.key.cmp(&other.address.key));
+    Ok(objects)
+}
+
+/// Returns the names of the objects directly in the directory `address`, sorted, and whether there are directories.
+///
+/// # Errors
+/// As [`below`].
+pub(crate) fn children(address: &Address) -> Result<(Vec<String>, bool)> {
+    let (store, _) = stores::open(&address.with_key(""))?;
+    let prefix = prefix(address)?;
+    let found =
+        wait(store.objects.list_with_delimiter(prefix.as_ref()))?.map_err(|error| errors::read(address, &error))?;
+    let names = found.objects.iter().filter_map(|meta| meta.location.filename().map(str::to_owned));
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    Ok((names, !found.common_prefixes.is_empty()))
+}
+
+fn prefix(address: &Address) -> Result<Option<Key>> {
+    let key = address.key.trim_end_matches('/');
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |error| Error::input_at(address.path(), format!("this cannot be the name of a directory: {error}"));
+    Key::parse(key).map(Some).map_err(wrong)
+}

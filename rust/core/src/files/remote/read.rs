@@ -1,0 +1,251 @@
+//! Reads an object by ranges: several requests ahead when it is read in order, and one at a time otherwise.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use object_store::{GetOptions, GetRange, ObjectStore};
+use tokio::task::JoinHandle;
+
+use super::errors::{Failure, FailureKind};
+use super::object::{Object, version};
+use super::runtime;
+use crate::Result;
+
+/// The length of a block, which is one request. The first ones are shorter, because often only the beginning of a file
+/// is needed.
+const BLOCK: u64 = 4 << 20;
+const FIRST_ENDS: [u64; 2] = [256 << 10, 1 << 20];
+/// The most blocks that are requested ahead.
+const AHEAD: u64 = 6;
+/// Blocks that are kept behind the one that is read, for readers that go back a little.
+const BEHIND: u64 = 1;
+/// How often a block is requested if its bytes do not arrive. The client below repeats refused requests by itself.
+const TRIES: u32 = 5;
+/// How often a waiting reader looks whether it must stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+type Block = JoinHandle<Result<Bytes, Failure>>;
+
+/// The bytes of an object, for any number of readers.
+pub(crate) struct Ranges {
+    object: Arc<Object>,
+    stop: Arc<AtomicBool>,
+    window: Mutex<Window>,
+}
+
+#[derive(Default)]
+struct Window {
+    arrived: BTreeMap<u64, Bytes>,
+    coming: BTreeMap<u64, Block>,
+    /// The block that was read last.
+    last: Option<u64>,
+    /// How many blocks were read in order.
+    in_order: u64,
+}
+
+impl Ranges {
+    /// Requests nothing yet. Waiting ends with an error when `stop` is set.
+    pub fn new(object: Object, stop: Arc<AtomicBool>) -> Self {
+        Self { object: Arc::new(object), stop, window: Mutex::default() }
+    }
+
+    /// Returns the number of bytes of the object.
+    pub fn len(&self) -> u64 {
+        self.object.bytes
+    }
+
+    /// Reads some bytes at `position` into `buffer`. Returns 0 only at the end of the object, or if `buffer` is empty.
+    pub fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if position >= self.object.bytes || buffer.is_empty() {
+            return Ok(0);
+        }
+        let number = block_at(position);
+        let block = self.block(number)?;
+        let from = (position - start_of(number)) as usize;
+        let n = buffer.len().min(block.len() - from);
+        buffer[..n].copy_from_slice(&block[from..from + n]);
+        Ok(n)
+    }
+
+    fn block(&self, number: u64) -> io::Result<Bytes> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.last != Some(number) {
+            window.in_order = if window.last.is_some_and(|last| last + 1 == number) { window.in_order + 1 } else { 0 };
+            window.last = Some(number);
+            let ahead = (2 * window.in_order).min(AHEAD);
+            let wanted = number.saturating_sub(BEHIND)..=number + ahead;
+            window.arrived.retain(|it, _| wanted.contains(it));
+            window.coming.retain(|it, task| {
+                let keep = wanted.contains(it);
+                if !keep {
+                    task.abort();
+                }
+                keep
+            });
+            for next in number..=number + ahead {
+                self.request(&mut window, next)?;
+            }
+        }
+        if let Some(block) = window.arrived.get(&number) {
+            return Ok(block.clone());
+        }
+        self.request(&mut window, number)?;
+        let Some(task) = window.coming.get_mut(&number) else { return Err(Failure::other("no request").into()) };
+        let result = wait(task, &self.stop);
+        window.coming.remove(&number);
+        let block = result?;
+        window.arrived.insert(number, block.clone());
+        Ok(block)
+    }
+
+    fn request(&self, window: &mut Window, number: u64) -> io::Result<()> {
+        let range = start_of(number)..start_of(number + 1).min(self.object.bytes);
+        if range.start >= self.object.bytes
+            || window.arrived.contains_key(&number)
+            || window.coming.contains_key(&number)
+        {
+            return Ok(());
+        }
+        let handle = runtime::handle().map_err(io::Error::other)?;
+        window.coming.insert(number, handle.spawn(fetch(Arc::clone(&self.object), range)));
+        Ok(())
+    }
+}
+
+impl Drop for Ranges {
+    fn drop(&mut self) {
+        let window = self.window.get_mut().unwrap_or_else(PoisonError::into_inner);
+        window.coming.values().for_each(JoinHandle::abort);
+    }
+}
+
+/// Waits for a block, or until `stop` is set.
+fn wait(task: &mut Block, stop: &AtomicBool) -> io::Result<Bytes> {
+    let given_up = || Failure::other("the request was given up");
+    // Most blocks have arrived before they are needed.
+    if task.is_finished()
+        && let Some(result) = (&mut *task).now_or_never()
+    {
+        return Ok(result.map_err(|_| given_up())??);
+    }
+    let waiting = async {
+        loop {
+            match tokio::time::timeout(LOOK, &mut *task).await {
+                Ok(result) => return result.map_err(|_| given_up())?,
+                Err(_) if stop.load(Ordering::Relaxed) => return Err(Failure::stopped()),
+                Err(_) => {}
+            }
+        }
+    };
+    Ok(runtime::wait(waiting).map_err(io::Error::other)??)
+}
+
+/// Requests a range until all of its bytes have arrived.
+async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
+    let length = range.end - range.start;
+    let mut pause = Duration::from_millis(100);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let failure = match fetch_once(&object, range.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == length => return Ok(bytes),
+            Ok(bytes) => Failure::other(format!(
+                "bytes {} to {}: the server sent {} of {length} bytes",
+                range.start,
+                range.end,
+                bytes.len()
+            )),
+            Err(failure) => failure,
+        };
+        if failure.kind != FailureKind::Other || tries == TRIES {
+            return Err(failure);
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 3;
+    }
+}
+
+async fn fetch_once(object: &Object, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
+    let whole = range.start == 0 && range.end == object.bytes;
+    // A server without ranges can still send everything.
+    let wanted = (!whole).then_some(GetRange::Bounded(range));
+    let options = GetOptions { range: wanted, ..GetOptions::default() };
+    let result = object.store.objects.get_opts(&object.key, options).await.map_err(|error| Failure::from(&error))?;
+    if result.meta.size != object.bytes || object.version.is_some() && version(&result.meta) != object.version {
+        return Err(Failure::changed());
+    }
+    result.bytes().await.map_err(|error| Failure::from(&error))
+}
+
+/// Returns the number of the block that contains the byte at `position`.
+fn block_at(position: u64) -> u64 {
+    match FIRST_ENDS.iter().position(|end| position < *end) {
+        Some(number) => number as u64,
+        None => FIRST_ENDS.len() as u64 + position / BLOCK,
+    }
+}
+
+/// Returns the position of the first byte of a block.
+fn start_of(number: u64) -> u64 {
+    let first = FIRST_ENDS.len() as u64;
+    match number {
+        0 => 0,
+        _ if number <= first => FIRST_ENDS[number as usize - 1],
+        _ => (number - first) * BLOCK,
+    }
+}
+
+/// Reads an object from a position on.
+pub(crate) struct Reader {
+    ranges: Arc<Ranges>,
+    position: u64,
+}
+
+impl Reader {
+    pub fn new(ranges: Arc<Ranges>, position: u64) -> Self {
+        Self { ranges, position }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.ranges.read_at(self.position, buffer)?;
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let (base, offset) = match to {
+            SeekFrom::Start(position) => (position, 0),
+            SeekFrom::Current(offset) => (self.position, offset),
+            SeekFrom::End(offset) => (self.ranges.len(), offset),
+        };
+        self.position = base.checked_add_signed(offset).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_follow_each_other() {
+        let mut position = 0;
+        for number in 0..20 {
+            assert_eq!(start_of(number), position);
+            assert_eq!(block_at(position), number);
+            position = start_of(number + 1);
+            assert_eq!(block_at(position - 1), number);
+        }
+        assert_eq!(start_of(3), BLOCK);
+        assert_eq!(start_of(4), 2 * BLOCK);
+    }
+}

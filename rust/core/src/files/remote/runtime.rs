@@ -1,0 +1,79 @@
+//! The threads on which requests run: one small tokio runtime for the process, and the clients that belong to it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::stores::Store;
+use crate::{Error, Result};
+
+/// Threads that move bytes between sockets and memory. Requests wait without a thread.
+const THREADS: usize = 2;
+
+/// The runtime of a process, and the clients whose connections live on it.
+pub(super) struct Shared {
+    process: u32,
+    runtime: Runtime,
+    /// The client of each bucket.
+    pub(super) stores: Mutex<HashMap<String, Store>>,
+}
+
+static CURRENT: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Returns the runtime of this process.
+///
+/// A forked process has a copy of the memory but none of the threads, so it gets a runtime and clients of its own. The
+/// copies stay in memory, because dropping them would wait for threads that do not exist.
+pub(super) fn shared() -> Result<&'static Shared> {
+    let mut current = CURRENT.load(Ordering::Acquire);
+    loop {
+        // SAFETY: the pointer is null or comes from `Box::into_raw` below, and is never freed.
+        if let Some(shared) = unsafe { current.as_ref() }
+            && shared.process == std::process::id()
+        {
+            return Ok(shared);
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("remote-files")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::threads(THREADS, &error))?;
+        let new = Shared { process: std::process::id(), runtime, stores: Mutex::default() };
+        let new = Box::into_raw(Box::new(new));
+        match CURRENT.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: as above.
+            Ok(_) => return Ok(unsafe { &*new }),
+            Err(other) => {
+                // SAFETY: no other thread has seen this pointer.
+                let Shared { runtime, .. } = *unsafe { Box::from_raw(new) };
+                runtime.shutdown_background();
+                current = other;
+            }
+        }
+    }
+}
+
+/// Waits for `future` on the calling thread.
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
+    Ok(shared()?.runtime.block_on(future))
+}
+
+/// Returns what starts tasks on the runtime.
+pub(super) fn handle() -> Result<Handle> {
+    Ok(shared()?.runtime.handle().clone())
+}
+
+/// Returns the client of `name`, or makes it with `open`.
+pub(super) fn store(name: &str, open: impl FnOnce() -> Result<Store>) -> Result<Store> {
+    let stores = || shared().map(|it| it.stores.lock().unwrap_or_else(PoisonError::into_inner));
+    if let Some(store) = stores()?.get(name) {
+        return Ok(store.clone());
+    }
+    // Not while the lock is held: opening may take a request.
+    let store = open()?;
+    Ok(stores()?.entry(name.to_owned()).or_insert(store).clone())
+}
