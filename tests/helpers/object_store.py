@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -139,6 +140,15 @@ class ObjectServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def directory(self) -> Path:
+        """Where its data and its log are."""
+        return self._directory
+
+    def outside(self) -> tuple[Path, ...]:
+        """What SeaweedFS puts elsewhere, for which it has no option, and leaves there."""
+        return tuple(Path(f"/tmp/seaweedfs-{name}-grpc-{port + 10000}.sock") for name, port in self._ports.items())
+
     def environment(self, who: Identity = ADMIN, endpoint: str | None = None) -> dict[str, str]:
         """What a client finds the server and its keys by."""
         return {
@@ -183,8 +193,9 @@ class ObjectServer:
     def _start(self) -> bool:
         """Starts the server and waits for it; false where its process ends at once."""
         (self._directory / "data").mkdir(exist_ok=True)
-        # The server does not outlive this process, not even one that is killed: the pipe ends with it.
-        shell = 'exec 3<&0; (read _ <&3; kill -9 $$) & cd "$1"; shift; exec "$@" </dev/null 3<&-'
+        # Neither the server nor its data outlive this process, not even one that is killed: the pipe ends with it.
+        rest = shlex.join(str(one) for one in (self._directory, *self.outside()))
+        shell = f'exec 3<&0; (read _ <&3; kill -9 $$; /bin/rm -rf {rest}) & cd "$1"; shift; exec "$@" </dev/null 3<&-'
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", shell, "sh", self._directory, *self._command()],
@@ -214,6 +225,9 @@ class ObjectServer:
         wrote = self.request("PUT", f"/{PROBE}/object", body=b"ready").status == 200
         return wrote and self.request("GET", f"/{PROBE}/object").body == b"ready"
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """Ends the server with SIGKILL. Its data stays for `restart`."""
         if self._process is None:
@@ -224,9 +238,8 @@ class ObjectServer:
         if self._process.stdin:
             self._process.stdin.close()
         self._process = None
-        # SeaweedFS has no option for where these are, and leaves them.
-        for name, port in self._ports.items():
-            Path(f"/tmp/seaweedfs-{name}-grpc-{port + 10000}.sock").unlink(missing_ok=True)
+        for one in self.outside():
+            one.unlink(missing_ok=True)
 
     def restart(self) -> None:
         """Starts the server again, on the same ports and with the same data."""
@@ -337,7 +350,9 @@ def main() -> None:
             server.bucket(name)
         values = {**server.environment(), "AWS_ALLOW_HTTP": "true"}
         print("".join(f"export {name}={value}\n" for name, value in values.items()), end="", flush=True)
-        print(f"# process {server.pid}; Ctrl-C ends the server and deletes its data", flush=True)
+        print(
+            f"# process {server.pid}, data in {server.directory}; Ctrl-C ends the one and deletes the other", flush=True
+        )
         signal.pause()
 
 
