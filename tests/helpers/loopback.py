@@ -209,9 +209,12 @@ class Body:
         self._left = self.length
 
     def read(self, count: int) -> bytes:
-        """The next bytes, up to `count`; none at the end, and where the client went away."""
+        """The next bytes, up to `count`; none at the end."""
         found = self._handler.rfile.read(min(count, self._left))
-        self._left = self._left - len(found) if found else 0
+        if self._left and not found:
+            # The client went away.
+            raise CutError
+        self._left -= len(found)
         return found
 
     def chunks(self, end: int | None = None) -> Iterator[bytes]:

