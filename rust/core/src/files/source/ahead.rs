@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Result;
 use crate::files::inputs::InputFile;
-use crate::files::raw::{Raw, ranges};
+use crate::files::raw::Raw;
 use crate::files::remote::{Ranges, Reader, is_remote};
 
 /// The most files whose beginnings are requested ahead.
@@ -45,13 +45,13 @@ impl Ahead {
     /// [`Error::Io`](crate::Error::Io) naming the file.
     pub fn open(&self, file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Raw> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(&number) = state.numbers.get(&file.path) else { return Raw::open(file, stop) };
+        let Some(&number) = state.numbers.get(&file.path) else { return file.open(stop) };
         let this = state.coming.remove(&number);
         let next = number + 1..state.files.len().min(number + 1 + FILES);
         state.coming.retain(|number, _| next.contains(number));
         for number in next {
             if !state.coming.contains_key(&number)
-                && let Some(ranges) = ranges(&state.files[number], stop)?
+                && let Some(ranges) = state.files[number].ranges(stop)?
             {
                 ranges.begin();
                 state.coming.insert(number, ranges);
@@ -59,7 +59,7 @@ impl Ahead {
         }
         match this {
             Some(ranges) => Ok(Raw::Remote(Reader::new(Arc::new(ranges), 0))),
-            None => Raw::open(file, stop),
+            None => file.open(stop),
         }
     }
 }
