@@ -1,5 +1,6 @@
 //! Remote files for Python: whole small objects and listings.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use albert_fast_core::files::remote;
@@ -17,8 +18,8 @@ pub fn is_remote(path: PathBuf) -> bool {
 /// Returns path as it may be shown and noted down: a web address without the user's name, password and query. The
 /// process remembers them, so the result can still be read.
 #[pyfunction]
-pub fn public_path(path: PathBuf) -> PyResult<PathBuf> {
-    remote::shown(&path).map_err(to_python)
+pub fn public_path(path: PathBuf) -> PyResult<OsString> {
+    remote::shown(&path).map(PathBuf::into_os_string).map_err(to_python)
 }
 
 /// Returns all bytes of a remote file, or None if it does not exist. Raises AlbertFastError.
