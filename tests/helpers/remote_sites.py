@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 DATASET = "owner/corpus"
 """The dataset on the Hub."""
+RECORDS = "--max-seq-length 64 --max-predictions-per-seq 10"
+"""Options for records of a small text."""
 
 
 class Site:
@@ -108,3 +111,8 @@ def comparable(files: Mapping[str, bytes], sites: Iterable[Site]) -> dict[str, b
                 text = text.replace(root, b"SITE/")
             found[name] = text
     return found
+
+
+def digest(body: bytes) -> str:
+    """Stands for content that is too long to be shown where it is not as expected."""
+    return f"{len(body)} bytes, SHA-256 {hashlib.sha256(body).hexdigest()}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from remote_sites import BucketSite, LocalSite, Site, comparable
+from remote_sites import RECORDS, BucketSite, LocalSite, Site, comparable, digest
 
 import albert_fast
 from albert_fast import AlbertFastError, Tokenizer
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from conftest import Command
 
-RECORDS = "--max-seq-length 64 --max-predictions-per-seq 10"
 COMMANDS = {
     "prepare-text": "prepare-text {in}/raw.jsonl --language de --output {out}.txt",
     "prepare-text-gzip": "prepare-text {in}/raw.jsonl --language de --output {out}/corpus.txt.gz",

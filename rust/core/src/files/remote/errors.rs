@@ -81,13 +81,15 @@ impl From<&StoreError> for Failure {
             return failure.clone();
         }
         let text = error.to_string();
+        let code = code(&text);
         let kind = match error {
             StoreError::NotFound { .. } => FailureKind::Missing,
+            // Of a list.
+            _ if code.as_deref() == Some("NoSuchBucket") => FailureKind::Missing,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => FailureKind::Refused,
             StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => FailureKind::Exists,
             _ => FailureKind::Other,
         };
-        let code = code(&text);
         let said = remark(code.as_deref());
         let reason = match kind {
             FailureKind::Missing if code.as_deref() == Some("NoSuchBucket") => "no such bucket".into(),
