@@ -1,6 +1,7 @@
 //! File handling for all stages: the files that an argument names, decompression, files that appear complete, locks.
 
 pub mod atomic;
+pub mod cache;
 #[cfg(test)]
 pub(crate) mod compress;
 pub(crate) mod foreign;
@@ -12,3 +13,5 @@ pub mod remote;
 pub(crate) mod resume;
 pub(crate) mod source;
 pub(crate) mod staging;
+#[cfg(test)]
+pub(crate) mod web_server;
