@@ -3,14 +3,18 @@
 //! A file is written as `.NAME.tmp` in its directory and synced. Then it is renamed, and the directory is synced. A
 //! crash at any moment leaves the old state or the new one, and at worst a temporary file that [`remove_stale`]
 //! removes. The leading dot keeps temporaries out of globs such as `records-*`.
+//!
+//! An object of a bucket is uploaded while it is written, and appears when the upload is completed. A crash leaves an
+//! upload without a name, which [`remove_stale`] removes as well.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::remote::{self, Address, Upload, is_remote};
 use crate::{Error, Result};
 
 const SUFFIX: &str = ".tmp";
@@ -22,21 +26,35 @@ const SUFFIX: &str = ".tmp";
 pub struct AtomicFile {
     path: PathBuf,
     temporary: PathBuf,
-    file: Option<File>,
+    file: Option<Open>,
+}
+
+#[derive(Debug)]
+enum Open {
+    Local(File),
+    Remote(Box<Upload>),
 }
 
 impl AtomicFile {
     /// Opens the temporary next to `path`, whose directory must exist.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        if let Some(address) = Address::of(&path)? {
+            let path = address.path();
+            let upload = Open::Remote(Box::new(Upload::new(address)?));
+            return Ok(Self { path, temporary: PathBuf::new(), file: Some(upload) });
+        }
         let temporary = temporary_of(&path);
         let file = File::create(&temporary).map_err(|source| Error::io("cannot write", &path, source))?;
-        Ok(Self { path, temporary, file: Some(file) })
+        Ok(Self { path, temporary, file: Some(Open::Local(file)) })
     }
 
     /// Opens it under a unique temporary name, for directories that several processes may write to at once.
     pub fn create_apart(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        if is_remote(&path) {
+            return Self::create(path);
+        }
         let (directory, mut prefix) = (directory_of(&path), OsString::from("."));
         prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
         prefix.push(".");
@@ -49,7 +67,7 @@ impl AtomicFile {
             .tempfile_in(directory)
             .and_then(|file| file.keep().map_err(|error| error.error))
             .map_err(|source| Error::io("cannot write", &path, source))?;
-        Ok(Self { path, temporary, file: Some(file) })
+        Ok(Self { path, temporary, file: Some(Open::Local(file)) })
     }
 
     /// Returns the file's final name.
@@ -60,15 +78,26 @@ impl AtomicFile {
     /// Appends `bytes`. An error, such as a full disk, names the final path.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.file {
-            Some(file) => file.write_all(bytes).map_err(|source| Error::io("cannot write", &self.path, source)),
+            Some(Open::Local(file)) => {
+                file.write_all(bytes).map_err(|source| Error::io("cannot write", &self.path, source))
+            }
+            Some(Open::Remote(upload)) => upload.write(bytes),
             None => Ok(()),
         }
     }
 
     /// Syncs the file and gives it its name, replacing an existing file. Takes as long as the disk needs.
-    pub fn commit(mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        publish(&file, &self.temporary, &self.path).inspect_err(|_| discard(&self.temporary))
+    ///
+    /// Returns the version (`ETag`) of a remote object, if its server tells it.
+    pub fn commit(mut self) -> Result<Option<String>> {
+        match self.file.take() {
+            None => Ok(None),
+            Some(Open::Remote(upload)) => upload.commit(),
+            Some(Open::Local(file)) => {
+                publish(&file, &self.temporary, &self.path).inspect_err(|_| discard(&self.temporary))?;
+                Ok(None)
+            }
+        }
     }
 
     /// Gives the file its name without waiting for the disk. Meant for files that have a checksum and can be made
@@ -78,8 +107,11 @@ impl AtomicFile {
     }
 
     fn rename(&mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        drop(file);
+        match self.file.take() {
+            None => return Ok(()),
+            Some(Open::Remote(upload)) => return upload.commit().map(drop),
+            Some(Open::Local(file)) => drop(file),
+        }
         std::fs::rename(&self.temporary, &self.path).map_err(|source| {
             discard(&self.temporary);
             Error::io("cannot write", &self.path, source)
@@ -89,7 +121,7 @@ impl AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if self.file.take().is_some() {
+        if let Some(Open::Local(_)) = self.file.take() {
             discard(&self.temporary);
         }
     }
@@ -103,28 +135,86 @@ pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> 
     sync_directory_of(path)
 }
 
+/// Gives the local file `from` the name `path`, which may be remote, and removes it from its old place.
+pub(crate) fn move_to(file: &mut File, from: &Path, path: &Path) -> Result<()> {
+    if !is_remote(path) {
+        return publish(file, from, path);
+    }
+    file.rewind().map_err(|source| Error::io("cannot read", from, source))?;
+    send(file, from, path)?;
+    discard(from);
+    Ok(())
+}
+
+/// Copies the local file `from` to `path`, which may be remote, completely or not at all.
+pub(crate) fn copy(from: &Path, path: &Path) -> Result<()> {
+    let mut file = File::open(from).map_err(|source| Error::io("cannot read", from, source))?;
+    send(&mut file, from, path)
+}
+
+fn send(file: &mut File, from: &Path, path: &Path) -> Result<()> {
+    let mut to = AtomicFile::create(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(|source| Error::io("cannot read", from, source))? {
+            0 => return to.commit().map(drop),
+            n => to.write(&buffer[..n])?,
+        }
+    }
+}
+
 /// Writes `bytes` to `path`, completely or not at all.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let mut file = AtomicFile::create(path.as_ref())?;
     file.write(bytes)?;
-    file.commit()
+    file.commit().map(drop)
+}
+
+/// Writes `bytes` to `path`, completely or not at all. Does not replace a remote object with other content, which another
+/// command has written meanwhile; a lock keeps others from writing local files.
+///
+/// # Errors
+/// [`Error::Exists`] if there is such an object; [`Error::Io`].
+pub fn write_first(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(address) = Address::of(path)? else { return write(path, bytes) };
+    if remote::put_new(&address, bytes)? {
+        return Ok(());
+    }
+    let reason = "another command has written this meanwhile; pass another output";
+    Err(Error::exists(path, reason))
 }
 
 /// Writes `value` to `path` as indented JSON with a newline, completely or not at all.
 pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
     let path = path.as_ref();
-    let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::io("cannot write", path, source.into()))?;
-    text.push(b'\n');
-    write(path, &text)
+    write(path, &json(path, value)?)
 }
 
-/// Creates `directory` and its missing parents.
+/// Writes `value` as [`write_json`] does, in the way of [`write_first`].
+pub fn write_json_first(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    write_first(path, &json(path, value)?)
+}
+
+fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::io("cannot write", path, source.into()))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Creates `directory` and its missing parents. Buckets have no directories to create.
 pub fn create_directory(directory: &Path) -> Result<()> {
+    if is_remote(directory) {
+        return Ok(());
+    }
     std::fs::create_dir_all(directory).map_err(|source| Error::io("cannot create the directory", directory, source))
 }
 
 /// Removes `path`. It is not an error if `path` does not exist.
 pub fn remove(path: &Path) -> Result<()> {
+    if let Some(address) = Address::of(path)? {
+        return remote::remove(&address);
+    }
     match std::fs::remove_file(path) {
         // A read-only file system refuses before it checks whether the file exists.
         Err(source) if path.symlink_metadata().is_ok() => Err(Error::io("cannot remove", path, source)),
@@ -132,8 +222,11 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes what killed runs left in `directory`: temporaries of files whose names `is_ours` accepts.
+/// Removes what killed runs left in `directory`: temporaries and uploads of files whose names `is_ours` accepts.
 pub fn remove_stale(directory: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    if let Some(address) = Address::of(directory)? {
+        return remote::remove_abandoned(&address, is_ours).map(drop);
+    }
     let cannot_read = |source| Error::io("cannot read the directory", directory, source);
     for entry in std::fs::read_dir(directory).map_err(cannot_read)? {
         let name = entry.map_err(cannot_read)?.file_name();
@@ -260,7 +353,7 @@ mod tests {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
-        let mut file = AtomicFile { path: path.clone(), temporary: temporary_of(&path), file: Some(full) };
+        let mut file = AtomicFile { path: path.clone(), temporary: temporary_of(&path), file: Some(Open::Local(full)) };
         let error = file.write(b"new").unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot write {}: No space left on device", path.display())), "{error}");
         assert!(error.contains("run the same command again"), "{error}");

@@ -5,12 +5,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::guard::quietly;
-use super::marks::{is_sidecar, is_token_store};
+use super::marks::{META_FILE, is_sidecar, is_token_store};
+use super::raw::Raw;
+use super::remote::{self, Address, Listed, Object, Scheme, is_remote};
 use crate::{Error, Result};
 
 /// What to do with bytes that are not UTF-8.
@@ -27,7 +30,7 @@ pub enum OnBadUtf8 {
 /// How an input can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
-    /// A regular file: it has a size, and reading can begin anywhere.
+    /// A regular file or a remote object: it has a size, and reading can begin anywhere.
     File,
     /// A pipe or device: it can be read once.
     Stream,
@@ -44,6 +47,8 @@ pub struct InputFile {
     pub kind: InputKind,
     /// The size on disk in bytes, compressed or not; 0 for streams.
     pub bytes: u64,
+    /// Which version of a remote object this is (its `ETag`), if the server tells. Only this version is read.
+    pub version: Option<String>,
 }
 
 /// Identifies an input without reading all of it.
@@ -53,7 +58,7 @@ pub struct InputRecord {
     pub path: String,
     /// The size on disk in bytes; `None` for streams.
     pub bytes: Option<u64>,
-    /// XXH3-128 of the first and the last 64 KiB, in hexadecimal; `None` for streams.
+    /// XXH3-128 of the first and the last 64 KiB, in hexadecimal; the `ETag` of a remote object; `None` for streams.
     pub fingerprint: Option<String>,
 }
 
@@ -69,15 +74,17 @@ impl InputFile {
         if !self.is_seekable() {
             return Ok(InputRecord { path, bytes: None, fingerprint: None });
         }
-        let fingerprint = fingerprint(&self.path).map_err(|e| Error::io("cannot read", &self.path, e))?;
+        if let Some(version) = &self.version {
+            return Ok(InputRecord { path, bytes: Some(self.bytes), fingerprint: Some(version.clone()) });
+        }
+        let file = Raw::open(self, &Arc::default())?;
+        let fingerprint = fingerprint(file, self.bytes).map_err(|e| Error::io("cannot read", &self.path, e))?;
         Ok(InputRecord { path, bytes: Some(self.bytes), fingerprint: Some(fingerprint) })
     }
 }
 
-fn fingerprint(path: &Path) -> std::io::Result<String> {
+fn fingerprint(mut file: impl Read + Seek, bytes: u64) -> std::io::Result<String> {
     const END: u64 = 64 << 10;
-    let mut file = fs::File::open(path)?;
-    let bytes = file.metadata()?.len();
     let mut buffer = Vec::new();
     (&mut file).take(END).read_to_end(&mut buffer)?;
     if bytes > END {
@@ -98,6 +105,8 @@ fn fingerprint(path: &Path) -> std::io::Result<String> {
 /// - a glob pattern: what it matches, with directories expanded, sorted by path, each file once;
 /// - `-`: standard input, at most once.
 ///
+/// A remote path is one of these too: an object, everything below a prefix, or a glob pattern.
+///
 /// An existing name is never taken for a pattern. A file that two arguments name is read twice.
 ///
 /// # Errors
@@ -113,27 +122,31 @@ pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
             if files.iter().any(|f: &InputFile| f.kind == InputKind::Stdin) {
                 return Err(Error::input("standard input (-) can be read only once; pass it once"));
             }
-            files.push(InputFile { path: "<stdin>".into(), kind: InputKind::Stdin, bytes: 0 });
+            files.push(InputFile { path: "<stdin>".into(), kind: InputKind::Stdin, bytes: 0, version: None });
             continue;
         }
         let path = Path::new(input);
+        if is_remote(path) {
+            files.extend(expand_remote(&Address::parse(path)?)?);
+            continue;
+        }
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                if is_token_store(path) {
-                    let reason = "this is a token store, not text; pass a store as the only input of make-records";
-                    return Err(Error::input_at(path, reason));
+                if is_token_store(path)? {
+                    return Err(Error::input_at(path, NOT_TEXT));
                 }
                 let mut found = BTreeSet::new();
                 walk(path, &mut Vec::new(), &mut found)?;
                 if found.is_empty() {
-                    return Err(Error::input_at(path, "the directory contains no files (hidden files are skipped)"));
+                    return Err(Error::input_at(path, EMPTY));
                 }
                 push_all(found, &mut files)?;
             }
             Ok(metadata) if metadata.is_file() => {
-                files.push(InputFile { path: path.into(), kind: InputKind::File, bytes: metadata.len() });
+                let bytes = metadata.len();
+                files.push(InputFile { path: path.into(), kind: InputKind::File, bytes, version: None });
             }
-            Ok(_) => files.push(InputFile { path: path.into(), kind: InputKind::Stream, bytes: 0 }),
+            Ok(_) => files.push(InputFile { path: path.into(), kind: InputKind::Stream, bytes: 0, version: None }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => push_all(expand_pattern(path)?, &mut files)?,
             Err(e) => return Err(Error::io("cannot read", path, e)),
         }
@@ -144,9 +157,90 @@ pub fn expand_inputs<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Vec<InputFile>> {
 fn push_all(paths: BTreeSet<PathBuf>, files: &mut Vec<InputFile>) -> Result<()> {
     for path in paths {
         let bytes = fs::metadata(&path).map_err(|e| Error::io("cannot read", &path, e))?.len();
-        files.push(InputFile { path, kind: InputKind::File, bytes });
+        files.push(InputFile { path, kind: InputKind::File, bytes, version: None });
     }
     Ok(())
+}
+
+const NOT_TEXT: &str = "this is a token store, not text; pass a store as the only input of make-records";
+const EMPTY: &str = "the directory contains no files (hidden files are skipped)";
+
+/// Returns the objects that a remote path names, as [`expand_inputs`] describes it.
+fn expand_remote(address: &Address) -> Result<Vec<InputFile>> {
+    // On the web, `?` begins a query, and `*` or `[` are part of a name.
+    let is_pattern = is_pattern(&address.key) && address.scheme != Scheme::Web;
+    if !is_pattern && let Some(object) = Object::find(address)? {
+        let Object { address, bytes, version, .. } = object;
+        return Ok(vec![remote_file(Listed { address, bytes, version })]);
+    }
+    if address.scheme == Scheme::Web {
+        return Err(Error::input_at(address.path(), "no such file on the server"));
+    }
+    let directory = if is_pattern { before_pattern(&address.key) } else { address.key.trim_end_matches('/') };
+    let objects = remote::below(&address.with_key(directory))?;
+    let pattern = if is_pattern {
+        let wrong = |e: glob::PatternError| {
+            Error::input_at(address.path(), format!("not a glob pattern: {} at character {}", e.msg, e.pos + 1))
+        };
+        Some(glob::Pattern::new(&address.key).map_err(wrong)?)
+    } else {
+        None
+    };
+    let mut found = Vec::new();
+    let mut names = objects.iter().map(|object| object.address.name());
+    if !is_pattern && names.any(|name| name == META_FILE) && is_token_store(&address.path())? {
+        return Err(Error::input_at(address.path(), NOT_TEXT));
+    }
+    for object in objects {
+        let key = object.address.key.as_str();
+        // What follows the part of the key that the user wrote.
+        let inner = match &pattern {
+            None => Some(key[directory.len()..].trim_start_matches('/')),
+            Some(pattern) => matched(pattern, key),
+        };
+        let Some(inner) = inner else { continue };
+        let is_hidden =
+            inner.split('/').any(|name| name.starts_with('.')) || is_sidecar(object.address.name().as_ref());
+        if !is_hidden {
+            found.push(remote_file(object));
+        }
+    }
+    if found.is_empty() {
+        let reason = match (is_pattern, directory.is_empty()) {
+            (true, _) => "the pattern matches no object",
+            (false, true) => EMPTY,
+            (false, false) => "no such object, and no objects below it (hidden ones are skipped)",
+        };
+        return Err(Error::input_at(address.path(), reason));
+    }
+    Ok(found)
+}
+
+fn remote_file(Listed { address, bytes, version }: Listed) -> InputFile {
+    InputFile { path: address.path(), kind: InputKind::File, bytes, version }
+}
+
+/// Returns the directory that everything matched by the pattern `key` is in.
+fn before_pattern(key: &str) -> &str {
+    let end = key.find(['*', '?', '[']).unwrap_or(key.len());
+    key[..end].rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// Returns what follows the first part of `key` that `pattern` matches: a directory's name, or everything.
+fn matched<'a>(pattern: &glob::Pattern, key: &'a str) -> Option<&'a str> {
+    let options = glob::MatchOptions { require_literal_separator: true, ..PATTERN_OPTIONS };
+    let ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
+    ends.into_iter().find(|&end| pattern.matches_with(&key[..end], options)).map(|end| &key[end..])
+}
+
+/// Whether `input`, which [`expand_inputs`] has expanded to `found`, is a directory.
+pub(crate) fn is_directory(input: &Path, found: &[InputFile]) -> bool {
+    if !is_remote(input) {
+        return input.is_dir();
+    }
+    let path = remote::public(input);
+    let is_pattern = path.to_str().is_some_and(is_pattern);
+    !is_pattern && !matches!(found, [file] if file.path == path)
 }
 
 /// Returns advice for an input that does not exist but looks like several files separated by commas, as other programs
@@ -214,10 +308,16 @@ fn is_pattern(input: &str) -> bool {
 /// # Errors
 /// [`Error::Conflict`] naming both.
 pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> Result<()> {
+    if is_remote(output) {
+        return refuse_remote_output(inputs, &Address::parse(output)?);
+    }
     let Ok(output_absolute) = std::path::absolute(output) else { return Ok(()) };
     let Some(output_real) = canonical(&output_absolute) else { return Ok(()) };
     for input in inputs {
         let input = Path::new(input.as_ref());
+        if is_remote(input) {
+            continue;
+        }
         let is_inside = if input.is_dir() {
             input.canonicalize().is_ok_and(|directory| reads_into(&directory, &output_real))
         } else {
@@ -231,14 +331,35 @@ pub fn refuse_output_in_input<S: AsRef<OsStr>>(inputs: &[S], output: &Path) -> R
             })
         };
         if is_inside {
-            return Err(Error::conflict_at(
-                "output",
-                output,
-                format!(
-                    "this output is inside the input {}, so the next command would read it as text; pass another path",
-                    input.display()
-                ),
-            ));
+            return Err(inside(input, output));
+        }
+    }
+    Ok(())
+}
+
+fn inside(input: &Path, output: &Path) -> Error {
+    let input = input.display();
+    let reason = format!(
+        "this output is inside the input {input}, so the next command would read it as text; pass another path"
+    );
+    Error::conflict_at("output", output, reason)
+}
+
+fn refuse_remote_output<S: AsRef<OsStr>>(inputs: &[S], output: &Address) -> Result<()> {
+    for input in inputs {
+        let Some(input) = Address::of(Path::new(input.as_ref()))? else { continue };
+        if (input.scheme, &input.root) != (output.scheme, &output.root) {
+            continue;
+        }
+        let directory = input.key.trim_end_matches('/');
+        let pattern = Some(directory).filter(|key| is_pattern(key)).and_then(|key| glob::Pattern::new(key).ok());
+        let rest = match pattern {
+            Some(pattern) => matched(&pattern, &output.key),
+            None => output.key.strip_prefix(directory).filter(|rest| directory.is_empty() || rest.starts_with('/')),
+        };
+        let is_read = rest.is_some_and(|rest| !rest.split('/').any(|name| name.starts_with('.')));
+        if is_read {
+            return Err(inside(&input.path(), &output.path()));
         }
     }
     Ok(())

@@ -10,12 +10,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::atomic::create_directory;
+use super::remote::is_remote;
 use crate::{Error, Result};
 
 /// A lock on an output. It ends when this is dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    file: File,
+    /// The locked file, or `None` for a bucket, which has no locks.
+    file: Option<File>,
     /// The process that holds the lock, or `None` if the file system has no locks.
     owner: Option<u32>,
     /// The lock file to remove at the end, if there is one.
@@ -75,19 +77,22 @@ impl DirectoryLock {
     }
 
     fn of(file: File, exclusive: bool) -> Self {
-        Self { file, owner: exclusive.then(std::process::id), lock_file: None, made: Vec::new() }
+        Self { file: Some(file), owner: exclusive.then(std::process::id), lock_file: None, made: Vec::new() }
+    }
+
+    /// Returns what stands for a lock in a bucket. There, conditional writes keep two runs apart.
+    fn none() -> Self {
+        Self { file: None, owner: None, lock_file: None, made: Vec::new() }
     }
 
     /// Whether the locked directory is the one that has this name now.
     pub fn is_of(&self, directory: &Path) -> bool {
-        if self.lock_file.is_some() {
-            return true;
-        }
+        let Some(file) = self.file.as_ref().filter(|_| self.lock_file.is_none()) else { return true };
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
             let key = |it: std::fs::Metadata| (it.dev(), it.ino());
-            self.file.metadata().map(key).ok() == std::fs::metadata(directory).map(key).ok()
+            file.metadata().map(key).ok() == std::fs::metadata(directory).map(key).ok()
         }
         #[cfg(not(unix))]
         {
@@ -112,7 +117,7 @@ impl Drop for DirectoryLock {
             // Stops at the first directory that is not empty.
             let _ = self.made.iter().try_for_each(std::fs::remove_dir);
             // If this fails, the lock ends when the file is closed.
-            let _ = self.file.unlock();
+            let _ = self.file.as_ref().map(File::unlock);
         }
     }
 }
@@ -122,6 +127,9 @@ impl Drop for DirectoryLock {
 /// # Errors
 /// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be opened.
 pub fn lock(directory: &Path) -> Result<DirectoryLock> {
+    if is_remote(directory) {
+        return Ok(DirectoryLock::none());
+    }
     DirectoryLock::take(directory)?.ok_or_else(|| busy(directory))
 }
 
@@ -131,6 +139,9 @@ pub fn lock(directory: &Path) -> Result<DirectoryLock> {
 /// # Errors
 /// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be created.
 pub fn claim(directory: &Path) -> Result<DirectoryLock> {
+    if is_remote(directory) {
+        return Ok(DirectoryLock::none());
+    }
     let mut tries = 0;
     loop {
         let made = create(directory)?;
@@ -155,6 +166,9 @@ pub fn claim(directory: &Path) -> Result<DirectoryLock> {
 /// # Errors
 /// [`Error::Data`] if another command is writing `path`; [`Error::Io`] if the directory cannot be written to.
 pub fn claim_whole(path: &Path) -> Result<DirectoryLock> {
+    if is_remote(path) {
+        return Ok(DirectoryLock::none());
+    }
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let mut tries = 0;
     loop {

@@ -3,6 +3,9 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::raw::size;
+use crate::Result;
+
 /// The file that makes a directory a token store. It is written last.
 pub const META_FILE: &str = "meta.json";
 
@@ -10,8 +13,11 @@ pub const META_FILE: &str = "meta.json";
 pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 
 /// Whether `directory` contains a token store, complete or unfinished.
-pub fn is_token_store(directory: &Path) -> bool {
-    directory.join(META_FILE).is_file() || directory.join(JOURNAL_FILE).is_file()
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) if a server refuses or does not answer.
+pub fn is_token_store(directory: &Path) -> Result<bool> {
+    Ok(size(&directory.join(META_FILE))?.is_some() || size(&directory.join(JOURNAL_FILE))?.is_some())
 }
 
 /// Whether a file of this name is a note that prepare-text wrote next to its output, and not text.

@@ -9,8 +9,10 @@ pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
 pub mod marks;
+pub(crate) mod raw;
 pub mod remote;
 pub(crate) mod resume;
+pub(crate) mod scratch;
 pub(crate) mod source;
 pub(crate) mod staging;
 #[cfg(test)]

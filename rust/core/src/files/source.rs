@@ -4,7 +4,6 @@ mod bzip2;
 mod members;
 mod pipe;
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +16,8 @@ pub(crate) use self::pipe::Meter;
 use self::pipe::{GivenUp, Pipe};
 use super::foreign::Foreign;
 use super::inputs::{InputFile, InputKind};
+use super::raw::Raw;
+use super::remote::{Failure, FailureKind};
 use crate::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
@@ -90,7 +91,7 @@ impl Source {
     pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, offset: u64, meter: &Meter) -> Result<Self> {
         let error = |e| failed(file, e);
         if file.kind == InputKind::File {
-            let mut raw = File::open(&file.path).map_err(error)?;
+            let mut raw = Raw::open(file, &meter.stop)?;
             let mut head = Vec::new();
             (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
             let format = Self::format(file, &head)?;
@@ -142,7 +143,8 @@ impl Source {
 
     /// Returns the error of a failed read: the system refused, or compressed data is damaged.
     pub fn error(&self, file: &InputFile, error: io::Error) -> Error {
-        if self.format == Format::Plain || error.raw_os_error().is_some() || is_given_up(&error) {
+        let is_damage = error.raw_os_error().is_none() && Failure::of(&error).is_none() && !is_given_up(&error);
+        if self.format == Format::Plain || !is_damage {
             return failed(file, error);
         }
         let name = self.format.name();
@@ -163,6 +165,7 @@ impl Source {
 
 fn is_given_up(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(it) if it.is::<GivenUp>())
+        || Failure::of(error).is_some_and(|failure| failure.kind == FailureKind::Stopped)
 }
 
 /// Returns the error of a read that the system refused or that was abandoned.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::files::inputs::{InputFile, expand_inputs};
+use crate::files::inputs::{InputFile, expand_inputs, is_directory};
+use crate::files::raw;
+use crate::files::remote::is_remote;
 use crate::{Error, Result};
 
 /// Names in lowercase of files that are never data.
@@ -52,7 +54,7 @@ const LONGEST_DESCRIPTION: u64 = 1 << 20;
 /// any data files. A README with a suffix is read if data files have the same suffix, because it is then one text among
 /// others. A `.json` file that is a single object without `field` is skipped if there are at least as many other files.
 pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<InputFile>, Vec<PathBuf>)> {
-    if inputs.iter().all(|input| !Path::new(input).is_dir()) {
+    if inputs.iter().all(|input| !is_remote(Path::new(input)) && !Path::new(input).is_dir()) {
         return Ok((expand_inputs(inputs)?, Vec::new()));
     }
     if inputs.iter().filter(|input| input.as_ref() == "-").count() > 1 {
@@ -61,7 +63,7 @@ pub(crate) fn expand<S: AsRef<OsStr>>(inputs: &[S], field: &str) -> Result<(Vec<
     let (mut files, mut skipped) = (Vec::new(), Vec::new());
     for input in inputs {
         let found = expand_inputs(&[input])?;
-        if !Path::new(input).is_dir() {
+        if !is_directory(Path::new(input), &found) {
             files.extend(found);
             continue;
         }
@@ -98,7 +100,7 @@ fn is_description(file: &InputFile, field: &str) -> bool {
         return false;
     }
     let first = field.split('.').next().unwrap_or_default();
-    let fields = std::fs::read(&file.path).ok().and_then(|text| {
+    let fields = raw::read(&file.path).ok().flatten().and_then(|text| {
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
         serde_json::from_slice::<serde_json::Map<String, Value>>(text).ok()
     });

@@ -11,6 +11,8 @@ use super::write::{self, Found, InstanceSource, Origin, RecordsOptions};
 use crate::files::inputs::{InputFile, InputRecord, refuse_output_in_input};
 use crate::files::lock;
 use crate::files::marks::is_token_store;
+use crate::files::remote::{Address, is_remote};
+use crate::files::scratch;
 use crate::instances::instance::Instance;
 use crate::instances::mask::Scratch;
 use crate::instances::options::RngKind;
@@ -101,7 +103,7 @@ pub fn make_records(
         notes: write::masking_warning(instances).into_iter().collect(),
     };
     let given = match inputs {
-        [one] if is_token_store(Path::new(one)) => Some(Path::new(one)),
+        [one] if is_token_store(Path::new(one))? => Some(Path::new(one)),
         _ => None,
     };
     match (given, instances.rng) {
@@ -173,17 +175,22 @@ impl Job<'_> {
         let files = expand_corpus(inputs)?.files;
         refuse_output_in_input(inputs, self.output)?;
         // A temporary store has a name of its own, so that a store that the user wants to keep is never removed.
-        let passing = self.output.join(".tokens");
-        let directory = if self.options.keep_store { self.output.join("tokens") } else { passing.clone() };
+        let passing = match Address::of(self.output)? {
+            Some(output) => scratch::beside(&output)?.join("tokens"),
+            None => self.output.join(".tokens"),
+        };
+        let kept = self.options.keep_store.then(|| self.output.join("tokens"));
+        // A store is read from a local disk, so one that is kept in a bucket is copied there.
+        let directory = kept.clone().filter(|_| !is_remote(self.output)).unwrap_or_else(|| passing.clone());
         let seekable = files.iter().all(InputFile::is_seekable);
         let mut identity = self.identity("input", input_identity(&files)?);
         // Two streams can only be compared by reading them.
         if seekable && let Some(records) = self.complete(&identity)? {
             self.tidy(&directory)?;
-            let kept = (self.options.keep_store && TokenStore::is_store(&directory)).then_some(directory);
+            let kept = kept.filter(|kept| TokenStore::is_store(kept));
             return Ok(self.done(records, kept, 0));
         }
-        if self.options.keep_store && passing.exists() && !directory.exists() {
+        if kept.is_some() && passing.exists() && !directory.exists() {
             // An interrupted run that was not to keep its store left it here.
             std::fs::rename(&passing, &directory).map_err(|error| Error::io("cannot rename", &passing, error))?;
         }
@@ -197,6 +204,9 @@ impl Job<'_> {
             .inspect_err(|_| drop(std::fs::remove_dir(&directory)))?;
         self.notes.extend(tokens.notes);
         let store = TokenStore::open(&directory)?;
+        if let Some(kept) = kept.as_ref().filter(|kept| **kept != directory) {
+            self.timed("copy", |_| store.copy_to(kept))?;
+        }
         if !seekable {
             identity.insert("token_store".into(), store_digest(&store).into());
         }
@@ -207,18 +217,20 @@ impl Job<'_> {
             self.tidy(&directory)?;
         }
         let records = records?;
-        let kept = self.options.keep_store.then_some(directory);
         Ok(self.done(records, kept, tokens.replaced))
     }
 
     fn tidy(&self, store: &Path) -> Result<()> {
-        if self.options.keep_store || !store.exists() {
+        let is_kept = self.options.keep_store && !is_remote(self.output);
+        if is_kept || !store.exists() {
             return Ok(());
         }
         // A second run with --overwrite may be filling it.
         let Ok(_lock) = lock::lock(store) else { return Ok(()) };
         TokenStore::remove(store)?;
-        std::fs::remove_dir(store).map_err(|error| Error::io("cannot remove", store, error))
+        std::fs::remove_dir(store).map_err(|error| Error::io("cannot remove", store, error))?;
+        scratch::tidy(self.output);
+        Ok(())
     }
 
     fn write(

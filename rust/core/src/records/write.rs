@@ -284,7 +284,7 @@ fn write<S: InstanceSource>(
     let journal = Journal::start(directory, &header, shards.iter().flatten(), Arc::clone(&lock))?;
     pipeline::run(source, layout, directory, &options, journal, &mut shards, progress)?;
     let dataset = Dataset::new(&header, origin, &options.instances, shards.into_iter().flatten().collect());
-    atomic::write_json(directory.join(dataset::FILE), &dataset)?;
+    atomic::write_json_first(directory.join(dataset::FILE), &dataset)?;
     Journal::remove(directory)?;
     Ok(Summary { dataset, already_complete: false, resumed_shards })
 }

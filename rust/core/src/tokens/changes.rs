@@ -6,8 +6,8 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use serde::Serialize;
 use unicode_normalization::UnicodeNormalization;
@@ -15,6 +15,7 @@ use unicode_normalization::char::canonical_combining_class;
 
 use super::tokenizer::TextRules;
 use crate::files::inputs::InputFile;
+use crate::files::raw::Raw;
 use crate::files::source::{Meter, Source};
 use crate::{Error, Result};
 
@@ -101,7 +102,7 @@ impl Counter {
             return Ok(());
         }
         let error = |error| Error::io("cannot read", &file.path, error);
-        let mut raw = File::open(&file.path).map_err(error)?;
+        let mut raw = Raw::open(file, &Arc::default())?;
         for &offset in offsets {
             let mut bytes = Vec::new();
             raw.seek(SeekFrom::Start(offset)).map_err(error)?;

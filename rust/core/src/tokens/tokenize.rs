@@ -18,9 +18,10 @@ use super::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, Position, check_
 use super::documents::{Documents, Ids, MemoryDocuments};
 use super::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
 use crate::error::counted;
-use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord, OnBadUtf8, refuse_output_in_input};
 use crate::files::lock::claim;
+use crate::files::remote::{is_remote, public};
+use crate::files::{atomic, scratch};
 use crate::{Error, Progress, Result};
 use journal::{FinishedPart, Journal};
 use wave::{Sink, Work};
@@ -183,7 +184,8 @@ fn tokenize_from<E: Encode>(
         journal.remove()?;
     }
     if TokenStore::is_store(output) {
-        let meta = TokenStore::open(output)?.meta().clone();
+        let meta =
+            if is_remote(output) { TokenStore::read_meta(output)? } else { TokenStore::open(output)?.meta().clone() };
         journal.check_complete(output, &meta)?;
         journal.remove_file()?;
         return Ok(Summary { already_complete: true, notes, ..summary(&meta, files.len()) });
@@ -202,7 +204,7 @@ fn tokenize_from<E: Encode>(
         journal,
     };
     if sink.journal.parts.is_empty() {
-        sink.journal.save()?;
+        sink.journal.begin()?;
     }
 
     let resumable = files.iter().all(InputFile::is_seekable);
@@ -242,6 +244,7 @@ fn tokenize_from<E: Encode>(
     }
     let meta = writer.finish(journal.inputs.clone(), journal.settings.clone(), replaced)?;
     journal.remove_file()?;
+    scratch::tidy(output);
     Ok(Summary { resumed_parts, notes, ..summary(&meta, files.len()) })
 }
 
@@ -300,8 +303,13 @@ fn summary(meta: &StoreMeta, files: usize) -> Summary {
 /// Refuses an output directory within an input directory that is read recursively, because the next run would read its
 /// files.
 fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
-    let Ok(directory) = output.canonicalize() else { return Ok(()) };
-    let own = files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&directory)));
+    let own = if is_remote(output) {
+        let directory = public(output);
+        files.iter().find(|file| file.path.starts_with(&directory))
+    } else {
+        let Ok(directory) = output.canonicalize() else { return Ok(()) };
+        files.par_iter().find_first(|f| f.path.canonicalize().is_ok_and(|path| path.starts_with(&directory)))
+    };
     own.map_or(Ok(()), |file| {
         let reason =
             format!("this output directory contains the input {}; pass another directory", file.path.display());

@@ -21,4 +21,5 @@ pub(crate) use errors::{Failure, FailureKind};
 pub(crate) use list::{Listed, below, children};
 pub(crate) use object::{Object, bytes, put, put_new, remove};
 pub(crate) use read::{Ranges, Reader};
+pub(crate) use stores::remove_abandoned;
 pub(crate) use write::Upload;

@@ -66,12 +66,14 @@ pub(crate) fn bytes(address: &Address) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Writes `bytes` to `address`, and replaces what is there.
+/// Writes `bytes` to `address`, and replaces what is there. Returns the version (`ETag`) of the new object.
 ///
 /// # Errors
 /// [`Error::Io`] if the server refuses or does not answer; [`Error::Input`] if nothing can be written there.
-pub(crate) fn put(address: &Address, bytes: &[u8]) -> Result<()> {
-    put_with(address, bytes, PutMode::Overwrite).map(|_| ())
+pub(crate) fn put(address: &Address, bytes: &[u8]) -> Result<Option<String>> {
+    let (store, key) = writable(address)?;
+    let result = wait(store.objects.put(&key, PutPayload::from(bytes.to_vec())))?;
+    Ok(result.map_err(|error| errors::write(address, &error))?.e_tag)
 }
 
 /// Writes `bytes` to `address` if there is no object. Returns whether it was written.
@@ -79,16 +81,11 @@ pub(crate) fn put(address: &Address, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`put`].
 pub(crate) fn put_new(address: &Address, bytes: &[u8]) -> Result<bool> {
-    put_with(address, bytes, PutMode::Create)
-}
-
-fn put_with(address: &Address, bytes: &[u8], mode: PutMode) -> Result<bool> {
     let (store, key) = writable(address)?;
-    let creates = mode == PutMode::Create;
     let payload = PutPayload::from(bytes.to_vec());
-    match wait(store.objects.put_opts(&key, payload, mode.into()))? {
+    match wait(store.objects.put_opts(&key, payload, PutMode::Create.into()))? {
         Ok(_) => Ok(true),
-        Err(error) if creates && Failure::from(&error).kind == FailureKind::Exists => {
+        Err(error) if Failure::from(&error).kind == FailureKind::Exists => {
             // A request whose answer was lost is repeated, and then finds its own object.
             Ok(self::bytes(address)?.as_deref() == Some(bytes))
         }

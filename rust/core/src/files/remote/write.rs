@@ -88,11 +88,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Sends the rest and makes the object appear, in place of an existing one.
+    /// Sends the rest and makes the object appear, in place of an existing one. Returns its version (`ETag`).
     ///
     /// # Errors
     /// [`Error::Io`] if the server refuses or does not answer.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(mut self) -> Result<Option<String>> {
         if self.upload.is_none() {
             return put(&self.address, &self.buffer);
         }
@@ -102,21 +102,19 @@ impl Upload {
         while let Some(result) = wait(self.sending.join_next())? {
             result.map_err(object_store::Error::from).flatten().map_err(|it| errors::write(&self.address, &it))?;
         }
-        let Some(upload) = &mut self.upload else { return Ok(()) };
-        match wait(upload.complete())? {
-            Ok(_) => {}
+        let Some(upload) = &mut self.upload else { return Ok(None) };
+        let version = match wait(upload.complete())? {
+            Ok(result) => result.e_tag,
             // The answer to the first request may be lost, and the next one then finds no upload.
             Err(error) if Failure::from(&error).kind == FailureKind::Missing => {
-                let found = Object::find(&self.address)?;
-                if found.is_none_or(|object| object.bytes != self.bytes) {
-                    let reason = "its upload was removed by another command; run the same command again to resume";
-                    return Err(Error::data(self.address.path(), reason));
-                }
+                let found = Object::find(&self.address)?.filter(|object| object.bytes == self.bytes);
+                let reason = "its upload was removed by another command; run the same command again to resume";
+                found.ok_or_else(|| Error::data(self.address.path(), reason))?.version
             }
             Err(error) => return Err(errors::write(&self.address, &error)),
-        }
+        };
         self.upload = None;
-        Ok(())
+        Ok(version)
     }
 }
 

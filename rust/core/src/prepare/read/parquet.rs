@@ -1,11 +1,13 @@
 //! Reads the texts of one column from Parquet files.
 
+mod chunks;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader as AnyReader, ColumnReaderImpl};
@@ -13,6 +15,7 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
+use self::chunks::Chunks;
 use super::raw::BLOCK_BYTES;
 use super::raw::{RawBlock, RawKind, ReadCounts};
 use super::records::{Records, decode};
@@ -30,7 +33,7 @@ const BLOCK_ROWS: usize = 64 << 10;
 pub(super) struct ColumnReader {
     path: PathBuf,
     bytes: u64,
-    file: SerializedFileReader<File>,
+    file: SerializedFileReader<Chunks>,
     leaf: usize,
     next_group: usize,
     group: Option<ColumnReaderImpl<ByteArrayType>>,
@@ -40,16 +43,21 @@ pub(super) struct ColumnReader {
     ready: VecDeque<Option<ByteArray>>,
     /// The number of rows returned so far.
     row: u64,
+    chunks: Chunks,
     /// The total number of rows.
     rows: u64,
 }
 
 impl ColumnReader {
     /// Opens `file` to read its column `field`.
-    pub fn open(file: &InputFile, field: &str) -> Result<Self> {
+    pub fn open(file: &InputFile, field: &str, stop: &Arc<AtomicBool>) -> Result<Self> {
         let path = file.path.clone();
-        let handle = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        let handle = Chunks::open(file, stop)?;
+        let chunks = handle.clone();
         let reader = guarded(|| SerializedFileReader::new(handle)).map_err(|e| {
+            if let Some(failure) = chunks.failure() {
+                return Error::io("cannot read", &path, failure.into());
+            }
             let reason =
                 format!("the Parquet footer cannot be read ({e}); the file is truncated or damaged: fetch it again");
             Error::data(&path, reason)
@@ -67,6 +75,7 @@ impl ColumnReader {
             ready: VecDeque::new(),
             row: 0,
             rows,
+            chunks,
             file: reader,
         })
     }
@@ -135,6 +144,9 @@ impl ColumnReader {
     }
 
     fn damaged(&self, error: &str) -> Error {
+        if let Some(failure) = self.chunks.failure() {
+            return Error::io("cannot read", &self.path, failure.into());
+        }
         let row = self.row + self.ready.len() as u64;
         Error::row(
             &self.path,

@@ -261,7 +261,8 @@ impl RawReader {
                     return Err(Error::data(&file.path, reason));
                 }
                 self.meter.bytes.store(self.before, Ordering::Relaxed);
-                return Ok(Some(Open::Parquet(Box::new(ColumnReader::open(file, &self.options.text_field)?))));
+                let column = ColumnReader::open(file, &self.options.text_field, &self.meter.stop)?;
+                return Ok(Some(Open::Parquet(Box::new(column))));
             }
         };
         Ok(Some(Open::Bytes { window, ends, kind, limit }))

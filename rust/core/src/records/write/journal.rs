@@ -5,16 +5,29 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::dataset::{self, Dataset, Shard, is_shard_name, shard_name};
 use super::header::{FORMAT, Header};
 use crate::files::atomic;
 use crate::files::lock::DirectoryLock;
+use crate::files::raw::{names, read, size};
+use crate::files::remote::{self, Address, is_remote};
 use crate::files::resume::{check_same, not_ours};
 use crate::{Error, Result};
 
 const FILE: &str = "make-records.partial.jsonl";
+/// The directory in a bucket with a file for each complete shard, because nothing can be appended to an object.
+const MARKERS: &str = "make-records.partial";
+
+/// A complete shard, as noted in a bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Marker {
+    shard: Shard,
+    /// The version (`ETag`) of the object.
+    version: Option<String>,
+}
 
 /// The result of [`find`].
 pub(super) struct Found {
@@ -45,11 +58,12 @@ pub(super) fn find(directory: &Path, header: &Header) -> Result<Option<Found>> {
     check_same(directory, dataset.is_some(), &there.differences(header))?;
     let count = there.num_shards().unwrap_or(lines.len());
     let mut shards = vec![None; count];
+    let sizes = Sizes::of(directory)?;
     for shard in lines {
         let number = shard.file.split('-').nth(1).and_then(|number| number.parse().ok());
         let index = number
             .filter(|&at: &usize| at < count && shard_name(at as u64, count as u64, there.compression()) == shard.file);
-        let there = std::fs::metadata(directory.join(&shard.file)).is_ok_and(|file| file.len() == shard.bytes);
+        let there = sizes.get(&shard.file)? == Some(shard.bytes);
         if let (Some(index), true) = (index, there) {
             shards[index] = Some(shard);
         }
@@ -74,30 +88,45 @@ fn read_journal(directory: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
     let header = serde_json::from_slice::<Header>(lines.next().unwrap_or_default())
         .map_err(|error| not_ours(&path, &error.to_string()))?;
     // A line that was being written when the machine crashed does not count.
-    let shards = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
+    let mut shards: Vec<Shard> = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
+    if let Some(address) = Address::of(directory)? {
+        shards.extend(read_markers(&address)?);
+    }
     Ok(Some((header, shards)))
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("cannot read", path, error)),
-    }
+/// Returns the complete shards that are noted in a bucket and whose objects are the noted ones.
+fn read_markers(directory: &Address) -> Result<Vec<Shard>> {
+    let objects = remote::below(directory)?;
+    let version = |name: &str| {
+        objects.iter().find(|it| it.address == directory.join(name)).and_then(|object| object.version.clone())
+    };
+    let noted = objects.par_iter().filter(|it| it.address.key.starts_with(&directory.join(MARKERS).join("").key));
+    let markers: Vec<_> = noted.map(|it| remote::bytes(&it.address)).collect::<Result<_>>()?;
+    let markers = markers.into_iter().flatten().filter_map(|text| serde_json::from_slice::<Marker>(&text).ok());
+    Ok(markers.filter(|it| version(&it.shard.file) == it.version).map(|it| it.shard).collect())
 }
 
-fn names(directory: &Path) -> Result<Vec<String>> {
-    let cannot_read = |error| Error::io("cannot read the directory", directory, error);
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(cannot_read)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.map_err(cannot_read)?.file_name().into_string());
+/// The sizes of the files in a directory. A bucket lists all of them at once.
+enum Sizes<'a> {
+    Local(&'a Path),
+    Remote(Vec<remote::Listed>),
+}
+
+impl<'a> Sizes<'a> {
+    fn of(directory: &'a Path) -> Result<Self> {
+        Ok(match Address::of(directory)? {
+            Some(address) => Self::Remote(remote::below(&address)?),
+            None => Self::Local(directory),
+        })
     }
-    names.sort();
-    Ok(names)
+
+    fn get(&self, name: &str) -> Result<Option<u64>> {
+        match self {
+            Self::Local(directory) => size(&directory.join(name)),
+            Self::Remote(all) => Ok(all.iter().find(|it| it.address.name() == name).map(|it| it.bytes)),
+        }
+    }
 }
 
 /// Removes everything written here. The journal is removed last, so that a run that is killed meanwhile leaves a
@@ -117,8 +146,10 @@ pub(super) fn is_ours(name: &str) -> bool {
 
 /// The journal of complete shards, open for more.
 pub(super) struct Journal {
+    directory: PathBuf,
     path: PathBuf,
-    file: File,
+    /// The open journal. In a bucket, there is a file for each shard instead.
+    file: Option<File>,
     _lock: Arc<DirectoryLock>,
 }
 
@@ -136,23 +167,42 @@ impl Journal {
         for shard in complete {
             text.extend(line(&path, shard)?);
         }
-        atomic::write(&path, &text)?;
+        if is_remote(directory) {
+            // What is there describes the same records: `find` has checked it.
+            if read(&path)?.is_none() {
+                atomic::write_first(&path, &text)?;
+            }
+        } else {
+            atomic::write(&path, &text)?;
+        }
         // If this file exists, a complete set has lost a shard. From here on, the journal describes the directory.
         atomic::remove(&directory.join(dataset::FILE))?;
-        let file = File::options().append(true).open(&path).map_err(|error| Error::io("cannot write", &path, error))?;
-        Ok(Self { path, file, _lock: lock })
+        let file = if is_remote(directory) {
+            None
+        } else {
+            let file = File::options().append(true).open(&path);
+            Some(file.map_err(|error| Error::io("cannot write", &path, error))?)
+        };
+        Ok(Self { directory: directory.into(), path, file, _lock: lock })
     }
 
-    /// Adds a shard whose file is complete and synced.
-    pub fn add(&mut self, shard: &Shard) -> Result<()> {
+    /// Adds a shard whose file is complete and synced. `version` is that of a remote object.
+    pub fn add(&mut self, shard: &Shard, version: Option<String>) -> Result<()> {
+        let Some(file) = &mut self.file else {
+            let path = self.directory.join(MARKERS).join(format!("{}.json", shard.file));
+            return atomic::write_json(path, &Marker { shard: shard.clone(), version });
+        };
         let line = line(&self.path, shard)?;
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data())
+        file.write_all(&line)
+            .and_then(|()| file.sync_data())
             .map_err(|error| Error::io("cannot write", &self.path, error))
     }
 
     pub fn remove(directory: &Path) -> Result<()> {
+        if let Some(address) = Address::of(directory)? {
+            let markers = remote::below(&address.join(MARKERS))?;
+            markers.par_iter().try_for_each(|it| remote::remove(&it.address))?;
+        }
         atomic::remove(&directory.join(FILE))
     }
 }

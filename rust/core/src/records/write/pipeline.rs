@@ -324,7 +324,7 @@ struct Finished {
 /// Gives finished shards their names, in order, and adds them to the journal.
 fn sync(finished: &Receiver<Finished>, mut journal: Journal, events: &Sender<Event>) {
     for Finished { index, file, shard } in finished {
-        let event = match file.commit().and_then(|()| journal.add(&shard)) {
+        let event = match file.commit().and_then(|version| journal.add(&shard, version)) {
             Ok(()) => Event::Complete(index, shard),
             Err(error) => Event::Failed(error),
         };

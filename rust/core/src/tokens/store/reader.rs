@@ -9,6 +9,8 @@ use rayon::prelude::*;
 
 use super::files::checksum;
 use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
+use crate::files::raw::{read, size};
+use crate::files::remote::is_remote;
 use crate::tokens::documents::{Document, Documents, Ids};
 use crate::{Error, Result};
 
@@ -73,15 +75,15 @@ pub struct Part<'a> {
 impl TokenStore {
     /// Whether `directory` is marked as a token store.
     pub fn is_store(directory: &Path) -> bool {
-        directory.join(META_FILE).is_file()
+        size(&directory.join(META_FILE)).is_ok_and(|it| it.is_some())
     }
 
     /// Reads the description of the store in `directory`, without checking the parts.
     pub fn read_meta(directory: &Path) -> Result<StoreMeta> {
         let path = directory.join(META_FILE);
-        let text = match std::fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                if directory.join(super::JOURNAL_FILE).is_file() {
+        let text = match read(&path)? {
+            None => {
+                if size(&directory.join(super::JOURNAL_FILE))?.is_some() {
                     let reason = "this token store is not complete; run the same tokenize command again to resume";
                     return Err(Error::data(directory, reason));
                 }
@@ -92,7 +94,7 @@ impl TokenStore {
                 };
                 return Err(Error::data(directory, format!("{reason}; make a token store with albert-fast tokenize")));
             }
-            text => text.map_err(|e| Error::io("cannot read", &path, e))?,
+            Some(text) => text,
         };
         let damaged = |e: serde_json::Error| {
             Error::data(&path, format!("not the description of a token store ({e}); make the store again"))
@@ -137,6 +139,9 @@ impl TokenStore {
 
     /// Whether `part` in `directory` matches its description: size, header and borders.
     pub(crate) fn has_part(directory: &Path, part: &PartMeta, vocab_size: u32) -> bool {
+        if is_remote(directory) {
+            return size(&directory.join(&part.file)).is_ok_and(|bytes| bytes == Some(part.bytes));
+        }
         MappedPart::open(directory, part, vocab_size).is_ok()
     }
 

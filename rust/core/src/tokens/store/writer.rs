@@ -11,8 +11,9 @@ use super::{
     FORMAT, HEADER_BYTES, Header, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
     check_endianness, id_bytes, part_name,
 };
-use crate::files::atomic;
 use crate::files::inputs::InputRecord;
+use crate::files::remote::is_remote;
+use crate::files::{atomic, raw, scratch};
 use crate::tokens::documents::Ids;
 use crate::{Error, Result};
 
@@ -40,6 +41,8 @@ pub struct StoreWriter {
     tokenizer: TokenizerInfo,
     part_tokens: u64,
     parts: Vec<PartMeta>,
+    /// Where parts are assembled.
+    spools: PathBuf,
     open: Option<PartWriter>,
 }
 
@@ -48,8 +51,8 @@ impl StoreWriter {
     /// already be there. A part is full at the first end of a document at which it has `part_tokens` tokens.
     pub fn new(directory: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
         check_endianness(directory)?;
-        fs::create_dir_all(directory).map_err(|e| Error::io("cannot make", directory, e))?;
-        Ok(Self { directory: directory.into(), tokenizer, part_tokens, parts, open: None })
+        let spools = scratch::of_directory(directory)?;
+        Ok(Self { directory: directory.into(), tokenizer, part_tokens, parts, spools, open: None })
     }
 
     /// The closed parts.
@@ -68,10 +71,11 @@ impl StoreWriter {
         }
         let part = match &mut self.open {
             Some(part) => part,
-            None => self.open.insert(PartWriter::create(
-                self.directory.join(part_name(self.parts.len())),
-                self.tokenizer.vocab_size,
-            )?),
+            None => {
+                let name = part_name(self.parts.len());
+                let (path, spool) = (self.directory.join(&name), self.spools.join(name));
+                self.open.insert(PartWriter::create(path, spool, self.tokenizer.vocab_size)?)
+            }
         };
         part.push(ids, base, ends)
     }
@@ -117,12 +121,27 @@ impl StoreWriter {
             parts: self.parts,
             inputs,
         };
-        atomic::write_json(self.directory.join(META_FILE), &meta)?;
+        atomic::write_json_first(self.directory.join(META_FILE), &meta)?;
         Ok(meta)
     }
 }
 
 impl TokenStore {
+    /// Copies the store to `directory`, which may be in a bucket. Files that are there with the same size stay.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if there is another store; [`Error::Io`].
+    pub fn copy_to(&self, directory: &Path) -> Result<()> {
+        let names = self.meta().parts.iter().map(|part| &part.file).chain(&self.meta().tokenizer_file);
+        for name in names {
+            let (from, to) = (self.directory().join(name), directory.join(name));
+            if raw::size(&to)? != raw::size(&from)? {
+                atomic::copy(&from, &to)?;
+            }
+        }
+        atomic::write_json_first(directory.join(META_FILE), self.meta())
+    }
+
     /// Removes every file of a complete or unfinished store in `directory`, its description first.
     pub fn remove(directory: &Path) -> Result<()> {
         atomic::remove(&directory.join(META_FILE))?;
@@ -134,20 +153,17 @@ impl TokenStore {
 
     /// Removes the parts from number `first` on, and all temporary files of parts.
     pub(crate) fn remove_parts(directory: &Path, first: usize) -> Result<()> {
-        let error = |e| Error::io("cannot read", directory, e);
-        let entries = match fs::read_dir(directory) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(error)?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(error)?;
-            let name = entry.file_name();
-            let Some(rest) = name.to_str().and_then(|n| n.strip_prefix("part-")) else { continue };
+        let is_ours = |name: &str, first: usize| {
+            let Some(rest) = name.strip_prefix("part-") else { return false };
             let (number, extension) = rest.split_once('.').unwrap_or((rest, ""));
-            let Ok(number) = number.parse::<usize>() else { continue };
-            if extension == "tokens" && number >= first || SPOOLS.contains(&extension) {
-                atomic::remove(&entry.path())?;
-            }
+            let Ok(number) = number.parse::<usize>() else { return false };
+            extension == "tokens" && number >= first || SPOOLS.contains(&extension)
+        };
+        for name in raw::names(directory)?.iter().filter(|name| is_ours(name, first)) {
+            atomic::remove(&directory.join(name))?;
+        }
+        if is_remote(directory) {
+            atomic::remove_stale(directory, |name| is_ours(name, 0) || name == META_FILE)?;
         }
         Ok(())
     }
@@ -160,6 +176,8 @@ const SPOOLS: [&str; 3] = ["tokens.tmp", "sentences.tmp", "documents.tmp"];
 #[derive(Debug)]
 struct PartWriter {
     path: PathBuf,
+    /// The local path from which the names of the temporary files are made.
+    spool: PathBuf,
     header: Header,
     /// Number of sentences up to the end of the last document.
     in_documents: u64,
@@ -169,9 +187,9 @@ struct PartWriter {
 }
 
 impl PartWriter {
-    fn create(path: PathBuf, vocab_size: u32) -> Result<Self> {
+    fn create(path: PathBuf, spool: PathBuf, vocab_size: u32) -> Result<Self> {
         let create = |extension: &str| -> Result<BufWriter<File>> {
-            let path = path.with_extension(extension);
+            let path = spool.with_extension(extension);
             let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
             Ok(BufWriter::with_capacity(BUFFER, file.map_err(|e| Error::io("cannot write", &path, e))?))
         };
@@ -183,6 +201,7 @@ impl PartWriter {
             header: Header { id_bytes: id_bytes(vocab_size), vocab_size, tokens: 0, sentences: 0, documents: 0 },
             in_documents: 0,
             path,
+            spool,
         };
         // The counts are known only at the end.
         part.ids.write_all(&[0; HEADER_BYTES as usize]).map_err(|e| part.error(e))?;
@@ -235,7 +254,7 @@ impl PartWriter {
 
     fn finish(mut self) -> Result<PartMeta> {
         let (bytes, xxh3_128) = self.try_finish().map_err(|e| self.error(e))?;
-        atomic::publish(self.ids.get_ref(), &self.path.with_extension(SPOOLS[0]), &self.path)?;
+        atomic::move_to(self.ids.get_mut(), &self.spool.with_extension(SPOOLS[0]), &self.path)?;
         let file = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let Header { tokens, sentences, documents, .. } = self.header;
         Ok(PartMeta { file, documents, sentences, tokens, bytes, xxh3_128 })
@@ -267,7 +286,7 @@ impl Drop for PartWriter {
     fn drop(&mut self) {
         for extension in SPOOLS {
             // The next run removes what is left.
-            let _ = fs::remove_file(self.path.with_extension(extension));
+            let _ = fs::remove_file(self.spool.with_extension(extension));
         }
     }
 }

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use crate::error::counted;
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
+use crate::files::raw::read;
 use crate::files::resume::{Difference, check_same, not_ours};
 use crate::tokens::corpus::Position;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
-use crate::{Error, Result};
+use crate::Result;
 
 /// A part that is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,14 @@ impl Journal {
     pub fn new(directory: &Path, tokenizer: &TokenizerInfo, settings: Value, inputs: Vec<InputRecord>) -> Self {
         let tokenizer = tokenizer_settings(&tokenizer.digest, tokenizer.vocab_size);
         Self { version: VERSION, tokenizer, settings, parts: Vec::new(), inputs, directory: directory.into() }
+    }
+
+    /// Writes the journal of a run that has done nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Exists`](crate::Error::Exists) if another run has begun in the same bucket meanwhile.
+    pub fn begin(&self) -> Result<()> {
+        if read(&self.path())?.is_some() { self.save() } else { atomic::write_json_first(self.path(), self) }
     }
 
     /// Writes the journal, completely or not at all.
@@ -75,8 +84,8 @@ impl Journal {
     pub fn resume(&mut self, directory: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
         let path = self.path();
         let mut note = None;
-        match std::fs::read(&path) {
-            Ok(text) => {
+        match read(&path)? {
+            Some(text) => {
                 let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
                 if found.replaced() == 0 {
                     // So far the text was valid, so both rules give the same.
@@ -101,8 +110,7 @@ impl Journal {
                     check_same(directory, false, other.as_slice())?;
                 }
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io("cannot read", path, e)),
+            None => {}
         }
         TokenStore::remove_parts(directory, self.parts.len())?;
         Ok(note)

@@ -15,7 +15,7 @@ const ALL: [(&str, Compress); 4] = [("gzip", gzip), ("bzip2", bzip2), ("xz", xz)
 
 /// Returns all that can be read from a pipe with these bytes, and the error that ends reading.
 fn read(compressed: Vec<u8>) -> (Vec<u8>, Option<Error>) {
-    let file = InputFile { path: "pipe".into(), kind: InputKind::Stdin, bytes: 0 };
+    let file = InputFile { path: "pipe".into(), kind: InputKind::Stdin, bytes: 0, version: None };
     let pipe = Box::new(Cursor::new(compressed));
     let mut source = Source::open(&file, Some(pipe), 0, &Meter::default()).unwrap();
     let mut out = Vec::new();

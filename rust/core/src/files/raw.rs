@@ -1,0 +1,102 @@
+//! Opens the bytes of an input as they are stored: a local file or a remote object.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::inputs::InputFile;
+use super::remote::{Address, Listed, Object, Ranges, Reader};
+use crate::{Error, Result};
+
+/// A file that can be read from any position.
+pub(crate) enum Raw {
+    Local(File),
+    Remote(Reader),
+}
+
+impl Raw {
+    /// Opens `file`. Waiting for a server ends with an error when `stop` is set.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn open(file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Self> {
+        Ok(match ranges(file, stop)? {
+            Some(ranges) => Self::Remote(Reader::new(Arc::new(ranges), 0)),
+            None => Self::Local(File::open(&file.path).map_err(|error| Error::io("cannot read", &file.path, error))?),
+        })
+    }
+}
+
+/// Returns the ranges of `file` if it is remote.
+pub(crate) fn ranges(file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Option<Ranges>> {
+    let Some(address) = Address::of(&file.path)? else { return Ok(None) };
+    let listed = Listed { address, bytes: file.bytes, version: file.version.clone() };
+    Ok(Some(Ranges::new(listed.open()?, Arc::clone(stop))))
+}
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Local(file) => file.read(buffer),
+            Self::Remote(reader) => reader.read(buffer),
+        }
+    }
+}
+
+impl Seek for Raw {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Local(file) => file.seek(to),
+            Self::Remote(reader) => reader.seek(to),
+        }
+    }
+}
+
+/// Returns the content of the file at `path`, local or remote, or `None` if it does not exist. Meant for small files.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    if let Some(address) = Address::of(path)? {
+        return super::remote::bytes(&address);
+    }
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("cannot read", path, error)),
+    }
+}
+
+/// Returns the size of the file at `path`, local or remote, or `None` if there is no such file.
+///
+/// # Errors
+/// [`Error::Io`] if a server refuses or does not answer.
+pub(crate) fn size(path: &Path) -> Result<Option<u64>> {
+    match Address::of(path)? {
+        Some(address) => Ok(Object::find(&address)?.map(|object| object.bytes)),
+        None => Ok(std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())),
+    }
+}
+
+/// Returns the names of the files in `directory`, local or remote, sorted. A directory that does not exist has none.
+///
+/// # Errors
+/// [`Error::Io`] naming the directory.
+pub(crate) fn names(directory: &Path) -> Result<Vec<String>> {
+    if let Some(address) = Address::of(directory)? {
+        return Ok(super::remote::children(&address)?.0);
+    }
+    let cannot_read = |error| Error::io("cannot read the directory", directory, error);
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(cannot_read)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(cannot_read)?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
