@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use self::locks::{Access, Lock, lock};
 use super::atomic;
 use super::remote::Address;
+use super::scratch;
 use crate::error::without_number;
 use crate::{Error, Progress, Result};
 
@@ -85,19 +86,10 @@ impl Kept {
 }
 
 impl Cache {
-    /// Returns the directory, which may not exist yet.
+    /// Returns the absolute path of the directory, which may not exist yet.
     fn root(&self) -> Result<PathBuf> {
-        if let Some(directory) = &self.directory {
-            return Ok(directory.clone());
-        }
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        variable("ALBERT_FAST_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").filter(|path| path.is_absolute()).map(|it| it.join("albert-fast")))
-            .or_else(|| variable("HOME").map(|home| home.join(".cache/albert-fast")))
-            .ok_or_else(|| Error::System {
-                option: Some("cache_dir"),
-                reason: "there is no home directory to keep remote files in; pass `cache_dir`".into(),
-            })
+        let directory = self.directory.clone().map_or_else(scratch::cache, Ok)?;
+        std::path::absolute(&directory).map_err(|source| Error::io("cannot read", &directory, source))
     }
 
     /// Returns a local directory with the files of `wanted`. Those that the cache lacks are fetched.
@@ -109,7 +101,7 @@ impl Cache {
     /// [`Error::Data`] if an object is not what the manifest says; [`Error::Io`] if it cannot be read; [`Error::Rule`]
     /// if `cache_size` is too small; [`Error::System`] if the cache cannot be written; [`Error::Interrupted`].
     pub(crate) fn fetch(&self, wanted: &Wanted, progress: &mut dyn Progress) -> Result<Kept> {
-        let root = std::path::absolute(self.root()?).map_err(|source| Error::io("cannot read", ".", source))?;
+        let root = self.root()?;
         for file in &wanted.files {
             check_name(&file.name, wanted)?;
         }

@@ -9,6 +9,7 @@ pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
 pub mod marks;
+pub mod objects;
 pub(crate) mod raw;
 pub mod remote;
 pub(crate) mod resume;

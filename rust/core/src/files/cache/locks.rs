@@ -16,12 +16,14 @@ pub(super) enum Access {
     Exclusive,
 }
 
-/// A lock, until this is dropped in this process and in those forked from it.
+/// A lock. A shared one ends when it is dropped in this process and in those forked from it, which may use it as well.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
     /// False if the file system has no locks.
     works: bool,
+    /// The process that holds it alone.
+    owner: Option<u32>,
 }
 
 impl Lock {
@@ -33,6 +35,16 @@ impl Lock {
     /// Notes that the entry is used now. If that fails, the entry may only be removed earlier.
     pub fn touch(&self) {
         let _ = self.file.set_modified(SystemTime::now());
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process forked meanwhile has the file open too, so closing it here would not be enough. In turn, the fork's
+        // copy must not release it.
+        if self.owner == Some(std::process::id()) {
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -67,9 +79,12 @@ pub(super) fn try_lock(root: &Path, name: &str, access: Access) -> Result<Option
         };
         match taken {
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(_)) => return Ok(Some(Lock { file, works: false })),
+            Err(TryLockError::Error(_)) => return Ok(Some(Lock { file, works: false, owner: None })),
             // Otherwise, the one who removed the entry also removed this file, and the name is another file now.
-            Ok(()) if is_at(&file, &path) => return Ok(Some(Lock { file, works: true })),
+            Ok(()) if is_at(&file, &path) => {
+                let owner = (access == Access::Exclusive).then(std::process::id);
+                return Ok(Some(Lock { file, works: true, owner }));
+            }
             Ok(()) => {}
         }
     }

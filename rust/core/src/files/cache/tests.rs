@@ -84,10 +84,9 @@ fn a_directory_is_fetched_once() {
 fn a_wrong_checksum_leaves_nothing_and_complete_files_stay() {
     let (server, directory) = (WebServer::start(), tempfile::tempdir().unwrap());
     let wanted = publish(&server, "one", &[("a", noise(1, 100)), ("b", noise(2, 100))]);
-    for (bytes, message) in [
-        (noise(3, 100), "its checksum (XXH3-128) is "),
-        (noise(2, 99), "the object has 99 bytes, and not 100"),
-    ] {
+    for (bytes, message) in
+        [(noise(3, 100), "its checksum (XXH3-128) is "), (noise(2, 99), "the object has 99 bytes, and not 100")]
+    {
         server.put("one/b", bytes);
         let error = cache(&directory, None).fetch(&wanted, &mut NoProgress).unwrap_err();
         assert!(matches!(&error, Error::Data { path, .. } if *path == server.at("one/b")), "{error}");
@@ -173,7 +172,10 @@ fn a_cache_that_cannot_be_written_is_named() {
     assert!(error.to_string().contains("pass another `cache_dir`"), "{error}");
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     let error = unwritable(Path::new("/c"), Error::io("cannot write", "/c/x", full)).to_string();
-    assert!(error.starts_with("cannot write to the cache directory /c: ") && error.contains("free some space"), "{error}");
+    assert!(
+        error.starts_with("cannot write to the cache directory /c: ") && error.contains("free some space"),
+        "{error}"
+    );
 }
 
 struct StopWhen<F>(F, Arc<AtomicBool>);
