@@ -15,7 +15,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from albert_fast import _native
 from albert_fast._native import AlbertFastError, OutputLock
+from albert_fast.paths import RemotePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,13 +61,19 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
     The last file marks a complete set, and never exists next to files of another set. The old one is first renamed to
     `.NAME.old`, and the new one comes last. An error or Ctrl-C restores the old files. If the process is killed,
-    `repair` cleans up.
+    `repair` cleans up. In a bucket, the old marker is removed first, and a killed process leaves a set without one.
 
     Raises:
         AlbertFastError: a file cannot be written.
     """
-    repair(files)
     *others, last = files
+    if isinstance(last, RemotePath):
+        if others:
+            _native.remote_remove(last)
+        for path, data in files.items():
+            _native.remote_write(path, data)
+        return
+    repair(files)
     path, written = last, False
     try:
         for path, data in files.items():
@@ -105,7 +113,7 @@ def repair(files: Iterable[Path]) -> None:
         AlbertFastError: a file cannot be renamed.
     """
     files = list(files)
-    if not any(os.path.lexists(_aside(path)) for path in files):
+    if isinstance(files[-1], RemotePath) or not any(os.path.lexists(_aside(path)) for path in files):
         return
     if os.path.lexists(files[-1]):  # all new files are there
         _discard_all(map(_aside, files))

@@ -14,6 +14,7 @@ from albert_fast.options import CorpusFormat, MakeRecords, MaskRules, RecordsOpt
 from albert_fast.options.base import documented
 from albert_fast.options.instances import InstanceShape
 from albert_fast.options.records import InstanceOptions
+from albert_fast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -106,7 +107,7 @@ def make_records(  # noqa: D417 - the options describe themselves
         tokens=totals.get("tokens", 0),
         shards=tuple(chosen.output_dir / shard["file"] for shard in made.get("shards", [])),
         already_complete=bool(made.pop("already_complete", False)),
-        store=None if made.get("store") is None else Path(made["store"]),
+        store=None if made.get("store") is None else as_path(made["store"]),
         warnings=tuple(made.pop("warnings", ())),
         described=made,
     )

@@ -14,6 +14,7 @@ from albert_fast import __version__
 from albert_fast.cli.flags import in_flags
 from albert_fast.files import write_atomic
 from albert_fast.options import Stage
+from albert_fast.paths import RemotePath
 from albert_fast.text import number, one_line
 
 
@@ -80,6 +81,8 @@ def interruptible(advice: str) -> Iterator[None]:
 
 def check_output_dir(output_dir: Path) -> None:
     """Refuses an output directory that cannot be written, before any work. Changes nothing."""
+    if isinstance(output_dir, RemotePath):
+        return  # nothing is known before something is written
     existing = output_dir.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -91,6 +94,8 @@ def check_output_dir(output_dir: Path) -> None:
 
 def make_output_dir(output_dir: Path) -> None:
     """Creates `output_dir` and its parents if they do not exist."""
+    if isinstance(output_dir, RemotePath):
+        return
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,6 +13,7 @@ from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.options import InstanceOptions, MakeRecords
+from albert_fast.paths import as_path
 from albert_fast.records import make
 from albert_fast.text import duration, number
 from albert_fast.tokenizers.files import is_store
@@ -58,7 +59,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     if warning:
         warn(warning)
     warn_of_boundary(opened, instances.word_boundary)
-    from_store = len(options.inputs) == 1 and is_store(Path(options.inputs[0]))
+    from_store = len(options.inputs) == 1 and is_store(as_path(options.inputs[0]))
     with (
         interruptible(
             "what is finished is kept: run the same command again to resume, or with --overwrite to start over"
@@ -79,7 +80,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         warn_of_changes_for(options.inputs, opened, given, reference=reference)
     report(result, options.output_dir)
     if options.keep_store and result.get("store"):
-        info(f"kept the token store {result['store']}")
+        info(f"kept the token store {as_path(result['store'])}")
     elif "tokenize" in result.get("seconds", {}) and not reference:
         info("removed the temporary token store (--keep-store keeps it)")
     return result

@@ -24,6 +24,7 @@ from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.files import write_atomic
 from albert_fast.options import PrepareText, typed
+from albert_fast.paths import as_path
 from albert_fast.text import duration, number, quantity
 
 SUMMARY = "prepare-text.summary.json"
@@ -93,7 +94,7 @@ def run(options: PrepareText) -> dict[str, Any]:
     Returns:
         What `albert_fast.prepare_text` returns.
     """
-    path = Path(options.output)
+    path = as_path(options.output)
     directory, prefix = (path, "") if options.num_shards else (path.parent, f"{path.name}.")
     if not options.dry_run:
         check_output_dir(directory)
@@ -193,7 +194,7 @@ def _amount(result: Mapping[str, Any], prefix: str) -> str:
 def _paths(output: Path, paths: list[str]) -> str:
     if len(paths) == 1:
         return paths[0]
-    return f"{number(len(paths), 'file')} in {Path(paths[0]).parent if paths else output}"
+    return f"{number(len(paths), 'file')} in {as_path(paths[0]).parent if paths else output}"
 
 
 def _languages(found: Mapping[str, int]) -> list[str]:

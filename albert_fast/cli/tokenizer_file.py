@@ -8,6 +8,7 @@ from pathlib import Path
 
 from albert_fast import Tokenizer, TokenStore
 from albert_fast.cli.common import CommandError, UsageError, warn
+from albert_fast.paths import as_path, is_remote
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers.files import is_store
 from albert_fast.tokenizers.opening import TextRules, open_with, text_rules
@@ -18,7 +19,7 @@ def store_rules(inputs: Sequence[str]) -> TextRules:
     if len(inputs) != 1:
         return TextRules()
     try:
-        content = json.loads((Path(inputs[0]) / "meta.json").read_text(encoding="utf-8"))
+        content = json.loads((as_path(inputs[0]) / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return TextRules()
     kept = content.get("tokenizer") if isinstance(content, dict) else None
@@ -65,7 +66,7 @@ def check_inputs(inputs: Sequence[str]) -> None:
     """
     for given in inputs:
         # The core finds what glob characters match, and has advice about names with commas between them.
-        if given != "-" and "," not in given and not glob.has_magic(given) and not os.path.lexists(given):
+        if not is_remote(given) and given != "-" and "," not in given and not glob.has_magic(given) and not os.path.lexists(given):
             raise CommandError(f"{given}: no such file or directory")
 
 
@@ -81,8 +82,8 @@ def warn_of_boundary(tokenizer: Tokenizer, word_boundary: str) -> None:
 
 def own_store(tokenizer: Path | None, vocab_file: Path | None, inputs: Sequence[str]) -> Path | None:
     """Returns the token store whose tokenizer is meant: that of `--tokenizer`, or the only input if none is given."""
-    if tokenizer is None and vocab_file is None and len(inputs) == 1 and is_store(Path(inputs[0])):
-        return Path(inputs[0])
+    if tokenizer is None and vocab_file is None and len(inputs) == 1 and is_store(as_path(inputs[0])):
+        return as_path(inputs[0])
     return tokenizer if tokenizer is not None and vocab_file is None and is_store(tokenizer) else None
 
 

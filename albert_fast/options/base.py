@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from albert_fast.errors import AlbertFastError, option_error
+from albert_fast.paths import as_path, is_remote
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -149,10 +150,12 @@ class Option:
             # An empty path would mean the current directory.
             path = os.fspath(value)
             if isinstance(path, str) and path:
-                return Path(path)
+                return as_path(path)
             raise self.error(value)
         if isinstance(value, os.PathLike) and not self.choices:
             value = os.fspath(value)
+        if self.argument and isinstance(value, str) and is_remote(value):
+            value = str(as_path(value))  # without secrets, because options are written beside outputs
         if not isinstance(value, str) or (self.choices and value not in self.choices):
             raise self.error(value)
         return value

@@ -14,6 +14,7 @@ mod masker;
 mod prepare;
 mod progress;
 mod records;
+mod remote;
 mod store;
 mod tokenizer;
 mod training;
@@ -43,6 +44,8 @@ mod native {
     use super::prepare::prepare_text;
     #[pymodule_export]
     use super::records::{RecordFile, instances, make_records, masking_warning, tokenize};
+    #[pymodule_export]
+    use super::remote::{is_remote, public_path, remote_list, remote_read, remote_remove, remote_size, remote_write};
     #[pymodule_export]
     use super::store::PyTokenStore;
     #[pymodule_export]

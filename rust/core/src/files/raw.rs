@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::inputs::InputFile;
-use super::remote::{Address, Listed, Object, Ranges, Reader};
+use super::remote::{Address, Listed, Object, Ranges, Reader, is_remote};
 use crate::{Error, Result};
 
 /// A file that can be read from any position.
@@ -64,9 +64,21 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(Error::io("cannot read", path, error)),
     }
+}
+
+/// Returns the content of the file at `path`, local or remote. Meant for small files.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub(crate) fn read_existing(path: &Path) -> Result<Vec<u8>> {
+    let missing = || Error::io("cannot read", path, io::Error::from_raw_os_error(libc::ENOENT));
+    if is_remote(path) {
+        return read(path)?.ok_or_else(missing);
+    }
+    std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))
 }
 
 /// Returns the size of the file at `path`, local or remote, or `None` if there is no such file.

@@ -11,6 +11,8 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::error::without_number;
+use crate::files::remote::{self, Address, Object, Upload, is_remote};
+use crate::files::scratch;
 use crate::files::staging::Staging;
 use crate::{Error, Result};
 
@@ -120,7 +122,7 @@ impl Target {
                 ),
             ));
         }
-        let path = path.components().collect::<PathBuf>();
+        let path = plain(path);
         let compression = compression.of(&path, shards.is_some());
         Ok(Self { path, shards, compression })
     }
@@ -128,7 +130,7 @@ impl Target {
     /// Returns the target for held-out documents, of the same kind. If `path` is `None`, it is next to this one.
     #[must_use]
     pub fn held_out(&self, path: Option<&Path>, compression: TextCompression) -> Self {
-        let path = path.map_or_else(|| self.sibling("eval-"), |path| path.components().collect());
+        let path = path.map_or_else(|| self.sibling("eval-"), plain);
         let compression = if path.extension() == self.path.extension() {
             self.compression
         } else {
@@ -175,6 +177,9 @@ impl Target {
     /// [`Error::Exists`] saying what exists there.
     pub fn check(&self, overwrite: bool) -> Result<()> {
         let refuse = |reason: String| Err(Error::exists(&self.path, reason));
+        if let Some(address) = Address::of(&self.path)? {
+            return self.check_remote(&address, overwrite);
+        }
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return Ok(()) };
         if metadata.is_symlink() {
             return refuse("this is a link, which would be replaced; pass its target".into());
@@ -209,19 +214,51 @@ impl Target {
             entries.push(entry.map_err(error)?.file_name());
         }
         entries.sort();
-        if let Some(foreign) = entries.iter().find(|name| !name.to_str().is_some_and(is_ours)) {
+        let foreign = entries.iter().find(|name| !name.to_str().is_some_and(is_ours));
+        self.check_entries(foreign.map(Path::new), entries.is_empty(), overwrite)
+    }
+
+    fn check_entries(&self, foreign: Option<&Path>, is_empty: bool, overwrite: bool) -> Result<()> {
+        let refuse = |reason: String| Err(Error::exists(&self.path, reason));
+        if let Some(foreign) = foreign {
             return refuse(format!(
                 "the directory contains {:?}, which prepare-text did not write; pass an empty or a new directory",
-                Path::new(foreign).display()
+                foreign.display()
             ));
         }
-        if !entries.is_empty() && !overwrite {
+        if !is_empty && !overwrite {
             return refuse(
                 "the directory contains an earlier output; pass overwrite=True to replace it, or another path".into(),
             );
         }
         Ok(())
     }
+
+    fn check_remote(&self, address: &Address, overwrite: bool) -> Result<()> {
+        let refuse = |reason: &str| Err(Error::exists(&self.path, reason));
+        if !address.is_writable() || address.key.is_empty() {
+            // The error says what is possible.
+            return Upload::new(address.clone()).map(drop);
+        }
+        let is_object = Object::find(address)?.is_some();
+        if self.shards.is_some() {
+            if is_object {
+                return refuse("this is a file, and `num_shards` writes a directory; pass another path");
+            }
+            let (names, directories) = remote::children(address)?;
+            let foreign = names.iter().chain(&directories).find(|name| !is_ours(name)).map(Path::new);
+            return self.check_entries(foreign, names.is_empty(), overwrite);
+        }
+        if is_object && !overwrite {
+            return refuse("this file exists; pass overwrite=True to replace it, or another path");
+        }
+        Ok(())
+    }
+}
+
+/// Returns a path without what has no effect, such as repeated slashes.
+fn plain(path: &Path) -> PathBuf {
+    if is_remote(path) { remote::public(path) } else { path.components().collect() }
 }
 
 #[cfg(unix)]
@@ -254,9 +291,35 @@ pub struct Writer {
 }
 
 struct Shard {
-    file: File,
+    file: Sink,
     pending: Vec<u8>,
 }
+
+/// Where the bytes of a shard are written.
+enum Sink {
+    Local(File),
+    Remote(Box<Upload>),
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8], output: &Path) -> Result<()> {
+        match self {
+            Self::Local(file) => file.write_all(bytes).map_err(|source| cannot_write(output, source)),
+            Self::Remote(upload) => upload.write(bytes),
+        }
+    }
+
+    /// Returns whether nothing was written.
+    fn is_empty(&self, output: &Path) -> Result<bool> {
+        match self {
+            Self::Local(file) => Ok(file.metadata().map_err(|source| cannot_write(output, source))?.len() == 0),
+            Self::Remote(upload) => Ok(upload.bytes() == 0),
+        }
+    }
+}
+
+/// The most shards whose unsent bytes are kept in memory.
+const IN_MEMORY: usize = 2;
 
 impl Writer {
     /// Creates the hidden directory and the files in it.
@@ -264,12 +327,31 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`] if they cannot be created; [`Error::Data`] if another command is writing the same output.
     pub fn create(target: Target, overwrite: bool) -> Result<Self> {
-        let staging = Staging::open(&target.path, "prepare-text", cannot_write)?;
+        let address = Address::of(&target.path)?;
+        let place = match &address {
+            Some(address) => scratch::beside(address)?.join("output"),
+            None => target.path.clone(),
+        };
+        let staging = Staging::open(&place, "prepare-text", cannot_write)?;
         let inside = staging.create_files()?;
+        if let Some(address) = &address {
+            let name = address.name();
+            match target.shards {
+                Some(_) => remote::remove_abandoned(address, is_ours)?,
+                None => remote::remove_abandoned(&address.parent(), |it| it == name)?,
+            };
+        }
         let mut shards = Vec::new();
-        for file in target.files() {
-            let path = inside.join(file.file_name().unwrap_or_default());
-            let file = File::create(&path).map_err(|source| cannot_write(&target.path, source))?;
+        let files = target.files();
+        for path in &files {
+            let file = match Address::of(path)? {
+                Some(address) if files.len() > IN_MEMORY => Sink::Remote(Box::new(Upload::through(&inside, address)?)),
+                Some(address) => Sink::Remote(Box::new(Upload::new(address)?)),
+                None => {
+                    let path = inside.join(path.file_name().unwrap_or_default());
+                    Sink::Local(File::create(&path).map_err(|source| cannot_write(&target.path, source))?)
+                }
+            };
             shards.push(Shard { file, pending: Vec::new() });
         }
         let smallest = (0..shards.len()).map(|index| Reverse((0, index))).collect();
@@ -300,25 +382,25 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`] naming the output; [`Error::Data`] if the disk is full.
     pub fn flush(&mut self, all: bool) -> Result<()> {
-        let (chunk, compression) = (self.chunk, self.target.compression);
-        let result = self.shards.par_iter_mut().try_for_each(|shard| {
+        let (chunk, compression, output) = (self.chunk, self.target.compression, &self.target.path);
+        self.shards.par_iter_mut().try_for_each(|shard| {
             let whole = if all { shard.pending.len() } else { shard.pending.len() / chunk * chunk };
             if whole == 0 {
                 return Ok(());
             }
             if compression.suffix().is_empty() {
-                shard.file.write_all(&shard.pending[..whole])?;
+                shard.file.write(&shard.pending[..whole], output)?;
             } else {
                 let parts: Vec<_> =
                     shard.pending[..whole].par_chunks(chunk).map(|text| compression.compress(text)).collect();
                 for part in parts {
-                    shard.file.write_all(&part?)?;
+                    let part = part.map_err(|source| cannot_write(output, source))?;
+                    shard.file.write(&part, output)?;
                 }
             }
             shard.pending.drain(..whole);
             Ok(())
-        });
-        result.map_err(|source: io::Error| cannot_write(&self.target.path, source))
+        })
     }
 
     /// Writes the rest, and waits until it is on disk.
@@ -327,14 +409,17 @@ impl Writer {
     /// As [`Writer::flush`].
     pub fn finish(&mut self) -> Result<()> {
         self.flush(true)?;
-        let error = |source| cannot_write(&self.target.path, source);
+        let output = &self.target.path;
+        let error = |source| cannot_write(output, source);
         for shard in &mut self.shards {
-            if self.target.compression != TextCompression::None && shard.file.metadata().map_err(error)?.len() == 0 {
+            if self.target.compression != TextCompression::None && shard.file.is_empty(output)? {
                 // An empty file would not be a valid gzip or zstd file.
                 let empty = self.target.compression.compress(b"").map_err(error)?;
-                shard.file.write_all(&empty).map_err(error)?;
+                shard.file.write(&empty, output)?;
             }
-            shard.file.sync_all().map_err(error)?;
+            if let Sink::Local(file) = &shard.file {
+                file.sync_all().map_err(error)?;
+            }
         }
         Ok(())
     }
@@ -346,7 +431,29 @@ impl Writer {
     /// is then unchanged.
     pub fn commit(self) -> Result<()> {
         self.target.check(self.overwrite)?;
+        if let Some(address) = Address::of(&self.target.path)? {
+            return self.commit_remote(&address);
+        }
         if self.target.shards.is_some() { self.staging.publish_directory() } else { self.staging.publish_file() }
+    }
+}
+
+impl Writer {
+    /// Makes the objects appear, after those of an earlier output are removed. The caller then writes the summary, so
+    /// a killed command leaves a directory without one.
+    fn commit_remote(self, address: &Address) -> Result<()> {
+        if self.target.shards.is_some() {
+            let (names, _) = remote::children(address)?;
+            let summary = "prepare-text.summary.json";
+            let is_summary = |name: &&String| **name == summary;
+            for name in names.iter().filter(is_summary).chain(names.iter().filter(|name| !is_summary(name))) {
+                remote::remove(&address.join(name))?;
+            }
+        }
+        self.shards.into_par_iter().try_for_each(|shard| match shard.file {
+            Sink::Remote(upload) => upload.commit().map(drop),
+            Sink::Local(_) => Ok(()),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -21,6 +22,8 @@ use super::read::raw::{BLOCK_BYTES, Document, RawBlock, RawKind, ReadCounts};
 use super::read::reader::RawReader;
 use super::summary::{Counts, Summary, Written};
 use crate::files::inputs::{InputFile, canonical, refuse_output_in_input};
+use crate::files::raw::size;
+use crate::files::remote::is_remote;
 use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
 
@@ -70,8 +73,9 @@ pub fn prepare<S: AsRef<OsStr>>(
             target.check(outputs.overwrite)?;
         }
         refuse_output_in_input(inputs, target.path())?;
-        let written = target.path().canonicalize().ok();
-        if let Some(file) = files.iter().find(|file| written.is_some() && file.path.canonicalize().ok() == written) {
+        let real = |path: &Path| if is_remote(path) { Some(path.to_path_buf()) } else { path.canonicalize().ok() };
+        let written = real(target.path());
+        if let Some(file) = files.iter().find(|file| written.is_some() && real(&file.path) == written) {
             return Err(Error::conflict_at(
                 "output",
                 &file.path,
@@ -441,7 +445,8 @@ impl Sink {
             summary.warnings.push(why);
         }
         let stale = outputs.training.held_out(None, TextCompression::Auto);
-        if outputs.held_out.is_none() && stale.path().exists() {
+        let is_stale = || stale.path().exists() || size(stale.path()).is_ok_and(|it| it.is_some());
+        if outputs.held_out.is_none() && is_stale() {
             summary.warnings.push(format!(
                 "{} is from an earlier command; its documents may now be in the training text: remove it",
                 stale.path().display()

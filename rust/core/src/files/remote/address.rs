@@ -157,6 +157,12 @@ impl Address {
         self.to_string().into()
     }
 
+    /// Returns the address of the directory that contains this file.
+    pub fn parent(&self) -> Self {
+        let key = self.key.trim_end_matches('/');
+        self.with_key(key.rsplit_once('/').map_or("", |(directory, _)| directory))
+    }
+
     /// Returns the last component of the key.
     pub fn name(&self) -> &str {
         let key = self.key.trim_end_matches('/');

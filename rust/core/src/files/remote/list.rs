@@ -55,19 +55,22 @@ pub(crate) fn below(address: &Address) -> Result<Vec<Listed>> {
     Ok(objects)
 }
 
-/// Returns the names of the objects directly in the directory `address`, sorted, and whether there are directories.
+/// Returns the names of the objects directly in the directory `address`, and those of the directories, both sorted.
 ///
 /// # Errors
 /// As [`below`].
-pub(crate) fn children(address: &Address) -> Result<(Vec<String>, bool)> {
+pub(crate) fn children(address: &Address) -> Result<(Vec<String>, Vec<String>)> {
     let (store, _) = stores::open(&address.with_key(""))?;
     let prefix = prefix(address)?;
     let found =
         wait(store.objects.list_with_delimiter(prefix.as_ref()))?.map_err(|error| errors::read(address, &error))?;
-    let names = found.objects.iter().filter_map(|meta| meta.location.filename().map(str::to_owned));
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    Ok((names, !found.common_prefixes.is_empty()))
+    let sorted = |names: &mut dyn Iterator<Item = &Key>| {
+        let mut names: Vec<_> = names.filter_map(|it| it.filename().map(str::to_owned)).collect();
+        names.sort();
+        names
+    };
+    let objects = sorted(&mut found.objects.iter().map(|meta| &meta.location));
+    Ok((objects, sorted(&mut found.common_prefixes.iter())))
 }
 
 fn prefix(address: &Address) -> Result<Option<Key>> {

@@ -13,13 +13,15 @@ mod object;
 mod read;
 mod runtime;
 mod stores;
+mod whole;
 mod write;
 
 pub(crate) use address::{Address, Scheme};
 pub use address::{is_remote, public};
 pub(crate) use errors::{Failure, FailureKind};
 pub(crate) use list::{Listed, below, children};
-pub(crate) use object::{Object, bytes, put, put_new, remove};
+pub(crate) use object::{Object, bytes, put_new, remove};
 pub(crate) use read::{Ranges, Reader};
 pub(crate) use stores::remove_abandoned;
+pub use whole::{list_all, read_all, remove_file, shown, size_of, write_all};
 pub(crate) use write::Upload;

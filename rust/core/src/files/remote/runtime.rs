@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 use super::stores::Store;
 use crate::{Error, Result};
 
 /// Threads that move bytes between sockets and memory. Requests wait without a thread.
 const THREADS: usize = 2;
+/// The most parts of uploads that are on their way, for all files together.
+const SENDING: usize = 4;
 
 /// The runtime of a process, and the clients whose connections live on it.
 pub(super) struct Shared {
@@ -19,6 +22,8 @@ pub(super) struct Shared {
     runtime: Runtime,
     /// The client of each bucket.
     pub(super) stores: Mutex<HashMap<String, Store>>,
+    /// Has a permit for each part that may be on its way.
+    pub(super) sending: Arc<Semaphore>,
 }
 
 static CURRENT: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
@@ -42,7 +47,8 @@ pub(super) fn shared() -> Result<&'static Shared> {
             .enable_all()
             .build()
             .map_err(|error| Error::threads(THREADS, &error))?;
-        let new = Shared { process: std::process::id(), runtime, stores: Mutex::default() };
+        let sending = Arc::new(Semaphore::new(SENDING));
+        let new = Shared { process: std::process::id(), runtime, stores: Mutex::default(), sending };
         let new = Box::into_raw(Box::new(new));
         match CURRENT.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: as above.

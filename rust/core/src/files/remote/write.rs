@@ -1,5 +1,10 @@
 //! Writes an object of any size in bounded memory.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use object_store::path::Path as Key;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
@@ -12,19 +17,66 @@ use super::runtime::{self, wait};
 use super::stores::Store;
 use crate::{Error, Result};
 
-/// The length of a part. A service takes 10,000 parts, so they grow with the object.
+/// The length of a part. A service takes 10,000 parts, so they grow with the object. Until then they are equal, because
+/// some services ask for that.
 const PART: usize = 8 << 20;
 /// After so many parts, the next ones are longer by [`PART`].
-const GROW_AFTER: usize = 1000;
-/// The most parts that are on their way.
-const SENDING: usize = 3;
+const GROW_AFTER: usize = 2000;
+
+/// The bytes of a part before it is sent.
+enum Buffer {
+    Memory(Vec<u8>),
+    /// A file without a name, and the number of bytes in it.
+    Disk(File, usize),
+}
+
+impl Buffer {
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk(_, length) => *length,
+        }
+    }
+
+    /// Appends `bytes` to a part that gets at most `part` bytes.
+    fn push(&mut self, bytes: &[u8], part: usize) -> io::Result<()> {
+        match self {
+            Self::Memory(buffer) => {
+                let length = buffer.len() + bytes.len();
+                if buffer.capacity() < length {
+                    // A small object needs no more than about its size.
+                    buffer.reserve_exact((2 * length).min(part) - buffer.len());
+                }
+                buffer.extend_from_slice(bytes);
+            }
+            Self::Disk(file, length) => {
+                file.write_all(bytes)?;
+                *length += bytes.len();
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Memory(buffer) => Ok(std::mem::take(buffer)),
+            Self::Disk(file, length) => {
+                let mut bytes = vec![0; std::mem::take(length)];
+                file.rewind()?;
+                file.read_exact(&mut bytes)?;
+                file.rewind()?;
+                Ok(bytes)
+            }
+        }
+    }
+}
 
 /// An object being written. [`Upload::commit`] makes it appear; dropping it without a commit leaves nothing.
 pub(crate) struct Upload {
     address: Address,
     store: Store,
     key: Key,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     bytes: u64,
     parts: usize,
     upload: Option<Box<dyn MultipartUpload>>,
@@ -44,7 +96,33 @@ impl Upload {
     /// [`Error::Input`] if nothing can be written there.
     pub fn new(address: Address) -> Result<Self> {
         let (store, key) = writable(&address)?;
-        Ok(Self { address, store, key, buffer: Vec::new(), bytes: 0, parts: 0, upload: None, sending: JoinSet::new() })
+        Ok(Self {
+            address,
+            store,
+            key,
+            buffer: Buffer::Memory(Vec::new()),
+            bytes: 0,
+            parts: 0,
+            upload: None,
+            sending: JoinSet::new(),
+        })
+    }
+
+    /// As [`Upload::new`], for one of many objects that are written at a time: what is not sent yet is kept in a file in
+    /// the local `directory`, and not in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be created.
+    pub fn through(directory: &Path, address: Address) -> Result<Self> {
+        let file = tempfile::tempfile_in(directory).map_err(|source| Error::io("cannot write", directory, source))?;
+        let mut upload = Self::new(address)?;
+        upload.buffer = Buffer::Disk(file, 0);
+        Ok(upload)
+    }
+
+    /// Returns the number of bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Appends `bytes`. Waits while too many parts are on their way.
@@ -55,13 +133,8 @@ impl Upload {
         self.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
             let part = PART * (1 + self.parts / GROW_AFTER);
-            if self.buffer.capacity() < part {
-                // A small object needs no more than its size.
-                let more = (2 * self.buffer.len()).max(bytes.len()).min(part);
-                self.buffer.reserve_exact(more.saturating_sub(self.buffer.len()));
-            }
             let (now, rest) = bytes.split_at(bytes.len().min(part - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
+            self.buffer.push(now, part).map_err(|source| self.buffer_error(source))?;
             bytes = rest;
             if self.buffer.len() == part {
                 self.send()?;
@@ -70,22 +143,43 @@ impl Upload {
         Ok(())
     }
 
+    fn buffer_error(&self, source: io::Error) -> Error {
+        Error::io("cannot keep on disk what is to be sent to", self.address.path(), source)
+    }
+
     fn send(&mut self) -> Result<()> {
-        let error = |error: &object_store::Error| errors::write(&self.address, error);
         if self.upload.is_none() {
             let begun = wait(self.store.objects.put_multipart(&self.key))?;
-            self.upload = Some(begun.map_err(|it| error(&it))?);
+            self.upload = Some(begun.map_err(|error| errors::write(&self.address, &error))?);
         }
+        while let Some(result) = self.sending.try_join_next() {
+            self.check(result)?;
+        }
+        let permit = wait(Arc::clone(&runtime::shared()?.sending).acquire_owned())?;
+        let part = self.buffer.take().map_err(|source| self.buffer_error(source))?;
         let Some(upload) = &mut self.upload else { return Ok(()) };
-        while self.sending.len() >= SENDING {
-            if let Some(result) = wait(self.sending.join_next())? {
-                result.map_err(object_store::Error::from).flatten().map_err(|it| error(&it))?;
-            }
-        }
-        let part = Bytes::from(std::mem::take(&mut self.buffer));
-        self.sending.spawn_on(upload.put_part(PutPayload::from(part)), &runtime::handle()?);
+        let request = upload.put_part(PutPayload::from(Bytes::from(part)));
+        let sent = async move {
+            let result = request.await;
+            drop(permit);
+            result
+        };
+        self.sending.spawn_on(sent, &runtime::handle()?);
         self.parts += 1;
         Ok(())
+    }
+
+    /// Returns the error of a part that was sent, if there is one.
+    fn check(&self, result: Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<()> {
+        result.map_err(object_store::Error::from).flatten().map_err(|error| match Failure::from(&error).kind {
+            FailureKind::Missing => self.removed(),
+            _ => errors::write(&self.address, &error),
+        })
+    }
+
+    fn removed(&self) -> Error {
+        let reason = "its upload was removed by another command; run the same command again to resume";
+        Error::data(self.address.path(), reason)
     }
 
     /// Sends the rest and makes the object appear, in place of an existing one. Returns its version (`ETag`).
@@ -94,13 +188,14 @@ impl Upload {
     /// [`Error::Io`] if the server refuses or does not answer.
     pub fn commit(mut self) -> Result<Option<String>> {
         if self.upload.is_none() {
-            return put(&self.address, &self.buffer);
+            let bytes = self.buffer.take().map_err(|source| self.buffer_error(source))?;
+            return put(&self.address, bytes);
         }
-        if !self.buffer.is_empty() {
+        if self.buffer.len() > 0 {
             self.send()?;
         }
         while let Some(result) = wait(self.sending.join_next())? {
-            result.map_err(object_store::Error::from).flatten().map_err(|it| errors::write(&self.address, &it))?;
+            self.check(result)?;
         }
         let Some(upload) = &mut self.upload else { return Ok(None) };
         let version = match wait(upload.complete())? {
@@ -108,8 +203,7 @@ impl Upload {
             // The answer to the first request may be lost, and the next one then finds no upload.
             Err(error) if Failure::from(&error).kind == FailureKind::Missing => {
                 let found = Object::find(&self.address)?.filter(|object| object.bytes == self.bytes);
-                let reason = "its upload was removed by another command; run the same command again to resume";
-                found.ok_or_else(|| Error::data(self.address.path(), reason))?.version
+                found.ok_or_else(|| self.removed())?.version
             }
             Err(error) => return Err(errors::write(&self.address, &error)),
         };

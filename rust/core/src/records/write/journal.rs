@@ -1,5 +1,6 @@
 //! Finds out what an output directory holds: complete records, an interrupted run, or something else.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -98,25 +99,26 @@ fn read_journal(directory: &Path) -> Result<Option<(Header, Vec<Shard>)>> {
 /// Returns the complete shards that are noted in a bucket and whose objects are the noted ones.
 fn read_markers(directory: &Address) -> Result<Vec<Shard>> {
     let objects = remote::below(directory)?;
-    let version = |name: &str| {
-        objects.iter().find(|it| it.address == directory.join(name)).and_then(|object| object.version.clone())
-    };
-    let noted = objects.par_iter().filter(|it| it.address.key.starts_with(&directory.join(MARKERS).join("").key));
+    let versions: HashMap<&str, _> = objects.iter().map(|it| (it.address.name(), &it.version)).collect();
+    let noted = objects.par_iter().filter(|it| it.address.parent().name() == MARKERS);
     let markers: Vec<_> = noted.map(|it| remote::bytes(&it.address)).collect::<Result<_>>()?;
     let markers = markers.into_iter().flatten().filter_map(|text| serde_json::from_slice::<Marker>(&text).ok());
-    Ok(markers.filter(|it| version(&it.shard.file) == it.version).map(|it| it.shard).collect())
+    Ok(markers.filter(|it| versions.get(it.shard.file.as_str()) == Some(&&it.version)).map(|it| it.shard).collect())
 }
 
 /// The sizes of the files in a directory. A bucket lists all of them at once.
 enum Sizes<'a> {
     Local(&'a Path),
-    Remote(Vec<remote::Listed>),
+    Remote(HashMap<String, u64>),
 }
 
 impl<'a> Sizes<'a> {
     fn of(directory: &'a Path) -> Result<Self> {
         Ok(match Address::of(directory)? {
-            Some(address) => Self::Remote(remote::below(&address)?),
+            Some(address) => {
+                let objects = remote::below(&address)?;
+                Self::Remote(objects.iter().map(|it| (it.address.name().to_owned(), it.bytes)).collect())
+            }
             None => Self::Local(directory),
         })
     }
@@ -124,7 +126,7 @@ impl<'a> Sizes<'a> {
     fn get(&self, name: &str) -> Result<Option<u64>> {
         match self {
             Self::Local(directory) => size(&directory.join(name)),
-            Self::Remote(all) => Ok(all.iter().find(|it| it.address.name() == name).map(|it| it.bytes)),
+            Self::Remote(all) => Ok(all.get(name).copied()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::Result;
 use crate::error::counted;
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
@@ -13,7 +14,6 @@ use crate::files::raw::read;
 use crate::files::resume::{Difference, check_same, not_ours};
 use crate::tokens::corpus::Position;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
-use crate::Result;
 
 /// A part that is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

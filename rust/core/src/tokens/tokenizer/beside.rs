@@ -1,6 +1,5 @@
 //! Reads the text rules that a tokenizer was trained with from the files next to it.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -8,6 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::proto::ModelProto;
+use crate::files::raw;
 use crate::{Error, Result};
 
 /// The file that `train-tokenizer` writes.
@@ -100,7 +100,7 @@ pub fn of_model(model: &Path, content: &[u8]) -> Result<Beside> {
 /// Returns whether the normalizer of a tokenizer.json lowercases text and keeps its accents. Returns `None` if there is
 /// no such file, or it has other pieces than the model.
 fn of_whole(path: &Path, model: &[u8]) -> Option<(bool, bool)> {
-    let found: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let found: Value = serde_json::from_slice(&raw::read(path).ok()??).ok()?;
     let model = ModelProto::decode(model).ok()?;
     let pieces = found["model"]["vocab"].as_array()?;
     let same = pieces.len() == model.pieces.len()
@@ -139,11 +139,7 @@ pub fn of_vocabulary(vocabulary: &Path) -> Result<Beside> {
 
 /// Returns the JSON object in a file, or `None` if there is no such file.
 fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
-    let content = match std::fs::read(path) {
-        Ok(content) => content,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(Error::io("cannot read", path, error)),
-    };
+    let Some(content) = raw::read(path)? else { return Ok(None) };
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
     let found = serde_json::from_slice::<Value>(content).map_err(|error| {
         let reason = format!("the file must be JSON, but is not at column {}; {FIX}", error.column());

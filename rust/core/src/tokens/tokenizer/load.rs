@@ -13,13 +13,14 @@ use super::text::{TextRules, is_python_space};
 use super::unigram::Unigram;
 use super::wordpiece::{Vocabulary, WordPiece};
 use super::{Engine, Tokenizer, UnigramEngine};
+use crate::files::raw::read_existing;
 use crate::{Error, Result};
 
 impl Tokenizer {
     /// Loads a `SentencePiece` unigram model. With `text_rules`, text first goes through the reference's
     /// `preprocess_text`, pieces go through its digit-comma rule, and the model must have ALBERT's special tokens.
     pub fn from_model(path: &Path, text_rules: Option<TextRules>) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let bytes = read_existing(path)?;
         let broken = |reason: String| Error::tokenizer(path, reason);
         let not_a_model = |what: String| {
             broken(format!(
@@ -121,7 +122,7 @@ impl Tokenizer {
     /// Loads a BERT `WordPiece` vocabulary, one entry per line. An entry's id is the number of its line. A file that
     /// programs number differently is an error.
     pub fn from_vocabulary(path: &Path, rules: TextRules) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let bytes = read_existing(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
             let line = 1 + memchr::memchr_iter(b'\n', before).count() as u64;
