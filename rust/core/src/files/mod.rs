@@ -4,12 +4,12 @@ pub mod atomic;
 pub mod cache;
 #[cfg(test)]
 pub(crate) mod compress;
+pub mod copy;
 pub(crate) mod foreign;
 pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
 pub mod marks;
-pub mod objects;
 pub(crate) mod raw;
 pub mod remote;
 pub(crate) mod resume;
