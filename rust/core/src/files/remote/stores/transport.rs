@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::io;
 use std::sync::{OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,9 +28,15 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// The slowest line, in bytes per second, on which sending a part does not count as failed.
 const SLOWEST: u64 = 16 << 10;
-/// How often an unknown host is looked up again, and the first pause before that. Each pause is twice as long.
-const LOOK_UPS: u32 = 4;
-const LOOK_UP_PAUSE: Duration = Duration::from_millis(500);
+/// How long a server that has never answered is tried: its name may be wrong, or it may just be starting. One that has
+/// answered is tried as long as [`retries`] says.
+const UNKNOWN_NAME: Duration = Duration::from_secs(4);
+const UNKNOWN_SERVER: Duration = Duration::from_secs(20);
+/// How long a server may take to restart.
+const RESTART: Duration = Duration::from_secs(75);
+/// The pauses before a request is repeated.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest answer that is read for its reason.
 const REASON: usize = 64 << 10;
 
@@ -38,7 +44,7 @@ const REASON: usize = 64 << 10;
 pub(super) fn retries() -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(5), base: 2. };
-    RetryConfig { backoff, max_retries: 100, retry_timeout: Duration::from_secs(75) }
+    RetryConfig { backoff, max_retries: 100, retry_timeout: RESTART }
 }
 
 /// Returns the settings of a client. No request has a limit of its whole time, because the line may be slow.
@@ -168,29 +174,31 @@ impl HttpService for Transport {
         let uri = request.uri().clone();
         let server =
             format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |it| it.as_str()));
-        let mut look_ups = 0;
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
         loop {
-            match self.execute(request.clone()).await {
+            let error = match self.execute(request.clone()).await {
                 Ok(response) => {
                     remember(&server);
-                    let asks_again =
+                    let by_get =
                         self.party.scheme == Scheme::Web && request.method() == Method::HEAD && says_nothing(&response);
-                    let response = if asks_again { self.length(&request).await? } else { response };
+                    let response = if by_get { self.length(&request).await? } else { response };
                     return self.explain(response).await;
                 }
-                Err(error) => {
-                    let Cause { unknown_host, kind, reason } = cause(&error);
-                    if unknown_host && !is_known(&server) {
-                        look_ups += 1;
-                        if look_ups < LOOK_UPS {
-                            tokio::time::sleep(LOOK_UP_PAUSE * 2_u32.pow(look_ups - 1)).await;
-                            continue;
-                        }
-                        let kind = HttpErrorKind::Unknown;
-                        return Err(HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason)));
+                Err(error) => error,
+            };
+            let Cause { unknown_name, kind, reason } = cause(&error);
+            let failed = |kind| HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason));
+            let patience = if unknown_name { UNKNOWN_NAME } else { UNKNOWN_SERVER };
+            match kind {
+                HttpErrorKind::Connect | HttpErrorKind::Timeout if !is_known(&server) => {
+                    if begun.elapsed() + pause > patience {
+                        return Err(failed(HttpErrorKind::Unknown));
                     }
-                    return Err(HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason)));
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(LAST_PAUSE);
                 }
+                kind => return Err(failed(kind)),
             }
         }
     }
@@ -267,7 +275,7 @@ fn remember(server: &str) {
 }
 
 struct Cause {
-    unknown_host: bool,
+    unknown_name: bool,
     /// Whether repeating the request can help.
     kind: HttpErrorKind,
     reason: String,
@@ -275,12 +283,12 @@ struct Cause {
 
 /// Returns why there is no answer.
 fn cause(error: &HttpError) -> Cause {
-    let mut found = Cause { unknown_host: false, kind: error.kind(), reason: String::new() };
+    let mut found = Cause { unknown_name: false, kind: error.kind(), reason: String::new() };
     let mut next = error.source();
     while let Some(source) = next {
         let text = source.to_string();
         if text == "dns error" || text.starts_with("failed to lookup address") {
-            return Cause { unknown_host: true, reason: "its name is unknown".into(), ..found };
+            return Cause { unknown_name: true, reason: "its name is unknown".into(), ..found };
         }
         if let Some(error) = source.downcast_ref::<io::Error>() {
             match error.kind() {
@@ -312,9 +320,8 @@ fn cause(error: &HttpError) -> Cause {
 
 /// Sends a request that is not one of the client's own, and repeats it as the client does.
 pub(super) async fn send(client: &HttpClient, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
-    let retries = retries();
-    let begun = std::time::Instant::now();
-    let mut pause = retries.backoff.init_backoff;
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         let result = client.execute(request.clone()).await;
         let passes = match &result {
@@ -326,11 +333,11 @@ pub(super) async fn send(client: &HttpClient, request: &HttpRequest) -> Result<H
             }
             Err(error) => !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode),
         };
-        if !passes || begun.elapsed() > retries.retry_timeout {
+        if !passes || begun.elapsed() > RESTART {
             return result;
         }
         tokio::time::sleep(pause).await;
-        pause = (2 * pause).min(retries.backoff.max_backoff);
+        pause = (2 * pause).min(LAST_PAUSE);
     }
 }
 
