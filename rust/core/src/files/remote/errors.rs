@@ -243,7 +243,7 @@ pub(super) fn unreachable(scheme: Scheme, server: &str, reason: &str) -> Failure
     Failure::other(format!("no answer from {server}: {reason}; {advice}"))
 }
 
-/// Returns the code as a remark: " (NoSuchKey)".
+/// Returns the code as a remark: `" (NoSuchKey)"`.
 fn remark(code: Option<&str>) -> String {
     code.map(|code| format!(" ({code})")).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! Reads an object by ranges: several requests ahead when it is read in order, and one at a time otherwise.
 
-mod whole;
+mod from_beginning;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use tokio::task::JoinHandle;
 
-use self::whole::Whole;
+use self::from_beginning::Whole;
 use super::errors::{Failure, FailureKind};
 use super::object::{Object, version};
 use super::runtime;
@@ -295,19 +295,4 @@ impl Seek for Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_follow_each_other() {
-        let mut position = 0;
-        for number in 0..20 {
-            assert_eq!(start_of(number), position);
-            assert_eq!(block_at(position), number);
-            position = start_of(number + 1);
-            assert_eq!(block_at(position - 1), number);
-        }
-        assert_eq!(start_of(3), BLOCK);
-        assert_eq!(start_of(4), 2 * BLOCK);
-    }
-}
+mod tests;

@@ -100,7 +100,7 @@ fn source(env: &Environment) -> Source {
 /// Returns the path of credentials, if the library can use their kind.
 fn usable(path: &Path) -> Result<String, Failure> {
     let wrong = |reason: &str| Failure::other(format!("cannot use the credentials in {}: {reason}", path.display()));
-    let text = std::fs::read(path).map_err(|error| wrong(&error.kind().to_string()))?;
+    let text = std::fs::read(path).map_err(|error| wrong(&crate::error::without_number(&error)))?;
     let json: serde_json::Value = serde_json::from_slice(&text).map_err(|_| wrong("they must be JSON"))?;
     match json["type"].as_str() {
         Some("authorized_user" | "service_account") => {}

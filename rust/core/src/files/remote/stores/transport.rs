@@ -25,7 +25,7 @@ use super::super::errors::{self, Failure, Refusal};
 /// How long making a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How long a server may send nothing.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_mins(1);
 /// The slowest line, in bytes per second, on which sending a part does not count as failed.
 const SLOWEST: u64 = 16 << 10;
 /// How long a server that has never answered is tried: its name may be wrong, or it may just be starting. One that has
@@ -61,8 +61,9 @@ pub(super) fn options(tls: bool) -> ClientOptions {
 /// Adds the certificates in a file to the trusted ones.
 pub(super) fn with_certificates(options: ClientOptions, path: &str) -> Result<ClientOptions, Failure> {
     let wrong = |reason: String| Failure::other(format!("cannot read the certificates in {path}: {reason}"));
-    let text = std::fs::read(path).map_err(|error| wrong(error.kind().to_string()))?;
-    let found = Certificate::from_pem_bundle(&text).map_err(|_| wrong("they must be PEM".into()))?;
+    let text = std::fs::read(path).map_err(|error| wrong(crate::error::without_number(&error)))?;
+    let found = Certificate::from_pem_bundle(&text).ok().filter(|found| !found.is_empty());
+    let found = found.ok_or_else(|| wrong("they must be PEM".into()))?;
     Ok(found.into_iter().fold(options, ClientOptions::with_root_certificate))
 }
 
@@ -129,13 +130,12 @@ impl Transport {
         let Some(options) = self.options.as_ref().filter(|_| length > 0) else {
             return self.reads.execute(request).await;
         };
-        let writes = match self.writes.get() {
-            Some(client) => client,
-            None => {
-                let new = ReqwestConnector::default().connect(options);
-                let new = new.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-                self.writes.get_or_init(|| new)
-            }
+        let writes = if let Some(client) = self.writes.get() {
+            client
+        } else {
+            let new = ReqwestConnector::default().connect(options);
+            let new = new.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+            self.writes.get_or_init(|| new)
         };
         let limit = IDLE + Duration::from_secs(length / SLOWEST);
         tokio::time::timeout(limit, writes.execute(request))
@@ -153,13 +153,10 @@ impl Transport {
         drop(body);
         let range =
             parts.headers.get(CONTENT_RANGE).and_then(|it| it.to_str().ok()?.rsplit_once('/')?.1.parse::<u64>().ok());
-        match (parts.status, range) {
-            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) => {
-                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-                parts.headers.remove(CONTENT_RANGE);
-                parts.status = StatusCode::OK;
-            }
-            _ => {}
+        if let (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) = (parts.status, range) {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            parts.headers.remove(CONTENT_RANGE);
+            parts.status = StatusCode::OK;
         }
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(Bytes::new())))
     }
@@ -304,7 +301,9 @@ fn cause(error: &HttpError) -> Cause {
                 _ => found.reason = crate::error::without_number(error),
             }
         }
-        next = source.source();
+        // An I/O error skips the error that it holds.
+        let held = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &dyn std::error::Error).or_else(|| source.source());
     }
     if found.reason.is_empty() {
         found.reason = match found.kind {
