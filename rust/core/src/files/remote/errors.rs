@@ -116,6 +116,9 @@ impl From<&StoreError> for Failure {
             FailureKind::Refused => format!("the server refuses access{said}"),
             FailureKind::Exists => "the object exists already".into(),
             _ => match (status(&text), sources(error).find_map(|source| source.downcast_ref::<HttpError>())) {
+                (Some(status), _) if status.starts_with('5') || status == "429" => {
+                    format!("the server answered with status {status}{said}; run the same command again later")
+                }
                 (Some(status), _) => format!("the server answered with status {status}{said}"),
                 (None, Some(http)) => match http.kind() {
                     HttpErrorKind::Timeout => "the server stopped sending".into(),

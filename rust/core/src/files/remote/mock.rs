@@ -109,11 +109,9 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Request) -> Answer, kept: &Mutex<Ve
         }
         let (first, headers) = head.split_once("\r\n")?;
         let mut words = first.split(' ');
-        let headers: String = headers
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| format!("{}: {}\n", name.to_ascii_lowercase(), value.trim()))
-            .collect();
+        let headers = headers.lines().filter_map(|line| line.split_once(':'));
+        let headers = headers.map(|(name, value)| format!("{}: {}", name.to_ascii_lowercase(), value.trim()));
+        let headers = headers.collect::<Vec<_>>().join("\n");
         let request = Request { method: words.next()?.into(), target: words.next()?.into(), headers };
         let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
         std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink()).ok()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, resolve_bucket_region};
-use object_store::client::{HttpClient, HttpConnector};
+use object_store::client::{HttpClient, HttpConnector, HttpRequest, ReqwestConnector};
 
 use super::super::address::Scheme;
 use super::super::errors::Failure;
@@ -112,13 +112,12 @@ pub(super) fn open(bucket: &str, env: &Environment) -> Result<Store, Failure> {
     let pays = is_true(Key::RequestPayer);
     let connector = Connector(Party { scheme: Scheme::S3, anonymous, region: Some(region.clone()) });
     let wrong = |error: object_store::Error| Failure::from(&error);
-    let client = connector.connect(&options).map_err(wrong)?;
-    let builder = builder.with_bucket_name(bucket).with_region(&region).with_http_connector(connector);
+    let builder = builder.with_bucket_name(bucket).with_region(&region).with_http_connector(connector.clone());
     let store = Arc::new(builder.build().map_err(wrong)?);
     let credentials = (!anonymous).then(|| Arc::clone(store.credentials()));
     let uploads = credentials.map(|credentials| {
         let authority = Authority::Amazon { credentials, region, pays };
-        Uploads { store: Arc::clone(&store) as _, client, url, authority }
+        Uploads { store: Arc::clone(&store) as _, connector, options, url, authority }
     });
     Ok(Store { objects: store, uploads: uploads.map(Arc::new) })
 }
@@ -234,12 +233,12 @@ fn metadata_server(env: &Environment) -> Option<String> {
 /// Whether this is an instance that has a role. Anywhere else the answer takes no longer than [`PROBE`] for each step.
 fn instance_has_role(server: &str) -> bool {
     let options = transport::options(false).with_connect_timeout(PROBE).with_timeout(PROBE);
-    let Ok(client) = object_store::client::ReqwestConnector::default().connect(&options) else { return false };
+    let Ok(client) = ReqwestConnector::default().connect(&options) else { return false };
     wait(roles(&client, server)).is_ok_and(|found| found.is_some())
 }
 
 async fn roles(client: &HttpClient, server: &str) -> Option<()> {
-    let text = async |mut request: object_store::client::HttpRequest, name, value: HeaderValue| {
+    let text = async |mut request: HttpRequest, name, value: HeaderValue| {
         request.headers_mut().insert(name, value);
         let response = client.execute(request).await.ok().filter(|response| response.status().is_success())?;
         response.into_body().bytes().await.ok()

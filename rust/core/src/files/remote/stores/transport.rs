@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::io;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE, RETRY_AFTER};
 use http::{Method, StatusCode};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
@@ -21,6 +21,7 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
 use super::super::address::Scheme;
 use super::super::errors::{self, Failure, Refusal};
+use super::super::runtime;
 
 /// How long making a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -37,6 +38,9 @@ const RESTART: Duration = Duration::from_secs(75);
 /// The pauses before a request is repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause that a server may ask for, and how often.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+const PAUSES: u32 = 3;
 /// The longest answer that is read for its reason.
 const REASON: usize = 64 << 10;
 
@@ -172,11 +176,16 @@ impl HttpService for Transport {
         let server =
             format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |it| it.as_str()));
         let begun = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut pauses) = (FIRST_PAUSE, 0);
         loop {
             let error = match self.execute(request.clone()).await {
                 Ok(response) => {
-                    remember(&server);
+                    Known::add(&server);
+                    if let Some(pause) = pause_asked(&response).filter(|_| pauses < PAUSES) {
+                        pauses += 1;
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
                     let by_get =
                         self.party.scheme == Scheme::Web && request.method() == Method::HEAD && says_nothing(&response);
                     let response = if by_get { self.length(&request).await? } else { response };
@@ -188,7 +197,7 @@ impl HttpService for Transport {
             let failed = |kind| HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason));
             let patience = if unknown_name { UNKNOWN_NAME } else { UNKNOWN_SERVER };
             match kind {
-                HttpErrorKind::Connect | HttpErrorKind::Timeout if !is_known(&server) => {
+                HttpErrorKind::Connect | HttpErrorKind::Timeout if !Known::has(&server) => {
                     if begun.elapsed() + pause > patience {
                         return Err(failed(HttpErrorKind::Unknown));
                     }
@@ -258,17 +267,37 @@ async fn beginning(body: HttpResponseBody) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The servers that have answered: if the name of one is unknown now, that will pass.
-static KNOWN: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
+/// The servers that have answered, of which one may be down for a while.
+struct Known(Mutex<BTreeSet<String>>);
 
-fn is_known(server: &str) -> bool {
-    KNOWN.read().unwrap_or_else(PoisonError::into_inner).contains(server)
+impl Known {
+    fn has(server: &str) -> bool {
+        Self::of_process().is_some_and(|known| known.lock().contains(server))
+    }
+
+    fn add(server: &str) {
+        if let Some(known) = Self::of_process().filter(|known| !known.lock().contains(server)) {
+            known.lock().insert(server.to_owned());
+        }
+    }
+
+    /// A forked process must not have the lock of another.
+    fn of_process() -> Option<Arc<Self>> {
+        runtime::kept("servers that have answered", || Ok(Self(Mutex::default()))).ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn remember(server: &str) {
-    if !is_known(server) {
-        KNOWN.write().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned());
-    }
+/// Returns how long the server asks to wait: in `Retry-After`, or as the Hub says it in `RateLimit` (`"api";r=0;t=55`).
+fn pause_asked(response: &HttpResponse) -> Option<Duration> {
+    let busy = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let of_limit = || text("ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t="));
+    let seconds = text(RETRY_AFTER.as_str()).or_else(of_limit).filter(|_| busy)?;
+    Some(Duration::from_secs(seconds.trim().parse().ok()?)).filter(|pause| *pause <= LONGEST_PAUSE)
 }
 
 struct Cause {
@@ -284,6 +313,9 @@ fn cause(error: &HttpError) -> Cause {
     let mut next = error.source();
     while let Some(source) = next {
         let text = source.to_string();
+        if text == "too many redirects" {
+            return Cause { kind: HttpErrorKind::Unknown, reason: "it redirects without end".into(), ..found };
+        }
         if text == "dns error" || text.starts_with("failed to lookup address") {
             return Cause { unknown_name: true, reason: "its name is unknown".into(), ..found };
         }
@@ -356,4 +388,25 @@ pub(super) fn request(method: Method, url: &str) -> Result<HttpRequest, Failure>
     *request.uri_mut() =
         url.parse().map_err(|_| Failure::other("the address has characters that no address can have"))?;
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_that_servers_ask_for() {
+        let asked = |status: u16, name: &'static str, value: &'static str| {
+            let mut response = HttpResponse::new(HttpResponseBody::from(Bytes::new()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            pause_asked(&response).map(|pause| pause.as_secs())
+        };
+        assert_eq!(asked(429, "retry-after", "7"), Some(7));
+        assert_eq!(asked(503, "retry-after", "7"), Some(7));
+        assert_eq!(asked(429, "ratelimit", "\"resolvers\";r=0;t=55"), Some(55));
+        assert_eq!(asked(200, "ratelimit", "\"resolvers\";r=9;t=55"), None);
+        assert_eq!(asked(429, "retry-after", "86400"), None);
+        assert_eq!(asked(429, "retry-after", "Wed, 01 Jan 2025 00:00:00 GMT"), None);
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
+use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
-use object_store::client::{HttpClient, HttpErrorKind};
+use object_store::client::{HttpClient, HttpConnector, HttpErrorKind};
 use object_store::gcp::GcpCredentialProvider;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Key;
@@ -14,13 +15,14 @@ use quick_xml::events::Event;
 use super::super::address::Address;
 use super::super::errors::{Failure, FailureKind};
 use super::super::runtime::wait;
-use super::transport;
+use super::transport::{self, Connector};
 use crate::{Error, Result};
 
 /// What lists and removes the uploads of a bucket.
 pub(super) struct Uploads {
     pub store: Arc<dyn MultipartStore>,
-    pub client: HttpClient,
+    pub connector: Connector,
+    pub options: ClientOptions,
     /// The address of the bucket at its server.
     pub url: String,
     pub authority: Authority,
@@ -57,7 +59,7 @@ struct Page {
 }
 
 impl Uploads {
-    async fn remove(&self, prefix: &str, is_ours: impl Fn(&str) -> bool) -> Result<usize, Failure> {
+    pub async fn remove(&self, prefix: &str, is_ours: impl Fn(&str) -> bool) -> Result<usize, Failure> {
         let mut removed = 0;
         for (key, id) in self.list(prefix).await? {
             let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
@@ -76,6 +78,7 @@ impl Uploads {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, Failure> {
+        let client = self.connector.connect(&self.options).map_err(|error| Failure::from(&error))?;
         let mut found = Vec::new();
         let mut next: Option<(String, String)> = None;
         loop {
@@ -86,7 +89,7 @@ impl Uploads {
             }
             // In a signed query a space is %20.
             let url = format!("{}?{}", self.url, query.finish().replace('+', "%20"));
-            let Some(page) = self.page(&url).await? else { return Ok(found) };
+            let Some(page) = self.page(&client, &url).await? else { return Ok(found) };
             found.extend(page.uploads);
             // A server that does not know the markers sends the first page again.
             if page.next.is_none() || page.next == next {
@@ -97,7 +100,7 @@ impl Uploads {
     }
 
     /// Returns `None` if the server cannot list uploads or does not permit it.
-    async fn page(&self, url: &str) -> Result<Option<Page>, Failure> {
+    async fn page(&self, client: &HttpClient, url: &str) -> Result<Option<Page>, Failure> {
         let mut request = transport::request(Method::GET, url)?;
         match &self.authority {
             Authority::Amazon { credentials, region, pays } => {
@@ -113,7 +116,7 @@ impl Uploads {
                 request.headers_mut().insert(AUTHORIZATION, value);
             }
         }
-        match transport::send(&self.client, &request).await {
+        match transport::send(client, &request).await {
             Ok(response) if response.status() == StatusCode::OK => {
                 let body = response.into_body().bytes().await.map_err(|_| Failure::other("the connection was cut"))?;
                 Ok(parse(&body))
