@@ -21,10 +21,10 @@ use crate::Result;
 
 /// The length of a block, which is one request. The first ones are shorter, because often only the beginning of a file
 /// is needed.
-const BLOCK: u64 = 4 << 20;
+const BLOCK: u64 = 8 << 20;
 const FIRST_ENDS: [u64; 2] = [256 << 10, 1 << 20];
 /// The most blocks that are requested ahead.
-const AHEAD: u64 = 6;
+const AHEAD: u64 = 3;
 /// Blocks that are kept behind the one that is read, for readers that go back a little.
 const BEHIND: u64 = 1;
 /// How often a block is requested if its bytes do not arrive, and the first pause. The client below repeats requests that
