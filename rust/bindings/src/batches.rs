@@ -22,6 +22,7 @@ use crate::error::{internal, to_python};
 use crate::masker::PyMasker;
 use crate::progress::run;
 use crate::records::instance_options;
+use crate::remote::cache;
 use crate::store::PyTokenStore;
 use crate::tokenizer::PyTokenizer;
 
@@ -269,10 +270,10 @@ pub fn instance_batches(
     Ok(PyBatches::new(Arc::new(batches)))
 }
 
-/// Returns the batches of all epochs of record files.
+/// Returns the batches of all epochs of record files. Remote ones are fetched into a cache first.
 #[pyfunction]
 #[pyo3(signature = (files, batch_size, *, seed, shuffle=true, masker=None, max_seq_length=None, vocab_size=None,
-                    index_dir=None, num_threads=None))]
+                    index_dir=None, cache_dir=None, cache_size=None, num_threads=None, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn record_batches(
     py: Python<'_>,
@@ -284,7 +285,10 @@ pub fn record_batches(
     max_seq_length: Option<usize>,
     vocab_size: Option<u32>,
     index_dir: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
+    cache_size: Option<f64>,
     num_threads: Option<i64>,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<PyBatches> {
     crate::arrays::load(py)?;
     let options = RecordOptions {
@@ -295,8 +299,9 @@ pub fn record_batches(
         seq_length: max_seq_length,
         index_dir,
         threads: crate::threads(num_threads)?,
+        cache: cache(cache_dir, cache_size)?,
     };
-    let batches = run(py, num_threads, None, |progress| {
+    let batches = run(py, num_threads, progress, |progress| {
         Batched::new(Arc::new(RecordSource::open(&files, options, progress)?), batch_size)
     })?;
     Ok(PyBatches::new(Arc::new(batches)))

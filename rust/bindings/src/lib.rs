@@ -45,7 +45,10 @@ mod native {
     #[pymodule_export]
     use super::records::{RecordFile, instances, make_records, masking_warning, tokenize};
     #[pymodule_export]
-    use super::remote::{is_remote, public_path, remote_list, remote_read, remote_remove, remote_size, remote_write};
+    use super::remote::{
+        is_remote, public_path, remote_download, remote_list, remote_read, remote_records, remote_remove, remote_size,
+        remote_upload, remote_write,
+    };
     #[pymodule_export]
     use super::store::PyTokenStore;
     #[pymodule_export]

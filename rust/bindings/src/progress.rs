@@ -11,7 +11,9 @@ use pyo3::prelude::*;
 use crate::error::{internal, to_python};
 
 /// How often to show progress and to check for signals.
-const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(100);
+/// How long work that was told to stop may take to clean up.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 type Report = (&'static str, &'static str, u64, u64);
 
@@ -93,6 +95,36 @@ pub fn run<T: Send>(
                 (None, None) => Err(internal("the work ended without a result")),
             }
         })
+    })
+}
+
+/// Runs `work`, which waits for a server, on a thread of its own and without the GIL. A signal sets the flag that the
+/// work is given. The exception of its handler is raised even if the server does not answer.
+pub fn aside<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce(&Arc<AtomicBool>) -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    let stop: Arc<AtomicBool> = Arc::default();
+    let (sender, result) = channel();
+    let flag = Arc::clone(&stop);
+    std::thread::Builder::new()
+        .name("remote-wait".into())
+        // The receiver is gone if the caller was interrupted.
+        .spawn(move || drop(sender.send(work(&flag))))
+        .map_err(|error| to_python(Error::threads(1, &error)))?;
+    py.detach(move || {
+        loop {
+            match result.recv_timeout(TICK) {
+                Ok(result) => return result.map_err(to_python),
+                Err(RecvTimeoutError::Disconnected) => return Err(internal("a request has no result")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Err(raised) = Python::attach(|py| py.check_signals()) {
+                stop.store(true, Ordering::Relaxed);
+                let _ = result.recv_timeout(PATIENCE);
+                return Err(raised);
+            }
+        }
     })
 }
 

@@ -1,31 +1,38 @@
 //! `tokenize`, `make_records`, `instances` and `RecordFile`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 
+use albert_fast_core::files::cache::Cache;
 use albert_fast_core::files::inputs::OnBadUtf8;
+use albert_fast_core::files::marks::is_token_store;
+use albert_fast_core::files::remote::is_remote;
 use albert_fast_core::instances::instance::Instance;
 use albert_fast_core::instances::mask::Scratch;
 use albert_fast_core::instances::options::{InstanceOptions, RngKind};
 use albert_fast_core::instances::plan::Plan;
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
-use albert_fast_core::records::make::{MakeOptions, make_records as make};
+use albert_fast_core::records::make::{Made, MakeOptions, make_records as make};
 use albert_fast_core::records::tfrecord::RecordReader;
 use albert_fast_core::records::write::{Compression, RecordsOptions};
 use albert_fast_core::tokens::documents::{MemoryDocuments, UNKNOWN_JOINS};
 use albert_fast_core::tokens::line_encoder::LineEncoder;
+use albert_fast_core::tokens::store::TokenStore;
 use albert_fast_core::tokens::tokenize::{TokenizeOptions, tokenize as tokenize_text};
 use albert_fast_core::tokens::vocab::Vocab;
-use albert_fast_core::{Error, NoProgress};
+use albert_fast_core::{Error, NoProgress, Progress, Result};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::ArrayOf;
 use crate::error::{internal, rule, to_python};
-use crate::progress::run;
+use crate::progress::{TICK, aside, run};
+use crate::remote::cache;
 use crate::tokenizer::PyTokenizer;
 
 /// Returns the value of a string option, by the names that serde gives it.
@@ -113,7 +120,7 @@ pub fn tokenize(
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, options_json, *, num_shards=None, compression="none",
                     num_threads=None, on_bad_utf8="error", format="auto", keep_store=false, overwrite=false,
-                    progress=None))]
+                    cache_dir=None, cache_size=None, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn make_records(
     py: Python<'_>,
@@ -128,8 +135,11 @@ pub fn make_records(
     format: &str,
     keep_store: bool,
     overwrite: bool,
+    cache_dir: Option<PathBuf>,
+    cache_size: Option<f64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
+    let cache = cache(cache_dir, cache_size)?;
     let options = MakeOptions {
         records: RecordsOptions {
             instances: instance_options(options_json)?,
@@ -147,7 +157,14 @@ pub fn make_records(
     };
     let inputs = names(inputs);
     let tokenizer = tokenizer.inner.clone();
-    let made = run(py, num_threads, progress, |progress| make(&inputs, &output_dir, &tokenizer, &options, progress))?;
+    let made = run(py, num_threads, progress, |progress| {
+        // A remote store is read from its copy in the cache, which stays there as long as it is open.
+        let Some(store) = remote_store(&inputs, &cache, progress)? else {
+            return make(&inputs, &output_dir, &tokenizer, &options, progress);
+        };
+        let made = make(&[store.directory()], &output_dir, &tokenizer, &options, progress)?;
+        Ok(Made { store: store.address().map(Path::to_path_buf), ..made })
+    })?;
     let result = to_python_object(py, &made.records.dataset)?.into_bound(py).cast_into::<PyDict>()?;
     result.set_item("already_complete", made.records.already_complete)?;
     result.set_item("resumed_shards", made.records.resumed_shards)?;
@@ -160,6 +177,16 @@ pub fn make_records(
     result.set_item("seconds", seconds)?;
     result.set_item("warnings", made.notes)?;
     Ok(result.into_any().unbind())
+}
+
+/// Opens the store if `inputs` is one remote token store.
+fn remote_store(inputs: &[OsString], cache: &Cache, progress: &mut dyn Progress) -> Result<Option<TokenStore>> {
+    match inputs {
+        [one] if is_remote(Path::new(one)) && is_token_store(Path::new(one))? => {
+            TokenStore::open_with(Path::new(one), cache, progress).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 pub fn instance_options(json: &str) -> PyResult<InstanceOptions> {
@@ -240,22 +267,105 @@ pub fn instances<'py>(
     Ok(list)
 }
 
-/// Iterates over the records of one TFRecord file, plain or gzip: (number, features, problems).
+/// A record: its number, its features, and what is wrong with it.
+type Checked = (u64, Example, Vec<String>);
+
+/// Returns the next record, or `None` at the end.
+fn next_record(reader: &mut RecordReader, rules: &mut Rules) -> Result<Option<Checked>> {
+    Ok(Some(match reader.read() {
+        Ok(None) => return Ok(None),
+        Ok(Some(record)) => match decode(record.data) {
+            Ok(example) => {
+                rules.lengths = rules.lengths.or_else(|| Rules::lengths_of(&example));
+                let problems = rules.check(&example);
+                (record.index, example, problems)
+            }
+            Err(reason) => (record.index, Example::default(), vec![reason]),
+        },
+        // After data that fails its checksum, the reader can continue. After any other damage, it returns the end next.
+        Err(Error::Record { record, offset, reason, .. }) => {
+            (record, Example::default(), vec![format!("at byte {offset}: {reason}")])
+        }
+        Err(error) => return Err(error),
+    }))
+}
+
+/// Records of a remote file, which a thread reads ahead. It ends when this is dropped.
+struct Ahead {
+    records: Receiver<Result<Option<Checked>>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The most records that wait for Python.
+const RECORDS_AHEAD: usize = 64;
+
+impl Ahead {
+    fn start(py: Python<'_>, path: PathBuf, mut rules: Rules) -> PyResult<Self> {
+        let stop: Arc<AtomicBool> = Arc::default();
+        let flag = Arc::clone(&stop);
+        let mut reader = aside(py, move |_| RecordReader::open_until(path, &flag))?;
+        let (sender, records) = sync_channel(RECORDS_AHEAD);
+        let read = move || {
+            loop {
+                let record = next_record(&mut reader, &mut rules);
+                let is_last = !matches!(record, Ok(Some(_)));
+                if sender.send(record).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("remote-records".into()).spawn(read);
+        thread.map_err(|error| to_python(Error::threads(1, &error)))?;
+        Ok(Self { records, stop })
+    }
+
+    fn next(&mut self, py: Python<'_>) -> PyResult<Option<Checked>> {
+        let records = &mut self.records;
+        py.detach(move || {
+            loop {
+                match records.recv_timeout(TICK) {
+                    Ok(record) => return record.map_err(to_python),
+                    // The end was returned before.
+                    Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                    Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals())?,
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+enum Reading {
+    Here(RecordReader, Rules),
+    Ahead(Ahead),
+}
+
+/// Iterates over the records of one TFRecord file, plain or gzip, local or remote: (number, features, problems).
 ///
 /// problems is empty if the checksums, the features and, if given, vocab_size and cls_sep are correct. Raises
 /// AlbertFastError if the file cannot be read.
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct RecordFile {
-    inner: Mutex<(RecordReader, Rules)>,
+    inner: Mutex<Reading>,
 }
 
 #[pymethods]
 impl RecordFile {
     #[new]
     #[pyo3(signature = (path, *, vocab_size=None, cls_sep=None))]
-    fn new(path: PathBuf, vocab_size: Option<u32>, cls_sep: Option<(u32, u32)>) -> PyResult<Self> {
-        let reader = RecordReader::open(path).map_err(to_python)?;
-        Ok(Self { inner: Mutex::new((reader, Rules { vocab_size, cls_sep, lengths: None })) })
+    fn new(py: Python<'_>, path: PathBuf, vocab_size: Option<u32>, cls_sep: Option<(u32, u32)>) -> PyResult<Self> {
+        let rules = Rules { vocab_size, cls_sep, lengths: None };
+        let reading = if is_remote(&path) {
+            Reading::Ahead(Ahead::start(py, path, rules)?)
+        } else {
+            Reading::Here(RecordReader::open(path).map_err(to_python)?, rules)
+        };
+        Ok(Self { inner: Mutex::new(reading) })
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -265,26 +375,13 @@ impl RecordFile {
     #[expect(clippy::type_complexity, reason = "an iterator's item")]
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(u64, Bound<'py, PyDict>, Vec<String>)>> {
         crate::arrays::load(py)?;
-        let mut guard = self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?;
-        let (reader, rules) = &mut *guard;
-        let (number, example, problems) = match reader.read() {
-            Ok(None) => return Ok(None),
-            Ok(Some(record)) => match decode(record.data) {
-                Ok(example) => {
-                    rules.lengths = rules.lengths.or_else(|| Rules::lengths_of(&example));
-                    let problems = rules.check(&example);
-                    (record.index, example, problems)
-                }
-                Err(reason) => (record.index, Example::default(), vec![reason]),
-            },
-            // After data that fails its checksum, the reader can continue. After any other damage, it returns the end
-            // next.
-            Err(Error::Record { record, offset, reason, .. }) => {
-                let example = Example::default();
-                (record, example, vec![format!("at byte {offset}: {reason}")])
-            }
-            Err(error) => return Err(to_python(error)),
+        // Only one thread at a time may wait for a record, and it does so without the GIL.
+        let mut guard = self.inner.try_lock().map_err(|_| internal("the reader is used by another thread"))?;
+        let found = match &mut *guard {
+            Reading::Here(reader, rules) => next_record(reader, rules).map_err(to_python)?,
+            Reading::Ahead(ahead) => ahead.next(py)?,
         };
+        let Some((number, example, problems)) = found else { return Ok(None) };
         let features = PyDict::new(py);
         for (name, values) in example.0 {
             match values {

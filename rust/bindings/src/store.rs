@@ -1,9 +1,12 @@
 //! `TokenStore`: a token store, open for reading.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use albert_fast_core::Error;
+use albert_fast_core::files::cache::Cache;
+use albert_fast_core::files::remote::is_remote;
 use albert_fast_core::tokens::documents::{Documents, Ids};
 use albert_fast_core::tokens::line_encoder::{store_digest, tokenizer_of};
 use albert_fast_core::tokens::store::TokenStore;
@@ -13,52 +16,75 @@ use pyo3::types::PyType;
 
 use crate::error::{rule, to_python};
 use crate::progress::run;
+use crate::remote::cache;
 use crate::tokenizer::PyTokenizer;
 
 /// A token store, open for reading: tokenized documents in memory-mapped files, as albert_fast.tokenize writes them.
 ///
 /// TokenStore(path, *, verify=True) opens the store in a directory. With verify, every byte is read once and compared
 /// with the store's checksums. len is the number of documents. document(i) returns the sentences of document i, a list
-/// of arrays of ids, uint16 or uint32 of shape [tokens]. A store can be pickled. Raises AlbertFastError if there is no
-/// store, or if it is damaged, truncated or of another version.
+/// of arrays of ids, uint16 or uint32 of shape [tokens]. A remote store is fetched into a cache first. A store can be
+/// pickled. Raises AlbertFastError if there is no store, or if it is damaged, truncated or of another version.
 #[pyclass(name = "TokenStore", module = "albert_fast._native", frozen)]
 pub struct PyTokenStore {
     pub inner: Arc<TokenStore>,
+    cache: Cache,
 }
 
 #[pymethods]
 impl PyTokenStore {
     /// Opens the store in a directory. verify reads and checks all of it once.
     #[new]
-    #[pyo3(signature = (path, *, verify=true))]
-    fn new(py: Python<'_>, path: PathBuf, verify: bool) -> PyResult<Self> {
+    #[pyo3(signature = (path, *, verify=true, cache_dir=None, cache_size=None, progress=None))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        verify: bool,
+        cache_dir: Option<PathBuf>,
+        cache_size: Option<f64>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
         // The path is used again, to load the tokenizer and after unpickling.
-        let path = std::path::absolute(&path).unwrap_or(path);
-        let store = run(py, None, None, |_| {
-            let store = TokenStore::open(&path)?;
+        let path = if is_remote(&path) { path } else { std::path::absolute(&path).unwrap_or(path) };
+        let cache = cache(cache_dir, cache_size)?;
+        let store = run(py, None, progress, |progress| {
+            let store = TokenStore::open_with(&path, &cache, progress)?;
             if verify {
                 store.verify()?;
             }
             Ok(store)
         })?;
-        Ok(Self { inner: Arc::new(store) })
+        Ok(Self { inner: Arc::new(store), cache })
     }
 
     /// Opens a pickled store again. Its contents must be unchanged.
     #[staticmethod]
-    fn _reopen(py: Python<'_>, path: PathBuf, digest: &str) -> PyResult<Self> {
-        let store = Self::new(py, path, false)?;
+    #[pyo3(signature = (path, digest, cache_dir=None, cache_size=None))]
+    fn _reopen(
+        py: Python<'_>,
+        path: PathBuf,
+        digest: &str,
+        cache_dir: Option<PathBuf>,
+        cache_size: Option<f64>,
+    ) -> PyResult<Self> {
+        let store = Self::new(py, path, false, cache_dir, cache_size, None)?;
         let found = store_digest(&store.inner);
         if found != digest {
             let reason = format!("the store has changed since it was pickled (digest {digest} then, {found} now)");
-            return Err(to_python(Error::data(store.inner.directory(), reason)));
+            return Err(to_python(Error::data(store.inner.address().unwrap_or(store.inner.directory()), reason)));
         }
         Ok(store)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (PathBuf, String))> {
-        let path = self.inner.directory().to_path_buf();
-        Ok((PyType::new::<Self>(py).getattr("_reopen")?, (path, self.digest())))
+    #[expect(clippy::type_complexity, reason = "what pickle asks for")]
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (OsString, String, Option<PathBuf>, Option<f64>))> {
+        let path = self.inner.address().unwrap_or(self.inner.directory()).as_os_str().to_owned();
+        let size = self.cache.size.map(|bytes| bytes as f64 / f64::from(1 << 30));
+        let arguments = (path, self.digest(), self.cache.directory.clone(), size);
+        Ok((PyType::new::<Self>(py).getattr("_reopen")?, arguments))
     }
 
     /// Returns the number of documents.
@@ -95,10 +121,16 @@ impl PyTokenStore {
         run(py, None, None, |_| self.inner.verify())
     }
 
-    /// The directory.
+    /// The directory. For a remote store, it is that of the copy in the cache.
     #[getter]
     fn path(&self) -> PathBuf {
         self.inner.directory().to_path_buf()
+    }
+
+    /// The address of a remote store. None if the store is local.
+    #[getter]
+    fn address(&self) -> Option<OsString> {
+        self.inner.address().map(|address| address.as_os_str().to_owned())
     }
 
     /// The number of documents.
@@ -140,7 +172,7 @@ impl PyTokenStore {
     fn __repr__(&self) -> String {
         format!(
             "TokenStore({:?}, documents={}, sentences={}, tokens={})",
-            self.inner.directory().display().to_string(),
+            self.inner.address().unwrap_or(self.inner.directory()).display().to_string(),
             self.inner.num_documents(),
             self.inner.num_sentences(),
             self.inner.num_tokens()

@@ -2,6 +2,7 @@
 //! `make-records`.
 
 pub mod example;
+pub mod fetch;
 pub mod index;
 pub mod make;
 pub mod source;

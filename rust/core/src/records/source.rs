@@ -7,8 +7,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::example::{Rules, decode, decode_row};
+use super::fetch::local;
 use super::index::{ReadBuffer, RecordIndex};
 use crate::batches::batch::{Row, Source};
+use crate::files::cache::{Cache, Kept};
 use crate::instances::mask_rows::{Predictions, RowContext, RowMasker, RowScratch};
 use crate::instances::permute::Permutation;
 use crate::instances::rng::FastRng;
@@ -36,6 +38,8 @@ pub struct RecordOptions {
     pub index_dir: Option<PathBuf>,
     /// Number of threads that index files (0: as many as there are CPUs).
     pub threads: usize,
+    /// Where remote files are kept.
+    pub cache: Cache,
 }
 
 /// The records of a list of files as a [`Source`]. Each epoch has every record once.
@@ -47,6 +51,8 @@ pub struct RecordOptions {
 #[derive(Debug)]
 pub struct RecordSource {
     index: RecordIndex,
+    /// Keeps the copies of remote files.
+    _kept: Vec<Kept>,
     seed: u64,
     shuffle: bool,
     remask: Option<RowMasker>,
@@ -69,24 +75,26 @@ pub struct RecordScratch {
 }
 
 impl RecordSource {
-    /// Opens the records of `paths`, in this order. Every file is indexed, and its first record is read.
+    /// Opens the records of `paths`, in this order. Remote files are fetched into the cache. Every file is indexed, and
+    /// its first record is read.
     ///
     /// # Errors
-    /// Those of [`RecordIndex::open`]; [`Error::Record`] if the first record of a file is not an ALBERT record, has
+    /// Those of [`RecordIndex::open`] and of fetching; [`Error::Record`] if the first record of a file is not an ALBERT record, has
     /// other lengths than that of the first file, has another sequence length than `options` ask for, or lacks the
     /// `token_boundary` that masking again needs; [`Error::Rule`] if the vocabulary has no pieces.
     pub fn open(paths: &[PathBuf], options: RecordOptions, progress: &mut dyn Progress) -> Result<Self> {
-        let RecordOptions { seed, shuffle, remask, vocab_size, seq_length, index_dir, threads } = options;
+        let RecordOptions { seed, shuffle, remask, vocab_size, seq_length, index_dir, threads, cache } = options;
         if vocab_size == Some(0) {
             return Err(Error::rule("vocab_size", "at least 1", 0));
         }
-        let index = RecordIndex::open(paths, index_dir.as_deref(), threads, progress)?;
+        let (paths, kept) = local(paths, &cache, progress)?;
+        let index = RecordIndex::open(&paths, index_dir.as_deref(), threads, progress)?;
         let vocab_size = match (vocab_size, remask.as_ref().map(|masker| masker.vocab_size() as u32)) {
             (Some(size), Some(other)) => Some(size.min(other)),
             (size, other) => size.or(other),
         };
         let lengths = first_lengths(&index, seq_length)?;
-        let mut source = Self { index, seed, shuffle, remask, vocab_size, lengths, boundaries: false };
+        let mut source = Self { index, _kept: kept, seed, shuffle, remask, vocab_size, lengths, boundaries: false };
         source.boundaries = source.check_first_records()?;
         Ok(source)
     }

@@ -15,7 +15,10 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use crate::files::remote::{Address, Failure, FailureKind, Object, Ranges, Reader};
 use crate::{Error, Result};
 
 /// Bytes before the data: its length and the length's checksum.
@@ -74,9 +77,12 @@ pub(crate) fn decompressed(file: impl Read + Send + 'static) -> std::io::Result<
     }
 }
 
-/// Returns the error of a failed read: the system's error, or `damaged` if the gzip stream is broken.
+/// Returns the error of a failed read: the system's or the server's error, or `damaged` if the gzip stream is broken.
 pub(crate) fn read_error(path: &Path, source: std::io::Error, damaged: impl FnOnce(String) -> Error) -> Error {
-    if source.raw_os_error().is_some() {
+    let failure = Failure::of(&source);
+    if failure.is_some_and(|failure| failure.kind == FailureKind::Stopped) {
+        Error::Interrupted("the records were not read completely".into())
+    } else if failure.is_some() || source.raw_os_error().is_some() {
         Error::io("cannot read", path, source)
     } else {
         damaged(format!("the gzip stream is truncated or damaged ({source})"))
@@ -115,16 +121,33 @@ impl std::fmt::Debug for RecordReader {
 }
 
 impl RecordReader {
-    /// Opens `path`. Gzip is detected by the first bytes, whatever the name.
+    /// Opens `path`, a local or a remote file. Gzip is detected by the first bytes, whatever the name.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::open_until(path, &Arc::default())
+    }
+
+    /// Opens `path` as [`RecordReader::open`] does. When `stop` is set, waiting for a server ends with
+    /// [`Error::Interrupted`].
+    pub fn open_until(path: impl Into<PathBuf>, stop: &Arc<AtomicBool>) -> Result<Self> {
         let path = path.into();
+        let new = |path, source| Self { path, source, data: Vec::new(), index: 0, offset: 0, ended: false };
+        if let Some(address) = Address::of(&path)? {
+            let Some(object) = Object::find(&address)? else {
+                return Err(Error::io("cannot read", address.path(), std::io::ErrorKind::NotFound.into()));
+            };
+            let file = Reader::new(Arc::new(Ranges::new(object, Arc::clone(stop))), 0);
+            let path = address.path();
+            let (source, _) =
+                decompressed(file).map_err(|source| read_error(&path, source, |reason| Error::data(&path, reason)))?;
+            return Ok(new(path, source));
+        }
         let cannot_read = |source| Error::io("cannot read", &path, source);
         let file = File::open(&path).map_err(cannot_read)?;
         if file.metadata().map_err(cannot_read)?.is_dir() {
             return Err(Error::data(&path, "a directory, not a record file"));
         }
         let (source, _) = decompressed(file).map_err(cannot_read)?;
-        Ok(Self { path, source, data: Vec::new(), index: 0, offset: 0, ended: false })
+        Ok(new(path, source))
     }
 
     /// The file.

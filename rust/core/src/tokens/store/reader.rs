@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use super::fetch::fetch;
 use super::files::checksum;
 use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
+use crate::files::cache::{Cache, Kept};
 use crate::files::raw::{read, size};
-use crate::files::remote::is_remote;
+use crate::files::remote::{Address, is_remote};
 use crate::tokens::documents::{Document, Documents, Ids};
-use crate::{Error, Result};
+use crate::{Error, NoProgress, Progress, Result};
 
 /// The size in bytes of a store that may stay resident completely while documents are read at random.
 const MAY_STAY: u64 = 256 << 20;
@@ -51,6 +53,14 @@ pub struct TokenStore {
     parts: Vec<MappedPart>,
     /// The number of the first document of each part.
     first_documents: Vec<u64>,
+    /// What the files are a copy of, if the store is remote.
+    remote: Option<Remote>,
+}
+
+#[derive(Debug)]
+struct Remote {
+    address: PathBuf,
+    _kept: Kept,
 }
 
 #[derive(Debug)]
@@ -80,6 +90,11 @@ impl TokenStore {
 
     /// Reads the description of the store in `directory`, without checking the parts.
     pub fn read_meta(directory: &Path) -> Result<StoreMeta> {
+        Ok(Self::read_description(directory)?.1)
+    }
+
+    /// Returns the bytes of the description of the store in `directory`, and what they say.
+    pub(super) fn read_description(directory: &Path) -> Result<(Vec<u8>, StoreMeta)> {
         let path = directory.join(META_FILE);
         let text = match read(&path)? {
             None => {
@@ -106,16 +121,35 @@ impl TokenStore {
         // Other versions may have other fields, so the version is checked before any field is missed.
         check_version(value["version"].as_u64().map_or(0, |v| u32::try_from(v).unwrap_or(u32::MAX)))
             .map_err(|reason| Error::data(&path, reason))?;
-        serde_json::from_value(value).map_err(damaged)
+        let meta = serde_json::from_value(value).map_err(damaged)?;
+        Ok((text, meta))
     }
 
     /// Opens the store in `directory`. Checks the description, the file sizes, the headers and the borders of all
-    /// sections. [`TokenStore::verify`] checks every byte.
+    /// sections. [`TokenStore::verify`] checks every byte. A remote store is first fetched into the usual cache.
     ///
     /// # Errors
     /// [`Error::Data`] for anything that is missing, truncated, damaged or of another version; [`Error::Io`].
     pub fn open(directory: &Path) -> Result<Self> {
+        Self::open_with(directory, &Cache::default(), &mut NoProgress)
+    }
+
+    /// Opens the store in `directory` as [`TokenStore::open`] does. If it is remote, its files are fetched into `cache`
+    /// with their checksums verified, unless they are there. They stay there at least as long as the store is open.
+    ///
+    /// # Errors
+    /// Those of [`TokenStore::open`]; [`Error::Rule`] and [`Error::System`] if the cache has no room;
+    /// [`Error::Interrupted`].
+    pub fn open_with(directory: &Path, cache: &Cache, progress: &mut dyn Progress) -> Result<Self> {
         check_endianness(directory)?;
+        let Some(address) = Address::of(directory)? else { return Self::open_local(directory) };
+        let kept = fetch(&address, cache, progress)?;
+        let mut store = Self::open_local(kept.directory())?;
+        store.remote = Some(Remote { address: address.path(), _kept: kept });
+        Ok(store)
+    }
+
+    fn open_local(directory: &Path) -> Result<Self> {
         let meta = Self::read_meta(directory)?;
         let parts =
             meta.parts.iter().map(|p| MappedPart::open(directory, p, meta.vocab_size)).collect::<Result<Vec<_>>>()?;
@@ -134,7 +168,7 @@ impl TokenStore {
                 "the totals are not the sums of the parts; make the store again",
             ));
         }
-        Ok(Self { directory: directory.into(), meta, parts, first_documents })
+        Ok(Self { directory: directory.into(), meta, parts, first_documents, remote: None })
     }
 
     /// Whether `part` in `directory` matches its description: size, header and borders.
@@ -145,9 +179,14 @@ impl TokenStore {
         MappedPart::open(directory, part, vocab_size).is_ok()
     }
 
-    /// The directory of the store.
+    /// The directory of the store. If the store is remote, this is the local directory with its copy.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The address of the store if it is remote.
+    pub fn address(&self) -> Option<&Path> {
+        self.remote.as_ref().map(|remote| remote.address.as_path())
     }
 
     /// The description of the store.

@@ -5,6 +5,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::NoProgress;
+use crate::files::cache::Cache;
+use crate::files::web_server::WebServer;
 use crate::tokens::documents::{Documents, Ids, MemoryDocuments};
 
 /// Documents, each a list of sentences, each a list of ids.
@@ -233,4 +236,29 @@ fn removing_leaves_what_is_not_ours() {
     let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["notes.txt", "part-00000.txt", "part-x.tokens"]);
+}
+
+#[test]
+fn a_remote_store_is_fetched_and_kept() {
+    let (server, directory) = (WebServer::start(), tempfile::tempdir().unwrap());
+    let local = directory.path().join("store");
+    let corpus: Corpus = (0..50).map(|document| vec![vec![document, 7], vec![document + 100]]).collect();
+    write(&local, &corpus, 300, 40);
+    server.put_directory("store", &local);
+    let cache = Cache { directory: Some(directory.path().join("cache")), size: Some(100_000) };
+    let store = TokenStore::open_with(&server.at("store"), &cache, &mut NoProgress).unwrap();
+    store.verify().unwrap();
+    assert_eq!(read(&store), read(&TokenStore::open(&local).unwrap()));
+    assert_eq!(store.address(), Some(server.at("store").as_path()));
+    assert!(store.directory().starts_with(directory.path().join("cache")) && store.num_parts() > 1);
+    // Another store does not replace one that is open.
+    let tight = Cache { size: Some(store.meta().bytes + 8_000), ..cache.clone() };
+    write(&directory.path().join("other"), &corpus, 70_000, 40);
+    server.put_directory("other", &directory.path().join("other"));
+    let error = TokenStore::open_with(&server.at("other"), &tight, &mut NoProgress).unwrap_err();
+    assert!(matches!(error, Error::Rule { option: "cache_size", .. }), "{error}");
+    drop(store);
+    TokenStore::open_with(&server.at("other"), &tight, &mut NoProgress).unwrap();
+    let error = TokenStore::open_with(&server.at("none"), &cache, &mut NoProgress).unwrap_err().to_string();
+    assert!(error.contains("/none: "), "{error}");
 }
