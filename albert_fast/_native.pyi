@@ -30,13 +30,20 @@ __all__ = [
     "defaults",
     "instance_batches",
     "instances",
+    "is_remote",
     "make_records",
     "masking_warning",
     "prepare_text",
     "preprocess",
+    "public_path",
     "read_pieces",
     "record_batches",
     "refuse_output_in_input",
+    "remote_list",
+    "remote_read",
+    "remote_remove",
+    "remote_size",
+    "remote_write",
     "restore_tokenizer",
     "text_changes",
     "text_rules_beside",
@@ -585,6 +592,59 @@ def refuse_output_in_input(
 
     Raises:
         AlbertFastError: the output is inside an input.
+    """
+
+def is_remote(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a path is remote: s3://, gs://, az://, abfs://, http(s):// or hf://."""
+
+def public_path(path: str | os.PathLike[str]) -> str:
+    """Returns a path as it may be shown and noted down: a web address without user, password and query.
+
+    The process remembers them, so the result can still be read.
+
+    Raises:
+        AlbertFastError: this is not a complete address.
+    """
+
+def remote_read(path: str | os.PathLike[str]) -> bytes | None:
+    """Returns all bytes of a remote file, or None if it does not exist.
+
+    Raises:
+        AlbertFastError: the server refuses or does not answer.
+    """
+
+def remote_size(path: str | os.PathLike[str]) -> int | None:
+    """Returns the size of a remote file in bytes, or None if it does not exist.
+
+    Raises:
+        AlbertFastError: the server refuses or does not answer.
+    """
+
+def remote_write(path: str | os.PathLike[str], data: bytes, *, create: bool = False) -> bool:
+    """Writes a remote file whole, and replaces what is there; with `create`, only if there is none.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        AlbertFastError: the server refuses or does not answer, or nothing can be written there.
+    """
+
+def remote_list(directory: str | os.PathLike[str]) -> list[tuple[str, int, str | None]]:
+    """Returns the files below a remote directory, sorted by name.
+
+    Returns:
+        The name relative to the directory, the size in bytes, and the version (ETag) if the server tells it.
+
+    Raises:
+        AlbertFastError: the server refuses or does not answer, or has no listings.
+    """
+
+def remote_remove(path: str | os.PathLike[str]) -> None:
+    """Removes a remote file. It is not an error if it does not exist.
+
+    Raises:
+        AlbertFastError: the server refuses or does not answer.
     """
 
 def train_tokenizer(

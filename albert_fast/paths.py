@@ -37,7 +37,7 @@ class RemotePath(type(Path())):  # type: ignore[misc]
         """Returns the path itself."""
         return self
 
-    def resolve(self, strict: bool = False) -> Self:  # noqa: ARG002, FBT001, FBT002 - as in pathlib
+    def resolve(self, strict: bool = False) -> Self:  # noqa: ARG002 - as in pathlib
         """Returns the path itself."""
         return self
 
@@ -58,11 +58,11 @@ class RemotePath(type(Path())):  # type: ignore[misc]
         for name in dict.fromkeys(name.split("/", 1)[0] for name, _, _ in _native.remote_list(self)):
             yield self / name
 
-    def glob(self, pattern: str, **_: Any) -> Iterator[Self]:  # type: ignore[override]
+    def glob(self, pattern: str, **_: Any) -> Iterator[Self]:  
         """Yields the files below this directory that a pattern matches, which has as many slashes as their names."""
         if not _can_list(self):
             return
-        for name, _, _ in _native.remote_list(self):
+        for name, *_rest in _native.remote_list(self):
             parts, patterns = name.split("/"), pattern.split("/")
             if len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns)):
                 yield self / name
@@ -87,7 +87,7 @@ class RemotePath(type(Path())):  # type: ignore[misc]
         with io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding or "utf-8", errors, newline) as file:
             return file.read()
 
-    def open(self, mode: str = "r", *_: Any, **settings: Any) -> IO[Any]:  # type: ignore[override]
+    def open(self, mode: str = "r", *_: Any, **settings: Any) -> IO[Any]:
         """Opens the file for reading, with all of its bytes in memory.
 
         Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
@@ -18,6 +17,7 @@ from albert_fast.paths import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from albert_fast.options.instances import RngKind, SingleSegment, WordBoundary
     from albert_fast.options.records import Compression

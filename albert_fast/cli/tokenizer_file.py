@@ -66,7 +66,8 @@ def check_inputs(inputs: Sequence[str]) -> None:
     """
     for given in inputs:
         # The core finds what glob characters match, and has advice about names with commas between them.
-        if not is_remote(given) and given != "-" and "," not in given and not glob.has_magic(given) and not os.path.lexists(given):
+        is_name = given != "-" and "," not in given and not is_remote(given) and not glob.has_magic(given)
+        if is_name and not os.path.lexists(given):
             raise CommandError(f"{given}: no such file or directory")
 
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -13,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::guard::quietly;
 use super::marks::{META_FILE, is_sidecar, is_token_store};
 use super::raw::Raw;
-use super::remote::{self, Address, Listed, Object, Scheme, is_remote};
+use super::remote::{self, Address, Listed, Object, Ranges, Reader, Scheme, is_remote};
 use crate::{Error, Result};
 
 /// What to do with bytes that are not UTF-8.
@@ -68,6 +69,26 @@ impl InputFile {
         self.kind == InputKind::File
     }
 
+    /// Opens the file's bytes as they are stored. Waiting for a server ends with an error when `stop` is set.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub(crate) fn open(&self, stop: &Arc<AtomicBool>) -> Result<Raw> {
+        Ok(match self.ranges(stop)? {
+            Some(ranges) => Raw::Remote(Reader::new(Arc::new(ranges), 0)),
+            None => {
+                Raw::Local(fs::File::open(&self.path).map_err(|error| Error::io("cannot read", &self.path, error))?)
+            }
+        })
+    }
+
+    /// Returns the byte ranges of the file if it is remote. Requests nothing.
+    pub(crate) fn ranges(&self, stop: &Arc<AtomicBool>) -> Result<Option<Ranges>> {
+        let Some(address) = Address::of(&self.path)? else { return Ok(None) };
+        let listed = Listed { address, bytes: self.bytes, version: self.version.clone() };
+        Ok(Some(Ranges::new(listed.open()?, Arc::clone(stop))))
+    }
+
     /// Returns what identifies the file: path, size and a fingerprint of its ends.
     pub fn record(&self) -> Result<InputRecord> {
         let path = self.path.to_string_lossy().into_owned();
@@ -77,7 +98,7 @@ impl InputFile {
         if let Some(version) = &self.version {
             return Ok(InputRecord { path, bytes: Some(self.bytes), fingerprint: Some(version.clone()) });
         }
-        let file = Raw::open(self, &Arc::default())?;
+        let file = self.open(&Arc::default())?;
         let fingerprint = fingerprint(file, self.bytes).map_err(|e| Error::io("cannot read", &self.path, e))?;
         Ok(InputRecord { path, bytes: Some(self.bytes), fingerprint: Some(fingerprint) })
     }
@@ -526,7 +547,7 @@ mod tests {
                 bytes[i] = b'y';
             }
             fs::write(&path, &bytes).unwrap();
-            seen.insert(fingerprint(&path).unwrap());
+            seen.insert(fingerprint(fs::File::open(&path).unwrap(), fs::metadata(&path).unwrap().len()).unwrap());
         }
         assert_eq!(seen.len(), 5);
     }

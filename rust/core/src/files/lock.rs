@@ -227,7 +227,7 @@ mod tests {
         assert!(held.is_exclusive());
         assert!(DirectoryLock::take(directory.path()).unwrap().is_none());
         // A forked process has the same open file, and a guard that is not its own.
-        let inherited = held.file.try_clone().unwrap();
+        let inherited = held.file.as_ref().unwrap().try_clone().unwrap();
         let mut copy = DirectoryLock::of(inherited.try_clone().unwrap(), true);
         copy.owner = Some(std::process::id() ^ 1);
         drop(copy);

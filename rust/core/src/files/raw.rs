@@ -3,37 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use super::inputs::InputFile;
-use super::remote::{Address, Listed, Object, Ranges, Reader, is_remote};
+use super::remote::{Address, Object, Reader, is_remote};
 use crate::{Error, Result};
 
 /// A file that can be read from any position.
 pub(crate) enum Raw {
     Local(File),
     Remote(Reader),
-}
-
-impl Raw {
-    /// Opens `file`. Waiting for a server ends with an error when `stop` is set.
-    ///
-    /// # Errors
-    /// [`Error::Io`] naming the file.
-    pub fn open(file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Self> {
-        Ok(match ranges(file, stop)? {
-            Some(ranges) => Self::Remote(Reader::new(Arc::new(ranges), 0)),
-            None => Self::Local(File::open(&file.path).map_err(|error| Error::io("cannot read", &file.path, error))?),
-        })
-    }
-}
-
-/// Returns the ranges of `file` if it is remote.
-pub(crate) fn ranges(file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Option<Ranges>> {
-    let Some(address) = Address::of(&file.path)? else { return Ok(None) };
-    let listed = Listed { address, bytes: file.bytes, version: file.version.clone() };
-    Ok(Some(Ranges::new(listed.open()?, Arc::clone(stop))))
 }
 
 impl Read for Raw {

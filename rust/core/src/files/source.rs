@@ -1,5 +1,6 @@
 //! Opens one input: detects its format by the first bytes, and decompresses it.
 
+mod ahead;
 mod bzip2;
 mod members;
 mod pipe;
@@ -16,7 +17,6 @@ pub(crate) use self::pipe::Meter;
 use self::pipe::{GivenUp, Pipe};
 use super::foreign::Foreign;
 use super::inputs::{InputFile, InputKind};
-use super::raw::Raw;
 use super::remote::{Failure, FailureKind};
 use crate::{Error, Result};
 
@@ -91,7 +91,7 @@ impl Source {
     pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, offset: u64, meter: &Meter) -> Result<Self> {
         let error = |e| failed(file, e);
         if file.kind == InputKind::File {
-            let mut raw = Raw::open(file, &meter.stop)?;
+            let mut raw = meter.ahead.open(file, &meter.stop)?;
             let mut head = Vec::new();
             (&mut raw).take(HEAD as u64).read_to_end(&mut head).map_err(error)?;
             let format = Self::format(file, &head)?;

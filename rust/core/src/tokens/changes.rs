@@ -15,7 +15,6 @@ use unicode_normalization::char::canonical_combining_class;
 
 use super::tokenizer::TextRules;
 use crate::files::inputs::InputFile;
-use crate::files::raw::Raw;
 use crate::files::source::{Meter, Source};
 use crate::{Error, Result};
 
@@ -102,7 +101,7 @@ impl Counter {
             return Ok(());
         }
         let error = |error| Error::io("cannot read", &file.path, error);
-        let mut raw = Raw::open(file, &Arc::default())?;
+        let mut raw = file.open(&Arc::default())?;
         for &offset in offsets {
             let mut bytes = Vec::new();
             raw.seek(SeekFrom::Start(offset)).map_err(error)?;

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::de::IgnoredAny;
 
 use crate::files::inputs::{InputFile, InputKind};
+use crate::files::remote::is_remote;
 use crate::files::source::{Meter, Source};
 use crate::prepare::cards;
 use crate::prepare::read::format::{HEAD, Kind, kind_of_name, recognize};
@@ -51,10 +52,13 @@ pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
 /// Refuses, before any work, the inputs that [`check`] would refuse when they are read. Skips standard input and pipes,
 /// which can be read only once.
 pub(crate) fn check_all(files: &[InputFile]) -> Result<()> {
-    files.par_iter().filter(|file| file.is_seekable()).try_for_each(|file| {
-        let mut source = Source::open(file, None, 0, &Meter::default())?;
-        check(&mut source, file)
-    })
+    let check = |file: &InputFile, meter: &Meter| check(&mut Source::open(file, None, 0, meter)?, file);
+    let (remote, local): (Vec<_>, Vec<_>) =
+        files.iter().filter(|file| file.is_seekable()).cloned().partition(|file| is_remote(&file.path));
+    // Requests run in parallel by themselves.
+    let meter = Meter::of(&remote);
+    remote.iter().try_for_each(|file| check(file, &meter))?;
+    local.par_iter().try_for_each(|file| check(file, &Meter::default()))
 }
 
 /// Refuses an input that holds JSON Lines, a table, markup or binary data. It must be open at its beginning.

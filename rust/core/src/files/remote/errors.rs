@@ -7,7 +7,7 @@ use std::io;
 use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::address::Address;
+use super::address::{Address, Scheme};
 use crate::Error;
 
 /// A failed request. It travels through readers as an [`io::Error`].
@@ -77,27 +77,30 @@ impl Failure {
 
 impl From<&StoreError> for Failure {
     fn from(error: &StoreError) -> Self {
-        let answer = Answer::of(error);
+        if let Some(failure) = sources(error).find_map(|source| source.downcast_ref::<Self>()) {
+            return failure.clone();
+        }
+        let text = error.to_string();
         let kind = match error {
             StoreError::NotFound { .. } => FailureKind::Missing,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => FailureKind::Refused,
             StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => FailureKind::Exists,
-            _ if answer.code.as_deref().is_some_and(|code| EXPIRED.contains(&code)) => FailureKind::Refused,
             _ => FailureKind::Other,
         };
-        let said = answer.words();
+        let code = code(&text);
+        let said = remark(code.as_deref());
         let reason = match kind {
-            FailureKind::Missing if answer.code.as_deref() == Some("NoSuchBucket") => "no such bucket".into(),
+            FailureKind::Missing if code.as_deref() == Some("NoSuchBucket") => "no such bucket".into(),
             FailureKind::Missing => "no such object".into(),
-            FailureKind::Refused => {
-                format!(
-                    "the server refuses access{said}; check the credentials in the environment and their permissions"
-                )
-            }
+            FailureKind::Refused => format!("the server refuses access{said}"),
             FailureKind::Exists => "the object exists already".into(),
-            _ => match (&answer.status, &answer.network) {
+            _ => match (status(&text), sources(error).find_map(|source| source.downcast_ref::<HttpError>())) {
                 (Some(status), _) => format!("the server answered with status {status}{said}"),
-                (None, Some(network)) => (*network).to_owned(),
+                (None, Some(http)) => match http.kind() {
+                    HttpErrorKind::Timeout => "the server stopped sending".into(),
+                    HttpErrorKind::Interrupted | HttpErrorKind::Request => "the connection was cut".into(),
+                    _ => "the answer of the server was cut or damaged".into(),
+                },
                 _ => plain(error),
             },
         };
@@ -105,61 +108,152 @@ impl From<&StoreError> for Failure {
     }
 }
 
-/// The error codes of S3 for credentials that are no longer valid. They come with status 400.
-const EXPIRED: [&str; 4] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"];
-
-/// What is known about the server's answer.
-#[derive(Default)]
-struct Answer {
-    status: Option<String>,
-    /// The code in the XML body: `NoSuchKey`.
-    code: Option<String>,
-    /// Why there is no answer.
-    network: Option<&'static str>,
+fn sources(error: &StoreError) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |error| (*error).source())
 }
 
-impl Answer {
-    fn of(error: &StoreError) -> Self {
-        let mut answer = Self::default();
-        let mut next = error.source();
-        while let Some(source) = next {
-            if let Some(http) = source.downcast_ref::<HttpError>() {
-                answer.network = Some(match http.kind() {
-                    HttpErrorKind::Connect => "cannot connect to the server",
-                    HttpErrorKind::Timeout => "the server does not answer in time",
-                    HttpErrorKind::Interrupted => "the connection was cut",
-                    _ => "the request failed",
-                });
+/// An answer that may be a refusal.
+#[derive(Debug)]
+pub(super) struct Refusal<'a> {
+    pub scheme: Scheme,
+    /// No credentials were sent.
+    pub anonymous: bool,
+    pub status: u16,
+    /// The service's own code: `AccessDenied`.
+    pub code: Option<String>,
+    /// The region that the answer names.
+    pub region: Option<String>,
+    /// The region for which the request was signed.
+    pub used: Option<&'a str>,
+}
+
+impl Refusal<'_> {
+    /// Returns why nothing but a change by the user helps, or `None` if this is another answer.
+    pub fn explain(&self) -> Option<Failure> {
+        let refused = |reason: String| Some(Failure { kind: FailureKind::Refused, reason });
+        let code = self.code.as_deref().unwrap_or_default();
+        if let (301 | 400, Some(used)) = (self.status, self.used) {
+            match &self.region {
+                Some(region) if region != used => {
+                    let reason = format!("the bucket is in the region {region}, not {used}; set AWS_REGION={region}");
+                    return Some(Failure::other(reason));
+                }
+                None if self.status == 301 => {
+                    let reason = format!("the bucket is not in the region {used}; set AWS_REGION to its region");
+                    return Some(Failure::other(reason));
+                }
+                _ => {}
             }
-            next = source.source();
         }
-        let text = error.to_string();
-        answer.status = text
-            .find("status code: ")
-            .map(|at| text[at + 13..].chars().take_while(char::is_ascii_digit).collect::<String>());
-        answer.code = element(&text, "Code").filter(|code| code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        answer
+        match (self.scheme, self.status, code) {
+            (Scheme::Hub, _, "GatedRepo") => refused(
+                "the dataset is gated; accept its conditions on its page, and set HF_TOKEN to your token".into(),
+            ),
+            (Scheme::Hub, _, "RepoNotFound") => {
+                Some(Failure::other("there is no such dataset, or the token (HF_TOKEN) may not read it"))
+            }
+            (Scheme::Hub, _, "RevisionNotFound") => {
+                Some(Failure::other("the dataset has no such revision; pass a branch, a tag or a commit after the @"))
+            }
+            (_, 501, _) => Some(Failure::other(format!(
+                "the server does not support this request{}",
+                remark(self.code.as_deref())
+            ))),
+            (_, 401 | 403, _) | (_, 400, "AuthorizationHeaderMalformed" | "InvalidAuthenticationInfo") => {
+                refused(self.reason(code))
+            }
+            (_, 400, _) if EXPIRED.contains(&code) => refused(self.reason(code)),
+            (Scheme::Azure, 409, "PublicAccessNotPermitted") => refused(self.reason(code)),
+            _ => None,
+        }
     }
 
-    /// Returns the code as a remark: " (NoSuchKey)".
-    fn words(&self) -> String {
-        self.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default()
+    fn reason(&self, code: &str) -> String {
+        let said = remark(self.code.as_deref());
+        match (self.scheme, self.anonymous, code) {
+            (Scheme::S3, false, "InvalidAccessKeyId") => {
+                "the server does not know the access key; check AWS_ACCESS_KEY_ID or the profile".into()
+            }
+            (Scheme::S3, false, "SignatureDoesNotMatch") => {
+                "the secret key is wrong for this access key; check AWS_SECRET_ACCESS_KEY or the profile".into()
+            }
+            (Scheme::S3, _, "RequestTimeTooSkewed") => "the clock of this machine is wrong; set it".into(),
+            (_, false, code) if EXPIRED.contains(&code) => {
+                format!("the credentials are no longer valid{said}; get new ones and run the same command again")
+            }
+            (Scheme::Web, ..) => {
+                let status = self.status;
+                format!(
+                    "the server refuses access (status {status}); check the address, and the user and password in it"
+                )
+            }
+            (Scheme::Hub, true, _) => {
+                "there is no such dataset, or it is private; check its name, and set HF_TOKEN for a private one".into()
+            }
+            (Scheme::Hub, false, _) if self.status == 401 => "the Hub does not accept the token; check HF_TOKEN".into(),
+            (scheme, true, _) => {
+                let advice = match scheme {
+                    Scheme::S3 => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+                    Scheme::Google => {
+                        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
+                    }
+                    _ => "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
+                };
+                format!("no credentials were found, and the server refuses access without them{said}; {advice}")
+            }
+            _ => format!("the server refuses access{said}; the credentials do not permit this request"),
+        }
     }
+}
+
+/// The codes of credentials that were valid once. S3 sends them with status 400.
+const EXPIRED: [&str; 5] =
+    ["ExpiredToken", "ExpiredTokenException", "InvalidToken", "RequestExpired", "TokenRefreshRequired"];
+
+/// Returns that no answer came from `server`, which is its scheme, host and port.
+pub(super) fn unreachable(scheme: Scheme, server: &str, reason: &str) -> Failure {
+    let advice = match scheme {
+        Scheme::S3 => "check the network, AWS_ENDPOINT_URL and AWS_REGION",
+        Scheme::Google => "check the network",
+        Scheme::Azure => "check the network and the name of the account",
+        Scheme::Web => "check the network and the address",
+        Scheme::Hub => "check the network and HF_ENDPOINT",
+    };
+    Failure::other(format!("no answer from {server}: {reason}; {advice}"))
+}
+
+/// Returns the code as a remark: " (NoSuchKey)".
+fn remark(code: Option<&str>) -> String {
+    code.map(|code| format!(" ({code})")).unwrap_or_default()
+}
+
+/// Returns the service's own code in an error's body: `NoSuchKey`.
+pub(super) fn code(body: &str) -> Option<String> {
+    element(body, "Code")
+}
+
+/// Returns the region that an error's body names.
+pub(super) fn region(body: &str) -> Option<String> {
+    element(body, "Region")
 }
 
 fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    Some(rest.split_once('<')?.0.to_owned())
+    let value = rest.split_once('<')?.0;
+    let plain = value.len() < 100 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (plain && !value.is_empty()).then(|| value.to_owned())
+}
+
+/// Returns the status that the client reports, whose types are its own.
+fn status(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.get(..3).filter(|status| status.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Returns the innermost reason, which has neither an address nor a header.
 fn plain(error: &StoreError) -> String {
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    let text = reason.to_string();
-    if text.contains("://") { "the request failed".into() } else { text }
+    let text = sources(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+    if text.contains("://") || text.contains('\n') { "the request failed".into() } else { text }
 }
 
 /// Returns the error for `address` if reading failed.
@@ -173,6 +267,6 @@ pub(super) fn write(address: &Address, error: &StoreError) -> Error {
 }
 
 /// Returns the error for an address whose client cannot be made.
-pub(super) fn data(address: &Address, error: &StoreError) -> Error {
-    Error::data(address.path(), plain(error))
+pub(super) fn data(address: &Address, failure: Failure) -> Error {
+    Error::data(address.path(), failure.reason)
 }

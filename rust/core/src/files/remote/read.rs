@@ -54,6 +54,12 @@ impl Ranges {
         Self { object: Arc::new(object), stop, window: Mutex::default() }
     }
 
+    /// Requests the beginning, and does not wait for it. If that fails, reading reports it.
+    pub fn begin(&self) {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.request(&mut window, 0);
+    }
+
     /// Returns the number of bytes of the object.
     pub fn len(&self) -> u64 {
         self.object.bytes

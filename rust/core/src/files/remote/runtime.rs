@@ -1,5 +1,6 @@
 //! The threads on which requests run: one small tokio runtime for the process, and the clients that belong to it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -8,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
-use super::stores::Store;
 use crate::{Error, Result};
 
 /// Threads that move bytes between sockets and memory. Requests wait without a thread.
@@ -20,8 +20,7 @@ const SENDING: usize = 4;
 pub(super) struct Shared {
     process: u32,
     runtime: Runtime,
-    /// The client of each bucket.
-    pub(super) stores: Mutex<HashMap<String, Store>>,
+    kept: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     /// Has a permit for each part that may be on its way.
     pub(super) sending: Arc<Semaphore>,
 }
@@ -48,7 +47,7 @@ pub(super) fn shared() -> Result<&'static Shared> {
             .build()
             .map_err(|error| Error::threads(THREADS, &error))?;
         let sending = Arc::new(Semaphore::new(SENDING));
-        let new = Shared { process: std::process::id(), runtime, stores: Mutex::default(), sending };
+        let new = Shared { process: std::process::id(), runtime, kept: Mutex::default(), sending };
         let new = Box::into_raw(Box::new(new));
         match CURRENT.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: as above.
@@ -73,13 +72,16 @@ pub(super) fn handle() -> Result<Handle> {
     Ok(shared()?.runtime.handle().clone())
 }
 
-/// Returns the client of `name`, or makes it with `open`.
-pub(super) fn store(name: &str, open: impl FnOnce() -> Result<Store>) -> Result<Store> {
-    let stores = || shared().map(|it| it.stores.lock().unwrap_or_else(PoisonError::into_inner));
-    if let Some(store) = stores()?.get(name) {
-        return Ok(store.clone());
+/// Returns what is kept with the runtime as `name`, or makes it with `make`. A name must always stand for one type.
+pub(super) fn kept<T: Send + Sync + 'static>(name: &str, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    let kept = || shared().map(|it| it.kept.lock().unwrap_or_else(PoisonError::into_inner));
+    let of_type = |it: Arc<dyn Any + Send + Sync>| {
+        it.downcast::<T>().map_err(|_| Error::Internal(format!("{name} is kept as another type")))
+    };
+    if let Some(found) = kept()?.get(name) {
+        return of_type(Arc::clone(found));
     }
-    // Not while the lock is held: opening may take a request.
-    let store = open()?;
-    Ok(stores()?.entry(name.to_owned()).or_insert(store).clone())
+    // Not while the lock is held: making it may take a request.
+    let new: Arc<dyn Any + Send + Sync> = Arc::new(make()?);
+    of_type(Arc::clone(kept()?.entry(name.to_owned()).or_insert(new)))
 }

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::ahead::Ahead;
+use crate::files::inputs::InputFile;
+
 /// State that all readers of one list of inputs share.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
@@ -14,6 +17,15 @@ pub(crate) struct Meter {
     pub bytes: Arc<AtomicU64>,
     /// Set when the work must stop.
     pub stop: Arc<AtomicBool>,
+    /// The remote files that are opened next.
+    pub ahead: Ahead,
+}
+
+impl Meter {
+    /// Returns a meter for `files`, which are opened in this order.
+    pub fn of(files: &[InputFile]) -> Self {
+        Self { ahead: Ahead::of(files), ..Self::default() }
+    }
 }
 
 /// The error of a read that was abandoned.

@@ -64,6 +64,7 @@ impl RawReader {
     /// As [`ReadOptions::check`].
     pub fn new(files: Vec<InputFile>, options: Arc<ReadOptions>) -> Result<Self> {
         options.check()?;
+        let meter = Meter::of(&files);
         Ok(Self {
             files,
             options,
@@ -71,7 +72,7 @@ impl RawReader {
             file: 0,
             open: None,
             before: 0,
-            meter: Meter::default(),
+            meter,
             splits: 0,
             formats: BTreeMap::new(),
             warnings: Vec::new(),

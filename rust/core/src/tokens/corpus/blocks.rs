@@ -169,6 +169,7 @@ impl BlockReader {
     /// (at most 256 MiB). With `keep_bom`, byte-order marks at the beginning of files are kept.
     pub fn new(files: Vec<InputFile>, block_bytes: usize, max_line: usize, keep_bom: bool) -> Self {
         let max_line = max_line.clamp(1, LARGEST_LINE);
+        let meter = Meter::of(&files);
         Self {
             files,
             stdin: None,
@@ -180,7 +181,7 @@ impl BlockReader {
             next: Position::file_start(0),
             open: None,
             carry: Vec::new(),
-            meter: Meter::default(),
+            meter,
             failed: None,
         }
     }

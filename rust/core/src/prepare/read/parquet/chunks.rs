@@ -10,7 +10,6 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::files::inputs::InputFile;
-use crate::files::raw;
 use crate::files::remote::{Failure, Ranges, Reader};
 use crate::{Error, Result};
 
@@ -24,7 +23,7 @@ pub(super) enum Chunks {
 impl Chunks {
     /// Opens `file`. Waiting for a server ends with an error when `stop` is set.
     pub fn open(file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Self> {
-        Ok(match raw::ranges(file, stop)? {
+        Ok(match file.ranges(stop)? {
             Some(ranges) => Self::Remote(Arc::new(ranges), Arc::default()),
             None => {
                 let file = File::open(&file.path).map_err(|error| Error::io("cannot read", &file.path, error))?;
