@@ -123,15 +123,20 @@ impl Address {
                 address.secret = Some(Secret { user, query: query.map(str::to_owned) });
             }
         }
-        let parts = if address.scheme == Scheme::Hub { 3 } else { 1 };
-        let ends = rest.match_indices('/').nth(parts - 1).map_or(rest.len(), |(at, _)| at);
+        let part = |number: usize| rest.match_indices('/').nth(number - 1).map_or(rest.len(), |(at, _)| at);
+        let ends = match address.scheme {
+            // The revisions of the Hub itself have slashes: `@refs/convert/parquet`, `@refs/pr/1`.
+            Scheme::Hub if rest[..part(3)].ends_with("@refs") => part(5),
+            Scheme::Hub => part(3),
+            _ => part(1),
+        };
         rest[..ends].clone_into(&mut address.root);
         rest[ends..].trim_start_matches('/').clone_into(&mut address.key);
         if address.root.is_empty() {
             return Err(wrong("the name of the bucket is missing: s3://BUCKET/PATH"));
         }
         if address.scheme == Scheme::Hub {
-            let complete = address.root.split('/').filter(|part| !part.is_empty()).count() == 3;
+            let complete = address.root.split('/').filter(|part| !part.is_empty()).count() >= 3;
             if !complete || !address.root.starts_with("datasets/") {
                 return Err(wrong("the path must be hf://datasets/OWNER/NAME[@REVISION]/PATH"));
             }
@@ -233,6 +238,7 @@ mod tests {
             ("https://host:8080/a%20b.txt", "host:8080", "a%20b.txt"),
             ("hf://datasets/o/n@main/data/x.parquet", "datasets/o/n@main", "data/x.parquet"),
             ("hf://datasets/o/n", "datasets/o/n", ""),
+            ("hf://datasets/o/n@refs/convert/parquet/d/x", "datasets/o/n@refs/convert/parquet", "d/x"),
         ] {
             let address = parse(text);
             assert_eq!((address.root.as_str(), address.key.as_str()), (root, key), "{text}");

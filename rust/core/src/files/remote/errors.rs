@@ -27,6 +27,8 @@ pub(crate) enum FailureKind {
     Changed,
     /// An object that must not exist does.
     Exists,
+    /// The server sends the object only as a whole.
+    NoRanges,
     /// The command must stop.
     Stopped,
     /// The request failed, and so did repeating it.
@@ -47,7 +49,9 @@ impl From<Failure> for io::Error {
             FailureKind::Missing => io::ErrorKind::NotFound,
             FailureKind::Refused => io::ErrorKind::PermissionDenied,
             FailureKind::Exists => io::ErrorKind::AlreadyExists,
-            FailureKind::Changed | FailureKind::Stopped | FailureKind::Other => io::ErrorKind::Other,
+            FailureKind::Changed | FailureKind::NoRanges | FailureKind::Stopped | FailureKind::Other => {
+                io::ErrorKind::Other
+            }
         };
         Self::new(kind, failure)
     }
@@ -65,8 +69,20 @@ impl Failure {
         Self { kind: FailureKind::Stopped, reason: "interrupted".into() }
     }
 
+    /// Returns that an object cannot be read in any order.
+    pub fn no_ranges() -> Self {
+        let reason =
+            "the server sends no parts of the file (range requests); download it and pass the local file".into();
+        Self { kind: FailureKind::NoRanges, reason }
+    }
+
     pub fn other(reason: impl Into<String>) -> Self {
         Self { kind: FailureKind::Other, reason: reason.into() }
+    }
+
+    /// Whether the answer to another request than HEAD may say more: that to HEAD has no body.
+    pub fn lacks_reason(&self) -> bool {
+        self.kind == FailureKind::Refused || self.reason.ends_with("with status 400")
     }
 
     /// Returns the failure in `error`, if it is one.
@@ -80,21 +96,29 @@ impl From<&StoreError> for Failure {
         if let Some(failure) = sources(error).find_map(|source| source.downcast_ref::<Self>()) {
             return failure.clone();
         }
+        if let StoreError::NotSupported { .. } = error {
+            return Self::no_ranges();
+        }
         let text = error.to_string();
+        let code = code(&text);
+        let no_bucket = matches!(code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound"));
         let kind = match error {
+            _ if no_bucket => FailureKind::Missing,
             StoreError::NotFound { .. } => FailureKind::Missing,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => FailureKind::Refused,
             StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => FailureKind::Exists,
             _ => FailureKind::Other,
         };
-        let code = code(&text);
         let said = remark(code.as_deref());
         let reason = match kind {
-            FailureKind::Missing if code.as_deref() == Some("NoSuchBucket") => "no such bucket".into(),
+            FailureKind::Missing if no_bucket => "no such bucket".into(),
             FailureKind::Missing => "no such object".into(),
             FailureKind::Refused => format!("the server refuses access{said}"),
             FailureKind::Exists => "the object exists already".into(),
             _ => match (status(&text), sources(error).find_map(|source| source.downcast_ref::<HttpError>())) {
+                (Some(status), _) if status.starts_with('5') || status == "429" => {
+                    format!("the server answered with status {status}{said}; run the same command again later")
+                }
                 (Some(status), _) => format!("the server answered with status {status}{said}"),
                 (None, Some(http)) => match http.kind() {
                     HttpErrorKind::Timeout => "the server stopped sending".into(),
@@ -222,7 +246,7 @@ pub(super) fn unreachable(scheme: Scheme, server: &str, reason: &str) -> Failure
     Failure::other(format!("no answer from {server}: {reason}; {advice}"))
 }
 
-/// Returns the code as a remark: " (NoSuchKey)".
+/// Returns the code as a remark: `" (NoSuchKey)"`.
 fn remark(code: Option<&str>) -> String {
     code.map(|code| format!(" ({code})")).unwrap_or_default()
 }

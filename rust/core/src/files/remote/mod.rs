@@ -9,6 +9,8 @@
 mod address;
 mod errors;
 mod list;
+#[cfg(test)]
+mod mock;
 mod object;
 mod read;
 mod runtime;

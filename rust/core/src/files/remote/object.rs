@@ -34,6 +34,11 @@ impl Object {
         match wait(store.objects.head(&key))? {
             Ok(meta) => Ok(Some(Self::new(address, store, key, &meta))),
             Err(error) if Failure::from(&error).kind == FailureKind::Missing => Ok(None),
+            Err(error) if Failure::from(&error).lacks_reason() => {
+                let said = wait(store.objects.get_range(&key, 0..1))?.err().unwrap_or(error);
+                let missing = Failure::from(&said).kind == FailureKind::Missing;
+                if missing { Ok(None) } else { Err(errors::read(address, &said)) }
+            }
             Err(error) => Err(errors::read(address, &error)),
         }
     }

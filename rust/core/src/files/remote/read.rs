@@ -1,5 +1,7 @@
 //! Reads an object by ranges: several requests ahead when it is read in order, and one at a time otherwise.
 
+mod from_beginning;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use object_store::{GetOptions, GetRange, ObjectStore};
+use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use tokio::task::JoinHandle;
 
+use self::from_beginning::Whole;
 use super::errors::{Failure, FailureKind};
 use super::object::{Object, version};
 use super::runtime;
@@ -18,14 +21,18 @@ use crate::Result;
 
 /// The length of a block, which is one request. The first ones are shorter, because often only the beginning of a file
 /// is needed.
-const BLOCK: u64 = 4 << 20;
+const BLOCK: u64 = 8 << 20;
 const FIRST_ENDS: [u64; 2] = [256 << 10, 1 << 20];
 /// The most blocks that are requested ahead.
-const AHEAD: u64 = 6;
+const AHEAD: u64 = 3;
 /// Blocks that are kept behind the one that is read, for readers that go back a little.
 const BEHIND: u64 = 1;
-/// How often a block is requested if its bytes do not arrive. The client below repeats refused requests by itself.
+/// How often a block is requested if its bytes do not arrive, and the first pause. The client below repeats requests that
+/// get no answer.
 const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often an object is begun again, if its server sends it only as a whole and the reader goes back.
+const BEGINNINGS: u32 = 4;
 /// How often a waiting reader looks whether it must stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -46,6 +53,10 @@ struct Window {
     last: Option<u64>,
     /// How many blocks were read in order.
     in_order: u64,
+    /// The server sends the object only as a whole.
+    no_ranges: bool,
+    whole: Option<Whole>,
+    beginnings: u32,
 }
 
 impl Ranges {
@@ -80,6 +91,9 @@ impl Ranges {
 
     fn block(&self, number: u64) -> io::Result<Bytes> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.no_ranges {
+            return self.block_of_whole(&mut window, number);
+        }
         if window.last != Some(number) {
             window.in_order = if window.last.is_some_and(|last| last + 1 == number) { window.in_order + 1 } else { 0 };
             window.last = Some(number);
@@ -102,11 +116,48 @@ impl Ranges {
         }
         self.request(&mut window, number)?;
         let Some(task) = window.coming.get_mut(&number) else { return Err(Failure::other("no request").into()) };
-        let result = wait(task, &self.stop);
+        let result = wait_for_block(task, &self.stop);
         window.coming.remove(&number);
-        let block = result?;
-        window.arrived.insert(number, block.clone());
-        Ok(block)
+        match result {
+            Err(error) if Failure::of(&error).is_some_and(|failure| failure.kind == FailureKind::NoRanges) => {
+                window.no_ranges = true;
+                std::mem::take(&mut window.coming).values().for_each(JoinHandle::abort);
+                self.block_of_whole(&mut window, number)
+            }
+            result => {
+                let block = result?;
+                window.arrived.insert(number, block.clone());
+                Ok(block)
+            }
+        }
+    }
+
+    /// Returns a block of an object that is sent only as a whole, after all blocks before it.
+    fn block_of_whole(&self, window: &mut Window, number: u64) -> io::Result<Bytes> {
+        if let Some(block) = window.arrived.get(&number) {
+            return Ok(block.clone());
+        }
+        let mut whole = match window.whole.take().filter(|whole| whole.next <= number) {
+            Some(whole) => whole,
+            None if window.beginnings == BEGINNINGS => return Err(Failure::no_ranges().into()),
+            None => {
+                window.beginnings += 1;
+                window.arrived.clear();
+                Whole::start(Arc::clone(&self.object)).map_err(io::Error::other)?
+            }
+        };
+        loop {
+            let next = whole.next;
+            let block = wait(whole.blocks.recv(), &self.stop)?;
+            let block = block.unwrap_or_else(|| Err(Failure::other("the request was given up")))?;
+            whole.next += 1;
+            window.arrived.retain(|it, _| it + BEHIND >= next);
+            window.arrived.insert(next, block.clone());
+            if next == number {
+                window.whole = Some(whole);
+                return Ok(block);
+            }
+        }
     }
 
     fn request(&self, window: &mut Window, number: u64) -> io::Result<()> {
@@ -130,8 +181,7 @@ impl Drop for Ranges {
     }
 }
 
-/// Waits for a block, or until `stop` is set.
-fn wait(task: &mut Block, stop: &AtomicBool) -> io::Result<Bytes> {
+fn wait_for_block(task: &mut Block, stop: &AtomicBool) -> io::Result<Bytes> {
     let given_up = || Failure::other("the request was given up");
     // Most blocks have arrived before they are needed.
     if task.is_finished()
@@ -139,10 +189,16 @@ fn wait(task: &mut Block, stop: &AtomicBool) -> io::Result<Bytes> {
     {
         return Ok(result.map_err(|_| given_up())??);
     }
+    Ok(wait(task, stop)?.map_err(|_| given_up())??)
+}
+
+/// Waits for `future`, or until `stop` is set.
+fn wait<T>(future: impl Future<Output = T>, stop: &AtomicBool) -> io::Result<T> {
     let waiting = async {
+        let mut future = std::pin::pin!(future);
         loop {
-            match tokio::time::timeout(LOOK, &mut *task).await {
-                Ok(result) => return result.map_err(|_| given_up())?,
+            match tokio::time::timeout(LOOK, &mut future).await {
+                Ok(result) => return Ok(result),
                 Err(_) if stop.load(Ordering::Relaxed) => return Err(Failure::stopped()),
                 Err(_) => {}
             }
@@ -154,11 +210,11 @@ fn wait(task: &mut Block, stop: &AtomicBool) -> io::Result<Bytes> {
 /// Requests a range until all of its bytes have arrived.
 async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
     let length = range.end - range.start;
-    let mut pause = Duration::from_millis(100);
+    let mut pause = PAUSE;
     let mut tries = 0;
     loop {
         tries += 1;
-        let failure = match fetch_once(&object, range.clone()).await {
+        let cut = match request(&object, range.clone()).await?.bytes().await {
             Ok(bytes) if bytes.len() as u64 == length => return Ok(bytes),
             Ok(bytes) => Failure::other(format!(
                 "bytes {} to {}: the server sent {} of {length} bytes",
@@ -166,17 +222,17 @@ async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes
                 range.end,
                 bytes.len()
             )),
-            Err(failure) => failure,
+            Err(error) => Failure::from(&error),
         };
-        if failure.kind != FailureKind::Other || tries == TRIES {
-            return Err(failure);
+        if cut.kind != FailureKind::Other || tries == TRIES {
+            return Err(cut);
         }
         tokio::time::sleep(pause).await;
         pause *= 3;
     }
 }
 
-async fn fetch_once(object: &Object, range: std::ops::Range<u64>) -> Result<Bytes, Failure> {
+async fn request(object: &Object, range: std::ops::Range<u64>) -> Result<GetResult, Failure> {
     let whole = range.start == 0 && range.end == object.bytes;
     // A server without ranges can still send everything.
     let wanted = (!whole).then_some(GetRange::Bounded(range));
@@ -185,7 +241,7 @@ async fn fetch_once(object: &Object, range: std::ops::Range<u64>) -> Result<Byte
     if result.meta.size != object.bytes || object.version.is_some() && version(&result.meta) != object.version {
         return Err(Failure::changed());
     }
-    result.bytes().await.map_err(|error| Failure::from(&error))
+    Ok(result)
 }
 
 /// Returns the number of the block that contains the byte at `position`.
@@ -239,19 +295,4 @@ impl Seek for Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_follow_each_other() {
-        let mut position = 0;
-        for number in 0..20 {
-            assert_eq!(start_of(number), position);
-            assert_eq!(block_at(position), number);
-            position = start_of(number + 1);
-            assert_eq!(block_at(position - 1), number);
-        }
-        assert_eq!(start_of(3), BLOCK);
-        assert_eq!(start_of(4), 2 * BLOCK);
-    }
-}
+mod tests;

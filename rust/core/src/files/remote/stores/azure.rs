@@ -150,6 +150,9 @@ fn machine_has_identity() -> bool {
 mod tests {
     use std::path::Path;
 
+    use object_store::ObjectStoreExt;
+
+    use super::super::super::mock::{Answer, Server};
     use super::super::environment::tests::environment;
     use super::*;
 
@@ -198,5 +201,33 @@ mod tests {
         assert!(error("az://box/x", &[key, ("AZURE_STORAGE_ACCOUNT", "me")]).is_none());
         assert!(error("abfss://box@me.dfs.core.windows.net/x", &[key]).is_none());
         assert!(error("az://box/x", &[("AZURE_STORAGE_USE_EMULATOR", "true")]).is_none());
+    }
+
+    #[test]
+    fn without_credentials_requests_are_not_signed() {
+        let server = Server::start(|request| match request.target.as_str() {
+            "/box/key" => Answer::file(request, b"x", "\"1\"").with("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT"),
+            "/box/closed" => Answer::new(409, "").with("x-ms-error-code", "PublicAccessNotPermitted"),
+            _ => Answer::new(403, "").with("x-ms-error-code", "AuthorizationFailure"),
+        });
+        let url = server.url("");
+        let address = Address::parse(Path::new("az://box")).unwrap();
+        let store = |variables: &[(&str, &str)]| {
+            let all = [("HOME", "/nowhere"), ("AZURE_STORAGE_ACCOUNT", "me"), ("AZURE_STORAGE_ENDPOINT", &*url)];
+            open(&address, &environment(&[&all, variables].concat())).unwrap().objects
+        };
+        let public = store(&[("AZURE_SKIP_SIGNATURE", "true")]);
+        wait(public.get(&"key".into())).unwrap().unwrap();
+        assert_eq!(server.requests()[0].header("authorization"), None);
+        let reason = |error: object_store::Error| Failure::from(&error).reason;
+        let said = reason(wait(public.get(&"closed".into())).unwrap().unwrap_err());
+        assert!(said.contains("no credentials were found") && said.contains("(PublicAccessNotPermitted)"), "{said}");
+        let signed = store(&[("AZURE_STORAGE_KEY", "a2V5")]);
+        let said = reason(wait(signed.get(&"private".into())).unwrap().unwrap_err());
+        assert_eq!(
+            said,
+            "the server refuses access (AuthorizationFailure); the credentials do not permit this request"
+        );
+        assert!(server.requests()[2].header("authorization").unwrap().starts_with("SharedKey me:"));
     }
 }

@@ -62,13 +62,13 @@ pub(super) fn open(bucket: &str, env: &Environment) -> Result<Store, Failure> {
     };
     let connector = Connector(Party { anonymous, ..Party::new(Scheme::Google) });
     let wrong = |error: object_store::Error| Failure::from(&error);
-    let client = connector.connect(&options).map_err(wrong)?;
-    let store = builder.with_bucket_name(bucket).with_http_connector(connector).build().map_err(wrong)?;
+    let store = builder.with_bucket_name(bucket).with_http_connector(connector.clone()).build().map_err(wrong)?;
     let store = Arc::new(store);
     let credentials = (!anonymous).then(|| Arc::clone(store.credentials()));
     let uploads = credentials.map(|credentials| Uploads {
         store: Arc::clone(&store) as _,
-        client,
+        connector,
+        options,
         url: format!("{server}/{bucket}"),
         authority: Authority::Google { credentials },
     });
@@ -100,7 +100,7 @@ fn source(env: &Environment) -> Source {
 /// Returns the path of credentials, if the library can use their kind.
 fn usable(path: &Path) -> Result<String, Failure> {
     let wrong = |reason: &str| Failure::other(format!("cannot use the credentials in {}: {reason}", path.display()));
-    let text = std::fs::read(path).map_err(|error| wrong(&error.kind().to_string()))?;
+    let text = std::fs::read(path).map_err(|error| wrong(&crate::error::without_number(&error)))?;
     let json: serde_json::Value = serde_json::from_slice(&text).map_err(|_| wrong("they must be JSON"))?;
     match json["type"].as_str() {
         Some("authorized_user" | "service_account") => {}
@@ -132,6 +132,9 @@ fn machine_has_account(env: &Environment) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
+
+    use super::super::super::mock::{Answer, Request, Server};
     use super::super::environment::tests::environment;
     use super::*;
 
@@ -171,5 +174,45 @@ mod tests {
         }
         std::fs::write(&file, r#"{"type": "authorized_user"}"#).unwrap();
         assert_eq!(usable(file.path()).unwrap(), file.path().to_str().unwrap());
+    }
+
+    /// Gets `gs://box/key` from `server`.
+    fn get(server: &Server, variables: &[(&str, &str)]) -> Result<Store, Failure> {
+        let all = [&[("HOME", "/nowhere")], variables].concat();
+        let store = open("box", &environment(&all))?;
+        let got = wait(store.objects.get(&"key".into())).unwrap();
+        assert_eq!(server.requests().last().unwrap().target, "/box/key");
+        got.map(|_| store).map_err(|error| Failure::from(&error))
+    }
+
+    fn answer(request: &Request) -> Answer {
+        let list = "<ListMultipartUploadsResult><Upload><Key>d/ours</Key><UploadId>7</UploadId></Upload></ListMultipartUploadsResult>";
+        match request.method.as_str() {
+            "GET" if request.target.starts_with("/box?uploads=") => Answer::new(200, list),
+            "GET" => Answer::file(request, b"x", "\"1\"").with("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT"),
+            _ => Answer::new(204, ""),
+        }
+    }
+
+    #[test]
+    fn a_token_is_sent_and_uploads_are_removed() {
+        let server = Server::start(answer);
+        let store = get(&server, &[("GOOGLE_BASE_URL", &server.url("")), ("GOOGLE_BEARER_TOKEN", "token")]).unwrap();
+        let removed = wait(store.uploads.unwrap().remove("d/", |name| name == "ours")).unwrap();
+        assert_eq!(removed.unwrap(), 1);
+        let requests = server.requests();
+        assert!(requests.iter().all(|request| request.header("authorization") == Some("Bearer token")), "{requests:?}");
+        assert_eq!(requests[2].target, "/box/d%2Fours?uploadId=7");
+    }
+
+    #[test]
+    fn without_credentials_requests_have_no_token() {
+        let server = Server::start(answer);
+        let store = get(&server, &[("STORAGE_EMULATOR_HOST", &server.host)]).unwrap();
+        assert!(store.uploads.is_none());
+        assert_eq!(server.requests()[0].header("authorization"), None);
+        let private = Server::start(|_| Answer::new(401, "<Error><Code>AccessDenied</Code></Error>"));
+        let error = get(&private, &[("STORAGE_EMULATOR_HOST", &private.url("/"))]).err().unwrap().reason;
+        assert!(error.contains("no credentials were found") && error.contains("gcloud auth"), "{error}");
     }
 }

@@ -32,7 +32,7 @@ use super::transport::{self, Party, Transport};
 use super::web;
 
 /// How long the address of a large file is used.
-const VALID: Duration = Duration::from_secs(600);
+const VALID: Duration = Duration::from_mins(10);
 /// The most files whose addresses are kept.
 const KEPT: usize = 256;
 /// What a part of a path may have.
@@ -398,3 +398,6 @@ fn read_only() -> StoreError {
 fn may_have_expired(error: &StoreError) -> bool {
     matches!(Failure::from(error).kind, FailureKind::Refused | FailureKind::Missing)
 }
+
+#[cfg(test)]
+mod tests;

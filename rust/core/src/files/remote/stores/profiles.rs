@@ -10,6 +10,8 @@ use super::super::errors::Failure;
 use super::environment::Environment;
 
 type Section = HashMap<String, String>;
+/// Key, secret and token.
+type Keys<'a> = (&'a str, &'a str, Option<&'a str>);
 
 /// What the two files say about one profile.
 #[derive(Clone, Default)]
@@ -29,7 +31,7 @@ impl fmt::Debug for Profile {
 }
 
 impl Profile {
-    /// Returns the profile that AWS_PROFILE names, or else the default one, which need not exist.
+    /// Returns the profile that `AWS_PROFILE` names, or else the default one, which need not exist.
     pub fn load(env: &Environment) -> Result<Self, Failure> {
         let config = env.path("AWS_CONFIG_FILE", ".aws/config");
         let credentials = env.path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
@@ -81,7 +83,7 @@ impl Profile {
     }
 
     /// Returns the key, the secret and the token, which must stand in one file.
-    pub fn keys(&self) -> Option<Result<(&str, &str, Option<&str>), Failure>> {
+    pub fn keys(&self) -> Option<Result<Keys<'_>, Failure>> {
         [&self.credentials, &self.config].into_iter().find_map(|section| {
             let get = |name: &str| section.get(name).map(String::as_str).filter(|value| !value.is_empty());
             let key = get("aws_access_key_id")?;
@@ -97,7 +99,9 @@ fn read(path: Option<&PathBuf>) -> Result<Option<Ini>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::other(format!("cannot read {}: {}", path.display(), error.kind()))),
+        Err(error) => {
+            Err(Failure::other(format!("cannot read {}: {}", path.display(), crate::error::without_number(&error))))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::super::errors::{Failure, FailureKind};
 
 /// Credentials are asked for again so long before they expire.
-const EARLY: Duration = Duration::from_secs(300);
+const EARLY: Duration = Duration::from_mins(5);
 /// Nobody is asked again sooner than this, unless what was given has expired.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Program {
     pub words: Vec<String>,
-    /// Why it is run: "credential_process of the profile dev".
+    /// Why it is run: `"credential_process of the profile dev"`.
     pub origin: String,
     /// What to do if the program does not exist.
     pub advice: String,

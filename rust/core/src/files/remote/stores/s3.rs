@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, resolve_bucket_region};
-use object_store::client::{HttpClient, HttpConnector};
+use object_store::client::{HttpClient, HttpConnector, HttpRequest, ReqwestConnector};
 
 use super::super::address::Scheme;
 use super::super::errors::Failure;
@@ -112,13 +112,12 @@ pub(super) fn open(bucket: &str, env: &Environment) -> Result<Store, Failure> {
     let pays = is_true(Key::RequestPayer);
     let connector = Connector(Party { scheme: Scheme::S3, anonymous, region: Some(region.clone()) });
     let wrong = |error: object_store::Error| Failure::from(&error);
-    let client = connector.connect(&options).map_err(wrong)?;
-    let builder = builder.with_bucket_name(bucket).with_region(&region).with_http_connector(connector);
+    let builder = builder.with_bucket_name(bucket).with_region(&region).with_http_connector(connector.clone());
     let store = Arc::new(builder.build().map_err(wrong)?);
     let credentials = (!anonymous).then(|| Arc::clone(store.credentials()));
     let uploads = credentials.map(|credentials| {
         let authority = Authority::Amazon { credentials, region, pays };
-        Uploads { store: Arc::clone(&store) as _, client, url, authority }
+        Uploads { store: Arc::clone(&store) as _, connector, options, url, authority }
     });
     Ok(Store { objects: store, uploads: uploads.map(Arc::new) })
 }
@@ -234,12 +233,12 @@ fn metadata_server(env: &Environment) -> Option<String> {
 /// Whether this is an instance that has a role. Anywhere else the answer takes no longer than [`PROBE`] for each step.
 fn instance_has_role(server: &str) -> bool {
     let options = transport::options(false).with_connect_timeout(PROBE).with_timeout(PROBE);
-    let Ok(client) = object_store::client::ReqwestConnector::default().connect(&options) else { return false };
+    let Ok(client) = ReqwestConnector::default().connect(&options) else { return false };
     wait(roles(&client, server)).is_ok_and(|found| found.is_some())
 }
 
 async fn roles(client: &HttpClient, server: &str) -> Option<()> {
-    let text = async |mut request: object_store::client::HttpRequest, name, value: HeaderValue| {
+    let text = async |mut request: HttpRequest, name, value: HeaderValue| {
         request.headers_mut().insert(name, value);
         let response = client.execute(request).await.ok().filter(|response| response.status().is_success())?;
         response.into_body().bytes().await.ok()
@@ -260,6 +259,10 @@ fn region_of(bucket: &str, options: &object_store::ClientOptions) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
+
+    use super::super::super::errors::FailureKind;
+    use super::super::super::mock::{Answer, Server};
     use super::super::environment::tests::environment;
     use super::super::profiles::tests::profile;
     use super::*;
@@ -327,5 +330,97 @@ mod tests {
         assert!(
             of(&[("AWS_ENDPOINT_URL", "localhost:9000")], "", "").unwrap_err().reason.contains("https:// or http://")
         );
+    }
+
+    /// Gets `s3://box/key` from `server`.
+    fn get(server: &Server, variables: &[(&str, &str)]) -> Result<(), Failure> {
+        let url = server.url("");
+        let all = [&[("AWS_ENDPOINT_URL", &*url), ("HOME", "/nowhere")], variables].concat();
+        let store = open("box", &environment(&all))?;
+        wait(store.objects.get(&"key".into())).unwrap().map(drop).map_err(|error| Failure::from(&error))
+    }
+
+    #[test]
+    fn refusals_say_what_to_change() {
+        for (status, code, headers, said) in [
+            (403, "InvalidAccessKeyId", "", "check AWS_ACCESS_KEY_ID"),
+            (403, "SignatureDoesNotMatch", "", "check AWS_SECRET_ACCESS_KEY"),
+            (403, "AccessDenied", "", "the server refuses access (AccessDenied); the credentials do not permit"),
+            (403, "RequestTimeTooSkewed", "", "the clock of this machine is wrong"),
+            (400, "ExpiredToken", "", "the credentials are no longer valid (ExpiredToken); get new ones"),
+            (400, "InvalidRequest", "", "the server answered with status 400 (InvalidRequest)"),
+            (301, "PermanentRedirect", "eu-west-3", "the bucket is in the region eu-west-3, not us-east-1"),
+            (400, "AuthorizationHeaderMalformed", "eu-west-3", "set AWS_REGION=eu-west-3"),
+            (404, "NoSuchBucket", "", "no such bucket"),
+            (404, "NoSuchKey", "", "no such object"),
+            (501, "NotImplemented", "", "the server does not support this request (NotImplemented)"),
+            (418, "Teapot</Code><Secret>hidden", "", "the server answered with status 418 (Teapot)"),
+        ] {
+            let xml = format!("<?xml version='1.0'?><Error><Code>{code}</Code><Message>hidden</Message></Error>");
+            let server = Server::start(move |_| {
+                let answer = Answer::new(status, &*xml);
+                if headers.is_empty() { answer } else { answer.with("x-amz-bucket-region", headers) }
+            });
+            let error = get(&server, &KEYS).unwrap_err().reason;
+            assert!(error.contains(said) && !error.contains("hidden") && !error.contains('\n'), "{code}: {error}");
+            assert_eq!(server.requests().len(), 1, "{code} is asked for again");
+        }
+    }
+
+    #[test]
+    fn without_credentials_requests_are_not_signed() {
+        let server = Server::start(|request| match request.header("authorization") {
+            None if request.target == "/box/key" => {
+                Answer::file(request, b"public", "\"1\"").with("last-modified", MODIFIED)
+            }
+            _ => Answer::new(404, ""),
+        });
+        let metadata = server.url("/metadata");
+        get(&server, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)]).unwrap();
+        let targets: Vec<_> = server.requests().into_iter().map(|request| request.target).collect();
+        assert_eq!(targets, ["/metadata/latest/api/token", "/box/key"]);
+        get(&server, &[("AWS_EC2_METADATA_DISABLED", "true")]).unwrap();
+        assert_eq!(server.requests().len(), 3);
+        let private = Server::start(|_| Answer::new(403, "<Error><Code>AccessDenied</Code></Error>"));
+        let error = get(&private, &[("AWS_SKIP_SIGNATURE", "true")]).unwrap_err();
+        assert_eq!(error.kind, FailureKind::Refused);
+        assert!(error.reason.contains("no credentials were found") && error.reason.contains("AWS_PROFILE"), "{error}");
+    }
+
+    const MODIFIED: &str = "Wed, 01 Jan 2025 00:00:00 GMT";
+
+    #[test]
+    fn an_instance_with_a_role_gives_credentials() {
+        let server = Server::start(|request| {
+            match (request.target.as_str(), request.header("x-aws-ec2-metadata-token")) {
+                ("/latest/api/token", None) => Answer::new(200, "token"),
+                ("/latest/meta-data/iam/security-credentials/", Some("token")) => Answer::new(200, "role"),
+                ("/latest/meta-data/iam/security-credentials/role", Some("token")) => Answer::new(
+                    200,
+                    r#"{"AccessKeyId": "INSTANCE", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}"#,
+                ),
+                ("/box/key", _)
+                    if request.header("authorization").is_some_and(|it| it.contains("Credential=INSTANCE/")) =>
+                {
+                    Answer::file(request, b"private", "\"1\"").with("last-modified", MODIFIED)
+                }
+                _ => Answer::new(404, ""),
+            }
+        });
+        get(&server, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &server.url(""))]).unwrap();
+    }
+
+    #[test]
+    fn settings_of_requests() {
+        let server = Server::start(|request| Answer::file(request, b"x", "\"1\"").with("last-modified", MODIFIED));
+        let more =
+            [KEYS[0], KEYS[1], ("AWS_REQUEST_PAYER", "requester"), ("AWS_REGION", "r"), ("AWS_SESSION_TOKEN", "T")];
+        get(&server, &more).unwrap();
+        let request = &server.requests()[0];
+        assert_eq!(request.header("x-amz-request-payer"), Some("requester"));
+        assert_eq!(request.header("x-amz-security-token"), Some("T"));
+        assert!(request.header("authorization").unwrap().contains("/r/s3/aws4_request"), "{request:?}");
+        let error = get(&server, &[KEYS[0], KEYS[1], ("AWS_CA_BUNDLE", "/nowhere")]).unwrap_err().reason;
+        assert_eq!(error, "cannot read the certificates in /nowhere: No such file or directory");
     }
 }

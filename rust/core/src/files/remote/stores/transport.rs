@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::io;
-use std::sync::{OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE, RETRY_AFTER};
 use http::{Method, StatusCode};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
@@ -21,16 +21,26 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
 use super::super::address::Scheme;
 use super::super::errors::{self, Failure, Refusal};
+use super::super::runtime;
 
 /// How long making a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How long a server may send nothing.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_mins(1);
 /// The slowest line, in bytes per second, on which sending a part does not count as failed.
 const SLOWEST: u64 = 16 << 10;
-/// How often an unknown host is looked up again, and the first pause before that. Each pause is twice as long.
-const LOOK_UPS: u32 = 4;
-const LOOK_UP_PAUSE: Duration = Duration::from_millis(500);
+/// How long a server that has never answered is tried: its name may be wrong, or it may just be starting. One that has
+/// answered is tried as long as [`retries`] says.
+const UNKNOWN_NAME: Duration = Duration::from_secs(4);
+const UNKNOWN_SERVER: Duration = Duration::from_secs(20);
+/// How long a server may take to restart.
+const RESTART: Duration = Duration::from_secs(75);
+/// The pauses before a request is repeated.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause that a server may ask for, and how often.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+const PAUSES: u32 = 3;
 /// The longest answer that is read for its reason.
 const REASON: usize = 64 << 10;
 
@@ -38,7 +48,7 @@ const REASON: usize = 64 << 10;
 pub(super) fn retries() -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(5), base: 2. };
-    RetryConfig { backoff, max_retries: 100, retry_timeout: Duration::from_secs(75) }
+    RetryConfig { backoff, max_retries: 100, retry_timeout: RESTART }
 }
 
 /// Returns the settings of a client. No request has a limit of its whole time, because the line may be slow.
@@ -55,8 +65,9 @@ pub(super) fn options(tls: bool) -> ClientOptions {
 /// Adds the certificates in a file to the trusted ones.
 pub(super) fn with_certificates(options: ClientOptions, path: &str) -> Result<ClientOptions, Failure> {
     let wrong = |reason: String| Failure::other(format!("cannot read the certificates in {path}: {reason}"));
-    let text = std::fs::read(path).map_err(|error| wrong(error.kind().to_string()))?;
-    let found = Certificate::from_pem_bundle(&text).map_err(|_| wrong("they must be PEM".into()))?;
+    let text = std::fs::read(path).map_err(|error| wrong(crate::error::without_number(&error)))?;
+    let found = Certificate::from_pem_bundle(&text).ok().filter(|found| !found.is_empty());
+    let found = found.ok_or_else(|| wrong("they must be PEM".into()))?;
     Ok(found.into_iter().fold(options, ClientOptions::with_root_certificate))
 }
 
@@ -123,13 +134,12 @@ impl Transport {
         let Some(options) = self.options.as_ref().filter(|_| length > 0) else {
             return self.reads.execute(request).await;
         };
-        let writes = match self.writes.get() {
-            Some(client) => client,
-            None => {
-                let new = ReqwestConnector::default().connect(options);
-                let new = new.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-                self.writes.get_or_init(|| new)
-            }
+        let writes = if let Some(client) = self.writes.get() {
+            client
+        } else {
+            let new = ReqwestConnector::default().connect(options);
+            let new = new.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+            self.writes.get_or_init(|| new)
         };
         let limit = IDLE + Duration::from_secs(length / SLOWEST);
         tokio::time::timeout(limit, writes.execute(request))
@@ -147,13 +157,10 @@ impl Transport {
         drop(body);
         let range =
             parts.headers.get(CONTENT_RANGE).and_then(|it| it.to_str().ok()?.rsplit_once('/')?.1.parse::<u64>().ok());
-        match (parts.status, range) {
-            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) => {
-                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-                parts.headers.remove(CONTENT_RANGE);
-                parts.status = StatusCode::OK;
-            }
-            _ => {}
+        if let (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(length)) = (parts.status, range) {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            parts.headers.remove(CONTENT_RANGE);
+            parts.status = StatusCode::OK;
         }
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(Bytes::new())))
     }
@@ -168,29 +175,36 @@ impl HttpService for Transport {
         let uri = request.uri().clone();
         let server =
             format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |it| it.as_str()));
-        let mut look_ups = 0;
+        let begun = Instant::now();
+        let (mut pause, mut pauses) = (FIRST_PAUSE, 0);
         loop {
-            match self.execute(request.clone()).await {
+            let error = match self.execute(request.clone()).await {
                 Ok(response) => {
-                    remember(&server);
-                    let asks_again =
+                    Known::add(&server);
+                    if let Some(pause) = pause_asked(&response).filter(|_| pauses < PAUSES) {
+                        pauses += 1;
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                    let by_get =
                         self.party.scheme == Scheme::Web && request.method() == Method::HEAD && says_nothing(&response);
-                    let response = if asks_again { self.length(&request).await? } else { response };
+                    let response = if by_get { self.length(&request).await? } else { response };
                     return self.explain(response).await;
                 }
-                Err(error) => {
-                    let Cause { unknown_host, kind, reason } = cause(&error);
-                    if unknown_host && !is_known(&server) {
-                        look_ups += 1;
-                        if look_ups < LOOK_UPS {
-                            tokio::time::sleep(LOOK_UP_PAUSE * 2_u32.pow(look_ups - 1)).await;
-                            continue;
-                        }
-                        let kind = HttpErrorKind::Unknown;
-                        return Err(HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason)));
+                Err(error) => error,
+            };
+            let Cause { unknown_name, kind, reason } = cause(&error);
+            let failed = |kind| HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason));
+            let patience = if unknown_name { UNKNOWN_NAME } else { UNKNOWN_SERVER };
+            match kind {
+                HttpErrorKind::Connect | HttpErrorKind::Timeout if !Known::has(&server) => {
+                    if begun.elapsed() + pause > patience {
+                        return Err(failed(HttpErrorKind::Unknown));
                     }
-                    return Err(HttpError::new(kind, errors::unreachable(self.party.scheme, &server, &reason)));
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(LAST_PAUSE);
                 }
+                kind => return Err(failed(kind)),
             }
         }
     }
@@ -253,21 +267,41 @@ async fn beginning(body: HttpResponseBody) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The servers that have answered: if the name of one is unknown now, that will pass.
-static KNOWN: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
+/// The servers that have answered, of which one may be down for a while.
+struct Known(Mutex<BTreeSet<String>>);
 
-fn is_known(server: &str) -> bool {
-    KNOWN.read().unwrap_or_else(PoisonError::into_inner).contains(server)
-}
+impl Known {
+    fn has(server: &str) -> bool {
+        Self::of_process().is_some_and(|known| known.lock().contains(server))
+    }
 
-fn remember(server: &str) {
-    if !is_known(server) {
-        KNOWN.write().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned());
+    fn add(server: &str) {
+        if let Some(known) = Self::of_process().filter(|known| !known.lock().contains(server)) {
+            known.lock().insert(server.to_owned());
+        }
+    }
+
+    /// A forked process must not have the lock of another.
+    fn of_process() -> Option<Arc<Self>> {
+        runtime::kept("servers that have answered", || Ok(Self(Mutex::default()))).ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Returns how long the server asks to wait: in `Retry-After`, or as the Hub says it in `RateLimit` (`"api";r=0;t=55`).
+fn pause_asked(response: &HttpResponse) -> Option<Duration> {
+    let busy = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let of_limit = || text("ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t="));
+    let seconds = text(RETRY_AFTER.as_str()).or_else(of_limit).filter(|_| busy)?;
+    Some(Duration::from_secs(seconds.trim().parse().ok()?)).filter(|pause| *pause <= LONGEST_PAUSE)
+}
+
 struct Cause {
-    unknown_host: bool,
+    unknown_name: bool,
     /// Whether repeating the request can help.
     kind: HttpErrorKind,
     reason: String,
@@ -275,12 +309,15 @@ struct Cause {
 
 /// Returns why there is no answer.
 fn cause(error: &HttpError) -> Cause {
-    let mut found = Cause { unknown_host: false, kind: error.kind(), reason: String::new() };
+    let mut found = Cause { unknown_name: false, kind: error.kind(), reason: String::new() };
     let mut next = error.source();
     while let Some(source) = next {
         let text = source.to_string();
+        if text == "too many redirects" {
+            return Cause { kind: HttpErrorKind::Unknown, reason: "it redirects without end".into(), ..found };
+        }
         if text == "dns error" || text.starts_with("failed to lookup address") {
-            return Cause { unknown_host: true, reason: "its name is unknown".into(), ..found };
+            return Cause { unknown_name: true, reason: "its name is unknown".into(), ..found };
         }
         if let Some(error) = source.downcast_ref::<io::Error>() {
             match error.kind() {
@@ -296,7 +333,9 @@ fn cause(error: &HttpError) -> Cause {
                 _ => found.reason = crate::error::without_number(error),
             }
         }
-        next = source.source();
+        // An I/O error skips the error that it holds.
+        let held = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &dyn std::error::Error).or_else(|| source.source());
     }
     if found.reason.is_empty() {
         found.reason = match found.kind {
@@ -312,9 +351,8 @@ fn cause(error: &HttpError) -> Cause {
 
 /// Sends a request that is not one of the client's own, and repeats it as the client does.
 pub(super) async fn send(client: &HttpClient, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
-    let retries = retries();
-    let begun = std::time::Instant::now();
-    let mut pause = retries.backoff.init_backoff;
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         let result = client.execute(request.clone()).await;
         let passes = match &result {
@@ -326,11 +364,11 @@ pub(super) async fn send(client: &HttpClient, request: &HttpRequest) -> Result<H
             }
             Err(error) => !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode),
         };
-        if !passes || begun.elapsed() > retries.retry_timeout {
+        if !passes || begun.elapsed() > RESTART {
             return result;
         }
         tokio::time::sleep(pause).await;
-        pause = (2 * pause).min(retries.backoff.max_backoff);
+        pause = (2 * pause).min(LAST_PAUSE);
     }
 }
 
@@ -350,4 +388,25 @@ pub(super) fn request(method: Method, url: &str) -> Result<HttpRequest, Failure>
     *request.uri_mut() =
         url.parse().map_err(|_| Failure::other("the address has characters that no address can have"))?;
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_that_servers_ask_for() {
+        let asked = |status: u16, name: &'static str, value: &'static str| {
+            let mut response = HttpResponse::new(HttpResponseBody::from(Bytes::new()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            pause_asked(&response).map(|pause| pause.as_secs())
+        };
+        assert_eq!(asked(429, "retry-after", "7"), Some(7));
+        assert_eq!(asked(503, "retry-after", "7"), Some(7));
+        assert_eq!(asked(429, "ratelimit", "\"resolvers\";r=0;t=55"), Some(55));
+        assert_eq!(asked(200, "ratelimit", "\"resolvers\";r=9;t=55"), None);
+        assert_eq!(asked(429, "retry-after", "86400"), None);
+        assert_eq!(asked(429, "retry-after", "Wed, 01 Jan 2025 00:00:00 GMT"), None);
+    }
 }

@@ -107,7 +107,101 @@ fn builder() -> reqwest::ClientBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::super::mock::{Answer, Server};
+    use super::super::super::object::{Object, bytes};
     use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::parse(Path::new(text)).unwrap()
+    }
+
+    #[test]
+    fn secrets_stay_with_their_server() {
+        let other = Server::start(|request| Answer::file(request, b"body", "\"1\""));
+        let to = other.url("/moved");
+        let server = Server::start(move |request| match request.header("authorization") {
+            Some("Basic bWU6d29yZA==") => Answer::new(302, "").with("location", &to),
+            _ => Answer::new(401, ""),
+        });
+        let found = bytes(&address(&format!("http://me:word@{}/x?signature=abc", server.host))).unwrap().unwrap();
+        assert_eq!(found, b"body");
+        assert_eq!(server.requests()[0].target, "/x?signature=abc");
+        let moved = &other.requests()[0];
+        assert_eq!((moved.header("authorization"), moved.header("referer")), (None, None), "{moved:?}");
+        let error =
+            bytes(&address(&format!("http://me:wrong@{}/y?signature=abc", server.host))).unwrap_err().to_string();
+        let url = server.url("/y");
+        let reason = "the server refuses access (status 401); check the address, and the user and password in it";
+        assert_eq!(error, format!("cannot read {url}: {reason}"));
+    }
+
+    #[test]
+    fn lengths_of_servers_that_answer_no_head_requests() {
+        for (status, has_length, has_ranges) in
+            [(405, true, true), (403, true, false), (501, true, true), (200, false, true), (200, false, false)]
+        {
+            let server = Server::start(move |request| match request.method.as_str() {
+                "HEAD" if has_length => Answer::new(status, ""),
+                "HEAD" => Answer::new(status, "").without_length(),
+                _ if has_ranges => Answer::file(request, b"12345", "\"1\""),
+                _ => Answer::new(200, "12345").with("etag", "\"1\""),
+            });
+            let object = Object::find(&address(&server.url("/x"))).unwrap().unwrap();
+            assert_eq!(
+                (object.bytes, object.version.as_deref()),
+                (5, Some("\"1\"")),
+                "{status} {has_length} {has_ranges}"
+            );
+            assert_eq!(server.requests()[1].range(), Some((0, 1)));
+        }
+        let server = Server::start(|request| match request.method.as_str() {
+            "HEAD" => Answer::new(405, ""),
+            _ => Answer::new(416, "").with("content-range", "bytes */0"),
+        });
+        assert_eq!(Object::find(&address(&server.url("/empty"))).unwrap().unwrap().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_not_there_and_what_passes() {
+        let count = AtomicUsize::new(0);
+        let server = Server::start(move |request| match request.target.as_str() {
+            "/busy" => match count.fetch_add(1, Ordering::Relaxed) {
+                0 => Answer::new(503, ""),
+                1 => Answer::new(429, ""),
+                _ => Answer::new(200, "body"),
+            },
+            _ => Answer::new(404, "no such file"),
+        });
+        assert_eq!(bytes(&address(&server.url("/busy"))).unwrap().unwrap(), b"body");
+        assert_eq!(server.requests().len(), 3);
+        assert!(bytes(&address(&server.url("/none"))).unwrap().is_none());
+        assert!(Object::find(&address(&server.url("/none"))).unwrap().is_none());
+    }
+
+    #[test]
+    fn servers_that_give_no_answer() {
+        // A server that speaks no TLS.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+                let _ = stream.read(&mut [0; 1000]);
+            }
+        });
+        let error = |url: &str| bytes(&address(url)).unwrap_err().to_string();
+        let said = error(&format!("https://{host}/x?secret"));
+        assert!(said.contains(&format!("no answer from https://{host}: no secure connection (")), "{said}");
+        let said = error("http://no-such-host.invalid/x?secret");
+        assert!(said.contains("no answer from http://no-such-host.invalid: its name is unknown; check"), "{said}");
+        assert!(!said.contains("secret") && !said.contains('\n'), "{said}");
+    }
 
     #[test]
     fn users_are_sent_in_a_header() {
