@@ -150,7 +150,7 @@ fn the_least_recently_used_entries_go_first() {
     let third = fetch(&three, 3).unwrap();
     assert!(first_path.exists() && !second_path.exists());
     drop((first, third));
-    let second = fetch(&two, 2).unwrap();
+    fetch(&two, 2).unwrap();
     assert!(!first_path.exists() && second_path.exists());
 
     let large = publish(&server, "large", &[("a", noise(7, 3_000))]);
