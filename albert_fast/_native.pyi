@@ -667,8 +667,8 @@ def remote_download(path: str | os.PathLike[str], file: str | os.PathLike[str]) 
     """Copies a remote file to a local one, which appears whole or not at all, in place of an existing one.
 
     Raises:
-        AlbertFastError: there is no such remote file, the server refuses or does not answer, or the local file cannot be
-            written.
+        AlbertFastError: there is no such remote file, the server refuses or does not answer, or the local file cannot
+            be written.
     """
 
 def remote_records(path: str | os.PathLike[str]) -> list[str]:

@@ -13,8 +13,10 @@ from albert_fast.paths import is_remote
 
 @contextlib.contextmanager
 def fetching(paths: Iterable[str | Path], options: CacheOptions) -> Iterator[dict[str, Any]]:
-    """Yields the arguments with which a store or records at `paths` are opened. Ctrl-C within the block says how to
-    resume."""
+    """Yields the arguments with which a store or records at `paths` are opened.
+
+    If one of them is remote, the block shows the progress, and Ctrl-C within it says how to resume.
+    """
     arguments: dict[str, Any] = {"cache_dir": options.cache_dir, "cache_size": options.cache_size}
     if not any(map(is_remote, paths)):
         yield arguments

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from albert_fast._native import Tokenizer
@@ -20,6 +19,7 @@ from albert_fast.paths import as_path, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from albert_fast.masking import Masker
 
