@@ -39,12 +39,16 @@ __all__ = [
     "read_pieces",
     "record_batches",
     "refuse_output_in_input",
+    "remote_download",
     "remote_list",
     "remote_read",
+    "remote_records",
     "remote_remove",
     "remote_size",
+    "remote_upload",
     "remote_write",
     "restore_tokenizer",
+    "store_tokenizer",
     "text_changes",
     "text_rules_beside",
     "tokenize",
@@ -446,25 +450,42 @@ class TokenStore:
     number of documents.
     """
 
-    def __new__(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        verify: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_size: float | None = None,
+        progress: Callable[[str, str, int, int], object] | None = None,
+    ) -> Self:
         """Opens the store in a directory.
 
         With `verify`, every byte is read once and compared with the store's checksums. Without it, only the
         description, sizes, headers and borders are checked. Use that for stores that take long to read and have not
         been copied since they were last verified.
 
+        A remote store is fetched into `cache_dir` unless it is there, and read from there. It stays there at least as
+        long as this object lives. If copies would take more than `cache_size` GiB, those that nobody uses are removed,
+        the least recently used ones first. `progress` is called with stage, unit, done and total.
+
         Raises:
             AlbertFastError: there is no store, or it is damaged, truncated or of another version. The message names the
-                file.
+                file. Or a remote store does not fit in the cache.
             KeyboardInterrupt: Ctrl-C was pressed.
         """
 
     def __len__(self) -> int:
         """Returns the number of documents."""
 
-    def __reduce__(self) -> tuple[Callable[[str, str], TokenStore], tuple[Path, str]]: ...
+    def __reduce__(self) -> tuple[Callable[..., TokenStore], tuple[str, str, Path | None, float | None]]: ...
     @staticmethod
-    def _reopen(path: str | os.PathLike[str], digest: str) -> TokenStore: ...
+    def _reopen(
+        path: str | os.PathLike[str],
+        digest: str,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_size: float | None = None,
+    ) -> TokenStore: ...
     def document(self, index: int) -> list[NDArray[np.uint16] | NDArray[np.uint32]]:
         """Returns the sentences of a document, each as an array of ids of shape [tokens].
 
@@ -491,7 +512,11 @@ class TokenStore:
 
     @property
     def path(self) -> Path:
-        """The directory."""
+        """The directory. For a remote store, it is that of the copy in the cache."""
+
+    @property
+    def address(self) -> str | None:
+        """The address of a remote store. None if the store is local."""
 
     @property
     def num_documents(self) -> int:
@@ -630,6 +655,32 @@ def remote_write(path: str | os.PathLike[str], data: bytes, *, create: bool = Fa
         AlbertFastError: the server refuses or does not answer, or nothing can be written there.
     """
 
+def remote_upload(file: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Copies a local file to a remote one, which appears whole or not at all, in place of an existing one.
+
+    Raises:
+        AlbertFastError: the file cannot be read, the server refuses or does not answer, or nothing can be written
+            there.
+    """
+
+def remote_download(path: str | os.PathLike[str], file: str | os.PathLike[str]) -> None:
+    """Copies a remote file to a local one, which appears whole or not at all, in place of an existing one.
+
+    Raises:
+        AlbertFastError: there is no such remote file, the server refuses or does not answer, or the local file cannot
+            be written.
+    """
+
+def remote_records(path: str | os.PathLike[str]) -> list[str]:
+    """Returns the remote record files that a path names, sorted; there may be none.
+
+    They are a file, the `*.tfrecord*` files in a directory, or what a glob matches, with directories in the same way. A
+    web server has no listings. There, a directory is known by its `dataset.json`.
+
+    Raises:
+        AlbertFastError: the server refuses or does not answer, or this is not a glob.
+    """
+
 def remote_list(directory: str | os.PathLike[str]) -> list[tuple[str, int, str | None]]:
     """Returns the files below a remote directory, sorted by name.
 
@@ -645,6 +696,13 @@ def remote_remove(path: str | os.PathLike[str]) -> None:
 
     Raises:
         AlbertFastError: the server refuses or does not answer.
+    """
+
+def store_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """Returns the tokenizer that a token store was made with. Nothing else of the store is read, even if it is remote.
+
+    Raises:
+        AlbertFastError: there is no store, or it is from a version that kept no copy, or its copy has changed.
     """
 
 def train_tokenizer(
@@ -771,6 +829,8 @@ class Lines:
 class RecordFile:
     """Iterates over the records of a TFRecord file by any tool, plain or gzip, and checks each record.
 
+    A remote file is read from the server, a few megabytes ahead, without a copy on the disk.
+
     An item is `(number, features, problems)`. The number of the record counts from 0. The features, by name, are int64
     or float32 of shape [length], or None if the type is another. The problems list what is wrong with the record, and
     are empty if nothing is. They cover checksums, names and lengths of features and, if `vocab_size` and `cls_sep` (two
@@ -859,6 +919,8 @@ def make_records(
     format: str = "auto",
     keep_store: bool = False,
     overwrite: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_size: float | None = None,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Turns text inputs, or one token store, into TFRecord shards and `dataset.json` (create_pretraining_data.py).
@@ -904,11 +966,14 @@ def record_batches(
     max_seq_length: int | None = None,
     vocab_size: int | None = None,
     index_dir: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_size: float | None = None,
     num_threads: int | None = None,
+    progress: Callable[[str, str, int, int], object] | None = None,
 ) -> Batches:
     """Returns the batches of all epochs of TFRecord files, for `albert_fast.RecordReader`.
 
-    With `masker`, the tokens of each record are restored and masked again.
+    With `masker`, the tokens of each record are restored and masked again. Remote files are fetched as in `TokenStore`.
 
     Raises:
         AlbertFastError: a file cannot be read, is damaged, or contains other records; an option is invalid.

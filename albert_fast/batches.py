@@ -18,13 +18,13 @@ from albert_fast._native import Tokenizer, TokenStore
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
-from albert_fast.options import StreamOptions
+from albert_fast.options import CacheOptions, StreamOptions
 from albert_fast.options.base import documented
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -85,17 +85,24 @@ class BatchSource(ABC):
     by several threads, and used after a fork.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], num_threads: int | None) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        num_threads: int | None,
+        progress: Callable[[str, str, int, int], None] | None = None,
+    ) -> None:
         """Opens the source that `arguments` describe.
 
         Args:
             arguments: the arguments of `_open`, which are also what is pickled.
             num_threads: number of threads that make batches. None: one per core.
+            progress: called while the source is opened, if opening takes long. It is one more argument of `_open`.
         """
         self.num_threads = _checks.threads(num_threads)
         self._arguments = dict(arguments)
         self._shards: tuple[tuple[int, int], ...] = ()
-        self._batches = self._open(**self._arguments)
+        once = {} if progress is None else {"progress": progress}
+        self._batches = self._open(**self._arguments, **once)
         self._instances = len(self._batches)
 
     @abstractmethod
@@ -297,6 +304,7 @@ class InstanceStream(BatchSource):
         return store
 
 
+@documented(CacheOptions)
 class RecordReader(BatchSource):
     """Batches from TFRecord files of ALBERT records, made by any tool, plain or gzip. Every checksum is verified.
 
@@ -328,7 +336,10 @@ class RecordReader(BatchSource):
         index_dir: a directory that keeps indexes (8 bytes per record, memory-mapped) and decompressed files for the
             next time. It is created if needed. None: an index is made each time and kept in memory, and decompressed
             data goes to temporary files without names.
+        {options}
         num_threads: number of threads that make batches. None: one per core. It does not affect the batches.
+        progress: called a few times a second with stage, unit, done and total (0 if unknown) while files are fetched
+            and indexed.
 
     Raises:
         AlbertFastError: nothing matches `files`; the records or the masker are of another tokenizer; a file is not a
@@ -350,13 +361,17 @@ class RecordReader(BatchSource):
         max_seq_length: int | None = None,
         vocab_size: int | None = None,
         index_dir: str | os.PathLike[str] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_size: float | None = None,
         num_threads: int | None = None,
+        progress: Callable[[str, str, int, int], None] | None = None,
     ) -> None:
         if _checks.flag("remask", remask) and masker is None:
             msg = "remask=True needs a masker: pass masker=Masker(tokenizer), with the tokenizer of the records"
             raise AlbertFastError(msg, kind="option", option="remask", value=remask)
         if masker is not None:
             _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
+        cache = CacheOptions.pick(locals())
         found = find_files(_paths(files))
         if not _checks.flag("allow_other_tokenizer", allow_other_tokenizer):
             tokenizer_match.check_masker(found, masker if remask else None)
@@ -371,8 +386,10 @@ class RecordReader(BatchSource):
             else _checks.integer("max_seq_length", max_seq_length, 1, 65_536),
             "vocab_size": None if vocab_size is None else _checks.integer("vocab_size", vocab_size, 1, 2**31),
             "index_dir": None if index_dir is None else str(Path(index_dir).absolute()),
+            "cache_dir": None if cache.cache_dir is None else str(cache.cache_dir.absolute()),
+            "cache_size": cache.cache_size,
         }
-        super().__init__(arguments, num_threads)
+        super().__init__(arguments, num_threads, progress)
 
     def _open(self, **arguments: Any) -> _native.Batches:
         masker: Masker | None = arguments["masker"]
@@ -381,6 +398,6 @@ class RecordReader(BatchSource):
 
     @property
     def files(self) -> list[str]:
-        """The record files, sorted. Their records are numbered in this order."""
+        """The record files, sorted, remote ones by their addresses. Their records are numbered in this order."""
         files: list[str] = self._arguments["files"]
         return [*files]

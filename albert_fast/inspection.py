@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albert_fast._native import RecordFile, Tokenizer
+from albert_fast._native import RecordFile, Tokenizer, remote_records
 from albert_fast.errors import AlbertFastError
 from albert_fast.options import InspectRecords, options_of
+from albert_fast.paths import as_path, is_remote
 from albert_fast.text import number
 
 Features = dict[str, NDArray[Any]]
@@ -69,7 +70,8 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     """Returns the record files that `paths` (files, globs, directories) name, in order, each once.
 
     A directory stands for its ``*.tfrecord*`` files. One that a glob matches is skipped if it has none. If several
-    paths lead to one file, for example through a link, the first in the order of absolute paths is kept.
+    paths lead to one file, for example through a link, the first in the order of absolute paths is kept. All of this
+    holds for remote paths too, which are ``RemotePath`` objects in the result.
 
     Raises:
         AlbertFastError: a path names nothing.
@@ -78,6 +80,9 @@ def find_files(paths: Sequence[str]) -> list[Path]:
 
     found: dict[str, Path] = {}
     for path in paths:
+        if is_remote(path):
+            found |= {str(match): match for match in _remote(path)}
+            continue
         if Path(path).is_dir():
             matches = _in_directory(Path(path))
             if not matches:
@@ -103,6 +108,20 @@ def find_files(paths: Sequence[str]) -> list[Path]:
             file = os.path.realpath(match)  # unlike Path.resolve, it accepts circular links
             found[file] = min(found.get(file, match), match, key=lambda one: one.absolute().parts)
     return list(found.values())
+
+
+def _remote(path: str) -> list[Path]:
+    """Returns the remote record files that `path` names.
+
+    Raises:
+        AlbertFastError: it names nothing, or the server refuses or does not answer.
+    """
+    found = [as_path(name) for name in remote_records(path)]
+    if not found:
+        address = as_path(path)
+        message = f"{address}: no such object, and no *.tfrecord* file is below it or matches it; pass the files"
+        raise AlbertFastError(message, kind="input", path=address)
+    return found
 
 
 def _in_directory(directory: Path) -> list[Path]:

@@ -58,7 +58,7 @@ class RemotePath(type(Path())):  # type: ignore[misc]
         for name in dict.fromkeys(name.split("/", 1)[0] for name, _, _ in _native.remote_list(self)):
             yield self / name
 
-    def glob(self, pattern: str, **_: Any) -> Iterator[Self]:  
+    def glob(self, pattern: str, **_: Any) -> Iterator[Self]:
         """Yields the files below this directory that a pattern matches, which has as many slashes as their names."""
         if not _can_list(self):
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast import _native
 from albert_fast._native import Tokenizer
 from albert_fast.errors import option_error
-from albert_fast.options import CorpusFormat, MakeRecords, MaskRules, RecordsOptions, options_of
+from albert_fast.options import CacheOptions, CorpusFormat, MakeRecords, MaskRules, RecordsOptions, options_of
 from albert_fast.options.base import documented
 from albert_fast.options.instances import InstanceShape
 from albert_fast.options.records import InstanceOptions
@@ -46,7 +46,7 @@ class Records:
     """The content of dataset.json: options, counts of instances, labels and masks, and shards with their digests."""
 
 
-@documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions)
+@documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions, CacheOptions)
 def make_records(  # noqa: D417 - the options describe themselves
     inputs: PathLike | Sequence[PathLike],
     output_dir: PathLike,
@@ -75,6 +75,8 @@ def make_records(  # noqa: D417 - the options describe themselves
     num_threads: int | None = RecordsOptions.num_threads,
     keep_store: bool = RecordsOptions.keep_store,
     overwrite: bool = RecordsOptions.overwrite,
+    cache_dir: PathLike | None = None,
+    cache_size: float | None = None,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> Records:
     """Turns a corpus, or one token store, into shuffled, masked records: TFRecord files of tf.train.Example.
@@ -129,6 +131,8 @@ def make(
         format=options.input_format,
         keep_store=options.keep_store,
         overwrite=options.overwrite,
+        cache_dir=options.cache_dir,
+        cache_size=options.cache_size,
         progress=progress,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn
+from albert_fast.cli.fetching import fetching
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.training import require_tensorflow, start_tensorflow
@@ -91,13 +92,15 @@ def run(options: Evaluate) -> dict[str, Any]:
     described = data.describe_records(options.records, allow_other_tokenizer=allow_other)
     if not allow_other:
         check_data(checkpoint, start, described.tokenizer, f"the set {described.path}")
-    held_out = data.from_records(
-        options.records,
-        options.eval_batch_size,
-        vocab_size=shape.vocab_size,
-        num_threads=options.num_threads,
-        allow_other_tokenizer=allow_other,
-    )
+    with fetching(options.records, options) as how:
+        held_out = data.from_records(
+            options.records,
+            options.eval_batch_size,
+            vocab_size=shape.vocab_size,
+            num_threads=options.num_threads,
+            allow_other_tokenizer=allow_other,
+            **how,
+        )
     held_out.check(shape)
     if len(held_out.source) == 0:
         raise CommandError(f"{held_out.path}: no records; pass files with at least one record")

@@ -4,10 +4,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albert_fast import TokenStore
+from albert_fast._native import store_tokenizer
 from albert_fast.cli import run_folder
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, Stopped, UsageError, check_output_dir, info, warn
+from albert_fast.cli.fetching import fetching
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.model_tokenizer import check_data, extended
 from albert_fast.cli.tokenizer_file import warn_of_boundary
@@ -193,19 +194,22 @@ def _training_data(options: Pretrain, batch_size: int, vocab_size: int | None = 
     if options.tokens is not None:
         instances = options.stream_options()
         if instances.word_boundary == "albert":
-            warn_of_boundary(TokenStore(options.tokens).tokenizer(), "albert")
-        return data.from_tokens(options.tokens, batch_size, instances.as_dict(), seed, num_threads=threads)
-    found = data.from_records(
-        [*options.records],
-        batch_size,
-        seed=seed,
-        shuffle=options.shuffle,
-        vocab_size=vocab_size,
-        tokenizer=options.tokenizer,
-        allow_other_tokenizer=options.allow_other_tokenizer,
-        index_dir=options.index_dir,
-        num_threads=threads,
-    )
+            warn_of_boundary(store_tokenizer(options.tokens), "albert")
+        with fetching([options.tokens], options) as how:
+            return data.from_tokens(options.tokens, batch_size, instances.as_dict(), seed, how, num_threads=threads)
+    with fetching(options.records, options) as how:
+        found = data.from_records(
+            [*options.records],
+            batch_size,
+            seed=seed,
+            shuffle=options.shuffle,
+            vocab_size=vocab_size,
+            tokenizer=options.tokenizer,
+            allow_other_tokenizer=options.allow_other_tokenizer,
+            index_dir=options.index_dir,
+            num_threads=threads,
+            **how,
+        )
     for name, there in (
         ("max_seq_length", found.source.max_seq_length),
         ("max_predictions_per_seq", found.source.max_predictions),
@@ -225,14 +229,16 @@ def _held_out(options: Pretrain, batch_size: int, model: "ModelConfig", training
     described = data.describe_records(records, allow_other_tokenizer=allow)
     if note := data.check_tokenizers(training, described, allow_other_tokenizer=allow):
         warn(note)
-    held_out = data.from_records(
-        records,
-        batch_size,
-        vocab_size=model.vocab_size,
-        allow_other_tokenizer=allow,
-        index_dir=options.index_dir,
-        num_threads=options.num_threads,
-    )
+    with fetching(records, options) as how:
+        held_out = data.from_records(
+            records,
+            batch_size,
+            vocab_size=model.vocab_size,
+            allow_other_tokenizer=allow,
+            index_dir=options.index_dir,
+            num_threads=options.num_threads,
+            **how,
+        )
     held_out.check(model)
     data.check_held_out(training, held_out)
     return held_out

@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from albert_fast import Tokenizer, TokenStore
+from albert_fast import Tokenizer
+from albert_fast._native import store_tokenizer
 from albert_fast.cli.common import CommandError, UsageError, warn
 from albert_fast.paths import as_path, is_remote
 from albert_fast.tokenizers import files as tokenizer_files
@@ -89,7 +90,7 @@ def own_store(tokenizer: Path | None, vocab_file: Path | None, inputs: Sequence[
 
 
 def _of_store(store: Path, do_lower_case: bool | None, keep_accents: bool | None, *, reference: bool) -> Tokenizer:
-    opened = TokenStore(store, verify=False).tokenizer()
+    opened = store_tokenizer(store)
     for flag, given, own in (
         ("do-lower-case", do_lower_case, opened.lower_case),
         ("keep-accents", keep_accents, opened.keep_accents),

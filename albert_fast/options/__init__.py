@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from albert_fast.options.instances import InstanceShape, MaskOptions, MaskRules, StreamOptions
     from albert_fast.options.prepare import PrepareOptions, PrepareOutput, PrepareText
     from albert_fast.options.records import InspectRecords, InstanceOptions, MakeRecords, RecordsOptions
-    from albert_fast.options.shared import CorpusFormat
+    from albert_fast.options.shared import CacheOptions, CorpusFormat
     from albert_fast.options.tokenizers import Tokenize, TokenizeOptions, TokenizerTrainingOptions, TrainTokenizer
     from albert_fast.options.training import Evaluate, Pretrain, TrainingOptions
 
 __all__ = [
     "MAX_THREADS",
     "REQUIRED",
+    "CacheOptions",
     "CorpusFormat",
     "Demo",
     "Evaluate",
@@ -52,7 +53,7 @@ _HOMES = {
     **dict.fromkeys(("InstanceShape", "MaskOptions", "MaskRules", "StreamOptions"), "instances"),
     **dict.fromkeys(("PrepareOptions", "PrepareOutput", "PrepareText"), "prepare"),
     **dict.fromkeys(("InspectRecords", "InstanceOptions", "MakeRecords", "RecordsOptions"), "records"),
-    "CorpusFormat": "shared",
+    **dict.fromkeys(("CacheOptions", "CorpusFormat"), "shared"),
     **dict.fromkeys(("Tokenize", "TokenizeOptions", "TokenizerTrainingOptions", "TrainTokenizer"), "tokenizers"),
     **dict.fromkeys(("Evaluate", "Pretrain", "TrainingOptions"), "training"),
 }

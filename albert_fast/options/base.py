@@ -154,7 +154,7 @@ class Option:
             raise self.error(value)
         if isinstance(value, os.PathLike) and not self.choices:
             value = os.fspath(value)
-        if self.argument and isinstance(value, str) and is_remote(value):
+        if isinstance(value, str) and not self.choices and is_remote(value):
             value = str(as_path(value))  # without secrets, because options are written beside outputs
         if not isinstance(value, str) or (self.choices and value not in self.choices):
             raise self.error(value)

@@ -24,6 +24,7 @@ from albert_fast.options.shared import (
     INPUT_PATHS,
     OUTPUT,
     TOKENIZER,
+    CacheOptions,
     ConfigFile,
     CorpusFormat,
     OtherTokenizer,
@@ -101,7 +102,9 @@ def _by_rng(name: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MakeRecords(ConfigFile, OutputDir, RecordsOptions, InstanceOptions, CorpusFormat, TextRules, TokenizerChoice):
+class MakeRecords(
+    ConfigFile, OutputDir, RecordsOptions, InstanceOptions, CorpusFormat, CacheOptions, TextRules, TokenizerChoice
+):
     """`make-records`. The four options whose default depends on `rng` are None if they are not given."""
 
     inputs: tuple[str, ...] = option(

@@ -118,6 +118,29 @@ class OutputDir(Stage):
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CacheOptions(Stage):
+    """Where copies of remote data are kept that is read at random."""
+
+    cache_dir: Path | None = option(
+        None,
+        "Directory for copies of remote token stores and records, which this and later commands read.",
+        INPUT,
+        metavar="DIR",
+        shown="$ALBERT_FAST_CACHE if set, otherwise ~/.cache/albert-fast",
+    )
+    cache_size: float | None = option(
+        None,
+        "Maximum size of --cache-dir in GiB. To make room, copies that no command uses are removed, the least recently "
+        "used ones first.",
+        INPUT,
+        metavar="GIB",
+        low=0,
+        above=True,
+        shown="no limit",
+    )
+
+
 def _threads(description: str) -> Any:
     return option(None, description, OUTPUT, low=1, high=MAX_THREADS, shown="one per core")
 

@@ -15,6 +15,7 @@ from albert_fast.options.shared import (
     OUTPUT,
     TOKENIZER,
     BatchThreads,
+    CacheOptions,
     ConfigFile,
     OtherTokenizer,
     OutputDir,
@@ -169,13 +170,16 @@ class TrainingOptions(Stage):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pretrain(ConfigFile, Overwrite, BatchThreads, OutputDir, TrainingOptions, OtherTokenizer, StreamOptions):
+class Pretrain(
+    ConfigFile, Overwrite, BatchThreads, OutputDir, TrainingOptions, OtherTokenizer, CacheOptions, StreamOptions
+):
     """`pretrain`."""
 
     PANELS: ClassVar[Mapping[str, str]] = {
         INSTANCES: "Instances, with --tokens",
         MASKS: "Masks, with --tokens",
         TOKENIZER: DATA,
+        INPUT: DATA,
     }
     NEEDS: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
@@ -187,15 +191,15 @@ class Pretrain(ConfigFile, Overwrite, BatchThreads, OutputDir, TrainingOptions, 
 
     tokens: Path | None = option(
         None,
-        "Token store to train on, from tokenize or make-records --keep-store. Every epoch has new masks. Give this "
-        "or --records.",
+        "Token store to train on, from tokenize or make-records --keep-store. Every epoch has new masks. A remote "
+        "store is first copied to --cache-dir. Give this or --records.",
         DATA,
         metavar="STORE",
     )
     records: tuple[str, ...] = option(
         (),
         "TFRecord files to train on, from any tool: a file, glob or directory. Give the option again for more. The "
-        "masks stay the same in every epoch.",
+        "masks stay the same in every epoch. Remote files are first copied to --cache-dir.",
         DATA,
         metavar="GLOB",
     )
@@ -265,7 +269,7 @@ class Pretrain(ConfigFile, Overwrite, BatchThreads, OutputDir, TrainingOptions, 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluate(ConfigFile, BatchThreads, OtherTokenizer):
+class Evaluate(ConfigFile, BatchThreads, OtherTokenizer, CacheOptions):
     """`evaluate`."""
 
     checkpoint: Path = option(

@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from albert_fast._native import Tokenizer
 from albert_fast.errors import AlbertFastError
+from albert_fast.paths import as_path, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from albert_fast.masking import Masker
 
@@ -150,8 +151,8 @@ def records_directories(files: Iterable[str | Path]) -> dict[Path, dict[str, Any
     """
     # Each description counts once, by the directory named first, because directories and descriptions may be links too.
     directories: dict[str, Path] = {}
-    for directory in dict.fromkeys(Path(each).parent for file in files for each in (file, os.path.realpath(file))):
-        directories.setdefault(os.path.realpath(directory / "dataset.json"), directory)
+    for directory in dict.fromkeys(as_path(each).parent for file in files for each in (file, _real(file))):
+        directories.setdefault(_real(directory / "dataset.json"), directory)
     found = {}
     for directory in directories.values():
         file = directory / "dataset.json"
@@ -163,6 +164,11 @@ def records_directories(files: Iterable[str | Path]) -> dict[Path, dict[str, Any
             _check_description(file, content.get("tokenizer"))
             found[directory] = content
     return found
+
+
+def _real(path: str | Path) -> str:
+    """Returns the path without links. Remote paths have none."""
+    return str(as_path(path)) if is_remote(path) else os.path.realpath(path)
 
 
 def _check_description(file: Path, kept: object) -> None:

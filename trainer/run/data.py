@@ -17,6 +17,7 @@ import numpy as np
 from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader, TokenStore
 from albert_fast.errors import option_error
 from albert_fast.inspection import find_files
+from albert_fast.paths import as_path, is_remote
 from albert_fast.tokenizers import files as tokenizer_files
 from albert_fast.tokenizers import match as tokenizer_match
 from albert_fast.tokenizers.saving import sentencepiece_files, wordpiece_files
@@ -116,7 +117,14 @@ class Guess(NamedTuple):
     """Number of masked tokens counted."""
 
 
-def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any], seed: int, **how: Any) -> Data:
+def from_tokens(
+    store: str | Path,
+    batch_size: int,
+    instances: Mapping[str, Any],
+    seed: int,
+    cache: Mapping[str, Any] = MappingProxyType({}),
+    **how: Any,
+) -> Data:
     """Open a token store, which is masked again in each epoch.
 
     Args:
@@ -124,12 +132,13 @@ def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any]
         batch_size: rows per batch.
         instances: the options of `InstanceStream` that determine the instances.
         seed: random seed of splits, order and masks.
+        cache: how `TokenStore` fetches a remote store.
         how: the options of `InstanceStream` that do not affect the instances.
 
     Raises:
         AlbertFastError: as `InstanceStream`.
     """
-    opened = TokenStore(store)
+    opened = TokenStore(store, **cache)
     stream = InstanceStream(opened, batch_size, seed=seed, **instances, **how)
     tokenizer = opened.tokenizer()
     figures = {
@@ -150,7 +159,7 @@ def from_tokens(store: str | Path, batch_size: int, instances: Mapping[str, Any]
         opened.tokenizer_digest,
         identity,
         figures,
-        _files_of_store(Path(store), tokenizer),
+        _files_of_store(opened.path, tokenizer),
         tokenizer_match.described(tokenizer),
         tokenizer,
     )
@@ -225,7 +234,7 @@ def from_records(
     figures: dict[str, Any] = {"source": "records", "path": path, "files": len(reader.files), **_shape(reader)}
     if known is not None:
         figures["vocab_size"] = known
-    names = hashlib.sha256("\n".join(Path(file).name for file in reader.files).encode()).hexdigest()[:16]
+    names = hashlib.sha256("\n".join(as_path(file).name for file in reader.files).encode()).hexdigest()[:16]
     made = hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()[:16] if sets else None
     identity = {"kind": "records", "shuffle": shuffle, "names": names, "digest": made, **_shape(reader)}
     return Data(reader, "records", path, known, described.get("digest"), identity, figures, kept, described, opened)
@@ -265,7 +274,7 @@ def describe_records(files: Sequence[str], *, allow_other_tokenizer: bool = Fals
         AlbertFastError: nothing matches, or the records were made with different tokenizers.
         TrainerError: their tokenizers are of different sizes.
     """
-    path = ", ".join(files)
+    path = ", ".join(str(as_path(file)) if is_remote(file) else file for file in files)
     found = find_files(files)
     sets = [*tokenizer_match.records_directories(found).values()]
     kinds = [made["tokenizer"] for made in sets if isinstance(made.get("tokenizer"), dict)]
@@ -311,6 +320,8 @@ def _check_size(path: str, size: int | None, expected: int | None) -> None:
 
 def _path(given: str) -> Path | None:
     """Return what the user named if it is one path. Records may be several."""
+    if is_remote(given):
+        return None if ", " in given else as_path(given)
     # A list of many may be too long for a name.
     return Path(given) if os.path.exists(given) else None  # noqa: PTH110 - it raises no error then
 
@@ -389,15 +400,20 @@ def check_tokenizers(training: Data, held_out: Described, *, allow_other_tokeniz
 def check_held_out(training: Data, held_out: Data) -> None:
     """Raise a TrainerError if held-out records are also trained on."""
     if isinstance(training.source, RecordReader) and isinstance(held_out.source, RecordReader):
-        seen = {os.path.realpath(file) for file in training.source.files}
+        seen = {_real(file) for file in training.source.files}
         for file in held_out.source.files:
-            if os.path.realpath(file) in seen:
+            if _real(file) in seen:
                 raise TrainerError(
                     f"{file} is in `records` and in `eval_records`; evaluate on records that are not trained on",
                     kind="option",
-                    path=Path(file),
+                    path=as_path(file),
                     option="eval_records",
                 )
+
+
+def _real(file: str) -> str:
+    """Return the path without links. Remote paths have none."""
+    return file if is_remote(file) else os.path.realpath(file)
 
 
 def sample(source: BatchSource, held_out: BatchSource | None = None) -> dict[str, float]:

@@ -50,7 +50,7 @@ mod native {
         remote_upload, remote_write,
     };
     #[pymodule_export]
-    use super::store::PyTokenStore;
+    use super::store::{PyTokenStore, store_tokenizer};
     #[pymodule_export]
     use super::tokenizer::{PyTokenizer, preprocess, read_pieces, restore_tokenizer, text_rules_beside};
     #[pymodule_export]

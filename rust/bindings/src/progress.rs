@@ -38,6 +38,11 @@ impl Progress for Sender {
     }
 }
 
+/// A function for [`Python::attach`], which needs one for any lifetime.
+pub fn check_signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
+}
+
 /// Runs `work` on a pool of `num_threads` without the GIL. Calls `callback(stage, unit, done, total)` from the calling
 /// thread.
 ///
@@ -119,7 +124,7 @@ pub fn aside<T: Send + 'static>(
                 Err(RecvTimeoutError::Disconnected) => return Err(internal("a request has no result")),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if let Err(raised) = Python::attach(|py| py.check_signals()) {
+            if let Err(raised) = Python::attach(check_signals) {
                 stop.store(true, Ordering::Relaxed);
                 let _ = result.recv_timeout(PATIENCE);
                 return Err(raised);

@@ -8,14 +8,14 @@ use albert_fast_core::Error;
 use albert_fast_core::files::cache::Cache;
 use albert_fast_core::files::remote::is_remote;
 use albert_fast_core::tokens::documents::{Documents, Ids};
-use albert_fast_core::tokens::line_encoder::{store_digest, tokenizer_of};
+use albert_fast_core::tokens::line_encoder::{store_digest, tokenizer_at, tokenizer_of};
 use albert_fast_core::tokens::store::TokenStore;
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::error::{rule, to_python};
-use crate::progress::run;
+use crate::progress::{aside, run};
 use crate::remote::cache;
 use crate::tokenizer::PyTokenizer;
 
@@ -178,4 +178,10 @@ impl PyTokenStore {
             self.inner.num_tokens()
         )
     }
+}
+
+/// Returns the tokenizer that a token store was made with. Nothing else of the store is read, even if it is remote.
+#[pyfunction]
+pub fn store_tokenizer(py: Python<'_>, path: PathBuf) -> PyResult<PyTokenizer> {
+    aside(py, move |_| tokenizer_at(&path)).map(PyTokenizer::new)
 }

@@ -166,7 +166,7 @@ fn interrupted() -> Error {
 /// Returns the name of the entry: equal manifests have equal files.
 fn name_of(wanted: &Wanted) -> String {
     let digest = Sha256::digest(&wanted.manifest.1);
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Refuses a name that would lead out of the entry. A manifest is data that somebody else wrote.

@@ -1,6 +1,7 @@
 //! A web server on loopback for tests, which serves ranges of files in memory.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -112,7 +113,8 @@ fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
             None => "HTTP/1.1 200 OK\r\n".into(),
             Some(_) => format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{all}\r\n", to - 1),
         };
-        head += &format!("Content-Length: {}\r\nETag: \"{tag:x}\"\r\nAccept-Ranges: bytes\r\n", to - from);
+        let length = to - from;
+        write!(head, "Content-Length: {length}\r\nETag: \"{tag:x}\"\r\nAccept-Ranges: bytes\r\n").unwrap();
         if method == "GET" {
             body = bytes[from..to].to_vec();
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::store::{META_FILE, MODEL_FILE, TokenStore, VOCABULARY_FILE};
+use super::store::{META_FILE, MODEL_FILE, StoreMeta, TokenStore, VOCABULARY_FILE};
 use super::tokenize::Encode;
 use super::tokenizer::{State, TextRules, Tokenizer, is_python_space};
 use crate::{Error, Result};
@@ -69,10 +69,21 @@ impl Encode for LineEncoder<'_> {
 /// # Errors
 /// [`Error::Data`] if the store has no copy or the copy does not match its description; errors from loading it.
 pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
-    let meta = store.meta();
+    tokenizer_in(store.directory(), store.meta())
+}
+
+/// Loads the tokenizer that the store in `directory`, local or remote, was made with. Its parts are not read.
+///
+/// # Errors
+/// Those of [`tokenizer_of`] and [`TokenStore::read_meta`].
+pub fn tokenizer_at(directory: &Path) -> Result<Tokenizer> {
+    tokenizer_in(directory, &TokenStore::read_meta(directory)?)
+}
+
+fn tokenizer_in(directory: &Path, meta: &StoreMeta) -> Result<Tokenizer> {
     let Some(name) = &meta.tokenizer_file else {
         return Err(Error::data(
-            store.directory().join(META_FILE),
+            directory.join(META_FILE),
             "the store has no copy of its tokenizer; pass the one that it was made with, or make the store again",
         ));
     };
@@ -81,7 +92,7 @@ pub fn tokenizer_of(store: &TokenStore) -> Result<Tokenizer> {
         keep_accents: meta.tokenizer["keep_accents"] == true,
     };
     // The name comes from a file that anybody may have written.
-    let path = store.directory().join(Path::new(name).file_name().unwrap_or_default());
+    let path = directory.join(Path::new(name).file_name().unwrap_or_default());
     let tokenizer = if name == VOCABULARY_FILE {
         Tokenizer::from_vocabulary(&path, rules)
     } else {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -20,6 +21,8 @@ const FILES: usize = 8;
 const AHEAD: u64 = 32 << 20;
 /// The most bytes that all readers together request ahead.
 const MEMORY: u64 = 2 * AHEAD;
+/// How long to wait for the other threads after one has failed.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that are written at a time.
 const BLOCK: usize = 1 << 20;
 
@@ -28,12 +31,11 @@ pub(super) fn sizes(wanted: &Wanted, directory: &Path, progress: &mut dyn Progre
     let mut needed =
         Needed { address: wanted.address.to_string(), files: Vec::new(), missing: 0, total: stored(directory) };
     for file in &wanted.files {
-        let bytes = match file.bytes {
-            Some(bytes) => bytes,
-            None => {
-                let (address, file) = (wanted.address.clone(), file.clone());
-                waiting(progress, move || open(&address, &file))?.bytes
-            }
+        let bytes = if let Some(bytes) = file.bytes {
+            bytes
+        } else {
+            let (address, file) = (wanted.address.clone(), file.clone());
+            waiting(progress, move || open(&address, &file))?.bytes
         };
         needed.files.push(bytes);
         if !has(directory, file) {
@@ -118,7 +120,7 @@ pub(super) fn fill(
     }
     drop(sender);
     let stop = progress.stop();
-    let mut last = std::time::Instant::now();
+    let mut last = Instant::now();
     let mut left = count;
     while left > 0 {
         let result = match results.recv_timeout(TICK) {
@@ -132,12 +134,15 @@ pub(super) fn fill(
         };
         let mut wanted = true;
         if left == 0 || last.elapsed() >= TICK {
-            last = std::time::Instant::now();
+            last = Instant::now();
             wanted = progress.report(STAGE, "bytes", fill.done.load(Ordering::Relaxed).min(total), total);
         }
         let stopped = left > 0 && (!wanted || stop.load(Ordering::Relaxed));
         if stopped || result.is_err() {
             fill.stop.store(true, Ordering::Relaxed);
+            // The others end at the next block, except one whose server does not answer.
+            let deadline = Instant::now() + PATIENCE;
+            while results.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
             return result.and(Err(interrupted()));
         }
     }

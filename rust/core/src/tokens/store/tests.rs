@@ -252,8 +252,8 @@ fn a_remote_store_is_fetched_and_kept() {
     assert_eq!(store.address(), Some(server.at("store").as_path()));
     assert!(store.directory().starts_with(directory.path().join("cache")) && store.num_parts() > 1);
     // Another store does not replace one that is open.
-    let tight = Cache { size: Some(store.meta().bytes + 8_000), ..cache.clone() };
-    write(&directory.path().join("other"), &corpus, 70_000, 40);
+    let other = write(&directory.path().join("other"), &corpus, 70_000, 40);
+    let tight = Cache { size: Some(other.bytes + 100), ..cache.clone() };
     server.put_directory("other", &directory.path().join("other"));
     let error = TokenStore::open_with(&server.at("other"), &tight, &mut NoProgress).unwrap_err();
     assert!(matches!(error, Error::Rule { option: "cache_size", .. }), "{error}");
