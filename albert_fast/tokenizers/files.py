@@ -21,8 +21,11 @@ JSON = "tokenizer.json"
 
 
 def is_store(path: Path) -> bool:
-    """Returns whether a directory is a token store."""
-    return (path / "meta.json").is_file()
+    """Returns whether a directory is a token store. One that a server refuses to show is none."""
+    try:
+        return (path / "meta.json").is_file()
+    except AlbertFastError:
+        return False
 
 
 def snapshot(path: Path) -> Path:

@@ -54,7 +54,9 @@ def write(columns: Mapping[str, Sequence[str]], rows: int) -> bytes:
     for start in range(0, total, rows):
         count, begin, chunks = min(rows, total - start), len(out), []
         for name, cells in columns.items():
-            data = b"".join(struct.pack("<i", len(cell)) + cell for cell in (one.encode() for one in cells[start : start + rows]))
+            data = b"".join(
+                struct.pack("<i", len(cell)) + cell for cell in (one.encode() for one in cells[start : start + rows])
+            )
             page = record((1, I32, count), (2, I32, PLAIN), (3, I32, RLE), (4, I32, RLE))
             offset = len(out)
             out += record((1, I32, 0), (2, I32, len(data)), (3, I32, len(data)), (5, STRUCT, page)) + data

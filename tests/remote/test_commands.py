@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from remote_sites import RECORDS, BucketSite, LocalSite, Site, comparable, digest
+from remote_sites import RECORDS, BucketSite, LocalSite, Site, comparable
 
 import albert_fast
 from albert_fast import AlbertFastError, Tokenizer
@@ -47,7 +47,15 @@ COMMANDS = {
     ),
     "make-records-config": "make-records {in}/text.txt --config {in}/options.yaml --output-dir {out}",
 }
-PLACES = [("s3", "local"), ("local", "s3"), ("s3", "s3"), ("http", "local"), ("http", "s3"), ("hf", "local"), ("hf", "s3")]
+PLACES = [
+    ("s3", "local"),
+    ("local", "s3"),
+    ("s3", "s3"),
+    ("http", "local"),
+    ("http", "s3"),
+    ("hf", "local"),
+    ("hf", "s3"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +69,7 @@ def inputs(text: bytes, raw: bytes, model: Path) -> dict[str, bytes]:
         "in/raw.jsonl": raw,
         "in/spiece.model": model.read_bytes(),
         "in/vocab.txt": (model.parent / "wordpiece.txt").read_bytes(),
-        "in/boilerplate.txt": "^Mea \n".encode(),
+        "in/boilerplate.txt": b"^Mea \n",
         "in/options.yaml": options.encode() + str(model).encode() + b"\n",
     }
 
@@ -118,10 +126,17 @@ def test_outputs_are_those_of_local_files(
         assert to.store.uploads(to.bucket) == ()
 
 
-def test_a_store_in_a_bucket_becomes_records(remote: BucketSite, local: LocalSite, text: bytes, model: Path, command: Command) -> None:
+def test_a_store_in_a_bucket_becomes_records(
+    remote: BucketSite, local: LocalSite, text: bytes, model: Path, command: Command
+) -> None:
     local.put({"text.txt": text})
-    assert command("tokenize", local.path("text.txt"), "--tokenizer", model, "--output-dir", remote.path("store")).code == 0
-    assert command("tokenize", local.path("text.txt"), "--tokenizer", model, "--output-dir", local.path("store")).code == 0
+    assert (
+        command("tokenize", local.path("text.txt"), "--tokenizer", model, "--output-dir", remote.path("store")).code
+        == 0
+    )
+    assert (
+        command("tokenize", local.path("text.txt"), "--tokenizer", model, "--output-dir", local.path("store")).code == 0
+    )
     for source, to in itertools.product([remote, local], repeat=2):
         name = f"of-{type(source).__name__}"
         words = ["make-records", source.path("store"), "--output-dir", to.path(name), *RECORDS.split()]
@@ -149,7 +164,14 @@ def test_records_are_inspected(site: Site, local: LocalSite, text: bytes, model:
     local.put({"text.txt": text})
     shards = ["--num-shards", "2", "--compression", "gzip"]
     made = command(
-        "make-records", local.path("text.txt"), "--tokenizer", model, "--output-dir", local.path("records"), *RECORDS.split(), *shards
+        "make-records",
+        local.path("text.txt"),
+        "--tokenizer",
+        model,
+        "--output-dir",
+        local.path("records"),
+        *RECORDS.split(),
+        *shards,
     )
     assert made.code == 0
     files = local.files("records")
@@ -169,10 +191,23 @@ def test_records_are_inspected(site: Site, local: LocalSite, text: bytes, model:
 @pytest.mark.parametrize("site", ["s3", "hf"], indirect=True)
 def test_a_tokenizer_is_a_directory(site: Site, local: LocalSite, text: bytes, command: Command) -> None:
     local.put({"text.txt": text})
-    assert command("train-tokenizer", local.path("text.txt"), "--vocab-size", 400, "--keep-accents", "--output-dir", local.path("tok")).code == 0
+    assert (
+        command(
+            "train-tokenizer",
+            local.path("text.txt"),
+            "--vocab-size",
+            400,
+            "--keep-accents",
+            "--output-dir",
+            local.path("tok"),
+        ).code
+        == 0
+    )
     site.put({f"tok/{name}": body for name, body in local.files("tok").items()})
     for at, out in [(local, "local"), (site, "site")]:
-        result = command("tokenize", local.path("text.txt"), "--tokenizer", at.path("tok"), "--output-dir", local.path(out))
+        result = command(
+            "tokenize", local.path("text.txt"), "--tokenizer", at.path("tok"), "--output-dir", local.path(out)
+        )
         assert result.code == 0, result.err
         assert "warning" not in result.err
     found, wanted = (comparable(local.files(out), [local, site]) for out in ("site", "local"))
@@ -193,15 +228,23 @@ class TestPython:
         return remote
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_functions(self, place: BucketSite, kind: Callable[[str], Any], local: LocalSite, model: Path, inputs: dict[str, bytes]) -> None:
+    def test_functions(
+        self, place: BucketSite, kind: Callable[[str], Any], local: LocalSite, model: Path, inputs: dict[str, bytes]
+    ) -> None:
         local.put(inputs)
         tokenizer = Tokenizer.from_file(kind(place.path("in/spiece.model")))
         assert tokenizer.digest == Tokenizer.from_file(model).digest
-        prepared = albert_fast.prepare_text(kind(place.path("in/raw.jsonl")), kind(place.path("c/corpus.txt.gz")), language="de")
+        prepared = albert_fast.prepare_text(
+            kind(place.path("in/raw.jsonl")), kind(place.path("c/corpus.txt.gz")), language="de"
+        )
         assert prepared["outputs"] == [place.path("c/corpus.txt.gz")]
         stored = albert_fast.tokenize(kind(place.path("c/corpus.txt.gz")), kind(place.path("store")), tokenizer)
         made = albert_fast.make_records(
-            kind(place.path("store")), kind(place.path("records")), tokenizer, max_seq_length=64, max_predictions_per_seq=10
+            kind(place.path("store")),
+            kind(place.path("records")),
+            tokenizer,
+            max_seq_length=64,
+            max_predictions_per_seq=10,
         )
         assert made.store == as_path(place.path("store"))
         assert [str(path) for path in made.shards] == [place.path("records/records-00000-of-00001.tfrecord")]
@@ -210,7 +253,9 @@ class TestPython:
         here = local.path
         albert_fast.prepare_text(here("in/raw.jsonl"), here("c/corpus.txt.gz"), language="de")
         albert_fast.tokenize(here("c/corpus.txt.gz"), here("store"), tokenizer)
-        albert_fast.make_records(here("store"), here("records"), tokenizer, max_seq_length=64, max_predictions_per_seq=10)
+        albert_fast.make_records(
+            here("store"), here("records"), tokenizer, max_seq_length=64, max_predictions_per_seq=10
+        )
         found, wanted = (comparable(outputs(one), [one]) for one in (place, local))
         assert found == wanted
 
@@ -233,9 +278,24 @@ class TestPython:
         file = directory / "vocab.txt"
         assert (file.is_dir(), file.is_file(), file.exists()) == (False, True, True)
         assert not (directory / "none").exists()
-        assert sorted(path.name for path in directory.iterdir()) == sorted(name for name in (
-            "text.txt", "more.txt", "raw.jsonl", "spiece.model", "vocab.txt", "boilerplate.txt", "options.yaml"))
-        assert sorted(path.name for path in directory.glob("*.txt")) == ["boilerplate.txt", "more.txt", "text.txt", "vocab.txt"]
+        assert sorted(path.name for path in directory.iterdir()) == sorted(
+            name
+            for name in (
+                "text.txt",
+                "more.txt",
+                "raw.jsonl",
+                "spiece.model",
+                "vocab.txt",
+                "boilerplate.txt",
+                "options.yaml",
+            )
+        )
+        assert sorted(path.name for path in directory.glob("*.txt")) == [
+            "boilerplate.txt",
+            "more.txt",
+            "text.txt",
+            "vocab.txt",
+        ]
         assert [path.name for path in directory.parent.iterdir()] == ["in"]
         assert file.read_bytes() == place.store.get(place.bucket, "in/vocab.txt")
         assert file.read_text(encoding="utf-8") == file.read_bytes().decode()

@@ -67,7 +67,7 @@ class TestWhichObjects:
         [
             ("in/*.txt", sorted(set(NAMES) - {"sub/deep/d.txt"})),
             ("in/**/*.txt", sorted(NAMES)),
-                        ("in/?.txt", ["a.txt"]),
+            ("in/?.txt", ["a.txt"]),
             ("in/???.txt", sorted(["50%.txt", "b c.txt", "p+q.txt", "x#y.txt", "ü–日.txt"])),
             ("in/[ab]*.txt", ["a.txt", "b c.txt"]),
             ("in/su?", ["sub/deep/d.txt"]),
@@ -85,14 +85,18 @@ class TestWhichObjects:
 
     @pytest.mark.parametrize("site", ["local", *LISTING], indirect=True)
     def test_several_inputs_are_read_in_order(self, site: Site, local: LocalSite) -> None:
-        assert prepared(site, local, "in/p+q.txt", "in/sub", "in/a*") == corpus_of(["p+q.txt", "sub/deep/d.txt", "a.txt"])
+        assert prepared(site, local, "in/p+q.txt", "in/sub", "in/a*") == corpus_of(
+            ["p+q.txt", "sub/deep/d.txt", "a.txt"]
+        )
 
     @pytest.mark.parametrize("site", LISTING, indirect=True)
     def test_local_and_remote_inputs_together(self, site: Site, local: LocalSite) -> None:
         local.put({"here.txt": b"This one is here.\n\n"})
         output = local.path("out.txt")
         prepare_text([site.path("in/a.txt"), local.path("here.txt"), site.path("in/sub")], output, language="en")
-        assert Path(output).read_text() == corpus_of(["a.txt"]) + "This one is here.\n\n" + corpus_of(["sub/deep/d.txt"])
+        assert Path(output).read_text() == corpus_of(["a.txt"]) + "This one is here.\n\n" + corpus_of(
+            ["sub/deep/d.txt"]
+        )
 
     @pytest.mark.parametrize("site", LISTING, indirect=True)
     @pytest.mark.parametrize(
@@ -186,7 +190,9 @@ def packed(large: bytes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 class TestFormats:
     @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".zst"])
     @pytest.mark.parametrize("site", ["s3", "http", "hf"], indirect=True)
-    def test_compressed_text(self, site: Site, local: LocalSite, packed: dict[str, bytes], suffix: str, model: Path, large: bytes) -> None:
+    def test_compressed_text(
+        self, site: Site, local: LocalSite, packed: dict[str, bytes], suffix: str, model: Path, large: bytes
+    ) -> None:
         name = f"a.txt{suffix}"
         site.put({name: packed[name]})
         output = local.path("out.txt")
@@ -194,7 +200,9 @@ class TestFormats:
         assert digest(Path(output).read_bytes()) == digest(large)
 
     @pytest.mark.parametrize("site", ["s3", "http"], indirect=True)
-    def test_tokens_of_compressed_text(self, site: Site, local: LocalSite, packed: dict[str, bytes], model: Path) -> None:
+    def test_tokens_of_compressed_text(
+        self, site: Site, local: LocalSite, packed: dict[str, bytes], model: Path
+    ) -> None:
         tokenizer = Tokenizer.from_file(model)
         local.put({"a.txt": packed["a.txt"]})
         tokenize(local.path("a.txt"), local.path("plain"), tokenizer)
@@ -205,9 +213,13 @@ class TestFormats:
             assert digest(local.files(f"of-{name}")["part-00000.tokens"]) == digest(wanted)
 
     @pytest.mark.parametrize("damage", ["truncated", "damaged", "followed by other data"])
-    def test_damaged_data_is_named(self, remote: BucketSite, local: LocalSite, packed: dict[str, bytes], damage: str) -> None:
+    def test_damaged_data_is_named(
+        self, remote: BucketSite, local: LocalSite, packed: dict[str, bytes], damage: str
+    ) -> None:
         body = packed["a.txt.gz"]
-        body = {"truncated": body[:-100_000], "damaged": body[:500_000] + b"x" * 99 + body[500_099:]}.get(damage, body + b"junk")
+        body = {"truncated": body[:-100_000], "damaged": body[:500_000] + b"x" * 99 + body[500_099:]}.get(
+            damage, body + b"junk"
+        )
         for site in (remote, local):
             site.put({"a.txt.gz": body})
         messages = []
@@ -260,13 +272,19 @@ class TestFormats:
 
 @pytest.mark.parametrize("site", LISTING, indirect=True)
 def test_datasets_of_the_hub_have_a_card(site: Site, local: LocalSite, raw: bytes, command: Command) -> None:
-    files = {"README.md": b"---\nlicense: mit\n---\n# A dataset\n", ".gitattributes": b"* -text\n", "data/train.jsonl": raw}
+    files = {
+        "README.md": b"---\nlicense: mit\n---\n# A dataset\n",
+        ".gitattributes": b"* -text\n",
+        "data/train.jsonl": raw,
+    }
     for place in (site, local):
         place.put({f"set/{name}": body for name, body in files.items()})
-    results = [command("prepare-text", place.path("set"), "--language", "de", "--output", local.path(f"{index}.txt")) for index, place in enumerate((site, local))]
+    results = [
+        command("prepare-text", place.path("set"), "--language", "de", "--output", local.path(f"{index}.txt"))
+        for index, place in enumerate((site, local))
+    ]
     assert [result.code for result in results] == [0, 0], results[0].err
     found = comparable(local.files(), [site, local])
     assert found["0.txt"] == found["1.txt"]
     for output in ("README.md", "README"):
         assert (output in results[0].err) == (output in results[1].err)
-

@@ -19,25 +19,26 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fault_proxy import FaultProxy
 from loopback import Fault
 from remote_sites import BucketSite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from fault_proxy import FaultProxy
 
 KILLS = int(os.environ.get("ALBERT_FAST_KILLS", "4"))
 SEED = os.environ.get("ALBERT_FAST_KILL_SEED", "1")
 DEADLINE = 300
 """Seconds after which a command counts as stuck, however busy the machine is."""
+TEXT = "{in}/text.txt --tokenizer {model} --output-dir {out}"
 RECORDS = "--max-seq-length 64 --max-predictions-per-seq 10 --dupe-factor"
 KINDS = {
     # Each shard has three parts.
-    "make-records": f"make-records {{in}}/text.txt --tokenizer {{model}} --output-dir {{out}} {RECORDS} 60 --num-shards 2",
-    "many-shards": f"make-records {{in}}/text.txt --tokenizer {{model}} --output-dir {{out}} {RECORDS} 2 --num-shards 9",
-    "keep-store": f"make-records {{in}}/text.txt --tokenizer {{model}} --output-dir {{out}} {RECORDS} 1 --keep-store",
-    "tokenize": "tokenize {in}/text.txt --tokenizer {model} --output-dir {out}",
+    "make-records": f"make-records {TEXT} {RECORDS} 60 --num-shards 2",
+    "many-shards": f"make-records {TEXT} {RECORDS} 2 --num-shards 9",
+    "keep-store": f"make-records {TEXT} {RECORDS} 1 --keep-store",
+    "tokenize": f"tokenize {TEXT}",
     "prepare-text": "prepare-text {in}/long.txt --language en --documents blank-line --output {out}/corpus.txt",
     "prepare-shards": "prepare-text {in}/long.txt --language en --documents blank-line --output {out} --num-shards 2",
 }
@@ -60,7 +61,9 @@ class Runs:
 
     def start(self, kind: str, *more: str, out: str = "out", endpoint: str | None = None) -> subprocess.Popen[str]:
         paths = {"in": self.place.path("in"), "out": self.place.path(out), "model": self.model}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ALBERT_FAST_"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ALBERT_FAST_"))
+        }
         environment |= self.place.store.environment(endpoint=endpoint) | {"ALBERT_FAST_CACHE": str(self.directory)}
         return subprocess.Popen(
             [sys.executable, "-m", "albert_fast", *KINDS[kind].format(**paths).split(), *more],
@@ -94,7 +97,7 @@ def requests_of(runs: Runs, kind: str, proxy: FaultProxy) -> tuple[int, float]:
 
 
 def kill_once(runs: Runs, kind: str, rng: random.Random, usual: tuple[int, float], proxy: FaultProxy) -> bool:
-    """Kills a run at a random moment: at a request of it, before or after the server did what it asks, or at any time."""
+    """Kills a run at a random moment: at one of its requests, before or after the server answers, or at any time."""
     requests, seconds = usual
     process: list[subprocess.Popen[str]] = []
     started = threading.Event()
@@ -160,47 +163,64 @@ def again(runs: Runs, kind: str) -> str:
 
 def normal(body: bytes | None) -> bytes | None:
     """The content, without the name of the directory in it."""
-    return body if body is None else body.replace(b"/whole", b"/out").replace(b'"overwrite": true', b'"overwrite": false')
+    return (
+        body if body is None else body.replace(b"/whole", b"/out").replace(b'"overwrite": true', b'"overwrite": false')
+    )
 
 
 class TestTwoAtOnce:
-    def both(self, runs: Runs, kind: str, *others: str) -> list[tuple[int, str]]:
-        processes = [runs.start(kind), runs.start(kind, *others)]
-        return [(process.wait(DEADLINE), process.communicate()[0]) for process in processes]
+    """Two commands that write to one output. Those of one machine find each other on its disk, others in the bucket."""
+
+    @pytest.fixture
+    def elsewhere(self, place: BucketSite, tmp_path: Path, model: Path) -> Runs:
+        """Runs on another machine."""
+        return Runs(place, tmp_path / "other-cache", model)
+
+    def both(self, one: subprocess.Popen[str], other: subprocess.Popen[str]) -> list[tuple[int, str]]:
+        results = []
+        for process in (one, other):
+            said, _ = process.communicate(timeout=DEADLINE)
+            assert "Traceback" not in said
+            results.append((process.returncode, said))
+        # One of them always comes to its end.
+        assert 0 in [code for code, _ in results], results
+        assert {code for code, _ in results} <= {0, 1}, results
+        return results
 
     @pytest.mark.parametrize("kind", ["many-shards", "make-records", "tokenize"])
-    def test_the_same_command_twice(self, kind: str, runs: Runs, place: BucketSite) -> None:
+    @pytest.mark.parametrize("where", ["here", "elsewhere"])
+    def test_the_same_command_twice(
+        self, kind: str, where: str, runs: Runs, elsewhere: Runs, place: BucketSite
+    ) -> None:
         runs.finish(runs.start(kind, out="whole"))
-        results = self.both(runs, kind)
-        assert 0 in [code for code, _ in results], results
-        for code, said in results:
-            assert "Traceback" not in said
-            assert code in {0, 1}
-            if code:
-                # One removed what it took for left by a killed run, or waits for the other's local files.
-                assert "another command" in said, said
-        assert runs.finish(runs.start(kind))
+        other = runs if where == "here" else elsewhere
+        for code, said in self.both(runs.start(kind), other.start(kind)):
+            # One takes the uploads of the other for those of a killed run.
+            assert code == 0 or "another command" in said, said
+        runs.finish(runs.start(kind))
         found, wanted = place.files("out"), place.files("whole")
-        assert {name: normal(body) for name, body in found.items()} == {name: normal(body) for name, body in wanted.items()}
+        assert sorted(found) == sorted(wanted)
+        assert [name for name in found if normal(found[name]) != normal(wanted[name])] == []
         assert place.store.uploads(place.bucket) == ()
 
     @pytest.mark.parametrize("kind", ["many-shards", "make-records"])
-    def test_two_commands_with_other_options(self, kind: str, runs: Runs, place: BucketSite, tmp_path: Path, model: Path) -> None:
-        other = Runs(place, tmp_path / "other-cache", model)
+    @pytest.mark.parametrize("where", ["here", "elsewhere"])
+    def test_two_commands_with_other_options(
+        self, kind: str, where: str, runs: Runs, elsewhere: Runs, place: BucketSite
+    ) -> None:
+        seven = ("--random-seed", "7")
         runs.finish(runs.start(kind, out="whole"))
-        runs.finish(runs.start(kind, "--random-seed", "7", out="seven"))
-        processes = [runs.start(kind), other.start(kind, "--random-seed", "7")]
-        results = [(process.wait(DEADLINE), process.communicate()[0]) for process in processes]
-        assert sorted(code for code, _ in results) == [0, 1], results
-        for code, said in results:
-            assert "Traceback" not in said
-            if code:
-                assert "random-seed" in said or "another command" in said, said
-        found = place.files("out")
-        wanted = [place.files(out) for out in ("whole", "seven")]
-        bodies = {name: body for name, body in found.items() if not name.endswith("config.json")}
-        matches = [
-            {name: body for name, body in files.items() if not name.endswith("config.json")} == bodies for files in wanted
-        ]
-        assert matches == [code == 0 for code, _ in results]
+        runs.finish(runs.start(kind, *seven, out="seven"))
+        other = runs if where == "here" else elsewhere
+        results = self.both(runs.start(kind), other.start(kind, *seven))
+        codes = [code for code, _ in results]
+        assert sorted(codes) == [0, 1], results
+        refusal = results[codes.index(1)][1].splitlines()[-1]
+        assert "random-seed" in refusal or "another command" in refusal, refusal
+
+        def records(out: str) -> dict[str, bytes]:
+            return {name: body for name, body in place.files(out).items() if not name.endswith(".config.json")}
+
+        # Nothing of the one that was refused is there.
+        assert records("out") == records("seven" if codes[0] else "whole"), results
         assert place.store.uploads(place.bucket) == ()

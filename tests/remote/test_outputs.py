@@ -100,8 +100,14 @@ def test_refusals_say_what_differs(place: Site, run: Callable[..., Any], name: s
         ("prepare-text {0}/in --output {0}/in/out --num-shards 2", INSIDE),
         ("prepare-text {0}/in/raw.jsonl --output {0}/in/raw.jsonl --overwrite", "this is both an input and an output"),
         ("prepare-text {0}/in/*.txt --output {0}/in/out.txt", INSIDE),
-        ("prepare-text {0}/in/raw.jsonl --output {0}/a --eval-fraction 0.5 --eval-output {0}/a", "must be separate from"),
-        ("prepare-text {0}/in/raw.jsonl --output {0}/a --eval-fraction 0.5 --eval-output {0}/a/b", "must be separate from"),
+        (
+            "prepare-text {0}/in/raw.jsonl --output {0}/a --eval-fraction 0.5 --eval-output {0}/a",
+            "must be separate from",
+        ),
+        (
+            "prepare-text {0}/in/raw.jsonl --output {0}/a --eval-fraction 0.5 --eval-output {0}/a/b",
+            "must be separate from",
+        ),
         ("train-tokenizer {0}/in/text.txt {0}/in --output-dir {0}/in/out", INSIDE),
         ("tokenize {0}/in --output-dir {0}/in/out --tokenizer {0}/in/spiece.model --input-format text", INSIDE),
         ("make-records {0}/in --output-dir {0}/in/out --tokenizer {0}/in/spiece.model --input-format text", INSIDE),
@@ -126,7 +132,7 @@ def test_outputs_that_cannot_be(remote: BucketSite, text: bytes, raw: bytes, com
         result = command(*words)
         assert result.code in {1, 2}
         assert remote.files() == before
-        return result.error
+        return result.err.splitlines()[-1]
 
     for output in ("https://host/out", "hf://datasets/owner/name/out"):
         scheme = output.partition("://")[0]
@@ -145,6 +151,22 @@ def test_outputs_that_cannot_be(remote: BucketSite, text: bytes, raw: bytes, com
     assert "--num-shards" in refused("prepare-text", remote.path("raw.jsonl"), "--output", remote.path("new/"))
     no_bucket = refused("prepare-text", remote.path("raw.jsonl"), "--output", "s3://no-such-bucket/out.txt")
     assert "s3://no-such-bucket/out.txt: no such bucket" in no_bucket
+
+
+@pytest.mark.parametrize(
+    "words", ["prepare-text {0}/raw.jsonl --num-shards 2 --output {0}/out", "prepare-text {0}/out"]
+)
+def test_the_empty_object_of_a_directory(
+    remote: BucketSite, local: LocalSite, raw: bytes, words: str, command: Command
+) -> None:
+    """Consoles make one when a user creates a directory."""
+    remote.put({"raw.jsonl": raw, "out/": b""})
+    if "--output" not in words:
+        remote.put({"out/in.jsonl": raw})
+        words += f" --output {local.path('corpus.txt')}"
+    result = command(*words.format(remote.root.rstrip("/")).split(), "--language", "de")
+    assert result.code == 0, result.err
+    assert "1 file" in result.err
 
 
 class TestResume:
@@ -187,26 +209,36 @@ class TestResume:
         assert remote.files("out") == whole
         assert remote.store.uploads(remote.bucket) == ()
 
-    def test_shards_that_are_there_are_kept(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_shards_that_are_there_are_kept(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         self.check(remote, records, whole, 3)
 
-    def test_a_shard_that_is_gone(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_a_shard_that_is_gone(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         remote.store.delete(remote.bucket, "out/records-00001-of-00004.tfrecord")
         self.check(remote, records, whole, 2)
 
-    def test_a_shard_that_is_another(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_a_shard_that_is_another(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         name = "records-00001-of-00004.tfrecord"
         body = bytearray(whole[name])
         body[100] ^= 1
         remote.put({f"out/{name}": bytes(body)})
         self.check(remote, records, whole, 2)
 
-    def test_a_shard_that_is_longer(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_a_shard_that_is_longer(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         name = "records-00002-of-00004.tfrecord"
         remote.put({f"out/{name}": whole[name] + b"x"})
         self.check(remote, records, whole, 2)
 
-    def test_other_options_are_refused(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_other_options_are_refused(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         before = remote.files("out")
         with pytest.raises(AlbertFastError, match=r"begun with random_seed=12345, not 5") as caught:
             records(random_seed=5)
@@ -215,19 +247,23 @@ class TestResume:
         records(random_seed=5, overwrite=True)
         assert sorted(remote.files("out")) == sorted(whole)
 
-    def test_a_complete_set_that_lost_a_shard(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_a_complete_set_that_lost_a_shard(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         records()
         remote.store.delete(remote.bucket, "out/records-00000-of-00004.tfrecord")
         self.check(remote, records, whole, 3)
 
-    def test_what_is_not_ours_is_not_touched(self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]) -> None:
+    def test_what_is_not_ours_is_not_touched(
+        self, remote: BucketSite, records: Callable[..., Any], whole: dict[str, bytes]
+    ) -> None:
         own = {"out/notes.md": b"Mine.\n", "out/sub/records.txt": b"Mine too.\n", "out2/dataset.json": b"{}"}
         remote.put(own)
         records(overwrite=True)
         found = remote.files()
         assert {name: found[name] for name in own} == own
         remote.put({"other/records-00000-of-00001.tfrecord": b"x"})
-        with pytest.raises(AlbertFastError, match="holds records-00000-of-00001.tfrecord, but neither"):
+        with pytest.raises(AlbertFastError, match=r"holds records-00000-of-00001\.tfrecord, but neither"):
             records("other")
 
     def test_parts_of_a_store(

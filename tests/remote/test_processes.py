@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +20,8 @@ from albert_fast import Tokenizer, prepare_text, tokenize
 from albert_fast.paths import as_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fault_proxy import FaultProxy
 
 DEADLINE = 60
@@ -60,7 +61,9 @@ def test_a_child_reads_as_its_parent(method: str, remote: BucketSite, local: Loc
     assert all(remote.store.get(remote.bucket, f"{number}.txt") == TEXT for number in range(2))
 
 
-def test_a_child_forked_while_the_parent_reads(remote: BucketSite, local: LocalSite, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_forked_while_the_parent_reads(
+    remote: BucketSite, local: LocalSite, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remote.put({"text.txt": TEXT})
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
     reached, go = threading.Event(), threading.Event()
@@ -93,7 +96,9 @@ def test_threads_share_connections(remote: BucketSite, local: LocalSite) -> None
         assert found == {f"{number}.txt": TEXT for number in range(4)}
 
 
-def test_other_threads_run_while_one_waits(remote: BucketSite, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+def test_other_threads_run_while_one_waits(
+    remote: BucketSite, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
     """The proxy is a thread of this process, so a request that kept the interpreter would wait for itself."""
     remote.put({"tok/vocab.txt": (model.parent / "wordpiece.txt").read_bytes(), "tok/spiece.model": model.read_bytes()})
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
@@ -116,20 +121,23 @@ HANGS: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("hang", "name"), [
-    ("the size", "prepare-text"),
-    ("the list", "prepare-text"),
-    ("the text", "prepare-text"),
-    ("a whole object", "prepare-text"),
-    ("the text", "train-tokenizer"),
-    ("a whole object", "train-tokenizer"),
-    ("the tokenizer", "tokenize"),
-    ("the text", "tokenize"),
-    ("a whole object", "tokenize"),
-    ("the text", "make-records"),
-    ("a part", "make-records"),
-    ("the last answer", "make-records"),
-])
+@pytest.mark.parametrize(
+    ("hang", "name"),
+    [
+        ("the size", "prepare-text"),
+        ("the list", "prepare-text"),
+        ("the text", "prepare-text"),
+        ("a whole object", "prepare-text"),
+        ("the text", "train-tokenizer"),
+        ("a whole object", "train-tokenizer"),
+        ("the tokenizer", "tokenize"),
+        ("the text", "tokenize"),
+        ("a whole object", "tokenize"),
+        ("the text", "make-records"),
+        ("a part", "make-records"),
+        ("the last answer", "make-records"),
+    ],
+)
 @pytest.mark.parametrize("number", [signal.SIGINT])
 def test_ctrl_c_while_a_server_does_not_answer(
     hang: str, name: str, number: signal.Signals, remote: BucketSite, proxy: FaultProxy, tmp_path: Path, model: Path
@@ -143,7 +151,16 @@ def test_ctrl_c_while_a_server_does_not_answer(
         "train-tokenizer": ["train-tokenizer", text, "--output-dir", out, "--vocab-size", "100"],
         "tokenize": ["tokenize", text, *tokenizer, "--output-dir", out],
         # 12 MB, which are two parts.
-        "make-records": ["make-records", text, *tokenizer, "--output-dir", out, *RECORDS.split(), "--dupe-factor", "60"],
+        "make-records": [
+            "make-records",
+            text,
+            *tokenizer,
+            "--output-dir",
+            out,
+            *RECORDS.split(),
+            "--dupe-factor",
+            "60",
+        ],
     }[name]
     reached = threading.Event()
     proxy.fault(Fault(before=lambda: (reached.set(), proxy.wait(10 * DEADLINE))), **HANGS[hang], times=None)

@@ -10,7 +10,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::atomic::create_directory;
-use super::remote::is_remote;
+use super::remote::{Address, is_remote};
+use super::scratch;
 use crate::{Error, Result};
 
 /// A lock on an output. It ends when this is dropped.
@@ -136,11 +137,18 @@ pub fn lock(directory: &Path) -> Result<DirectoryLock> {
 /// Creates `directory` and its missing parents, and keeps a second run out. Created directories that are still empty when
 /// the lock ends are removed, unless two runs start at the same moment.
 ///
+/// For a bucket, it is the local directory for intermediate files that is locked. Only commands on this machine are kept
+/// out by that.
+///
 /// # Errors
 /// [`Error::Data`] if another run holds the lock; [`Error::Io`] if the directory cannot be created.
 pub fn claim(directory: &Path) -> Result<DirectoryLock> {
-    if is_remote(directory) {
-        return Ok(DirectoryLock::none());
+    if let Some(address) = Address::of(directory)? {
+        // Commands of other machines are kept apart by conditional writes.
+        return claim(&scratch::beside(&address)?).map_err(|error| match error {
+            Error::Data { .. } => busy(directory),
+            error => error,
+        });
     }
     let mut tries = 0;
     loop {

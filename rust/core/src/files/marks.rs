@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::raw::size;
+use super::raw::size_optional;
 use crate::Result;
 
 /// The file that makes a directory a token store. It is written last.
@@ -17,7 +17,7 @@ pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if a server refuses or does not answer.
 pub fn is_token_store(directory: &Path) -> Result<bool> {
-    Ok(size(&directory.join(META_FILE))?.is_some() || size(&directory.join(JOURNAL_FILE))?.is_some())
+    Ok(size_optional(&directory.join(META_FILE))?.is_some() || size_optional(&directory.join(JOURNAL_FILE))?.is_some())
 }
 
 /// Whether a file of this name is a note that prepare-text wrote next to its output, and not text.

@@ -46,6 +46,32 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// As [`read`], for a file next to another, which need not exist. A file that a server refuses does not: a bucket
+/// refuses what does not exist to those who may not list it, and a signature is for one file only.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    optional(path, read(path))
+}
+
+/// As [`size`], in the way of [`read_optional`].
+///
+/// # Errors
+/// [`Error::Io`] if a server does not answer.
+pub(crate) fn size_optional(path: &Path) -> Result<Option<u64>> {
+    optional(path, size(path))
+}
+
+fn optional<T>(path: &Path, found: Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Err(Error::Io { source, .. }) if is_remote(path) && source.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
 /// Returns the content of the file at `path`, local or remote. Meant for small files.
 ///
 /// # Errors

@@ -276,12 +276,13 @@ fn write<S: InstanceSource>(
         None => (vec![None; num_shards as usize], None),
     };
     let resumed_shards = shards.iter().flatten().count();
+    let is_known = dataset.is_some();
     if let Some(dataset) = dataset.filter(|_| resumed_shards == shards.len()) {
         Journal::remove(directory)?;
         return Ok(Summary { dataset, already_complete: true, resumed_shards });
     }
 
-    let journal = Journal::start(directory, &header, shards.iter().flatten(), Arc::clone(&lock))?;
+    let journal = Journal::start(directory, &header, shards.iter().flatten(), is_known, Arc::clone(&lock))?;
     pipeline::run(source, layout, directory, &options, journal, &mut shards, progress)?;
     let dataset = Dataset::new(&header, origin, &options.instances, shards.into_iter().flatten().collect());
     atomic::write_json_first(directory.join(dataset::FILE), &dataset)?;

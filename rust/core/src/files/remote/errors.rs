@@ -29,6 +29,8 @@ pub(crate) enum FailureKind {
     Exists,
     /// The server sends the object only as a whole.
     NoRanges,
+    /// The answer broke off. The request can be repeated.
+    Cut,
     /// The command must stop.
     Stopped,
     /// The request failed, and so did repeating it.
@@ -49,9 +51,11 @@ impl From<Failure> for io::Error {
             FailureKind::Missing => io::ErrorKind::NotFound,
             FailureKind::Refused => io::ErrorKind::PermissionDenied,
             FailureKind::Exists => io::ErrorKind::AlreadyExists,
-            FailureKind::Changed | FailureKind::NoRanges | FailureKind::Stopped | FailureKind::Other => {
-                io::ErrorKind::Other
-            }
+            FailureKind::Changed
+            | FailureKind::NoRanges
+            | FailureKind::Cut
+            | FailureKind::Stopped
+            | FailureKind::Other => io::ErrorKind::Other,
         };
         Self::new(kind, failure)
     }
@@ -100,13 +104,21 @@ impl From<&StoreError> for Failure {
             return Self::no_ranges();
         }
         let text = error.to_string();
+        let status = status(&text);
+        if status == Some("416") {
+            // Ranges are within the size that the object had.
+            return Self::changed();
+        }
         let code = code(&text);
+        let http = sources(error).find_map(|source| source.downcast_ref::<HttpError>());
         let no_bucket = matches!(code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound"));
         let kind = match error {
             _ if no_bucket => FailureKind::Missing,
             StoreError::NotFound { .. } => FailureKind::Missing,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => FailureKind::Refused,
             StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => FailureKind::Exists,
+            _ if code.as_deref() == Some("AccessDenied") => FailureKind::Refused,
+            _ if status.is_none() && http.is_some() => FailureKind::Cut,
             _ => FailureKind::Other,
         };
         let said = remark(code.as_deref());
@@ -115,7 +127,7 @@ impl From<&StoreError> for Failure {
             FailureKind::Missing => "no such object".into(),
             FailureKind::Refused => format!("the server refuses access{said}"),
             FailureKind::Exists => "the object exists already".into(),
-            _ => match (status(&text), sources(error).find_map(|source| source.downcast_ref::<HttpError>())) {
+            _ => match (status, http) {
                 (Some(status), _) if status.starts_with('5') || status == "429" => {
                     format!("the server answered with status {status}{said}; run the same command again later")
                 }
@@ -253,7 +265,9 @@ fn remark(code: Option<&str>) -> String {
 
 /// Returns the service's own code in an error's body: `NoSuchKey`.
 pub(super) fn code(body: &str) -> Option<String> {
+    // That of one of several objects to remove comes in words.
     element(body, "Code")
+        .or_else(|| Some(body.split_once("(code: ")?.1.split_once(')')?.0).filter(is_plain).map(str::to_owned))
 }
 
 /// Returns the region that an error's body names.
@@ -264,8 +278,12 @@ pub(super) fn region(body: &str) -> Option<String> {
 fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let value = rest.split_once('<')?.0;
-    let plain = value.len() < 100 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    (plain && !value.is_empty()).then(|| value.to_owned())
+    Some(value).filter(is_plain).map(str::to_owned)
+}
+
+fn is_plain(value: &&str) -> bool {
+    let is_short = !value.is_empty() && value.len() < 100;
+    is_short && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Returns the status that the client reports, whose types are its own.

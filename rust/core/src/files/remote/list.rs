@@ -5,7 +5,7 @@ use object_store::path::Path as Key;
 
 use super::address::{Address, Scheme};
 use super::errors;
-use super::object::{Object, version};
+use super::object::{Object, repeated, version};
 use super::runtime::wait;
 use super::stores;
 use crate::{Error, Result};
@@ -39,12 +39,12 @@ pub(crate) fn below(address: &Address) -> Result<Vec<Listed>> {
     }
     let (store, _) = stores::open(&address.with_key(""))?;
     let prefix = prefix(address)?;
-    let found = wait(store.objects.list(prefix.as_ref()).try_collect::<Vec<_>>())?;
+    let found = wait(repeated(|| store.objects.list(prefix.as_ref()).try_collect::<Vec<_>>()))?;
     let mut objects: Vec<_> = found
         .map_err(|error| errors::read(address, &error))?
         .into_iter()
         // Consoles make an empty object for a directory.
-        .filter(|meta| meta.size > 0 || !meta.location.as_ref().ends_with('/'))
+        .filter(|meta| meta.size > 0 || Some(&meta.location) != prefix.as_ref())
         .map(|meta| Listed {
             address: address.with_key(meta.location.as_ref()),
             bytes: meta.size,
@@ -62,15 +62,16 @@ pub(crate) fn below(address: &Address) -> Result<Vec<Listed>> {
 pub(crate) fn children(address: &Address) -> Result<(Vec<String>, Vec<String>)> {
     let (store, _) = stores::open(&address.with_key(""))?;
     let prefix = prefix(address)?;
-    let found =
-        wait(store.objects.list_with_delimiter(prefix.as_ref()))?.map_err(|error| errors::read(address, &error))?;
+    let found = wait(repeated(|| store.objects.list_with_delimiter(prefix.as_ref())))?;
+    let found = found.map_err(|error| errors::read(address, &error))?;
     let sorted = |names: &mut dyn Iterator<Item = &Key>| {
         let mut names: Vec<_> = names.filter_map(|it| it.filename().map(str::to_owned)).collect();
         names.sort();
         names
     };
-    let objects = sorted(&mut found.objects.iter().map(|meta| &meta.location));
-    Ok((objects, sorted(&mut found.common_prefixes.iter())))
+    let inside = |key: &&Key| Some(*key) != prefix.as_ref();
+    let objects = sorted(&mut found.objects.iter().map(|meta| &meta.location).filter(inside));
+    Ok((objects, sorted(&mut found.common_prefixes.iter().filter(inside))))
 }
 
 fn prefix(address: &Address) -> Result<Option<Key>> {

@@ -1,10 +1,13 @@
 //! Requests about one object: what it is, all of its bytes, writing and removing it.
 
+use std::future::Future;
+
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutPayload};
 
 use super::address::Address;
 use super::errors::{self, Failure, FailureKind};
+use super::read::{PAUSE, TRIES};
 use super::runtime::wait;
 use super::stores::{self, Store};
 use crate::{Error, Result};
@@ -57,13 +60,29 @@ pub(super) fn version(meta: &ObjectMeta) -> Option<String> {
     })
 }
 
+/// Sends a request again if its answer breaks off. The client below repeats what is not answered by itself.
+pub(super) async fn repeated<T, F>(request: impl Fn() -> F) -> object_store::Result<T>
+where
+    F: Future<Output = object_store::Result<T>>,
+{
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        match request().await {
+            Err(error) if Failure::from(&error).kind == FailureKind::Cut => tokio::time::sleep(pause).await,
+            result => return result,
+        }
+        pause *= 3;
+    }
+    request().await
+}
+
 /// Returns all bytes of the object at `address`, or `None` if there is none. Meant for small objects.
 ///
 /// # Errors
 /// [`Error::Io`] if the server refuses or does not answer.
 pub(crate) fn bytes(address: &Address) -> Result<Option<Vec<u8>>> {
     let (store, key) = stores::open(address)?;
-    let result = wait(async { store.objects.get(&key).await?.bytes().await })?;
+    let result = wait(repeated(|| async { store.objects.get(&key).await?.bytes().await }))?;
     match result {
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if Failure::from(&error).kind == FailureKind::Missing => Ok(None),

@@ -29,8 +29,8 @@ const AHEAD: u64 = 3;
 const BEHIND: u64 = 1;
 /// How often a block is requested if its bytes do not arrive, and the first pause. The client below repeats requests that
 /// get no answer.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const TRIES: u32 = 5;
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// How often an object is begun again, if its server sends it only as a whole and the reader goes back.
 const BEGINNINGS: u32 = 4;
 /// How often a waiting reader looks whether it must stop.
@@ -224,7 +224,7 @@ async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes
             )),
             Err(error) => Failure::from(&error),
         };
-        if cut.kind != FailureKind::Other || tries == TRIES {
+        if !matches!(cut.kind, FailureKind::Cut | FailureKind::Other) || tries == TRIES {
             return Err(cut);
         }
         tokio::time::sleep(pause).await;

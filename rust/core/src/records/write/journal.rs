@@ -22,6 +22,9 @@ const FILE: &str = "make-records.partial.jsonl";
 /// The directory in a bucket with a file for each complete shard, because nothing can be appended to an object.
 const MARKERS: &str = "make-records.partial";
 
+const MEANWHILE: &str = "another command writes records here; pass another `output_dir`, or wait for it and pass \
+                         overwrite=True to replace them";
+
 /// A complete shard, as noted in a bucket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Marker {
@@ -156,11 +159,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Removes temporaries, and writes the journal of a run that begins with `complete` shards.
+    /// Removes temporaries, and writes the journal of a run that begins with `complete` shards. `is_known` says whether
+    /// `find` has seen a `dataset.json`.
     pub fn start<'a>(
         directory: &Path,
         header: &Header,
         complete: impl Iterator<Item = &'a Shard>,
+        is_known: bool,
         lock: Arc<DirectoryLock>,
     ) -> Result<Self> {
         atomic::remove_stale(directory, is_ours)?;
@@ -170,9 +175,15 @@ impl Journal {
             text.extend(line(&path, shard)?);
         }
         if is_remote(directory) {
-            // What is there describes the same records: `find` has checked it.
-            if read(&path)?.is_none() {
-                atomic::write_first(&path, &text)?;
+            // Another machine may have begun since `find` looked.
+            match read_journal(directory)? {
+                None => atomic::write_first(&path, &text)?,
+                Some((there, _)) => check_same(directory, false, &there.differences(header))?,
+            }
+            // And it may have finished.
+            if !is_known && read_dataset(directory)?.is_some() {
+                Self::remove(directory)?;
+                return Err(Error::exists(directory, MEANWHILE));
             }
         } else {
             atomic::write(&path, &text)?;

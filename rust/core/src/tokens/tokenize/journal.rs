@@ -36,13 +36,24 @@ pub(super) struct Journal {
     pub inputs: Vec<InputRecord>,
     #[serde(skip)]
     directory: PathBuf,
+    /// Whether an earlier run left one.
+    #[serde(skip)]
+    is_known: bool,
 }
 
 impl Journal {
     /// Returns the journal of a run that has done nothing yet.
     pub fn new(directory: &Path, tokenizer: &TokenizerInfo, settings: Value, inputs: Vec<InputRecord>) -> Self {
         let tokenizer = tokenizer_settings(&tokenizer.digest, tokenizer.vocab_size);
-        Self { version: VERSION, tokenizer, settings, parts: Vec::new(), inputs, directory: directory.into() }
+        Self {
+            version: VERSION,
+            tokenizer,
+            settings,
+            parts: Vec::new(),
+            inputs,
+            directory: directory.into(),
+            is_known: false,
+        }
     }
 
     /// Writes the journal of a run that has done nothing yet.
@@ -50,7 +61,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Exists`](crate::Error::Exists) if another run has begun in the same bucket meanwhile.
     pub fn begin(&self) -> Result<()> {
-        if read(&self.path())?.is_some() { self.save() } else { atomic::write_json_first(self.path(), self) }
+        if self.is_known { self.save() } else { atomic::write_json_first(self.path(), self) }
     }
 
     /// Writes the journal, completely or not at all.
@@ -85,6 +96,7 @@ impl Journal {
         let path = self.path();
         let mut note = None;
         if let Some(text) = read(&path)? {
+            self.is_known = true;
             let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
             if found.replaced() == 0 {
                 // So far the text was valid, so both rules give the same.

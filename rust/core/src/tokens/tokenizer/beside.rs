@@ -139,7 +139,7 @@ pub fn of_vocabulary(vocabulary: &Path) -> Result<Beside> {
 
 /// Returns the JSON object in a file, or `None` if there is no such file.
 fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
-    let Some(content) = raw::read(path)? else { return Ok(None) };
+    let Some(content) = raw::read_optional(path)? else { return Ok(None) };
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
     let found = serde_json::from_slice::<Value>(content).map_err(|error| {
         let reason = format!("the file must be JSON, but is not at column {}; {FIX}", error.column());
