@@ -113,5 +113,10 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     return isinstance(path, RemotePath) or _native.is_remote(os.fspath(path))
 
 
+def public(path: str) -> str:
+    """Returns a remote path without what must not be noted down. Otherwise, it stays as the user wrote it."""
+    return os.fspath(_native.public_path(path))
+
+
 def _can_list(path: Path) -> bool:
     return not str(path).startswith(("http:", "https:"))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from albert_fast.errors import AlbertFastError, option_error
-from albert_fast.paths import as_path, is_remote
+from albert_fast.paths import as_path, is_remote, public
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,7 +155,7 @@ class Option:
         if isinstance(value, os.PathLike) and not self.choices:
             value = os.fspath(value)
         if isinstance(value, str) and not self.choices and is_remote(value):
-            value = str(as_path(value))  # without secrets, because options are written beside outputs
+            value = public(value)  # without secrets, because options are written beside outputs
         if not isinstance(value, str) or (self.choices and value not in self.choices):
             raise self.error(value)
         return value

@@ -307,6 +307,21 @@ class TestWriting:
         assert remote.files() == {}
         assert remote.store.uploads(remote.bucket) == ()
 
+    def test_some_of_the_shards_are_none(
+        self, behind: FaultProxy, remote: BucketSite, local: LocalSite, command: Command, lines: bytes
+    ) -> None:
+        local.put({"raw.txt": lines})
+        behind.fault(s3_error(403, "AccessDenied"), method="PUT", path="corpus-00002", times=None)
+        words = ["prepare-text", local.path("raw.txt"), "--output", remote.path("out"), "--num-shards", "4"]
+        result = command(*words, *PREPARE.split())
+        assert result.code == 1
+        shard = remote.path("out/corpus-00002-of-00004.txt")
+        assert result.error.startswith(f"cannot write {shard}: the server refuses access (AccessDenied)")
+        assert remote.files() == {}
+        behind.heal()
+        assert command(*words, *PREPARE.split()).code == 0
+        assert sorted(remote.files("out"))[0] == "corpus-00000-of-00004.txt"
+
     @pytest.mark.parametrize("request_", ["part", "complete"])
     def test_the_server_restarts(
         self, write: Callable[..., Any], behind: FaultProxy, remote: BucketSite, request_: str, large: bytes

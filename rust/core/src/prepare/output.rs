@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::error::without_number;
+use crate::files::atomic;
 use crate::files::remote::{self, Address, Object, Upload, is_remote};
 use crate::files::scratch;
 use crate::files::staging::Staging;
@@ -450,9 +451,16 @@ impl Writer {
                 remote::remove(&address.join(name))?;
             }
         }
-        self.shards.into_par_iter().try_for_each(|shard| match shard.file {
+        let files = self.target.files();
+        let committed = self.shards.into_par_iter().try_for_each(|shard| match shard.file {
             Sink::Remote(upload) => upload.commit().map(drop),
             Sink::Local(_) => Ok(()),
+        });
+        committed.inspect_err(|_| {
+            if files.len() > 1 {
+                // Some of the shards are no corpus. The error that led here is the one worth reporting.
+                files.par_iter().for_each(|file| drop(atomic::remove(file)));
+            }
         })
     }
 }

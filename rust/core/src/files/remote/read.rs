@@ -224,7 +224,9 @@ async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes
             )),
             Err(error) => Failure::from(&error),
         };
-        if !matches!(cut.kind, FailureKind::Cut | FailureKind::Other) || tries == TRIES {
+        // If the object changed, the next request says so: the client below has asked for the rest of this one.
+        let passes = !matches!(cut.kind, FailureKind::Refused | FailureKind::Missing | FailureKind::Stopped);
+        if !passes || tries == TRIES {
             return Err(cut);
         }
         tokio::time::sleep(pause).await;
