@@ -20,7 +20,7 @@ use pyo3::types::PyDict;
 
 use crate::error::{internal, to_python};
 use crate::masker::PyMasker;
-use crate::progress::run;
+use crate::progress::{check_signals, run};
 use crate::records::instance_options;
 use crate::remote::cache;
 use crate::store::PyTokenStore;
@@ -32,11 +32,6 @@ const TICK: Duration = Duration::from_millis(100);
 const SHORT_TICK: Duration = Duration::from_millis(1);
 /// How many of these ticks another thread of a forked process may take to restart the iterator's threads.
 const FORKED_TICKS: u32 = 5_000;
-
-/// A function for [`Python::attach`], which needs one for any lifetime.
-fn check_signals(py: Python<'_>) -> PyResult<()> {
-    py.check_signals()
-}
 
 /// Returns the arrays of a batch by the names of the records' features, without copying. Features that the records lack
 /// are skipped.

@@ -119,13 +119,18 @@ pub fn aside<T: Send + 'static>(
                 Err(RecvTimeoutError::Disconnected) => return Err(internal("a request has no result")),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if let Err(raised) = Python::attach(|py| py.check_signals()) {
+            if let Err(raised) = Python::attach(check_signals) {
                 stop.store(true, Ordering::Relaxed);
                 let _ = result.recv_timeout(PATIENCE);
                 return Err(raised);
             }
         }
     })
+}
+
+/// A function for [`Python::attach`], which needs one for any lifetime.
+pub fn check_signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
 }
 
 fn tell(py: Python<'_>, shared: &Shared, callback: Option<&Py<PyAny>>) -> PyResult<()> {

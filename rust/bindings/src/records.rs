@@ -31,7 +31,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::ArrayOf;
 use crate::error::{internal, rule, to_python};
-use crate::progress::{TICK, aside, run};
+use crate::progress::{TICK, aside, check_signals, run};
 use crate::remote::cache;
 use crate::tokenizer::PyTokenizer;
 
@@ -327,7 +327,7 @@ impl Ahead {
                     Ok(record) => return record.map_err(to_python),
                     // The end was returned before.
                     Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                    Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals())?,
+                    Err(RecvTimeoutError::Timeout) => Python::attach(check_signals)?,
                 }
             }
         })

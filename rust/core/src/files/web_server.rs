@@ -112,7 +112,8 @@ fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
             None => "HTTP/1.1 200 OK\r\n".into(),
             Some(_) => format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{all}\r\n", to - 1),
         };
-        head += &format!("Content-Length: {}\r\nETag: \"{tag:x}\"\r\nAccept-Ranges: bytes\r\n", to - from);
+        let length = to - from;
+        head = format!("{head}Content-Length: {length}\r\nETag: \"{tag:x}\"\r\nAccept-Ranges: bytes\r\n");
         if method == "GET" {
             body = bytes[from..to].to_vec();
         }

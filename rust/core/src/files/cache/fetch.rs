@@ -31,12 +31,11 @@ pub(super) fn sizes(wanted: &Wanted, directory: &Path, progress: &mut dyn Progre
     let mut needed =
         Needed { address: wanted.address.to_string(), files: Vec::new(), missing: 0, total: stored(directory) };
     for file in &wanted.files {
-        let bytes = match file.bytes {
-            Some(bytes) => bytes,
-            None => {
-                let (address, file) = (wanted.address.clone(), file.clone());
-                waiting(progress, move || open(&address, &file))?.bytes
-            }
+        let bytes = if let Some(bytes) = file.bytes {
+            bytes
+        } else {
+            let (address, file) = (wanted.address.clone(), file.clone());
+            waiting(progress, move || open(&address, &file))?.bytes
         };
         needed.files.push(bytes);
         if !has(directory, file) {

@@ -19,7 +19,7 @@ fn publish(server: &WebServer, path: &str, files: &[(&str, Vec<u8>)]) -> Wanted 
     let mut manifest = String::new();
     for (name, bytes) in files {
         let sum = format!("{:032x}", xxh3_128(bytes));
-        manifest += &format!("{name} {sum}\n");
+        manifest.extend([*name, " ", &sum, "\n"]);
         server.put(&format!("{path}/{name}"), bytes.clone());
         let bytes = Some(bytes.len() as u64);
         wanted.files.push(File { name: (*name).into(), bytes, version: None, xxh3_128: Some(sum) });
@@ -99,9 +99,9 @@ fn a_wrong_checksum_leaves_nothing_and_complete_files_stay() {
     assert!(error.contains("/one/b: there is no such object"), "{error}");
 
     // The file of a later run need not be fetched again, and its temporaries are removed.
-    let one = fs::read_dir(directory.path().join("cache")).unwrap().map(|it| it.unwrap().path());
-    let entry = one.filter(|path| path.is_dir()).next().unwrap();
-    fs::write(entry.join("a"), &noise(1, 100)).unwrap();
+    let mut found = fs::read_dir(directory.path().join("cache")).unwrap().map(|it| it.unwrap().path());
+    let entry = found.find(|path| path.is_dir()).unwrap();
+    fs::write(entry.join("a"), noise(1, 100)).unwrap();
     fs::write(entry.join(".b.x1.tmp"), "half").unwrap();
     server.put("one/b", noise(2, 100));
     server.requests();
@@ -206,7 +206,7 @@ fn it_can_be_stopped_while_a_server_does_not_answer() {
         server.hold(false);
     }
     let error = waiting(&mut StopWhen(|_, _| true, Arc::default()), || {
-        std::thread::sleep(Duration::from_secs(3600));
+        std::thread::sleep(Duration::from_hours(1));
         Ok(())
     });
     assert!(matches!(error, Err(Error::Interrupted(_))));

@@ -90,7 +90,7 @@ fn a_directory_on_the_web_is_known_by_its_dataset() {
     assert_eq!(shown("one"), [server.at("one/a.tfrecord")]);
     assert_eq!(shown("one/"), [server.at("one/a.tfrecord")]);
     assert_eq!(shown("one/a.tfrecord"), [server.at("one/a.tfrecord")]);
-    assert_eq!(shown("two"), [PathBuf::new(); 0]);
+    assert!(shown("two").is_empty());
 }
 
 #[test]
