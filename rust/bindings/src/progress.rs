@@ -133,6 +133,11 @@ pub fn aside<T: Send + 'static>(
     })
 }
 
+/// A function for [`Python::attach`], which needs one for any lifetime.
+pub fn check_signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
+}
+
 fn tell(py: Python<'_>, shared: &Shared, callback: Option<&Py<PyAny>>) -> PyResult<()> {
     py.check_signals()?;
     let latest = shared.latest.lock().ok().and_then(|mut latest| latest.take());
