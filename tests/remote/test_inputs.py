@@ -201,8 +201,8 @@ class TestFormats:
         wanted = local.files("plain")["part-00000.tokens"]
         for name, body in packed.items():
             site.put({name: body})
-            tokenize(site.path(name), local.path(name), tokenizer)
-            assert digest(local.files(name)["part-00000.tokens"]) == digest(wanted)
+            tokenize(site.path(name), local.path(f"of-{name}"), tokenizer)
+            assert digest(local.files(f"of-{name}")["part-00000.tokens"]) == digest(wanted)
 
     @pytest.mark.parametrize("damage", ["truncated", "damaged", "followed by other data"])
     def test_damaged_data_is_named(self, remote: BucketSite, local: LocalSite, packed: dict[str, bytes], damage: str) -> None:
