@@ -165,8 +165,9 @@ fn interrupted() -> Error {
 
 /// Returns the name of the entry: equal manifests have equal files.
 fn name_of(wanted: &Wanted) -> String {
-    let digest = Sha256::digest(&wanted.manifest.1);
-    digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    let mut first = [0; 16];
+    first.copy_from_slice(&Sha256::digest(&wanted.manifest.1)[..16]);
+    format!("{:032x}", u128::from_be_bytes(first))
 }
 
 /// Refuses a name that would lead out of the entry. A manifest is data that somebody else wrote.

@@ -1,7 +1,6 @@
 //! A web server on loopback for tests, which serves ranges of files in memory.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -114,7 +113,7 @@ fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
             Some(_) => format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{all}\r\n", to - 1),
         };
         let length = to - from;
-        write!(head, "Content-Length: {length}\r\nETag: \"{tag:x}\"\r\nAccept-Ranges: bytes\r\n").unwrap();
+        head = format!("{head}Content-Length: {length}\r\nETag: \"{tag:x}\"\r\nAccept-Ranges: bytes\r\n");
         if method == "GET" {
             body = bytes[from..to].to_vec();
         }

@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::fs;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -20,7 +19,7 @@ fn publish(server: &WebServer, path: &str, files: &[(&str, Vec<u8>)]) -> Wanted 
     let mut manifest = String::new();
     for (name, bytes) in files {
         let sum = format!("{:032x}", xxh3_128(bytes));
-        writeln!(manifest, "{name} {sum}").unwrap();
+        manifest.extend([*name, " ", &sum, "\n"]);
         server.put(&format!("{path}/{name}"), bytes.clone());
         let bytes = Some(bytes.len() as u64);
         wanted.files.push(File { name: (*name).into(), bytes, version: None, xxh3_128: Some(sum) });
@@ -100,8 +99,8 @@ fn a_wrong_checksum_leaves_nothing_and_complete_files_stay() {
     assert!(error.contains("/one/b: there is no such object"), "{error}");
 
     // The file of a later run need not be fetched again, and its temporaries are removed.
-    let mut one = fs::read_dir(directory.path().join("cache")).unwrap().map(|it| it.unwrap().path());
-    let entry = one.find(|path| path.is_dir()).unwrap();
+    let mut found = fs::read_dir(directory.path().join("cache")).unwrap().map(|it| it.unwrap().path());
+    let entry = found.find(|path| path.is_dir()).unwrap();
     fs::write(entry.join("a"), noise(1, 100)).unwrap();
     fs::write(entry.join(".b.x1.tmp"), "half").unwrap();
     server.put("one/b", noise(2, 100));
