@@ -25,6 +25,7 @@ from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError, warn
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import Option, Stage, options_of
+from albert_fast.paths import as_path
 
 ALBERT_CONFIG_KEYS = frozenset(
     [
@@ -313,5 +314,5 @@ def _a_type(value: Any) -> str:
 def callback(context: typer.Context, value: Path | None) -> Path | None:
     """Makes the values of the `--config` file the defaults of the command's parameters."""
     if value is not None and not context.resilient_parsing:
-        context.default_map = {**(context.default_map or {}), **options_for(value, str(context.info_name))}
+        context.default_map = {**(context.default_map or {}), **options_for(as_path(value), str(context.info_name))}
     return value

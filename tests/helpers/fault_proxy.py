@@ -20,7 +20,7 @@ HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 class FaultProxy(Loopback):
-    """Passes requests on to `server`. Where that is down, a client finds its connection closed."""
+    """Passes requests on to `server`. While that is down or starts, a client finds its connection closed."""
 
     def __init__(self, server: ObjectServer) -> None:
         super().__init__()
@@ -32,6 +32,8 @@ class FaultProxy(Loopback):
         return {**found, "AWS_ENDPOINT_URL": self.endpoint}
 
     def answer(self, request: Request, fault: Fault, body: Body) -> Reply:
+        if not self.server.is_ready:
+            raise CutError
         upstream = http.client.HTTPConnection(self.server.address, timeout=120)
         try:
             upstream.putrequest(request.method, body.target, skip_host=True, skip_accept_encoding=True)

@@ -311,6 +311,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 rest = rest[size:]
                 self.server.owner.wait(fault.pause)
         self._reach(position, fault)
+        if end is not None and position < end:
+            # What it comes from broke off.
+            raise CutError
 
     def _reach(self, position: int, fault: Fault) -> None:
         if fault.during and position == fault.at:

@@ -110,6 +110,8 @@ class ObjectServer:
         self._directory = Path()
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_ready = False
+        """Whether it answers. While it starts, a write may hang for 20 s."""
 
     def __enter__(self) -> Self:
         self._directory = Path(tempfile.mkdtemp(prefix="object-store-"))
@@ -212,7 +214,8 @@ class ObjectServer:
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if self._is_ready():
+                if self._answers():
+                    self.is_ready = True
                     return True
             if self._process.poll() is not None:
                 self.kill()
@@ -220,8 +223,11 @@ class ObjectServer:
             time.sleep(0.02)
         raise AssertionError(f"SeaweedFS does not answer: {self.log()}")
 
-    def _is_ready(self) -> bool:
+    def _answers(self) -> bool:
         """Whether the parts of the server have found each other: buckets are there before objects can be read."""
+        # A write that finds no place is repeated by the server, at last after many seconds.
+        if send(f"127.0.0.1:{self._ports['master']}", "GET", "/dir/assign", query={"collection": PROBE}).status != 200:
+            return False
         if b"<ListAllMyBucketsResult" not in self.request("GET", "/").body:
             return False
         if self.request("HEAD", f"/{PROBE}").status == 404:
@@ -236,6 +242,7 @@ class ObjectServer:
         """Ends the server with SIGKILL. Its data stays for `restart`."""
         if self._process is None:
             return
+        self.is_ready = False
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

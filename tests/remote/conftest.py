@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 from typing import TYPE_CHECKING
 
 import object_store
@@ -10,10 +12,12 @@ import pytest
 from fault_proxy import FaultProxy
 from hub_server import HubServer
 from object_store import ObjectServer
+from remote_sites import BucketSite, HubSite, LocalSite, Site, WebSite
 from web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NUMBERS = itertools.count(1)
 
@@ -65,3 +69,55 @@ def web() -> Iterator[WebServer]:
 def hub() -> Iterator[HubServer]:
     with HubServer() as server:
         yield server
+
+
+# What the commands work on
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: ObjectServer) -> None:
+    """Lets the commands of this process find `store` and a cache of their own."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "HF_", "ALBERT_FAST_"))]:
+        monkeypatch.delenv(name)
+    for name, value in store.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ALBERT_FAST_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalSite:
+    return LocalSite(tmp_path / "local")
+
+
+@pytest.fixture
+def remote(client: None, store: ObjectServer, bucket: str) -> BucketSite:
+    """An empty bucket, which the commands of this process can use."""
+    return BucketSite(store, bucket)
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest) -> Site:
+    """The place that the test's parameter names."""
+    if request.param == "hf":
+        hub = request.getfixturevalue("hub")
+        request.getfixturevalue("client")
+        request.getfixturevalue("monkeypatch").setenv("HF_ENDPOINT", hub.endpoint)
+        return HubSite(hub)
+    if request.param == "http":
+        return WebSite(request.getfixturevalue("web"))
+    found: Site = request.getfixturevalue({"local": "local", "s3": "remote"}[request.param])
+    return found
+
+
+@pytest.fixture(scope="session")
+def text(corpus: Path) -> bytes:
+    """40 documents of a corpus."""
+    documents = corpus.read_text(encoding="utf-8").split("\n\n")[:40]
+    return ("\n\n".join(documents) + "\n\n").encode()
+
+
+@pytest.fixture(scope="session")
+def raw(text: bytes) -> bytes:
+    """Its documents as JSON Lines."""
+    documents = text.decode().rstrip("\n").split("\n\n")
+    return "".join(json.dumps({"text": one.replace("\n", " ")}) + "\n" for one in documents).encode()

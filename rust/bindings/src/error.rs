@@ -2,6 +2,7 @@
 
 use albert_fast_core::Error;
 use albert_fast_core::error::Facts;
+use albert_fast_core::files::remote;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::{PyErr, import_exception};
@@ -38,7 +39,12 @@ pub fn internal(reason: impl std::fmt::Display) -> PyErr {
 fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
     let Facts { kind, path, line, byte, option, rule, value } = error.facts();
     raised.setattr("kind", kind)?;
-    raised.setattr("path", path)?;
+    if let Some(path) = path.filter(|path| remote::is_remote(path)) {
+        let class = raised.py().import("albert_fast.paths")?.getattr("RemotePath")?;
+        raised.setattr("path", class.call1((remote::public(path),))?)?;
+    } else {
+        raised.setattr("path", path)?;
+    }
     raised.setattr("line", line)?;
     raised.setattr("byte", byte)?;
     raised.setattr("option", option)?;

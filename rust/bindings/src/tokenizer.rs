@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use albert_fast_core::Error;
+use albert_fast_core::files::remote;
 use albert_fast_core::tokens::tokenizer::beside::{self, Beside, Stated};
 use albert_fast_core::tokens::tokenizer::{State, TextRules, Tokenizer, pieces};
 use albert_fast_core::tokens::vocab::{Vocab, WordBoundary};
@@ -123,16 +124,17 @@ struct Texts<'a> {
 /// Returns the file that a directory stands for, or an error for a tokenizer.json. See the functions of the same name
 /// in albert_fast.tokenizers.files.
 fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> {
-    if !path.is_dir() && path.extension().is_none_or(|suffix| suffix != "json") {
+    if !remote::is_remote(&path) && !path.is_dir() && path.extension().is_none_or(|suffix| suffix != "json") {
         return Ok(path);
     }
+    let path = py.import("albert_fast.paths")?.getattr("as_path")?.call1((path,))?;
     py.import("albert_fast.tokenizers.files")?.getattr(kind)?.call1((path,))?.extract()
 }
 
 /// Returns what the files next to a model say, or nothing if the model cannot be read. Opening it reports that.
-fn model_rules(path: &Path) -> PyResult<Beside> {
-    let Ok(content) = std::fs::read(path) else { return Ok(Beside::default()) };
-    beside::of_model(path, &content).map_err(to_python)
+fn model_rules(path: &Path) -> Result<Beside, Error> {
+    let content = if remote::is_remote(path) { remote::read_all(path)? } else { std::fs::read(path).ok() };
+    content.map_or_else(|| Ok(Beside::default()), |content| beside::of_model(path, &content))
 }
 
 /// Returns the rules of the arguments, otherwise those of the files next to the tokenizer, otherwise the defaults.
@@ -172,10 +174,14 @@ fn chosen_rules(
 /// A rule is None if no file states it. of_another is a file that names another model, or None if there is none. Raises
 /// AlbertFastError if a file cannot be used.
 #[pyfunction]
-pub fn text_rules_beside(path: PathBuf, kind: &str) -> PyResult<(Option<bool>, Option<bool>, Option<PathBuf>)> {
+pub fn text_rules_beside(
+    py: Python<'_>,
+    path: PathBuf,
+    kind: &str,
+) -> PyResult<(Option<bool>, Option<bool>, Option<PathBuf>)> {
     let beside = match kind {
-        "unigram" => model_rules(&path)?,
-        "wordpiece" => beside::of_vocabulary(&path).map_err(to_python)?,
+        "unigram" => py.detach(|| model_rules(&path)).map_err(to_python)?,
+        "wordpiece" => py.detach(|| beside::of_vocabulary(&path)).map_err(to_python)?,
         _ => return Err(rule("kind", "\"unigram\" or \"wordpiece\"", format!("{kind:?}"))),
     };
     let value = |stated: Option<Stated>| stated.map(|stated| stated.value);
@@ -213,7 +219,8 @@ impl PyTokenizer {
         let path = in_directory(py, path, "model")?;
         let rules = match text_rules {
             "albert" => {
-                let beside = if follow_config { model_rules(&path)? } else { Beside::default() };
+                let rules = if follow_config { py.detach(|| model_rules(&path)) } else { Ok(Beside::default()) };
+                let beside = rules.map_err(to_python)?;
                 Some(chosen_rules(py, &path, lower_case, keep_accents, &beside)?)
             }
             "none" => None,
@@ -238,7 +245,8 @@ impl PyTokenizer {
         follow_config: bool,
     ) -> PyResult<Self> {
         let path = in_directory(py, path, "vocabulary")?;
-        let beside = if follow_config { beside::of_vocabulary(&path).map_err(to_python)? } else { Beside::default() };
+        let rules = if follow_config { py.detach(|| beside::of_vocabulary(&path)) } else { Ok(Beside::default()) };
+        let beside = rules.map_err(to_python)?;
         let rules = chosen_rules(py, &path, lower_case, keep_accents, &beside)?;
         py.detach(|| Tokenizer::from_vocabulary(&path, rules)).map(Self::new).map_err(to_python)
     }

@@ -367,6 +367,7 @@ fn inside(input: &Path, output: &Path) -> Error {
 }
 
 fn refuse_remote_output<S: AsRef<OsStr>>(inputs: &[S], output: &Address) -> Result<()> {
+    output.check_writable()?;
     for input in inputs {
         let Some(input) = Address::of(Path::new(input.as_ref()))? else { continue };
         if (input.scheme, &input.root) != (output.scheme, &output.root) {

@@ -179,6 +179,18 @@ impl Address {
         !matches!(self.scheme, Scheme::Web | Scheme::Hub)
     }
 
+    /// Refuses an address where nothing can be written.
+    ///
+    /// # Errors
+    /// [`Error::Input`] saying what is possible.
+    pub fn check_writable(&self) -> Result<()> {
+        if self.is_writable() {
+            return Ok(());
+        }
+        let reason = format!("cannot write to {}://; write to s3://, gs://, az:// or a local path", self.prefix);
+        Err(Error::input_at(self.path(), reason))
+    }
+
     /// Returns the address of the web with its secret parts.
     pub fn url(&self) -> String {
         let secret = self.secret.clone().or_else(|| known_secret(&self.to_string()));

@@ -100,10 +100,7 @@ pub(crate) fn put_new(address: &Address, bytes: &[u8]) -> Result<bool> {
 
 /// Returns the client for writing to `address`, and the key.
 pub(super) fn writable(address: &Address) -> Result<(Store, Key)> {
-    if !address.is_writable() {
-        let reason = format!("cannot write to {}://; write to s3://, gs://, az:// or a local path", address.prefix);
-        return Err(Error::input_at(address.path(), reason));
-    }
+    address.check_writable()?;
     if address.key.is_empty() || address.key.ends_with('/') {
         return Err(Error::input_at(address.path(), "the address must end in the name of a file"));
     }

@@ -79,7 +79,7 @@ pub(crate) struct Upload {
     buffer: Buffer,
     bytes: u64,
     parts: usize,
-    upload: Option<Box<dyn MultipartUpload>>,
+    multipart: Option<Box<dyn MultipartUpload>>,
     sending: JoinSet<object_store::Result<()>>,
 }
 
@@ -103,7 +103,7 @@ impl Upload {
             buffer: Buffer::Memory(Vec::new()),
             bytes: 0,
             parts: 0,
-            upload: None,
+            multipart: None,
             sending: JoinSet::new(),
         })
     }
@@ -148,16 +148,16 @@ impl Upload {
     }
 
     fn send(&mut self) -> Result<()> {
-        if self.upload.is_none() {
+        if self.multipart.is_none() {
             let begun = wait(self.store.objects.put_multipart(&self.key))?;
-            self.upload = Some(begun.map_err(|error| errors::write(&self.address, &error))?);
+            self.multipart = Some(begun.map_err(|error| errors::write(&self.address, &error))?);
         }
         while let Some(result) = self.sending.try_join_next() {
             self.check(result)?;
         }
         let permit = wait(Arc::clone(&runtime::shared()?.sending).acquire_owned())?;
         let part = self.buffer.take().map_err(|source| self.buffer_error(source))?;
-        let Some(upload) = &mut self.upload else { return Ok(()) };
+        let Some(upload) = &mut self.multipart else { return Ok(()) };
         let request = upload.put_part(PutPayload::from(Bytes::from(part)));
         let sent = async move {
             let result = request.await;
@@ -187,7 +187,7 @@ impl Upload {
     /// # Errors
     /// [`Error::Io`] if the server refuses or does not answer.
     pub fn commit(mut self) -> Result<Option<String>> {
-        if self.upload.is_none() {
+        if self.multipart.is_none() {
             let bytes = self.buffer.take().map_err(|source| self.buffer_error(source))?;
             return put(&self.address, bytes);
         }
@@ -197,7 +197,7 @@ impl Upload {
         while let Some(result) = wait(self.sending.join_next())? {
             self.check(result)?;
         }
-        let Some(upload) = &mut self.upload else { return Ok(None) };
+        let Some(upload) = &mut self.multipart else { return Ok(None) };
         let version = match wait(upload.complete())? {
             Ok(result) => result.e_tag,
             // The answer to the first request may be lost, and the next one then finds no upload.
@@ -207,7 +207,7 @@ impl Upload {
             }
             Err(error) => return Err(errors::write(&self.address, &error)),
         };
-        self.upload = None;
+        self.multipart = None;
         Ok(version)
     }
 }
@@ -215,7 +215,7 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         self.sending.abort_all();
-        if let Some(mut upload) = self.upload.take() {
+        if let Some(mut upload) = self.multipart.take() {
             // The error that led here is the one worth reporting. The next run removes what is left.
             let _ = wait(upload.abort());
         }

@@ -96,20 +96,17 @@ impl TokenStore {
     /// Returns the bytes of the description of the store in `directory`, and what they say.
     pub(super) fn read_description(directory: &Path) -> Result<(Vec<u8>, StoreMeta)> {
         let path = directory.join(META_FILE);
-        let text = match read(&path)? {
-            None => {
-                if size(&directory.join(super::JOURNAL_FILE))?.is_some() {
-                    let reason = "this token store is not complete; run the same tokenize command again to resume";
-                    return Err(Error::data(directory, reason));
-                }
-                let reason = if directory.exists() {
-                    format!("this is not a token store (it has no {META_FILE})")
-                } else {
-                    "no such file or directory".to_owned()
-                };
-                return Err(Error::data(directory, format!("{reason}; make a token store with albert-fast tokenize")));
+        let Some(text) = read(&path)? else {
+            if size(&directory.join(super::JOURNAL_FILE))?.is_some() {
+                let reason = "this token store is not complete; run the same tokenize command again to resume";
+                return Err(Error::data(directory, reason));
             }
-            Some(text) => text,
+            let reason = if directory.exists() || is_remote(directory) {
+                format!("this is not a token store (it has no {META_FILE})")
+            } else {
+                "no such file or directory".to_owned()
+            };
+            return Err(Error::data(directory, format!("{reason}; make a token store with albert-fast tokenize")));
         };
         let damaged = |e: serde_json::Error| {
             Error::data(&path, format!("not the description of a token store ({e}); make the store again"))

@@ -69,13 +69,12 @@ impl StoreWriter {
         if ends.is_empty() {
             return Ok(());
         }
-        let part = match &mut self.open {
-            Some(part) => part,
-            None => {
-                let name = part_name(self.parts.len());
-                let (path, spool) = (self.directory.join(&name), self.spools.join(name));
-                self.open.insert(PartWriter::create(path, spool, self.tokenizer.vocab_size)?)
-            }
+        let part = if let Some(part) = &mut self.open {
+            part
+        } else {
+            let name = part_name(self.parts.len());
+            let (path, spool) = (self.directory.join(&name), self.spools.join(name));
+            self.open.insert(PartWriter::create(path, spool, self.tokenizer.vocab_size)?)
         };
         part.push(ids, base, ends)
     }

@@ -84,33 +84,30 @@ impl Journal {
     pub fn resume(&mut self, directory: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
         let path = self.path();
         let mut note = None;
-        match read(&path)? {
-            Some(text) => {
-                let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
-                if found.replaced() == 0 {
-                    // So far the text was valid, so both rules give the same.
-                    if let Some(settings) = found.settings.as_object_mut() {
-                        settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
-                    }
-                }
-                check_same(directory, false, &self.differences(&found.tokenizer, &found.settings, found.version))?;
-                let whole = found.parts.iter().take_while(|p| TokenStore::has_part(directory, &p.part, vocab_size));
-                self.parts = whole.cloned().collect();
-                let reached = self.position().file + 1;
-                let streams = files.iter().take(reached).any(|f| !f.is_seekable());
-                if streams || found.inputs.iter().take(reached).any(|r| r.bytes.is_none()) {
-                    self.parts.clear();
-                    note = Some(
-                        "started over, because an earlier command was stopped, and standard input and pipes cannot be \
-                         read again"
-                            .into(),
-                    );
-                } else {
-                    let other = self.other_inputs_before(&found.inputs, self.position());
-                    check_same(directory, false, other.as_slice())?;
+        if let Some(text) = read(&path)? {
+            let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
+            if found.replaced() == 0 {
+                // So far the text was valid, so both rules give the same.
+                if let Some(settings) = found.settings.as_object_mut() {
+                    settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
                 }
             }
-            None => {}
+            check_same(directory, false, &self.differences(&found.tokenizer, &found.settings, found.version))?;
+            let whole = found.parts.iter().take_while(|p| TokenStore::has_part(directory, &p.part, vocab_size));
+            self.parts = whole.cloned().collect();
+            let reached = self.position().file + 1;
+            let streams = files.iter().take(reached).any(|f| !f.is_seekable());
+            if streams || found.inputs.iter().take(reached).any(|r| r.bytes.is_none()) {
+                self.parts.clear();
+                note = Some(
+                    "started over, because an earlier command was stopped, and standard input and pipes cannot be \
+                     read again"
+                        .into(),
+                );
+            } else {
+                let other = self.other_inputs_before(&found.inputs, self.position());
+                check_same(directory, false, other.as_slice())?;
+            }
         }
         TokenStore::remove_parts(directory, self.parts.len())?;
         Ok(note)

@@ -43,7 +43,7 @@ pub(super) fn open(address: &Address, env: &Environment) -> Result<Store, Failur
         ));
     }
     let plain = emulator || get(Key::Endpoint).is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let builder = MicrosoftAzureBuilder::new().with_client_options(transport::options(!plain));
+    let builder = MicrosoftAzureBuilder::new().with_client_options(transport::options(plain, !emulator));
     let mut builder = builder.with_retry(transport::retries());
     for (key, value) in &settings {
         builder = builder.with_config(*key, value);
@@ -136,7 +136,7 @@ fn has_program(paths: &std::ffi::OsStr, name: &str) -> bool {
 
 /// Whether this is a machine of Azure's with an identity. Anywhere else the answer takes no longer than [`PROBE`].
 fn machine_has_identity() -> bool {
-    let options = transport::options(false).with_connect_timeout(PROBE).with_timeout(IDENTITY);
+    let options = transport::options(true, false).with_connect_timeout(PROBE).with_timeout(IDENTITY);
     let Ok(client) = ReqwestConnector::default().connect(&options) else { return false };
     let url = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2019-08-01\
                &resource=https%3A%2F%2Fstorage.azure.com";

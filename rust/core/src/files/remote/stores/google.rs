@@ -38,7 +38,11 @@ pub(super) fn open(bucket: &str, env: &Environment) -> Result<Store, Failure> {
         format!("{scheme}{}", host.trim_end_matches('/'))
     });
     let server = server.as_deref().or_else(|| env.get("GOOGLE_BASE_URL")).unwrap_or(SERVER);
-    let options = transport::options(!server.starts_with("http://"));
+    let source = source(env);
+    let plain = server.starts_with("http://");
+    // Other credentials are exchanged for a token at another server.
+    let one_server = matches!(source, Source::Nowhere | Source::Token(_));
+    let options = transport::options(plain, !(plain && one_server));
     let builder =
         GoogleCloudStorageBuilder::new().with_client_options(options.clone()).with_retry(transport::retries());
     let mut builder = builder.with_base_url(server);
@@ -48,7 +52,6 @@ pub(super) fn open(bucket: &str, env: &Environment) -> Result<Store, Failure> {
             Ok(key) => builder = builder.with_config(key, value),
         }
     }
-    let source = source(env);
     let anonymous = match &source {
         Source::Nowhere => true,
         Source::Machine => !machine_has_account(env),
@@ -121,7 +124,7 @@ fn usable(path: &Path) -> Result<String, Failure> {
 fn machine_has_account(env: &Environment) -> bool {
     // The address needs no name server, which may be slow to say that it does not know the name.
     let host = env.first(&["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"]).unwrap_or("169.254.169.254");
-    let options = transport::options(false).with_connect_timeout(PROBE).with_timeout(PROBE);
+    let options = transport::options(true, false).with_connect_timeout(PROBE).with_timeout(PROBE);
     let Ok(client) = ReqwestConnector::default().connect(&options) else { return false };
     let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/email");
     let Ok(mut request) = transport::request(Method::GET, &url) else { return false };

@@ -25,7 +25,7 @@ pub(super) struct Program {
     pub words: Vec<String>,
     /// Why it is run: `"credential_process of the profile dev"`.
     pub origin: String,
-    /// What to do if the program does not exist.
+    /// What to do if that fails.
     pub advice: String,
 }
 
@@ -99,8 +99,10 @@ fn run(program: &Program) -> Result<Held, Failure> {
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it printed no reason");
-        return Err(refused(format!("{origin} failed: {said}")));
+        let mut lines = said.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        // A program may print its usage after the reason.
+        let reason = lines.clone().find(|line| line.to_ascii_lowercase().contains("error")).or_else(|| lines.next());
+        return Err(refused(format!("{origin} failed: {}{advice}", reason.unwrap_or("it printed no reason"))));
     }
     parse(&output.stdout).map_err(|reason| refused(format!("{origin}: {reason}")))
 }
@@ -175,7 +177,7 @@ mod tests {
     fn failures_are_explained_without_the_command() {
         let error =
             get(&Renewed::new(program("echo --token abc >/dev/null; echo 'log in first' >&2; exit 3"))).unwrap_err();
-        assert_eq!(error.reason, "credential_process of the profile dev failed: log in first");
+        assert_eq!(error.reason, "credential_process of the profile dev failed: log in first; install it");
         assert_eq!(error.kind, FailureKind::Refused);
         let error =
             get(&Renewed::new(program("echo '{\"Version\": 1, \"AccessKeyId\": \"secret'"))).unwrap_err().reason;

@@ -54,7 +54,9 @@ struct Settings {
 pub(super) fn open(bucket: &str, env: &Environment) -> Result<Store, Failure> {
     let settings = settings(env, &Profile::load(env)?)?;
     let plain = settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let mut options = transport::options(!plain);
+    // Tokens are exchanged at another server.
+    let one_server = matches!(settings.source, Source::Keys { .. } | Source::Program(_) | Source::Nowhere);
+    let mut options = transport::options(plain, !(plain && one_server));
     if let Some(path) = &settings.certificates {
         options = transport::with_certificates(options, path)?;
     }
@@ -212,10 +214,10 @@ fn exported(profile: &Profile, why: &str) -> Program {
     let words = ["aws", "configure", "export-credentials", "--profile", name, "--format", "process"];
     Program {
         words: words.map(str::to_owned).to_vec(),
-        origin: format!("the profile {name} {why}, for which AWS CLI 2 is asked (aws configure export-credentials)"),
+        origin: format!("`aws configure export-credentials` (the profile {name} {why})"),
         advice: format!(
-            "; install it, or run `aws configure export-credentials --profile {name} --format env` where it is \
-             installed, and set the variables that it prints"
+            "; log in with AWS CLI 2, or set the variables that `aws configure export-credentials --profile {name} \
+             --format env` prints"
         ),
     }
 }
@@ -232,7 +234,7 @@ fn metadata_server(env: &Environment) -> Option<String> {
 
 /// Whether this is an instance that has a role. Anywhere else the answer takes no longer than [`PROBE`] for each step.
 fn instance_has_role(server: &str) -> bool {
-    let options = transport::options(false).with_connect_timeout(PROBE).with_timeout(PROBE);
+    let options = transport::options(true, false).with_connect_timeout(PROBE).with_timeout(PROBE);
     let Ok(client) = ReqwestConnector::default().connect(&options) else { return false };
     wait(roles(&client, server)).is_ok_and(|found| found.is_some())
 }

@@ -53,12 +53,13 @@ pub(super) fn retries() -> RetryConfig {
 
 /// Returns the settings of a client. No request has a limit of its whole time, because the line may be slow.
 ///
-/// Without TLS, no certificates are loaded: that takes time, and the system may have none.
-pub(super) fn options(tls: bool) -> ClientOptions {
+/// `plain` allows addresses with http://. If `tls` is false, no address has https://. Then no certificates are loaded:
+/// that takes time, and the system may have none.
+pub(super) fn options(plain: bool, tls: bool) -> ClientOptions {
     ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT)
-        .with_allow_http(!tls)
+        .with_allow_http(plain)
         .with_no_system_certificates(!tls)
 }
 

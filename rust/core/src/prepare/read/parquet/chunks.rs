@@ -23,13 +23,11 @@ pub(super) enum Chunks {
 impl Chunks {
     /// Opens `file`. Waiting for a server ends with an error when `stop` is set.
     pub fn open(file: &InputFile, stop: &Arc<AtomicBool>) -> Result<Self> {
-        Ok(match file.ranges(stop)? {
-            Some(ranges) => Self::Remote(Arc::new(ranges), Arc::default()),
-            None => {
-                let file = File::open(&file.path).map_err(|error| Error::io("cannot read", &file.path, error))?;
-                Self::Local(Arc::new(file))
-            }
-        })
+        if let Some(ranges) = file.ranges(stop)? {
+            return Ok(Self::Remote(Arc::new(ranges), Arc::default()));
+        }
+        let file = File::open(&file.path).map_err(|error| Error::io("cannot read", &file.path, error))?;
+        Ok(Self::Local(Arc::new(file)))
     }
 
     /// Returns why a request failed, if one did. The data is then not damaged.
