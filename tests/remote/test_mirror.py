@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -276,3 +277,31 @@ def test_a_signal_waits_for_the_copy(material: Material, tmp_path: Path, remote:
     (step,) = steps(run)
     assert mirrored(remote) == [step]
     assert checkpoint(run, step).exists()
+
+
+def test_the_chief_of_several_workers_fetches_for_all(material: Material, tmp_path: Path, remote: Place) -> None:
+    given = {"num_train_steps": 8, "keep_checkpoint_max": 1, "micro_batch_size": 2}
+
+    def train(run: Path, **changes: Any) -> list[str]:
+        return [finish(process) for process in start_workers(arguments(material, run, **given, **changes))]
+
+    train(tmp_path / "whole")
+    processes = start_workers(arguments(material, tmp_path / "one", **given, mirror_dir=remote.path))
+    assert wait_for(processes[0], lambda: mirrored(remote) != [], 0.02)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    said = train(tmp_path / "two", mirror_dir=remote.path)
+    assert "albert-fast: fetching step-0000000" in said[0]
+    assert "fetching" not in said[1]
+    assert_same(weights(tmp_path / "two"), weights(tmp_path / "whole"))
+    assert_equal(remote, tmp_path / "two")
+
+
+def start_workers(words: list[str]) -> list[subprocess.Popen[str]]:
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
+    return [start(words, TF_CONFIG=json.dumps(task)) for task in tasks]
