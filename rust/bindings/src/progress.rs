@@ -38,11 +38,6 @@ impl Progress for Sender {
     }
 }
 
-/// A function for [`Python::attach`], which needs one for any lifetime.
-pub fn check_signals(py: Python<'_>) -> PyResult<()> {
-    py.check_signals()
-}
-
 /// Runs `work` on a pool of `num_threads` without the GIL. Calls `callback(stage, unit, done, total)` from the calling
 /// thread.
 ///
