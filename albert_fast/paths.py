@@ -27,8 +27,9 @@ class RemotePath(type(Path())):  # type: ignore[misc]
     """
 
     def __str__(self) -> str:
-        scheme, _, rest = super().__str__().partition(":/")
-        return f"{scheme}://{rest.lstrip('/')}"
+        text = super().__str__()
+        scheme, found, rest = text.partition(":/")
+        return f"{scheme}://{rest.lstrip('/')}" if found else text  # above the bucket
 
     def __fspath__(self) -> str:
         return str(self)

@@ -36,6 +36,9 @@ SPIECE, SPIECE_RULES = "spiece.model", "spiece.config.json"
 VOCABULARY, VOCABULARY_RULES = "vocab.txt", "tokenizer_config.json"
 """The tokenizer, if it is a WordPiece vocabulary, and its text rules."""
 
+MIRRORED = (OPTIONS, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES, METRICS, FACTS, REPORT)
+"""What a mirror has besides checkpoints and TensorBoard's events: see `trainer.run.mirror`."""
+
 FIRST = frozenset({LOCK, f".{OPTIONS}.tmp", COMPILED})
 """What a run may leave at its very beginning, before its options are written."""
 

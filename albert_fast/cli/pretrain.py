@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
     from trainer.run.data import Data
     from trainer.run.loop import Outcome
+    from trainer.run.mirror import Mirror
 
 
 @command(Pretrain)
@@ -66,6 +67,8 @@ def run(options: Pretrain) -> "Outcome":
         rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
         raise option_error("batch_size", rule, options.batch_size)
     run_folder.check(directory)
+    if options.mirror_dir is not None:
+        run_folder.check_mirror(directory, options.mirror_dir)
     if options.overwrite and options.init_checkpoint is not None:
         run_folder.check_kept(directory, options.init_checkpoint)
     training = _training_data(options, options.batch_size // workers)
@@ -128,6 +131,7 @@ def _train(
             cache.divert if cache else lambda: False,
             lambda start: _fit_start(options, start, training),
             in_flags,
+            _mirror(options),
         )
         try:
             outcome = pretrain(job, devices, warn)
@@ -145,6 +149,14 @@ def _train(
     else:
         raise Stopped(f"saved after step {outcome.steps:,}: {again}")
     return outcome
+
+
+def _mirror(options: Pretrain) -> "Mirror | None":
+    from trainer.run.mirror import Mirror
+
+    if options.mirror_dir is None:
+        return None
+    return Mirror(options.output_dir, options.mirror_dir, options.keep_checkpoint_max, info)
 
 
 def _compile_cache(options: Pretrain) -> CompileCache | None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albert_fast.cli.common import CommandError, UsageError, make_output_dir, write_config
+from albert_fast.cli.common import CommandError, UsageError, check_output_dir, make_output_dir, write_config
 from albert_fast.files import inside, resolved
 from albert_fast.options import Pretrain
+from albert_fast.paths import RemotePath
 from trainer.folder import CHECKPOINTS, COMPILED, FIRST, is_run, write_model
 
 if TYPE_CHECKING:
@@ -35,9 +36,22 @@ def made(directory: Path) -> Iterator[None]:
 
 
 def check(directory: Path) -> None:
-    """Refuses a directory that contains something else."""
+    """Refuses a directory that contains something else, or is remote."""
+    if isinstance(directory, RemotePath):
+        raise UsageError(
+            f"--output-dir must be a local directory, got {directory}; pass it as --mirror-dir to have a copy there"
+        )
     if directory.is_dir() and not is_run(directory) and any(path.name not in FIRST for path in directory.iterdir()):
         raise CommandError(f"{directory} is not empty, and is not a run of pretrain; pass another --output-dir")
+
+
+def check_mirror(directory: Path, mirror: Path) -> None:
+    """Refuses a mirror that overlaps the run."""
+    if isinstance(mirror, RemotePath):
+        return
+    if inside(mirror, directory) or inside(directory, mirror):
+        raise UsageError(f"--mirror-dir and --output-dir must be separate directories, got {mirror} and {directory}")
+    check_output_dir(mirror)
 
 
 def check_kept(directory: Path, init_checkpoint: Path) -> None:

@@ -247,6 +247,13 @@ class Pretrain(
         high=65_536,
         shown="512; with --records, that of the records",
     )
+    mirror_dir: Path | None = option(
+        None,
+        "Copy the run to this directory at each checkpoint, local or remote (s3://, gs://, az://). If --output-dir has "
+        "no checkpoint, or an older one, the run resumes from the newest one of this directory.",
+        CHECKPOINTS,
+        metavar="DIR",
+    )
     compile_cache: str | None = option(
         None,
         "Directory for compiled programs, so that a restart need not compile again. none stores no programs.",

@@ -169,10 +169,10 @@ def test_exit_codes_are_true(command: Command) -> None:
 def test_variables_of_the_environment_are_in_the_code() -> None:
     named = re.findall(r"^\| `([A-Z_]+)` \|", page("exit-codes"), re.MULTILINE)
     assert len(named) >= 7
-    code = "".join(
-        path.read_text(encoding="utf-8") for part in ("albert_fast", "trainer") for path in (ROOT / part).rglob("*.py")
-    )
-    # These two are read by the standard library, and TMPDIR by the compiled part too.
+    sources = [path for part in ("albert_fast", "trainer") for path in (ROOT / part).rglob("*.py")]
+    sources += (ROOT / "rust" / "core" / "src").rglob("*.rs")
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    # These two are read by standard libraries.
     for name in set(named) - {"COLUMNS", "TMPDIR"}:
         assert f'"{name}"' in code, name
 

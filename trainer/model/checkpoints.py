@@ -230,6 +230,11 @@ def listing(directory: Path) -> list[Path]:
     return sorted(found, key=step_of, reverse=True)
 
 
+def is_name(name: str) -> bool:
+    """Tell whether this is the name of a checkpoint's directory."""
+    return _NAME.fullmatch(name) is not None
+
+
 def step_of(path: Path) -> int:
     """Return the step in a checkpoint's name."""
     match = _NAME.fullmatch(path.name)

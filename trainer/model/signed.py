@@ -22,9 +22,15 @@ def digest(content: dict[str, Any]) -> str:
 
 def checked(path: Path) -> dict[str, Any] | None:
     """Return the content that `signed` wrote to the file, or None if the file holds anything else."""
+    return parsed(path.read_bytes())
+
+
+def parsed(data: bytes) -> dict[str, Any] | None:
+    """Return the content that `signed` returned as `data`, or None if this is anything else."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(data)
         given = content.pop("sha256")
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
-    return content if given == digest(content) else None
+    found: dict[str, Any] = content
+    return found if given == digest(found) else None

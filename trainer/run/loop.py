@@ -114,6 +114,8 @@ class Run(NamedTuple):
     listener: Listener
     stop_caching: Callable[[], bool] = lambda: False
     """Stops writing compiled programs to disk after that failed. Returns false if that is not possible."""
+    mirror: Callable[[], None] = lambda: None
+    """Called by the chief when a checkpoint is complete, and again when it is evaluated and old ones are gone."""
 
 
 def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
@@ -289,6 +291,7 @@ def _save(run: Run, step: int, stops: Stops) -> float:
     evaluate(run, step, _write(run, step) if run.hardware.chief else None, stops)
     if run.hardware.chief:
         checkpoints.prune(run.directory, run.options.keep_checkpoint_max)
+        run.mirror()
     return time.perf_counter() - began
 
 
@@ -304,6 +307,7 @@ def _write(run: Run, step: int) -> checkpoints.Checkpoint:
         files=run.files,
     )
     run.listener.say(f"wrote checkpoint {saved.path}")
+    run.mirror()
     return saved
 
 

@@ -38,20 +38,21 @@ from trainer.report.live import Live
 from trainer.report.report import write_report
 from trainer.report.tensorboard import TensorBoard
 from trainer.run import data, expectation, memory, packing, resume
-from trainer.run.aside import aside
 from trainer.run.evaluation import Evaluator
 from trainer.run.feed import Packer
 from trainer.run.hardware import Hardware, environment
-from trainer.run.loop import Listener, Outcome, Run, device_errors, evaluate, train
+from trainer.run.loop import Listener, Outcome, Run, evaluate, train
 from trainer.run.packing import Width
 from trainer.run.step import Replica
 from trainer.run.stops import Stops
+from trainer.run.together import check_same_step, sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from trainer.model.config import ModelConfig
+    from trainer.run.mirror import Mirror
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
@@ -94,6 +95,8 @@ class Job(NamedTuple):
     """
     translate: Callable[[str], str] = str
     """Called with each message to show, which names options as in Python. Returns it in the words of the user."""
+    mirror: Mirror | None = None
+    """The copy of the run in another place."""
 
 
 class Resolved(NamedTuple):
@@ -122,9 +125,14 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         AlbertFastError: the data cannot be read.
     """
     directory = job.directory / run_folder.CHECKPOINTS
+    mirror = job.mirror if hardware.chief else None
     with _locked(job.directory, hardware, warn):
-        found = checkpoints.newest(directory, warn) if job.resumes else None
         facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
+        if mirror is not None and job.resumes:
+            mirror.restore(facts, warn)
+        if job.mirror is not None and hardware.workers > 1:
+            sums(hardware, 0.0)  # which waits until the chief has fetched the checkpoint
+        found = checkpoints.newest(directory, warn) if job.resumes else None
         before: Mapping[str, Any] = {}
         if found is not None:
             before = found.facts
@@ -143,13 +151,16 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             evaluator = Evaluator(
                 models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
             )
-        _check_same_step(hardware, start)
+        check_same_step(hardware, start)
         # Must come last: `overwrite` deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
         with _shown(job, hardware, start) as (listener, hours):
             for line in origin:
                 listener.say(line)
+            if mirror is not None:
+                mirror.say = listener.say
+                mirror.begin(over=not job.resumes)
             expected = _expect(job, hardware, resolved)
             _announce(job, hardware, resolved, expected, start, listener, warn)
             run = Run(
@@ -168,6 +179,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 evaluator=evaluator,
                 listener=listener,
                 stop_caching=job.stop_caching,
+                mirror=mirror.copy if mirror is not None else lambda: None,
             )
             described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
@@ -187,9 +199,14 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                     # A user who asked twice does not want to wait for figures.
                     if isinstance(error, Exception):
                         _report(job, hardware, lambda _: None)
+                        if mirror is not None:
+                            with contextlib.suppress(TrainerError):
+                                mirror.finish()
                     raise
             _write_run(job, hardware, described, outcome)
             _report(job, hardware, warn)
+            if mirror is not None:
+                mirror.finish()
     return outcome
 
 
@@ -359,29 +376,6 @@ def _schedule(options: Options) -> Schedule:
         options.poly_power,
         options.start_warmup_step,
     )
-
-
-def _check_same_step(hardware: Hardware, start: int) -> None:
-    """Raise a TrainerError if workers would start from different steps."""
-    if hardware.workers == 1:
-        return
-
-    def spread() -> tf.Tensor:
-        step = tf.constant([start, start * start], tf.float64)
-        return tf.distribute.get_replica_context().all_reduce("sum", step)
-
-    # If another worker refuses to start, it prints the reason itself. Here, only its loss is seen.
-    with device_errors("before the first step", hardware, "with only the model in memory"):
-        # Aside, so that Ctrl-C works while the other workers are waited for.
-        [found] = aside([lambda: hardware.strategy.run(tf.function(spread, autograph=False))])
-        total, squares = hardware.strategy.experimental_local_results(found)[0].numpy().tolist()
-    if round(squares * hardware.replicas) != round(total * total):
-        raise TrainerError(
-            f"`output_dir` must be a directory that all workers share: worker {hardware.worker} starts from step "
-            f"{start:,}, and another one does not",
-            kind="option",
-            option="output_dir",
-        )
 
 
 # --- what the user sees -----------------------------------------------------------------------------------------------

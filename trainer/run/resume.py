@@ -46,16 +46,24 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
     Raises:
         TrainerError: something differs. The message names the first difference and what to pass.
     """
-    run = found.path.parent.parent
-    _check_vocabulary(run, found.facts, now)
+    check_facts(found.path.parent.parent, found.facts, now)
+
+
+def check_facts(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to resume the run in `run` unless what it was started with, `before`, is what it is started with now.
+
+    Raises:
+        TrainerError: something differs. The message names the first difference and what to pass.
+    """
+    _check_vocabulary(run, before, now)
     # The data come last, because a different seed already changes the number of instances.
     for part, explain in (("model", _model), ("options", _option), ("data", _data)):
-        then_all, now_all = found.facts.get(part, {}), now[part]
+        then_all, now_all = before.get(part, {}), now[part]
         for name in dict.fromkeys([*then_all, *now_all]):
             if then_all.get(name) != now_all.get(name):
                 option = "model" if part == "model" else None if name in FOUND else name
                 raise _error(run, explain(run, name, then_all, now_all), option)
-    then, other = found.facts.get("tokenizer", {}), now["tokenizer"]
+    then, other = before.get("tokenizer", {}), now["tokenizer"]
     if tokenizer_match.compare_descriptions(then, other) == "other":
         raise _error(
             run,

@@ -18,7 +18,7 @@ use crate::{Error, Progress, Result};
 /// The most files that are fetched at the same time.
 const FILES: usize = 8;
 /// The most bytes that a reader of one file requests ahead.
-const AHEAD: u64 = 32 << 20;
+const AHEAD: u64 = 40 << 20;
 /// The most bytes that all readers together request ahead.
 const MEMORY: u64 = 2 * AHEAD;
 /// How long to wait for the other threads after one has failed.
