@@ -8,7 +8,7 @@ import json
 import lzma
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import parquet_file
 import pytest
@@ -17,6 +17,8 @@ from remote_sites import BucketSite, LocalSite, Site, comparable, digest
 from albert_fast import AlbertFastError, Tokenizer, prepare_text, tokenize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Command
     from web_server import WebServer
 
@@ -175,7 +177,7 @@ def large() -> bytes:
 def packed(large: bytes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     directory = tmp_path_factory.mktemp("packed")
     (directory / "a.txt").write_bytes(large)
-    settings = {"documents": "blank-line", "language": "en", "sentences": False, "repair": False}
+    settings: dict[str, Any] = {"documents": "blank-line", "language": "en", "sentences": False, "repair": False}
     prepare_text(directory / "a.txt", directory / "a.txt.zst", **settings)
     half = large.index(b"\n\n", len(large) // 2) + 2
     return {
@@ -237,14 +239,15 @@ class TestFormats:
         texts = [one.replace("\n", " ") for one in large.decode().split("\n\n")[:-1]]
         golden = Path(__file__).parents[1] / "golden" / "raw"
         lines = "".join(json.dumps({"id": number, "body": text}) + "\n" for number, text in enumerate(texts)).encode()
-        body = {
+        kinds: dict[str, Callable[[], bytes]] = {
             "jsonl": lambda: lines,
             "jsonl.gz": lambda: gzip.compress(lines, 1),
             "parquet": (golden / "rows.parquet").read_bytes,
             "arrow": (golden / "rows.arrow").read_bytes,
             # Most of the file is a column that need not be read.
             "wide.parquet": lambda: parquet_file.write({"junk": [text * 3 for text in texts], "body": texts}, rows=500),
-        }[kind]()
+        }
+        body = kinds[kind]()
         names = [f"data/train-{number}.{kind}" for number in range(2)]
         for place in (site, local):
             place.put(dict.fromkeys(names, body))

@@ -163,7 +163,12 @@ def test_ctrl_c_while_a_server_does_not_answer(
         ],
     }[name]
     reached = threading.Event()
-    proxy.fault(Fault(before=lambda: (reached.set(), proxy.wait(10 * DEADLINE))), **HANGS[hang], times=None)
+
+    def wait() -> None:
+        reached.set()
+        proxy.wait(10 * DEADLINE)
+
+    proxy.fault(Fault(before=wait), **HANGS[hang], times=None)
     environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.endpoint}
     process = subprocess.Popen(
         [sys.executable, "-m", "albert_fast", *words],
