@@ -114,7 +114,7 @@ class TestReading:
         fault: str,
     ) -> None:
         remote.put({"in/a.txt": text, "in/b.txt": text, "spiece.model": model.read_bytes()})
-        where = {
+        where: dict[str, dict[str, Any]] = {
             "HEAD": {"method": "HEAD", "path": "in/a.txt"},
             "list": {"query": "list-type"},
             "small": {"method": "GET", "path": "spiece.model"},
@@ -232,7 +232,7 @@ class Restart:
 
 WRITING = ["503", "500", "502 of a proxy", "429", "no answer", "late", "cut request"]
 """Faults of a request that writes."""
-REQUESTS: dict[str, dict[str, str]] = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "whole": {"method": "PUT", "path": "out/small.txt"},
     "begin": {"method": "POST", "query": "uploads"},
     "part": {"method": "PUT", "query": "partNumber=1"},
@@ -320,7 +320,7 @@ class TestWriting:
         assert remote.files() == {}
         behind.heal()
         assert command(*words, *PREPARE.split()).code == 0
-        assert sorted(remote.files("out"))[0] == "corpus-00000-of-00004.txt"
+        assert min(remote.files("out")) == "corpus-00000-of-00004.txt"
 
     @pytest.mark.parametrize("request_", ["part", "complete"])
     def test_the_server_restarts(
@@ -413,7 +413,7 @@ class TestRefusals:
 
         return refused
 
-    def commands(self, remote: BucketSite, local: LocalSite) -> dict[str, tuple[list[str], list[str]]]:
+    def commands(self, remote: BucketSite, local: LocalSite) -> dict[str, list[list[str]]]:
         """By the path that cannot be used: commands that read it, and commands that write below it."""
         tokenizer = ["--tokenizer", local.path("spiece.model")]
         return {
