@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Fault
@@ -34,7 +34,7 @@ def read(path: str) -> bytes:
 
 
 def prepare(path: str, output: str) -> int:
-    settings = {"language": "en", "documents": "blank-line", "dedup_documents": False}
+    settings: dict[str, Any] = {"language": "en", "documents": "blank-line", "dedup_documents": False}
     made = prepare_text(path, output, overwrite=True, **settings)
     return int(made["documents"])
 
@@ -110,7 +110,7 @@ def test_other_threads_run_while_one_waits(
             assert pool.submit(make).result(DEADLINE).vocab_size > 0
 
 
-HANGS: dict[str, dict[str, str]] = {
+HANGS: dict[str, dict[str, Any]] = {
     "the size": {"method": "HEAD"},
     "the list": {"method": "GET", "query": "list-type"},
     "the text": {"method": "GET", "path": "text.txt"},
@@ -164,11 +164,11 @@ def test_ctrl_c_while_a_server_does_not_answer(
     }[name]
     reached = threading.Event()
 
-    def wait() -> None:
+    def silence() -> None:
         reached.set()
         proxy.wait(10 * DEADLINE)
 
-    proxy.fault(Fault(before=wait), **HANGS[hang], times=None)
+    proxy.fault(Fault(before=silence), **HANGS[hang], times=None)
     environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.endpoint}
     process = subprocess.Popen(
         [sys.executable, "-m", "albert_fast", *words],
@@ -187,6 +187,7 @@ def test_ctrl_c_while_a_server_does_not_answer(
         _, said = process.communicate(timeout=15)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 130, said
     assert said.splitlines()[-1].startswith("albert-fast: stopped"), said
     assert "Traceback" not in said
