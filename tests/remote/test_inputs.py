@@ -17,8 +17,6 @@ from remote_sites import BucketSite, LocalSite, Site, comparable, digest
 from albert_fast import AlbertFastError, Tokenizer, prepare_text, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import Command
     from web_server import WebServer
 
