@@ -68,7 +68,7 @@ def test_the_core_names_no_flags() -> None:
     flags = {name.replace("_", "-") for stage in STAGES.values() for name in parameters(stage)}
     for path in [*ROOT.glob("rust/core/src/**/*.rs"), *ROOT.glob("rust/bindings/src/*.rs")]:
         for line in path.read_text(encoding="utf-8").splitlines():
-            if not line.strip().startswith("//"):
+            if not line.strip().startswith("//") and '"aws", "configure"' not in line:  # Amazon's own program
                 assert not {found[1] for found in ours.finditer(line)} & flags, f"{path}: {line.strip()}"
 
 
