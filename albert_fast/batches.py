@@ -20,6 +20,7 @@ from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
 from albert_fast.options import CacheOptions, StreamOptions
 from albert_fast.options.base import documented
+from albert_fast.paths import is_remote
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
@@ -372,6 +373,8 @@ class RecordReader(BatchSource):
         if masker is not None:
             _checks.instance("masker", masker, Masker, "an albert_fast.Masker")
         cache = CacheOptions.pick(locals())
+        if index_dir is not None and is_remote(index_dir):
+            raise option_error("index_dir", "a local directory", str(index_dir))
         found = find_files(_paths(files))
         if not _checks.flag("allow_other_tokenizer", allow_other_tokenizer):
             tokenizer_match.check_masker(found, masker if remask else None)

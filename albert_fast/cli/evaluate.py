@@ -8,7 +8,7 @@ from typing import Any
 
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, plain, warn
-from albert_fast.cli.fetching import fetching
+from albert_fast.cli.fetching import fetching, refuse_remote
 from albert_fast.cli.model_tokenizer import check_data
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.training import require_tensorflow, start_tensorflow
@@ -75,6 +75,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     Raises:
         CommandError, AlbertFastError: inputs do not match, or cannot be read.
     """
+    refuse_remote(checkpoint=options.checkpoint, cache_dir=options.cache_dir)
     checkpoint, precision, allow_other = options.checkpoint, options.precision, options.allow_other_tokenizer
     start_tensorflow()
     from trainer.exchange import initial

@@ -5,10 +5,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from albert_fast.cli.common import interruptible
+from albert_fast.cli.common import UsageError, interruptible
 from albert_fast.cli.progress import Progress
-from albert_fast.options import CacheOptions
+from albert_fast.options import CacheOptions, flag
 from albert_fast.paths import is_remote
+
+
+def refuse_remote(**paths: Path | str | None) -> None:
+    """Refuses remote paths for options that need local ones, by the names of the options."""
+    for name, path in paths.items():
+        if path is not None and is_remote(path):
+            raise UsageError(f"{flag(name)} must be a local path, got {path}")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from albert_fast._native import store_tokenizer
 from albert_fast.cli import run_folder
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, Stopped, UsageError, check_output_dir, info, warn
-from albert_fast.cli.fetching import fetching
+from albert_fast.cli.fetching import fetching, refuse_remote
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.model_tokenizer import check_data, extended
 from albert_fast.cli.tokenizer_file import warn_of_boundary
@@ -67,6 +67,12 @@ def run(options: Pretrain) -> "Outcome":
         rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
         raise option_error("batch_size", rule, options.batch_size)
     run_folder.check(directory)
+    refuse_remote(
+        init_checkpoint=options.init_checkpoint,
+        index_dir=options.index_dir,
+        compile_cache=options.compile_cache,
+        cache_dir=options.cache_dir,
+    )
     if options.mirror_dir is not None:
         run_folder.check_mirror(directory, options.mirror_dir)
     if options.overwrite and options.init_checkpoint is not None:

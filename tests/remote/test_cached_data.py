@@ -278,5 +278,12 @@ class TestCommands:
         assert (described["data"]["path"], described["data"]["eval_records"]) == (tokens, f"{held_out}/*.tfrecord")
         options = (tmp_path / "remote" / "pretrain.config.json").read_text()
         assert json.loads(options)["pretrain"]["tokens"] == tokens
+        figures = []
+        for records in (material.held_out, held_out):
+            words = ["evaluate", "--checkpoint", str(tmp_path / "local"), "--records", str(records), "--no-jit"]
+            lines = trainer_runs.finish(trainer_runs.start(words)).splitlines()
+            figures.append([line for line in lines if line.startswith(("masked_lm", "sentence_order"))])
+        assert figures[0] == figures[1]
+        assert len(figures[0]) == 4
         # A run may go on with the same data elsewhere.
         train(tmp_path / "remote", tokens=material.store, eval_records=material.held_out)

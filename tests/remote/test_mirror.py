@@ -234,6 +234,9 @@ def test_paths_that_cannot_be(material: Material, tmp_path: Path, command: Comma
     told = command(*arguments(material, Path("run"), output_dir="s3://bucket/run"))
     assert told.code == 2
     assert told.error.startswith("--output-dir must be a local directory, got s3://bucket/run; ")
+    for name in ("init-checkpoint", "index-dir", "compile-cache", "cache-dir"):
+        told = command(*arguments(material, run, records=material.records), f"--{name}", "s3://bucket/a")
+        assert (told.code, told.error) == (2, f"--{name} must be a local path, got s3://bucket/a")
     told = command(*arguments(material, run, mirror_dir="https://127.0.0.1:1/run"))
     assert told.code == 1
     assert not run.exists()

@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 
 use self::locks::{Access, Lock, lock};
 use super::atomic;
-use super::remote::Address;
+use super::remote::{Address, is_remote, public};
 use super::scratch;
 use crate::error::without_number;
 use crate::{Error, Progress, Result};
@@ -89,6 +89,9 @@ impl Cache {
     /// Returns the absolute path of the directory, which may not exist yet.
     fn root(&self) -> Result<PathBuf> {
         let directory = self.directory.clone().map_or_else(scratch::cache, Ok)?;
+        if is_remote(&directory) {
+            return Err(Error::rule("cache_dir", "a local directory", public(&directory).display()));
+        }
         std::path::absolute(&directory).map_err(|source| Error::io("cannot read", &directory, source))
     }
 

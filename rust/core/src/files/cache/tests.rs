@@ -178,6 +178,14 @@ fn a_cache_that_cannot_be_written_is_named() {
     );
 }
 
+#[test]
+fn the_cache_is_local() {
+    let (server, remote) = (WebServer::start(), Cache { directory: Some("s3://bucket/cache".into()), size: None });
+    let wanted = publish(&server, "one", &[("a", noise(1, 100))]);
+    let error = remote.fetch(&wanted, &mut NoProgress).unwrap_err().to_string();
+    assert_eq!(error, "cache_dir must be a local directory, got s3://bucket/cache");
+}
+
 struct StopWhen<F>(F, Arc<AtomicBool>);
 
 impl<F: FnMut(u64, u64) -> bool + Send> Progress for StopWhen<F> {
