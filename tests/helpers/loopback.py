@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import http.client
 import http.server
@@ -107,7 +108,7 @@ class Reply(NamedTuple):
     """Called when the body has gone out, or will not."""
 
 
-class Loopback:
+class Loopback(abc.ABC):
     """The server; a context manager that starts and stops it. Subclasses say what it answers."""
 
     def __init__(self) -> None:
@@ -193,8 +194,9 @@ class Loopback:
                 return rule.fault
         return Fault()
 
+    @abc.abstractmethod
     def answer(self, request: Request, fault: Fault, body: Body) -> Reply:
-        raise NotImplementedError
+        """Returns the answer to a request."""
 
 
 class Body:

@@ -43,9 +43,17 @@ pub(super) struct Found {
 
 /// Returns what `directory` holds of the records that `header` describes, or `None` if it holds no records.
 pub(super) fn find(directory: &Path, header: &Header) -> Result<Option<Found>> {
-    let (there, lines, dataset) = if let Some(dataset) = read_dataset(directory)? {
+    let (mut dataset, mut journal) = (read_dataset(directory)?, None);
+    if dataset.is_none() {
+        journal = read_journal(directory)?;
+    }
+    if dataset.is_none() && journal.is_none() {
+        // Another run may have finished between the two looks: it writes the one, and then removes the other.
+        dataset = read_dataset(directory)?;
+    }
+    let (there, lines, dataset) = if let Some(dataset) = dataset {
         (dataset.header(), dataset.shards.clone(), Some(dataset))
-    } else if let Some((there, lines)) = read_journal(directory)? {
+    } else if let Some((there, lines)) = journal {
         (there, lines, None)
     } else if let Some(name) = names(directory)?.into_iter().find(|name| is_shard_name(name)) {
         return Err(Error::exists(
