@@ -124,7 +124,15 @@ HANGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("hang", "name"),
     [
+        ("the size", "prepare-text"),
+        ("the list", "prepare-text"),
+        ("the text", "prepare-text"),
+        ("a whole object", "prepare-text"),
+        ("the text", "train-tokenizer"),
         ("a whole object", "train-tokenizer"),
+        ("the tokenizer", "tokenize"),
+        ("the text", "tokenize"),
+        ("a whole object", "tokenize"),
         ("the text", "make-records"),
         ("a part", "make-records"),
         ("the last answer", "make-records"),

@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use albert_fast_core::Result;
 use albert_fast_core::files::inputs::OnBadUtf8;
+use albert_fast_core::files::remote::is_remote;
 use albert_fast_core::tokens::changes::changes;
 use albert_fast_core::tokens::corpus::{Block, BlockReader, Corpus, MAX_LINE, expand_corpus};
 use albert_fast_core::tokens::tokenizer::TextRules;
+use albert_fast_core::{Error, Result};
 use pyo3::prelude::*;
 
 use crate::error::{internal, to_python};
+use crate::progress::aside;
 use crate::records::{Inputs, any_text, names, on_bad_utf8, to_python_object};
 
 const BLOCK_BYTES: usize = 1 << 20;
@@ -21,7 +23,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Raises AlbertFastError if an input cannot be read or, with on_bad_utf8="error", if a line is not UTF-8.
 #[pyclass(module = "albert_fast._native", frozen)]
 pub struct Lines {
-    inner: Mutex<Reader>,
+    inner: Arc<Mutex<Reader>>,
+    /// An input is remote, so that reading may wait for a server.
+    is_remote: bool,
     /// Notes for the user about the inputs, such as skipped files of a directory.
     #[pyo3(get)]
     notes: Vec<String>,
@@ -36,13 +40,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn next(&mut self) -> Result<Option<String>> {
-        loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Ok(Some(line));
-            }
+    /// Reads on until a line is ready, or to the end.
+    fn fill(&mut self) -> Result<()> {
+        while self.ready.is_empty() {
             if !self.blocks.next_block(&mut self.block)? {
-                return Ok(None);
+                return Ok(());
             }
             for piece in &self.block.pieces {
                 for text in piece.texts(&self.block.data, self.blocks.files(), self.on_bad_utf8) {
@@ -54,6 +56,7 @@ impl Reader {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -65,8 +68,9 @@ impl Reader {
 #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false))]
 pub fn text_changes(py: Python<'_>, inputs: Inputs, lower_case: bool, keep_accents: bool) -> PyResult<Py<PyAny>> {
     let inputs = names(inputs);
-    let found = py.detach(|| Ok(changes(&expand_corpus(&inputs)?.files, TextRules { lower_case, keep_accents })));
-    to_python_object(py, &found.map_err(to_python)?)
+    let rules = TextRules { lower_case, keep_accents };
+    let found = aside(py, move |_| Ok(changes(&expand_corpus(&inputs)?.files, rules)))?;
+    to_python_object(py, &found)
 }
 
 /// Refuses an output inside an input. Otherwise it would be read as input, by this command or the next one.
@@ -81,17 +85,26 @@ pub fn refuse_output_in_input(inputs: Inputs, output: PathBuf) -> PyResult<()> {
 impl Lines {
     #[new]
     #[pyo3(signature = (inputs, *, lower_case=true, keep_accents=false, on_bad_utf8="error", format="auto"))]
-    fn new(inputs: Inputs, lower_case: bool, keep_accents: bool, on_bad_utf8: &str, format: &str) -> PyResult<Self> {
-        let Corpus { files, notes } = expand_corpus(&names(inputs)).map_err(to_python)?;
+    fn new(
+        py: Python<'_>,
+        inputs: Inputs,
+        lower_case: bool,
+        keep_accents: bool,
+        on_bad_utf8: &str,
+        format: &str,
+    ) -> PyResult<Self> {
+        let inputs = names(inputs);
+        let Corpus { files, notes } = aside(py, move |_| expand_corpus(&inputs))?;
         Ok(Self {
             notes,
-            inner: Mutex::new(Reader {
+            is_remote: files.iter().any(|file| is_remote(&file.path)),
+            inner: Arc::new(Mutex::new(Reader {
                 blocks: BlockReader::new(files, BLOCK_BYTES, MAX_LINE, false).taking(any_text(format)?),
                 block: Block::default(),
                 ready: VecDeque::new(),
                 rules: TextRules { lower_case, keep_accents },
                 on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?,
-            }),
+            })),
         })
     }
 
@@ -101,10 +114,23 @@ impl Lines {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
         py.check_signals()?;
-        // Reading may wait for a pipe, and signals arrive on the main thread.
-        py.detach(|| {
-            let mut reader = self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"))?;
-            reader.next().map_err(to_python)
+        let lock = || self.inner.lock().map_err(|_| internal("an earlier call of the reader failed"));
+        // Reading may wait for a pipe or a server, and signals arrive on the main thread.
+        let line = py.detach(|| {
+            let mut reader = lock()?;
+            if reader.ready.is_empty() && !self.is_remote {
+                reader.fill().map_err(to_python)?;
+            }
+            PyResult::Ok(reader.ready.pop_front())
+        })?;
+        if line.is_some() || !self.is_remote {
+            return Ok(line);
+        }
+        let reader = Arc::clone(&self.inner);
+        aside(py, move |_| {
+            let mut reader = reader.lock().map_err(|_| Error::Internal("an earlier call of the reader failed".into()))?;
+            reader.fill()?;
+            Ok(reader.ready.pop_front())
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use albert_fast_core::files::remote::Stopping;
 use albert_fast_core::{Error, Progress, Result};
 use pyo3::prelude::*;
 
@@ -61,18 +62,25 @@ pub fn run<T: Send>(
                 let _ = done.send(outcome);
             });
             let mut raised = None;
+            let mut stopping = None;
             let outcome = loop {
                 match result.recv_timeout(TICK) {
                     Ok(outcome) => break Some(outcome),
                     Err(RecvTimeoutError::Disconnected) => break None,
                     Err(RecvTimeoutError::Timeout) if raised.is_none() => {
-                        raised = Python::attach(|py| tell(py, &shared, callback.as_ref()).err());
+                        raised = Python::attach(|py| {
+                            let signal = py.check_signals();
+                            stopping = signal.is_err().then(Stopping::begin);
+                            signal.and_then(|()| tell(py, &shared, callback.as_ref())).err()
+                        });
                         shared.stop.store(raised.is_some(), Ordering::Relaxed);
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                 }
             };
-            if worker.join().is_err() {
+            let joined = worker.join();
+            drop(stopping);
+            if joined.is_err() {
                 return Err(internal("the work panicked"));
             }
             match (outcome, raised) {
@@ -89,7 +97,7 @@ pub fn run<T: Send>(
                 }
                 (_, Some(raised)) => Err(raised),
                 (Some(outcome), None) => {
-                    Python::attach(|py| tell(py, &shared, callback.as_ref()))?;
+                    Python::attach(|py| py.check_signals().and_then(|()| tell(py, &shared, callback.as_ref())))?;
                     outcome.map_err(to_python)
                 }
                 (None, None) => Err(internal("the work ended without a result")),
@@ -121,6 +129,7 @@ pub fn aside<T: Send + 'static>(
             }
             if let Err(raised) = Python::attach(check_signals) {
                 stop.store(true, Ordering::Relaxed);
+                let _stopping = Stopping::begin();
                 let _ = result.recv_timeout(PATIENCE);
                 return Err(raised);
             }
@@ -134,7 +143,6 @@ pub fn check_signals(py: Python<'_>) -> PyResult<()> {
 }
 
 fn tell(py: Python<'_>, shared: &Shared, callback: Option<&Py<PyAny>>) -> PyResult<()> {
-    py.check_signals()?;
     let latest = shared.latest.lock().ok().and_then(|mut latest| latest.take());
     if let (Some(report), Some(callback)) = (latest, callback) {
         callback.call1(py, report)?;

@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use rayon::prelude::*;
 
 use crate::error::{internal, rule, to_python};
+use crate::progress::aside;
 
 /// The number of word caches that are kept between calls, of 19 MiB each.
 const MAX_STATES: usize = 8;
@@ -131,6 +132,19 @@ fn in_directory(py: Python<'_>, path: PathBuf, kind: &str) -> PyResult<PathBuf> 
     py.import("albert_fast.tokenizers.files")?.getattr(kind)?.call1((path,))?.extract()
 }
 
+/// Runs `work`, which reads `path`. If that is remote, Ctrl-C ends the wait for its server.
+fn reading<T: Send + 'static>(
+    py: Python<'_>,
+    path: &Path,
+    work: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
+) -> PyResult<T> {
+    if !remote::is_remote(path) {
+        return py.detach(|| work(path)).map_err(to_python);
+    }
+    let path = path.to_owned();
+    aside(py, move |_| work(&path))
+}
+
 /// Returns what the files next to a model say, or nothing if the model cannot be read. Opening it reports that.
 fn model_rules(path: &Path) -> Result<Beside, Error> {
     let content = if remote::is_remote(path) { remote::read_all(path)? } else { std::fs::read(path).ok() };
@@ -180,8 +194,8 @@ pub fn text_rules_beside(
     kind: &str,
 ) -> PyResult<(Option<bool>, Option<bool>, Option<PathBuf>)> {
     let beside = match kind {
-        "unigram" => py.detach(|| model_rules(&path)).map_err(to_python)?,
-        "wordpiece" => py.detach(|| beside::of_vocabulary(&path)).map_err(to_python)?,
+        "unigram" => reading(py, &path, model_rules)?,
+        "wordpiece" => reading(py, &path, beside::of_vocabulary)?,
         _ => return Err(rule("kind", "\"unigram\" or \"wordpiece\"", format!("{kind:?}"))),
     };
     let value = |stated: Option<Stated>| stated.map(|stated| stated.value);
@@ -219,14 +233,13 @@ impl PyTokenizer {
         let path = in_directory(py, path, "model")?;
         let rules = match text_rules {
             "albert" => {
-                let rules = if follow_config { py.detach(|| model_rules(&path)) } else { Ok(Beside::default()) };
-                let beside = rules.map_err(to_python)?;
+                let beside = if follow_config { reading(py, &path, model_rules)? } else { Beside::default() };
                 Some(chosen_rules(py, &path, lower_case, keep_accents, &beside)?)
             }
             "none" => None,
             _ => return Err(rule("text_rules", "\"albert\" or \"none\"", format!("{text_rules:?}"))),
         };
-        py.detach(|| Tokenizer::from_model(&path, rules)).map(Self::new).map_err(to_python)
+        reading(py, &path, move |path| Tokenizer::from_model(path, rules)).map(Self::new)
     }
 
     /// Loads a BERT WordPiece vocabulary, or the one in a directory, with one entry per line (FullTokenizer without a
@@ -245,10 +258,9 @@ impl PyTokenizer {
         follow_config: bool,
     ) -> PyResult<Self> {
         let path = in_directory(py, path, "vocabulary")?;
-        let rules = if follow_config { py.detach(|| beside::of_vocabulary(&path)) } else { Ok(Beside::default()) };
-        let beside = rules.map_err(to_python)?;
+        let beside = if follow_config { reading(py, &path, beside::of_vocabulary)? } else { Beside::default() };
         let rules = chosen_rules(py, &path, lower_case, keep_accents, &beside)?;
-        py.detach(|| Tokenizer::from_vocabulary(&path, rules)).map(Self::new).map_err(to_python)
+        reading(py, &path, move |path| Tokenizer::from_vocabulary(path, rules)).map(Self::new)
     }
 
     /// Returns the ids of a text. Raises UnicodeEncodeError if it contains a surrogate.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -87,6 +88,13 @@ impl InputFile {
         let Some(address) = Address::of(&self.path)? else { return Ok(None) };
         let listed = Listed { address, bytes: self.bytes, version: self.version.clone() };
         Ok(Some(Ranges::new(listed.open()?, Arc::clone(stop))))
+    }
+
+    /// Returns the `length` bytes at each of `offsets` of a remote file, or fewer at its end. `None` if the server sends
+    /// the file only as a whole.
+    pub(crate) fn slices(&self, offsets: &[u64], length: u64) -> Result<Option<Vec<Bytes>>> {
+        let Some(address) = Address::of(&self.path)? else { return Ok(None) };
+        Listed { address, bytes: self.bytes, version: self.version.clone() }.open()?.slices(offsets, length)
     }
 
     /// Returns what identifies the file: path, size and a fingerprint of its ends.

@@ -15,12 +15,15 @@ use unicode_normalization::char::canonical_combining_class;
 
 use super::tokenizer::TextRules;
 use crate::files::inputs::InputFile;
+use crate::files::remote::is_remote;
 use crate::files::source::{Meter, Source};
 use crate::{Error, Result};
 
 /// The number of slices to examine, spread evenly over all files, and the bytes of each.
 const SLICES: u64 = 48;
 const SLICE_BYTES: u64 = 16 << 10;
+/// Of remote files, one in so many slices is read, and it is longer by that: each is a request.
+const REMOTE: usize = 4;
 /// The bytes of a compressed file, for each slice that begins in it. They are its beginning.
 const COMPRESSED_BYTES: u64 = 64 << 10;
 /// The most different words to keep for examples.
@@ -88,7 +91,17 @@ struct Counter {
 impl Counter {
     fn file(&mut self, file: &InputFile, offsets: &[u64]) -> Result<()> {
         let source = Source::open(file, None, 0, &Meter::default())?;
-        if source.is_compressed() {
+        let is_plain = !source.is_compressed();
+        let remote: Vec<_> = offsets.iter().copied().step_by(REMOTE).collect();
+        let length = SLICE_BYTES * REMOTE as u64;
+        let slices = if is_plain && is_remote(&file.path) { file.slices(&remote, length)? } else { None };
+        if let Some(slices) = slices {
+            for (offset, bytes) in remote.into_iter().zip(slices) {
+                self.slice(&bytes, offset > 0, bytes.len() as u64 == length);
+            }
+            return Ok(());
+        }
+        if !is_plain || is_remote(&file.path) {
             // Only the beginning can be read without reading all of it.
             let mut bytes = Vec::new();
             let most = COMPRESSED_BYTES * offsets.len().min(16) as u64;

@@ -6,6 +6,7 @@ mod wave;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
@@ -202,6 +203,7 @@ fn tokenize_from<E: Encode>(
         )?,
         replaced: journal.replaced(),
         journal,
+        ends: VecDeque::new(),
     };
     if sink.journal.parts.is_empty() {
         sink.journal.begin()?;
@@ -214,6 +216,8 @@ fn tokenize_from<E: Encode>(
         .taking(options.any_text)
         .starting_at(position);
     if let Err(error) = wave::run(reader, encoder, options, &mut sink, progress) {
+        // The error that ended the run is the one worth reporting.
+        let _ = sink.settle();
         let done = sink.writer.parts().len();
         let StoreSink { writer, journal, .. } = sink;
         drop(writer);
@@ -227,7 +231,7 @@ fn tokenize_from<E: Encode>(
             }
             error => {
                 // Nothing is finished, so nothing should prevent a run with a fixed input or other options.
-                if done == 0 {
+                if done == 0 && journal.is_own() {
                     journal.remove()?;
                 }
                 error
@@ -237,7 +241,8 @@ fn tokenize_from<E: Encode>(
 
     sink.writer.end_document()?;
     sink.close_part(Position::file_start(files.len()), sink.replaced)?;
-    let StoreSink { writer, journal, replaced } = sink;
+    sink.settle()?;
+    let StoreSink { writer, journal, replaced, .. } = sink;
     if writer.parts().is_empty() {
         journal.remove()?;
         return Err(no_documents(&files));
@@ -322,16 +327,33 @@ struct StoreSink {
     writer: StoreWriter,
     journal: Journal,
     replaced: u64,
+    /// Where the parts end that are closed and not in the journal.
+    ends: VecDeque<(Position, u64)>,
 }
 
 impl StoreSink {
     fn close_part(&mut self, next: Position, replaced: u64) -> Result<()> {
-        self.writer.close_part()?;
-        if let Some(part) = self.writer.parts().get(self.journal.parts.len()) {
-            self.journal.parts.push(FinishedPart { part: part.clone(), next, replaced });
-            self.journal.save()?;
+        if self.writer.close_part()? {
+            self.ends.push_back((next, replaced));
         }
-        Ok(())
+        self.note_parts()
+    }
+
+    /// Waits until all closed parts are at their place, and notes them in the journal.
+    fn settle(&mut self) -> Result<()> {
+        let settled = self.writer.settle();
+        self.note_parts()?;
+        settled
+    }
+
+    fn note_parts(&mut self) -> Result<()> {
+        let noted = self.journal.parts.len();
+        for part in &self.writer.parts()[noted..] {
+            if let Some((next, replaced)) = self.ends.pop_front() {
+                self.journal.parts.push(FinishedPart { part: part.clone(), next, replaced });
+            }
+        }
+        if self.journal.parts.len() > noted { self.journal.save() } else { Ok(()) }
     }
 }
 

@@ -4,8 +4,9 @@ use futures_util::TryStreamExt;
 use object_store::path::Path as Key;
 
 use super::address::{Address, Scheme};
+use super::again::repeated;
 use super::errors;
-use super::object::{Object, repeated, version};
+use super::object::{Object, version};
 use super::runtime::wait;
 use super::stores;
 use crate::{Error, Result};

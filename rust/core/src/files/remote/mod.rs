@@ -7,6 +7,7 @@
 //! from a task of that runtime.
 
 mod address;
+mod again;
 mod errors;
 mod list;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(crate) use errors::{Failure, FailureKind};
 pub(crate) use list::{Listed, below, children};
 pub(crate) use object::{Object, bytes, put_new, remove};
 pub(crate) use read::{Ranges, Reader};
+pub use runtime::Stopping;
 pub(crate) use stores::remove_abandoned;
 pub use whole::{list_all, read_all, remove_file, shown, size_of, write_all};
 pub(crate) use write::Upload;

@@ -1,16 +1,19 @@
 //! Requests about one object: what it is, all of its bytes, writing and removing it.
 
-use std::future::Future;
-
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutPayload};
 
 use super::address::Address;
+use super::again::repeated;
 use super::errors::{self, Failure, FailureKind};
-use super::read::{PAUSE, TRIES};
 use super::runtime::wait;
 use super::stores::{self, Store};
 use crate::{Error, Result};
+
+/// The most slices of an object that are requested at a time.
+const SLICES: usize = 8;
 
 /// An object that exists.
 #[derive(Clone)]
@@ -46,6 +49,23 @@ impl Object {
         }
     }
 
+    /// Returns the `length` bytes at each of `offsets`, or fewer at the end, with a request for each. `None` if the server
+    /// sends the object only as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the server refuses or does not answer.
+    pub fn slices(&self, offsets: &[u64], length: u64) -> Result<Option<Vec<Bytes>>> {
+        let slice = |&offset: &u64| {
+            let range = offset..(offset + length).min(self.bytes);
+            repeated(move || self.store.objects.get_range(&self.key, range.clone()))
+        };
+        match wait(stream::iter(offsets.iter().map(slice)).buffered(SLICES).try_collect())? {
+            Ok(slices) => Ok(Some(slices)),
+            Err(error) if Failure::from(&error).kind == FailureKind::NoRanges => Ok(None),
+            Err(error) => Err(errors::read(&self.address, &error)),
+        }
+    }
+
     pub(super) fn new(address: &Address, store: Store, key: Key, meta: &ObjectMeta) -> Self {
         Self { address: address.clone(), bytes: meta.size, version: version(meta), store, key }
     }
@@ -58,22 +78,6 @@ pub(super) fn version(meta: &ObjectMeta) -> Option<String> {
         let time = meta.last_modified.timestamp_millis();
         (time > 0).then(|| format!("time {time}"))
     })
-}
-
-/// Sends a request again if its answer breaks off. The client below repeats what is not answered by itself.
-pub(super) async fn repeated<T, F>(request: impl Fn() -> F) -> object_store::Result<T>
-where
-    F: Future<Output = object_store::Result<T>>,
-{
-    let mut pause = PAUSE;
-    for _ in 1..TRIES {
-        match request().await {
-            Err(error) if Failure::from(&error).kind == FailureKind::Cut => tokio::time::sleep(pause).await,
-            result => return result,
-        }
-        pause *= 3;
-    }
-    request().await
 }
 
 /// Returns all bytes of the object at `address`, or `None` if there is none. Meant for small objects.

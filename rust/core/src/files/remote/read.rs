@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,10 +13,11 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use tokio::task::JoinHandle;
 
 use self::from_beginning::Whole;
+use super::again::{PAUSE, TRIES};
 use super::errors::{Failure, FailureKind};
 use super::object::{Object, version};
 use super::runtime;
-use crate::Result;
+use crate::{Error, Result};
 
 /// The length of a block, which is one request. The first ones are shorter, because often only the beginning of a file
 /// is needed.
@@ -27,14 +27,8 @@ const FIRST_ENDS: [u64; 2] = [256 << 10, 1 << 20];
 const AHEAD: u64 = 3;
 /// Blocks that are kept behind the one that is read, for readers that go back a little.
 const BEHIND: u64 = 1;
-/// How often a block is requested if its bytes do not arrive, and the first pause. The client below repeats requests that
-/// get no answer.
-pub(super) const TRIES: u32 = 5;
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// How often an object is begun again, if its server sends it only as a whole and the reader goes back.
 const BEGINNINGS: u32 = 4;
-/// How often a waiting reader looks whether it must stop.
-const LOOK: Duration = Duration::from_millis(100);
 
 type Block = JoinHandle<Result<Bytes, Failure>>;
 
@@ -194,17 +188,10 @@ fn wait_for_block(task: &mut Block, stop: &AtomicBool) -> io::Result<Bytes> {
 
 /// Waits for `future`, or until `stop` is set.
 fn wait<T>(future: impl Future<Output = T>, stop: &AtomicBool) -> io::Result<T> {
-    let waiting = async {
-        let mut future = std::pin::pin!(future);
-        loop {
-            match tokio::time::timeout(LOOK, &mut future).await {
-                Ok(result) => return Ok(result),
-                Err(_) if stop.load(Ordering::Relaxed) => return Err(Failure::stopped()),
-                Err(_) => {}
-            }
-        }
-    };
-    Ok(runtime::wait(waiting).map_err(io::Error::other)??)
+    runtime::wait_unless(future, || stop.load(Ordering::Relaxed)).map_err(|error| match error {
+        Error::Interrupted(_) => Failure::stopped().into(),
+        error => io::Error::other(error),
+    })
 }
 
 /// Requests a range until all of its bytes have arrived.

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
@@ -15,6 +16,10 @@ use crate::{Error, Result};
 const THREADS: usize = 2;
 /// The most parts of uploads that are on their way, for all files together.
 const SENDING: usize = 4;
+/// How often a waiting thread looks whether it must stop.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a process that must stop waits for a server while it cleans up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The runtime of a process, and the clients whose connections live on it.
 pub(super) struct Shared {
@@ -62,9 +67,69 @@ pub(super) fn shared() -> Result<&'static Shared> {
     }
 }
 
+/// The process that has a [`Stopping`], or 0.
+static STOPPING: AtomicU32 = AtomicU32::new(0);
+
+/// While this exists, requests that get no answer are given up with [`Error::Interrupted`]: the process must stop.
+#[derive(Debug)]
+pub struct Stopping(());
+
+impl Stopping {
+    /// Meant for the one thread that handles signals.
+    #[must_use]
+    pub fn begin() -> Self {
+        STOPPING.store(std::process::id(), Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        STOPPING.store(0, Ordering::Relaxed);
+    }
+}
+
+fn is_stopping() -> bool {
+    // A process that is forked meanwhile goes on.
+    STOPPING.load(Ordering::Relaxed) == std::process::id()
+}
+
 /// Waits for `future` on the calling thread.
+///
+/// # Errors
+/// [`Error::Interrupted`] if the process must stop.
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
-    Ok(shared()?.runtime.block_on(future))
+    wait_unless(future, || false)
+}
+
+/// As [`wait`], and gives up too when `stop` returns `true`.
+pub(super) fn wait_unless<T>(future: impl Future<Output = T>, stop: impl Fn() -> bool) -> Result<T> {
+    shared()?.runtime.block_on(async {
+        let mut future = std::pin::pin!(future);
+        loop {
+            match tokio::time::timeout(LOOK, &mut future).await {
+                Ok(result) => return Ok(result),
+                Err(_) if stop() || is_stopping() => {
+                    return Err(Error::Interrupted("run the same command again".into()));
+                }
+                Err(_) => {}
+            }
+        }
+    })
+}
+
+/// Waits for `future`, which cleans up, and not for long if the process must stop.
+pub(super) fn wait_to_clean_up(future: impl Future<Output = ()>) -> Result<()> {
+    let began = Instant::now();
+    shared()?.runtime.block_on(async {
+        let mut future = std::pin::pin!(future);
+        while tokio::time::timeout(LOOK, &mut future).await.is_err() {
+            if is_stopping() && began.elapsed() > PATIENCE {
+                break;
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Returns what starts tasks on the runtime.

@@ -217,7 +217,7 @@ impl Drop for Upload {
         self.sending.abort_all();
         if let Some(mut upload) = self.multipart.take() {
             // The error that led here is the one worth reporting. The next run removes what is left.
-            let _ = wait(upload.abort());
+            let _ = runtime::wait_to_clean_up(async move { drop(upload.abort().await) });
         }
     }
 }

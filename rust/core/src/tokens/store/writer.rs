@@ -1,8 +1,10 @@
 //! Writes a token store part by part, as tokens arrive.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -18,6 +20,8 @@ use crate::tokens::documents::Ids;
 use crate::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
+/// The most closed parts that are on their way to a server while the next one is written.
+const CLOSING: usize = 2;
 
 /// The tokenizer that a store is made with.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +48,18 @@ pub struct StoreWriter {
     /// Where parts are assembled.
     spools: PathBuf,
     open: Option<PartWriter>,
+    closing: Closing,
+}
+
+/// Threads that send closed parts to a server, in the order of the parts.
+#[derive(Debug, Default)]
+struct Closing(VecDeque<JoinHandle<Result<PartMeta>>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // The directory must not change after the writer is gone. An earlier error is the one worth reporting.
+        self.0.drain(..).for_each(|part| drop(part.join()));
+    }
 }
 
 impl StoreWriter {
@@ -52,10 +68,10 @@ impl StoreWriter {
     pub fn new(directory: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
         check_endianness(directory)?;
         let spools = scratch::of_directory(directory)?;
-        Ok(Self { directory: directory.into(), tokenizer, part_tokens, parts, spools, open: None })
+        Ok(Self { directory: directory.into(), tokenizer, part_tokens, parts, spools, open: None, closing: Closing::default() })
     }
 
-    /// The closed parts.
+    /// The closed parts that are at their place.
     pub fn parts(&self) -> &[PartMeta] {
         &self.parts
     }
@@ -72,7 +88,7 @@ impl StoreWriter {
         let part = if let Some(part) = &mut self.open {
             part
         } else {
-            let name = part_name(self.parts.len());
+            let name = part_name(self.parts.len() + self.closing.0.len());
             let (path, spool) = (self.directory.join(&name), self.spools.join(name));
             self.open.insert(PartWriter::create(path, spool, self.tokenizer.vocab_size)?)
         };
@@ -87,11 +103,40 @@ impl StoreWriter {
         Ok(part.header.tokens >= self.part_tokens)
     }
 
-    /// Closes the open part, if there is one. It is then on disk under its own name.
-    pub fn close_part(&mut self) -> Result<()> {
-        if let Some(part) = self.open.take() {
+    /// Closes the open part. Returns whether there was one. Local parts are then on disk under their own name. A part in
+    /// a bucket is sent while the next one is written, so [`StoreWriter::parts`] has it later.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also of an earlier part.
+    pub fn close_part(&mut self) -> Result<bool> {
+        let Some(part) = self.open.take() else { return Ok(false) };
+        if !is_remote(&self.directory) {
             self.parts.push(part.finish()?);
+            return Ok(true);
         }
+        while self.closing.0.len() >= CLOSING || self.closing.0.front().is_some_and(JoinHandle::is_finished) {
+            self.settle_first()?;
+        }
+        let thread = std::thread::Builder::new().name("store-part".into()).spawn(move || part.finish());
+        self.closing.0.push_back(thread.map_err(|error| Error::threads(1, &error))?);
+        Ok(true)
+    }
+
+    /// Waits until all closed parts are at their place.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Interrupted`] if the process must stop.
+    pub fn settle(&mut self) -> Result<()> {
+        while !self.closing.0.is_empty() {
+            self.settle_first()?;
+        }
+        Ok(())
+    }
+
+    fn settle_first(&mut self) -> Result<()> {
+        let Some(part) = self.closing.0.pop_front() else { return Ok(()) };
+        let part = part.join().map_err(|_| Error::Internal("sending a part of the store panicked".into()))??;
+        self.parts.push(part);
         Ok(())
     }
 
@@ -99,6 +144,7 @@ impl StoreWriter {
     pub fn finish(mut self, inputs: Vec<InputRecord>, settings: Value, replaced: u64) -> Result<StoreMeta> {
         self.end_document()?;
         self.close_part()?;
+        self.settle()?;
         if let Some((name, bytes)) = &self.tokenizer.file {
             atomic::write(self.directory.join(name), bytes)?;
         }

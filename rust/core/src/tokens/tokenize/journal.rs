@@ -11,6 +11,7 @@ use crate::error::counted;
 use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
 use crate::files::raw::read;
+use crate::files::remote::is_remote;
 use crate::files::resume::{Difference, check_same, not_ours};
 use crate::tokens::corpus::Position;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
@@ -78,6 +79,11 @@ impl Journal {
     pub fn remove(&self) -> Result<()> {
         TokenStore::remove(&self.directory)?;
         self.remove_file()
+    }
+
+    /// Whether no other command can be using it: it is local, where outputs are locked, or this run wrote the first one.
+    pub fn is_own(&self) -> bool {
+        !is_remote(&self.directory) || !self.is_known
     }
 
     /// The position at which reading begins.

@@ -8,10 +8,11 @@ use object_store::{GetOptions, ObjectStore};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
+use super::super::again::{PAUSE, TRIES};
 use super::super::errors::Failure;
 use super::super::object::{Object, version};
 use super::super::runtime;
-use super::{AHEAD, PAUSE, TRIES, start_of};
+use super::{AHEAD, start_of};
 use crate::Result;
 
 /// The blocks of an object in order. The next ones arrive meanwhile.
