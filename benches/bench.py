@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sentencepiece
 from batches import batch_rows
-from common import CHILD, MB, MIB, Row, rate, ratio, run_child, say, timed
+from common import CHILD, MB, MIB, Row, launch_fresh, rate, ratio, run_child, say, timed
 from corpus import CHUNK, Corpus, build, chunks_of, part, size_of
 from padding import padding_rows
+from remote import remote_rows
 from rich.console import Console
 from rich.table import Table
 from sentences import sentence_rows
@@ -35,25 +36,13 @@ from albert_fast import Tokenizer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GROUPS = ("tokenizers", "tokenizing", "records", "batches", "sentences", "training", "padding", "cache")
+GROUPS = ("tokenizers", "tokenizing", "records", "batches", "sentences", "training", "padding", "cache", "remote")
 """Groups of rows, in the order in which they are measured."""
 REFERENCE = 59
 """The reference script processes 1/59 as much text x dupe per second as sentencepiece encodes next to it.
 
 sentencepiece encodes on one thread.
 """
-
-
-def launch_fresh(command: list[str], log: Path) -> dict[str, float]:
-    """Return a command's time and peak memory. A small process starts it, and shows its messages if it fails."""
-    with log.open("w") as file:
-        done = subprocess.run(
-            [sys.executable, CHILD, "launch", *command], stdout=subprocess.PIPE, stderr=file, check=True
-        )
-    found: dict[str, float] = json.loads(done.stdout)
-    if found["code"]:
-        sys.exit(f"bench: {' '.join(command)} failed:\n{log.read_text()[-2000:]}")
-    return found
 
 
 def train(directory: Path, corpus: Corpus) -> Path:
@@ -381,6 +370,7 @@ def main() -> int:
                 model, corpus, work, given.torch_python, given.baseline, given.layers, given.step_rounds
             ),
             "cache": lambda: cache_rows(model),
+            "remote": lambda: remote_rows(model, corpus, work / "remote", given.record_rounds),
         }
         for name in GROUPS:
             if name in given.only:

