@@ -298,10 +298,13 @@ fn expand_pattern(pattern: &Path) -> Result<BTreeSet<PathBuf>> {
     let no_such_file = || Error::input_at(pattern, format!("no such file or directory{}", comma_advice(pattern)));
     // A pattern is text. A name that is not text can only be that of a file.
     let pattern = pattern.to_str().filter(|text| is_pattern(text)).ok_or_else(no_such_file)?;
-    let matches = glob::glob_with(pattern, PATTERN_OPTIONS)
+    let glob = |pattern: &str| glob::glob_with(pattern, PATTERN_OPTIONS);
+    let matches = glob(pattern)
         .map_err(|e| Error::input_at(pattern, format!("not a glob pattern: {} at character {}", e.msg, e.pos + 1)))?;
+    // The library takes two stars at the end for directories only.
+    let directly = pattern.strip_suffix("/**").and_then(|directory| glob(&format!("{directory}/*")).ok());
     let mut found = BTreeSet::new();
-    let matches = quietly(|| matches.collect::<Vec<_>>()).ok_or_else(|| {
+    let matches = quietly(|| matches.chain(directly.into_iter().flatten()).collect::<Vec<_>>()).ok_or_else(|| {
         let reason = "a file name in a directory of this pattern is not UTF-8; pass the directory, or rename the file";
         Error::input_at(pattern, reason)
     })?;

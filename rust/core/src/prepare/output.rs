@@ -248,7 +248,8 @@ impl Target {
             }
             let (names, directories) = remote::children(address)?;
             let foreign = names.iter().chain(&directories).find(|name| !is_ours(name)).map(Path::new);
-            return self.check_entries(foreign, names.is_empty(), overwrite);
+            let is_unfinished = names.iter().any(|name| name == PARTIAL);
+            return self.check_entries(foreign, names.is_empty(), overwrite || is_unfinished);
         }
         if is_object && !overwrite {
             return refuse("this file exists; pass overwrite=True to replace it, or another path");
@@ -267,6 +268,10 @@ fn device(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::dev(metadata)
 }
 
+const SUMMARY: &str = "prepare-text.summary.json";
+/// Is in a remote directory that has some of its shards.
+const PARTIAL: &str = "prepare-text.partial.json";
+
 /// Whether prepare-text writes files of this name into its directories.
 fn is_ours(name: &str) -> bool {
     let shard = name.strip_prefix("corpus-").and_then(|rest| {
@@ -277,7 +282,7 @@ fn is_ours(name: &str) -> bool {
     });
     // A killed run may leave the temporary file of one of the two.
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
-    shard == Some(true) || matches!(whole, "prepare-text.config.json" | "prepare-text.summary.json")
+    shard == Some(true) || matches!(whole, "prepare-text.config.json" | SUMMARY | PARTIAL)
 }
 
 /// Writes documents. [`Writer::commit`] gives the output its name. If it is dropped instead, nothing remains.
@@ -440,28 +445,34 @@ impl Writer {
 }
 
 impl Writer {
-    /// Makes the objects appear, after those of an earlier output are removed. The caller then writes the summary, so
-    /// a killed command leaves a directory without one.
+    /// Makes the objects appear in place of an earlier output. While a directory has some of its shards, an object says
+    /// so. If the command is killed then, the next one may replace them.
     fn commit_remote(self, address: &Address) -> Result<()> {
-        if self.target.shards.is_some() {
-            let (names, _) = remote::children(address)?;
-            let summary = "prepare-text.summary.json";
-            let is_summary = |name: &&String| **name == summary;
-            for name in names.iter().filter(is_summary).chain(names.iter().filter(|name| !is_summary(name))) {
-                remote::remove(&address.join(name))?;
-            }
-        }
+        let is_directory = self.target.shards.is_some();
         let files = self.target.files();
+        let partial = address.join(PARTIAL);
+        if is_directory {
+            remote::put(&partial, &b"{}\n"[..])?;
+            remote::remove(&address.join(SUMMARY))?;
+            let (names, _) = remote::children(address)?;
+            let is_earlier = |name: &&String| {
+                **name != PARTIAL && !files.iter().any(|file| file.file_name() == Some(name.as_ref()))
+            };
+            names.iter().filter(is_earlier).try_for_each(|name| remote::remove(&address.join(name)))?;
+        }
         let committed = self.shards.into_par_iter().try_for_each(|shard| match shard.file {
             Sink::Remote(upload) => upload.commit().map(drop),
             Sink::Local(_) => Ok(()),
         });
-        committed.inspect_err(|_| {
-            if files.len() > 1 {
+        if is_directory {
+            if committed.is_err() {
                 // Some of the shards are no corpus. The error that led here is the one worth reporting.
                 files.par_iter().for_each(|file| drop(atomic::remove(file)));
             }
-        })
+            let removed = remote::remove(&partial);
+            return committed.and(removed);
+        }
+        committed
     }
 }
 

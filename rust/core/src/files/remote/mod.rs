@@ -10,6 +10,7 @@ mod address;
 mod again;
 mod errors;
 mod list;
+mod memory;
 #[cfg(test)]
 mod mock;
 mod object;
@@ -23,7 +24,7 @@ pub(crate) use address::{Address, Scheme};
 pub use address::{is_remote, public};
 pub(crate) use errors::{Failure, FailureKind};
 pub(crate) use list::{Listed, below, children};
-pub(crate) use object::{Object, bytes, put_new, remove};
+pub(crate) use object::{Object, bytes, put, put_new, remove};
 pub(crate) use read::{Ranges, Reader};
 pub use runtime::Stopping;
 pub(crate) use stores::remove_abandoned;

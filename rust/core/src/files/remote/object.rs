@@ -98,9 +98,9 @@ pub(crate) fn bytes(address: &Address) -> Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// [`Error::Io`] if the server refuses or does not answer; [`Error::Input`] if nothing can be written there.
-pub(crate) fn put(address: &Address, bytes: Vec<u8>) -> Result<Option<String>> {
+pub(crate) fn put(address: &Address, bytes: impl Into<Bytes>) -> Result<Option<String>> {
     let (store, key) = writable(address)?;
-    let result = wait(store.objects.put(&key, PutPayload::from(bytes)))?;
+    let result = wait(store.objects.put(&key, PutPayload::from(bytes.into())))?;
     Ok(result.map_err(|error| errors::write(address, &error))?.e_tag)
 }
 

@@ -8,25 +8,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use tokio::task::JoinHandle;
 
 use self::from_beginning::Whole;
 use super::again::{PAUSE, TRIES};
 use super::errors::{Failure, FailureKind};
+use super::memory::{PIECE, Piece};
 use super::object::{Object, version};
 use super::runtime;
 use crate::{Error, Result};
 
 /// The length of a block, which is one request. The first ones are shorter, because often only the beginning of a file
 /// is needed.
-const BLOCK: u64 = 8 << 20;
+const BLOCK: u64 = PIECE as u64;
 const FIRST_ENDS: [u64; 2] = [256 << 10, 1 << 20];
 /// The most blocks that are requested ahead.
 const AHEAD: u64 = 3;
-/// Blocks that are kept behind the one that is read, for readers that go back a little.
+/// Blocks that are kept behind the one that is read, for readers that go back a little, and after how many blocks in
+/// order a reader no longer does.
 const BEHIND: u64 = 1;
+const GOES_BACK: u64 = 4;
 /// How often an object is begun again, if its server sends it only as a whole and the reader goes back.
 const BEGINNINGS: u32 = 4;
 
@@ -92,7 +95,8 @@ impl Ranges {
             window.in_order = if window.last.is_some_and(|last| last + 1 == number) { window.in_order + 1 } else { 0 };
             window.last = Some(number);
             let ahead = (2 * window.in_order).min(AHEAD);
-            let wanted = number.saturating_sub(BEHIND)..=number + ahead;
+            let behind = if window.in_order < GOES_BACK { BEHIND } else { 0 };
+            let wanted = number.saturating_sub(behind)..=number + ahead;
             window.arrived.retain(|it, _| wanted.contains(it));
             window.coming.retain(|it, task| {
                 let keep = wanted.contains(it);
@@ -201,13 +205,12 @@ async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes
     let mut tries = 0;
     loop {
         tries += 1;
-        let cut = match request(&object, range.clone()).await?.bytes().await {
-            Ok(bytes) if bytes.len() as u64 == length => return Ok(bytes),
-            Ok(bytes) => Failure::other(format!(
-                "bytes {} to {}: the server sent {} of {length} bytes",
-                range.start,
-                range.end,
-                bytes.len()
+        let mut block = Piece::with_room(length as usize);
+        let cut = match receive(request(&object, range.clone()).await?, length, block.content()).await {
+            Ok(received) if received == length => return Ok(block.into_bytes()),
+            Ok(received) => Failure::other(format!(
+                "bytes {} to {}: the server sent {received} of {length} bytes",
+                range.start, range.end
             )),
             Err(error) => Failure::from(&error),
         };
@@ -219,6 +222,19 @@ async fn fetch(object: Arc<Object>, range: std::ops::Range<u64>) -> Result<Bytes
         tokio::time::sleep(pause).await;
         pause *= 3;
     }
+}
+
+/// Appends at most `most` bytes of an answer to `block`. Returns how many bytes came.
+async fn receive(answer: GetResult, most: u64, block: &mut Vec<u8>) -> object_store::Result<u64> {
+    let mut received = 0;
+    let mut stream = answer.into_stream();
+    while let Some(bytes) = stream.try_next().await? {
+        received += bytes.len() as u64;
+        if received <= most {
+            block.extend_from_slice(&bytes);
+        }
+    }
+    Ok(received)
 }
 
 async fn request(object: &Object, range: std::ops::Range<u64>) -> Result<GetResult, Failure> {

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::address::Address;
 use super::errors::{self, Failure, FailureKind};
+use super::memory::{PIECE, Piece, SMALL};
 use super::object::{Object, put, writable};
 use super::runtime::{self, wait};
 use super::stores::Store;
@@ -19,13 +20,14 @@ use crate::{Error, Result};
 
 /// The length of a part. A service takes 10,000 parts, so they grow with the object. Until then they are equal, because
 /// some services ask for that.
-const PART: usize = 8 << 20;
+const PART: usize = PIECE;
 /// After so many parts, the next ones are longer by [`PART`].
 const GROW_AFTER: usize = 2000;
 
 /// The bytes of a part before it is sent.
 enum Buffer {
-    Memory(Vec<u8>),
+    Small(Vec<u8>),
+    Memory(Piece),
     /// A file without a name, and the number of bytes in it.
     Disk(File, usize),
 }
@@ -33,22 +35,23 @@ enum Buffer {
 impl Buffer {
     fn len(&self) -> usize {
         match self {
-            Self::Memory(bytes) => bytes.len(),
+            Self::Small(bytes) => bytes.len(),
+            Self::Memory(piece) => piece.as_ref().len(),
             Self::Disk(_, length) => *length,
         }
     }
 
-    /// Appends `bytes` to a part that gets at most `part` bytes.
-    fn push(&mut self, bytes: &[u8], part: usize) -> io::Result<()> {
+    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Self::Small(small) = self
+            && small.len() + bytes.len() > SMALL
+        {
+            let mut piece = Piece::new();
+            piece.content().extend_from_slice(small);
+            *self = Self::Memory(piece);
+        }
         match self {
-            Self::Memory(buffer) => {
-                let length = buffer.len() + bytes.len();
-                if buffer.capacity() < length {
-                    // A small object needs no more than about its size.
-                    buffer.reserve_exact((2 * length).min(part) - buffer.len());
-                }
-                buffer.extend_from_slice(bytes);
-            }
+            Self::Small(content) => content.extend_from_slice(bytes),
+            Self::Memory(piece) => piece.content().extend_from_slice(bytes),
             Self::Disk(file, length) => {
                 file.write_all(bytes)?;
                 *length += bytes.len();
@@ -57,15 +60,20 @@ impl Buffer {
         Ok(())
     }
 
-    fn take(&mut self) -> io::Result<Vec<u8>> {
+    fn take(&mut self) -> io::Result<Bytes> {
         match self {
-            Self::Memory(buffer) => Ok(std::mem::take(buffer)),
+            Self::Small(content) => Ok(std::mem::take(content).into()),
+            Self::Memory(piece) => Ok(std::mem::replace(piece, Piece::new()).into_bytes()),
             Self::Disk(file, length) => {
-                let mut bytes = vec![0; std::mem::take(length)];
+                let length = std::mem::take(length);
+                let mut piece = Piece::new();
                 file.rewind()?;
-                file.read_exact(&mut bytes)?;
+                file.take(length as u64).read_to_end(piece.content())?;
                 file.rewind()?;
-                Ok(bytes)
+                if piece.as_ref().len() < length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Ok(piece.into_bytes())
             }
         }
     }
@@ -100,7 +108,7 @@ impl Upload {
             address,
             store,
             key,
-            buffer: Buffer::Memory(Vec::new()),
+            buffer: Buffer::Small(Vec::new()),
             bytes: 0,
             parts: 0,
             multipart: None,
@@ -134,7 +142,7 @@ impl Upload {
         while !bytes.is_empty() {
             let part = PART * (1 + self.parts / GROW_AFTER);
             let (now, rest) = bytes.split_at(bytes.len().min(part - self.buffer.len()));
-            self.buffer.push(now, part).map_err(|source| self.buffer_error(source))?;
+            self.buffer.push(now).map_err(|source| self.buffer_error(source))?;
             bytes = rest;
             if self.buffer.len() == part {
                 self.send()?;
@@ -158,7 +166,7 @@ impl Upload {
         let permit = wait(Arc::clone(&runtime::shared()?.sending).acquire_owned())?;
         let part = self.buffer.take().map_err(|source| self.buffer_error(source))?;
         let Some(upload) = &mut self.multipart else { return Ok(()) };
-        let request = upload.put_part(PutPayload::from(Bytes::from(part)));
+        let request = upload.put_part(PutPayload::from(part));
         let sent = async move {
             let result = request.await;
             drop(permit);
