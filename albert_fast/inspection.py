@@ -119,8 +119,8 @@ def _remote(path: str) -> list[Path]:
     found = [as_path(name) for name in remote_records(path)]
     if not found:
         address = as_path(path)
-        message = f"{address}: no such object, and no *.tfrecord* file is below it or matches it; pass the files"
-        raise AlbertFastError(message, kind="input", path=address)
+        what = "no such object, and no *.tfrecord* file matches it or is in a directory of this name; pass the files"
+        raise AlbertFastError(f"{address}: {what}", kind="input", path=address)
     return found
 
 

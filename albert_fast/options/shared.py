@@ -124,15 +124,15 @@ class CacheOptions(Stage):
 
     cache_dir: Path | None = option(
         None,
-        "Directory for copies of remote token stores and records, which this and later commands read.",
+        "Directory for copies of remote token stores and records. Later commands use the same copies.",
         INPUT,
         metavar="DIR",
         shown="$ALBERT_FAST_CACHE if set, otherwise ~/.cache/albert-fast",
     )
     cache_size: float | None = option(
         None,
-        "Maximum size of --cache-dir in GiB. To make room, copies that no command uses are removed, the least recently "
-        "used ones first.",
+        "Maximum total size of the copies in --cache-dir, in GiB. To make room, the least recently used copies are "
+        "removed, except those in use.",
         INPUT,
         metavar="GIB",
         low=0,

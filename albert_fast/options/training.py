@@ -249,8 +249,8 @@ class Pretrain(
     )
     mirror_dir: Path | None = option(
         None,
-        "Copy the run to this directory at each checkpoint, local or remote (s3://, gs://, az://). If --output-dir has "
-        "no checkpoint, or an older one, the run resumes from the newest one of this directory.",
+        "Copy the run to this directory, local or remote (s3://, gs://, az://), at each checkpoint. If its newest "
+        "checkpoint is newer than that of --output-dir, resume from there.",
         CHECKPOINTS,
         metavar="DIR",
     )

@@ -106,7 +106,7 @@ impl Address {
     /// [`Error::Input`] if the address lacks a part, or has a scheme that cannot be read.
     pub fn parse(path: &Path) -> Result<Self> {
         let wrong = |reason: &str| Error::input_at(public(path), reason);
-        let schemes = "the path must be local or begin with s3://, gs://, az://, abfs://, https:// or hf://";
+        let schemes = "the path must be local or begin with s3://, gs://, az://, abfs://, https://, http:// or hf://";
         let (prefix, rest) = path.to_str().and_then(split).ok_or_else(|| wrong(schemes))?;
         let Some((_, scheme)) = SCHEMES.iter().find(|(name, _)| *name == prefix) else { return Err(wrong(schemes)) };
         let mut address =

@@ -75,8 +75,7 @@ impl Failure {
 
     /// Returns that an object cannot be read in any order.
     pub fn no_ranges() -> Self {
-        let reason =
-            "the server sends no parts of the file (range requests); download it and pass the local file".into();
+        let reason = "the server does not support range requests; download the file and pass the local path".into();
         Self { kind: FailureKind::NoRanges, reason }
     }
 
@@ -126,16 +125,16 @@ impl From<&StoreError> for Failure {
             FailureKind::Missing if no_bucket => "no such bucket".into(),
             FailureKind::Missing => "no such object".into(),
             FailureKind::Refused => format!("the server refuses access{said}"),
-            FailureKind::Exists => "the object exists already".into(),
+            FailureKind::Exists => "the object already exists".into(),
             _ => match (status, http) {
                 (Some(status), _) if status.starts_with('5') || status == "429" => {
                     format!("the server answered with status {status}{said}; run the same command again later")
                 }
                 (Some(status), _) => format!("the server answered with status {status}{said}"),
                 (None, Some(http)) => match http.kind() {
-                    HttpErrorKind::Timeout => "the server stopped sending".into(),
+                    HttpErrorKind::Timeout => "the server stopped sending data".into(),
                     HttpErrorKind::Interrupted | HttpErrorKind::Request => "the connection was cut".into(),
-                    _ => "the answer of the server was cut or damaged".into(),
+                    _ => "the answer of the server was truncated or damaged".into(),
                 },
                 _ => plain(error),
             },
@@ -186,10 +185,10 @@ impl Refusal<'_> {
                 "the dataset is gated; accept its conditions on its page, and set HF_TOKEN to your token".into(),
             ),
             (Scheme::Hub, _, "RepoNotFound") => {
-                Some(Failure::other("there is no such dataset, or the token (HF_TOKEN) may not read it"))
+                Some(Failure::other("no such dataset, or the token (HF_TOKEN) may not read it"))
             }
             (Scheme::Hub, _, "RevisionNotFound") => {
-                Some(Failure::other("the dataset has no such revision; pass a branch, a tag or a commit after the @"))
+                Some(Failure::other("the dataset has no such revision; after the @, pass a branch, a tag or a commit"))
             }
             (_, 501, _) => Some(Failure::other(format!(
                 "the server does not support this request{}",
@@ -213,7 +212,7 @@ impl Refusal<'_> {
             (Scheme::S3, false, "SignatureDoesNotMatch") => {
                 "the secret key is wrong for this access key; check AWS_SECRET_ACCESS_KEY or the profile".into()
             }
-            (Scheme::S3, _, "RequestTimeTooSkewed") => "the clock of this machine is wrong; set it".into(),
+            (Scheme::S3, _, "RequestTimeTooSkewed") => "the clock of this machine is wrong; correct the time".into(),
             (_, false, code) if EXPIRED.contains(&code) => {
                 format!("the credentials are no longer valid{said}; get new ones and run the same command again")
             }
@@ -224,7 +223,7 @@ impl Refusal<'_> {
                 )
             }
             (Scheme::Hub, true, _) => {
-                "there is no such dataset, or it is private; check its name, and set HF_TOKEN for a private one".into()
+                "no such dataset, or it is private; check its name, or set HF_TOKEN to read a private one".into()
             }
             (Scheme::Hub, false, _) if self.status == 401 => "the Hub does not accept the token; check HF_TOKEN".into(),
             (scheme, true, _) => {

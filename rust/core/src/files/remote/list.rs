@@ -35,7 +35,7 @@ pub(crate) fn below(address: &Address) -> Result<Vec<Listed>> {
     if address.scheme == Scheme::Web {
         return Err(Error::input_at(
             address.path(),
-            "a web server does not list its files; pass the address of each file",
+            "a web server cannot list its files; pass the address of each file",
         ));
     }
     let (store, _) = stores::open(&address.with_key(""))?;
@@ -80,6 +80,6 @@ fn prefix(address: &Address) -> Result<Option<Key>> {
     if key.is_empty() {
         return Ok(None);
     }
-    let wrong = |error| Error::input_at(address.path(), format!("this cannot be the name of a directory: {error}"));
+    let wrong = |error| Error::input_at(address.path(), format!("this is not a valid name of a directory: {error}"));
     Key::parse(key).map(Some).map_err(wrong)
 }

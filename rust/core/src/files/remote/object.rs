@@ -125,7 +125,7 @@ pub(crate) fn put_new(address: &Address, bytes: &[u8]) -> Result<bool> {
 pub(super) fn writable(address: &Address) -> Result<(Store, Key)> {
     address.check_writable()?;
     if address.key.is_empty() || address.key.ends_with('/') {
-        return Err(Error::input_at(address.path(), "the address must end in the name of a file"));
+        return Err(Error::input_at(address.path(), "the path must end in the name of a file"));
     }
     stores::open(address)
 }

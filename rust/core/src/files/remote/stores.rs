@@ -45,7 +45,7 @@ pub(super) fn open(address: &Address) -> Result<(Store, Key)> {
         return Ok((web::open(address)?, Key::default()));
     }
     let key = Key::parse(&address.key)
-        .map_err(|error| Error::input_at(address.path(), format!("this cannot be the name of an object: {error}")))?;
+        .map_err(|error| Error::input_at(address.path(), format!("this is not a valid name of an object: {error}")))?;
     let env = Environment::of_process();
     let name = format!("{:?} {} {:x}", address.scheme, address.root, env.digest());
     let wrong = |failure| errors::data(address, failure);

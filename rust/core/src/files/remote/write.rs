@@ -152,7 +152,7 @@ impl Upload {
     }
 
     fn buffer_error(&self, source: io::Error) -> Error {
-        Error::io("cannot keep on disk what is to be sent to", self.address.path(), source)
+        Error::io("cannot write a temporary file for", self.address.path(), source)
     }
 
     fn send(&mut self) -> Result<()> {

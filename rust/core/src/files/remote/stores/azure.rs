@@ -87,7 +87,7 @@ fn settings(env: &Environment) -> Result<Vec<(Key, String)>, Failure> {
 
 /// Reads `AccountName=...;AccountKey=...;...`.
 fn connection_string(text: &str) -> Result<Vec<(Key, String)>, Failure> {
-    let wrong = || Failure::other("AZURE_STORAGE_CONNECTION_STRING must be NAME=VALUE pairs with `;` between them");
+    let wrong = || Failure::other("AZURE_STORAGE_CONNECTION_STRING must be NAME=VALUE pairs separated by semicolons");
     let mut settings = Vec::new();
     let (mut name, mut protocol, mut suffix, mut endpoint) = (None, "https", None, None);
     for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {

@@ -191,7 +191,7 @@ impl Dataset {
         let bytes = match (bytes, &elsewhere) {
             (Some(bytes), _) => bytes,
             (None, Some(url)) => self.at(url, true)?.get_opts(&Key::default(), head()).await?.meta.size,
-            (None, None) => return Err(generic(Failure::other("the Hub does not say how long the file is"))),
+            (None, None) => return Err(generic(Failure::other("the Hub does not report the size of the file"))),
         };
         let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
         let file = File { bytes, etag, elsewhere, since: Instant::now() };

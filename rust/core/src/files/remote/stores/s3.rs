@@ -153,8 +153,12 @@ fn source(env: &Environment, profile: &Profile) -> Result<Source, Failure> {
     }
     match (env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")) {
         (Some(id), Some(secret)) => return keys(id, secret, env.get("AWS_SESSION_TOKEN")),
-        (Some(_), None) => return Err(Failure::other("AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not")),
-        (None, Some(_)) => return Err(Failure::other("AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not")),
+        (Some(_), None) => {
+            return Err(Failure::other("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not; set both"));
+        }
+        (None, Some(_)) => {
+            return Err(Failure::other("AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not; set both"));
+        }
         (None, None) => {}
     }
     let has = |name: &str| profile.get(name).is_some();
@@ -202,7 +206,7 @@ fn keys(id: &str, secret: &str, token: Option<&str>) -> Result<Source, Failure> 
     if [Some(id), Some(secret), token].into_iter().flatten().any(|key| !key.bytes().all(|byte| byte.is_ascii_graphic()))
     {
         return Err(Failure::other(
-            "the access key, the secret key or the token has a space or another wrong character",
+            "the access key, the secret key or the token has a space or another invalid character",
         ));
     }
     Ok(Source::Keys { id: id.to_owned(), secret: secret.to_owned(), token: token.map(str::to_owned) })

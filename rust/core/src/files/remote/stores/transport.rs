@@ -386,8 +386,7 @@ pub(super) fn failure(error: &HttpError) -> Failure {
 pub(super) fn request(method: Method, url: &str) -> Result<HttpRequest, Failure> {
     let mut request = HttpRequest::new(object_store::client::HttpRequestBody::empty());
     *request.method_mut() = method;
-    *request.uri_mut() =
-        url.parse().map_err(|_| Failure::other("the address has characters that no address can have"))?;
+    *request.uri_mut() = url.parse().map_err(|_| Failure::other("the address has invalid characters"))?;
     Ok(request)
 }
 

@@ -111,7 +111,7 @@ impl Uploads {
             Authority::Google { credentials } => {
                 let credential = credentials.get_credential().await.map_err(|error| Failure::from(&error))?;
                 let value = HeaderValue::try_from(format!("Bearer {}", credential.bearer));
-                let mut value = value.map_err(|_| Failure::other("the token has wrong characters"))?;
+                let mut value = value.map_err(|_| Failure::other("the token has invalid characters"))?;
                 value.set_sensitive(true);
                 request.headers_mut().insert(AUTHORIZATION, value);
             }

@@ -52,9 +52,9 @@ fn parts(url: &str) -> Result<(Url, Option<HeaderValue>), Failure> {
     pair.push(b':');
     pair.extend(percent_decode_str(url.password().unwrap_or_default()));
     let value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)));
-    let mut value = value.map_err(|_| Failure::other("the user or the password has wrong characters"))?;
+    let mut value = value.map_err(|_| Failure::other("the user or the password has invalid characters"))?;
     value.set_sensitive(true);
-    let cannot = |()| Failure::other("the address can have no user");
+    let cannot = |()| Failure::other("this address cannot have a user");
     url.set_username("").map_err(cannot)?;
     url.set_password(None).map_err(cannot)?;
     Ok((url, Some(value)))

@@ -130,9 +130,9 @@ fn revisions_are_one_part_of_an_address() {
 #[test]
 fn refusals_say_what_to_do() {
     for (status, code, token, said) in [
-        (401, "", "", "there is no such dataset, or it is private; check its name, and set HF_TOKEN"),
+        (401, "", "", "no such dataset, or it is private; check its name, or set HF_TOKEN"),
         (401, "", "t", "the Hub does not accept the token; check HF_TOKEN"),
-        (404, "RepoNotFound", "t", "there is no such dataset, or the token (HF_TOKEN) may not read it"),
+        (404, "RepoNotFound", "t", "no such dataset, or the token (HF_TOKEN) may not read it"),
         (404, "RevisionNotFound", "", "no such revision"),
         (401, "GatedRepo", "", "accept its conditions on its page, and set HF_TOKEN"),
         (403, "GatedRepo", "t", "accept its conditions on its page"),
