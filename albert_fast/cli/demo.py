@@ -22,6 +22,7 @@ from albert_fast.cli import (
 )
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, Stopped, check_output_dir, write_config
+from albert_fast.cli.fetching import refuse_remote
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tokenizer_file import open_tokenizer
 from albert_fast.cli.training import missing
@@ -91,6 +92,7 @@ def demo(options: Demo, given: frozenset[str]) -> None:
     output.
     """
     output_dir = options.output_dir
+    refuse_remote(output_dir=output_dir)
     check_output_dir(output_dir)
     with locked(output_dir):
         if any(output_dir.iterdir()) and not (output_dir / MARKER).exists():

@@ -32,6 +32,7 @@ def evaluate(options: Evaluate, given: frozenset[str]) -> None:
     require_tensorflow("evaluate")
     output = options.output
     if output is not None:
+        refuse_remote(output=output)
         check_output_dir(output.absolute().parent)
     with contextlib.nullcontext() if output is None else locked(output, whole=True):
         if output is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, warn
+from albert_fast.cli.fetching import refuse_remote
 from albert_fast.cli.training import require_tensorflow, start_tensorflow
 from albert_fast.errors import option_error
 from albert_fast.files import inside, locked, resolved
@@ -25,6 +26,7 @@ def export(options: Export, given: frozenset[str]) -> None:
     albert-fast export --checkpoint run --output-dir my-albert \
         --license apache-2.0 --language de
     """
+    refuse_remote(checkpoint=options.checkpoint, output_dir=options.output_dir)
     require_tensorflow("export")
     check_output_dir(options.output_dir.absolute().parent)
     info(run(options))

@@ -15,7 +15,7 @@ def refuse_remote(**paths: Path | str | None) -> None:
     """Refuses remote paths for options that need local ones, by the names of the options."""
     for name, path in paths.items():
         if path is not None and is_remote(path):
-            raise UsageError(f"{flag(name)} must be a local path, got {path}")
+            raise UsageError(f"{flag(name)} must be a local path, got {path}; copy it to this machine first")
 
 
 @contextlib.contextmanager

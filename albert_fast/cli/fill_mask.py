@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, warn
+from albert_fast.cli.fetching import refuse_remote
 from albert_fast.cli.training import require_tensorflow, start_tensorflow
 from albert_fast.options import FillMask
 from albert_fast.text import one_line
@@ -23,6 +24,7 @@ def fill_mask(options: FillMask, given: frozenset[str]) -> None:
 
     albert-fast fill-mask run "Berlin is the [MASK] of Germany."
     """
+    refuse_remote(model_dir=options.model_dir)
     most = None if options.masks_per_word == "auto" else int(options.masks_per_word)
     require_tensorflow("fill-mask")
     filler = open_filler(options)

@@ -7,6 +7,7 @@ from albert_fast import AlbertFastError, __version__
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, warn
+from albert_fast.cli.fetching import refuse_remote
 from albert_fast.cli.training import model_config, require_tensorflow, start_tensorflow
 from albert_fast.files import locked, resolved
 from albert_fast.options import ImportCheckpoint
@@ -25,6 +26,7 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
 
     albert-fast import-checkpoint albert_base --output-dir start
     """
+    refuse_remote(source=options.source, output_dir=options.output_dir)
     require_tensorflow("import-checkpoint")
     check_output_dir(options.output_dir.absolute().parent)
     final = resolved(options.output_dir)

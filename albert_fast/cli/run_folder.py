@@ -48,6 +48,8 @@ def check(directory: Path) -> None:
 def check_mirror(directory: Path, mirror: Path) -> None:
     """Refuses a mirror that overlaps the run."""
     if isinstance(mirror, RemotePath):
+        if str(mirror).startswith(("http:", "https:", "hf:")):
+            raise UsageError(f"--mirror-dir must be a local directory or one in a bucket, got {mirror}")
         return
     if inside(mirror, directory) or inside(directory, mirror):
         raise UsageError(f"--mirror-dir and --output-dir must be separate directories, got {mirror} and {directory}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast.cli import config
 from albert_fast.cli.common import CommandError, UsageError, warn
+from albert_fast.paths import as_path
 
 if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
@@ -93,7 +94,7 @@ def model_config(model: str, vocab_size: int | None) -> "tuple[str, ModelConfig]
 
     if model in PRESETS:
         return model, ModelConfig.preset(model, *([] if vocab_size is None else [vocab_size]))
-    path = Path(model)
+    path = as_path(model)
     if not path.is_file():
         raise UsageError(f"--model must be one of {', '.join(PRESETS)}, or the path of a configuration, got {model}")
     content: dict[str, Any] = config.read(path)

@@ -305,3 +305,25 @@ class TestPython:
             (directory / "none").read_bytes()
         with pytest.raises(OSError, match="remote files are written whole"):
             file.open("w")
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        ("export --checkpoint s3://bucket/run --output-dir out", "--checkpoint"),
+        ("export --checkpoint run --output-dir s3://bucket/out", "--output-dir"),
+        ("import-checkpoint s3://bucket/albert --output-dir out", "SOURCE"),
+        ("import-checkpoint albert_base --output-dir S3://bucket/out", "--output-dir"),
+        ("fill-mask s3://bucket/run [MASK]", "MODEL"),
+        ("demo --output-dir s3://bucket/demo", "--output-dir"),
+    ],
+)
+def test_what_must_be_local(
+    words: str, flag: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written into a local directory of that name."""
+    monkeypatch.chdir(tmp_path)
+    found = command(*words.split())
+    assert found.code == 2, found
+    assert f"{flag} must be a local path, got s3://bucket/" in found.err
+    assert not list(tmp_path.iterdir())

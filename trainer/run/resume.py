@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.paths import is_remote
 from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
 from trainer.options import CHANGES_THE_RESULT
@@ -102,10 +103,12 @@ def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any
     was, is_now = then.get(name), now.get(name)
     if name == "num_train_steps":
         # The rate is 0 at the end of the schedule. With more steps, all steps would be different from the first one.
+        start = f"pass init_checkpoint={str(run)!r} and another `output_dir`"
+        if is_remote(run):
+            start = f"copy {run} to this machine, and pass it as `init_checkpoint` with another `output_dir`"
         return (
-            f"started with {name}={was}, not {is_now}; pass {was} to resume. For more steps, pass "
-            f"init_checkpoint={str(run)!r} and another `output_dir`: the learning rate falls to 0 by step {was}. Pass "
-            "overwrite=True to start over"
+            f"started with {name}={was}, not {is_now}; pass {was} to resume. For more steps, {start}: the learning "
+            f"rate falls to 0 by step {was}. Pass overwrite=True to start over"
         )
     if isinstance(was, bool) and isinstance(is_now, bool):
         # Each with its name, because the command line has no value for it.

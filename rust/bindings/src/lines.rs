@@ -128,7 +128,8 @@ impl Lines {
         }
         let reader = Arc::clone(&self.inner);
         aside(py, move |_| {
-            let mut reader = reader.lock().map_err(|_| Error::Internal("an earlier call of the reader failed".into()))?;
+            let mut reader =
+                reader.lock().map_err(|_| Error::Internal("an earlier call of the reader failed".into()))?;
             reader.fill()?;
             Ok(reader.ready.pop_front())
         })

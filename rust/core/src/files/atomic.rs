@@ -204,8 +204,14 @@ fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
 
 /// Creates `directory` and its missing parents. Buckets have no directories to create.
 pub fn create_directory(directory: &Path) -> Result<()> {
-    if is_remote(directory) {
-        return Ok(());
+    if let Some(address) = Address::of(directory)? {
+        address.check_writable()?;
+        return match remote::Object::find(&address)? {
+            Some(_) => {
+                Err(Error::exists(directory, "this is a file, and the output is a directory; pass another path"))
+            }
+            None => Ok(()),
+        };
     }
     std::fs::create_dir_all(directory).map_err(|source| Error::io("cannot create the directory", directory, source))
 }

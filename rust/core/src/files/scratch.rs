@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::atomic::create_directory;
-use super::remote::Address;
+use super::remote::{Address, is_remote, public};
 use crate::{Error, Result};
 
 /// Returns the directory for the cache: `$ALBERT_FAST_CACHE`, or `albert-fast` in the user's directory for caches.
@@ -17,10 +17,14 @@ pub(crate) fn cache() -> Result<PathBuf> {
     let directory = variable("ALBERT_FAST_CACHE")
         .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("albert-fast")))
         .or_else(|| Some(variable("HOME")?.join(".cache/albert-fast")));
-    directory.ok_or_else(|| {
-        let reason = "cannot find a directory for the cache: set ALBERT_FAST_CACHE or HOME".into();
-        Error::System { option: None, reason }
-    })
+    let failed = |reason: String| Error::System { option: None, reason };
+    let directory = directory
+        .ok_or_else(|| failed("cannot find a directory for the cache: set ALBERT_FAST_CACHE or HOME".into()))?;
+    if is_remote(&directory) {
+        let directory = public(&directory);
+        return Err(failed(format!("ALBERT_FAST_CACHE must be a local directory, got {}", directory.display())));
+    }
+    Ok(directory)
 }
 
 /// Returns the local directory in which a command keeps the intermediate files of the remote `output`. The same output

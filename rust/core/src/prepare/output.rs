@@ -254,6 +254,10 @@ impl Target {
         if is_object && !overwrite {
             return refuse("this file exists; pass overwrite=True to replace it, or another path");
         }
+        let (names, directories) = if is_object { Default::default() } else { remote::children(address)? };
+        if !names.is_empty() || !directories.is_empty() {
+            return refuse("this is a directory; pass a file, or pass `num_shards` to write files into a directory");
+        }
         Ok(())
     }
 }
@@ -455,9 +459,8 @@ impl Writer {
             remote::put(&partial, &b"{}\n"[..])?;
             remote::remove(&address.join(SUMMARY))?;
             let (names, _) = remote::children(address)?;
-            let is_earlier = |name: &&String| {
-                **name != PARTIAL && !files.iter().any(|file| file.file_name() == Some(name.as_ref()))
-            };
+            let is_earlier =
+                |name: &&String| **name != PARTIAL && !files.iter().any(|file| file.file_name() == Some(name.as_ref()));
             names.iter().filter(is_earlier).try_for_each(|name| remote::remove(&address.join(name)))?;
         }
         let committed = self.shards.into_par_iter().try_for_each(|shard| match shard.file {

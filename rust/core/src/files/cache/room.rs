@@ -73,7 +73,7 @@ fn shrink(root: &Path, name: &str, needed: &Needed, size: u64) -> Result<()> {
         Error::rule_with_fix(
             "cache_size",
             format!("at least {} GiB, the size of {}{what}", gibibytes(bytes), needed.address),
-            format!("{} GiB", gibibytes(size)),
+            format!("{} GiB", size as f64 / f64::from(1 << 30)),
             "pass a larger `cache_size`",
         )
     };

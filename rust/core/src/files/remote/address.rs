@@ -74,18 +74,21 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Returns the scheme of `text`, its spelling and the rest after the slashes.
+/// Returns the scheme of `text` in lowercase letters, and the rest after the slashes.
 ///
-/// One slash is enough, because `pathlib` makes one of two.
-fn split(text: &str) -> Option<(&str, &str)> {
-    let (prefix, rest) = text.split_once(":/")?;
-    Some((prefix, rest.trim_start_matches('/')))
+/// One slash is enough, because `pathlib` makes one of two. Without any, this is a mistake that [`Address::parse`]
+/// reports: taken for a local file, an output would be lost.
+fn split(text: &str) -> Option<(String, &str)> {
+    let (prefix, rest) = text.split_once(':')?;
+    let prefix = prefix.to_ascii_lowercase();
+    let is_ours = SCHEMES.iter().any(|(name, _)| *name == prefix);
+    let is_foreign = rest.starts_with('/') && FOREIGN.contains(&prefix.as_str());
+    (is_ours || is_foreign).then(|| (prefix, rest.trim_start_matches('/')))
 }
 
 /// Whether `path` names a remote file or directory.
 pub fn is_remote(path: &Path) -> bool {
-    let scheme = path.to_str().and_then(split);
-    scheme.is_some_and(|(prefix, _)| SCHEMES.iter().any(|(name, _)| *name == prefix) || FOREIGN.contains(&prefix))
+    path.to_str().and_then(split).is_some()
 }
 
 impl Address {
@@ -109,8 +112,13 @@ impl Address {
         let schemes = "the path must be local or begin with s3://, gs://, az://, abfs://, https://, http:// or hf://";
         let (prefix, rest) = path.to_str().and_then(split).ok_or_else(|| wrong(schemes))?;
         let Some((_, scheme)) = SCHEMES.iter().find(|(name, _)| *name == prefix) else { return Err(wrong(schemes)) };
-        let mut address =
-            Self { scheme: *scheme, prefix: prefix.to_owned(), root: String::new(), key: String::new(), secret: None };
+        if path.to_str().is_some_and(|text| !text[prefix.len() + 1..].starts_with('/')) {
+            // On the web, the rest may have a secret.
+            let rest = if *scheme == Scheme::Web { "" } else { rest };
+            let reason = format!("the path must begin with {prefix}://; if it is a local file, put ./ before its name");
+            return Err(Error::input_at(format!("{prefix}:{rest}"), reason));
+        }
+        let mut address = Self { scheme: *scheme, prefix, root: String::new(), key: String::new(), secret: None };
         let mut rest = rest;
         if address.scheme == Scheme::Web {
             let rest_of_all = rest.split('#').next().unwrap_or_default();
@@ -133,7 +141,13 @@ impl Address {
         rest[..ends].clone_into(&mut address.root);
         rest[ends..].trim_start_matches('/').clone_into(&mut address.key);
         if address.root.is_empty() {
-            return Err(wrong("the name of the bucket is missing: s3://BUCKET/PATH"));
+            let form = match address.scheme {
+                Scheme::Web => "the name of the server is missing: https://SERVER/PATH",
+                Scheme::Azure => "the name of the container is missing: az://CONTAINER/PATH",
+                Scheme::Google => "the name of the bucket is missing: gs://BUCKET/PATH",
+                _ => "the name of the bucket is missing: s3://BUCKET/PATH",
+            };
+            return Err(wrong(form));
         }
         if address.scheme == Scheme::Hub {
             let complete = address.root.split('/').filter(|part| !part.is_empty()).count() >= 3;
@@ -221,7 +235,6 @@ fn known_secret(address: &str) -> Option<Secret> {
 pub fn public(path: &Path) -> PathBuf {
     let Some((prefix, rest)) = path.to_str().and_then(split) else { return path.into() };
     match SCHEMES.iter().find(|(name, _)| *name == prefix) {
-        None if !FOREIGN.contains(&prefix) => path.into(),
         None | Some((_, Scheme::Web)) => {
             let shown = rest.split(['?', '#']).next().unwrap_or_default();
             let (host, key) = shown.split_once('/').map_or((shown, None), |(host, key)| (host, Some(key)));
@@ -243,6 +256,7 @@ mod tests {
     #[test]
     fn parts_of_an_address() {
         for (text, root, key) in [
+            ("S3://bucket/a", "bucket", "a"),
             ("s3://bucket/a/b.txt", "bucket", "a/b.txt"),
             ("s3:/bucket/a/b.txt", "bucket", "a/b.txt"),
             ("gs://bucket", "bucket", ""),
@@ -270,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_address() {
-        for text in ["s3://", "hf://models/o/n/x", "hf://datasets/o", "ftp://host/x", "hdfs://host/x"] {
+        for text in ["s3://", "s3:b/x", "hf://models/o/n/x", "hf://datasets/o", "ftp://host/x", "hdfs://host/x"] {
             assert!(matches!(Address::parse(Path::new(text)), Err(Error::Input { .. })), "{text}");
         }
     }

@@ -101,7 +101,9 @@ impl TokenStore {
                 let reason = "this token store is not complete; run the same tokenize command again to resume";
                 return Err(Error::data(directory, reason));
             }
-            let reason = if directory.exists() || is_remote(directory) {
+            let reason = if is_remote(directory) {
+                format!("there is no {META_FILE} here")
+            } else if directory.exists() {
                 format!("this is not a token store (it has no {META_FILE})")
             } else {
                 "no such file or directory".to_owned()

@@ -68,7 +68,15 @@ impl StoreWriter {
     pub fn new(directory: &Path, tokenizer: TokenizerInfo, part_tokens: u64, parts: Vec<PartMeta>) -> Result<Self> {
         check_endianness(directory)?;
         let spools = scratch::of_directory(directory)?;
-        Ok(Self { directory: directory.into(), tokenizer, part_tokens, parts, spools, open: None, closing: Closing::default() })
+        Ok(Self {
+            directory: directory.into(),
+            tokenizer,
+            part_tokens,
+            parts,
+            spools,
+            open: None,
+            closing: Closing::default(),
+        })
     }
 
     /// The closed parts that are at their place.
