@@ -22,7 +22,7 @@ from batches import batch_rows
 from common import CHILD, MB, MIB, Row, launch_fresh, rate, ratio, run_child, say, timed
 from corpus import CHUNK, Corpus, build, chunks_of, part, size_of
 from padding import padding_rows
-from remote import remote_rows
+from remote_files import remote_rows
 from rich.console import Console
 from rich.table import Table
 from sentences import sentence_rows

@@ -12,10 +12,11 @@ from albert_fast.paths import is_remote
 
 
 def refuse_remote(**paths: Path | str | None) -> None:
-    """Refuses remote paths for options that need local ones, by the names of the options."""
+    """Refuses remote paths for what needs local ones, by the names of the options, or of arguments (in capitals)."""
     for name, path in paths.items():
         if path is not None and is_remote(path):
-            raise UsageError(f"{flag(name)} must be a local path, got {path}; copy it to this machine first")
+            named = name if name.isupper() else flag(name)
+            raise UsageError(f"{named} must be a local path, got {path}; copy it to this machine first")
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ def fill_mask(options: FillMask, given: frozenset[str]) -> None:
 
     albert-fast fill-mask run "Berlin is the [MASK] of Germany."
     """
-    refuse_remote(model_dir=options.model_dir)
+    refuse_remote(MODEL_DIR=options.model_dir)
     most = None if options.masks_per_word == "auto" else int(options.masks_per_word)
     require_tensorflow("fill-mask")
     filler = open_filler(options)

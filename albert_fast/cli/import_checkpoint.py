@@ -26,7 +26,7 @@ def import_checkpoint(options: ImportCheckpoint, given: frozenset[str]) -> None:
 
     albert-fast import-checkpoint albert_base --output-dir start
     """
-    refuse_remote(source=options.source, output_dir=options.output_dir)
+    refuse_remote(SOURCE=options.source, output_dir=options.output_dir)
     require_tensorflow("import-checkpoint")
     check_output_dir(options.output_dir.absolute().parent)
     final = resolved(options.output_dir)

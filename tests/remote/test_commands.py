@@ -314,7 +314,7 @@ class TestPython:
         ("export --checkpoint run --output-dir s3://bucket/out", "--output-dir"),
         ("import-checkpoint s3://bucket/albert --output-dir out", "SOURCE"),
         ("import-checkpoint albert_base --output-dir S3://bucket/out", "--output-dir"),
-        ("fill-mask s3://bucket/run [MASK]", "MODEL"),
+        ("fill-mask s3://bucket/run [MASK]", "MODEL_DIR"),
         ("demo --output-dir s3://bucket/demo", "--output-dir"),
     ],
 )

@@ -152,6 +152,7 @@ pub(crate) fn waiting<T: Send + 'static>(
         .map_err(|error| Error::threads(1, &error))?;
     loop {
         match result.recv_timeout(TICK) {
+            Ok(Err(Error::Interrupted(_))) => return Err(interrupted()),
             Ok(result) => return result,
             Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal("a request has no result".into())),
             Err(RecvTimeoutError::Timeout) => {}
