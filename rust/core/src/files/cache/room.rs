@@ -73,7 +73,7 @@ fn shrink(root: &Path, name: &str, needed: &Needed, size: u64) -> Result<()> {
         Error::rule_with_fix(
             "cache_size",
             format!("at least {} GiB, the size of {}{what}", gibibytes(bytes), needed.address),
-            format!("{} GiB", size as f64 / f64::from(1 << 30)),
+            format!("{} GiB", rounded(size as f64 / f64::from(1 << 30))),
             "pass a larger `cache_size`",
         )
     };
@@ -143,6 +143,12 @@ pub(super) fn stored(directory: &Path) -> u64 {
 /// Returns bytes in GiB, rounded up to hundredths.
 fn gibibytes(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 100.0).ceil() / 100.0
+}
+
+/// Returns a value below 1 as the user may have written it: with two digits that are not 0.
+fn rounded(value: f64) -> f64 {
+    let scale = 10_f64.powf(1.0 - value.log10().floor().min(0.0));
+    (value * scale).round() / scale
 }
 
 /// Returns the bytes that this process may still write to the file system of `directory`, if it tells.
