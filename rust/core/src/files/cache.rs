@@ -104,6 +104,14 @@ impl Cache {
     /// [`Error::Data`] if an object is not what the manifest says; [`Error::Io`] if it cannot be read; [`Error::Rule`]
     /// if `cache_size` is too small; [`Error::System`] if the cache cannot be written; [`Error::Interrupted`].
     pub(crate) fn fetch(&self, wanted: &Wanted, progress: &mut dyn Progress) -> Result<Kept> {
+        self.fetched(wanted, progress).map_err(|error| match error {
+            // Of a request that got no answer.
+            Error::Interrupted(_) => interrupted(),
+            error => error,
+        })
+    }
+
+    fn fetched(&self, wanted: &Wanted, progress: &mut dyn Progress) -> Result<Kept> {
         let root = self.root()?;
         for file in &wanted.files {
             check_name(&file.name, wanted)?;
