@@ -16,7 +16,7 @@ def refuse_remote(**paths: Path | str | None) -> None:
     for name, path in paths.items():
         if path is not None and is_remote(path):
             named = name if name.isupper() else flag(name)
-            raise UsageError(f"{named} must be a local path, got {path}; copy it to this machine first")
+            raise UsageError(f"{named} must be a local path, got {path}")
 
 
 @contextlib.contextmanager

@@ -237,8 +237,9 @@ def test_paths_that_cannot_be(material: Material, tmp_path: Path, command: Comma
     for name in ("init-checkpoint", "index-dir", "compile-cache", "cache-dir"):
         told = command(*arguments(material, run, records=material.records), f"--{name}", "s3://bucket/a")
         assert (told.code, told.error) == (2, f"--{name} must be a local path, got s3://bucket/a")
-    told = command(*arguments(material, run, mirror_dir="https://127.0.0.1:1/run"))
-    assert told.code == 1
+    web = "https://127.0.0.1:1/run"
+    told = command(*arguments(material, run, mirror_dir=web))
+    assert (told.code, told.error) == (2, f"--mirror-dir must be a local directory or one in a bucket, got {web}")
     assert not run.exists()
 
 
