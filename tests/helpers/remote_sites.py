@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ RECORDS = "--max-seq-length 64 --max-predictions-per-seq 10"
 """Options for records of a small text."""
 
 
-class Site:
+class Site(ABC):
     """A place with files, which have names relative to it."""
 
     root = ""
@@ -33,12 +34,13 @@ class Site:
         """The path of a file or directory, as a command takes it."""
         return self.root + name
 
+    @abstractmethod
     def put(self, files: Mapping[str, bytes]) -> None:
-        raise NotImplementedError
+        """Writes files, given by their names."""
 
+    @abstractmethod
     def files(self, directory: str = "") -> dict[str, bytes]:
         """The content of each file in a directory or below, hidden ones too, by its name relative to that."""
-        raise NotImplementedError
 
 
 class LocalSite(Site):
@@ -83,6 +85,9 @@ class WebSite(Site):
     def put(self, files: Mapping[str, bytes]) -> None:
         self.server.files.update(files)
 
+    def files(self, directory: str = "") -> dict[str, bytes]:
+        return below(self.server.files, directory)
+
 
 class HubSite(Site):
     is_writable = False
@@ -94,6 +99,15 @@ class HubSite(Site):
     def put(self, files: Mapping[str, bytes]) -> None:
         self._files |= files
         self.server.commit(DATASET, self._files)
+
+    def files(self, directory: str = "") -> dict[str, bytes]:
+        return below(self._files, directory)
+
+
+def below(files: Mapping[str, bytes], directory: str) -> dict[str, bytes]:
+    """Those of `files` that are in a directory or below, by their names relative to it."""
+    prefix = f"{directory}/" if directory else ""
+    return {name.removeprefix(prefix): body for name, body in files.items() if name.startswith(prefix)}
 
 
 def comparable(files: Mapping[str, bytes], sites: Iterable[Site]) -> dict[str, bytes]:

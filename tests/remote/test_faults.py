@@ -416,33 +416,20 @@ class TestRefusals:
     def commands(self, remote: BucketSite, local: LocalSite) -> dict[str, list[list[str]]]:
         """By the path that cannot be used: commands that read it, and commands that write below it."""
         tokenizer = ["--tokenizer", local.path("spiece.model")]
+        records = [*tokenizer, *RECORDS.split(), "--output-dir"]
         return {
             "read": [
                 ["prepare-text", remote.path("text.txt"), "--output", local.path("out.txt")],
                 ["train-tokenizer", remote.path("text.txt"), "--vocab-size", "400", "--output-dir", local.path("out")],
                 ["tokenize", remote.path("text.txt"), *tokenizer, "--output-dir", local.path("out")],
-                [
-                    "make-records",
-                    remote.path("text.txt"),
-                    *tokenizer,
-                    *RECORDS.split(),
-                    "--output-dir",
-                    local.path("out"),
-                ],
+                ["make-records", remote.path("text.txt"), *records, local.path("out")],
             ],
             "write": [
                 ["prepare-text", local.path("text.txt"), "--output", remote.path("out/out.txt")],
                 ["prepare-text", local.path("text.txt"), "--output", remote.path("out"), "--num-shards", "2"],
                 ["train-tokenizer", local.path("text.txt"), "--vocab-size", "400", "--output-dir", remote.path("out")],
                 ["tokenize", local.path("text.txt"), *tokenizer, "--output-dir", remote.path("out")],
-                [
-                    "make-records",
-                    local.path("text.txt"),
-                    *tokenizer,
-                    *RECORDS.split(),
-                    "--output-dir",
-                    remote.path("out"),
-                ],
+                ["make-records", local.path("text.txt"), *records, remote.path("out")],
             ],
         }
 

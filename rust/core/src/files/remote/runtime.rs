@@ -90,7 +90,7 @@ impl Drop for Stopping {
 }
 
 fn is_stopping() -> bool {
-    // A process that is forked meanwhile goes on.
+    // A forked process has a copy of the value, and need not stop.
     STOPPING.load(Ordering::Relaxed) == std::process::id()
 }
 
