@@ -179,7 +179,9 @@ fn tokenize_from<E: Encode>(
         file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
     };
     let mut journal = Journal::new(output, &info, options.settings(), records);
-    atomic::create_directory(output)?;
+    if is_remote(output) {
+        atomic::create_directory(output)?;
+    }
     let _lock = claim(output)?;
     if options.overwrite {
         journal.remove()?;
