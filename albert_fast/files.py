@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,23 @@ def write_atomic(path: Path, data: bytes) -> None:
         AlbertFastError: the file cannot be written.
     """
     write_together({path: data})
+
+
+def write_apart(path: Path, data: bytes) -> None:
+    """Writes `path` whole or not at all, while others may write the same file.
+
+    Raises:
+        AlbertFastError: the file cannot be written.
+    """
+    if isinstance(path, RemotePath):
+        _native.remote_write(path, data)
+        return
+    try:
+        with whole_file(path, path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror or error}"
+        raise AlbertFastError(message, kind="io", path=path) from error
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:

@@ -41,6 +41,7 @@ COMMANDS = [
     "train-tokenizer",
     "tokenize",
     "make-records",
+    "finish",
     "inspect-records",
     "pretrain",
     "evaluate",

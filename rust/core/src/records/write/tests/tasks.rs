@@ -304,7 +304,7 @@ impl Progress for RemoveTemporaries {
     }
 }
 
-/// A small source of random numbers (SplitMix64).
+/// A small source of random numbers (`SplitMix64`).
 struct Dice(u64);
 
 impl Dice {
