@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import albert_fast
-from albert_fast import AlbertFastError, Tokenizer, _native
+from albert_fast import AlbertFastError, Tokenizer, _native, files
 
 from .conftest import OPTIONS, Tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Command
@@ -205,6 +207,27 @@ def test_finishing_after_a_kill_at_the_end(local_tasks: Tasks) -> None:
 @pytest.fixture
 def local_tasks(tokens: Path, tmp_path: Path, local: LocalSite) -> Tasks:
     return Tasks(local, tokens, tmp_path)
+
+
+def test_a_configuration_is_written_again_if_others_remove_its_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, temporaries = files.whole_file, []
+
+    @contextlib.contextmanager
+    def removed_twice(path: Path, temporary: Path) -> Iterator[Path]:
+        with real(path, temporary) as found:
+            yield found
+            temporaries.append(found)
+            if len(temporaries) < 3:
+                found.unlink()
+
+    monkeypatch.setattr(files, "whole_file", removed_twice)
+    files.write_apart(tmp_path / "a.json", b"one")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.json", b"one")]
+    assert len(set(temporaries)) == 3
+    with pytest.raises(AlbertFastError, match=r"cannot write .*no/a\.json: No such file"):
+        files.write_apart(tmp_path / "no" / "a.json", b"one")
 
 
 class TestRefusals:

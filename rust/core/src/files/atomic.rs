@@ -180,8 +180,9 @@ pub fn write_first(path: &Path, bytes: &[u8]) -> Result<()> {
     Err(Error::exists(path, reason))
 }
 
-/// Writes `bytes` to `path`, completely or not at all, if there is no file. Several processes may do so at once. Returns
-/// whether the file has these bytes, from this process or another.
+/// Writes `bytes` to `path`, completely or not at all, if there is no file. Several processes may do so at once, and may
+/// remove the temporary or the directory, which is created. Returns whether the file has these bytes, from this process or
+/// another.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -190,14 +191,30 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
         return remote::put_new(&address, bytes);
     }
     let cannot_write = |source| Error::io("cannot write", path, source);
-    let mut file = unique(path).map_err(cannot_write)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(cannot_write)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => sync_directory_of(path).map(|()| true),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Ok(raw::read(path)?.as_deref() == Some(bytes))
+    repeated(path, || {
+        let mut file = unique(path).map_err(cannot_write)?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(cannot_write)?;
+        match file.persist_noclobber(path) {
+            Ok(_) => sync_directory_of(path).map(|()| true),
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(raw::read(path)?.as_deref() == Some(bytes))
+            }
+            Err(error) => Err(cannot_write(error.error)),
         }
-        Err(error) => Err(cannot_write(error.error)),
+    })
+}
+
+/// Creates the directory of `path` and does `write`, again and again if other processes remove the directory or the
+/// temporary at the same time.
+fn repeated<T>(path: &Path, write: impl Fn() -> Result<T>) -> Result<T> {
+    let mut tries = 0;
+    loop {
+        create_directory(directory_of(path))?;
+        tries += 1;
+        match write() {
+            Err(error) if error.is_missing() && tries < TRIES => {}
+            result => return result,
+        }
     }
 }
 
@@ -221,18 +238,7 @@ pub fn write_json_apart(path: &Path, value: &impl Serialize) -> Result<()> {
         file.write(&text)?;
         file.commit().map(drop)
     };
-    if is_remote(path) {
-        return write();
-    }
-    let mut tries = 0;
-    loop {
-        create_directory(directory_of(path))?;
-        tries += 1;
-        match write() {
-            Err(error) if error.is_missing() && tries < TRIES => {}
-            result => return result,
-        }
-    }
+    if is_remote(path) { write() } else { repeated(path, write) }
 }
 
 /// Writes `value` to `path` as indented JSON with a newline, completely or not at all.
@@ -462,8 +468,8 @@ mod tests {
         assert!(!write_new(&path, b"other").unwrap());
         assert_eq!(names(directory.path()), ["a"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
-        let error = write_new(&directory.path().join("no/a"), b"one").unwrap_err();
-        assert!(error.is_missing(), "{error}");
+        let error = write_new(&path.join("a"), b"one").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot create the directory {}: ", path.display())), "{error}");
         // Of many at once, one writes its own.
         let path = directory.path().join("b");
         let won: usize = std::thread::scope(|scope| {
@@ -485,7 +491,12 @@ mod tests {
                     for _ in 0..200 {
                         write_json_apart(&path, &thread).unwrap();
                         std::fs::remove_file(&path).unwrap();
-                        let _ = std::fs::remove_dir(path.parent().unwrap());
+                        let inner = path.parent().unwrap();
+                        // An error: another thread has removed the directory.
+                        let _ = remove_stale(inner, |_| true);
+                        let _ = std::fs::remove_dir(inner);
+                        assert!(write_new(&path, b"one").unwrap());
+                        std::fs::remove_file(&path).unwrap();
                     }
                 });
             }

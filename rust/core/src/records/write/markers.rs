@@ -107,9 +107,6 @@ pub(super) fn marked_names(directory: &Path) -> Result<Vec<String>> {
 /// [`Error::Exists`] if the directory has the records of another corpus; [`Error::Io`].
 pub(super) fn keep_origin(directory: &Path, origin: &Origin) -> Result<()> {
     let path = origin_path(directory);
-    if !remote::is_remote(directory) {
-        atomic::create_directory(&directory.join(DIRECTORY))?;
-    }
     if atomic::write_json_new(&path, origin)? {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! Tests of tasks: the same bytes as of one run, whatever happens to the tasks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tempfile::TempDir;
@@ -283,25 +283,63 @@ fn a_stopped_task_says_what_it_has_done() {
     assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
 }
 
+/// Something that happens while the last instance is made. By then, the temporary of the only shard is there: of the waves
+/// of blocks, the third is made after the first is written.
+struct Meanwhile<F>(F);
+
+const MANY: u64 = 20_000;
+
+impl<F: Fn() + Sync> InstanceSource for Meanwhile<F> {
+    type Scratch = ();
+
+    fn len(&self) -> u64 {
+        MANY
+    }
+
+    fn scratch(&self) -> Self::Scratch {}
+
+    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) {
+        if position == MANY - 1 {
+            (self.0)();
+        }
+        Made::new(MANY).fill(position, &mut (), instance);
+    }
+}
+
+fn task_while(directory: &Path, meanwhile: impl Fn() + Sync) -> Result<TaskSummary> {
+    let share = Share::new(0, 1).unwrap();
+    let source = Meanwhile(meanwhile);
+    with_threads(1, || write_task(&source, directory, &options(1), &origin(), share, &mut NoProgress))
+}
+
 #[test]
 fn a_task_whose_temporary_is_removed_says_so() {
     let directory = fast_directory();
-    let (source, options) = slow(2);
-    let remove = RemoveTemporaries(directory.path().to_path_buf());
-    let share = Share::new(0, 1).unwrap();
-    let mut progress = remove;
-    let error = write_task(&source, directory.path(), &options, &origin(), share, &mut progress).unwrap_err();
-    assert!(error.to_string().contains("its temporary was removed by another command; run the same"), "{error}");
+    let directory = directory.path();
+    let remove = || {
+        let removed = files_only(directory).into_iter().filter(|name| name.starts_with(".records-")).count();
+        assert_eq!(removed, 1);
+        crate::files::atomic::remove_stale(directory, |_| true).unwrap();
+    };
+    let error = task_while(directory, remove).unwrap_err().to_string();
+    assert!(error.contains("its temporary was removed by another command; run the same command again"), "{error}");
+    assert!(task_while(directory, || ()).unwrap().dataset.is_some());
+    assert_eq!(files(directory), whole(MANY, &options(1)));
 }
 
-/// Removes all temporaries again and again.
-struct RemoveTemporaries(PathBuf);
-
-impl Progress for RemoveTemporaries {
-    fn report(&mut self, _: &'static str, _: &'static str, _: u64, _: u64) -> bool {
-        let _ = crate::files::atomic::remove_stale(&self.0, |_| true);
-        true
-    }
+#[test]
+fn a_straggler_is_content_with_the_work_of_others() {
+    let directory = fast_directory();
+    let directory = directory.path();
+    let overtake = || {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| task(MANY, directory, &options(1), 0, 1).unwrap());
+            assert!(other.join().unwrap().dataset.is_some());
+        });
+    };
+    let summary = task_while(directory, overtake).unwrap();
+    assert!(summary.dataset.is_some());
+    assert_eq!(files(directory), whole(MANY, &options(1)));
 }
 
 /// A small source of random numbers (`SplitMix64`).
