@@ -209,9 +209,8 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 fn repeated<T>(path: &Path, write: impl Fn() -> Result<T>) -> Result<T> {
     let mut tries = 0;
     loop {
-        create_directory(directory_of(path))?;
         tries += 1;
-        match write() {
+        match create_directory(directory_of(path)).and_then(|()| write()) {
             Err(error) if error.is_missing() && tries < TRIES => {}
             result => return result,
         }
