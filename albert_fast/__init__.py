@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from albert_fast.inspection import inspect_records
     from albert_fast.masking import Masker
     from albert_fast.prepare import prepare_text
-    from albert_fast.records import make_records
+    from albert_fast.records import finish, make_records
     from albert_fast.tokenizers.make import train_tokenizer
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "TokenStore",
     "Tokenizer",
     "__version__",
+    "finish",
     "inspect_records",
     "make_records",
     "prepare_text",
@@ -44,6 +45,7 @@ _HOMES = {
     **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
     "AlbertFastError": "albert_fast.errors",
     "Masker": "albert_fast.masking",
+    "finish": "albert_fast.records",
     "inspect_records": "albert_fast.inspection",
     "make_records": "albert_fast.records",
     "prepare_text": "albert_fast.prepare",

@@ -28,6 +28,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "defaults",
+    "finish",
     "instance_batches",
     "instances",
     "is_remote",
@@ -921,6 +922,8 @@ def make_records(
     overwrite: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
     cache_size: float | None = None,
+    num_tasks: int | None = None,
+    task_id: int | None = None,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Turns text inputs, or one token store, into TFRecord shards and `dataset.json` (create_pretraining_data.py).
@@ -932,11 +935,25 @@ def make_records(
 
     Returns:
         The content of `dataset.json`, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (the number of bad
-        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`.
+        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`. For a task,
+        what is in `dataset.json` is only there if all shards are complete, and there is `"task"`: the numbers of its
+        shards, `"first_shard"` and (exclusive) `"end_shard"`; what `dataset.json` says of each, `"shards"`; and how
+        many there are in all, `"num_shards"` and `"complete_shards"`.
 
     Raises:
         AlbertFastError: as in `tokenize`; an option is invalid; the token store is from another tokenizer.
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
+    """
+
+def finish(directory: str | os.PathLike[str], *, num_tasks: int | None = None) -> dict[str, Any]:
+    """Completes the records that the tasks of `make_records` have written to a directory.
+
+    Returns:
+        The content of `dataset.json`, and `"already_complete"`.
+
+    Raises:
+        AlbertFastError: shards are missing; the directory holds something else.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
 
 def instance_batches(

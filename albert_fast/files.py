@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,33 @@ def write_atomic(path: Path, data: bytes) -> None:
         AlbertFastError: the file cannot be written.
     """
     write_together({path: data})
+
+
+def write_apart(path: Path, data: bytes) -> None:
+    """Writes `path` whole or not at all, while others may write the same file.
+
+    Raises:
+        AlbertFastError: the file cannot be written.
+    """
+    if isinstance(path, RemotePath):
+        _native.remote_write(path, data)
+        return
+    tries = 1
+    while not _write_apart(path, data, is_last=tries == 10):
+        tries += 1
+
+
+def _write_apart(path: Path, data: bytes, *, is_last: bool) -> bool:
+    """Returns whether it was written. Another process may take the temporary for what a killed one has left."""
+    try:
+        with whole_file(path, path.with_name(f".{path.name}.{secrets.token_hex(3)}.tmp")) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and path.parent.is_dir() and not is_last:
+            return False
+        message = f"cannot write {path}: {error.strerror or error}"
+        raise AlbertFastError(message, kind="io", path=path) from error
+    return True
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""`make_records`: the command of this name as a function."""
+"""`make_records` and `finish`: the commands of these names as functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from albert_fast import _native
 from albert_fast._native import Tokenizer
 from albert_fast.errors import option_error
-from albert_fast.options import CacheOptions, CorpusFormat, MakeRecords, MaskRules, RecordsOptions, options_of
+from albert_fast.options import (
+    CacheOptions,
+    CorpusFormat,
+    Finish,
+    MakeRecords,
+    MaskRules,
+    RecordsOptions,
+    TaskOptions,
+    options_of,
+)
 from albert_fast.options.base import documented
 from albert_fast.options.instances import InstanceShape
 from albert_fast.options.records import InstanceOptions
@@ -27,8 +36,20 @@ PathLike = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True)
+class Task:
+    """What one of several tasks has to do, and what is there in all."""
+
+    shards: range
+    """The numbers of the task's shards, from 0. There are none if there are more tasks than shards."""
+    num_shards: int
+    """The number of shards of all tasks."""
+    complete_shards: int
+    """How many of these are complete."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Records:
-    """What `make_records` made."""
+    """What `make_records` made. If this was a task, and other tasks have not ended, it is what the task made."""
 
     output_dir: Path
     instances: int
@@ -43,10 +64,14 @@ class Records:
     """The token store that was kept, if any."""
     warnings: tuple[str, ...]
     described: dict[str, Any]
-    """The content of dataset.json: options, counts of instances, labels and masks, and shards with their digests."""
+    """The content of dataset.json: options, counts of instances, labels and masks, and shards with their digests.
+
+    It is empty as long as shards of other tasks are missing."""
+    task: Task | None = None
+    """What the task did, if this was one."""
 
 
-@documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions, CacheOptions)
+@documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions, CacheOptions, TaskOptions)
 def make_records(  # noqa: D417 - the options describe themselves
     inputs: PathLike | Sequence[PathLike],
     output_dir: PathLike,
@@ -77,12 +102,17 @@ def make_records(  # noqa: D417 - the options describe themselves
     overwrite: bool = RecordsOptions.overwrite,
     cache_dir: PathLike | None = None,
     cache_size: float | None = None,
+    num_tasks: int | None = TaskOptions.num_tasks,
+    task_id: int | None = TaskOptions.task_id,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> Records:
     """Turns a corpus, or one token store, into shuffled, masked records: TFRecord files of tf.train.Example.
 
     The bytes depend only on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
     repeated. dataset.json in `output_dir` describes the records.
+
+    With `num_tasks` and `task_id`, the call makes a share of the records of one token store. Other calls make the rest,
+    on this machine or others. The last one completes the records; so does `finish`.
 
     Args:
         inputs: a file, glob or directory of text, or several, or a token store. Text has one sentence per line and a
@@ -101,18 +131,45 @@ def make_records(  # noqa: D417 - the options describe themselves
     if not isinstance(tokenizer, Tokenizer):
         raise option_error("tokenizer", "an albert_fast.Tokenizer", tokenizer)
     chosen = MakeRecords.pick({**given, "inputs": _paths(inputs), "tokenizer": None})
-    made = make(chosen, tokenizer, progress)
-    totals = made.get("totals", {})
+    return _records(chosen.output_dir, make(chosen, tokenizer, progress))
+
+
+def finish(directory: PathLike, num_tasks: int | None = None) -> Records:
+    """Completes the records that the tasks of `make_records` have written.
+
+    The last task does so by itself. Call this if it was killed in between, and to find out whether anything is missing.
+
+    Args:
+        directory: the `output_dir` of the tasks.
+        num_tasks: the number of tasks. If shards are missing, the error then says which tasks to run again.
+
+    Raises:
+        AlbertFastError: shards are missing; the directory holds something else.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    chosen = Finish(directory=directory, num_tasks=num_tasks)  # type: ignore[arg-type]
+    return _records(chosen.directory, _native.finish(chosen.directory, num_tasks=chosen.num_tasks))
+
+
+def _records(directory: Path, made: dict[str, Any]) -> Records:
+    task = made.pop("task", None)
+    shards = task["shards"] if task and "shards" not in made else made.get("shards", [])
     return Records(
-        output_dir=chosen.output_dir,
-        instances=totals.get("instances", 0),
-        tokens=totals.get("tokens", 0),
-        shards=tuple(chosen.output_dir / shard["file"] for shard in made.get("shards", [])),
+        output_dir=directory,
+        instances=sum(shard["records"] for shard in shards),
+        tokens=sum(shard["tokens"] for shard in shards),
+        shards=tuple(directory / shard["file"] for shard in shards),
         already_complete=bool(made.pop("already_complete", False)),
         store=None if made.get("store") is None else as_path(made["store"]),
         warnings=tuple(made.pop("warnings", ())),
-        described=made,
+        described=made if "shards" in made else {},
+        task=None if task is None else of_task(task),
     )
+
+
+def of_task(found: dict[str, Any]) -> Task:
+    """Returns what `_native.make_records` returns for a task."""
+    return Task(range(found["first_shard"], found["end_shard"]), found["num_shards"], found["complete_shards"])
 
 
 def make(
@@ -133,6 +190,8 @@ def make(
         overwrite=options.overwrite,
         cache_dir=options.cache_dir,
         cache_size=options.cache_size,
+        num_tasks=options.num_tasks,
+        task_id=options.task_id,
         progress=progress,
     )
 

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from trainer_runs import Material
 
+pytest_plugins = ["bucket_fixtures"]
+
 GOLDEN = Path(__file__).parent / "golden"
 
 # `import tensorflow` imports Keras otherwise, which nothing here uses and which takes a quarter of the time. Processes

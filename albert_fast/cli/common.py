@@ -147,8 +147,10 @@ def config_file(
         resolved: values that were decided later, by option.
     """
     path = output_dir / f"{prefix}{command}.config.json"
-    # `overwrite` is not kept: that one output was replaced does not mean that the next one should be.
-    kept = {name: value for name, value in options.as_dict().items() if name not in {"config", "overwrite"}}
+    # `overwrite` is not kept: that one output was replaced does not mean that the next one should be. Which task wrote
+    # what says nothing about the output.
+    dropped = {"config", "overwrite", "num_tasks", "task_id"}
+    kept = {name: value for name, value in options.as_dict().items() if name not in dropped}
     content = {"albert_fast_version": __version__, command: {**kept, **plain(resolved)}}
     # Python's strings represent a file name that is not UTF-8 with lone surrogates, and JSON with their escapes.
     return path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

@@ -32,6 +32,7 @@ PANELS = (
     "Checkpoints and metrics",
     "Model card",
     "Output",
+    "Tasks",
     "Options",
 )
 """All panels, in the order in which they are shown."""

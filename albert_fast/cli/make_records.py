@@ -7,14 +7,15 @@ from typing import Any
 
 from albert_fast._native import masking_warning
 from albert_fast.cli.build import command
-from albert_fast.cli.common import check_output_dir, info, interruptible, warn, warn_of_replaced, write_config
+from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
+from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import InstanceOptions, MakeRecords
 from albert_fast.paths import as_path
-from albert_fast.records import make
+from albert_fast.records import Task, make, of_task
 from albert_fast.text import duration, number
 from albert_fast.tokenizers.files import is_store
 
@@ -30,6 +31,8 @@ def make_records(options: MakeRecords, given: frozenset[str]) -> None:
     half of the instances, A and B are swapped, and their label is 1.
 
     If it is interrupted, run the same command again to resume.
+
+    With --num-tasks and --task-id, the command makes a share of the records of a token store. Others make the rest.
     """
     run(options, given)
 
@@ -68,13 +71,21 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         Progress() as progress,
     ):
         result = make(options, opened, progress)
-    # Only written now, because a command that was refused must leave the directory unchanged.
-    if not result.get("already_complete") or not describes(options.output_dir, instances):
+    task = of_task(result["task"]) if "task" in result else None
+    # Only written now, because a command that was refused must leave the directory unchanged. All tasks write the same.
+    kept = result.get("already_complete") or task is not None
+    if not kept or not describes(options.output_dir, instances):
         rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
-        write_config(options.output_dir, "make-records", options, resolved={**instances.as_dict(), **rules})
+        resolved = {**instances.as_dict(), **rules}
+        path, content = config_file(options.output_dir, "make-records", options, resolved=resolved)
+        (write_atomic if task is None else write_apart)(path, content)
     for message in result.get("warnings", []):
         if message != warning:  # which was shown before the work began
             warn(message)
+    if task is not None:
+        report_task(task, options)
+        if "totals" not in result:
+            return result
     warn_of_replaced(result)
     if not result.get("already_complete") and not from_store:
         warn_of_changes_for(options.inputs, opened, given, reference=reference)
@@ -84,6 +95,19 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     elif "tokenize" in result.get("seconds", {}) and not reference:
         info("removed the temporary token store (--keep-store keeps it)")
     return result
+
+
+def report_task(task: Task, options: MakeRecords) -> None:
+    """Reports what a task has done, in one line."""
+    own, total = task.shards, task.num_shards
+    if len(own) > 1:
+        what = f"shards {own[0]:,} to {own[-1]:,} of {total:,} are complete"
+    elif own:
+        what = f"shard {own[0]:,} of {total:,} is complete"
+    else:
+        what = f"there is nothing to do, because there are more tasks than shards ({total:,})"
+    there = f"{task.complete_shards:,} of {total:,} are there in all"
+    info(f"task {options.task_id:,} of {options.num_tasks:,}: {what}; {there}")
 
 
 def describes(output_dir: Path, instances: InstanceOptions) -> bool:
@@ -99,7 +123,8 @@ def describes(output_dir: Path, instances: InstanceOptions) -> bool:
 def report(result: dict[str, Any], output_dir: Path) -> None:
     """Reports what was made, in a line or two."""
     if result.get("already_complete"):
-        info(f"{output_dir}: these records are already complete (--overwrite starts over)")
+        again = "" if "task" in result else " (--overwrite starts over)"
+        info(f"{output_dir}: these records are already complete{again}")
         return
     totals = result.get("totals", {})
     instances, tokens = totals.get("instances", 0), totals.get("tokens", 0)

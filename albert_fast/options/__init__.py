@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from albert_fast.options.instances import InstanceShape, MaskOptions, MaskRules, StreamOptions
     from albert_fast.options.prepare import PrepareOptions, PrepareOutput, PrepareText
     from albert_fast.options.records import InspectRecords, InstanceOptions, MakeRecords, RecordsOptions
-    from albert_fast.options.shared import CacheOptions, CorpusFormat
+    from albert_fast.options.shared import CacheOptions, CorpusFormat, Finish, TaskOptions
     from albert_fast.options.tokenizers import Tokenize, TokenizeOptions, TokenizerTrainingOptions, TrainTokenizer
     from albert_fast.options.training import Evaluate, Pretrain, TrainingOptions
 
@@ -22,6 +22,7 @@ __all__ = [
     "Evaluate",
     "Export",
     "FillMask",
+    "Finish",
     "ImportCheckpoint",
     "InspectRecords",
     "InstanceOptions",
@@ -37,6 +38,7 @@ __all__ = [
     "RecordsOptions",
     "Stage",
     "StreamOptions",
+    "TaskOptions",
     "Tokenize",
     "TokenizeOptions",
     "TokenizerTrainingOptions",
@@ -53,7 +55,7 @@ _HOMES = {
     **dict.fromkeys(("InstanceShape", "MaskOptions", "MaskRules", "StreamOptions"), "instances"),
     **dict.fromkeys(("PrepareOptions", "PrepareOutput", "PrepareText"), "prepare"),
     **dict.fromkeys(("InspectRecords", "InstanceOptions", "MakeRecords", "RecordsOptions"), "records"),
-    **dict.fromkeys(("CacheOptions", "CorpusFormat"), "shared"),
+    **dict.fromkeys(("CacheOptions", "CorpusFormat", "Finish", "TaskOptions"), "shared"),
     **dict.fromkeys(("Tokenize", "TokenizeOptions", "TokenizerTrainingOptions", "TrainTokenizer"), "tokenizers"),
     **dict.fromkeys(("Evaluate", "Pretrain", "TrainingOptions"), "training"),
 }

@@ -30,6 +30,7 @@ from albert_fast.options.shared import (
     OtherTokenizer,
     OutputDir,
     Overwrite,
+    TaskOptions,
     TextRules,
     Threads,
     TokenizerChoice,
@@ -71,6 +72,7 @@ class InstanceOptions(MaskRules, InstanceShape):
     )
 
     def validate(self) -> None:
+        super().validate()
         if self.max_predictions_per_seq > self.max_seq_length:
             raise too_many_predictions(self.max_predictions_per_seq, self.max_seq_length, self.masked_lm_prob)
 
@@ -103,7 +105,15 @@ def _by_rng(name: str) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MakeRecords(
-    ConfigFile, OutputDir, RecordsOptions, InstanceOptions, CorpusFormat, CacheOptions, TextRules, TokenizerChoice
+    ConfigFile,
+    TaskOptions,
+    OutputDir,
+    RecordsOptions,
+    InstanceOptions,
+    CorpusFormat,
+    CacheOptions,
+    TextRules,
+    TokenizerChoice,
 ):
     """`make-records`. The four options whose default depends on `rng` are None if they are not given."""
 

@@ -6,12 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options.base import MAX_THREADS, REQUIRED, Stage, option
 
 INPUT = "Input"
 TOKENIZER = "Tokenizer"
 TEXT = "Text"
 OUTPUT = "Output"
+TASKS = "Tasks"
 
 OnBadUtf8 = Literal["error", "replace"]
 TextFormat = Literal["auto", "text"]
@@ -171,6 +173,53 @@ class TokenizerThreads(Threads):
     num_threads: int | None = _threads(
         "Number of threads. At most 4 per core are started. It does not change the output. With --engine "
         "sentencepiece, there are as many threads as --partitions."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskOptions(Stage):
+    """Which part of the work a command does, if several share it. It does not change the output."""
+
+    num_tasks: int | None = option(
+        None,
+        "Number of commands that share the work, on any number of machines. Each has the same options and another "
+        "--task-id. It does not change the output, and may differ between runs.",
+        TASKS,
+        low=1,
+        high=100_000,
+    )
+    task_id: int | None = option(
+        None,
+        "Number of this command among the --num-tasks, from 0. Running it twice is harmless.",
+        TASKS,
+        low=0,
+        high=99_999,
+    )
+
+    def validate(self) -> None:
+        super().validate()
+        if self.num_tasks is not None and self.task_id is not None:
+            if self.task_id >= self.num_tasks:
+                rule = f"a whole number from 0 to {self.num_tasks - 1}, because num_tasks is {self.num_tasks}"
+                raise option_error("task_id", rule, self.task_id)
+        elif self.num_tasks is not None or self.task_id is not None:
+            names = ["num_tasks", "task_id"]
+            given, other = names if self.task_id is None else reversed(names)
+            message = f"{given}={getattr(self, given)} has no effect without `{other}`; pass both, or neither"
+            raise AlbertFastError(message, kind="option", option=given, value=getattr(self, given))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finish(ConfigFile):
+    """`finish`."""
+
+    directory: Path = option(REQUIRED, "The --output-dir of the tasks.", INPUT, metavar="DIR", argument=True)
+    num_tasks: int | None = option(
+        None,
+        "Number of tasks. If shards are missing, the error then names the tasks to run again.",
+        TASKS,
+        low=1,
+        high=100_000,
     )
 
 

@@ -35,12 +35,14 @@ TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 CORPUS = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
 RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL]
+CLUSTER = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL, CLUSTER]
 COMMANDS = [
     "prepare-text",
     "train-tokenizer",
     "tokenize",
     "make-records",
+    "finish",
     "inspect-records",
     "pretrain",
     "evaluate",

@@ -43,7 +43,7 @@ mod native {
     #[pymodule_export]
     use super::prepare::prepare_text;
     #[pymodule_export]
-    use super::records::{RecordFile, instances, make_records, masking_warning, tokenize};
+    use super::records::{RecordFile, finish, instances, make_records, masking_warning, tokenize};
     #[pymodule_export]
     use super::remote::{
         is_remote, public_path, remote_download, remote_list, remote_read, remote_records, remote_remove, remote_size,

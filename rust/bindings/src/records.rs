@@ -16,9 +16,11 @@ use albert_fast_core::instances::options::{InstanceOptions, RngKind};
 use albert_fast_core::instances::plan::Plan;
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
-use albert_fast_core::records::make::{Made, MakeOptions, make_records as make};
+use albert_fast_core::records::finish::finish as finish_tasks;
+use albert_fast_core::records::make::{Made, MakeOptions, TaskMade, make_records as make, make_records_task};
 use albert_fast_core::records::tfrecord::RecordReader;
 use albert_fast_core::records::write::{Compression, RecordsOptions};
+use albert_fast_core::tasks::Share;
 use albert_fast_core::tokens::documents::{MemoryDocuments, UNKNOWN_JOINS};
 use albert_fast_core::tokens::line_encoder::LineEncoder;
 use albert_fast_core::tokens::store::TokenStore;
@@ -120,7 +122,7 @@ pub fn tokenize(
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, options_json, *, num_shards=None, compression="none",
                     num_threads=None, on_bad_utf8="error", format="auto", keep_store=false, overwrite=false,
-                    cache_dir=None, cache_size=None, progress=None))]
+                    cache_dir=None, cache_size=None, num_tasks=None, task_id=None, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn make_records(
     py: Python<'_>,
@@ -137,9 +139,12 @@ pub fn make_records(
     overwrite: bool,
     cache_dir: Option<PathBuf>,
     cache_size: Option<f64>,
+    num_tasks: Option<u64>,
+    task_id: Option<u64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     let cache = cache(cache_dir, cache_size)?;
+    let share = Share::of(num_tasks, task_id).map_err(to_python)?;
     let options = MakeOptions {
         records: RecordsOptions {
             instances: instance_options(options_json)?,
@@ -157,25 +162,76 @@ pub fn make_records(
     };
     let inputs = names(inputs);
     let tokenizer = tokenizer.inner.clone();
-    let made = run(py, num_threads, progress, |progress| {
+    let outcome = run(py, num_threads, progress, |progress| {
         // A remote store is read from its copy in the cache, which stays there as long as it is open.
-        let Some(store) = remote_store(&inputs, &cache, progress)? else {
-            return make(&inputs, &output_dir, &tokenizer, &options, progress);
-        };
-        let made = make(&[store.directory()], &output_dir, &tokenizer, &options, progress)?;
-        Ok(Made { store: store.address().map(Path::to_path_buf), ..made })
+        let store = remote_store(&inputs, &cache, progress)?;
+        let local = store.as_ref().map(|store| vec![store.directory().as_os_str().to_owned()]);
+        let inputs = local.unwrap_or(inputs);
+        if let Some(share) = share {
+            return make_records_task(&inputs, &output_dir, &tokenizer, &options, share, progress).map(Outcome::Task);
+        }
+        let made = make(&inputs, &output_dir, &tokenizer, &options, progress)?;
+        let address = store.as_ref().map(|store| store.address().map(Path::to_path_buf));
+        Ok(Outcome::All(Made { store: address.unwrap_or(made.store), ..made }))
     })?;
-    let result = to_python_object(py, &made.records.dataset)?.into_bound(py).cast_into::<PyDict>()?;
+    let (result, seconds, notes) = match outcome {
+        Outcome::All(made) => (all_records(py, &made)?, made.seconds, made.notes),
+        Outcome::Task(made) => (records_of_task(py, &made)?, made.seconds, made.notes),
+    };
+    let by_stage = PyDict::new(py);
+    for (stage, value) in seconds {
+        by_stage.set_item(stage, value)?;
+    }
+    result.set_item("seconds", by_stage)?;
+    result.set_item("warnings", notes)?;
+    Ok(result.into_any().unbind())
+}
+
+enum Outcome {
+    All(Made),
+    Task(TaskMade),
+}
+
+fn dictionary<'py>(py: Python<'py>, value: &impl serde::Serialize) -> PyResult<Bound<'py, PyDict>> {
+    Ok(to_python_object(py, value)?.into_bound(py).cast_into::<PyDict>()?)
+}
+
+fn all_records<'py>(py: Python<'py>, made: &Made) -> PyResult<Bound<'py, PyDict>> {
+    let result = dictionary(py, &made.records.dataset)?;
     result.set_item("already_complete", made.records.already_complete)?;
     result.set_item("resumed_shards", made.records.resumed_shards)?;
     result.set_item("replaced", made.replaced)?;
-    result.set_item("store", made.store)?;
-    let seconds = PyDict::new(py);
-    for (stage, value) in made.seconds {
-        seconds.set_item(stage, value)?;
-    }
-    result.set_item("seconds", seconds)?;
-    result.set_item("warnings", made.notes)?;
+    result.set_item("store", &made.store)?;
+    Ok(result)
+}
+
+fn records_of_task<'py>(py: Python<'py>, made: &TaskMade) -> PyResult<Bound<'py, PyDict>> {
+    let done = &made.task;
+    let result = match &done.dataset {
+        Some(dataset) => dictionary(py, dataset)?,
+        None => PyDict::new(py),
+    };
+    let task = PyDict::new(py);
+    task.set_item("first_shard", done.range.start)?;
+    task.set_item("end_shard", done.range.end)?;
+    task.set_item("num_shards", done.num_shards)?;
+    task.set_item("complete_shards", done.complete)?;
+    task.set_item("shards", to_python_object(py, &done.shards)?)?;
+    result.set_item("task", task)?;
+    result.set_item("already_complete", done.already_complete)?;
+    result.set_item("resumed_shards", done.resumed_shards)?;
+    result.set_item("replaced", made.replaced)?;
+    result.set_item("store", py.None())?;
+    Ok(result)
+}
+
+/// Completes the records that tasks have written to a directory, without the GIL. See _native.pyi.
+#[pyfunction]
+#[pyo3(signature = (directory, *, num_tasks=None))]
+pub fn finish(py: Python<'_>, directory: PathBuf, num_tasks: Option<u64>) -> PyResult<Py<PyAny>> {
+    let finished = run(py, None, None, move |_| finish_tasks(&directory, num_tasks))?;
+    let result = dictionary(py, &finished.dataset)?;
+    result.set_item("already_complete", finished.already_complete)?;
     Ok(result.into_any().unbind())
 }
 

@@ -226,6 +226,13 @@ impl Error {
         }
     }
 
+    /// Whether the error means that something does not exist, or no longer exists, or exists only now. Another process can
+    /// cause it by creating or removing a file or directory.
+    pub(crate) fn is_missing(&self) -> bool {
+        use std::io::ErrorKind::{AlreadyExists, NotFound};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | AlreadyExists))
+    }
+
     /// Returns an [`Error::Io`] with its path.
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io { action, path: path.as_ref().to_path_buf(), source }

@@ -8,7 +8,8 @@
 //! | [`batches`] | instances | arrays for training |
 //! | [`records`] | instances | `TFRecord` files, and batches from them |
 //!
-//! A stage uses only the stages above it. All of them use [`error`] and [`files`], which use no stage.
+//! A stage uses only the stages above it. All of them use [`error`], [`files`] and [`tasks`], which use no
+//! stage.
 
 pub mod batches;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod files;
 pub mod instances;
 pub mod prepare;
 pub mod records;
+pub mod tasks;
 pub mod tokens;
 mod unicode;
 mod waves;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules that every stage may use. They use no stage.
-const GROUND: [&str; 4] = ["error", "files", "unicode", "waves"];
+const GROUND: [&str; 5] = ["error", "files", "tasks", "unicode", "waves"];
 /// The stages, in the order of the data flow.
 const STAGES: [&str; 5] = ["prepare", "tokens", "instances", "batches", "records"];
 

@@ -14,10 +14,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::raw;
 use super::remote::{self, Address, Upload, is_remote};
 use crate::{Error, Result};
 
 const SUFFIX: &str = ".tmp";
+/// The number of random characters in a unique name of a temporary.
+const RANDOM: usize = 6;
+/// How often to try again if another process removes a directory meanwhile.
+pub(super) const TRIES: usize = 100;
 
 /// A file being written. [`AtomicFile::commit`] gives it its name; dropping it without a commit removes it.
 ///
@@ -55,16 +60,7 @@ impl AtomicFile {
         if is_remote(&path) {
             return Self::create(path);
         }
-        let (directory, mut prefix) = (directory_of(&path), OsString::from("."));
-        prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
-        prefix.push(".");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(SUFFIX);
-        // Others may read the finished file; the process's umask applies.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let (file, temporary) = builder
-            .tempfile_in(directory)
+        let (file, temporary) = unique(&path)
             .and_then(|file| file.keep().map_err(|error| error.error))
             .map_err(|source| Error::io("cannot write", &path, source))?;
         Ok(Self { path, temporary, file: Some(Open::Local(file)) })
@@ -184,6 +180,66 @@ pub fn write_first(path: &Path, bytes: &[u8]) -> Result<()> {
     Err(Error::exists(path, reason))
 }
 
+/// Writes `bytes` to `path`, completely or not at all, if there is no file. Several processes may do so at once, and may
+/// remove the temporary or the directory, which is created. Returns whether the file has these bytes, from this process or
+/// another.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    if let Some(address) = Address::of(path)? {
+        return remote::put_new(&address, bytes);
+    }
+    let cannot_write = |source| Error::io("cannot write", path, source);
+    repeated(path, || {
+        let mut file = unique(path).map_err(cannot_write)?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(cannot_write)?;
+        match file.persist_noclobber(path) {
+            Ok(_) => sync_directory_of(path).map(|()| true),
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(raw::read(path)?.as_deref() == Some(bytes))
+            }
+            Err(error) => Err(cannot_write(error.error)),
+        }
+    })
+}
+
+/// Creates the directory of `path` and does `write`, again and again if other processes remove the directory or the
+/// temporary at the same time.
+fn repeated<T>(path: &Path, write: impl Fn() -> Result<T>) -> Result<T> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match create_directory(directory_of(path)).and_then(|()| write()) {
+            Err(error) if error.is_missing() && tries < TRIES => {}
+            result => return result,
+        }
+    }
+}
+
+/// Writes `value` as [`write_json`] does, in the way of [`write_new`].
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_json_new(path: &Path, value: &impl Serialize) -> Result<bool> {
+    write_new(path, &json(path, value)?)
+}
+
+/// Writes `value` to `path` as indented JSON with a newline, completely or not at all, while others may do the same. They
+/// may also remove the directory, which is created.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_json_apart(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = json(path, value)?;
+    let write = || {
+        let mut file = AtomicFile::create_apart(path)?;
+        file.write(&text)?;
+        file.commit().map(drop)
+    };
+    if is_remote(path) { write() } else { repeated(path, write) }
+}
+
 /// Writes `value` to `path` as indented JSON with a newline, completely or not at all.
 pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
     let path = path.as_ref();
@@ -236,12 +292,24 @@ pub fn remove_stale(directory: &Path, is_ours: impl Fn(&str) -> bool) -> Result<
     let cannot_read = |source| Error::io("cannot read the directory", directory, source);
     for entry in std::fs::read_dir(directory).map_err(cannot_read)? {
         let name = entry.map_err(cannot_read)?.file_name();
-        let ours = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(SUFFIX)).is_some_and(&is_ours);
+        let ours = name.to_str().and_then(named_by).is_some_and(|of| is_ours(of) || shared(of).is_some_and(&is_ours));
         if ours {
             remove(&directory.join(name))?;
         }
     }
     Ok(())
+}
+
+/// Returns the name of the file that the temporary `name` is to become, with the random part of
+/// [`AtomicFile::create_apart`]. Returns `None` if it is no temporary.
+fn named_by(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(SUFFIX)
+}
+
+/// Returns a name without the random part, if it has one.
+fn shared(name: &str) -> Option<&str> {
+    let (name, random) = name.rsplit_once('.')?;
+    (random.len() == RANDOM && random.bytes().all(|it| it.is_ascii_alphanumeric())).then_some(name)
 }
 
 /// Makes the names in `path`'s directory durable: a rename is safe only once the directory is on disk.
@@ -268,6 +336,19 @@ fn temporary_of(path: &Path) -> PathBuf {
     name.push(path.file_name().unwrap_or(OsStr::new("file")));
     name.push(SUFFIX);
     path.with_file_name(name)
+}
+
+/// Creates a temporary for `path` that has a unique name. It is removed when it is dropped.
+fn unique(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or(OsStr::new("file")));
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM);
+    // Others may read the finished file; the process's umask applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory_of(path))
 }
 
 fn discard(temporary: &Path) {
@@ -368,11 +449,57 @@ mod tests {
     #[test]
     fn only_our_temporaries_are_stale() {
         let directory = tempfile::tempdir().unwrap();
-        for name in [".a.tmp", ".b.tmp", "a", ".a", "a.tmp"] {
+        for name in [".a.tmp", ".b.tmp", "a", ".a", "a.tmp", ".a.12.tmp", ".b.aB3dE6.tmp"] {
             std::fs::write(directory.path().join(name), b"").unwrap();
         }
+        std::mem::forget(AtomicFile::create_apart(directory.path().join("a")).unwrap());
+        assert_eq!(names(directory.path()).len(), 8);
         remove_stale(directory.path(), |name| name == "a").unwrap();
-        assert_eq!(names(directory.path()), [".a", ".b.tmp", "a", "a.tmp"]);
+        assert_eq!(names(directory.path()), [".a", ".a.12.tmp", ".b.aB3dE6.tmp", ".b.tmp", "a", "a.tmp"]);
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        assert!(write_new(&path, b"one").unwrap());
+        assert!(write_new(&path, b"one").unwrap());
+        assert!(!write_new(&path, b"other").unwrap());
+        assert_eq!(names(directory.path()), ["a"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        let error = write_new(&path.join("a"), b"one").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot create the directory {}: ", path.display())), "{error}");
+        // Of many at once, one writes its own.
+        let path = directory.path().join("b");
+        let won: usize = std::thread::scope(|scope| {
+            let path = &path;
+            let threads: Vec<_> = (0..8_u8).map(|it| scope.spawn(move || write_new(path, &[it]).unwrap())).collect();
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+        });
+        assert_eq!((won, names(directory.path()).len()), (1, 2));
+    }
+
+    #[test]
+    fn a_directory_that_others_remove_is_no_obstacle() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("inner");
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let path = inner.join(thread.to_string());
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        write_json_apart(&path, &thread).unwrap();
+                        std::fs::remove_file(&path).unwrap();
+                        let inner = path.parent().unwrap();
+                        // An error: another thread has removed the directory.
+                        let _ = remove_stale(inner, |_| true);
+                        let _ = std::fs::remove_dir(inner);
+                        assert!(write_new(&path, b"one").unwrap());
+                        std::fs::remove_file(&path).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -6,10 +6,9 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::atomic::create_directory;
+use super::atomic::{TRIES, create_directory};
 use super::remote::{Address, is_remote};
 use super::scratch;
 use crate::{Error, Result};
@@ -157,7 +156,7 @@ pub fn claim(directory: &Path) -> Result<DirectoryLock> {
         let mut lock = match DirectoryLock::take(directory) {
             Ok(lock) => lock.ok_or_else(|| busy(directory))?,
             // The previous holder removed the directory meanwhile.
-            Err(error) if is_missing(&error) && tries < TRIES => continue,
+            Err(error) if error.is_missing() && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
         lock.made = made;
@@ -185,7 +184,7 @@ pub fn claim_whole(path: &Path) -> Result<DirectoryLock> {
         let lock = match DirectoryLock::take_beside(path) {
             Ok(lock) => lock,
             // The previous holder removed the directory meanwhile.
-            Err(error) if is_missing(&error) && tries < TRIES => continue,
+            Err(error) if error.is_missing() && tries < TRIES => continue,
             Err(error) => return Err(error),
         };
         let mut lock = lock.ok_or_else(|| {
@@ -204,20 +203,11 @@ fn create(directory: &Path) -> Result<Vec<PathBuf>> {
     while let Err(error) = create_directory(directory) {
         // Another run may remove a directory that it created and that existed a moment ago.
         tries += 1;
-        if !is_missing(&error) || tries == TRIES {
+        if !error.is_missing() || tries == TRIES {
             return Err(error);
         }
     }
     Ok(made)
-}
-
-/// How often to try again if another run removes a directory meanwhile.
-const TRIES: usize = 100;
-
-/// Whether the error means that something does not exist, or no longer exists.
-fn is_missing(error: &Error) -> bool {
-    let Error::Io { source, .. } = error else { return false };
-    matches!(source.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
 fn busy(directory: &Path) -> Error {

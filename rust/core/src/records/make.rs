@@ -1,5 +1,7 @@
 //! Runs all of `make-records`: from a corpus or a token store to shards.
 
+mod task;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,6 +9,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use self::task::{TaskMade, make_records_task};
 use super::write::{self, Found, InstanceSource, Origin, RecordsOptions};
 use crate::files::inputs::{InputFile, InputRecord, refuse_output_in_input};
 use crate::files::lock;
@@ -91,22 +94,12 @@ pub fn make_records(
     options: &MakeOptions,
     progress: &mut dyn Progress,
 ) -> Result<Made> {
-    let instances = &options.records.instances;
-    instances.validate()?;
-    let vocab = tokenizer.vocab(instances.word_boundary)?;
-    let job = Job {
-        output,
-        encoder: LineEncoder { tokenizer, reference: instances.rng == RngKind::Reference },
-        vocab,
-        options,
-        seconds: Vec::new(),
-        notes: write::masking_warning(instances).into_iter().collect(),
-    };
+    let job = Job::new(output, tokenizer, options)?;
     let given = match inputs {
         [one] if is_token_store(Path::new(one))? => Some(Path::new(one)),
         _ => None,
     };
-    match (given, instances.rng) {
+    match (given, options.records.instances.rng) {
         (Some(store), RngKind::Fast) => job.with_store(store, progress),
         (Some(store), RngKind::Reference) => Err(Error::conflict_at(
             "rng",
@@ -128,13 +121,30 @@ struct Job<'a> {
     notes: Vec<String>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(output: &'a Path, tokenizer: &'a Tokenizer, options: &'a MakeOptions) -> Result<Self> {
+        let instances = &options.records.instances;
+        instances.validate()?;
+        Ok(Self {
+            output,
+            encoder: LineEncoder { tokenizer, reference: instances.rng == RngKind::Reference },
+            vocab: tokenizer.vocab(instances.word_boundary)?,
+            options,
+            seconds: Vec::new(),
+            notes: write::masking_warning(instances).into_iter().collect(),
+        })
+    }
+
     fn identity(&self, key: &str, value: Value) -> Map<String, Value> {
         let mut identity = Map::new();
         identity.insert("tokenizer_digest".into(), self.encoder.digest().into());
         identity.insert("on_bad_utf8".into(), json!(self.options.text.on_bad_utf8));
         identity.insert(key.into(), value);
         identity
+    }
+
+    fn store_identity(&self, store: &TokenStore) -> Map<String, Value> {
+        self.identity("token_store", store_digest(store).into())
     }
 
     fn timed<T>(&mut self, stage: &'static str, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
@@ -165,7 +175,7 @@ impl Job<'_> {
         // The store may be a copy, or may have been on disk for long.
         self.timed("verify", |_| store.verify())?;
         store.release();
-        let identity = self.identity("token_store", store_digest(&store).into());
+        let identity = self.store_identity(&store);
         let records = self.write(&store, identity, progress)?;
         let replaced = store.meta().replaced;
         Ok(self.done(records, Some(directory.to_path_buf()), replaced))
@@ -237,6 +247,18 @@ impl Job<'_> {
         identity: Map<String, Value>,
         progress: &mut dyn Progress,
     ) -> Result<write::Summary> {
+        self.write_with(store, identity, progress, |plan, output, options, origin, progress| {
+            write::write_records(plan, output, options, origin, progress)
+        })
+    }
+
+    fn write_with<T>(
+        &mut self,
+        store: &TokenStore,
+        identity: Map<String, Value>,
+        progress: &mut dyn Progress,
+        write: impl FnOnce(&Plan<'_, TokenStore>, &Path, &RecordsOptions, &Origin, &mut dyn Progress) -> Result<T>,
+    ) -> Result<T> {
         let options = &self.options.records;
         let vocab = self.vocab.clone();
         let instances = &options.instances;
@@ -250,7 +272,7 @@ impl Job<'_> {
             short_documents: plan.short_documents(),
         };
         let output = self.output;
-        self.timed("records", |_| write::write_records(&plan, output, options, &origin, &mut *progress))
+        self.timed("records", |_| write(&plan, output, options, &origin, &mut *progress))
     }
 
     fn in_reference_order(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {

@@ -3,6 +3,7 @@
 
 pub mod example;
 pub mod fetch;
+pub mod finish;
 pub mod index;
 pub mod make;
 pub mod source;

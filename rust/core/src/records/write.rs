@@ -10,17 +10,24 @@
 //! Until the set is complete, `make-records.partial.jsonl` takes the place of `dataset.json`. Its first line holds all
 //! that determines the bytes. A line for each complete shard follows, synced. A run that finds this file resumes at the
 //! first missing shard if everything that determines the bytes is the same. Otherwise it refuses and says what differs.
-//! Nothing in these files depends on the time, the machine or the number of threads.
+//! Nothing in these files depends on the time, the machine, or the number of threads or tasks.
+//!
+//! Several tasks ([`write_task`]) can write to one directory, each some of the shards. Then each complete shard has a file
+//! of its own in `make-records.partial/`, as in a bucket, where nothing can be appended to a file. The last task, or
+//! [`finish`], writes `dataset.json`.
 //!
 //! A gzipped shard is one gzip member, because some readers, such as `TensorFlow` 1.15's, stop after the first. Its
 //! units are still compressed in parallel: each becomes deflate blocks of its own that end on a byte boundary, as with
 //! `pigz --independent`.
 
 mod dataset;
+mod finish;
 mod gzip;
 mod header;
 mod journal;
+mod markers;
 mod pipeline;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -31,9 +38,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::dataset::{Dataset, Labels, Shard, Totals};
+pub use self::finish::{Finished, finish};
 use self::header::Header;
-use self::journal::{Journal, is_ours};
+use self::journal::Journal;
 use self::pipeline::Layout;
+pub(super) use self::task::refuse_overwrite;
+pub use self::task::{TaskSummary, write_task};
 use crate::files::atomic;
 use crate::files::lock::claim;
 use crate::instances::instance::Instance;
@@ -105,10 +115,11 @@ impl Default for RecordsOptions {
 }
 
 /// What the records are made from.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Everything except the options that determines the bytes, by name: digests of tokenizer and token store, text
-    /// rules. An interrupted run resumes only if all of it is the same.
+    /// rules. An interrupted run resumes only if all of it is the same. It is kept in the header.
+    #[serde(skip)]
     pub identity: Map<String, Value>,
     /// The entry for the tokenizer in `dataset.json`.
     pub tokenizer: Value,
@@ -188,7 +199,7 @@ pub fn look(directory: &Path, options: &RecordsOptions, identity: &Map<String, V
         return Ok(Found::Nothing);
     }
     let header = Header::new(options, identity, None);
-    let Some(found) = journal::find(directory, &header)? else { return Ok(Found::Nothing) };
+    let Some(found) = journal::find(directory, &header, None)? else { return Ok(Found::Nothing) };
     let complete = found.shards.iter().flatten().count();
     match found.dataset {
         Some(dataset) if complete == found.shards.len() => Ok(Found::Complete(Box::new(dataset))),
@@ -202,8 +213,7 @@ pub fn look(directory: &Path, options: &RecordsOptions, identity: &Map<String, V
 ///
 /// [`Error::Io`].
 pub fn tidy(directory: &Path) -> Result<()> {
-    Journal::remove(directory)?;
-    atomic::remove_stale(directory, is_ours)
+    journal::tidy(directory)
 }
 
 /// Returns a warning with the numbers if `max_predictions_per_seq` keeps full-length instances from having
@@ -246,8 +256,40 @@ fn write<S: InstanceSource>(
     origin: &Origin,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
+    let (options, header) = resolve(source.len(), options, origin)?;
+
+    // After an error here, the writing threads may still run. A second run must not meet them or the cleanup that
+    // follows.
+    let lock = Arc::new(claim(directory)?);
+    if options.overwrite {
+        journal::clear(directory)?;
+    }
+    let found = journal::find(directory, &header, None)?;
+    let num_shards = header.num_shards().unwrap_or_default();
+    let (mut shards, dataset) = match found {
+        Some(found) => (found.shards, found.dataset),
+        None => (vec![None; num_shards], None),
+    };
+    let resumed_shards = shards.iter().flatten().count();
+    let is_known = dataset.is_some();
+    if let Some(dataset) = dataset.filter(|_| resumed_shards == shards.len()) {
+        Journal::remove(directory)?;
+        return Ok(Summary { dataset, already_complete: true, resumed_shards });
+    }
+
+    let journal = Journal::start(directory, &header, shards.iter().flatten(), is_known, Arc::clone(&lock))?;
+    let all = 0..num_shards as u64;
+    pipeline::run(source, layout, directory, &options, journal, all, &mut shards, progress)?;
+    let dataset = Dataset::new(&header, origin, shards.into_iter().flatten().collect());
+    atomic::write_json_first(directory.join(dataset::FILE), &dataset)?;
+    Journal::remove(directory)?;
+    Ok(Summary { dataset, already_complete: false, resumed_shards })
+}
+
+/// Checks the options for a source with this number of instances. Returns them with the number of shards, and all that
+/// determines the bytes.
+fn resolve(instances: u64, options: &RecordsOptions, origin: &Origin) -> Result<(RecordsOptions, Header)> {
     options.instances.validate()?;
-    let instances = source.len();
     if instances == 0 {
         return Err(Error::input(format!(
             "no instances: none of {} documents is long enough; the input must have one sentence per line, with a blank \
@@ -263,29 +305,5 @@ fn write<S: InstanceSource>(
     }
     let options = RecordsOptions { num_shards: Some(num_shards), ..options.clone() };
     let header = Header::new(&options, &origin.identity, Some(instances));
-
-    // After an error here, the writing threads may still run. A second run must not meet them or the cleanup that
-    // follows.
-    let lock = Arc::new(claim(directory)?);
-    if options.overwrite {
-        journal::clear(directory)?;
-    }
-    let found = journal::find(directory, &header)?;
-    let (mut shards, dataset) = match found {
-        Some(found) => (found.shards, found.dataset),
-        None => (vec![None; num_shards as usize], None),
-    };
-    let resumed_shards = shards.iter().flatten().count();
-    let is_known = dataset.is_some();
-    if let Some(dataset) = dataset.filter(|_| resumed_shards == shards.len()) {
-        Journal::remove(directory)?;
-        return Ok(Summary { dataset, already_complete: true, resumed_shards });
-    }
-
-    let journal = Journal::start(directory, &header, shards.iter().flatten(), is_known, Arc::clone(&lock))?;
-    pipeline::run(source, layout, directory, &options, journal, &mut shards, progress)?;
-    let dataset = Dataset::new(&header, origin, &options.instances, shards.into_iter().flatten().collect());
-    atomic::write_json_first(directory.join(dataset::FILE), &dataset)?;
-    Journal::remove(directory)?;
-    Ok(Summary { dataset, already_complete: false, resumed_shards })
+    Ok((options, header))
 }

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 use super::header::Header;
 use super::{Compression, Origin};
 use crate::instances::instance::Instance;
-use crate::instances::options::InstanceOptions;
 
 /// The file's name.
 pub(super) const FILE: &str = "dataset.json";
@@ -88,7 +87,7 @@ pub struct Labels {
 }
 
 impl Dataset {
-    pub(super) fn new(header: &Header, origin: &Origin, options: &InstanceOptions, shards: Vec<Shard>) -> Self {
+    pub(super) fn new(header: &Header, origin: &Origin, shards: Vec<Shard>) -> Self {
         let sum = |field: fn(&Shard) -> u64| shards.iter().map(field).sum::<u64>();
         let (instances, swapped_or_random) = (sum(|shard| shard.records), sum(|shard| shard.swapped_or_random));
         let (tokens, masked_tokens) = (sum(|shard| shard.tokens), sum(|shard| shard.masked_tokens));
@@ -101,7 +100,7 @@ impl Dataset {
             truncated_tokens: sum(|shard| shard.truncated_tokens),
             documents: origin.documents,
             documents_too_short: origin.short_documents,
-            duplicates: options.dupe_factor,
+            duplicates: header.dupe_factor(),
             bytes: sum(|shard| shard.bytes),
         };
         Self {

@@ -44,6 +44,10 @@ impl Header {
         self.options.get("num_shards").and_then(Value::as_u64).map(|count| count as usize)
     }
 
+    pub fn dupe_factor(&self) -> u64 {
+        self.options.get("dupe_factor").and_then(Value::as_u64).unwrap_or_default()
+    }
+
     pub fn compression(&self) -> Compression {
         let value = self.options.get("compression").cloned().unwrap_or_default();
         serde_json::from_value(value).unwrap_or_default()

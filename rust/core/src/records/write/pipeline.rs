@@ -5,6 +5,7 @@
 //! while the next is made. The two threads own their data, and waiting for them is limited, so that a stop does not
 //! have to wait for a slow disk.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -111,13 +112,15 @@ enum Event {
     Failed(Error),
 }
 
-/// Writes every shard that is missing in `shards`, and adds it there.
+/// Writes every shard in `range` that is missing in `shards`, and adds it there.
+#[expect(clippy::too_many_arguments, reason = "what to write, where and how")]
 pub(super) fn run<S: InstanceSource>(
     source: &S,
     layout: Layout,
     directory: &Path,
     options: &RecordsOptions,
     journal: Journal,
+    range: Range<u64>,
     shards: &mut [Option<Shard>],
     progress: &mut dyn Progress,
 ) -> Result<()> {
@@ -128,7 +131,7 @@ pub(super) fn run<S: InstanceSource>(
     let wave_blocks = (16 * threads).min(MAX_WAVE_UNITS.max(2 * threads)).div_ceil(options.units_per_block.max(1));
     let encoder = Encoder::new(&options.instances);
     let make = Make { source, layout, num_shards, encoder: &encoder, unit, unreleased: AtomicU64::new(0) };
-    let missing: Vec<u64> = (0..num_shards).filter(|&shard| shards[shard as usize].is_none()).collect();
+    let missing: Vec<u64> = range.clone().filter(|&shard| shards[shard as usize].is_none()).collect();
     let mut tasks = missing.iter().flat_map(|&shard| {
         let length = layout.shard_len(instances, num_shards, shard);
         (0..length).step_by(per_block as usize).map(move |first| {
@@ -145,8 +148,10 @@ pub(super) fn run<S: InstanceSource>(
         })
         .collect();
 
-    let before: u64 = shards.iter().flatten().map(|shard| shard.records).sum();
-    let mut progress = Reporter { progress, last: None, done: before, total: instances };
+    let own = range.start as usize..range.end as usize;
+    let before: u64 = shards[own.clone()].iter().flatten().map(|shard| shard.records).sum();
+    let total = range.map(|shard| layout.shard_len(instances, num_shards, shard)).sum();
+    let mut progress = Reporter { progress, last: None, done: before, total };
     let (waves, events) = start_threads(directory, options, num_shards, journal)?;
     // Two waves: one is filled while the other is written.
     let mut spare = vec![Wave::new(), Wave::new()];
@@ -178,20 +183,20 @@ pub(super) fn run<S: InstanceSource>(
         if !progress.report() {
             // Without more waves, the writer abandons its shard.
             drop(waves);
-            return Err(stopped(&events, shards));
+            return Err(stopped(&events, shards, own));
         }
     }
     match failed {
         Some(error) => Err(error),
         // Only a panic ends one of the threads without an event.
-        None if shards.iter().any(Option::is_none) => {
+        None if shards[own].iter().any(Option::is_none) => {
             Err(Error::data(directory, "writing stopped early; run the same command again to resume"))
         }
         None => Ok(()),
     }
 }
 
-fn stopped(events: &Receiver<Event>, shards: &mut [Option<Shard>]) -> Error {
+fn stopped(events: &Receiver<Event>, shards: &mut [Option<Shard>], own: Range<usize>) -> Error {
     let until = Instant::now() + STOP_WITHIN;
     loop {
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -203,8 +208,8 @@ fn stopped(events: &Receiver<Event>, shards: &mut [Option<Shard>]) -> Error {
     }
     Error::Interrupted(format!(
         "{} of {} shards are complete; run the same command again to resume",
-        shards.iter().flatten().count(),
-        shards.len()
+        shards[own.clone()].iter().flatten().count(),
+        own.len()
     ))
 }
 
@@ -300,6 +305,7 @@ fn start_threads(
         directory: directory.to_path_buf(),
         compression: options.compression,
         num_shards,
+        is_shared: journal.is_shared(),
         open: None,
         finished,
         events: events.clone(),
@@ -341,6 +347,8 @@ struct Writer {
     directory: PathBuf,
     compression: Compression,
     num_shards: u64,
+    /// Whether other tasks may write a shard of the same name at the same time.
+    is_shared: bool,
     open: Option<Open>,
     finished: SyncSender<Finished>,
     events: Sender<Event>,
@@ -391,8 +399,10 @@ impl Writer {
         let gzip = self.compression == Compression::Gzip;
         if starts_shard {
             let name = shard_name(index, self.num_shards, self.compression);
+            let path = self.directory.join(&name);
+            let file = if self.is_shared { AtomicFile::create_apart(path) } else { AtomicFile::create(path) };
             let mut open = Open {
-                file: AtomicFile::create(self.directory.join(&name))?,
+                file: file?,
                 hash: Box::default(),
                 crc: Crc::new(),
                 shard: Shard { file: name, ..Shard::default() },

@@ -1,5 +1,7 @@
 //! Tests of whole runs: bytes, stops, kills and refusals.
 
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::dataset::shard_name;
 use super::*;
 use crate::NoProgress;
 use crate::records::example::decode;

@@ -1,0 +1,1 @@
+"""Tests of work on several machines. A package, so that its fixtures can be beside it."""
