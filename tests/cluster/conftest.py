@@ -1,4 +1,4 @@
-"""A token store, and places for records that tasks write."""
+"""A token store, places for records that tasks write, and a Slurm that the first test that asks for it starts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import slurm as slurm_server
 from remote_sites import BucketSite, LocalSite, Site
 
 from albert_fast import Tokenizer, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from slurm import Slurm
 
 OPTIONS = "--max-seq-length 64 --max-predictions-per-seq 10 --dupe-factor 3 --num-shards 12"
 DEADLINE = 300
@@ -108,3 +111,16 @@ def wanted(tasks: Tasks) -> dict[str, bytes]:
     """The files of a single command."""
     tasks.run(tasks.arguments(out="whole"))
     return tasks.files("whole")
+
+
+@pytest.fixture(scope="session")
+def needs_slurm() -> None:
+    """Skips where the programs of Slurm are not installed."""
+    if names := slurm_server.missing():
+        pytest.skip(f"needs slurm-wlm and munge: no {', '.join(names)}")
+
+
+@pytest.fixture(scope="session")
+def slurm(needs_slurm: None) -> Iterator[Slurm]:
+    with slurm_server.Slurm() as server:
+        yield server
