@@ -208,8 +208,7 @@ impl<'a> Job<'a> {
         // decides whether the records resume.
         let overwrite = self.options.records.overwrite || (!seekable && directory == passing);
         let text = TokenizeOptions { overwrite, ..self.options.text.clone() };
-        let tokens =
-            self.timed("tokenize", |job| tokenize(inputs, &job.encoder, &directory, &text, &mut *progress))?;
+        let tokens = self.timed("tokenize", |job| tokenize(inputs, &job.encoder, &directory, &text, &mut *progress))?;
         self.notes.extend(tokens.notes);
         let store = TokenStore::open(&directory)?;
         if let Some(kept) = kept.as_ref().filter(|kept| **kept != directory) {
