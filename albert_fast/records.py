@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from albert_fast.options.instances import RngKind, SingleSegment, WordBoundary
+    from albert_fast.options.instances import RngKind, Shuffle, SingleSegment, WordBoundary
     from albert_fast.options.records import Compression
     from albert_fast.options.shared import OnBadUtf8, TextFormat
 
@@ -89,6 +89,7 @@ def make_records(  # noqa: D417 - the options describe themselves
     do_permutation: bool = InstanceOptions.do_permutation,
     random_next_sentence: bool = InstanceOptions.random_next_sentence,
     rng: RngKind = InstanceOptions.rng,
+    shuffle: Shuffle = InstanceOptions.shuffle,
     single_segment: SingleSegment | None = MakeRecords.single_segment,
     word_boundary: WordBoundary | None = MakeRecords.word_boundary,
     cross_segment_words: bool | None = MakeRecords.cross_segment_words,

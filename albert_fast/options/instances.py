@@ -12,6 +12,7 @@ INSTANCES = "Instances"
 MASKS = "Masks"
 
 RngKind = Literal["fast", "reference"]
+Shuffle = Literal["global", "blocks"]
 WordBoundary = Literal["unicode", "albert"]
 SingleSegment = Literal["split", "random", "drop"]
 

@@ -15,6 +15,7 @@ from albert_fast.options.instances import (
     InstanceShape,
     MaskRules,
     RngKind,
+    Shuffle,
     SingleSegment,
     WordBoundary,
     too_many_predictions,
@@ -68,6 +69,13 @@ class InstanceOptions(MaskRules, InstanceShape):
         "fast",
         "Random number generator. fast uses all threads and little memory. reference writes the records of "
         "google-research/ALBERT, byte for byte, but uses one thread and keeps the corpus in memory.",
+        INSTANCES,
+    )
+    shuffle: Shuffle = option(
+        "global",
+        "Order of the instances. global shuffles all of them, so each record file needs all of the token store. blocks "
+        "makes each file from blocks of a million tokens that are drawn at random, and shuffles within the file. For "
+        "stores of more than 100 GB that many machines read.",
         INSTANCES,
     )
 

@@ -12,7 +12,7 @@ use albert_fast_core::files::marks::is_token_store;
 use albert_fast_core::files::remote::is_remote;
 use albert_fast_core::instances::instance::Instance;
 use albert_fast_core::instances::mask::Scratch;
-use albert_fast_core::instances::options::{InstanceOptions, RngKind};
+use albert_fast_core::instances::options::{InstanceOptions, RngKind, Shuffle};
 use albert_fast_core::instances::plan::Plan;
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
@@ -164,7 +164,9 @@ pub fn make_records(
     let tokenizer = tokenizer.inner.clone();
     let outcome = run(py, num_threads, progress, |progress| {
         // A remote store is read from its copy in the cache, which stays there as long as it is open.
-        let store = remote_store(&inputs, &cache, progress)?;
+        // With blocks, only what is needed of it is read.
+        let reads_blocks = options.records.instances.shuffle == Shuffle::Blocks;
+        let store = if reads_blocks { None } else { remote_store(&inputs, &cache, progress)? };
         let local = store.as_ref().map(|store| vec![store.directory().as_os_str().to_owned()]);
         let inputs = local.unwrap_or(inputs);
         if let Some(share) = share {

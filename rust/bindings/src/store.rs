@@ -68,7 +68,7 @@ impl PyTokenStore {
         cache_size: Option<f64>,
     ) -> PyResult<Self> {
         let store = Self::new(py, path, false, cache_dir, cache_size, None)?;
-        let found = store_digest(&store.inner);
+        let found = store_digest(store.inner.meta());
         if found != digest {
             let reason = format!("the store has changed since it was pickled (digest {digest} then, {found} now)");
             return Err(to_python(Error::data(store.inner.address().unwrap_or(store.inner.directory()), reason)));
@@ -166,7 +166,7 @@ impl PyTokenStore {
     /// The digest of the contents.
     #[getter]
     fn digest(&self) -> String {
-        store_digest(&self.inner)
+        store_digest(self.inner.meta())
     }
 
     fn __repr__(&self) -> String {

@@ -4,12 +4,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::batch::{Row, Source};
+use super::order::{Order, Window, firsts};
 use crate::instances::chunks::{ChunkIndex, Layout};
 use crate::instances::instance::{Instance, assemble};
 use crate::instances::mask::{self, Masker};
 use crate::instances::options::{InstanceOptions, RngKind};
-use crate::instances::permute::Permutation;
-use crate::instances::plan::shuffle_key;
 use crate::instances::rng::FastRng;
 use crate::tokens::documents::Documents;
 use crate::tokens::vocab::Vocab;
@@ -31,7 +30,16 @@ const MAX_KEPT: usize = 1 << 21;
 struct Known {
     lengths: Vec<u64>,
     /// The index used last is at the end.
-    indexes: Vec<(u64, Arc<ChunkIndex>)>,
+    indexes: Vec<(u64, Arc<Indexed>)>,
+}
+
+/// The chunks of a chunking, and what their order needs.
+#[derive(Debug)]
+struct Indexed {
+    chunks: ChunkIndex,
+    /// The number of the first instance of each block, and the number of all instances; empty if all instances change
+    /// places.
+    firsts: Arc<[u64]>,
 }
 
 /// All instances of all epochs of a corpus.
@@ -57,7 +65,7 @@ pub struct Stretch {
     /// The starts of the epochs of a cycle, as many as needed, and at the end the length of the cycle.
     starts: Vec<u64>,
     /// The indexes by chunking; `None` if an index is not needed.
-    indexes: Vec<Option<Arc<ChunkIndex>>>,
+    indexes: Vec<Option<Arc<Indexed>>>,
 }
 
 /// What a thread keeps from one instance to the next.
@@ -65,7 +73,8 @@ pub struct Stretch {
 pub struct Scratch {
     mask: mask::Scratch,
     instance: Instance,
-    shuffle: Option<(u64, Permutation)>,
+    order: Option<(u64, Order)>,
+    window: Option<Window>,
 }
 
 impl<D: Documents + Send> InstanceStream<D> {
@@ -83,7 +92,7 @@ impl<D: Documents + Send> InstanceStream<D> {
         }
         let mut stream = Self { documents, vocab, options, masker, epoch_len: 0, known: Mutex::default() };
         let first = stream.build(0, progress)?;
-        if first.is_empty() {
+        if first.chunks.is_empty() {
             return Err(Error::input(match stream.documents.num_documents() {
                 0 => "no instances: the store has no documents".to_owned(),
                 count => format!(
@@ -92,7 +101,7 @@ impl<D: Documents + Send> InstanceStream<D> {
                 ),
             }));
         }
-        stream.epoch_len = first.len();
+        stream.epoch_len = first.chunks.len();
         Ok(stream)
     }
 
@@ -108,26 +117,27 @@ impl<D: Documents + Send> InstanceStream<D> {
 
     /// Builds the index of a chunking. It does so without the lock, because the pool may meanwhile run other work on
     /// this thread that needs the lock.
-    fn build(&self, chunking: u64, progress: &mut dyn Progress) -> Result<Arc<ChunkIndex>> {
+    fn build(&self, chunking: u64, progress: &mut dyn Progress) -> Result<Arc<Indexed>> {
         let mut layout = Layout::for_documents(self.documents.num_documents());
         layout.max_checkpoints = MAX_CHECKPOINTS;
-        let index =
-            Arc::new(ChunkIndex::build(&self.documents, &self.options, chunking..chunking + 1, layout, progress)?);
+        let chunks = ChunkIndex::build(&self.documents, &self.options, chunking..chunking + 1, layout, progress)?;
+        let firsts = firsts(&self.documents, &self.options, &chunks);
+        let index = Arc::new(Indexed { chunks, firsts });
         let mut known = self.known();
         if known.lengths.len() as u64 == chunking {
-            known.lengths.push(index.len());
+            known.lengths.push(index.chunks.len());
         }
         // Another thread may have built it meanwhile.
         known.indexes.retain(|&(number, _)| number != chunking);
         known.indexes.push((chunking, index.clone()));
-        let size = |known: &Known| known.indexes.iter().map(|(_, index)| index.checkpoints.len()).sum::<usize>();
+        let size = |known: &Known| known.indexes.iter().map(|(_, index)| index.chunks.checkpoints.len()).sum::<usize>();
         while size(&known) > MAX_KEPT && known.indexes.len() > 1 {
             known.indexes.remove(0);
         }
         Ok(index)
     }
 
-    fn index(&self, chunking: u64) -> Result<Arc<ChunkIndex>> {
+    fn index(&self, chunking: u64) -> Result<Arc<Indexed>> {
         let mut known = self.known();
         if let Some(at) = known.indexes.iter().position(|&(number, _)| number == chunking) {
             let found = known.indexes.remove(at);
@@ -141,22 +151,24 @@ impl<D: Documents + Send> InstanceStream<D> {
 
     fn length(&self, chunking: u64) -> Result<u64> {
         let known = self.known().lengths.get(chunking as usize).copied();
-        known.map_or_else(|| Ok(self.index(chunking)?.len()), Ok)
+        known.map_or_else(|| Ok(self.index(chunking)?.chunks.len()), Ok)
     }
 
     /// Makes `scratch.instance` the masked instance `within` (in shuffled order) of `epoch`.
-    fn make(&self, epoch: u64, within: u64, index: &ChunkIndex, scratch: &mut Scratch) {
-        let Scratch { mask, instance, shuffle } = scratch;
+    fn make(&self, epoch: u64, within: u64, index: &Indexed, scratch: &mut Scratch) {
+        let Scratch { mask, instance, order, window } = scratch;
         let seed = self.options.random_seed;
-        let number = match shuffle {
-            Some((of, shuffle)) if *of == epoch => shuffle.apply(within),
+        let order = match order {
+            Some((of, order)) if *of == epoch => order,
             _ => {
-                let key = shuffle_key(seed, &(epoch..epoch + 1));
-                shuffle.insert((epoch, Permutation::new(index.len(), key))).1.apply(within)
+                let new = Order::new(&self.options, epoch, index.chunks.len(), &index.firsts);
+                &mut order.insert((epoch, new)).1
             }
         };
-        let (place, chunk) = index.find(&self.documents, &self.options, number);
-        let keyed = |epoch| FastRng::keyed(seed, epoch, place.document, place.chunk);
+        let number = order.apply(within, window);
+        let (place, chunk) = index.chunks.find(&self.documents, &self.options, number);
+        let document = self.documents.number(place.document);
+        let keyed = |epoch| FastRng::keyed(seed, epoch, document, place.chunk);
         let splits = if self.options.random_next_sentence { place.duplicate } else { epoch };
         let mut rng = keyed(splits);
         assemble(&self.documents, &self.vocab, &self.options, &chunk, &mut rng, instance);
@@ -169,7 +181,7 @@ impl<D: Documents + Send> InstanceStream<D> {
 
 impl Stretch {
     /// Returns the epoch of a position, its place in the epoch, and the index.
-    fn locate(&self, position: u64) -> (u64, u64, &ChunkIndex) {
+    fn locate(&self, position: u64) -> (u64, u64, &Indexed) {
         let (cycle, within) = if self.starts.len() > CHUNKINGS as usize {
             let length = self.starts[CHUNKINGS as usize];
             (position / length, position % length)
@@ -237,9 +249,10 @@ mod tests {
 
     use super::*;
     use crate::batches::batch::{Batch, Batched, Batches};
+    use crate::instances::options::Shuffle;
     use crate::instances::plan::Plan;
     use crate::instances::testing::{corpus, documents, options, vocab};
-    use crate::tokens::documents::MemoryDocuments;
+    use crate::tokens::documents::{Document, MemoryDocuments};
 
     fn stream(lengths: &[Vec<usize>], options: &InstanceOptions) -> Result<InstanceStream<MemoryDocuments>> {
         InstanceStream::new(documents(lengths), vocab(), options.clone(), &mut NoProgress)
@@ -281,8 +294,50 @@ mod tests {
         row
     }
 
+    /// Documents in blocks.
+    struct Divided(MemoryDocuments, usize);
+
+    impl Documents for Divided {
+        fn num_documents(&self) -> u64 {
+            self.0.num_documents()
+        }
+
+        fn document(&self, index: u64) -> Document<'_> {
+            self.0.document(index)
+        }
+
+        fn block_starts(&self) -> Vec<u64> {
+            (0..self.0.num_documents()).step_by(self.1).collect()
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn blocks_change_the_order_only(lengths in corpus(), options in options(), size in 1..4_usize) {
+            let Ok(global) = stream(&lengths, &options) else { return Ok(()) };
+            let options = InstanceOptions { shuffle: Shuffle::Blocks, ..options };
+            let documents = Divided(documents(&lengths), size);
+            let blocks = InstanceStream::new(documents, vocab(), options, &mut NoProgress).unwrap();
+            let starts = global.prepare(0..3 * global.epoch_len()).unwrap().starts;
+            for epoch in starts.windows(2) {
+                let mut scratch = Scratch::default();
+                let stretch = blocks.prepare(epoch[0]..epoch[1].max(1)).unwrap();
+                let mut found: Vec<_> = (epoch[0]..epoch[1])
+                    .map(|position| {
+                        let (epoch, within, index) = stretch.locate(position);
+                        blocks.make(epoch, within, index, &mut scratch);
+                        row(&scratch.instance)
+                    })
+                    .collect();
+                let mut wanted = rows(&global, epoch[0]..epoch[1].max(1));
+                wanted.truncate(found.len());
+                found.sort();
+                wanted.sort();
+                prop_assert_eq!(found, wanted);
+            }
+        }
 
         #[test]
         fn the_first_epochs_are_plans(lengths in corpus(), options in options()) {
@@ -335,6 +390,34 @@ mod tests {
             let (outer, inner) = (one.shard(k % count, count).unwrap(), one.shard(k % count + count, 2 * count).unwrap());
             prop_assert!(outer.shard(1, 2).unwrap().batch(k).unwrap() == inner.batch(k).unwrap());
         }
+    }
+
+    #[test]
+    fn neighbors_are_from_few_blocks() {
+        // Each document is a block, and has one instance, whose only token of the text tells them apart.
+        let mut documents = MemoryDocuments::new();
+        for document in 0..300 {
+            documents.push_segment(&[document + 5, 5]);
+            documents.end_document();
+        }
+        let options = InstanceOptions { shuffle: Shuffle::Blocks, masked_lm_prob: 0.0, ..InstanceOptions::default() };
+        let vocab = Vocab { size: 400, word_start: vec![true; 400], ordinary: (5..400).collect(), ..vocab() };
+        let stream = InstanceStream::new(Divided(documents, 1), vocab, options, &mut NoProgress).unwrap();
+        let stretch = stream.prepare(0..600).unwrap();
+        let mut scratch = Scratch::default();
+        let mut numbers = Vec::new();
+        for position in 0..600 {
+            let (epoch, within, index) = stretch.locate(position);
+            stream.make(epoch, within, index, &mut scratch);
+            numbers.push(*scratch.instance.tokens.iter().max().unwrap());
+        }
+        // Each window has 64 blocks of its own; the last has the rest. The next epoch has others.
+        let window =
+            |range: Range<usize>| -> std::collections::BTreeSet<u32> { numbers[range].iter().copied().collect() };
+        let windows: Vec<_> = (0..5).map(|it| window(64 * it..(64 * it + 64).min(300))).collect();
+        assert_eq!(windows.iter().map(std::collections::BTreeSet::len).collect::<Vec<_>>(), [64, 64, 64, 64, 44]);
+        assert_eq!(window(0..300).len(), 300);
+        assert!(windows[0] != window(300..364) && numbers[..64].is_sorted() == false);
     }
 
     #[test]

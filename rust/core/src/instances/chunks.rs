@@ -107,14 +107,15 @@ impl<D: Documents> Walk<'_, D> {
     fn document(&self, place: &mut Place, mut visit: impl FnMut(Place, &Chunk) -> bool) -> bool {
         let seed = self.options.random_seed;
         let document = self.documents.document(place.document);
-        let mut whole = FastRng::keyed(seed, place.duplicate, place.document, WHOLE_DOCUMENT);
+        let number = self.documents.number(place.document);
+        let mut whole = FastRng::keyed(seed, place.duplicate, number, WHOLE_DOCUMENT);
         let target = target_length(self.options, &mut whole);
         while place.segment < document.segments() {
             let segments = place.segment..gather(&document, place.segment, target);
             let mut next = segments.end;
             if gives_instance(&document, &segments, self.options) {
                 if self.options.random_next_sentence && segments.len() > 1 {
-                    let mut rng = FastRng::keyed(seed, place.duplicate, place.document, place.chunk);
+                    let mut rng = FastRng::keyed(seed, place.duplicate, number, place.chunk);
                     next = following(&segments, self.options, &mut rng);
                 }
                 if !visit(*place, &Chunk { document: place.document, segments, target }) {
@@ -265,6 +266,22 @@ impl ChunkIndex {
     /// Whether there are no instances.
     pub fn is_empty(&self) -> bool {
         self.instances == 0
+    }
+
+    /// Returns the number of the first instance that is from `document` or a later one in the index's only pass.
+    pub(crate) fn first_of<D: Documents>(&self, documents: &D, options: &InstanceOptions, document: u64) -> u64 {
+        let before = self.checkpoints.places.partition_point(|place| place.document < document);
+        let Some(last) = before.checked_sub(1) else { return 0 };
+        let (mut first, mut place) = (self.checkpoints.instances[last], self.checkpoints.places[last]);
+        let walk = Walk { documents, options };
+        while place.document < document {
+            walk.document(&mut place, |_, _| {
+                first += 1;
+                true
+            });
+            place = Place { document: place.document + 1, chunk: 0, segment: 0, ..place };
+        }
+        first
     }
 
     /// Returns the number of documents that give no instance in any pass: too short, or dropped by `single_segment`.

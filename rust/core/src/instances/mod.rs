@@ -1,5 +1,6 @@
 //! Turns tokenized documents into masked instances: which there are, in which order, and each of them by its number.
 
+pub mod blocks;
 pub mod chunks;
 pub mod instance;
 pub mod mask;

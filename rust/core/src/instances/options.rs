@@ -30,6 +30,17 @@ pub enum SingleSegment {
     Drop,
 }
 
+/// The order of the instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Shuffle {
+    /// All instances of all passes change places.
+    #[default]
+    Global,
+    /// Blocks of the token store change places, and then the instances of some blocks at a time.
+    Blocks,
+}
+
 /// Everything that determines what an instance is and how it is masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,6 +70,8 @@ pub struct InstanceOptions {
     pub random_next_sentence: bool,
     /// The random generator.
     pub rng: RngKind,
+    /// The order of the instances.
+    pub shuffle: Shuffle,
     /// Which pieces begin a word.
     pub word_boundary: WordBoundary,
     /// What to do with chunks of one segment.
@@ -84,6 +97,7 @@ impl Default for InstanceOptions {
             do_permutation: false,
             random_next_sentence: false,
             rng: RngKind::Fast,
+            shuffle: Shuffle::Global,
             word_boundary: WordBoundary::Unicode,
             single_segment: SingleSegment::Split,
             cross_segment_words: false,

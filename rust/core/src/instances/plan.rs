@@ -132,7 +132,8 @@ impl<'a, D: Documents> Plan<'a, D> {
     fn unmasked(&self, position: u64, out: &mut Instance) -> FastRng {
         let number = self.shuffle.apply(position);
         let (place, chunk) = self.index.find(self.documents, &self.options, number);
-        let mut rng = FastRng::keyed(self.options.random_seed, place.duplicate, place.document, place.chunk);
+        let document = self.documents.number(place.document);
+        let mut rng = FastRng::keyed(self.options.random_seed, place.duplicate, document, place.chunk);
         assemble(self.documents, self.vocab, &self.options, &chunk, &mut rng, out);
         rng
     }

@@ -1,5 +1,6 @@
 //! Runs all of `make-records`: from a corpus or a token store to shards.
 
+mod blocks;
 mod task;
 
 use std::ffi::OsStr;
@@ -18,7 +19,7 @@ use crate::files::remote::{Address, is_remote};
 use crate::files::scratch;
 use crate::instances::instance::Instance;
 use crate::instances::mask::Scratch;
-use crate::instances::options::RngKind;
+use crate::instances::options::{RngKind, Shuffle};
 use crate::instances::plan::Plan;
 use crate::instances::reference;
 use crate::tokens::corpus::{Corpus, expand_corpus};
@@ -125,6 +126,11 @@ impl<'a> Job<'a> {
     fn new(output: &'a Path, tokenizer: &'a Tokenizer, options: &'a MakeOptions) -> Result<Self> {
         let instances = &options.records.instances;
         instances.validate()?;
+        if instances.rng == RngKind::Reference && instances.shuffle == Shuffle::Blocks {
+            let reason = "rng='reference' shuffles all instances, as the reference does; drop shuffle='blocks', or pass \
+                          rng='fast'";
+            return Err(Error::conflict("shuffle", reason));
+        }
         Ok(Self {
             output,
             encoder: LineEncoder { tokenizer, reference: instances.rng == RngKind::Reference },
@@ -144,7 +150,7 @@ impl<'a> Job<'a> {
     }
 
     fn store_identity(&self, store: &TokenStore) -> Map<String, Value> {
-        self.identity("token_store", store_digest(store).into())
+        self.identity("token_store", store_digest(store.meta()).into())
     }
 
     fn timed<T>(&mut self, stage: &'static str, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
@@ -170,6 +176,10 @@ impl<'a> Job<'a> {
     }
 
     fn with_store(mut self, directory: &Path, progress: &mut dyn Progress) -> Result<Made> {
+        if self.reads_blocks() {
+            let (records, replaced) = self.write_all_blocks(directory, None, progress)?;
+            return Ok(self.done(records, Some(directory.to_path_buf()), replaced));
+        }
         let store = TokenStore::open(directory)?;
         check_tokenizer(&store, self.encoder.tokenizer)?;
         // The store may be a copy, or may have been on disk for long.
@@ -215,9 +225,13 @@ impl<'a> Job<'a> {
             self.timed("copy", |_| store.copy_to(kept))?;
         }
         if !seekable {
-            identity.insert("token_store".into(), store_digest(&store).into());
+            identity.insert("token_store".into(), store_digest(store.meta()).into());
         }
-        let records = self.write(&store, identity, progress);
+        let records = if self.reads_blocks() {
+            self.write_all_blocks(&directory, Some(identity), progress).map(|(records, _)| records)
+        } else {
+            self.write(&store, identity, progress)
+        };
         drop(store);
         // An interrupted run needs the store to resume. A run that is refused for what the store holds does not.
         if records.as_ref().err().is_none_or(is_refusal) {

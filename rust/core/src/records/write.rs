@@ -27,6 +27,7 @@ mod header;
 mod journal;
 mod markers;
 mod pipeline;
+mod shards;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,8 @@ pub use self::dataset::{Dataset, Labels, Shard, Totals};
 pub use self::finish::{Finished, finish};
 use self::header::Header;
 use self::journal::Journal;
-use self::pipeline::Layout;
+use self::shards::Dealt;
+pub use self::shards::{Consecutive, ShardSource};
 pub(super) use self::task::refuse_overwrite;
 pub use self::task::{TaskSummary, write_task};
 use crate::files::atomic;
@@ -51,7 +53,7 @@ use crate::instances::options::InstanceOptions;
 use crate::{Error, Progress, Result};
 
 /// Instances per shard if [`RecordsOptions::num_shards`] is not given: about 250 MB at 512 tokens each.
-const INSTANCES_PER_SHARD: u64 = 100_000;
+pub(super) const INSTANCES_PER_SHARD: u64 = 100_000;
 /// The most shards that file names of five digits can number.
 const MAX_SHARDS: u64 = 100_000;
 
@@ -173,7 +175,7 @@ pub fn write_records<S: InstanceSource>(
     origin: &Origin,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    write(source, Layout::Runs, directory, options, origin, progress)
+    write_shards(&Consecutive(source), directory, options, origin, progress)
 }
 
 /// Writes `instances` as the reference does: instance i goes to file i mod `num_shards`. Otherwise like
@@ -185,7 +187,7 @@ pub fn write_reference(
     origin: &Origin,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    write(&Listed(instances), Layout::Dealt, directory, options, origin, progress)
+    write_shards(&Dealt(instances), directory, options, origin, progress)
 }
 
 /// Returns what `directory` holds of the records that these options and this identity would make. Changes nothing. It
@@ -231,32 +233,18 @@ pub fn masking_warning(options: &InstanceOptions) -> Option<String> {
     })
 }
 
-/// Instances in memory.
-struct Listed<'a>(&'a [Instance]);
-
-impl InstanceSource for Listed<'_> {
-    type Scratch = ();
-
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn scratch(&self) -> Self::Scratch {}
-
-    fn fill(&self, position: u64, (): &mut Self::Scratch, instance: &mut Instance) {
-        instance.clone_from(&self.0[position as usize]);
-    }
-}
-
-fn write<S: InstanceSource>(
+/// Writes the shards of `source` to the directory `directory`. Otherwise like [`write_records`].
+///
+/// # Errors
+/// Those of [`write_records`] and of opening a shard.
+pub fn write_shards<S: ShardSource>(
     source: &S,
-    layout: Layout,
     directory: &Path,
     options: &RecordsOptions,
     origin: &Origin,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let (options, header) = resolve(source.len(), options, origin)?;
+    let (options, header) = resolve(source, options, origin)?;
 
     // After an error here, the writing threads may still run. A second run must not meet them or the cleanup that
     // follows.
@@ -279,31 +267,39 @@ fn write<S: InstanceSource>(
 
     let journal = Journal::start(directory, &header, shards.iter().flatten(), is_known, Arc::clone(&lock))?;
     let all = 0..num_shards as u64;
-    pipeline::run(source, layout, directory, &options, journal, all, &mut shards, progress)?;
+    pipeline::run(source, directory, &options, journal, all, &mut shards, progress)?;
     let dataset = Dataset::new(&header, origin, shards.into_iter().flatten().collect());
+    if dataset.totals.instances == 0 {
+        journal::clear(directory)?;
+        return Err(no_instances(origin.documents));
+    }
     atomic::write_json_first(directory.join(dataset::FILE), &dataset)?;
     Journal::remove(directory)?;
     Ok(Summary { dataset, already_complete: false, resumed_shards })
 }
 
-/// Checks the options for a source with this number of instances. Returns them with the number of shards, and all that
-/// determines the bytes.
-fn resolve(instances: u64, options: &RecordsOptions, origin: &Origin) -> Result<(RecordsOptions, Header)> {
+/// Checks the options for a source. Returns them with the number of shards, and all that determines the bytes.
+fn resolve<S: ShardSource>(source: &S, options: &RecordsOptions, origin: &Origin) -> Result<(RecordsOptions, Header)> {
     options.instances.validate()?;
-    if instances == 0 {
-        return Err(Error::input(format!(
-            "no instances: none of {} documents is long enough; the input must have one sentence per line, with a blank \
-             line between documents",
-            origin.documents
-        )));
+    let instances = source.total();
+    if instances == Some(0) {
+        return Err(no_instances(origin.documents));
     }
-    let num_shards = options.num_shards.unwrap_or_else(|| instances.div_ceil(INSTANCES_PER_SHARD).min(MAX_SHARDS));
-    if !(1..=instances.min(MAX_SHARDS)).contains(&num_shards) {
-        let most = instances.min(MAX_SHARDS);
-        let rule = format!("from 1 to {most}, because there are {instances} instances");
-        return Err(Error::rule("num_shards", rule, num_shards));
+    let (most, why) = source.most_shards();
+    let most = most.min(MAX_SHARDS);
+    let num_shards = options.num_shards.unwrap_or_else(|| source.default_shards().clamp(1, most.max(1)));
+    if !(1..=most).contains(&num_shards) {
+        return Err(Error::rule("num_shards", format!("from 1 to {most}, because {why}"), num_shards));
     }
+    source.check(num_shards)?;
     let options = RecordsOptions { num_shards: Some(num_shards), ..options.clone() };
-    let header = Header::new(&options, &origin.identity, Some(instances));
+    let header = Header::new(&options, &origin.identity, instances);
     Ok((options, header))
+}
+
+fn no_instances(documents: u64) -> Error {
+    Error::input(format!(
+        "no instances: none of {documents} documents is long enough; the input must have one sentence per line, with a \
+         blank line between documents"
+    ))
 }

@@ -65,6 +65,16 @@ pub trait Documents: Sync {
     fn num_documents(&self) -> u64;
     /// Returns document `index`, from 0.
     fn document(&self, index: u64) -> Document<'_>;
+    /// Returns the number that stands for document `index` in the keys of random numbers: that in the whole corpus, if
+    /// these documents are some of it.
+    fn number(&self, index: u64) -> u64 {
+        index
+    }
+    /// Returns the first document of each block of documents that are next to each other where they are kept. The first
+    /// block begins with document 0.
+    fn block_starts(&self) -> Vec<u64> {
+        vec![0]
+    }
     /// Checks that document `index` can be read. Returns an error for a damaged document, unless damage is detected
     /// elsewhere.
     fn check(&self, _index: u64) -> crate::Result<()> {
@@ -142,6 +152,14 @@ impl<T: Documents + Send + ?Sized> Documents for std::sync::Arc<T> {
 
     fn document(&self, index: u64) -> Document<'_> {
         (**self).document(index)
+    }
+
+    fn number(&self, index: u64) -> u64 {
+        (**self).number(index)
+    }
+
+    fn block_starts(&self) -> Vec<u64> {
+        (**self).block_starts()
     }
 
     fn check(&self, index: u64) -> crate::Result<()> {

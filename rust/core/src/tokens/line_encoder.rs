@@ -119,17 +119,25 @@ fn tokenizer_in(directory: &Path, meta: &StoreMeta) -> Result<Tokenizer> {
 /// # Errors
 /// [`Error::Tokenizer`].
 pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> {
-    if store.tokenizer_digest() == tokenizer.digest() {
+    check_tokenizer_of(store.directory(), store.meta(), tokenizer)
+}
+
+/// As [`check_tokenizer`], for the store in `directory` that `meta` describes.
+///
+/// # Errors
+/// [`Error::Tokenizer`].
+pub fn check_tokenizer_of(directory: &Path, meta: &StoreMeta, tokenizer: &Tokenizer) -> Result<()> {
+    if meta.tokenizer_digest == tokenizer.digest() {
         return Ok(());
     }
-    let made = &store.meta().tokenizer;
+    let made = &meta.tokenizer;
     let now = LineEncoder { tokenizer, reference: false }.description();
     let short = |digest: &str| digest.chars().take(8).collect::<String>();
     let path = tokenizer.path().display();
     // Stores made before the vocabulary had a digest describe only the tokenizer.
     let same = match made["vocab_digest"].as_str() {
         Some(digest) => digest == tokenizer.vocab_digest(),
-        None => tokenizer_of(store).is_ok_and(|own| own.pieces() == tokenizer.pieces()),
+        None => tokenizer_in(directory, meta).is_ok_and(|own| own.pieces() == tokenizer.pieces()),
     };
     let rules = |of: &Value| format!("lower_case {}, keep_accents {}", of["lower_case"], of["keep_accents"]);
     let reason = if same && made["kind"] == now["kind"] && rules(made) != rules(&now) {
@@ -138,16 +146,16 @@ pub fn check_tokenizer(store: &TokenStore, tokenizer: &Tokenizer) -> Result<()> 
         format!(
             "with another tokenizer, {} (digest {}), than {path} (digest {})",
             made["file"].as_str().unwrap_or("without a name"),
-            short(store.tokenizer_digest()),
+            short(&meta.tokenizer_digest),
             short(tokenizer.digest()),
         )
     };
     let reason = format!("made {reason}; drop `tokenizer` to use the store's own, or tokenize the text again");
-    Err(Error::tokenizer(store.directory(), reason))
+    Err(Error::tokenizer(directory, reason))
 }
 
 /// Returns a digest of a store's contents.
-pub fn store_digest(store: &TokenStore) -> String {
-    let parts: Vec<&str> = store.meta().parts.iter().map(|part| part.xxh3_128.as_str()).collect();
+pub fn store_digest(store: &StoreMeta) -> String {
+    let parts: Vec<&str> = store.parts.iter().map(|part| part.xxh3_128.as_str()).collect();
     format!("{:032x}", xxh3_128(parts.join(",").as_bytes()))
 }

@@ -1,5 +1,6 @@
 //! The token store: documents that are tokenized once and kept on disk. Every reader memory-maps them.
 
+mod blocks;
 mod fetch;
 mod files;
 mod reader;
@@ -9,6 +10,7 @@ mod writer;
 mod tests;
 
 pub use crate::files::marks::{JOURNAL_FILE, META_FILE};
+pub use blocks::{BlockStore, LoadedBlock, LoadedBlocks};
 pub use reader::{Part, TokenStore};
 pub use writer::{StoreWriter, TokenizerInfo};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Job, MakeOptions};
 use crate::files::marks::is_token_store;
 use crate::instances::options::RngKind;
-use crate::records::write::{self, TaskSummary};
+use crate::records::write::{self, Consecutive, TaskSummary};
 use crate::tasks::Share;
 use crate::tokens::line_encoder::check_tokenizer;
 use crate::tokens::store::TokenStore;
@@ -51,6 +51,14 @@ pub fn make_records_task(
             return Err(Error::conflict("num_tasks", reason));
         }
     };
+    if job.reads_blocks() {
+        let (store, identity) = job.block_store(directory)?;
+        let task = job.write_blocks(&store, identity, progress, |source, output, options, origin, progress| {
+            write::write_task(source, output, options, origin, share, progress)
+        })?;
+        let replaced = store.meta().replaced;
+        return Ok(TaskMade { task, replaced, seconds: job.seconds, notes: job.notes });
+    }
     let store = TokenStore::open(directory)?;
     check_tokenizer(&store, tokenizer)?;
     let identity = job.store_identity(&store);
@@ -59,7 +67,7 @@ pub fn make_records_task(
     job.timed("verify", |_| store.verify())?;
     store.release();
     let task = job.write_with(&store, identity, progress, |plan, output, options, origin, progress| {
-        write::write_task(plan, output, options, origin, share, progress)
+        write::write_task(&Consecutive(plan), output, options, origin, share, progress)
     })?;
     let replaced = store.meta().replaced;
     Ok(TaskMade { task, replaced, seconds: job.seconds, notes: job.notes })

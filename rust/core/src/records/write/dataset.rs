@@ -50,6 +50,14 @@ pub struct Shard {
     pub masked_tokens: u64,
     /// Number of tokens that truncation dropped.
     pub truncated_tokens: u64,
+    /// Number of documents that give no instance, if [`Origin::short_documents`] does not count them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub short_documents: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Sums over the shards, and the size of the corpus.
@@ -99,7 +107,7 @@ impl Dataset {
             masked_share: masked_tokens as f64 / tokens.max(1) as f64,
             truncated_tokens: sum(|shard| shard.truncated_tokens),
             documents: origin.documents,
-            documents_too_short: origin.short_documents,
+            documents_too_short: origin.short_documents + sum(|shard| shard.short_documents),
             duplicates: header.dupe_factor(),
             bytes: sum(|shard| shard.bytes),
         };
@@ -143,6 +151,7 @@ impl Shard {
         self.swapped_or_random += part.swapped_or_random;
         self.masked_tokens += part.masked_tokens;
         self.truncated_tokens += part.truncated_tokens;
+        self.short_documents += part.short_documents;
     }
 }
 

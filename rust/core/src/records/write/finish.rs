@@ -5,7 +5,7 @@ use std::path::Path;
 use super::dataset::{Dataset, Shard};
 use super::header::Header;
 use super::journal::{Notes, foreign_shard, publish, tidy};
-use super::{Origin, markers};
+use super::{Origin, markers, no_instances};
 use crate::error::counted;
 use crate::files::lock::lock;
 use crate::tasks::{Share, ranges, tasks_of};
@@ -75,6 +75,9 @@ pub(super) fn complete(directory: &Path, header: &Header, origin: &Origin, shard
             counted(records as usize, "record")
         );
         return Err(Error::data(directory, reason));
+    }
+    if records == 0 {
+        return Err(no_instances(origin.documents));
     }
     let dataset = Dataset::new(header, origin, shards);
     publish(directory, &dataset)?;

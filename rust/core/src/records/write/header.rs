@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Compression, RecordsOptions};
 use crate::files::resume::Difference;
+use crate::instances::options::Shuffle;
 
 pub(super) const FORMAT: &str = "albert-fast records";
 /// Must be raised whenever the same options and input give other bytes.
@@ -27,6 +28,10 @@ impl Header {
             Value::Object(map) => map,
             _ => Map::new(),
         };
+        if options.instances.shuffle == Shuffle::Global {
+            // Records from before there was a choice do not say so.
+            map.remove("shuffle");
+        }
         map.insert("compression".to_owned(), json!(options.compression));
         if let Some(num_shards) = options.num_shards {
             map.insert("num_shards".to_owned(), json!(num_shards));

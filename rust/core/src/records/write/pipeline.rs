@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::dataset::{Shard, shard_name};
 use super::gzip::{self, Deflater};
 use super::journal::Journal;
-use super::{Compression, InstanceSource, RecordsOptions};
+use super::{Compression, RecordsOptions, ShardSource};
 use crate::files::atomic::AtomicFile;
 use crate::instances::instance::Instance;
 use crate::records::example::Encoder;
@@ -35,37 +36,6 @@ const RELEASE_EVERY: u64 = 2048;
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 /// How long a stop waits for the writer to remove its temporary. Tests check what it leaves.
 const STOP_WITHIN: Duration = if cfg!(test) { Duration::from_mins(1) } else { Duration::from_millis(700) };
-
-/// Which instances are in which shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// Each shard has consecutive instances.
-    Runs,
-    /// Instance i is in shard i modulo the number of shards.
-    Dealt,
-}
-
-impl Layout {
-    /// Returns the number of instances in shard `shard`.
-    pub fn shard_len(self, instances: u64, shards: u64, shard: u64) -> u64 {
-        match self {
-            Self::Runs => run_start(instances, shards, shard + 1) - run_start(instances, shards, shard),
-            Self::Dealt => (instances - shard).div_ceil(shards),
-        }
-    }
-
-    /// Returns the position of instance `index` of shard `shard`.
-    pub fn position(self, instances: u64, shards: u64, shard: u64, index: u64) -> u64 {
-        match self {
-            Self::Runs => run_start(instances, shards, shard) + index,
-            Self::Dealt => shard + index * shards,
-        }
-    }
-}
-
-fn run_start(instances: u64, shards: u64, shard: u64) -> u64 {
-    (u128::from(instances) * u128::from(shard) / u128::from(shards)) as u64
-}
 
 /// The number of instances in a unit. The bytes depend on it, because gzip compresses each unit independently.
 fn unit_instances(options: &RecordsOptions) -> u64 {
@@ -113,10 +83,8 @@ enum Event {
 }
 
 /// Writes every shard in `range` that is missing in `shards`, and adds it there.
-#[expect(clippy::too_many_arguments, reason = "what to write, where and how")]
-pub(super) fn run<S: InstanceSource>(
+pub(super) fn run<S: ShardSource>(
     source: &S,
-    layout: Layout,
     directory: &Path,
     options: &RecordsOptions,
     journal: Journal,
@@ -124,21 +92,15 @@ pub(super) fn run<S: InstanceSource>(
     shards: &mut [Option<Shard>],
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let (instances, num_shards) = (source.len(), shards.len() as u64);
+    let num_shards = shards.len() as u64;
     let unit = unit_instances(options);
     let per_block = unit * options.units_per_block.max(1) as u64;
     let threads = rayon::current_num_threads();
     let wave_blocks = (16 * threads).min(MAX_WAVE_UNITS.max(2 * threads)).div_ceil(options.units_per_block.max(1));
     let encoder = Encoder::new(&options.instances);
-    let make = Make { source, layout, num_shards, encoder: &encoder, unit, unreleased: AtomicU64::new(0) };
+    let make = Make { source, encoder: &encoder, unit, unreleased: AtomicU64::new(0) };
     let missing: Vec<u64> = range.clone().filter(|&shard| shards[shard as usize].is_none()).collect();
-    let mut tasks = missing.iter().flat_map(|&shard| {
-        let length = layout.shard_len(instances, num_shards, shard);
-        (0..length).step_by(per_block as usize).map(move |first| {
-            let count = per_block.min(length - first);
-            Task { shard, first, count, starts_shard: first == 0, ends_shard: first + count == length }
-        })
-    });
+    let mut tasks = Tasks { source, num_shards, per_block, missing: missing.into_iter(), current: None };
     let mut workers: Vec<_> = (0..wave_blocks.max(1))
         .map(|_| Worker {
             scratch: source.scratch(),
@@ -149,9 +111,15 @@ pub(super) fn run<S: InstanceSource>(
         .collect();
 
     let own = range.start as usize..range.end as usize;
-    let before: u64 = shards[own.clone()].iter().flatten().map(|shard| shard.records).sum();
-    let total = range.map(|shard| layout.shard_len(instances, num_shards, shard)).sum();
-    let mut progress = Reporter { progress, last: None, done: before, total };
+    let done = shards[own.clone()].iter().flatten();
+    let (unit, before, total) = match source.total() {
+        Some(all) => {
+            let start = |shard: u64| (u128::from(all) * u128::from(shard) / u128::from(num_shards)) as u64;
+            ("records", done.map(|shard| shard.records).sum(), start(range.end) - start(range.start))
+        }
+        None => ("shards", done.count() as u64, range.end - range.start),
+    };
+    let mut progress = Reporter { progress, last: None, unit, done: before, total };
     let (waves, events) = start_threads(directory, options, num_shards, journal)?;
     // Two waves: one is filled while the other is written.
     let mut spare = vec![Wave::new(), Wave::new()];
@@ -160,7 +128,13 @@ pub(super) fn run<S: InstanceSource>(
     loop {
         if let (Some(sender), false) = (&waves, spare.is_empty()) {
             let mut wave = spare.pop().unwrap_or_default();
-            make.fill(&mut tasks, &mut wave, &mut workers);
+            match tasks.take(workers.len()) {
+                Ok(tasks) => make.fill(&tasks, &mut wave, &mut workers),
+                Err(error) => {
+                    wave.clear();
+                    failed.get_or_insert(error);
+                }
+            }
             // If the writer is gone, it has sent the reason as an event.
             if wave.is_empty() || sender.send(wave).is_err() {
                 waves = None;
@@ -169,10 +143,13 @@ pub(super) fn run<S: InstanceSource>(
         let patience = if waves.is_some() && !spare.is_empty() { Duration::ZERO } else { REPORT_EVERY };
         match events.recv_timeout(patience) {
             Ok(Event::Written(wave)) => {
-                progress.done += wave.iter().map(|block| block.counts.records).sum::<u64>();
+                progress.count("records", wave.iter().map(|block| block.counts.records).sum());
                 spare.push(wave);
             }
-            Ok(Event::Complete(index, shard)) => shards[index as usize] = Some(shard),
+            Ok(Event::Complete(index, shard)) => {
+                progress.count("shards", 1);
+                shards[index as usize] = Some(shard);
+            }
             Ok(Event::Failed(error)) => {
                 failed.get_or_insert(error);
                 waves = None;
@@ -216,64 +193,98 @@ fn stopped(events: &Receiver<Event>, shards: &mut [Option<Shard>], own: Range<us
 struct Reporter<'a> {
     progress: &'a mut dyn Progress,
     last: Option<Instant>,
+    unit: &'static str,
     done: u64,
     total: u64,
 }
 
 impl Reporter<'_> {
+    fn count(&mut self, unit: &str, done: u64) {
+        if unit == self.unit {
+            self.done += done;
+        }
+    }
+
     /// Reports progress. Returns whether to continue.
     fn report(&mut self) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) || self.done == self.total;
         if due {
             self.last = Some(Instant::now());
-            return self.progress.report("records", "records", self.done, self.total);
+            return self.progress.report("records", self.unit, self.done, self.total);
         }
         true
+    }
+}
+
+/// The tasks of the missing shards, in order. A shard is opened when its first task is taken.
+struct Tasks<'a, S: ShardSource> {
+    source: &'a S,
+    num_shards: u64,
+    per_block: u64,
+    missing: std::vec::IntoIter<u64>,
+    /// The open shard, its number, and its first instance that is in no task yet.
+    current: Option<(Arc<S::Shard>, u64, u64)>,
+}
+
+impl<S: ShardSource> Tasks<'_, S> {
+    /// Takes the next tasks, at most `most`. There are none if none are left.
+    fn take(&mut self, most: usize) -> Result<Vec<(Task, Arc<S::Shard>)>> {
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let (open, shard, first) = match self.current.take() {
+                Some(current) => current,
+                // The shard of the tasks before must end first.
+                None if S::IS_LARGE && !taken.is_empty() => break,
+                None => match self.missing.next() {
+                    Some(shard) => (Arc::new(self.source.open(shard, self.num_shards)?), shard, 0),
+                    None => break,
+                },
+            };
+            let len = self.source.len(&open);
+            let count = self.per_block.min(len - first);
+            let task = Task { shard, first, count, starts_shard: first == 0, ends_shard: first + count == len };
+            if !task.ends_shard {
+                self.current = Some((Arc::clone(&open), shard, first + count));
+            }
+            taken.push((task, open));
+        }
+        Ok(taken)
     }
 }
 
 /// Makes blocks of records.
 struct Make<'a, S> {
     source: &'a S,
-    layout: Layout,
-    num_shards: u64,
     encoder: &'a Encoder,
     unit: u64,
     /// Number of instances made since the source last released memory.
     unreleased: AtomicU64,
 }
 
-impl<S: InstanceSource> Make<'_, S> {
-    /// Takes the next tasks and fills `wave` with their blocks, reusing its buffers. The wave is empty if no tasks are
-    /// left.
-    fn fill(&self, tasks: &mut impl Iterator<Item = Task>, wave: &mut Wave, workers: &mut [Worker<S::Scratch>]) {
-        let mut count = 0;
-        for task in tasks.take(workers.len()) {
-            if count == wave.len() {
-                wave.push(Block::default());
-            }
-            wave[count].task = task;
-            count += 1;
-        }
-        wave.truncate(count);
-        wave.par_iter_mut().zip(workers).with_max_len(1).for_each(|(block, worker)| {
-            block.result = self.block(block, worker).err();
+impl<S: ShardSource> Make<'_, S> {
+    /// Fills `wave` with the blocks of `tasks`, reusing its buffers.
+    fn fill(&self, tasks: &[(Task, Arc<S::Shard>)], wave: &mut Wave, workers: &mut [Worker<S::Scratch>]) {
+        wave.resize_with(tasks.len(), Block::default);
+        wave.par_iter_mut().zip(workers).zip(tasks).with_max_len(1).for_each(|((block, worker), (task, shard))| {
+            block.task = *task;
+            block.result = self.block(block, shard, worker).err();
         });
     }
 
-    fn block(&self, block: &mut Block, worker: &mut Worker<S::Scratch>) -> Result<()> {
-        let Task { shard, first, count, .. } = block.task;
+    fn block(&self, block: &mut Block, shard: &S::Shard, worker: &mut Worker<S::Scratch>) -> Result<()> {
+        let Task { first, count, starts_shard, .. } = block.task;
         let Worker { scratch, instance, plain, deflater } = worker;
-        let instances = self.source.len();
         block.bytes.clear();
         block.counts = Shard::default();
+        if starts_shard {
+            block.counts.short_documents = self.source.short_documents(shard);
+        }
         block.crc.reset();
         for start in (first..first + count).step_by(self.unit as usize) {
             plain.clear();
             let out = if deflater.is_some() { &mut *plain } else { &mut block.bytes };
             for index in start..(start + self.unit).min(first + count) {
-                let position = self.layout.position(instances, self.num_shards, shard, index);
-                self.source.fill(position, scratch, instance);
+                self.source.fill(shard, index, scratch, instance);
                 block.counts.count(instance);
                 tfrecord::frame(out, |out| self.encoder.encode(instance, out));
             }

@@ -7,8 +7,8 @@ use super::dataset::{Dataset, Shard};
 use super::finish::{complete, list};
 use super::header::Header;
 use super::journal::{self, Journal, Notes, find};
-use super::pipeline::{self, Layout};
-use super::{InstanceSource, Origin, RecordsOptions, markers, resolve};
+use super::pipeline;
+use super::{Origin, RecordsOptions, ShardSource, markers, resolve};
 use crate::tasks::Share;
 use crate::{Error, Progress, Result};
 
@@ -42,7 +42,7 @@ pub struct TaskSummary {
 ///
 /// # Errors
 /// Those of [`super::write_records`]; [`Error::Conflict`] if `options` say to overwrite.
-pub fn write_task<S: InstanceSource>(
+pub fn write_task<S: ShardSource>(
     source: &S,
     directory: &Path,
     options: &RecordsOptions,
@@ -51,7 +51,7 @@ pub fn write_task<S: InstanceSource>(
     progress: &mut dyn Progress,
 ) -> Result<TaskSummary> {
     refuse_overwrite(options)?;
-    let (options, header) = resolve(source.len(), options, origin)?;
+    let (options, header) = resolve(source, options, origin)?;
     let num_shards = options.num_shards.unwrap_or_default();
     let range = share.range(num_shards);
     let task = Task { directory, header: &header, share };
@@ -75,8 +75,7 @@ pub fn write_task<S: InstanceSource>(
             Begun::Changed => continue,
         };
         resumed_shards.get_or_insert(shards.iter().flatten().count());
-        let written =
-            pipeline::run(source, Layout::Runs, directory, &options, journal, range.clone(), &mut shards, progress);
+        let written = pipeline::run(source, directory, &options, journal, range.clone(), &mut shards, progress);
         // If another task has done the work too, and completed the set, it does not matter what went wrong.
         if let Err(error) = written
             && (matches!(error, Error::Interrupted(_)) || !task.is_complete())

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use proptest::prelude::*;
 
 use super::dataset::shard_name;
 use super::*;
@@ -216,23 +215,6 @@ fn the_number_of_shards_follows_from_the_number_of_instances() {
     assert!(make(3, directory.path(), &options(0)).is_err());
     let error = make(0, directory.path(), &options(1)).unwrap_err().to_string();
     assert!(error.starts_with("no instances: none of 50 documents is long enough"), "{error}");
-}
-
-proptest! {
-    #[test]
-    fn every_instance_is_in_one_shard(instances in 1..500_u64, shards in 1..20_u64, dealt in any::<bool>()) {
-        let shards = shards.min(instances);
-        let layout = if dealt { Layout::Dealt } else { Layout::Runs };
-        let lengths: Vec<_> = (0..shards).map(|shard| layout.shard_len(instances, shards, shard)).collect();
-        prop_assert!(lengths.iter().max().unwrap() - lengths.iter().min().unwrap() <= 1);
-        let mut positions: Vec<_> = (0..shards)
-            .flat_map(|shard| {
-                (0..lengths[shard as usize]).map(move |index| layout.position(instances, shards, shard, index))
-            })
-            .collect();
-        positions.sort_unstable();
-        prop_assert_eq!(positions, (0..instances).collect::<Vec<_>>());
-    }
 }
 
 /// Stops once `records` are done.

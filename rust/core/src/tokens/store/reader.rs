@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use super::blocks::block_starts;
 use super::fetch::fetch;
 use super::files::checksum;
 use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
@@ -249,6 +250,10 @@ impl Documents for TokenStore {
 
     fn num_documents(&self) -> u64 {
         self.meta.documents
+    }
+
+    fn block_starts(&self) -> Vec<u64> {
+        block_starts(&self.meta)
     }
 
     /// Checks that the document's sentences follow each other in its part, which opening a store does not check.

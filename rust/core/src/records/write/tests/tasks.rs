@@ -17,7 +17,7 @@ fn fast_directory() -> TempDir {
 
 fn task(count: u64, directory: &Path, options: &RecordsOptions, id: u64, tasks: u64) -> Result<TaskSummary> {
     let share = Share::new(id, tasks).unwrap();
-    write_task(&Made::new(count), directory, options, &origin(), share, &mut NoProgress)
+    write_task(&Consecutive(&Made::new(count)), directory, options, &origin(), share, &mut NoProgress)
 }
 
 /// Returns the files of a single run.
@@ -139,13 +139,13 @@ fn tasks_with_other_options_are_refused() {
     assert!(task(99, directory, &options(6), 0, 3).unwrap_err().to_string().contains("instances 100, not 99"));
     let elsewhere = Origin { documents: 51, ..origin() };
     let share = Share::new(0, 3).unwrap();
-    let error = write_task(&Made::new(100), directory, &options(6), &elsewhere, share, &mut NoProgress);
+    let error = write_task(&Consecutive(&Made::new(100)), directory, &options(6), &elsewhere, share, &mut NoProgress);
     assert!(error.unwrap_err().to_string().contains("begun with another input"));
     // What the tokenizer's file is called has no effect on the bytes.
     let renamed = Origin { tokenizer: serde_json::json!({"kind": "unigram", "file": "a.model"}), ..origin() };
     for id in [0, 2] {
         let share = Share::new(id, 3).unwrap();
-        write_task(&Made::new(100), directory, &options(6), &renamed, share, &mut NoProgress).unwrap();
+        write_task(&Consecutive(&Made::new(100)), directory, &options(6), &renamed, share, &mut NoProgress).unwrap();
     }
     assert_eq!(files(directory), whole(100, &options(6)));
     let error = task(100, directory, &other, 0, 2).unwrap_err().to_string();
@@ -276,7 +276,8 @@ fn a_stopped_task_says_what_it_has_done() {
     let mut stop = StopAt(70);
     let share = Share::new(1, 2).unwrap();
     let stopped =
-        with_threads(1, || write_task(&source, directory.path(), &options, &origin(), share, &mut stop)).unwrap_err();
+        with_threads(1, || write_task(&Consecutive(&source), directory.path(), &options, &origin(), share, &mut stop))
+            .unwrap_err();
     let Error::Interrupted(message) = stopped else { panic!("{stopped}") };
     assert!(message.ends_with(" of 6 shards are complete; run the same command again to resume"), "{message}");
     let left = files_only(directory.path());
@@ -309,7 +310,7 @@ impl<F: Fn() + Sync> InstanceSource for Meanwhile<F> {
 fn task_while(directory: &Path, meanwhile: impl Fn() + Sync) -> Result<TaskSummary> {
     let share = Share::new(0, 1).unwrap();
     let source = Meanwhile(meanwhile);
-    with_threads(1, || write_task(&source, directory, &options(1), &origin(), share, &mut NoProgress))
+    with_threads(1, || write_task(&Consecutive(&source), directory, &options(1), &origin(), share, &mut NoProgress))
 }
 
 #[test]
@@ -399,7 +400,7 @@ fn simulate(seed: u64, happened: &Happened) {
                     let source = Made { count, pause };
                     let mut progress = StopAt(stop);
                     happened.tasks.fetch_add(1, Ordering::Relaxed);
-                    match write_task(&source, directory, options, &origin(), share, &mut progress) {
+                    match write_task(&Consecutive(&source), directory, options, &origin(), share, &mut progress) {
                         Ok(summary) if summary.dataset.is_some() => overtaken.store(true, Ordering::SeqCst),
                         Ok(_) => {}
                         Err(Error::Interrupted(_)) => drop(happened.deaths.fetch_add(1, Ordering::Relaxed)),
