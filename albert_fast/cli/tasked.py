@@ -99,22 +99,27 @@ def parse(command: str, args: Sequence[str], more: Iterable[str] = ()) -> tuple[
     """
     if command not in TASKED:
         raise UsageError(f"{command} cannot be divided into tasks; the commands that can are {', '.join(TASKED)}")
-    stage = TASKED[command].stage
-    flags.begin(stage)
-    root = typer.Context(
-        typer.core.TyperGroup(name="albert-fast"), info_name="albert-fast", help_option_names=["-h", "--help"]
-    )
-    try:
-        context = typer_command(command).make_context(command, [*args], parent=root)
-    except Exception as error:
-        unknown: Any = error
-        if hasattr(unknown, "possibilities"):
-            known = [*more, *(option.flag for option in options_of(stage).values())]
-            unknown.possibilities = difflib.get_close_matches(unknown.option_name, known, n=1)
-        raise
+    context = context_of(command, args, more)
     values = dict(context.params)
     if values["task_id"] is not None:
         raise UsageError("--task-id is different for each task, and must not be given here; remove it")
     if values["num_tasks"] is None:
         raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
-    return resolved(stage, context, values | {"task_id": 0}), given(context)
+    return resolved(TASKED[command].stage, context, values | {"task_id": 0}), given(context)
+
+
+def context_of(command: str, args: Sequence[str], more: Iterable[str] = ()) -> typer.Context:
+    """Returns what typer reads from the arguments of any command, which does not run. See `parse`."""
+    flags.begin(STAGES[command])
+    root = typer.Context(
+        typer.core.TyperGroup(name="albert-fast"), info_name="albert-fast", help_option_names=["-h", "--help"]
+    )
+    try:
+        context: typer.Context = typer_command(command).make_context(command, [*args], parent=root)
+    except Exception as error:
+        unknown: Any = error
+        if hasattr(unknown, "possibilities"):
+            known = [*more, *(option.flag for option in options_of(STAGES[command]).values())]
+            unknown.possibilities = difflib.get_close_matches(unknown.option_name, known, n=1)
+        raise
+    return context
