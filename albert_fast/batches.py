@@ -18,7 +18,7 @@ from albert_fast._native import Tokenizer, TokenStore
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
-from albert_fast.options import CacheOptions, StreamOptions
+from albert_fast.options import CacheOptions, InstanceOptions, StreamOptions, options_of
 from albert_fast.options.base import documented
 from albert_fast.paths import is_remote
 from albert_fast.tokenizers import match as tokenizer_match
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import NotRequired, Self
 
-    from albert_fast.options.instances import SingleSegment, WordBoundary
+    from albert_fast.options.instances import Shuffle, SingleSegment, WordBoundary
 
 
 def _sorted(files: list[Path]) -> list[str]:
@@ -245,6 +245,9 @@ class InstanceStream(BatchSource):
         batch_size: B, the number of rows in a batch.
         tokenizer: the tokenizer that the store was made with. None: the store's own copy.
         {options}
+        shuffle: "global" shuffles all instances of an epoch. "blocks" shuffles blocks of about a million tokens, and
+            then the instances of each 64 blocks, for a store that is larger than the memory: batches that follow each
+            other then read 128 MiB of it.
         seed: from 0 to 2**64 - 1.
         num_threads: number of threads that make batches. None: one per core. It does not affect the batches.
 
@@ -272,15 +275,22 @@ class InstanceStream(BatchSource):
         single_segment: SingleSegment = StreamOptions.single_segment,
         cross_segment_words: bool = StreamOptions.cross_segment_words,
         replace_with_special: bool = StreamOptions.replace_with_special,
+        shuffle: Shuffle = InstanceOptions.shuffle,
         seed: int = 12345,
         num_threads: int | None = None,
     ) -> None:
         chosen = StreamOptions.pick(locals())
+        order = options_of(InstanceOptions)["shuffle"].check(shuffle)
         if not isinstance(store, TokenStore):
             store = TokenStore(store)
         if tokenizer is not None:
             _checks.instance("tokenizer", tokenizer, Tokenizer, "an albert_fast.Tokenizer")
-        options = {**chosen.as_dict(), "max_predictions_per_seq": chosen.predictions, "random_seed": _checks.seed(seed)}
+        options = {
+            **chosen.as_dict(),
+            "max_predictions_per_seq": chosen.predictions,
+            "random_seed": _checks.seed(seed),
+            "shuffle": order,
+        }
         arguments = {
             "store": store,
             "batch_size": _checks.integer("batch_size", batch_size, 1),

@@ -211,10 +211,14 @@ def _training_data(options: Pretrain, batch_size: int, vocab_size: int | None = 
     seed, threads = options.random_seed, options.num_threads
     if options.tokens is not None:
         instances = options.stream_options()
+        # Runs from before there was a choice do not say how they shuffle.
+        order = {"shuffle": "blocks"} if options.shuffle_blocks else {}
         if instances.word_boundary == "albert":
             warn_of_boundary(store_tokenizer(options.tokens), "albert")
         with fetching([options.tokens], options) as how:
-            return data.from_tokens(options.tokens, batch_size, instances.as_dict(), seed, how, num_threads=threads)
+            return data.from_tokens(
+                options.tokens, batch_size, {**instances.as_dict(), **order}, seed, how, num_threads=threads
+            )
     with fetching(options.records, options) as how:
         found = data.from_records(
             [*options.records],

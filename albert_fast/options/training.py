@@ -186,6 +186,7 @@ class Pretrain(
             [name for name in options_of(StreamOptions) if name not in {"max_seq_length", "max_predictions_per_seq"}],
             "tokens",
         ),
+        "shuffle_blocks": "tokens",
         **dict.fromkeys(["shuffle", "index_dir", "tokenizer"], "records"),
     }
 
@@ -218,6 +219,12 @@ class Pretrain(
     )
     shuffle: bool = option(
         True, "With --records: shuffle the records again in each epoch. Otherwise, keep the order of the files.", DATA
+    )
+    shuffle_blocks: bool = option(
+        False,
+        "With --tokens: shuffle blocks of the store, and then the instances of some blocks at a time, instead of all "
+        "instances. For a store that is larger than the memory.",
+        DATA,
     )
     index_dir: Path | None = option(
         None,

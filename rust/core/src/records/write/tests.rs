@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-
 use super::dataset::shard_name;
 use super::*;
 use crate::NoProgress;
