@@ -15,15 +15,14 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
-import typer.main
 
 from albert_fast import __version__
 from albert_fast._signals import as_ctrl_c
+from albert_fast.cli.build import typer_command
 from albert_fast.cli.commands import COMMANDS, SUMMARIES
 from albert_fast.cli.common import CommandError, OutputClosed, Stopped, UsageError
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.foreign import hint
-from albert_fast.cli.help import Command
 from albert_fast.errors import AlbertFastError
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.library import WORKER
@@ -39,9 +38,7 @@ class Commands(typer.core.TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
         """Returns a command, or None if there is none of that name."""
         if cmd_name not in self.commands and cmd_name in COMMANDS:
-            one = typer.Typer(add_completion=False, rich_markup_mode=None)
-            one.command(cmd_name, cls=Command)(COMMANDS[cmd_name])
-            self.commands[cmd_name] = typer.main.get_command(one)
+            self.commands[cmd_name] = typer_command(cmd_name)
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+import typer.main
 
 from albert_fast.cli import flags
+from albert_fast.cli.commands import COMMANDS
 from albert_fast.cli.common import OutputClosed, UsageError
 from albert_fast.cli.config import callback
+from albert_fast.cli.help import Command
 from albert_fast.options import REQUIRED, Option, Stage, options_of
 
 S = TypeVar("S", bound=Stage)
@@ -33,7 +36,7 @@ def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
         def run(context: typer.Context, **values: Any) -> Any:
             flags.begin(stage)
             try:
-                return body(_resolved(stage, context, values), given(context))
+                return body(resolved(stage, context, values), given(context))
             except BrokenPipeError as error:
                 # typer would exit with 1.
                 raise OutputClosed from error
@@ -46,6 +49,13 @@ def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
         return run
 
     return decorate
+
+
+def typer_command(name: str) -> Any:
+    """Returns a command as typer runs it."""
+    one = typer.Typer(add_completion=False, rich_markup_mode=None)
+    one.command(name, cls=Command)(COMMANDS[name])
+    return typer.main.get_command(one)
 
 
 def stage_of(function: Callable[..., Any]) -> type[Stage]:
@@ -66,8 +76,8 @@ def given(context: typer.Context, *sources: str) -> frozenset[str]:
     return frozenset(name for name, source in found.items() if source is not None and source.name in wanted)
 
 
-def _resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) -> S:
-    """Returns the options of a command that runs.
+def resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) -> S:
+    """Returns the options of a command, from the values that typer has read.
 
     Raises:
         UsageError: an argument is missing, or an option has no effect.
