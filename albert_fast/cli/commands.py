@@ -21,6 +21,7 @@ SUMMARIES = {
     "tokenize": "Tokenize a corpus once, for pretrain or make-records.",
     "make-records": "Turn a corpus into masked, shuffled training records.",
     "finish": "Complete the records that several tasks have written.",
+    "ray": "Run the tasks of a command on a Ray cluster.",
     "inspect-records": "Show some records, and check all of them.",
     "pretrain": "Train an ALBERT on a token store or on records.",
     "evaluate": "Compute losses and accuracies on held-out records.",

@@ -33,6 +33,7 @@ PANELS = (
     "Model card",
     "Output",
     "Tasks",
+    "Cluster",
     "Options",
 )
 """All panels, in the order in which they are shown."""

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from albert_fast._native import masking_warning
+from albert_fast._native import Tokenizer, masking_warning
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
 from albert_fast.cli.progress import Progress
@@ -49,21 +49,8 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     Returns:
         The content of `dataset.json`.
     """
-    instances = options.instance_options()
-    check_output_dir(options.output_dir)
+    opened, warning = open_for(options)
     reference = options.rng == "reference"
-    opened = open_tokenizer(
-        options.tokenizer,
-        options.vocab_file,
-        do_lower_case=options.do_lower_case,
-        keep_accents=options.keep_accents,
-        inputs=options.inputs,
-        reference=reference,
-    )
-    warning = masking_warning(instances.to_json())
-    if warning:
-        warn(warning)
-    warn_of_boundary(opened, instances.word_boundary)
     from_store = len(options.inputs) == 1 and is_store(as_path(options.inputs[0]))
     with (
         interruptible(
@@ -74,13 +61,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     ):
         result = make(options, opened, progress)
     task = of_task(result["task"]) if "task" in result else None
-    # Only written now, because a command that was refused must leave the directory unchanged. All tasks write the same.
-    kept = result.get("already_complete") or task is not None
-    if not kept or not describes(options.output_dir, instances):
-        rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
-        resolved = {**instances.as_dict(), **rules}
-        path, content = config_file(options.output_dir, "make-records", options, resolved=resolved)
-        (write_atomic if task is None else write_apart)(path, content)
+    keep_config(options, opened, already_complete=bool(result.get("already_complete")), is_task=task is not None)
     for message in result.get("warnings", []):
         if message != warning:  # which was shown before the work began
             warn(message)
@@ -97,6 +78,44 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     elif "tokenize" in result.get("seconds", {}) and not reference:
         info("removed the temporary token store (--keep-store keeps it)")
     return result
+
+
+def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
+    """Checks the options, and warns about what will surprise. Returns the tokenizer, and the warning about the masks.
+
+    Raises:
+        CommandError, UsageError, AlbertFastError: those of `check_output_dir` and `open_tokenizer`.
+    """
+    instances = options.instance_options()
+    check_output_dir(options.output_dir)
+    opened = open_tokenizer(
+        options.tokenizer,
+        options.vocab_file,
+        do_lower_case=options.do_lower_case,
+        keep_accents=options.keep_accents,
+        inputs=options.inputs,
+        reference=options.rng == "reference",
+    )
+    warning = masking_warning(instances.to_json())
+    if warning:
+        warn(warning)
+    warn_of_boundary(opened, instances.word_boundary)
+    return opened, warning
+
+
+def keep_config(options: MakeRecords, opened: Tokenizer, *, already_complete: bool, is_task: bool) -> None:
+    """Writes the resolved options next to the records that were made with them.
+
+    It is called at the end, because a command that was refused must leave the directory unchanged. All tasks write the
+    same.
+    """
+    instances = options.instance_options()
+    if (already_complete or is_task) and describes(options.output_dir, instances):
+        return
+    rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
+    resolved = {**instances.as_dict(), **rules}
+    path, content = config_file(options.output_dir, "make-records", options, resolved=resolved)
+    (write_apart if is_task else write_atomic)(path, content)
 
 
 def describes(output_dir: Path, instances: InstanceOptions) -> bool:

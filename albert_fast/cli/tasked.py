@@ -58,12 +58,13 @@ TASKED: Mapping[str, Tasked] = MappingProxyType(
 """The commands by their names."""
 
 
-def parse(command: str, args: Sequence[str]) -> tuple[Stage, frozenset[str]]:
+def parse(command: str, args: Sequence[str], *, need_count: bool = True) -> tuple[Stage, frozenset[str]]:
     """Reads the arguments of a command of `TASKED`, with the command's own parser, and does not run the command.
 
     Args:
         command: the name of the command.
         args: the words after it, without --task-id.
+        need_count: whether --num-tasks must be given. Otherwise, the options are those for one task if it is not.
 
     Returns:
         The options for task 0, and the names of those that the user gave, on the command line or in --config. For
@@ -86,6 +87,6 @@ def parse(command: str, args: Sequence[str]) -> tuple[Stage, frozenset[str]]:
     values = dict(context.params)
     if values["task_id"] is not None:
         raise UsageError("--task-id is different for each task, and must not be given here; remove it")
-    if values["num_tasks"] is None:
+    if values["num_tasks"] is None and need_count:
         raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
-    return resolved(stage, context, values | {"task_id": 0}), given(context)
+    return resolved(stage, context, values | {"num_tasks": values["num_tasks"] or 1, "task_id": 0}), given(context)

@@ -1,0 +1,56 @@
+"""Options of `ray`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from albert_fast.options.base import REQUIRED, Stage, option
+
+CLUSTER = "Cluster"
+TASKS = "Tasks"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ray(Stage):
+    """`ray`."""
+
+    PASSES_ON: ClassVar[bool] = True
+
+    divided: tuple[str, ...] = option(
+        REQUIRED,
+        "A command that can be divided into tasks, with its arguments. With --num-tasks, it says how many tasks there "
+        "are, otherwise so many that a task takes about two minutes. --num-threads is the number of CPUs of a task, 1 "
+        "if it is not given.",
+        TASKS,
+        metavar="COMMAND",
+        argument=True,
+    )
+    address: str = option(
+        "auto",
+        "Address of the cluster. auto is the cluster that this machine belongs to. local starts Ray on this machine.",
+        CLUSTER,
+        metavar="ADDRESS",
+    )
+    task_memory: float | None = option(
+        None,
+        "Memory that Ray reserves for a task, in GiB. A task that is killed because the memory of the node is full is "
+        "run again with twice as much, up to two times.",
+        TASKS,
+        metavar="GIB",
+        low=0,
+        above=True,
+        shown="an estimate",
+    )
+    max_retries: int = option(
+        5,
+        "How often a task is run again if its worker or node is lost.",
+        TASKS,
+        low=0,
+        high=1000,
+    )
+    autoscaling: bool = option(
+        False,
+        "Nodes may be added later: wait for one that can run a task. Otherwise, it is an error if there is none.",
+        CLUSTER,
+    )
