@@ -21,6 +21,7 @@ SUMMARIES = {
     "tokenize": "Tokenize a corpus once, for pretrain or make-records.",
     "make-records": "Turn a corpus into masked, shuffled training records.",
     "finish": "Complete the records that several tasks have written.",
+    "slurm": "Run a command as many tasks on a Slurm cluster.",
     "ray": "Run the tasks of a command on a Ray cluster.",
     "inspect-records": "Show some records, and check all of them.",
     "pretrain": "Train an ALBERT on a token store or on records.",

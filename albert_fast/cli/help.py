@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer.core
@@ -33,6 +33,7 @@ PANELS = (
     "Model card",
     "Output",
     "Tasks",
+    "Jobs",
     "Cluster",
     "Options",
 )
@@ -58,6 +59,8 @@ class Command(typer.core.TyperCommand):
         """
         # typer's own sentence about them differs from version to version.
         ctx.allow_extra_args = True
+        if getattr(getattr(self.callback, "stage", None), "WRAPS", False):
+            args = own_first(self.get_params(ctx), args)
         try:
             left = super().parse_args(ctx, args)
         except Exception as error:
@@ -76,6 +79,34 @@ class Command(typer.core.TyperCommand):
             super().format_help(ctx, formatter)
             return
         formatter.write(text(ctx.command_path, stage, self.help or "") + "\n")
+
+
+def own_first(parameters: Iterable[Any], args: Sequence[str]) -> list[str]:
+    """Returns the words of a command that runs another one, its own options first, then `--` and those of the other.
+
+    Both get --config. What follows a `--` belongs to the other command.
+    """
+    has_value = {
+        name: not one.is_flag
+        for one in parameters
+        if one.param_type_name == "option"
+        for name in (*one.opts, *one.secondary_opts)
+    }
+    own: list[str] = []
+    others: list[str] = []
+    todo = [*args]
+    while todo and todo[0] != "--":
+        word = todo.pop(0)
+        name, has_own_value, _ = word.partition("=")
+        if name not in has_value:
+            others.append(word)
+            continue
+        words = [word, *todo[:1]] if has_value[name] and not has_own_value else [word]
+        todo = todo[len(words) - 1 :]
+        own += words
+        if name == "--config":
+            others += words
+    return [*own, "--", *others, *todo]
 
 
 def text(command: str, stage: type[Stage], description: str, width: int | None = None) -> str:

@@ -6,7 +6,8 @@ Schedulers start such a command many times. Each time it has the same arguments,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ from albert_fast.cli import flags
 from albert_fast.cli.build import given, resolved, typer_command
 from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError
+from albert_fast.options.base import options_of
 from albert_fast.paths import as_path
+from albert_fast.tokenizers.files import is_store
 
 if TYPE_CHECKING:
+    from albert_fast.options import MakeRecords
     from albert_fast.options.base import Stage
 
 
@@ -37,6 +41,9 @@ class Tasked:
     memory: Callable[[Any, int], int] = lambda _, threads: 2048 + 256 * threads
     """How much memory a task may need in MiB, by the command's options and the number of its threads."""
 
+    check: Callable[[Any], None] = lambda _: None
+    """Raises an error if the options are such that every task would be refused. It may look at the input."""
+
     @property
     def stage(self) -> type[Stage]:
         """The dataclass of the command's options, which has `num_tasks`, `task_id` and `num_threads`."""
@@ -47,23 +54,40 @@ class Tasked:
         return as_path(getattr(options, self.output))
 
 
+def _check_make_records(options: MakeRecords) -> None:
+    if len(options.inputs) != 1 or not is_store(as_path(options.inputs[0])):
+        raise UsageError(
+            "with --num-tasks, the input must be one token store, so that every task reads the same; run tokenize "
+            "first, and pass its --output-dir"
+        )
+    if options.overwrite:
+        raise UsageError(
+            "with --num-tasks, --overwrite is not possible, because each task would remove the records of the others; "
+            "remove the directory before the first task, or pass another --output-dir"
+        )
+    options.instance_options()
+
+
 TASKED: Mapping[str, Tasked] = MappingProxyType(
     {
         command.name: command
         for command in [
-            Tasked("make-records", output="output_dir"),
+            Tasked("make-records", output="output_dir", check=_check_make_records),
         ]
     }
 )
 """The commands by their names."""
 
 
-def parse(command: str, args: Sequence[str], *, need_count: bool = True) -> tuple[Stage, frozenset[str]]:
+def parse(
+    command: str, args: Sequence[str], more: Iterable[str] = (), *, need_count: bool = True
+) -> tuple[Stage, frozenset[str]]:
     """Reads the arguments of a command of `TASKED`, with the command's own parser, and does not run the command.
 
     Args:
         command: the name of the command.
         args: the words after it, without --task-id.
+        more: options of the command that starts the tasks. A misspelled option may be meant to be one of them.
         need_count: whether --num-tasks must be given. Otherwise, the options are those for one task if it is not.
 
     Returns:
@@ -83,7 +107,13 @@ def parse(command: str, args: Sequence[str], *, need_count: bool = True) -> tupl
     root = typer.Context(
         typer.core.TyperGroup(name="albert-fast"), info_name="albert-fast", help_option_names=["-h", "--help"]
     )
-    context = typer_command(command).make_context(command, [*args], parent=root)
+    try:
+        context = typer_command(command).make_context(command, [*args], parent=root)
+    except Exception as error:
+        if hasattr(error, "possibilities"):
+            known = [*more, *(option.flag for option in options_of(stage).values())]
+            error.possibilities = difflib.get_close_matches(error.option_name, known, n=1)
+        raise
     values = dict(context.params)
     if values["task_id"] is not None:
         raise UsageError("--task-id is different for each task, and must not be given here; remove it")

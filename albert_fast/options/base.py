@@ -302,8 +302,8 @@ class Stage:
     """Panels that have another title in this command than in the stages it is made of."""
     NEEDS: ClassVar[Mapping[str, str]] = {}
     """Options of a command that only have an effect with another option, which is the value."""
-    PASSES_ON: ClassVar[bool] = False
-    """Whether options that the command does not have are those of another command, which is its argument."""
+    WRAPS: ClassVar[bool] = False
+    """Whether the command's only argument is another command, with options of its own."""
 
     def __post_init__(self) -> None:
         for name, known in options_of(type(self)).items():
