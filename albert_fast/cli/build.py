@@ -54,8 +54,7 @@ def command(stage: type[S]) -> Callable[[Body[S]], Callable[..., Any]]:
 def typer_command(name: str) -> Any:
     """Returns a command as typer runs it."""
     one = typer.Typer(add_completion=False, rich_markup_mode=None)
-    passes_on = stage_of(COMMANDS[name]).PASSES_ON
-    one.command(name, cls=Command, context_settings={"ignore_unknown_options": passes_on})(COMMANDS[name])
+    one.command(name, cls=Command)(COMMANDS[name])
     return typer.main.get_command(one)
 
 

@@ -97,7 +97,7 @@ class Progress:
         self._stage = ("", "")
 
     def __call__(self, stage: str, unit: str, done: int, total: int, more: str = "") -> None:
-        """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done, and `more` that goes after that."""
+        """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done. `more` goes after that."""
         now = self._clock()
         if (stage, unit) != self._stage:
             before, self._stage = self._stage, (stage, unit)

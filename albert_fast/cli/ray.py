@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from albert_fast._signals import ending_at_ctrl_c
 from albert_fast.cli import make_records
 from albert_fast.cli.build import command
-from albert_fast.cli.common import CommandError, info, interruptible
+from albert_fast.cli.common import CommandError, UsageError, info, interruptible
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tasked import TASKED, parse
 from albert_fast.cli.tokenizer_file import own_store
 from albert_fast.cluster import ray as cluster
-from albert_fast.options import MakeRecords, Ray
+from albert_fast.options import MakeRecords, Ray, options_of
 from albert_fast.paths import as_path
 from albert_fast.text import number, quantity
 
@@ -47,8 +47,12 @@ def ray(options: Ray, given: frozenset[str]) -> None:
     If a node is lost, its tasks are run again on others. If the command is interrupted, run it again to resume. A task
     that fails three times does not stop the others. It is named at the end, and the exit code is 1.
     """
-    name, *words = options.divided
-    chosen, named = parse(name, words, need_count=False)
+    name, *words = options.command_line
+    if name.startswith("-"):
+        raise UsageError(f"{name}: the command must come before its options, as in `albert-fast ray make-records`")
+    own = [option.flag for option in options_of(Ray).values()]
+    chosen, named = parse(name, words, own, need_count=False)
+    TASKED[name].check(chosen)
     with ending_at_ctrl_c():
         cluster.library()
     around = AROUND[name]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from albert_fast.options.base import REQUIRED, Stage, option
+from albert_fast.options.base import REQUIRED, option
+from albert_fast.options.shared import INPUT, TASKS, ConfigFile
 
 CLUSTER = "Cluster"
-TASKS = "Tasks"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ray(Stage):
-    """`ray`."""
+class Ray(ConfigFile):
+    """`ray`. All other options on its command line are those of the command that it runs."""
 
-    PASSES_ON: ClassVar[bool] = True
+    WRAPS: ClassVar[bool] = True
 
-    divided: tuple[str, ...] = option(
+    command_line: tuple[str, ...] = option(
         REQUIRED,
-        "A command that can be divided into tasks, with its arguments. With --num-tasks, it says how many tasks there "
-        "are, otherwise so many that a task takes about two minutes. --num-threads is the number of CPUs of a task, 1 "
-        "if it is not given.",
-        TASKS,
+        "The command to run, make-records, with its arguments and options. With --num-tasks, it says how many tasks "
+        "there are, otherwise so many that a task takes about two minutes. --num-threads is the number of CPUs of a "
+        "task, 1 if it is not given. Options of ray can be anywhere between them.",
+        INPUT,
         metavar="COMMAND",
         argument=True,
     )
