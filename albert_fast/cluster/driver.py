@@ -74,7 +74,7 @@ class Limits:
     """How often a task is run again with twice the memory."""
     tries: int = 3
     """How often a task is run that raises an error."""
-    pause: float = 10.0
+    pause: float = 2.0
     """Seconds before a task is run again that raised an error. The next pause is twice as long."""
 
 

@@ -11,12 +11,14 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from albert_fast._native import AlbertFastError, __version__
 from albert_fast._signals import as_ctrl_c
 from albert_fast.cluster import commands
 from albert_fast.cluster.driver import End, Limits, Outcome, Status, Summary, drive
+from albert_fast.errors import option_error
 from albert_fast.paths import RemotePath
 from albert_fast.text import number, one_line, quantity
 
@@ -36,6 +38,9 @@ SIGN = ".albert-fast-ray"
 """An empty file in the output directory while the driver runs. Workers look for it to see that they share it."""
 
 GIB = 1 << 30
+
+CONNECT_WITHIN = 15.0
+"""Seconds in which the head of a cluster must answer."""
 
 STOP_WITHIN = 20.0
 """Seconds that tasks have to stop after Ctrl-C, before their workers are killed."""
@@ -156,6 +161,9 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    if named not in {"", "auto", "local"}:
+        check_answers(named)
     if address == "local":
         # What Ray runs on one machine for one command is nobody's business.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -169,6 +177,26 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_answers(address: str) -> None:
+    """Refuses an address at which nothing answers. Ray itself would try for more than ten minutes.
+
+    Raises:
+        AlbertFastError: nothing answers, or this is no address.
+    """
+    host, _, port = address.rpartition(":")
+    rule = "auto, local, or the HOST:PORT of the cluster's head, as `ray start` prints it"
+    if not host or not port.isdecimal() or "/" in address:
+        advice = "to use ray://, start this command on the cluster, with `ray job submit`" if "://" in address else ""
+        raise option_error("address", rule, address, advice)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        message = (
+            f"no Ray cluster answers at {address} ({error}); check that its head runs and can be reached from here"
+        )
+        raise AlbertFastError(message, kind="io", option="address") from None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """A Ray cluster on loopback for tests: Ray's own `Cluster`, with a head that has no CPUs.
 
-It is in a process of its own, which this module is when it runs as a program: Ray's modules warn, and its processes must
-end with the test, however that ends.
+It is in a process of its own, which this module is when it runs as a program: Ray's modules warn, and its processes
+must end with the test, however that ends.
 
 By hand, `python tests/helpers/ray_cluster.py` starts one without nodes. It reads a line of JSON for each node.
 """
@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
