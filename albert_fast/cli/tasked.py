@@ -110,9 +110,10 @@ def parse(
     try:
         context = typer_command(command).make_context(command, [*args], parent=root)
     except Exception as error:
-        if hasattr(error, "possibilities"):
+        unknown: Any = error
+        if hasattr(unknown, "possibilities"):
             known = [*more, *(option.flag for option in options_of(stage).values())]
-            error.possibilities = difflib.get_close_matches(error.option_name, known, n=1)
+            unknown.possibilities = difflib.get_close_matches(unknown.option_name, known, n=1)
         raise
     values = dict(context.params)
     if values["task_id"] is not None:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from conftest import Command
 
 
-def said(words: str) -> str:
+def said(words: str, *more: str) -> str:
     """What the command line says of arguments that are refused."""
     try:
-        found = parse("make-records", words.split())
+        found = parse("make-records", words.split(), more)
     except Exception as error:  # noqa: BLE001 - some are of a private module of typer
         if hasattr(error, "format_message"):
             return _described(error)
@@ -76,6 +76,17 @@ def test_the_error_is_that_of_the_command(words: str, command: Command) -> None:
     done = command("make-records", "--num-tasks", 3, "--task-id", 0, *words.split())
     assert done.code == 2
     assert said(f"--num-tasks 3 {words}") == done.error
+
+
+def test_a_misspelled_option_of_the_scheduler() -> None:
+    words = "tokens --output-dir records --num-tasks 3"
+    more = ("--cpus-per-task", "--mem")
+    see = "(see `albert-fast make-records --help`)"
+    assert (
+        said(f"{words} --cpu-per-task 3", *more)
+        == f"unknown option --cpu-per-task; did you mean --cpus-per-task? {see}"
+    )
+    assert said(f"{words} --dupe-facto 3", *more) == f"unknown option --dupe-facto; did you mean --dupe-factor? {see}"
 
 
 def test_what_only_the_scheduler_decides() -> None:
