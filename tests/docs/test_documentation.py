@@ -35,14 +35,16 @@ TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 CORPUS = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
 RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+SLURM = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
-PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL, CLUSTER]
+PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL, CLUSTER, SLURM]
 COMMANDS = [
     "prepare-text",
     "train-tokenizer",
     "tokenize",
     "make-records",
     "finish",
+    "slurm",
     "inspect-records",
     "pretrain",
     "evaluate",
@@ -92,7 +94,7 @@ def test_command_lines_parse(words: list[str], command: Command) -> None:
     if name == "COMMAND":
         return
     assert name in COMMANDS
-    options = flags_of(name) | {"--help"}
+    options = flags_of(name) | {"--help"} | (flags_of(words[1]) if name == "slurm" and len(words) > 1 else set())
     for word in words[1:]:
         if word.startswith("--"):
             assert word.split("=")[0] in options, f"{name} has no {word}"
