@@ -118,6 +118,8 @@ def parse(
     values = dict(context.params)
     if values["task_id"] is not None:
         raise UsageError("--task-id is different for each task, and must not be given here; remove it")
-    if values["num_tasks"] is None and need_count:
-        raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
-    return resolved(stage, context, values | {"num_tasks": values["num_tasks"] or 1, "task_id": 0}), given(context)
+    if values["num_tasks"] is None:
+        if need_count:
+            raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
+        values["num_tasks"] = 1
+    return resolved(stage, context, values | {"task_id": 0}), given(context)
