@@ -310,6 +310,7 @@ def test_tasks_get_twice_the_memory_after_they_were_killed_for_it(cluster: Nodes
     assert found["failed"] == {"2": "its worker was killed, because the memory of the node was full: it had 419.4 MB"}
 
 
+@needs_time
 def test_a_worker_that_dies_and_an_exception_that_is_not_ours(cluster: Nodes, tmp_path: Path) -> None:
     found = entries(cluster, "dies_once", 4, tmp_path / "notes")
     assert (found["done"], found["again"], found["failed"]) == (4, 2, {})
