@@ -34,6 +34,7 @@ PANELS = (
     "Output",
     "Tasks",
     "Jobs",
+    "Workers, with pretrain",
     "Cluster",
     "Options",
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from albert_fast._signals import ending_at_ctrl_c
-from albert_fast.cli import make_records
+from albert_fast.cli import make_records, ray_training
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, UsageError, info, interruptible
 from albert_fast.cli.progress import Progress
@@ -15,11 +15,16 @@ from albert_fast.cli.tasked import TASKED, parse
 from albert_fast.cli.tokenizer_file import own_store
 from albert_fast.cluster import ray as cluster
 from albert_fast.options import MakeRecords, Ray, options_of
+from albert_fast.options.base import flag
 from albert_fast.paths import as_path
 from albert_fast.text import number, quantity
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
+
+WITH_TASKS = frozenset({"task_memory", "max_retries"})
+WITH_WORKERS = frozenset({"num_workers", "gpus_per_worker", "cpus_per_worker", "max_failures"})
+"""Options that only have an effect with commands that are divided into tasks, or with `pretrain`."""
 
 NAMED = 20
 """How many failed tasks have a line of their own."""
@@ -44,6 +49,11 @@ def ray(options: Ray, given: frozenset[str]) -> None:
     All nodes must see the input and the output: use a bucket, or a directory that they share. They need the same
     version of albert-fast. The commands that can be divided into tasks are: make-records.
 
+    pretrain has workers instead of tasks. They train together, each on the GPUs of one node. If one is lost, all start
+    again from the newest checkpoint.
+
+        albert-fast ray pretrain --tokens store --model base --output-dir run --num-workers 2 --gpus-per-worker 8
+
     If a node is lost, its tasks are run again on others. If the command is interrupted, run it again to resume. A task
     that fails three times does not stop the others. It is named at the end, and the exit code is 1.
     """
@@ -51,6 +61,10 @@ def ray(options: Ray, given: frozenset[str]) -> None:
     if name.startswith("-"):
         raise UsageError(f"{name}: the command must come before its options, as in `albert-fast ray make-records`")
     own = [option.flag for option in options_of(Ray).values()]
+    refuse_others(given, WITH_TASKS if name == "pretrain" else WITH_WORKERS, name)
+    if name == "pretrain":
+        ray_training.pretrain(options, words, own)
+        return
     chosen, named = parse(name, words, own, need_count=False)
     TASKED[name].check(chosen)
     with ending_at_ctrl_c():
@@ -78,6 +92,16 @@ def ray(options: Ray, given: frozenset[str]) -> None:
         info(f"task {task} of {done.num_tasks} failed: {reason}")
     if done.failed:
         raise CommandError(failure(done))
+
+
+def refuse_others(given: frozenset[str], others: frozenset[str], name: str) -> None:
+    """Refuses options that have no effect with a command.
+
+    Raises:
+        UsageError: one of `others` is given.
+    """
+    for one in sorted(given & others):
+        raise UsageError(f"{flag(one)} has no effect with {name}; remove it")
 
 
 def is_own(options: Any) -> bool:

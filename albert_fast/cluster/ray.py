@@ -111,7 +111,7 @@ def run(
     tasks = known.missing(options, count)
     restored = None if tokenizer is None else tokenizer.__reduce__()[1]
     arguments = (commands.command_of(options), commands.with_absolute_paths(options), restored)
-    with _connected(ray, address), as_ctrl_c(), signed(known.directory(options)) as sign:
+    with connected(ray, address), as_ctrl_c(), signed(known.directory(options)) as sign:
         check_nodes(nodes(ray), threads, memory, autoscaling=autoscaling)
         pool = RayPool(ray, ENTRY, arguments, cpus=threads, sign=sign, name=arguments[0])
         ended = drive(
@@ -152,7 +152,7 @@ def raise_refused(ended: Summary) -> None:
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str) -> Iterator[None]:
+def connected(ray: Any, address: str) -> Iterator[None]:
     """Connects this process to a cluster within the block, unless it is connected already.
 
     Raises:
@@ -238,10 +238,12 @@ class Node:
     cpus: float
     memory: int
     """In bytes."""
+    gpus: float = 0.0
 
-    def holds(self, cpus: int, memory: int) -> int:
-        """Returns how many tasks the node can run at the same time."""
-        return int(min(self.cpus // cpus, self.memory // memory))
+    def holds(self, cpus: int, memory: int, gpus: int = 0) -> int:
+        """Returns how many tasks or workers that need so much the node can run at the same time."""
+        pairs = ((self.cpus, cpus), (self.memory, memory), (self.gpus, gpus))
+        return int(min(has // needs for has, needs in pairs if needs))
 
 
 def nodes(ray: Any) -> list[Node]:
@@ -250,7 +252,7 @@ def nodes(ray: Any) -> list[Node]:
     Ray has no stable function for this. `ray.nodes` is documented, but for developers.
     """
     resources = [node.get("Resources", {}) for node in ray.nodes() if node.get("Alive")]
-    return [Node(found.get("CPU", 0.0), int(found.get("memory", 0))) for found in resources]
+    return [Node(one.get("CPU", 0.0), int(one.get("memory", 0)), one.get("GPU", 0.0)) for one in resources]
 
 
 def check_nodes(found: Sequence[Node], cpus: int, memory: int, *, autoscaling: bool = False) -> None:

@@ -9,6 +9,7 @@ from albert_fast.options.base import REQUIRED, option
 from albert_fast.options.shared import INPUT, TASKS, ConfigFile
 
 CLUSTER = "Cluster"
+WORKERS = "Workers, with pretrain"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,9 +20,9 @@ class Ray(ConfigFile):
 
     command_line: tuple[str, ...] = option(
         REQUIRED,
-        "The command to run, make-records, with its arguments and options. With --num-tasks, it says how many tasks "
-        "there are, otherwise so many that a task takes about two minutes. --num-threads is the number of CPUs of a "
-        "task, 1 if it is not given. Options of ray can be anywhere between them.",
+        "The command to run, make-records or pretrain, with its arguments and options. For tasks, --num-tasks says how "
+        "many there are, otherwise so many that a task takes about two minutes. --num-threads is the number of CPUs "
+        "of a task, 1 if it is not given. Options of ray can be anywhere between them.",
         INPUT,
         metavar="COMMAND",
         argument=True,
@@ -53,4 +54,14 @@ class Ray(ConfigFile):
         False,
         "Nodes may be added later: wait for one that can run a task. Otherwise, it is an error if there is none.",
         CLUSTER,
+    )
+    num_workers: int = option(1, "Number of workers.", WORKERS, low=1, high=10_000)
+    gpus_per_worker: int = option(0, "Number of GPUs of each worker.", WORKERS, low=0, high=1000)
+    cpus_per_worker: int = option(1, "Number of CPUs that Ray reserves for each worker.", WORKERS, low=1, high=10_000)
+    max_failures: int = option(
+        3,
+        "How often all workers are started again, from the newest checkpoint, after one was lost.",
+        WORKERS,
+        low=0,
+        high=100_000,
     )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import object_store
 import pytest
 import ray_cluster
+import trainer_runs
 from ray_cluster import RayCluster
 from remote_sites import BucketSite
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from object_store import ObjectServer
     from remote_sites import LocalSite
+    from trainer_runs import Material
 
 pytestmark = [
     pytest.mark.slow,
@@ -365,3 +367,75 @@ def test_the_memory_of_the_driver(cluster: Nodes, tmp_path: Path) -> None:
     found = entries(cluster, "trivial", 10_000, tmp_path / "notes")
     assert found["done"] == 10_000
     assert found["mib"] < 500
+
+
+@needs_time
+@pytest.mark.tensorflow
+class TestPretrain:
+    """Two workers on the CPU, which train a tiny model."""
+
+    def words(self, cluster: Nodes, material: Material, run: Path, **settings: object) -> list[str]:
+        settings = {"num_train_steps": 40, "save_checkpoints_steps": 4, **settings}
+        workers = ["--num-workers", "2", "--address", cluster.server.address]
+        return ["ray", *trainer_runs.arguments(material, run, **settings), *workers]
+
+    def start(self, words: list[str], directory: Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "albert_fast", *words],
+            env={**os.environ, "PYTHONPATH": str(ray_cluster.ROOT)},
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def processes(self, run: Path) -> list[int]:
+        """The processes that train."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if b"pretrain" in words and str(run).encode() in words and b"ray" not in words:
+                    found.append(int(path.parent.name))
+        return sorted(found)
+
+    def test_one_is_killed(self, cluster: Nodes, material: Material, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        process = self.start(self.words(cluster, material, run), tmp_path)
+        deadline = time.monotonic() + DEADLINE
+        while not list(run.glob("checkpoints/step-*")):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        first = self.processes(run)
+        assert len(first) == 2
+        os.kill(first[1], signal.SIGKILL)
+        said, _ = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0, said
+        assert " was stopped (exit code -9); starting all workers again from the newest checkpoint (2 more" in said
+        assert "trained for 40 steps" in said
+        starts = [line["start"] for line in trainer_runs.lines(run) if "start" in line]
+        assert len(starts) == 2
+        assert starts[0] == "new" != starts[1]
+        assert self.processes(run) == []
+
+    def test_an_error_and_ctrl_c(self, cluster: Nodes, material: Material, tmp_path: Path) -> None:
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / "file").touch()
+        process = self.start(self.words(cluster, material, tmp_path / "taken"), tmp_path)
+        said, _ = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 1, said
+        assert said.splitlines()[-1].startswith("albert-fast: error: worker ")
+        assert "taken" in said.splitlines()[-1]
+        run = tmp_path / "run"
+        process = self.start(self.words(cluster, material, run, num_train_steps=100_000), tmp_path)
+        deadline = time.monotonic() + DEADLINE
+        while not list(run.glob("checkpoints/step-*")):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 130, said
+        assert "albert-fast: stopped; saved after step" in said
+        assert self.processes(run) == []
