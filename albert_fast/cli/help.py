@@ -33,6 +33,7 @@ PANELS = (
     "Model card",
     "Output",
     "Tasks",
+    "Workers",
     "Jobs",
     "Workers, with pretrain",
     "Cluster",

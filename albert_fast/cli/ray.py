@@ -42,20 +42,19 @@ class Around:
 
 @command(Ray)
 def ray(options: Ray, given: frozenset[str]) -> None:
-    """Run the tasks of a command on a Ray cluster. The output is, byte for byte, that of one machine.
+    """Run make-records as many tasks on a Ray cluster, or pretrain on several machines of it.
 
         albert-fast ray make-records s3://bucket/tokens --output-dir s3://bucket/records --dupe-factor 10
 
-    All nodes must see the input and the output: use a bucket, or a directory that they share. They need the same
-    version of albert-fast. The commands that can be divided into tasks are: make-records.
-
-    pretrain has workers instead of tasks. They train together, each on the GPUs of one node. If one is lost, all start
-    again from the newest checkpoint.
-
         albert-fast ray pretrain --tokens store --model base --output-dir run --num-workers 2 --gpus-per-worker 8
 
-    If a node is lost, its tasks are run again on others. If the command is interrupted, run it again to resume. A task
-    that fails three times does not stop the others. It is named at the end, and the exit code is 1.
+    All nodes must see the input and the output: use a bucket, or a directory that they share. They need the same
+    version of albert-fast. If the command is interrupted, run it again to resume.
+
+    The output of tasks is, byte for byte, that of one machine. If a node is lost, its tasks are run again on others. A
+    task that fails three times does not stop the others. It is named at the end, and the exit code is 1.
+
+    The workers of pretrain train together. If one is lost, all start again from the newest checkpoint.
     """
     name, *words = options.command_line
     if name.startswith("-"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from albert_fast._signals import ending_at_ctrl_c
 from albert_fast.cli.build import resolved
 from albert_fast.cli.common import info, interruptible
-from albert_fast.cli.tasked import read
+from albert_fast.cli.tasked import context_of
 from albert_fast.cluster import ray as cluster
 from albert_fast.cluster import ray_training
 from albert_fast.errors import option_error
@@ -33,7 +33,7 @@ def pretrain(options: Ray, words: Sequence[str], own: Sequence[str]) -> None:
         UsageError, AlbertFastError: an option breaks its rule; a worker has failed, or was lost too often.
         Stopped: a signal ended it.
     """
-    context = read("pretrain", words, own)
+    context = context_of("pretrain", words, own)
     chosen = resolved(Pretrain, context, dict(context.params))
     if chosen.batch_size % options.num_workers:
         rule = f"a multiple of `num_workers` ({options.num_workers})"

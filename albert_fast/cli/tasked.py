@@ -102,8 +102,7 @@ def parse(
     """
     if command not in TASKED:
         raise UsageError(f"{command} cannot be divided into tasks; the commands that can are {', '.join(TASKED)}")
-    stage = TASKED[command].stage
-    context = read(command, args, more)
+    context = context_of(command, args, more)
     values = dict(context.params)
     if values["task_id"] is not None:
         raise UsageError("--task-id is different for each task, and must not be given here; remove it")
@@ -111,18 +110,12 @@ def parse(
         if need_count:
             raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
         values["num_tasks"] = 1
-    return resolved(stage, context, values | {"task_id": 0}), given(context)
+    return resolved(TASKED[command].stage, context, values | {"task_id": 0}), given(context)
 
 
-def read(command: str, args: Sequence[str], more: Iterable[str] = ()) -> typer.Context:
-    """Reads the arguments of any command, with its own parser, and does not run it. See `parse`.
-
-    Raises:
-        typer.Exit: the help was printed.
-        Exception: typer's own error about the arguments, as when the command runs.
-    """
-    stage = STAGES[command]
-    flags.begin(stage)
+def context_of(command: str, args: Sequence[str], more: Iterable[str] = ()) -> typer.Context:
+    """Returns what typer reads from the arguments of any command, which does not run. See `parse`."""
+    flags.begin(STAGES[command])
     root = typer.Context(
         typer.core.TyperGroup(name="albert-fast"), info_name="albert-fast", help_option_names=["-h", "--help"]
     )
@@ -131,7 +124,7 @@ def read(command: str, args: Sequence[str], more: Iterable[str] = ()) -> typer.C
     except Exception as error:
         unknown: Any = error
         if hasattr(unknown, "possibilities"):
-            known = [*more, *(option.flag for option in options_of(stage).values())]
+            known = [*more, *(option.flag for option in options_of(STAGES[command]).values())]
             unknown.possibilities = difflib.get_close_matches(unknown.option_name, known, n=1)
         raise
     return context

@@ -1,9 +1,6 @@
-"""Jobs of Slurm: scripts for sbatch, and their submission.
+"""Jobs of Slurm: their scripts, how sbatch takes them, and what has become of them.
 
-A command that is divided into tasks becomes an array job, with one element per task. A second job depends on it, and
-completes the output. If every task must be run several times, in rounds, there is an array job for each round.
-
-Nothing here knows what the commands do. Their words come from the caller.
+Nothing here knows what the jobs do.
 """
 
 from __future__ import annotations
@@ -21,14 +18,11 @@ from typing import TYPE_CHECKING
 
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.files import write_atomic
-from albert_fast.text import number, one_line
+from albert_fast.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-WARNING = 120
-"""Seconds before the time limit at which Slurm signals a task. It may be up to a minute more."""
 
 RESERVED = {
     "array": "pass `num_tasks`, and `tasks` to run some of them again",
@@ -71,82 +65,98 @@ PATIENCE = 60
 """How often squeue may fail before it counts as an error."""
 
 
-TASK_ID = '"$SLURM_ARRAY_TASK_ID"'
-"""Stands for the number of the task in the words of a program."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """What a job runs, and what it needs for it."""
-
-    words: tuple[str, ...]
-    """The command line: words, which are quoted, and `TASK_ID`."""
-    cpus: int
-    memory: str
-    """As sbatch --mem takes it."""
-
-    @property
-    def line(self) -> str:
-        """The command line for a shell."""
-        return " ".join(word if word == TASK_ID else shlex.quote(word) for word in self.words)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Work:
-    """A command that is divided into tasks, as jobs run it."""
+class Setting:
+    """What the jobs of a command have in common."""
 
-    name: str
-    """The name of the command."""
-    task: Program
-    """A task, whose number is `TASK_ID`."""
-    finish: Program
-    """What completes the output when all tasks have ended."""
-    num_tasks: int
-    tasks: str
-    """The tasks to run in the first round, such as "0-7" or "3,7-9"."""
-    rounds: int
-    """How often all tasks are run."""
     options: tuple[str, ...]
-    """Options of sbatch for all jobs, as `checked` returns them."""
-    max_running: int | None
-    """The maximum number of tasks that run at the same time."""
+    """Options of sbatch from the user, as `checked` returns them."""
     max_requeues: int
-    """How often a task that was stopped is run again."""
+    """How often what was stopped is run again."""
     logs: Path
     """The directory of scripts and logs. It is absolute."""
     directory: Path
     """The working directory of the jobs. It is absolute."""
 
-    @property
-    def script(self) -> Path:
-        """The script of the array jobs."""
-        return self.logs / f"{self.name}.sh"
+    def head(self, name: str, log: str, cpus: int, memory: str, options: Iterable[str]) -> str:
+        """Returns the first lines of a script, with options of sbatch. Those of the user come last, and win.
 
-    @property
-    def finish_script(self) -> Path:
-        """The script of the last job."""
-        return self.logs / f"{self.name}-finish.sh"
+        Args:
+            name: what the job does, in its name.
+            log: the name of the log, with sbatch's patterns.
+            cpus: the number of cores of a task.
+            memory: the memory, as sbatch --mem takes it.
+            options: more options.
+        """
+        other_memory = any(option.startswith("mem-per-") for option in self.options)
+        lines = [
+            f"job-name=albert-fast-{name}",
+            f"chdir={self.directory}",
+            # Slurm replaces %A, for example.
+            f"output={str(self.logs).replace('%', '%%')}/{log}",
+            f"cpus-per-task={cpus}",
+            *([] if other_memory else [f"mem={memory}"]),
+            "requeue",
+            "open-mode=append",
+            *options,
+            *self.options,
+        ]
+        return "#!/bin/bash\n" + "".join(f"#SBATCH {shlex.quote(f'--{line}')}\n" for line in lines)
 
-    def array(self, tasks: str) -> str:
-        """Returns the elements of an array job, as sbatch --array takes them."""
-        return tasks if self.max_running is None else f"{tasks}%{self.max_running}"
+    def requeue(self, noun: str, job: str) -> str:
+        """Returns the end of a script, which runs the job again if its program was stopped.
+
+        Args:
+            noun: what the program is called.
+            job: the number of the job, as a word of a shell.
+        """
+        lines = f"""
+            # 75 is the code of a temporary failure. A larger one than 128 is that of a program that was stopped.
+            if [ -z "$cancelled" ] && {{ [ "$code" -gt 128 ] || [ "$code" -eq 75 ]; }}; then
+                if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {self.max_requeues} ]; then
+                    echo "albert-fast: the {noun} was stopped (exit code $code), and will run again"
+                    # Slurm ends this script when it has queued the job again.
+                    scontrol requeue "{job}" && sleep 300
+                else
+                    echo "albert-fast: the {noun} was stopped (exit code $code), and has run again too often"
+                fi
+            fi
+            exit "$code"
+            """
+        return f"{textwrap.dedent(lines).strip()}\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A job to submit."""
+
+    script: Path
+    text: str
+    """The content of the script. Jobs of the same script have the same."""
+    after: str | None = None
+    """How it depends on the job before it, such as "afterany"."""
+    options: tuple[str, ...] = ()
+    """Options of sbatch besides those in the script."""
+
+    def sbatch(self, before: str) -> list[str]:
+        """Returns the command that submits it, after the job of the number `before`."""
+        dependency = [] if self.after is None else [f"--dependency={self.after}:{before}"]
+        return ["sbatch", "--parsable", *dependency, *self.options, str(self.script)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Submitted:
-    """The jobs of a command."""
+    """Jobs that Slurm has accepted."""
 
-    arrays: tuple[str, ...]
-    """The numbers of the array jobs: one per round."""
-    finish: str
-    """The number of the job that completes the output."""
+    jobs: tuple[str, ...]
+    """Their numbers."""
     cluster: str | None
-    """The cluster that the jobs run on, if it is another than usual."""
+    """The cluster that they run on, if it is another than usual."""
 
     @property
-    def jobs(self) -> tuple[str, ...]:
-        """The numbers of all jobs."""
-        return (*self.arrays, self.finish)
+    def last(self) -> str:
+        """The number of the job that ends last."""
+        return self.jobs[-1]
 
 
 def checked(options: Iterable[str]) -> tuple[str, ...]:
@@ -171,131 +181,18 @@ def checked(options: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def checked_tasks(tasks: str | None, num_tasks: int) -> str:
-    """Returns the tasks to run, such as "3,7-9". None: all of them.
-
-    Raises:
-        AlbertFastError: it is no such list, or there are not so many tasks.
-    """
-    if tasks is None:
-        return f"0-{num_tasks - 1}"
-    parts = [part.strip() for part in tasks.split(",")]
-    ranges = [re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part, re.ASCII) for part in parts]
-    ends = [(int(found[1]), int(found[2] or found[1])) for found in ranges if found]
-    if len(ends) < len(parts) or any(not first <= last < num_tasks for first, last in ends):
-        rule = f"numbers of tasks from 0 to {num_tasks - 1}, as in 3,7-9"
-        raise option_error("tasks", rule, tasks)
-    return ",".join(parts)
-
-
-# Scripts
-
-
-def scripts(work: Work) -> dict[Path, str]:
-    """Returns the scripts of the jobs, by their paths."""
-    return {work.script: _array_script(work), work.finish_script: _finish_script(work)}
-
-
-def _head(work: Work, program: Program, name: str, log: str, options: Iterable[str]) -> str:
-    """Returns the first lines of a script, with the options of sbatch. Those of the user come last, and win."""
-    other_memory = any(option.startswith("mem-per-") for option in work.options)
-    lines = [
-        f"job-name=albert-fast-{name}",
-        f"chdir={work.directory}",
-        # Slurm replaces %A, for example.
-        f"output={str(work.logs).replace('%', '%%')}/{log}",
-        f"cpus-per-task={program.cpus}",
-        *([] if other_memory else [f"mem={program.memory}"]),
-        "requeue",
-        "open-mode=append",
-        *options,
-        *work.options,
-    ]
-    return "#!/bin/bash\n" + "".join(f"#SBATCH {shlex.quote(f'--{line}')}\n" for line in lines)
-
-
-def _array_script(work: Work) -> str:
-    head = _head(
-        work, work.task, work.name, "%A_%a.log", [f"array={work.array(work.tasks)}", f"signal=B:USR1@{WARNING}"]
-    )
-    body = f"""
-        # One of {number(work.num_tasks, "task")}, whose number is SLURM_ARRAY_TASK_ID.
-        # Slurm sends USR1 to this script {WARNING} seconds before the time limit. The task then stops, and this script
-        # asks Slurm to run it again later. A task that runs again resumes.
-
-        max_requeues={work.max_requeues}
-        program=
-        stopping=
-        cancelled=
-        code=1
-        trap 'stopping=1; [ -z "$program" ] || kill -TERM "$program" 2>/dev/null' USR1
-        # Slurm sends this one to all processes of the job.
-        trap 'cancelled=1' TERM
-
-        {work.task.line} &
-        program=$!
-        [ -z "$stopping" ] || kill -TERM "$program"
-        # A signal ends `wait`, but not the program.
-        while
-            wait "$program"
-            code=$?
-            kill -0 "$program" 2>/dev/null
-        do :; done
-        wait "$program"
-        found=$?
-        [ "$found" = 127 ] || code=$found
-
-        # 75 is the code of a temporary failure. A larger one than 128 is that of a program that was stopped.
-        if [ -z "$cancelled" ] && {{ [ "$code" -gt 128 ] || [ "$code" -eq 75 ]; }}; then
-            if [ "${{SLURM_RESTART_COUNT:-0}}" -lt "$max_requeues" ]; then
-                echo "albert-fast: the task was stopped (exit code $code), and will run again"
-                # Slurm ends this script when it has queued the task again.
-                scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" && sleep 300
-            else
-                echo "albert-fast: the task was stopped (exit code $code), and has run again too often"
-            fi
-        fi
-        exit "$code"
-        """
-    return f"{head}\n{textwrap.dedent(body).strip()}\n"
-
-
-def _finish_script(work: Work) -> str:
-    head = _head(work, work.finish, f"{work.name}-finish", "finish-%j.log", [])
-    return f"{head}\n# Completes the output, or says which tasks to run again.\nexec {work.finish.line}\n"
-
-
-def _sbatch(work: Work, round_number: int, before: str) -> list[str]:
-    """Returns the command that submits the array job of a round, which begins after the job `before`."""
-    words = ["sbatch", "--parsable"]
-    if round_number > 0:
-        # A round would only repeat the error of a task that failed. If one has failed, this job is removed.
-        words += [f"--dependency=afterok:{before}", "--kill-on-invalid-dep=yes"]
-        every = checked_tasks(None, work.num_tasks)
-        words += [] if every == work.tasks else [f"--array={work.array(every)}"]
-    return [*words, str(work.script)]
-
-
-def _sbatch_finish(work: Work, before: str) -> list[str]:
-    """Returns the command that submits the last job. It also runs if tasks failed, to say which."""
-    return ["sbatch", "--parsable", f"--dependency=afterany:{before}", str(work.finish_script)]
-
-
-def dry_run(work: Work) -> str:
+def dry_run(jobs: Sequence[Job]) -> str:
     """Returns the lines for a shell that do what `submit` does."""
-    lines = [f"mkdir -p {shlex.quote(str(work.logs))}"]
-    for path, text in scripts(work).items():
+    scripts = {job.script: job.text for job in jobs}
+    lines = [f"mkdir -p {shlex.quote(str(folder))}" for folder in dict.fromkeys(path.parent for path in scripts)]
+    for path, text in scripts.items():
         end = "END"
         while end in text.splitlines():
             end += "_"
         lines.append(f"cat > {shlex.quote(str(path))} <<'{end}'\n{text}{end}")
-    before = ""
-    for round_number in range(work.rounds):
-        lines.append(f"job=$({_shown(_sbatch(work, round_number, before))})")
-        # sbatch may print the name of the cluster too.
-        before = "${job%%;*}"
-    lines.append(_shown(_sbatch_finish(work, before)))
-    return "\n".join(lines)
+    # sbatch may print the name of the cluster too.
+    commands = [_shown(job.sbatch("${job%%;*}")) for job in jobs]
+    return "\n".join([*lines, *(f"job=$({words})" for words in commands[:-1]), commands[-1]])
 
 
 def _shown(words: Sequence[str]) -> str:
@@ -303,38 +200,38 @@ def _shown(words: Sequence[str]) -> str:
     return " ".join(f'"{word}"' if "${" in word else shlex.quote(word) for word in words)
 
 
-# Submission
-
-
-def submit(work: Work) -> Submitted:
+def submit(jobs: Sequence[Job]) -> Submitted:
     """Writes the scripts and submits the jobs: all of them or none.
 
     Raises:
         AlbertFastError: there is no sbatch; Slurm refuses a job; a script cannot be written.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
+    numbers: list[str] = []
+    cluster = None
+    with _written({job.script: job.text for job in jobs}):
+        try:
+            for job in jobs:
+                number, cluster = _submitted(job.sbatch(numbers[-1] if numbers else ""))
+                numbers.append(number)
+        except BaseException:
+            if numbers:
+                _run(client(cluster, "scancel", *numbers))
+            raise
+    return Submitted(tuple(numbers), cluster)
+
+
+def look() -> None:
+    """Checks that jobs can be submitted from here.
+
+    Raises:
+        AlbertFastError: there is no sbatch.
+    """
     if shutil.which("sbatch") is None:
         message = (
             "sbatch is not installed here; run this where jobs are submitted, or pass dry_run=True to see the jobs"
         )
         raise AlbertFastError(message, kind="io")
-    limit = max_array_size()
-    if limit is not None and work.num_tasks > limit:
-        rule = f"at most {limit:,} on this cluster, whose MaxArraySize this is"
-        raise option_error("num_tasks", rule, work.num_tasks, "pass fewer tasks")
-    with _written(scripts(work)):
-        jobs: list[str] = []
-        cluster = None
-        try:
-            for round_number in range(work.rounds):
-                job, cluster = _submitted(_sbatch(work, round_number, jobs[-1] if jobs else ""))
-                jobs.append(job)
-            finish, cluster = _submitted(_sbatch_finish(work, jobs[-1]))
-        except BaseException:
-            if jobs:
-                _run(client(cluster, "scancel", *jobs))
-            raise
-    return Submitted(tuple(jobs), finish, cluster)
 
 
 def client(cluster: str | None, name: str, *words: str) -> list[str]:
@@ -440,7 +337,7 @@ class Watch:
             self.states |= found | dict.fromkeys(gone, UNKNOWN)
         elif "Invalid job id" in done.stderr:
             self.states |= {name: UNKNOWN for name, state in self.states.items() if state not in ENDED}
-            self.states.setdefault(self.submitted.finish, UNKNOWN)
+            self.states.setdefault(self.submitted.last, UNKNOWN)
         else:
             # The controller may be restarting.
             self.failures += 1
@@ -448,13 +345,14 @@ class Watch:
                 raise AlbertFastError(f"Slurm does not answer: {one_line(done.stderr)}", kind="io")
 
     @property
-    def finish(self) -> str | None:
+    def end(self) -> str | None:
         """The state of the last job, if it has ended."""
-        state = self.states.get(self.submitted.finish)
+        state = self.states.get(self.submitted.last)
         return state if state in ENDED else None
 
     def described(self) -> str:
         """Returns how many tasks are in which state: "12 completed, 4 running, 48 pending"."""
-        tasks = Counter(state for name, state in self.states.items() if name != self.submitted.finish)
+        alone = len(self.submitted.jobs) == 1
+        tasks = Counter(state for name, state in self.states.items() if alone or name != self.submitted.last)
         order = sorted(tasks, key=lambda state: (state != "COMPLETED", state == "PENDING", state))
         return ", ".join(f"{tasks[state]:,} {state.lower().replace('_', ' ')}" for state in order)

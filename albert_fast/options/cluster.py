@@ -10,6 +10,7 @@ from albert_fast.options.base import REQUIRED, option
 from albert_fast.options.shared import INPUT, OUTPUT, TASKS, ConfigFile
 
 JOBS = "Jobs"
+WORKERS = "Workers"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,8 +21,8 @@ class Slurm(ConfigFile):
 
     command_line: tuple[str, ...] = option(
         REQUIRED,
-        "The command to run, make-records, with its arguments and options. --num-tasks is required, and --task-id must "
-        "not be given. Options of slurm can be anywhere between them.",
+        "The command to run, make-records or pretrain, with its arguments and options. make-records needs --num-tasks, "
+        "and must not have --task-id. Options of slurm can be anywhere between them.",
         INPUT,
         metavar="COMMAND",
         argument=True,
@@ -38,11 +39,17 @@ class Slurm(ConfigFile):
     )
     max_requeues: int = option(
         3,
-        "How often a task runs again that was stopped by its time limit, or killed. It resumes each time. A task that "
-        "fails with an error does not run again.",
+        "How often a task or a run starts again that was stopped by its time limit, or killed. It resumes each time. "
+        "After an error, it does not start again.",
         TASKS,
         low=0,
         high=1000,
+    )
+    num_workers: int | None = option(
+        None, "Number of machines that pretrain runs on.", WORKERS, low=1, high=10_000, shown="1"
+    )
+    gpus_per_worker: int | None = option(
+        None, "Number of GPUs of each of these machines. 0 trains on the CPU.", WORKERS, low=0, high=1024, shown="1"
     )
     sbatch_option: tuple[str, ...] = option(
         (),
@@ -53,25 +60,25 @@ class Slurm(ConfigFile):
     )
     cpus_per_task: int | None = option(
         None,
-        "Number of cores of a task. It is also the command's --num-threads if that is not given.",
+        "Number of cores of a task or worker. For a task, it is also --num-threads if that is not given.",
         JOBS,
         low=1,
         high=1024,
-        shown="--num-threads of the command if given, otherwise 4",
+        shown="--num-threads of the command if given, otherwise 4, or 8 per GPU",
     )
     mem: str | None = option(
         None,
-        "Memory of a task, as sbatch takes it: a number with K, M, G or T.",
+        "Memory of a task or worker, as sbatch takes it: a number with K, M, G or T.",
         JOBS,
         metavar="SIZE",
-        shown="2 GiB and 256 MiB per thread",
+        shown="of a task, 2 GiB and 256 MiB per thread; of a worker, 8 GiB and 16 GiB per GPU",
     )
     log_dir: Path | None = option(
         None,
         "Directory for the scripts and logs of the jobs. All machines must be able to write to it.",
         OUTPUT,
         metavar="DIR",
-        shown=".slurm in the output of the command; slurm-logs if that is remote",
+        shown=".slurm in the output of the command; slurm-logs for pretrain and for remote outputs",
     )
     dry_run: bool = option(
         False, "Submit nothing. Print the scripts, and the commands that submit them, as lines for a shell.", OUTPUT

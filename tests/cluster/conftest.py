@@ -124,3 +124,14 @@ def needs_slurm() -> None:
 def slurm(needs_slurm: None) -> Iterator[Slurm]:
     with slurm_server.Slurm() as server:
         yield server
+
+
+@pytest.fixture
+def clients(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    """A Slurm that the clients of this process find."""
+    # The tests may themselves run in a job of another cluster.
+    for name in [name for name in os.environ if name.startswith(("SBATCH_", "SLURM_"))]:
+        monkeypatch.delenv(name)
+    for name, value in slurm.environment().items():
+        monkeypatch.setenv(name, value)
+    return slurm

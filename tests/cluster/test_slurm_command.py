@@ -10,15 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from slurm import DEADLINE, Slurm, program
+from slurm_scripts import STOPS, Script, executable, until
 
 from albert_fast import AlbertFastError
 from albert_fast.cli.tasked import TASKED
 from albert_fast.cluster import slurm as jobs
-from albert_fast.cluster.slurm import TASK_ID, Program, Work
+from albert_fast.cluster.slurm_tasks import TASK_ID, Program, Work
 from albert_fast.options import options_of
 from albert_fast.options.cluster import Slurm as SlurmOptions
 
@@ -32,19 +34,6 @@ if TYPE_CHECKING:
 
 LONG = OPTIONS.replace("--dupe-factor 3", "--dupe-factor 1000 --compression gzip")
 """Options of records whose tasks take long enough to be stopped while they work."""
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def executable(path: Path, script: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
-    path.chmod(0o755)
 
 
 def work(directory: Path, words: tuple[str, ...], **more: Any) -> Work:
@@ -197,7 +186,7 @@ class TestWithoutSlurm:
         assert command("slurm", "export", "run").error.startswith("export cannot be divided into tasks; the commands")
         assert command("slurm", "--num-tasks", 3, "make-records").error.startswith("--num-tasks: the command must come")
         done = command("slurm", "make-records", "--help")
-        assert (done.code, done.out.startswith("Run a command as many tasks on a Slurm cluster")) == (0, True)
+        assert (done.code, done.out.startswith("Run make-records as many tasks on a Slurm cluster")) == (0, True)
 
     def test_no_sbatch(self, my_tokens: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(Path.cwd()))
@@ -212,7 +201,7 @@ class TestWithoutSlurm:
             assert options_of(SlurmOptions).keys() & options_of(TASKED[name].stage).keys() <= {"config", "dry_run"}
 
     def test_commands_of_several_rounds(self, tmp_path: Path) -> None:
-        lines = jobs.dry_run(work(tmp_path, ("true",), rounds=3, tasks="1", max_running=2)).splitlines()[-4:]
+        lines = jobs.dry_run(work(tmp_path, ("true",), rounds=3, tasks="1", max_running=2).jobs()).splitlines()[-4:]
         later = f'"--dependency=afterok:${{job%%;*}}" --kill-on-invalid-dep=yes --array=0-2%2 {tmp_path}/logs/work.sh)'
         assert lines == [
             f"job=$(sbatch --parsable {tmp_path}/logs/work.sh)",
@@ -222,38 +211,9 @@ class TestWithoutSlurm:
         ]
 
 
-class Script:
-    """The script of a task that runs outside of Slurm, with a program that does what a test wants."""
-
-    def __init__(self, directory: Path, body: str, restarts: int | None = None, scontrol: str = "true") -> None:
-        executable(directory / "bin" / "body", body)
-        executable(directory / "bin" / "scontrol", f'echo "$@" >> {directory}/requeued; {scontrol}')
-        executable(directory / "bin" / "sleep", f"touch {directory}/waited")
-        script = directory / "script.sh"
-        script.write_text(jobs.scripts(work(directory, ("body", TASK_ID)))[directory / "logs" / "work.sh"])
-        environment = {
-            "PATH": f"{directory}/bin{os.pathsep}{os.environ['PATH']}",
-            "SLURM_ARRAY_JOB_ID": "7",
-            "SLURM_ARRAY_TASK_ID": "2",
-            **({} if restarts is None else {"SLURM_RESTART_COUNT": str(restarts)}),
-        }
-        self.directory = directory
-        self.process = subprocess.Popen(["bash", script], env=environment, cwd=directory, text=True, stdout=-1)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sends a signal as soon as the program is ready for it."""
-        until((self.directory / "ready").exists)
-        self.process.send_signal(number)
-
-    def end(self) -> tuple[int, list[str]]:
-        """Waits for the script. Returns its exit code, and what it asked scontrol for."""
-        self.said, _ = self.process.communicate(timeout=DEADLINE)
-        requeued = self.directory / "requeued"
-        return self.process.returncode, requeued.read_text().splitlines() if requeued.exists() else []
-
-
-STOPS = 'trap "exit 130" TERM; touch ready; while :; do read -t 0.05 <> <(:); done'
-"""A program that ends with 130 if it is asked to, as albert-fast does."""
+def task_script(directory: Path, body: str, **more: Any) -> Script:
+    """The script of a task, which runs a program of the lines `body`."""
+    return Script(directory, work(directory, ("body", TASK_ID)).jobs()[0].text, "body", body, **more)
 
 
 class TestScript:
@@ -271,29 +231,29 @@ class TestScript:
         ],
     )
     def test_a_program_that_ends(self, tmp_path: Path, body: str, code: int, again: bool) -> None:
-        script = Script(tmp_path, body)
+        script = task_script(tmp_path, body)
         assert script.end() == (code, ["requeue 7_2"] if again else [])
         assert (tmp_path / "waited").exists() == again, "until Slurm ends it"
 
     def test_at_the_time_limit(self, tmp_path: Path) -> None:
-        script = Script(tmp_path, STOPS, restarts=2)
+        script = task_script(tmp_path, STOPS, restarts=2)
         script.signal(signal.SIGUSR1)
         assert script.end() == (130, ["requeue 7_2"])
         assert script.said == "albert-fast: the task was stopped (exit code 130), and will run again\n"
 
     def test_a_program_that_completes_at_the_time_limit(self, tmp_path: Path) -> None:
-        script = Script(tmp_path, STOPS.replace("exit 130", "exit 0"))
+        script = task_script(tmp_path, STOPS.replace("exit 130", "exit 0"))
         script.signal(signal.SIGUSR1)
         assert script.end() == (0, [])
 
     def test_too_many_restarts(self, tmp_path: Path) -> None:
-        script = Script(tmp_path, "exit 130", restarts=3)
+        script = task_script(tmp_path, "exit 130", restarts=3)
         assert script.end() == (130, [])
         assert script.said == "albert-fast: the task was stopped (exit code 130), and has run again too often\n"
 
     def test_cancelled(self, tmp_path: Path) -> None:
         """Slurm sends TERM to the script and to the program."""
-        script = Script(tmp_path, STOPS.replace("touch", "echo $$ > pid; touch"))
+        script = task_script(tmp_path, STOPS.replace("touch", "echo $$ > pid; touch"))
         script.signal(signal.SIGTERM)
         time.sleep(0.2)
         assert script.process.poll() is None, "the script passes no signal on"
@@ -301,7 +261,7 @@ class TestScript:
         assert script.end() == (130, [])
 
     def test_a_requeue_that_slurm_refuses(self, tmp_path: Path) -> None:
-        script = Script(tmp_path, "exit 75", scontrol="false")
+        script = task_script(tmp_path, "exit 75", scontrol="false")
         assert script.end() == (75, ["requeue 7_2"])
         assert not (tmp_path / "waited").exists()
 
@@ -345,17 +305,6 @@ class Jobs:
     def files(self) -> dict[str, bytes]:
         """The files of the records."""
         return {name: body for name, body in self.tasks.files().items() if not name.startswith(".slurm/")}
-
-
-@pytest.fixture
-def clients(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    """A Slurm that the clients of this process find."""
-    # The tests may themselves run in a job of another cluster.
-    for name in [name for name in os.environ if name.startswith(("SBATCH_", "SLURM_"))]:
-        monkeypatch.delenv(name)
-    for name, value in slurm.environment().items():
-        monkeypatch.setenv(name, value)
-    return slurm
 
 
 @pytest.fixture
@@ -468,7 +417,7 @@ def test_waiting(local_jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     done = local_jobs.run(3, "--tasks", "0,2", "--wait")
     assert done.code == 1
     *_, states, error = done.err.splitlines()
-    assert states == "albert-fast: tasks: 2 completed"
+    assert states == "albert-fast: jobs: 2 completed"
     ends = "shards 4-7 of 12 are missing; run task 1 of 3 again (Slurm: --array=1)"
     last = f"the last job, {done.out.strip()}, has ended: failed; {local_jobs.tasks.site.path('out')}: {ends}"
     assert error == f"albert-fast: error: {last}"
@@ -476,6 +425,20 @@ def test_waiting(local_jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     done = local_jobs.run(3, "--tasks", "1", "--wait")
     assert done.code == 0
     assert "these records are already complete" in done.err.splitlines()[-1]
+
+
+def test_who_stops_waiting_stops_no_jobs(local_jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("albert_fast.cli.slurm.time", SimpleNamespace(sleep=stopped))
+    done = local_jobs.run(2, "--wait", "--sbatch-option", "begin=now+1hour")
+    array, finish = str(int(done.out) - 1), done.out.strip()
+    text = f"albert-fast: stopped; the jobs continue; to cancel them, run scancel {array} {finish}"
+    assert (done.code, done.err.splitlines()[-1]) == (130, text)
+    assert {*local_jobs.slurm.states(array).values()} == {"PENDING"}
+    local_jobs.slurm.run("scancel", array, finish)
+    assert {*local_jobs.slurm.wait(array).values()} == {"CANCELLED"}
 
 
 def test_what_a_dry_run_prints_is_a_script(local_jobs: Jobs) -> None:
@@ -533,7 +496,7 @@ class TestRounds:
 
     def submit(self, directory: Path, fails: str, **more: Any) -> jobs.Submitted:
         executable(directory / "round", f"FAILS='{fails}'\n{ROUND}")
-        return jobs.submit(work(directory, (str(directory / "round"), TASK_ID), rounds=3, **more))
+        return work(directory, (str(directory / "round"), TASK_ID), rounds=3, **more).submit()
 
     def order(self, directory: Path) -> list[list[str]]:
         """The tasks of each round, in the order of the rounds."""
@@ -543,24 +506,24 @@ class TestRounds:
 
     def test_one_after_the_other(self, clients: Slurm, tmp_path: Path) -> None:
         found = self.submit(tmp_path, "none")
-        assert len(found.arrays) == 3
-        assert clients.wait(found.finish, seconds=2 * DEADLINE) == {found.finish: "COMPLETED"}
+        assert len(found.jobs) == 4
+        assert clients.wait(found.last, seconds=2 * DEADLINE) == {found.last: "COMPLETED"}
         assert self.order(tmp_path) == [["0", "1", "2"]] * 3
         assert (tmp_path / "finished").exists()
 
     def test_a_task_that_fails_ends_the_rounds(self, clients: Slurm, tmp_path: Path) -> None:
         """The last job still says what is missing."""
         found = self.submit(tmp_path, "2 1")
-        assert clients.wait(found.finish, seconds=2 * DEADLINE) == {found.finish: "COMPLETED"}
+        assert clients.wait(found.last, seconds=2 * DEADLINE) == {found.last: "COMPLETED"}
         assert self.order(tmp_path) == [["0", "1", "2"]] * 2 + [[]]
-        assert {*clients.states(found.arrays[2]).values()} == {"CANCELLED"}
-        assert {*clients.states(found.arrays[1]).values()} == {"COMPLETED", "FAILED"}
+        assert {*clients.states(found.jobs[2]).values()} == {"CANCELLED"}
+        assert {*clients.states(found.jobs[1]).values()} == {"COMPLETED", "FAILED"}
 
     def test_some_tasks_run_again(self, clients: Slurm, tmp_path: Path) -> None:
         """The rounds that follow are of all tasks, because they have not been run."""
         found = self.submit(tmp_path, "none", tasks="1")
-        assert clients.wait(found.finish, seconds=2 * DEADLINE) == {found.finish: "COMPLETED"}
-        assert [len(clients.states(array)) for array in found.arrays] == [1, 3, 3]
+        assert clients.wait(found.last, seconds=2 * DEADLINE) == {found.last: "COMPLETED"}
+        assert [len(clients.states(array)) for array in found.jobs[:-1]] == [1, 3, 3]
 
 
 class TestWatch:
@@ -572,28 +535,28 @@ class TestWatch:
         return lambda script: executable(tmp_path / "bin" / "squeue", script)
 
     def test_states(self, says: Callable[[str], None], tmp_path: Path) -> None:
-        watch = jobs.Watch(jobs.Submitted(("7",), "8", "far"))
+        watch = jobs.Watch(jobs.Submitted(("7", "8"), "far"))
         says(f"echo \"$@\" > {tmp_path}/args; printf '7_0|COMPLETED\\n7_1|OUT_OF_MEMORY\\n7_2|PENDING\\n8|PENDING\\n'")
         watch.ask()
         assert (tmp_path / "args").read_text().startswith("--clusters=far --noheader --array --states=all --jobs=7,8 ")
         assert watch.described() == "1 completed, 1 out of memory, 1 pending"
-        assert watch.finish is None
+        assert watch.end is None
         says("printf '7_2|RUNNING\\n8|PENDING\\n'")
         watch.ask()
         assert watch.described() == "1 completed, 1 out of memory, 1 running"
         says("printf '8|COMPLETED\\n'")
         watch.ask()
         assert watch.described() == "1 completed, 1 out of memory, 1 unknown"
-        assert [watch.finish] == ["COMPLETED"]
+        assert [watch.end] == ["COMPLETED"]
 
     def test_forgotten(self, says: Callable[[str], None]) -> None:
-        watch = jobs.Watch(jobs.Submitted(("7",), "8", None))
+        watch = jobs.Watch(jobs.Submitted(("7", "8"), None))
         says("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
         watch.ask()
-        assert [watch.described(), watch.finish] == ["", "UNKNOWN"]
+        assert [watch.described(), watch.end] == ["", "UNKNOWN"]
 
     def test_no_answer(self, says: Callable[[str], None]) -> None:
-        watch = jobs.Watch(jobs.Submitted(("7",), "8", None))
+        watch = jobs.Watch(jobs.Submitted(("7", "8"), None))
         says("echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
         for _ in range(jobs.PATIENCE - 1):
             watch.ask()
