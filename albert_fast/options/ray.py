@@ -56,7 +56,7 @@ class Ray(ConfigFile):
         CLUSTER,
     )
     num_workers: int = option(1, "Number of workers.", WORKERS, low=1, high=10_000)
-    gpus_per_worker: int = option(0, "Number of GPUs of each worker.", WORKERS, low=0, high=1000)
+    gpus_per_worker: int = option(1, "Number of GPUs of each worker. 0 trains on CPUs.", WORKERS, low=0, high=1000)
     cpus_per_worker: int = option(1, "Number of CPUs that Ray reserves for each worker.", WORKERS, low=1, high=10_000)
     max_failures: int = option(
         3,

@@ -376,7 +376,7 @@ class TestPretrain:
 
     def words(self, cluster: Nodes, material: Material, run: Path, **settings: object) -> list[str]:
         settings = {"num_train_steps": 40, "save_checkpoints_steps": 4, **settings}
-        workers = ["--num-workers", "2", "--address", cluster.server.address]
+        workers = ["--num-workers", "2", "--gpus-per-worker", "0", "--address", cluster.server.address]
         return ["ray", *trainer_runs.arguments(material, run, **settings), *workers]
 
     def start(self, words: list[str], directory: Path) -> subprocess.Popen[str]:
