@@ -42,7 +42,7 @@ class Around:
 
 @command(Ray)
 def ray(options: Ray, given: frozenset[str]) -> None:
-    """Run make-records as many tasks on a Ray cluster, or pretrain on several machines of it.
+    """Run make-records or pretrain on a Ray cluster: many tasks, or several workers.
 
         albert-fast ray make-records s3://bucket/tokens --output-dir s3://bucket/records --dupe-factor 10
 
