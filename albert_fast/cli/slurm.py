@@ -33,7 +33,7 @@ FLAGS = tuple(option.flag for option in options_of(Slurm).values())
 
 @command(Slurm)
 def slurm(options: Slurm, given: frozenset[str]) -> None:
-    r"""Run make-records as many tasks on a Slurm cluster, or pretrain on several machines of it.
+    r"""Run make-records or pretrain on a Slurm cluster. make-records becomes many tasks.
 
         albert-fast slurm make-records tokens --output-dir records --num-shards 256 --num-tasks 64 \
             --sbatch-option partition=cpu --sbatch-option time=2:00:00

@@ -186,7 +186,7 @@ class TestWithoutSlurm:
         assert command("slurm", "export", "run").error.startswith("export cannot be divided into tasks; the commands")
         assert command("slurm", "--num-tasks", 3, "make-records").error.startswith("--num-tasks: the command must come")
         done = command("slurm", "make-records", "--help")
-        assert (done.code, done.out.startswith("Run make-records as many tasks on a Slurm cluster")) == (0, True)
+        assert (done.code, done.out.startswith("Run make-records or pretrain on a Slurm cluster")) == (0, True)
 
     def test_no_sbatch(self, my_tokens: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(Path.cwd()))
