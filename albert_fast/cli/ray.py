@@ -77,7 +77,7 @@ def ray(options: Ray, given: frozenset[str]) -> None:
     ):
         done = cluster.run(
             chosen,
-            tokenizer=None if is_own(shown) else tokenizer,
+            tokenizer=None if tokenizer is None or is_own(shown) else tokenizer,
             address=options.address,
             num_tasks=shown.num_tasks if "num_tasks" in named else None,
             task_memory=options.task_memory,

@@ -42,12 +42,12 @@ class Divided:
     """Returns how much work there is, in bytes, by the options."""
     work_per_task: int
     """How much of it a thread does in about two minutes."""
-    missing: Callable[[Any, int], list[int]]
-    """Returns which of so many tasks are not done yet, by the options."""
     finish: Callable[[Any, int], Mapping[str, Any]]
     """Checks that the work of so many tasks is complete, and completes it. Returns what there is."""
     directory: Callable[[Any], Path] = lambda options: as_path(options.output_dir)
     """Returns the directory that all tasks write to, by the options."""
+    missing: Callable[[Any, int], list[int]] = lambda _, count: [*range(count)]
+    """Returns which of so many tasks are not done yet, by the options. A task that is done must end soon."""
     rounds: Callable[[Any], int] = lambda _: 1
     """Returns how often all tasks are run, by the options. A round begins when all tasks of the one before are done."""
     memory: Callable[[Any, int], int] = lambda _, threads: 512 * MIB + threads * 256 * MIB
