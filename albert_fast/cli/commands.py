@@ -22,6 +22,7 @@ SUMMARIES = {
     "make-records": "Turn a corpus into masked, shuffled training records.",
     "finish": "Complete the records that several tasks have written.",
     "slurm": "Run make-records or pretrain on a Slurm cluster.",
+    "ray": "Run make-records or pretrain on a Ray cluster.",
     "inspect-records": "Show some records, and check all of them.",
     "pretrain": "Train an ALBERT on a token store or on records.",
     "evaluate": "Compute losses and accuracies on held-out records.",

@@ -35,6 +35,8 @@ PANELS = (
     "Tasks",
     "Workers",
     "Jobs",
+    "Workers, with pretrain",
+    "Cluster",
     "Options",
 )
 """All panels, in the order in which they are shown."""

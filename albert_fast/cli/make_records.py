@@ -5,17 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from albert_fast._native import masking_warning
+from albert_fast._native import Tokenizer, masking_warning
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
 from albert_fast.cli.progress import Progress
+from albert_fast.cli.tasks import report_task
 from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import InstanceOptions, MakeRecords
 from albert_fast.paths import as_path
-from albert_fast.records import Task, make, of_task
+from albert_fast.records import make
+from albert_fast.tasks import of_task
 from albert_fast.text import duration, number
 from albert_fast.tokenizers.files import is_store
 
@@ -47,21 +49,8 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     Returns:
         The content of `dataset.json`.
     """
-    instances = options.instance_options()
-    check_output_dir(options.output_dir)
+    opened, warning = open_for(options)
     reference = options.rng == "reference"
-    opened = open_tokenizer(
-        options.tokenizer,
-        options.vocab_file,
-        do_lower_case=options.do_lower_case,
-        keep_accents=options.keep_accents,
-        inputs=options.inputs,
-        reference=reference,
-    )
-    warning = masking_warning(instances.to_json())
-    if warning:
-        warn(warning)
-    warn_of_boundary(opened, instances.word_boundary)
     from_store = len(options.inputs) == 1 and is_store(as_path(options.inputs[0]))
     with (
         interruptible(
@@ -72,18 +61,12 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     ):
         result = make(options, opened, progress)
     task = of_task(result["task"]) if "task" in result else None
-    # Only written now, because a command that was refused must leave the directory unchanged. All tasks write the same.
-    kept = result.get("already_complete") or task is not None
-    if not kept or not describes(options.output_dir, instances):
-        rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
-        resolved = {**instances.as_dict(), **rules}
-        path, content = config_file(options.output_dir, "make-records", options, resolved=resolved)
-        (write_atomic if task is None else write_apart)(path, content)
+    keep_config(options, opened, already_complete=bool(result.get("already_complete")), is_task=task is not None)
     for message in result.get("warnings", []):
         if message != warning:  # which was shown before the work began
             warn(message)
     if task is not None:
-        report_task(task, options)
+        report_task(task, options, "shard")
         if "totals" not in result:
             return result
     warn_of_replaced(result)
@@ -97,17 +80,42 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     return result
 
 
-def report_task(task: Task, options: MakeRecords) -> None:
-    """Reports what a task has done, in one line."""
-    own, total = task.shards, task.num_shards
-    if len(own) > 1:
-        what = f"shards {own[0]:,} to {own[-1]:,} of {total:,} are complete"
-    elif own:
-        what = f"shard {own[0]:,} of {total:,} is complete"
-    else:
-        what = f"there is nothing to do, because there are more tasks than shards ({total:,})"
-    there = f"{task.complete_shards:,} of {total:,} are there in all"
-    info(f"task {options.task_id:,} of {options.num_tasks:,}: {what}; {there}")
+def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
+    """Checks the options, and warns about what will surprise. Returns the tokenizer, and the warning about the masks.
+
+    Raises:
+        CommandError, UsageError, AlbertFastError: those of `check_output_dir` and `open_tokenizer`.
+    """
+    instances = options.instance_options()
+    check_output_dir(options.output_dir)
+    opened = open_tokenizer(
+        options.tokenizer,
+        options.vocab_file,
+        do_lower_case=options.do_lower_case,
+        keep_accents=options.keep_accents,
+        inputs=options.inputs,
+        reference=options.rng == "reference",
+    )
+    warning = masking_warning(instances.to_json())
+    if warning:
+        warn(warning)
+    warn_of_boundary(opened, instances.word_boundary)
+    return opened, warning
+
+
+def keep_config(options: MakeRecords, opened: Tokenizer, *, already_complete: bool, is_task: bool) -> None:
+    """Writes the resolved options next to the records that were made with them.
+
+    It is called at the end, because a command that was refused must leave the directory unchanged. All tasks write the
+    same.
+    """
+    instances = options.instance_options()
+    if (already_complete or is_task) and describes(options.output_dir, instances):
+        return
+    rules: dict[str, Any] = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
+    resolved = {**instances.as_dict(), **rules}
+    path, content = config_file(options.output_dir, "make-records", options, resolved=resolved)
+    (write_apart if is_task else write_atomic)(path, content)
 
 
 def describes(output_dir: Path, instances: InstanceOptions) -> bool:

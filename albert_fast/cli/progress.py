@@ -21,7 +21,9 @@ IN_PARTS = frozenset({"collecting words"})
 """Stages that continue after one other stage: words are collected from 500 MiB of text, then pieces found in these."""
 
 
-def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0) -> str:
+def plain_line(
+    stage: str, unit: str, done: int, total: int, elapsed: float, done_before: int = 0, more: str = ""
+) -> str:
     """Returns one line of a log. Work that an earlier process did, `done_before`, does not count for the rate."""
     rate = (done - done_before) / elapsed if elapsed > 0 else 0.0
     amount = quantity(done, unit)
@@ -34,7 +36,7 @@ def plain_line(stage: str, unit: str, done: int, total: int, elapsed: float, don
         line += f", {quantity(rate, unit)}/s"
         if total > done:
             line += f", {duration((total - done) / rate)} left"
-    return line
+    return f"{line}; {more}" if more else line
 
 
 @dataclasses.dataclass
@@ -94,8 +96,8 @@ class Progress:
         self._rows.clear()
         self._stage = ("", "")
 
-    def __call__(self, stage: str, unit: str, done: int, total: int) -> None:
-        """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done."""
+    def __call__(self, stage: str, unit: str, done: int, total: int, more: str = "") -> None:
+        """Reports that `done` of `total` (0 if unknown) `unit`s of `stage` are done. `more` goes after that."""
         now = self._clock()
         if (stage, unit) != self._stage:
             before, self._stage = self._stage, (stage, unit)
@@ -103,10 +105,10 @@ class Progress:
             if self._terminal:
                 self._begin(before, done, total)
         if self._terminal:
-            self._update(unit, done, total, now)
+            self._update(unit, done, total, now, more)
         elif now - self._last_line >= LINE_EVERY:
             self._last_line = now
-            line = plain_line(stage, unit, done, total, now - self._started, self._done_before)
+            line = plain_line(stage, unit, done, total, now - self._started, self._done_before, more)
             print(f"albert-fast: {line}", file=self._stream, flush=True)
 
     def _begin(self, before: tuple[str, str], done: int, total: int) -> None:
@@ -130,13 +132,14 @@ class Progress:
             self._bar.reset(row.task, completed=done, total=total or None)
         row.advanced = False
 
-    def _update(self, unit: str, done: int, total: int, now: float) -> None:
+    def _update(self, unit: str, done: int, total: int, now: float, more: str) -> None:
         row = self._rows.get(self._stage)
         if self._bar is None or row is None:
             return
         row.done, row.total, row.advanced = done, total, row.advanced or done != self._done_before
         rate = self._rate(unit, done, now)
-        self._bar.update(row.task, completed=done, total=total or None, amount=quantity(done, unit), rate=rate)
+        amount = f"{quantity(done, unit)}; {more}" if more else quantity(done, unit)
+        self._bar.update(row.task, completed=done, total=total or None, amount=amount, rate=rate)
         seconds = next(task.time_remaining for task in self._bar.tasks if task.id == row.task)
         self._bar.update(row.task, left=f"{duration(seconds)} left" if rate and seconds else "")
 

@@ -79,13 +79,16 @@ TASKED: Mapping[str, Tasked] = MappingProxyType(
 """The commands by their names."""
 
 
-def parse(command: str, args: Sequence[str], more: Iterable[str] = ()) -> tuple[Stage, frozenset[str]]:
+def parse(
+    command: str, args: Sequence[str], more: Iterable[str] = (), *, need_count: bool = True
+) -> tuple[Stage, frozenset[str]]:
     """Reads the arguments of a command of `TASKED`, with the command's own parser, and does not run the command.
 
     Args:
         command: the name of the command.
         args: the words after it, without --task-id.
         more: options of the command that starts the tasks. A misspelled option may be meant to be one of them.
+        need_count: whether --num-tasks must be given. Otherwise, the options are those for one task if it is not.
 
     Returns:
         The options for task 0, and the names of those that the user gave, on the command line or in --config. For
@@ -104,7 +107,9 @@ def parse(command: str, args: Sequence[str], more: Iterable[str] = ()) -> tuple[
     if values["task_id"] is not None:
         raise UsageError("--task-id is different for each task, and must not be given here; remove it")
     if values["num_tasks"] is None:
-        raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
+        if need_count:
+            raise UsageError(f"--num-tasks is required: how many tasks {command} is divided into")
+        values["num_tasks"] = 1
     return resolved(TASKED[command].stage, context, values | {"task_id": 0}), given(context)
 
 

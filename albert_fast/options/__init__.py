@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from albert_fast.options.exchange import Demo, Export, FillMask, ImportCheckpoint
     from albert_fast.options.instances import InstanceShape, MaskOptions, MaskRules, StreamOptions
     from albert_fast.options.prepare import PrepareOptions, PrepareOutput, PrepareText
+    from albert_fast.options.ray import Ray
     from albert_fast.options.records import InspectRecords, InstanceOptions, MakeRecords, RecordsOptions
     from albert_fast.options.shared import CacheOptions, CorpusFormat, Finish, TaskOptions
     from albert_fast.options.tokenizers import Tokenize, TokenizeOptions, TokenizerTrainingOptions, TrainTokenizer
@@ -36,6 +37,7 @@ __all__ = [
     "PrepareOutput",
     "PrepareText",
     "Pretrain",
+    "Ray",
     "RecordsOptions",
     "Slurm",
     "Stage",
@@ -57,6 +59,7 @@ _HOMES = {
     **dict.fromkeys(("Demo", "Export", "FillMask", "ImportCheckpoint"), "exchange"),
     **dict.fromkeys(("InstanceShape", "MaskOptions", "MaskRules", "StreamOptions"), "instances"),
     **dict.fromkeys(("PrepareOptions", "PrepareOutput", "PrepareText"), "prepare"),
+    "Ray": "ray",
     **dict.fromkeys(("InspectRecords", "InstanceOptions", "MakeRecords", "RecordsOptions"), "records"),
     **dict.fromkeys(("CacheOptions", "CorpusFormat", "Finish", "TaskOptions"), "shared"),
     **dict.fromkeys(("Tokenize", "TokenizeOptions", "TokenizerTrainingOptions", "TrainTokenizer"), "tokenizers"),

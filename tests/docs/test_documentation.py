@@ -37,7 +37,10 @@ RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 SLURM = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
-PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL, CLUSTER, SLURM]
+RAY = (ROOT / "docs" / "ray.md").read_text(encoding="utf-8")
+PAGES = [README, PAGE, TRAINING, CORPUS, RECIPES, TUTORIAL, CLUSTER, SLURM, RAY]
+WRAPPERS = {"slurm", "ray"}
+"""Commands whose argument is another command, whose options are among theirs."""
 COMMANDS = [
     "prepare-text",
     "train-tokenizer",
@@ -45,6 +48,7 @@ COMMANDS = [
     "make-records",
     "finish",
     "slurm",
+    "ray",
     "inspect-records",
     "pretrain",
     "evaluate",
@@ -94,7 +98,7 @@ def test_command_lines_parse(words: list[str], command: Command) -> None:
     if name == "COMMAND":
         return
     assert name in COMMANDS
-    options = flags_of(name) | {"--help"} | (flags_of(words[1]) if name == "slurm" and len(words) > 1 else set())
+    options = flags_of(name) | {"--help"} | (flags_of(words[1]) if name in WRAPPERS and len(words) > 1 else set())
     for word in words[1:]:
         if word.startswith("--"):
             assert word.split("=")[0] in options, f"{name} has no {word}"
