@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::batch::{Row, Source};
 use crate::instances::chunks::{ChunkIndex, Layout};
-use crate::instances::instance::{Instance, assemble};
+use crate::instances::instance::{Instance, Readings, assemble};
 use crate::instances::mask::{self, Masker};
 use crate::instances::options::{InstanceOptions, RngKind};
 use crate::instances::permute::Permutation;
@@ -63,6 +63,7 @@ pub struct Stretch {
 /// What a thread keeps from one instance to the next.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    readings: Readings,
     mask: mask::Scratch,
     instance: Instance,
     shuffle: Option<(u64, Permutation)>,
@@ -145,8 +146,8 @@ impl<D: Documents + Send> InstanceStream<D> {
     }
 
     /// Makes `scratch.instance` the masked instance `within` (in shuffled order) of `epoch`.
-    fn make(&self, epoch: u64, within: u64, index: &ChunkIndex, scratch: &mut Scratch) {
-        let Scratch { mask, instance, shuffle } = scratch;
+    fn make(&self, epoch: u64, within: u64, index: &ChunkIndex, scratch: &mut Scratch) -> Result<()> {
+        let Scratch { readings, mask, instance, shuffle } = scratch;
         let seed = self.options.random_seed;
         let number = match shuffle {
             Some((of, shuffle)) if *of == epoch => shuffle.apply(within),
@@ -155,15 +156,16 @@ impl<D: Documents + Send> InstanceStream<D> {
                 shuffle.insert((epoch, Permutation::new(index.len(), key))).1.apply(within)
             }
         };
-        let (place, chunk) = index.find(&self.documents, &self.options, number);
+        let (place, chunk) = index.find(&self.documents, &self.options, number, &mut readings.chunk)?;
         let keyed = |epoch| FastRng::keyed(seed, epoch, place.document, place.chunk);
         let splits = if self.options.random_next_sentence { place.duplicate } else { epoch };
         let mut rng = keyed(splits);
-        assemble(&self.documents, &self.vocab, &self.options, &chunk, &mut rng, instance);
+        assemble(&self.documents, &self.vocab, &self.options, &chunk, &mut rng, readings, instance)?;
         if splits != epoch {
             rng = keyed(epoch);
         }
         self.masker.mask(instance, &mut rng, mask);
+        Ok(())
     }
 }
 
@@ -225,7 +227,7 @@ impl<D: Documents + Send> Source for InstanceStream<D> {
 
     fn fill(&self, position: u64, stretch: &Stretch, scratch: &mut Scratch, row: &mut Row<'_>) -> Result<()> {
         let (epoch, within, index) = stretch.locate(position);
-        self.make(epoch, within, index, scratch);
+        self.make(epoch, within, index, scratch)?;
         row.write(&scratch.instance);
         Ok(())
     }
@@ -237,7 +239,7 @@ mod tests {
 
     use super::*;
     use crate::batches::batch::{Batch, Batched, Batches};
-    use crate::instances::plan::Plan;
+    use crate::instances::plan::{self, Plan};
     use crate::instances::testing::{corpus, documents, options, vocab};
     use crate::tokens::documents::MemoryDocuments;
 
@@ -292,7 +294,7 @@ mod tests {
             for epoch in 0..4 {
                 let plan = Plan::build(&documents, &vocab, &options, epoch..epoch + 1, &mut NoProgress).unwrap();
                 for position in 0..plan.len() {
-                    plan.instance(position, &mut mask::Scratch::default(), &mut instance);
+                    plan.instance(position, &mut plan::Scratch::default(), &mut instance).unwrap();
                     expected.push(row(&instance));
                 }
             }

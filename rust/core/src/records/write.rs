@@ -69,7 +69,10 @@ pub trait InstanceSource: Sync {
     fn scratch(&self) -> Self::Scratch;
     /// Makes instance `position` (below [`InstanceSource::len`]) in `instance`, masks included. The result depends only
     /// on `position`.
-    fn fill(&self, position: u64, scratch: &mut Self::Scratch, instance: &mut Instance);
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Data`] if the source reads from files.
+    fn fill(&self, position: u64, scratch: &mut Self::Scratch, instance: &mut Instance) -> Result<()>;
     /// Releases memory that reading took and can take again. Called from time to time, while other threads fill
     /// instances.
     fn release(&self) {}
@@ -243,8 +246,9 @@ impl InstanceSource for Listed<'_> {
 
     fn scratch(&self) -> Self::Scratch {}
 
-    fn fill(&self, position: u64, (): &mut Self::Scratch, instance: &mut Instance) {
+    fn fill(&self, position: u64, (): &mut Self::Scratch, instance: &mut Instance) -> Result<()> {
         instance.clone_from(&self.0[position as usize]);
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The token store: documents that are tokenized once and kept on disk. Every reader memory-maps them.
 
+mod copy;
 mod fetch;
 mod files;
 mod reader;

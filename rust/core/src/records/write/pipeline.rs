@@ -273,7 +273,7 @@ impl<S: InstanceSource> Make<'_, S> {
             let out = if deflater.is_some() { &mut *plain } else { &mut block.bytes };
             for index in start..(start + self.unit).min(first + count) {
                 let position = self.layout.position(instances, self.num_shards, shard, index);
-                self.source.fill(position, scratch, instance);
+                self.source.fill(position, scratch, instance)?;
                 block.counts.count(instance);
                 tfrecord::frame(out, |out| self.encoder.encode(instance, out));
             }
