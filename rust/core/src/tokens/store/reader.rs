@@ -1,6 +1,7 @@
 //! Reads a token store.
 
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,9 @@ use crate::{Error, NoProgress, Progress, Result};
 
 /// The size in bytes of a store that may stay resident completely while documents are read at random.
 const MAY_STAY: u64 = 256 << 20;
+
+/// The bytes of a part that are read before they are released, if the whole part is read in order.
+const SLICE: usize = 4 << 20;
 
 /// A token store, open for reading: a directory of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's
 /// file.
@@ -232,11 +236,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Data`] naming the part and what is wrong with it.
     pub fn verify(&self) -> Result<()> {
-        let checks = self.parts.par_iter().zip(&self.meta.parts).map(|(part, meta)| {
-            let check = part.verify(meta);
-            part.release();
-            check
-        });
+        let checks = self.parts.par_iter().zip(&self.meta.parts).map(|(part, meta)| part.verify(meta));
         let checks: Vec<_> = checks.collect();
         checks.into_iter().collect()
     }
@@ -388,10 +388,30 @@ impl MappedPart {
     }
 
     fn release(&self) {
+        self.release_bytes(0..self.map.len());
+    }
+
+    fn release_bytes(&self, range: Range<usize>) {
         // SAFETY: the map is shared, read-only and file-backed, and nothing writes through it, so a dropped page comes
         // back from the file with the same contents. A failure here only leaves memory in use.
-        #[cfg(unix)]
-        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        let _ = unsafe {
+            self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.end - range.start)
+        };
+    }
+
+    /// Calls `visit` with one slice of a section after the other, and the number of its first value. Releases each
+    /// slice, so that memory does not grow with the part.
+    fn in_slices<T: bytemuck::AnyBitPattern>(
+        &self,
+        section: &Range<u64>,
+        mut visit: impl FnMut(usize, &[T]) -> Result<()>,
+    ) -> Result<()> {
+        for start in section.clone().step_by(SLICE) {
+            let slice = start..(start + SLICE as u64).min(section.end);
+            visit((start - section.start) as usize / size_of::<T>(), self.section(&slice))?;
+            self.release_bytes(slice.start as usize..slice.end as usize);
+        }
+        Ok(())
     }
 
     /// Returns the error for a document, numbered in this part, whose ends do not ascend.
@@ -422,24 +442,54 @@ impl MappedPart {
     fn verify(&self, meta: &PartMeta) -> Result<()> {
         let damaged =
             |reason: String| Err(Error::data(&self.path, reason + "; copy the store again, or make it again"));
-        let sum = checksum(&self.map[..]).map_err(|e| Error::io("cannot read", &self.path, e))?;
+        let sum = checksum(Bytes { part: self, at: 0 }).map_err(|e| Error::io("cannot read", &self.path, e))?;
         if sum != meta.xxh3_128 {
             return damaged(format!("its checksum (XXH3-128) is {sum}, but {META_FILE} says {}", meta.xxh3_128));
         }
-        let Part { ids, sentence_ends, document_ends } = self.arrays();
-        for (name, ends) in [("sentence", sentence_ends), ("document", document_ends)] {
-            if let Some(i) = ends.windows(2).position(|pair| pair[0] >= pair[1]) {
-                return damaged(format!("{name} end {} is {}, after {}", i + 1, ends[i + 1], ends[i]));
-            }
+        let Layout { ids, sentence_ends, document_ends } = &self.layout;
+        for (name, section) in [("sentence", sentence_ends), ("document", document_ends)] {
+            let mut before = 0;
+            self.in_slices(section, |first, ends: &[u64]| {
+                for (index, &end) in (first..).zip(ends) {
+                    if end <= before {
+                        return damaged(format!("{name} end {index} is {end}, after {before}"));
+                    }
+                    before = end;
+                }
+                Ok(())
+            })?;
         }
         let vocab_size = self.header.vocab_size;
-        let position = match ids {
-            Ids::U16(ids) => ids.iter().position(|&id| u32::from(id) >= vocab_size),
-            Ids::U32(ids) => ids.iter().position(|&id| id >= vocab_size),
+        let outside = |index: usize, id: u32| {
+            damaged(format!("token {index} has id {id}, but the vocabulary has {vocab_size} pieces"))
         };
-        match position {
-            Some(i) => damaged(format!("token {i} has id {}, but the vocabulary has {vocab_size} pieces", ids.get(i))),
-            None => Ok(()),
+        if self.header.id_bytes == 2 {
+            self.in_slices(ids, |first, ids: &[u16]| {
+                let found = ids.iter().position(|&id| u32::from(id) >= vocab_size);
+                found.map_or(Ok(()), |at| outside(first + at, u32::from(ids[at])))
+            })
+        } else {
+            self.in_slices(ids, |first, ids: &[u32]| {
+                let found = ids.iter().position(|&id| id >= vocab_size);
+                found.map_or(Ok(()), |at| outside(first + at, ids[at]))
+            })
         }
+    }
+}
+
+/// Reads a part from its beginning, and releases what was read.
+struct Bytes<'a> {
+    part: &'a MappedPart,
+    at: usize,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = (&self.part.map[self.at..]).read(buffer)?;
+        self.at += bytes;
+        if self.at % SLICE < bytes {
+            self.part.release_bytes(self.at.saturating_sub(SLICE + buffer.len())..self.at);
+        }
+        Ok(bytes)
     }
 }
