@@ -11,9 +11,8 @@ use albert_fast_core::files::inputs::OnBadUtf8;
 use albert_fast_core::files::marks::is_token_store;
 use albert_fast_core::files::remote::is_remote;
 use albert_fast_core::instances::instance::Instance;
-use albert_fast_core::instances::mask::Scratch;
 use albert_fast_core::instances::options::{InstanceOptions, RngKind, Shuffle};
-use albert_fast_core::instances::plan::Plan;
+use albert_fast_core::instances::plan::{Plan, Scratch};
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
 use albert_fast_core::records::finish::finish as finish_tasks;
@@ -298,13 +297,13 @@ pub fn instances<'py>(
         RngKind::Fast => {
             let plan = Plan::build(&memory, &vocab, &options, 0..options.dupe_factor, &mut NoProgress)?;
             let mut scratch = Scratch::default();
-            Ok((0..plan.len())
+            (0..plan.len())
                 .map(|position| {
                     let mut instance = Instance::default();
-                    plan.instance(position, &mut scratch, &mut instance);
-                    instance
+                    plan.instance(position, &mut scratch, &mut instance)?;
+                    Ok(instance)
                 })
-                .collect())
+                .collect()
         }
     });
     crate::arrays::load(py)?;

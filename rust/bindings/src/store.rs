@@ -97,7 +97,7 @@ impl PyTokenStore {
         let count = self.inner.num_documents();
         let number = u64::try_from(index).ok().filter(|&number| number < count);
         let number = number.ok_or_else(|| rule("index", format!("from 0 to {}", count.saturating_sub(1)), index))?;
-        self.inner.check(number).map_err(to_python)?;
+        self.inner.check_document(number).map_err(to_python)?;
         crate::arrays::load(py)?;
         let document = self.inner.document(number);
         (0..document.segments())

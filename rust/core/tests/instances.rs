@@ -2,10 +2,9 @@
 //! same distribution.
 
 use albert_fast_core::NoProgress;
-use albert_fast_core::instances::instance::{Chunk, Instance, assemble, gather, target_length};
-use albert_fast_core::instances::mask::Scratch;
+use albert_fast_core::instances::instance::{Chunk, Instance, Readings, assemble, gather, target_length};
 use albert_fast_core::instances::options::{InstanceOptions, SingleSegment};
-use albert_fast_core::instances::plan::Plan;
+use albert_fast_core::instances::plan::{Plan, Scratch};
 use albert_fast_core::instances::reference;
 use albert_fast_core::instances::rng::{FastRng, ReferenceRng};
 use albert_fast_core::tokens::documents::{Documents, MemoryDocuments, UNKNOWN_JOINS};
@@ -49,7 +48,7 @@ fn unmasked(plan: &Plan<'_, MemoryDocuments>) -> Vec<Instance> {
     (0..plan.len())
         .map(|position| {
             let mut out = Instance::default();
-            plan.instance_unmasked(position, &mut out);
+            plan.instance_unmasked(position, &mut Scratch::default(), &mut out).unwrap();
             out
         })
         .collect()
@@ -93,7 +92,10 @@ proptest! {
         let plan = Plan::build(&documents, &vocab, &options, 0..2, &mut NoProgress).unwrap();
         let document_of = |id: u32| {
             let token = u64::from(id - FIRST);
-            (0..documents.num_documents()).find(|&i| documents.document(i).ends.last().is_some_and(|&end| token < end))
+            (0..documents.num_documents()).find(|&i| {
+                let document = documents.document(i);
+                token < document.segment_start(document.segments())
+            })
         };
         let mut kept = 0;
         for instance in unmasked(&plan) {
@@ -134,7 +136,8 @@ proptest! {
         let chunk = Chunk { document: 0, segments: 0..1, target: 61 };
         let mut out = Instance::default();
         let mut rng = FastRng::keyed(key, 0, 0, 0);
-        prop_assert_eq!(assemble(&documents, &vocab, &options, &chunk, &mut rng, &mut out), 1);
+        let readings = &mut Readings::default();
+        prop_assert_eq!(assemble(&documents, &vocab, &options, &chunk, &mut rng, readings, &mut out).unwrap(), 1);
         let (a, b) = halves(&out);
         prop_assert_eq!(a.len() + b.len(), length);
         prop_assert_eq!(out.is_random_next, b[0] < a[0]);
@@ -151,7 +154,7 @@ proptest! {
     fn gather_stops_at_the_target(lengths in prop::collection::vec(1..10_usize, 1..20), from: prop::sample::Index, target in 0..80_u64) {
         let (documents, _) = numbered(std::slice::from_ref(&lengths));
         let from = from.index(lengths.len());
-        let end = gather(&documents.document(0), from, target);
+        let end = gather(&documents.document(0).outline, from, target);
         let tokens = |to: usize| lengths[from..to].iter().sum::<usize>() as u64;
         prop_assert!(from < end && end <= lengths.len());
         prop_assert!(tokens(end) >= target || end == lengths.len());
@@ -170,7 +173,8 @@ fn every_split_place_is_as_likely() {
     let (mut counts, mut swapped) = ([0; 4], 0);
     let mut out = Instance::default();
     for key in 0..4000 {
-        assemble(&documents, &vocab, &options, &chunk, &mut FastRng::keyed(key, 0, 0, 0), &mut out);
+        let rng = &mut FastRng::keyed(key, 0, 0, 0);
+        assemble(&documents, &vocab, &options, &chunk, rng, &mut Readings::default(), &mut out).unwrap();
         let (a, b) = halves(&out);
         counts[(a[0].max(b[0]) / 3 - 2) as usize] += 1;
         swapped += u32::from(out.is_random_next);
@@ -217,7 +221,8 @@ fn truncation_takes_from_both_ends_of_the_longer() {
     let chunk = Chunk { document: 0, segments: 0..2, target: 200 };
     let (mut out, mut front) = (Instance::default(), 0);
     for key in 0..100 {
-        assemble(&documents, &vocab, &options, &chunk, &mut FastRng::keyed(key, 0, 0, 0), &mut out);
+        let rng = &mut FastRng::keyed(key, 0, 0, 0);
+        assemble(&documents, &vocab, &options, &chunk, rng, &mut Readings::default(), &mut out).unwrap();
         let (a, b) = halves(&out);
         assert_eq!((a.len(), b.len(), out.truncated), (30, 30, 140));
         front += [a, b].iter().map(|half| (half[0] - FIRST) % 100).sum::<u32>();
@@ -236,7 +241,8 @@ fn unknown_pieces_keep_whether_they_begin_a_word() {
     let chunk = Chunk { document: 0, segments: 0..2, target: 509 };
     let mut out = Instance::default();
     let mut rng = ReferenceRng::new(1, 1);
-    assemble(&documents, &vocab, &InstanceOptions::default(), &chunk, &mut rng, &mut out);
+    let (options, readings) = (InstanceOptions::default(), &mut Readings::default());
+    assemble(&documents, &vocab, &options, &chunk, &mut rng, readings, &mut out).unwrap();
     let joins = out.word_starts.iter().position(|&start| !start);
     assert_eq!(joins.map(|position| &out.tokens[position - 1..=position + 1]), Some(&[1, 1, 5][..]));
     assert_eq!(out.word_starts.iter().filter(|&&start| !start).count(), 1);
@@ -347,7 +353,8 @@ fn segments_that_are_the_same_are_in_order_whatever_is_drawn() {
         let (mut out, mut ones) = (Instance::default(), 0);
         for key in 0..200 {
             let mut rng = FastRng::keyed(key, 0, 0, 0);
-            assemble(&documents, &vocab(20, 1), &options, &chunk, &mut rng, &mut out);
+            let readings = &mut Readings::default();
+            assemble(&documents, &vocab(20, 1), &options, &chunk, &mut rng, readings, &mut out).unwrap();
             assert_eq!(out.is_random_next, out.mislabeled);
             ones += u32::from(out.is_random_next);
         }
@@ -474,7 +481,7 @@ fn both_generators_draw_from_one_distribution() {
         let (mut scratch, mut fast) = (Scratch::default(), Vec::new());
         for position in 0..plan.len() {
             let mut out = Instance::default();
-            plan.instance(position, &mut scratch, &mut out);
+            plan.instance(position, &mut scratch, &mut out).unwrap();
             fast.push(out);
         }
         assert!(fast.len() > 10_000, "{}", fast.len());

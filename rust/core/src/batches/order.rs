@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::Result;
 use crate::instances::blocks::block_order;
 use crate::instances::chunks::ChunkIndex;
 use crate::instances::options::{InstanceOptions, Shuffle};
@@ -9,6 +10,7 @@ use crate::instances::permute::Permutation;
 use crate::instances::plan::shuffle_key;
 use crate::instances::rng::FastRng;
 use crate::tokens::documents::Documents;
+use crate::tokens::documents::Reading;
 
 /// The number of blocks whose instances change places with each other. In a token store, they have 128 MiB of ids with 2
 /// bytes each.
@@ -46,13 +48,17 @@ pub(super) struct Window {
 }
 
 /// Returns the number of the first instance of each block of the documents, and the number of all instances.
-pub(super) fn firsts<D: Documents>(documents: &D, options: &InstanceOptions, index: &ChunkIndex) -> Arc<[u64]> {
+///
+/// # Errors
+/// Those of reading the documents.
+pub(super) fn firsts<D: Documents>(documents: &D, options: &InstanceOptions, index: &ChunkIndex) -> Result<Arc<[u64]>> {
     if options.shuffle == Shuffle::Global {
-        return Arc::default();
+        return Ok(Arc::default());
     }
+    let mut reading = Reading::default();
     let starts = documents.block_starts();
-    let firsts = starts.into_iter().map(|document| index.first_of(documents, options, document));
-    firsts.chain([index.len()]).collect()
+    let firsts = starts.into_iter().map(|document| index.first_of(documents, options, document, &mut reading));
+    firsts.chain([Ok(index.len())]).collect()
 }
 
 impl Order {

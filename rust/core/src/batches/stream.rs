@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::batch::{Row, Source};
 use super::order::{Order, Window, firsts};
 use crate::instances::chunks::{ChunkIndex, Layout};
-use crate::instances::instance::{Instance, assemble};
+use crate::instances::instance::{Instance, Readings, assemble};
 use crate::instances::mask::{self, Masker};
 use crate::instances::options::{InstanceOptions, RngKind};
 use crate::instances::rng::FastRng;
@@ -71,6 +71,7 @@ pub struct Stretch {
 /// What a thread keeps from one instance to the next.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    readings: Readings,
     mask: mask::Scratch,
     instance: Instance,
     order: Option<(u64, Order)>,
@@ -121,7 +122,7 @@ impl<D: Documents + Send> InstanceStream<D> {
         let mut layout = Layout::for_documents(self.documents.num_documents());
         layout.max_checkpoints = MAX_CHECKPOINTS;
         let chunks = ChunkIndex::build(&self.documents, &self.options, chunking..chunking + 1, layout, progress)?;
-        let firsts = firsts(&self.documents, &self.options, &chunks);
+        let firsts = firsts(&self.documents, &self.options, &chunks)?;
         let index = Arc::new(Indexed { chunks, firsts });
         let mut known = self.known();
         if known.lengths.len() as u64 == chunking {
@@ -155,8 +156,8 @@ impl<D: Documents + Send> InstanceStream<D> {
     }
 
     /// Makes `scratch.instance` the masked instance `within` (in shuffled order) of `epoch`.
-    fn make(&self, epoch: u64, within: u64, index: &Indexed, scratch: &mut Scratch) {
-        let Scratch { mask, instance, order, window } = scratch;
+    fn make(&self, epoch: u64, within: u64, index: &Indexed, scratch: &mut Scratch) -> Result<()> {
+        let Scratch { readings, mask, instance, order, window } = scratch;
         let seed = self.options.random_seed;
         let order = match order {
             Some((of, order)) if *of == epoch => order,
@@ -166,16 +167,17 @@ impl<D: Documents + Send> InstanceStream<D> {
             }
         };
         let number = order.apply(within, window);
-        let (place, chunk) = index.chunks.find(&self.documents, &self.options, number);
+        let (place, chunk) = index.chunks.find(&self.documents, &self.options, number, &mut readings.chunk)?;
         let document = self.documents.number(place.document);
         let keyed = |epoch| FastRng::keyed(seed, epoch, document, place.chunk);
         let splits = if self.options.random_next_sentence { place.duplicate } else { epoch };
         let mut rng = keyed(splits);
-        assemble(&self.documents, &self.vocab, &self.options, &chunk, &mut rng, instance);
+        assemble(&self.documents, &self.vocab, &self.options, &chunk, &mut rng, readings, instance)?;
         if splits != epoch {
             rng = keyed(epoch);
         }
         self.masker.mask(instance, &mut rng, mask);
+        Ok(())
     }
 }
 
@@ -237,7 +239,7 @@ impl<D: Documents + Send> Source for InstanceStream<D> {
 
     fn fill(&self, position: u64, stretch: &Stretch, scratch: &mut Scratch, row: &mut Row<'_>) -> Result<()> {
         let (epoch, within, index) = stretch.locate(position);
-        self.make(epoch, within, index, scratch);
+        self.make(epoch, within, index, scratch)?;
         row.write(&scratch.instance);
         Ok(())
     }
@@ -250,7 +252,7 @@ mod tests {
     use super::*;
     use crate::batches::batch::{Batch, Batched, Batches};
     use crate::instances::options::Shuffle;
-    use crate::instances::plan::Plan;
+    use crate::instances::plan::{self, Plan};
     use crate::instances::testing::{corpus, documents, options, vocab};
     use crate::tokens::documents::{Document, MemoryDocuments};
 
@@ -265,7 +267,7 @@ mod tests {
         positions
             .map(|position| {
                 let (epoch, within, index) = stretch.locate(position);
-                stream.make(epoch, within, index, &mut scratch);
+                stream.make(epoch, within, index, &mut scratch).unwrap();
                 row(&scratch.instance)
             })
             .collect()
@@ -327,7 +329,7 @@ mod tests {
                 let mut found: Vec<_> = (epoch[0]..epoch[1])
                     .map(|position| {
                         let (epoch, within, index) = stretch.locate(position);
-                        blocks.make(epoch, within, index, &mut scratch);
+                        blocks.make(epoch, within, index, &mut scratch).unwrap();
                         row(&scratch.instance)
                     })
                     .collect();
@@ -347,7 +349,7 @@ mod tests {
             for epoch in 0..4 {
                 let plan = Plan::build(&documents, &vocab, &options, epoch..epoch + 1, &mut NoProgress).unwrap();
                 for position in 0..plan.len() {
-                    plan.instance(position, &mut mask::Scratch::default(), &mut instance);
+                    plan.instance(position, &mut plan::Scratch::default(), &mut instance).unwrap();
                     expected.push(row(&instance));
                 }
             }
@@ -408,7 +410,7 @@ mod tests {
         let mut numbers = Vec::new();
         for position in 0..600 {
             let (epoch, within, index) = stretch.locate(position);
-            stream.make(epoch, within, index, &mut scratch);
+            stream.make(epoch, within, index, &mut scratch).unwrap();
             numbers.push(*scratch.instance.tokens.iter().max().unwrap());
         }
         // Each window has 64 blocks of its own; the last has the rest. The next epoch has others.

@@ -12,9 +12,10 @@ use rayon::prelude::*;
 
 use super::chunks::{ChunkIndex, Layout};
 use super::instance::{Instance, assemble, check_documents};
-use super::mask::{Masker, Scratch};
+use super::mask::Masker;
 use super::options::InstanceOptions;
 use super::permute::Permutation;
+use super::plan::Scratch;
 use super::rng::FastRng;
 use crate::tokens::documents::Documents;
 use crate::tokens::store::{BlockStore, LoadedBlock, LoadedBlocks};
@@ -124,17 +125,28 @@ impl<'a> BlockedPlan<'a> {
 
     /// Makes `out` the masked instance at `position` of a shard, from 0.
     ///
+    /// # Errors
+    /// None, because the documents are in memory.
+    ///
     /// # Panics
     /// If `position` is not below [`PlannedShard::len`].
-    pub fn instance(&self, shard: &PlannedShard, position: u64, scratch: &mut Scratch, out: &mut Instance) {
+    pub fn instance(
+        &self,
+        shard: &PlannedShard,
+        position: u64,
+        scratch: &mut Scratch,
+        out: &mut Instance,
+    ) -> Result<()> {
+        let Scratch { readings, masks } = scratch;
         let number = shard.shuffle.apply(position);
         let pass = shard.passes.partition_point(|pass| pass.first <= number) - 1;
         let Pass { documents, index, first } = &shard.passes[pass];
-        let (place, chunk) = index.find(documents, &self.options, number - first);
+        let (place, chunk) = index.find(documents, &self.options, number - first, &mut readings.chunk)?;
         let document = documents.number(place.document);
         let mut rng = FastRng::keyed(self.options.random_seed, place.duplicate, document, place.chunk);
-        assemble(documents, self.vocab, &self.options, &chunk, &mut rng, out);
-        self.masker.mask(out, &mut rng, scratch);
+        assemble(documents, self.vocab, &self.options, &chunk, &mut rng, readings, out)?;
+        self.masker.mask(out, &mut rng, masks);
+        Ok(())
     }
 }
 
@@ -204,7 +216,7 @@ mod tests {
         let (mut scratch, mut instance) = (Scratch::default(), Instance::default());
         let mut of_shard = |shard: PlannedShard| -> Vec<_> {
             let mut make = |position| {
-                plan.instance(&shard, position, &mut scratch, &mut instance);
+                plan.instance(&shard, position, &mut scratch, &mut instance).unwrap();
                 key(&instance)
             };
             (0..shard.len()).map(&mut make).collect()
@@ -242,7 +254,7 @@ mod tests {
             let plan = Plan::build(&documents, &vocab, &options, 0..dupe_factor, &mut NoProgress).unwrap();
             let (mut scratch, mut instance) = (Scratch::default(), Instance::default());
             let wanted = (0..plan.len()).map(|position| {
-                plan.instance(position, &mut scratch, &mut instance);
+                plan.instance(position, &mut scratch, &mut instance).unwrap();
                 key(&instance)
             });
             let num_shards = num_shards.min(blocked.num_blocks());
@@ -252,7 +264,7 @@ mod tests {
             let last = num_shards - 1;
             let shard = blocked.shard(last, num_shards).unwrap();
             let again = (0..shard.len()).map(|position| {
-                blocked.instance(&shard, position, &mut scratch, &mut instance);
+                blocked.instance(&shard, position, &mut scratch, &mut instance).unwrap();
                 key(&instance)
             });
             prop_assert_eq!(again.collect::<Vec<_>>(), found[last as usize].clone());

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::instance::{Chunk, check_documents, following, gather, gives_instance, target_length};
 use super::options::InstanceOptions;
 use super::rng::FastRng;
-use crate::tokens::documents::Documents;
+use crate::tokens::documents::{Documents, Reading};
 use crate::{Error, Progress, Result};
 
 /// The chunk number for the generator that belongs to a document as a whole.
@@ -103,56 +103,69 @@ struct Walk<'a, D> {
 impl<D: Documents> Walk<'_, D> {
     /// Calls `visit` for those chunks of one document, from `place` on, that become instances. Stops when `visit`
     /// returns `false`, and returns whether it never did. Then `place` is after the last chunk; otherwise it is the
-    /// chunk at which the walk stopped.
-    fn document(&self, place: &mut Place, mut visit: impl FnMut(Place, &Chunk) -> bool) -> bool {
+    /// chunk at which the walk stopped. `ahead` is the number of documents that are probably walked over next.
+    fn document(
+        &self,
+        place: &mut Place,
+        ahead: u64,
+        reading: &mut Reading,
+        mut visit: impl FnMut(Place, &Chunk) -> bool,
+    ) -> Result<bool> {
         let seed = self.options.random_seed;
-        let document = self.documents.document(place.document);
         let number = self.documents.number(place.document);
         let mut whole = FastRng::keyed(seed, place.duplicate, number, WHOLE_DOCUMENT);
         let target = target_length(self.options, &mut whole);
-        while place.segment < document.segments() {
-            let segments = place.segment..gather(&document, place.segment, target);
+        let needed = |from: usize| from..from + target as usize;
+        let mut outline = self.documents.outline(place.document, needed(place.segment), ahead, reading)?;
+        while place.segment < outline.segments() {
+            if !outline.covers(&needed(place.segment)) {
+                outline = self.documents.outline(place.document, needed(place.segment), ahead, reading)?;
+            }
+            let segments = place.segment..gather(&outline, place.segment, target);
             let mut next = segments.end;
-            if gives_instance(&document, &segments, self.options) {
+            if gives_instance(&outline, &segments, self.options) {
                 if self.options.random_next_sentence && segments.len() > 1 {
                     let mut rng = FastRng::keyed(seed, place.duplicate, number, place.chunk);
                     next = following(&segments, self.options, &mut rng);
                 }
                 if !visit(*place, &Chunk { document: place.document, segments, target }) {
-                    return false;
+                    return Ok(false);
                 }
             }
             place.segment = next;
             place.chunk += 1;
         }
-        true
+        Ok(true)
     }
 
     /// Returns the chunk that is `skip` instances after the one at `place`, and its place. Continues into later
     /// documents and passes.
-    fn nth(&self, mut place: Place, mut skip: u64) -> Option<(Place, Chunk)> {
+    fn nth(&self, mut place: Place, mut skip: u64, reading: &mut Reading) -> Result<Option<(Place, Chunk)>> {
         let mut found = None;
         loop {
-            let unfinished = !self.document(&mut place, |place, chunk| {
+            // Most documents give an instance or more.
+            let ahead = skip;
+            let finished = self.document(&mut place, ahead, reading, |place, chunk| {
                 if skip == 0 {
                     found = Some((place, chunk.clone()));
                     return false;
                 }
                 skip -= 1;
                 true
-            });
-            if unfinished {
-                return found;
+            })?;
+            if !finished {
+                return Ok(found);
             }
             place = Place { document: place.document + 1, chunk: 0, segment: 0, ..place };
             if place.document == self.documents.num_documents() {
-                place = Place { duplicate: place.duplicate.checked_add(1)?, document: 0, ..place };
+                let Some(duplicate) = place.duplicate.checked_add(1) else { return Ok(None) };
+                place = Place { duplicate, document: 0, ..place };
             }
         }
     }
 
-    fn gives_any(&self, duplicate: u64, document: u64) -> bool {
-        !self.document(&mut Place { duplicate, document, chunk: 0, segment: 0 }, |_, _| false)
+    fn gives_any(&self, duplicate: u64, document: u64, reading: &mut Reading) -> Result<bool> {
+        Ok(!self.document(&mut Place { duplicate, document, chunk: 0, segment: 0 }, 0, reading, |_, _| false)?)
     }
 
     /// Counts the instances of a range of documents in one pass, with up to `budget` waypoints that are at least
@@ -168,12 +181,13 @@ impl<D: Documents> Walk<'_, D> {
         // The number of chunks and documents walked over since the last waypoint, which is the cost of finding an
         // instance from it.
         let mut steps = u64::MAX;
-        for document in documents {
+        let mut reading = Reading::default();
+        for document in documents.clone() {
             self.documents.check(document)?;
             let before = walked.instances;
             let mut place = Place { duplicate, document, chunk: 0, segment: 0 };
             let mut seen = 0;
-            self.document(&mut place, |place, _| {
+            self.document(&mut place, documents.end - document - 1, &mut reading, |place, _| {
                 steps = steps.saturating_add(place.chunk - seen);
                 seen = place.chunk;
                 if steps >= stride {
@@ -186,13 +200,17 @@ impl<D: Documents> Walk<'_, D> {
                 }
                 walked.instances += 1;
                 true
-            });
+            })?;
             steps = steps.saturating_add(place.chunk - seen + 1);
             if walked.instances == before && duplicate == duplicates.start {
                 // A document of one segment gives the same in every pass.
                 let mut others = duplicates.start + 1..duplicates.end;
-                let ever = self.documents.document(document).segments() > 1
-                    && others.any(|other| self.gives_any(other, document));
+                let mut ever = false;
+                if self.documents.outline(document, 0..0, 0, &mut reading)?.segments() > 1 {
+                    while !ever && let Some(other) = others.next() {
+                        ever = self.gives_any(other, document, &mut reading)?;
+                    }
+                }
                 walked.short_documents += u64::from(!ever);
             }
         }
@@ -269,19 +287,29 @@ impl ChunkIndex {
     }
 
     /// Returns the number of the first instance that is from `document` or a later one in the index's only pass.
-    pub(crate) fn first_of<D: Documents>(&self, documents: &D, options: &InstanceOptions, document: u64) -> u64 {
+    ///
+    /// # Errors
+    /// Those of reading the documents.
+    pub(crate) fn first_of<D: Documents>(
+        &self,
+        documents: &D,
+        options: &InstanceOptions,
+        document: u64,
+        reading: &mut Reading,
+    ) -> Result<u64> {
         let before = self.checkpoints.places.partition_point(|place| place.document < document);
-        let Some(last) = before.checked_sub(1) else { return 0 };
+        let Some(last) = before.checked_sub(1) else { return Ok(0) };
         let (mut first, mut place) = (self.checkpoints.instances[last], self.checkpoints.places[last]);
         let walk = Walk { documents, options };
         while place.document < document {
-            walk.document(&mut place, |_, _| {
+            let ahead = document - place.document - 1;
+            walk.document(&mut place, ahead, reading, |_, _| {
                 first += 1;
                 true
-            });
+            })?;
             place = Place { document: place.document + 1, chunk: 0, segment: 0, ..place };
         }
-        first
+        Ok(first)
     }
 
     /// Returns the number of documents that give no instance in any pass: too short, or dropped by `single_segment`.
@@ -291,11 +319,21 @@ impl ChunkIndex {
 
     /// Returns the chunk of instance `number`, from 0, and its place. Documents and options must be those of the index.
     ///
+    /// # Errors
+    /// Those of [`Documents::outline`].
+    ///
     /// # Panics
     /// If `number` is not below [`ChunkIndex::len`].
-    pub fn find<D: Documents>(&self, documents: &D, options: &InstanceOptions, number: u64) -> (Place, Chunk) {
+    pub fn find<D: Documents>(
+        &self,
+        documents: &D,
+        options: &InstanceOptions,
+        number: u64,
+        reading: &mut Reading,
+    ) -> Result<(Place, Chunk)> {
         assert!(number < self.instances, "instance {number} of {}", self.instances);
         let (first, place) = self.checkpoints.find(number);
-        Walk { documents, options }.nth(place, number - first).expect("a number below len has a chunk")
+        let found = Walk { documents, options }.nth(place, number - first, reading)?;
+        Ok(found.expect("a number below len has a chunk"))
     }
 }

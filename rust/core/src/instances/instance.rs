@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::options::{InstanceOptions, RngKind, SingleSegment};
 use super::rng::Rng;
-use crate::tokens::documents::{Document, Documents, Ids, UNKNOWN_JOINS};
+use crate::tokens::documents::{Documents, Excerpt, Ids, Outline, Reading, UNKNOWN_JOINS};
 use crate::tokens::vocab::Vocab;
 use crate::{Error, Result};
 
@@ -78,7 +78,7 @@ enum Pairing {
 
 /// Tokens of an instance that come from one place.
 struct Span<'a> {
-    document: Document<'a>,
+    excerpt: Excerpt<'a>,
     tokens: Range<u64>,
 }
 
@@ -87,12 +87,15 @@ impl Span<'_> {
         self.tokens.end - self.tokens.start
     }
 
+    fn ids(&self) -> Ids<'_> {
+        self.excerpt.ids(&self.tokens)
+    }
+
     /// Whether both spans hold the same ids.
     fn says_the_same(&self, other: &Span<'_>) -> bool {
-        let range = |span: &Span<'_>| span.tokens.start as usize..span.tokens.end as usize;
-        match (self.document.ids, other.document.ids) {
-            (Ids::U16(a), Ids::U16(b)) => a[range(self)] == b[range(other)],
-            (Ids::U32(a), Ids::U32(b)) => a[range(self)] == b[range(other)],
+        match (self.ids(), other.ids()) {
+            (Ids::U16(a), Ids::U16(b)) => a == b,
+            (Ids::U32(a), Ids::U32(b)) => a == b,
             // The documents of one set all store ids alike.
             _ => false,
         }
@@ -101,14 +104,14 @@ impl Span<'_> {
     /// Appends the ids and whether each begins a word.
     fn append_to(&self, vocab: &Vocab, out: &mut Instance) {
         let from = out.tokens.len();
-        self.document.ids.extend_into(self.tokens.start as usize..self.tokens.end as usize, &mut out.tokens);
+        self.ids().append_to(&mut out.tokens);
         if vocab.word_end.is_empty() {
             out.word_starts.extend(out.tokens[from..].iter().map(|&id| vocab.starts_word(id)));
         } else {
             let positions = self.tokens.clone();
-            out.word_starts.extend(positions.map(|position| begins_word(vocab, &self.document, position)));
+            out.word_starts.extend(positions.map(|position| begins_word(vocab, &self.excerpt, position)));
         }
-        if matches!(self.document.ids, Ids::U32(_)) {
+        if matches!(self.ids(), Ids::U32(_)) {
             for id in &mut out.tokens[from..] {
                 if *id & UNKNOWN_JOINS != 0 {
                     *id = vocab.unk;
@@ -119,11 +122,10 @@ impl Span<'_> {
 }
 
 /// Whether the token at `position` begins a word. The token may carry [`UNKNOWN_JOINS`].
-fn begins_word(vocab: &Vocab, document: &Document<'_>, position: u64) -> bool {
-    let id = |position: u64| document.ids.get(position as usize);
-    let begins_segment = || position == document.start || document.ends.binary_search(&position).is_ok();
-    vocab.starts_word(id(position))
-        || (!vocab.word_end.is_empty() && (begins_segment() || vocab.ends_word(id(position - 1) & !UNKNOWN_JOINS)))
+fn begins_word(vocab: &Vocab, excerpt: &Excerpt<'_>, position: u64) -> bool {
+    let begins_segment = || excerpt.outline.is_border(position);
+    let ends_before = || vocab.ends_word(excerpt.id(position - 1) & !UNKNOWN_JOINS);
+    vocab.starts_word(excerpt.id(position)) || (!vocab.word_end.is_empty() && (begins_segment() || ends_before()))
 }
 
 /// Draws the target length of a document's chunks, in tokens. It is `max_tokens`, or, for a fraction `short_seq_prob`
@@ -134,18 +136,18 @@ pub fn target_length(options: &InstanceOptions, rng: &mut impl Rng) -> u64 {
 }
 
 /// Returns the first end (exclusive) at which the segments from `from` on hold `target` tokens: at least one segment,
-/// at most the rest of the document.
-pub fn gather(document: &Document<'_>, from: usize, target: u64) -> usize {
-    let enough = document.segment_start(from) + target;
-    let rest = &document.ends[from..];
-    (from + 1 + rest.iter().take_while(|&&end| end < enough).count()).min(document.ends.len())
+/// at most the rest of the document. `outline` must have the next `target` segments, or all that are left.
+pub fn gather(outline: &Outline<'_>, from: usize, target: u64) -> usize {
+    let enough = outline.segment_start(from) + target;
+    let rest = outline.ends_from(from);
+    (from + 1 + rest.iter().take_while(|&&end| end < enough).count()).min(outline.segments())
 }
 
-/// Whether a chunk becomes an instance: `segments` of `document` under `options.single_segment`.
-pub fn gives_instance(document: &Document<'_>, segments: &Range<usize>, options: &InstanceOptions) -> bool {
+/// Whether a chunk becomes an instance: `segments` of a document under `options.single_segment`.
+pub fn gives_instance(outline: &Outline<'_>, segments: &Range<usize>, options: &InstanceOptions) -> bool {
     segments.len() > 1
         || match options.single_segment {
-            SingleSegment::Split => document.tokens_in(segments.clone()) > 1,
+            SingleSegment::Split => outline.tokens_in(segments.clone()) > 1,
             SingleSegment::Random => true,
             SingleSegment::Drop => false,
         }
@@ -180,9 +182,9 @@ fn pairing(options: &InstanceOptions, rng: &mut impl Rng) -> Pairing {
 
 /// Draws where to split a single segment of at least two tokens: at one of its inner word starts or, if it has none,
 /// anywhere inside.
-fn split(vocab: &Vocab, document: &Document<'_>, tokens: &Range<u64>, rng: &mut impl Rng) -> u64 {
+fn split(vocab: &Vocab, excerpt: &Excerpt<'_>, tokens: &Range<u64>, rng: &mut impl Rng) -> u64 {
     let inner = tokens.start + 1..tokens.end;
-    let is_start = |&position: &u64| begins_word(vocab, document, position);
+    let is_start = |&position: &u64| begins_word(vocab, excerpt, position);
     let starts = inner.clone().filter(is_start).count();
     if starts == 0 {
         return tokens.start + rng.between(1, tokens.end - tokens.start - 1);
@@ -213,10 +215,19 @@ pub fn check_documents(options: &InstanceOptions, documents: u64) -> Result<()> 
     Ok(())
 }
 
-/// Returns segments of a document as one span.
-fn span<'a>(document: &Document<'a>, segments: Range<usize>) -> Span<'a> {
-    let tokens = document.segment_start(segments.start)..document.segment_start(segments.end);
-    Span { document: *document, tokens }
+/// Returns segments of an excerpt as one span.
+fn span<'a>(excerpt: &Excerpt<'a>, segments: Range<usize>) -> Span<'a> {
+    let tokens = excerpt.outline.segment_start(segments.start)..excerpt.outline.segment_start(segments.end);
+    Span { excerpt: *excerpt, tokens }
+}
+
+/// What [`assemble`] needs to read the two documents of an instance.
+#[derive(Debug, Default)]
+pub struct Readings {
+    /// Reads the document of the chunk, and may have read its outline before.
+    pub chunk: Reading,
+    /// Reads random documents.
+    random: Reading,
 }
 
 /// A and its surroundings in its document.
@@ -239,7 +250,8 @@ fn random_segments<'a, D: Documents>(
     chunk: &Chunk,
     beginning: &Beginning<'_, '_>,
     rng: &mut impl Rng,
-) -> (Span<'a>, bool) {
+    reading: &'a mut Reading,
+) -> Result<(Span<'a>, bool)> {
     let this = chunk.document;
     let mut other = this;
     for _ in 0..10 {
@@ -252,16 +264,20 @@ fn random_segments<'a, D: Documents>(
         other = rng.below(documents.num_documents() - 1);
         other += u64::from(other >= this);
     }
-    let document = documents.document(other);
-    let start = rng.below(document.segments() as u64) as usize;
-    let end = gather(&document, start, chunk.target.saturating_sub(beginning.a.len()));
-    let drawn = span(&document, start..end);
+    let segments = documents.outline(other, 0..0, 0, reading)?.segments();
+    let start = rng.below(segments as u64) as usize;
+    let target = chunk.target.saturating_sub(beginning.a.len());
+    let before = start.saturating_sub(1);
+    let outline = documents.outline(other, before..start + target.max(1) as usize, 0, reading)?;
+    let end = gather(&outline, start, target);
+    let excerpt = documents.excerpt(other, before..end, reading)?;
+    let drawn = span(&excerpt, start..end);
     let same = |one: Option<&Span<'_>>, other: &Span<'_>| one.is_some_and(|one| one.says_the_same(other));
     let contradicts = other == this
-        || same(beginning.next.as_ref(), &span(&document, start..start + 1))
-        || (start > 0 && same(beginning.last.as_ref(), &span(&document, start - 1..start)))
+        || same(beginning.next.as_ref(), &span(&excerpt, start..start + 1))
+        || (start > 0 && same(beginning.last.as_ref(), &span(&excerpt, start - 1..start)))
         || beginning.a.says_the_same(&drawn);
-    (drawn, contradicts)
+    Ok((drawn, contradicts))
 }
 
 /// Drops tokens until both together have at most `max_tokens`. Each is dropped from the longer one (B on a tie), at its
@@ -298,63 +314,71 @@ fn truncate(a: &mut Range<u64>, b: &mut Range<u64>, max_tokens: u64, rng: &mut i
 /// contradict it after [`REDRAWS`] draws, B is the text that follows A, with label 0. Segments that would be swapped
 /// with a copy of themselves also get label 0. In the reference's instances, label 1 remains and is noted in
 /// `mislabeled`.
+///
+/// # Errors
+/// Those of [`Documents::excerpt`].
 pub fn assemble<D: Documents>(
     documents: &D,
     vocab: &Vocab,
     options: &InstanceOptions,
     chunk: &Chunk,
     rng: &mut impl Rng,
+    readings: &mut Readings,
     out: &mut Instance,
-) -> usize {
-    let document = documents.document(chunk.document);
+) -> Result<usize> {
     let Range { start: first, end: last } = chunk.segments;
-    let tokens = document.segment_start(first)..document.segment_start(last);
+    let Readings { chunk: reading, random } = readings;
+    // A random B is compared with the segment after A.
+    let wanted = documents.outline(chunk.document, first..last + 1, 0, reading)?.segments().min(last + 1);
+    let excerpt = documents.excerpt(chunk.document, first..wanted, reading)?;
+    let outline = excerpt.outline;
+    let tokens = outline.segment_start(first)..outline.segment_start(last);
     let (middle, after_a, pairing) = if chunk.segments.len() > 1 {
         let (a_end, pairing) = cut(&chunk.segments, options, rng);
-        (document.segment_start(a_end), a_end, pairing)
+        (outline.segment_start(a_end), a_end, pairing)
     } else if options.single_segment == SingleSegment::Split {
-        (split(vocab, &document, &tokens, rng), last, pairing(options, rng))
+        (split(vocab, &excerpt, &tokens, rng), last, pairing(options, rng))
     } else {
         (tokens.end, last, Pairing::Random)
     };
-    let part = |tokens| Span { document, tokens };
-    let (mut a, mut b) = (part(tokens.start..middle), part(middle..tokens.end));
+    let part = |tokens| Span { excerpt, tokens };
+    let (a, b) = (part(tokens.start..middle), part(middle..tokens.end));
     let is_fast = options.rng == RngKind::Fast;
-    let mut label = pairing != Pairing::InOrder;
-    let mut contradicts = false;
+    let (mut label, mut contradicts) = (pairing != Pairing::InOrder, false);
+    let mut drawn = None;
     if pairing == Pairing::Random {
         let is_split = chunk.segments.len() == 1 && b.len() > 0;
-        let last = (!is_split).then(|| span(&document, after_a - 1..after_a));
+        let last = (!is_split).then(|| span(&excerpt, after_a - 1..after_a));
         let next = if is_split {
             Some(part(middle..tokens.end))
         } else {
-            (after_a < document.segments()).then(|| span(&document, after_a..after_a + 1))
+            (after_a < outline.segments()).then(|| span(&excerpt, after_a..after_a + 1))
         };
         let beginning = Beginning { a: &a, last, next };
-        let mut drawn;
-        (drawn, contradicts) = random_segments(documents, options, chunk, &beginning, rng);
-        for _ in 0..REDRAWS {
+        for _ in 0..=REDRAWS {
+            let found;
+            (found, contradicts) = random_segments(documents, options, chunk, &beginning, rng, random)?;
+            drawn = Some(found);
             if !contradicts || !is_fast {
                 break;
             }
-            (drawn, contradicts) = random_segments(documents, options, chunk, &beginning, rng);
-        }
-        label = !(contradicts && is_fast);
-        if label {
-            b = drawn;
-        } else if b.len() == 0 && a.len() > 1 {
-            // The corpus is little more than repetitions. B is the text that follows, here within the segment.
-            let place = split(vocab, &document, &tokens, rng);
-            (a, b) = (part(tokens.start..place), part(place..tokens.end));
-        } else if b.len() == 0 {
-            b = part(tokens.clone());
         }
     } else if pairing == Pairing::Swapped {
         // The two orders of the same content are the same.
         contradicts = a.says_the_same(&b);
-        label = !(contradicts && is_fast);
-        std::mem::swap(&mut a, &mut b);
     }
+    label &= !(contradicts && is_fast);
+    let (mut a, mut b) = match (pairing, drawn) {
+        (Pairing::Random, Some(drawn)) if label => (a, drawn),
+        (Pairing::Random, _) if b.len() == 0 && a.len() > 1 => {
+            // The corpus is little more than repetitions. B is the text that follows, here within the segment.
+            let place = split(vocab, &excerpt, &tokens, rng);
+            (part(tokens.start..place), part(place..tokens.end))
+        }
+        (Pairing::Random, _) if b.len() == 0 => (a, part(tokens.clone())),
+        (Pairing::Swapped, _) => (b, a),
+        _ => (a, b),
+    };
 
     out.clear();
     out.truncated = truncate(&mut a.tokens, &mut b.tokens, options.max_tokens() as u64, rng);
@@ -370,5 +394,5 @@ pub fn assemble<D: Documents>(
     out.push_special(vocab.sep);
     out.is_random_next = label;
     out.mislabeled = label && contradicts;
-    if pairing == Pairing::Random { after_a } else { last }
+    Ok(if pairing == Pairing::Random { after_a } else { last })
 }

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::chunks::{ChunkIndex, Layout};
-use super::instance::{Instance, assemble};
-use super::mask::{Masker, Scratch};
+use super::instance::{Instance, Readings, assemble};
+use super::mask::{self, Masker};
 use super::options::InstanceOptions;
 use super::permute::Permutation;
 use super::rng::FastRng;
@@ -28,9 +28,8 @@ pub(crate) fn shuffle_key(seed: u64, duplicates: &Range<u64>) -> u64 {
 /// ```
 /// use albert_fast_core::tokens::documents::MemoryDocuments;
 /// use albert_fast_core::instances::instance::Instance;
-/// use albert_fast_core::instances::mask::Scratch;
 /// use albert_fast_core::instances::options::InstanceOptions;
-/// use albert_fast_core::instances::plan::Plan;
+/// use albert_fast_core::instances::plan::{Plan, Scratch};
 /// use albert_fast_core::tokens::vocab::Vocab;
 ///
 /// let (word_start, ordinary) = (vec![true; 10], (5..10).collect());
@@ -43,7 +42,7 @@ pub(crate) fn shuffle_key(seed: u64, duplicates: &Range<u64>) -> u64 {
 /// let options = InstanceOptions::default();
 /// let plan = Plan::build(&documents, &vocab, &options, 0..2, &mut albert_fast_core::NoProgress)?;
 /// let (mut scratch, mut instance) = (Scratch::default(), Instance::default());
-/// plan.instance(1, &mut scratch, &mut instance);
+/// plan.instance(1, &mut scratch, &mut instance)?;
 /// assert_eq!(plan.len(), 2);
 /// assert_eq!(instance.tokens.len(), 3 + 5);
 /// assert_eq!(instance.masked_labels.len(), 1);
@@ -57,6 +56,13 @@ pub struct Plan<'a, D> {
     masker: Masker,
     index: ChunkIndex,
     shuffle: Permutation,
+}
+
+/// What a thread keeps from one instance to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) readings: Readings,
+    pub(super) masks: mask::Scratch,
 }
 
 impl<'a, D: Documents> Plan<'a, D> {
@@ -113,29 +119,36 @@ impl<'a, D: Documents> Plan<'a, D> {
 
     /// Makes `out` the masked instance at `position` of the shuffled order, from 0.
     ///
+    /// # Errors
+    /// Those of [`Documents::excerpt`].
+    ///
     /// # Panics
     /// If `position` is not below [`Plan::len`].
-    pub fn instance(&self, position: u64, scratch: &mut Scratch, out: &mut Instance) {
-        let mut rng = self.unmasked(position, out);
-        self.masker.mask(out, &mut rng, scratch);
+    pub fn instance(&self, position: u64, scratch: &mut Scratch, out: &mut Instance) -> Result<()> {
+        let mut rng = self.unmasked(position, &mut scratch.readings, out)?;
+        self.masker.mask(out, &mut rng, &mut scratch.masks);
+        Ok(())
     }
 
     /// Makes `out` the same instance before it is masked.
     ///
+    /// # Errors
+    /// Those of [`Documents::excerpt`].
+    ///
     /// # Panics
     /// If `position` is not below [`Plan::len`].
-    pub fn instance_unmasked(&self, position: u64, out: &mut Instance) {
-        self.unmasked(position, out);
+    pub fn instance_unmasked(&self, position: u64, scratch: &mut Scratch, out: &mut Instance) -> Result<()> {
+        self.unmasked(position, &mut scratch.readings, out).map(drop)
     }
 
     /// Makes `out` the instance before it is masked, and returns the generator with which its masks continue.
-    fn unmasked(&self, position: u64, out: &mut Instance) -> FastRng {
+    fn unmasked(&self, position: u64, readings: &mut Readings, out: &mut Instance) -> Result<FastRng> {
         let number = self.shuffle.apply(position);
-        let (place, chunk) = self.index.find(self.documents, &self.options, number);
+        let (place, chunk) = self.index.find(self.documents, &self.options, number, &mut readings.chunk)?;
         let document = self.documents.number(place.document);
         let mut rng = FastRng::keyed(self.options.random_seed, place.duplicate, document, place.chunk);
-        assemble(self.documents, self.vocab, &self.options, &chunk, &mut rng, out);
-        rng
+        assemble(self.documents, self.vocab, &self.options, &chunk, &mut rng, readings, out)?;
+        Ok(rng)
     }
 }
 
@@ -146,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::instances::instance::{Chunk, gather, gives_instance, target_length};
-    use crate::instances::testing::{corpus, documents, options, vocab};
+    use crate::instances::testing::{corpus, documents, options, store, vocab};
     use crate::tokens::documents::MemoryDocuments;
     use crate::{Error, NoProgress};
 
@@ -155,7 +168,7 @@ mod tests {
         (0..plan.len())
             .map(|position| {
                 let mut out = Instance::default();
-                plan.instance(position, &mut scratch, &mut out);
+                plan.instance(position, &mut scratch, &mut out).unwrap();
                 out
             })
             .collect()
@@ -195,7 +208,7 @@ mod tests {
                 let made: Vec<Instance> = pool.install(|| {
                     (0..other.len()).into_par_iter().map_init(Scratch::default, |scratch, position| {
                         let mut out = Instance::default();
-                        other.instance(position, scratch, &mut out);
+                        other.instance(position, scratch, &mut out).unwrap();
                         out
                     }).collect()
                 });
@@ -211,7 +224,7 @@ mod tests {
             let (mut expected, mut used) = (Vec::new(), vec![false; lengths.len()]);
             for duplicate in 0..dupes {
                 for number in 0..documents.num_documents() {
-                    let document = documents.document(number);
+                    let document = documents.document(number).outline;
                     let keyed = |chunk| FastRng::keyed(options.random_seed, duplicate, number, chunk);
                     let target = target_length(&options, &mut keyed(u64::MAX));
                     let mut segment = 0;
@@ -225,8 +238,9 @@ mod tests {
                             let mut rng = keyed(chunk);
                             let mut out = Instance::default();
                             let chunk = Chunk { document: number, segments, target };
-                            segment = assemble(&documents, &vocab, &options, &chunk, &mut rng, &mut out);
-                            masker.mask(&mut out, &mut rng, &mut Scratch::default());
+                            let readings = &mut Readings::default();
+                            segment = assemble(&documents, &vocab, &options, &chunk, &mut rng, readings, &mut out).unwrap();
+                            masker.mask(&mut out, &mut rng, &mut mask::Scratch::default());
                             expected.push(out);
                             used[number as usize] = true;
                         }
@@ -235,6 +249,22 @@ mod tests {
             }
             prop_assert_eq!(plan.short_documents(), used.iter().filter(|&&used| !used).count() as u64);
             prop_assert!(sorted(all(&plan)) == sorted(expected));
+        }
+
+        #[test]
+        fn copied_documents_give_the_same(
+            lengths in corpus(), options in options(), layout in layouts(), dupes in 1..4_u64, wide: bool, ends: bool,
+        ) {
+            let (documents, mut vocab) = (documents(&lengths), vocab());
+            if ends {
+                vocab.word_end = (0..vocab.size).map(|id| id % 5 == 0).collect();
+            }
+            let plan = Plan::build(&documents, &vocab, &options, 0..dupes, &mut NoProgress).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let store = store(directory.path(), &documents, if wide { 1 << 17 } else { vocab.size }).copying();
+            let copied = Plan::build_with(layout, &store, &vocab, &options, 0..dupes, &mut NoProgress).unwrap();
+            prop_assert_eq!(copied.short_documents(), plan.short_documents());
+            prop_assert!(all(&copied) == all(&plan));
         }
 
         #[test]
@@ -251,7 +281,7 @@ mod tests {
             let plan = Plan::build(&documents, &vocab, &options, 0..1, &mut NoProgress).unwrap();
             let mut plain = Instance::default();
             for (position, mut masked) in all(&plan).into_iter().enumerate() {
-                plan.instance_unmasked(position as u64, &mut plain);
+                plan.instance_unmasked(position as u64, &mut Scratch::default(), &mut plain).unwrap();
                 prop_assert!(plain.masked_positions.is_empty());
                 // If every word is longer than the budget, nothing is masked, as in the reference.
                 prop_assert!(options.do_whole_word_mask || !masked.masked_positions.is_empty());

@@ -1,6 +1,6 @@
 //! Makes instances in the reference's order of everything: one generator, one thread, the corpus in memory.
 
-use super::instance::{Chunk, Instance, assemble, check_documents, gather, gives_instance, target_length};
+use super::instance::{Chunk, Instance, Readings, assemble, check_documents, gather, gives_instance, target_length};
 use super::mask::{Masker, Scratch};
 use super::options::InstanceOptions;
 use super::rng::{ReferenceRng, Rng};
@@ -31,14 +31,14 @@ pub fn instances(
     documents.reorder(&order);
 
     let mut instances = Vec::new();
-    let mut scratch = Scratch::default();
+    let (mut scratch, mut readings) = (Scratch::default(), Readings::default());
     let total = documents.num_documents() * options.dupe_factor;
     for done in 0..total {
         if done % REPORT_EVERY == 0 && !progress.report("instances", "documents", done, total) {
             return Err(Error::Interrupted("no instances were saved, so they will be made again".into()));
         }
         let number = done % documents.num_documents();
-        let document = documents.document(number);
+        let document = documents.document(number).outline;
         let target = target_length(options, &mut rng);
         let mut segment = 0;
         while segment < document.segments() {
@@ -47,7 +47,7 @@ pub fn instances(
             if gives_instance(&document, &segments, options) {
                 let chunk = Chunk { document: number, segments, target };
                 let mut instance = Instance::default();
-                segment = assemble(documents, vocab, options, &chunk, &mut rng, &mut instance);
+                segment = assemble(documents, vocab, options, &chunk, &mut rng, &mut readings, &mut instance)?;
                 masker.mask(&mut instance, &mut rng, &mut scratch);
                 instances.push(instance);
             }

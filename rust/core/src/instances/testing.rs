@@ -1,9 +1,12 @@
 //! A vocabulary, documents and options that the tests of several modules share.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::options::{InstanceOptions, SingleSegment};
-use crate::tokens::documents::MemoryDocuments;
+use crate::tokens::documents::{Documents, MemoryDocuments};
+use crate::tokens::store::{StoreWriter, TokenStore, TokenizerInfo};
 use crate::tokens::vocab::Vocab;
 
 /// Returns a vocabulary of fifty pieces, two thirds of which begin a word.
@@ -35,6 +38,26 @@ pub fn documents(lengths: &[Vec<usize>]) -> MemoryDocuments {
         documents.end_document();
     }
     documents
+}
+
+/// Writes documents to a token store with small parts, and opens it.
+pub fn store(directory: &Path, documents: &MemoryDocuments, vocab_size: u32) -> TokenStore {
+    let tokenizer =
+        TokenizerInfo { digest: String::new(), description: serde_json::Value::Null, vocab_size, file: None };
+    let mut writer = StoreWriter::new(directory, tokenizer, 50, Vec::new()).unwrap();
+    for number in 0..documents.num_documents() {
+        let document = documents.document(number);
+        for segment in 0..document.segments() {
+            let (start, end) = (document.segment_start(segment), document.segment_start(segment + 1));
+            let ids = document.ids.slice(start as usize..end as usize);
+            writer.push_sentences(ids, 0, &[(end - start) as u32]).unwrap();
+        }
+        if writer.end_document().unwrap() {
+            writer.close_part().unwrap();
+        }
+    }
+    writer.finish(Vec::new(), serde_json::Value::Null, 0).unwrap();
+    TokenStore::open(directory).unwrap()
 }
 
 prop_compose! {

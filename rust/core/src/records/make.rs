@@ -18,9 +18,8 @@ use crate::files::marks::is_token_store;
 use crate::files::remote::{Address, is_remote};
 use crate::files::scratch;
 use crate::instances::instance::Instance;
-use crate::instances::mask::Scratch;
 use crate::instances::options::{RngKind, Shuffle};
-use crate::instances::plan::Plan;
+use crate::instances::plan::{Plan, Scratch};
 use crate::instances::reference;
 use crate::tokens::corpus::{Corpus, expand_corpus};
 use crate::tokens::documents::Documents;
@@ -45,8 +44,8 @@ impl<D: Documents> InstanceSource for Plan<'_, D> {
         Scratch::default()
     }
 
-    fn fill(&self, position: u64, scratch: &mut Scratch, instance: &mut Instance) {
-        self.instance(position, scratch, instance);
+    fn fill(&self, position: u64, scratch: &mut Scratch, instance: &mut Instance) -> Result<()> {
+        self.instance(position, scratch, instance)
     }
 
     fn release(&self) {

@@ -71,7 +71,10 @@ pub trait InstanceSource: Sync {
     fn scratch(&self) -> Self::Scratch;
     /// Makes instance `position` (below [`InstanceSource::len`]) in `instance`, masks included. The result depends only
     /// on `position`.
-    fn fill(&self, position: u64, scratch: &mut Self::Scratch, instance: &mut Instance);
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Data`] if the source reads from files.
+    fn fill(&self, position: u64, scratch: &mut Self::Scratch, instance: &mut Instance) -> Result<()>;
     /// Releases memory that reading took and can take again. Called from time to time, while other threads fill
     /// instances.
     fn release(&self) {}

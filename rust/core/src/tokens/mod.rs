@@ -4,6 +4,7 @@ pub mod changes;
 pub mod corpus;
 pub mod documents;
 pub mod line_encoder;
+mod reading;
 pub mod store;
 pub mod tokenize;
 pub mod tokenizer;

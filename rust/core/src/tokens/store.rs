@@ -1,6 +1,7 @@
 //! The token store: documents that are tokenized once and kept on disk. Every reader memory-maps them.
 
 mod blocks;
+mod copy;
 mod fetch;
 mod files;
 mod reader;

@@ -132,7 +132,7 @@ impl InstanceSource for Three {
 
     fn scratch(&self) {}
 
-    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) {
+    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> albert_fast_core::Result<()> {
         *instance = Instance {
             tokens: vec![2, 10 + position as u32, 11, 3, 12, 13, 3],
             word_starts: vec![true; 7],
@@ -143,6 +143,7 @@ impl InstanceSource for Three {
             truncated: 0,
             mislabeled: false,
         };
+        Ok(())
     }
 }
 

@@ -65,7 +65,7 @@ pub fn token_store(data: &[u8]) {
     let Ok(store) = opened else { return };
     let verified = store.verify();
     for index in 0..store.num_documents() {
-        if store.check(index).is_ok() {
+        if store.check_document(index).is_ok() {
             let document = store.document(index);
             assert!(document.segments() > 0);
         } else {

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::Job;
 use crate::instances::blocks::{BlockedPlan, PlannedShard};
 use crate::instances::instance::Instance;
-use crate::instances::mask::Scratch;
 use crate::instances::options::Shuffle;
+use crate::instances::plan::Scratch;
 use crate::records::write::{self, INSTANCES_PER_SHARD, Origin, RecordsOptions, ShardSource};
 use crate::tokens::line_encoder::{check_tokenizer_of, store_digest};
 use crate::tokens::store::BlockStore;
@@ -80,8 +80,8 @@ impl ShardSource for Blocked<'_> {
         shard.short_documents()
     }
 
-    fn fill(&self, shard: &PlannedShard, index: u64, scratch: &mut Scratch, instance: &mut Instance) {
-        self.plan.instance(shard, index, scratch, instance);
+    fn fill(&self, shard: &PlannedShard, index: u64, scratch: &mut Scratch, instance: &mut Instance) -> Result<()> {
+        self.plan.instance(shard, index, scratch, instance)
     }
 }
 

@@ -284,7 +284,7 @@ impl<S: ShardSource> Make<'_, S> {
             plain.clear();
             let out = if deflater.is_some() { &mut *plain } else { &mut block.bytes };
             for index in start..(start + self.unit).min(first + count) {
-                self.source.fill(shard, index, scratch, instance);
+                self.source.fill(shard, index, scratch, instance)?;
                 block.counts.count(instance);
                 tfrecord::frame(out, |out| self.encoder.encode(instance, out));
             }

@@ -40,7 +40,11 @@ pub trait ShardSource: Sync {
         0
     }
     /// Makes instance `index` of a shard in `instance`, masks included. The result depends only on shard and `index`.
-    fn fill(&self, shard: &Self::Shard, index: u64, scratch: &mut Self::Scratch, instance: &mut Instance);
+    ///
+    /// # Errors
+    /// Those of reading what the instances are made from.
+    fn fill(&self, shard: &Self::Shard, index: u64, scratch: &mut Self::Scratch, instance: &mut Instance)
+    -> Result<()>;
     /// Releases memory that reading took and can take again. Called from time to time, while other threads fill
     /// instances.
     fn release(&self) {}
@@ -84,8 +88,8 @@ impl<S: InstanceSource> ShardSource for Consecutive<'_, S> {
         shard.len
     }
 
-    fn fill(&self, shard: &Run, index: u64, scratch: &mut S::Scratch, instance: &mut Instance) {
-        self.0.fill(shard.start + index, scratch, instance);
+    fn fill(&self, shard: &Run, index: u64, scratch: &mut S::Scratch, instance: &mut Instance) -> Result<()> {
+        self.0.fill(shard.start + index, scratch, instance)
     }
 
     fn release(&self) {
@@ -130,8 +134,9 @@ impl ShardSource for Dealt<'_> {
         shard.len
     }
 
-    fn fill(&self, shard: &Deal, index: u64, (): &mut (), instance: &mut Instance) {
+    fn fill(&self, shard: &Deal, index: u64, (): &mut (), instance: &mut Instance) -> Result<()> {
         instance.clone_from(&self.0[(shard.first + index * shard.step) as usize]);
+        Ok(())
     }
 }
 
@@ -156,8 +161,9 @@ mod tests {
 
         fn scratch(&self) {}
 
-        fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) {
+        fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> Result<()> {
             instance.tokens = vec![position as u32];
+            Ok(())
         }
     }
 
@@ -167,7 +173,7 @@ mod tests {
         let mut of_shard = |shard| -> Vec<_> {
             let shard = source.open(shard, num_shards).unwrap();
             let mut number = |index| {
-                source.fill(&shard, index, &mut (), &mut instance);
+                source.fill(&shard, index, &mut (), &mut instance).unwrap();
                 instance.tokens[0]
             };
             (0..source.len(&shard)).map(&mut number).collect()

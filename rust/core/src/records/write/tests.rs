@@ -27,7 +27,7 @@ impl Made {
 
     fn instance(position: u64) -> Instance {
         let mut instance = Instance::default();
-        Self::new(u64::MAX).fill(position, &mut (), &mut instance);
+        Self::new(u64::MAX).fill(position, &mut (), &mut instance).unwrap();
         instance
     }
 }
@@ -41,7 +41,7 @@ impl InstanceSource for Made {
 
     fn scratch(&self) -> Self::Scratch {}
 
-    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) {
+    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> Result<()> {
         std::thread::sleep(self.pause);
         let mix = |index: u64| position.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) ^ (index * 0x2545_f491);
         let length = 5 + mix(99) % 27;
@@ -55,6 +55,7 @@ impl InstanceSource for Made {
             truncated: position % 4,
             mislabeled: false,
         };
+        Ok(())
     }
 }
 
@@ -409,6 +410,39 @@ fn a_shard_that_cannot_be_written_is_named_and_nothing_is_left() {
     std::fs::remove_dir_all(&in_the_way).unwrap();
     write_records(&source, directory.path(), &options, &origin(), &mut NoProgress).unwrap();
     assert_eq!(files(directory.path()).len(), 4);
+}
+
+/// Instances of which those from one position on cannot be read.
+struct Unreadable(Made, u64);
+
+impl InstanceSource for Unreadable {
+    type Scratch = ();
+
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn scratch(&self) -> Self::Scratch {}
+
+    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> Result<()> {
+        if position >= self.1 {
+            let error = std::io::ErrorKind::UnexpectedEof.into();
+            return Err(Error::io("cannot read", Path::new(&format!("at {position}")), error));
+        }
+        self.0.fill(position, &mut (), instance)
+    }
+}
+
+#[test]
+fn an_instance_that_cannot_be_read_is_an_error() {
+    let (directory, options) = (tempfile::tempdir().unwrap(), options(4));
+    let source = Unreadable(Made::new(40_000), 25_000);
+    let error = write_records(&source, directory.path(), &options, &origin(), &mut NoProgress).unwrap_err();
+    // The first one is reported, and the shards before it stay.
+    assert!(matches!(&error, Error::Io { path, .. } if path == Path::new("at 25000")), "{error}");
+    let left = files_only(directory.path());
+    assert_eq!(left.iter().filter(|name| name.starts_with("records-")).count(), 2, "{left:?}");
+    assert_eq!(make(40_000, directory.path(), &options).unwrap().resumed_shards, 2);
 }
 
 fn files_only(directory: &Path) -> Vec<String> {

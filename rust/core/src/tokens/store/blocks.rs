@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Header, Layout, META_FILE, PartMeta, StoreMeta, TokenStore, check_endianness, id_bytes};
 use crate::files::remote::{Address, Object};
-use crate::tokens::documents::{Document, Documents, Ids};
+use crate::tokens::documents::{Document, Documents, Ids, Outline};
 use crate::{Error, Result};
 
 /// The average number of tokens in a block. That is 2 MiB of ids with 2 bytes each, so that requests to a server are few.
@@ -279,7 +279,8 @@ impl LoadedBlock {
             OwnIds::U16(ids) => Ids::U16(ids),
             OwnIds::U32(ids) => Ids::U32(ids),
         };
-        Document { ids, start, ends: &self.sentence_ends[sentences..self.document_ends[index] as usize] }
+        let ends = &self.sentence_ends[sentences..self.document_ends[index] as usize];
+        Document { ids, outline: Outline::whole(start, ends) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads a token store.
 
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -8,17 +9,22 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use super::blocks::block_starts;
+use super::copy::{PartFile, store_number};
 use super::fetch::fetch;
 use super::files::checksum;
 use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
 use crate::files::cache::{Cache, Kept};
 use crate::files::raw::{read, size};
 use crate::files::remote::{Address, is_remote};
-use crate::tokens::documents::{Document, Documents, Ids};
+use crate::tokens::documents::{Document, Documents, Excerpt, Ids, Outline};
+use crate::tokens::reading::Reading;
 use crate::{Error, NoProgress, Progress, Result};
 
 /// The size in bytes of a store that may stay resident completely while documents are read at random.
 const MAY_STAY: u64 = 256 << 20;
+
+/// The bytes of a part that are read before they are released, if the whole part is read in order.
+const SLICE: usize = 4 << 20;
 
 /// A token store, open for reading: a directory of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's
 /// file.
@@ -51,11 +57,15 @@ const MAY_STAY: u64 = 256 << 20;
 pub struct TokenStore {
     directory: PathBuf,
     meta: StoreMeta,
-    parts: Vec<MappedPart>,
+    pub(super) parts: Vec<MappedPart>,
     /// The number of the first document of each part.
     first_documents: Vec<u64>,
     /// What the files are a copy of, if the store is remote.
     remote: Option<Remote>,
+    /// No other store of this process has this number.
+    pub(super) number: u64,
+    /// Whether documents at random places are copied, because mapped ones would take too much memory.
+    pub(super) copies: bool,
 }
 
 #[derive(Debug)]
@@ -65,11 +75,12 @@ struct Remote {
 }
 
 #[derive(Debug)]
-struct MappedPart {
-    path: PathBuf,
-    header: Header,
-    layout: Layout,
+pub(super) struct MappedPart {
+    pub path: PathBuf,
+    pub header: Header,
+    pub layout: Layout,
     map: Mmap,
+    pub file: PartFile,
 }
 
 /// The arrays of one part.
@@ -152,7 +163,8 @@ impl TokenStore {
     fn open_local(directory: &Path) -> Result<Self> {
         let meta = Self::read_meta(directory)?;
         let parts =
-            meta.parts.iter().map(|p| MappedPart::open(directory, p, meta.vocab_size)).collect::<Result<Vec<_>>>()?;
+            meta.parts.iter().enumerate().map(|(i, part)| MappedPart::open(directory, part, meta.vocab_size, i));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
         let mut first_documents = Vec::with_capacity(parts.len());
         let (mut documents, mut sentences, mut tokens, mut bytes) = (0, 0, 0, 0);
         for (part, meta) in parts.iter().zip(&meta.parts) {
@@ -168,7 +180,8 @@ impl TokenStore {
                 "the totals are not the sums of the parts; make the store again",
             ));
         }
-        Ok(Self { directory: directory.into(), meta, parts, first_documents, remote: None })
+        let (number, copies) = (store_number(), bytes > MAY_STAY);
+        Ok(Self { directory: directory.into(), meta, parts, first_documents, remote: None, number, copies })
     }
 
     /// Whether `part` in `directory` matches its description: size, header and borders.
@@ -176,7 +189,7 @@ impl TokenStore {
         if is_remote(directory) {
             return size(&directory.join(&part.file)).is_ok_and(|bytes| bytes == Some(part.bytes));
         }
-        MappedPart::open(directory, part, vocab_size).is_ok()
+        MappedPart::open(directory, part, vocab_size, 0).is_ok()
     }
 
     /// The directory of the store. If the store is remote, this is the local directory with its copy.
@@ -224,11 +237,7 @@ impl TokenStore {
     /// # Errors
     /// [`Error::Data`] naming the part and what is wrong with it.
     pub fn verify(&self) -> Result<()> {
-        let checks = self.parts.par_iter().zip(&self.meta.parts).map(|(part, meta)| {
-            let check = part.verify(meta);
-            part.release();
-            check
-        });
+        let checks = self.parts.par_iter().zip(&self.meta.parts).map(|(part, meta)| part.verify(meta));
         let checks: Vec<_> = checks.collect();
         checks.into_iter().collect()
     }
@@ -240,10 +249,48 @@ impl TokenStore {
     }
 }
 
+impl TokenStore {
+    /// Checks that the document's sentences follow each other in its part, which opening a store does not check.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the part.
+    pub fn check_document(&self, index: u64) -> Result<()> {
+        let (number, within) = self.locate(index);
+        let part = &self.parts[number];
+        let Part { ids: _, sentence_ends, document_ends } = part.arrays();
+        let first = if within == 0 { 0 } else { document_ends[within as usize - 1] };
+        let last = document_ends[within as usize];
+        let ends = if first < last { sentence_ends.get(first as usize..last as usize) } else { None };
+        let start = if first == 0 { Some(0) } else { sentence_ends.get(first as usize - 1).copied() };
+        let good = ends.zip(start).is_some_and(|(ends, start)| {
+            let mut before = start;
+            let ascend = ends.iter().all(|&end| std::mem::replace(&mut before, end) < end);
+            ascend && before <= part.header.tokens
+        });
+        if good { Ok(()) } else { Err(part.damaged_ends(within)) }
+    }
+
+    /// Copies documents as if the store was large.
+    #[cfg(test)]
+    pub(crate) fn copying(self) -> Self {
+        Self { copies: true, ..self }
+    }
+
+    /// Returns the number of the part that holds document `index`, and the document's number in that part.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Documents::num_documents`].
+    pub(super) fn locate(&self, index: u64) -> (usize, u64) {
+        assert!(index < self.meta.documents, "document {index} of {}", self.meta.documents);
+        let part = self.first_documents.partition_point(|&first| first <= index) - 1;
+        (part, index - self.first_documents[part])
+    }
+}
+
 impl Documents for TokenStore {
     /// Does nothing if the store is small enough to stay resident, because its pages would only be mapped again.
     fn release(&self) {
-        if self.meta.bytes > MAY_STAY {
+        if self.copies {
             Self::release(self);
         }
     }
@@ -256,46 +303,42 @@ impl Documents for TokenStore {
         block_starts(&self.meta)
     }
 
-    /// Checks that the document's sentences follow each other in its part, which opening a store does not check.
+    /// Does nothing if outlines are copied, because they are checked then.
     fn check(&self, index: u64) -> Result<()> {
-        let part = self.first_documents.partition_point(|&first| first <= index) - 1;
-        let within = (index - self.first_documents[part]) as usize;
-        let Part { ids: _, sentence_ends, document_ends } = self.parts[part].arrays();
-        let (first, last) = (if within == 0 { 0 } else { document_ends[within - 1] }, document_ends[within]);
-        let ends = if first < last { sentence_ends.get(first as usize..last as usize) } else { None };
-        let start = if first == 0 { Some(0) } else { sentence_ends.get(first as usize - 1).copied() };
-        let good = ends.zip(start).is_some_and(|(ends, start)| {
-            let mut before = start;
-            let ascend = ends.iter().all(|&end| std::mem::replace(&mut before, end) < end);
-            ascend && before <= self.parts[part].header.tokens
-        });
-        if good {
-            return Ok(());
-        }
-        let path = &self.parts[part].path;
-        Err(Error::data(
-            path,
-            format!("the ends of document {within} do not ascend; copy the store again, or make it again"),
-        ))
+        if self.copies { Ok(()) } else { self.check_document(index) }
     }
 
     /// # Panics
     /// If `index` is not below [`Documents::num_documents`], or if the file is damaged in a way that only
     /// [`TokenStore::verify`] detects.
     fn document(&self, index: u64) -> Document<'_> {
-        assert!(index < self.meta.documents, "document {index} of {}", self.meta.documents);
-        let part = self.first_documents.partition_point(|&first| first <= index) - 1;
-        let within = (index - self.first_documents[part]) as usize;
+        let (part, within) = self.locate(index);
+        let within = within as usize;
         let Part { ids, sentence_ends, document_ends } = self.parts[part].arrays();
         let sentences =
             if within == 0 { 0 } else { document_ends[within - 1] as usize }..document_ends[within] as usize;
         let start = if sentences.start == 0 { 0 } else { sentence_ends[sentences.start - 1] };
-        Document { ids, start, ends: &sentence_ends[sentences] }
+        Document { ids, outline: Outline::whole(start, &sentence_ends[sentences]) }
+    }
+
+    fn outline<'a>(
+        &'a self,
+        index: u64,
+        segments: Range<usize>,
+        ahead: u64,
+        reading: &'a mut Reading,
+    ) -> Result<Outline<'a>> {
+        if self.copies { self.copy_outline(index, &segments, ahead, reading) } else { Ok(self.document(index).outline) }
+    }
+
+    fn excerpt<'a>(&'a self, index: u64, segments: Range<usize>, reading: &'a mut Reading) -> Result<Excerpt<'a>> {
+        if self.copies { self.copy_excerpt(index, &segments, reading) } else { Ok(self.document(index).into()) }
     }
 }
 
 impl MappedPart {
-    fn open(directory: &Path, meta: &PartMeta, vocab_size: u32) -> Result<Self> {
+    /// Opens part number `index` of a store.
+    fn open(directory: &Path, meta: &PartMeta, vocab_size: u32, index: usize) -> Result<Self> {
         let path = directory.join(&meta.file);
         let damaged = |reason: String| Error::data(&path, reason);
         let file = match File::open(&path) {
@@ -330,7 +373,8 @@ impl MappedPart {
         let layout = header.layout().filter(|l| l.document_ends.end == bytes).ok_or_else(|| {
             damaged(format!("a part with {header:?} must not have {bytes} bytes; make the store again"))
         })?;
-        let part = Self { path, header, layout, map };
+        let file = PartFile::keep(file, index).map_err(|e| Error::io("cannot read", &path, e))?;
+        let part = Self { path, header, layout, map, file };
         part.check_borders().map_err(|reason| Error::data(&part.path, reason))?;
         Ok(part)
     }
@@ -339,7 +383,7 @@ impl MappedPart {
         bytemuck::cast_slice(&self.map[range.start as usize..range.end as usize])
     }
 
-    fn arrays(&self) -> Part<'_> {
+    pub fn arrays(&self) -> Part<'_> {
         let Layout { ids, sentence_ends, document_ends } = &self.layout;
         Part {
             ids: if self.header.id_bytes == 2 { Ids::U16(self.section(ids)) } else { Ids::U32(self.section(ids)) },
@@ -349,10 +393,36 @@ impl MappedPart {
     }
 
     fn release(&self) {
+        self.release_bytes(0..self.map.len());
+    }
+
+    fn release_bytes(&self, range: Range<usize>) {
         // SAFETY: the map is shared, read-only and file-backed, and nothing writes through it, so a dropped page comes
         // back from the file with the same contents. A failure here only leaves memory in use.
-        #[cfg(unix)]
-        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        let _ = unsafe {
+            self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.end - range.start)
+        };
+    }
+
+    /// Calls `visit` with one slice of a section after the other, and the number of its first value. Releases each
+    /// slice, so that memory does not grow with the part.
+    fn in_slices<T: bytemuck::AnyBitPattern>(
+        &self,
+        section: &Range<u64>,
+        mut visit: impl FnMut(usize, &[T]) -> Result<()>,
+    ) -> Result<()> {
+        for start in section.clone().step_by(SLICE) {
+            let slice = start..(start + SLICE as u64).min(section.end);
+            visit((start - section.start) as usize / size_of::<T>(), self.section(&slice))?;
+            self.release_bytes(slice.start as usize..slice.end as usize);
+        }
+        Ok(())
+    }
+
+    /// Returns the error for a document, numbered in this part, whose ends do not ascend.
+    pub fn damaged_ends(&self, within: u64) -> Error {
+        let advice = "copy the store again, or make it again";
+        Error::data(&self.path, format!("the ends of document {within} do not ascend; {advice}"))
     }
 
     fn check_borders(&self) -> Result<(), String> {
@@ -377,24 +447,54 @@ impl MappedPart {
     fn verify(&self, meta: &PartMeta) -> Result<()> {
         let damaged =
             |reason: String| Err(Error::data(&self.path, reason + "; copy the store again, or make it again"));
-        let sum = checksum(&self.map[..]).map_err(|e| Error::io("cannot read", &self.path, e))?;
+        let sum = checksum(Bytes { part: self, at: 0 }).map_err(|e| Error::io("cannot read", &self.path, e))?;
         if sum != meta.xxh3_128 {
             return damaged(format!("its checksum (XXH3-128) is {sum}, but {META_FILE} says {}", meta.xxh3_128));
         }
-        let Part { ids, sentence_ends, document_ends } = self.arrays();
-        for (name, ends) in [("sentence", sentence_ends), ("document", document_ends)] {
-            if let Some(i) = ends.windows(2).position(|pair| pair[0] >= pair[1]) {
-                return damaged(format!("{name} end {} is {}, after {}", i + 1, ends[i + 1], ends[i]));
-            }
+        let Layout { ids, sentence_ends, document_ends } = &self.layout;
+        for (name, section) in [("sentence", sentence_ends), ("document", document_ends)] {
+            let mut before = 0;
+            self.in_slices(section, |first, ends: &[u64]| {
+                for (index, &end) in (first..).zip(ends) {
+                    if end <= before {
+                        return damaged(format!("{name} end {index} is {end}, after {before}"));
+                    }
+                    before = end;
+                }
+                Ok(())
+            })?;
         }
         let vocab_size = self.header.vocab_size;
-        let position = match ids {
-            Ids::U16(ids) => ids.iter().position(|&id| u32::from(id) >= vocab_size),
-            Ids::U32(ids) => ids.iter().position(|&id| id >= vocab_size),
+        let outside = |index: usize, id: u32| {
+            damaged(format!("token {index} has id {id}, but the vocabulary has {vocab_size} pieces"))
         };
-        match position {
-            Some(i) => damaged(format!("token {i} has id {}, but the vocabulary has {vocab_size} pieces", ids.get(i))),
-            None => Ok(()),
+        if self.header.id_bytes == 2 {
+            self.in_slices(ids, |first, ids: &[u16]| {
+                let found = ids.iter().position(|&id| u32::from(id) >= vocab_size);
+                found.map_or(Ok(()), |at| outside(first + at, u32::from(ids[at])))
+            })
+        } else {
+            self.in_slices(ids, |first, ids: &[u32]| {
+                let found = ids.iter().position(|&id| id >= vocab_size);
+                found.map_or(Ok(()), |at| outside(first + at, ids[at]))
+            })
         }
+    }
+}
+
+/// Reads a part from its beginning, and releases what was read.
+struct Bytes<'a> {
+    part: &'a MappedPart,
+    at: usize,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = (&self.part.map[self.at..]).read(buffer)?;
+        self.at += bytes;
+        if self.at % SLICE < bytes {
+            self.part.release_bytes(self.at.saturating_sub(SLICE + buffer.len())..self.at);
+        }
+        Ok(bytes)
     }
 }

@@ -1,3 +1,5 @@
+mod copy;
+
 use std::fs;
 use std::path::PathBuf;
 

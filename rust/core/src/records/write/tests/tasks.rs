@@ -299,11 +299,11 @@ impl<F: Fn() + Sync> InstanceSource for Meanwhile<F> {
 
     fn scratch(&self) -> Self::Scratch {}
 
-    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) {
+    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> Result<()> {
         if position == MANY - 1 {
             (self.0)();
         }
-        Made::new(MANY).fill(position, &mut (), instance);
+        Made::new(MANY).fill(position, &mut (), instance)
     }
 }
 
