@@ -254,7 +254,7 @@ mod tests {
         positions
             .map(|position| {
                 let (epoch, within, index) = stretch.locate(position);
-                stream.make(epoch, within, index, &mut scratch);
+                stream.make(epoch, within, index, &mut scratch).unwrap();
                 row(&scratch.instance)
             })
             .collect()

@@ -51,7 +51,7 @@ pub fn make_records_task(
             return Err(Error::conflict("num_tasks", reason));
         }
     };
-    let store = TokenStore::open(directory)?;
+    let store = TokenStore::open(directory)?.copying();
     check_tokenizer(&store, tokenizer)?;
     let identity = job.store_identity(&store);
     // Before the work that a refusal would waste.
