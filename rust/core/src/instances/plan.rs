@@ -261,7 +261,7 @@ mod tests {
             }
             let plan = Plan::build(&documents, &vocab, &options, 0..dupes, &mut NoProgress).unwrap();
             let directory = tempfile::tempdir().unwrap();
-            let store = store(directory.path(), &documents, if wide { 1 << 17 } else { vocab.size }).copying();
+            let store = store(directory.path(), &documents, if wide { 1 << 17 } else { vocab.size }).always_copying();
             let copied = Plan::build_with(layout, &store, &vocab, &options, 0..dupes, &mut NoProgress).unwrap();
             prop_assert_eq!(copied.short_documents(), plan.short_documents());
             prop_assert!(all(&copied) == all(&plan));

@@ -179,7 +179,7 @@ impl<'a> Job<'a> {
             let (records, replaced) = self.write_all_blocks(directory, None, progress)?;
             return Ok(self.done(records, Some(directory.to_path_buf()), replaced));
         }
-        let store = TokenStore::open(directory)?;
+        let store = TokenStore::open(directory)?.copying();
         check_tokenizer(&store, self.encoder.tokenizer)?;
         // The store may be a copy, or may have been on disk for long.
         self.timed("verify", |_| store.verify())?;
@@ -219,7 +219,7 @@ impl<'a> Job<'a> {
         let text = TokenizeOptions { overwrite, ..self.options.text.clone() };
         let tokens = self.timed("tokenize", |job| tokenize(inputs, &job.encoder, &directory, &text, &mut *progress))?;
         self.notes.extend(tokens.notes);
-        let store = TokenStore::open(&directory)?;
+        let store = TokenStore::open(&directory)?.copying();
         if let Some(kept) = kept.as_ref().filter(|kept| **kept != directory) {
             self.timed("copy", |_| store.copy_to(kept))?;
         }

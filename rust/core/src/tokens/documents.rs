@@ -20,6 +20,7 @@ pub enum Ids<'a> {
 
 impl<'a> Ids<'a> {
     /// Returns `ids[range]`.
+    #[must_use]
     pub fn slice(self, range: Range<usize>) -> Ids<'a> {
         match self {
             Self::U16(ids) => Ids::U16(&ids[range]),

@@ -1,4 +1,5 @@
-//! The token store: documents that are tokenized once and kept on disk. Every reader memory-maps them.
+//! The token store: documents that are tokenized once and kept on disk. Readers map them, or
+//! copy from large ones.
 
 mod blocks;
 mod copy;

@@ -59,7 +59,7 @@ pub fn make_records_task(
         let replaced = store.meta().replaced;
         return Ok(TaskMade { task, replaced, seconds: job.seconds, notes: job.notes });
     }
-    let store = TokenStore::open(directory)?;
+    let store = TokenStore::open(directory)?.copying();
     check_tokenizer(&store, tokenizer)?;
     let identity = job.store_identity(&store);
     // Before the work that a refusal would waste.

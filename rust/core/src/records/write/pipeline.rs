@@ -30,8 +30,9 @@ use crate::{Error, Progress, Result};
 const UNIT_BYTES: usize = 1 << 18;
 /// The units of the two waves together stay below 64 MiB, unless there are very many threads.
 const MAX_WAVE_UNITS: usize = 128;
-/// The number of instances between two releases. Each instance reads one or two documents at random places of a mapped
-/// file, and the system maps 64 KiB or more around each place.
+/// The number of instances between two releases. Little is to be released, because documents of large stores are
+/// copied. Only ids of enormous sentences are read from a mapped file, of which the system maps 64 KiB or more around
+/// each place.
 const RELEASE_EVERY: u64 = 2048;
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 /// How long a stop waits for the writer to remove its temporary. Tests check what it leaves.

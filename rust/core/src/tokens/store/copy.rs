@@ -199,12 +199,11 @@ fn read_ends(
     buffer: &mut [u64],
     opened: &mut Option<(u64, usize, File)>,
 ) -> Result<()> {
-    let (from, buffer) = match from.checked_sub(1) {
-        Some(before) => (before, buffer),
-        None => {
-            buffer[0] = 0;
-            (0, &mut buffer[1..])
-        }
+    let (from, buffer) = if from == 0 {
+        buffer[0] = 0;
+        (0, &mut buffer[1..])
+    } else {
+        (from - 1, buffer)
     };
     part.file.read(key, &part.path, opened, section.start + 8 * from, buffer)
 }

@@ -20,11 +20,11 @@ use crate::tokens::documents::{Document, Documents, Excerpt, Ids, Outline};
 use crate::tokens::reading::Reading;
 use crate::{Error, NoProgress, Progress, Result};
 
-/// The size in bytes of a store that may stay resident completely while documents are read at random.
+/// The size in bytes of a store that may stay mapped completely although memory is to be bounded.
 const MAY_STAY: u64 = 256 << 20;
 
 /// The bytes of a part that are read before they are released, if the whole part is read in order.
-const SLICE: usize = 4 << 20;
+const SLICE: usize = if cfg!(test) { 16 } else { 4 << 20 };
 
 /// A token store, open for reading: a directory of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's
 /// file.
@@ -64,7 +64,7 @@ pub struct TokenStore {
     remote: Option<Remote>,
     /// No other store of this process has this number.
     pub(super) number: u64,
-    /// Whether documents at random places are copied, because mapped ones would take too much memory.
+    /// Whether outlines and excerpts are copies, because mapped ones would take too much memory.
     pub(super) copies: bool,
 }
 
@@ -180,8 +180,8 @@ impl TokenStore {
                 "the totals are not the sums of the parts; make the store again",
             ));
         }
-        let (number, copies) = (store_number(), bytes > MAY_STAY);
-        Ok(Self { directory: directory.into(), meta, parts, first_documents, remote: None, number, copies })
+        let (directory, number) = (directory.into(), store_number());
+        Ok(Self { directory, meta, parts, first_documents, remote: None, number, copies: false })
     }
 
     /// Whether `part` in `directory` matches its description: size, header and borders.
@@ -270,9 +270,17 @@ impl TokenStore {
         if good { Ok(()) } else { Err(part.damaged_ends(within)) }
     }
 
+    /// Bounds the memory that reading at random places takes: documents of a store over 256 MiB are copied from now on.
+    /// Otherwise, all that was read stays mapped, which saves time if everything is read many times.
+    #[must_use]
+    pub fn copying(self) -> Self {
+        let copies = self.meta.bytes > MAY_STAY;
+        Self { copies, ..self }
+    }
+
     /// Copies documents as if the store was large.
     #[cfg(test)]
-    pub(crate) fn copying(self) -> Self {
+    pub(crate) fn always_copying(self) -> Self {
         Self { copies: true, ..self }
     }
 
@@ -288,7 +296,7 @@ impl TokenStore {
 }
 
 impl Documents for TokenStore {
-    /// Does nothing if the store is small enough to stay resident, because its pages would only be mapped again.
+    /// Does nothing if everything may stay mapped, because it would only be mapped again.
     fn release(&self) {
         if self.copies {
             Self::release(self);

@@ -67,7 +67,7 @@ proptest! {
             let directory = directory.path().join(name);
             write(&directory, corpus, vocab_size, part_tokens);
             let open = || TokenStore::open(&directory).unwrap();
-            (open().copying(), open())
+            (open().always_copying(), open())
         });
         // One reading serves both stores.
         let mut reading = Reading::default();
@@ -95,7 +95,7 @@ fn small() -> (tempfile::TempDir, Vec<PathBuf>, TokenStore) {
     let meta = write(directory.path(), &corpus, 100, 12);
     assert!(meta.parts.len() == 4 && KEPT_OPEN < 4);
     let parts = meta.parts.iter().map(|part| directory.path().join(&part.file)).collect();
-    let store = TokenStore::open(directory.path()).unwrap().copying();
+    let store = TokenStore::open(directory.path()).unwrap().always_copying();
     (directory, parts, store)
 }
 
