@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::portions::Portions;
+use super::sinks::{Finished, Notes, Place};
 use crate::Result;
 use crate::error::counted;
 use crate::files::atomic;
@@ -22,6 +24,8 @@ pub(super) struct FinishedPart {
     pub part: PartMeta,
     /// The position at which the first document of the next part begins.
     pub next: Position,
+    /// The portion that this document is of.
+    pub portion: usize,
     /// Number of invalid UTF-8 sequences replaced up to there.
     pub replaced: u64,
 }
@@ -86,25 +90,30 @@ impl Journal {
         !is_remote(&self.directory) || !self.is_known
     }
 
-    /// The position at which reading begins.
-    pub fn position(&self) -> Position {
-        self.parts.last().map_or(Position::file_start(0), |p| p.next)
+    /// The portion in which reading begins, the position, and the number of invalid UTF-8 sequences replaced before it.
+    pub fn place(&self) -> (usize, Position, u64) {
+        self.parts.last().map_or((0, Position::file_start(0), 0), |it| (it.portion, it.next, it.replaced))
     }
 
-    /// Number of invalid UTF-8 sequences replaced before [`Journal::position`].
-    pub fn replaced(&self) -> u64 {
-        self.parts.last().map_or(0, |p| p.replaced)
+    fn position(&self) -> Position {
+        self.place().1
     }
 
     /// Takes over the finished parts of an earlier run with the same settings, as far as they are intact. Removes
     /// everything else that the run left. Returns a note for the user, if any.
-    pub fn resume(&mut self, directory: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
+    pub fn resume(
+        &mut self,
+        directory: &Path,
+        files: &[InputFile],
+        portions: &Portions,
+        vocab_size: u32,
+    ) -> Result<Option<String>> {
         let path = self.path();
         let mut note = None;
         if let Some(text) = read(&path)? {
             self.is_known = true;
             let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
-            if found.replaced() == 0 {
+            if found.place().2 == 0 {
                 // So far the text was valid, so both rules give the same.
                 if let Some(settings) = found.settings.as_object_mut() {
                     settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
@@ -125,9 +134,12 @@ impl Journal {
             } else {
                 let other = self.other_inputs_before(&found.inputs, self.position());
                 check_same(directory, false, other.as_slice())?;
+                // If a later file has another size now, an earlier portion may have another end.
+                while self.parts.pop_if(|it| !portions.holds(it.portion, it.next)).is_some() {}
             }
         }
-        TokenStore::remove_parts(directory, self.parts.len())?;
+        let keep: Vec<_> = self.parts.iter().map(|it| it.part.file.as_str()).collect();
+        TokenStore::remove_parts(directory, &keep)?;
         Ok(note)
     }
 
@@ -173,6 +185,18 @@ impl Journal {
             inputs
         };
         other_inputs(&upto(found), &upto(&self.inputs))
+    }
+}
+
+impl Notes for Journal {
+    fn add(&mut self, parts: Vec<Finished>) -> Result<()> {
+        let before = self.parts.len();
+        for Finished { part, next: Place { portion, position, replaced } } in parts {
+            if let Some((part, _)) = part {
+                self.parts.push(FinishedPart { part, next: position, portion, replaced });
+            }
+        }
+        if self.parts.len() > before { self.save() } else { Ok(()) }
     }
 }
 
