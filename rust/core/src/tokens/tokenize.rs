@@ -1,8 +1,11 @@
 //! Tokenizes a corpus, into a token store (in parallel and resumable) or into memory.
 
+mod finish;
 mod journal;
+mod markers;
 mod portions;
 mod sinks;
+mod task;
 mod wave;
 
 #[cfg(test)]
@@ -25,11 +28,15 @@ use crate::files::lock::claim;
 use crate::files::remote::{is_remote, public};
 use crate::files::{atomic, scratch};
 use crate::{Error, Progress, Result};
+pub use finish::{Finished, finish};
 pub use portions::PORTION_BYTES;
+pub use task::{TaskSummary, tokenize_task};
 
 use journal::Journal;
+use markers::Begun;
 use portions::{PortionReader, Portions, Wanted};
 use sinks::{MemorySink, StoreSink};
+use task::Task;
 use wave::Blocks;
 
 /// A tokenizer as the pipeline needs it.
@@ -178,37 +185,31 @@ fn tokenize_from<E: Encode>(
     options: &TokenizeOptions,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let Corpus { files, mut notes } = expand_corpus(inputs)?;
-    refuse_output_in_input(inputs, output)?;
-    refuse_own_output(&files, output)?;
+    let job = Job::new(inputs, encoder, output, options)?;
     if !options.any_text {
         // An input that is not a corpus must be refused before anything is removed, and before hours are spent on other
         // files.
-        check_all(&files)?;
+        check_all(&job.files)?;
     }
-    let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
-    let info = TokenizerInfo {
-        digest: encoder.digest().into(),
-        description: encoder.description(),
-        vocab_size: encoder.vocab_size(),
-        file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
-    };
-    let portions = Portions::of(&files, options.portion_bytes, options.join_files)?;
-    let mut journal = Journal::new(output, &info, options.settings(), records);
     if is_remote(output) {
         atomic::create_directory(output)?;
     }
     let _lock = claim(output)?;
     if options.overwrite {
-        journal.remove()?;
+        job.journal.remove()?;
     }
     if TokenStore::is_store(output) {
-        let meta =
-            if is_remote(output) { TokenStore::read_meta(output)? } else { TokenStore::open(output)?.meta().clone() };
-        journal.check_complete(output, &meta)?;
-        journal.remove_file()?;
-        return Ok(Summary { already_complete: true, notes, ..summary(&meta, files.len()) });
+        let meta = finish::complete_store(output)?;
+        job.journal.check(output, &meta, true)?;
+        job.journal.remove_file()?;
+        return Ok(Summary { already_complete: true, notes: job.notes, ..summary(&meta, job.files.len()) });
     }
+    if let Some(Begun::Tasks(_)) = markers::begun(output)? {
+        // What is left is then one task.
+        let task = Task { job: &job, encoder, output, options, range: 0..job.portions.len() as u64 };
+        return task.run(progress).map(|it| it.tokenized);
+    }
+    let Job { files, mut notes, portions, info, mut journal } = job;
     notes.extend(journal.resume(output, &files, &portions, info.vocab_size)?);
     let (portion, position, replaced) = journal.place();
     let known: Vec<_> = journal.parts.iter().map(|it| it.part.clone()).collect();
@@ -260,6 +261,40 @@ fn tokenize_from<E: Encode>(
     journal.remove_file()?;
     scratch::tidy(output);
     Ok(Summary { resumed_parts, notes, ..summary(&meta, files.len()) })
+}
+
+/// What is to be done, as far as it follows from the input and the options.
+struct Job {
+    files: Vec<InputFile>,
+    /// Notes for the user.
+    notes: Vec<String>,
+    portions: Portions,
+    info: TokenizerInfo,
+    /// The journal of a command that has done nothing yet.
+    journal: Journal,
+}
+
+impl Job {
+    fn new<E: Encode>(
+        inputs: &[impl AsRef<OsStr>],
+        encoder: &E,
+        output: &Path,
+        options: &TokenizeOptions,
+    ) -> Result<Self> {
+        let Corpus { files, notes } = expand_corpus(inputs)?;
+        refuse_output_in_input(inputs, output)?;
+        refuse_own_output(&files, output)?;
+        let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
+        let info = TokenizerInfo {
+            digest: encoder.digest().into(),
+            description: encoder.description(),
+            vocab_size: encoder.vocab_size(),
+            file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
+        };
+        let portions = Portions::of(&files, options.portion_bytes, options.join_files)?;
+        let journal = Journal::new(output, &info, options.settings(), records);
+        Ok(Self { files, notes, portions, info, journal })
+    }
 }
 
 /// Returns a reader of `files`.

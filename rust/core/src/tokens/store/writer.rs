@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::files::checksum;
 use super::{
-    FORMAT, HEADER_BYTES, Header, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
+    FORMAT, HEADER_BYTES, Header, JOURNAL_FILE, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
     check_endianness, id_bytes, part_name, portion_of,
 };
 use crate::files::inputs::InputRecord;
@@ -257,12 +257,18 @@ impl TokenStore {
 
     /// Removes all parts except those in `keep`, and what killed commands left of parts.
     pub(crate) fn remove_parts(directory: &Path, keep: &[&str]) -> Result<()> {
-        let is_ours = |name: &str| portion_of(name).is_some();
-        for name in raw::names(directory)?.iter().filter(|name| is_ours(name) && !keep.contains(&name.as_str())) {
+        let is_other = |name: &str| portion_of(name).is_some() && !keep.contains(&name);
+        for name in raw::names(directory)?.iter().filter(|name| is_other(name)) {
             atomic::remove(&directory.join(name))?;
         }
+        Self::remove_temporaries(directory)
+    }
+
+    /// Removes what killed commands have left of the files of a store.
+    pub(crate) fn remove_temporaries(directory: &Path) -> Result<()> {
+        let names = [META_FILE, MODEL_FILE, VOCABULARY_FILE, JOURNAL_FILE];
         if is_remote(directory) || directory.is_dir() {
-            atomic::remove_stale(directory, |name| is_ours(name) || name == META_FILE)?;
+            atomic::remove_stale(directory, |name| portion_of(name).is_some() || names.contains(&name))?;
         }
         Ok(())
     }

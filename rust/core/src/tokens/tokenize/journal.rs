@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::markers;
 use super::portions::Portions;
 use super::sinks::{Finished, Notes, Place};
 use crate::Result;
@@ -82,6 +83,7 @@ impl Journal {
     /// Removes the journal and everything else of a store in the directory.
     pub fn remove(&self) -> Result<()> {
         TokenStore::remove(&self.directory)?;
+        markers::remove(&self.directory)?;
         self.remove_file()
     }
 
@@ -143,15 +145,20 @@ impl Journal {
         Ok(note)
     }
 
-    /// Checks that the finished store in `directory` is the one that this run would make.
-    pub fn check_complete(&self, directory: &Path, meta: &StoreMeta) -> Result<()> {
+    /// Checks that the store in `directory`, of which `meta` is the description, is the one that this run would make.
+    pub fn check(&self, directory: &Path, meta: &StoreMeta, is_complete: bool) -> Result<()> {
         let tokenizer = tokenizer_settings(&meta.tokenizer_digest, meta.vocab_size);
-        let mut differences = self.differences(&tokenizer, &meta.settings, meta.version);
+        let mut settings = meta.settings.clone();
+        if let Some(settings) = settings.as_object_mut().filter(|_| is_complete) {
+            // Older stores have the same documents, in other parts.
+            settings.entry("portion_bytes").or_insert_with(|| self.settings["portion_bytes"].clone());
+        }
+        let mut differences = self.differences(&tokenizer, &settings, meta.version);
         differences.extend(other_inputs(&meta.inputs, &self.inputs));
         if differences.is_empty() && self.inputs.iter().any(|r| r.bytes.is_none()) {
             differences.push(Difference::new("standard input or a pipe, which cannot be compared"));
         }
-        check_same(directory, true, &differences)
+        check_same(directory, is_complete, &differences)
     }
 
     fn path(&self) -> PathBuf {

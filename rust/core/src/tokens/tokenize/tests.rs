@@ -1,3 +1,5 @@
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
