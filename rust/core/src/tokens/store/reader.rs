@@ -24,7 +24,9 @@ const MAY_STAY: u64 = 256 << 20;
 ///
 /// # Parts
 ///
-/// A part, `part-00000.tokens` and so on, holds whole documents. All numbers are little-endian and unsigned.
+/// A part holds whole documents. All numbers are little-endian and unsigned. The names of parts say which portion of the
+/// input they are of ([`part_name`](super::part_name)), but only [`StoreMeta`] has their order: older stores have other
+/// names.
 ///
 /// | bytes | what |
 /// |---|---|
