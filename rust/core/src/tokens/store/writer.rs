@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::files::checksum;
 use super::{
-    FORMAT, HEADER_BYTES, Header, JOURNAL_FILE, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
-    check_endianness, id_bytes, part_name, portion_of,
+    FORMAT, HEADER_BYTES, Header, JOURNAL_FILE, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION,
+    VOCABULARY_FILE, check_endianness, id_bytes, part_name, portion_of,
 };
 use crate::files::inputs::InputRecord;
 use crate::files::remote::is_remote;

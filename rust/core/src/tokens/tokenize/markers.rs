@@ -148,8 +148,7 @@ impl Notes for Markers<'_> {
         for Finished { part, next } in parts {
             self.parts.extend(part.map(|(part, version)| MarkedPart { part, version }));
             if next.portion > self.portion {
-                let marker =
-                    Marker { parts: std::mem::take(&mut self.parts), replaced: next.replaced - self.replaced };
+                let marker = Marker { parts: std::mem::take(&mut self.parts), replaced: next.replaced - self.replaced };
                 let path = self.directory.join(DIRECTORY).join(name(self.portion as u64));
                 atomic::write_json_apart(&path, &marker)?;
                 (self.portion, self.replaced) = (next.portion, next.replaced);

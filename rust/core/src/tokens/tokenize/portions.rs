@@ -40,7 +40,9 @@ impl Portions {
             vec![Portion { files: 0..files.len(), bytes: None }]
         } else {
             // A compressed file can only be read from its beginning.
-            portions::portions(files, bytes, |file| Ok(!Source::open(file, None, 0, &Meter::default())?.is_compressed()))?
+            portions::portions(files, bytes, |file| {
+                Ok(!Source::open(file, None, 0, &Meter::default())?.is_compressed())
+            })?
         };
         let mut ends: Vec<u64> = vec![0];
         for file in files {
@@ -59,9 +61,11 @@ impl Portions {
     /// Whether a run can resume in `portion` at `position`.
     pub fn holds(&self, portion: usize, position: Position) -> bool {
         match self.all.get(portion) {
-            Some(it) => {
-                it.files.contains(&position.file)
-                    && it.bytes.as_ref().is_none_or(|bytes| position.offset >= bytes.start)
+            Some(Portion { files, bytes: None }) => files.contains(&position.file),
+            Some(Portion { files, bytes: Some(bytes) }) => {
+                // After the last document of a file, there may be portions of it without documents.
+                let is_after = position == Position::file_start(files.end);
+                is_after || files.contains(&position.file) && position.offset >= bytes.start
             }
             None => portion == self.len() && self.all.last().is_none_or(|last| position.file == last.files.end),
         }

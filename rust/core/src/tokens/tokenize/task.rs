@@ -117,7 +117,8 @@ impl<E: Encode> Task<'_, E> {
                 Outlook::Changed => {}
             }
         }
-        let reason = "another task makes the same portions again and again; wait for it, and run the same command again";
+        let reason =
+            "another task makes the same portions again and again; wait for it, and run the same command again";
         Err(Error::data(self.output, reason))
     }
 
@@ -192,9 +193,9 @@ impl<E: Encode> Task<'_, E> {
             // The error that ended the run is the one worth reporting.
             let settled = sink.settle();
             result.map_err(|error| match (error, counted_from) {
-                (Error::Interrupted(_), _) => {
-                    Error::Interrupted("the portions that are complete are kept; run the same command again to resume".into())
-                }
+                (Error::Interrupted(_), _) => Error::Interrupted(
+                    "the portions that are complete are kept; run the same command again to resume".into(),
+                ),
                 (error, Some((file, from))) => with_line(error, &files[file], from),
                 (error, None) => error,
             })?;

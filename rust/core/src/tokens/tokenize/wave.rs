@@ -148,13 +148,7 @@ pub(super) fn run<E: Encode, S: Sink>(
     let threads = pool.as_ref().map_or_else(rayon::current_num_threads, rayon::ThreadPool::current_num_threads);
     let block_bytes = options.block_bytes.max(1);
     let blocks = (BLOCKS_A_THREAD * threads).min((WAVE_BYTES / block_bytes).max(threads));
-    let worker = Worker::<E, S> {
-        encoder,
-        options,
-        files,
-        states: Mutex::default(),
-        sink: std::marker::PhantomData,
-    };
+    let worker = Worker::<E, S> { encoder, options, files, states: Mutex::default(), sink: std::marker::PhantomData };
     waves::run(
         "tokenize",
         Size { items: blocks, bytes: blocks * block_bytes },

@@ -113,7 +113,7 @@ fn stopped_tasks_resume() {
     let wanted = case.run_elsewhere("whole", &options);
     let mut stops = 0;
     for id in [2, 0, 1] {
-        while let Err(error) = case.task_with(id, 3, &options, &mut StopAt::new(6)) {
+        while let Err(error) = case.task_with(id, 3, &options, &mut StopAt::new(20)) {
             assert!(matches!(error, Error::Interrupted(_)), "{error}");
             stops += 1;
             assert!(stops < 200);
@@ -175,7 +175,10 @@ fn finishing() {
     case.task(1, 3, &options).unwrap();
     let total = case.task(1, 3, &options).unwrap().state.total;
     let error = finish(&case.output, Some(3)).unwrap_err().to_string();
-    assert!(error.contains(&format!("of {total} are missing; run tasks 0, 2 of 3 again (Slurm: --array=0,2)")), "{error}");
+    assert!(
+        error.contains(&format!("of {total} are missing; run tasks 0, 2 of 3 again (Slurm: --array=0,2)")),
+        "{error}"
+    );
     assert!(matches!(finish(&case.output, Some(0)), Err(Error::Rule { option: "num_tasks", .. })));
     // Killed before it could finish: all markers are there.
     let kept = case.all_files();
@@ -202,9 +205,10 @@ fn finishing() {
     }
     let store: StoreMeta = serde_json::from_slice(&wanted[Path::new("meta.json")]).unwrap();
     for portion in 0..total as usize {
-        let own = store.parts.iter().filter(|part| {
-            part.file == part_name(portion, 0) || part.file.starts_with(&format!("part-{portion:05}-"))
-        });
+        let own = store
+            .parts
+            .iter()
+            .filter(|part| part.file == part_name(portion, 0) || part.file.starts_with(&format!("part-{portion:05}-")));
         let parts: Vec<_> = own.map(|part| json!({ "part": part, "version": null })).collect();
         let marker = json!({ "parts": parts, "replaced": 0 }).to_string();
         fs::write(case.output.join(format!("tokenize.partial/{portion:05}.json")), marker).unwrap();
