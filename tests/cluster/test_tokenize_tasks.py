@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SMALL = """
 import functools, sys
 from albert_fast import _native
-_native.tokenize = functools.partial(_native.tokenize, portion_bytes=20_000)
+_native.tokenize = functools.partial(_native.tokenize, portion_bytes=8_000)
 from albert_fast.__main__ import main
 sys.exit(main())
 """
@@ -158,7 +158,7 @@ def test_python(local_tasks: TokenizeTasks) -> None:
     tokenizer = Tokenizer.from_file(local_tasks.directory / "tokenizer.model")
     place = local_tasks.site.path("out")
     made = [
-        _native.tokenize(local_tasks.tokens, place, tokenizer, num_tasks=3, task_id=number, portion_bytes=20_000)
+        _native.tokenize(local_tasks.tokens, place, tokenizer, num_tasks=3, task_id=number, portion_bytes=8_000)
         for number in range(3)
     ]
     assert [one["is_complete"] for one in made] == [False, False, True]

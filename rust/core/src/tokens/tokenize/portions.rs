@@ -61,11 +61,11 @@ impl Portions {
     /// Whether a run can resume in `portion` at `position`.
     pub fn holds(&self, portion: usize, position: Position) -> bool {
         match self.all.get(portion) {
-            Some(Portion { files, bytes: None }) => files.contains(&position.file),
-            Some(Portion { files, bytes: Some(bytes) }) => {
-                // After the last document of a file, there may be portions of it without documents.
+            Some(Portion { files, bytes }) => {
+                // After the last document of a portion or a file, there may be nothing, or portions without documents.
                 let is_after = position == Position::file_start(files.end);
-                is_after || files.contains(&position.file) && position.offset >= bytes.start
+                let begins = bytes.as_ref().is_none_or(|bytes| position.offset >= bytes.start);
+                is_after || files.contains(&position.file) && begins
             }
             None => portion == self.len() && self.all.last().is_none_or(|last| position.file == last.files.end),
         }
