@@ -366,12 +366,11 @@ impl PartWriter {
     fn finish(mut self) -> Result<Closed> {
         let (bytes, xxh3_128) = self.try_finish().map_err(|e| self.error(e))?;
         let file = self.ids.get_mut();
-        let version = match &self.temporary {
-            Some(temporary) => atomic::publish(file, temporary, &self.path).map(|()| None),
-            None => {
-                file.rewind().map_err(|error| Error::io("cannot read", &self.path, error))?;
-                atomic::send(file, &self.path, &self.path)
-            }
+        let version = if let Some(temporary) = &self.temporary {
+            atomic::publish(file, temporary, &self.path).map(|()| None)
+        } else {
+            file.rewind().map_err(|error| Error::io("cannot read", &self.path, error))?;
+            atomic::send(file, &self.path, &self.path)
         }?;
         self.temporary = None;
         let file = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

@@ -253,16 +253,15 @@ impl<E: Encode> Input<Work> for PortionReader<'_, E> {
         if self.current >= self.wanted.range.end {
             return Ok(None);
         }
-        let (block, mut from) = match self.raw.take() {
-            Some(raw) => raw,
-            None => {
-                let mut block = std::mem::take(&mut self.spare);
-                if !self.reader.next_block(&mut block)? {
-                    self.finish(work, Position::file_start(self.wanted.portions.all[self.current].files.end));
-                    return Ok(Some(0));
-                }
-                (block, 0)
+        let (block, mut from) = if let Some(raw) = self.raw.take() {
+            raw
+        } else {
+            let mut block = std::mem::take(&mut self.spare);
+            if !self.reader.next_block(&mut block)? {
+                self.finish(work, Position::file_start(self.wanted.portions.all[self.current].files.end));
+                return Ok(Some(0));
             }
+            (block, 0)
         };
         if self.seek != Seek::Nothing {
             match self.sought(&block, from) {

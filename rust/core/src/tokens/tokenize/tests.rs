@@ -156,7 +156,7 @@ proptest! {
             TokenizeOptions { keep_bom, join_files, part_tokens, portion_bytes, ..TokenizeOptions::default() };
         if expected.is_empty() {
             prop_assert!(matches!(case.run(&options), Err(Error::Input { .. })), "no documents");
-            prop_assert!(directory_files(&case.output).is_empty());
+            prop_assert!(!case.output.exists() || directory_files(&case.output).is_empty());
             return Ok(());
         }
         let (memory, replaced) = read_documents(&case.inputs, &TOY, &options, &mut NoProgress).unwrap();

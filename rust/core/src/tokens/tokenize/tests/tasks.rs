@@ -56,7 +56,7 @@ proptest! {
             .map(|(text, compressed)| if compressed { compress(text.as_bytes()) } else { text.clone().into_bytes() })
             .collect();
         let case = Case::new(&bytes);
-        let options = TokenizeOptions { portion_bytes, part_tokens, ..small() };
+        let options = TokenizeOptions { part_tokens, portion_bytes, ..small() };
         if expected(&files, false, "\u{FEFF}").is_empty() {
             for id in 0..3 {
                 let made = case.task(id, 3, &options);
@@ -97,7 +97,7 @@ proptest! {
             Ok(()) => None,
             other => panic!("{other:?}"),
         };
-        let options = TokenizeOptions { portion_bytes, block_bytes, ..small() };
+        let options = TokenizeOptions { block_bytes, portion_bytes, ..small() };
         let wanted = fault(case.run(&options).map(drop));
         let _ = fs::remove_dir_all(&case.output);
         let found: Vec<_> = (0..5).filter_map(|id| fault(case.task(id, 5, &options).map(drop))).collect();
