@@ -259,9 +259,7 @@ class TestRefusals:
             assert "with --num-tasks, the input must be one token store" in done.error
 
     def test_directories_of_something_else(self, command: Command, tmp_path: Path) -> None:
-        nothing = (
-            f"{tmp_path / 'no'}: there are no records and no token store here, complete or not"
-        )
+        nothing = f"{tmp_path / 'no'}: there are no records and no token store here, complete or not"
         done = command("finish", tmp_path / "no")
         assert done.code == 1
         assert done.error.startswith(nothing)
