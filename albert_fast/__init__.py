@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from albert_fast._native import Tokenizer, TokenStore, __version__, preprocess, tokenize
     from albert_fast.batches import Batch, BatchSource, InstanceStream, RecordReader
     from albert_fast.errors import AlbertFastError
+    from albert_fast.finishing import finish
     from albert_fast.inspection import inspect_records
     from albert_fast.masking import Masker
     from albert_fast.prepare import prepare_text
-    from albert_fast.records import finish, make_records
+    from albert_fast.records import make_records
     from albert_fast.tokenizers.make import train_tokenizer
 
 __all__ = [
@@ -45,7 +46,7 @@ _HOMES = {
     **dict.fromkeys(("Batch", "BatchSource", "InstanceStream", "RecordReader"), "albert_fast.batches"),
     "AlbertFastError": "albert_fast.errors",
     "Masker": "albert_fast.masking",
-    "finish": "albert_fast.records",
+    "finish": "albert_fast.finishing",
     "inspect_records": "albert_fast.inspection",
     "make_records": "albert_fast.records",
     "prepare_text": "albert_fast.prepare",

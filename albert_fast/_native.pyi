@@ -888,6 +888,9 @@ def tokenize(
     on_bad_utf8: str = "error",
     format: str = "auto",
     overwrite: bool = False,
+    num_tasks: int | None = None,
+    task_id: int | None = None,
+    portion_bytes: int | None = None,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Tokenizes a corpus into a token store. An interrupted call resumes when it is repeated with the same arguments.
@@ -896,10 +899,18 @@ def tokenize(
     have one sentence per line and a blank line between documents. Files that `output_dir` already contains stay, and
     the store's files are written next to them.
 
+    With `num_tasks` and `task_id`, the call tokenizes a share of the corpus. Other calls tokenize the rest, on this
+    machine or others. The last one completes the store; so does `finish`. The input is divided into portions of about
+    `portion_bytes` bytes on disk (None: 256 MiB), at whose ends parts of the store end too. It is meant for tests.
+
     `progress` is called now and then with stage, unit, done and total (0 if unknown).
 
     Returns:
-        The contents of the store, and `"warnings"`.
+        What the store holds (`"files"`, `"documents"`, `"sentences"`, `"tokens"`, `"parts"`, `"bytes"`, `"replaced"`),
+        `"already_complete"`, `"resumed_parts"` and `"warnings"`. A task returns `"is_complete"` too, which says whether
+        all tasks have ended. Until they have, the counts are those of the task. And there is `"task"`: the numbers of
+        its portions, `"first"` and (exclusive) `"end"`; how many there are in all, `"total"` and `"complete"`;
+        `"round"` and `"rounds"`, which are 1.
 
     Raises:
         AlbertFastError: an input cannot be read; text is not UTF-8 (unless `on_bad_utf8="replace"`); the directory
@@ -946,13 +957,14 @@ def make_records(
     """
 
 def finish(directory: str | os.PathLike[str], *, num_tasks: int | None = None) -> dict[str, Any]:
-    """Completes the records that the tasks of `make_records` have written to a directory.
+    """Completes the records or the token store that tasks have written to a directory.
 
     Returns:
-        The content of `dataset.json`, and `"already_complete"`.
+        The content of `dataset.json` or `meta.json`, `"kind"` (`"records"` or `"token store"`), and
+        `"already_complete"`.
 
     Raises:
-        AlbertFastError: shards are missing; the directory holds something else.
+        AlbertFastError: shards or portions are missing; the directory holds something else.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
 

@@ -1,4 +1,4 @@
-"""`make_records` and `finish`: the commands of these names as functions."""
+"""`make_records`: the command of this name as a function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from albert_fast.errors import option_error
 from albert_fast.options import (
     CacheOptions,
     CorpusFormat,
-    Finish,
     MakeRecords,
     MaskRules,
     RecordsOptions,
@@ -121,27 +120,11 @@ def make_records(  # noqa: D417 - the options describe themselves
     if not isinstance(tokenizer, Tokenizer):
         raise option_error("tokenizer", "an albert_fast.Tokenizer", tokenizer)
     chosen = MakeRecords.pick({**given, "inputs": _paths(inputs), "tokenizer": None})
-    return _records(chosen.output_dir, make(chosen, tokenizer, progress))
+    return records_of(chosen.output_dir, make(chosen, tokenizer, progress))
 
 
-def finish(directory: PathLike, num_tasks: int | None = None) -> Records:
-    """Completes the records that the tasks of `make_records` have written.
-
-    The last task does so by itself. Call this if it was killed in between, and to find out whether anything is missing.
-
-    Args:
-        directory: the `output_dir` of the tasks.
-        num_tasks: the number of tasks. If shards are missing, the error then says which tasks to run again.
-
-    Raises:
-        AlbertFastError: shards are missing; the directory holds something else.
-        KeyboardInterrupt: Ctrl-C was pressed.
-    """
-    chosen = Finish(directory=directory, num_tasks=num_tasks)  # type: ignore[arg-type]
-    return _records(chosen.directory, _native.finish(chosen.directory, num_tasks=chosen.num_tasks))
-
-
-def _records(directory: Path, made: dict[str, Any]) -> Records:
+def records_of(directory: Path, made: dict[str, Any]) -> Records:
+    """Returns what `_native.make_records` has returned."""
     task = made.pop("task", None)
     shards = task["shards"] if task and "shards" not in made else made.get("shards", [])
     return Records(

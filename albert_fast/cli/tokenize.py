@@ -4,12 +4,15 @@ from typing import Any
 
 from albert_fast import Tokenizer, _native
 from albert_fast.cli.build import command
-from albert_fast.cli.common import check_output_dir, info, interruptible, warn, warn_of_replaced, write_config
+from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
 from albert_fast.cli.progress import Progress
+from albert_fast.cli.tasks import report_task
 from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import check_inputs, open_tokenizer
+from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import Tokenize
+from albert_fast.tasks import of_task
 from albert_fast.text import number
 
 
@@ -20,6 +23,8 @@ def tokenize(options: Tokenize, given: frozenset[str]) -> None:
         albert-fast tokenize corpus/*.txt.gz --tokenizer tokenizer --output-dir store
 
     If it is interrupted, run the same command again to resume.
+
+    With --num-tasks and --task-id, the command tokenizes a share of the corpus. Others tokenize the rest.
     """
     check_output_dir(options.output_dir)
     if options.tokenizer is None and options.vocab_file is None:
@@ -31,7 +36,8 @@ def tokenize(options: Tokenize, given: frozenset[str]) -> None:
         keep_accents=options.keep_accents,
     )
     run(options, opened)
-    warn_of_changes_for(options.inputs, opened, given)
+    if not options.task_id:  # one warning is enough
+        warn_of_changes_for(options.inputs, opened, given)
 
 
 def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
@@ -50,20 +56,29 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
             on_bad_utf8=options.on_bad_utf8,
             format=options.input_format,
             overwrite=options.overwrite,
+            num_tasks=options.num_tasks,
+            task_id=options.task_id,
             progress=progress,
         )
-    write_config(
+    path, content = config_file(
         options.output_dir,
         "tokenize",
         options,
         resolved={"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents},
     )
+    # All tasks write the same.
+    (write_apart if "task" in result else write_atomic)(path, content)
     for message in result.get("warnings", []):
         warn(message)
     warn_of_replaced(result)
+    if "task" in result:
+        report_task(of_task(result["task"]), options, "portion")
+        if not result["is_complete"]:
+            return result
     counts = ", ".join(number(result[f"{what}s"], what) for what in ("document", "sentence", "token"))
     if result["already_complete"]:
-        info(f"{options.output_dir}: this store is already complete, with {counts} (--overwrite starts over)")
+        again = "" if "task" in result else " (--overwrite starts over)"
+        info(f"{options.output_dir}: this store is already complete, with {counts}{again}")
     else:
         info(f"wrote {options.output_dir}: {counts}")
     return result

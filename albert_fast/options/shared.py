@@ -216,7 +216,7 @@ class Finish(ConfigFile):
     directory: Path = option(REQUIRED, "The --output-dir of the tasks.", INPUT, metavar="DIR", argument=True)
     num_tasks: int | None = option(
         None,
-        "Number of tasks. If shards are missing, the error then names the tasks to run again.",
+        "Number of tasks. If their output is not complete, the error then names the tasks to run again.",
         TASKS,
         low=1,
         high=100_000,

@@ -18,6 +18,7 @@ from albert_fast.options.shared import (
     CorpusInputs,
     OutputDir,
     Overwrite,
+    TaskOptions,
     TextRules,
     Threads,
     TokenizerChoice,
@@ -203,5 +204,5 @@ class TokenizeOptions(Overwrite, Threads, CorpusFormat):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tokenize(ConfigFile, OutputDir, TokenizeOptions, TextRules, TokenizerChoice, CorpusInputs):
+class Tokenize(ConfigFile, TaskOptions, OutputDir, TokenizeOptions, TextRules, TokenizerChoice, CorpusInputs):
     """`tokenize`."""

@@ -15,7 +15,7 @@ use albert_fast_core::instances::options::{InstanceOptions, RngKind, Shuffle};
 use albert_fast_core::instances::plan::{Plan, Scratch};
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
-use albert_fast_core::records::finish::finish as finish_tasks;
+use albert_fast_core::records::finish::{Finished, finish as finish_tasks};
 use albert_fast_core::records::make::{Made, MakeOptions, TaskMade, make_records as make, make_records_task};
 use albert_fast_core::records::tfrecord::RecordReader;
 use albert_fast_core::records::write::{Compression, RecordsOptions};
@@ -23,7 +23,7 @@ use albert_fast_core::tasks::Share;
 use albert_fast_core::tokens::documents::{MemoryDocuments, UNKNOWN_JOINS};
 use albert_fast_core::tokens::line_encoder::LineEncoder;
 use albert_fast_core::tokens::store::TokenStore;
-use albert_fast_core::tokens::tokenize::{TokenizeOptions, tokenize as tokenize_text};
+use albert_fast_core::tokens::tokenize::{PORTION_BYTES, TokenizeOptions, tokenize as tokenize_text, tokenize_task};
 use albert_fast_core::tokens::vocab::Vocab;
 use albert_fast_core::{Error, NoProgress, Progress, Result};
 use numpy::IntoPyArray;
@@ -85,7 +85,8 @@ pub enum Inputs {
 /// if an input cannot be read, text is not UTF-8 (unless on_bad_utf8="replace"), the directory contains another store
 /// (unless overwrite), or the disk is full. Raises KeyboardInterrupt.
 #[pyfunction]
-#[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", format="auto", overwrite=false, progress=None))]
+#[pyo3(signature = (inputs, output_dir, tokenizer, *, num_threads=None, on_bad_utf8="error", format="auto",
+                    overwrite=false, num_tasks=None, task_id=None, portion_bytes=None, progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn tokenize(
     py: Python<'_>,
@@ -96,22 +97,35 @@ pub fn tokenize(
     on_bad_utf8: &str,
     format: &str,
     overwrite: bool,
+    num_tasks: Option<u64>,
+    task_id: Option<u64>,
+    portion_bytes: Option<u64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
+    let share = Share::of(num_tasks, task_id).map_err(to_python)?;
     let options = TokenizeOptions {
         overwrite,
         on_bad_utf8: self::on_bad_utf8(on_bad_utf8)?,
         any_text: any_text(format)?,
+        portion_bytes: portion_bytes.unwrap_or(PORTION_BYTES),
         ..TokenizeOptions::default()
     };
     let inputs = names(inputs);
     let tokenizer = tokenizer.inner.clone();
-    let summary = run(py, num_threads, progress, |progress| {
+    let (summary, task) = run(py, num_threads, progress, |progress| {
         let encoder = LineEncoder { tokenizer: &tokenizer, reference: false };
-        tokenize_text(&inputs, &encoder, &output_dir, &options, progress)
+        let Some(share) = share else {
+            return Ok((tokenize_text(&inputs, &encoder, &output_dir, &options, progress)?, None));
+        };
+        let made = tokenize_task(&inputs, &encoder, &output_dir, &options, share, progress)?;
+        Ok((made.tokenized, Some((made.state, made.is_complete))))
     })?;
-    let result = to_python_object(py, &summary)?.into_bound(py).cast_into::<PyDict>()?;
+    let result = dictionary(py, &summary)?;
     result.set_item("warnings", summary.notes)?;
+    if let Some((state, is_complete)) = task {
+        result.set_item("task", self::task(py, &state)?)?;
+        result.set_item("is_complete", is_complete)?;
+    }
     Ok(result.into_any().unbind())
 }
 
@@ -223,13 +237,17 @@ fn records_of_task<'py>(py: Python<'py>, made: &TaskMade) -> PyResult<Bound<'py,
     Ok(result)
 }
 
-/// Completes the records that tasks have written to a directory, without the GIL. See _native.pyi.
+/// Completes the records or the token store that tasks have written to a directory, without the GIL. See _native.pyi.
 #[pyfunction]
 #[pyo3(signature = (directory, *, num_tasks=None))]
 pub fn finish(py: Python<'_>, directory: PathBuf, num_tasks: Option<u64>) -> PyResult<Py<PyAny>> {
     let finished = run(py, None, None, move |_| finish_tasks(&directory, num_tasks))?;
-    let result = dictionary(py, &finished.dataset)?;
-    result.set_item("already_complete", finished.already_complete)?;
+    let (result, kind, already_complete) = match &finished {
+        Finished::Records(it) => (dictionary(py, &it.dataset)?, "records", it.already_complete),
+        Finished::Store(it) => (dictionary(py, &it.meta)?, "token store", it.already_complete),
+    };
+    result.set_item("kind", kind)?;
+    result.set_item("already_complete", already_complete)?;
     Ok(result.into_any().unbind())
 }
 

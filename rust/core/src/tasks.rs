@@ -101,6 +101,37 @@ pub(crate) fn ranges(numbers: &[u64]) -> Vec<String> {
     .collect()
 }
 
+/// The most ranges of numbers that a message lists.
+const LISTED: usize = 100;
+
+/// Returns the subject of a sentence about some of `count` things, with its verb: "shards 3, 7-9 of 64 are".
+pub(crate) fn list(thing: &str, numbers: &[u64], count: u64) -> String {
+    let (s, verb) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };
+    let mut listed = ranges(numbers);
+    let more = listed.len().saturating_sub(LISTED);
+    listed.truncate(LISTED);
+    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
+    format!("{thing}{s} {}{more} of {count} {verb}", listed.join(", "))
+}
+
+/// Says which of `count` things are missing, and which of `num_tasks` tasks to run again.
+pub(crate) fn missing(thing: &str, numbers: &[u64], count: u64, num_tasks: Option<u64>) -> String {
+    let missing = list(thing, numbers, count);
+    let Some(num_tasks) = num_tasks else {
+        return format!(
+            "{missing} missing; run the tasks that did not end well again (num_tasks=N names them, where N is their \
+             number)"
+        );
+    };
+    let tasks = ranges(&tasks_of(numbers, count, num_tasks));
+    let noun = if tasks.len() == 1 && !tasks[0].contains('-') { "task" } else { "tasks" };
+    format!(
+        "{missing} missing; run {noun} {} of {num_tasks} again (Slurm: --array={})",
+        tasks.join(", "),
+        tasks.join(",")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

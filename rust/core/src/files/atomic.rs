@@ -9,7 +9,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -60,9 +60,7 @@ impl AtomicFile {
         if is_remote(&path) {
             return Self::create(path);
         }
-        let (file, temporary) = unique(&path)
-            .and_then(|file| file.keep().map_err(|error| error.error))
-            .map_err(|source| Error::io("cannot write", &path, source))?;
+        let (file, temporary) = create_unique(&path)?;
         Ok(Self { path, temporary, file: Some(Open::Local(file)) })
     }
 
@@ -131,29 +129,19 @@ pub(crate) fn publish(file: &File, temporary: &Path, path: &Path) -> Result<()> 
     sync_directory_of(path)
 }
 
-/// Gives the local file `from` the name `path`, which may be remote, and removes it from its old place.
-pub(crate) fn move_to(file: &mut File, from: &Path, path: &Path) -> Result<()> {
-    if !is_remote(path) {
-        return publish(file, from, path);
-    }
-    file.rewind().map_err(|source| Error::io("cannot read", from, source))?;
-    send(file, from, path)?;
-    discard(from);
-    Ok(())
-}
-
 /// Copies the local file `from` to `path`, which may be remote, completely or not at all.
 pub(crate) fn copy(from: &Path, path: &Path) -> Result<()> {
     let mut file = File::open(from).map_err(|source| Error::io("cannot read", from, source))?;
-    send(&mut file, from, path)
+    send(&mut file, from, path).map(drop)
 }
 
-fn send(file: &mut File, from: &Path, path: &Path) -> Result<()> {
+/// Copies what `file`, which is at `from`, has from its position on. Returns the version (`ETag`) of a remote object.
+pub(crate) fn send(file: &mut File, from: &Path, path: &Path) -> Result<Option<String>> {
     let mut to = AtomicFile::create(path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).map_err(|source| Error::io("cannot read", from, source))? {
-            0 => return to.commit().map(drop),
+            0 => return to.commit(),
             n => to.write(&buffer[..n])?,
         }
     }
@@ -338,6 +326,13 @@ fn temporary_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Creates a temporary for the local `path` that has a unique name, and can be read too. Returns it and its name.
+pub(crate) fn create_unique(path: &Path) -> Result<(File, PathBuf)> {
+    unique(path)
+        .and_then(|file| file.keep().map_err(|error| error.error))
+        .map_err(|source| Error::io("cannot write", path, source))
+}
+
 /// Creates a temporary for `path` that has a unique name. It is removed when it is dropped.
 fn unique(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut prefix = OsString::from(".");
@@ -351,7 +346,7 @@ fn unique(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(directory_of(path))
 }
 
-fn discard(temporary: &Path) {
+pub(crate) fn discard(temporary: &Path) {
     // The error that led here is the one worth reporting. The next run removes a leftover.
     let _ = std::fs::remove_file(temporary);
 }

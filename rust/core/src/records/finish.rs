@@ -2,23 +2,30 @@
 
 use std::path::Path;
 
-use super::write::{self, Finished};
-use crate::files::marks::is_token_store;
+use super::write;
+use crate::tokens::tokenize;
 use crate::{Error, Result};
 
-/// Completes the output of tasks in `directory`: see [`write::finish`].
+/// What [`finish`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finished {
+    /// Records.
+    Records(write::Finished),
+    /// A token store.
+    Store(tokenize::Finished),
+}
+
+/// Completes the output of tasks in `directory`: see [`write::finish`] and [`tokenize::finish`].
 ///
 /// # Errors
-/// Those of [`write::finish`]; [`Error::Input`] if the directory holds something else.
+/// Those of both; [`Error::Input`] if the directory holds something else.
 pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Finished> {
     if let Some(finished) = write::finish(directory, num_tasks)? {
-        return Ok(finished);
+        return Ok(Finished::Records(finished));
     }
-    let reason = if is_token_store(directory)? {
-        "this is a token store, which tokenize completes by itself; if it is not complete, run the same tokenize command \
-         again"
-    } else {
-        "there are no records here, complete or not; pass the `output_dir` of make-records"
-    };
+    if let Some(finished) = tokenize::finish(directory, num_tasks)? {
+        return Ok(Finished::Store(finished));
+    }
+    let reason = "there are no records and no token store here, complete or not; pass the `output_dir` of tasks";
     Err(Error::input_at(directory, reason))
 }

@@ -28,12 +28,15 @@ impl Encode for LineEncoder<'_> {
     }
 
     fn encode_line(&self, state: &mut State, line: &str, out: &mut Vec<u32>) -> bool {
-        let blank =
-            if self.reference { self.tokenizer.is_blank(state, line) } else { line.chars().all(is_python_space) };
+        let blank = self.is_blank(state, line);
         if !blank {
             self.tokenizer.encode(state, line, out);
         }
         !blank
+    }
+
+    fn is_blank(&self, state: &mut State, line: &str) -> bool {
+        if self.reference { self.tokenizer.is_blank(state, line) } else { line.chars().all(is_python_space) }
     }
 
     fn vocab_size(&self) -> u32 {

@@ -93,9 +93,25 @@ pub struct PartMeta {
     pub xxh3_128: String,
 }
 
-/// Returns the name of part `index`: `part-00000.tokens`.
-pub fn part_name(index: usize) -> String {
-    format!("part-{index:05}.tokens")
+/// Returns the name of part `index` of a portion of the input (see [`crate::files::portions`]): `part-00012.tokens`,
+/// `part-00012-001.tokens`, and so on.
+pub fn part_name(portion: usize, index: usize) -> String {
+    match index {
+        0 => format!("part-{portion:05}.tokens"),
+        _ => format!("part-{portion:05}-{index:03}.tokens"),
+    }
+}
+
+/// Returns the portion whose part has the name `file`, or `None` if a file of this name is no part.
+pub(super) fn portion_of(file: &str) -> Option<usize> {
+    let numbers = file.strip_prefix("part-")?.strip_suffix(".tokens")?;
+    let (portion, index) = numbers.split_once('-').unwrap_or((numbers, "0"));
+    let number = |digits: &str| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+        if is_number { digits.parse::<usize>().ok() } else { None }
+    };
+    number(index)?;
+    number(portion)
 }
 
 /// Returns the bytes per id for a vocabulary: 2 if every id fits.

@@ -1,12 +1,16 @@
 //! Tokenizes a corpus, into a token store (in parallel and resumable) or into memory.
 
+mod finish;
 mod journal;
+mod markers;
+mod portions;
+mod sinks;
+mod task;
 mod wave;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::Path;
@@ -15,8 +19,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, Position, check_all, expand_corpus};
-use super::documents::{Documents, Ids, MemoryDocuments};
+use super::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, check_all, expand_corpus};
+use super::documents::{Documents, MemoryDocuments};
 use super::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
 use crate::error::counted;
 use crate::files::inputs::{InputFile, InputRecord, OnBadUtf8, refuse_output_in_input};
@@ -24,8 +28,16 @@ use crate::files::lock::claim;
 use crate::files::remote::{is_remote, public};
 use crate::files::{atomic, scratch};
 use crate::{Error, Progress, Result};
-use journal::{FinishedPart, Journal};
-use wave::{Sink, Work};
+pub use finish::{Finished, finish};
+pub use portions::PORTION_BYTES;
+pub use task::{TaskSummary, tokenize_task};
+
+use journal::Journal;
+use markers::Begun;
+use portions::{PortionReader, Portions, Wanted};
+use sinks::{MemorySink, StoreSink};
+use task::Task;
+use wave::Blocks;
 
 /// A tokenizer as the pipeline needs it.
 pub trait Encode: Sync {
@@ -38,6 +50,11 @@ pub trait Encode: Sync {
     /// Appends the ids of one line, given without its newline, to `out`. Returns `false` if the line is blank, that is,
     /// if it ends a document.
     fn encode_line(&self, state: &mut Self::State, line: &str, out: &mut Vec<u32>) -> bool;
+
+    /// Whether a line is blank. It must agree with [`Encode::encode_line`].
+    fn is_blank(&self, state: &mut Self::State, line: &str) -> bool {
+        !self.encode_line(state, line, &mut Vec::new())
+    }
 
     /// Returns the number of pieces in the vocabulary. Every id is below it (apart from
     /// [`crate::tokens::documents::UNKNOWN_JOINS`]).
@@ -76,6 +93,9 @@ pub struct TokenizeOptions {
     pub block_bytes: usize,
     /// Number of tokens after which a part ends at the next end of a document.
     pub part_tokens: u64,
+    /// Bytes on disk of a portion of the input. A part also ends at the end of a portion, so that tasks on many machines
+    /// make the same parts as one machine.
+    pub portion_bytes: u64,
     /// Number of threads; 0 for those of the current rayon pool.
     pub threads: usize,
 }
@@ -91,6 +111,7 @@ impl Default for TokenizeOptions {
             max_line: MAX_LINE,
             block_bytes: BLOCK_BYTES,
             part_tokens: store::PART_TOKENS,
+            portion_bytes: PORTION_BYTES,
             threads: 0,
         }
     }
@@ -104,6 +125,7 @@ impl TokenizeOptions {
             "keep_bom": self.keep_bom,
             "join_files": self.join_files,
             "part_tokens": self.part_tokens,
+            "portion_bytes": self.portion_bytes,
         })
     }
 }
@@ -163,65 +185,54 @@ fn tokenize_from<E: Encode>(
     options: &TokenizeOptions,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let Corpus { files, mut notes } = expand_corpus(inputs)?;
-    refuse_output_in_input(inputs, output)?;
-    refuse_own_output(&files, output)?;
+    let job = Job::new(inputs, encoder, output, options)?;
     if !options.any_text {
         // An input that is not a corpus must be refused before anything is removed, and before hours are spent on other
         // files.
-        check_all(&files)?;
+        check_all(&job.files)?;
     }
-    let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
-    let info = TokenizerInfo {
-        digest: encoder.digest().into(),
-        description: encoder.description(),
-        vocab_size: encoder.vocab_size(),
-        file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
-    };
-    let mut journal = Journal::new(output, &info, options.settings(), records);
     if is_remote(output) {
         atomic::create_directory(output)?;
     }
     let _lock = claim(output)?;
     if options.overwrite {
-        journal.remove()?;
+        job.journal.remove()?;
     }
     if TokenStore::is_store(output) {
-        let meta =
-            if is_remote(output) { TokenStore::read_meta(output)? } else { TokenStore::open(output)?.meta().clone() };
-        journal.check_complete(output, &meta)?;
-        journal.remove_file()?;
-        return Ok(Summary { already_complete: true, notes, ..summary(&meta, files.len()) });
+        let meta = finish::complete_store(output)?;
+        job.journal.check(output, &meta, true)?;
+        job.journal.remove_file()?;
+        return Ok(Summary { already_complete: true, notes: job.notes, ..summary(&meta, job.files.len()) });
     }
-    notes.extend(journal.resume(output, &files, info.vocab_size)?);
-    let resumed_parts = journal.parts.len() as u64;
-    let position = journal.position();
-    let mut sink = StoreSink {
-        writer: StoreWriter::new(
-            output,
-            info,
-            options.part_tokens,
-            journal.parts.iter().map(|p| p.part.clone()).collect(),
-        )?,
-        replaced: journal.replaced(),
-        journal,
-        ends: VecDeque::new(),
-    };
-    if sink.journal.parts.is_empty() {
-        sink.journal.begin()?;
+    if let Some(Begun::Tasks(_)) = markers::begun(output)? {
+        // What is left is then one task.
+        let task = Task { job: &job, encoder, output, options, range: 0..job.portions.len() as u64 };
+        return task.run(progress).map(|it| it.tokenized);
     }
+    let Job { files, mut notes, portions, info, mut journal } = job;
+    notes.extend(journal.resume(output, &files, &portions, info.vocab_size)?);
+    let (portion, position, replaced) = journal.place();
+    let known: Vec<_> = journal.parts.iter().map(|it| it.part.clone()).collect();
+    let resumed_parts = known.len() as u64;
+    if known.is_empty() {
+        journal.begin()?;
+    }
+    let writer = StoreWriter::new(output, info, options.part_tokens, known)?;
+    let mut sink = StoreSink::new(writer, journal, portion, replaced);
 
     let resumable = files.iter().all(InputFile::is_seekable);
-    let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
-        .with_stdin(stdin)
-        .stopping(progress.stop())
-        .taking(options.any_text)
-        .starting_at(position);
-    if let Err(error) = wave::run(reader, encoder, options, &mut sink, progress) {
-        // The error that ended the run is the one worth reporting.
-        let _ = sink.settle();
+    let reader = block_reader(&files, options, progress).with_stdin(stdin);
+    let all = 0..portions.len();
+    let range = portion..all.end;
+    let block_bytes = options.block_bytes;
+    let wanted = Wanted { portions: &portions, range, position: Some(position), progress: all, block_bytes };
+    let mut reader = PortionReader::new(reader, encoder, wanted);
+    let result = wave::run(&mut reader, &files, encoder, options, &mut sink, progress);
+    // The error that ended the run is the one worth reporting.
+    let settled = sink.settle();
+    if let Err(error) = result {
         let done = sink.writer.parts().len();
-        let StoreSink { writer, journal, .. } = sink;
+        let StoreSink { writer, notes: journal, .. } = sink;
         drop(writer);
         return Err(match error {
             Error::Interrupted(_) if resumable => {
@@ -240,11 +251,8 @@ fn tokenize_from<E: Encode>(
             }
         });
     }
-
-    sink.writer.end_document()?;
-    sink.close_part(Position::file_start(files.len()), sink.replaced)?;
-    sink.settle()?;
-    let StoreSink { writer, journal, replaced, .. } = sink;
+    settled?;
+    let StoreSink { writer, notes: journal, replaced, .. } = sink;
     if writer.parts().is_empty() {
         journal.remove()?;
         return Err(no_documents(&files));
@@ -253,6 +261,47 @@ fn tokenize_from<E: Encode>(
     journal.remove_file()?;
     scratch::tidy(output);
     Ok(Summary { resumed_parts, notes, ..summary(&meta, files.len()) })
+}
+
+/// What is to be done, as far as it follows from the input and the options.
+struct Job {
+    files: Vec<InputFile>,
+    /// Notes for the user.
+    notes: Vec<String>,
+    portions: Portions,
+    info: TokenizerInfo,
+    /// The journal of a command that has done nothing yet.
+    journal: Journal,
+}
+
+impl Job {
+    fn new<E: Encode>(
+        inputs: &[impl AsRef<OsStr>],
+        encoder: &E,
+        output: &Path,
+        options: &TokenizeOptions,
+    ) -> Result<Self> {
+        let Corpus { files, notes } = expand_corpus(inputs)?;
+        refuse_output_in_input(inputs, output)?;
+        refuse_own_output(&files, output)?;
+        let records: Vec<InputRecord> = files.par_iter().map(InputFile::record).collect::<Result<_>>()?;
+        let info = TokenizerInfo {
+            digest: encoder.digest().into(),
+            description: encoder.description(),
+            vocab_size: encoder.vocab_size(),
+            file: encoder.file().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())),
+        };
+        let portions = Portions::of(&files, options.portion_bytes, options.join_files)?;
+        let journal = Journal::new(output, &info, options.settings(), records);
+        Ok(Self { files, notes, portions, info, journal })
+    }
+}
+
+/// Returns a reader of `files`.
+fn block_reader(files: &[InputFile], options: &TokenizeOptions, progress: &dyn Progress) -> BlockReader {
+    BlockReader::new(files.to_vec(), options.block_bytes, options.max_line, options.keep_bom)
+        .stopping(progress.stop())
+        .taking(options.any_text)
 }
 
 /// Tokenizes `inputs` into memory, with ids as the encoder returns them,
@@ -268,11 +317,9 @@ pub fn read_documents<E: Encode>(
     progress: &mut dyn Progress,
 ) -> Result<(MemoryDocuments, u64)> {
     let files = expand_corpus(inputs)?.files;
-    let reader = BlockReader::new(files.clone(), options.block_bytes, options.max_line, options.keep_bom)
-        .stopping(progress.stop())
-        .taking(options.any_text);
+    let mut blocks = Blocks { reader: block_reader(&files, options, progress), block_bytes: options.block_bytes };
     let mut sink = MemorySink::default();
-    wave::run(reader, encoder, options, &mut sink, progress)?;
+    wave::run(&mut blocks, &files, encoder, options, &mut sink, progress)?;
     sink.documents.end_document();
     if sink.documents.num_documents() == 0 {
         return Err(no_documents(&files));
@@ -322,94 +369,4 @@ fn refuse_own_output(files: &[InputFile], output: &Path) -> Result<()> {
             format!("this output directory contains the input {}; pass another directory", file.path.display());
         Err(Error::conflict_at("output_dir", output, reason))
     })
-}
-
-/// Puts encoded blocks into a store, and what is needed to resume into the journal.
-struct StoreSink {
-    writer: StoreWriter,
-    journal: Journal,
-    replaced: u64,
-    /// Where the parts end that are closed and not in the journal.
-    ends: VecDeque<(Position, u64)>,
-}
-
-impl StoreSink {
-    fn close_part(&mut self, next: Position, replaced: u64) -> Result<()> {
-        if self.writer.close_part()? {
-            self.ends.push_back((next, replaced));
-        }
-        self.note_parts()
-    }
-
-    /// Waits until all closed parts are at their place, and notes them in the journal.
-    fn settle(&mut self) -> Result<()> {
-        let settled = self.writer.settle();
-        self.note_parts()?;
-        settled
-    }
-
-    fn note_parts(&mut self) -> Result<()> {
-        let noted = self.journal.parts.len();
-        for part in &self.writer.parts()[noted..] {
-            if let Some((next, replaced)) = self.ends.pop_front() {
-                self.journal.parts.push(FinishedPart { part: part.clone(), next, replaced });
-            }
-        }
-        if self.journal.parts.len() > noted { self.journal.save() } else { Ok(()) }
-    }
-}
-
-impl Sink for StoreSink {
-    const KEEPS_MARKS: bool = false;
-
-    fn write(&mut self, work: &Work) -> Result<()> {
-        let out = &work.encoded;
-        let mut sentence = 0;
-        let mut push = |writer: &mut StoreWriter, upto: usize| {
-            let ends = &out.sentence_ends[sentence..upto];
-            let first = if sentence == 0 { 0 } else { out.sentence_ends[sentence - 1] };
-            sentence = upto;
-            writer.push_sentences(out.ids.tail(first as usize), first, ends)
-        };
-        for end in &out.document_ends {
-            push(&mut self.writer, end.sentences as usize)?;
-            if self.writer.end_document()?
-                && let Some(next) = work.block.position(end.byte as usize)
-            {
-                self.close_part(next, self.replaced + u64::from(end.replaced))?;
-            }
-        }
-        push(&mut self.writer, out.sentence_ends.len())?;
-        self.replaced += u64::from(out.replaced);
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct MemorySink {
-    documents: MemoryDocuments,
-    replaced: u64,
-}
-
-impl Sink for MemorySink {
-    const KEEPS_MARKS: bool = true;
-
-    fn write(&mut self, work: &Work) -> Result<()> {
-        let out = &work.encoded;
-        let Ids::U32(ids) = out.ids.tail(0) else { return Ok(()) };
-        let mut start = 0;
-        let mut document_ends = out.document_ends.iter().peekable();
-        for (i, &end) in out.sentence_ends.iter().enumerate() {
-            while document_ends.next_if(|e| e.sentences as usize <= i).is_some() {
-                self.documents.end_document();
-            }
-            self.documents.push_segment(&ids[start..end as usize]);
-            start = end as usize;
-        }
-        if document_ends.next().is_some() {
-            self.documents.end_document();
-        }
-        self.replaced += u64::from(out.replaced);
-        Ok(())
-    }
 }

@@ -8,11 +8,8 @@ use super::journal::{Notes, foreign_shard, publish, tidy};
 use super::{Origin, markers, no_instances};
 use crate::error::counted;
 use crate::files::lock::lock;
-use crate::tasks::{Share, ranges, tasks_of};
+use crate::tasks::{Share, list, missing};
 use crate::{Error, Result};
-
-/// The most ranges of shards that a message lists.
-const LISTED: usize = 100;
 
 /// What [`finish`] did.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,9 +49,9 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Option<Finishe
         return Err(Error::data(directory, reason));
     }
     let all = notes.shards(directory, None)?;
-    let missing: Vec<_> = (0..).zip(&all).filter(|(_, shard)| shard.is_none()).map(|(index, _)| index).collect();
-    if !missing.is_empty() {
-        return Err(Error::data(directory, again(&missing, all.len() as u64, num_tasks, notes.dataset.is_some())));
+    let lost: Vec<_> = (0..).zip(&all).filter(|(_, shard)| shard.is_none()).map(|(index, _)| index).collect();
+    if !lost.is_empty() {
+        return Err(Error::data(directory, again(&lost, all.len() as u64, num_tasks, notes.dataset.is_some())));
     }
     if let Some(dataset) = notes.dataset {
         tidy(directory)?;
@@ -85,35 +82,13 @@ pub(super) fn complete(directory: &Path, header: &Header, origin: &Origin, shard
 }
 
 /// Returns what is missing and what to do.
-fn again(missing: &[u64], count: u64, num_tasks: Option<u64>, was_complete: bool) -> String {
-    let missing_shards = list(missing, count);
+fn again(numbers: &[u64], count: u64, num_tasks: Option<u64>, was_complete: bool) -> String {
     if was_complete {
+        let missing = list("shard", numbers, count);
         return format!(
-            "the records were complete, but {missing_shards} missing or changed since; run make-records again without \
+            "the records were complete, but {missing} missing or changed since; run make-records again without \
              `num_tasks` and `task_id` to make them again"
         );
     }
-    let Some(num_tasks) = num_tasks else {
-        return format!(
-            "{missing_shards} missing; run the tasks that did not end well again (num_tasks=N names them, where N is \
-             their number)"
-        );
-    };
-    let tasks = ranges(&tasks_of(missing, count, num_tasks));
-    let noun = if tasks.len() == 1 && !tasks[0].contains('-') { "task" } else { "tasks" };
-    format!(
-        "{missing_shards} missing; run {noun} {} of {num_tasks} again (Slurm: --array={})",
-        tasks.join(", "),
-        tasks.join(",")
-    )
-}
-
-/// Returns the subject of a sentence about some of `count` shards, with its verb: "shards 3, 7-9 of 64 are".
-pub(super) fn list(numbers: &[u64], count: u64) -> String {
-    let (noun, verb) = if numbers.len() == 1 { ("shard", "is") } else { ("shards", "are") };
-    let mut listed = ranges(numbers);
-    let more = listed.len().saturating_sub(LISTED);
-    listed.truncate(LISTED);
-    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
-    format!("{noun} {}{more} of {count} {verb}", listed.join(", "))
+    missing("shard", numbers, count, num_tasks)
 }

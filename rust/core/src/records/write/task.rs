@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::dataset::{Dataset, Shard};
-use super::finish::{complete, list};
+use super::finish::complete;
 use super::header::Header;
 use super::journal::{self, Journal, Notes, find};
 use super::pipeline;
 use super::{Origin, RecordsOptions, ShardSource, markers, resolve};
-use crate::tasks::{Share, TaskState};
+use crate::tasks::{Share, TaskState, list};
 use crate::{Error, Progress, Result};
 
 /// How often a task begins again if others change what it relies on at the same time.
@@ -151,7 +151,7 @@ impl Task<'_> {
         let reason = format!(
             "the records were complete, but {} missing or changed since; run the same command without `num_tasks` and \
              `task_id` to make them again",
-            list(&lost, shards.len() as u64)
+            list("shard", &lost, shards.len() as u64)
         );
         Err(Error::data(self.directory, reason))
     }

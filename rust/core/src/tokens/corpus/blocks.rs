@@ -137,6 +137,21 @@ impl Block {
         self.pieces.clear();
     }
 
+    /// Copies a range of the data, at whose ends lines begin or the block ends, to `other`, which is empty.
+    pub fn copy_to(&self, range: Range<usize>, other: &mut Self) {
+        other.data.extend_from_slice(&self.data[range.clone()]);
+        for piece in self.pieces.iter().filter(|it| it.range.start < range.end && it.range.end > range.start) {
+            let (start, end) = (piece.range.start.max(range.start), piece.range.end.min(range.end));
+            let is_whole = start == piece.range.start;
+            other.pieces.push(Piece {
+                range: start - range.start..end - range.start,
+                start: if is_whole { piece.start } else { piece.position(&self.data, start) },
+                dropped: if is_whole { piece.dropped } else { 0 },
+                last: piece.last && end == piece.range.end,
+            });
+        }
+    }
+
     /// Returns the position in the input of byte `index` of the data, at which a line begins or the block ends.
     pub fn position(&self, index: usize) -> Option<Position> {
         let piece = self.pieces.iter().find(|p| p.range.end >= index)?;

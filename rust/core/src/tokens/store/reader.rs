@@ -31,7 +31,9 @@ const SLICE: usize = if cfg!(test) { 16 } else { 4 << 20 };
 ///
 /// # Parts
 ///
-/// A part, `part-00000.tokens` and so on, holds whole documents. All numbers are little-endian and unsigned.
+/// A part holds whole documents. All numbers are little-endian and unsigned. The names of parts say which portion of the
+/// input they are of ([`part_name`](super::part_name)), but only [`StoreMeta`] has their order: older stores have other
+/// names.
 ///
 /// | bytes | what |
 /// |---|---|

@@ -93,7 +93,7 @@ fn sample(vocab_size: u32) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let corpus = vec![vec![vec![1, 2, 3], vec![4]], vec![vec![5, 6]], vec![vec![7; 50], vec![8; 9], vec![9]]];
     write(directory.path(), &corpus, vocab_size, 6);
-    let part = directory.path().join(part_name(1));
+    let part = directory.path().join(part_name(0, 1));
     assert!(!part.exists() || TokenStore::open(directory.path()).unwrap().num_parts() == 2);
     (directory, part)
 }
@@ -236,7 +236,7 @@ fn ids_that_do_not_fit_are_refused() {
 #[test]
 fn removing_leaves_what_is_not_ours() {
     let (directory, _) = sample(100);
-    for name in ["notes.txt", "part-x.tokens", "part-00000.txt", "part-00003.sentences.tmp"] {
+    for name in ["notes.txt", "part-x.tokens", "part-00000.txt", ".part-00003-001.tokens.aB3dE6.tmp"] {
         fs::write(directory.path().join(name), "").unwrap();
     }
     TokenStore::remove(directory.path()).unwrap();

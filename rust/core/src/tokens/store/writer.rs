@@ -1,7 +1,7 @@
 //! Writes a token store part by part, as tokens arrive.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::files::checksum;
 use super::{
-    FORMAT, HEADER_BYTES, Header, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION, VOCABULARY_FILE,
-    check_endianness, id_bytes, part_name,
+    FORMAT, HEADER_BYTES, Header, JOURNAL_FILE, META_FILE, MODEL_FILE, PartMeta, StoreMeta, TokenStore, VERSION,
+    VOCABULARY_FILE, check_endianness, id_bytes, part_name, portion_of,
 };
 use crate::files::inputs::InputRecord;
 use crate::files::remote::is_remote;
@@ -36,6 +36,45 @@ pub struct TokenizerInfo {
     pub file: Option<(String, Vec<u8>)>,
 }
 
+impl TokenizerInfo {
+    /// Returns the description of a store that has no parts yet.
+    pub(crate) fn describe(&self, inputs: Vec<InputRecord>, settings: Value) -> StoreMeta {
+        StoreMeta {
+            format: FORMAT.into(),
+            version: VERSION,
+            tokenizer_digest: self.digest.clone(),
+            tokenizer: self.description.clone(),
+            tokenizer_file: self.file.as_ref().map(|(name, _)| name.clone()),
+            vocab_size: self.vocab_size,
+            id_bytes: id_bytes(self.vocab_size),
+            documents: 0,
+            sentences: 0,
+            tokens: 0,
+            bytes: 0,
+            replaced: 0,
+            settings,
+            parts: Vec::new(),
+            inputs,
+        }
+    }
+}
+
+impl StoreMeta {
+    /// Returns the description with these parts, which are all.
+    pub(crate) fn with_parts(self, parts: Vec<PartMeta>, replaced: u64) -> Self {
+        let sum = |value: fn(&PartMeta) -> u64| parts.iter().map(value).sum();
+        Self {
+            documents: sum(|p| p.documents),
+            sentences: sum(|p| p.sentences),
+            tokens: sum(|p| p.tokens),
+            bytes: sum(|p| p.bytes),
+            replaced,
+            parts,
+            ..self
+        }
+    }
+}
+
 /// Writes a token store. Ids go to disk as they arrive and ends are spooled, so memory does not grow with a document.
 ///
 /// Without [`StoreWriter::finish`], closed parts remain, and the directory is not a store.
@@ -45,15 +84,22 @@ pub struct StoreWriter {
     tokenizer: TokenizerInfo,
     part_tokens: u64,
     parts: Vec<PartMeta>,
+    /// The versions (`ETag`) of the parts that this has sent to a server, which are the last ones.
+    versions: Vec<Option<String>>,
+    /// The portion of the input that the next part is of, and the number of parts that it has so far.
+    place: (usize, usize),
     /// Where parts are assembled.
     spools: PathBuf,
     open: Option<PartWriter>,
     closing: Closing,
 }
 
+/// A part that is at its place, and the version (`ETag`) of a remote one.
+type Closed = (PartMeta, Option<String>);
+
 /// Threads that send closed parts to a server, in the order of the parts.
 #[derive(Debug, Default)]
-struct Closing(VecDeque<JoinHandle<Result<PartMeta>>>);
+struct Closing(VecDeque<JoinHandle<Result<Closed>>>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -73,15 +119,30 @@ impl StoreWriter {
             tokenizer,
             part_tokens,
             parts,
+            versions: Vec::new(),
+            place: (0, 0),
             spools,
             open: None,
             closing: Closing::default(),
         })
     }
 
+    /// Begins a portion of the input, or resumes it after those of its parts that are there. The parts of a portion are
+    /// named after it. No part may be open.
+    pub fn begin_portion(&mut self, portion: usize) {
+        let own = self.parts.iter().rev().take_while(|part| portion_of(&part.file) == Some(portion));
+        self.place = (portion, own.count());
+    }
+
     /// The closed parts that are at their place.
     pub fn parts(&self) -> &[PartMeta] {
         &self.parts
+    }
+
+    /// Returns the version (`ETag`) of closed part `index`, which this has written, if it is remote.
+    pub(crate) fn version(&self, index: usize) -> Option<&str> {
+        let known = self.parts.len() - self.versions.len();
+        self.versions[index.checked_sub(known)?].as_deref()
     }
 
     /// Adds sentences to the open document. Sentence `i` is `ids[ends[i - 1] - base..ends[i] - base]`, and the first
@@ -96,9 +157,10 @@ impl StoreWriter {
         let part = if let Some(part) = &mut self.open {
             part
         } else {
-            let name = part_name(self.parts.len() + self.closing.0.len());
-            let (path, spool) = (self.directory.join(&name), self.spools.join(name));
-            self.open.insert(PartWriter::create(path, spool, self.tokenizer.vocab_size)?)
+            let (portion, index) = &mut self.place;
+            let path = self.directory.join(part_name(*portion, *index));
+            *index += 1;
+            self.open.insert(PartWriter::create(path, &self.spools, self.tokenizer.vocab_size)?)
         };
         part.push(ids, base, ends)
     }
@@ -119,7 +181,8 @@ impl StoreWriter {
     pub fn close_part(&mut self) -> Result<bool> {
         let Some(part) = self.open.take() else { return Ok(false) };
         if !is_remote(&self.directory) {
-            self.parts.push(part.finish()?);
+            let closed = part.finish()?;
+            self.keep(closed);
             return Ok(true);
         }
         while self.closing.0.len() >= CLOSING || self.closing.0.front().is_some_and(JoinHandle::is_finished) {
@@ -144,8 +207,13 @@ impl StoreWriter {
     fn settle_first(&mut self) -> Result<()> {
         let Some(part) = self.closing.0.pop_front() else { return Ok(()) };
         let part = part.join().map_err(|_| Error::Internal("sending a part of the store panicked".into()))??;
-        self.parts.push(part);
+        self.keep(part);
         Ok(())
+    }
+
+    fn keep(&mut self, (part, version): Closed) {
+        self.parts.push(part);
+        self.versions.push(version);
     }
 
     /// Ends the open document and part and writes the store's description, which makes the directory a store.
@@ -156,24 +224,7 @@ impl StoreWriter {
         if let Some((name, bytes)) = &self.tokenizer.file {
             atomic::write(self.directory.join(name), bytes)?;
         }
-        let sum = |value: fn(&PartMeta) -> u64| self.parts.iter().map(value).sum();
-        let meta = StoreMeta {
-            format: FORMAT.into(),
-            version: VERSION,
-            tokenizer_digest: self.tokenizer.digest,
-            tokenizer: self.tokenizer.description,
-            tokenizer_file: self.tokenizer.file.map(|(name, _)| name),
-            vocab_size: self.tokenizer.vocab_size,
-            id_bytes: id_bytes(self.tokenizer.vocab_size),
-            documents: sum(|p| p.documents),
-            sentences: sum(|p| p.sentences),
-            tokens: sum(|p| p.tokens),
-            bytes: sum(|p| p.bytes),
-            replaced,
-            settings,
-            parts: self.parts,
-            inputs,
-        };
+        let meta = self.tokenizer.describe(inputs, settings).with_parts(self.parts, replaced);
         atomic::write_json_first(self.directory.join(META_FILE), &meta)?;
         Ok(meta)
     }
@@ -201,36 +252,34 @@ impl TokenStore {
         for name in [MODEL_FILE, VOCABULARY_FILE] {
             atomic::remove(&directory.join(name))?;
         }
-        Self::remove_parts(directory, 0)
+        Self::remove_parts(directory, &[])
     }
 
-    /// Removes the parts from number `first` on, and all temporary files of parts.
-    pub(crate) fn remove_parts(directory: &Path, first: usize) -> Result<()> {
-        let is_ours = |name: &str, first: usize| {
-            let Some(rest) = name.strip_prefix("part-") else { return false };
-            let (number, extension) = rest.split_once('.').unwrap_or((rest, ""));
-            let Ok(number) = number.parse::<usize>() else { return false };
-            extension == "tokens" && number >= first || SPOOLS.contains(&extension)
-        };
-        for name in raw::names(directory)?.iter().filter(|name| is_ours(name, first)) {
+    /// Removes all parts except those in `keep`, and what killed commands left of parts.
+    pub(crate) fn remove_parts(directory: &Path, keep: &[&str]) -> Result<()> {
+        let is_other = |name: &str| portion_of(name).is_some() && !keep.contains(&name);
+        for name in raw::names(directory)?.iter().filter(|name| is_other(name)) {
             atomic::remove(&directory.join(name))?;
         }
-        if is_remote(directory) {
-            atomic::remove_stale(directory, |name| is_ours(name, 0) || name == META_FILE)?;
+        Self::remove_temporaries(directory)
+    }
+
+    /// Removes what killed commands have left of the files of a store.
+    pub(crate) fn remove_temporaries(directory: &Path) -> Result<()> {
+        let names = [META_FILE, MODEL_FILE, VOCABULARY_FILE, JOURNAL_FILE];
+        if is_remote(directory) || directory.is_dir() {
+            atomic::remove_stale(directory, |name| portion_of(name).is_some() || names.contains(&name))?;
         }
         Ok(())
     }
 }
 
-/// The extensions of the files from which a part is assembled.
-const SPOOLS: [&str; 3] = ["tokens.tmp", "sentences.tmp", "documents.tmp"];
-
-/// A part being written: its file under a temporary name, and a file for each of the two kinds of ends.
+/// A part being written: its file under a temporary name, and a file without a name for each of the two kinds of ends.
 #[derive(Debug)]
 struct PartWriter {
     path: PathBuf,
-    /// The local path from which the names of the temporary files are made.
-    spool: PathBuf,
+    /// The temporary name of a local part. The ids of a remote one are in a local file without a name.
+    temporary: Option<PathBuf>,
     header: Header,
     /// Number of sentences up to the end of the last document.
     in_documents: u64,
@@ -240,21 +289,30 @@ struct PartWriter {
 }
 
 impl PartWriter {
-    fn create(path: PathBuf, spool: PathBuf, vocab_size: u32) -> Result<Self> {
-        let create = |extension: &str| -> Result<BufWriter<File>> {
-            let path = spool.with_extension(extension);
-            let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
-            Ok(BufWriter::with_capacity(BUFFER, file.map_err(|e| Error::io("cannot write", &path, e))?))
+    fn create(path: PathBuf, spools: &Path, vocab_size: u32) -> Result<Self> {
+        let buffered = |file| BufWriter::with_capacity(BUFFER, file);
+        let spool = || {
+            // Another command that writes to the same bucket may have removed the directory, which looks empty.
+            atomic::create_directory(spools)?;
+            tempfile::tempfile_in(spools).map_err(|error| Error::io("cannot write", &path, error))
         };
-        let [tokens, sentences, documents] = SPOOLS;
+        let (ids, temporary) = if is_remote(&path) {
+            (spool()?, None)
+        } else {
+            let (file, temporary) = atomic::create_unique(&path)?;
+            (file, Some(temporary))
+        };
+        // Another error must remove the temporary too.
+        let ends = spool().and_then(|sentences| Ok((sentences, spool()?)));
+        let (sentence_ends, document_ends) = ends.inspect_err(|_| temporary.as_deref().map_or((), atomic::discard))?;
         let mut part = Self {
-            ids: create(tokens)?,
-            sentence_ends: create(sentences)?,
-            document_ends: create(documents)?,
+            ids: buffered(ids),
+            sentence_ends: buffered(sentence_ends),
+            document_ends: buffered(document_ends),
             header: Header { id_bytes: id_bytes(vocab_size), vocab_size, tokens: 0, sentences: 0, documents: 0 },
             in_documents: 0,
             path,
-            spool,
+            temporary,
         };
         // The counts are known only at the end.
         part.ids.write_all(&[0; HEADER_BYTES as usize]).map_err(|e| part.error(e))?;
@@ -305,12 +363,19 @@ impl PartWriter {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<PartMeta> {
+    fn finish(mut self) -> Result<Closed> {
         let (bytes, xxh3_128) = self.try_finish().map_err(|e| self.error(e))?;
-        atomic::move_to(self.ids.get_mut(), &self.spool.with_extension(SPOOLS[0]), &self.path)?;
+        let file = self.ids.get_mut();
+        let version = if let Some(temporary) = &self.temporary {
+            atomic::publish(file, temporary, &self.path).map(|()| None)
+        } else {
+            file.rewind().map_err(|error| Error::io("cannot read", &self.path, error))?;
+            atomic::send(file, &self.path, &self.path)
+        }?;
+        self.temporary = None;
         let file = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let Header { tokens, sentences, documents, .. } = self.header;
-        Ok(PartMeta { file, documents, sentences, tokens, bytes, xxh3_128 })
+        Ok((PartMeta { file, documents, sentences, tokens, bytes, xxh3_128 }, version))
     }
 
     fn try_finish(&mut self) -> io::Result<(u64, String)> {
@@ -337,9 +402,8 @@ impl PartWriter {
 
 impl Drop for PartWriter {
     fn drop(&mut self) {
-        for extension in SPOOLS {
-            // The next run removes what is left.
-            let _ = fs::remove_file(self.spool.with_extension(extension));
+        if let Some(temporary) = &self.temporary {
+            atomic::discard(temporary);
         }
     }
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::markers;
+use super::portions::Portions;
+use super::sinks::{Finished, Notes, Place};
 use crate::Result;
 use crate::error::counted;
 use crate::files::atomic;
@@ -22,6 +25,8 @@ pub(super) struct FinishedPart {
     pub part: PartMeta,
     /// The position at which the first document of the next part begins.
     pub next: Position,
+    /// The portion that this document is of.
+    pub portion: usize,
     /// Number of invalid UTF-8 sequences replaced up to there.
     pub replaced: u64,
 }
@@ -78,6 +83,7 @@ impl Journal {
     /// Removes the journal and everything else of a store in the directory.
     pub fn remove(&self) -> Result<()> {
         TokenStore::remove(&self.directory)?;
+        markers::remove(&self.directory)?;
         self.remove_file()
     }
 
@@ -86,25 +92,30 @@ impl Journal {
         !is_remote(&self.directory) || !self.is_known
     }
 
-    /// The position at which reading begins.
-    pub fn position(&self) -> Position {
-        self.parts.last().map_or(Position::file_start(0), |p| p.next)
+    /// The portion in which reading begins, the position, and the number of invalid UTF-8 sequences replaced before it.
+    pub fn place(&self) -> (usize, Position, u64) {
+        self.parts.last().map_or((0, Position::file_start(0), 0), |it| (it.portion, it.next, it.replaced))
     }
 
-    /// Number of invalid UTF-8 sequences replaced before [`Journal::position`].
-    pub fn replaced(&self) -> u64 {
-        self.parts.last().map_or(0, |p| p.replaced)
+    fn position(&self) -> Position {
+        self.place().1
     }
 
     /// Takes over the finished parts of an earlier run with the same settings, as far as they are intact. Removes
     /// everything else that the run left. Returns a note for the user, if any.
-    pub fn resume(&mut self, directory: &Path, files: &[InputFile], vocab_size: u32) -> Result<Option<String>> {
+    pub fn resume(
+        &mut self,
+        directory: &Path,
+        files: &[InputFile],
+        portions: &Portions,
+        vocab_size: u32,
+    ) -> Result<Option<String>> {
         let path = self.path();
         let mut note = None;
         if let Some(text) = read(&path)? {
             self.is_known = true;
             let mut found: Self = serde_json::from_slice(&text).map_err(|e| not_ours(&path, &e.to_string()))?;
-            if found.replaced() == 0 {
+            if found.place().2 == 0 {
                 // So far the text was valid, so both rules give the same.
                 if let Some(settings) = found.settings.as_object_mut() {
                     settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
@@ -125,21 +136,29 @@ impl Journal {
             } else {
                 let other = self.other_inputs_before(&found.inputs, self.position());
                 check_same(directory, false, other.as_slice())?;
+                // If a later file has another size now, an earlier portion may have another end.
+                while self.parts.pop_if(|it| !portions.holds(it.portion, it.next)).is_some() {}
             }
         }
-        TokenStore::remove_parts(directory, self.parts.len())?;
+        let keep: Vec<_> = self.parts.iter().map(|it| it.part.file.as_str()).collect();
+        TokenStore::remove_parts(directory, &keep)?;
         Ok(note)
     }
 
-    /// Checks that the finished store in `directory` is the one that this run would make.
-    pub fn check_complete(&self, directory: &Path, meta: &StoreMeta) -> Result<()> {
+    /// Checks that the store in `directory`, of which `meta` is the description, is the one that this run would make.
+    pub fn check(&self, directory: &Path, meta: &StoreMeta, is_complete: bool) -> Result<()> {
         let tokenizer = tokenizer_settings(&meta.tokenizer_digest, meta.vocab_size);
-        let mut differences = self.differences(&tokenizer, &meta.settings, meta.version);
+        let mut settings = meta.settings.clone();
+        if let Some(settings) = settings.as_object_mut().filter(|_| is_complete) {
+            // Older stores have the same documents, in other parts.
+            settings.entry("portion_bytes").or_insert_with(|| self.settings["portion_bytes"].clone());
+        }
+        let mut differences = self.differences(&tokenizer, &settings, meta.version);
         differences.extend(other_inputs(&meta.inputs, &self.inputs));
         if differences.is_empty() && self.inputs.iter().any(|r| r.bytes.is_none()) {
             differences.push(Difference::new("standard input or a pipe, which cannot be compared"));
         }
-        check_same(directory, true, &differences)
+        check_same(directory, is_complete, &differences)
     }
 
     fn path(&self) -> PathBuf {
@@ -173,6 +192,18 @@ impl Journal {
             inputs
         };
         other_inputs(&upto(found), &upto(&self.inputs))
+    }
+}
+
+impl Notes for Journal {
+    fn add(&mut self, parts: Vec<Finished>) -> Result<()> {
+        let before = self.parts.len();
+        for Finished { part, next: Place { portion, position, replaced } } in parts {
+            if let Some((part, _)) = part {
+                self.parts.push(FinishedPart { part, next: position, portion, replaced });
+            }
+        }
+        if self.parts.len() > before { self.save() } else { Ok(()) }
     }
 }
 

@@ -1,3 +1,5 @@
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -5,8 +7,8 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::tokens::documents::UNKNOWN_JOINS;
-use crate::tokens::store::JOURNAL_FILE;
+use crate::tokens::documents::{Ids, UNKNOWN_JOINS};
+use crate::tokens::store::{JOURNAL_FILE, part_name};
 use crate::{Error, NoProgress};
 
 /// Splits words at whitespace and hashes each to an id; "-" is a word without tokens, and "?" is unknown.
@@ -145,14 +147,16 @@ proptest! {
     #[test]
     fn the_store_is_a_function_of_the_text(
         files in texts(), join_files in any::<bool>(), keep_bom in any::<bool>(), part_tokens in 1_u64..40,
+        portion_bytes in prop_oneof![1..60_u64, Just(PORTION_BYTES)],
     ) {
         let bom = if keep_bom { "never" } else { "\u{FEFF}" };
         let expected = expected(&files, join_files, bom);
         let case = Case::new(&files);
-        let options = TokenizeOptions { keep_bom, join_files, part_tokens, ..TokenizeOptions::default() };
+        let options =
+            TokenizeOptions { keep_bom, join_files, part_tokens, portion_bytes, ..TokenizeOptions::default() };
         if expected.is_empty() {
             prop_assert!(matches!(case.run(&options), Err(Error::Input { .. })), "no documents");
-            prop_assert!(directory_files(&case.output).is_empty());
+            prop_assert!(!case.output.exists() || directory_files(&case.output).is_empty());
             return Ok(());
         }
         let (memory, replaced) = read_documents(&case.inputs, &TOY, &options, &mut NoProgress).unwrap();
@@ -217,9 +221,9 @@ fn a_stopped_run_resumes_and_ends_with_the_same_bytes() {
         .enumerate()
         .map(|(i, text)| if i % 2 == 0 { text.into_bytes() } else { compress(text.as_bytes()) })
         .collect();
-    for join_files in [false, true] {
+    for (join_files, portion_bytes) in [(false, PORTION_BYTES), (true, PORTION_BYTES), (false, 300), (false, 1000)] {
         let case = Case::new(&texts);
-        let options = TokenizeOptions { part_tokens: 40, block_bytes: 30, join_files, ..small() };
+        let options = TokenizeOptions { part_tokens: 40, block_bytes: 30, join_files, portion_bytes, ..small() };
         let bytes = case.run_elsewhere("whole", &options);
         assert!(bytes.len() > 15, "{} files", bytes.len());
         let mut resumed = Vec::new();
@@ -264,14 +268,12 @@ fn what_a_kill_leaves_behind_does_no_harm() {
     tokenize(&case.inputs, &TOY, &case.output, &options, &mut StopAt::new(8)).unwrap_err();
     let parts = directory_files(&case.output).len() - 1;
     assert!(parts > 2);
-    for (name, contents) in [(format!("part-{parts:05}.tokens"), "x"), (format!("part-{:05}.tokens", parts + 50), "y")]
-    {
-        fs::write(case.output.join(name), contents).unwrap();
+    let strays = ["part-00001.tokens", "part-00000-099.tokens", ".part-00000-001.tokens.aB3dE6.tmp"];
+    for name in strays.into_iter().chain([part_name(0, parts).as_str()]) {
+        fs::write(case.output.join(name), name).unwrap();
     }
-    fs::write(case.output.join(format!("part-{parts:05}.tokens.tmp")), "z").unwrap();
-    fs::write(case.output.join("part-00099.sentences.tmp"), "z").unwrap();
     // If a finished part is truncated, it and the parts after it are made again.
-    let damaged = case.output.join("part-00001.tokens");
+    let damaged = case.output.join("part-00000-001.tokens");
     fs::write(&damaged, &fs::read(&damaged).unwrap()[..100]).unwrap();
     assert_eq!(case.run(&options).unwrap().resumed_parts, 1);
     assert!(directory_files(&case.output) == bytes);
@@ -333,11 +335,15 @@ fn other_options_and_input_are_refused_by_name() {
 
 #[test]
 fn a_run_resumes_with_fixed_input() {
+    [PORTION_BYTES, 300, 5000].into_iter().for_each(resumes_with_fixed_input);
+}
+
+fn resumes_with_fixed_input(portion_bytes: u64) {
     let mut texts: Vec<Vec<u8>> = corpus().into_iter().map(String::into_bytes).collect();
     let good = texts[4].clone();
     texts[4].extend_from_slice(b"\xFF\n");
     let case = Case::new(&texts);
-    let options = TokenizeOptions { part_tokens: 40, block_bytes: 30, ..small() };
+    let options = TokenizeOptions { part_tokens: 40, block_bytes: 30, portion_bytes, ..small() };
     let line = memchr::memchr_iter(b'\n', &good).count() as u64 + 1;
     match case.run(&options) {
         Err(Error::InvalidUtf8 { path, line: found, byte: 1, value: 0xFF }) => {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{Encode, TokenizeOptions};
 use crate::files::inputs::{InputFile, OnBadUtf8};
-use crate::tokens::corpus::{Block, BlockReader, Piece};
+use crate::tokens::corpus::{Block, BlockReader, Piece, Position};
 use crate::tokens::documents::{Ids, UNKNOWN_JOINS};
 use crate::tokens::store::id_bytes;
 use crate::waves::{self, Input, Size};
@@ -30,6 +30,10 @@ pub(super) trait Sink: Send {
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub block: Block,
+    /// The portion that the block is of.
+    pub portion: usize,
+    /// Where the portion ends, if it ends with the block.
+    pub end: Option<Position>,
     pub encoded: Encoded,
     result: Option<Error>,
 }
@@ -104,11 +108,11 @@ impl Encoded {
     }
 }
 
-/// The blocks of a corpus.
-struct Blocks {
-    reader: BlockReader,
+/// The blocks of a corpus that is not divided into portions.
+pub(super) struct Blocks {
+    pub reader: BlockReader,
     /// The usual size of a block.
-    block_bytes: usize,
+    pub block_bytes: usize,
 }
 
 impl Input<Work> for Blocks {
@@ -128,9 +132,10 @@ impl Input<Work> for Blocks {
     }
 }
 
-/// Reads, encodes and writes everything. `progress` is called before each wave, from the calling thread.
+/// Reads blocks of `files`, encodes and writes them. `progress` is called before each wave, from the calling thread.
 pub(super) fn run<E: Encode, S: Sink>(
-    reader: BlockReader,
+    input: &mut impl Input<Work>,
+    files: &[InputFile],
     encoder: &E,
     options: &TokenizeOptions,
     sink: &mut S,
@@ -143,19 +148,13 @@ pub(super) fn run<E: Encode, S: Sink>(
     let threads = pool.as_ref().map_or_else(rayon::current_num_threads, rayon::ThreadPool::current_num_threads);
     let block_bytes = options.block_bytes.max(1);
     let blocks = (BLOCKS_A_THREAD * threads).min((WAVE_BYTES / block_bytes).max(threads));
-    let worker = Worker::<E, S> {
-        encoder,
-        options,
-        files: reader.files().to_vec(),
-        states: Mutex::default(),
-        sink: std::marker::PhantomData,
-    };
+    let worker = Worker::<E, S> { encoder, options, files, states: Mutex::default(), sink: std::marker::PhantomData };
     waves::run(
         "tokenize",
         Size { items: blocks, bytes: blocks * block_bytes },
         pool.as_ref(),
         progress,
-        &mut Blocks { reader, block_bytes },
+        input,
         |works: &mut [Work]| works.par_iter_mut().for_each(|work| worker.encode(work)),
         |work| match work.result.take() {
             Some(error) => Err(error),
@@ -168,7 +167,7 @@ pub(super) fn run<E: Encode, S: Sink>(
 struct Worker<'a, E: Encode, S> {
     encoder: &'a E,
     options: &'a TokenizeOptions,
-    files: Vec<InputFile>,
+    files: &'a [InputFile],
     /// The states that are not in use. There are never more than threads.
     states: Mutex<Vec<(E::State, Vec<u32>)>>,
     sink: std::marker::PhantomData<fn(S)>,
