@@ -937,8 +937,8 @@ def make_records(
         The content of `dataset.json`, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (the number of bad
         bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`. For a task,
         what is in `dataset.json` is only there if all shards are complete, and there is `"task"`: the numbers of its
-        shards, `"first_shard"` and (exclusive) `"end_shard"`; what `dataset.json` says of each, `"shards"`; and how
-        many there are in all, `"num_shards"` and `"complete_shards"`.
+        shards, `"first"` and (exclusive) `"end"`; how many there are in all, `"total"` and `"complete"`; `"round"` and
+        `"rounds"`, which are 1; and what `dataset.json` says of the task's shards, `"shards"`.
 
     Raises:
         AlbertFastError: as in `tokenize`; an option is invalid; the token store is from another tokenizer.

@@ -23,6 +23,7 @@ from albert_fast.options.base import documented
 from albert_fast.options.instances import InstanceShape
 from albert_fast.options.records import InstanceOptions
 from albert_fast.paths import as_path
+from albert_fast.tasks import Task, of_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,18 +34,6 @@ if TYPE_CHECKING:
     from albert_fast.options.shared import OnBadUtf8, TextFormat
 
 PathLike = str | os.PathLike[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What one of several tasks has to do, and what is there in all."""
-
-    shards: range
-    """The numbers of the task's shards, from 0. There are none if there are more tasks than shards."""
-    num_shards: int
-    """The number of shards of all tasks."""
-    complete_shards: int
-    """How many of these are complete."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,11 +154,6 @@ def _records(directory: Path, made: dict[str, Any]) -> Records:
         described=made if "shards" in made else {},
         task=None if task is None else of_task(task),
     )
-
-
-def of_task(found: dict[str, Any]) -> Task:
-    """Returns what `_native.make_records` returns for a task."""
-    return Task(range(found["first_shard"], found["end_shard"]), found["num_shards"], found["complete_shards"])
 
 
 def make(

@@ -9,13 +9,15 @@ from albert_fast._native import masking_warning
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
 from albert_fast.cli.progress import Progress
+from albert_fast.cli.tasks import report_task
 from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import InstanceOptions, MakeRecords
 from albert_fast.paths import as_path
-from albert_fast.records import Task, make, of_task
+from albert_fast.records import make
+from albert_fast.tasks import of_task
 from albert_fast.text import duration, number
 from albert_fast.tokenizers.files import is_store
 
@@ -83,7 +85,7 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         if message != warning:  # which was shown before the work began
             warn(message)
     if task is not None:
-        report_task(task, options)
+        report_task(task, options, "shard")
         if "totals" not in result:
             return result
     warn_of_replaced(result)
@@ -95,19 +97,6 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     elif "tokenize" in result.get("seconds", {}) and not reference:
         info("removed the temporary token store (--keep-store keeps it)")
     return result
-
-
-def report_task(task: Task, options: MakeRecords) -> None:
-    """Reports what a task has done, in one line."""
-    own, total = task.shards, task.num_shards
-    if len(own) > 1:
-        what = f"shards {own[0]:,} to {own[-1]:,} of {total:,} are complete"
-    elif own:
-        what = f"shard {own[0]:,} of {total:,} is complete"
-    else:
-        what = f"there is nothing to do, because there are more tasks than shards ({total:,})"
-    there = f"{task.complete_shards:,} of {total:,} are there in all"
-    info(f"task {options.task_id:,} of {options.num_tasks:,}: {what}; {there}")
 
 
 def describes(output_dir: Path, instances: InstanceOptions) -> bool:

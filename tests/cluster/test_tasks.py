@@ -75,10 +75,10 @@ def test_another_number_of_tasks_half_way(tasks: Tasks, wanted: dict[str, bytes]
     assert len([name for name in tasks.files() if name.endswith(".tfrecord")]) == 6
     made = [in_this_process(tasks, number, 5) for number in range(5)]
     # Tasks 2 to 4 of 5 have shards 4 to 11, of which 6 to 11 were there.
-    assert [one.task.complete_shards for one in made if one.task] == [8, 10, 12, 12, 12]
+    assert [one.task.complete for one in made if one.task] == [8, 10, 12, 12, 12]
     assert [one.already_complete for one in made] == [False, False, False, True, True]
     assert made[0].task is not None
-    assert (made[0].task.shards, made[0].task.num_shards) == (range(2), 12)
+    assert (made[0].task.range, made[0].task.total) == (range(2), 12)
     assert len(made[0].shards) == 2
     assert made[2].described["totals"]["instances"] == made[2].instances > made[0].instances
     found = tasks.files()

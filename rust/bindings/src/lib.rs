@@ -16,6 +16,7 @@ mod progress;
 mod records;
 mod remote;
 mod store;
+mod tasks;
 mod tokenizer;
 mod training;
 

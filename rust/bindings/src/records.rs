@@ -35,6 +35,7 @@ use crate::arrays::ArrayOf;
 use crate::error::{internal, rule, to_python};
 use crate::progress::{TICK, aside, check_signals, run};
 use crate::remote::cache;
+use crate::tasks::task;
 use crate::tokenizer::PyTokenizer;
 
 /// Returns the value of a string option, by the names that serde gives it.
@@ -211,11 +212,7 @@ fn records_of_task<'py>(py: Python<'py>, made: &TaskMade) -> PyResult<Bound<'py,
         Some(dataset) => dictionary(py, dataset)?,
         None => PyDict::new(py),
     };
-    let task = PyDict::new(py);
-    task.set_item("first_shard", done.range.start)?;
-    task.set_item("end_shard", done.range.end)?;
-    task.set_item("num_shards", done.num_shards)?;
-    task.set_item("complete_shards", done.complete)?;
+    let task = task(py, &done.state)?;
     task.set_item("shards", to_python_object(py, &done.shards)?)?;
     result.set_item("task", task)?;
     result.set_item("already_complete", done.already_complete)?;

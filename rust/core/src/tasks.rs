@@ -67,6 +67,21 @@ impl Share {
     }
 }
 
+/// What a task had to do, and what is there in all, when it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskState {
+    /// The numbers of the task's things.
+    pub range: Range<u64>,
+    /// The number of things of all tasks.
+    pub total: u64,
+    /// How many of these are complete.
+    pub complete: u64,
+    /// The round that the task was in, from 1. A round begins when all tasks of the one before have ended.
+    pub round: u32,
+    /// How many times all tasks have to run.
+    pub rounds: u32,
+}
+
 /// Returns which of `count` tasks do the things `numbers` (ascending) of `total`.
 pub(crate) fn tasks_of(numbers: &[u64], total: u64, count: u64) -> Vec<u64> {
     let task = |number: u64| ((u128::from(number) + 1) * u128::from(count) - 1) / u128::from(total.max(1));

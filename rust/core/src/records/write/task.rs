@@ -1,6 +1,5 @@
 //! Writes the shards of one task, while others may write theirs to the same directory.
 
-use std::ops::Range;
 use std::path::Path;
 
 use super::dataset::{Dataset, Shard};
@@ -9,7 +8,7 @@ use super::header::Header;
 use super::journal::{self, Journal, Notes, find};
 use super::pipeline::{self, Layout};
 use super::{InstanceSource, Origin, RecordsOptions, markers, resolve};
-use crate::tasks::Share;
+use crate::tasks::{Share, TaskState};
 use crate::{Error, Progress, Result};
 
 /// How often a task begins again if others change what it relies on at the same time.
@@ -18,12 +17,8 @@ const TRIES: usize = 5;
 /// What [`write_task`] did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSummary {
-    /// The numbers of the task's shards.
-    pub range: Range<u64>,
-    /// The number of all shards.
-    pub num_shards: u64,
-    /// How many of all shards are complete.
-    pub complete: u64,
+    /// The numbers of the task's shards, the number of all shards, and how many of these are complete.
+    pub state: TaskState,
     /// The task's shards.
     pub shards: Vec<Shard>,
     /// How many of the task's shards were complete before.
@@ -59,9 +54,7 @@ pub fn write_task<S: InstanceSource>(
     let done = |shards: &[Option<Shard>], complete, resumed_shards: Option<usize>, dataset| {
         let own = shards.get(range.start as usize..range.end as usize).unwrap_or_default();
         TaskSummary {
-            range: range.clone(),
-            num_shards,
-            complete,
+            state: TaskState { range: range.clone(), total: num_shards, complete, round: 1, rounds: 1 },
             shards: own.iter().flatten().cloned().collect(),
             resumed_shards: resumed_shards.unwrap_or(own.len()),
             dataset,

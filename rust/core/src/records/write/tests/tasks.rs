@@ -44,9 +44,9 @@ fn any_number_of_tasks_writes_the_bytes_of_one_run() {
             let mut complete = 0;
             for (number, &id) in order.iter().enumerate() {
                 let summary = task(500, &directory, &options, id, tasks).unwrap();
-                complete += summary.range.end - summary.range.start;
-                assert_eq!(summary.shards.len() as u64, summary.range.end - summary.range.start);
-                assert_eq!((summary.complete, summary.num_shards, summary.resumed_shards), (complete, 12, 0));
+                complete += summary.state.range.end - summary.state.range.start;
+                assert_eq!(summary.shards.len() as u64, summary.state.range.end - summary.state.range.start);
+                assert_eq!((summary.state.complete, summary.state.total, summary.resumed_shards), (complete, 12, 0));
                 let is_last = complete == 12;
                 assert_eq!(summary.dataset.is_some(), is_last);
                 assert_eq!(directory.join("dataset.json").exists(), is_last, "{tasks} tasks, number {number}");
@@ -217,7 +217,7 @@ fn finishing_completes_what_the_last_task_could_not() {
     // A task that only finds complete shards completes the set, too.
     again(directory);
     let summary = task(100, directory, &options, 0, 50).unwrap();
-    assert!(summary.dataset.is_some() && summary.range.is_empty() && !summary.already_complete);
+    assert!(summary.dataset.is_some() && summary.state.range.is_empty() && !summary.already_complete);
     assert_eq!(files(directory), wanted);
     // And so does a single run.
     again(directory);

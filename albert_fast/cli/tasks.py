@@ -1,0 +1,25 @@
+"""What a command says that was one of several tasks."""
+
+from albert_fast.cli.common import info
+from albert_fast.options import TaskOptions
+from albert_fast.tasks import Task
+
+
+def report_task(task: Task, options: TaskOptions, thing: str) -> None:
+    """Reports what a task has done, in one line.
+
+    Args:
+        task: what it has done.
+        options: the number of the task, and how many there are.
+        thing: the noun for what tasks divide, such as "shard".
+    """
+    own, total = task.range, task.total
+    if len(own) > 1:
+        what = f"{thing}s {own[0]:,} to {own[-1]:,} of {total:,} are complete"
+    elif own:
+        what = f"{thing} {own[0]:,} of {total:,} is complete"
+    else:
+        what = f"there is nothing to do, because there are more tasks than {thing}s ({total:,})"
+    there = f"{task.complete:,} of {total:,} are there in all"
+    rounds = f", round {task.round} of {task.rounds}" if task.rounds > 1 else ""
+    info(f"task {options.task_id:,} of {options.num_tasks:,}{rounds}: {what}; {there}")
