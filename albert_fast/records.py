@@ -123,21 +123,25 @@ def make_records(  # noqa: D417 - the options describe themselves
     return _records(chosen.output_dir, make(chosen, tokenizer, progress))
 
 
-def finish(directory: PathLike, num_tasks: int | None = None) -> Records:
-    """Completes the records that the tasks of `make_records` have written.
+def finish(directory: PathLike, num_tasks: int | None = None) -> Records | dict[str, Any]:
+    """Completes what the tasks of `make_records` or `prepare_text` have written.
 
     The last task does so by itself. Call this if it was killed in between, and to find out whether anything is missing.
 
     Args:
-        directory: the `output_dir` of the tasks.
-        num_tasks: the number of tasks. If shards are missing, the error then says which tasks to run again.
+        directory: the `output_dir` of the tasks, or the `output` of those of `prepare_text`.
+        num_tasks: the number of tasks. If something is missing, the error then says which tasks to run again.
+
+    Returns:
+        The records, or, for a corpus, what `prepare_text` returns.
 
     Raises:
-        AlbertFastError: shards are missing; the directory holds something else.
+        AlbertFastError: something is missing; the directory holds something else.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     chosen = Finish(directory=directory, num_tasks=num_tasks)  # type: ignore[arg-type]
-    return _records(chosen.directory, _native.finish(chosen.directory, num_tasks=chosen.num_tasks))
+    found = _native.finish(chosen.directory, num_tasks=chosen.num_tasks)
+    return found if found.pop("what") == "corpus" else _records(chosen.directory, found)
 
 
 def _records(directory: Path, made: dict[str, Any]) -> Records:

@@ -16,7 +16,7 @@ use albert_fast_core::instances::options::{InstanceOptions, RngKind};
 use albert_fast_core::instances::plan::Plan;
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
-use albert_fast_core::records::finish::finish as finish_tasks;
+use albert_fast_core::records::finish::{Completed, finish as finish_tasks};
 use albert_fast_core::records::make::{Made, MakeOptions, TaskMade, make_records as make, make_records_task};
 use albert_fast_core::records::tfrecord::RecordReader;
 use albert_fast_core::records::write::{Compression, RecordsOptions};
@@ -222,13 +222,17 @@ fn records_of_task<'py>(py: Python<'py>, made: &TaskMade) -> PyResult<Bound<'py,
     Ok(result)
 }
 
-/// Completes the records that tasks have written to a directory, without the GIL. See _native.pyi.
+/// Completes what tasks have written to a directory, without the GIL. See _native.pyi.
 #[pyfunction]
 #[pyo3(signature = (directory, *, num_tasks=None))]
 pub fn finish(py: Python<'_>, directory: PathBuf, num_tasks: Option<u64>) -> PyResult<Py<PyAny>> {
     let finished = run(py, None, None, move |_| finish_tasks(&directory, num_tasks))?;
-    let result = dictionary(py, &finished.dataset)?;
-    result.set_item("already_complete", finished.already_complete)?;
+    let (what, result, already_complete) = match finished {
+        Completed::Records(it) => ("records", dictionary(py, &it.dataset)?, it.already_complete),
+        Completed::Corpus(it) => ("corpus", dictionary(py, &it.summary)?, it.already_complete),
+    };
+    result.set_item("what", what)?;
+    result.set_item("already_complete", already_complete)?;
     Ok(result.into_any().unbind())
 }
 

@@ -18,6 +18,7 @@ pub mod read;
 mod run;
 pub mod sentences;
 pub mod summary;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 mod work;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::without_number;
 use crate::files::atomic;
@@ -18,14 +18,14 @@ use crate::files::staging::Staging;
 use crate::{Error, Result};
 
 /// The number of bytes of text in a gzip member or zstd frame, if there are few shards.
-const CHUNK: usize = 4 << 20;
+pub(super) const CHUNK: usize = 4 << 20;
 /// The approximate number of bytes of text waiting to be written, for all shards together.
 const PENDING: usize = 64 << 20;
 /// The maximum number of shards, because names have five digits.
-const MAX_SHARDS: u64 = 99_999;
+pub(super) const MAX_SHARDS: u64 = 99_999;
 
 /// How the text is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum TextCompression {
     /// According to the file's suffix, `.gz` or `.zst`. The shards of a directory are plain.
@@ -57,7 +57,8 @@ impl TextCompression {
         }
     }
 
-    fn compress(self, text: &[u8]) -> io::Result<Vec<u8>> {
+    /// Returns `text` as a gzip member or zstd frame, or as it is.
+    pub(super) fn compress(self, text: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip => {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -162,10 +163,17 @@ impl Target {
 
     /// Returns the files to write, in order.
     pub fn files(&self) -> Vec<PathBuf> {
-        match self.shards {
-            None => vec![self.path.clone()],
-            Some(count) => (0..count).map(|index| self.path.join(self.shard_name(index, count))).collect(),
-        }
+        (0..self.shards.unwrap_or(1)).map(|index| self.file(index)).collect()
+    }
+
+    /// Returns file `index` of those to write.
+    pub(super) fn file(&self, index: u64) -> PathBuf {
+        self.shards.map_or_else(|| self.path.clone(), |count| self.path.join(self.shard_name(index, count)))
+    }
+
+    /// Returns how the text is compressed.
+    pub fn compression(&self) -> TextCompression {
+        self.compression
     }
 
     fn shard_name(&self, index: u64, count: u64) -> String {
@@ -215,12 +223,20 @@ impl Target {
             entries.push(entry.map_err(error)?.file_name());
         }
         entries.sort();
+        // The hidden directory of tasks comes first.
         let foreign = entries.iter().find(|name| !name.to_str().is_some_and(is_ours));
         self.check_entries(foreign.map(Path::new), entries.is_empty(), overwrite)
     }
 
     fn check_entries(&self, foreign: Option<&Path>, is_empty: bool, overwrite: bool) -> Result<()> {
         let refuse = |reason: String| Err(Error::exists(&self.path, reason));
+        if foreign == Some(Path::new(WORK)) {
+            return refuse(
+                "the directory contains an unfinished output of `shard_size`; finish it with the same options, or remove \
+                 the directory"
+                    .into(),
+            );
+        }
         if let Some(foreign) = foreign {
             return refuse(format!(
                 "the directory contains {:?}, which prepare-text did not write; pass an empty or a new directory",
@@ -247,7 +263,7 @@ impl Target {
                 return refuse("this is a file, and `num_shards` writes a directory; pass another path");
             }
             let (names, directories) = remote::children(address)?;
-            let foreign = names.iter().chain(&directories).find(|name| !is_ours(name)).map(Path::new);
+            let foreign = directories.iter().chain(&names).find(|name| !is_ours(name)).map(Path::new);
             let is_unfinished = names.iter().any(|name| name == PARTIAL);
             return self.check_entries(foreign, names.is_empty(), overwrite || is_unfinished);
         }
@@ -273,11 +289,17 @@ fn device(metadata: &fs::Metadata) -> u64 {
 }
 
 const SUMMARY: &str = "prepare-text.summary.json";
-/// Is in a remote directory that has some of its shards.
-const PARTIAL: &str = "prepare-text.partial.json";
+/// Describes a complete directory of shards that tasks may write.
+pub(super) const MANIFEST: &str = "prepare-text.manifest.json";
+/// Is in a directory that has some of its shards. If tasks may write it, this file says what they write.
+pub(super) const PARTIAL: &str = "prepare-text.partial.json";
+
+/// The directory inside an unfinished output in which tasks keep what they have done. It is hidden from those who read
+/// the output.
+pub(super) const WORK: &str = ".prepare-text.partial";
 
 /// Whether prepare-text writes files of this name into its directories.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     let shard = name.strip_prefix("corpus-").and_then(|rest| {
         let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
         let (index, count) = rest.strip_suffix(".txt")?.split_once("-of-")?;
@@ -286,7 +308,7 @@ fn is_ours(name: &str) -> bool {
     });
     // A killed run may leave the temporary file of one of the two.
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
-    shard == Some(true) || matches!(whole, "prepare-text.config.json" | SUMMARY | PARTIAL)
+    shard == Some(true) || matches!(whole, "prepare-text.config.json" | SUMMARY | PARTIAL | MANIFEST)
 }
 
 /// Writes documents. [`Writer::commit`] gives the output its name. If it is dropped instead, nothing remains.

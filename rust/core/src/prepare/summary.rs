@@ -105,6 +105,15 @@ pub struct Written {
     pub bytes: u64,
 }
 
+impl Written {
+    /// Adds the amounts of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.documents += other.documents;
+        self.sentences += other.sentences;
+        self.bytes += other.bytes;
+    }
+}
+
 /// The result of a run.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Summary {
