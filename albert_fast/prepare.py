@@ -65,9 +65,9 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     The bytes written depend only on the inputs and the options, not on `num_threads`. Outputs appear whole or not at
     all. With `shard_size`, each file of the output does, and an interrupted call resumes when it is repeated.
 
-    With `num_tasks` and `task_id`, the call does a share of the work. Other calls do the rest, on this machine or others.
-    If duplicate documents are dropped, all tasks must run three times. The last one completes the corpus; so does
-    `finish`.
+    With `num_tasks` and `task_id`, the call does a share of the work. Other calls do the rest, on this machine or
+    others. If duplicate documents are dropped, all tasks must run three times. The last one completes the corpus; so
+    does `finish`.
 
     Args:
         inputs: a file, glob or directory, or several. `"-"` is standard input. Inputs compressed with gzip, bzip2, xz
@@ -84,7 +84,7 @@ def prepare_text(  # noqa: D417 - the options describe themselves
         (whether hashes were written to disk), `"notes"` (such as skipped files of a directory) and `"warnings"`. The
         configuration and the summary, which the command writes next to its output, are not written. With `shard_size`,
         also `"already_complete"`: whether the output was there, so that nothing was written. With `num_tasks`, also
-        `"task"`, a `albert_fast.tasks.Task`: what the task did. As long as other tasks have not ended, there are only
+        `"task"`, an `albert_fast.tasks.Task`: what the task did. As long as other tasks have not ended, there are only
         these two.
 
     Raises:

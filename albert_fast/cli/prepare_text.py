@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from albert_fast import AlbertFastError
 from albert_fast import prepare as corpus
@@ -26,8 +26,10 @@ from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import PrepareText, typed
 from albert_fast.paths import as_path
-from albert_fast.tasks import Task
 from albert_fast.text import duration, number, quantity
+
+if TYPE_CHECKING:
+    from albert_fast.tasks import Task
 
 SUMMARY = "prepare-text.summary.json"
 """The file that is written last: in the output directory, or next to an output file, after its name and a dot."""

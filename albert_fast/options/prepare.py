@@ -197,7 +197,9 @@ class PrepareText(ConfigFile, PrepareOutput, PrepareOptions):
     """`prepare-text`."""
 
     inputs: tuple[str, ...] = option(REQUIRED, f"Raw text: {INPUT_PATHS}.", INPUT, metavar="INPUT", argument=True)
-    output: str = option(REQUIRED, "File to write, or with --num-shards or --shard-size, the directory.", OUTPUT, metavar="PATH")
+    output: str = option(
+        REQUIRED, "File to write, or with --num-shards or --shard-size, the directory.", OUTPUT, metavar="PATH"
+    )
     boilerplate: Path | None = option(  # type: ignore[assignment]  # the command reads the expressions from a file
         None,
         "Drop input lines in which a regular expression from FILE matches. FILE has one expression per line, in "

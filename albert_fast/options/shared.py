@@ -213,7 +213,13 @@ class TaskOptions(Stage):
 class Finish(ConfigFile):
     """`finish`."""
 
-    directory: Path = option(REQUIRED, "The --output-dir of the tasks, or the --output of those of prepare-text.", INPUT, metavar="DIR", argument=True)
+    directory: Path = option(
+        REQUIRED,
+        "The --output-dir of the tasks, or the --output of those of prepare-text.",
+        INPUT,
+        metavar="DIR",
+        argument=True,
+    )
     num_tasks: int | None = option(
         None,
         "Number of tasks. If something is missing, the error then names the tasks to run again.",

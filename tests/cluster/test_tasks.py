@@ -12,6 +12,7 @@ import pytest
 
 import albert_fast
 from albert_fast import AlbertFastError, Tokenizer, _native, files
+from albert_fast.records import Records
 
 from .conftest import OPTIONS, Tasks
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from conftest import Command
     from remote_sites import LocalSite
 
-    from albert_fast.records import Records
 
 LENGTHS: dict[str, Any] = {"max_seq_length": 64, "max_predictions_per_seq": 10, "dupe_factor": 3, "num_shards": 12}
 
@@ -178,6 +178,7 @@ def test_missing_shards(tasks: Tasks, command: Command) -> None:
         made = in_this_process(tasks, number, 6)
     assert made.described["totals"]["instances"] == made.instances
     records = albert_fast.finish(place)
+    assert isinstance(records, Records)
     assert records.already_complete
     assert (records.instances, len(records.shards), records.task) == (made.instances, 12, None)
     assert f"{place}: these records are already complete, with " in command("finish", place).err
@@ -200,7 +201,9 @@ def test_finishing_after_a_kill_at_the_end(local_tasks: Tasks) -> None:
         marker.write_text(json.dumps({"shard": shard, "version": None}))
     (root / "out" / "make-records.partial.jsonl").write_bytes(header)
     (root / "out" / ".records-00003-of-00012.tfrecord.aB3dE6.tmp").write_bytes(b"half")
-    assert not albert_fast.finish(root / "out").already_complete
+    records = albert_fast.finish(root / "out")
+    assert isinstance(records, Records)
+    assert not records.already_complete
     assert local_tasks.site.files("out") == local_tasks.site.files("whole")
 
 
@@ -261,7 +264,7 @@ class TestRefusals:
     def test_directories_of_something_else(self, local_tasks: Tasks, command: Command, tmp_path: Path) -> None:
         for directory, error in (
             (local_tasks.tokens, f"{local_tasks.tokens}: this is a token store, which tokenize completes by itself"),
-            (tmp_path / "no", f"{tmp_path / 'no'}: there are no records here, complete or not; pass the --output-dir"),
+            (tmp_path / "no", f"{tmp_path / 'no'}: there are no records and no corpus of tasks here, complete"),
         ):
             done = command("finish", directory)
             assert done.code == 1

@@ -100,7 +100,7 @@ pub fn prepare_portions<S: AsRef<OsStr>>(
     let notes = cards::note(&skipped).into_iter().collect();
     let inputs = Inputs { files: &files, portions: &portions, options, notes };
     let prepared = prepare_all(&job, &inputs, share, progress);
-    if let (Err(Error::Input { .. }), Some(_)) = (&prepared, &lock) {
+    if let (Err(Error::Input { path: None, .. }), Some(_)) = (&prepared, &lock) {
         // Other options are needed, and they would not fit what is there. The error that led here is the one worth reporting.
         let _ = job.clear();
     }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::texts::{create, damaged};
 use crate::files::atomic::AtomicFile;
+use crate::files::raw::read_existing;
 use crate::files::remote::{self, Address, Listed};
 use crate::{Error, Result};
 
@@ -19,7 +20,7 @@ pub(super) const PARTITIONS: usize = 256;
 /// The size in bytes of a hash, most significant byte first, and the number of its document.
 const ENTRY: usize = 20;
 /// The size in bytes of the number of a portion and that of a document.
-const DUPLICATE: usize = 8;
+pub(super) const DUPLICATE: usize = 8;
 /// The number of hashes in a run. It bounds the memory, and must not depend on options.
 const RUN: usize = 1 << 22;
 /// The number of runs that are read at a time.
@@ -193,10 +194,12 @@ pub(super) fn write_list(path: &Path, duplicates: &[(u32, u32)]) -> Result<()> {
     file.commit().map(drop)
 }
 
-/// Reads those duplicates of a list of `count` that are in `portions`.
-pub(super) fn read_list(path: &Path, count: u64, portions: &Range<u64>) -> Result<Vec<(u32, u32)>> {
-    let size = count * DUPLICATE as u64;
-    let bytes = range(path, size, 0, size)?;
+/// Reads those duplicates of a list that are in `portions`.
+pub(super) fn read_list(path: &Path, portions: &Range<u64>) -> Result<Vec<(u32, u32)>> {
+    let bytes = read_existing(path)?;
+    if !bytes.len().is_multiple_of(DUPLICATE) {
+        return Err(damaged(path));
+    }
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
     let all = bytes.chunks_exact(DUPLICATE).map(|pair| (word(&pair[..4]), word(&pair[4..])));
     Ok(all.filter(|(portion, _)| portions.contains(&u64::from(*portion))).collect())
@@ -276,8 +279,8 @@ mod tests {
                 duplicates(&files, range, memory, |partition, list| {
                     let path = directory.path().join("list");
                     write_list(&path, &list)?;
-                    assert_eq!(read_list(&path, list.len() as u64, &(0..100))?, list);
-                    let own = read_list(&path, list.len() as u64, &(1..3))?;
+                    assert_eq!(read_list(&path, &(0..100))?, list);
+                    let own = read_list(&path, &(1..3))?;
                     assert!(own.iter().all(|pair| list.contains(pair) && (1..3).contains(&pair.0)));
                     assert!(found.insert(partition, list).is_none());
                     Ok(())
@@ -294,6 +297,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("list");
         write_list(&path, &[(1, 2)]).unwrap();
-        assert!(read_list(&path, 2, &(0..9)).unwrap_err().to_string().contains("this temporary file is damaged"));
+        let is_damaged = |error: Error| error.to_string().contains("this temporary file is damaged");
+        assert!(range(&path, 8, 4, 8).is_err_and(is_damaged));
+        std::fs::write(&path, "1234567").unwrap();
+        assert!(read_list(&path, &(0..9)).is_err_and(is_damaged));
     }
 }

@@ -40,6 +40,11 @@ impl Round {
         }
     }
 
+    /// The suffix of the files that say what is done.
+    fn marker(self) -> &'static str {
+        if self == Self::Compare { "duplicates" } else { "json" }
+    }
+
     /// What is done in it, in a message.
     pub fn thing(self) -> &'static str {
         match self {
@@ -127,14 +132,19 @@ impl Job {
         self.directory().join(WORK).join(round.name()).join(format!("{number:05}.{suffix}"))
     }
 
+    /// Returns the path of the file that says that something is done.
+    pub fn marker_path(&self, round: Round, number: u64) -> PathBuf {
+        self.path(round, number, round.marker())
+    }
+
     /// Notes that something is done.
     pub fn mark(&self, round: Round, number: u64, marker: &impl Serialize) -> Result<()> {
-        atomic::write_json_apart(&self.path(round, number, "json"), marker)
+        atomic::write_json_apart(&self.marker_path(round, number), marker)
     }
 
     /// Returns what is noted of something that is done.
     pub fn marker<T: DeserializeOwned>(&self, round: Round, number: u64) -> Result<T> {
-        let path = self.path(round, number, "json");
+        let path = self.marker_path(round, number);
         parsed(&path, |_: &T| None)?.ok_or_else(|| {
             let source = std::io::ErrorKind::NotFound.into();
             Error::io("cannot read", &path, source)
@@ -151,7 +161,8 @@ impl Job {
         let mut done = vec![false; self.total(round) as usize];
         let directory = self.directory().join(WORK).join(round.name());
         for name in names(&directory)? {
-            let number = name.strip_suffix(".json").and_then(|number| number.parse::<usize>().ok());
+            let number = name.split_once('.').filter(|(_, suffix)| *suffix == round.marker());
+            let number = number.and_then(|(number, _)| number.parse::<usize>().ok());
             if let Some(done) = number.and_then(|number| done.get_mut(number)) {
                 *done = true;
             }

@@ -67,13 +67,6 @@ pub(super) struct Cleaned {
     pub runs: Vec<Vec<u32>>,
 }
 
-/// Notes that the duplicates of a partition are known.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Compared {
-    /// The number of duplicates.
-    pub duplicates: u64,
-}
-
 /// Notes that the files of a portion are complete.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Finished {

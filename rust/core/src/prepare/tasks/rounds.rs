@@ -1,25 +1,25 @@
 //! The work of each round, for any numbers of portions or partitions.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
-use super::hashes::{HashFile, Hashes, duplicates, read_list, write_list};
+use super::hashes::{DUPLICATE, HashFile, Hashes, duplicates, read_list, write_list};
 use super::job::{Job, Round, Sizes};
-use super::markers::{Cleaned, Compared, Finished, Found};
+use super::markers::{Cleaned, Finished, Found};
 use super::texts::{Shards, TextFile, damaged, read_documents};
 use crate::files::inputs::InputFile;
 use crate::files::portions::Portion;
+use crate::files::raw::size;
 use crate::prepare::options::PrepareOptions;
 use crate::prepare::output::TextCompression;
 use crate::prepare::read::reader::RawReader;
 use crate::prepare::work::{Gathered, Shared, clean_all};
 use crate::{Error, Progress, Result};
 
-/// The bytes of memory that a duplicate takes while files are written.
-const DUPLICATE: u64 = 8;
 /// The number of documents after which a task looks whether it must stop.
 const TICK: u64 = 4096;
 
@@ -157,9 +157,8 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
     for range in numbers.chunk_by(|one, next| one + 1 == *next) {
         let (Some(&first), Some(&last)) = (range.first(), range.last()) else { continue };
         duplicates(&portions, first as usize..last as usize + 1, memory, |partition, list| {
-            let number = partition as u64;
-            write_list(&job.path(Round::Compare, number, "duplicates"), &list)?;
-            job.mark(Round::Compare, number, &Compared { duplicates: list.len() as u64 })?;
+            // The list says itself that it is done.
+            write_list(&job.marker_path(Round::Compare, partition as u64), &list)?;
             done += 1;
             let may_continue = progress.report("finding duplicates", "partitions", done, numbers.len() as u64);
             if may_continue { Ok(()) } else { Err(stopped()) }
@@ -169,13 +168,14 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
 }
 
 fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
-    let counts: Vec<u64> = job.markers::<Compared>(Round::Compare)?.iter().map(|it| it.duplicates).collect();
+    let lists: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
+    let sizes = lists.par_iter().map(|list| Ok(size(list)?.unwrap_or_default())).collect::<Result<Vec<u64>>>()?;
     // The lists are read once if all duplicates fit into memory.
-    let batches = (counts.iter().sum::<u64>() * DUPLICATE).div_ceil(memory.max(1)).max(1);
+    let batches = sizes.iter().sum::<u64>().div_ceil(memory.max(DUPLICATE as u64)).max(1);
     let total = numbers.len() as u64;
     let mut done = 0;
     for batch in numbers.chunks(total.div_ceil(batches) as usize) {
-        let mut duplicates = read_lists(job, &counts, batch)?;
+        let mut duplicates = read_lists(&lists, batch)?;
         for &number in batch {
             let mut own = duplicates.remove(&number).unwrap_or_default();
             own.sort_unstable();
@@ -189,15 +189,12 @@ fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -
 }
 
 /// Returns the duplicates in portions `numbers`, ascending, by portion.
-fn read_lists(job: &Job, counts: &[u64], numbers: &[u64]) -> Result<HashMap<u64, Vec<u32>>> {
+fn read_lists(lists: &[PathBuf], numbers: &[u64]) -> Result<HashMap<u64, Vec<u32>>> {
     let mut found: HashMap<u64, Vec<u32>> = HashMap::new();
     let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(found) };
-    let numbered: Vec<_> = (0..).zip(counts).collect();
     // Only so many lists are in memory at a time.
-    for lists in numbered.chunks(rayon::current_num_threads()) {
-        let read = |&(number, &count): &(u64, &u64)| {
-            read_list(&job.path(Round::Compare, number, "duplicates"), count, &(*first..last + 1))
-        };
+    for lists in lists.chunks(rayon::current_num_threads()) {
+        let read = |list: &PathBuf| read_list(list, &(*first..last + 1));
         for (portion, document) in lists.par_iter().map(read).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
             found.entry(u64::from(portion)).or_default().push(document);
         }
