@@ -105,20 +105,17 @@ mod tests {
             for portion in portions(&files, bytes, |file| Ok(!file.bytes.is_multiple_of(3))).unwrap() {
                 prop_assert_eq!(portion.files.start, next);
                 prop_assert!(!portion.files.is_empty());
-                match portion.bytes {
-                    Some(range) => {
-                        prop_assert_eq!(range.start, at);
-                        prop_assert!(range.end - range.start <= bytes && range.start < range.end);
-                        at = range.end;
-                        if at == sizes[next] {
-                            (next, at) = (next + 1, 0);
-                        }
+                if let Some(range) = portion.bytes {
+                    prop_assert_eq!(range.start, at);
+                    prop_assert!(range.end - range.start <= bytes && range.start < range.end);
+                    at = range.end;
+                    if at == sizes[next] {
+                        (next, at) = (next + 1, 0);
                     }
-                    None => {
-                        let total: u64 = sizes[portion.files.clone()].iter().sum();
-                        prop_assert!(portion.files.len() == 1 || total <= bytes);
-                        next = portion.files.end;
-                    }
+                } else {
+                    let total: u64 = sizes[portion.files.clone()].iter().sum();
+                    prop_assert!(portion.files.len() == 1 || total <= bytes);
+                    next = portion.files.end;
                 }
             }
             prop_assert_eq!((next, at), (files.len(), 0));

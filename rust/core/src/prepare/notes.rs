@@ -28,7 +28,7 @@ pub(super) fn conclude(
     is_dry_run: bool,
 ) -> Result<()> {
     let Gathered { counts, languages, look, documents_read, text_bytes } = gathered;
-    *summary = Summary { counts, languages, documents_read, text_bytes, ..std::mem::take(summary) };
+    *summary = Summary { text_bytes, documents_read, languages, counts, ..std::mem::take(summary) };
     let refuse = |summary: &mut Summary, why: Option<String>| match why {
         Some(why) if is_dry_run => {
             summary.warnings.push(why);

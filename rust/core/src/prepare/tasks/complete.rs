@@ -11,7 +11,7 @@ use super::rounds::lost;
 use crate::files::atomic;
 use crate::files::lock::lock;
 use crate::prepare::notes::conclude;
-use crate::prepare::output::{MANIFEST, PARTIAL};
+use crate::prepare::output::{MANIFEST, PARTIAL, Target};
 use crate::prepare::read::options::ReadOptions;
 use crate::prepare::summary::Summary;
 use crate::prepare::work::Gathered;
@@ -41,7 +41,7 @@ impl CompleteCorpus {
         };
         let mut summary = manifest.summary;
         summary.insert("outputs".into(), json!(paths(&manifest.shards, Some(job.directory()))));
-        let held_out = job.held_out.as_ref().map(|target| target.path());
+        let held_out = job.held_out.as_ref().map(Target::path);
         summary.insert("eval_outputs".into(), json!(paths(&manifest.eval_shards, held_out)));
         Self { summary, already_complete }
     }
@@ -103,7 +103,7 @@ pub(super) fn complete(job: &Job) -> Result<Manifest> {
 
 /// Refuses a complete corpus that has lost files. `advice` says how to make it again.
 pub(super) fn check_all(job: &Job, manifest: &Manifest, advice: &str) -> Result<()> {
-    let held_out = job.held_out.as_ref().map(|target| target.path());
+    let held_out = job.held_out.as_ref().map(Target::path);
     for (shards, directory) in [(&manifest.shards, Some(job.directory())), (&manifest.eval_shards, held_out)] {
         let Some(directory) = directory else { continue };
         let sizes = Sizes::of(directory)?;

@@ -210,26 +210,22 @@ fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<Vec<u8>> {
     if length == 0 {
         return Ok(Vec::new());
     }
-    let bytes = match Address::of(path)? {
-        Some(address) => {
-            let listed = Listed { address: address.clone(), bytes: size, version: None };
-            match listed.open()?.slices(&[start], length)? {
-                Some(slices) => slices.into_iter().next().map(Vec::from).unwrap_or_default(),
-                None => {
-                    let mut all = remote::bytes(&address)?.ok_or_else(|| damaged(path))?;
-                    let end = all.len().min((start + length) as usize);
-                    all.drain(..end).skip(start as usize).collect()
-                }
-            }
+    let bytes = if let Some(address) = Address::of(path)? {
+        let listed = Listed { address: address.clone(), bytes: size, version: None };
+        if let Some(slices) = listed.open()?.slices(&[start], length)? {
+            slices.into_iter().next().map(Vec::from).unwrap_or_default()
+        } else {
+            // The server sends only whole objects.
+            let all = remote::bytes(&address)?.ok_or_else(|| damaged(path))?;
+            all.into_iter().skip(start as usize).take(length as usize).collect()
         }
-        None => {
-            let error = |source| Error::io("cannot read", path, source);
-            let mut file = std::fs::File::open(path).map_err(error)?;
-            file.seek(SeekFrom::Start(start)).map_err(error)?;
-            let mut bytes = Vec::with_capacity(length as usize);
-            file.take(length).read_to_end(&mut bytes).map_err(error)?;
-            bytes
-        }
+    } else {
+        let error = |source| Error::io("cannot read", path, source);
+        let mut file = std::fs::File::open(path).map_err(error)?;
+        file.seek(SeekFrom::Start(start)).map_err(error)?;
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(length).read_to_end(&mut bytes).map_err(error)?;
+        bytes
     };
     if bytes.len() as u64 == length { Ok(bytes) } else { Err(damaged(path)) }
 }
@@ -261,7 +257,9 @@ mod tests {
             for (number, hashes) in portions.iter().enumerate() {
                 let path = directory.path().join(number.to_string());
                 let mut file = HashFile { most, ..HashFile::create(&path).unwrap() };
-                hashes.iter().for_each(|&hash| file.push(hash).unwrap());
+                for &hash in hashes {
+                    file.push(hash).unwrap();
+                }
                 let (size, runs) = file.commit().unwrap();
                 prop_assert_eq!(size, std::fs::metadata(&path).unwrap().len());
                 files.push(Hashes { path, size, runs });

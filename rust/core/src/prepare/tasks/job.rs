@@ -1,7 +1,7 @@
 //! The output directory of tasks: what is in it, complete or not, and what belongs to it.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -271,29 +271,26 @@ impl Job {
 /// Refuses a directory that holds something that prepare-text did not write.
 fn refuse_foreign(directory: &Path) -> Result<()> {
     let refuse = |reason: String| Err(Error::exists(directory, reason));
-    let found = match Address::of(directory)? {
-        Some(address) => {
-            let (names, directories) = remote::children(&address)?;
-            names.into_iter().chain(directories).map(Into::into).collect()
+    let found: Vec<OsString> = if let Some(address) = Address::of(directory)? {
+        let (names, directories) = remote::children(&address)?;
+        names.into_iter().chain(directories).map(Into::into).collect()
+    } else {
+        if fs::symlink_metadata(directory).is_err() {
+            return Ok(());
         }
-        None => {
-            let error = |source| Error::io("cannot read the directory", directory, source);
-            match fs::symlink_metadata(directory) {
-                Err(_) => return Ok(()),
-                Ok(metadata) if !metadata.is_dir() && !directory.is_dir() => {
-                    return refuse("this is a file, and `shard_size` writes a directory; pass another path".into());
-                }
-                Ok(_) => {}
-            }
-            let entries = fs::read_dir(directory).map_err(error)?;
-            entries.map(|entry| entry.map(|it| it.file_name()).map_err(error)).collect::<Result<Vec<_>>>()?
+        if !directory.is_dir() {
+            return refuse("this is a file, and `shard_size` writes a directory; pass another path".into());
         }
+        let error = |source| Error::io("cannot read the directory", directory, source);
+        let entries = fs::read_dir(directory).map_err(error)?;
+        entries.map(|entry| entry.map(|it| it.file_name()).map_err(error)).collect::<Result<_>>()?
     };
     let is_known = |name: &OsStr| name.to_str().is_some_and(|name| name == WORK || is_ours(of_temporary(name)));
     match found.iter().find(|name| !is_known(name)) {
         None => Ok(()),
         Some(foreign) => refuse(format!(
-            "the directory contains {foreign:?}, which prepare-text did not write; pass an empty or a new directory"
+            "the directory contains {:?}, which prepare-text did not write; pass an empty or a new directory",
+            Path::new(foreign).display()
         )),
     }
 }

@@ -36,7 +36,8 @@ impl Case {
                 for sentence in 0..number % 20 {
                     document.extend([" Sentence ", &sentence.to_string(), " follows, Mr. Reader."]);
                 }
-                text += &if file % 5 == 4 { document + "\n" } else { format!("{}\n", json!({ "text": document })) };
+                let line = if file % 5 == 4 { document } else { json!({ "text": document }).to_string() };
+                text.extend([&line, "\n"]);
             }
             let suffix = if file % 5 == 4 { "txt" } else { "jsonl" };
             fs::write(inputs.join(format!("{file:02}.{suffix}")), text).unwrap();
@@ -430,6 +431,7 @@ fn a_field_that_no_input_has() {
     }
     case.options.read.text_field = "body".into();
     case.output.shard_size = 0.001;
+    case.options.eval_fraction = 0.0;
     let summary = case.run("out", None).unwrap().summary.unwrap();
     assert!(summary["warnings"].to_string().contains("`text_field` has no effect, because no input has fields"));
 }
